@@ -32,7 +32,6 @@ HEAD = "scenario: welcome\ntrigger: order\nsteps:\n"
 # A step, and the one finding that it is worth. Line 4 is its first.
 ONE_MISTAKE = (
     ("- wait: 2d\n  wiat: 3d", "5:3: error unknown-key: unknown key 'wiat': a 'wait' step has id, wait and on_failure"),
-    ("- wait: 2d\n  <b>: 1", "5:3: error unknown-key: unknown key '<b>': a 'wait' step has id, wait and on_failure"),
     ("- wait: 2d\n  <wait>: 1", "5:3: error unknown-key: unknown key '<wait>': a 'wait' step has id, wait and on_failure"),
     ("- sms: a\n  text: {<file>: x}", "5:10: error unknown-key: unknown key '<file>': did you mean 'file'?"),
     ("- webhook: a\n  url: https://x.example/\n  headers: {<b>: a}", "6:13: error header: a header's name is made of letters, digits and '-'"),
@@ -43,7 +42,6 @@ ONE_MISTAKE = (
     ("- id: lonely", "4:3: error unknown-step: this is not a step: begin it with its kind, " + listed(KINDS)),
     ("- 12", "4:3: error unknown-step: this is not a step: begin it with its kind, " + listed(KINDS)),
     ("- exit", "4:3: error unknown-step: this is not a step: write 'exit:' and a space"),
-    ("- update: {contact: {tier: gold}}", "4:3: error not-yet: this version does not have 'update' yet"),
     ("- webhook: a", "4:3: error incomplete: a webhook needs 'url', or 'to' with the name of a destination"),
     ("- webhook: a\n  url: https://x.example/\n  to: crm", "6:3: error incomplete: a webhook has 'url' or 'to', not both: a destination brings its own URL"),
     ("- webhook: a\n  url: https://x.example/\n  path: /x", "6:3: error incomplete: 'path' goes with 'to': write the whole address in 'url'"),
@@ -55,94 +53,59 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  content: xml\n  body: <a/>", "6:12: error value: 'xml' is not allowed in 'content': write json, form or text"),
     ("- webhook: a\n  to: crm\n  content: form\n  body: a=b", "7:9: error content: a form's body is written as keys with values, its fields"),
     ("- webhook: a\n  to: crm\n  content: form\n  body: {file: a}", "7:9: error content: a form's body is written as keys with values, its fields"),
-    ("- webhook: a\n  to: crm\n  content: form\n  body: [a]", "7:9: error content: a form's body is written as keys with values, its fields"),
     ("- webhook: a\n  to: crm\n  content: form\n  body: true", "7:9: error type: 'body' must be JSON as text or as keys with values, or {file: …}, not a true or false"),
-    ("- webhook: a\n  to: crm\n  content: form\n  body: 1.5", "7:9: error type: 'body' must be JSON as text or as keys with values, or {file: …}, not a number"),
     ("- webhook: a\n  to: crm\n  content: [form]\n  body: {a: b}", "6:12: error value: a list is not allowed in 'content': write json, form or text"),
-    ("- webhook: a\n  to: crm\n  content: {type: object}\n  body: {a: b}", "6:12: error value: a set of keys is not allowed in 'content': write json, form or text"),
     ("- webhook: a\n  to: crm\n  content: form\n  body: {a: {b: c}, d: [e, 1], f: [[]]}", ("7:13: error content: the field 'a' of a form is one value, or a list of values", "7:35: error content: the field 'f' of a form is one value, or a list of values")),
     ("- webhook: a\n  to: crm\n  content: form\n  body: {a: '{{ contact.emial }}'}", "7:25: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
     ("- webhook: a\n  to: crm\n  content: text\n  body: {a: b}", "7:9: error content: plain text is written as text, or as {file: …}: for keys and values, 'content' is json or form"),
-    ("- webhook: a\n  to: crm\n  content: text", "6:3: warning content: 'content' says how 'body' is written, and there is no body"),
-    ("- webhook: a\n  to: crm\n  content_type: text\n  body: a", "6:3: error unknown-key: unknown key 'content_type': did you mean 'content'?"),
     ("- webhook: a\n  to: crm\n  method: GET\n  save: {as: x}\n  body: {a: b}", "8:3: error look-up: a look-up (GET) has no body: write what it asks for into 'url' or 'path', or use POST"),
-    ("- webhook: a\n  to: crm\n  method: GET", "6:11: warning look-up: a look-up (GET) is for its response, and nothing keeps that: add 'save: {as: …}'"),
     ("- webhook: a\n  to: crm\n  path: /a/{{ secrets.A | url_escape }}/{{ secrets.A | url_encode }}/b?c={{ secrets.A }}", "6:23: warning secret: the secret A may be sent anywhere: restrict it in destinations.yaml, see 'Secrets' in docs/run/destinations.md"),
     ("- sms: a\n  text: a\n  on_failure: exit\n- webhook: b\n  to: crm\n  path: '/a/{{ secrets.A }}'", ("9:13: warning secret-path: in a path, a secret's slashes are percent-encoded too: write {{ secrets.A | url_escape }} if it is several parts of the path, else url_encode", "9:24: warning secret: the secret A may be sent anywhere: restrict it in destinations.yaml, see 'Secrets' in docs/run/destinations.md")),
     ("- webhook: a\n  to: crm\n  auth: basic", "6:3: error unknown-key: unknown key 'auth': credentials are a header, such as headers: {Authorization: \"Bearer {{ secrets.NAME }}\"}, or in the destination's own entry"),
-    ("- webhook: a\n  to: crm\n  retries: {deadline: 1d}", "6:3: error unknown-key: unknown key 'retries': did you mean 'retry'?"),
-    ("- email: a\n  subject: s\n  text: t\n  from: Shop", "7:9: error address: 'from' must be an address, or Name <address>: the e-mail address is malformed"),
     ("- email: a\n  subject: s\n  text: t\n  from: 'Shop <a@b.example>, c@d.example'", "7:9: error address: 'from' must be an address, or Name <address>: there is more in it than one name and one address"),
     ("- email: a\n  subject: s\n  text: t\n  reply_to: ''", "7:13: error empty: 'reply_to' is empty: give it a value, or remove it"),
     ("- email: a\n  subject: s\n  text: t\n  reply_to: '\"Shop <a@b.example>'", "7:13: error address: 'reply_to' must be an address, or Name <address>: a name in quotes ends with a quote, and has \\ before each quote in it: \"The \\\"Shop\\\"\" <…>"),
     ("- email: a\n  subject: s\n  text: t\n  sender: a@b.example", "7:3: error unknown-key: unknown key 'sender': did you mean 'from'?"),
     ("- email: a\n  subject: s\n  text: t\n  from: '{{ contact.emial }} <a@b.example>'", "7:21: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
     ("- webhook: a\n  to: crm\n  save: wax", "6:9: error type: 'save' must be keys with values, not a text: it has as, when and schema"),
-    ("- webhook: a\n  to: crm\n  save: {name: wax}", "6:10: error unknown-key: unknown key 'name': did you mean 'as'?"),
     ("- webhook: a\n  to: crm\n  save: {when: json}", "6:3: error missing: 'save' needs 'as'"),
     ("- webhook: a\n  to: crm\n  save: {as: wax, when: always}", "6:25: error value: 'always' is not allowed in 'when': write json"),
     ("- webhook: a\n  to: crm\n  save: {as: wax, schema: x}", "6:27: error type: 'schema' must be keys with values, not a text"),
     ("- webhook: a\n  to: crm\n  save: {as: first}", "6:14: error value: 'first' means something else in Liquid: choose another name"),
-    ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {}}\n  path:", "7:3: error empty: 'path' is empty: give it a value, or remove it"),
     ("- webhook: a\n  to: crm\n  save:\n    as: wax\n    schema:\n      properties:\n        id: {type: strnig}\n        of: {enum: [null], default: null}\n      required: id", ("10:20: error schema: 'strnig' is not a type: did you mean 'string'?", "12:17: error schema: 'required' must be a list")),
     ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {$ref: 'https://x.example/a.json'}}", "6:34: error schema: 'https://x.example/a.json' is elsewhere, and nothing is fetched: write it under '$defs' here"),
-    ("- wait: {untill: 10:00}", "4:10: error unknown-key: unknown key 'untill': did you mean 'until'?"),
     ("- wait: {days: 2d}", "4:10: error unknown-key: unknown key 'days': a 'wait' with keys has until, on, offset and past"),
     ("- wait: [2d]", "4:9: error value: this is not a duration: write 90s, 15m, 2h, 3d or 2w"),
     ("- wait: -2d", "4:9: error value: a duration here cannot be negative"),
-    ("- wait: 11y", "4:9: error value: '11y' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),
     ("- wait: 600w", "4:9: error value: '600w' is longer than ten years"),
     ("- wait: {until: 10:00, offset: 1h}", "4:9: error value: 'offset' goes with a date, not with a time of day"),
-    ("- wait: {until: 10:00, on: []}", "4:28: error empty: 'on' is empty: it needs at least one entry"),
-    ("- wait: {until: 10:00, on: mon}", "4:28: error type: 'on' must be a list: write [mon]"),
-    ("- exit: true", "4:9: error type: 'exit' must be text: put 'true' in quotes"),
     ("- exit: {reason: x}", "4:9: error type: 'exit' must be text, not a set of keys"),
-    ("- sms: A\n  text: t", "4:8: error value: 'A' is not a name: write lower-case words joined by '-', such as a"),
     ("- sms: a\n  text: [t]", "5:9: error type: 'text' must be text, or {file: …}, not a list"),
     ("- sms: a\n  text:", "5:3: error empty: 'text' is empty: give it a value, or remove it"),
     ("- sms: a\n  text: ''", "5:9: error empty: 'text' is empty: give it a value, or remove it"),
-    ("- sms: a\n  text: t\n  id:", "6:3: error empty: 'id' is empty: give it a value, or remove it"),
-    ("- sms: a\n  message: t", "5:3: error unknown-key: unknown key 'message': did you mean 'text'?"),
-    ("- sms: a\n  text: {path: x}", "5:10: error unknown-key: unknown key 'path': did you mean 'file'?"),
-    ("- sms: a\n  text: {{ contact.firstname }}", "5:9: error quotes: text that begins with '{{' or '{%' needs quotes around it"),
     ("- email: a\n  text: t", "4:3: error missing: an 'email' step needs 'subject'"),
-    ("- email: a\n  subject: s", "4:3: error incomplete: an e-mail needs 'html', 'text' or both"),
-    ("- webhook: a\n  url: https://x.example/\n  retry: 3", "6:10: error type: 'retry' must be keys with values, not a number: it has initial_interval, backoff_coefficient, maximum_interval, deadline and maximum_attempts"),
     ("- webhook: a\n  url: https://x.example/\n  retry: {deadline: 5s}", "6:21: warning deadline: nothing is ever tried again: the deadline is not longer than 'initial_interval'"),
     ("- webhook: a\n  to: crm\n  timeout: 20s\n  retry: {deadline: 10s}", ()),
     ("- webhook: a\n  to: crm\n  retry: {deadline: 10s, initial_interval: 10s}", "6:21: warning deadline: nothing is ever tried again: the deadline is not longer than 'initial_interval'"),
     ("- webhook: a\n  to: crm\n  retry: {deadline: 5s}", ()),
     ("- webhook: a\n  url: https://x.example/\n  retry: {backoff_coefficient: 0.5}", "6:32: error value: 'backoff_coefficient' must be 1 or more"),
-    ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_attempts: 1.5}", "6:29: error type: 'maximum_attempts' must be a whole number"),
     ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_interval: 1s}", "6:10: error value: 'maximum_interval' (6h unless given) is shorter than 'initial_interval'"),
     ("- webhook: a\n  url: ftp://x.example/", "5:8: error url: a URL starts with https:// and a host, as plain text, followed by '/'"),
     ("- webhook: a\n  url: https://x.example:99999/", "5:8: error url: a port is a number up to 65535"),
-    ("- webhook: a\n  url: http://x.example/", "5:8: error refused-url: every delivery is refused: its scheme is not https; operators can allow it for a destination: then write 'to' instead of 'url'"),
     ("- webhook: a\n  url: https://x.example/\n  headers: {A: 1}", "6:16: error type: 'A' must be text: put '1' in quotes"),
     ("- webhook: a\n  url: https://x.example/\n  headers: {x-a: b, X-A: c}", "6:21: error header: 'X-A' and 'x-a' are the same header: keep one"),
-    ("- webhook: a\n  url: https://x.example/\n  headers: {webhook-id: b}", "6:13: error header: the header 'webhook-id' cannot be set by a scenario: remove it"),
     ("- webhook: a\n  url: https://x.example/\n  body: 12", "6:9: error type: 'body' must be JSON as text or as keys with values, or {file: …}, not a number"),
-    ("- webhook: a\n  url: https://x.example/\n  data: {a: null}", "6:3: error unknown-key: unknown key 'data': did you mean 'body'?"),
     ("- webhook: a\n  url: https://x.example/\n  body:\n    lines:\n      - name: '{{ order.external_id | }}'", "8:38: error syntax: a name is missing here"),
     ("- webhook: a\n  url: https://x.example/\n  body: {a: {b: '{{ contact.emial }}'}}", "6:29: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
-    ("- wait: {until: 'on {{ order.ordered_at }}'}", "4:18: error date: a date has no text around it: write only the output, such as '{{ reward.expiration_date }}'"),
     ("- sms: a\n  text: 'Hi $firstname$ $lastname$'", "5:13: warning old-syntax: '$firstname$' is the platform's old syntax: 'scenario convert' turns it into Liquid"),
     ("- sms: a\n  text: 'Hi {{ contact.firstname }}{SPLIO IF $a$ = 1} you{SPLIO ENDIF}'", "5:36: warning old-syntax: '{SPLIO IF $a$ = 1}' is the platform's old syntax: 'scenario convert' turns it into Liquid"),
-    ("- email: a\n  subject: $order.extid$\n  html: {file: a.html}", "5:12: warning old-syntax: '$order.extid$' is the platform's old syntax: 'scenario convert' turns it into Liquid"),
     ("- webhook: a\n  url: https://x.example/\n  body: {a: [{k$b$: 1}, 'x $b$']}", ("6:16: warning old-syntax: '$b$' is the platform's old syntax: 'scenario convert' turns it into Liquid", "6:28: warning old-syntax: '$b$' is the platform's old syntax: 'scenario convert' turns it into Liquid")),
     ("- sms: a\n  text: 'From $5.00 to 100$, $10 or US$ and {{ contact.firstname }}$, {50%}, {{ \"$a$\" }}'", ()),
     ("- webhook: a\n  url: https://x.example/?$top=1&$skip=2\n  body: {$for: p in order.products, $each: {$$ref: '{{ p.name }}'}}", ()),
-    ("- wait_for: a b", "4:13: error value: 'a b' is not an event's name: write letters, digits and '_', in parts joined by '.', such as order.delivered"),
-    ("- wait_for: a\n  else: [{exit: late}]", "5:3: error incomplete: 'else' is never reached without 'for'"),
     ("- wait_for: a\n  since: yesterday", "5:10: error value: 'yesterday' is not allowed in 'since': write entry or now"),
     ("- wait_for: a\n  if: []", "5:7: error type: 'if' must be text, not a list"),
-    ("- webhook: a\n  url: https://x.example/\n  body: [[]]\n  headers: []", "7:12: error type: 'headers' must be keys with values, not a list"),
-    ("- wait_for: a\n  if:", "5:3: error empty: 'if' is empty: give it a value, or remove it"),
-    ("- if: contact.custom.vip\n  then: {exit: x}", "5:9: error type: 'then' must be a list: begin each of its entries with '- '"),
     ("- if: contact.custom.vip", "4:3: error incomplete: an 'if' needs 'then', 'else' or both"),
     ("- if: contact.custom.vip ==\n  then: [{exit: x}]", "4:28: error syntax: a value is missing here"),
-    ("- if: cart.total_price > 2\n  then: [{exit: x}]", "4:7: error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
-    ("- wait: 2d\n  sms: a\n  text: t", "5:3: error unknown-key: a 'wait' step cannot have 'sms': start a separate step, '- sms: …'"),
     ("- wait_for: {event: order.delivered, for: 7d}", "4:13: error value: write 'wait_for: order.delivered', and 'if' and 'for' below it, as keys of the step"),
     ("- wait_for: 7d", "4:13: warning value: this waits for an event called '7d': a time is 'for: 7d', or the step 'wait: 7d'"),
     ("- switch: order.total_price\n  cases: {'> 20': []}", "5:11: error case: a case is one value, and '> 20' a comparison: write an 'if'"),
@@ -150,7 +113,6 @@ ONE_MISTAKE = (
     ("- email: a\n  subject: s\n  text: t\n  to: a@b.example", "7:3: error unknown-key: unknown key 'to': an e-mail goes to the contact only"),
     ("- webhook: a\n  to: crm\n  query: {a: b}", "6:3: error unknown-key: unknown key 'query': write a query behind 'url' or 'path', such as ?lang=fr"),
     ("- wait: 2d\n- else: [{exit: a}]", "5:3: error unknown-step: unknown step 'else': 'else' is a key of the step above: write it without '-'"),
-    ("- repeat: {every: 1h, times: 3}\n  then: [{wait: 1h}]", "5:3: error unknown-key: unknown key 'then': did you mean 'steps'?"),
     ("- exit: a\n- exit: b\n- exit: c", "5:3: warning unreachable: this step is never reached: it comes after an exit"),
 )  # fmt: skip
 
@@ -166,22 +128,12 @@ WHOLE = (
     ("scenario: a\ntrigger: order\nsubscription: [51]\nsteps: [{wait: 2d}]", "3:15: error type: 'subscription' must be keys with values, not a list"),
     ("scenario: a\ntrigger: order\nsubscription: {}\nsteps: [{wait: 2d}]", "3:15: error empty: 'subscription' is empty: it needs at least one entry"),
     ("scenario: a\ntrigger: order\npurpose: promo\nsteps: [{sms: a, text: '{{ journey.unsubscribe_url }}'}]", "3:10: error value: 'promo' is not allowed in 'purpose': write marketing or transactional"),
-    ("scenario: a\ntrigger: order\npurpose: promo\nsteps: [{wait: 2d}]", "3:10: error value: 'promo' is not allowed in 'purpose': write marketing or transactional"),
-    ("scenario: a\ntrigger: order\nsteps: [{sms: a, text: b, capped: {wait: 2}}]", "3:42: error value: 2 is not a duration: add its unit, such as 2h or 2d"),
     ("scenario: a\ntrigger: order\nsteps: [{sms: a, text: b, capped: {waits: 2d}}]", "3:36: error unknown-key: unknown key 'waits': did you mean 'wait'?"),
     ("scenario: a\ntrigger: order\nsteps: [{sms: a, text: b, capped: drop}]", "3:35: error value: 'capped' is skip, hold, or {wait: 2d}"),
     ("just text", "1:1: error type: a scenario file must be keys with values, not a text"),
     ("- wait: 2d", "1:1: error type: a scenario file must be keys with values, not a list"),
     ("trigger: order\nsteps: [{wait: 2d}]", "1:1: error missing: a scenario needs 'scenario'"),
-    ("scenario: a\ntrigger: order\nsteps: []", "3:8: error empty: 'steps' is empty: it needs at least one entry"),
-    ("scenario: a\ntrigger: order\nsteps:", "3:1: error empty: 'steps' is empty: give it a value, or remove it"),
-    ("scenario: a\ntrigger: order\nsteps: {wait: 2d}", "3:8: error type: 'steps' must be a list: begin each of its entries with '- '"),
-    ("scenario: 12\ntrigger: order\nsteps: [{wait: 2d}]", "1:11: error type: 'scenario' must be text: put '12' in quotes"),
-    ("scenario: a\ntrigger: order\ntimezone: Factory\nsteps: [{wait: 2d}]", "3:11: error value: 'Factory' is not a time zone: write a name such as Europe/Paris"),
-    ("scenario: a\ntrigger: order\ntimezone: right/Europe/Paris\nsteps: [{wait: 2d}]", "3:11: error value: 'right/Europe/Paris' is not a time zone: write a name such as Europe/Paris"),
     ("scenario: a\ntrigger: order\ntimezone: +02:00\nsteps: [{wait: 2d}]", "3:11: error value: '+02:00' is not a time zone: write a name such as Europe/Paris"),
-    ("scenario: a\ntrigger: order\nentry:\nsteps: [{wait: 2d}]", "3:1: error empty: 'entry' is empty: give it a value, or remove it"),
-    ("scenario: a\ntrigger: order\nentry: {agian: never}\nsteps: [{wait: 2d}]", "3:9: error unknown-key: unknown key 'agian': did you mean 'again'?"),
     ("scenario: a\ntrigger: order\n<b>: 1\nsteps: [{wait: 2d}]", f"3:1: error unknown-key: unknown key '<b>': a scenario has {listed(keys_of(Scenario), 'and')}"),
     ("scenario: a\ntrigger: order\nexit: [{event: a, <text>: 1}]\nsteps: [{wait: 2d}]", "3:19: error unknown-key: unknown key '<text>': an exit rule has event and if"),
     ("scenario: a\ntrigger: order\nentry: {again: after}\nsteps: [{wait: 2d}]", "3:16: error value: '' is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601 such as P3DT12H"),
@@ -189,12 +141,8 @@ WHOLE = (
     ("scenario: a\ntrigger: order\nexit: [order.placed]\nsteps: [{wait: 2d}]", "3:8: error type: an entry of 'exit' must be keys with values, not a text: it has event and if"),
     ("scenario: a\ntrigger: order\nexit: order.placed\nsteps: [{wait: 2d}]", "3:7: error type: 'exit' must be a list: begin each of its entries with '- '"),
     ("scenario: a\ntrigger: order\nsteps: [{wait_for: {a.b: hello}, for: 1d}]", "3:26: error type: 'a.b' must be keys with values, not a text"),
-    ("scenario: a\ntrigger: order\nexit: {event: x}\nsteps: [{wait: 2d}]", "3:7: error type: 'exit' must be a list: begin each of its entries with '- '"),
     ("scenario: a\ntrigger: order\nexit: [{event: x}, {event: x, if: event.a}]\nsteps: [{wait: 2d}]", "3:20: warning redundant: the exit rule on line 3 already leaves at this event"),
-    ("scenario: a\ntrigger: order\nexit: [{event: x}]\nsteps: [{wait_for: x}]", "4:20: warning never: this event is never waited for to its end: the exit rule on line 3 leaves at it"),
-    ("scenario: a\ntrigger: order\nsteps: [{wait_for: x, then: [{wait_for: x}]}]", "3:41: warning at-once: the event that line 3 waited for meets this wait immediately: add 'since: now' to wait for another one"),
     ("scenario: a\ntrigger: order\nsteps: [{wait: 1d}, {id: wait-1, wait: 2d}]", "3:26: error duplicate-name: 'wait-1' is the name that an unnamed step gets from its place: choose another name"),
-    ("scenario: a\nscenario: b\ntrigger: order\nsteps: [{wait: 2d}]", "2:1: error duplicate-key: 'scenario' is here twice: first on line 1"),
     ("scenario: a\ntrigger: order\nstpes: [{emial: x, subjct: s, text: t}]", ("3:1: error unknown-key: unknown key 'stpes': did you mean 'steps'?", "3:10: error unknown-step: unknown step 'emial': did you mean 'email'?", "3:20: error unknown-key: unknown key 'subjct': did you mean 'subject'?")),
 )  # fmt: skip
 
@@ -381,7 +329,7 @@ JARGON = re.compile(
 
 
 @given(st.fixed_dictionaries({"steps": STEPS}, optional=dict.fromkeys((*KEYS[:2], *KEYS[3:5]), VALUES)))
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, Any]):
     checked = check(json.dumps(data))
 
@@ -395,7 +343,7 @@ def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, A
     st.sampled_from(("", "\t", ":", "- ", "'", '"', "{", "}", "\n", "#", "&", "*", "x", "| ", "{% ")),
     st.integers(0, 3),
 )
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_a_slip_of_the_pen_never_breaks_the_check(at: int, put: str, instead_of: int):
     checked = check(RIGHT[:at] + put + RIGHT[at + instead_of :], read=lambda _: "<p>")
 
@@ -512,86 +460,6 @@ def test_of_a_destination_that_is_not_there_only_that_is_said():
         "unknown-destination",
         "type",
     ]
-
-
-PAGE_OF_WEBHOOKS = """\
-scenario: two-way
-trigger: order
-exit:
-  - event: done
-    if: event.id == responses.whatsap.id
-steps:
-  - if: responses.whatsapp.id != blank
-    then:
-      - exit: early
-  - webhook: whatsapp
-    to: WAX
-    path: messages/{{ order.external_id }}
-    contents: form
-    body: {phone: "{{ contact.celphone }}", extra: {a: b}}
-    retry: {deadline: 1s}
-    save:
-      name: whatsapp
-      whne: json
-      schema:
-        type: object
-        required: id
-        properties:
-          id: {type: strng}
-          state: {$ref: "#/$defs/state"}
-          tags: {type: array, items: {type: string, pattern: "^a"}}
-  - webhook: other
-    to: crm
-    url: https://crm.example.com/
-    path: /x
-    content: text
-    body: [a]
-    save: whatsapp
-  - webhook: nowhere
-    path: /x
-    save: {as: last, shema: {}}
-  - if: responses.whatsapp.id == 'a'
-    then:
-      - sms: thanks
-        text: "{{ responses.whatsapp.idd }} {{ responses.other.id }} {{ journey.callback }}"
-  - wait: {until: "{{ journey.callback_url }}"}
-"""
-
-REPORT_OF_WEBHOOKS = """\
-two-way.yaml:5:31: error unknown-response: no step saves a response as 'whatsap': did you mean 'whatsapp'?
-two-way.yaml:7:19: error unknown-response: no step before this one saves a response as 'whatsapp': the one on line 10 comes later, or on another way
-two-way.yaml:11:9: error value: 'WAX' is not a name: write lower-case words joined by '-', such as wax
-two-way.yaml:12:11: error value: 'messages/{{ order.external_id }}' is not a path: write '/' and what follows the destination's URL, such as /orders
-two-way.yaml:13:5: error unknown-key: unknown key 'contents': did you mean 'content'?
-two-way.yaml:14:31: error unknown-field: 'contact' has no field 'celphone': did you mean 'cellphone'?
-two-way.yaml:14:52: error content: the field 'extra' of a form is one value, or a list of values
-two-way.yaml:17:7: error unknown-key: unknown key 'name': did you mean 'as'?
-two-way.yaml:18:7: error unknown-key: unknown key 'whne': did you mean 'when'?
-two-way.yaml:21:19: error schema: 'required' must be a list
-two-way.yaml:23:22: error schema: 'strng' is not a type: did you mean 'string'?
-two-way.yaml:24:25: error schema: '#/$defs/state' leads nowhere in this schema
-two-way.yaml:25:62: warning schema: 'pattern' is not looked at: any value passes here
-two-way.yaml:27:5: error incomplete: a webhook has 'url' or 'to', not both: a destination brings its own URL
-two-way.yaml:31:11: error content: plain text is written as text, or as {file: …}: for keys and values, 'content' is json or form
-two-way.yaml:32:11: error type: 'save' must be keys with values, not a text: it has as, when and schema
-two-way.yaml:33:5: error incomplete: a webhook needs 'url', or 'to' with the name of a destination
-two-way.yaml:35:16: error value: 'last' means something else in Liquid: choose another name
-two-way.yaml:35:22: error unknown-key: unknown key 'shema': did you mean 'schema'?
-two-way.yaml:39:38: error unknown-field: 'responses.whatsapp' has no field 'idd': did you mean 'id'?
-two-way.yaml:39:58: error unknown-response: no step before this one saves a response as 'other'
-two-way.yaml:39:81: error unknown-field: 'journey' has no field 'callback': did you mean 'callback_url'?
-two-way.yaml:40:31: error out-of-scope: 'journey.callback_url' is there only in an email, sms or webhook step
-"""
-
-
-def test_a_page_of_mistakes_in_webhooks_is_reported_whole():
-    findings = check(
-        PAGE_OF_WEBHOOKS,
-        file="two-way.yaml",
-        destinations=KnownDestinations({"crm": KnownDestination(), "wax": KnownDestination()}),
-    ).findings
-
-    assert "".join(f"{finding}\n" for finding in findings) == REPORT_OF_WEBHOOKS
 
 
 def repeated(step: str, value: str, times: int) -> str:

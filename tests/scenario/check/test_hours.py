@@ -31,27 +31,15 @@ QUIET = (
     ("{days_off: [sun, mon], channels: [sms]}", ("3:15: warning at-night: " + AT_MIDNIGHT,)),
     ("{days_off: [sun], channels: [email]}", ()),
     ("{from: 23:00, to: 24:00, days_off: [FR]}", ("3:39: warning at-night: " + AT_MIDNIGHT,)),
-    ("{from: 9pm, to: 08:00}", ("3:21: error value: '9pm' is not a time of day: write hours and minutes, such as \"09:30\"",)),
-    ("{from: 21:00, to: 21:00}", ("3:14: error value: 'from' and 'to' are both 21:00: a whole day is from \"00:00\" to \"24:00\"",)),
-    ("{from: 21:00}", ("3:14: error value: 'from' and 'to' go together",)),
-    ("{from: 21:00, to: 08:00, on: [sunday]}", ("3:44: error value: 'sunday' is not allowed in an entry of 'on': did you mean 'sun'?",)),
-    ("{days_off: [sundays, France, fr, XX]}", (
-        "3:26: error value: 'sundays' is not a day off: did you mean 'sun'?",
-        "3:35: error value: 'France' is not a day off: did you mean 'FR'?",
-        "3:43: error value: 'fr' is not a day off: did you mean 'FR'?",
-    )),
     ("{days_off: [XX, DE-BYY, UK, FR]}", (
         "3:15: warning at-night: " + AT_MIDNIGHT,
         "3:26: error value: the public holidays of 'XX' are not known: write mon to sun, or the code of a country such as FR, or of a part of one such as DE-BY",
         "3:30: error value: the public holidays of 'DE-BYY' are not known: did you mean 'DE-BY'?",
         "3:38: error value: the public holidays of 'UK' are not known: did you mean 'GB'?",
     )),
-    ("{days_off: sun}", ("3:25: error type: 'days_off' must be a list: write [sun]",)),
     ("{from: 21:00, to: 08:00, channels: [smss, wax, push]}", ("3:50: warning channel: 'smss' is neither a channel nor a destination: did you mean 'sms'?",)),
-    ("{from: 00:00, to: 24:00}", ("3:1: error never-open: nothing is ever sent: these hours leave no time of the week",)),
     ("{from: 08:00, to: 20:00, days_off: [mon, tue, wed, thu, fri, sat, sun]}", ("3:1: error never-open: nothing is ever sent: these hours leave no time of the week",)),
     ("{from: 08:00, to: 07:00, spread: 1h}", ()),
-    ("{from: 08:00, to: 07:00, spread: 2h}", ("3:47: error spread: 'spread' (2h) is longer than it is open at a time: write 1h at most",)),
     ("{from: 21:00, to: 08:00, spread: 2d}", ("3:47: error value: 'spread' is a day at most: write 15m or 2h",)),
     ("21:00-08:00", ("3:14: error type: 'quiet_hours' must be keys with values, not a text: it has from, to, on, days_off, spread and channels",)),
     ("{start: 21:00, end: 08:00, holidays: [FR]}", (
@@ -88,7 +76,6 @@ WINDOWS = (
     (NIGHT, "{on: [sun], days_off: [sun, FR]}", ("4:27: error never-open: nothing is ever sent: these hours leave no time of the week",)),
     (NIGHT, "{from: 23:00, to: 02:00, on: [sat], days_off: [sat]}", ("4:27: error never-open: this step never sends: its window lies within the quiet hours",)),
     (NIGHT, "{from: 08:00, to: 09:00, spread: 2h}", ("4:68: error spread: 'spread' (2h) is longer than it is open at a time: write 1h at most",)),
-    (NIGHT, "{days_off: [ZZ], from: 08:00}", ("4:47: error value: the public holidays of 'ZZ' are not known: write mon to sun, or the code of a country such as FR, or of a part of one such as DE-BY",)),
     (NIGHT, "{}", ("4:35: error value: a window needs 'from' and 'to', 'on' or 'days_off'",)),
     (NIGHT, "{channels: [sms], from: 08:00}", ("4:36: error unknown-key: unknown key 'channels': 'window' has from, to, on, days_off and spread",)),
     (NIGHT, "09:00-20:00", ("4:35: error type: 'window' must be keys with values, not a text: it has from, to, on, days_off and spread",)),
@@ -108,14 +95,12 @@ def test_quiet_hours_of_what_was_asked_for_hold_for_nothing():
 
 # Steps, and the messages that are sent at night, with the time.
 NIGHTS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("[{wait: {until: 23:00}}, {sms: a, text: t}]", {"a": "23:00"}),
     ("[{wait: {until: 22:00, on: [mon]}}, {sms: a, text: t}]", {"a": "22:00"}),
     ("[{wait: {until: 21:59}}, {sms: a, text: t}]", {}),
     ("[{wait: {until: 08:00}}, {sms: a, text: t}]", {}),
     ("[{wait: {until: 07:59}}, {sms: a, text: t}]", {"a": "07:59"}),
     # A date alone is its midnight, whole days before it as well.
     ("[{wait: {until: '{{ reward.expiration_date }}', offset: -7d}}, {sms: a, text: t}]", {"a": "00:00"}),
-    ("[{wait: {until: '{{ contact.custom.points_end }}', offset: -7d}}, {sms: a, text: t}]", {"a": "00:00"}),
     ("[{wait: {until: '{{ contact.custom.points_end }} 09:30', offset: -7d}}, {sms: a, text: t}]", {}),
     ("[{wait: {until: '{{ contact.custom.points_end }} 23:30:00', offset: -7d}}, {sms: a, text: t}]", {"a": "23:30"}),
     ("[{wait: {until: '{{ contact.custom.points_end }}', offset: 10h}}, {sms: a, text: t}]", {}),
@@ -130,7 +115,6 @@ NIGHTS: tuple[tuple[str, dict[str, str]], ...] = (
     ("[{wait: {until: '{{ reward.assigned_at }}', offset: 2d}}, {sms: a, text: t}]", {}),
     ("[{wait: {until: '{{ contact.custom.visit_time }}', offset: 2d}}, {sms: a, text: t}]", {}),
     ("[{wait: 2d}, {sms: a, text: t}]", {}),
-    ("[{sms: a, text: t}]", {}),
     # It is still night behind what takes no time, and may be another time behind what does.
     ("[{wait: {until: 23:00}}, {email: b, subject: s, text: t}, {sms: a, text: t}]", {"a": "23:00"}),
     ("[{wait: {until: 23:00}}, {wait: 1d}, {sms: a, text: t}]", {"a": "23:00"}),

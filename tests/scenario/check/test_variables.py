@@ -96,8 +96,8 @@ def test_a_tree_knows_kinds():
     assert not tree.open
 
 
-def findings(step: str, trigger: str = "order") -> list[str]:
-    text = f"scenario: a\ntrigger: {trigger}\nsteps:\n{step}\n"
+def findings(step: str, trigger: str = "order", head: str = "") -> list[str]:
+    text = f"scenario: a\ntrigger: {trigger}\nsteps:\n{step}\n{head}\n"
     return [str(finding).partition(": ")[2] for finding in check(text).findings]
 
 
@@ -120,15 +120,12 @@ WRONG = (
     ("{{ contact.fristname }}", "error unknown-field: 'contact' has no field 'fristname': did you mean 'firstname'?"),
     ("{{ contcat.firstname }}", "error unknown-variable: there is no variable 'contcat': did you mean 'contact'?"),
     ("{{ firstname }}", "error unknown-variable: there is no variable 'firstname': did you mean 'contact.firstname'?"),
-    ("{{ cart.total_price }}", "error out-of-scope: 'cart' is there only with the trigger abandoned_cart"),
     ("{{ secrets.TOKEN }}", "error out-of-scope: 'secrets' is there only in a webhook's url, headers and body"),
-    ("{{ order.store.nam }}", "error unknown-field: 'order.store' has no field 'nam': did you mean 'name'?"),
     ("{{ order.currency.code }}", "error no-object: 'order.currency' is a text, it has no field 'code'"),
     ("{{ order.products.name }}", "error list-field: 'order.products' is a list, it has no field 'name': loop over it, take order.products.first.name, or ask order.products | has: 'name', 'x'"),
     ("{% for p in order.products %}{{ p.nam }}{% endfor %}", "error unknown-field: 'p' has no field 'nam': did you mean 'name'?"),
     ("{% if order.totl_price > 3 %}x{% endif %}", "error unknown-field: 'order' has no field 'totl_price': did you mean 'total_price'?"),
     ("{{ order.channel }}", "warning unknown-field: 'order' has no field 'channel', unless the engine sends one"),
-    ("{{ order.total_price | monney }}", "error unknown-filter: there is no filter 'monney': did you mean 'money'?"),
 )  # fmt: skip
 
 
@@ -166,11 +163,9 @@ EVENT: tuple[tuple[str, str | None], ...] = (
     (TIMED + "  then: [{exit: x}]\n- " + READ, NO_EVENT),
     (TIMED + f"- if: order.total_price\n  then: [{READ}]", LATE.format(4)),
     ("- wait_for: f\n" + TIMED + "- " + READ, None),
-    ("- wait_for: f\n" + TIMED + f"  else: [{READ}]", None),
     (TIMED + TIMED.replace("e", "f", 1) + f"  else: [{READ}]", LATE.format(6)),
     (f"- if: order.total_price\n  then: [{{wait_for: e}}, {READ}]", None),
     ("- if: order.total_price\n  then: [{wait_for: e}]\n- " + READ, PAST),
-    (f"- if: order.total_price\n  then: [{{wait_for: e}}]\n  else: [{READ}]", NO_EVENT),
     ("- wait_for: e\n  if: event.x == order.external_id", None),
     ("- if: event.x\n  then: [{wait: 1d}]", NO_EVENT),
     # A condition is asked about what may be missing, and tells.
@@ -178,17 +173,14 @@ EVENT: tuple[tuple[str, str | None], ...] = (
     (TIMED + f"- if: event\n  then: [{READ}]", None),
     (TIMED + f"- if: event\n  else: [{READ}]", LATE.format(4)),
     (TIMED + f"- if: event.x != blank\n  then: [{READ}]", None),
-    (TIMED + f"- if: event.x == 'a' and order.total_price > 1\n  then: [{READ}]", None),
     (TIMED + f"- if: event.x == 'a' or order.total_price > 1\n  then: [{READ}]", LATE.format(4)),
     (TIMED + f"- if: event.x | number >= 1\n  then: [{READ}]", None),
     (TIMED + f"- if: \"event.lines | map: 'sku' contains 'a'\"\n  then: [{READ}]", None),
     (TIMED + f"- if: not (event == nil or order.total_price == 1)\n  then: [{READ}]", None),
-    (TIMED + f"- if: not event\n  else: [{READ}]", None),
     (TIMED + f"- if: not event.x == 1\n  then: [{READ}]", LATE.format(4)),
     (TIMED + f"- if: event.x | size >= 0\n  then: [{READ}]", LATE.format(4)),
     (TIMED + f"- if: event.x >= 1\n  else: [{READ}]", LATE.format(4)),
     (TIMED + "- if: event == nil\n  then: [{exit: x}]\n- " + READ, None),
-    (TIMED + "- if: event\n  else: [{exit: x}]\n- " + READ, None),
     (TIMED + f"- if: event.x !\n  then: [{READ}]", "error foreign-word: '!' is written 'not' here"),
     # So does a template.
     (TIMED + "- sms: a\n  text: '{% if event.x %}{{ event.y }}{% endif %}'", None),
@@ -198,7 +190,6 @@ EVENT: tuple[tuple[str, str | None], ...] = (
     (TIMED + "- sms: a\n  text: '{{ event.x | upcase | default: 1 }}'", LATE.format(4)),
     (TIMED + "- sms: a\n  text: '{% for x in event.items %}{{ x }}{% endfor %}'", LATE.format(4)),
     (TIMED + "- wait: {until: '{{ event.at }}'}", LATE.format(4)),
-    (TIMED + "- webhook: a\n  to: b\n  body: {a: '{{ event.x }}'}", LATE.format(4)),
     (TIMED + "- webhook: a\n  to: b\n  body: {a: {$if: event.x > 1, $then: {b: '{{ event.x }}'}, $else: '{{ event.y }}'}}", LATE.format(4)),
     (TIMED + "- webhook: a\n  to: b\n  body: {a: {$if: event.x > 1, $then: {b: '{{ event.x }}'}, $else: none}}", None),
     # One that only mentions it, and comes out so without it, does not.
@@ -207,10 +198,7 @@ EVENT: tuple[tuple[str, str | None], ...] = (
     (TIMED + "- sms: a\n  text: '{% if event and contact.id %}{{ event.b }}{% endif %}'", None),
     (TIMED + "- sms: a\n  text: '{% if event.x %}a{% else %}{{ event.y }}{% endif %}'", LATE.format(4)),
     (TIMED + "- sms: a\n  text: '{% if event == nil %}a{% elsif contact.id %}{{ event.y }}{% else %}{{ event.z }}{% endif %}'", None),
-    (TIMED + "- sms: a\n  text: '{% if contact.id %}a{% elsif event.x %}{{ event.y }}{% else %}b{% endif %}'", None),
-    (TIMED + "- sms: a\n  text: '{% unless event %}a{% else %}{{ event.y }}{% endunless %}'", None),
     (TIMED + "- sms: a\n  text: '{% unless event.x == 1 %}{{ event.y }}{% endunless %}'", LATE.format(4)),
-    (TIMED + "- sms: a\n  text: '{% case event.x %}{% when 1, nil %}{{ event.y }}{% endcase %}'", LATE.format(4)),
     (TIMED + "- sms: a\n  text: '{% case event.x %}{% when 1 %}a{% else %}{{ event.y }}{% endcase %}'", LATE.format(4)),
     (TIMED + "- sms: a\n  text: '{% case event.x %}{% when nil %}a{% else %}{{ event.y }}{% endcase %}'", None),
 )  # fmt: skip
@@ -265,29 +253,22 @@ NONE = "error unknown-response: no step before this one saves a response as 'wax
 LATER = "error unknown-response: no step before this one saves a response as 'wax': the one on line {} comes later, or on another way"
 RESPONSES: tuple[tuple[str, str | None], ...] = (
     (SMS, NONE),
-    (WAX + SMS, None),
     (WAX + SMS.replace("wax", "waxx"), "error unknown-response: no step before this one saves a response as 'waxx': did you mean 'wax'?"),
     (SMS + "\n" + WAX, LATER.format(6)),
     ("- webhook: wax\n  to: wax\n  body: {a: '{{ responses.wax.id }}'}\n  save: {as: wax}", LATER.format(4)),
     ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
-    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n  else: [{sms: a, text: '{{ responses.wax }}'}]", LATER.format(5)),
     ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}, {exit: x}]\n" + SMS, LATER.format(5)),
-    ("- if: contact.id\n  then: [{exit: x}]\n  else: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
     ("- wait_for: a\n  else: []\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
     ("- wait_for: a\n  for: 1d\n  else: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
     (WAX + "- if: responses.wax.ok\n  then: [{exit: x}]", None),
-    ("- if: responses.wax.ok\n  then: [{exit: x}]", NONE),
     (WAX + "- wait_for: a\n  if: event.id == responses.wax.id", None),
     (WAX + "- wait: {until: '{{ responses.wax.at }}'}", None),
     (TYPED + SMS, None),
     (TYPED + SMS.replace(".id", ".idd"), "error unknown-field: 'responses.wax' has no field 'idd': did you mean 'id'?"),
-    (TYPED + SMS.replace(".id", ".colours"), "error unknown-field: 'responses.wax' has no field 'colours': did you mean 'colour'?"),
     (TYPED + SMS.replace(".id", ".nowhere"), "warning unknown-field: 'responses.wax' has no field 'nowhere' by its schema"),
     (TYPED + SMS.replace(".id", ".id.value"), "error no-object: 'responses.wax.id' is a text, it has no field 'value'"),
-    (TYPED + SMS.replace(".id", ".colour.x"), "error no-object: 'responses.wax.colour' is a text, it has no field 'x'"),
     (TYPED + SMS.replace(".id", ".queued.x"), "error no-object: 'responses.wax.queued' is true or false, it has no field 'x'"),
     (TYPED + SMS.replace(".id", ".lines.sku"), "error list-field: 'responses.wax.lines' is a list, it has no field 'sku': loop over it, take responses.wax.lines.first.sku, or ask responses.wax.lines | has: 'sku', 'x'"),
-    (TYPED + SMS.replace(".id", ".lines.first.gift"), None),
     (TYPED + SMS.replace(".id", ".more.anything"), None),
     (TYPED + SMS.replace(".id", ".any.anything"), None),
     (TYPED + SMS.replace(".id", ".one.nam"), "error unknown-field: 'responses.wax.one' has no field 'nam': did you mean 'name'?"),
@@ -315,40 +296,29 @@ def test_an_exit_rule_may_ask_for_any_response_and_an_entry_rule_for_none():
     ]
 
 
-CALLBACK = (
-    ("- email: a\n  subject: s\n  html: '{{ journey.callback_url }} {{ journey.unsubscribe_url }}'", None),
-    ("- sms: a\n  text: '{{ journey.callback_url }}'", None),
-    ("- webhook: a\n  to: b\n  headers: {X-Back: '{{ journey.callback_url }}'}\n  body: {a: '{{ journey.callback_url }}'}", None),
-    ("- if: journey.callback_url\n  then: [{exit: x}]", "error out-of-scope: 'journey.callback_url' is there only in an email, sms or webhook step"),
-    ("- sms: a\n  text: '{% assign j = journey %}{{ j.callback_url }}'", "warning unknown-field: 'j' has no field 'callback_url': an address is made only where 'journey.callback_url' is written out"),
-    ("- webhook: a\n  to: b\n  body: {$let: {j: '{{ journey }}'}, $in: {id: '{{ j.id }}', back: '{{ j.callback_url }}'}}", "warning unknown-field: 'j' has no field 'callback_url': an address is made only where 'journey.callback_url' is written out"),
-    ("- sms: a\n  text: '{% assign u = journey.callback_url %}{{ u }}{{ journey[\"callback_url\"] }}'", None),
-    ("- sms: a\n  text: '{{ journey.callback }}'", "error unknown-field: 'journey' has no field 'callback': did you mean 'callback_url'?"),
-    ("- sms: a\n  text: '{{ journey.zzz }}'", "error unknown-field: 'journey' has no field 'zzz'"),
+OUT_OF_SCOPE = "error out-of-scope: 'journey.{}' is there only in {}"
+NO_CALLBACK = OUT_OF_SCOPE.format("callback_url", "an email, sms or webhook step")
+NO_UNSUBSCRIBING = OUT_OF_SCOPE.format("unsubscribe_url", "an email or sms step of a marketing scenario")
+NOT_MADE = "warning unknown-field: 'j' has no field '{0}': an address is made only where 'journey.{0}' is written out"
+URLS = (
+    ("- email: a\n  subject: s\n  html: '{{ journey.callback_url }} {{ journey.unsubscribe_url }}'", "", None),
+    ("- sms: a\n  text: '{{ journey.callback_url }} {{ journey.unsubscribe_url }}'", "", None),
+    ("- webhook: a\n  to: b\n  headers: {X-Back: '{{ journey.callback_url }}'}\n  body: {a: '{{ journey.callback_url }}'}", "", None),
+    ("- if: journey.callback_url\n  then: [{exit: x}]", "", NO_CALLBACK),
+    ("- sms: a\n  text: '{% assign j = journey %}{{ j.callback_url }}'", "", NOT_MADE.format("callback_url")),
+    ("- webhook: a\n  to: b\n  body: {$let: {j: '{{ journey }}'}, $in: {id: '{{ j.id }}', back: '{{ j.callback_url }}'}}", "", NOT_MADE.format("callback_url")),
+    ("- sms: a\n  text: '{% assign u = journey.callback_url %}{{ u }}{{ journey[\"callback_url\"] }}'", "", None),
+    ("- sms: a\n  text: '{{ journey.callback }}'", "", "error unknown-field: 'journey' has no field 'callback': did you mean 'callback_url'?"),
+    ("- sms: a\n  text: '{{ journey.zzz }}'", "", "error unknown-field: 'journey' has no field 'zzz'"),
+    ("- sms: a\n  text: '{{ journey.unsubscribe_url }}'", "purpose: transactional", NO_UNSUBSCRIBING),
+    ("- webhook: a\n  to: b\n  body: {a: '{{ journey.unsubscribe_url }}'}", "", NO_UNSUBSCRIBING),
+    ("- if: journey.unsubscribe_url\n  then: [{exit: x}]", "", NO_UNSUBSCRIBING),
+    ("- sms: a\n  text: '{% assign j = journey %}{{ j.unsubscribe_url }}'", "", NOT_MADE.format("unsubscribe_url")),
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("steps", "finding"), CALLBACK)
-def test_only_a_message_has_a_callback_url(steps: str, finding: str | None):
-    assert findings(steps) == ([] if finding is None else [finding])
-
-
-OUT_OF_SCOPE = (
-    "error out-of-scope: 'journey.unsubscribe_url' is there only in an email or sms step of a marketing scenario"
-)
-UNSUBSCRIBE = (
-    ("- email: a\n  subject: s\n  html: '{{ journey.unsubscribe_url }}'", "", None),
-    ("- sms: a\n  text: '{{ journey.unsubscribe_url }}'", "", None),
-    ("- sms: a\n  text: '{{ journey.unsubscribe_url }}'", "purpose: transactional", OUT_OF_SCOPE),
-    ("- webhook: a\n  to: b\n  body: {a: '{{ journey.unsubscribe_url }}'}", "", OUT_OF_SCOPE),
-    ("- if: journey.unsubscribe_url\n  then: [{exit: x}]", "", OUT_OF_SCOPE),
-    ("- sms: a\n  text: '{% assign j = journey %}{{ j.unsubscribe_url }}'", "", "warning unknown-field: 'j' has no field 'unsubscribe_url': an address is made only where 'journey.unsubscribe_url' is written out"),
-    ("- sms: a\n  text: '{{ journey.unsubscribe_link }}'", "", "error unknown-field: 'journey' has no field 'unsubscribe_link': did you mean 'unsubscribe_url'?"),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(("steps", "head", "finding"), UNSUBSCRIBE)
-def test_only_marketing_to_an_address_has_an_unsubscribe_url(steps: str, head: str, finding: str | None):
-    text = f"scenario: a\ntrigger: order\n{head}\nsteps:\n{steps}"
-    found = [f"{one.severity} {one.code}: {one.message}" for one in check(text).findings]
-    assert found == ([] if finding is None else [finding])
+@pytest.mark.parametrize(("steps", "head", "finding"), URLS)
+def test_only_messages_have_a_callback_url_and_only_marketing_an_unsubscribe_url(
+    steps: str, head: str, finding: str | None
+):
+    assert findings(steps, head=head) == ([] if finding is None else [finding])

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Templates with typing mistakes: pages, mutated at random but the same for the same seed."""
 
 import random
@@ -15,18 +16,8 @@ _TYPED = [
     *"{}%|:.,'\"[]()=<>!-? \n\\\0é\ud83d",
     *("{{", "}}", "{%", "%}", "{%-", "-%}", "end", "else", "elsif", "endif", "endfor", "for", "if", "in", "and", "or"),
     *("contact", "order", "forloop", "limit:", "..", "(1..3)", "nil", "blank", "contains", "| upcase", "| date: '%Y'"),
-    *(
-        "{% if x %}",
-        "{% endif %}",
-        "{% raw %}",
-        "{% comment %}",
-        "{% case x %}",
-        "{% when 1 %}",
-        "{% break %}",
-        "{{ x",
-        "9" * 30,
-    ),
-]
+    *("{% if x %}", "{% endif %}", "{% raw %}", "{% comment %}", "{% case x %}", "{% when 1 %}", "{% break %}", "{{ x", "9" * 30),
+]  # fmt: skip
 
 
 def mutated(text: str, dice: random.Random) -> str:

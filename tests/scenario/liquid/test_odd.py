@@ -12,30 +12,10 @@ from scenario.liquid.engine.environment import text_engine
 from scenario.liquid.engine.filter_call import list_parameters
 
 ODD: list[Any] = [
-    None,
-    True,
-    1,
-    2.5,
-    "x",
-    "",
-    [1, "a", None],
-    {"a": 1},
-    [[[]]],
-    float("inf"),
-    float("nan"),
-    Decimal("NaN"),
-    Decimal("sNaN"),
-    Decimal("Infinity"),
-    Decimal("1E+999999"),
-    Decimal("-1E-999999"),
-    10**400,
-    "9" * 5000,
-    "\ud800",
-    b"bytes",
-    {1, 2},
-    object(),
-    range(10**30),
-]
+    None, True, 1, 2.5, "x", "", [1, "a", None], {"a": 1}, [[[]]], float("inf"), float("nan"), Decimal("NaN"),
+    Decimal("sNaN"), Decimal("Infinity"), Decimal("1E+999999"), Decimal("-1E-999999"), 10**400, "9" * 5000, "\ud800",
+    b"bytes", {1, 2}, object(), range(10**30),
+]  # fmt: skip
 ARGUMENTS: list[Any] = [None, 1, "x", Decimal("1E+999999"), float("inf"), {"a": 1}, [1], "9" * 5000, 10**400, -3]
 FILTERS = text_engine().filters
 

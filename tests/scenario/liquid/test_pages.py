@@ -1,60 +1,31 @@
 """Templates of the kind that people write: each renders, needs no more data than it names, and means what it says."""
 
 import json
-from typing import Any
 
 import pytest
 
 from scenario import liquid
 from scenario.errors import Aborted
 from scenario.plan.inputs import handed, pick
+from tests.scenario.liquid.mutants import RENDERERS
 from tests.scenario.liquid.samples import Page, pages, variables
 
 PAGES = {page.name: page for page in pages()}
 
 
-def render(kind: str, source: Any, data: dict[str, Any]) -> Any:
-    """A template's result, by what it is for."""
-    match kind:
-        case "html":
-            return liquid.render_html(source, data)
-        case "line":
-            return liquid.render_line(source, data)
-        case "json":
-            return liquid.render_json(source, data)
-        case "form":
-            return liquid.render_form(source, data)
-        case "url":
-            return liquid.render_url(source, data)
-        case "path":
-            return liquid.render_path(source, data)
-        case "header":
-            return liquid.render_header(source, data)
-        case "condition":
-            return liquid.evaluate_condition(source, data)
-        case "value":
-            return liquid.evaluate_value(source, data)
-        case _:
-            return liquid.render_text(source, data)
-
-
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
-def test_a_page_renders_to_what_its_place_needs(page: Page) -> None:
-    result = render(page.kind, page.source, variables())
+def test_a_page_renders_to_what_its_place_needs_from_no_more_data_than_it_names(page: Page) -> None:
+    data, render = variables(), RENDERERS[page.kind]
+    result = render(page.source, data)
     if page.kind == "json":
         assert json.loads(result)
     elif page.kind == "condition":
         assert isinstance(result, bool)
     else:
         assert result
-
-
-@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
-def test_a_page_needs_no_more_data_than_it_names(page: Page) -> None:
-    data = variables()
     given = {name: data[name] for name in ("now", "today", "secrets") if name in data}
     narrow = {**pick(data, *handed([(page.source, page.kind)])), **given}
-    assert render(page.kind, page.source, narrow) == render(page.kind, page.source, data)
+    assert render(page.source, narrow) == result
 
 
 EXPECTED = {
@@ -86,11 +57,11 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_body_is_what_its_receiver_expects(name: str) -> None:
-    assert json.loads(render("json", PAGES[name].source, variables())) == EXPECTED[name]
+    assert json.loads(liquid.render_json(PAGES[name].source, variables())) == EXPECTED[name]
 
 
 def test_a_text_reads_as_written() -> None:
-    assert render("text", PAGES["reward.mail.text.liquid"].source, variables()) == (
+    assert liquid.render_text(PAGES["reward.mail.text.liquid"].source, variables()) == (
         "The 4th is free\n"
         "À utiliser avant le jeudi 24 décembre 2026.\n"
         "Valeur : 15,00\xa0€\n"

@@ -62,9 +62,10 @@ def test_repetitions_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("is_sorted", [False, True])
-def test_a_plan_is_restored_whole_in_whatever_order_its_steps_come(path: Path, is_sorted: bool) -> None:
-    plan = json.loads(json.dumps(plan_of(path.read_text(), path.parent), sort_keys=is_sorted))
-    short = json.loads(json.dumps(shorten(plan)))
-    assert restore(short) == plan
-    assert list(restore(short)["steps"]) == list(plan["steps"])
+def test_a_plan_is_restored_whole_in_whatever_order_its_steps_come(path: Path) -> None:
+    made = plan_of(path.read_text(), path.parent)
+    for is_sorted in (False, True):
+        plan = json.loads(json.dumps(made, sort_keys=is_sorted))
+        short = json.loads(json.dumps(shorten(plan)))
+        assert restore(short) == plan
+        assert list(restore(short)["steps"]) == list(plan["steps"])

@@ -280,7 +280,7 @@ def every_id(steps: list[dict[str, Any]]) -> list[Any]:
 
 
 @given(STEPS)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_every_way_through_every_plan_comes_to_an_end(steps: list[dict[str, Any]]):
     named = [name for name in every_id(steps) if name]
     if len(set(named)) < len(named):

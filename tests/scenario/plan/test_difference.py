@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """What is said of two versions of a scenario."""
 
 from __future__ import annotations
@@ -65,16 +66,8 @@ ANEW = "it has another seed or another 'by' than in s@3"
     ("earlier", "later", "said"),
     [
         ((EVEN,), (EVEN, A), []),
-        (
-            (EVEN,),
-            (SUBJECT % (43, 57, ""),),
-            ["split subject: 7 % of contacts would now take another branch than in s@3"],
-        ),
-        (
-            (SUBJECT % (50, 50, ", by: journey"),),
-            (SUBJECT % ("49.99", "50.01", ", by: journey"),),
-            ["split subject: 0.01 % of journeys would now take another branch than in s@3"],
-        ),
+        ((EVEN,), (SUBJECT % (43, 57, ""),), ["split subject: 7 % of contacts would now take another branch than in s@3"]),
+        ((SUBJECT % (50, 50, ", by: journey"),), (SUBJECT % ("49.99", "50.01", ", by: journey"),), ["split subject: 0.01 % of journeys would now take another branch than in s@3"]),
         ((EVEN,), (SUBJECT % (50, 50, ", seed: x"),), [f"split subject: all contacts are drawn anew: {ANEW}"]),
         ((EVEN,), (SUBJECT % (50, 50, ", seed: s/subject"),), []),
         ((UNNAMED,), (A, UNNAMED), [f"split split-2: all contacts are drawn anew: {ANEW}"]),

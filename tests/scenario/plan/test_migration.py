@@ -40,16 +40,10 @@ IN_ROUNDS = plan(ROUNDS % ("rounds", B + ", {wait: 1h, id: pause}"))
         (OLD, OLD, Place(at="a", is_over=True, sent=("a",)), {}, "a"),
         (OLD, plan("{sms: b, text: hi}"), Place(at="b", sent=("a",)), {}, "b"),
         (IN_ROUNDS, IN_ROUNDS, Place(at="pause", sent=("b",), rounds=("rounds",)), {}, "pause"),
-        (
-            IN_ROUNDS,
-            plan(ROUNDS % ("again", B + ", {wait: 1h, id: pause}")),
-            Place(at="pause", sent=("b",), rounds=("rounds",)),
-            {"rounds": "again"},
-            "pause",
-        ),
+        (IN_ROUNDS, plan(ROUNDS % ("again", B + ", {wait: 1h, id: pause}")), Place(at="pause", sent=("b",), rounds=("rounds",)), {"rounds": "again"}, "pause"),
         (IN_ROUNDS, plan("{wait: 1h, id: pause}", C), Place(at="pause", sent=("b",), rounds=("rounds",)), {}, "pause"),
     ],
-)
+)  # fmt: skip
 def test_a_journey_stands_where_its_step_is(
     old: Plan, new: Plan, place: Place, names: dict[str, str], expected: str
 ) -> None:
@@ -64,27 +58,9 @@ def test_a_journey_stands_where_its_step_is(
         (OLD, OLD, Place(at="pause"), {"pause": "x"}, "there is no step 'x', to which 'pause' is mapped"),
         (OLD, OLD, Place(at="pause"), {"pause": "b"}, "'b' is of kind sms there, not wait: map 'pause' to another step"),
         (plan(A), plan("{email: a, subject: hi, text: hi}"), Place(at="a"), {}, "'a' is of kind email there, not sms: map 'a' to another step"),
-        (
-            OLD,
-            plan("{wait: 3d, id: rest}", A, B),
-            Place(at="pause", sent=("a",)),
-            {"pause": "rest"},
-            "'a' would be sent again: from 'rest' on it is still to come there",
-        ),
-        (
-            OLD,
-            plan("{wait: 3d, id: pause}", "{sms: first, text: hi}", B),
-            Place(at="pause", sent=("a",)),
-            {"a": "first"},
-            "'first' would be sent again: from 'pause' on it is still to come there",
-        ),
-        (
-            OLD,
-            plan(ROUNDS % ("rounds", A + ", {wait: 1h, id: pause}")),
-            Place(at="pause", sent=("a",)),
-            {},
-            "'pause' is repeated there by 'rounds', in which the journey is not: map the repetition that it is in",
-        ),
+        (OLD, plan("{wait: 3d, id: rest}", A, B), Place(at="pause", sent=("a",)), {"pause": "rest"}, "'a' would be sent again: from 'rest' on it is still to come there"),
+        (OLD, plan("{wait: 3d, id: pause}", "{sms: first, text: hi}", B), Place(at="pause", sent=("a",)), {"a": "first"}, "'first' would be sent again: from 'pause' on it is still to come there"),
+        (OLD, plan(ROUNDS % ("rounds", A + ", {wait: 1h, id: pause}")), Place(at="pause", sent=("a",)), {}, "'pause' is repeated there by 'rounds', in which the journey is not: map the repetition that it is in"),
         (plan(A, B), plan(B, A), Place(at="b", is_over=True, sent=("a", "b")), {}, "'a' would be sent again: from 'b' on it is still to come there"),
     ],
 )  # fmt: skip
@@ -168,22 +144,10 @@ def test_what_a_journey_never_learnt_is_named(
         (plan(A, B), {}, (False, "which is gone: map it")),
         (plan(A, "{wait: 3d, id: rest}"), {}, (False, "which is gone: map it, for example to rest")),
         (plan(A, "{wait: 3d, id: rest}"), {"pause": "rest"}, (True, "which becomes rest")),
-        (
-            plan("{sms: pause, text: hi}"),
-            {},
-            (False, "which does not fit: 'pause' is of kind sms there, not wait: map 'pause' to another step"),
-        ),
-        (
-            plan("{wait: 3d, id: pause}", A),
-            {},
-            (
-                True,
-                "which stays, but who was sent it is refused: 'a' would be sent again: from 'pause' on it is still "
-                "to come there",
-            ),
-        ),
+        (plan("{sms: pause, text: hi}"), {}, (False, "which does not fit: 'pause' is of kind sms there, not wait: map 'pause' to another step")),
+        (plan("{wait: 3d, id: pause}", A), {}, (True, "which stays, but who was sent it is refused: 'a' would be sent again: from 'pause' on it is still to come there")),
     ],
-)
+)  # fmt: skip
 def test_the_plans_tell_what_becomes_of_those_at_a_step(
     new: Plan, names: dict[str, str], expected: tuple[bool, str]
 ) -> None:

@@ -44,9 +44,6 @@ WHEN = (
     (NIGHT, "2026-03-04 07:59", PARIS, "quiet hours until Wed 2026-03-04 08:00 Europe/Paris"),
     (NIGHT, "2026-03-04 08:00", PARIS, "open"),
     # The nights of both changes of the clock, in March and October.
-    (NIGHT, "2026-03-28 22:00", PARIS, "quiet hours until Sun 2026-03-29 08:00 Europe/Paris"),
-    (NIGHT, "2026-10-24 22:00", PARIS, "quiet hours until Sun 2026-10-25 08:00 Europe/Paris"),
-    (NIGHT, "2026-03-07 22:00", NEW_YORK, "quiet hours until Sun 2026-03-08 08:00 America/New_York"),
     # An hour that is skipped: 01:59 is followed by 03:00, of which half is quiet.
     (HALF, "2026-03-29 01:59", PARIS, "open"),
     (HALF, "2026-03-29 03:00", PARIS, "quiet hours until Sun 2026-03-29 03:30 Europe/Paris"),
@@ -67,16 +64,13 @@ WHEN = (
     (OFFICE, "2011-12-29 21:00", "Pacific/Apia", "window until Mon 2012-01-02 09:00 Pacific/Apia"),
     # Where the contact is: a Tuesday in Tokyo begins while it is Monday elsewhere.
     (OFFICE, "2026-03-02 20:00", TOKYO, "window until Tue 2026-03-03 09:00 Asia/Tokyo"),
-    (NIGHT, "2026-03-02 23:30", TOKYO, "quiet hours until Tue 2026-03-03 08:00 Asia/Tokyo"),
     (NIGHT, "2026-03-02 23:30", "+05:45", "quiet hours until Tue 2026-03-03 08:00 UTC+05:45"),
     # Windows: weekdays, the end of a week, midnight as an end, an end or a beginning alone.
-    (OFFICE, "2026-03-06 19:59", PARIS, "open"),
     (OFFICE, "2026-03-06 20:00", PARIS, "window until Mon 2026-03-09 09:00 Europe/Paris"),
     ('window: {from: "20:00", to: "24:00"}', "2026-03-06 23:59", PARIS, "open"),
     ('window: {from: "20:00", to: "00:00"}', "2026-03-06 23:59", PARIS, "open"),
     ('window: {from: "20:00", to: "00:00"}', "2026-03-07 00:00", PARIS, "window until Sat 2026-03-07 20:00 Europe/Paris"),
     ('window: {from: "18:00"}', "2026-03-07 00:00", PARIS, "window until Sat 2026-03-07 18:00 Europe/Paris"),
-    ('window: {to: "12:00"}', "2026-03-07 12:00", PARIS, "window until Sun 2026-03-08 00:00 Europe/Paris"),
     ("window: {on: [mon]}", "2026-03-03 00:00", PARIS, "window until Mon 2026-03-09 00:00 Europe/Paris"),
     # Over midnight, hours belong to the day on which they begin.
     (LATE, "2026-03-07 01:59", PARIS, "open"),
@@ -92,19 +86,10 @@ WHEN = (
     # Public holidays of 2026 in France; a Sunday beside them.
     (FRENCH, "2026-01-01 10:00", PARIS, "public holiday (FR, New Year's Day) until Fri 2026-01-02 00:00 Europe/Paris"),
     (FRENCH, "2026-04-05 10:00", PARIS, "day off (Sun) until Tue 2026-04-07 00:00 Europe/Paris"),
-    (FRENCH, "2026-04-03 10:00", PARIS, "open"),
-    (FRENCH, "2026-05-01 10:00", PARIS, "public holiday (FR, Labor Day) until Sat 2026-05-02 00:00 Europe/Paris"),
-    (FRENCH, "2026-05-08 10:00", PARIS, "public holiday (FR, Victory Day) until Sat 2026-05-09 00:00 Europe/Paris"),
-    (FRENCH, "2026-05-14 10:00", PARIS, "public holiday (FR, Ascension Day) until Fri 2026-05-15 00:00 Europe/Paris"),
-    (FRENCH, "2026-05-24 10:00", PARIS, "day off (Sun) until Tue 2026-05-26 00:00 Europe/Paris"),
     (FRENCH, "2026-08-15 10:00", PARIS, "public holiday (FR, Assumption Day) until Mon 2026-08-17 00:00 Europe/Paris"),
-    ("quiet: {days_off: [FR-57]}", "2026-04-03 10:00", PARIS, "public holiday (FR-57, Good Friday) until Sat 2026-04-04 00:00 Europe/Paris"),
     # And in Germany, whose states have their own: Whit Monday everywhere, Reformation Day in some.
-    ("quiet: {days_off: [DE]}", "2026-05-01 10:00", BERLIN, "public holiday (DE, Labor Day) until Sat 2026-05-02 00:00 Europe/Berlin"),
-    ("quiet: {days_off: [DE]}", "2026-05-25 10:00", BERLIN, "public holiday (DE, Pentecost Monday) until Tue 2026-05-26 00:00 Europe/Berlin"),
     ("quiet: {days_off: [DE]}", "2026-10-31 10:00", BERLIN, "open"),
     ("quiet: {days_off: [DE-SN]}", "2026-10-31 10:00", BERLIN, "public holiday (DE-SN, Reformation Day) until Sun 2026-11-01 00:00 Europe/Berlin"),
-    ("quiet: {days_off: [DE-BY]}", "2026-11-01 10:00", BERLIN, "public holiday (DE-BY, All Saints' Day) until Mon 2026-11-02 00:00 Europe/Berlin"),
     # The holiday is on the contact's calendar, wherever that may be.
     (FRENCH, "2026-07-14 00:00", TOKYO, "public holiday (FR, National Day) until Wed 2026-07-15 00:00 Asia/Tokyo"),
     (FRENCH, "2026-07-13 23:59", TOKYO, "open"),
@@ -246,8 +231,6 @@ def test_hours_are_stored_as_they_were_written():
         ('window: {from: "24:00", to: "08:00"}', "'24:00' is not a time of day"),
         ('window: {from: "9:00"}', "'9:00' is not a time of day"),
         ("quiet: {days_off: [Sunday]}", "'Sunday' is not a day off: did you mean 'sun'?"),
-        ("quiet: {days_off: [fr]}", "did you mean 'FR'?"),
-        ("quiet: {days_off: [de-by]}", "did you mean 'DE-BY'?"),
         ("quiet: {days_off: [United Kingdom]}", "did you mean 'GB'?"),
         ("quiet: {days_off: [holidays]}", "write mon to sun, or the code of a country such as FR"),
     ],
@@ -262,9 +245,7 @@ def test_hours_that_say_nothing_are_refused_with_what_to_write(written: str, sen
     ("day", "sentence"),
     [
         ("sun", None),
-        ("FR", None),
         ("DE-BY", None),
-        ("NO", None),
         ("UK", "the public holidays of 'UK' are not known: did you mean 'GB'?"),
         ("DE-BYY", "the public holidays of 'DE-BYY' are not known: did you mean 'DE-BY'?"),
         ("DE-00", "the public holidays of 'DE-00' are not known: write DE for those of the whole country"),
@@ -282,15 +263,8 @@ def test_where_nobody_knows_the_country_there_are_no_holidays():
 
 ZONES = (PARIS, TOKYO, NEW_YORK, "Australia/Lord_Howe", "Africa/Cairo", "Asia/Kathmandu")
 CHANGES = (
-    "2026-03-29",
-    "2026-10-25",
-    "2026-03-08",
-    "2026-11-01",
-    "2026-04-05",
-    "2026-04-24",
-    "2026-10-30",
-    "2026-06-03",
-)
+    "2026-03-29", "2026-10-25", "2026-03-08", "2026-11-01", "2026-04-05", "2026-04-24", "2026-10-30", "2026-06-03",
+)  # fmt: skip
 
 
 def plainly_in(written: Mapping[str, Any], shown: datetime) -> bool:

@@ -102,20 +102,12 @@ def test_each_is_asked_only_where_those_before_have_nothing_against_it() -> None
         # One who has unsubscribed from a list gets no marketing for which that list is asked for.
         (ALL, Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]), Skip("the address has unsubscribed from sms (unsub, 2026-02-03)", "suppressed")),
         (ALL, Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="vip")]), None),
-        (
-            replace(ALL, subscription={"sms": Agreement.model_validate({"tracking_consent": "open"})}),
-            Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]),
-            Skip("no consent: the contact has not agreed to open by sms", "no_consent"),
-        ),
+        (replace(ALL, subscription={"sms": Agreement.model_validate({"tracking_consent": "open"})}), Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]), Skip("no consent: the contact has not agreed to open by sms", "no_consent")),
         (Rules(purpose="transactional"), Facts(paris("2026-03-03T12:00"), [GONE]), None),
         (Rules(purpose="transactional"), Facts(paris("2026-03-03T12:00"), [STOP]), Skip("the address has answered STOP (stop, 2026-02-03)", "suppressed")),
         (ALL, Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")), Skip("capped by week: 4 in 7d, next Thu 10:02", "capped")),
         (replace(ALL, capped="hold"), Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")), Hold("capped by week: 4 in 7d, next Thu 10:02")),
-        (
-            replace(ALL, capped=CappedWait(wait=timedelta(days=1))),
-            Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")),
-            Skip("capped by week: 4 in 7d, next Thu 10:02", "capped"),
-        ),
+        (replace(ALL, capped=CappedWait(wait=timedelta(days=1))), Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")), Skip("capped by week: 4 in 7d, next Thu 10:02", "capped")),
         (replace(ALL, expires=timedelta(hours=8)), Facts(paris("2026-03-03T20:00")), Skip("expired: it has waited longer than 8h", "expired")),
     ],
 )  # fmt: skip
@@ -133,13 +125,7 @@ def test_what_is_said(rules: Rules, facts: Facts, ruling: Ruling) -> None:
         ("UTC", ALL, "2026-03-03T22:30", "2026-03-03T22:30", "Wed 2026-03-04 08:00 UTC"),
         ("Europe/Paris", replace(ALL, hours=(NIGHT, OFFICE)), "2026-03-03T18:30", "2026-03-03T18:30", "Wed 2026-03-04 09:00 Europe/Paris"),
         # What never opens is asked again when nobody can know any more that it does not.
-        (
-            "Europe/Paris",
-            replace(ALL, hours=(NIGHT, Window.model_validate({"from": "22:00", "to": "23:00"}))),
-            "2026-03-03T12:00",
-            "2026-03-03T12:00",
-            "Wed 2026-03-11 12:00 Europe/Paris",
-        ),
+        ("Europe/Paris", replace(ALL, hours=(NIGHT, Window.model_validate({"from": "22:00", "to": "23:00"}))), "2026-03-03T12:00", "2026-03-03T12:00", "Wed 2026-03-11 12:00 Europe/Paris"),
         # A place under a cap, at its minute.
         ("Europe/Paris", replace(ALL, capped=CappedWait(wait=timedelta(days=2))), "2026-03-03T12:00", "2026-03-03T12:00", "Thu 2026-03-05 10:02 Europe/Paris"),
     ],
@@ -173,13 +159,9 @@ def test_who_has_waited_for_an_opening_goes_at_a_second_of_his_own() -> None:
         # The next place is free at 10:02 on the third day, 36 hours and two minutes after it.
         (replace(ALL, capped=CappedWait(wait=timedelta(hours=36, minutes=2))), "2026-03-04T12:00", "Defer capped"),
         (replace(ALL, capped=CappedWait(wait=timedelta(hours=36, minutes=1))), "2026-03-04T12:00", "Skip capped"),
-        (
-            replace(ALL, capped=CappedWait(wait=timedelta(days=2)), expires=timedelta(hours=36, minutes=2)),
-            "2026-03-04T12:00",
-            "Skip expired",
-        ),
+        (replace(ALL, capped=CappedWait(wait=timedelta(days=2)), expires=timedelta(hours=36, minutes=2)), "2026-03-04T12:00", "Skip expired"),
     ],
-)
+)  # fmt: skip
 def test_a_message_waits_only_as_long_as_it_may(rules: Rules, now: str, said: str) -> None:
     ruling = asked(message("2026-03-03T22:00"), rules, Facts(paris(now), [], full("2026-03-05T10:02")))
     assert isinstance(ruling, Defer | Skip)

@@ -27,16 +27,12 @@ def test_all_but_unsubscribing_stops_everything(source: Source, purpose: Purpose
 @pytest.mark.parametrize(
     ("scope", "purpose", "scopes", "stopped"),
     [
-        ("", "marketing", [], True),
-        ("", "marketing", ["newsletter"], True),
-        ("newsletter", "marketing", ["newsletter"], True),
-        ("Newsletter", "marketing", ["51", "newsletter"], True),
-        ("newsletter", "marketing", ["vip"], False),
-        ("newsletter", "marketing", [], False),
-        ("newsletter", "transactional", ["newsletter"], False),
-        ("", "transactional", [], False),
+        ("", "marketing", [], True), ("", "marketing", ["newsletter"], True),
+        ("newsletter", "marketing", ["newsletter"], True), ("Newsletter", "marketing", ["51", "newsletter"], True),
+        ("newsletter", "marketing", ["vip"], False), ("newsletter", "marketing", [], False),
+        ("newsletter", "transactional", ["newsletter"], False), ("", "transactional", [], False),
     ],
-)
+)  # fmt: skip
 def test_unsubscribing_stops_marketing_of_its_scope(
     scope: str, purpose: Purpose, scopes: list[str], stopped: bool
 ) -> None:
@@ -81,11 +77,10 @@ def test_channels_with_addresses_have_the_platforms_words() -> None:
     [
         ("email", " Ada.Lovelace@Example.COM\n", "ada.lovelace@example.com"),
         ("email", "ada@bücher.example.com", "ADA@xn--bcher-kva.example.com"),
-        ("email", "zoe\u0308@example.com", "ZO\u00cb@example.com"),
-        ("sms", "+33 6 12 34 56 78", "0033612345678"),
+        ("email", "zoe\u0308@example.com", "ZO\u00cb@example.com"), ("sms", "+33 6 12 34 56 78", "0033612345678"),
         ("sms", "+33 (0)6 12.34.56.78", "+33612345678"),
     ],
-)
+)  # fmt: skip
 def test_spellings_of_one_address_are_one(channel: str, one: str, other: str) -> None:
     assert spelled(channel, one) == spelled(channel, other)
 

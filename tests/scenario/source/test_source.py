@@ -11,42 +11,13 @@ from scenario.source.source import Source
 from scenario.source.yaml import MAX_BYTES
 
 VALUES: tuple[tuple[str, Any], ...] = (
-    ("on", "on"),
-    ("yes", "yes"),
-    ("No", "No"),
-    ("off", "off"),
-    ("y", "y"),
-    ("true", True),
-    ("FALSE", False),
-    ("tRue", "tRue"),
-    ("null", None),
-    ("~", None),
-    ("", None),
-    ("12", 12),
-    ("-7", -7),
-    ("0", 0),
-    ("0x1F", 31),
-    ("0o17", 15),
-    ("017", "017"),
-    ("0612345678", "0612345678"),
-    ("1_000", "1_000"),
-    ("1.5", 1.5),
-    (".5", 0.5),
-    ("1e3", 1000.0),
-    ("007.5", "007.5"),
-    ("10:00", "10:00"),
-    ("1:30:00", "1:30:00"),
-    ("2026-03-29", "2026-03-29"),
-    ("2026-03-29 10:00:00", "2026-03-29 10:00:00"),
-    ("'12'", "12"),
-    ('"true"', "true"),
-    ("!!str 12", "12"),
-    ("=", "="),
-    ("10%", "10%"),
-    ("a#b", "a#b"),
-    ('"\\ud83d\\ude00"', "😀"),
-    ("9" * 40, "9" * 40),
-)
+    ("on", "on"), ("yes", "yes"), ("No", "No"), ("off", "off"), ("y", "y"), ("true", True), ("FALSE", False),
+    ("tRue", "tRue"), ("null", None), ("~", None), ("", None), ("12", 12), ("-7", -7), ("0", 0), ("0x1F", 31),
+    ("0o17", 15), ("017", "017"), ("0612345678", "0612345678"), ("1_000", "1_000"), ("1.5", 1.5), (".5", 0.5),
+    ("1e3", 1000.0), ("007.5", "007.5"), ("10:00", "10:00"), ("1:30:00", "1:30:00"), ("2026-03-29", "2026-03-29"),
+    ("2026-03-29 10:00:00", "2026-03-29 10:00:00"), ("'12'", "12"), ('"true"', "true"), ("!!str 12", "12"),
+    ("=", "="), ("10%", "10%"), ("a#b", "a#b"), ('"\\ud83d\\ude00"', "😀"), ("9" * 40, "9" * 40),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("written", "value"), VALUES, ids=[written or "nothing" for written, _ in VALUES])
@@ -74,34 +45,18 @@ def test_a_local_time_on_some_days_needs_no_quotes():
 
 TAB = "a tab is not allowed here: write spaces, or put a text that holds a tab in quotes"
 SYNTAX = (
-    ("steps:\n\t- wait: 2d\n", "2:1", "indent with spaces, not with a tab"),
     ("steps:\n  - email:\t\thello\n", "2:11", TAB),
     ("a: some\ttext\n", "1:8", TAB),
     ("a: {b:\tc}\n", "1:7", TAB),
-    ("a: 1\nb: Thanks: a lot\n", "2:10", "a ':' is not allowed here"),
     ("scenario:x\ntrigger: order\n", "1:9", "a space is missing after this ':'"),
     ("scenario\n\ntrigger: order\n", "1:9", "a ':' is missing after this key"),
     ('a: "hello\nb: 2\n', "1:4", "the quote that opens here is never closed"),
-    ("a: 'it's me'\n", "1:8", "the quotes end before this"),
-    ('a: "C:\\dir"\n', "1:8", "a backslash between double quotes must be doubled"),
-    ("a: [1, 2\nb: 3\n", "1:4", "the '[' that opens here is not closed"),
-    ("a: {b: 1 c: 3}\n", "1:4", "the '{' that opens here is not closed"),
-    ("subject: {{ contact.x }} hi\n", "1:10", "text that begins with '{{' or '{%' needs quotes around it"),
     ("subject: {% if x %}a{% endif %}\n", "1:10", "text that begins with '{{' or '{%' needs quotes around it"),
-    ("subject: {{ contact.x }}\n", "1:10", "text that begins with '{{' or '{%' needs quotes around it"),
-    ("a: @home\n", "1:4", "a value cannot begin with '@'"),
-    ("a: **bold**\n", "1:4", "a value that begins with '*' repeats another one"),
-    ("a: *gone\n", "1:4", "nothing above is marked with '&'"),
     ("a: &x 1\nb: &x 2\n", "2:4", "this '&' marks a second value"),
-    ("a: & b\n", "1:4", "a value that begins with '&'"),
-    ("steps:\n  - email: a\n   subject: x\n", "3:4", "this line does not fit the lines above"),
     ("steps: - wait: 2d\n", "1:8", "a list cannot begin here"),
-    ("a: | text\n  more\n", "1:6", "after '|' or '>' the text begins on the next line"),
-    ("a: 1\n---\nb: 2\n", "2:1", "a file holds one scenario"),
     ("a: b\nc: \x07\n", "2:4", "the character U+0007 is not allowed in a text"),
     ('a: "\\UFFFFFFFF"\n', "1:7", "this escape is not a character"),
     ('a: "\\ud83d"\n', "1:4", "half a character"),
-    ("a: !ruby b\n", "1:4", "YAML takes '!' for a tag"),
     ("a: !!int b\n", "1:4", "'b' is not a number"),
     ("a: .nan\n", "1:4", "'.nan' is not a number that JSON can hold"),
     ("[a, b]: c\n", "1:1", "a key must be text"),
@@ -273,7 +228,7 @@ def texts_in_yaml(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(texts_in_yaml())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_every_character_is_found_where_it_was_written(case: tuple[str, str]):
     text, written = case
     document = f"before: 1\nkey: {written}\nafter: 2\n"

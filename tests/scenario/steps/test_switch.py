@@ -37,14 +37,6 @@ def test_what_is_made_up_for_a_case_meets_it():
 
 
 WRONG = (
-    ('- switch: "{{ contact.language }}"\n  cases: {fr: []}', "4:11: error syntax: a value is written without braces: contact.language"),
-    ("- switch: contact.langage\n  cases: {fr: []}", "4:19: error unknown-field: 'contact' has no field 'langage': did you mean 'language'?"),
-    ("- switch: contact.language | titelcase\n  cases: {fr: []}", "4:30: error unknown-filter: there is no filter 'titelcase': did you mean 'titlecase'?"),
-    ("- switch: contact.language\n  cases: {}", "5:10: error empty: 'cases' is empty: it needs at least one entry"),
-    ("- switch: contact.language", "4:3: error missing: a 'switch' step needs 'cases'"),
-    ("- switch: contact.language\n  cases: {fr: []}\n  default: []", "6:3: error unknown-key: unknown key 'default': did you mean 'else'?"),
-    ("- switch: contact.language\n  cases: {fr: [], else: []}", "5:19: error case: 'else' stands beside 'cases', not among them"),
-    ("- switch: contact.language\n  cases: {fr: [], fr: []}", "5:19: error duplicate-key: 'fr' is here twice: first on line 5"),
     ("- switch: order.total_price\n  cases: {1: [], 1.0: []}", "5:18: error case: '1.0' is the same value as '1': remove one"),
     ("- switch: contact.custom.step\n  cases: {true: [], True: []}", "5:21: error case: 'True' is the same value as 'true': remove one"),
     ("- switch: contact.custom.step\n  cases: {1: [], true: [], 010: [], no: [], yes: []}", None),
@@ -52,12 +44,8 @@ WRONG = (
     ("- switch: contact.lists\n  cases: {vip: []}", "5:11: warning case: no value meets this case: a list and a text are never equal: write contact.lists | map: 'name' contains 'vip'"),
     ("- switch: contact.lists | size\n  cases: {1: [], 2: []}", None),
     ("- switch: contact.language\n  cases: {fr: [], 10: [], \"l'x\": []}", None),
-    ("- switch: order.total_price\n  cases: {null: []}", "5:11: error case: no value meets this case: where there is none, the way is 'else'"),
-    ("- switch: order.total_price\n  cases: {1e3: []}", "5:11: error case: '1e3' is taken for text: write a number with its digits alone, such as 10 or -1.5"),
-    ("- switch: order.total_price\n  cases: {1: [{exit: a}]}\n  else: [{exit: b}]\n- exit: c", "7:3: warning unreachable: this step is never reached: it comes after a step whose branches all exit"),
     ('- switch: contact.language\n  cases: {"<b>": [{exti: a}]}', "5:20: error unknown-step: unknown step 'exti': did you mean 'exit'?"),
     ("- switch: contact.language\n  cases: {fr: [], default: []}", "5:19: warning case: 'default' is a case like any other: steps for all other values stand in 'else'"),
-    ("- case: contact.language", "4:3: error unknown-step: unknown step 'case': did you mean 'switch'?"),
 )  # fmt: skip
 
 
@@ -84,28 +72,12 @@ def test_only_a_path_has_a_value_in_each_case(value: object, implied: tuple[str,
 
 
 def test_no_two_ways_have_one_spelling():
-    ways = [
-        "fr",
-        "fr_FR",
-        "fr-FR",
-        "fr.FR",
-        "fr--FR",
-        "a.-b",
-        "a-.b",
-        "é",
-        "è",
-        "",
-        " ",
-        "<b>",
-        "1",
-        "1.0",
-        "x" * 41,
-        "x" * 42,
-        "a\nb",
-    ]
+    ways = ["fr", "fr_FR", "fr-FR", "fr--FR", "fr.FR", "a.-b", "a-.b", "é", "è", "", " ", "<b>"]
+    ways += ["1", "1.0", "x" * 41, "x" * 42, "a\nb"]
     made = [spelled(way) for way in ways]
     assert len(set(made)) == len(ways)
-    assert made[:4] == ["fr", "fr_FR", "fr-FR", "fr--FR"]
+    assert made[:3] == ways[:3]
+    assert spelled("fr.FR") == "fr--FR"
     assert all(name.isascii() and name.replace("-", "").replace("_", "").isalnum() for name in made)
 
 

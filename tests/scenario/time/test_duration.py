@@ -10,28 +10,14 @@ from scenario.errors import DurationError
 from scenario.time.duration import LONGEST, format_duration, parse_duration
 
 READ = (
-    ("90s", timedelta(seconds=90)),
-    ("15m", timedelta(minutes=15)),
-    ("2h", timedelta(hours=2)),
-    ("3d", timedelta(days=3)),
-    ("2w", timedelta(weeks=2)),
-    ("1h30m", timedelta(hours=1, minutes=30)),
-    ("1h 30m 15s", timedelta(hours=1, minutes=30, seconds=15)),
-    (" 2d ", timedelta(days=2)),
-    ("0s", timedelta(0)),
-    ("1.5h", timedelta(minutes=90)),
-    ("0.25s", timedelta(milliseconds=250)),
-    ("-3d", timedelta(days=-3)),
-    ("+12h", timedelta(hours=12)),
-    ("-1h30m", timedelta(minutes=-90)),
-    ("P3D", timedelta(days=3)),
-    ("P2W", timedelta(weeks=2)),
-    ("PT90S", timedelta(seconds=90)),
-    ("P3DT12H", timedelta(days=3, hours=12)),
-    ("P1WT1M1.5S", timedelta(weeks=1, minutes=1, seconds=1.5)),
-    ("-P1D", timedelta(days=-1)),
-    ("3660d", LONGEST),
-)
+    ("90s", timedelta(seconds=90)), ("15m", timedelta(minutes=15)), ("2h", timedelta(hours=2)),
+    ("3d", timedelta(days=3)), ("2w", timedelta(weeks=2)), ("1h30m", timedelta(hours=1, minutes=30)),
+    ("1h 30m 15s", timedelta(hours=1, minutes=30, seconds=15)), (" 2d ", timedelta(days=2)), ("0s", timedelta(0)),
+    ("1.5h", timedelta(minutes=90)), ("0.25s", timedelta(milliseconds=250)), ("-3d", timedelta(days=-3)),
+    ("+12h", timedelta(hours=12)), ("-1h30m", timedelta(minutes=-90)), ("P3D", timedelta(days=3)),
+    ("P2W", timedelta(weeks=2)), ("PT90S", timedelta(seconds=90)), ("P3DT12H", timedelta(days=3, hours=12)),
+    ("P1WT1M1.5S", timedelta(weeks=1, minutes=1, seconds=1.5)), ("-P1D", timedelta(days=-1)), ("3660d", LONGEST),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "length"), READ, ids=[text for text, _ in READ])
@@ -56,14 +42,10 @@ def test_longer_than_ten_years_is_a_slip_of_the_pen(text: str):
 
 
 WRITTEN = (
-    (timedelta(0), "0s"),
-    (timedelta(seconds=90), "1m30s"),
-    (timedelta(days=14), "14d"),
-    (timedelta(hours=25), "1d1h"),
-    (timedelta(milliseconds=250), "0.25s"),
-    (timedelta(days=-3), "-3d"),
+    (timedelta(0), "0s"), (timedelta(seconds=90), "1m30s"), (timedelta(days=14), "14d"),
+    (timedelta(hours=25), "1d1h"), (timedelta(milliseconds=250), "0.25s"), (timedelta(days=-3), "-3d"),
     (timedelta(minutes=-90), "-1h30m"),
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("length", "text"), WRITTEN, ids=[text for _, text in WRITTEN])

@@ -26,31 +26,22 @@ WEEK = ("mon", "tue", "wed", "thu", "fri")
 
 # It is this time in that zone; until the next such time of day on such a day; which is then.
 UNTIL = (
-    ("2026-03-03 09:59", PARIS, "10:00", (), "Tue 2026-03-03 10:00 Europe/Paris"),
     ("2026-03-03 10:00", PARIS, "10:00", (), "Tue 2026-03-03 10:00 Europe/Paris"),
     ("2026-03-03 10:01", PARIS, "10:00", (), "Wed 2026-03-04 10:00 Europe/Paris"),
     # A Tuesday in Tokyo begins while it is Monday elsewhere.
     ("2026-03-02 23:30", TOKYO, "09:00", ("tue",), "Tue 2026-03-03 09:00 Asia/Tokyo"),
     ("2026-03-03 09:30", TOKYO, "09:00", ("tue",), "Tue 2026-03-10 09:00 Asia/Tokyo"),
-    ("2026-03-03 08:00", TOKYO, "09:00", ("tue",), "Tue 2026-03-03 09:00 Asia/Tokyo"),
     # Weekdays.
     ("2026-03-06 10:01", PARIS, "10:00", WEEK, "Mon 2026-03-09 10:00 Europe/Paris"),
-    ("2026-03-07 08:00", PARIS, "10:00", WEEK, "Mon 2026-03-09 10:00 Europe/Paris"),
     ("2026-03-05 12:00", PARIS, "10:00", ("sat", "sun"), "Sat 2026-03-07 10:00 Europe/Paris"),
-    ("2026-03-08 12:00", PARIS, "10:00", ("sun", "sat"), "Sat 2026-03-14 10:00 Europe/Paris"),
     # 09:00 across the change of March, when Paris skips 02:00 to 03:00.
     ("2026-03-28 09:01", PARIS, "09:00", (), "Sun 2026-03-29 09:00 Europe/Paris"),
-    ("2026-03-28 23:00", PARIS, "09:00", (), "Sun 2026-03-29 09:00 Europe/Paris"),
     # A local time that is skipped is taken with the offset from before: it shows an hour later.
     ("2026-03-28 12:00", PARIS, "02:30", (), "Sun 2026-03-29 03:30 Europe/Paris"),
     ("2026-03-29 04:00", PARIS, "02:30", (), "Mon 2026-03-30 02:30 Europe/Paris"),
-    ("2026-03-07 12:00", NEW_YORK, "02:30", (), "Sun 2026-03-08 03:30 America/New_York"),
     # A local time that comes twice means its first time.
     ("2026-10-24 12:00", PARIS, "02:30", (), "Sun 2026-10-25 02:30 Europe/Paris"),
-    ("2026-10-25 12:00", PARIS, "02:30", (), "Mon 2026-10-26 02:30 Europe/Paris"),
     # The end of a year, a leap day, half-hour zones, a day that an island skipped.
-    ("2026-12-31 23:59", PARIS, "00:00", (), "Fri 2027-01-01 00:00 Europe/Paris"),
-    ("2028-02-28 20:00", PARIS, "19:00", (), "Tue 2028-02-29 19:00 Europe/Paris"),
     ("2026-03-03 10:01", "Asia/Kathmandu", "10:00", (), "Wed 2026-03-04 10:00 Asia/Kathmandu"),
     ("2011-12-29 12:00", "Pacific/Apia", "10:00", (), "Sat 2011-12-31 10:00 Pacific/Apia"),
 )  # fmt: skip
@@ -74,15 +65,6 @@ def test_the_instant_of_a_repeated_local_time_is_its_first():
     assert spell(next_local(between, "02:30", (), zone), zone) == "Mon 2026-10-26 02:30 Europe/Paris"
 
 
-def test_nine_in_the_morning_is_another_instant_after_the_change():
-    zone = ZoneInfo(PARIS)
-
-    before = next_local(local("2026-03-28 08:00", PARIS), "09:00", (), zone)
-    after = next_local(local("2026-03-29 08:00", PARIS), "09:00", (), zone)
-
-    assert (before.isoformat(), after.isoformat()) == ("2026-03-28T08:00:00+00:00", "2026-03-29T07:00:00+00:00")
-
-
 @given(
     st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 hypothesis' way
     st.sampled_from((PARIS, TOKYO, NEW_YORK, "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo", "UTC")),
@@ -104,14 +86,10 @@ SHIFTED = (
     ("2026-03-27 09:00", PARIS, "3d", "Mon 2026-03-30 09:00 Europe/Paris"),
     ("2026-10-26 09:00", PARIS, "-2d", "Sat 2026-10-24 09:00 Europe/Paris"),
     ("2026-03-28 02:30", PARIS, "1d", "Sun 2026-03-29 03:30 Europe/Paris"),
-    ("2026-10-24 02:30", PARIS, "1d", "Sun 2026-10-25 02:30 Europe/Paris"),
     # Hours are hours: a day of 24 of them is not the same time of day across a change.
     ("2026-03-28 09:00", PARIS, "24h", "Sun 2026-03-29 09:00 Europe/Paris"),
     ("2026-03-28 20:00", PARIS, "8h", "Sun 2026-03-29 05:00 Europe/Paris"),
     ("2026-03-28 20:00", PARIS, "1d8h", "Mon 2026-03-30 04:00 Europe/Paris"),
-    ("2026-12-31 00:00", PARIS, "1d", "Fri 2027-01-01 00:00 Europe/Paris"),
-    ("2027-01-01 00:00", PARIS, "-1d", "Thu 2026-12-31 00:00 Europe/Paris"),
-    ("2028-03-01 12:00", NEW_YORK, "-1d", "Tue 2028-02-29 12:00 America/New_York"),
     ("2026-03-03 09:00", PARIS, "0s", "Tue 2026-03-03 09:00 Europe/Paris"),
     ("2026-03-03 09:00:30", PARIS, "-30m", "Tue 2026-03-03 08:30:30 Europe/Paris"),
 )  # fmt: skip
@@ -120,11 +98,6 @@ SHIFTED = (
 @pytest.mark.parametrize(("moment", "zone", "offset", "then"), SHIFTED)
 def test_an_offset_of_days_keeps_the_time_of_day(moment: str, zone: str, offset: str, then: str):
     assert spell(shift(local(moment, zone), parse_duration(offset), ZoneInfo(zone)), ZoneInfo(zone)) == then
-
-
-def test_twenty_four_hours_and_a_day_are_the_same_offset():
-    """Both are written `1d` once they are read: people who mean hours across a change of the clock write 23h or 25h."""
-    assert parse_duration("24h") == parse_duration("1d")
 
 
 @pytest.mark.parametrize(("year", "offset"), [(1, "-3d"), (9999, "3d"), (9999, "12h"), (1, "-12h")])
@@ -138,27 +111,16 @@ def test_an_offset_beyond_the_calendar_ends_at_its_edge(year: int, offset: str):
 
 
 DATES = (
-    ("2026-03-29", "2026-03-29T00:00:00+01:00"),
-    ("2026-03-29 10:00:00", "2026-03-29T10:00:00+02:00"),
+    ("2026-03-29", "2026-03-29T00:00:00+01:00"), ("2026-03-29 10:00:00", "2026-03-29T10:00:00+02:00"),
     ("2026-03-29T10:00", "2026-03-29T10:00:00+02:00"),
     (" 2026-03-29T10:00:00.5 ", "2026-03-29T10:00:00.500000+02:00"),
-    ("2026-03-29T10:00:00Z", "2026-03-29T10:00:00+00:00"),
-    ("2026-03-29T10:00:00-05:00", "2026-03-29T10:00:00-05:00"),
-    ("2026-03-29 02:30:00", "2026-03-29T03:30:00+02:00"),
-    ("2026-10-25 02:30:00", "2026-10-25T02:30:00+02:00"),
-    ("20260329", "2026-03-29T00:00:00+01:00"),
-    ("1774771200", "2026-03-29T08:00:00+00:00"),
-    ("1774771200000", "2026-03-29T08:00:00+00:00"),
-    ("9999-12-31 23:59:59", "9999-12-31T23:59:59+01:00"),
-    ("", None),
-    ("0", None),
-    ("null", None),
-    ("0000-00-00", None),
-    ("0000-00-00 00:00:00", None),
-    ("0000-00-00T00:00:00Z", None),
-    ("0001-01-01", None),
-    ("0001-01-01T00:00:00", None),
-)
+    ("2026-03-29T10:00:00Z", "2026-03-29T10:00:00+00:00"), ("2026-03-29T10:00:00-05:00", "2026-03-29T10:00:00-05:00"),
+    ("2026-03-29 02:30:00", "2026-03-29T03:30:00+02:00"), ("2026-10-25 02:30:00", "2026-10-25T02:30:00+02:00"),
+    ("20260329", "2026-03-29T00:00:00+01:00"), ("1774771200", "2026-03-29T08:00:00+00:00"),
+    ("1774771200000", "2026-03-29T08:00:00+00:00"), ("9999-12-31 23:59:59", "9999-12-31T23:59:59+01:00"), ("", None),
+    ("0", None), ("null", None), ("0000-00-00", None), ("0000-00-00 00:00:00", None), ("0000-00-00T00:00:00Z", None),
+    ("0001-01-01", None), ("0001-01-01T00:00:00", None),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "moment"), DATES)
@@ -186,14 +148,10 @@ def test_never_is_a_date_in_every_zone():
 
 
 ZONES = (
-    (("Asia/Tokyo", "Europe/Paris"), "Asia/Tokyo"),
-    ((None, "Europe/Paris"), "Europe/Paris"),
-    (("", "Europe/Paris"), "Europe/Paris"),
-    (("Mars/Olympus", "Europe/Paris"), "Europe/Paris"),
-    (("../etc/passwd", "/etc/passwd", "Europe", "a\x00b", "\ud800"), "UTC"),
-    ((12, True), "UTC"),
-    ((), "UTC"),
-)
+    (("Asia/Tokyo", "Europe/Paris"), "Asia/Tokyo"), ((None, "Europe/Paris"), "Europe/Paris"),
+    (("", "Europe/Paris"), "Europe/Paris"), (("Mars/Olympus", "Europe/Paris"), "Europe/Paris"),
+    (("../etc/passwd", "/etc/passwd", "Europe", "a\x00b", "\ud800"), "UTC"), ((12, True), "UTC"), ((), "UTC"),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("names", "zone"), ZONES, ids=[zone for _, zone in ZONES])
@@ -204,46 +162,18 @@ def test_the_first_name_that_is_a_zone_counts(names: tuple[object, ...], zone: s
 @pytest.mark.parametrize(
     ("name", "read"),
     [
-        ("Europe/Paris", "Europe/Paris"),
-        (" Europe/Paris ", "Europe/Paris"),
-        ("+02:00", "UTC+02:00"),
-        ("+0200", "UTC+02:00"),
-        ("+02", "UTC+02:00"),
-        ("+2", "UTC+02:00"),
-        ("UTC+2", "UTC+02:00"),
-        ("utc +2", "UTC+02:00"),
-        ("GMT-3", "UTC-03:00"),
-        ("UTC\u22123:30", "UTC-03:30"),
-        ("+05:45", "UTC+05:45"),
-        ("+14:00", "UTC+14:00"),
-        ("Z", "UTC"),
-        ("-00:00", "UTC"),
-        ("UTC", "UTC"),
+        ("Europe/Paris", "Europe/Paris"), (" Europe/Paris ", "Europe/Paris"), ("+02:00", "UTC+02:00"),
+        ("+0200", "UTC+02:00"), ("+02", "UTC+02:00"), ("+2", "UTC+02:00"), ("UTC+2", "UTC+02:00"),
+        ("utc +2", "UTC+02:00"), ("GMT-3", "UTC-03:00"), ("UTC\u22123:30", "UTC-03:30"), ("+05:45", "UTC+05:45"),
+        ("+14:00", "UTC+14:00"), ("Z", "UTC"), ("-00:00", "UTC"), ("UTC", "UTC"),
         ("GMT+0", "GMT+0"),  # a name of the IANA's
-        ("Etc/GMT-2", "Etc/GMT-2"),
-        ("Mars/Olympus", None),
-        ("Europe", None),
-        ("+14:01", None),
-        ("+02:60", None),
-        ("+2:0", None),
-        ("+", None),
-        ("2", None),
-        ("\u0662", None),
-        ("+\u0662", None),
-        ("localtime", None),
+        ("Etc/GMT-2", "Etc/GMT-2"), ("Mars/Olympus", None), ("Europe", None), ("+14:01", None), ("+02:60", None),
+        ("+2:0", None), ("+", None), ("2", None), ("\u0662", None), ("+\u0662", None), ("localtime", None),
         ("right/Europe/Paris", None),  # with leap seconds: 27 seconds late, where the machine has it at all
-        ("posix/Europe/Paris", None),
-        ("Factory", None),
-        ("../../etc/passwd", None),
-        ("a" * 5000, None),
-        ("a\0b", None),
-        ("", None),
-        (" ", None),
-        (None, None),
-        (2, None),
-        ({}, None),
+        ("posix/Europe/Paris", None), ("Factory", None), ("../../etc/passwd", None), ("a" * 5000, None),
+        ("a\0b", None), ("", None), (" ", None), (None, None), (2, None), ({}, None),
     ],
-)
+)  # fmt: skip
 def test_a_zone_is_a_name_or_an_offset(name: object, read: str | None):
     zone = read_zone(name)
     assert (zone and str(zone)) == read
@@ -254,11 +184,6 @@ def test_a_text_too_long_for_a_zone_is_not_kept_in_memory():
     before = _read_zone.cache_info().currsize
     assert read_zone("Europe/" + "P" * 100_000) is None
     assert _read_zone.cache_info().currsize == before
-
-
-def test_an_offset_is_as_people_write_it():
-    at = datetime(2026, 7, 1, 12, tzinfo=UTC)
-    assert [at.astimezone(zone_of(name)).hour for name in ("UTC+2", "Etc/GMT-2", "GMT-3")] == [14, 14, 9]
 
 
 def test_a_zone_that_cannot_be_used_is_told_without_its_name():

@@ -23,27 +23,14 @@ DATA: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("contact.firstname", "Zoé"),
-        ("contact['firstname']", "Zoé"),
-        ("contact[key]", "Zoé"),
-        ("contact.nick.name.first", None),
-        ("contact.custom.a.b", 1),
-        ("contact.custom.nope", None),
-        ("contact.custom.a.nope.deeper", None),
-        ("contact.custom.list[1].x", None),
-        ("contact.custom.list.last.x", None),
-        ("event.order_id", None),
-        ("event.properties.items[0].colour", None),
-        ("responses.other.id", None),
-        ("responses.hook.id", 7),
-        ("open.x.y", None),
-        ("open.a.x", None),
-        ("contact.firstname.size", 3),
-        ("list.size", 2),
-        ("list.first.size", 3),
-        ("list[-1]", 2),
+        ("contact.firstname", "Zoé"), ("contact['firstname']", "Zoé"), ("contact[key]", "Zoé"),
+        ("contact.nick.name.first", None), ("contact.custom.a.b", 1), ("contact.custom.nope", None),
+        ("contact.custom.a.nope.deeper", None), ("contact.custom.list[1].x", None),
+        ("contact.custom.list.last.x", None), ("event.order_id", None), ("event.properties.items[0].colour", None),
+        ("responses.other.id", None), ("responses.hook.id", 7), ("open.x.y", None), ("open.a.x", None),
+        ("contact.firstname.size", 3), ("list.size", 2), ("list.first.size", 3), ("list[-1]", 2),
     ],
-)
+)  # fmt: skip
 def test_a_path_leads_to(path: str, value: Any) -> None:
     assert render_json({"v": f"{{{{ {path} }}}}"}, DATA) == render_json({"v": value}, {})
     assert render_json(f"{{{{ {path} }}}}", DATA) == render_json("{{ v }}", {"v": value})
@@ -97,17 +84,11 @@ def test_tests_and_defaults_may_ask_for_what_is_missing() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        "{{ x | upcase }}",
-        "{{ x | date: '%Y' }}",
-        "{{ 'a' | append: x }}",
-        "{{ x | json }}",
-        "{% for i in x %}{% endfor %}",
-        "{% for i in (1..2) limit: x %}{% endfor %}",
-        "{% for i in (1..2) offset: x %}{% endfor %}",
-        "{{ x | size }}",
-        "{% assign y = x %}{{ y }}",
+        "{{ x | upcase }}", "{{ x | date: '%Y' }}", "{{ 'a' | append: x }}", "{{ x | json }}",
+        "{% for i in x %}{% endfor %}", "{% for i in (1..2) limit: x %}{% endfor %}",
+        "{% for i in (1..2) offset: x %}{% endfor %}", "{{ x | size }}", "{% assign y = x %}{{ y }}",
     ],
-)
+)  # fmt: skip
 def test_a_missing_variable_is_a_mistake_whatever_is_done_with_it(use: str) -> None:
     with pytest.raises(TemplateError, match="there is no 'x'"):
         render_json(f'"{use}"', {})

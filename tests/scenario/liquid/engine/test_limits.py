@@ -57,24 +57,12 @@ def test_a_hostile_template_ends_without_a_look_at_the_clock(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "a range backwards",
-        "a range joined",
-        "a range sorted",
-        "an explosion by replacement",
-        "replacement of nothing",
-        "texts that double",
-        "lists that double",
-        "many variables",
-        "output without end",
-        "a join of long separators",
-        "a list too long to make",
-        "escaping again and again",
-        "encoding again and again",
-        "a value nested deep, joined",
-        "numbers that square",
-        "a case of many values",
+        "a range backwards", "a range joined", "a range sorted", "an explosion by replacement",
+        "replacement of nothing", "texts that double", "lists that double", "many variables", "output without end",
+        "a join of long separators", "a list too long to make", "escaping again and again",
+        "encoding again and again", "a value nested deep, joined", "numbers that square", "a case of many values",
     ],
-)
+)  # fmt: skip
 def test_a_hostile_template_needs_little_memory(name: str) -> None:
     source, _ = TEMPLATES[name]
     tracemalloc.start()

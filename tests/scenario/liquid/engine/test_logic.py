@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Conditions: what they mean, and that those of before mean what they meant."""
 
 import json
@@ -143,12 +144,9 @@ def test_an_elsif_is_a_condition_too() -> None:
         ("contact.tags | nope == 1", "there is no filter 'nope' (line 1, column 16)"),
         ("contact.tags | map == 1", "'map' takes 1 argument, not 0 (line 1, column 16)"),
         ("contact.lists | map 'name' contains 'x'", "a ':' is missing after the filter 'map' (line 1, column 21)"),
-        (
-            "contact.custom.word | number > 1",
-            "'number' needs a text that is a number, such as '12.50' (line 1, column 23)",
-        ),
+        ("contact.custom.word | number > 1", "'number' needs a text that is a number, such as '12.50' (line 1, column 23)"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_in_a_condition_has_a_sentence_and_a_place(condition: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         evaluate_condition(condition, DATA)

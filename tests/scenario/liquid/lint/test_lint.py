@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """The linter: every mistake at its place, no false alarm, and the same verdict as rendering's own parser."""
 
 import re
@@ -60,29 +61,11 @@ def test_there_is_no_false_alarm(page: Page) -> None:
     [
         ('{"a": {{ contact.id }}, "b": "{{ contact.email }}"}', []),
         ('{"a": "{{ contact.email }}', ["1:7 error json-string: a text is not closed at the end: a quote is missing"]),
-        (
-            '{"a": {% if contact.email %}"{% endif %}{{ contact.email }}"}',
-            [
-                "1:29 error json-string: a text is not closed at the end of some paths: a quote is missing",
-                "1:41 error json-string: this output is inside a text on one path and outside on another",
-            ],
-        ),
+        ('{"a": {% if contact.email %}"{% endif %}{{ contact.email }}"}', ["1:29 error json-string: a text is not closed at the end of some paths: a quote is missing", "1:41 error json-string: this output is inside a text on one path and outside on another"]),
         ('{"a": "\\{{ contact.email }}"}', ["1:9 error json-string: an output directly follows a backslash"]),
-        (
-            '{"a": "{{ contact.id }}\n"}',
-            ["1:24 error json-string: a line break or control character is inside a text: write \\n"],
-        ),
-        (
-            '["{{ contact.email | escape }}", "{{ contact.email | replace: \'"\', \'x\' }}"]',
-            [
-                "1:22 warning escaped-by-hand: 'escape' escapes a value that is escaped automatically: remove it",
-                "1:54 warning escaped-by-hand: 'replace' escapes a value that is escaped automatically: remove it",
-            ],
-        ),
-        (
-            '["{{ contact.lists | json }}"]',
-            ["1:22 warning json-in-quotes: 'json' inside quotes writes JSON as text: remove the quotes or the filter"],
-        ),
+        ('{"a": "{{ contact.id }}\n"}', ["1:24 error json-string: a line break or control character is inside a text: write \\n"]),
+        ('["{{ contact.email | escape }}", "{{ contact.email | replace: \'"\', \'x\' }}"]', ["1:22 warning escaped-by-hand: 'escape' escapes a value that is escaped automatically: remove it", "1:54 warning escaped-by-hand: 'replace' escapes a value that is escaped automatically: remove it"]),
+        ('["{{ contact.lists | json }}"]', ["1:22 warning json-in-quotes: 'json' inside quotes writes JSON as text: remove the quotes or the filter"]),
         ("[NaN]", ["1:2 error no-json: this is not JSON: NaN and Infinity do not exist there"]),
         ("[" + "9" * 5000 + "]", ["1:2 error no-json: this is not JSON: a number has more than 4,300 digits"]),
         ("[" * 30_000, ["1:501 error limit: the body is nested too deeply to be read"]),
@@ -94,12 +77,9 @@ def test_there_is_no_false_alarm(page: Page) -> None:
             '["{% for p in order.products %}{{ p.name }}", "{% endfor %}"]',
             [],  # odd, but every round closes one text and opens the next
         ),
-        (
-            '{"a": {% case contact.language %}{% when "fr" %}"x"{% when "en" %}"{% endcase %}}',
-            ["1:67 error json-string: a text is not closed at the end of some paths: a quote is missing"],
-        ),
+        ('{"a": {% case contact.language %}{% when "fr" %}"x"{% when "en" %}"{% endcase %}}', ["1:67 error json-string: a text is not closed at the end of some paths: a quote is missing"]),
     ],
-)
+)  # fmt: skip
 def test_a_json_text_is_followed_through_its_strings(source: str, found: list[str]) -> None:
     assert report(source, "json") == found
 
@@ -108,22 +88,10 @@ LOOPS: list[tuple[str | dict[str, Any], list[str]]] = [
     ("{% for p of order.products %}{{ p.x }}{% endfor %}", ["1:10 error syntax: expected 'in', not a name"]),
     ("{% for %}{{ contact.id }}{% endfor %}", ["1:4 error syntax: this tag needs an expression"]),
     ("{% for p %}{{ p.x }}{% endfor %}", ["1:9 error syntax: 'in' is missing here"]),
-    (
-        "{% tablerow p in order.products limt: 3 %}{{ p.x }}{% endtablerow %}",
-        ["1:33 error syntax: expected 'reversed', 'offset' or 'limit'"],
-    ),
-    (
-        "{% for nil in order.products %}{{ contact.nmae }}{% endfor %}",
-        ["1:8 error syntax: expected a name, not 'Nil'", "1:43 error unknown-field: 'contact' has no field 'nmae'"],
-    ),
-    (
-        {"$for": "p of order.products", "$each": "{{ p.x }}{{ q.x }}"},
-        [
-            "$for 1:3 error syntax: expected 'in', not a name",
-            "$each 1:13 error unknown-variable: there is no variable 'q'",
-        ],
-    ),
-]
+    ("{% tablerow p in order.products limt: 3 %}{{ p.x }}{% endtablerow %}", ["1:33 error syntax: expected 'reversed', 'offset' or 'limit'"]),
+    ("{% for nil in order.products %}{{ contact.nmae }}{% endfor %}", ["1:8 error syntax: expected a name, not 'Nil'", "1:43 error unknown-field: 'contact' has no field 'nmae'"]),
+    ({"$for": "p of order.products", "$each": "{{ p.x }}{{ q.x }}"}, ["$for 1:3 error syntax: expected 'in', not a name", "$each 1:13 error unknown-variable: there is no variable 'q'"]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("source", "found"), LOOPS, ids=[str(source) for source, _ in LOOPS])
@@ -182,192 +150,51 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
     ("kind", "source", "found"),
     [
         ("condition", "order.total_price > 20 and contact.cellphone != blank", []),
-        (
-            "condition",
-            "order.totl_price > 20 and contact.cellphone",
-            ["1:7 error unknown-field: 'order' has no field 'totl_price': did you mean 'total_price'?"],
-        ),
-        (
-            "condition",
-            "{{ order.total_price }} > 20",
-            ["1:1 error syntax: a condition is written without braces: order.total_price > 20"],
-        ),
+        ("condition", "order.totl_price > 20 and contact.cellphone", ["1:7 error unknown-field: 'order' has no field 'totl_price': did you mean 'total_price'?"]),
+        ("condition", "{{ order.total_price }} > 20", ["1:1 error syntax: a condition is written without braces: order.total_price > 20"]),
         ("condition", "", ["1:1 error syntax: the condition is empty"]),
         ("condition", "order.total_price > ", ["1:21 error syntax: a value is missing here"]),
         ("condition", "not contact.email", []),
-        (
-            "condition",
-            "order.ordered_at > 3",
-            ["1:18 error comparison: a date and a number cannot be compared: a date is text, such as '2026-12-24'"],
-        ),
-        (
-            "condition",
-            "reward or order.total_price == '3'",
-            ["1:29 error comparison: a number and a text are never equal: write 3 without quotes"],
-        ),
-        (
-            "url",
-            "https://{{ contact.email }}/",
-            ["1:1 error url: a URL starts with https:// and a host, as plain text, followed by '/'"],
-        ),
-        (
-            "url",
-            "https://h.example.com/{{ contact.emial }}",
-            ["1:34 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"],
-        ),
-        (
-            "url",
-            "https://{{ contact.host }}/{{ contact.email | escape }}",
-            [
-                "1:1 error url: a URL starts with https:// and a host, as plain text, followed by '/'",
-                "1:20 error unknown-field: 'contact' has no field 'host'",
-                "1:47 warning escaped-by-hand: 'escape' escapes a value that is escaped automatically: remove it",
-            ],
-        ),
+        ("condition", "order.ordered_at > 3", ["1:18 error comparison: a date and a number cannot be compared: a date is text, such as '2026-12-24'"]),
+        ("condition", "reward or order.total_price == '3'", ["1:29 error comparison: a number and a text are never equal: write 3 without quotes"]),
+        ("url", "https://{{ contact.email }}/", ["1:1 error url: a URL starts with https:// and a host, as plain text, followed by '/'"]),
+        ("url", "https://h.example.com/{{ contact.emial }}", ["1:34 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"]),
+        ("url", "https://{{ contact.host }}/{{ contact.email | escape }}", ["1:1 error url: a URL starts with https:// and a host, as plain text, followed by '/'", "1:20 error unknown-field: 'contact' has no field 'host'", "1:47 warning escaped-by-hand: 'escape' escapes a value that is escaped automatically: remove it"]),
         ("url", "https://h.example.com/?q={{ contact.email | url_encode }}", []),
-        (
-            "url",
-            "https://h.example.com/{{ contact.id }}?a=%23#top",
-            ["1:45 error url: a requested URL has no fragment: remove the '#' and the text after it, or write %23"],
-        ),
-        (
-            "path",
-            "/{% if contact.id %}a{% endif %}#{{ contact.id }}",
-            ["1:33 error url: a requested URL has no fragment: remove the '#' and the text after it, or write %23"],
-        ),
-        (
-            "url",
-            "https://caf\u00e9.example.com/{{ contact.id }}",
-            ["1:9 error url: a host is written in ASCII, here 'xn--caf-dma.example.com'"],
-        ),
+        ("url", "https://h.example.com/{{ contact.id }}?a=%23#top", ["1:45 error url: a requested URL has no fragment: remove the '#' and the text after it, or write %23"]),
+        ("path", "/{% if contact.id %}a{% endif %}#{{ contact.id }}", ["1:33 error url: a requested URL has no fragment: remove the '#' and the text after it, or write %23"]),
+        ("url", "https://caf\u00e9.example.com/{{ contact.id }}", ["1:9 error url: a host is written in ASCII, here 'xn--caf-dma.example.com'"]),
         ("url", "https://xn--caf-dma.example.com/caf\u00e9?q=\u00e9", []),
-        (
-            "path",
-            "//evil/{{ contact.id }}",
-            ["1:1 error url: a path continues the destination's URL: write /orders, not https://… or //…"],
-        ),
-        (
-            "header",
-            "Bearer {{ secret.TOKEN }}",
-            ["1:11 error unknown-variable: there is no variable 'secret': did you mean 'secrets'?"],
-        ),
-        (
-            "header",
-            "Caf\u00e9 {{ contact.id }}",
-            [
-                "1:1 error header: a header's value contains a line break, a control character "
-                "or a character that is not ASCII"
-            ],
-        ),
-        (
-            "header",
-            "\u00e9 {{ contact.emial }}{{ order.products.name }}",
-            [
-                "1:1 error header: a header's value contains a line break, a control character "
-                "or a character that is not ASCII",
-                "1:14 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?",
-                "1:40 error list-field: 'order.products' is a list, it has no field 'name': loop over it, "
-                "take order.products.first.name, or ask order.products | has: 'name', 'x'",
-            ],
-        ),
+        ("path", "//evil/{{ contact.id }}", ["1:1 error url: a path continues the destination's URL: write /orders, not https://… or //…"]),
+        ("header", "Bearer {{ secret.TOKEN }}", ["1:11 error unknown-variable: there is no variable 'secret': did you mean 'secrets'?"]),
+        ("header", "Caf\u00e9 {{ contact.id }}", ["1:1 error header: a header's value contains a line break, a control character or a character that is not ASCII"]),
+        ("header", "\u00e9 {{ contact.emial }}{{ order.products.name }}", ["1:1 error header: a header's value contains a line break, a control character or a character that is not ASCII", "1:14 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?", "1:40 error list-field: 'order.products' is a list, it has no field 'name': loop over it, take order.products.first.name, or ask order.products | has: 'name', 'x'"]),
         ("header", "{% if contact.id %}\u00e9{% endif %}{{ contact.id }}", []),
-        (
-            "url",
-            "https://h.example.com/../{{ contact.id }}",
-            ["1:1 error url: a URL's path cannot have '.' or '..' as a part"],
-        ),
+        ("url", "https://h.example.com/../{{ contact.id }}", ["1:1 error url: a URL's path cannot have '.' or '..' as a part"]),
         ("path", "/v1/./{{ contact.id }}", ["1:1 error url: a URL's path cannot have '.' or '..' as a part"]),
         ("url", "https://h.example.com/.{{ contact.id }}?a=..&b={{ contact.id }}/..", []),
-        (
-            "text",
-            "{{ order.ordered_at | date: '%Y', 'Europe/Pariss' }}",
-            ["1:23 error filter-arguments: 'date' takes a time zone such as 'Europe/Paris'"],
-        ),
-        (
-            "text",
-            "{{ order.ordered_at | date: '%Y', contact.timezone, 'fr' }}{{ order.ordered_at | date: '%Q' }}",
-            ["1:82 error filter-arguments: 'date' has no directive '%Q'"],
-        ),
-        (
-            "text",
-            "{{ order.total_price | money: 'EURO' }}{{ order.total_price | money: order.currency, 'x' }}",
-            ["1:24 error filter-arguments: 'money' needs a currency of three letters, such as 'EUR'"],
-        ),
-        (
-            "text",
-            "{{ contact.cellphone | phone_e164: 'XX' }}",
-            ["1:24 error filter-arguments: 'phone_e164' takes a country of two letters, such as 'FR'"],
-        ),
-        (
-            "text",
-            "{{ order.total_price | divided_by: 0 }}",
-            ["1:24 error filter-arguments: 'divided_by' cannot divide by zero"],
-        ),
-        (
-            "text",
-            "{% for p in order %}{{ p }}{% endfor %}",
-            ["1:13 error not-a-list: 'order' is an object, not a list to loop over: did you mean 'order.products'?"],
-        ),
-        (
-            "text",
-            "{% for pair in order.store %}{{ pair }}{% endfor %}",
-            ["1:16 warning not-a-list: 'order.store' is an object, not a list to loop over"],
-        ),
+        ("text", "{{ order.ordered_at | date: '%Y', 'Europe/Pariss' }}", ["1:23 error filter-arguments: 'date' takes a time zone such as 'Europe/Paris'"]),
+        ("text", "{{ order.ordered_at | date: '%Y', contact.timezone, 'fr' }}{{ order.ordered_at | date: '%Q' }}", ["1:82 error filter-arguments: 'date' has no directive '%Q'"]),
+        ("text", "{{ order.total_price | money: 'EURO' }}{{ order.total_price | money: order.currency, 'x' }}", ["1:24 error filter-arguments: 'money' needs a currency of three letters, such as 'EUR'"]),
+        ("text", "{{ contact.cellphone | phone_e164: 'XX' }}", ["1:24 error filter-arguments: 'phone_e164' takes a country of two letters, such as 'FR'"]),
+        ("text", "{{ order.total_price | divided_by: 0 }}", ["1:24 error filter-arguments: 'divided_by' cannot divide by zero"]),
+        ("text", "{% for p in order %}{{ p }}{% endfor %}", ["1:13 error not-a-list: 'order' is an object, not a list to loop over: did you mean 'order.products'?"]),
+        ("text", "{% for pair in order.store %}{{ pair }}{% endfor %}", ["1:16 warning not-a-list: 'order.store' is an object, not a list to loop over"]),
         ("text", "{% for pair in contact.custom %}{{ pair.first }}{% endfor %}", []),
-        (
-            "text",
-            "{% if order %}a{% else if contact %}b{% else %}c{% endif %}",
-            ["1:24 error else-if: what follows 'else' is ignored: write 'elsif', or remove it"],
-        ),
+        ("text", "{% if order %}a{% else if contact %}b{% else %}c{% endif %}", ["1:24 error else-if: what follows 'else' is ignored: write 'elsif', or remove it"]),
         ("text", "{% for p in order.products limit=3 %}{% endfor %}", ["1:33 error syntax: expected ':', not '='"]),
         ("header", "{{ secrets['TOKEN'] }}{{ order.external_id | hmac_sha256: secrets.KEY }}", []),
         *(
             ("header", source, [f"1:{source.index('secrets') + 1} error not-apart: {_NOT_APART}"])
-            for source in (
-                "{{ secrets }}",
-                "{{ secrets | json }}",
-                "{{ secrets[contact.custom.choice] }}",
-                "{{ secrets[0] }}",
-                "{{ secrets.first }}",
-                "{{ 'a' | hmac_sha256: secrets }}",
-                "{% for secret in secrets %}{{ secret }}{% endfor %}",
-                "{% assign all = secrets %}{{ all.TOKEN }}",
-            )
+            for source in ("{{ secrets }}", "{{ secrets | json }}", "{{ secrets[contact.custom.choice] }}", "{{ secrets[0] }}", "{{ secrets.first }}", "{{ 'a' | hmac_sha256: secrets }}", "{% for secret in secrets %}{{ secret }}{% endfor %}", "{% assign all = secrets %}{{ all.TOKEN }}")
         ),
         ("line", "{{ contact.custom.anything.at.all }} {{ responses.x.y }} {{ event.order_id }}", []),
-        (
-            "text",
-            "{% comment %} {{ contact.nope }}",
-            ["1:4 error unclosed-tag: 'comment' is not closed: add '{% endcomment %}'"],
-        ),
-        (
-            "text",
-            "{% raw %}{{ nope }}{% endraw %}{% raw %}{{ nope }}",
-            [
-                "1:35 error syntax: 'raw' is not closed: add '{% endraw %}'",
-                "1:44 error unknown-variable: there is no variable 'nope'",
-            ],
-        ),
-        (
-            "text",
-            "{% liquid\nassign x = contact.nope\nif x\necho y\n%}",
-            [
-                "2:20 error unknown-field: 'contact' has no field 'nope'",
-                "3:1 error unclosed-tag: 'if' is not closed: add '{% endif %}'",
-                "4:6 error unknown-variable: there is no variable 'y'",
-            ],
-        ),
+        ("text", "{% comment %} {{ contact.nope }}", ["1:4 error unclosed-tag: 'comment' is not closed: add '{% endcomment %}'"]),
+        ("text", "{% raw %}{{ nope }}{% endraw %}{% raw %}{{ nope }}", ["1:35 error syntax: 'raw' is not closed: add '{% endraw %}'", "1:44 error unknown-variable: there is no variable 'nope'"]),
+        ("text", "{% liquid\nassign x = contact.nope\nif x\necho y\n%}", ["2:20 error unknown-field: 'contact' has no field 'nope'", "3:1 error unclosed-tag: 'if' is not closed: add '{% endif %}'", "4:6 error unknown-variable: there is no variable 'y'"]),
         ("text", "a" * 70_000, ["1:65537 error limit: a template may have 64 KB of text"]),
-        (
-            "text",
-            "{% if true %}" * 40 + "{% endif %}" * 40,
-            ["1:407 error limit: blocks are nested more than 30 levels deep"],
-        ),
-        (
-            "html",
-            "{% tablerow p in order.products %}{{ p.nmae }}{{ tablerowloop.col }}{% endtablerow %}",
-            ["1:40 error unknown-field: 'p' has no field 'nmae': did you mean 'name'?"],
-        ),
+        ("text", "{% if true %}" * 40 + "{% endif %}" * 40, ["1:407 error limit: blocks are nested more than 30 levels deep"]),
+        ("html", "{% tablerow p in order.products %}{{ p.nmae }}{{ tablerowloop.col }}{% endtablerow %}", ["1:40 error unknown-field: 'p' has no field 'nmae': did you mean 'name'?"]),
         ("html", "<div>" * 256 + "x", []),
         ("html", "<p>" * 300 + "<br>" * 300 + "<!-- " + "<div>" * 300 + " -->", []),
         ("html", "<div>" * 200 + "</div>" * 200 + "<div>" * 200, []),
@@ -378,40 +205,15 @@ def test_a_key_of_a_structure_is_told_from_its_value() -> None:
         ("html", "<div><table><td></div>" * 90, ["1:1876 error limit: " + DEEP]),
         ("html", "<b>" * 200 + "{% if order.store %}" + "<i>" * 57 + "{% endif %}", ["1:789 error limit: " + DEEP]),
         ("line", "a" * 5_000 + "{{ contact.firstname }}" + "b" * 3_000, []),
-        (
-            "line",
-            "a" * 5_000 + "{{ contact.firstname }}" + "b" * 3_001,
-            ["1:8024 error limit: a subject has at most 8,000 characters"],
-        ),
+        ("line", "a" * 5_000 + "{{ contact.firstname }}" + "b" * 3_001, ["1:8024 error limit: a subject has at most 8,000 characters"]),
         ("value", "{{ order.ordered_at }}", []),
         ("value", " {{ order.ordered_at | date: '%Y-%m-%d' }}T10:00:00+02:00\n", []),
         ("value", "{% if order.store %}{{ order.ordered_at }}{% else %}2026-03-29{% endif %}", []),
-        (
-            "value",
-            "on {{ order.ordered_at }}",
-            [
-                "1:1 error date: a date has no text around it: write only the output, such as "
-                "'{{ reward.expiration_date }}'"
-            ],
-        ),
-        (
-            "value",
-            "{{ order.ordered_at }} at 10:00",
-            [
-                "1:24 error date: a date has no text around it: write only the output, such as "
-                "'{{ reward.expiration_date }}'"
-            ],
-        ),
-        (
-            "json",
-            "{% tablerow p in order.products %}1{% endtablerow %}",
-            [
-                "1:4 error unknown-tag: there is no tag 'tablerow'",
-                "1:39 error unknown-tag: there is no tag 'endtablerow'",
-            ],
-        ),
+        ("value", "on {{ order.ordered_at }}", ["1:1 error date: a date has no text around it: write only the output, such as '{{ reward.expiration_date }}'"]),
+        ("value", "{{ order.ordered_at }} at 10:00", ["1:24 error date: a date has no text around it: write only the output, such as '{{ reward.expiration_date }}'"]),
+        ("json", "{% tablerow p in order.products %}1{% endtablerow %}", ["1:4 error unknown-tag: there is no tag 'tablerow'", "1:39 error unknown-tag: there is no tag 'endtablerow'"]),
     ],
-)
+)  # fmt: skip
 def test_each_kind_of_template_has_its_own_mistakes(kind: Any, source: str, found: list[str]) -> None:
     assert report(source, kind) == found
 
@@ -455,10 +257,9 @@ def errors(mutant: Page) -> list[TemplateFinding]:
     return [one for one in found if one.severity == "error"]
 
 
-@pytest.mark.parametrize("share", range(3))
-def test_the_linter_and_the_parser_agree(share: int) -> None:
+def test_the_linter_and_the_parser_agree() -> None:
     disagreements: list[Any] = []
-    for mutant in list(mutants(300, seed=11))[share::3]:
+    for mutant in mutants(150, seed=11):
         found = errors(mutant)
         try:
             parse(mutant)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Structured bodies: types, forms, and where their mistakes are."""
 
 import json
@@ -35,10 +36,7 @@ MEANINGS: list[tuple[Any, Any]] = [
     ({"a": "{{ price }}", "b": "{{ day }}", "c": "{{ flag }}"}, {"a": 10.1, "b": "2026-07-16", "c": True}),
     ({"a": "{{ total | round | plus: 1 }}"}, {"a": 67}),
     ({"a": "{{ items | map: 'n' }}"}, {"a": ["a", 'b"', "c"]}),
-    (
-        {"a": "{{ object | json }}", "b": "x {{ object | json }}"},
-        {"a": DATA["object"], "b": 'x {"k":[1,{"x":null}]}'},
-    ),
+    ({"a": "{{ object | json }}", "b": "x {{ object | json }}"}, {"a": DATA["object"], "b": 'x {"k":[1,{"x":null}]}'}),
     ({"a": "{% if flag %}{{ total }}{% endif %}"}, {"a": "66.25"}),
     ({"a": 'plain " text'}, {"a": 'plain " text'}),
     ({"a{{ text }}": 1, "b": {"{{ text }}": {}}}, {"at": 1, "b": {"t": {}}}),
@@ -54,23 +52,14 @@ MEANINGS: list[tuple[Any, Any]] = [
     ({"a": {"$if": "total > 100", "$then": 1, "$else": {"$if": "flag", "$then": 3}}}, {"a": 3}),
     ([1, {"$if": "nothing", "$then": 2}, 3], [1, 3]),
     ({"$if": False, "$then": 1}, None),
-    (
-        {"$let": {"n": "{{ items | size }}", "m": "{{ n | times: 2 }}"}, "$in": {"a": "{{ n }}", "b": "{{ m }}"}},
-        {"a": 3, "b": 6},
-    ),
+    ({"$let": {"n": "{{ items | size }}", "m": "{{ n | times: 2 }}"}, "$in": {"a": "{{ n }}", "b": "{{ m }}"}}, {"a": 3, "b": 6}),
     ({"$let": {"o": {"x": ["{{ text }}"]}}, "$in": "{{ o.x[0] }}"}, "t"),
     ({"$let": {"o": {"$if": "nothing", "$then": 1}}, "$in": ["{{ o }}"]}, [None]),
-    (
-        {
-            "$for": "i in items",
-            "$each": {"$for": "j in (1..2)", "$each": "{{ forloop.parentloop.index }}{{ i.n }}{{ j }}"},
-        },
-        [["1a1", "1a2"], ['2b"1', '2b"2'], ["3c1", "3c2"]],
-    ),
+    ({"$for": "i in items", "$each": {"$for": "j in (1..2)", "$each": "{{ forloop.parentloop.index }}{{ i.n }}{{ j }}"}}, [["1a1", "1a2"], ['2b"1', '2b"2'], ["3c1", "3c2"]]),
     ({"a": "{{ custom.a.b }} {{ custom.x.y.z }}"}, {"a": "1 "}),
     ({1: "{{ text }}"}, {"1": "t"}),
     ({"day": date(2026, 1, 2)}, {"day": "2026-01-02"}),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "means"), MEANINGS)
@@ -90,10 +79,7 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": "x\n{{ text | nope }}"}, "a: there is no filter 'nope' (line 2, column 11)"),
         ({"a": {"$for": "i in", "$each": 1}}, "a.$for: a value is missing here (line 1, column 5)"),
         ({"a": {"$for": "i in missing", "$each": 1}}, "a.$for: there is no 'missing' (line 1, column 6)"),
-        (
-            {"a": {"$if": "total > 'x'", "$then": 1}},
-            "a.$if: a text and a number cannot be compared: write 'x' | number (line 1, column 7)",
-        ),
+        ({"a": {"$if": "total > 'x'", "$then": 1}}, "a.$if: a text and a number cannot be compared: write 'x' | number (line 1, column 7)"),
         ({"a": {"$for": "i in items"}}, "a: '$for' is a mapping of $each and $for alone, with $else if needed"),
         ({"a": {"$if": "x", "$then": 1, "b": 1}}, "a: '$if' is a mapping of $if and $then alone, with $else if needed"),
         ({"a": {"$let": {}, "$in": 1, "$else": 1}}, "a: '$let' is a mapping of $in and $let alone"),
@@ -109,10 +95,7 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": {1: 1, "1": 2}}, "a: two keys of the same mapping are equal"),
         ({"a": 10**301}, "a: a number has more than 300 digits"),
         ({"a": {"b": ["x" * 600_000, "y" * 600_000]}}, "a.b: the template writes more than 1,000,000 characters"),
-        (
-            {"$if": "missing contains 1 or total contains 1", "$then": 1},
-            "$if: 'contains' searches a text or a list, not a number (line 1, column 29)",
-        ),
+        ({"$if": "missing contains 1 or total contains 1", "$then": 1}, "$if: 'contains' searches a text or a list, not a number (line 1, column 29)"),
         ({"$for": "i in missing", "$each": 1}, "$for: there is no 'missing' (line 1, column 6)"),
         ({"a": {"$if": "{{ flag }}", "$then": 1}}, "a.$if: '$if' is written without braces (line 1, column 1)"),
         ({"a": {"$for": " {{ items }}", "$each": 1}}, "a.$for: '$for' is written without braces (line 1, column 1)"),
@@ -121,12 +104,9 @@ def test_the_result_is_compact_and_in_utf_8() -> None:
         ({"a": {1, 2}}, "a: JSON cannot hold a value of type set"),
         ({"a": object()}, "a body consists of mappings, lists, texts and numbers, not of object"),
         ({"a": "{{ forloop }}"}, "a: there is no 'forloop' (line 1, column 4)"),
-        (
-            {"$for": "i in items", "$each": "{{ forloop }}"},
-            "$each: JSON cannot hold a loop's state: use one of its fields, such as forloop.index (line 1, column 1)",
-        ),
+        ({"$for": "i in items", "$each": "{{ forloop }}"}, "$each: JSON cannot hold a loop's state: use one of its fields, such as forloop.index (line 1, column 1)"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_says_where_in_the_body_it_is(body: Any, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         render_json(body, DATA)
@@ -162,17 +142,14 @@ def test_a_template_is_compiled_by_content_not_by_object() -> None:
 @pytest.mark.parametrize(
     ("body", "form"),
     [
-        (
-            {"a": "{{ text }}&=", "b": ["{{ total }}", True, None], "c": {"$if": "nothing", "$then": 1}},
-            b"a=t%26%3D&b=66.25&b=true&b=",
-        ),
+        ({"a": "{{ text }}&=", "b": ["{{ total }}", True, None], "c": {"$if": "nothing", "$then": 1}}, b"a=t%26%3D&b=66.25&b=true&b="),
         ({"{{ text }} x": "é"}, b"t+x=%C3%A9"),
         ({"payload": "{{ object.k | json | string }}"}, b"payload=%5B1%2C%7B%22x%22%3Anull%7D%5D"),
         ({"a": "{{ items | map: 'n' }}", "none": "{{ none }}"}, b"a=a&a=b%22&a=c"),
         ({"a": "x\r\n\x00&={{ half }}"}, b"a=x%0D%0A%00%26%3D%EF%BF%BD"),
         ({}, b""),
     ],
-)
+)  # fmt: skip
 def test_a_form_is_written_as_browsers_do(body: dict[str, Any], form: bytes) -> None:
     assert render_form(body, DATA) == form
 

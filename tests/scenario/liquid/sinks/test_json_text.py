@@ -86,17 +86,14 @@ TWINS = "two keys of the same object are equal: data must not write a duplicate 
         ('{"admin": false,\n "ad{{ none }}min" : true}', (2, 5)),
         ('{"admin": false, "{% cycle role %}": true}', (1, 19)),
         ('{"admin": false, "{% if flag %}{% else %}{{ role }}{% endif %}": true}', (1, 42)),
-        (
-            '{"admin": 0, "{{ role }}{% if flag %}"{% else %}"{% endif %}{% if flag %}{% else %} : {% endif %}1}',
-            (1, 15),
-        ),
+        ('{"admin": 0, "{{ role }}{% if flag %}"{% else %}"{% endif %}{% if flag %}{% else %} : {% endif %}1}', (1, 15)),
         ('{"admin": 0, "\\{% if flag %}{% else %}u0061d{% endif %}{{ none }}min": 1}', (1, 56)),
         ('{"admin": 0, {% liquid\n echo role %}: 1}', (2, 2)),
         ('[,{"b": [{"admin": 1,, "\\u0061dmi{{ none }}n": 2}]}]', (1, 34)),
         ('{ {% for i in (1..2) %}"{{ role }}": {{ i }},{% endfor %} }', (1, 25)),
         ('{"\ufffd": 1, "{{ surrogate }}": 2}', (1, 11)),
     ],
-)
+)  # fmt: skip
 def test_data_cannot_take_a_keys_place(source: str, place: tuple[int, int]) -> None:
     with pytest.raises(TemplateError) as caught:
         render_json(source, {**DATA, "role": "admin", "none": ""})
@@ -204,19 +201,11 @@ def test_a_mistake_leads_back_to_the_template(source: str, message: str) -> None
 @pytest.mark.parametrize(
     ("text", "before", "after"),
     [
-        ("", OUTSIDE, OUTSIDE),
-        ('"', OUTSIDE, INSIDE),
-        ('"a"', OUTSIDE, OUTSIDE),
-        ('a"', INSIDE, OUTSIDE),
-        ('\\"', INSIDE, INSIDE),
-        ("\\\\", INSIDE, INSIDE),
-        ("\\", INSIDE, ESCAPED),
-        ("\\", OUTSIDE, OUTSIDE),
-        ('"', ESCAPED, INSIDE),
-        ('""', ESCAPED, OUTSIDE),
-        ("\\\\\\", INSIDE, ESCAPED),
+        ("", OUTSIDE, OUTSIDE), ('"', OUTSIDE, INSIDE), ('"a"', OUTSIDE, OUTSIDE), ('a"', INSIDE, OUTSIDE),
+        ('\\"', INSIDE, INSIDE), ("\\\\", INSIDE, INSIDE), ("\\", INSIDE, ESCAPED), ("\\", OUTSIDE, OUTSIDE),
+        ('"', ESCAPED, INSIDE), ('""', ESCAPED, OUTSIDE), ("\\\\\\", INSIDE, ESCAPED),
     ],
-)
+)  # fmt: skip
 def test_strings_are_followed(text: str, before: int, after: int) -> None:
     assert scan(text, before) == after
 
