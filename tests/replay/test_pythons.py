@@ -1,4 +1,4 @@
-"""Journeys recorded on one version of Python are replayed on another, and each night on all others.
+"""Journeys recorded on one version of Python are replayed on another; each night, those of each version on all others.
 
 A worker is upgraded to another Python, or a fleet is mixed: the journeys go on. The folder of histories stands for this
 version, on which `test_replay` replays it.
@@ -89,26 +89,35 @@ async def replayed(python: str, folders: Sequence[Path]) -> None:
     await run(python, "-m", "tests.replay.bursts", "replay", *map(str, folders))
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "number", [1, pytest.param(len(SUPPORTED), marks=pytest.mark.nightly)], ids=["newest other", "all others"]
-)
-async def test_a_journey_recorded_on_one_python_replays_on_others(tmp_path: Path, number: int) -> None:
+async def pythons(number: int) -> dict[str, str]:
+    """The newest other versions that are found here, and their Pythons."""
     wanted = [version for version in reversed(SUPPORTED) if version != HERE]
     others = dict(islice(((version, python) for version in wanted if (python := found(version))), number))
     if not others or not shutil.which("uv"):
         pytest.skip(f"needs uv and another Python of {', '.join(SUPPORTED)} than {HERE}")
     made = await asyncio.gather(*(prepared(version, python) for version, python in others.items()))
-    pythons = {HERE: sys.executable, **dict(zip(others, made, strict=True))}
+    return dict(zip(others, made, strict=True))
+
+
+@pytest.mark.timeout(300)
+async def test_the_recorded_journeys_replay_on_the_newest_other_python() -> None:
+    [python] = (await pythons(1)).values()
+    await replayed(python, [FOLDER])
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+async def test_a_journey_recorded_on_one_python_replays_on_all_others(tmp_path: Path) -> None:
+    others = await pythons(len(SUPPORTED))
     folders = {HERE: FOLDER, **{version: tmp_path / version for version in others}}
     for version in others:
         folders[version].mkdir()
-    await asyncio.gather(*(recorded(pythons[version], folders[version]) for version in others))
+    await asyncio.gather(*(recorded(python, folders[version]) for version, python in others.items()))
     await asyncio.gather(
         *(
             replayed(python, [folder for other, folder in folders.items() if other != version])
-            for version, python in pythons.items()
+            for version, python in {HERE: sys.executable, **others}.items()
         )
     )
-    if number > 1 and (missing := {*wanted} - pythons.keys()):
-        pytest.skip(f"replayed on {', '.join(pythons)}; there is no Python {', '.join(sorted(missing))} here")
+    if missing := {*SUPPORTED} - folders.keys():
+        pytest.skip(f"replayed on {', '.join(folders)}; there is no Python {', '.join(sorted(missing))} here")
