@@ -203,7 +203,7 @@ async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_c
             id="goals/7",
             task_queue=queue,
             result_type=dict,
-            task_timeout=timedelta(seconds=2),  # signals come to a journey that waits for a local activity as late
+            task_timeout=timedelta(seconds=1),  # signals come to a journey that waits for a local activity as late
         )
         await handle.signal("event", placed(49))
         await asyncio.wait_for(slow.asked.wait(), 60)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import pytest
 from temporalio.api.common.v1 import RetryPolicy
 
 from scenario.plan.retry import RetryPolicy as Policy
@@ -12,9 +9,9 @@ from scenario.steps.delivery import Send
 from workflows.delivery import retry_policy
 
 
-@pytest.mark.parametrize("seconds", [1.0, 5.0, 3600.0])
-def test_no_jitter_makes_a_policy_that_temporal_refuses(seconds: float) -> None:
+def test_no_jitter_makes_a_policy_that_temporal_refuses() -> None:
     """The longest pause is the first one: rounding must not put it below."""
+    seconds = 5.0
     step = Send(
         kind="webhook",
         to="wax",
@@ -29,8 +26,7 @@ def test_no_jitter_makes_a_policy_that_temporal_refuses(seconds: float) -> None:
     assert seconds * 1.19 < max(initial) <= seconds * 1.2
 
 
-@pytest.mark.parametrize("kind", ["email", "sms", "webhook"])
-def test_no_number_of_attempts_is_too_large_for_temporal(kind: Literal["email", "sms", "webhook"]) -> None:
+def test_no_number_of_attempts_is_too_large_for_temporal() -> None:
     """A policy that cannot be written fails the workflow task, forever."""
-    policy = retry_policy(Send(kind=kind, retry=Policy(maximum_attempts=10**20)), "msg_1")
+    policy = retry_policy(Send(kind="sms", retry=Policy(maximum_attempts=10**20)), "msg_1")
     policy.apply_to_proto(RetryPolicy())

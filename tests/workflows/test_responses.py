@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from temporalio.api.sdk.v1 import WorkflowMetadata
-
 from activities.interface import Sent
 from tests.workflows.conftest import Stage
 from workflows.limits import KEPT_RESPONSES
@@ -41,27 +39,6 @@ steps:
   - sms: last
     text: "{{ journey.id }}"
 """
-
-
-async def test_templates_get_of_a_saved_response_what_they_name(stage: Stage) -> None:
-    await stage.publish(KEEPS)
-    saved = {"tier": "gold", "name": "Zoé", "more": [1]}
-    stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt, saved=saved)
-    await stage.run("keeps")
-    assert stage.channels.of("gold")[0].delivery.data["responses"] == {"found": {"name": "Zoé"}}
-
-
-async def test_why_a_response_was_not_kept_is_on_record(stage: Stage) -> None:
-    await stage.publish(KEEPS)
-    note = "the response was not kept: it is not JSON"
-    stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt, note=note)
-    handle = await stage.start("keeps")
-    result = await handle.result()
-    assert (result["steps"][0]["outcome"], result["steps"][0]["note"]) == ("delivered", note)
-    assert "note" not in result["steps"][1]
-    assert (await handle.query("progress"))["steps"][0]["note"] == note
-    metadata = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
-    assert f"delivered 200 ({note})" in metadata.current_details
 
 
 async def test_only_a_step_that_names_the_callback_address_can_make_one(stage: Stage) -> None:

@@ -116,8 +116,8 @@ def signals(history: WorkflowHistory) -> bool:
     return signalled in kinds and EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED in kinds[kinds.index(signalled) :]
 
 
-# When the second wait begins, at 10:00 on the next day, it has: two weeks, a quarter of an hour, less than nothing.
-@pytest.mark.parametrize("date", ["2038-05-20 09:00", "2038-05-07 10:15", "2038-05-07 09:45"])
+# When the second wait begins, at 10:00 on the next day, it has: a quarter of an hour, less than nothing.
+@pytest.mark.parametrize("date", ["2038-05-07 10:15", "2038-05-07 09:45"])
 async def test_a_journey_that_is_past_its_waits_replays_where_its_zone_has_been_moved(
     stage: Stage, move: Callable[[float], None], date: str
 ) -> None:

@@ -674,6 +674,13 @@ CASES = {
             - {sms: last, at: 2026-03-21 00:00}
         """,
     ),
+    "behind the last wait for a past date the rest of its list is skipped": (
+        "- if: 'true'\n  then:" + PAST.replace("MODE", "skip").replace("\n", "\n    ") + "\n- {sms: after, text: t}",
+        """
+        with: {contact: {custom: {ends: 2026-03-01}}}
+        expect: {steps: [{if: if-1}, {sms: after, at: 2026-03-02 09:00}], never: [month, week, inner, last]}
+        """,
+    ),
     "waits for past dates end at once": (
         PAST.replace("MODE", "continue"),
         """
