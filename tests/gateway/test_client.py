@@ -11,13 +11,11 @@ from uuid import uuid4
 import pytest
 from temporalio import workflow
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.failures import FailureKind
 from gateway.client import EventView, ScenarioClient
 from gateway.errors import (
-    BadInput,
     CheckFailed,
     JourneyFailed,
     MistakenEntry,
@@ -26,7 +24,6 @@ from gateway.errors import (
     UnderWay,
     UnknownJourney,
 )
-from gateway.operations import journey_operations as module
 from gateway.service.caller import Caller
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import SettingsError
@@ -60,13 +57,6 @@ def entry(contact: int | str | dict[str, Any] = 7, **more: Any) -> dict[str, Any
     return {"scenario": "waits", "contact": who, "trigger": {"type": "order", "order": order}, **more}
 
 
-def nested(levels: int) -> list[Any]:
-    made: list[Any] = []
-    for _ in range(levels):
-        made = [made]
-    return made
-
-
 async def publish(stage: Stage, again: str = "when_finished") -> None:
     await stage.publish(WAITS.replace("AGAIN", again))
 
@@ -90,6 +80,14 @@ async def test_a_contact_is_let_in_and_its_journey_gives_its_result(stage: Stage
     assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
 
 
+async def test_a_time_zone_that_cannot_be_used_is_told(stage: Stage, client: ScenarioClient) -> None:
+    await publish(stage)
+    for number, (zone, used) in enumerate((("Mars/Olympus", False), ("UTC+2", True), (None, True))):
+        entered = await client.enter(entry({"id": number, "timezone": zone}))
+        assert entered.unplaced.endswith("" if used else "the scenario's is used, UTC")
+        assert (entered.unplaced == "") is used
+
+
 async def test_who_is_let_in_to_get_nothing_is_told_and_shown(stage: Stage, client: ScenarioClient) -> None:
     await stage.publish(WAITS.replace("AGAIN", "always").replace("steps:", "control: 99.99\nsteps:"))
     entered = await client.enter(entry())
@@ -101,60 +99,6 @@ async def test_who_is_let_in_to_get_nothing_is_told_and_shown(stage: Stage, clie
     assert (listed.id, listed.state, listed.reason) == (entered.id, "control", entered.withheld)
 
 
-@pytest.mark.parametrize(("zone", "used"), [("Mars/Olympus", False), ("UTC+2", True), (None, True)])
-async def test_a_time_zone_that_cannot_be_used_is_told(
-    stage: Stage, client: ScenarioClient, zone: str | None, used: bool
-) -> None:
-    await publish(stage)
-    entered = await client.enter(entry({"id": 7, "timezone": zone}))
-    assert entered.unplaced.endswith("" if used else "the scenario's is used, UTC")
-    assert (entered.unplaced == "") is used
-
-
-REFUSALS = {
-    "a misspelt scenario": ({"scenario": "wait"}, "there is no scenario 'wait': did you mean 'waits'?"),
-    "an unknown scenario": (
-        {"scenario": "reward"},
-        "there is no scenario 'reward': publish it first",
-    ),
-    "an unknown version": ({"scenario": "waits@9"}, "waits has no version 9: the newest is 1"),
-    "a contact without id": ({"contact": {"firstname": "Zoé"}}, "the contact has no id: give 'contact.id'"),
-    "another trigger": ({"trigger": {"type": "birthday"}}, "waits is entered by 'order', not by 'birthday'"),
-    "the entry rule": (
-        {"order": {"total_price": 3}},
-        "the entry rule of waits does not hold: order.total_price > 20",
-    ),
-    "half a character": (
-        {"contact": {"id": 7, "firstname": "\ud800"}},
-        "a text of the entry holds half a character (a lone surrogate): send whole ones",
-    ),
-    "a number that is too long": (
-        {"contact": {"id": 7, "custom": {"n": 10**6000}}},
-        "the entry holds a number of more than 4,300 digits: send it as text",
-    ),
-    "too deep": ({"contact": {"id": 7, "a": nested(300)}}, "the entry is nested more than 100 levels deep"),
-    "much too deep": ({"contact": {"id": 7, "a": nested(20_000)}}, "the entry is nested more than 100 levels deep"),
-    "no number": (
-        {"order": {"total_price": float("nan")}},
-        "the entry holds something that JSON does not have, such as NaN: send plain JSON",
-    ),
-    "too much": (
-        {"contact": {"id": 7, "note": "x" * 2_000_000}},
-        "the entry has 2000146 bytes, and may have 1048576: leave out what no step names",
-    ),
-}
-
-
-@pytest.mark.parametrize(("given", "said"), REFUSALS.values(), ids=REFUSALS.keys())
-async def test_who_may_not_come_in_is_told_why(
-    stage: Stage, client: ScenarioClient, given: dict[str, Any], said: str
-) -> None:
-    await publish(stage)
-    with pytest.raises(NotEntered) as refused:
-        await client.enter(entry(**given))
-    assert str(refused.value) == said
-
-
 async def test_whether_one_may_come_in_again_is_the_scenarios_rule(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage, "when_finished")
     await client.enter(entry(1))
@@ -164,30 +108,6 @@ async def test_whether_one_may_come_in_again_is_the_scenarios_rule(stage: Stage,
     first = await client.enter(entry(2))
     second = await client.enter(entry(2))
     assert (second.already, second.run_id) == (True, first.run_id)
-    await publish(stage, "never")
-    await finish(client, contact=3)
-    with pytest.raises(NotEntered, match=r"^the contact was in waits before, and is admitted only once$"):
-        await client.enter(entry(3))
-
-
-async def test_what_is_shown_is_the_journey_and_not_a_later_refusal(stage: Stage, client: ScenarioClient) -> None:
-    await publish(stage, "never")
-    await finish(client)
-    with pytest.raises(NotEntered):
-        await client.enter(entry())
-    shown = shown_journey(await client.show("waits/7/CGX0094"))
-    assert (shown["state"], [step["outcome"] for step in shown["steps"]]) == ("finished", ["event", "delivered"])
-
-
-async def test_where_only_a_refusal_is_known_it_is_shown(stage: Stage, client: ScenarioClient) -> None:
-    await publish(stage)
-    with pytest.raises(NotEntered):
-        await client.enter(entry(order={"total_price": 3}))
-    shown = shown_journey(await client.show("waits/7/CGX0094"))
-    assert (shown["state"], shown["reason"]) == (
-        "refused",
-        "the entry rule of waits does not hold: order.total_price > 20",
-    )
 
 
 async def test_a_journey_under_way_is_shown_with_what_is_to_come(stage: Stage, client: ScenarioClient) -> None:
@@ -227,18 +147,6 @@ async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, cli
     stored = await stage.store.entry(entered.id)
     assert stored is not None
     assert stored.outcome == "lost"
-
-
-async def test_a_journey_that_temporal_has_forgotten_is_shown_from_the_store(
-    stage: Stage, client: ScenarioClient
-) -> None:
-    await publish(stage)
-    now = datetime(2020, 1, 1, tzinfo=UTC)
-    run = "0196f3a0-0000-7000-8000-000000000000"
-    await stage.store.admit(AdmissionRequest("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
-    await stage.store.depart("waits/7", run, "exited", "event order.returned", now)
-    shown = shown_journey(await client.show("waits/7"))
-    assert (shown["status"], shown["state"], shown["reason"]) == ("forgotten", "exited", "event order.returned")
 
 
 async def test_nobody_knows_a_journey_that_is_not_there(stage: Stage, client: ScenarioClient) -> None:
@@ -289,28 +197,13 @@ async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: St
         await client.enter(entry(contact, order={"external_id": order}))
     assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == EventView(told=2)
     assert await client.event("9", "order.delivered") == EventView(unknown=True)
+    assert await client.contact_changed("8", {"firstname": "Zoé"}) == EventView(told=1)
+    assert await client.contact_changed("9", {"firstname": "Zoé"}) == EventView(unknown=True)
     async with asyncio.timeout(60):
         while await stage.store.running("7"):
             await asyncio.sleep(0.02)
     assert len(await stage.store.running("8")) == 1
     assert await client.event("7", "order.delivered") == EventView()
-
-
-async def test_journeys_are_told_what_they_take_and_nothing_else(stage: Stage, client: ScenarioClient) -> None:
-    await publish(stage)
-    entered = await client.enter(entry())
-    assert await client.contact_changed("7", {"firstname": "Zoé"}) == EventView(told=1)
-    assert await client.contact_changed("8", {"firstname": "Zoé"}) == EventView(unknown=True)
-    for refused in (
-        client.event("7", "go !"),
-        client.event("7", "order.delivered", {"note": "x" * 300_000}),
-        client.contact_changed("7", {"note": "x" * 1_100_000}),
-        client.contact_changed("7", {"custom": 5}),
-    ):
-        with pytest.raises(BadInput):
-            await refused
-    progress = await entered.handle.query("progress")
-    assert (progress["state"], progress.get("passed_over", [])) == ("waiting", [])
 
 
 async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: ScenarioClient) -> None:
@@ -332,85 +225,93 @@ async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: Scenar
         await client.send(entered.id, Operation.LEAVE, **order)
 
 
-async def test_without_a_worker_a_contact_waits_and_an_operator_is_told(
-    environment: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "ANSWER", 0.3)
+def nested(levels: int) -> list[Any]:
+    made: list[Any] = []
+    for _ in range(levels):
+        made = [made]
+    return made
+
+
+PLACES = (
+    ({"scenario": "wait"}, "there is no scenario 'wait': did you mean 'waits'?", ("scenario",), "waits"),
+    ({"scenario": "reward"}, "there is no scenario 'reward': publish it first", ("scenario",), None),
+    ({"scenario": "waits@9"}, "waits has no version 9: the newest is 1", ("scenario",), None),
+    ({"contact": {"firstname": "Zoé"}}, "the contact has no id: give 'contact.id'", ("contact", "id"), None),
+    (
+        {"trigger": {"type": "birthday"}},
+        "waits is entered by 'order', not by 'birthday'",
+        ("trigger", "type"),
+        "order",
+    ),
+    ({"trigger": {"type": "order"}}, "", ("trigger", "order"), None),
+    ({"order": {"products": [{}, {"quantity": "many"}]}}, "", ("trigger", "order", "products", 1, "quantity"), None),
+    ({"mail": "zoe@example.com"}, "the entry has no field 'mail'", ("mail",), None),
+    ({"contact": {"id": 7, "firstname": "\ud800"}}, "a text of the entry holds half a character", (), None),
+    ({"contact": {"id": 7, "a": nested(300)}}, "the entry is nested more than 100 levels deep", (), None),
+    (
+        {"contact": {"id": 7, "note": "x" * 2_000_000}},
+        "the entry has 2000146 bytes, and may have 1048576: leave out what no step names",
+        (),
+        None,
+    ),
+)
+
+
+async def test_a_mistaken_entry_is_refused_at_its_place_before_anything_starts(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "waits.yaml"
     path.write_text(WAITS.replace("AGAIN", "never"))
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        client = ScenarioClient(environment.client, store)
-        await client.publish(path)
-        entered = await client.enter(entry(), settle=0.1)
-        assert (entered.id, entered.admitted) == ("waits/7/CGX0094", False)
-        with pytest.raises(
-            NotAccepted,
-            match=r"pending: no worker answered within 0\.3 s\. Check that one is running: it may carry out",
-        ):
-            await client.send(entered.id, Operation.LEAVE, operator="ann", reason="x")
+    client = ScenarioClient(Client(RefusingService()), store)
+    await client.publish(path)
+    for given, said, at, meant in PLACES:
+        with pytest.raises(MistakenEntry) as mistaken:
+            await client.enter(entry(**given))
+        assert str(mistaken.value).startswith(said)
+        assert (mistaken.value.at, mistaken.value.meant) == (at, meant)
 
 
-async def test_many_are_listed_the_newest_first(stage: Stage, client: ScenarioClient) -> None:
-    await publish(stage)
-    for number in (1, 2):
-        await client.enter(entry(number))
-    await finish(client, contact=3)
-    listed = await client.journeys()
-    assert [(item.id, item.scenario, item.state, item.key) for item in listed] == [
-        ("waits/3/CGX0094", "waits@1", "finished", "CGX0094"),
-        ("waits/2/CGX0094", "waits@1", "running", "CGX0094"),
-        ("waits/1/CGX0094", "waits@1", "running", "CGX0094"),
-    ]
-    assert [item.id for item in await client.journeys(contact="2")] == ["waits/2/CGX0094"]
-    assert await client.journeys(scenario="other") == []
-    assert len(await client.journeys(limit=1)) == 1
-
-
-async def test_publishing_a_file_with_mistakes_stores_nothing(
-    stage: Stage, client: ScenarioClient, tmp_path: Path
+async def test_the_journey_is_shown_and_a_refusal_only_where_there_is_none(
+    stage: Stage, client: ScenarioClient
 ) -> None:
-    path = tmp_path / "bad.yaml"
-    path.write_text("scenario: bad\ntrigger: order\nsteps:\n  - wiat: 2d\n")
-    with pytest.raises(CheckFailed, match=r"has mistakes: nothing was published") as failed:
-        await client.publish(path)
-    assert [finding.code for finding in failed.value.findings] == ["unknown-step"]
-    assert await stage.store.scenarios() == []
+    await publish(stage, "never")
+    rule = "the entry rule of waits does not hold: order.total_price > 20"
+    with pytest.raises(NotEntered, match=f"^{rule}$"):
+        await client.enter(entry(order={"total_price": 3}))
+    shown = shown_journey(await client.show("waits/7/CGX0094"))
+    assert (shown["state"], shown["reason"]) == ("refused", rule)
+    await finish(client)
+    with pytest.raises(NotEntered, match=r"^the contact was in waits before, and is admitted only once$"):
+        await client.enter(entry())
+    shown = shown_journey(await client.show("waits/7/CGX0094"))
+    assert (shown["state"], [step["outcome"] for step in shown["steps"]]) == ("finished", ["event", "delivered"])
 
 
-async def test_a_client_makes_no_store_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def connect(**_: Any) -> Client:
-        return Client(RefusingService())  # none of what follows asks Temporal
+@pytest.fixture
+def unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect clients to a server that must not be asked anything."""
 
-    monkeypatch.setattr("gateway.client.connect", connect)
-    monkeypatch.setattr("gateway.client.StoreIdentity", OwnNamespace)
-    file = tmp_path / "made" / "store.db"
-    settings = Settings.model_validate({"store": f"sqlite:///{file}"})
-
-    with pytest.raises(StoreMissing, match=r"^There is no store at .*: go to the folder"):
-        await ScenarioClient.open(settings).__aenter__()
-    assert not file.parent.exists()
-
-    file.parent.mkdir()
-    file.touch()
-    with pytest.raises(StoreOutdated, match="has no tables yet: run `scenario store upgrade`"):
-        await ScenarioClient.open(settings).__aenter__()
-
-    with pytest.raises(StoreOutdated, match="has no tables yet: run `scenario store upgrade`"):
-        await ScenarioClient.open(settings, migrate=True).__aenter__()
-    async with Store.open(settings.store.get_secret_value()), ScenarioClient.open(settings) as client:
-        assert await client.journeys() == []
-        with pytest.raises(NotEntered, match="there is no scenario 'waits': publish it first"):
-            await client.enter(entry())
-
-
-async def test_a_client_without_the_keys_sends_nothing_in_clear(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     async def connect(**_: Any) -> Client:
         return Client(RefusingService())
 
     monkeypatch.setattr("gateway.client.connect", connect)
     monkeypatch.setattr("gateway.client.StoreIdentity", OwnNamespace)
+
+
+@pytest.mark.usefixtures("unanswered")
+async def test_a_client_makes_no_store_that_was_named(tmp_path: Path) -> None:
+    file = tmp_path / "made" / "store.db"
+    settings = Settings.model_validate({"store": f"sqlite:///{file}"})
+    with pytest.raises(StoreMissing, match=r"^There is no store at .*: go to the folder"):
+        await ScenarioClient.open(settings).__aenter__()
+    assert not file.parent.exists()
+    file.parent.mkdir()
+    file.touch()
+    for migrate in (False, True):
+        with pytest.raises(StoreOutdated, match="has no tables yet: run `scenario store upgrade`"):
+            await ScenarioClient.open(settings, migrate=migrate).__aenter__()
+
+
+@pytest.mark.usefixtures("unanswered")
+async def test_a_client_without_the_keys_sends_nothing_in_clear(tmp_path: Path) -> None:
     settings = Settings.model_validate({"store": f"sqlite:///{tmp_path}/store.db"})
     async with Store.open(settings.store.get_secret_value()) as store:
         await Keyring(store, KeyWrapping([b"k" * 32])).seal("7", "hello")
@@ -418,14 +319,8 @@ async def test_a_client_without_the_keys_sends_nothing_in_clear(
         await ScenarioClient.open(settings).__aenter__()
 
 
-async def test_a_client_checks_what_it_publishes_against_the_workers_destinations(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def connect(**_: Any) -> Client:
-        return Client(RefusingService())  # none of what follows asks Temporal
-
-    monkeypatch.setattr("gateway.client.connect", connect)
-    monkeypatch.setattr("gateway.client.StoreIdentity", OwnNamespace)
+@pytest.mark.usefixtures("unanswered")
+async def test_a_client_checks_what_it_publishes_against_the_workers_destinations(tmp_path: Path) -> None:
     scenario, file = tmp_path / "scenario.yaml", tmp_path / "destinations.yaml"
     scenario.write_text(
         "scenario: told\ntrigger: order\nsteps:\n"
@@ -433,10 +328,11 @@ async def test_a_client_checks_what_it_publishes_against_the_workers_destination
     )
     file.write_text("destinations: {}\n")
     settings = Settings.model_validate({"store": f"sqlite:///{tmp_path}/store.db", "destinations": file})
-    async with Store.open(settings.store.get_secret_value()), ScenarioClient.open(settings) as client:
-        with pytest.raises(CheckFailed) as failed:
+    async with Store.open(settings.store.get_secret_value()) as store, ScenarioClient.open(settings) as client:
+        with pytest.raises(CheckFailed, match=r"has mistakes: nothing was published") as failed:
             await client.publish(scenario)
         assert [finding.code for finding in failed.value.findings] == ["secret"]
+        assert await store.scenarios() == []
         file.write_text("default: {public_secrets: [KEY]}\n")
         assert (await client.publish(scenario)).warnings == ()
 
@@ -485,33 +381,6 @@ async def test_a_request_that_is_repeated_gives_the_journey_that_it_started(
     again = await client.enter(entry(), request=request)
     assert (again.run_id, again.admitted) == (first.run_id, True)
     assert (await client.enter(entry(), request=other)).run_id != first.run_id
-
-
-async def test_a_mistake_of_an_entry_has_a_place(stage: Stage, client: ScenarioClient) -> None:
-    await publish(stage)
-    found: list[tuple[Any, ...]] = []
-    mistaken: list[dict[str, Any]] = [
-        {"scenario": "wait"},
-        {"scenario": "waits@9"},
-        {"contact": {}},
-        {"trigger": {"type": "birthday"}},
-        {"trigger": {"type": "order"}},
-        {"order": {"products": [{"quantity": 1}, {"quantity": "many"}]}},
-        {"mail": "zoe@example.com"},
-    ]
-    for given in mistaken:
-        with pytest.raises(MistakenEntry) as refused:
-            await client.enter(entry(**given))
-        found.append((refused.value.at, refused.value.meant))
-    assert found == [
-        (("scenario",), "waits"),
-        (("scenario",), None),
-        (("contact", "id"), None),
-        (("trigger", "type"), "order"),
-        (("trigger", "order"), None),
-        (("trigger", "order", "products", 1, "quantity"), None),
-        (("mail",), None),
-    ]
 
 
 @pytest.mark.usefixtures("right_clock")

@@ -49,12 +49,6 @@ async def test_every_task_is_waited_for_and_only_so_many_are_under_way_at_once()
     assert (busy, sorted(done), tasks.has_failed) == ([0, 3], list(range(10)), False)
 
 
-async def test_nothing_to_do_is_done_at_once() -> None:
-    async with Concurrency(1) as tasks:
-        pass
-    assert not tasks.has_failed
-
-
 async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_others() -> None:
     ended: list[str] = []
 
@@ -67,16 +61,11 @@ async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_
     assert ended == ["hung"]
 
 
-async def test_an_error_while_the_last_are_waited_for_ends_them() -> None:
+async def test_the_first_error_while_the_last_are_waited_for_ends_them() -> None:
     ended: list[str] = []
     with pytest.raises(ConnectionError):
-        await run(hang(ended), fail(ConnectionError()))
+        await run(hang(ended), fail(ConnectionError()), fail(TimeoutError()))
     assert ended == ["hung"]
-
-
-async def test_of_two_errors_the_first_is_told() -> None:
-    with pytest.raises(ConnectionError):
-        await run(fail(ConnectionError()), fail(TimeoutError()))
 
 
 async def test_an_error_of_the_callers_own_goes_before_that_of_a_task() -> None:

@@ -138,6 +138,22 @@ class Api:
         return replace(self, token=token)
 
 
+def http_scope(method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ASGI scope of a request."""
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "server": ("test", 80),
+        "client": ("test", 1),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+
+
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 Opening = Callable[..., Awaitable[Api]]
 

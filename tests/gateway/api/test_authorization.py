@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
@@ -18,7 +20,7 @@ from gateway.api.problem import Problem
 from gateway.errors import Busy
 from gateway.service.caller import Caller
 from runtime.store.api_access import SCOPES, Scope
-from tests.gateway.api.conftest import Api
+from tests.gateway.api.conftest import Api, http_scope
 
 ROUTES = [
     (method, route)
@@ -30,29 +32,17 @@ ROUTES = [
 WITH_BODY = {"content-type": "application/json", "content-length": "1000", "idempotency-key": "k"}
 
 
-def connection(api: Api, method: str, path: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    asked = {"authorization": f"Bearer {api.token}", **WITH_BODY, **(headers or {})}
-    return {
-        "type": "http",
-        "method": method,
-        "path": f"{PREFIX}{path}",
-        "raw_path": f"{PREFIX}{path}".encode(),
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in asked.items()],
-        "server": ("test", 80),
-        "client": ("test", 1),
-        "scheme": "http",
-        "http_version": "1.1",
-    }
+def connection(api: Api, method: str, path: str) -> dict[str, Any]:
+    return http_scope(method, f"{PREFIX}{path}", {"authorization": f"Bearer {api.token}", **WITH_BODY})
 
 
 class Slow:
     """A request whose body never arrives."""
 
-    def __init__(self, api: Api, method: str, path: str, **headers: str) -> None:
+    def __init__(self, api: Api, method: str, path: str) -> None:
         self.asked = asyncio.Event()
         self.status = 0
-        self._given = connection(api, method, path, headers)
+        self._given = connection(api, method, path)
         self._app = Bounds(api.app)
 
     async def run(self) -> int:
@@ -68,24 +58,18 @@ class Slow:
         self.status = message.get("status", self.status)
 
 
-@pytest.mark.parametrize(("method", "route"), ROUTES, ids=[f"{method} {route.path}" for method, route in ROUTES])
-async def test_a_key_without_the_scope_is_refused_before_its_body_arrives(
-    api: Api, method: str, route: APIRoute
-) -> None:
-    others: list[Scope] = list(SCOPES)
-    others.remove(scope_of(route))
-    slow = Slow(api.holding(await api.key(*others)), method, route.path.replace("{", "").replace(":path}", ""))
-    assert await slow.run() == 403
-    assert not slow.asked.is_set()
+async def test_a_key_without_the_scope_is_refused_before_its_body_arrives(api: Api) -> None:
+    for method, route in ROUTES:
+        others: list[Scope] = list(SCOPES)
+        others.remove(scope_of(route))
+        slow = Slow(api.holding(await api.key(*others)), method, route.path.replace("{", "").replace(":path}", ""))
+        assert (await slow.run(), slow.asked.is_set()) == (403, False), f"{method} {route.path}"
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/nothing", 404), ("PUT", "/entries", 405)])
-async def test_what_no_route_answers_is_refused_before_its_body_arrives(
-    api: Api, method: str, path: str, status: int
-) -> None:
-    slow = Slow(api, method, path)
-    assert await slow.run() == status
-    assert not slow.asked.is_set()
+async def test_what_no_route_answers_is_refused_before_its_body_arrives(api: Api) -> None:
+    for method, path, status in (("POST", "/nothing", 404), ("PUT", "/entries", 405)):
+        slow = Slow(api, method, path)
+        assert (await slow.run(), slow.asked.is_set()) == (status, False)
 
 
 def test_a_route_without_a_scope_cannot_be_served() -> None:
@@ -100,44 +84,42 @@ def test_a_route_without_a_scope_cannot_be_served() -> None:
         Authorization(nothing, nothing, router.routes)
 
 
-@pytest.mark.parametrize("form", ["application/json", "application/yaml", "text/plain"])
-async def test_slow_bodies_take_the_places_of_their_key_alone(
-    api: Api, monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
-    monkeypatch.setattr(api.keys, "places", KeyPlaces(3))
-    hostile = api.holding(await api.key("publish"))
-    slow = [Slow(hostile, "POST", "/check", **{"content-type": form}) for _ in range(3)]
+@asynccontextmanager
+async def checking(api: Api, count: int) -> AsyncGenerator[None]:
+    """Requests for checks whose bodies do not arrive."""
+    slow = [Slow(api, "POST", "/check") for _ in range(count)]
     tasks = [asyncio.create_task(one.run()) for one in slow]
     for one in slow:
         await one.asked.wait()
-    refused = await hostile.call("GET", "/nothing")
-    assert refused.status_code == 404  # which costs nothing
-    refused = await hostile.post("/check", {"source": ""})
-    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
-    assert refused.json()["detail"].startswith("this key has 3 requests in progress: wait for their answers")
-    assert (await api.post("/events", {"contact": "7", "name": "a.b"})).status_code == 202
+    yield
+    await cancelled(tasks)
+
+
+async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_slow_bodies_take_the_places_of_their_key_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.keys, "places", KeyPlaces(3))
+    hostile = api.holding(await api.key("publish"))
+    async with checking(hostile, 3):
+        refused = await hostile.call("GET", "/nothing")
+        assert refused.status_code == 404  # which costs nothing
+        refused = await hostile.post("/check", {"source": ""})
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert refused.json()["detail"].startswith("this key has 3 requests in progress: wait for their answers")
+        assert (await api.post("/events", {"contact": "7", "name": "a.b"})).status_code == 202
     assert (await hostile.post("/check", {})).status_code == 422
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/check"), ("POST", "/preview"), ("PUT", "/scenarios/a")])
-async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrives(
-    api: Api, method: str, path: str
-) -> None:
+async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrives(api: Api) -> None:
     hostile = api.holding(await api.key("publish"))
-    slow = [Slow(hostile, "POST", "/check") for _ in range(AUTHORING)]
-    tasks = [asyncio.create_task(one.run()) for one in slow]
-    for one in slow:
-        await one.asked.wait()
-    refused = Slow(hostile, method, path)
-    assert await refused.run() == 503
-    assert not refused.asked.is_set()
-    assert (await api.post("/check", {})).status_code == 422
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async with checking(hostile, AUTHORING):
+        refused = Slow(hostile, "PUT", "/scenarios/a")
+        assert (await refused.run(), refused.asked.is_set()) == (503, False)
+        assert (await api.post("/check", {})).status_code == 422
     assert (await hostile.post("/check", {})).status_code == 422
 
 
@@ -221,30 +203,21 @@ async def test_no_rate_lets_a_key_take_all_places() -> None:
     assert await running(KeyPlaces(), made("a", 100_000.0), "waiting", 500) == (MOST_REQUESTS, 100)
 
 
-async def test_keys_do_not_wait_for_each_other() -> None:
-    places = KeyPlaces()
-    taken = [asyncio.create_task(held(places, "a")) for _ in range(50)]
-    await asyncio.sleep(0)
-    async with asyncio.timeout(10), places.place(made("b"), "read"):
-        assert not any(task.done() for task in taken)
-    for task in taken:
-        task.cancel()
-    await asyncio.gather(*taken, return_exceptions=True)
-
-
-async def test_no_request_waits_for_its_turn_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_waits_briefly_for_those_of_its_key_and_not_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its caller gives up after ten seconds, and its body has to arrive within ten."""
     monkeypatch.setattr(limits, "TURN", 0.01)
     places = KeyPlaces()
     taken = [asyncio.create_task(held(places, "a")) for _ in range(AT_ONCE["read"])]
     await asyncio.sleep(0)
+    async with places.place(made("b"), "read"):
+        assert not any(task.done() for task in taken)
     with pytest.raises(Problem) as refused:
         async with places.place(made("a"), "read"):
             pass
     assert (refused.value.status_code, (refused.value.headers or {})["retry-after"]) == (503, "5")
-    for task in taken:
-        task.cancel()
-    await asyncio.gather(*taken, return_exceptions=True)
+    await cancelled(taken)
     assert await running(places, made("a"), "read", 1) == (1, 0)
 
 
@@ -260,21 +233,18 @@ def test_batches_of_a_key_share_their_turns_for_items() -> None:
     assert places.turns(made("b"), "items") is not mine
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "headers", "work"),
-    [
-        ("GET", "/journeys", {}, "read"),
-        ("POST", "/entries", {}, "write"),
-        ("POST", "/entries", {"prefer": "wait=5"}, "waiting"),
-        ("POST", "/entries/batch", {}, "waiting"),
-        ("POST", "/preview", {}, "authoring"),
-        ("PUT", "/scenarios/a", {"prefer": "wait=5"}, "authoring"),
-        ("POST", "/journeys/a/1/pause", {}, "write"),
-    ],
-)
-async def test_requests_take_turns_by_what_they_do(
-    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, headers: dict[str, str], work: Work
-) -> None:
+KINDS: list[tuple[str, str, dict[str, str], Work]] = [
+    ("GET", "/journeys", {}, "read"),
+    ("POST", "/entries", {}, "write"),
+    ("POST", "/entries", {"prefer": "wait=5"}, "waiting"),
+    ("POST", "/entries/batch", {}, "waiting"),
+    ("POST", "/check", {}, "authoring"),
+    ("POST", "/preview", {}, "authoring"),
+    ("PUT", "/scenarios/a", {"prefer": "wait=5"}, "authoring"),
+]
+
+
+async def test_requests_take_turns_by_what_they_do(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Work] = []
 
     class Noting(KeyPlaces):
@@ -283,5 +253,6 @@ async def test_requests_take_turns_by_what_they_do(
             return super().place(caller, work)
 
     monkeypatch.setattr(api.keys, "places", Noting())
-    await api.call(method, path, content=b"{", headers={"content-type": "application/json", **headers})
-    assert asked == [work]
+    for method, path, headers, _ in KINDS:
+        await api.call(method, path, content=b"{", headers={"content-type": "application/json", **headers})
+    assert asked == [work for *_, work in KINDS]

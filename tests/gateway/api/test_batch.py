@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from gateway.api.limits import AT_ONCE
 from gateway.errors import MistakenEntry, NotEntered, UnderWay
 from runtime.store import StoreUnavailable
 from tests.gateway.api.conftest import Api
@@ -51,9 +53,7 @@ async def test_lines_that_cannot_be_read_are_their_own_problem(api: Api) -> None
     assert told["accepted"] == 2
 
 
-async def test_a_thousand_are_done_some_at_a_time_and_answered_in_order(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_are_done_some_at_a_time_and_answered_in_order(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     under_way = most = 0
     entries = api.client.services.entries
     enter = entries.enter
@@ -63,15 +63,16 @@ async def test_a_thousand_are_done_some_at_a_time_and_answered_in_order(
         under_way += 1
         most = max(most, under_way)
         try:
+            await asyncio.sleep(0.01)
             return await enter(*given, **more)
         finally:
             under_way -= 1
 
     monkeypatch.setattr(entries, "enter", watched)
-    answer = await api.post("/entries/batch", [entry(number) for number in range(1000)])
+    answer = await api.post("/entries/batch", [entry(number) for number in range(120)])
     told = answer.json()
-    assert [one["journey"] for one in told["results"]] == [f"welcome/{number}" for number in range(1000)]
-    assert (told["accepted"], most <= 50) == (1000, True)
+    assert [one["journey"] for one in told["results"]] == [f"welcome/{number}" for number in range(120)]
+    assert (told["accepted"], most) == (120, AT_ONCE["items"])
 
 
 async def test_events_of_one_contact_are_told_in_their_order(api: Api) -> None:
@@ -84,28 +85,25 @@ async def test_events_of_one_contact_are_told_in_their_order(api: Api) -> None:
         assert len(told) == 20
 
 
-@pytest.mark.parametrize(
-    ("content", "status", "detail"),
-    [
-        (b"", 422, "the batch is empty"),
-        (b"[]", 422, "the batch is empty"),
-        (b"{}", 422, "a batch must be an array"),
-        (b"[{}, {}", 400, "the body is not JSON (line 1, column 8): it ends before its last bracket is closed"),
-        (b"[{},]", 400, "the body is not JSON (line 1, column 4): there is one comma too many"),
-        (b"[{} {}]", 400, "the body is not JSON (line 1, column 5): a comma is missing"),
-        (b"[{}] x", 400, "the body is not JSON (line 1, column 6): there is something after the end"),
-        (b"[{}, \xff]", 400, "the body is not UTF-8"),
-        (b"[" * 100_000, 400, "the body cannot be read: it is nested too deeply to be read"),
-        (b"[" + b"{}," * 1000 + b"{}]", 422, "a batch may have 1,000 items at most: send several"),
-        (b"[" + b"{}," * 1_000_000, 422, "a batch may have 1,000 items at most: send several"),
-    ],
-)
-async def test_what_is_no_batch_does_nothing(api: Api, content: bytes, status: int, detail: str) -> None:
-    headers = {"content-type": "application/json"}
-    if not content:
-        headers = LINES
-    answer = await api.call("POST", "/entries/batch", content=content, headers=headers)
-    assert (answer.status_code, answer.json()["detail"]) == (status, detail)
+NO_BATCHES = [
+    (b"", 422, "the batch is empty"),
+    (b"[]", 422, "the batch is empty"),
+    (b"{}", 422, "a batch must be an array"),
+    (b"[{}, {}", 400, "the body is not JSON (line 1, column 8): it ends before its last bracket is closed"),
+    (b"[{},]", 400, "the body is not JSON (line 1, column 4): there is one comma too many"),
+    (b"[{} {}]", 400, "the body is not JSON (line 1, column 5): a comma is missing"),
+    (b"[{}] x", 400, "the body is not JSON (line 1, column 6): there is something after the end"),
+    (b"[{}, \xff]", 400, "the body is not UTF-8"),
+    (b"[" * 100_000, 400, "the body cannot be read: it is nested too deeply to be read"),
+    (b"[" + b"{}," * 1000 + b"{}]", 422, "a batch may have 1,000 items at most: send several"),
+]
+
+
+async def test_what_is_no_batch_does_nothing(api: Api) -> None:
+    for content, status, detail in NO_BATCHES:
+        headers = {"content-type": "application/json"} if content else LINES
+        answer = await api.call("POST", "/entries/batch", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["detail"]) == (status, detail)
     assert api.client.asked == []
 
 

@@ -10,9 +10,12 @@ from starlette.types import Message
 
 from gateway.api.app import application
 from gateway.api.limits import Bounds
-from tests.gateway.api.conftest import Api
+from tests.gateway.api.conftest import Api, http_scope
 
 JSON = {"content-type": "application/json; charset=utf-8"}
+
+
+SURROGATE = "a text of the body holds half a character (a lone surrogate): send whole ones"
 
 
 @pytest.mark.parametrize(
@@ -22,24 +25,18 @@ JSON = {"content-type": "application/json; charset=utf-8"}
         (b'{"a": 1,\n "b": 2,}', "the body is not JSON (line 2, column 8): there is one comma too many"),
         (b'{"a": NaN}', "the body is not JSON (line 1, column 7): NaN and Infinity do not exist there"),
         (b'{"a": 1, "a": 2}', "the body cannot be read: an object has a key twice"),
-        (b'{"a": [{"b": 1, "b": 1}]}', "the body cannot be read: an object has a key twice"),
         (b'{"a": ' + b"[" * 100_000, "the body cannot be read: it is nested too deeply to be read"),
-        (
-            b'{"a": "\\uD83d"}',
-            "a text of the body holds half a character (a lone surrogate): send whole ones",
-        ),
-        (b'{"\\udc00": 1}', "a text of the body holds half a character (a lone surrogate): send whole ones"),
+        (b'{"a": "\\uD83d"}', SURROGATE),
+        (b'{"\\udc00": 1}', SURROGATE),
         (b'{"a": "\xff"}', "the body is not UTF-8"),
-        ('{"a": 1}'.encode("utf-16"), "the body is not UTF-8"),
         (
             b'{"a": 1' + b"0" * 5000 + b"}",
             "the body is not JSON (line 1, column 7): a number has more than 4,300 digits",
         ),
     ],
 )
-@pytest.mark.parametrize("path", ["/entries", "/events"])
-async def test_json_that_means_nothing_to_some_is_refused(api: Api, content: bytes, said: str, path: str) -> None:
-    answer = await api.call("POST", path, content=content, headers={**JSON, "idempotency-key": "k"})
+async def test_json_that_means_nothing_to_some_is_refused(api: Api, content: bytes, said: str) -> None:
+    answer = await api.call("POST", "/events", content=content, headers={**JSON, "idempotency-key": "k"})
     assert (answer.status_code, answer.json()["detail"]) == (400, said)
     assert answer.json()["errors"][0]["pointer"] == ""
     assert api.client.asked == []
@@ -66,18 +63,7 @@ async def raw(api: Api, *messages: Message | None, headers: dict[str, str] | Non
         sent.append(message)
 
     asked = {"authorization": f"Bearer {api.token}", "content-type": "application/json", **(headers or {})}
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/v1/events",
-        "raw_path": b"/v1/events",
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in asked.items()],
-        "server": ("test", 80),
-        "client": ("test", 1),
-        "scheme": "http",
-        "http_version": "1.1",
-    }
+    scope = http_scope("POST", "/v1/events", asked)
     await Bounds(application(api.client, api.keys), patience=most)(scope, receive, send)  # pyright: ignore[reportArgumentType]
     return sent
 
@@ -101,8 +87,5 @@ async def test_a_body_that_does_not_say_how_long_it_is_may_not_be_too_long(api: 
 @pytest.mark.parametrize("headers", [{}, {"idempotency-key": "k"}])
 async def test_who_goes_away_is_not_answered(api: Api, headers: dict[str, str]) -> None:
     assert await raw(api, part(b"{"), {"type": "http.disconnect"}, headers=headers) == []
-
-
-async def test_a_body_may_come_in_parts(api: Api) -> None:
-    [start, _] = await raw(api, part(b'{"contact": "7", '), part(b'"name": "a"}', more=False))
+    [start, _] = await raw(api, part(b'{"contact": "7", '), part(b'"name": "a"}', more=False), headers=headers)
     assert start["status"] == 202

@@ -10,26 +10,12 @@ from typing import Any
 import pytest
 
 from gateway.service.paging import encode_cursor
-from runtime.store import Attempt, Store
+from runtime.store import Store
+from tests.factories import attempt
 from tests.gateway.api.doors import Door, opened
 
 START = datetime(2026, 3, 3, 9, tzinfo=UTC)
-ATTEMPT = Attempt(
-    delivery_id="msg_1",
-    attempt=1,
-    workflow_id="hello/1",
-    run_id="run",
-    scenario="hello",
-    version=1,
-    step="sms",
-    channel="sms",
-    destination="local",
-    contact_id="1",
-    started_at=START,
-    milliseconds=12,
-    outcome="delivered",
-    status=200,
-)
+ATTEMPT = attempt(workflow_id="hello/1", scenario="hello", contact_id="1", started_at=START)
 GOAL = (
     "scenario: hello\ntrigger: order\ngoal: {event: order.placed, within: 7d}\nsteps:\n  - sms: hello\n    text: Hi\n"
 )
@@ -73,9 +59,8 @@ async def test_pages_follow_each_other_without_a_gap(door: Door) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("query", "count"),
-    [
+async def test_lists_are_filtered(door: Door) -> None:
+    for query, count in (
         ("journey=hello/1", 6),
         ("contact=2", 1),
         ("scenario=other", 1),
@@ -85,31 +70,26 @@ async def test_pages_follow_each_other_without_a_gap(door: Door) -> None:
         ("error=capped", 0),
         ("since=2026-03-03T09:00:00Z", 5),
         ("since=2026-03-03T11:00:00%2B01:00", 1),
-    ],
-)
-async def test_lists_are_filtered(door: Door, query: str, count: int) -> None:
-    assert len(await listed(door, f"&{query}")) == count
+    ):
+        assert len(await listed(door, f"&{query}")) == count, query
 
 
-@pytest.mark.parametrize(
-    ("query", "pointer"),
-    [
-        ("outcome=lost", "query:outcome"),
-        ("since=2026-03-03T09:00:00", "query:since"),
-        ("since=2h", "query:since"),
-        ("since=0001-01-01T00:00:00%2B14:00", "query:since"),
-        ("since=9999-12-31T23:59:59-14:00", "query:since"),
-        ("limit=251", "query:limit"),
-        ("cursor=e30", "query:cursor"),
-        (
-            f"cursor={encode_cursor({'at': '9999-12-31T23:59:59-14:00', 'attempt': 1, 'delivery': 'msg_1'})}",
-            "query:cursor",
-        ),
-    ],
-)
-async def test_what_is_no_filter_is_said(door: Door, query: str, pointer: str) -> None:
-    problem = await door.call("GET", f"/deliveries?{query}", status=422)
-    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+FAR = encode_cursor({"at": "9999-12-31T23:59:59-14:00", "attempt": 1, "delivery": "msg_1"})
+
+
+async def test_what_is_no_filter_is_said(door: Door) -> None:
+    for query in (
+        "outcome=lost",
+        "since=2026-03-03T09:00:00",
+        "since=2h",
+        "since=0001-01-01T00:00:00%2B14:00",
+        "since=9999-12-31T23:59:59-14:00",
+        "limit=251",
+        "cursor=e30",
+        f"cursor={FAR}",
+    ):
+        problem = await door.call("GET", f"/deliveries?{query}", status=422)
+        assert [error["pointer"] for error in problem["errors"]] == [f"query:{query.partition('=')[0]}"]
 
 
 async def test_results_are_counted(door: Door) -> None:

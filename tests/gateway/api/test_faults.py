@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,17 +64,16 @@ async def door(store: Store, service: RefusingService, tmp_path: Path) -> AsyncI
         yield door
 
 
-@pytest.mark.parametrize("route", ROUTES)
 async def test_no_fault_of_temporal_is_the_callers(
-    door: Door, service: RefusingService, route: str, caplog: pytest.LogCaptureFixture
+    door: Door, service: RefusingService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    method, path = route.split()
-    for name, (status, detail) in FAULTS.items():
+    for route, (name, (status, detail)) in product(ROUTES, FAULTS.items()):
+        method, path = route.split()
         if status is RPCStatusCode.UNIMPLEMENTED and method == "GET":
             continue
         service.refuse(status, detail=detail)
         answer = await door.http.request(method, f"/v1{path}", **ROUTES[route])
-        assert answer.status_code == 503, f"{name}: {answer.text}"
+        assert answer.status_code == 503, f"{route}, {name}: {answer.text}"
         assert int(answer.headers["retry-after"]) > 0, name
         assert answer.json()["code"] in ("unavailable", "no-answer"), name
     assert "a contact's data" not in caplog.text
@@ -86,29 +86,17 @@ async def test_an_item_of_a_batch_is_answered_likewise(door: Door, service: Refu
         assert [(one["status"], one["problem"]["detail"]) for one in told["results"]] == [(503, SAID)]
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if "pause" not in route])
-async def test_a_server_that_never_answers_is_not_waited_for(door: Door, route: str) -> None:
-    method, path = route.split()
-    async with asyncio.timeout(60):
-        problem = await door.call(method, path, status=503, **ROUTES[route])
-    assert problem["detail"] == SAID
-
-
-async def test_an_operation_that_is_not_answered_ends_in_time(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_never_answers_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.operations.journey_operations.ANSWER", 0.05)
-    problem = await door.call("POST", "/journeys/hello/7/pause", status=503, json=REASON)
-    assert problem["code"] == "no-answer"
+    for route, options in ROUTES.items():
+        async with asyncio.timeout(60):
+            problem = await door.call(*route.split(), status=503, **options)
+        assert problem["code"] == "no-answer" if route.endswith("/pause") else problem["detail"] == SAID, route
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/journeys/hello/7?run=1", "/journeys/hello/7%00", f"/journeys/hello/{'é' * 500}"],
-    ids=["a run id that is none", "a control character", "more than 1,000 bytes"],
-)
-async def test_an_id_that_no_workflow_can_have_is_not_asked_for(
-    door: Door, service: RefusingService, path: str
-) -> None:
+async def test_an_id_that_no_workflow_can_have_is_not_asked_for(door: Door, service: RefusingService) -> None:
     service.refuse(RPCStatusCode.INVALID_ARGUMENT)
-    assert (await door.call("GET", path, status=404))["code"] == "not-found"
-    if "run=" not in path:
+    assert (await door.call("GET", "/journeys/hello/7?run=1", status=404))["code"] == "not-found"
+    for path in ("/journeys/hello/7%00", f"/journeys/hello/{'é' * 500}"):  # more than 1,000 bytes
+        assert (await door.call("GET", path, status=404))["code"] == "not-found"
         await door.call("POST", f"{path}/pause", status=404, json=REASON)

@@ -72,14 +72,12 @@ async def test_what_changes_nothing_is_not_kept(api: Api, tmp_path: Path, path: 
         assert connection.execute("SELECT count(*) FROM api_answers").fetchone() == (0,)
 
 
-@pytest.mark.parametrize(
-    ("path", "body"), [("/entries", {**ENTRY, "key": "x"}), ("/events", ENTRY), ("/entries?a=b", ENTRY)]
-)
-async def test_another_request_under_it_is_a_mistake(api: Api, path: str, body: Any) -> None:
+async def test_another_request_under_it_is_a_mistake(api: Api) -> None:
     await api.post("/entries", ENTRY, idempotency_key="a")
-    answer = await api.post(path, body, idempotency_key="a")
-    assert answer.status_code == 422
-    assert [mistake["pointer"] for mistake in answer.json()["errors"]] == ["header:idempotency-key"]
+    for path, body in (("/entries", {**ENTRY, "key": "x"}), ("/events", ENTRY), ("/entries?a=b", ENTRY)):
+        answer = await api.post(path, body, idempotency_key="a")
+        assert answer.status_code == 422
+        assert [mistake["pointer"] for mistake in answer.json()["errors"]] == ["header:idempotency-key"]
     assert len(api.client.asked) == 1
 
 
@@ -90,10 +88,11 @@ async def test_another_keys_holder_may_use_it_too(api: Api) -> None:
     assert len({request for *_, request in api.client.asked}) == 2
 
 
-@pytest.mark.parametrize("key", ["", "a" * 256, "two words"])
-async def test_what_is_no_key_is_told(api: Api, key: str) -> None:
-    answer = await api.post("/entries", ENTRY, idempotency_key=key)
-    assert answer.status_code == 422
+async def test_what_is_no_key_is_told(api: Api) -> None:
+    for key in ("", "a" * 256, "two words"):
+        assert (await api.post("/entries", ENTRY, idempotency_key=key)).status_code == 422
+    headers = [("authorization", f"Bearer {api.token}"), ("idempotency-key", "a"), ("idempotency-key", "b")]
+    assert (await api.http.post("/v1/entries", json=ENTRY, headers=headers)).status_code == 422
     assert api.client.asked == []
 
 
@@ -103,12 +102,6 @@ async def test_a_request_without_a_key_and_one_that_changes_nothing_are_not_kept
         answer = await api.call("GET", "/scenarios", headers={"idempotency-key": "a"})
         assert (answer.status_code, answer.headers.get("idempotency-replayed")) == (200, None)
     assert len(api.client.asked) == 2
-
-
-async def test_two_keys_are_none(api: Api) -> None:
-    headers = [("authorization", f"Bearer {api.token}"), ("idempotency-key", "a"), ("idempotency-key", "b")]
-    assert (await api.http.post("/v1/entries", json=ENTRY, headers=headers)).status_code == 422
-    assert api.client.asked == []
 
 
 async def test_of_many_at_once_one_is_done(api: Api) -> None:
@@ -123,11 +116,11 @@ async def test_of_many_at_once_one_is_done(api: Api) -> None:
     assert len(api.client.asked) == 1
 
 
-@pytest.mark.parametrize("failure", [again("unavailable", "not now"), again("too-many", "wait"), RuntimeError("zoe")])
+@pytest.mark.parametrize("failure", [again("too-many", "wait"), RuntimeError("zoe")])
 async def test_what_failed_here_may_be_tried_again_and_is_the_same_request(api: Api, failure: Exception) -> None:
     api.client.refusals["7"] = failure
     failed = await api.post("/entries", ENTRY, idempotency_key="a")
-    assert failed.status_code in (429, 500, 503)
+    assert failed.status_code in (429, 500)
     del api.client.refusals["7"]
     again_ = await api.post("/entries", ENTRY, idempotency_key="a")
     assert (again_.status_code, again_.headers.get("idempotency-replayed")) == (202, None)

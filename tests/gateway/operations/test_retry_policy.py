@@ -157,18 +157,19 @@ async def test_a_long_host_is_known_by_its_beginning(store: Store) -> None:
     assert [item.goes_to for item in await in_flight(client, store, host)] == [host]
 
 
-@pytest.mark.parametrize(("days", "count"), [(6, 1), (8, 0)])
-async def test_what_is_long_overdue_is_not_looked_for_in_the_log(store: Store, days: int, count: int) -> None:
-    then = NOW - timedelta(days=days)
-    await record(store, "a/1", started_at=then, next_try_at=then)
-    assert len(await in_flight(temporal({"a/1": [activity("webhook")]}), store, "wax")) == count
+async def test_what_is_long_overdue_is_not_looked_for_in_the_log(store: Store) -> None:
+    for number, days in enumerate((6, 8)):
+        then = NOW - timedelta(days=days)
+        await record(store, f"a/{number}", started_at=then, next_try_at=then)
+    client = temporal({f"a/{number}": [activity("webhook")] for number in range(2)})
+    assert [item.journey for item in await in_flight(client, store, "wax")] == ["a/0"]
 
 
-@pytest.mark.parametrize(("channel", "name"), [("webhook", "mx"), ("email", "email"), ("sms", "sms")])
-async def test_journeys_know_mail_servers_and_providers_by_their_channel(store: Store, channel: Any, name: str) -> None:
-    await record(store, "a/1", step=channel, channel=channel, destination="mx")
-    (found,) = await in_flight(temporal({"a/1": [activity(channel, channel, "")]}), store, "mx")
-    assert found.goes_to == name
+async def test_journeys_know_mail_servers_and_providers_by_their_channel(store: Store) -> None:
+    for channel, name in (("webhook", "mx"), ("email", "email"), ("sms", "sms")):
+        await record(store, f"a/{channel}", step=channel, channel=channel, destination=f"{channel}.mx")
+        (found,) = await in_flight(temporal({f"a/{channel}": [activity(channel, channel, "")]}), store, f"{channel}.mx")
+        assert found.goes_to == (f"{channel}.mx" if name == "mx" else name)
 
 
 async def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
@@ -195,5 +196,4 @@ def test_no_change_asks_for_more_than_a_policy_may_have() -> None:
 
 
 def test_an_operation_says_only_what_is_to_be_changed() -> None:
-    assert RetryPolicyChange(maximum_attempts=0).given() == {"maximum_attempts": 0}
-    assert RetryPolicyChange(initial_interval=1.0, deadline=60.0).given() == {"initial_interval": 1.0, "deadline": 60.0}
+    assert RetryPolicyChange(maximum_attempts=0, deadline=60.0).given() == {"maximum_attempts": 0, "deadline": 60.0}

@@ -74,32 +74,16 @@ async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search)
     assert len(temporal.started) == 1
 
 
-WRONG: list[tuple[dict[str, str], str]] = [
-    ({"maximum_interval": "soon"}, "The maximum interval is a duration"),
-    ({"maximum_attempts": "many"}, "The maximum number of attempts is a whole number"),
-    ({"maximum_interval": "", "maximum_attempts": ""}, "Name what to change"),
-    ({"backoff_coefficient": "0.5"}, "The backoff coefficient must be from 1"),
-    ({"reason": ""}, "Give a reason"),
-    ({"destination": ""}, "No destination is selected"),
-]
-
-
 async def test_what_makes_no_sense_changes_nothing(site: Site) -> None:
     await site.sign_in()
-    for wrong, said in WRONG:
+    for wrong, said in (
+        ({"maximum_interval": "soon"}, "The maximum interval is a duration"),
+        ({"maximum_attempts": "many"}, "The maximum number of attempts is a whole number"),
+        ({"maximum_interval": "", "maximum_attempts": ""}, "Name what to change"),
+        ({"backoff_coefficient": "0.5"}, "The backoff coefficient must be from 1"),
+        ({"reason": ""}, "Give a reason"),
+        ({"destination": ""}, "No destination is selected"),
+    ):
         page = await site.send("/destinations/retune", {**FORM, **wrong}, status=422, page="/destinations")
         assert page.text("[role=alert]").startswith(said)
         assert await site.store.stored_operations() == []
-
-
-async def test_a_key_for_some_scenarios_sees_none_since_they_are_of_all(site: Site) -> None:
-    await site.sign_in("read", "operate", scenarios=["winback"])
-    await site.get("/destinations", status=403)
-    await site.get("/destinations/retune?destination=wax", status=403)
-    await site.send("/destinations/retune", FORM, status=403, page="/held")
-
-
-async def test_who_may_only_look_changes_nothing(site: Site) -> None:
-    await site.sign_in("read")
-    await site.send("/destinations/retune", FORM, status=403, page="/destinations")
-    assert await site.store.stored_operations() == []

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.pages.rendering import to_contact, to_journey
 from gateway.why.why import WhyView
-from tests.gateway.journey import HELD
+from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Document, Site
 from tests.gateway.pages.server import Server
 from tests.gateway.pages.test_contact import STORIES, WHY
@@ -40,7 +40,12 @@ async def test_what_others_have_made_up_is_text(site: Site, temporal: Server) ->
     temporal.journeys[journey] = {"ScenarioName": "sale", "StepId": EVIL, "JourneyState": "held", "Destination": EVIL}
     await site.store.record([attempt(journey, "hook", "failed", EVIL, contact_id=EVIL, destination=EVIL)])
     await begin(site, "op1", replace(item(0, "refused", EVIL), workflow_id=journey), operator=EVIL, reason=EVIL)
-    site.client.views[journey] = replace(HELD, id=journey)
+    operation = {"name": "pause", "operator": EVIL, "reason": EVIL, "at": START.isoformat(), "step": EVIL}
+    step = {"id": EVIL, "kind": EVIL, "outcome": EVIL, "at": START.isoformat(), "reason": EVIL, "note": EVIL}
+    waiting = {**PROGRESS["waiting"], "step": EVIL, "reason": EVIL, "destination": EVIL}
+    progress = {**PROGRESS, "operations": [operation], "steps": [step], "waiting": waiting, "at": EVIL}
+    entry = replace(ENTRY, workflow_id=journey, contact_id=EVIL, key=EVIL)
+    site.client.views[journey] = replace(HELD, id=journey, progress=progress, entry=entry)
     site.client.contacts[EVIL] = WhyView(
         contact=EVIL, step=None, answer="", entries=[*STORIES], caps=None, zone=WHY.zone
     )
@@ -129,9 +134,7 @@ FORMS: list[tuple[str, dict[str, str]]] = [
 
 async def test_no_form_operates_on_other_scenarios(limited: Site) -> None:
     for address, form in FORMS:
-        given = {**form, "reason": "mine", "sure": "yes"}
-        status = (403, 404, 409)
         token = (await limited.get("/preview")).token
-        answer = await limited.browser.post(address, data={"token": token, **given})
-        assert answer.status_code in status
+        answer = await limited.browser.post(address, data={"token": token, **form, "reason": "mine", "sure": "yes"})
+        assert answer.status_code in (403, 404, 409)
         assert limited.client.operated == []

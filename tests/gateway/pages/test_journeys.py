@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio.service import RPCStatusCode
 
 from runtime.store import Store
-from runtime.store.admission import AdmissionRequest
+from tests.factories import admission_request
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.server import Server
 from tests.gateway.service.test_stats import publish
@@ -17,18 +17,8 @@ NOW = datetime.now(UTC)
 
 async def admit(store: Store, journey: str, contact: str, minutes: float = 0) -> None:
     """Lets a journey in, so many minutes ago."""
-    asking = AdmissionRequest(
-        scenario=journey.partition("/")[0],
-        version=1,
-        contact_id=contact,
-        key=None,
-        workflow_id=journey,
-        run_id="r",
-        again="always",
-        now=NOW - timedelta(minutes=minutes),
-        trigger="segment",
-    )
-    await store.admit(asking)
+    now, scenario = NOW - timedelta(minutes=minutes), journey.partition("/")[0]
+    await store.admit(admission_request(contact, scenario, workflow_id=journey, run_id="r", now=now, trigger="segment"))
 
 
 async def _crowd(site: Site, server: Server, many: int) -> None:

@@ -59,18 +59,6 @@ async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, tempora
     assert "/held?scenario=sale" in shown.values("td a", "href")
 
 
-async def test_nothing_is_published_yet(site: Site) -> None:
-    await site.sign_in("read")
-    assert "No scenario is published yet." in (await site.get("/")).text()
-
-
-async def test_a_key_of_some_scenarios_sees_these_alone(site: Site, temporal: Server) -> None:
-    await _held(site.store, temporal)
-    await site.sign_in("read", scenarios=["other"])
-    assert "sale" not in (await site.get("/")).text()
-    await site.get("/scenarios/sale", 403)
-
-
 async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Server) -> None:
     await _held(site.store, temporal)
     await site.sign_in("read")
@@ -95,8 +83,9 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
 
 
 async def test_rules_stand_there_in_words(site: Site) -> None:
-    await publish(site.store, RULED)
     await site.sign_in("read")
+    assert "No scenario is published yet." in (await site.get("/")).text()
+    await publish(site.store, RULED)
     shown = await site.get("/scenarios/sale")
     assert shown.texts(".rules div") == [
         "Trigger order",

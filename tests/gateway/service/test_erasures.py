@@ -109,17 +109,12 @@ async def test_one_that_temporal_does_not_finish_says_so(client: ScenarioClient,
     assert said == [None, None, None, "Temporal has not deleted all histories yet"]
 
 
-@pytest.mark.parametrize("dry_run", [True, False])
-@pytest.mark.parametrize("contact", [" ", "\udcff", "a\nb", "a%2Fb"])
-async def test_what_cannot_be_an_id_is_refused_before_anything_is_done(
-    client: ScenarioClient, contact: str, dry_run: bool
-) -> None:
-    with pytest.raises(BadInput, match="id"):
-        await client.erase(contact, **WHO, dry_run=dry_run)
+async def test_a_dry_run_writes_nothing_nor_does_what_cannot_be_an_id(client: ScenarioClient, store: Store) -> None:
+    for contact in (" ", "\udcff", "a\nb", "a%2Fb"):
+        for dry_run in (True, False):
+            with pytest.raises(BadInput, match="id"):
+                await client.erase(contact, **WHO, dry_run=dry_run)
     assert await client.erasures() == []
-
-
-async def test_a_dry_run_writes_nothing(client: ScenarioClient, store: Store) -> None:
     for dry_run in (True, False, True):
         was_there = bool(await store.wrapped_keys())
         view = await client.erase("7", **WHO, dry_run=dry_run)
@@ -129,28 +124,13 @@ async def test_a_dry_run_writes_nothing(client: ScenarioClient, store: Store) ->
     assert view.before
 
 
-async def test_a_worker_starts_open_ones_again_and_again(
+async def test_workers_start_open_ones_again_and_look_on_after_a_failure(
     client: ScenarioClient, server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasure, "EVERY", 0.01)
     server.refusal = RPCError("", RPCStatusCode.UNAVAILABLE, b"")
     view = await client.erase("7", **WHO)
     server.looked.clear()
-    temporal: Any = server
-    async with asyncio.timeout(60), starting_erasures(temporal, store), starting_erasures(temporal, store):
-        await server.looked.wait()
-        server.refusal = None
-        while not server.started:
-            await asyncio.sleep(0.01)
-    assert server.started == [f"erasure-{view.id}"]
-
-
-async def test_a_worker_looks_on_after_a_failure(
-    client: ScenarioClient, server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(erasure, "EVERY", 0.01)
-    view = await client.erase("7", **WHO)
-    server.started.clear()
     real, failures = store.open_erasures, [StoreUnavailable("away"), RuntimeError("a mistake in the program")]
 
     async def away(limit: int) -> list[str]:
@@ -160,7 +140,9 @@ async def test_a_worker_looks_on_after_a_failure(
 
     monkeypatch.setattr(store, "open_erasures", away)
     temporal: Any = server
-    async with asyncio.timeout(60), starting_erasures(temporal, store):
+    async with asyncio.timeout(60), starting_erasures(temporal, store), starting_erasures(temporal, store):
+        await server.looked.wait()
+        server.refusal = None
         while not server.started:
             await asyncio.sleep(0.01)
     assert server.started == [f"erasure-{view.id}"]
@@ -192,6 +174,3 @@ async def test_it_is_asked_for_and_looked_at_over_http(store: Store, server: Ser
         page = await door.call("GET", "/erasures", params={"open": True})
         assert [one["id"] for one in page["items"]] == listed[:2]
         await door.call("GET", "/erasures", status=422, params={"cursor": "e30"})
-        reader = await door.limited(scopes=["read", "operate"])
-        for method, path in (("DELETE", "/contacts/7?reason=x"), ("GET", "/erasures"), ("GET", "/erasures/x")):
-            await reader.call(method, path, status=403)

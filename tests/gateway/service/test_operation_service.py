@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.client import JourneyFilter, ScenarioClient
+from gateway.client import JourneyFilter, OperationView, ScenarioClient
 from gateway.errors import BadInput, BadOperation, Forbidden
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.operations import standstill
@@ -57,6 +57,15 @@ class Temporal:
         self.started[more["id"]] = state
 
 
+def client_of(temporal: Temporal, store: Store) -> ScenarioClient:
+    return ScenarioClient(cast("Client", temporal), store)
+
+
+async def begin_once(client: ScenarioClient) -> OperationView:
+    which = JourneyFilter(destination="wax")
+    return await client.operate(Operation.PAUSE, which, operator="ann", reason="x", identifier="once")
+
+
 async def asked_for(store: Store, identifier: str, ago: timedelta) -> None:
     request = {"which": {"destination": "wax"}, "rate": 10.0, "dry_run": False}
     at = datetime.now(UTC) - ago
@@ -90,14 +99,10 @@ async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store
     temporal = Temporal(fails=True)
     client = ScenarioClient(cast("Client", temporal), store)
     with pytest.raises(RPCError):
-        await client.operate(
-            Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
-        )
+        await begin_once(client)
     assert (await client.operations()).items == []
     temporal.fails = False
-    begun = await client.operate(
-        Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
-    )
+    begun = await begin_once(client)
     assert (begun.state, list(temporal.started)) == ("surveying", ["operation/once"])
 
 
@@ -105,19 +110,15 @@ async def test_one_that_was_started_although_the_answer_was_lost_goes_on(store: 
     temporal = Temporal({"operation/once": WorkflowExecutionStatus.RUNNING}, fails=True)
     client = ScenarioClient(cast("Client", temporal), store)
     temporal.before = lambda: store.complete_survey("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
-    begun = await client.operate(
-        Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
-    )
+    begun = await begin_once(client)
     assert (begun.id, begun.state) == ("once", "running")
 
 
 async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store: Store) -> None:
     await asked_for(store, "once", timedelta(seconds=5))
     temporal = Temporal()
-    client = ScenarioClient(cast("Client", temporal), store)
-    await client.operate(
-        Operation.PAUSE, JourneyFilter(destination="wax"), operator="ann", reason="x", identifier="once"
-    )
+    client = client_of(temporal, store)
+    await begin_once(client)
     assert list(temporal.started) == ["operation/once"]
     assert len((await client.operations()).items) == 1
 
@@ -177,7 +178,7 @@ async def test_the_journeys_of_one_that_is_over_are_counted_once(store: Store, m
 
 
 async def test_operations_are_listed_page_by_page(store: Store) -> None:
-    client = ScenarioClient(cast("Client", Temporal()), store)
+    client = client_of(Temporal(), store)
     for identifier, ago in (("oldest", 3), ("older", 2), ("newest", 1)):
         await asked_for(store, identifier, timedelta(hours=ago))
     first = await client.operations(limit=2)

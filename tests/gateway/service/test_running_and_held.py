@@ -51,12 +51,12 @@ def note(minutes: int = 20, **more: Any) -> dict[str, Any]:
     return {key: value for key, value in waiting.items() if key != "for"}
 
 
-async def test_thousands_of_held_journeys_are_listed_and_none_is_asked(store: Store) -> None:
-    for number in range(0, 1200, 2):
+async def test_held_journeys_are_listed_and_none_is_asked(store: Store) -> None:
+    for number in range(0, 120, 2):
         await let_in(store, f"a/{number}/K1", at=NOW - timedelta(hours=1))
-    temporal = Temporal([Execution(f"a/{number}/K1", noted=note(20 + number % 2)) for number in range(1200)])
+    temporal = Temporal([Execution(f"a/{number}/K1", noted=note(20 + number % 2)) for number in range(120)])
     found = await lists(temporal, store).held(JourneyFilter(scenario="a"))
-    assert [item.id for item in found] == [f"a/{number}/K1" for number in range(1200)]
+    assert [item.id for item in found] == [f"a/{number}/K1" for number in range(120)]
     assert (temporal.asked, len(temporal.queries)) == ([], 1)
     first, second, *_ = found
     assert (first.reason, first.since, first.status) == ("wax answered 422", NOW + timedelta(minutes=20), 422)
@@ -65,7 +65,7 @@ async def test_thousands_of_held_journeys_are_listed_and_none_is_asked(store: St
     assert (second.run_id, second.key, second.entered_at) == ("r9", None, NOW)  # the store does not know it
     for ask in (True, False):
         since = JourneyFilter(since=NOW + timedelta(minutes=21))
-        assert len(await lists(temporal, store).held(since, details=ask)) == 600
+        assert len(await lists(temporal, store).held(since, details=ask)) == 60
     assert temporal.asked == []
 
 
@@ -99,16 +99,12 @@ NEWER: dict[str, tuple[dict[str, Any], dict[str, Any] | None, bool]] = {
 }
 
 
-@pytest.mark.parametrize(("wanted", "noted", "expected"), NEWER.values(), ids=NEWER.keys())
-async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(
-    store: Store, wanted: dict[str, Any], noted: dict[str, Any] | None, expected: bool
-) -> None:
-    temporal = Temporal([Execution("a/7", noted=noted)])
-    found = await lists(temporal, store).held(JourneyFilter(**wanted))
-    assert [item.id for item in found] == (["a/7"] if expected else [])
-
-
-async def test_a_held_journey_whose_memo_cannot_be_read_is_listed_as_search_has_it(store: Store) -> None:
+async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(store: Store) -> None:
+    for wanted, noted, expected in NEWER.values():
+        temporal = Temporal([Execution("a/7", noted=noted)])
+        found = await lists(temporal, store).held(JourneyFilter(**wanted))
+        assert [item.id for item in found] == (["a/7"] if expected else [])
+    # Without a memo, as search has it.
     (found,) = await lists(Temporal([Execution("a/8")]), store).held(JourneyFilter(scenario="a"))
     assert (found.id, found.state, found.step, found.entered_at) == ("a/8", "held", "hook", NOW)
     assert (found.reason, found.since, found.destination, found.held_reason) == (None, None, "wax", "permanent")
@@ -144,39 +140,34 @@ async def many(store: Store) -> Temporal:
     )
 
 
-@pytest.mark.parametrize(
-    ("wanted", "paused", "expected"),
-    [
-        ({}, False, ["a/4", "a/2", "a/0"]),
-        ({}, True, ["a/3", "a/1"]),
-        ({"since": NOW + timedelta(minutes=2)}, True, ["a/3"]),
-        ({"destination": "wax"}, True, ["a/3", "a/1"]),
-        ({"destination": "wax"}, False, []),
-        ({"destination": "other"}, True, []),
-        ({"scenario": "b"}, True, []),
-    ],
-)
-async def test_those_to_be_paused_or_resumed_are_under_way(
-    store: Store, many: Temporal, wanted: dict[str, Any], paused: bool, expected: list[str]
-) -> None:
+UNDER_WAY: list[tuple[dict[str, Any], bool, list[str]]] = [
+    ({}, False, ["a/4", "a/2", "a/0"]),
+    ({}, True, ["a/3", "a/1"]),
+    ({"since": NOW + timedelta(minutes=2)}, True, ["a/3"]),
+    ({"destination": "wax"}, True, ["a/3", "a/1"]),
+    ({"destination": "wax"}, False, []),
+    ({"scenario": "b"}, True, []),
+]
+
+
+async def test_those_to_be_paused_or_resumed_are_under_way(store: Store, many: Temporal) -> None:
     """One that was terminated is not among them, and one that is held as well knows whether it is paused."""
-    found = await lists(many, store).running(JourneyFilter(**wanted), paused=paused)
-    assert [item.id for item in found] == expected
-    limited = await lists(many, store).running(JourneyFilter(**wanted), paused=paused, limit=1)
-    assert [item.id for item in limited] == expected[:1]
+    for wanted, paused, expected in UNDER_WAY:
+        found = await lists(many, store).running(JourneyFilter(**wanted), paused=paused)
+        assert [item.id for item in found] == expected
+        limited = await lists(many, store).running(JourneyFilter(**wanted), paused=paused, limit=1)
+        assert [item.id for item in limited] == expected[:1]
 
 
-@pytest.mark.parametrize(("scenario", "expected"), [(None, "a/0 a/1 a/5"), ("a", "a/0 a/1 a/5"), ("b", "")])
-async def test_exactly_those_that_accepted_an_earlier_operation_are_found(
-    store: Store, many: Temporal, scenario: str | None, expected: str
-) -> None:
+async def test_exactly_those_that_accepted_an_earlier_operation_are_found(store: Store, many: Temporal) -> None:
     """Whatever search says of them: it lags behind."""
     outcomes = [("a/0", "accepted"), ("a/1", "accepted"), ("a/3", "refused"), ("a/5", "accepted"), ("a/9", "accepted")]
     await store.add_items(
         "op1", [OperationItem(number=n, workflow_id=name, outcome=how) for n, (name, how) in enumerate(outcomes)]
     )
-    found = await lists(many, store).running(JourneyFilter(operation="op1", scenario=scenario), paused=True)
-    assert " ".join(sorted(item.id for item in found)) == expected, "one is over"
+    for scenario, expected in ((None, "a/0 a/1 a/5"), ("a", "a/0 a/1 a/5"), ("b", "")):
+        found = await lists(many, store).running(JourneyFilter(operation="op1", scenario=scenario), paused=True)
+        assert " ".join(sorted(item.id for item in found)) == expected, "one is over"
 
 
 async def test_no_more_journeys_are_looked_at_than_are_needed(store: Store) -> None:

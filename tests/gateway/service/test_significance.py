@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from math import inf
 
 import pytest
@@ -66,21 +65,18 @@ def test_two_rates_are_compared_as_elsewhere(one: tuple[int, int], other: tuple[
 POINTS = {
     1: {0.5: 0.454937, 0.05: 3.84146, 0.001: 10.828},
     2: {0.5: 1.38629, 0.05: 5.99147, 0.001: 13.816},
-    3: {0.5: 2.36597, 0.05: 7.81473, 0.001: 16.266},
-    4: {0.5: 3.35670, 0.05: 9.48773, 0.001: 18.467},
-    9: {0.5: 8.34283, 0.05: 16.9190, 0.001: 27.877},
     30: {0.5: 29.3360, 0.05: 43.7729, 0.001: 59.703},
     100: {0.5: 99.3341, 0.05: 124.342, 0.001: 149.449},
 }
 
 
-@pytest.mark.parametrize("freedom", POINTS)
-def test_the_tail_of_chi_square_is_that_of_the_tables(freedom: int) -> None:
-    for p, value in POINTS[freedom].items():
-        assert chi_square_tail(value, freedom) == pytest.approx(p, rel=2e-3 if p == 0.001 else 1e-4)
-    assert chi_square_tail(0, freedom) == 1
+def test_the_tail_of_chi_square_is_that_of_the_tables() -> None:
+    for freedom, points in POINTS.items():
+        for p, value in points.items():
+            assert chi_square_tail(value, freedom) == pytest.approx(p, rel=2e-3 if p == 0.001 else 1e-4)
+        assert chi_square_tail(0, freedom) == 1
+        assert chi_square_tail(5_000, freedom) == 0
     assert 0.45 < chi_square_tail(2_000, 2_000) < 0.5
-    assert chi_square_tail(5_000, freedom) == 0
 
 
 def test_shares_are_compared_with_those_that_were_drawn_by() -> None:
@@ -108,14 +104,3 @@ def test_too_few_shares_say_nothing(drawn: list[list[tuple[int, float]]]) -> Non
 
 def test_a_branch_without_a_share_that_somebody_drew_is_out_of_ratio() -> None:
     assert p_of_shares([[(1_000, 1.0), (1, 0.0)]]) == 0
-
-
-def test_of_a_thousand_tests_without_a_difference_one_in_twenty_seems_to_have_one() -> None:
-    """Of 1,000, 50 and give or take 4 σ."""
-    dice, found = random.Random(20), 0
-    for _ in range(1_000):
-        one, other = (sum(dice.random() < 0.3 for _ in range(200)) for _ in range(2))
-        p = p_of_rates((one, 200), (other, 200))
-        assert p is not None
-        found += p < 0.05
-    assert abs(found - 50) < 4 * (1_000 * 0.05 * 0.95) ** 0.5

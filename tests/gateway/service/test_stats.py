@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,11 +19,12 @@ from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats, stats
 from runtime.store import Attempt, Passage, Store
-from runtime.store.admission import AdmissionRequest
 from scenario.check.check import check
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from tests import factories
+from tests.factories import admission_request
 
 NOW = datetime.now(UTC)
 SALE = """
@@ -71,12 +70,6 @@ class Search:
         return SimpleNamespace(count=sum(found))
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
-        yield opened
-
-
 async def publish(store: Store, text: str = SALE) -> None:
     checked = check(text, file="test.yaml")
     assert checked.scenario is not None
@@ -86,39 +79,16 @@ async def publish(store: Store, text: str = SALE) -> None:
 
 async def admit(store: Store, number: int, version: int = 1) -> str:
     journey = f"sale/{number}"
-    asking = AdmissionRequest(
-        scenario="sale",
-        version=version,
-        contact_id=str(number),
-        key=None,
-        workflow_id=journey,
-        run_id="r",
-        again="when_finished",
-        now=NOW - timedelta(hours=2),
-        trigger="segment",
-    )
-    await store.admit(asking)
+    now = NOW - timedelta(hours=2)
+    await store.admit(admission_request(str(number), "sale", version=version, run_id="r", now=now, trigger="segment"))
     return journey
 
 
 def attempt(journey: str, step: str, outcome: str, error: str | None = None, **more: Any) -> Attempt:
-    made = Attempt(
-        delivery_id=f"msg_{journey}_{step}",
-        attempt=1,
-        workflow_id=journey,
-        run_id="r",
-        scenario="sale",
-        version=1,
-        step=step,
-        channel="webhook",
-        destination="hooks.example.com",
-        contact_id="1",
-        started_at=NOW - timedelta(minutes=5),
-        milliseconds=9,
-        outcome=outcome,
-        error=error,
+    given = {"started_at": NOW - timedelta(minutes=5), "outcome": outcome, "error": error, "contact_id": "1", **more}
+    return factories.attempt(
+        f"msg_{journey}_{step}", workflow_id=journey, run_id="r", scenario="sale", step=step, **given
     )
-    return replace(made, **more)
 
 
 async def asked(store: Store, search: Search, version: int | None = None, before: StatsView | None = None) -> StatsView:
@@ -235,32 +205,19 @@ async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) 
     assert len(search.queries) == 4 + 4, "those where somebody stood, first"
 
 
-@pytest.mark.parametrize(
-    ("status", "trouble"),
-    [
-        (RPCStatusCode.UNIMPLEMENTED, "the Temporal server has no search: who stands where is not known"),
-        (
-            RPCStatusCode.UNAVAILABLE,
-            "Temporal's search does not answer (UNAVAILABLE): who stands where is not known",
-        ),
-    ],
-)
-async def test_without_search_there_is_what_the_store_knows(store: Store, status: RPCStatusCode, trouble: str) -> None:
+async def test_without_search_there_is_what_the_store_knows(store: Store) -> None:
     await publish(store)
     journey = await admit(store, 1)
     await store.count_passages(journey, "r", 0, [Passage(1, "mail", "delivered", NOW)])
-    found = await asked(store, Search(error=status))
-    assert found.trouble == trouble
-    assert (found.versions[0].under_way, found.versions[0].now) == (1, None)
-    assert step(found.versions[0], "mail") == StepStats(
-        id="mail",
-        kind="email",
-        what="email",
-        now=None,
-        passed={"delivered": 1},
-        passed_lately={"delivered": 1},
-        attempts={},
-    )
+    for status, trouble in (
+        (RPCStatusCode.UNIMPLEMENTED, "the Temporal server has no search: who stands where is not known"),
+        (RPCStatusCode.UNAVAILABLE, "Temporal's search does not answer (UNAVAILABLE): who stands where is not known"),
+    ):
+        found = await asked(store, Search(error=status))
+        assert found.trouble == trouble
+        assert (found.versions[0].under_way, found.versions[0].now) == (1, None)
+        mail = step(found.versions[0], "mail")
+        assert (mail.now, mail.passed, mail.passed_lately) == (None, {"delivered": 1}, {"delivered": 1})
 
 
 async def test_what_is_not_published_has_no_numbers(store: Store) -> None:

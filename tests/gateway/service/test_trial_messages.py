@@ -32,16 +32,13 @@ HOOK = replace(MESSAGE, channel="webhook", address="", destination="wax")
 @pytest.mark.parametrize(
     ("message", "recipients", "allowed"),
     [
-        (MESSAGE, "+33612345678", True),
         (MESSAGE, "ann@example.com, +33612345678", True),
         (MESSAGE, "+33612345679", False),
         (MESSAGE, "twilio", False),
         (MAIL, "zoe@EXAMPLE.com", True),
-        (MAIL, "@example.com", True),
         (MAIL, "@EXAMPLE.com", True),
         (MAIL, "ann@example.com", False),
         (MAIL, "@example.org,@le.com", False),
-        (replace(MAIL, address="zoe@bücher.example"), "@Bücher.example", True),
         (replace(MAIL, address="zoe@straße.example"), "@straße.example", True),
         (replace(MAIL, address="zoe@strasse.example"), "@straße.example", False),
         (MAIL, "example.com,mail.example.com", False),
@@ -60,15 +57,12 @@ async def test_only_recipients_in_the_setting_are_allowed(
             await Trials(recipients=recipients).check(message, Rules())
 
 
-@pytest.mark.parametrize("value", ["ann@example.com,@example.com,+33612345678,wax,hooks.example.com", " wax , b "])
-def test_the_setting_may_name_all_kinds_of_recipients(value: str) -> None:
-    assert Settings(test_recipients=value).test_recipients == value
-
-
-@pytest.mark.parametrize("value", ["ann@", "a b", "wax,,b", "+33 6 12", "https://a.example"])
-def test_a_setting_that_names_none_is_refused(value: str) -> None:
-    with pytest.raises(SettingsError, match="SCENARIO_TEST_RECIPIENTS must be e-mail addresses, @ and a domain"):
-        Settings(test_recipients=value)
+def test_the_setting_names_recipients_of_all_kinds_and_nothing_else() -> None:
+    for value in ("ann@example.com,@example.com,+33612345678,wax,hooks.example.com", " wax , b "):
+        assert Settings(test_recipients=value).test_recipients == value
+    for value in ("ann@", "a b", "wax,,b", "+33 6 12", "https://a.example"):
+        with pytest.raises(SettingsError, match="SCENARIO_TEST_RECIPIENTS must be e-mail addresses, @ and a domain"):
+            Settings(test_recipients=value)
 
 
 @pytest.mark.parametrize(
