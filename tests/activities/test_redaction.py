@@ -7,15 +7,15 @@ import html
 import json
 import random
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from html.entities import codepoint2name
+from itertools import product
 from typing import Final
 from urllib.parse import quote, unquote, unquote_plus
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from activities.redaction import MASK, NestedTooDeeply, credentials, excerpt, known, masked, readable, short
 from runtime.public_links import Subscriber, Unsubscribing
@@ -46,50 +46,6 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
 )
 def test_addresses_and_numbers_are_masked(text: str, shown: str):
     assert redact(text) == shown
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "order 12345678 not found",
-        "at 2026-01-01T10:00:00Z",
-        "at 2026-01-01 10:00:00",
-        "request 550e8400-e29b-41d4-a716-446655440000",
-        "error 503 after 15000 ms",
-        "version 1.2.3, commit 4fc0cfb1",
-        "@nobody and a@b",
-        "10.0.0.1:8080",
-    ],
-)
-def test_what_an_operator_needs_stays(text: str):
-    assert redact(text) == text
-
-
-@pytest.mark.parametrize(
-    "echo",
-    [
-        'Bearer s3/cr&t"x',
-        "token=s3%2Fcr%26t%22x",
-        r'{"auth": "s3/cr&t\"x"}',
-        r'{"auth": "s3\/cr&t\"x"}',
-        "czMvY3ImdCJ4",
-        "token=s3/cr%26t%22x",
-        "token=s3%2fcr%26t%22x",
-        "<p>s3/cr&amp;t&quot;x</p>",
-        '<p>s3/cr&amp;t"x</p>',
-    ],
-)
-def test_a_secret_is_masked_however_it_is_echoed(echo: str):
-    shown = redact(echo, ('s3/cr&t"x',))
-    assert MASK in shown
-    assert "s3" not in shown
-    assert "czMv" not in shown
-
-
-@pytest.mark.parametrize("echo", ["(a%20b)'%2Fc", "%28a+b%29%27%2Fc", "(a b)&#39;/c", "(a b)&#x27;/c", "(a b)'/c"])
-def test_a_secret_with_blanks_and_quotes_is_masked_too(echo: str):
-    assert redact(f"x={echo}", ("(a b)'/c",)) == f"x={MASK}"
 
 
 def test_a_secret_that_is_no_text_stands_in_nobodys_way():
@@ -134,13 +90,6 @@ def test_no_half_of_a_secret_is_left_where_a_receiver_or_we_cut(times: int):
 
 def test_a_terminal_obeys_nothing_that_a_receiver_sent():
     assert readable(b"a\x1b[2Jb\x00\r\n\tc\x9b\xff" + "\u202egnp".encode()) == "a[2Jb\n\tc\ufffd\ufffdgnp"
-
-
-@pytest.mark.parametrize("run", ["1", "a", "a.", "+", "1 ", "(", "a@", "%40"])
-def test_a_long_run_of_the_same_character_comes_to_an_end(run: str):
-    """Where the time grew with the square of the length, this would take longer than any test may."""
-    assert len(redact(run * 400_000, ("s3cret/a-word",))) <= 2048
-    assert len(masked([run * 16_000], known(("s3cret/a-word",)))[0]) <= len(run) * 16_000
 
 
 @pytest.mark.parametrize("before", ["", "/", "%2F", "%2f", r"\/", r"\u002f", "https://a.example/callbacks/", '"'])
@@ -252,11 +201,13 @@ ESCAPES: Final[dict[str, tuple[Spell, Read]]] = {
 CODES: Final[dict[str, tuple[Spell, Read]]] = {"base64": (as_base64, read_base64), "hex": (as_hex, read_hex)}
 LAYERS: Final = ESCAPES | CODES
 
-escapes = st.lists(st.sampled_from(sorted(ESCAPES)), max_size=2)
-codes = st.lists(st.sampled_from(sorted(CODES)), max_size=1)
-secrets = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8, max_size=24).filter(
-    lambda text: text == text.strip() and len(set(text)) > 4
-)
+ORDERS: Final = [
+    [*code, *escaped]
+    for code in ([], *([name] for name in CODES))
+    for escaped in ([], *([name] for name in ESCAPES), *map(list, product(ESCAPES, ESCAPES)))
+]
+"""Every code within every one or two escapes, the innermost first."""
+PRINTABLE: Final = "".join(map(chr, range(32, 127)))
 
 
 def spelled(text: str, spellings: Sequence[str], chance: random.Random) -> str:
@@ -273,26 +224,28 @@ def read(text: str, spellings: Sequence[str]) -> str:
     return told
 
 
-@settings(max_examples=300)
-@given(secrets, codes, escapes, st.randoms(use_true_random=False))
-@example("pl4nted+Secret", [], ["json"], random.Random(1))
-@example("pl4nted+Secret", [], ["url", "url"], random.Random(1))
-@example("100%25\\u0041&lt;", [], ["json", "url"], random.Random(1))
-def test_a_secret_is_masked_in_every_spelling(
-    secret: str, code: list[str], escaped: list[str], chance: random.Random
-) -> None:
-    spellings = [*code, *escaped]
-    planted = spelled(secret, spellings, chance)
-    shown = readable(f"{BEFORE}{planted}{AFTER}".encode(), (secret,))
-    saved = masked([BEFORE, f"[{planted}]", AFTER], known((secret,)))
-    for kept in (shown, *saved):
-        assert secret.lower() not in read(kept, spellings).lower().replace("\u00a0", " ")
-    if shown != MASK:  # what is nested too deeply is not shown at all
-        assert shown.startswith(BEFORE)
-        assert MASK in shown
-        assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
-    assert (saved[0], saved[2]) == (BEFORE, AFTER)
-    assert MASK in saved[1]
+def a_secret(chance: random.Random) -> str:
+    """Return one of 8 to 24 printable characters."""
+    return f"{chance.choice(PRINTABLE[1:])}{''.join(chance.sample(PRINTABLE, chance.randint(6, 22)))}~"
+
+
+@pytest.mark.parametrize("spellings", ORDERS, ids="-".join)
+def test_a_secret_is_masked_in_every_spelling(spellings: list[str]) -> None:
+    planted_secrets = ["pl4nted+Secret", "100%25\\u0041&lt;", 's3/cr&t"x', "(a b)'/c", "Zoë d'été 1", *[""] * 7]
+    for number, given in enumerate(planted_secrets):
+        chance = random.Random(f"{spellings} {number}")
+        secret = given or a_secret(chance)
+        planted = spelled(secret, spellings, chance)
+        shown = readable(f"{BEFORE}{planted}{AFTER}".encode(), (secret,))
+        saved = masked([BEFORE, f"[{planted}]", AFTER], known((secret,)))
+        for kept in (shown, *saved):
+            assert secret.lower() not in read(kept, spellings).lower().replace("\u00a0", " ")
+        if shown != MASK:  # what is nested too deeply is not shown at all
+            assert shown.startswith(BEFORE)
+            assert MASK in shown
+            assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
+        assert (saved[0], saved[2]) == (BEFORE, AFTER)
+        assert MASK in saved[1]
 
 
 @pytest.mark.parametrize("before", ["", "u", "us"])
@@ -306,42 +259,29 @@ def test_a_secret_is_masked_in_base64_wherever_it_begins(before: str, encode: Ca
     assert readable(f"sent {whole}.".encode(), (secret,)) == f"sent {MASK}."
 
 
-@settings(max_examples=200)
-@given(
-    st.sampled_from(
-        [
-            *("ann.b+news@shop.example.com", "o_brien@example.fr", "zoe@example.museum", "+33612345678", "0612345678"),
-            *("+33 6 12 34 56 78", "06.12.34.56.78", "(555) 123\u20114567"),
-        ]
-    ),
-    codes,
-    st.lists(st.sampled_from(sorted(ESCAPES)), max_size=2),
-    st.randoms(use_true_random=False),
+PERSONAL: Final = (
+    *("ann.b+news@shop.example.com", "o_brien@example.fr", "zoe@example.museum", "+33612345678", "0612345678"),
+    *("+33 6 12 34 56 78", "06.12.34.56.78", "(555) 123\u20114567"),
 )
-def test_addresses_and_numbers_are_masked_in_every_spelling(
-    personal: str, code: list[str], escaped: list[str], chance: random.Random
-) -> None:
-    spellings = [*code, *escaped]
-    planted = spelled(personal, spellings, chance)
-    shown = readable(f"{BEFORE}{planted}{AFTER}".encode())
-    assert personal.lower() not in read(shown, spellings).lower()
-    assert shown.startswith(BEFORE)
-    assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
 
 
-@settings(max_examples=100)
-@given(
-    st.sampled_from(["s3cret-word/a+b", "zoe's s3cret", "0123456789abcdef"]),
-    st.lists(st.sampled_from(sorted(LAYERS)), max_size=1),
-    st.integers(0, 400),
-    st.randoms(use_true_random=False),
-)
-def test_no_half_of_a_secret_is_left_where_its_spelling_is_cut(
-    secret: str, spellings: list[str], cut: int, chance: random.Random
-) -> None:
-    whole = f"you sent {spelled(secret, spellings, chance)}"
-    shown = readable(whole[: len(whole) - cut].encode(), (secret,))
-    assert secret[:8].lower() not in read(shown, spellings).lower()
+@pytest.mark.parametrize("spellings", ORDERS, ids="-".join)
+def test_addresses_and_numbers_are_masked_in_every_spelling(spellings: list[str]) -> None:
+    for personal in PERSONAL:
+        planted = spelled(personal, spellings, random.Random(f"{spellings} {personal}"))
+        shown = readable(f"{BEFORE}{planted}{AFTER}".encode())
+        assert personal.lower() not in read(shown, spellings).lower()
+        assert shown.startswith(BEFORE)
+        assert len(f"{BEFORE}{planted}{AFTER}") > 2048 or shown.endswith(AFTER)
+
+
+@pytest.mark.parametrize("spellings", [[], *([name] for name in LAYERS)], ids="-".join)
+def test_no_half_of_a_secret_is_left_where_its_spelling_is_cut(spellings: list[str]) -> None:
+    for secret in ("s3cret-word/a+b", "zoe's s3cret", "0123456789abcdef"):
+        whole = f"you sent {spelled(secret, spellings, random.Random(secret))}"
+        for end in range(len(whole)):
+            shown = readable(whole[:end].encode(), (secret,))
+            assert secret[:8].lower() not in read(shown, spellings).lower()
 
 
 @pytest.mark.parametrize(
@@ -400,6 +340,8 @@ def test_the_names_of_short_secrets_are_known():
 @pytest.mark.parametrize(
     "text",
     [
+        *("", "order 12345678 not found", "at 2026-01-01T10:00:00Z", "at 2026-01-01 10:00:00"),
+        *("error 503 after 15000 ms", "version 1.2.3, commit 4fc0cfb1", "@nobody and a@b", "10.0.0.1:8080"),
         '{"took": 15.25, "retry": false, "next": null, "error": "NullPointerException"}',
         "<html><body><h1>503 Service&nbsp;Unavailable</h1> &copy; 2026 a &amp; b</body></html>",
         "https://api.example.com/v1/orders/CGX0094?status=sent&fields=id%2Cname&q=50%25+off",
@@ -429,14 +371,14 @@ def test_an_excerpt_shows_no_long_run_of_base64_or_hex(text: str, shown: str) ->
     assert masked([text], known(())) == [text]
 
 
-@pytest.mark.parametrize("before", range(30, 75))
 @pytest.mark.parametrize("break_", ["\n", "\r\n"])
-def test_a_secret_is_masked_across_lines_of_base64(before: int, break_: str) -> None:
+def test_a_secret_is_masked_across_lines_of_base64(break_: str) -> None:
     secret = "pl_live_9fK2xQ7a"
-    lines = base64.encodebytes(b"x" * before + secret.encode()).decode().strip().replace("\n", break_)
-    for shown in (redact(lines, (secret,)), *masked([lines], known((secret,)))):
-        assert MASK in shown
-        assert re.fullmatch(r"=*", shown.rpartition(MASK)[2]), shown
+    for before in range(38, 60):  # a line holds 57 bytes
+        lines = base64.encodebytes(b"x" * before + secret.encode()).decode().strip().replace("\n", break_)
+        for shown in (redact(lines, (secret,)), *masked([lines], known((secret,)))):
+            assert MASK in shown
+            assert re.fullmatch(r"=*", shown.rpartition(MASK)[2]), shown
 
 
 @pytest.mark.parametrize(
@@ -464,38 +406,23 @@ def test_a_secret_is_masked_that_is_cut_within_a_character_in_a_url(end: str) ->
     assert redact(f"key=geheim-1234-{end}", (secret,)) == f"key={MASK}"
 
 
-@settings(max_examples=200)
-@given(st.lists(st.text(max_size=40), max_size=8))
-def test_texts_that_are_masked_together_stay_apart(texts: list[str]):
-    texts = [text.encode(errors="replace").decode() for text in texts]
-    secret = "s3cret-word"
-    shown = masked([*texts, secret, *texts], known((secret,)))
-    assert shown == [*texts, MASK, *texts]
+def test_texts_that_are_masked_together_stay_apart() -> None:
+    texts = ["", "a", "", "\ufffd\x00", "\U0010ffff\ue000", "\\", "&", "%", "\n", "s3cret-", "word"]
+    assert masked([*texts, "s3cret-word", *texts], known(("s3cret-word",))) == [*texts, MASK, *texts]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("%25" * 6000, "&amp;" * 4000, "\\u005c" * 3000, "\\" * 16_000, "&" * 16_000, "%" * 16_000, "@" * 16_000),
-        *("aGVsbG8g" * 2000, "VVVV" * 4000, "3131" * 4000, "+1" * 8000, "c1.A" * 5000, "s3cret" * 2600),
-        base64.b64encode(base64.b64encode(base64.b64encode(base64.b64encode(b"s3cret@b.co " * 400)))).decode(),
-        "\\u0032\\u0035" * 1300,
-        *(
-            "112," * 4000,
-            "70:" * 5000,
-            "=41" * 5000,
-            "1" * 16_000,
-            "p\u200b" * 8000,
-            "\\053" * 4000,
-            "&#0" + "0" * 16_000,
-        ),
-    ],
-)
-def test_no_text_is_read_more_often_than_there_are_bounds_for(text: str):
-    """Where the time grew with the square of the length, this would take longer than any test may."""
-    with suppress(NestedTooDeeply):
-        assert len(masked([text * 4], known(("s3cret-word",)))) == 1
-    assert len(readable((text * 4).encode(), ("s3cret-word",))) <= 2048
+def test_no_text_is_read_more_often_than_there_are_bounds_for() -> None:
+    nested = base64.b64encode(base64.b64encode(base64.b64encode(base64.b64encode(b"s3cret@b.co " * 400)))).decode()
+    runs = (
+        *("%25", "&amp;", "\\u005c", "\\u0032\\u0035", "\\", "&", "%", "@", "aGVsbG8g", "VVVV", "3131", "+1", "c1.A"),
+        *("s3cret", "112,", "70:", "=41", "1", "a", "a.", "+", "1 ", "(", "a@", "%40", "p\u200b", "\\053"),
+    )
+    for text in (nested, "&#" + "0" * 64_000, *(run * (64_000 // len(run)) for run in runs)):
+        began = time.thread_time()
+        with suppress(NestedTooDeeply):
+            masked([text], known(("s3cret-word",)))
+        assert len(readable(text.encode(), ("s3cret-word",))) <= 2048
+        assert time.thread_time() - began < 5, text[:20]  # it grows with the length, not with its square
 
 
 PAGE: Final = "".join(
@@ -527,45 +454,23 @@ def test_nothing_is_shown_of_what_is_nested_too_deeply() -> None:
             masked([nested], known(()))
 
 
-TWICE: Final[dict[str, Callable[[str], str]]] = {
-    "Base64": lambda text: base64.b64encode(text.encode()).decode(),
-    "Base64 without padding": lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
-    "Base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
-    "hex": lambda text: text.encode().hex(),
-    "upper-case hex": lambda text: text.encode().hex().upper(),
-    "escaped": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
-    "plain": lambda text: text,
-}
-SEPARATORS: Final = (
-    " ",
-    "\n",
-    "\r\n",
-    "\t",
-    "|",
-    ",",
-    ";",
-    "; ",
-    ":",
-    ".",
-    "-",
-    "_",
-    "/",
-    "+",
-    "=",
-    "&",
-    '","',
-    " == ",
-    "",
+TWICE: Final[tuple[Callable[[str], str], ...]] = (
+    lambda text: base64.b64encode(text.encode()).decode(),
+    lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    lambda text: text.encode().hex(),
+    lambda text: text.encode().hex().upper(),
+    lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    str,
 )
+SEPARATORS: Final = [*(" ", "\n", "\r\n", "\t", "; ", '","', " == ", ""), *"|,;:.-_/+=&"]
 
 
-@pytest.mark.parametrize("second", TWICE)
-@pytest.mark.parametrize("first", TWICE)
 @pytest.mark.parametrize(
     "secret", ["Bearer pl4nted-Secret/One==", "s3cretTOKENvalue99", "Zürich-p4ss_word+long/enough"]
 )
-def test_a_secret_that_comes_twice_is_masked_twice(secret: str, first: str, second: str) -> None:
+def test_a_secret_that_comes_twice_is_masked_twice(secret: str) -> None:
     hidden = known((secret,))
-    for separator in SEPARATORS:
-        kept = excerpt(f"{TWICE[first](secret)}{separator}{TWICE[second](secret)}".encode(), hidden)
+    for first, second, separator in product(TWICE, TWICE, SEPARATORS):
+        kept = excerpt(f"{first(secret)}{separator}{second(secret)}".encode(), hidden)
         assert not re.search(r"\w{4}", kept), (separator, kept)
