@@ -440,9 +440,16 @@ class TestAnAttemptThatSendsNothing:
             pauses.add(error.next_retry_delay)
         assert len(pauses) == 3
 
-    @pytest.mark.parametrize(("left", "delay"), [(8.0, 3), (3.0, None)])
+    @pytest.mark.parametrize(
+        ("block", "left", "delay"),
+        [
+            (raising(StoreUnavailable("the store is away")), 8.0, 3),
+            (raising(StoreUnavailable("the store is away")), 3.0, None),
+            (lambda attempt: attempt.obey(Backoff(timedelta(hours=1), "down", "it waits", "breaker_open")), 600.0, 595),
+        ],
+    )
     async def test_has_a_last_chance_before_the_deadline(
-        self, recent: ActivityEnvironment, left: float, delay: float | None
+        self, recent: ActivityEnvironment, block: Callable[[OpenAttempt], Any], left: float, delay: float | None
     ):
         deadline = timedelta(days=3)
         change(
@@ -450,9 +457,7 @@ class TestAnAttemptThatSendsNothing:
             deadline - timedelta(seconds=left),
             schedule_to_close_timeout=deadline + timedelta(seconds=18),
         )
-        failure, error, _ = await refused(
-            recent, replace(HOLD, room=18), raising(StoreUnavailable("the store is away"))
-        )
+        failure, error, _ = await refused(recent, replace(HOLD, room=18), block)
         assert failure.exhausted == (delay is None)
         if delay is not None:
             assert error.next_retry_delay is not None

@@ -29,20 +29,16 @@ from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
 from activities.webhook import rendering
 from activities.webhook.activity import Webhooks
-from activities.webhook.circuit_breaker import HealthSignal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
-from activities.webhook.limiter import Limiter, Limits, Permit
+from activities.webhook.limiter import Limiter, Limits
 from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted
 from runtime.errors import SettingsError
 from runtime.secrets import SecretsSnapshot
-from runtime.store import StoreUnavailable
-from scenario.steps.base import BaseStep
 from scenario.steps.webhook import Webhook
-from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
-from tests.fakes import Clock, Marks, Rows, Shelf
+from tests.fakes import Marks, Rows, Shelf
 
 ID = "msg_00112233445566778899aabbccddeeff"
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -170,18 +166,6 @@ class TestALookUp:
         assert call.header("webhook-signature") == f"v1,{wanted}"
         assert sent == Sent(attempt=1, status=200, saved={"available": 3})
 
-    async def test_s_response_has_the_bounds_of_any_other(self, desk: Desk):
-        async with receiver(answer(200, b'"' + b"x" * 17_000 + b'"')) as there:
-            desk.know(shop=desk.local(there))
-            sent = await desk.send(self.LOOK, data=self.DATA)
-        assert (sent.saved, sent.note) == (None, "the response was not kept as 'stock': it is larger than 16 KB")
-
-    async def test_without_an_answer_may_be_asked_for_again(self, desk: Desk):
-        async with receiver(reset_before_headers()) as there:
-            desk.know(shop=desk.local(there))
-            failure, error = await desk.fail(self.LOOK, data=self.DATA)
-        assert (failure.kind, error.non_retryable) == (FailureKind.RETRY, False)
-
 
 class TestADestination:
     async def test_gets_what_the_scenario_says_at_the_place_that_operations_say(self, desk: Desk, there: Receiver):
@@ -209,37 +193,18 @@ class TestADestination:
         assert [call.target for call in there.calls] == ["/services/T01/B02%2Fx3/orders/CGX%2094"]
         assert "B02" not in str(sent) + str(desk.rows)
 
-    @pytest.mark.parametrize("value", ["a b", "a?b", "a#b", "é", "a\n", "%2", "{{ x }}"])
-    async def test_whose_url_cannot_hold_its_secret_holds_the_delivery(self, desk: Desk, there: Receiver, value: str):
-        desk.know(wax=desk.local(there, path="/services/{{ secrets.HOOK }}"))
-        desk.secrets["HOOK"] = value
-        failure, _ = await desk.fail(STEP)
-        assert failure.kind is FailureKind.UNCONFIGURED
-        assert failure.reason.startswith("The secret HOOK cannot stand in the URL of destination wax: ")
-        assert not there.calls
-
     async def test_may_say_what_the_body_is(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", headers: {Content-Type: application/vnd.wax+json}"))
         await desk.send(STEP)
         assert there.calls[0].header("content-type") == "application/vnd.wax+json"
 
-    async def test_changes_for_the_next_attempt_when_its_file_does(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there, path="/old"))
-        routes = desk.routes
-        await desk.send(STEP)
-        desk.file.write_text(desk.file.read_text().replace("/old", "/new/place"))
-        await desk.send(STEP)
-        assert desk.routes is routes
-        assert [call.target for call in there.calls] == ["/old/orders/CGX%2094", "/new/place/orders/CGX%2094"]
-
-    @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
-    async def test_s_own_headers_cannot_be_set_by_a_scenario(self, desk: Desk, there: Receiver, name: str):
+    async def test_s_own_headers_cannot_be_set_by_a_scenario(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.secrets["TOKEN"] = "t0p"
-        failure, _ = await desk.fail({**STEP, "headers": {name: "Bearer mine"}})
+        failure, _ = await desk.fail({**STEP, "headers": {"AUTHORIZATION": "Bearer mine"}})
         assert failure.kind is FailureKind.TEMPLATE
         assert failure.reason == (
-            f"The webhook cannot be rendered: the scenario sets the header '{name}', "
+            "The webhook cannot be rendered: the scenario sets the header 'AUTHORIZATION', "
             "which destination wax sets itself: remove it from the scenario"
         )
         assert not there.calls
@@ -264,10 +229,7 @@ class TestADestination:
         ("more", "secrets", "word"),
         [
             (', headers: {A: "{{ secrets.TOKEN }}"}', {}, "TOKEN"),
-            (', headers: {A: "{{ secrets.TOKEN }}"}', {"TOKEN": "p4ss\n"}, "TOKEN"),
-            (", signing: [{key: SIGN}]", {}, "SIGN"),
             (", signing: [{key: SIGN}]", {"SIGN": "whsec_p4ss"}, "SIGN"),
-            (", signing: [{key: SIGN, until: 2020-01-01T00:00:00Z}]", {"SIGN": KEY}, "expired"),
         ],
     )
     async def test_whose_secret_is_wrong_holds_the_delivery_and_names_it(
@@ -281,34 +243,11 @@ class TestADestination:
         assert "p4ss" not in repr(error.details) + str(error)
         assert not there.calls
 
-    async def test_is_tried_again_where_a_secret_that_it_needs_cannot_be_read(
-        self, desk: Desk, there: Receiver, tmp_path: Path
-    ):
+    async def test_is_tried_again_where_a_secret_that_it_needs_cannot_be_read(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: check its permissions")}
-        for attempt in (1, 2, 3):
-            failure, error = await desk.fail(STEP, attempt=attempt, attempts=1)
-            assert (failure.kind, failure.error, failure.attempt) == (FailureKind.RETRY, "secrets_unreadable", 1)
-            assert error.next_retry_delay is not None
-            assert error.next_retry_delay < timedelta(seconds=10)
-        assert [(row.attempt, row.outcome, row.error) for row in desk.rows] == [(1, "retry", "secrets_unreadable")]
-        desk.secrets, desk.unreadable = {"TOKEN": "value"}, {}
-        assert (await desk.send(STEP, attempt=4, attempts=1)).attempt == 1  # none of them was one of the step's
-
-    async def test_is_tried_again_where_the_store_is_away(
-        self, desk: Desk, there: Receiver, monkeypatch: pytest.MonkeyPatch
-    ):
-        async def away(*_: Any) -> BaseStep:
-            raise StoreUnavailable("the store is away")
-
-        desk.know(wax=desk.local(there))
-        with monkeypatch.context() as patched:
-            patched.setattr(Content, "step", away)
-            for attempt in (1, 2):
-                failure, _ = await desk.fail(STEP, attempt=attempt, attempts=1)
-                assert (failure.kind, failure.error, failure.unsent) == (FailureKind.RETRY, "store", True)
-        sent = await desk.send(STEP, attempt=3, attempts=1)
-        assert (sent.outcome, sent.attempt, len(there.calls)) == ("delivered", 1, 1)
+        failure, _ = await desk.fail(STEP)
+        assert (failure.kind, failure.error) == (FailureKind.RETRY, "secrets_unreadable")
 
     async def test_goes_on_where_a_secret_of_others_cannot_be_read(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
@@ -454,22 +393,6 @@ class TestSignatures:
         with pytest.raises(WebhookVerificationError):
             Verifier(KEY).verify(call.body + b" ", dict(call.headers))
 
-    async def test_a_key_whose_overlap_is_over_signs_no_more(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there, ", signing: [{key: NEW}, {key: OLD, until: 2020-01-01T00:00:00Z}]"))
-        desk.secrets = {"NEW": KEY}
-        await desk.send(STEP)
-        headers = dict(there.calls[0].headers)
-        Verifier(KEY).verify(there.calls[0].body, headers)
-        with pytest.raises(WebhookVerificationError):
-            Verifier(OLD).verify(there.calls[0].body, headers)
-
-    async def test_a_new_key_is_in_use_at_the_next_attempt(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there, ", signing: [{key: NEW}]"))
-        for desk.secrets["NEW"] in (KEY, OLD):
-            await desk.send(STEP)
-        for call, key in zip(there.calls, (KEY, OLD), strict=True):
-            Verifier(key).verify(call.body, dict(call.headers))
-
     async def test_without_a_key_a_delivery_still_has_its_id_and_time(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there))
         before = int(time.time())
@@ -520,30 +443,19 @@ class TestSignatures:
 
 
 class TestPlaces:
-    @pytest.mark.parametrize("entry", ["url: http://127.0.0.1:{port}, allow_http: true, ports: [{port}]"])
-    async def test_a_file_that_names_a_private_address_without_leave_is_no_file(
-        self, desk: Desk, there: Receiver, entry: str
-    ):
-        with pytest.raises(SettingsError):
-            desk.know(wax=entry.format(port=there.port))
-
-    async def test_a_name_that_leads_inside_is_refused_when_it_is_dialled(self, desk: Desk, there: Receiver):
+    async def test_a_name_that_leads_inside_is_called_with_leave_alone(self, desk: Desk, there: Receiver):
         async def inside(host: str) -> list[str]:
             return ["127.0.0.1"]
 
-        desk.know(wax=f"url: http://wax.example:{there.port}, allow_http: true, ports: [{there.port}]")
+        entry = f"url: http://wax.example:{there.port}, allow_http: true, ports: [{there.port}]"
         async with Transport(lookup=inside) as desk.transport:
+            desk.know(wax=entry)
             failure, error = await desk.fail(STEP)
-        assert (failure.kind, failure.error, error.non_retryable) == (FailureKind.PERMANENT, "refused_address", True)
-        assert there.connections == 0
-
-    async def test_with_leave_the_same_name_is_called(self, desk: Desk, there: Receiver):
-        async def inside(host: str) -> list[str]:
-            return ["127.0.0.1"]
-
-        url = f"url: http://wax.example:{there.port}"
-        desk.know(wax=f"{url}, allow_http: true, ports: [{there.port}], allow_cidr: [127.0.0.0/8]")
-        async with Transport(lookup=inside) as desk.transport:
+            assert (failure.kind, failure.error, error.non_retryable) == (
+                *(FailureKind.PERMANENT, "refused_address", True),
+            )
+            assert there.connections == 0
+            desk.know(wax=f"{entry}, allow_cidr: [127.0.0.0/8]")
             assert (await desk.send(STEP)).status == 200
         assert there.calls[0].header("host") == f"wax.example:{there.port}"
 
@@ -568,47 +480,7 @@ class TestPlaces:
         assert [row.destination for row in desk.rows] == ["wax", "hooks.example.com"]
 
 
-@pytest.mark.parametrize("name", table("response_cases.json", "headers", "deny_names"))
-async def test_a_scenario_s_header_that_is_ours_to_set_goes_nowhere(desk: Desk, there: Receiver, name: str):
-    desk.know(wax=desk.local(there))
-    failure, error = await desk.fail({**STEP, "headers": {name.title(): "x"}})
-    assert (failure.kind, error.non_retryable) == (FailureKind.TEMPLATE, True)
-    assert not there.calls
-
-
-@pytest.mark.parametrize("prefix", table("response_cases.json", "headers", "deny_prefixes"))
-async def test_a_header_that_begins_as_a_cloud_s_goes_nowhere(desk: Desk, there: Receiver, prefix: str):
-    desk.know(wax=desk.local(there))
-    assert (await desk.fail({**STEP, "headers": {f"{prefix}thing": "x"}}))[0].kind is FailureKind.TEMPLATE
-    with pytest.raises(SettingsError):
-        desk.know(wax=desk.local(there, f', headers: {{"{prefix}thing": x}}'))
-
-
-@pytest.mark.parametrize("name", table("response_cases.json", "headers", "accept_names"))
-async def test_a_scenario_s_own_header_goes_out(desk: Desk, there: Receiver, name: str):
-    desk.know(wax=desk.local(there))
-    await desk.send({**STEP, "headers": {name: "x"}})
-    assert there.calls[0].header(name) == "x"
-
-
 class TestAttempts:
-    @pytest.mark.parametrize(
-        ("attempt", "kind"), [(1, FailureKind.RETRY), (2, FailureKind.RETRY), (3, FailureKind.PERMANENT)]
-    )
-    async def test_are_as_many_as_the_step_allows(self, desk: Desk, attempt: int, kind: FailureKind):
-        async with receiver(answer(503)) as there:
-            desk.know(wax=desk.local(there))
-            failure, _ = await desk.fail(STEP, attempt=attempt, attempts=3)
-        assert (failure.kind, failure.exhausted, failure.error) == (kind, kind is FailureKind.PERMANENT, "http_503")
-        assert failure.reason == "wax answered 503" + (", after 3 attempts" if kind is FailureKind.PERMANENT else "")
-
-    async def test_of_which_the_last_was_lost_are_over(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there))
-        failure, error = await desk.fail(STEP, attempt=2, attempts=1)
-        assert (failure.kind, failure.unknown, failure.exhausted) == (FailureKind.PERMANENT, True, True)
-        assert error.non_retryable
-        assert not there.calls
-
     async def test_that_may_have_arrived_are_for_on_unknown_to_decide(self, desk: Desk):
         async with receiver(reset_before_headers()) as there:
             desk.know(wax=desk.local(there))
@@ -622,20 +494,9 @@ class TestAttempts:
         assert error.next_retry_delay is not None
         assert timedelta(seconds=5) < error.next_retry_delay <= timedelta(minutes=10) - timedelta(seconds=5)
 
-    async def test_at_what_looks_misconfigured_end_after_an_hour(self, desk: Desk):
-        async with receiver(answer(404)) as there:
-            desk.know(wax=desk.local(there))
-            early, _ = await desk.fail(STEP, age=timedelta(minutes=59))
-            late, _ = await desk.fail(STEP, age=timedelta(minutes=61))
-        assert (early.kind, late.kind, late.exhausted) == (FailureKind.RETRY, FailureKind.PERMANENT, True)
-        assert late.reason == "wax answered 404, still after an hour"
-
-    @pytest.mark.parametrize("said", ["No required SSL certificate was sent", "The SSL certificate error"])
-    async def test_end_after_an_hour_too_where_nginx_misses_our_certificate(self, desk: Desk, said: str):
-        page = (
-            f"<html><head><title>400 {said}</title></head><body><center><h1>400 Bad Request</h1></center></body></html>"
-        )
-        async with receiver(answer(400, page.encode())) as there:
+    async def test_end_after_an_hour_where_nginx_misses_our_certificate(self, desk: Desk):
+        page = b"<html><head><title>400 The SSL certificate error</title></head><body></body></html>"
+        async with receiver(answer(400, page)) as there:
             desk.know(wax=desk.local(there))
             early, _ = await desk.fail(STEP, age=timedelta(minutes=59))
             late, _ = await desk.fail(STEP, age=timedelta(minutes=61))
@@ -643,12 +504,6 @@ class TestAttempts:
         assert (early.status, early.error) == (400, "client_certificate")
         why = "wax answered 400 and spoke of our client certificate (see 'tls' in destinations.yaml)"
         assert (early.reason, late.reason) == (why, f"{why}, still after an hour")
-
-    async def test_are_not_made_after_another_400(self, desk: Desk):
-        async with receiver(answer(400, b"no such order")) as there:
-            desk.know(wax=desk.local(there))
-            failure, _ = await desk.fail(STEP)
-        assert (failure.kind, failure.exhausted) == (FailureKind.PERMANENT, False)
 
 
 class TestBeingTurnedAway:
@@ -676,50 +531,25 @@ class TestBeingTurnedAway:
         sent = await full.send(STEP, attempt=4, attempts=1)
         assert (sent.attempt, [row.attempt for row in full.rows]) == (1, [1])
 
-    async def test_lengthens_no_pause_after_it(self, desk: Desk):
+    @pytest.mark.parametrize(
+        ("header", "coefficient", "pauses"),
+        [
+            ((), 3, [timedelta(seconds=5), timedelta(seconds=15)]),  # as if it had not been turned away
+            ((), 1, [None, None]),  # as long as Temporal's own
+            (("Retry-After: 60",), 3, [timedelta(minutes=1), timedelta(minutes=1)]),
+        ],
+    )
+    async def test_lengthens_no_pause_after_it(
+        self, desk: Desk, header: tuple[str, ...], coefficient: float, pauses: list[timedelta | None]
+    ):
         desk.marks[:] = [("settled", 4, 4)]
-        async with receiver(answer(503)) as there:
+        desk.policy = RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=coefficient)
+        async with receiver(answer(503, b"", *header)) as there:
             desk.know(wax=desk.local(there))
-            _, fifth = await desk.fail(STEP, attempt=5)  # the first that is one
-            _, sixth = await desk.fail(STEP, attempt=6)
-        assert [error.next_retry_delay for error in (fifth, sixth)] == [timedelta(seconds=5), timedelta(seconds=15)]
+            errors = [(await desk.fail(STEP, attempt=attempt))[1] for attempt in (5, 6)]
+        assert [error.next_retry_delay for error in errors] == pauses
         assert [row.attempt for row in desk.rows] == [1, 2]
         assert all(row.next_try_at for row in desk.rows)
-
-    async def test_leaves_temporal_s_own_pause_alone_where_it_is_the_same(self, desk: Desk):
-        desk.marks[:] = [("settled", 4, 4)]
-        desk.policy = RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=1.0)
-        async with receiver(answer(503)) as there:
-            desk.know(wax=desk.local(there))
-            _, error = await desk.fail(STEP, attempt=5)
-        assert error.next_retry_delay is None
-
-    async def test_yields_to_what_the_receiver_asks_for(self, desk: Desk):
-        desk.marks[:] = [("settled", 4, 4)]
-        async with receiver(answer(503, b"", "Retry-After: 60")) as there:
-            desk.know(wax=desk.local(there))
-            _, error = await desk.fail(STEP, attempt=5)
-        assert error.next_retry_delay == timedelta(seconds=60)
-
-    async def test_is_forgotten_where_an_operator_begins_anew(self, desk: Desk):
-        desk.marks[:] = [("settled", 4, 9)]
-        async with receiver(answer(503)) as there:
-            desk.know(wax=desk.local(there))
-            for attempt in (1, 2, 10):
-                await desk.fail(STEP, attempt=attempt)
-        assert [row.attempt for row in desk.rows] == [1, 2, 10]
-        assert desk.marks[1:] == [("settled",)]
-
-    async def test_ends_just_before_the_deadline(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there, ", breaker: {failures: 50%, minimum: 1, window: 1m, pause: 1h}"))
-        given = desk.gate.enter("wax", desk.routes.named("wax").limits)
-        assert isinstance(given, Permit)
-        given.leave(HealthSignal.FAILING)
-        for left in (timedelta(minutes=10), timedelta(days=1)):
-            _, error = await desk.fail(STEP, age=timedelta(days=3) - left)
-            assert error.next_retry_delay is not None
-            assert (error.next_retry_delay < left - timedelta(seconds=5)) is True
-            assert (error.next_retry_delay < timedelta(hours=1)) is (left < timedelta(hours=1))
 
     async def test_a_dead_destination_is_left_alone_by_its_breaker_and_no_other(self, desk: Desk, there: Receiver):
         breaker = "breaker: {failures: 50%, minimum: 2, window: 1m, pause: 30s}"
@@ -744,23 +574,6 @@ class TestBeingTurnedAway:
             assert (await desk.send(STEP)).status == 200
         assert [row.outcome for row in desk.rows] == ["unknown", "delivered"]
 
-    async def test_a_probe_that_is_cut_short_lets_the_next_one_probe(self, desk: Desk):
-        async with receiver(answer(503), silence(), answer(200)) as there:
-            desk.know(wax=desk.local(there, ", breaker: {failures: 50%, minimum: 1, window: 1m, pause: 1s}"))
-            clock = Clock()
-            desk.gate = Limiter(clock=clock)
-            await desk.fail(STEP)
-            assert (await desk.fail(STEP))[0].error == "breaker_open"
-            clock.now = 2
-            there.called.clear()
-            task = asyncio.create_task(desk.send(STEP))
-            await there.called.wait()
-            assert (await desk.fail(STEP))[0].error == "breaker_open"
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert (await desk.send(STEP)).status == 200
-
     async def test_a_slot_is_given_back_whatever_happens(self, desk: Desk):
         async with receiver(answer(503), silence(), reset_before_headers(), answer(200)) as there:
             desk.know(wax=desk.local(there, ", concurrency: 1, breaker: off"))
@@ -771,12 +584,6 @@ class TestBeingTurnedAway:
 
 class TestResponses:
     STEP: Mapping[str, Any] = {**STEP, "save": {"as": "wax", "schema": {"required": ["id"]}}}
-
-    async def test_are_kept_where_the_step_says_so(self, desk: Desk):
-        async with receiver(answer(201, b'{"id": "m1", "echo": "Bearer t0p-secret"}')) as there:
-            desk.know(wax=desk.local(there))
-            sent = await desk.send(self.STEP)
-        assert sent == Sent(attempt=1, status=201, saved={"id": "m1", "echo": "Bearer t0p-secret"})
 
     @pytest.mark.parametrize(
         ("step", "destination"),
@@ -795,10 +602,9 @@ class TestResponses:
         assert sent.saved == {"id": "m1", "echo": "Bearer […]"}
         assert sent.note == "the response kept as 'wax' held a secret, which was masked"
 
-    @pytest.mark.parametrize("secret", ["k", "true", "accepted", "id", "m1", "in-the-queue-since-noon"])
-    async def test_are_not_changed_by_a_secret_that_the_delivery_does_not_know(self, desk: Desk, secret: str):
-        body = {"ok": True, "id": "m1", "k": "accepted", "accepted": "in-the-queue-since-noon", "n": "true"}
-        desk.secrets |= {"OTHER": secret, "TOKEN": "t0p-secret"}
+    async def test_are_not_changed_by_a_secret_that_the_delivery_does_not_know(self, desk: Desk):
+        body = {"ok": True, "id": "m1", "accepted": "in-the-queue-since-noon"}
+        desk.secrets |= {"OTHER": "in-the-queue-since-noon", "TOKEN": "t0p-secret"}
         async with receiver(answer(201, json.dumps(body).encode())) as there:
             desk.know(wax=desk.local(there, """, secrets: [TOKEN], headers: {X-Token: "{{ secrets.TOKEN }}"}"""))
             sent = await desk.send({**self.STEP, "body": {"a": "{{ secrets.TOKEN }}"}})
@@ -815,28 +621,6 @@ class TestResponses:
         assert call.header("authorization") == f"Basic {basic}"
         assert sent.saved == {"id": "m1 […]"}
         assert desk.rows[0].response == '{"id": "m1 […]"}'
-
-    @pytest.mark.parametrize(
-        ("reply", "why"),
-        [
-            (answer(200, b"ok"), "it is not JSON"),
-            (answer(204, b""), "it is empty"),
-            (answer(200, b"{}"), "it does not fit its schema, at 'required'"),
-            (answer(200, b"1" * 20_000), "it is larger than 16 KB"),
-        ],
-    )
-    async def test_that_cannot_be_kept_cost_a_delivery_nothing(self, desk: Desk, reply: Any, why: str):
-        async with receiver(reply) as there:
-            desk.know(wax=desk.local(there))
-            sent = await desk.send(self.STEP)
-        assert (sent.outcome, sent.saved) == ("delivered", None)
-        assert sent.note == f"the response was not kept as 'wax': {why}"
-
-    async def test_of_a_failure_are_not_kept(self, desk: Desk):
-        async with receiver(answer(500, b'{"id": "m1"}')) as there:
-            desk.know(wax=desk.local(there))
-            failure, _ = await desk.fail(self.STEP)
-        assert failure.kind is FailureKind.RETRY
 
 
 @pytest.fixture

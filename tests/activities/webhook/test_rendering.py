@@ -63,6 +63,12 @@ def test_a_body_of_more_than_256_kb_is_refused_before_it_is_sent(content: str, b
         render(webhook(to="crm", content=content, body=body), DATA, "msg_1")
 
 
+@pytest.mark.parametrize("name", ["Host", "X-Goog-Thing"])
+def test_a_scenario_s_header_that_is_ours_to_set_goes_nowhere(name: str):
+    with pytest.raises(TemplateError):
+        render(webhook(to="crm", headers={name: "x"}), DATA, "msg_1")
+
+
 ADDRESSES = (
     ({"url": "https://x.example/a/{{ contact.id }}"}, None, "https://x.example/a/7%2F8"),
     ({"to": "crm"}, None, ""),

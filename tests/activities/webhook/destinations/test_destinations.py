@@ -45,6 +45,13 @@ def test_a_header_s_secret_that_is_missing_or_malformed_is_named_and_not_shown(s
     assert "p4ss" not in str(caught.value)
 
 
+@pytest.mark.parametrize("secret", ["a b", "a?b", "a#b", "é", "a\n", "%2", "{{ x }}"])
+def test_a_secret_that_cannot_stand_in_a_url_is_named(secret: str):
+    hook = Destination(name="wax", url="https://x.example/services/{{ secrets.HOOK }}")
+    with pytest.raises(CredentialsError, match=r"^the secret HOOK cannot stand in the URL of destination wax: "):
+        hook.rendered_url({"HOOK": secret})
+
+
 def test_all_live_keys_sign():
     assert len(WAX.keys({"NEW": KEY, "OLD": KEY}, NOW)) == 2
 
