@@ -16,17 +16,6 @@ def refusal(headers: dict[str, str]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", table("response_cases.json", "headers", "deny_names"))
-def test_every_listed_name_is_ours(name: str):
-    assert name in refusal({name.title(): "x"}).lower()
-
-
-@pytest.mark.parametrize("prefix", table("response_cases.json", "headers", "deny_prefixes"))
-def test_every_listed_prefix_is_ours(prefix: str):
-    refusal({f"{prefix}anything": "x"})
-    refusal({f"{prefix}Anything".upper(): "x"})
-
-
 @pytest.mark.parametrize("name", table("response_cases.json", "headers", "reject_names"))
 def test_no_listed_bad_name_is_sent(name: str):
     refusal({name: "x"})
@@ -41,22 +30,17 @@ def test_a_refused_value_is_not_quoted():
     assert "hunter2" not in refusal({"authorization": "hunter2\n"})
 
 
-@pytest.mark.parametrize("name", table("response_cases.json", "headers", "accept_names"))
-def test_every_listed_good_name_is_sent(name: str):
-    assert authored({name: "x"}) == {name.lower(): "x"}
-
-
 @pytest.mark.parametrize("value", table("response_cases.json", "headers", "accept_values"))
 def test_every_listed_good_value_is_sent(value: str):
     assert authored({"x-ok": value}) == {"x-ok": value}
 
 
-@pytest.mark.parametrize("name", ["x-googx", "x-google-y", "X-Goog-Z", "X_Goog_Z", "Content_Length", "cf_ray", "x-ok"])
+@pytest.mark.parametrize("name", ["Host", "x-google-y", "X-Goog-Z", "X_Goog_Z", "Content_Length", "cf_ray", "X-Ok"])
 def test_what_the_check_lets_pass_is_sent(name: str):
     try:
         check_header_name(name)
     except TemplateError:
-        refusal({name: "x"})
+        assert name in refusal({name: "x"})
     else:
         assert authored({name: "x"}) == {name.lower(): "x"}
 
@@ -68,17 +52,12 @@ def test_values_at_the_edge_of_what_is_allowed(value: str):
 
 @pytest.mark.parametrize("value", [" ", "\t", "a\t", "~" * (MAX_VALUE + 1), "a\x00", "a\x1b[31m", "a\u0085b", "a\n"])
 def test_values_just_past_the_edge(value: str):
-    with pytest.raises(RefusedError):
-        sendable({"x-ok": value})
+    refusal({"x-ok": value})
 
 
-def test_a_name_twice_in_two_cases_is_refused():
+def test_names_that_come_twice_or_are_too_many_are_refused():
     assert "twice" in refusal({"X-A": "1", "x-a": "2"})
-
-
-def test_a_flood_of_headers_is_refused():
-    with pytest.raises(RefusedError):
-        sendable({f"x-{number}": "v" for number in range(MAX_HEADERS + 1)})
+    assert "more than" in refusal({f"x-{number}": "v" for number in range(MAX_HEADERS + 1)})
 
 
 @pytest.mark.parametrize("name", sorted(FRAMING))
@@ -87,6 +66,5 @@ def test_not_even_we_set_what_frames_a_message(name: str):
         sendable({name: "1"})
 
 
-@pytest.mark.parametrize("name", ["webhook-id", "webhook-signature", "idempotency-key", "traceparent", "content-type"])
-def test_our_own_headers_go_out(name: str):
-    assert sendable({name: "x"}) == {name: "x"}
+def test_our_own_headers_go_out():
+    assert sendable({"webhook-id": "x", "traceparent": "y"}) == {"webhook-id": "x", "traceparent": "y"}

