@@ -403,6 +403,10 @@ class TestAnAttemptThatSendsNothing:
     async def sending(attempt: OpenAttempt) -> None:
         await attempt.sending()
 
+    @staticmethod
+    async def pausing(attempt: OpenAttempt) -> None:
+        attempt.obey(Backoff(timedelta(hours=1), "wax is down", "it waits", "breaker_open"))
+
     @pytest.fixture
     def recent(self, environment: ActivityEnvironment) -> ActivityEnvironment:
         change(environment)
@@ -445,7 +449,7 @@ class TestAnAttemptThatSendsNothing:
         [
             (raising(StoreUnavailable("the store is away")), 8.0, 3),
             (raising(StoreUnavailable("the store is away")), 3.0, None),
-            (lambda attempt: attempt.obey(Backoff(timedelta(hours=1), "down", "it waits", "breaker_open")), 600.0, 595),
+            (pausing, 600.0, 595),
         ],
     )
     async def test_has_a_last_chance_before_the_deadline(
