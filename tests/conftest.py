@@ -222,3 +222,17 @@ def _patient_workers() -> Iterator[None]:
         patch.setattr(_WorkflowWorker, "__init__", make)
         patch.setattr(Worker, "shutdown", shut_down_in_time)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_clients() -> Iterator[None]:
+    """Let tests' HTTP clients wait a minute, not five seconds, for an answer from a busy machine."""
+    if "httpx" not in sys.modules:  # no test here has one
+        yield
+        return
+    from httpx._config import DEFAULT_TIMEOUT_CONFIG
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "read", "write", "pool"):
+            patch.setattr(DEFAULT_TIMEOUT_CONFIG, name, 60.0)
+        yield

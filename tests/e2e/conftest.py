@@ -167,14 +167,15 @@ class Gate:
 
     Args:
         hold: So many of the first requests wait.
+        fail: So many of the first are answered 503.
     """
 
-    def __init__(self, hold: int) -> None:
+    def __init__(self, hold: int, fail: int = 0) -> None:
         self.calls: list[Call] = []
         self.url = ""
         self.opened = asyncio.Event()
         self._numbers = itertools.count(1)
-        self._hold = hold
+        self._hold, self._fail = hold, fail
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -194,9 +195,9 @@ class Gate:
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.calls.append(Call(request.path, request.headers.get("webhook-id", ""), body))
-        if next(self._numbers) <= self._hold:
+        if (number := next(self._numbers)) <= self._hold:
             await self.opened.wait()
-        return web.Response(body=body)
+        return web.Response(body=body, status=503 if number <= self._fail else 200)
 
     async def called(self, times: int) -> None:
         """Waits until so many requests have come."""

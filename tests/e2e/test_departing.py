@@ -63,9 +63,7 @@ async def test_a_journey_that_has_departed_does_not_go_on(
     async with stand() as stood:
         client = stood.client
         await publish(client, tmp_path, WAITING + steps)
-        contact = {"id": "7", "firstname": "Zoé"}
-        entered = await client.enter({"scenario": "waiting", "contact": contact, "trigger": {"type": "segment"}})
-        handle: WorkflowHandle[Any, dict[str, Any]] = entered.handle
+        handle: WorkflowHandle[Any, dict[str, Any]] = client.temporal.get_workflow_handle("waiting/7", result_type=dict)
 
         async def over_a_signal(store: Store, workflow_id: str, run_id: str, outcome: str, *end: Any) -> None:
             """Depart, and let something happen before the workflow task ends."""
@@ -75,6 +73,8 @@ async def test_a_journey_that_has_departed_does_not_go_on(
                 await handle.signal(*meanwhile)
 
         monkeypatch.setattr(Store, "depart", over_a_signal)
+        contact = {"id": "7", "firstname": "Zoé"}
+        await client.enter({"scenario": "waiting", "contact": contact, "trigger": {"type": "segment"}})
         if told is not None:
             await handle.signal(*told)
         async with asyncio.timeout(60):

@@ -263,7 +263,7 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
         http.headers["authorization"] = f"Bearer {served.key}"
         told = {"contact": "g1", "name": "order.delivered", "properties": {"note": MARK}}
         answers = [
-            await http.post("/v1/entries", json=entry_of("g1"), headers={"prefer": "wait=5"}),
+            await http.post("/v1/entries", json=entry_of("g1"), headers={"prefer": "wait=30"}),
             await http.post("/v1/events", json=told),
             await http.patch("/v1/contacts/g1", json={"firstname": MARK}),
             await http.post("/v1/events", json={**told, "contact": None, "journey": journey.id}),

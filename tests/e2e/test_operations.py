@@ -124,7 +124,7 @@ async def test_a_stop_leaves_those_as_they_were_who_were_not_asked(stand: Stands
         client = here.client
         journeys = await hold(here, tmp_path)
         assert await held_over_http(client) == journeys
-        begun = await client.operate(Operation.SKIP, JourneyFilter(scenario=NAME), rate=4, **WHO)
+        begun = await client.operate(Operation.SKIP, JourneyFilter(scenario=NAME), rate=2, **WHO)
         await until(client, begun, lambda seen: seen.accepted >= 2)
         await client.stop_operation(begun.id, operator="bob", reason="wrong one")
         ended = await until(client, begun, lambda seen: seen.over)

@@ -18,7 +18,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from gateway.client import Entered, targets
 from runtime.local.receiver import Receiver
 from scenario.words import Operation
-from tests.e2e.conftest import Stand, Stands, outcomes, publish
+from tests.e2e.conftest import Gate, Stand, Stands, outcomes, publish
 
 SLOW = """
 scenario: NAME
@@ -97,34 +97,19 @@ async def test_a_pause_that_the_receiver_asked_for_is_cut_short_too(
             assert outcomes(await entered.handle.result()) == [("hook", "delivered")]
 
 
-class Slow(Receiver):
-    """It answers when it is told to."""
-
-    answers = asyncio.Event()
-
-    async def _receive(self, request: Request) -> Response:
-        response = await super()._receive(request)
-        await self.answers.wait()
-        return response
-
-
-async def test_an_attempt_under_way_is_not_disturbed(
-    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Slow, "answers", asyncio.Event())
-    monkeypatch.setattr("tests.e2e.conftest.Receiver", Slow)
-    async with stand() as up:
-        await publish(up.client, tmp_path, slow("now"))
+async def test_an_attempt_under_way_is_not_disturbed(stand: Stands, tmp_path: Path) -> None:
+    async with Gate(hold=1) as gate, stand(gate=gate) as up:
+        await publish(up.client, tmp_path, slow("now", longest="1m"))
         entered = await up.client.enter({"scenario": "now", "contact": {"id": 1}, "trigger": {"type": "segment"}})
-        await called(up, "now", 1)
+        await gate.called(1)
         (found,) = await up.client.in_flight("hooks.example.com")
         assert (found.journey, found.latest, found.pending.state) == (entered.id, None, "started")
         await operate(entered, "retune", retry=FAST)
-        Slow.answers.set()
+        gate.opened.set()
         async with asyncio.timeout(60):
             result = await entered.handle.result()
         assert (outcomes(result), result["steps"][0]["attempts"]) == ([("hook", "delivered")], 1)
-        assert len(up.receiver.requests("/hooks.example.com/now")) == 1
+        assert len(gate.calls) == 1
 
 
 async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand: Stands, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from activities.webhook.server_rates import RateKeeper
 from gateway.client import Entered, ScenarioClient
 from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
 from runtime.local.receiver import Receiver
-from tests.e2e.conftest import Server, forget_the_dead, opened, outcomes, publish, until
+from tests.e2e.conftest import Gate, Server, forget_the_dead, opened, outcomes, publish, until
+from tests.updates import until_admitted
 
 
 @dataclass
@@ -36,13 +37,13 @@ class Place:
 
     Attributes:
         client: To enter contacts.
-        receiver: The system behind every URL.
+        receiver: The system behind every URL, which answers the first request when it is opened, with 503.
         work: Runs workers of some queues.
         inbox: Where SMS are put.
     """
 
     client: ScenarioClient
-    receiver: Receiver
+    receiver: Gate
     work: Callable[..., AbstractAsyncContextManager[Any]]
     inbox: Path
 
@@ -53,10 +54,6 @@ class Place:
             "trigger": {"type": "segment"},
         }
         return await self.client.enter(entry, settle=30)
-
-    async def requested(self) -> bool:
-        """Whether a request has come."""
-        return bool(self.receiver.requests())
 
     async def delivery(self, journey: Entered) -> DeliveryStatus | None:
         """The journey's delivery, as the server sees it."""
@@ -71,7 +68,7 @@ async def place(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("runtime.process.workers.LONGEST_DRAIN", 0.0)  # nothing more comes when a test is over
     inbox = tmp_path / "inbox"
     async with (
-        Receiver(fail={"/hooks.example.com": [503]}) as receiver,
+        Gate(hold=1, fail=1) as receiver,
         opened(
             await server.connect(), tmp_path, inbox=inbox, routes=Diverted(receiver.url), sms=SecretStr("local:")
         ) as site,
@@ -101,28 +98,30 @@ async def test_an_exit_that_was_accepted_stops_retries_although_nobody_steers(
     async with place.work(WEBHOOK.queue):
         async with place.work(JOURNEYS):
             journey = await place.enter("retried", "1")
-            await until(place.requested)
+            await place.receiver.called(1)
         # As an engine tells it, without the gateway.
         handle = cast("Any", place.client.temporal.get_workflow_handle(journey.id))
-        telling = asyncio.create_task(
-            handle.signal("event", {"name": "order.returned", "properties": {"n": 1}})
-            if by == "event"
-            else handle.execute_update("leave", {"operator": "ann", "reason": "asked to"})
-        )
+        telling: list[asyncio.Task[Any]] = []
+        if by == "event":
+            await handle.signal("event", {"name": "order.returned", "properties": {"n": 1}})
+        else:
+            leave = handle.execute_update("leave", {"operator": "ann", "reason": "asked to"}, id="leave")
+            telling.append(asyncio.create_task(leave))
+            await until_admitted(place.client.temporal, journey.id, "leave")
+        place.receiver.opened.set()
 
         async def waits() -> bool:
             found = await place.delivery(journey)
             return found is not None and found.turned_away == "journey" and found.attempt > 2
 
         await until(waits)
-        assert len(place.receiver.requests()) == 1
         async with place.work(JOURNEYS):
             await forget_the_dead(place.client, journey)
             async with asyncio.timeout(60):
                 result = await journey.result()
-                await telling
+                await asyncio.gather(*telling)
         assert result["outcome"] == "exited"
-    assert len(place.receiver.requests()) == 1
+    assert len(place.receiver.calls) == 1
 
 
 async def test_a_retry_goes_on_once_the_journey_has_heard_what_ends_nothing(place: Place, tmp_path: Path) -> None:
@@ -130,10 +129,11 @@ async def test_a_retry_goes_on_once_the_journey_has_heard_what_ends_nothing(plac
     async with place.work(WEBHOOK.queue):
         async with place.work(JOURNEYS):
             journey = await place.enter("retried", "2")
-            await until(place.requested)
+            await place.receiver.called(1)
         await place.client.temporal.get_workflow_handle(journey.id).signal(
             "event", {"name": "order.returned", "properties": {"n": 2}}
         )
+        place.receiver.opened.set()
         async with place.work(JOURNEYS):
             await forget_the_dead(place.client, journey)
             async with asyncio.timeout(60):
