@@ -170,7 +170,8 @@ def _hour(message: PlannedMessage, rules: Rules, now: datetime) -> Ruling:
     if closed is None:
         return None
     if closed.moment is None:  # holidays on end: nothing is lost meanwhile
-        return Defer(now + AHEAD, closed.since, "quiet")
+        again = later(now, AHEAD.total_seconds())
+        return Defer(again, closed.since, "quiet") if again > now else None
     return Defer(closed.moment + spread_by(message.delivery, closed.spread), closed.since, "quiet")
 
 

@@ -104,6 +104,7 @@ def test_what_waits_behind_the_end_of_time_waits_no_longer(follow: Follow, tmp_p
   - email: after
     subject: "{{ now | date: '%Y' }} {{ journey.callback_url | size }}"
     text: "{{ today }}"
+    window: {from: "09:00", to: "10:00"}
 """
     steps = told(follow(text, timezone=zone, custom={"never": "9999-12-31 23:59:59"}), tmp_path)
     assert outcomes(steps) == dict.fromkeys(("wait-1", "wait-2", "wait-3"), "waited") | {
