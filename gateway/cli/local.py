@@ -84,10 +84,10 @@ def dev(
     without configuration, or with the settings printed here. --skip-time does not skip waits for events or pauses
     between attempts.
     """
-    from gateway.local.dev import dev as run
-
     if resume and not send:
         raise typer.BadParameter("--resume goes with --send")
+    from gateway.local.dev import dev as run
+
     try:
         status = _run(
             run(

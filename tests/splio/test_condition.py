@@ -34,7 +34,7 @@ def contact(a: bool, b: bool, c: bool, d: bool) -> dict[str, Any]:
 
 
 @given(conditions)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_a_condition_means_what_it_meant(made: tuple[str, str]) -> None:
     old, python = made
     converted = convert(f"{{SPLIO IF {old}}}yes{{SPLIO ELSE}}no{{SPLIO ENDIF}}")
@@ -94,7 +94,6 @@ def test_custom_fields_compare_whatever_their_type(old: str, value: Any, holds: 
         ("'a' LIKE $email$", "a variable stands before LIKE, and a text after it"),
         ("$email$ LIKE $email$", "LIKE is followed by a text"),
         ("$store.online$ > 1", "'order.store.online' is true or false, and these have no order"),
-        ("$email$ = \"a'\" AND $email$ = 'a}'", "'a}'"),
         ("$email$ = “a'b\"c”", "both kinds of quotes"),
         ("$email$ & 1", "'&' is not supported in a condition"),
         ("$email$ = AND", "a variable, a text or a number is missing before 'AND'"),
@@ -102,8 +101,5 @@ def test_custom_fields_compare_whatever_their_type(old: str, value: Any, holds: 
 )
 def test_what_is_no_condition_is_said_to_be_none(old: str, why: str) -> None:
     made = convert(f"{{SPLIO IF {old}}}a{{SPLIO ENDIF}}")
-    if why == "'a}'":
-        assert made.unconverted == ()  # a single brace does no harm
-        return
     assert len(made.unconverted) == 1
     assert why in made.unconverted[0].message

@@ -229,7 +229,7 @@ anything = st.lists(pieces | st.text(max_size=5), max_size=12).map("".join)
 
 
 @given(anything, st.booleans())
-@settings(max_examples=250)
+@settings(max_examples=100)
 def test_whatever_comes_in_a_template_comes_out(old: str, keep: bool) -> None:
     made = convert(old, keep_liquid=keep)
     try:
@@ -242,7 +242,7 @@ def test_whatever_comes_in_a_template_comes_out(old: str, keep: bool) -> None:
 
 
 @given(anything)
-@settings(max_examples=250)
+@settings(max_examples=100)
 def test_what_parses_and_is_left_is_refused_by_the_check(old: str) -> None:
     made = convert(old)
     refused = any("not_converted" in found.message for found in lint(made.text, kind="text", schema=roots(None)))
@@ -250,7 +250,7 @@ def test_what_parses_and_is_left_is_refused_by_the_check(old: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="$") | st.sampled_from("{}%-#\"'")))
-@settings(max_examples=250)
+@settings(max_examples=100)
 def test_text_stays_text(old: str) -> None:
     assert liquid.render_text(convert(old).text, {}) == old
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from splio.old_syntax import OldTag, OldVariable, split_template
 
 ROOT = Path(__file__).parents[2]
@@ -13,13 +11,12 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
-def test_there_is_no_false_alarm(path: Path) -> None:
+def test_there_is_no_false_alarm() -> None:
+    assert len(REAL) > 30
     found = [
-        part for part in split_template(path.read_text("utf-8"), liquid=True) if isinstance(part, OldVariable | OldTag)
+        part
+        for path in REAL
+        for part in split_template(path.read_text("utf-8"), liquid=True)
+        if isinstance(part, OldVariable | OldTag)
     ]
     assert found == []
-
-
-def test_there_are_realistic_templates() -> None:
-    assert len(REAL) > 30

@@ -139,7 +139,7 @@ def written(text: str, style: str) -> str:
 
 
 @given(templates, st.sampled_from(STYLES))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_whatever_its_style_a_template_becomes_what_it_becomes_alone(text: str, style: str) -> None:
     file = f"scenario: a\ntrigger: order\nsteps:\n  - sms: a\n    text: {written(text, style)}    id: b\n"
     data = Source(file).data

@@ -91,9 +91,9 @@ def _lists(value: Any) -> list[list[dict[str, Any]]]:
     return [found for inner in inside for found in _lists(inner)]
 
 
-def many(count: int, seed: int = 0) -> Plan:
+def many(count: int) -> Plan:
     """A plan of so many steps, with forks in forks."""
-    chance, left = Random(seed), [count]
+    chance, left = Random(0), [count]
 
     def steps(depth: int, most: int) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []

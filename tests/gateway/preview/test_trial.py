@@ -37,12 +37,12 @@ def test_the_first_contact_that_fails_is_told_with_the_value_that_does_it(drafte
     assert trial.rendered == failure.number - 1
 
 
-@pytest.mark.parametrize("on_failure", ["hold", "continue", "exit"])
+@pytest.mark.parametrize("on_failure", ["hold", "exit"])
 def test_a_message_with_a_mistake_fails_whatever_follows_it(drafted: Drafts, on_failure: str) -> None:
     assert tried(drafted, f"steps:\n{HEADER}    on_failure: {on_failure}\n").failure is not None
 
 
-@pytest.mark.parametrize(("on_failure", "fails"), [("hold", True), ("continue", False), ("exit", False)])
+@pytest.mark.parametrize(("on_failure", "fails"), [("hold", True), ("exit", False)])
 def test_a_date_that_is_missing_fails_where_no_one_foresaw_it(drafted: Drafts, on_failure: str, fails: bool) -> None:
     text = f"steps:\n  - wait: {{until: '{{{{ contact.custom.day }}}}'}}\n    on_failure: {on_failure}\n"
     assert (tried(drafted, text).failure is not None) is fails
@@ -50,12 +50,8 @@ def test_a_date_that_is_missing_fails_where_no_one_foresaw_it(drafted: Drafts, o
 
 def test_the_same_seed_gives_the_same_and_another_one_another(drafted: Drafts) -> None:
     made = drafted(f"steps:\n{HEADER}")
-
-    def entries(seed: int) -> list[str]:
-        return [json.dumps(Samples(made, seed).entry(number)) for number in range(1, 12)]
-
-    assert entries(0) == entries(0)
-    assert entries(0)[3:] != entries(1)[3:]
+    first, again, other = ([Samples(made, seed).entry(number) for number in range(4, 12)] for seed in (0, 0, 1))
+    assert first == again != other
 
 
 @pytest.mark.parametrize("condition", ["contact.firstname == 'Bo'", "order.total_price > 1000000"])
@@ -154,7 +150,7 @@ def test_what_no_template_expects_is_answered_where_no_schema_forbids_it(drafted
     failure = tried(drafted, f"{ASK % ''}{body}").failure
     assert failure is not None
     assert not isinstance(failure.responses["wax"], dict)
-    assert tried(drafted, f"{ASK % ', schema: {type: object}'}{body}", wanted=150).failure is None
+    assert tried(drafted, f"{ASK % ', schema: {type: object}'}{body}").failure is None
 
 
 def test_a_given_response_is_the_one_that_everybody_gets(drafted: Drafts) -> None:
@@ -210,9 +206,9 @@ def test_bodies_that_are_written_well_hold_whatever_comes(drafted: Drafts) -> No
     subject: "{{ contact.firstname }}"
     html: "<p>{{ contact.firstname }}</p><ul>{% for p in order.products %}<li>{{ p.name }}</li>{% endfor %}</ul>"
 """
-    trial = tried(drafted, text, wanted=150)
+    trial = tried(drafted, text)
     assert trial.failure is None, trial.failure
-    assert trial.rendered == 150
+    assert trial.rendered == 60
 
 
 def flat(data: Any) -> list[Any]:

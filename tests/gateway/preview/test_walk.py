@@ -93,7 +93,7 @@ def test_a_wait_that_an_event_met_ends_with_it(follow: Follow, tmp_path: Path) -
     assert (steps["wait_for-3"]["outcome"], steps["wait_for-3"]["waits_until"][:10]) == ("timeout", "2026-03-09")
 
 
-@pytest.mark.parametrize("zone", ["", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
 def test_what_waits_behind_the_end_of_time_waits_no_longer(follow: Follow, tmp_path: Path, zone: str) -> None:
     text = """steps:
   - wait: {until: "{{ contact.custom.never }}"}
@@ -287,10 +287,8 @@ def test_behind_an_exit_nothing_is_on_the_way(follow: Follow, tmp_path: Path) ->
     ("step", "outcome", "after"),
     [
         ("wait: {until: '{{ contact.custom.none }}'}", "held", "sent"),
-        ("wait: {until: '{{ contact.custom.none }}'}\n    on_failure: continue", "failed", "sent"),
         ("wait: {until: '{{ contact.custom.none }}'}\n    on_failure: exit", "failed", "(sent)"),
         ("webhook: w\n    url: https://x.example/{{ contact.firstname }}/", "held", "sent"),
-        ("webhook: w\n    url: https://x.example/{{ contact.firstname }}/\n    on_failure: exit", "failed", "(sent)"),
         ("webhook: w\n    url: https://x.example/\n    body: {a: \"{% abort 'no' %}\"}", "skipped", "sent"),
     ],
 )
@@ -363,8 +361,6 @@ def test_a_response_is_there_on_the_ways_behind_its_step_alone(follow: Follow, t
     [
         ({"id": "7"}, None, "7"),
         ({"id": 7}, "the response was not kept as 'answer': it does not fit its schema, at 'properties/id/type'", "-"),
-        (["7"], "the response was not kept as 'answer': it does not fit its schema, at 'type'", "-"),
-        ({"id": "7", "x": "x" * 17_000}, "the response was not kept as 'answer': it is larger than 16 KB", "-"),
         (None, "the response was not kept as 'answer': it does not fit its schema, at 'type'", "-"),
     ],
 )
