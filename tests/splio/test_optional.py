@@ -56,6 +56,6 @@ def test_a_broken_part_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
     (metadata / "entry_points.txt").write_text("[scenario_runner.others]\nbroken = broken:check\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(ModuleNotFoundError, match="No module named 'does_not_exist'"):
         load_extensions("scenario_runner.others")
