@@ -24,6 +24,7 @@ from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.steps.delivery import DeliveryStep
 from scenario.time.timing import zone_of
+from scenario.words import SkipReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class PolicyGate:
             await self._suppressor.notify(found, message.address)
         except RPCError as error:  # the suppression holds nevertheless
             _logger.warning("the platform is not told what %s has suppressed: %s", identifier, error.status.name)
-        return Skip(found.words, "suppressed")
+        return Skip(found.words, SkipReason.SUPPRESSED)
 
     async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
         if self._policies().caps:

@@ -10,8 +10,16 @@ from pydantic import ValidationError
 
 from scenario.http.destinations import KnownDestinations
 from scenario.model.outline import WrittenStep, outline
-from scenario.policies.hours import Hours, QuietHours, Window
-from scenario.policies.week import MIDNIGHT, MONDAY, flaws, opened_at_midnight, openings
+from scenario.policies.hours import (
+    MIDNIGHT,
+    MONDAY,
+    Hours,
+    QuietHours,
+    Window,
+    flaws,
+    opened_at_midnight,
+    openings,
+)
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.steps.registry import KINDS, kind_of
@@ -32,13 +40,13 @@ def check_hours(
     """Report mistakes in the times at which a scenario sends. `around` has the quiet hours of all scenarios."""
     if not is_mapping(data):
         return
-    scenario, path = data, ("quiet_hours",)
-    sending = [step for step in outline(scenario) if step.model.sends]
-    quiet = _read(QuietHours, scenario, path, report)
+    path = ("quiet_hours",)
+    sending = [step for step in outline(data) if step.model.sends]
+    quiet = _read(QuietHours, data, path, report)
     if quiet is not None:
         _channels(quiet, path, sending, destinations, report)
-    is_marketing = scenario.get("purpose", MARKETING) == MARKETING
-    if quiet is not None and scenario.get("purpose") == TRANSACTIONAL:
+    is_marketing = data.get("purpose", MARKETING) == MARKETING
+    if quiet is not None and data.get("purpose") == TRANSACTIONAL:
         message = "these quiet hours hold for nothing: a transactional scenario sends at any hour"
         report.add(path, "redundant", message, key=True, severity="warning")
     kept = [hours for hours in (*around, quiet) if hours is not None and openings(hours)] if is_marketing else []
@@ -46,8 +54,8 @@ def check_hours(
         window = _window(step, kept, report)
         if step.model.rings:
             _midnight(step, kept, quiet, window, report)
-    if is_marketing and (quiet is not None or "quiet_hours" not in scenario):
-        _nights(scenario.get("steps"), ("steps",), None, kept, report)
+    if is_marketing and (quiet is not None or "quiet_hours" not in data):
+        _nights(data.get("steps"), ("steps",), None, kept, report)
 
 
 def _window(step: WrittenStep, quiet: Sequence[QuietHours], report: Report) -> Window | None:

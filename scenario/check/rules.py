@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from scenario.check.values import check_moments
 from scenario.check.ways import VariableMap
 from scenario.check.webhooks import check_delivery
+from scenario.errors import EntryError
 from scenario.model.outline import WrittenStep, outline
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.steps.base import Awaited
 from scenario.steps.registry import KINDS, kind_of
 from scenario.time.duration import format_duration
-from scenario.time.timing import read_zone
+from scenario.time.timing import parse_moment, read_zone, zone_of
 from scenario.type_guards import Path, is_mapping, list_or_empty
 
 _BACK: Final = 100
@@ -29,21 +29,20 @@ def check_rules(data: Any, known: VariableMap, report: Report, now: datetime | N
     """Report mistakes of a scenario, with misspelt keys corrected, as a whole. Past dates count if there is a time."""
     if not is_mapping(data):
         return
-    scenario = data
-    steps = list(outline(scenario))
+    steps = list(outline(data))
     _names(steps, report)
     _unreachable(steps, known, report)
     for step in steps:
         if step.model.sends:
             check_delivery(step, report)
         report.add_flaws(step.path, step.model.flaws(step.keys))
-    rules = _exit_rules(scenario, report)
+    rules = _exit_rules(data, report)
     _waits(steps, rules, report)
     _rounds(steps, report)
     if now is not None:
-        check_moments(scenario, steps, now, report)
-    _key(scenario, report)
-    _zone(scenario, report)
+        _moments(data, steps, now, report)
+    _key(data, report)
+    _zone(data, report)
 
 
 def _names(steps: Sequence[WrittenStep], report: Report) -> None:
@@ -87,12 +86,11 @@ def _unreachable(steps: Sequence[WrittenStep], known: VariableMap, report: Repor
 def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, str | None], Path]:
     """Return exit rules by event and condition, and report duplicates."""
     rules: dict[tuple[str, str | None], Path] = {}
-    written = scenario.get("exit")
-    for index, rule in enumerate(list_or_empty(written)):
+    for index, rule in enumerate(list_or_empty(scenario.get("exit"))):
         if not is_mapping(rule):
             continue
-        keys, place = rule, ("exit", index)
-        event, condition = keys.get("event"), keys.get("if")
+        place = ("exit", index)
+        event, condition = rule.get("event"), rule.get("if")
         if not isinstance(event, str) or not isinstance(condition, str | None):
             continue
         before = rules.get((event, None)) or rules.get((event, condition))
@@ -179,10 +177,26 @@ def _least(steps: Any) -> timedelta:
     total = timedelta(0)
     for step in list_or_empty(steps):
         if (kind := kind_of(step)) is not None:
-            keys = step
-            branches = [_least(inner) for _, _, inner in KINDS[kind].lists(keys)]
-            total += KINDS[kind].lasts(keys) + min(branches, default=timedelta(0))
+            branches = [_least(inner) for _, _, inner in KINDS[kind].lists(step)]
+            total += KINDS[kind].lasts(step) + min(branches, default=timedelta(0))
     return total
+
+
+def _moments(scenario: Mapping[str, Any], steps: Sequence[WrittenStep], now: datetime, report: Report) -> None:
+    """Report dates of a scenario's steps that are past before any contact can reach them."""
+    zone = zone_of(scenario.get("timezone"))
+    for step in steps:
+        written = step.model.moment(step.keys)
+        if written is None:
+            continue
+        path, text = written
+        try:
+            moment = parse_moment(text, zone)
+        except EntryError:
+            continue  # the model said so
+        if moment is not None and moment <= now:
+            message = "this date is in the past: contacts will not wait here"
+            report.add((*step.path, *path), "past", message, severity="warning")
 
 
 def _key(scenario: Mapping[str, Any], report: Report) -> None:

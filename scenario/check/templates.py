@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid
-from scenario.check.values import check_date, check_value
 from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_goal
 from scenario.check.ways import KnownVariables, VariableMap
 from scenario.entry.trigger import TRIGGER
@@ -15,8 +14,9 @@ from scenario.errors import TemplateError
 from scenario.http.destinations import KnownDestinations, denied
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import TemplateFinding
-from scenario.liquid.shapes import Object, Roots
+from scenario.liquid.shapes import Anything, Object, Roots, Tree, Value
 from scenario.model import scenario
+from scenario.model.goal import is_worth
 from scenario.model.outline import outline
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
@@ -25,6 +25,8 @@ from scenario.type_guards import Path, is_list, is_mapping, mapping_or_empty, wa
 from scenario.words import MARKETING, TRANSACTIONAL
 
 _GOAL: Final = ("goal",)
+_OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_]\w*(?:\.\w+)*)\s*-?\}\}")
+"""An output of a variable without filters."""
 
 
 class Template(NamedTuple):
@@ -55,15 +57,13 @@ def templates(data: Any) -> Iterator[Template]:
     """Yield all templates of a scenario whose values have the right type, in any order."""
     if not is_mapping(data):
         return
-    scenario = data
-    if is_mapping(entry := scenario.get("entry")):
-        rules = entry
-        yield from _texts(rules, {"key": "text", "if": "condition"}, ("entry",))
-    if is_list(exits := scenario.get("exit")):
+    if is_mapping(entry := data.get("entry")):
+        yield from _texts(entry, {"key": "text", "if": "condition"}, ("entry",))
+    if is_list(exits := data.get("exit")):
         for index, rule in enumerate(exits):
             if is_mapping(rule):
                 yield from _texts(rule, {"if": "condition"}, ("exit", index))
-    if is_mapping(goal := scenario.get("goal")):
+    if is_mapping(goal := data.get("goal")):
         yield from _texts(goal, {"if": "condition", "value": "value"}, _GOAL)
     for step in outline(data):
         awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
@@ -103,7 +103,7 @@ def check_templates(
                 unsure=_unsure(here, report) if here.comes and not looks else "",
             )
         )
-        # Of a value that is no date, `check_value` says what may stand around it.
+        # Of a value that is no date, `_check_value` says what may stand around it.
         mistakes = [
             found
             for found in lint(template.source, kind=template.kind, schema=known)
@@ -116,9 +116,9 @@ def check_templates(
                 _tell(template, found, known_ways, known, report)
         if template.kind == "value" and counts:
             if not mistakes:
-                check_value(template.source, template.path, known, report)
+                _check_value(template.source, template.path, known, report)
         elif template.kind == "value" and all(found.code != "date" for found in mistakes):
-            check_date(template.source, template.path, known, report)
+            _check_date(template.source, template.path, known, report)
         if template.kind == "condition":
             _elsewhere(template, known, report)
         if not mistakes:
@@ -136,6 +136,39 @@ def _check_met(template: Template, known: Roots, report: Report) -> None:
         ]
         if (first := never[0]) and all(never) and not report.knows(place):
             report.add(place, "case", f"no value meets this case: {first.message}", key=True, severity="warning")
+
+
+def _check_date(source: str, path: Path, known: Roots, report: Report) -> None:
+    """Report a date template that cannot give a date, whatever the data."""
+    for found in _OUTPUT.finditer(source):
+        name, around = found[1], source[: found.start()] + source[found.end() :]
+        if around.strip() and name != "today" and _shape_of(known, name) == Value("date"):
+            message = (
+                f"'{name}' has its time already: for another one of that day write "
+                f"{{{{ {name} | date: '%Y-%m-%d' }}}} 09:00"
+            )
+            report.add(path, "date", message, offset=found.start())
+
+
+def _shape_of(known: Roots, name: str) -> Tree | None:
+    """Return the shape of a variable by its path (``journey.key``), or None if there is none."""
+    first, *rest = name.split(".")
+    shape = known.known.get(first)
+    for part in rest:
+        shape = shape.fields.get(part) if isinstance(shape, Object) else None
+    return shape
+
+
+def _check_value(source: str, path: Path, known: Roots, report: Report) -> None:
+    """Report a value of a goal that cannot be a number, whatever the event has."""
+    if not is_worth(source):
+        message = "the value of a goal is one number: write one output, such as {{ event.total }}, or a number"
+        report.add(path, "goal-value", message)
+    elif found := _OUTPUT.fullmatch(source.strip()):
+        shape = _shape_of(known, found[1])
+        if shape is not None and not isinstance(shape, Anything) and shape != Value("number"):
+            message = f"'{found[1]}' is not a number: write the event's value, such as {{{{ event.total }}}}"
+            report.add(path, "goal-value", message, offset=found.start(1))
 
 
 def _granted(template: Template, destinations: KnownDestinations | None) -> Collection[str]:

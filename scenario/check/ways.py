@@ -163,14 +163,13 @@ def ways(data: Any) -> VariableMap:
     """Return the variables known at all places of a scenario."""
     walk = _Walk()
     if is_mapping(data):
-        scenario = data
         # With the trigger event there is one from the beginning.
         start = (
             KnownVariables(comes=True, missed=_MET, entered=True)
-            if scenario.get("trigger") == "event"
+            if data.get("trigger") == "event"
             else KnownVariables()
         )
-        walk.steps(scenario.get("steps"), ("steps",), start)
+        walk.steps(data.get("steps"), ("steps",), start)
     return VariableMap(
         walk.before, walk.saves, {name: merged(shapes) for name, shapes in walk.shapes.items()}, walk.ends
     )
@@ -193,8 +192,7 @@ def joined(ends: Sequence[KnownVariables]) -> KnownVariables:
 def _saved(save: Any) -> tuple[str, Tree] | None:
     if not is_mapping(save):
         return None
-    keys = save
-    name, schema = keys.get("as"), keys.get("schema")
+    name, schema = save.get("as"), save.get("schema")
     if not isinstance(name, str):
         return None
     return name, tree_of_schema(schema if is_mapping(schema) else None)

@@ -48,16 +48,15 @@ def _patience(step: WrittenStep, report: Report) -> None:
     retry = step.keys.get("retry")
     if not is_mapping(retry):
         return
-    policy = retry
     defaults = Retry()
     # The destination may set what the step leaves out, so a missing value is not checked.
     known = step.keys.get("to") is None
-    deadline = _length(policy.get("deadline"), defaults.deadline if known else timedelta.max)
-    initial = _length(policy.get("initial_interval"), defaults.initial_interval if known else timedelta.min)
+    deadline = _length(retry.get("deadline"), defaults.deadline if known else timedelta.max)
+    initial = _length(retry.get("initial_interval"), defaults.initial_interval if known else timedelta.min)
     if deadline is None or initial is None:
         return
-    place = (*step.path, "retry", "deadline" if "deadline" in policy else "initial_interval")
-    if deadline <= initial and policy.get("maximum_attempts") != 1:
+    place = (*step.path, "retry", "deadline" if "deadline" in retry else "initial_interval")
+    if deadline <= initial and retry.get("maximum_attempts") != 1:
         message = "nothing is ever tried again: the deadline is not longer than 'initial_interval'"
         report.add(place, "deadline", message, severity="warning")
 
@@ -181,10 +180,10 @@ def _save(step: WrittenStep, report: Report) -> None:
     save = step.keys.get("save")
     if not is_mapping(save):
         return
-    keys, place = save, (*step.path, "save")
-    if (name := keys.get("as")) in ("size", "first", "last"):
+    place = (*step.path, "save")
+    if (name := save.get("as")) in ("size", "first", "last"):
         report.add((*place, "as"), "value", f"'{name}' means something else in Liquid: choose another name")
-    if is_mapping(schema := keys.get("schema")):
+    if is_mapping(schema := save.get("schema")):
         report.add_flaws((*place, "schema"), faults_of(schema))
 
 

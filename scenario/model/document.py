@@ -48,12 +48,11 @@ def _kind_first(step: Any) -> Any:
     """Return a step with its kind as the first key. 'if' is a kind, and also a key of 'wait_for'."""
     if not is_mapping(step):
         return step
-    keys = step
-    kind = kind_stored(keys)
+    kind = kind_stored(step)
     if kind is None:
-        return {**keys}
-    ordered: Any = {kind: keys[kind], **keys}
-    for _, path, steps in KINDS[kind].lists(keys):
+        return {**step}
+    ordered: Any = {kind: step[kind], **step}
+    for _, path, steps in KINDS[kind].lists(step):
         if is_list(steps):
             ordered = with_value(ordered, path, [_kind_first(inner) for inner in steps])
     return ordered

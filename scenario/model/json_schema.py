@@ -44,13 +44,12 @@ def tidied(part: Any) -> Any:
         return [tidied(item) for item in part]
     if not is_mapping(part):
         return part
-    form = part
-    if "oneOf" in form and len(form["oneOf"]) == len(KINDS):
+    if "oneOf" in part and len(part["oneOf"]) == len(KINDS):
         return {"$ref": "#/$defs/Step"}
     kept = {
         # A body that is a reference to a file is a mapping too: one of them is enough.
         "anyOf" if key == "oneOf" else key: _members(value) if key == "properties" else tidied(value)
-        for key, value in form.items()
+        for key, value in part.items()
         if key != "title" and not (key == "default" and (value is None or is_mapping(value)))
     }
     if "patternProperties" in kept:  # pydantic leaves it open whether other keys may stand there

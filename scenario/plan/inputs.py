@@ -15,7 +15,7 @@ from scenario.steps.base import BaseStep
 from scenario.type_guards import is_list, is_mapping
 
 if TYPE_CHECKING:
-    from scenario.liquid.analysis.usage_tree import DataUsage
+    from scenario.liquid.analysis.usage import DataUsage
 
 CALLBACK: Final = ("journey", "callback_url")
 """The field for callbacks. The delivery creates its value."""

@@ -19,7 +19,9 @@ from typing_extensions import override
 
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Weekday, read_clock
-from scenario.policies.days_off import DayOff, holidays_of
+from scenario.policies.days_off import DayOff, holidays_of, unknown
+from scenario.source.findings import Flaw
+from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, WEEKDAYS
 
 AHEAD: Final = timedelta(days=8)
@@ -28,6 +30,13 @@ _HORIZON: Final = AHEAD + timedelta(days=2)
 """Period in which the closing of an opening is known."""
 _DAY: Final = timedelta(days=1)
 _DAY_MINUTES: Final = 24 * 60
+MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
+"""The start of a week that represents all others."""
+MIDNIGHT: Final = (
+    "messages kept back on a day off leave at 00:00 in the contact's zone, also text messages: "
+    "add 'from' and 'to', such as {wanted}"
+)
+"""The warning about hours that open at midnight."""
 
 
 def _end(value: str) -> str:
@@ -279,3 +288,43 @@ def _shift(start: datetime, end: datetime, zone: tzinfo) -> datetime:
         middle = start + (end - start) // 2
         start, end = (middle, end) if middle.astimezone(zone).utcoffset() == offset else (start, middle)
     return end.replace(microsecond=0)
+
+
+# ---- the effect of hours in a typical week, for checks before any message waits
+
+
+def openings(*rules: Hours) -> list[tuple[datetime, timedelta]]:
+    """Return when all rules allow sending in a week without holidays and clock changes, and for how long."""
+    weekly = [rule.weekly for rule in rules]
+    return [(start, end - start) for start, end in stretches(weekly, MONDAY, UTC)]
+
+
+def opened_at_midnight(rules: Sequence[Hours]) -> Hours | None:
+    """Return the rule whose day off ends at a midnight at which all rules allow sending, or None.
+
+    A public holiday may fall on any weekday.
+    """
+    for rule in rules:
+        for day in [day for day in rule.days_off or () if not unknown(day)]:
+            ends = [WEEKDAYS.index(day)] if day in WEEKDAYS else range(len(WEEKDAYS))
+            midnights = [MONDAY + timedelta(days=end + 1) for end in ends]
+            if not all(any(other.weekly.closed(midnight) for other in rules) for midnight in midnights):
+                return rule
+    return None
+
+
+def flaws(hours: Hours) -> Iterator[Flaw]:
+    """Yield unknown countries, hours without any time, and a spread that does not fit."""
+    for index, day in enumerate(hours.days_off or ()):
+        if sentence := unknown(day):
+            yield Flaw(("days_off", index), "value", sentence)
+    found = openings(hours)
+    if not found:
+        yield Flaw((), "never-open", "nothing is ever sent: these hours leave no time of the week", key=True)
+        return
+    # Hours that are open at midnight on Monday may have begun on Sunday; they occur again as a whole.
+    shortest = min((length for start, length in found if start > MONDAY), default=hours.spread)
+    if hours.spread > shortest:
+        given, most = format_duration(hours.spread), format_duration(shortest)
+        message = f"'spread' ({given}) is longer than it is open at a time: write {most} at most"
+        yield Flaw(("spread",), "spread", message)

@@ -19,7 +19,7 @@ from scenario.policies.suppression import Suppression, stops
 from scenario.steps.delivery import DeliveryStep
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
-from scenario.words import MARKETING, Purpose
+from scenario.words import MARKETING, Purpose, SkipReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """The message must not be sent. The step is skipped.
+    """The message must not be sent, and the step is skipped.
 
     Attributes:
         reason: A short phrase without any of the contact's data.
-        code: ``suppressed``, ``no_consent``, ``expired`` or ``capped``.
+        code: A `SkipReason`.
     """
 
     reason: str
@@ -143,13 +143,13 @@ async def ask(message: PlannedMessage, rules: Rules, facts: Facts) -> Ruling:
     """Return the ruling on a message."""
     asked = (rules.subscription or {}).get(message.channel)
     if found := stopped(message.channel, rules, await facts.suppressions()):
-        return Skip(found.words, "suppressed")
+        return Skip(found.words, SkipReason.SUPPRESSED)
     if asked is not None and (lacking := asked.missing(message.channel, message.contact)):
-        return Skip(f"no consent: {lacking}", "no_consent")
+        return Skip(f"no consent: {lacking}", SkipReason.NO_CONSENT)
     now = facts.now()
     ends = None if rules.expires is None else later(message.began, rules.expires.total_seconds())
     if rules.expires is not None and ends is not None and now >= ends:
-        return Skip(f"expired: it has waited longer than {format_duration(rules.expires)}", "expired")
+        return Skip(f"expired: it has waited longer than {format_duration(rules.expires)}", SkipReason.EXPIRED)
     if message.at_once:
         await facts.claim([cap.model_copy(update={"at_most": _ANY}) for cap in rules.caps])
         return None
@@ -157,7 +157,7 @@ async def ask(message: PlannedMessage, rules: Rules, facts: Facts) -> Ruling:
     if ruling is None and (full := await facts.claim(rules.caps)) is not None:
         ruling = _place(message, rules, full, now)
     if isinstance(ruling, Defer) and ends is not None and ruling.until >= ends:
-        return Skip(f"expired: {ruling.reason} until {spell(ruling.until, message.zone)}", "expired")
+        return Skip(f"expired: {ruling.reason} until {spell(ruling.until, message.zone)}", SkipReason.EXPIRED)
     return ruling
 
 
@@ -184,4 +184,4 @@ def _place(message: PlannedMessage, rules: Rules, full: Full, now: datetime) -> 
         case CappedWait(wait=wait) if full.free <= later(message.began, wait.total_seconds()):
             return Defer(full.free, f"capped by {full.cap}", "capped")
         case _:
-            return Skip(words, "capped")
+            return Skip(words, SkipReason.CAPPED)

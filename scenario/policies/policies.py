@@ -13,8 +13,7 @@ from scenario.model.mistakes import tell
 from scenario.model.parts import Model
 from scenario.policies.caps import Cap
 from scenario.policies.draw import Holdout
-from scenario.policies.hours import QuietHours
-from scenario.policies.week import MIDNIGHT, flaws, opened_at_midnight
+from scenario.policies.hours import MIDNIGHT, QuietHours, flaws, opened_at_midnight
 from scenario.source.findings import Finding, clip, listed, near
 from scenario.source.report import Report
 from scenario.source.source import Source

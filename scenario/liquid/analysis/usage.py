@@ -11,6 +11,7 @@ the variable of the data. Only a loop's own variable hides all others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from liquid.ast import Node
@@ -42,7 +43,6 @@ from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.expression import Expression
 
 from scenario.liquid.analysis.fields import ENGINES, Kind
-from scenario.liquid.analysis.usage_tree import DataUsage
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.sinks import body, body_parts
 from scenario.liquid.sinks.text import compile_condition, parse_template
@@ -51,6 +51,66 @@ BY_FIELD: Final = frozenset(
     {"compact", "find", "find_index", "has", "map", "reject", "sort", "sort_natural", "sum", "uniq", "where"}
 )
 """Filters that read one field of each item, if an argument names it."""
+MOST_SOURCES: Final = 32
+"""Places in the data that one name may represent."""
+MOST_PASSES: Final = 24
+"""Limit of passes over a template until its names represent no further data."""
+
+
+MAX_DEPTH: Final = 16
+"""Levels of the tree; deeper data is included whole. A loop may assign a variable to one of its own fields."""
+
+
+@dataclass(eq=False, slots=True)
+class DataUsage:
+    """The usage of one value.
+
+    Only the data determine the type of a value. A value that is read as a list but is an object is included whole, and
+    so is an item that is a list itself.
+
+    Attributes:
+        depth: Levels above it.
+        whole: Whether all of it may be read.
+        tested: Whether its existence is tested.
+        each: The usage of its items, if it is read as a list.
+        fields: The usage of its fields, if it is read as an object.
+    """
+
+    depth: int = 0
+    is_item: bool = False
+    whole: bool = False
+    tested: bool = False
+    each: DataUsage | None = None
+    fields: dict[str, DataUsage] = field(default_factory=dict[str, "DataUsage"])
+
+    def field_usage(self, name: str) -> Iterable[DataUsage]:
+        """Return the usage of a field, or nothing if the object is included whole."""
+        if self._is_enough():
+            return ()
+        if name not in self.fields:
+            self.fields[name] = DataUsage(self.depth + 1)
+        return (self.fields[name],)
+
+    def item_usage(self) -> Iterable[DataUsage]:
+        """Return the usage of the items, or nothing if the list is included whole."""
+        if self._is_enough():
+            return ()
+        if self.each is None:
+            self.each = DataUsage(self.depth + 1, is_item=True)
+        return (self.each,)
+
+    def _is_enough(self) -> bool:
+        self.whole = self.whole or self.depth >= MAX_DEPTH
+        return self.whole
+
+    def list_item_usage(self, path: Sequence[str]) -> DataUsage | None:
+        """Return the usage of a list's items, or None if the list is included whole or not read as a list."""
+        need = self
+        for name in path:
+            if need.whole or need.tested or need.each is not None or name not in need.fields:
+                return None
+            need = need.fields[name]
+        return None if need.whole or need.fields else need.each
 
 
 class TracedValue(NamedTuple):
@@ -113,13 +173,6 @@ class TracedValue(NamedTuple):
 
 NEW_VALUE: Final = TracedValue()
 """A value without lists or objects of the data, such as a number or a text."""
-
-
-MOST_SOURCES: Final = 32
-"""Places in the data that one name may represent."""
-MOST_PASSES: Final = 24
-"""Limit of passes over a template until its names represent no further data."""
-
 
 _Scope = Mapping[str, TracedValue]
 

@@ -47,11 +47,6 @@ class Context(RenderContext):
         self._weights[name] = weight
         self.locals[name] = val
 
-    def raise_for_loop_limit(self, length: int = 1) -> None:
-        # Most loops are single and short, so the product is not needed.
-        if self.loops or length * self.loop_iteration_carry > (self.env.loop_iteration_limit or 0):
-            super().raise_for_loop_limit(length)
-
     def get_size_of_locals(self) -> int:
         """Return 0, since ``assign`` counts."""
         return 0

@@ -169,8 +169,6 @@ class BoundedLoop(LoopExpression):
     def _to_iter(self, obj: object, context: RenderContext) -> tuple[Iterator[Any], int]:
         if isinstance(obj, StrictMissing):
             obj.raise_missing()
-        if type(obj) is list:
-            return iter(obj), len(obj)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         return super()._to_iter(obj, context)
 
     def _slice(
@@ -183,10 +181,6 @@ class BoundedLoop(LoopExpression):
         offset: int | str | None,
     ) -> tuple[Iterator[object], int]:
         key = f"{self.identifier}-{self.iterable}"
-        if limit is None and offset is None and not self.reversed:
-            context.stopindex(key=key, index=length)
-            context.raise_for_loop_limit(length)
-            return it, length
         start = context.stopindex(key) if offset == "continue" else int(offset or 0)
         first = min(max(start, 0), length)
         end = length if limit is None else min(max(start + limit, first), length)

@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from json.encoder import encode_basestring
 from typing import Any, Final, TypeGuard
 
 from liquid.builtin.expressions import Nil
@@ -92,20 +91,7 @@ def to_text(value: object, depth: int = 0) -> str:
 
 def json_text(value: object) -> str:
     """Return the value as compact JSON. ``RawJson`` stays unchanged. Raises as ``to_json`` does."""
-    # Hot path of every output: separate checks without casts, which are calls.
-    if type(value) is str:
-        return encode_basestring(value)
-    if value is None:
-        return "null"
-    if type(value) is bool:
-        return "true" if value else "false"
-    if type(value) is float and math.isfinite(value):
-        return repr(value)
-    if type(value) is int and -_EXACT < value < _EXACT:
-        return repr(value)
-    if type(value) is RawJson:
-        return value
-    return _encode(to_json(value))
+    return value if type(value) is RawJson else _encode(to_json(value))
 
 
 def to_json(value: object, depth: int = 0) -> Any:

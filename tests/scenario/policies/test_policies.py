@@ -3,9 +3,8 @@
 
 import pytest
 
-from scenario.policies.hours import QuietHours
+from scenario.policies.hours import QuietHours, openings
 from scenario.policies.policies import examine
-from scenario.policies.week import openings
 
 AT_MIDNIGHT = (
     "1:15: warning at-night: messages kept back on a day off leave at 00:00 in the contact's zone, also text messages: "
