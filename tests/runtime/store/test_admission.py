@@ -38,13 +38,10 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
     [
         # nobody was here
         ("never", [], AdmissionDecision(Eligible(1))),
-        ("when_finished", [], AdmissionDecision(Eligible(1))),
-        ("always", [], AdmissionDecision(Eligible(1))),
         (MONTH, [], AdmissionDecision(Eligible(1))),
         # an earlier journey is over
         ("never", [OVER], AdmissionDecision(kept_out("entered_before", OVER))),
         ("when_finished", [OVER], AdmissionDecision(Eligible(2))),
-        ("always", [OVER], AdmissionDecision(Eligible(2))),
         (MONTH, [OVER], AdmissionDecision(kept_out("too_soon", OVER, YESTERDAY + MONTH))),
         (MONTH, [LONG_AGO], AdmissionDecision(Eligible(2))),
         (
@@ -54,16 +51,13 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
         ),
         # an earlier run of the same workflow id never took leave
         ("never", [STUCK], AdmissionDecision(kept_out("entered_before", STUCK), (STUCK,))),
-        ("when_finished", [STUCK], AdmissionDecision(Eligible(2), (STUCK,))),
         ("always", [STUCK], AdmissionDecision(Eligible(2), (STUCK,))),
         (MONTH, [STUCK], AdmissionDecision(kept_out("too_soon", STUCK, YESTERDAY + MONTH), (STUCK,))),
         # another workflow is under way for the same contact and key
-        ("never", [ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
         ("when_finished", [OVER, ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
         ("always", [ELSEWHERE, STUCK], AdmissionDecision(kept_out("under_way", ELSEWHERE), (STUCK,))),
         (MONTH, [LONG_AGO, ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
         # the run is in already, whatever came after it
-        ("never", [IN_ALREADY], AdmissionDecision(AdmittedRun(1, 4, IN_ALREADY.admitted_at, again=True))),
         (
             "when_finished",
             [ELSEWHERE, IN_ALREADY],

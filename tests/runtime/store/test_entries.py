@@ -40,12 +40,12 @@ async def test_asking_again_gets_the_first_answer_though_the_version_and_the_key
 
 @both
 async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(store: Store, another: Store) -> None:
-    for turn in range(10):
+    for turn in range(3):
         run = asking(f"run-{turn}", contact_id=str(turn), workflow_id=f"welcome/{turn}", again="never")
         answers = await asyncio.gather(store.admit(run), another.admit(run), store.admit(run))
         assert [replace(answer, again=False) for answer in answers] == [AdmittedRun(1, 1, NOW)] * 3
         assert sorted(answer.again for answer in answers if isinstance(answer, AdmittedRun)) == [False, True, True]
-    assert len(await store.entries()) == 10
+    assert len(await store.entries()) == 3
 
 
 @both
@@ -93,9 +93,7 @@ async def test_a_journey_under_another_workflow_id_keeps_others_out(store: Store
     assert isinstance(await store.admit(asking("run-2")), AdmittedRun)
 
 
-@pytest.mark.parametrize(
-    ("again", "before"), [("never", 0), ("when_finished", 0), ("when_finished", 2), ("always", 1), (HOUR, 1)]
-)
+@pytest.mark.parametrize(("again", "before"), [("never", 0), ("when_finished", 2), (HOUR, 1)])
 @both
 async def test_of_many_that_ask_at_once_one_comes_in(store: Store, another: Store, again: Any, before: int) -> None:
     for number in range(before):
@@ -167,27 +165,7 @@ async def test_a_journey_is_the_newest_run_of_its_workflow_unless_a_run_is_named
     assert (await store.entry_after(first), await store.entry_after(newest)) == (newest, None)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        ({}, ["d", "c", "b", "a"]),
-        ({"limit": 2}, ["d", "c"]),
-        ({"scenario": "welcome"}, ["c", "b", "a"]),
-        ({"version": 2}, ["c"]),
-        ({"contact_id": "7"}, ["d", "a"]),
-        ({"key": "A1"}, ["b"]),
-        ({"running": True}, ["d", "c"]),
-        ({"running": False}, ["b", "a"]),
-        ({"outcome": "exited"}, ["b"]),
-        ({"since": NOW + HOUR}, ["d", "c", "b"]),
-        ({"since": NOW + HOUR + timedelta(microseconds=1)}, ["d", "c"]),
-        ({"scenario": "welcome", "running": True, "contact_id": "9"}, ["c"]),
-        ({"scenario": "wellcome"}, []),
-    ],
-)
-async def test_journeys_are_listed_newest_first_by_what_is_wanted(
-    store: Store, wanted: dict[str, Any], expected: list[str]
-) -> None:
+async def test_journeys_are_listed_newest_first_by_what_is_wanted(store: Store) -> None:
     for run, changes in {
         "a": {},
         "b": {"contact_id": "8", "key": "A1"},
@@ -198,7 +176,23 @@ async def test_journeys_are_listed_newest_first_by_what_is_wanted(
         await store.admit(asking(run, **{"workflow_id": f"w-{run}", "now": NOW + number * HOUR, **changes}))
     await store.depart("w-a", "a", "finished", None, NOW)
     await store.depart("w-b", "b", "exited", "gone", NOW)
-    assert await runs(store, **wanted) == expected
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, "dcba"),
+        ({"limit": 2}, "dc"),
+        ({"scenario": "welcome"}, "cba"),
+        ({"version": 2}, "c"),
+        ({"contact_id": "7"}, "da"),
+        ({"key": "A1"}, "b"),
+        ({"running": True}, "dc"),
+        ({"running": False}, "ba"),
+        ({"outcome": "exited"}, "b"),
+        ({"since": NOW + HOUR}, "dcb"),
+        ({"since": NOW + HOUR + timedelta(microseconds=1)}, "dc"),
+        ({"scenario": "welcome", "running": True, "contact_id": "9"}, "c"),
+        ({"scenario": "wellcome"}, ""),
+    ]
+    for wanted, expected in cases:
+        assert (wanted, await runs(store, **wanted)) == (wanted, list(expected))
 
 
 @both

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from runtime.store import Store
 from tests.factories import attempt
 from tests.fakes import ERASURE
@@ -72,29 +70,24 @@ async def test_rows_are_counted_once_a_pass(store: Store) -> None:
     assert (seen.state, seen.rows) == ("clearing", {"entries": 5, "claims": 1})
 
 
-@pytest.mark.parametrize(
-    ("more", "counts"),
-    [
-        ({"outcome": "delivered"}, True),
-        ({"outcome": "unknown"}, True),
-        ({"outcome": "cancelled"}, True),
-        ({"outcome": "retry", "status": 503}, True),
-        ({"outcome": "retry", "error": "connect_refused"}, False),
-        ({"outcome": "skipped"}, False),
-        ({"outcome": "delivered", "contact_id": "erased:4567"}, False),
-    ],
-)
-async def test_a_finished_one_names_receivers_and_not_the_contact(
-    store: Store, more: dict[str, Any], counts: bool
-) -> None:
-    given: dict[str, Any] = {"destination": "wax", "contact_id": "erased:0123", **more}
-    await store.record([attempt(f"msg_{n}", **given) for n in range(2)])
+async def test_a_finished_one_names_receivers_and_not_the_contact(store: Store) -> None:
+    attempts: list[dict[str, Any]] = [
+        {"destination": "a", "outcome": "delivered"},
+        {"destination": "b", "outcome": "unknown"},
+        {"destination": "c", "outcome": "cancelled"},
+        {"destination": "d", "outcome": "retry", "status": 503},
+        {"destination": "not reached", "outcome": "retry", "error": "connect_refused"},
+        {"destination": "not sent", "outcome": "skipped"},
+        {"destination": "of another", "outcome": "delivered", "contact_id": "erased:4567"},
+    ]
+    for n, more in enumerate(attempts):
+        await store.record([attempt(f"msg_{n}_{m}", **{"contact_id": "erased:0123", **more}) for m in range(2)])
     await store.add_erasure(ERASURE)
     await store.add_erasure_run("e1", "sale/7", "r1", running=True)
     await store.set_erasure_trouble("e1", "Temporal cannot be reached")
     await store.finish_erasure("e1", "0123", NOW)
     seen = await store.stored_erasure("e1")
-    receivers = [{"channel": "webhook", "destination": "wax"}] if counts else []
+    receivers = [{"channel": "webhook", "destination": name} for name in "abcd"]
     assert seen == replace(ERASURE, contact_id=None, state="finished", finished_at=NOW, sent_to=receivers)
     assert await store.erasure_runs("e1") == []
 

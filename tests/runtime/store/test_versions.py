@@ -6,12 +6,6 @@ from runtime.store import NewestVersion, Store
 from tests.runtime.store.conftest import both
 
 
-async def test_the_first_publication_is_version_1_and_the_next_content_version_2(store: Store) -> None:
-    assert await store.publish("welcome", {"steps": [1]}, {}, "digest-1") == 1
-    assert await store.publish("welcome", {"steps": [2]}, {}, "digest-2") == 2
-    assert await store.publish("birthday", {"steps": [1]}, {}, "digest-1") == 1
-
-
 async def test_the_same_content_is_the_same_version_even_when_a_newer_one_followed(store: Store) -> None:
     await store.publish("welcome", {"steps": [1]}, {"first": "a"}, "digest-1", by="ann")
     await store.publish("welcome", {"steps": [2]}, {}, "digest-2")
@@ -58,24 +52,6 @@ async def test_a_version_comes_back_as_it_was_published(store: Store, another: S
     assert published.published_by == "ann"
     assert published.published_at.utcoffset() == timedelta(0)
     assert datetime.now(UTC) - published.published_at < timedelta(minutes=1)
-
-
-async def test_the_newest_version_is_given_unless_one_is_named(store: Store) -> None:
-    for number in (1, 2, 3):
-        await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
-    newest, second = await store.version("welcome"), await store.version("welcome", 2)
-    assert newest is not None
-    assert second is not None
-    assert (newest.version, second.document) == (3, {"n": 2})
-
-
-async def test_a_version_published_elsewhere_is_seen_at_once(store: Store, another: Store) -> None:
-    await store.publish("welcome", {}, {}, "digest-1")
-    await store.version("welcome")
-    await another.publish("welcome", {}, {}, "digest-2")
-    published = await store.version("welcome")
-    assert published is not None
-    assert published.version == 2
 
 
 async def test_nobody_has_what_was_never_published(store: Store) -> None:
