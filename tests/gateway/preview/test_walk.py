@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from activities.sms.channel import RenderedText
 from activities.webhook.channel import RenderedRequest
 from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.places import TemplateLocator
@@ -83,6 +85,30 @@ def test_waits_end_at_the_contacts_local_time(
     steps = told(shown, tmp_path).values()
     assert [step.get("waits_until") for step in steps] == ends
     assert [step.get("reason", "").startswith("is past: ") for step in steps] == [end is None for end in ends]
+
+
+@pytest.mark.parametrize(
+    ("birthday", "taken"),
+    [("2026-03-20", ["week", "day", "after"]), ("2026-03-09", ["day", "after"]), ("2026-03-03", ["after"])],
+)
+def test_behind_a_wait_for_a_past_date_steps_are_skipped_up_to_the_next_wait(
+    follow: Follow, birthday: str, taken: list[str]
+) -> None:
+    until = '{until: "{{ contact.custom.birthday }}", past: skip, offset: '
+    steps = f"[{{wait: {until}-30d}}}}, {{sms: month, text: t}}, {{wait: {until}-7d}}}}, {{sms: week, text: t}}, "
+    steps += f"{{wait: {until}-1d}}}}, {{sms: day, text: t}}]"
+    text = f"steps:\n  - if: 'true'\n    then: {steps}\n  - {{sms: after, text: t}}\n"
+    shown = follow(text, custom={"birthday": birthday})
+    assert [step.id for step in shown.steps if step.taken and isinstance(step.result, RenderedText)] == taken
+
+
+def test_now_is_when_a_message_that_is_kept_back_may_leave(follow: Follow) -> None:
+    # A Saturday evening: the clocks in Paris change in the night, and Sunday is a day off.
+    text = 'quiet_hours: {days_off: [sun], from: "21:00", to: "08:00"}\npurpose: marketing\n'
+    given = PreviewInputs(at=datetime.fromisoformat("2026-03-28T22:00"), platform_zone="Europe/Paris")
+    [step] = follow(f'{text}steps:\n  - {{sms: hi, text: "{{{{ now }}}} {{{{ today }}}}"}}\n', given=given).steps
+    assert isinstance(step.result, RenderedText)
+    assert step.result.text == "2026-03-30T08:00:00+02:00 2026-03-30"
 
 
 def test_a_wait_that_an_event_met_ends_with_it(follow: Follow, tmp_path: Path) -> None:
