@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 from opentelemetry import trace
@@ -23,10 +26,12 @@ from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement
 from activities.webhook import outcome
 from activities.webhook.circuit_breaker import signal_of
+from activities.webhook.destinations.destinations import CredentialsError
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport, timed
 from activities.webhook.limiter import Limiter
+from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.rendering import PreparedRequest, Rendered, prepare_request
 from activities.webhook.route import Direct, Route, Routes
 from activities.webhook.saved_response import save_response
@@ -61,6 +66,7 @@ class Webhooks(ChannelActivity[Transport]):
     ) -> None:
         super().__init__(content, transport, log, callbacks, gate)
         self._secrets = secrets
+        self._tokens = AccessTokens(transport)
         self._routes = routes or Direct()
         self._limiter = Limiter() if limiter is None else limiter  # an empty one is false
 
@@ -76,21 +82,54 @@ class Webhooks(ChannelActivity[Transport]):
             step = await self._content.step_of(delivery, Webhook, "a webhook")
             if step.to is not None:
                 attempt.destination = step.to
-            ready = prepare_request(
+            secrets = self._secrets()
+            prepare = partial(
+                prepare_request,
                 step,
                 delivery.step,
                 await self.data(delivery, step),
                 delivery.id,
                 scenario=delivery.name,
                 routes=self._routes,
-                secrets=self._secrets(),
+                secrets=secrets,
                 named=await self._content.secrets(delivery.name, delivery.version, delivery.step),
             )
+            token = await self._token(attempt, step, secrets)
+            ready = prepare(token=token)
             attempt.destination = ready.route.destination
             await attempt.may_leave()
             response = await self._send(attempt, ready)
+            if response.status == HTTPStatus.UNAUTHORIZED and token:  # revoked, or expired on the way
+                newer = await self._another_token(attempt, step, secrets, token)
+                if newer:
+                    ready = prepare(token=newer)
+                    response = await self._send(attempt, ready)
             judge(attempt, response, step, ready.hidden, ready.given)
         return attempt.sent
+
+    async def _token(self, attempt: OpenAttempt, step: Webhook, secrets: Mapping[str, str]) -> str:
+        """Return the access token of a step's destination, if it uses one. Without it, Temporal retries later."""
+        destination = self._routes.named(step.to).named if step.to is not None else None
+        if destination is None:
+            return ""
+        try:
+            async with asyncio.timeout(max(attempt.within, 0.0)):
+                return await self._tokens.token(destination, secrets)
+        except TokenUnavailableError as error:
+            raise attempt.backed_off(error.backoff) from None
+        except TimeoutError:
+            why = f"Destination {destination.name} got no access token in time"
+            raise attempt.not_sent(why, "access_token") from None
+
+    async def _another_token(self, attempt: OpenAttempt, step: Webhook, secrets: Mapping[str, str], old: str) -> str:
+        """Return the token after one that was rejected, or nothing: the response to that one then counts."""
+        destination = self._routes.named(step.to).named if step.to is not None else None
+        try:
+            async with asyncio.timeout(max(attempt.within, 0.0)):
+                newer = await self._tokens.token(destination, secrets, rejected=old) if destination else old
+        except (CredentialsError, TokenUnavailableError, TimeoutError):
+            return ""
+        return "" if newer == old else newer
 
     async def _send(self, attempt: OpenAttempt, ready: PreparedRequest) -> Response:
         """Send the request once the limiter admits it, and report the receiver's health to the limiter."""

@@ -32,6 +32,7 @@ from activities.channel import (
 from activities.interface import Delivery
 from activities.outcome import Judgement
 from activities.webhook import signing
+from activities.webhook.destinations.destinations import AUTHORIZATION
 from activities.webhook.errors import WORDS, AttemptError, RefusedError
 from activities.webhook.http.exchange import sent_headers
 from activities.webhook.outcome import of_response
@@ -46,6 +47,7 @@ from scenario.type_guards import is_list
 
 if TYPE_CHECKING:
     from activities.webhook.http.exchange import Request
+    from activities.webhook.http.transport import Transport
 
 
 class Masks(dict[str, str]):
@@ -128,7 +130,8 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
         base = found.rendered_url(own) if found else step.to and f"{step.to}:"
         made = render(step, data, delivery.id, base=base)
         if found:
-            made = with_headers(made, step, found.rendered_headers(own), found.name)
+            token = {AUTHORIZATION: f"Bearer {mask('access_token')}"} if found.oauth2 else {}
+            made = with_headers(made, step, found.rendered_headers(own) | token, found.name)
         try:
             headers = sent_headers(made.headers)
             url = made.url if step.to and not found else parse(made.url, found.access if found else Access()).url
@@ -142,15 +145,19 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
     @override
     async def send(self, context: SendContext[RenderedRequest, None]) -> tuple[RenderedRequest, TestReply]:
         from activities.webhook.http.transport import Transport
+        from activities.webhook.oauth2 import TokenUnavailableError
 
         now = datetime.now(UTC)
-        if context.to is None:
-            message, request, host, hidden = await self._addressed(context)
-        else:
-            message, request, host = self._redirected(context, context.to, now)
-            hidden = redaction.known(tuple(context.secrets.values()))
-        message = replace(message, headers={**message.headers, TEST_HEADER: "1"}, attempt_headers=())
         async with Transport() as transport:
+            if context.to is None:
+                try:
+                    message, request, host, hidden = await self._addressed(context, transport)
+                except TokenUnavailableError as error:
+                    return context.message, TestReply(delivered=False, said=str(error))
+            else:
+                message, request, host = self._redirected(context, context.to, now)
+                hidden = redaction.known(tuple(context.secrets.values()))
+            message = replace(message, headers={**message.headers, TEST_HEADER: "1"}, attempt_headers=())
             try:
                 response = await transport.send(request)
             except AttemptError as error:
@@ -164,16 +171,19 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
         )
 
     async def _addressed(
-        self, context: SendContext[RenderedRequest, None]
+        self, context: SendContext[RenderedRequest, None], transport: Transport
     ) -> tuple[RenderedRequest, Request, str, redaction.KnownSecrets]:
         """Return the request with real secrets, to where the scenario sends it."""
         from activities.webhook.http.exchange import Request
+        from activities.webhook.oauth2 import AccessTokens
         from activities.webhook.rendering import prepare_request
 
         step, delivery, message = context.step, context.delivery, context.message
         assert isinstance(step, Webhook)  # noqa: S101 no other step makes a request
+        secrets, to = context.secrets, context.routes.named(step.to).named if step.to is not None else None
+        token = await AccessTokens(transport).token(to, secrets) if to else ""
         ready = await asyncio.to_thread(
-            partial(prepare_request, scenario=delivery.name, routes=context.routes, secrets=context.secrets),
+            partial(prepare_request, scenario=delivery.name, routes=context.routes, secrets=secrets, token=token),
             *(step, delivery.step, context.data, delivery.id),
             named=named_secrets(step) if step.secrets else frozenset[str](),
         )

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from activities import redaction
 from activities.webhook import signing
-from activities.webhook.destinations.destinations import CredentialsError, unset
+from activities.webhook.destinations.destinations import AUTHORIZATION, CredentialsError, unset
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.exchange import authored
 from activities.webhook.route import Route, Routes
@@ -139,12 +139,14 @@ def prepare_request(
     routes: Routes,
     secrets: Mapping[str, str],
     named: frozenset[str] | None,
+    token: str = "",
 ) -> PreparedRequest:
     """Make a webhook ready to leave.
 
     Args:
         data: What its templates see, without secrets.
         named: The names of those that the step's templates may read, or None if any may be meant.
+        token: The destination's access token, if it uses one (RFC 6750 §2.1).
 
     Raises:
         NotConfigured: A destination or a secret is not there, or may not be sent there.
@@ -174,11 +176,12 @@ def prepare_request(
     keys: list[signing.Key] = []
     now = datetime.now(UTC)
     if to := route.named:
-        rendered = with_headers(rendered, step, to.rendered_headers(secrets), to.name)
+        own = to.rendered_headers(secrets) | ({AUTHORIZATION: f"Bearer {token}"} if token else {})
+        rendered = with_headers(rendered, step, own, to.name)
         keys = to.keys(secrets, now)
     templates = step.headers | dict(route.named.headers if route.named else {})
-    token = str(data.get("journey", {}).get("callback_url", "")).rpartition("/")[2]
-    sent = (*redaction.credentials(templates, rendered.headers), *([token] if token else ()))
+    callback = str(data.get("journey", {}).get("callback_url", "")).rpartition("/")[2]
+    sent = (*redaction.credentials(templates, rendered.headers), *filter(None, (callback, token)))
     hidden = redaction.known((*secrets.values(), *sent))
     theirs = route.named.own_secrets if route.named else ()
     given = redaction.known((*seen.values(), *(value for name, value in secrets.items() if name in theirs), *sent))

@@ -167,7 +167,7 @@ def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]
         "timeout": found.timeout,
         "retry": dict(found.retry),
         "private": found.access.allow_private or bool(found.access.allow_cidr),
-        "secrets": _set((*found.url_secrets, *found.header_secrets), secrets),
+        "secrets": _set(found.plain_secrets, secrets),
         "granted": _set(found.secrets, secrets),
         "owners": None if found.owners is None else sorted(found.owners),
         "signing": _keys(found, secrets),
@@ -224,11 +224,7 @@ def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:
     """Print which secrets are too short to be masked reliably in responses."""
     from activities.redaction import SHORT, short
 
-    used = {
-        name
-        for found in book.destinations.values()
-        for name in (*found.url_secrets, *found.header_secrets, *found.secrets)
-    }
+    used = {name for found in book.destinations.values() for name in (*found.plain_secrets, *found.secrets)}
     if names := short({name: value for name, value in secrets.items() if name in used}):
         note(
             f"{', '.join(names)}: shorter than {SHORT} characters, and masked in responses only as a separate word; "

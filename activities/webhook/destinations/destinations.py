@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from activities.webhook.http.exchange import Tls, flaw
 from activities.webhook.limiter import Limits
@@ -22,8 +22,8 @@ from scenario.http.destinations import KnownDestination, KnownDestinations
 
 DEFAULT_RATE: Final = 100.0
 """Default deliveries per second of a destination."""
-
-
+AUTHORIZATION: Final = "authorization"
+"""The header of access tokens (RFC 6750 §2.1)."""
 IN_URL: Final = re.compile(r"\{\{ *secrets\.([A-Za-z_][A-Za-z0-9_]*) *\}\}", re.ASCII)
 """A secret in a base URL."""
 _OF_PATH: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+", re.ASCII)
@@ -58,6 +58,34 @@ class SuppressionReports:
     sources: frozenset[str]
 
 
+Grant = Literal["client_credentials", "refresh_token", "jwt_bearer"]
+ClientAuth = Literal["basic", "body"]
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth2:
+    """Access to a destination by tokens of an authorization server (RFC 6749, RFC 7523)."""
+
+    grant: Grant
+    token_url: str
+    client_id: str
+    access: Access
+    tls: Tls
+    client_secret: str | None = None  # this and the next two: names of secrets
+    refresh_token: str | None = None
+    key: str | None = None  # private key in PEM, RSA or P-256, that signs assertions
+    key_id: str | None = None
+    subject: str | None = None
+    scope: str | None = None
+    audience: str | None = None
+    client_auth: ClientAuth = "basic"  # where `client_id` and `client_secret` stand
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the secrets that it needs."""
+        return tuple(name for name in (self.client_secret, self.refresh_token, self.key) if name)
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """An external system."""
@@ -67,6 +95,7 @@ class Destination:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)  # values: templates with `secrets`
     header_secrets: tuple[str, ...] = ()
     signing: tuple[Signer, ...] = ()  # signing keys; empty for unsigned requests
+    oauth2: OAuth2 | None = None  # the source of its access tokens, or None
     secrets: tuple[str, ...] = ()
     owners: frozenset[str] | None = None  # scenarios that may use it, or None for all
     timeout: float | None = None  # default seconds of one attempt, or None
@@ -80,7 +109,23 @@ class Destination:
     @property
     def own_secrets(self) -> tuple[str, ...]:
         """Names of all secrets that it uses, including signing keys."""
-        return (*self.url_secrets, *self.header_secrets, *(signer.secret for signer in self.signing))
+        return (*self.plain_secrets, *(signer.secret for signer in self.signing))
+
+    @property
+    def signing_secrets(self) -> tuple[str, ...]:
+        """Names of the secrets with which somebody could sign in our name."""
+        asserting = (self.oauth2.key,) if self.oauth2 and self.oauth2.key else ()
+        return (*(signer.secret for signer in self.signing), *asserting)
+
+    @property
+    def plain_secrets(self) -> tuple[str, ...]:
+        """Names of the secrets that it uses apart from signing keys."""
+        return (*self.url_secrets, *self.header_secrets, *(self.oauth2.secrets if self.oauth2 else ()))
+
+    @property
+    def all_headers(self) -> tuple[str, ...]:
+        """Names of the headers that it sets in every request, besides signatures."""
+        return (*self.headers, *((AUTHORIZATION,) if self.oauth2 else ()))
 
     @property
     def url_secrets(self) -> tuple[str, ...]:
@@ -171,9 +216,9 @@ class Destinations:
     listing: KnownDestinations = field(init=False, repr=False, compare=False)  # what scenarios may know of them
 
     def __post_init__(self) -> None:
-        signing = frozenset(signer.secret for found in self.destinations.values() for signer in found.signing)
+        signing = frozenset(secret for found in self.destinations.values() for secret in found.signing_secrets)
         known = {
-            name: KnownDestination(tuple(found.headers), frozenset(found.secrets) - signing, found.owners)
+            name: KnownDestination(found.all_headers, frozenset(found.secrets) - signing, found.owners)
             for name, found in self.destinations.items()
         }
         object.__setattr__(self, "listing", KnownDestinations(known, frozenset(self.public_secrets) - signing))

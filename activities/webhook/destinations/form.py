@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
+from activities.webhook.destinations.destinations import ClientAuth, Grant
 from activities.webhook.http.exchange import Tls
 from activities.webhook.presets import installed_presets
 from scenario.http.addresses import Access
@@ -22,6 +23,7 @@ from scenario.type_guards import is_mapping
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", re.ASCII)
 _SECRET: Final = re.compile(r"(?!wh(?:sec|sk|pk)_)[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
+MAX_PARAMETER: Final = 1_000
 FASTEST: Final = 100_000.0
 """Maximum deliveries per second."""
 
@@ -112,6 +114,8 @@ Secret = Annotated[str, Field(strict=True), AfterValidator(_named)]
 """A secret's name."""
 Port = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Parameter = Annotated[str, Field(strict=True, min_length=1, max_length=MAX_PARAMETER)]
+"""A value that a token request or an assertion carries."""
 ReportedSource = Literal["unsub", "bounce", "soft", "fbl", "stop"]
 """Sources that may be reported to a platform: not operators, and not the platform itself."""
 Flag = Annotated[bool, Field(strict=True)]
@@ -139,6 +143,34 @@ class TlsFiles(Model):
     ca: Annotated[str, Field(min_length=1)] | None = None
     certificate: Annotated[str, Field(min_length=1)] | None = None
     key: Annotated[str, Field(min_length=1)] | None = None
+
+    def read_from(self, folder: Path) -> Tls:
+        """Return the files as settings of TLS; paths are relative to the folder."""
+        ca, certificate, key = (str(folder / name) if name else None for name in (self.ca, self.certificate, self.key))
+        return Tls(ca_file=ca, cert_file=certificate, key_file=key)
+
+
+class OAuth2Form(Model):
+    """Access tokens of OAuth 2.0. See `activities.webhook.oauth2.OAuth2`."""
+
+    grant: Grant
+    token_url: Annotated[str, Field(min_length=1)]
+    client_id: Annotated[str, Field(min_length=1, max_length=MAX_PARAMETER)]
+    client_secret: Secret | None = None
+    refresh_token: Secret | None = None
+    key: Secret | None = None
+    key_id: Parameter | None = None
+    subject: Parameter | None = None
+    scope: Parameter | None = None
+    audience: Parameter | None = None
+    client_auth: ClientAuth = "basic"
+    tls: TlsFiles | None = None
+
+
+class AuthForm(Model):
+    """The credentials that a destination's requests get in a header of their own."""
+
+    oauth2: OAuth2Form
 
 
 class LimitsForm(Model):
@@ -172,6 +204,7 @@ class DestinationForm(LimitsForm):
     signing: list[SigningForm] = Field(default_factory=list[SigningForm])
     secrets: list[Secret] = Field(default_factory=list[str])
     owners: Annotated[list[Name], Field(min_length=1)] | None = None
+    auth: AuthForm | None = None
     timeout: Timeout | None = None
     retry: Retry = Retry()
     tls: TlsFiles = TlsFiles()
@@ -190,13 +223,6 @@ class DestinationForm(LimitsForm):
             allow_http=self.allow_http,
             ports=tuple(self.ports or ((443, 80) if self.allow_http else (443,))),
         )
-
-    def tls_in(self, folder: Path) -> Tls:
-        """Return its certificates; paths are relative to the folder."""
-        ca, certificate, key = (
-            str(folder / name) if name else None for name in (self.tls.ca, self.tls.certificate, self.tls.key)
-        )
-        return Tls(ca_file=ca, cert_file=certificate, key_file=key)
 
 
 class DestinationsForm(Model):

@@ -1,7 +1,7 @@
 """Reads `destinations.yaml`, reports its mistakes, and watches it while a process runs.
 
-No finding quotes a value below `headers`, `signing`, `secrets` or `public_secrets`, because it may be a secret by
-mistake.
+No finding quotes a value below `headers`, `auth`, `signing`, `secrets` or `public_secrets`, because it may be a secret
+by mistake.
 """
 
 from __future__ import annotations
@@ -20,10 +20,17 @@ from activities.webhook.destinations.destinations import (
     DEFAULT_RATE,
     Destination,
     Destinations,
+    OAuth2,
     Signer,
     SuppressionReports,
 )
-from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm
+from activities.webhook.destinations.form import (
+    BreakerForm,
+    DestinationForm,
+    DestinationsForm,
+    LimitsForm,
+    OAuth2Form,
+)
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.limiter import Limits
 from runtime.watched_file import WatchedFile, read_bytes, require_usable
@@ -36,6 +43,8 @@ VARIABLE: Final = "SCENARIO_DESTINATIONS"
 """The setting that names the file."""
 _SILENT: Final[Mapping[str, str]] = {
     "headers": "'headers' are names with values, and each value is text in quotes",
+    "auth": "'auth' is {oauth2: {grant: …, token_url: …, client_id: …}}, with secrets by their names, such as "
+    "{client_secret: ADS_SECRET}",
     "signing": "'signing' is a list of keys by the names of their secrets, such as [{key: WAX_SIGNING_KEY}]",
     "secrets": "'secrets' is a list of secrets by their names, such as [WAX_TOKEN]",
     "public_secrets": "'public_secrets' is a list of secrets by their names, such as [WAX_TOKEN]",
@@ -128,6 +137,7 @@ def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits,
         headers=dict(entry.headers),
         header_secrets=tuple(sorted({secret for value in entry.headers.values() for secret in secrets_in(value)})),
         signing=tuple(Signer(key.key, key.until) for key in entry.signing),
+        oauth2=entry.auth and _oauth2(entry.auth.oauth2, entry, folder),
         secrets=tuple(entry.secrets),
         owners=None if entry.owners is None else frozenset(entry.owners),
         timeout=entry.timeout.total_seconds() if entry.timeout else None,
@@ -135,9 +145,14 @@ def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits,
         rate=entry.rate or rate,
         limits=_limits(entry, limits),
         access=entry.access,
-        tls=entry.tls_in(folder),
+        tls=entry.tls.read_from(folder),
         suppressions=reports and SuppressionReports(reports.preset, frozenset(reports.sources)),
     )
+
+
+def _oauth2(form: OAuth2Form, entry: DestinationForm, folder: Path) -> OAuth2:
+    files = entry.tls if form.tls is None else form.tls
+    return OAuth2(**form.model_dump(exclude={"tls"}), access=entry.access, tls=files.read_from(folder))
 
 
 def _limits(given: LimitsForm, default: Limits) -> Limits:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from activities.webhook.destinations.destinations import DEFAULT_RATE, IN_URL
-from activities.webhook.destinations.form import DestinationForm, DestinationsForm
+from activities.webhook.destinations.destinations import AUTHORIZATION, DEFAULT_RATE, IN_URL, Grant
+from activities.webhook.destinations.form import DestinationForm, DestinationsForm, OAuth2Form, TlsFiles
 from activities.webhook.http import tls
 from activities.webhook.http.exchange import flaw
 from scenario import liquid
@@ -31,6 +31,13 @@ _HINTS: Final[Mapping[addresses.AddressKind, str]] = {
     addresses.AddressKind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
     addresses.AddressKind.NEVER: ", whatever is allowed",
 }
+_OF_ALL_GRANTS: Final = frozenset({"grant", "token_url", "client_id", "scope", "tls"})
+_OF_GRANT: Final[Mapping[Grant, tuple[Set[str], Set[str]]]] = {
+    "client_credentials": ({"client_secret"}, {"audience", "client_auth"}),
+    "refresh_token": ({"refresh_token"}, {"client_secret", "client_auth"}),
+    "jwt_bearer": ({"key"}, {"key_id", "subject", "audience"}),
+}
+"""The further keys that a grant needs, and those that it may have."""
 _SECRETS: Final = Roots({"secrets": Object(open=True)})
 _NO_VALUE: Final = "this header's value"
 _QUOTED: Final = re.compile(r"'([^']*\w\w[^']*)'")
@@ -57,6 +64,7 @@ def rulings(form: DestinationsForm, folder: Path, now: datetime) -> Iterator[Iss
     """Yield all mistakes of a file with valid keys and values."""
     default = form.default.rate or DEFAULT_RATE
     signing = {key.key for entry in form.destinations.values() for key in entry.signing}
+    signing |= {entry.auth.oauth2.key for entry in form.destinations.values() if entry.auth and entry.auth.oauth2.key}
     yield from _granted(form.default.public_secrets, ("default", "public_secrets"), signing)
     for name, entry in form.destinations.items():
         place: Place = ("destinations", name)
@@ -69,14 +77,15 @@ def rulings(form: DestinationsForm, folder: Path, now: datetime) -> Iterator[Iss
         yield from _headers(entry, place)
         yield from _signing(entry, place, now)
         yield from _granted(entry.secrets, (*place, "secrets"), signing)
-        yield from _tls(entry, place, folder)
+        yield from _tls(entry.tls, (*place, "tls"), folder)
+        if entry.auth:
+            yield from _oauth2(entry.auth.oauth2, entry, place, folder)
         if entry.rate and not default / _WIDEST <= entry.rate <= default * _WIDEST:
             message = f"'rate' is more than {_WIDEST:g} times the default rate, or less than a {_WIDEST:g}th of it"
             yield Issue((*place, "rate"), "rate", message)
 
 
 def _url(entry: DestinationForm, place: Place) -> Iterator[Issue]:
-    place = (*place, "url")
     reason = ""
     plain = IN_URL.sub("x", entry.url)
     if "{" in plain:
@@ -86,23 +95,43 @@ def _url(entry: DestinationForm, place: Place) -> Iterator[Issue]:
     elif "?" in entry.url:
         reason = "it has no query: a scenario adds to it by its 'path'"
     else:
-        try:
-            urls.parse(plain, entry.access)
-        except urls.UrlError as error:
-            reason = error.reason
-            if error.is_address:
-                reason = f"its address may not be called{_HINTS[addresses.classify(_literal(entry.url))]}"
-            elif error.port is not None:
-                reason = f"port {error.port} is not among 'ports'"
-            elif error.scheme == "http":
-                reason = "its scheme is not https: set 'allow_http: true' if it is meant"
+        reason = _refusal(plain, entry.access)
     if reason:
-        yield Issue(place, "url", f"'url' cannot be used: {reason}")
+        yield Issue((*place, "url"), "url", f"'url' cannot be used: {reason}")
 
 
-def _literal(url: str) -> str:
-    """Return the address of a URL that has one instead of a name."""
-    return urlsplit(url).hostname or ""
+def _refusal(url: str, access: addresses.Access) -> str:
+    """Return why a URL may not be called, or nothing."""
+    try:
+        urls.parse(url, access)
+    except urls.UrlError as error:
+        if error.is_address:
+            return f"its address may not be called{_HINTS[addresses.classify(urlsplit(url).hostname or '')]}"
+        if error.port is not None:
+            return f"port {error.port} is not among 'ports'"
+        if error.scheme == "http":
+            return "its scheme is not https: set 'allow_http: true' if it is meant"
+        return error.reason
+    return ""
+
+
+def _oauth2(form: OAuth2Form, entry: DestinationForm, place: Place, folder: Path) -> Iterator[Issue]:
+    inside: Place = (*place, "auth", "oauth2")
+    needed, allowed = _OF_GRANT[form.grant]
+    given = form.model_fields_set - _OF_ALL_GRANTS
+    for name in sorted(needed - given):
+        message = f"the grant {form.grant} needs '{name}', the name of a secret"
+        yield Issue(inside, "oauth2", message, key=True)
+    for name in sorted(given - needed - allowed):
+        yield Issue((*inside, name), "oauth2", f"the grant {form.grant} does not use '{name}': remove it", key=True)
+    if reason := _refusal(form.token_url, entry.access):
+        yield Issue((*inside, "token_url"), "url", f"'token_url' cannot be used: {reason}")
+    if form.tls:
+        yield from _tls(form.tls, (*inside, "tls"), folder)
+    for name in entry.headers:
+        if name.lower() == AUTHORIZATION:
+            message = "'auth' sets this header to an access token: remove one of them"
+            yield Issue((*place, "headers", name), "header", message, key=True)
 
 
 def _headers(entry: DestinationForm, place: Place) -> Iterator[Issue]:
@@ -169,8 +198,8 @@ def _granted(secrets: Sequence[str], place: Place, signing: Set[str]) -> Iterato
             yield Issue((*place, index), "secret", message)
 
 
-def _tls(entry: DestinationForm, place: Place, folder: Path) -> Iterator[Issue]:
-    if entry.tls.key and not entry.tls.certificate:
-        yield Issue((*place, "tls", "key"), "tls", "'key' goes with 'certificate', the certificate that it belongs to")
-    elif problem := tls.problem(entry.tls_in(folder)):
-        yield Issue((*place, "tls"), "tls", problem, key=True)
+def _tls(files: TlsFiles, place: Place, folder: Path) -> Iterator[Issue]:
+    if files.key and not files.certificate:
+        yield Issue((*place, "key"), "tls", "'key' goes with 'certificate', the certificate that it belongs to")
+    elif problem := tls.problem(files.read_from(folder)):
+        yield Issue(place, "tls", problem, key=True)

@@ -16,6 +16,7 @@ from runtime.watched_file import UnusableFile
 from scenario.http.addresses import Access
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+OAUTH = "token_url: https://a.example, client_id: a"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHOLE = """
 default:
@@ -178,6 +179,38 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
             "1:44: warning signing: every key has an end: after the last one nothing is sent; "
             "the newest needs no 'until'",
         ),
+        (
+            "auth: secret",
+            "1:50: error type: 'auth' is {oauth2: {grant: …, token_url: …, client_id: …}}, with secrets by their "
+            "names, such as {client_secret: ADS_SECRET}",
+        ),
+        (
+            f"auth: {{oauth2: {{{OAUTH}, grant: client_credentials, client_secret: 'a b'}}}}",
+            "1:146: error value: a secret stands here by its name, such as WAX_TOKEN, and not as the secret itself",
+        ),
+        (
+            f"auth: {{oauth2: {{{OAUTH}, grant: client_credentials}}}}",
+            "1:51: error oauth2: the grant client_credentials needs 'client_secret', the name of a secret",
+        ),
+        (
+            f"auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: A, client_secret: B}}}}",
+            "1:131: error oauth2: the grant jwt_bearer does not use 'client_secret': remove it",
+        ),
+        (
+            "auth: {oauth2: {token_url: 'http://a.example', client_id: a, grant: jwt_bearer, key: A}}",
+            "1:71: error url: 'token_url' cannot be used: its scheme is not https: set 'allow_http: true' if it is "
+            "meant",
+        ),
+        (
+            "headers: {authorization: '{{ secrets.A }}'}, "
+            f"auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: A}}}}",
+            "1:54: error header: 'auth' sets this header to an access token: remove one of them",
+        ),
+        (
+            f"secrets: [A], auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: A}}}}",
+            "1:54: error secret: the secret A signs: whoever has it can sign in our name, so that no scenario may "
+            "send it",
+        ),
         ("tls: {ca: none.pem}", "1:44: error tls: the file of 'ca' cannot be read: no such file or directory"),
         ('tls: {ca: "a\\0b"}', "1:44: error tls: the file of 'ca' cannot be read: there is no such file"),
         ("tls: {ca: destinations.yaml}", "1:44: error tls: the file of 'ca' holds no certificate in PEM"),
@@ -267,8 +300,8 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
          ["3:3: error duplicate-key: 'a' is here twice: first on line 2"]),
         ("destinations: {a: {<<: {rate: 5/s}, url: https://a.example}}\n",
          ["1:20: error unknown-key: unknown key '<<': the keys here are rate, concurrency, breaker, url, headers, "
-          "signing, secrets, owners, timeout, retry, tls, suppressions, allow_private, allow_cidr, allow_http and "
-          "ports"]),
+          "signing, secrets, owners, auth, timeout, retry, tls, suppressions, allow_private, allow_cidr, allow_http "
+          "and ports"]),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_such_file(said: Say, text: str, findings: list[str] | None):

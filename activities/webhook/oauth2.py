@@ -1,0 +1,249 @@
+"""Access tokens of OAuth 2.0 for destinations (RFC 6749; assertions by RFC 7523).
+
+Tokens live in the memory of a process only. They are fetched through the guarded transport, with the network
+permissions of their destination.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote_plus, urlencode
+from uuid import uuid4
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from activities.outcome import Backoff
+from activities.webhook.destinations.destinations import AUTHORIZATION, CredentialsError, Destination, OAuth2, unset
+from activities.webhook.errors import AttemptError, RefusedError
+from activities.webhook.http.exchange import Request, Response, flaw
+from activities.webhook.http.transport import Transport
+from scenario.type_guards import is_mapping
+
+PATIENCE: Final = 10.0
+"""Maximum seconds of a token request."""
+LIFETIME: Final = 30 * 60
+"""Assumed seconds of a token whose response does not state them."""
+MARGIN: Final = 60.0
+"""A token is replaced so many seconds before its end, or after nine tenths of its life if that is later."""
+_ASSERTION_LIFE: Final = 300
+_PAUSES: Final = (1.0, 30.0)
+"""Seconds without a token request after a failed one: at first, and at most."""
+_REFUSED_PAUSE: Final = 5.0
+_JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 §2.1
+_ERRORS: Final = frozenset(
+    {"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type"}
+    | {"invalid_scope", "invalid_target", "access_denied"}
+)
+"""Errors of RFC 6749 §5.2 and RFC 8707 §2. Other texts of a receiver are not quoted."""
+_REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_LONGEST: Final = 365 * 24 * 3600.0
+_SHORTEST_RSA: Final = 2048  # RFC 7518 §3.3
+
+_logger = logging.getLogger(__name__)
+
+
+class TokenUnavailableError(Exception):
+    """There is no token for the moment. The message says why, without a URL."""
+
+    def __init__(self, destination: str, reason: str, pause: float) -> None:
+        self.backoff = Backoff(
+            timedelta(seconds=pause),
+            f"destination {destination} gets no access token: {reason}",
+            "this delivery is tried again",
+            "access_token",
+        )
+        super().__init__(self.backoff.reason)
+
+
+class _NoTokenError(Exception):
+    """A token request failed; a later one may succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """Everything that a token depends on."""
+
+    settings: OAuth2
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(slots=True, repr=False)
+class _Entry:
+    """The token of a destination, or the failure of the latest request."""
+
+    inputs: _Inputs
+    token: str = ""
+    until: float = 0.0  # on the clock: the end of the token's use, or of the pause after a failure
+    refused: str = ""  # why the credentials cannot be used
+    failed: str = ""  # why there is no token for the moment
+    failures: int = 0  # number of failures in a row
+    request: asyncio.Task[None] | None = None
+
+
+class AccessTokens:
+    """The access tokens of all destinations. One request at a time is made for a destination.
+
+    Args:
+        transport: Sends token requests.
+        clock: Returns seconds that never go back.
+        wall: Returns seconds since 1970, for assertions.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._transport, self._clock, self._wall = transport, clock, wall
+        self._entries: dict[str, _Entry] = {}
+
+    async def token(self, destination: Destination, secrets: Mapping[str, str], *, rejected: str = "") -> str:
+        """Return the destination's access token, or ``""`` if it uses none.
+
+        Args:
+            destination: The destination.
+            secrets: All secrets by name.
+            rejected: A token that the destination answered with 401: another one is fetched.
+
+        Raises:
+            CredentialsError: A secret is missing or unusable, or the authorization server refuses the credentials.
+            TokenUnavailableError: The server cannot be reached, or gives no token for the moment.
+        """
+        settings, name = destination.oauth2, destination.name
+        if settings is None:
+            return ""
+        for secret in settings.secrets:
+            if not secrets.get(secret):
+                raise unset(f"destination {name}", secret)
+        inputs = _Inputs(settings, tuple(secrets[secret] for secret in settings.secrets))
+        entry = self._entries.get(name)
+        if entry is None or entry.inputs != inputs:
+            entry = self._entries[name] = _Entry(inputs)
+        if entry.request is None and (self._clock() >= entry.until or (rejected and entry.token == rejected)):
+            entry.request = asyncio.create_task(self._renew(name, entry, secrets))
+        if entry.request is not None:
+            await asyncio.shield(entry.request)  # of which others wait for the token, too
+        if entry.refused:
+            raise CredentialsError(entry.refused)
+        if entry.failed:
+            raise TokenUnavailableError(name, entry.failed, max(entry.until - self._clock(), 0.0))
+        return entry.token
+
+    async def _renew(self, name: str, entry: _Entry, secrets: Mapping[str, str]) -> None:
+        """Fetch a token into the entry, or note the failure."""
+        entry.token = entry.refused = entry.failed = ""
+        try:
+            request = self._request(name, entry.inputs.settings, secrets)
+            entry.token, life = _read(name, entry.inputs.settings, await self._transport.send(request))
+        except CredentialsError as error:
+            entry.refused, pause = str(error), _REFUSED_PAUSE
+        except RefusedError as error:
+            entry.refused = f"the token endpoint of destination {name} may not be called: {error}"
+            pause = _REFUSED_PAUSE
+        except (AttemptError, _NoTokenError) as error:
+            entry.failed = str(error).removesuffix(".").replace("The destination", "the token endpoint")
+            pause = min(_PAUSES[0] * 2.0**entry.failures, _PAUSES[1])
+        else:
+            pause = max(life - MARGIN, life * 0.9)
+        finally:
+            entry.request = None
+        entry.failures = entry.failures + 1 if entry.failed else 0
+        entry.until = self._clock() + pause
+        if entry.refused or entry.failures == 1:
+            _logger.warning("destination %s gets no access token: %s", name, entry.refused or entry.failed)
+
+    def _request(self, name: str, settings: OAuth2, secrets: Mapping[str, str]) -> Request:
+        """Return a token request (RFC 6749 §4.4.2 and §6, RFC 7523 §2.1)."""
+        form: dict[str, str] = {}
+        match settings.grant:
+            case "client_credentials":
+                form |= {"grant_type": "client_credentials"} | _given(audience=settings.audience)
+            case "refresh_token":
+                form |= {"grant_type": "refresh_token", "refresh_token": secrets[settings.refresh_token or ""]}
+            case "jwt_bearer":
+                form |= {"grant_type": _JWT_BEARER, "assertion": self._assertion(name, settings, secrets)}
+        form |= _given(scope=settings.scope)
+        headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
+        secret = secrets[settings.client_secret] if settings.client_secret else None
+        if secret is not None and settings.client_auth == "basic":  # RFC 6749 §2.3.1
+            pair = f"{quote_plus(settings.client_id)}:{quote_plus(secret)}"
+            headers[AUTHORIZATION] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        elif settings.grant != "jwt_bearer":
+            form |= {"client_id": settings.client_id} | _given(client_secret=secret)
+        body = urlencode(form).encode()
+        return Request("POST", settings.token_url, headers, body, PATIENCE, settings.access, settings.tls)
+
+    def _assertion(self, name: str, settings: OAuth2, secrets: Mapping[str, str]) -> str:
+        """Return a signed assertion (RFC 7523 §3)."""
+        key, algorithm = _private_key(name, settings.key or "", secrets[settings.key or ""])
+        now = int(self._wall())
+        claims = {"iss": settings.client_id, "aud": settings.audience or settings.token_url, "iat": now}
+        claims |= {"exp": now + _ASSERTION_LIFE, "jti": str(uuid4())}
+        claims |= _given(sub=settings.subject, scope=settings.scope)
+        return jwt.encode(claims, key, algorithm=algorithm, headers=_given(kid=settings.key_id))
+
+
+def _read(name: str, settings: OAuth2, response: Response) -> tuple[str, float]:
+    """Return the token of a response, and the seconds of its life (RFC 6749 §5).
+
+    Raises:
+        CredentialsError: The credentials are refused.
+        _NoTokenError: The response is something else.
+    """
+    try:
+        data = json.loads(response.body) if response.complete else None
+    except ValueError:
+        data = None
+    answer: Mapping[str, Any] = data if is_mapping(data) else {}
+    error = str(answer.get("error"))
+    if response.status in _REFUSALS or error in _ERRORS:
+        what = f" ({error})" if error in _ERRORS else ""
+        credentials = " and ".join(("client_id", *(f"the secret {secret}" for secret in settings.secrets)))
+        check = {"invalid_scope": "scope", "invalid_target": "audience"}.get(error, credentials)
+        said = f"answered {response.status}{what}"
+        raise CredentialsError(f"the token endpoint of destination {name} {said}: check {check}")
+    token, life = answer.get("access_token"), answer.get("expires_in")
+    if response.status != HTTPStatus.OK or not isinstance(token, str) or not token:
+        with_token = "" if response.status != HTTPStatus.OK else " without an access token"
+        raise _NoTokenError(f"the token endpoint answered {response.status}{with_token}")
+    if str(answer.get("token_type", "bearer")).lower() != "bearer" or flaw(AUTHORIZATION, f"Bearer {token}"):
+        raise _NoTokenError("the token endpoint gave a token that cannot be used as a bearer token")
+    try:
+        seconds = float(life) if life is not None else LIFETIME
+    except (TypeError, ValueError):
+        seconds = LIFETIME
+    return token, seconds if 0 < seconds < _LONGEST else LIFETIME
+
+
+def _private_key(name: str, secret: str, value: str) -> tuple[RSAPrivateKey | EllipticCurvePrivateKey, str]:
+    r"""Return a key in PEM, and its algorithm (RFC 7518 §3.1). Line breaks may be written ``\n``, as in JSON."""
+    try:
+        key = load_pem_private_key(value.replace("\\n", "\n").encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if isinstance(key, RSAPrivateKey) and key.key_size >= _SHORTEST_RSA:
+        return key, "RS256"
+    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
+        return key, "ES256"
+    raise CredentialsError(
+        f"the secret {secret} cannot sign for destination {name}: it must be a private key in PEM without a password, "
+        f"RSA of at least {_SHORTEST_RSA} bits, or P-256"
+    )
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}

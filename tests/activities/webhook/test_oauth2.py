@@ -1,0 +1,434 @@
+"""Access tokens, from an authorization server on this machine to the header of a request."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.channel import RenderContext, SendContext
+from activities.content import Content
+from activities.email.settings import Senders
+from activities.failures import Failure, FailureKind, failure_of
+from activities.interface import Delivery, Sent
+from activities.webhook.activity import Webhooks
+from activities.webhook.channel import ADAPTER
+from activities.webhook.destinations.destinations import CredentialsError, Destination, OAuth2
+from activities.webhook.destinations.reading import DestinationsFile
+from activities.webhook.http.exchange import Tls
+from activities.webhook.http.transport import Transport
+from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
+from activities.webhook.route import Direct
+from scenario.http.addresses import Access
+from scenario.steps.webhook import Webhook
+from tests.activities.webhook.faults import Receiver, answer, receiver
+from tests.activities.webhook.issuer import CLIENT, KEY, PUBLIC, REFRESH, SECRET, Issuer, issuer
+from tests.fakes import Clock, Marks, Rows, Shelf
+
+SECRETS = {"ADS_SECRET": SECRET, "ADS_REFRESH": REFRESH, "ADS_KEY": KEY, "WEAK": "no key"}
+WALL = 1_700_000_000.0
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
+    with issuer(monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tokens(transport: Transport, clock: Clock) -> AccessTokens:
+    return AccessTokens(transport, clock)
+
+
+def ads(server: Issuer, **settings: Any) -> Destination:
+    """A destination whose tokens come from the server."""
+    access = Access(allow_private=True, allow_http=True, ports=(server.port,))
+    given: dict[str, Any] = {"grant": "client_credentials", "client_secret": "ADS_SECRET", **settings}
+    oauth2 = OAuth2(token_url=server.url, client_id=CLIENT, access=access, tls=Tls(), **given)
+    return Destination("ads", "https://ads.example", oauth2=oauth2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "form"),
+    [
+        pytest.param({}, {"grant_type": "client_credentials"}, id="client"),
+        pytest.param(
+            {"client_auth": "body", "scope": "a b", "audience": "https://ads.example"},
+            {
+                "grant_type": "client_credentials",
+                "client_id": CLIENT,
+                "client_secret": SECRET,
+                "scope": "a b",
+                "audience": "https://ads.example",
+            },
+            id="client in the body",
+        ),
+        pytest.param(
+            {"grant": "refresh_token", "refresh_token": "ADS_REFRESH"},
+            {"grant_type": "refresh_token", "refresh_token": REFRESH},
+            id="refresh token",
+        ),
+    ],
+)
+async def test_a_token_is_given_for_a_secret(
+    tokens: AccessTokens, server: Issuer, settings: dict[str, Any], form: dict[str, str]
+):
+    token = await tokens.token(ads(server, **settings), SECRETS)
+    assert server.issued == [token]
+    assert server.forms == [form]
+    assert server.basic == ["" if "client_auth" in settings else "runner:client-secret-0123456789"]
+
+
+async def test_signs_in_a_secret_do_not_end_it(tokens: AccessTokens, server: Issuer):
+    with pytest.raises(CredentialsError):
+        await tokens.token(ads(server), {"ADS_SECRET": "a secret: with & signs"})
+    assert server.basic == ["runner:a+secret%3A+with+%26+signs"]  # RFC 6749 §2.3.1
+
+
+async def test_a_token_is_given_for_a_signed_assertion(tokens: AccessTokens, server: Issuer):
+    signed = {"grant": "jwt_bearer", "client_secret": None, "key": "ADS_KEY", "key_id": "k1", "subject": "shop"}
+    token = await tokens.token(ads(server, scope="ads", **signed), SECRETS)
+    assert server.issued == [token]
+    [form] = server.forms
+    assert form.keys() == {"grant_type", "assertion", "scope"}
+    assert jwt.get_unverified_header(form["assertion"]) == {"alg": "RS256", "kid": "k1", "typ": "JWT"}
+    claims = jwt.decode(form["assertion"], PUBLIC, algorithms=["RS256"], audience=server.url)
+    assert claims["exp"] - claims.pop("iat") == 300
+    assert claims.items() >= {"iss": CLIENT, "sub": "shop", "aud": server.url, "scope": "ads"}.items()
+
+
+async def test_a_key_may_have_its_line_breaks_as_in_json(tokens: AccessTokens, server: Issuer):
+    signed = {"grant": "jwt_bearer", "client_secret": None, "key": "ADS_KEY"}
+    escaped = KEY.replace("\n", "\\n")
+    await tokens.token(ads(server, **signed, subject="shop"), {"ADS_KEY": escaped})
+    assert len(server.issued) == 1
+
+
+async def test_a_token_is_fetched_once_for_many_and_again_before_its_end(
+    tokens: AccessTokens, server: Issuer, clock: Clock
+):
+    there = ads(server)
+    first = set(await asyncio.gather(*(tokens.token(there, SECRETS) for _ in range(50))))
+    clock.now += 3600 - 61
+    assert {await tokens.token(there, SECRETS)} == first
+    clock.now += 2
+    assert await tokens.token(there, SECRETS) not in first
+    assert len(server.issued) == 2
+
+
+async def test_a_rejected_token_is_replaced_once_however_many_were_rejected(tokens: AccessTokens, server: Issuer):
+    there = ads(server)
+    old = await tokens.token(there, SECRETS)
+    newer = set(await asyncio.gather(*(tokens.token(there, SECRETS, rejected=old) for _ in range(10))))
+    assert len(newer) == 1
+    assert old not in newer
+    assert len(server.issued) == 2
+
+
+async def test_other_secrets_and_settings_get_another_token(tokens: AccessTokens, server: Issuer):
+    one = await tokens.token(ads(server), SECRETS)
+    other = await tokens.token(ads(server, scope="more"), SECRETS)
+    assert one != other
+    with pytest.raises(
+        CredentialsError, match=r"answered 401 \(invalid_client\): check client_id and the secret ADS_S"
+    ):
+        await tokens.token(ads(server), {"ADS_SECRET": "old"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "secrets", "sentence"),
+    [
+        pytest.param(
+            {}, {"ADS_SECRET": ""}, "destination ads needs the secret ADS_SECRET, which is not set", id="unset"
+        ),
+        pytest.param(
+            {},
+            {"ADS_SECRET": "wrong"},
+            "the token endpoint of destination ads answered 401 (invalid_client): check client_id and the secret "
+            "ADS_SECRET",
+            id="wrong secret",
+        ),
+        pytest.param(
+            {"grant": "refresh_token", "refresh_token": "ADS_REFRESH"},
+            {"ADS_REFRESH": "revoked"},
+            "the token endpoint of destination ads answered 400 (invalid_grant): check client_id and the secret "
+            "ADS_SECRET and the secret ADS_REFRESH",
+            id="revoked refresh token",
+        ),
+        pytest.param(
+            {"grant": "jwt_bearer", "client_secret": None, "key": "ADS_KEY"},
+            {"ADS_KEY": "-----BEGIN"},
+            "the secret ADS_KEY cannot sign for destination ads: it must be a private key in PEM without a password, "
+            "RSA of at least 2048 bits, or P-256",
+            id="no key",
+        ),
+        pytest.param(
+            {"access": Access(allow_http=True)},
+            {},
+            "the token endpoint of destination ads may not be called: The destination's name leads to an address that "
+            "may not be called",
+            id="not permitted",
+        ),
+    ],
+)
+async def test_credentials_that_cannot_work_are_named_and_not_shown(
+    tokens: AccessTokens, server: Issuer, settings: dict[str, Any], secrets: dict[str, str], sentence: str
+):
+    there = ads(server)
+    assert there.oauth2 is not None
+    there = replace(there, oauth2=replace(there.oauth2, **settings))
+    with pytest.raises(CredentialsError) as refused:
+        await tokens.token(there, SECRETS | secrets)
+    assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("outage", "reason"),
+    [
+        pytest.param((503, "soon"), "the token endpoint answered 503", id="down"),
+        pytest.param((404, "{}"), "the token endpoint answered 404", id="moved"),
+        pytest.param((200, "<html>"), "the token endpoint answered 200 without an access token", id="no JSON"),
+        pytest.param(
+            (200, '{"access_token": 7}'), "the token endpoint answered 200 without an access token", id="no text"
+        ),
+        pytest.param(
+            (200, '{"access_token": "a\\nb"}'),
+            "the token endpoint gave a token that cannot be used as a bearer token",
+            id="no header",
+        ),
+        pytest.param(
+            (200, '{"access_token": "a", "token_type": "mac"}'),
+            "the token endpoint gave a token that cannot be used as a bearer token",
+            id="another type",
+        ),
+    ],
+)
+async def test_without_a_token_for_the_moment_the_server_is_left_alone_for_a_while(
+    tokens: AccessTokens, server: Issuer, clock: Clock, outage: tuple[int, str], reason: str
+):
+    there, server.outage = ads(server), outage
+    for pause in (1, 2, 4, 8, 16, 30, 30):
+        for _ in range(2):
+            with pytest.raises(TokenUnavailableError, match="gets no access token") as missing:
+                await tokens.token(there, SECRETS)
+            assert str(missing.value) == f"destination ads gets no access token: {reason}"
+            assert missing.value.backoff.delay.total_seconds() == pause
+        clock.now += pause
+    assert len(server.forms) == 7
+    server.outage = None
+    assert await tokens.token(there, SECRETS) == server.issued[-1]
+
+
+@pytest.mark.parametrize(
+    ("body", "life"),
+    [
+        ('{"access_token": "a", "expires_in": 10}', 9.0),
+        ('{"access_token": "a", "expires_in": "7200"}', 7140.0),
+        ('{"access_token": "a"}', 1740.0),
+        ('{"access_token": "a", "expires_in": "soon"}', 1740.0),
+        ('{"access_token": "a", "expires_in": -1}', 1740.0),
+        ('{"access_token": "a", "expires_in": 1e300}', 1740.0),
+    ],
+)
+async def test_a_token_lives_as_long_as_it_is_said(
+    tokens: AccessTokens, server: Issuer, clock: Clock, body: str, life: float
+):
+    there, server.outage = ads(server), (HTTPStatus.OK, body)
+    await tokens.token(there, SECRETS)
+    clock.now += life - 0.1
+    await tokens.token(there, SECRETS)
+    assert len(server.forms) == 1
+    clock.now += 0.2
+    await tokens.token(there, SECRETS)
+    assert len(server.forms) == 2
+
+
+async def test_a_server_that_does_not_listen_is_said_to_be_down(tokens: AccessTokens, server: Issuer):
+    there = ads(server)
+    assert there.oauth2 is not None
+    gone = replace(
+        there, oauth2=replace(there.oauth2, token_url="http://127.0.0.1:9/token", access=Access(True, (), True, (9,)))
+    )
+    with pytest.raises(TokenUnavailableError) as missing:
+        await tokens.token(gone, SECRETS)
+    assert str(missing.value) == (
+        "destination ads gets no access token: the token endpoint refused the connection: nothing listens on that port"
+    )
+
+
+async def test_one_that_stops_waiting_does_not_stop_the_others(tokens: AccessTokens, server: Issuer):
+    there = ads(server)
+    waiting = [asyncio.create_task(tokens.token(there, SECRETS)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1:] == server.issued * 2
+
+
+# ---- the webhook
+
+
+class Sending:
+    """A worker's webhooks, to a receiver on this machine."""
+
+    def __init__(self, transport: Transport, file: Path, server: Issuer) -> None:
+        self._transport, self._file, self._server = transport, file, server
+        self.rows, self.secrets = Rows(), dict(SECRETS)
+
+    def to(self, there: Receiver) -> Webhooks:
+        """The activity, with a destination at the receiver whose tokens come from the server."""
+        self._file.write_text(
+            f'destinations: {{ads: {{url: "{there.url("")}", allow_private: true, allow_http: true, '
+            f"ports: [{there.port}, {self._server.port}], auth: {{oauth2: {{grant: client_credentials, "
+            f'token_url: "{self._server.url}", client_id: {CLIENT}, client_secret: ADS_SECRET}}}}}}}}',
+            "utf-8",
+        )
+        content = Content(Shelf({"webhook": "told", "to": "ads", "path": "/in", "body": {"a": "1"}}))
+        routes = Direct(DestinationsFile(self._file))
+        return Webhooks(content, self._transport, lambda: self.secrets, self.rows, routes)
+
+    async def send(self, webhooks: Webhooks, name: str = "msg_00112233445566778899aabbccddeeff") -> Sent:
+        """Make one attempt."""
+        environment, now = Marks().environment(), datetime.now(UTC)
+        environment.info = replace(environment.info, scheduled_time=now, started_time=now)
+        delivery = Delivery(
+            id=name, scenario="post-purchase@3", step="told", contact="7", now="2026-03-02T09:30:00+01:00", timeout=60.0
+        )
+        return await environment.run(webhooks.send_webhook, delivery)
+
+    async def fail(self, webhooks: Webhooks) -> Failure:
+        """Make one attempt, which fails."""
+        with pytest.raises(ApplicationError) as caught:
+            await self.send(webhooks)
+        failure = failure_of(caught.value)
+        assert failure is not None
+        return failure
+
+
+@pytest.fixture
+def sending(transport: Transport, tmp_path: Path, server: Issuer) -> Sending:
+    return Sending(transport, tmp_path / "destinations.yaml", server)
+
+
+def shown(there: Receiver) -> list[str | None]:
+    """The access tokens that a receiver got."""
+    return [(call.header("authorization") or "").removeprefix("Bearer ") for call in there.calls]
+
+
+async def test_a_request_carries_the_token_and_the_same_one_again(sending: Sending, server: Issuer):
+    async with receiver(answer(200)) as there:
+        webhooks = sending.to(there)
+        for _ in range(2):
+            await sending.send(webhooks)
+    assert shown(there) == server.issued * 2
+
+
+async def test_a_401_gets_another_token_within_the_same_attempt(sending: Sending, server: Issuer):
+    async with receiver(answer(401), answer(200)) as there:
+        sent = await sending.send(sending.to(there))
+    assert (sent.outcome, sent.attempt) == ("delivered", 1)
+    assert shown(there) == server.issued
+    assert len(server.issued) == 2
+    assert [call.header("webhook-id") for call in there.calls] == ["msg_00112233445566778899aabbccddeeff"] * 2
+
+
+async def test_a_second_401_is_the_receivers_answer(sending: Sending, server: Issuer):
+    async with receiver(answer(401)) as there:
+        failure = await sending.fail(sending.to(there))
+    assert (failure.kind, failure.status, failure.reason) == (FailureKind.RETRY, 401, "ads answered 401")
+    assert len(there.calls) == 2
+
+
+async def test_a_401_counts_where_no_other_token_is_to_be_had(sending: Sending, server: Issuer):
+    async with receiver(answer(401)) as there:
+        webhooks = sending.to(there)
+        await sending.fail(webhooks)
+        server.outage = (503, "")
+        failure = await sending.fail(webhooks)
+    assert (failure.kind, failure.status) == (FailureKind.RETRY, 401)
+
+
+async def test_tokens_that_end_in_the_middle_of_a_burst_lose_nothing(sending: Sending, server: Issuer):
+    async with receiver(*([answer(401), *[answer(200)] * 10] * 2)) as there:
+        webhooks = sending.to(there)
+        for first in (0, 10):
+            burst = (sending.send(webhooks, f"msg_{number:032x}") for number in range(first, first + 10))
+            assert {sent.outcome for sent in await asyncio.gather(*burst)} == {"delivered"}
+    assert len({call.header("webhook-id") for call in there.calls}) == 20
+    assert (len(there.calls), len(server.issued)) == (22, 3)
+
+
+async def test_a_wrong_secret_holds_and_says_which_one(sending: Sending, server: Issuer):
+    sending.secrets["ADS_SECRET"] = "wrong-secret-0123456789"
+    async with receiver(answer(200)) as there:
+        failure = await sending.fail(sending.to(there))
+    assert failure.kind is FailureKind.UNCONFIGURED
+    assert failure.reason == (
+        "The token endpoint of destination ads answered 401 (invalid_client): check client_id and the secret ADS_SECRET"
+    )
+    assert there.calls == []
+
+
+async def test_an_authorization_server_that_is_down_costs_no_attempt(sending: Sending, server: Issuer):
+    server.outage = (503, "")
+    async with receiver(answer(200)) as there:
+        webhooks = sending.to(there)
+        failure = await sending.fail(webhooks)
+    assert (failure.kind, failure.turned_away) == (FailureKind.RETRY, True)
+    assert failure.reason == (
+        "destination ads gets no access token: the token endpoint answered 503: this delivery is tried again"
+    )
+    assert (sending.rows, there.calls) == ([], [])
+
+
+async def test_a_token_in_a_response_is_masked(sending: Sending, server: Issuer):
+    server.outage = (200, '{"access_token": "token-0123456789"}')
+    async with receiver(answer(500, b'{"you sent": "Bearer token-0123456789"}')) as there:
+        failure = await sending.fail(sending.to(there))
+    assert failure.excerpt == '{"you sent": "Bearer […]"}'
+
+
+# ---- previews and test messages
+
+
+async def test_a_preview_shows_the_header_and_a_test_message_gets_a_token(
+    sending: Sending, server: Issuer, tmp_path: Path
+):
+    async with receiver(answer(200)) as there:
+        sending.to(there)
+        destinations = DestinationsFile(tmp_path / "destinations.yaml")
+        step = Webhook.model_validate({"webhook": "told", "to": "ads", "body": {"a": "1"}})
+        delivery = Delivery(id="msg_test", scenario="post-purchase@3", step="told", contact="7", now="", timeout=60.0)
+        rendering = RenderContext(senders=Senders.configured("shop@example.com", None), book=destinations.book)
+        message = ADAPTER.render(step, delivery, {}, rendering)
+        assert message.headers["authorization"] == "Bearer ~~access_token~~"
+        context = SendContext(
+            message=message,
+            step=step,
+            delivery=delivery,
+            data={},
+            connection=None,
+            routes=Direct(destinations),
+            secrets=SECRETS,
+        )
+        sent, reply = await ADAPTER.send(context)
+        assert (reply.delivered, sent.headers["authorization"]) == (True, "Bearer ~~access_token~~")
+        assert shown(there) == server.issued
+        server.outage = (503, "")
+        _, reply = await ADAPTER.send(context)
+    assert (reply.delivered, reply.said) == (
+        False,
+        "destination ads gets no access token: the token endpoint answered 503",
+    )
