@@ -76,20 +76,6 @@ async def test_what_is_published_is_previewed_as_the_file_is(door: Door) -> None
         await door.call("POST", "/preview", json={"scenario": name, "entry": ENTRY}, status=404)
 
 
-async def test_where_a_template_fails_is_told(door: Door) -> None:
-    text = "scenario: hello\ntrigger: order\nsteps:\n  - wait:\n      until: '{{ order.status }}'\n"
-    path = {"source": text}
-    entry = {**ENTRY, "scenario": "hello"}
-    entry["trigger"] = {"type": "order", "order": {"external_id": "1", "status": "soon"}}
-    shown = await door.call("POST", "/preview", json={**path, "entry": entry})
-    sent = shown["steps"][0]["error"]
-    assert (sent["file"], sent["line"]) == ("scenario.yaml", 4), sent
-    await door.call("PUT", "/scenarios/hello", json=path)
-    shown = await door.call("POST", "/preview", json={"scenario": "hello", "entry": entry})
-    published = shown["steps"][0]["error"]
-    assert (published["file"], published["message"]) == ("hello@1", sent["message"])
-
-
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"source": "a: 1", "scenario": "b"}, "give either 'source' or 'scenario'"),
     ({}, "give either 'source' or 'scenario'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.errors import MistakenEntry, NotEntered, UnderWay
+from gateway.errors import NotEntered, UnderWay
 from tests.gateway.api.conftest import Api
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
@@ -74,20 +74,6 @@ async def test_who_is_under_way_is_a_conflict_with_the_journey(api: Api) -> None
     api.client.refusals["7"] = UnderWay("the contact is in welcome already", journey="welcome/7")
     answer = await api.post("/entries", ENTRY)
     assert (answer.status_code, answer.json()["code"], answer.json()["journey"]) == (409, "conflict", "welcome/7")
-
-
-async def test_a_mistake_says_where_and_what_was_meant(api: Api) -> None:
-    api.client.refusals["7"] = MistakenEntry("there is no such scenario", at=["scenario", 0, "a/b~c"], meant="welcome")
-    answer = await api.post("/entries", ENTRY)
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert answer.json()["errors"] == [
-        {
-            "pointer": "/scenario/0/a~1b~0c",
-            "code": "entry",
-            "detail": "there is no such scenario",
-            "did_you_mean": "welcome",
-        }
-    ]
 
 
 async def test_what_is_no_entry_is_told(api: Api) -> None:

@@ -70,15 +70,6 @@ async def test_one_journey_is_told(api: Api) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 
 
-async def test_a_key_for_some_scenarios_tells_their_journeys_alone(api: Api) -> None:
-    limited = api.holding(await api.key(scenarios=["welcome"]))
-    await limited.post("/events", EVENT)
-    await limited.call("PATCH", "/contacts/7", json={"language": "fr"})
-    assert [asked[-1]["scenarios"] for asked in api.client.asked] == [["welcome"], ["welcome"]]
-    other = {"journey": "other/7", "name": "order.delivered"}
-    assert (await limited.post("/events", other)).status_code == 403
-
-
 async def test_under_an_idempotency_key_an_event_has_an_id(api: Api) -> None:
     await api.post("/events", EVENT, idempotency_key="a")
     await api.post("/events", {**EVENT, "contact": 7, "id": "mine"}, idempotency_key="b")

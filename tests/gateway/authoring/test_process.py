@@ -33,8 +33,9 @@ def environ(authors: Authoring) -> bytes:
     return Path(f"/proc/{started}/environ").read_bytes()
 
 
-async def test_what_takes_too_long_is_ended_and_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "PROCESSES", 1)
+    monkeypatch.setattr(process, "WAITING", 2)
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "hush")
     authors = Authoring(Setup(), seconds=0.5)
     asked = asyncio.ensure_future(authors.preview("k", {"source": MANY, "entry": ENTRY}))
@@ -48,13 +49,7 @@ async def test_what_takes_too_long_is_ended_and_nothing_waits(monkeypatch: pytes
     assert authors._idle[0].is_running  # pyright: ignore[reportPrivateUsage]  # so another key need not wait for a start
     assert (await authors.check("k", GOOD))["findings"] == []  # by the same, started again
     assert b"hush" not in environ(authors)
-
-
-async def test_who_does_not_wait_ends_it_and_too_many_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "PROCESSES", 1)
-    monkeypatch.setattr(process, "WAITING", 2)
-    authors = Authoring(Setup())
-    await authors.check("k", GOOD)
+    monkeypatch.setattr(authors, "_seconds", process.SECONDS)
     asked = asyncio.ensure_future(authors.preview("k", {"source": MANY, "entry": ENTRY}))
     await asyncio.sleep(0.1)
     asked.cancel()

@@ -268,41 +268,6 @@ async def test_no_token_and_no_property_is_logged(
     assert "zoe" not in "\n".join(said)
 
 
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionError:
-        return False
-    writer.close()
-    return True
-
-
-async def test_requests_under_way_are_answered_before_it_stops(journeys: Journeys):
-    begun, go = asyncio.Event(), asyncio.Event()
-
-    async def slowly(claim: CallbackClaim, event: CallbackEvent, identifier: str | None) -> bool:
-        begun.set()
-        await go.wait()
-        return await journeys.tell(claim, event, identifier)
-
-    async with (
-        HttpServer() as listening,
-        httpx.AsyncClient(base_url=listening.url, trust_env=False, verify=False) as client,
-    ):
-        listening.start(Receiving(Callbacks("", [KEY]), slowly).application)
-        gateway = Gateway(listening, client)
-        answering = asyncio.create_task(gateway.post())
-        await begun.wait()
-        stopping = asyncio.create_task(listening.__aexit__())
-        while await _listens(listening.port):
-            await asyncio.sleep(0.01)
-        go.set()
-        assert (await answering).status_code == 202
-        await stopping
-        with pytest.raises(httpx.ConnectError):
-            await client.get("/healthz")
-
-
 LINK = "?name=newsletter.confirmed&score=9&q=%3Cscript%3E"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

@@ -1,12 +1,81 @@
-"""What a person has to set to use the servers that `scenario dev` started."""
+"""The lines that `scenario dev` prints: of attempts, of warnings in the log, and of settings to export."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
-from gateway.local.dev import exports
+from gateway.local.dev import LiveLog, LiveWarnings, exports
+from runtime.store import Attempt
+from tests.fakes import Rows
+
+AT = datetime(2026, 11, 28, 20, 14, 2, tzinfo=UTC)
+DELIVERED = Attempt(
+    delivery_id="msg_1",
+    attempt=1,
+    workflow_id="post-purchase/3028687/CGX0094",
+    run_id="r",
+    scenario="post-purchase",
+    version=1,
+    step="whatsapp",
+    channel="webhook",
+    destination="wax",
+    contact_id="3028687",
+    started_at=AT,
+    milliseconds=12,
+    outcome="delivered",
+    status=200,
+)
+RETRY = replace(DELIVERED, outcome="retry", status=503, next_try_at=AT + timedelta(seconds=5, milliseconds=12))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "said"),
+    [
+        (DELIVERED, "whatsapp  webhook → wax 200 in 12 ms, delivered"),
+        (RETRY, "whatsapp  webhook → wax 503 in 12 ms, again in 5.0 s"),
+        (
+            replace(RETRY, attempt=3, next_try_at=AT + timedelta(hours=3)),
+            "whatsapp  webhook → wax 503 in 12 ms, again in 3 h (attempt 3)",
+        ),
+        (
+            replace(RETRY, outcome="unknown", status=None, error="read_timeout"),
+            "whatsapp  webhook → wax read_timeout in 12 ms, may have arrived, again in 5.0 s",
+        ),
+        (replace(DELIVERED, outcome="failed", status=422), "whatsapp  webhook → wax 422 in 12 ms, not retried"),
+        (replace(DELIVERED, outcome="skipped", status=None), "whatsapp  webhook → wax in 12 ms, nothing to send"),
+        (
+            replace(DELIVERED, channel="email", destination="127.0.0.1", step="hi\x1b[2J"),
+            "hi\ufffd[2J  email → inbox 200 in 12 ms, delivered",
+        ),
+    ],
+)
+def test_an_attempt_is_one_line_and_is_written_down(attempt: Attempt, said: str) -> None:
+    rows, lines = Rows(), list[Text]()
+    LiveLog(rows, lines.append, {"email": "inbox"}).put(attempt)
+    assert rows == [attempt]
+    [line] = lines
+    assert line.plain[8:] == f"  post-purchase/3028687/CGX0094  {said}"
+
+
+async def test_a_warning_is_said_by_the_event_loop_whoever_logs_it() -> None:
+    lines: list[Text] = []
+    with LiveWarnings(lines.append):
+        held = {"step": "whatsapp", "cause": "permanent", "temporal_workflow": {"workflow_id": "a/1"}}
+        logging.getLogger("temporalio.workflow").warning("held", extra=held)
+        logging.getLogger("activities.webhook.limiter").info("%s answers again", "wax")
+        logging.getLogger("activities.other").info("not said")
+        assert lines == []
+        await asyncio.sleep(0)
+    logging.getLogger("activities").warning("after its end")
+    await asyncio.sleep(0)
+    assert [line.plain[8:] for line in lines] == ["  a/1  whatsapp  held: permanent", "  wax answers again"]
 
 
 @pytest.mark.parametrize(

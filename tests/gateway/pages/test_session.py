@@ -1,7 +1,8 @@
-"""Who gets to see a page, and whose forms are taken."""
+"""Who gets to see a page, whose forms are taken, and that slow ones take the places of their key alone."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from gateway.api.authentication import Keys
-from gateway.pages.app import application
+from gateway.api.limits import KeyPlaces
+from gateway.pages.app import ROUTES, application
 from gateway.pages.page import does
 from gateway.pages.session import begin
 from gateway.pages.sign_in import TRIES, Door
+from tests.gateway.api.conftest import http_scope
 from tests.gateway.pages.conftest import SITE, Document, Site
 
 
@@ -244,3 +248,54 @@ async def test_files_are_kept_for_as_long_as_they_are_the_same(site: Site) -> No
     assert (other.status_code, other.headers["cache-control"]) == (200, "no-cache")
     assert (await site.browser.get("/static/x/../app.py")).status_code == 404
     assert (await site.browser.get("/static/x/app.py")).status_code == 404
+
+
+FORMS = sorted(
+    {str(getattr(route, "path", "")) for route in ROUTES if "POST" in (getattr(route, "methods", None) or ())}
+    - {"/sign-in", "/sign-out", "/preview", "/preview/sample"}  # which need no more than reading
+)
+
+
+async def ask(site: Site, path: str, asked: asyncio.Event) -> int:
+    """Send a form that never arrives. Return the status."""
+    cookies = "; ".join(f"{name}={value}" for name, value in site.browser.cookies.items())
+    headers = {"cookie": cookies, "origin": SITE, "content-type": "application/x-www-form-urlencoded"}
+    status = 0
+
+    async def receive() -> Message:
+        asked.set()
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    await site.app(http_scope("POST", path, headers), receive, send)
+    return status
+
+
+async def test_a_key_that_may_only_read_is_refused_before_its_form_arrives(site: Site) -> None:
+    await site.sign_in("read")
+    asked = asyncio.Event()
+    for path in FORMS:
+        assert await ask(site, path.replace("{", "").replace(":path}", "").replace("}", ""), asked) == 403, path
+    assert FORMS
+    assert not asked.is_set()
+
+
+async def test_slow_forms_take_the_places_of_their_key_alone(site: Site) -> None:
+    site.app.state.keys.places = KeyPlaces(2)
+    await site.sign_in("read")
+    slow: list[asyncio.Task[int]] = []
+    for _ in range(2):
+        asked = asyncio.Event()
+        slow.append(asyncio.create_task(ask(site, "/preview", asked)))
+        await asked.wait()
+    refused = await site.get("/preview", 429)
+    assert "This key has 2 requests in progress" in refused.text()
+    await site.sign_in("read")
+    await site.get("/preview")
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.journeys.snapshot import JourneySnapshot
-from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, shown
+from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, shown
 from workflows.state import IgnoredInput
 
 OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
@@ -169,8 +169,3 @@ def test_a_delivery_under_way_says_when_it_is_tried_next() -> None:
             "why": None,
         }
     ]
-
-
-def test_what_may_come_is_what_can_be_reached() -> None:
-    assert PLAN.ahead("mail") == ["pause", "hook", "wait-3", "bye", "later"]
-    assert PLAN.ahead("bye") == []

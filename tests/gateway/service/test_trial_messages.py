@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from activities.interface import Delivery
+from activities.webhook.destinations.reading import DestinationsFile
+from activities.webhook.route import Direct
 from gateway.errors import BadInput
+from gateway.service.caller import caller_with
+from gateway.service.outbox import Outbox
 from gateway.service.trial_messages import TrialMessage, Trials, is_allowed
 from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store
+from runtime.store.api_access import SCOPES, ApiKey
 from scenario.policies.order import Rules
 from scenario.policies.suppression import Suppression
 from tests.gateway.journey import attempt
@@ -108,3 +113,22 @@ async def test_a_test_of_an_erased_contact_is_of_no_journey(store: Store) -> Non
     await store.erase("7", "0123")
     (kept,) = await store.deliveries()
     assert (kept.contact_id, kept.workflow_id, kept.response) == ("erased:0123", "", None)
+
+
+CALLER = caller_with(ApiKey("aaaaaaaa", "", SCOPES, None, None, "", datetime.now(UTC), "test"))
+REQUEST: dict[str, Any] = {"source": "scenario: hello\ntrigger: order\nsteps: [{mail: x}]\n", "entry": {}}
+
+
+async def test_it_sends_as_the_settings_say(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "s3cret-value")
+    async with Outbox.configured(Settings(), DestinationsFile(), store) as outbox:
+        assert (outbox.channels.connections, outbox.book) == ({}, None)
+        assert isinstance(outbox.routes, Direct)
+        assert outbox.secrets.snapshot()["TOKEN"] == "s3cret-value"
+        assert "s3cret" not in repr(outbox)
+
+
+async def test_a_scenario_with_mistakes_sends_nothing(store: Store) -> None:
+    async with Outbox.configured(Settings(), DestinationsFile(), store) as outbox:
+        with pytest.raises(BadInput, match="the scenario has mistakes"):
+            await outbox.send(CALLER, REQUEST, "mail")

@@ -1,4 +1,4 @@
-"""Attempts on record, results and answers to why, over HTTP."""
+"""Attempts on record, numbers, results and answers to why, over HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from gateway.service.journeys import JourneyService
 from gateway.service.paging import encode_cursor
+from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from tests.factories import attempt
 from tests.gateway.api.doors import Door, opened
@@ -92,10 +94,51 @@ async def test_what_is_no_filter_is_said(door: Door) -> None:
         assert [error["pointer"] for error in problem["errors"]] == [f"query:{query.partition('=')[0]}"]
 
 
-async def test_results_are_counted(door: Door) -> None:
+async def test_results_and_journeys_are_counted(door: Door) -> None:
     await door.call("PUT", "/scenarios/hello", json={"source": GOAL})
     found = await door.call("GET", "/results/hello?version=1")
     assert (found["scenario"], found["goal"]["event"], found["entered"]) == ("hello", "order.placed", 0)
     assert found["comparisons"][0]["arms"][0]["value"] == "0"
-    for path in ("/results/nobody", "/results/hello?version=2"):
+    [version] = (await door.call("GET", "/stats/hello"))["versions"]
+    assert (version["version"], [step["id"] for step in version["steps"]]) == (1, ["hello"])
+    for path in ("/results/nobody", "/results/hello?version=2", "/stats/nobody", "/stats/hello?version=2"):
         await door.call("GET", path, status=404)
+    assert (await door.call("GET", "/stats/hello?version=0", status=422))["errors"][0]["pointer"] == "query:version"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
+    """Whom and what was asked about."""
+    found: list[tuple[str, str | None]] = []
+
+    async def why(_: JourneyService, contact: str, scenario: str | None, **__: Any) -> WhyView:
+        found.append((contact, scenario))
+        return WhyView(
+            contact=contact,
+            step=None,
+            answer="",
+            entries=[],
+            caps=[CapPlaces(cap="week", taken=3, at_most=4, per="7d", free_at=None)],
+            zone=UTC,
+        )
+
+    monkeypatch.setattr(JourneyService, "_why", why)
+    return found
+
+
+@pytest.mark.parametrize("path", ["/contacts/shop/7/why", "/contacts/shop%2F7/why"])
+async def test_a_contacts_id_stands_in_the_path_as_it_is(
+    store: Store, asked: list[tuple[str, str | None]], path: str
+) -> None:
+    async with opened(store) as door:
+        assert (await door.call("GET", path))["contact"] == "shop/7"
+    assert asked == [("shop/7", None)]
+
+
+async def test_what_other_scenarios_have_sent_is_not_told(store: Store, asked: list[tuple[str, str | None]]) -> None:
+    async with opened(store) as door:
+        told = await door.call("GET", "/contacts/7/why?scenario=hello")
+        assert [(cap["cap"], cap["taken"]) for cap in told["caps"]] == [("week", 3)]
+        limited = await door.limited("hello")
+        assert (await limited.call("GET", "/contacts/7/why?scenario=hello"))["caps"] is None
+    assert asked == [("7", "hello")] * 2

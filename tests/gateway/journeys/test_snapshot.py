@@ -1,4 +1,4 @@
-"""What is seen of one journey: from the store alone, where Temporal has forgotten it."""
+"""What is seen of one journey: from the store alone, where Temporal has forgotten it, and without a result."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import pytest
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.journeys.snapshot import SHOWN, read
+from gateway.journeys.snapshot import SHOWN, read, why_failed
 from runtime.store import AdmissionRequest, Store
 from tests.gateway.journey import START, attempt
 from tests.gateway.journey import shown as shown_journey
@@ -50,3 +51,17 @@ async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Sto
     for run in (*runs, None):
         seen = await read(temporal, store, "a/7/K1", run)
         assert [item.run_id for item in seen.attempts] == [run or runs[-1]] * 2
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (ApplicationError("the entry has no contact"), "failed: the entry has no contact"),
+        (TerminatedError("zoe@example.com"), "was terminated"),
+        (CancelledError("zoe@example.com"), "was cancelled"),
+        (ValueError("zoe@example.com"), "failed: see it in Temporal's UI"),
+        (None, "failed: see it in Temporal's UI"),
+    ],
+)
+def test_a_journey_without_a_result_is_told_by_how_it_ended(cause: BaseException | None, said: str) -> None:
+    assert why_failed(cause) == said
