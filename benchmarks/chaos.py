@@ -42,6 +42,7 @@ from benchmarks.dashboard import process, scraping
 from benchmarks.reconcile import Ended, differences
 from benchmarks.stops import say
 from benchmarks.story import tell
+from benchmarks.unsteady import CHAOS, SHOP, STEPS, Unsteady
 from gateway.client import Entered, ScenarioClient
 from gateway.errors import NotEntered
 from runtime.connection import connect
@@ -55,7 +56,6 @@ from runtime.settings import Settings
 from runtime.store import Store
 from runtime.store.api_access import SCOPES, ApiKey, make_token
 from scenario.steps.delivery import delivery_id
-from tests.e2e import test_chaos as chaos
 from tests.e2e.conftest import KEYS, ROOT, environment, outcomes, publish, sealing
 from tests.e2e.decoding import inside
 from tests.runtime.store.conftest import Server, programs
@@ -93,7 +93,7 @@ UNWRITTEN: Final = 2.0
 """Seconds for which a worker may keep rows of the log to itself: some tenths, and what a busy machine adds."""
 
 SCENARIO: Final = (
-    chaos.CHAOS.replace("step:", 'name: "{{ contact.firstname }}", step:').replace(
+    CHAOS.replace("step:", 'name: "{{ contact.firstname }}", step:').replace(
         "steps:",
         """exit: [{event: gone}]
 steps:
@@ -197,7 +197,7 @@ class Place:
     rows: int
     folder: Path
     client: ScenarioClient
-    receiver: chaos.Unsteady
+    receiver: Unsteady
     database: Database
     server: DevServer
     environ: dict[str, str]
@@ -248,7 +248,7 @@ class Place:
         """Wait until such a share of the deliveries has arrived that are to arrive in any case."""
         early = sum(number % 10 == LEAVES for number in range(1, self.early + 1))
         silent = OUTAGE - EACH
-        expected = (self.number - silent) * len(chaos.STEPS) - early * (len(chaos.STEPS) - 1)
+        expected = (self.number - silent) * len(STEPS) - early * (len(STEPS) - 1)
         await self.receiver.have(int(expected * share))
 
     @property
@@ -287,7 +287,7 @@ def _is_french(contact: str) -> bool:
 
 def deliveries_of(contact: str, journey: Entered) -> set[str]:
     """The ids of the contact's deliveries: three webhooks, and a text message or an e-mail."""
-    steps = (*chaos.STEPS, "french" if _is_french(contact) else "english")
+    steps = (*STEPS, "french" if _is_french(contact) else "english")
     return {delivery_id(journey.id, journey.run_id, step, 0) for step in steps}
 
 
@@ -360,7 +360,7 @@ async def enter_all(place: Place) -> None:
 async def leave_early(place: Place, contact: str) -> None:
     """Tell the exit event as soon as the first delivery has arrived: the second is in flight then, or about to be."""
     journey = place.journeys[contact]
-    first = delivery_id(journey.id, journey.run_id, chaos.STEPS[0], 0)
+    first = delivery_id(journey.id, journey.run_id, STEPS[0], 0)
     while first not in place.receiver.taken:
         place.receiver.more.clear()
         await place.receiver.more.wait()
@@ -498,7 +498,7 @@ async def erase_somebody(place: Place) -> None:
 
     async def choose() -> str:
         for contact, journey in place.journeys.items():
-            ids = {delivery_id(journey.id, journey.run_id, step, 0) for step in chaos.STEPS}
+            ids = {delivery_id(journey.id, journey.run_id, step, 0) for step in STEPS}
             if len(ids & place.receiver.taken) in (1, 2):
                 history = await journey.handle.fetch_history()
                 place.copy = [part for event in history.events for part in inside(event) if isinstance(part, Payload)]
@@ -585,9 +585,9 @@ async def measure(number: int, away: float, down: float, rows: int, keep: Path |
         await asyncio.to_thread(database.wait)
         url = database.schema()
         store = await stack.enter_async_context(Store.open(url))
-        receiver = await stack.enter_async_context(chaos.Unsteady())
+        receiver = await stack.enter_async_context(Unsteady())
         book, policies, now = folder / "destinations.yaml", folder / "policies.yaml", datetime.now(UTC)
-        book.write_text(chaos.SHOP.replace("PORT", str(receiver.port)), "utf-8")
+        book.write_text(SHOP.replace("PORT", str(receiver.port)), "utf-8")
         policies.write_text(POLICIES.format(from_=_later(now, 10), to=_later(now, 11)), "utf-8")
         server = await DevServer(folder / "state", port=free_port()).__aenter__()
         client = ScenarioClient(sealing(await connect(server.address, interceptors=[]), store), store)
@@ -647,7 +647,7 @@ async def measure(number: int, away: float, down: float, rows: int, keep: Path |
             async with working(place, len(KILLS) + 1, "journeys,webhooks"):
                 await finish(place)
                 say(f"{number} journeys over in {took:.0f} s: {dict(over.result())}")
-                ways = {tuple(step for step in way if step[0] in chaos.STEPS) for way in over.result()}
+                ways = {tuple(step for step in way if step[0] in STEPS) for way in over.result()}
                 place.expect(len(ways) == 1, "journeys ended differently")
                 await compare(place, store)
                 say("\nWhat happened: " + "; ".join(f"{at:.0f} s {what}" for at, what in place.happened))

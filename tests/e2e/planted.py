@@ -188,7 +188,7 @@ class Echo:
 @asynccontextmanager
 async def process(module: str, log: Path, environ: Mapping[str, str], *arguments: str) -> AsyncGenerator[None]:
     """A program of the project, as it is but for its log, which holds all that any library has to say."""
-    command = (sys.executable, "-X", "dev", "-W", "ignore", "-c", _PROCESS.format(module=module), *arguments)
+    command = (sys.executable, "-W", "ignore", "-c", _PROCESS.format(module=module), *arguments)
     with log.open("ab") as file:
         running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environ, stdout=file, stderr=file)
     try:

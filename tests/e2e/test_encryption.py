@@ -70,11 +70,6 @@ steps:
 """
 
 
-def content(folder: Path) -> bytes:
-    """What the store's files hold."""
-    return b"".join(path.read_bytes() for path in folder.glob("store.db*"))
-
-
 def copy(folder: Path) -> str:
     """A copy of the store, as a backup has it."""
     with sqlite3.connect(folder / "store.db") as store, sqlite3.connect(folder / "copy.db") as other:
@@ -118,12 +113,6 @@ class Place:
                 view = await self.client.erasure(view.id or "")
         return view
 
-    async def kept(self, entered: Entered, folder: Path) -> bytes:
-        """What Temporal and the store hold."""
-        history = await entered.handle.fetch_history()
-        stored = await asyncio.to_thread(content, folder)
-        return stored + b"".join(event.SerializeToString() for event in history.events)
-
 
 @pytest.fixture
 async def place(server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
@@ -147,28 +136,6 @@ async def place(server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytes
             client = ScenarioClient(encrypt_client(connected, keys), another)
             await publish(client, tmp_path, STEPS)
             yield Place(client, another, keys)
-
-
-async def test_what_temporal_and_the_store_keep_of_a_journey_cannot_be_read_without_the_key(
-    place: Place, tmp_path: Path
-) -> None:
-    entered = await place.waiting("c1")
-    seen = await place.client.show(entered.id)
-    await place.client.event("c1", "order.delivered", {"note": MARK})
-    assert outcomes(await entered.result()) == [
-        ("call", "delivered"),
-        ("if-2", "then"),
-        ("text", "delivered"),
-        ("refused", "delivered"),
-        ("wait_for-4", "event"),
-    ]
-    assert seen.progress is not None
-    async with asyncio.timeout(60):  # the log is written some moments later
-        while len(attempts := await place.store.deliveries(entered.id)) < 4:
-            await asyncio.sleep(0.05)
-    assert attempts[-1].response == '{"received":3}'
-    kept = await place.kept(entered, tmp_path)
-    assert [word for word in (MARK, "698765432", '"received"') if word.encode() in kept] == []
 
 
 async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(place: Place, tmp_path: Path) -> None:
@@ -221,10 +188,8 @@ async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(pla
     assert MARK.encode() in read.data
 
 
-@pytest.mark.parametrize("contact", ['a"b', "a\\b"])
-async def test_a_contact_that_search_does_not_find_is_erased_all_the_same(
-    place: Place, server: Server, contact: str
-) -> None:
+async def test_a_contact_that_search_does_not_find_is_erased_all_the_same(place: Place, server: Server) -> None:
+    contact = 'a"b\\c'
     # An engine that knows Temporal alone asks by the wrong trigger: it is refused, and the store does not know of it.
     clear, wrong = await server.connect(), {**entry_of(contact), "trigger": {"type": "birthday"}}
     refused = await clear.start_workflow("Journey", wrong, id=f"sealed/{contact}", task_queue=JOURNEYS)

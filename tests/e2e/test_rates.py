@@ -1,22 +1,43 @@
-"""Rates per destination on the real server: two workers, two destinations, measured at the receivers."""
+"""Rates per destination on the real server: two workers, two destinations, measured at the workers."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import Any
+from collections import defaultdict
+from datetime import timedelta
 
 import pytest
+from temporalio import activity, workflow
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue, TaskQueueConfig
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
+from temporalio.common import Priority
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.webhook.http.transport import Transport
-from activities.webhook.route import Diverted
 from activities.webhook.server_rates import RateKeeper
 from tests.e2e.conftest import Server
-from tests.e2e.flood import ManyWebhooks, Receivers, scheduler, sender
+
+
+@workflow.defn(name="ManyDeliveries")
+class ManyDeliveries:
+    """Schedules all deliveries of a destination at once."""
+
+    @workflow.run
+    async def run(self, destination: str, number: int, queue: str) -> None:
+        await asyncio.gather(
+            *(
+                workflow.start_activity(
+                    "send",
+                    destination,
+                    task_queue=queue,
+                    start_to_close_timeout=timedelta(minutes=1),
+                    priority=Priority(fairness_key=destination),
+                )
+                for _ in range(number)
+            )
+        )
 
 
 @pytest.fixture
@@ -43,51 +64,43 @@ async def config_of(client: Client, queue: str) -> TaskQueueConfig:
 async def test_two_destinations_get_their_own_rates_from_all_workers_together(
     client: Client, server: Server, queue: str
 ):
+    came: dict[str, list[float]] = defaultdict(list)
+
+    @activity.defn
+    async def send(destination: str) -> None:
+        came[destination].append(asyncio.get_running_loop().time())
+
     other = await server.connect()  # a client serves a queue with one worker
     await RateKeeper(client, queue).apply(100, {"slow": 10, "quick": 30})
-    async with Receivers({"slow": 1.0}) as receivers, Transport() as transport:
-        routes = Diverted(receivers.url)
-        async with scheduler(client, queue):
-            # The slow one's 60 are queued first: the other must not wait for them.
-            work: list[WorkflowHandle[Any, list[int]]] = []
-            for name, number in (("slow", 60), ("quick", 90)):
-                handle = await client.start_workflow(
-                    ManyWebhooks.run, args=[name, number, queue], id=f"{queue}-{name}", task_queue=f"journeys-{queue}"
-                )
-                async with asyncio.timeout(60):
-                    while len((await handle.describe()).raw_description.pending_activities) < number:
-                        await asyncio.sleep(0.05)
-                work.append(handle)
-            async with sender(client, queue, transport, routes), sender(other, queue, transport, routes):
-                for handle in work:
-                    assert set(await handle.result()) == {1}  # waiting costs no attempt
+    numbers = {"slow": 30, "quick": 60}
+    scheduler = Worker(
+        client,
+        task_queue=f"journeys-{queue}",
+        workflows=[ManyDeliveries],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with scheduler:
+        for name, number in numbers.items():  # the slow one's are queued first: the other must not wait for them
+            handle = await client.start_workflow(
+                ManyDeliveries.run, args=[name, number, queue], id=f"{queue}-{name}", task_queue=f"journeys-{queue}"
+            )
+            async with asyncio.timeout(60):
+                while len((await handle.describe()).raw_description.pending_activities) < number:
+                    await asyncio.sleep(0.05)
+        async with (
+            Worker(client, task_queue=queue, activities=[send]),
+            Worker(other, task_queue=queue, activities=[send]),
+            asyncio.timeout(120),
+        ):
+            for name in numbers:
+                await client.get_workflow_handle(f"{queue}-{name}").result()
 
-    for name, number, rate in (("slow", 60, 10), ("quick", 90, 30)):
-        by_second = receivers.by_second(name)
-        assert sum(by_second) == number, by_second  # nothing was lost, nothing sent twice
+    for name, rate in (("slow", 10), ("quick", 30)):
+        assert len(came[name]) == numbers[name]
         # A second's worth is saved up and comes at once; from then on the rate is kept, or less on a busy machine.
-        took = receivers.got[name][-1] - receivers.got[name][0]
-        assert took > 0.9 * (number - rate) / rate, by_second
+        assert came[name][-1] - came[name][0] > 0.9 * (numbers[name] - rate) / rate
     # Neither has waited for the other: the quick one's first second is over before the slow one has had all of its own.
-    assert receivers.got["quick"][30] < receivers.got["slow"][59]
-
-
-async def test_rates_change_while_deliveries_wait_for_them(client: Client, queue: str):
-    keeper = RateKeeper(client, queue)
-    await keeper.apply(10, {"quick": 0.2})
-    async with (
-        Receivers() as receivers,
-        Transport() as transport,
-        scheduler(client, queue),
-        sender(client, queue, transport, Diverted(receivers.url)),
-    ):
-        handle = await client.start_workflow(
-            ManyWebhooks.run, args=["quick", 30, queue], id=queue, task_queue=f"journeys-{queue}"
-        )
-        await receivers.called("quick", 1)
-        await keeper.apply(10, {"quick": 50})
-        await handle.result()  # at one every five seconds it would take longer than a test may
-    assert len(receivers.got["quick"]) == 30
+    assert came["quick"][30] < came["slow"][29]
 
 
 async def test_the_server_keeps_what_the_destinations_say(client: Client, queue: str):

@@ -12,15 +12,8 @@ from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
-from temporalio.client import (
-    HeartbeatAsyncActivityInput,
-    Interceptor,
-    OutboundInterceptor,
-)
-from temporalio.service import RPCError, RPCStatusCode
-from typing_extensions import override
 
-from activities.channel_registry import SMS, WEBHOOK
+from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from activities.webhook.server_rates import RateKeeper
@@ -139,43 +132,6 @@ async def test_a_retry_goes_on_once_the_journey_has_heard_what_ends_nothing(plac
             async with asyncio.timeout(60):
                 result = await journey.result()
     assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 2)]
-
-
-class Slow(Interceptor):
-    """A server that takes longer to note a mark than the first attempt waits."""
-
-    @override
-    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
-        return _Slowly(next)
-
-
-class _Slowly(OutboundInterceptor):
-    TAKES = 2.5
-
-    @override
-    async def heartbeat_async_activity(self, input: HeartbeatAsyncActivityInput) -> None:
-        given = cast("Any", input.rpc_timeout).total_seconds()
-        await asyncio.sleep(min(given, self.TAKES))
-        if given < self.TAKES:
-            raise RPCError("deadline", RPCStatusCode.DEADLINE_EXCEEDED, b"")
-        await super().heartbeat_async_activity(input)
-
-
-async def test_sms_leave_although_the_server_is_slow_to_note_that_they_do(
-    place: Place, server: Server, tmp_path: Path
-) -> None:
-    await publish(
-        place.client,
-        tmp_path,
-        "scenario: text\ntrigger: segment\nsteps:\n"
-        "  - sms: text\n    text: hi\n    retry: {initial_interval: 1h, maximum_interval: 6h, maximum_attempts: 1}\n",
-    )
-    slow = await server.connect(Slow())
-    async with place.work(JOURNEYS), place.work(SMS.queue, to=slow):
-        journey = await place.enter("text", "1")
-        async with asyncio.timeout(60):
-            result = await journey.result()
-    assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 1)]
 
 
 NEWS = """
