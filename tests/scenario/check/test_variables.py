@@ -179,12 +179,10 @@ EVENT: tuple[tuple[str, str | None], ...] = (
     (TIMED + f"- if: not (event == nil or order.total_price == 1)\n  then: [{READ}]", None),
     (TIMED + f"- if: not event.x == 1\n  then: [{READ}]", LATE.format(4)),
     (TIMED + f"- if: event.x | size >= 0\n  then: [{READ}]", LATE.format(4)),
-    (TIMED + f"- if: event.x >= 1\n  else: [{READ}]", LATE.format(4)),
     (TIMED + "- if: event == nil\n  then: [{exit: x}]\n- " + READ, None),
     (TIMED + f"- if: event.x !\n  then: [{READ}]", "error foreign-word: '!' is written 'not' here"),
     # So does a template.
     (TIMED + "- sms: a\n  text: '{% if event.x %}{{ event.y }}{% endif %}'", None),
-    (TIMED + "- sms: a\n  text: '{% unless event == nil %}{{ event.y }}{% endunless %}'", None),
     (TIMED + "- sms: a\n  text: '{% case event.x %}{% when 1 %}{{ event.y }}{% endcase %}'", None),
     (TIMED + "- sms: a\n  text: '{{ event.x | default: 1 }}{% assign event = 1 %}{{ event }}'", None),
     (TIMED + "- sms: a\n  text: '{{ event.x | upcase | default: 1 }}'", LATE.format(4)),
@@ -195,7 +193,6 @@ EVENT: tuple[tuple[str, str | None], ...] = (
     # One that only mentions it, and comes out so without it, does not.
     (TIMED + "- sms: a\n  text: \"{% if event.b != 'x' %}{{ event.b }}{% endif %}\"", LATE.format(4)),
     (TIMED + "- sms: a\n  text: '{% if event or contact.id %}{{ event.b }}{% endif %}'", LATE.format(4)),
-    (TIMED + "- sms: a\n  text: '{% if event and contact.id %}{{ event.b }}{% endif %}'", None),
     (TIMED + "- sms: a\n  text: '{% if event.x %}a{% else %}{{ event.y }}{% endif %}'", LATE.format(4)),
     (TIMED + "- sms: a\n  text: '{% if event == nil %}a{% elsif contact.id %}{{ event.y }}{% else %}{{ event.z }}{% endif %}'", None),
     (TIMED + "- sms: a\n  text: '{% unless event.x == 1 %}{{ event.y }}{% endunless %}'", LATE.format(4)),

@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,24 +31,36 @@ def cleaned(contact: Any = None, trigger: Any = None) -> dict[str, Any]:
     return clean(parse_entry(entry(contact, trigger)), PARIS)
 
 
-def test_the_contact_of_a_platform_comes_in_unchanged(sample: Sample):
-    contact = cleaned(sample("contact"))["contact"]
+CUSTOM = {
+    "civility": "mme",
+    "birthday": "1987-03-02",
+    "favourite_store": "Champs-Élysées\\Rez-de-chaussée",
+    "orders_count": 12,
+    "vip": True,
+    "last_visit": None,
+}
+PLATFORM: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("birthday", "contact", {"id": "3028687", "firstname": "Zoé", "lastname": 'O\'Brien "La Zo"', "creation_date": "2018-01-24T15:00:00+01:00", "timezone": None, "double_optin": None}),
+    ("birthday", "contact", {"custom": CUSTOM, "tracking_consent.0.date": "2021-06-01T09:12:44+02:00", "recommendations.1.price": 52}),
+    ("birthday", "contact", {"lists": [{"id": "51", "name": "Newsletter"}, {"id": "52", "name": "SMS"}], "loyalty": [{"card_code": "33010000001", "id_program": "1"}]}),
+    ("order", "order", {"external_id": "CGX0094", "total_price": 66.25, "discount_amount": 0, "ordered_at": "2026-07-15T18:45:00+02:00", "store.online": False, "loyalty.id_program": "1"}),
+    ("order", "order", {"custom": {"id_mail": "", "gift_message": "Joyeux anniversaire !\nÀ bientôt 🎁"}, "products.1.external_id": "11", "products.1.product_id": "11", "products.1.custom": {"gift_wrap": "1"}}),
+    ("order", "order", {"contact.id": 3028687}),  # fields that nobody declared are kept as they came
+    ("abandoned_cart", "cart", {"external_id": "3", "total_price": 50, "completed": False, "products.0.external_id": "10", "products.0.quantity": 2, "products.0.unit_price": 25}),
+    ("reward", "reward", {"individual_id": "3028687", "loyalty_status_id": "47", "earned_date": "2026-09-03T17:24:02+02:00", "burned_date": None, "expiration_date": None}),
+    ("reward", "reward", {"reward_definition.monetary_value": 15, "reward_definition.monetary": True}),
+)  # fmt: skip
 
-    assert (contact["id"], contact["firstname"], contact["lastname"]) == ("3028687", "Zoé", 'O\'Brien "La Zo"')
-    assert contact["creation_date"] == "2018-01-24T15:00:00+01:00"
-    assert contact["custom"] == {
-        "civility": "mme",
-        "birthday": "1987-03-02",
-        "favourite_store": "Champs-Élysées\\Rez-de-chaussée",
-        "orders_count": 12,
-        "vip": True,
-        "last_visit": None,
-    }
-    assert contact["lists"] == [{"id": "51", "name": "Newsletter"}, {"id": "52", "name": "SMS"}]
-    assert contact["loyalty"] == [{"card_code": "33010000001", "id_program": "1"}]
-    assert contact["tracking_consent"][0]["date"] == "2021-06-01T09:12:44+02:00"
-    assert contact["recommendations"][1]["price"] == 52
-    assert (contact["timezone"], contact["double_optin"]) == (None, None)
+
+@pytest.mark.parametrize(("kind", "root", "fields"), PLATFORM)
+def test_the_objects_of_a_platform_come_in_unchanged(kind: str, root: str, fields: dict[str, Any], sample: Sample):
+    trigger = {"type": kind} if root == "contact" else {"type": kind, root: sample(root)}
+    found = cleaned(sample("contact"), trigger)[root]
+
+    def at(path: str) -> Any:
+        return reduce(lambda value, key: value[int(key) if key.isdigit() else key], path.split("."), found)
+
+    assert {path: at(path) for path in fields} == fields
 
 
 def test_a_contact_with_next_to_nothing_has_every_field(sample: Sample):
@@ -57,43 +70,12 @@ def test_a_contact_with_next_to_nothing_has_every_field(sample: Sample):
     assert (poor["cellphone"], poor["custom"], poor["recommendations"]) == ("", {}, [])
 
 
-def test_an_order_comes_in_unchanged_under_both_of_its_names(sample: Sample):
-    data = cleaned(sample("contact"), {"type": "order", "order": sample("order")})
-
-    order = data["order"]
-    assert data["ticket"] == order
-    assert (order["external_id"], order["total_price"], order["discount_amount"]) == ("CGX0094", 66.25, 0)
-    assert order["ordered_at"] == "2026-07-15T18:45:00+02:00"
-    assert order["custom"] == {"id_mail": "", "gift_message": "Joyeux anniversaire !\nÀ bientôt 🎁"}
-    assert [(line["external_id"], line["product_id"]) for line in order["products"]] == [("10", "10"), ("11", "11")]
-    assert order["products"][1]["custom"] == {"gift_wrap": "1"}
-    assert (order["store"]["online"], order["loyalty"]["id_program"]) == (False, "1")
-    assert order["contact"]["id"] == 3028687, "fields that nobody declared are kept as they came"
-
-
 def test_a_ticket_is_an_order_by_another_name(sample: Sample):
     as_order = cleaned(trigger={"type": "ticket", "order": sample("order")})
     as_ticket = cleaned(trigger={"type": "ticket", "ticket": sample("order")})
 
     assert as_order == as_ticket
     assert as_order["order"] == as_order["ticket"]
-
-
-def test_a_cart_comes_in_unchanged(sample: Sample):
-    cart = cleaned(sample("contact"), {"type": "abandoned_cart", "cart": sample("cart")})["cart"]
-
-    assert (cart["external_id"], cart["total_price"], cart["completed"]) == ("3", 50, False)
-    line = cart["products"][0]
-    assert (line["external_id"], line["product_id"], line["quantity"], line["unit_price"]) == ("10", "10", 2, 25)
-
-
-def test_a_reward_comes_in_unchanged(sample: Sample):
-    reward = cleaned(sample("contact"), {"type": "reward", "reward": sample("reward")})["reward"]
-
-    assert (reward["individual_id"], reward["loyalty_status_id"]) == ("3028687", "47")
-    assert (reward["earned_date"], reward["burned_date"]) == ("2026-09-03T17:24:02+02:00", None)
-    assert reward["expiration_date"] is None
-    assert (reward["reward_definition"]["monetary_value"], reward["reward_definition"]["monetary"]) == (15, True)
 
 
 def test_what_comes_out_is_json_and_comes_out_the_same_again(sample: Sample):
@@ -145,11 +127,9 @@ def deep(levels: int) -> Any:
 REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     (entry({}), "the contact has no id: give 'contact.id'"),
     (entry({"id": ""}), "the contact has no id: give 'contact.id'"),
-    (entry({"id": None}), "the contact has no id: give 'contact.id'"),
     (entry({"id": ["secret"]}), "'id' of contact: an id must be text or a whole number"),
     (entry({"id": "é" * 151}), "'contact.id' is longer than 300 bytes"),
     (entry({"id": 1, "email": ["secret"]}), "'email' of contact: must be text"),
-    (entry({"id": 1, "lists": "secret"}), "'lists' of contact must be a list"),
     (entry({"id": 1, "lists": ["secret"]}), "'lists.0' of contact must be an object"),
     (entry({"id": 1, "creation_date": "secret"}), "'creation_date' of contact: a date cannot be read: write it as 2026-03-29 or 2026-03-29T10:00:00+02:00"),
     (entry({"id": 1, "note": deep(80)}), "contact is nested more than 60 levels deep"),
@@ -158,14 +138,11 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     (entry(key=["secret"]), "'key' of the entry: an id must be text or a whole number"),
     (entry(colour="secret"), "the entry has no field 'colour': it has scenario, contact, trigger and key"),
     (entry(scenario="Post Purchase"), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
-    (entry(scenario="a" * 101), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
     (entry(scenario="a@0"), "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"),
     (entry(scenario=None), "'scenario' of the entry must be text"),
     (entry(trigger={}), "'trigger.type' must be one of order, ticket, abandoned_cart, reward, contact_created, contact_updated, subscription, unsubscription, tier_change, loyalty_subscription, birthday, segment, event"),
     (entry(trigger={"type": "order"}), "a trigger 'order' needs its data under 'trigger.order'"),
-    (entry(trigger={"type": "order", "order": "secret"}), "a trigger 'order' needs its data under 'trigger.order'"),
     (entry(trigger={"type": "abandoned_cart", "order": {}}), "a trigger 'abandoned_cart' needs its data under 'trigger.cart'"),
-    (entry(trigger={"type": "order", "order": {"total_price": "secret"}}), "'total_price' of trigger.order: must be a number, with a point before its decimals"),
     (entry(trigger={"type": "order", "order": {"products": [{"quantity": "secret"}]}}), "'products.0.quantity' of trigger.order: must be a number, with a point before its decimals"),
     (entry(trigger="order"), "'trigger' of the entry must be an object"),
     ({"scenario": "a"}, "the entry needs 'contact'"),

@@ -13,7 +13,6 @@ from scenario.plan.inputs import handed
 LINES = "order.products"
 NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
     ("{% for p in order.products %}{{ p.name }}{{ p.brand.label }}{{ forloop.length }}{% endfor %}", {LINES: ("brand.label", "name")}),
-    ("{% for p in order.products %}{{ forloop.index }}{% endfor %}", {LINES: ()}),
     ("{{ order.products.size }}{% if order.products != empty %}{% endif %}", {LINES: ()}),
     ("{{ order.products | size }}{% if order.products == nil or order.products %}{% endif %}", {LINES: ()}),
     ("{% for p in order.products limit: o.a offset: 1 reversed %}{{ p.name | upcase }}{% else %}-{% endfor %}", {LINES: ("name",)}),
@@ -36,7 +35,6 @@ NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
     ("{% for p in order.products %}{% if p.brand %}{{ p.brand.name }}{% endif %}{% endfor %}", {LINES: ("brand",)}),
     ("{% for p in order.products %}{% capture c %}{{ p.name }}{% endcapture %}{{ c }}{% endfor %}", {LINES: ("name",)}),
     ("{% for p in order.products %}{% assign b = p.brand %}{{ b.name }}{% endfor %}", {LINES: ("brand.name",)}),
-    ("{% for p in order.products %}{% assign b = p.brand %}{% endfor %}", {LINES: ("brand",)}),
     ("{% for p in order.products %}{% case p.kind %}{% when 'a' %}{{ p.a }}{% endcase %}{% endfor %}", {LINES: ("a", "kind")}),
     ("{% liquid\nfor p in order.products\necho p.name\nendfor %}", {LINES: ("name",)}),
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{% for p in cart.lines %}{{ p.id }}{% endfor %}", {LINES: ("name",), "cart.lines": ("id",)}),
@@ -49,9 +47,7 @@ NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
     ("{% for p in order.products %}{{ p.size }}{% endfor %}", {}),
     ("{% for p in order.products %}{% if p %}{{ p.name }}{% endif %}{% endfor %}", {}),
     ("{% for p in order.products %}{% if p == other %}{{ p.name }}{% endif %}{% endfor %}", {}),
-    ("{% for p in order.products %}{% for pair in p %}{{ pair[0] }}{% endfor %}{% endfor %}", {}),
     ("{% for p in order.products %}{{ p['a.b'] }}{% endfor %}", {}),
-    ("{% for p in order.products %}{{ p['a[]'] }}{% endfor %}", {}),
     ("{% for p in order.products %}{{ p[''] }}{% endfor %}", {}),
     ("{% assign l = order.products | sort: 'brand' %}{% for p in l %}{{ p.brand.name }}{% endfor %}", {LINES: ("brand",)}),
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | sort | size }}", {}),
@@ -59,7 +55,6 @@ NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | uniq | size }}", {}),
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order.products | property: 'a' }}", {}),
     ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order | json }}", {}),
-    ("{% for p in order.products %}{{ p.name }}{% endfor %}{{ order[key] }}", {}),
     ("{{ order.products | map: 'options' | map: 'label' | join }}", {LINES: ("options",)}),
 ]  # fmt: skip
 
