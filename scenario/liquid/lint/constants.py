@@ -79,6 +79,8 @@ def _close_element(stack: list[str], name: str) -> None:
 
 
 _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
+    "audience_email": ("a@example.com", ("google",)),
+    "audience_phone": ("+33612345678", ("google", None)),
     "add": ("2026-03-29", ("1d",)),
     "date": ("2026-03-29T10:00:00+02:00", ("%Y", None, None)),
     "money": (1, ("EUR", "en")),
