@@ -17,19 +17,17 @@ NPM = "npm ci --prefix tests/node --ignore-scripts --no-audit --no-fund --loglev
 
 
 @pytest.mark.parametrize(
-    ("there", "user", "asked"),
+    ("there", "user", "asked", "status"),
     [
-        (("apt-get", "npm"), 0, [UPDATE, BROWSER, RULES, NPM]),
-        (("apt-get", "npm", "chromium"), 0, [UPDATE, RULES, NPM]),
-        (("apt-get", "npm", "promtool"), 0, [UPDATE, BROWSER, NPM]),
-        (("apt-get", "npm", "chromium", "promtool"), 0, [NPM]),
-        (("apt-get", "npm"), 1000, [NPM]),
-        (("npm",), 0, [NPM]),
-        (("apt-get",), 0, [UPDATE, BROWSER, RULES]),
-        ((), 0, []),
+        (("apt-get", "npm"), 0, [UPDATE, BROWSER, RULES, NPM], 0),
+        (("apt-get", "npm"), 0, [UPDATE, BROWSER, RULES, NPM], 100),
+        (("apt-get", "npm", "chromium"), 0, [UPDATE, RULES, NPM], 0),
+        (("apt-get", "npm", "promtool"), 0, [UPDATE, BROWSER, NPM], 0),
+        (("apt-get", "npm", "chromium", "promtool"), 0, [NPM], 0),
+        (("apt-get", "npm"), 1000, [NPM], 0),
+        ((), 0, [], 0),
     ],
 )
-@pytest.mark.parametrize("status", [0, 100])
 def test_it_gets_what_is_missing_and_goes_on_without(
     tmp_path: Path, there: tuple[str, ...], user: int, asked: list[str], status: int
 ) -> None:

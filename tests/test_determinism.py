@@ -177,8 +177,6 @@ def test_all_of_what_workflow_code_loads_is_read() -> None:
     ("source", "found"),
     [
         ("from uuid import uuid4", ["uuid.uuid4"]),
-        ("import time", ["time"]),
-        ("from os import environ", ["os.environ"]),
         ("def f():\n    import threading", ["threading"]),
         ("at = datetime.now(UTC)", ["datetime.now"]),
         ("at = dt.datetime.utcnow()", ["dt.datetime.utcnow"]),
@@ -189,8 +187,6 @@ def test_all_of_what_workflow_code_loads_is_read() -> None:
         ("task = asyncio.create_task(f())", []),
         ("await workflow.wait_condition(f, timeout=limit)", ["wait_condition(timeout)"]),
         ("await workflow.wait_condition(f)", []),
-        ("await workflow.wait(tasks, timeout=1)", ["wait(timeout)"]),
-        ("await workflow.wait(tasks)", []),
         ("bucket = hash(contact) % 100", ["hash"]),
         ("def f():\n    global SEEN", ["global SEEN"]),
     ],
@@ -203,7 +199,6 @@ def test_what_a_replay_would_answer_otherwise_is_found(source: str, found: list[
     ("source", "count"),
     [
         ("for name in {'a', 'b'}: ...", 1),
-        ("for name in set(names): ...", 1),
         ("for name in sorted(set(names)): ...", 0),
         ("for name in old.keys() - new.keys(): ...", 1),
         ("for name in left | right: ...", 0),
@@ -214,7 +209,6 @@ def test_what_a_replay_would_answer_otherwise_is_found(source: str, found: list[
         ("class A:\n    left: Final[set[str]]\n    def f(self): return (*self.left,)", 1),
         ("seen = {1}\nfirst = seen.pop()", 1),
         ("both = {*{1}, *{2}}", 0),
-        ("x in {1, 2}", 0),
     ],
 )
 def test_a_loop_over_a_set_is_found(source: str, count: int) -> None:

@@ -47,15 +47,9 @@ async def test_the_local_server_has_them_from_its_start(client: Client):
     assert await usable(client) == NAMES
 
 
-async def test_missing_ones_are_registered(server: DevServer, client: Client):
-    other = await a_namespace(server, client, "missing")
-    assert await usable(other) == []
-    await ensure(other)
-    assert await usable(other) == NAMES
-
-
-async def test_processes_may_register_them_at_the_same_time(server: DevServer, client: Client):
+async def test_missing_ones_are_registered_by_several_processes_at_the_same_time(server: DevServer, client: Client):
     other = await a_namespace(server, client, "together")
+    assert await usable(other) == []
     await asyncio.gather(*(ensure(other) for _ in range(4)))
     assert await usable(other) == NAMES
 

@@ -77,9 +77,3 @@ def test_it_needs_an_address_and_a_key() -> None:
     assert found.url(ADA) == Unsubscribing(BASE, [KEY]).url(ADA)
     assert Unsubscribing.configured(Settings(callback_url=BASE, suppression_key=None)) is None
     assert Unsubscribing.configured(Settings(callback_url=None, suppression_key=key)) is None
-
-
-@pytest.mark.parametrize("keys", [[], [b"x" * 31]])
-def test_a_key_has_32_bytes_or_more(keys: list[bytes]) -> None:
-    with pytest.raises(ValueError, match="at least 32 bytes"):
-        Unsubscribing(BASE, keys)

@@ -53,16 +53,6 @@ async def test_messages_are_listed_in_their_order_and_outlive_the_server(folder:
     ]
 
 
-async def test_several_deliveries_on_one_connection(folder: Path):
-    async with (
-        Inbox(folder) as box,
-        aiosmtplib.SMTP(hostname=HOST, port=int(box.url.rpartition(":")[2]), start_tls=False) as client,
-    ):
-        for _ in range(2):
-            await client.sendmail("shop@example.com", ["ann@example.com"], MAIL)
-        assert [mail.data for mail in box.messages()] == [MAIL, MAIL]
-
-
 @pytest.mark.parametrize(
     ("message_id", "name"),
     [

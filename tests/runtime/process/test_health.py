@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -73,23 +72,6 @@ async def test_a_check_that_is_broken_is_not_ready_and_logged(caplog: pytest.Log
         status, _ = await page({"temporal": broken}, "/readyz")
     assert status == 500
     assert [record.name for record in caplog.records] == ["uvicorn.error.guarded"]
-
-
-@pytest.mark.parametrize(
-    "begun",
-    [b"", b"GET /readyz HT", b"GET /readyz HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"],
-    ids=["nothing", "half a line", "no body"],
-)
-async def test_clients_that_hang_keep_nobody_else_from_an_answer(begun: bytes):
-    async with health_pages(0, {"temporal": yes}) as running, AsyncExitStack() as connections:
-        for _ in range(100):
-            _, writer = await asyncio.open_connection(HOST, running.port)
-            connections.callback(writer.close)
-            writer.write(begun)
-        async with aiohttp.ClientSession() as session:
-            for path in ("/readyz", "/healthz"):
-                async with session.get(f"http://{HOST}:{running.port}{path}") as response:
-                    assert response.status == 200
 
 
 async def test_a_port_in_use_is_named():
@@ -229,7 +211,6 @@ class Other:
     [
         (1000.0, 1000.2, 1000.1, 0.0),
         (1000.0, 1103.0, 1102.9, 0.0),  # a frozen database, and a clock that is right
-        (1000.0, 1103.0, 1000.1, 0.0),
         (8200.0, 8200.2, 1000.0, 7200.0),
         (1000.0, 1000.2, 8200.2, -7200.0),
         (8200.0, 1000.2, 1000.1, 0.1),  # set right in between

@@ -152,15 +152,12 @@ async def test_whoever_does_not_read_the_answer_is_left(caplog: pytest.LogCaptur
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_a_thousand_idle_connections_cost_no_more_than_are_kept(site: Site):
-    for _ in range(4):
-        idle = [await site.connect() for _ in range(250)]
-        for number, (_, writer) in enumerate(idle):
-            writer.write((GET % (b"", b""))[: number % 20])
-        assert await site.status(b"healthz") == 200
-        assert site.listening.connections <= PLACES + SPARE + 1
-        for _, writer in idle:  # a process may have no more than a thousand files open, here and there
-            writer.close()
+async def test_idle_connections_cost_no_more_than_are_kept(site: Site):
+    for number in range(3 * (PLACES + SPARE)):
+        _, writer = await site.connect()
+        writer.write((GET % (b"", b""))[: number % 20])
+    assert await site.status(b"healthz") == 200
+    assert site.listening.connections <= PLACES + SPARE + 1
 
 
 CHUNKED = b"POST /%s HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
