@@ -265,19 +265,6 @@ async def continued(recorder: Recorder) -> None:
     await recorder.save("continued-2", latest)
 
 
-async def counted(recorder: Recorder) -> None:
-    """Continue-as-new behind steps that are counted first; the next run carries none of them along."""
-    handle = await recorder.start("counted", [MAIL, "{wait_for: go}", SMS], ORDER)
-    temporal = recorder.place.client.temporal
-    latest = temporal.get_workflow_handle(handle.id)
-    async with asyncio.timeout(60):
-        while (await latest.describe()).run_id == handle.first_execution_run_id:
-            await latest.signal("event", {"name": "page.viewed"})
-    await latest.signal("event", {"name": "go"})
-    await recorder.save("counted-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
-    await recorder.save("counted-2", latest)
-
-
 async def refused(recorder: Recorder) -> None:
     """An entry that may not come in."""
     entry = {"scenario": "unheard-of", "contact": {"id": 1}, "trigger": {"type": "segment"}}
@@ -389,17 +376,6 @@ async def dated(recorder: Recorder) -> None:
     await handle.signal("contact_changed", {"custom": {"a": [[]] * (MOST_PARTS + 1)}})
     await handle.signal("event", {"name": "seen", "properties": {"much": "a lot"}})
     await recorder.save("dated", handle)
-
-
-async def noted(recorder: Recorder) -> None:
-    """A journey that notes why it is held, and once more at another step."""
-    hook = NO.replace("ON", "hold")
-    handle = await recorder.start("noted", [hook, hook.replace("webhook: hook", "webhook: other"), SMS])
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "retry_step")
-    await recorder.until(handle, lambda progress: progress["state"] == "held" and progress["at"] == "other")
-    await recorder.order(handle, "skip_step")
-    await recorder.save("noted", handle)
 
 
 async def kept_back(recorder: Recorder) -> None:
@@ -535,14 +511,6 @@ async def several(recorder: Recorder) -> None:
     await recorder.save("several", handle)
 
 
-async def together(recorder: Recorder) -> None:
-    """Events that come together: all but the first while a condition is asked about that."""
-    handle = await recorder.start("together", ["{wait_for: a, if: event.n == 2}", MAIL])
-    await recorder.reached(handle, "waiting")
-    await asyncio.gather(*(handle.signal("event", {"name": "a", "properties": {"n": n}}) for n in (1, 1, 1, 2)))
-    await recorder.save("together", handle)
-
-
 async def goal(recorder: Recorder) -> None:
     """A goal that one event does not reach, the next does, and the last comes too late for; and one that ends it."""
     placed = "event: order.placed, if: event.total > 0"
@@ -651,50 +619,22 @@ async def erased(recorder: Recorder) -> None:
         await recorder.save("erased", client.temporal.get_workflow_handle(f"erasure-{view.id}"))
 
 
+_FIRST: Final = {
+    continued: "continued-1",
+    repeat: "repeat-1",
+    migrated: "migrated-1",
+    under_way: "waiting",
+    operations: "operation",
+}
+"""Names of histories that the names of their recordings do not give."""
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
-    "linear": linear,
-    "clock": clock,
-    "offset": offset,
-    "event": event,
-    "late": late,
-    "forks": forks,
-    "left": left,
-    "held": held,
-    "dropped": dropped,
-    "paused": paused,
-    "continued-1": continued,
-    "counted-1": counted,
-    "refused": refused,
-    "entered": entered,
-    "no-entry": no_entry,
-    "unknown": unknown,
-    "cancelled": cancelled,
-    "waiting": under_way,
-    "destination": destination,
-    "amended": amended,
-    "changed": changed,
-    "retuned": retuned,
-    "recalled": recalled,
-    "dated": dated,
-    "crowded": crowded,
-    "kept-back": kept_back,
-    "deferred": deferred,
-    "past": past,
-    "policies": policies,
-    "lines": lines,
-    "noted": noted,
-    "switch": switch,
-    "split": split,
-    "control": control,
-    "several": several,
-    "together": together,
-    "repeat-1": repeat,
-    "goal": goal,
-    "migrated-1": migrated,
-    "followed": followed,
-    "operation": operations,
-    "pruned": pruned,
-    "erased": erased,
+    _FIRST.get(make, make.__name__.replace("_", "-")): make
+    for make in (
+        *(linear, clock, offset, event, late, forks, left, held, dropped, paused, continued, refused, entered),
+        *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
+        *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
+        *(migrated, followed, operations, pruned, erased),
+    )
 }
 """By the name of the (first) history that each writes."""
 

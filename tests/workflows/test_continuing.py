@@ -15,7 +15,6 @@ from scenario.steps.host import Memory, Rounds
 from tests.sandbox import sandbox
 from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing
 from workflows.journey import Journey
-from workflows.limits import MOST_SIGNALS
 from workflows.state import Event, Held, IgnoredInput, OperationRecord, Override, State, StepRecord
 
 LONG = """
@@ -137,13 +136,16 @@ async def test_a_journey_with_too_much_to_hand_on_goes_on_in_its_run(stage: Stag
     assert await runs(stage, handle) == 1
 
 
-async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(stage: Stage) -> None:
+async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server suggests it for thousands of events only, and refuses signals from the 10,001st on."""
+    monkeypatch.setattr("workflows.limits.MOST_SIGNALS", 30)  # the sandbox loads anew what reads it
     await stage.publish(LONG)
     handle = await stage.start("long", {"type": "order", "order": {"external_id": "A"}})
     await stage.until(handle, "waiting")
     first = stage.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
-    told = [handle.signal("contact_changed", {"firstname": str(number)}) for number in range(MOST_SIGNALS - 1)]
+    told = [handle.signal("contact_changed", {"firstname": str(number)}) for number in range(29)]
     await asyncio.gather(*told)
     await stage.until(handle, "waiting")
     assert await runs(stage, handle) == 1

@@ -217,6 +217,4 @@ async def test_a_zone_that_cannot_be_used_is_on_record(stage: Stage) -> None:
     await handle.signal("contact_changed", {"timezone": "Mars/Utopia"})
     progress = await stage.until(handle, "waiting")
     assert [item["count"] for item in progress["passed_over"]] == [2]
-    await handle.signal("contact_changed", {"timezone": "UTC-3:30"})
-    await stage.result(handle)
-    assert stage.channels.of("hi")[0].at.strftime("%H:%M") == "13:30"
+    await handle.terminate()
