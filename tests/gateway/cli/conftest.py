@@ -17,14 +17,13 @@ import typer.main
 
 from gateway.cli import program, session
 from gateway.client import EventView
-from gateway.errors import BadInput, UnknownContact, UnknownJourney
+from gateway.errors import UnknownJourney
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
 from gateway.service.destinations import DestinationNow
 from gateway.service.erasures import ErasureView
-from gateway.service.index import JourneyFilter
 from gateway.service.journeys import JourneyService
 from gateway.service.listing import JourneySummary
 from gateway.service.stats import StatsView
@@ -107,6 +106,20 @@ class Watch:
         return entered.admitted
 
 
+_ANSWERS = {
+    "why": "answered",
+    "stats": "numbers",
+    "journeys": "found",
+    "held": "found",
+    "select": "found",
+    "forecast_migration": "forecast",
+    "destinations_now": "standing",
+    "in_flight": "flights",
+    "erasures": "erasures_seen",
+}
+"""The field of `Client` with the answer of each method that only answers."""
+
+
 @dataclass
 class Client:
     """Stands in for `ScenarioClient`: notes what it is asked, answers what the test says."""
@@ -119,7 +132,7 @@ class Client:
     troubles: dict[str, str] = field(default_factory=dict[str, str])
     ill: str | None = None
     views: dict[str, JourneySnapshot] = field(default_factory=dict[str, JourneySnapshot])
-    answered: WhyView | None = None
+    answered: WhyView | Exception | None = None
     numbers: StatsView | None = None
     erasures_seen: list[ErasureView] = field(default_factory=list[ErasureView])
     found: list[JourneySummary] = field(default_factory=list[JourneySummary])
@@ -132,6 +145,17 @@ class Client:
     answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
     slow: dict[str, float] = field(default_factory=dict[str, float])
     answer: dict[str, Any] | Exception = field(default_factory=lambda: {"state": "running", "at": "hook"})
+
+    def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        answer = self.__dict__[_ANSWERS[method]]
+
+        async def answered(*given: Any, **more: Any) -> Any:
+            self.asked.append((method, *given, *([more] if more else ())))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return answered
 
     @property
     def services(self) -> Any:
@@ -172,12 +196,6 @@ class Client:
             raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
-    async def why(self, contact: str, scenario: str | None, **wanted: Any) -> WhyView:
-        self.asked.append(("why", contact, scenario, wanted))
-        if self.answered is None:
-            raise UnknownContact(f"nothing is on record of a contact '{contact}'")
-        return self.answered
-
     async def erase(self, contact: str, **given: Any) -> ErasureView:
         self.asked.append(("erase", contact, given))
         return self.erasures_seen[0]
@@ -186,43 +204,9 @@ class Client:
         self.asked.append(("erasure", identifier))
         return self.erasures_seen.pop(1)
 
-    async def erasures(self, **wanted: Any) -> list[ErasureView]:
-        self.asked.append(("erasures", wanted))
-        return self.erasures_seen
-
-    async def stats(self, scenario: str, version: int | None) -> StatsView:
-        self.asked.append(("stats", scenario, version))
-        if self.numbers is None:
-            raise BadInput(f"there is no scenario '{scenario}': did you mean 'sale'?")
-        return self.numbers
-
-    async def journeys(self, **wanted: Any) -> list[JourneySummary]:
-        self.asked.append(("journeys", wanted))
-        return self.found
-
-    async def held(self, **wanted: Any) -> list[JourneySummary]:
-        self.asked.append(("held", wanted))
-        return self.found
-
-    async def select(self, verb: str, which: JourneyFilter, **given: Any) -> list[JourneySummary]:
-        self.asked.append(("select", verb, which, given))
-        return self.found
-
-    async def forecast_migration(self, scenario: str, **wanted: Any) -> MigrationForecast:
-        self.asked.append(("forecast_migration", scenario, wanted))
-        assert self.forecast is not None
-        return self.forecast
-
-    async def destinations_now(self) -> list[DestinationNow]:
-        return self.standing
-
     async def retune_candidates(self, destination: str, **given: Any) -> RetuneCandidates:
         self.asked.append(("retune_candidates", destination, given))
         return RetuneCandidates(self.flights, self.unseen)
-
-    async def in_flight(self, destination: str, **given: Any) -> list[PendingDelivery]:
-        self.asked.append(("in_flight", destination, given))
-        return self.flights
 
     def batch(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **more: Any) -> Batch:
         async def send(target: JourneyTarget) -> None:

@@ -12,37 +12,23 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.why.story import told
 from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Closure, Store
-from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run, Stored
-from tests.gateway.cli.test_show import LISTED
+from tests.gateway.cli.test_show import LISTED, PENDING
 from tests.gateway.cli.test_stats import FOUND
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, attempt
 from workflows.state import IgnoredInput
 
 SNAPSHOT: Final = Path(__file__).with_name("json.json")
-POLICY: Final = RetryPolicy(
-    initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
-)
-PENDING: Final = DeliveryStatus(
-    step="hook",
-    state="scheduled",
-    attempt=3,
-    next_try_at=START,
-    last_failure="it answered 503",
-    retry=POLICY,
-    gives_up_at=START,
-    activity="send_webhook",
-    fairness_key="hooks",
-)
 ATTEMPT: Final = attempt("hook", 1, response="slow\ndown", trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
 PAUSE: Final = {"name": "pause", "operator": "ann", "reason": "sale", "at": START.isoformat(), "step": "hook"}
 FULL: Final = replace(
     HELD,
-    pending=(PENDING,),
+    pending=(
+        PENDING.model_copy(update={"next_try_at": START, "last_failure": "it answered 503", "gives_up_at": START}),
+    ),
     entry=replace(ENTRY, goal_until=START, reached_at=START, goal_value="49.9"),
     progress={
         **PROGRESS,

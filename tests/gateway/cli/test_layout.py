@@ -68,7 +68,6 @@ destinations:
     headers: {Authorization: "Bearer {{ secrets.A_TOKEN_OF_THE_PROVIDER }}"}
     secrets: [ANOTHER_SECRET_OF_THE_PROVIDER]
 """
-REASON = ("--reason", "x")
 COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("list",), (JOURNEY, "abandoned-cart-with-a-voucher@12", "held", "hook", "2026-03-31 10:00:00")),
     (("list", "--held"), (JOURNEY, DESTINATION, "permanent", "2026-03-31 10:20:00", "422")),
@@ -78,9 +77,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
         ("show", JOURNEY),
         (JOURNEY, f"webhook → {DESTINATION}", ATTEMPT.delivery_id, TRACE, f"leave {JOURNEY} --reason …"),
     ),
-    (("retry", "--scenario", "a", "--dry-run", *REASON), (JOURNEY, DESTINATION, "permanent")),
-    (("pause", "--scenario", "a", "--dry-run", *REASON), (JOURNEY, "hook")),
-    (("retune", "x", "--deadline", "1d", "--dry-run", *REASON), (JOURNEY, "hook", "2026-03-31 11:30:00")),
+    (("retune", "x", "--deadline", "1d", "--dry-run", "--reason", "x"), (JOURNEY, "hook", "2026-03-31 11:30:00")),
     (("destinations", "--now"), (DESTINATION, "left alone", "2026-03-31 11:30:00")),
     (
         ("destinations", "destinations.yaml"),

@@ -63,7 +63,10 @@ def test_what_holds_is_listed(run: Run, file: Path) -> None:
     [
         ("at_most: 4", "at_mostt: 4", "6:18: error unknown-key: unknown key 'at_mostt': did you mean 'at_most'?"),
         ("name: week", "name: sms-a-day", "5:3: error value: two caps are called 'sms-a-day': give each a different"),
+        ("- {name: week,", "- {name: week, channels: sms,", "6:28: error type: 'channels' must be a list: write [sms]"),
         ("share: 5", "share: 500", "3:18: error value: "),
+        ("2026-q4", "x" * 201, "3:27: error value: 'seed' is longer than 200 characters"),
+        ("caps:", "---", "4:1: error syntax: there is content after '---': put everything before it"),
     ],
 )
 def test_what_is_wrong_is_told_at_its_place(run: Run, file: Path, was: str, now: str, told: str) -> None:

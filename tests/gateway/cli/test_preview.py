@@ -218,6 +218,7 @@ def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -
         (("--entry", "e.json", "--at", "9999-12-31"), "--at is a date between the years 1970 and 9000"),
         (("--entry", "e.json", "--event", "a.b=[1]"), "--event is not a JSON object"),
         (("--entry", "e.json", "--response", "x"), "--response is not JSON"),
+        (("--entry", "e.json", "--event", "={}"), "--event needs a name: write it as NAME="),
         (("--entry", "e.json", "--response", "={}"), "--response needs a name: write it as NAME="),
         (("--entry", "bad.json"), "'trigger.type' must be one of"),
     ],

@@ -82,6 +82,12 @@ def test_an_age_that_is_none_is_said(run: Run, arguments: tuple[str, ...], sente
     assert (ran.status, ran.err) == (2, f"scenario: invalid value: {sentence}: see 'scenario prune --help'\n")
 
 
+def test_without_a_store_there_is_nothing_to_tell(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENARIO_STORE", "sqlite:///none.db")
+    ran = run("prune", "--format", "json")
+    assert (ran.status, ran.out, "there is no store at" in ran.err) == (1, "", True)
+
+
 def test_ctrl_c_stops_it_and_what_is_gone_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, stored: Stored) -> None:
     delete_some = Store.delete_some
 

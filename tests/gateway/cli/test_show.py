@@ -87,6 +87,27 @@ LARGE = {"what": "event", "reason": "it is larger than 256 KB", "at": "2026-03-3
 ONCE = {"what": "step wait-3", "reason": "no number", "at": "2026-03-31T08:40:00+00:00", "count": 1}
 GOAL = replace(ENTRY, goal_until=datetime(2026, 4, 14, 8, tzinfo=UTC))
 REACHED = replace(GOAL, reached_at=datetime(2026, 4, 1, 8, tzinfo=UTC), goal_value="49.9")
+RUNNING: dict[str, Any] = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
+DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+POLICY = RetryPolicy(
+    initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
+)
+PENDING = DeliveryStatus(
+    step="hook",
+    state="scheduled",
+    attempt=3,
+    next_try_at=DUE,
+    retry=POLICY,
+    gives_up_at=datetime(2026, 4, 3, 8, 5, tzinfo=UTC),
+)
+TURNED_AWAY = DeliveryStatus(
+    step="hook",
+    state="scheduled",
+    attempt=3,
+    next_try_at=DUE,
+    turned_away="breaker_open",
+    why="hooks.example.com has failed too often",
+)
 LINES: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"progress": {**PROGRESS, "operations": [PAUSE]}},
@@ -110,6 +131,17 @@ LINES: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"progress": None, "state": "waiting", "step": "hook"},
         ["waiting at hook", "no worker answers: this is the last recorded state"],
+    ),
+    (
+        {"progress": RUNNING, "pending": (PENDING,)},
+        [
+            "hook is tried next at 2026-03-31 11:30:00, pauses from 4.8s × 3 to 6h, at most 9 attempts, "
+            "gives up 2026-04-03 10:05:00"
+        ],
+    ),
+    (
+        {"progress": RUNNING, "pending": (TURNED_AWAY,), "attempts": ()},
+        ["hook: hooks.example.com has failed too often", "hook is tried next at 2026-03-31 11:30:00"],
     ),
 ]
 
@@ -162,44 +194,6 @@ def test_what_was_sent_is_rendered_again_and_that_is_said(
         {"request"},
         {"skipped"},
         {"error"},
-    ]
-
-
-def test_show_says_when_the_next_attempt_is_due(run: Run, client: Client) -> None:
-    due = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
-    progress: dict[str, Any] = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
-    policy = RetryPolicy(
-        initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600, maximum_attempts=9, deadline=259_200
-    )
-    ends = datetime(2026, 4, 3, 8, 5, tzinfo=UTC)
-    pending = (
-        DeliveryStatus(
-            step="hook",
-            state="scheduled",
-            attempt=3,
-            next_try_at=due,
-            last_failure="it answered 503 (attempt 2)",
-            retry=policy,
-            gives_up_at=ends,
-        ),
-    )
-    client.views["a/7/K1"] = replace(HELD, progress=progress, pending=pending)
-    lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
-    assert "2 2026-03-31 10:10:00 failed 503 12 2026-03-31 11:30:00" in lines
-    assert lines[3] == (
-        "hook is tried next at 2026-03-31 11:30:00, pauses from 4.8s × 3 to 6h, at most 9 attempts, "
-        "gives up 2026-04-03 10:05:00"
-    )
-    why = "hooks.example.com has failed too often and gets no requests for a while"
-    away = (
-        pending[0].model_copy(update={"retry": None, "gives_up_at": None, "turned_away": "breaker_open", "why": why}),
-    )
-    client.views["a/7/K1"] = replace(HELD, progress=progress, pending=away, attempts=())
-    lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
-    assert lines[2:5] == [
-        "running at hook since 2026-03-31 10:05:00",
-        f"hook: {why}",
-        "hook is tried next at 2026-03-31 11:30:00",
     ]
 
 
@@ -257,18 +251,12 @@ def test_what_comes_from_outside_cannot_move_the_cursor(run: Run, client: Client
     assert "a/\ufffd[2J[red]<U+202E>7" in out
 
 
-def test_list_shows_state_step_and_why(run: Run, client: Client) -> None:
+def test_list_shows_state_step_and_why_and_of_held_ones_the_destination(run: Run, client: Client) -> None:
     client.found = [LISTED]
-    ran = run("list")
-    assert (ran.status, ran.err) == (0, "")
-    assert [" ".join(row) for row in rows(ran.out)] == [
+    assert [" ".join(row) for row in rows(run("list").out)] == [
         "journey scenario state step entered (local) why",
         "a/7 a@3 held hook 2026-03-31 10:00:00 hooks.example.com answered 422",
     ]
-
-
-def test_held_ones_are_listed_with_what_they_could_not_deliver_to_why_and_since_when(run: Run, client: Client) -> None:
-    client.found = [LISTED]
     ran = run("list", "--held")
     assert (ran.status, ran.err) == (0, "")
     assert [" ".join(row) for row in rows(ran.out)] == [

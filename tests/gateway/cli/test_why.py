@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
+from gateway.errors import UnknownContact
 from gateway.why.story import told
 from gateway.why.why import CapPlaces, WhyView
 from tests.gateway.cli.conftest import Client, Run
@@ -43,5 +44,6 @@ def test_it_is_told_within_80_columns(run: Run, client: Client) -> None:
 
 
 def test_of_an_unknown_contact_there_is_one_sentence(run: Run, client: Client) -> None:
+    client.answered = UnknownContact("nothing is on record of a contact '8'")
     ran = run("why", "8")
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: nothing is on record of a contact '8'\n")

@@ -144,10 +144,6 @@ def test_changes_since_another_version_are_marked() -> None:
     ]
 
 
-def test_a_map_is_written_the_same_each_time() -> None:
-    assert ScenarioMap(many(50), "a@1").svg() == ScenarioMap(many(50), "a@1").svg()
-
-
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_map_in_the_documentation_is_what_is_drawn(name: str) -> None:
     assert (DOCS / name).read_text("utf-8") == DRAWN[name](), f"run {COMMAND}"

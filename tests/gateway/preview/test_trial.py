@@ -100,21 +100,6 @@ def test_an_event_that_a_step_fails_for_is_told(drafted: Drafts) -> None:
     assert (event.name, [*event.properties]) == ("a.b", ["carrier"])
 
 
-@pytest.mark.parametrize("since", ["entry", "now"])
-def test_made_up_events_come_whenever_a_step_counts_them_from(drafted: Drafts, since: str) -> None:
-    text = f"""steps:
-  - wait_for: a.b
-    for: 1d
-    since: {since}
-  - webhook: w
-    url: https://x.example/
-    headers: {{X-Size: "a{{{{ event.carrier }}}}b"}}
-"""
-    failure = tried(drafted, text).failure
-    assert failure is not None
-    assert [event.name for event in failure.events] == ["a.b"]
-
-
 ASK = """steps:
   - webhook: ask
     url: https://x.example/
@@ -137,12 +122,6 @@ def test_a_response_that_a_step_fails_for_is_told_as_simple_as_it_can_be(drafted
     steps = {step.id: step for step in preview(drafted(text), failure.entry, given).steps}
     assert steps["tell"].problem is not None
     assert steps["tell"].reachable
-
-
-def test_where_no_response_is_needed_to_fail_none_is_told(drafted: Drafts) -> None:
-    failure = tried(drafted, f"{ASK % ''}{HEADER}").failure
-    assert failure is not None
-    assert (failure.fields.keys(), failure.responses) == ({"contact.firstname"}, {})
 
 
 def test_what_no_template_expects_is_answered_where_no_schema_forbids_it(drafted: Drafts) -> None:
@@ -184,31 +163,6 @@ def test_one_step_alone_can_be_tried(drafted: Drafts) -> None:
     text = f"steps:\n{HEADER}  - webhook: good\n    url: https://x.example/\n"
     assert tried(drafted, text, step="good").failure is None
     assert tried(drafted, text, step="w").failure is not None
-
-
-def test_bodies_that_are_written_well_hold_whatever_comes(drafted: Drafts) -> None:
-    text = """steps:
-  - webhook: text
-    url: https://x.example/
-    body: |
-      {"name": "{{ contact.firstname }} & {{ contact.lastname }}", "price": {{ order.total_price }},
-       "any": {{ contact.custom.any }}, "list": [{% for p in order.products %}
-        {"{{ p.sku }}": "{{ p.name }}", "price": "{{ p.unit_price | times: 2 }}"}
-        {% unless forloop.last %},{% endunless %}{% endfor %}]}
-  - webhook: structure
-    url: https://x.example/?q={{ contact.firstname }}
-    body: {name: "{{ contact.firstname }}", any: "{{ contact.custom.any }}", all: "{{ order.products }}"}
-  - webhook: form
-    url: https://x.example/
-    content: form
-    body: {name: "{{ contact.firstname }}", last: "{{ contact.lastname }}"}
-  - email: mail
-    subject: "{{ contact.firstname }}"
-    html: "<p>{{ contact.firstname }}</p><ul>{% for p in order.products %}<li>{{ p.name }}</li>{% endfor %}</ul>"
-"""
-    trial = tried(drafted, text)
-    assert trial.failure is None, trial.failure
-    assert trial.rendered == 60
 
 
 def flat(data: Any) -> list[Any]:
@@ -279,18 +233,6 @@ def test_a_way_that_nobody_goes_is_named(drafted: Drafts) -> None:
     assert [*tried(drafted, never).missed] == ["a"]
     always = "steps:\n  - if: order.currency != 'EUR' or order.currency != 'USD'\n    then: [{sms: a, text: A}]\n"
     assert tried(drafted, always).untaken == {"if-1": ["else"]}
-
-
-def test_what_a_wait_keeps_away_by_its_condition_may_fail(drafted: Drafts) -> None:
-    text = """steps:
-  - wait_for: nps.answered
-    if: event.score | number >= 0
-    then:
-      - if: event.score | number >= 9
-        then: [{sms: a, text: A}]
-"""
-    trial = tried(drafted, text)
-    assert (trial.failure, trial.missed) == (None, {})
 
 
 def test_every_branch_of_a_split_that_has_a_share_is_tried(drafted: Drafts) -> None:

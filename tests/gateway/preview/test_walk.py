@@ -69,11 +69,6 @@ def outcomes(steps: dict[str, dict[str, Any]]) -> dict[str, str]:
     ("zone", "birthday", "ends"),
     [
         ("", "2026-04-02", ["2026-03-05T09:00:00+01:00", "2026-03-09T10:00:00+01:00", "2026-03-30T00:00:00+02:00"]),
-        (
-            "America/New_York",
-            "2026-03-12 18:30:00",
-            ["2026-03-05T03:00:00-05:00", "2026-03-09T10:00:00-04:00", "2026-03-09T18:30:00-04:00"],
-        ),
         # What is over already does not turn the clock back.
         ("", "1987-03-02", ["2026-03-05T09:00:00+01:00", "2026-03-09T10:00:00+01:00", None]),
     ],
@@ -157,27 +152,16 @@ def test_a_start_without_a_zone_is_the_contacts_time(follow: Follow) -> None:
     assert shown.start.isoformat() == "2026-03-03T00:00:00+00:00"
 
 
-@pytest.mark.parametrize(
-    ("vip", "expected", "after"),
-    [
-        (
-            True,
-            {"if-1": "then", "vip": "sent", "wait-1.else.1": "(waited)", "plain": "(sent)", "both": "sent"},
-            "2026-03-03T09:00:00+01:00 2026-03-03",
-        ),
-        (
-            False,
-            {"if-1": "else", "vip": "(sent)", "wait-1.else.1": "waited", "plain": "sent", "both": "sent"},
-            "2026-03-04T09:00:00+01:00 2026-03-04",
-        ),
-    ],
-)
+@pytest.mark.parametrize("vip", [True, False])
 def test_both_ways_of_a_fork_are_shown_and_time_goes_on_behind_the_one_that_is_taken(
-    follow: Follow, tmp_path: Path, vip: bool, expected: dict[str, str], after: str
+    follow: Follow, tmp_path: Path, vip: bool
 ) -> None:
     steps = told(follow(FORK, custom={"vip": vip}), tmp_path)
-    assert outcomes(steps) == expected
-    assert steps["both"]["message"]["text"] == after
+    taken = {"if-1": "then", "vip": "sent", "wait-1.else.1": "(waited)", "plain": "(sent)", "both": "sent"}
+    other = {"if-1": "else", "vip": "(sent)", "wait-1.else.1": "waited", "plain": "sent", "both": "sent"}
+    assert outcomes(steps) == (taken if vip else other)
+    day = "03" if vip else "04"
+    assert steps["both"]["message"]["text"] == f"2026-03-{day}T09:00:00+01:00 2026-03-{day}"
     assert steps["plain"]["message"]["text"] == "2026-03-04T09:00:00+01:00"
     assert steps["vip"]["branch"] == [{"of": "if-1", "way": "then"}]
 
@@ -222,7 +206,6 @@ REPEAT = """steps:
 @pytest.mark.parametrize(
     ("until", "events", "reason", "after"),
     [
-        ("{event: email.clicked}", [], "round 1 of 4", "2026-03-26T09:00:00+01:00 nothing"),
         ("{event: email.clicked}", [("email.clicked", {"link": "a"})], "round 1 of 4", "2026-03-05T09:00:00+01:00 a"),
         ("contact.custom.vip == true", [], "after 0 rounds", "2026-03-03T09:00:00+01:00 nothing"),
         ("now > '2026-03-17T08:00:00+01:00'", [], "round 1 of 4", "2026-03-17T09:00:00+01:00 nothing"),
@@ -240,39 +223,25 @@ def test_of_a_repetition_the_first_round_is_shown_and_time_goes_on_by_all(
 
 
 @pytest.mark.parametrize(
-    ("events", "expected", "after", "reason"),
+    ("orders", "comes", "after", "reason"),
     [
-        (
-            [],
-            {"wait_for-1": "timeout", "arrived": "(sent?)", "late": "sent", "after": "sent"},
-            "2026-03-10T09:00:00+01:00",
-            "order.delivered is not given",
-        ),
-        (
-            [GivenEvent("order.delivered", {"order_id": "X1", "carrier": "Post"})],
-            {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"},
-            "2026-03-03T09:00:00+01:00 Post",
-            "order.delivered comes",
-        ),
-        (
-            [GivenEvent("order.delivered", {"order_id": "other", "carrier": "Post"})],
-            {"wait_for-1": "timeout", "arrived": "(sent)", "late": "sent", "after": "sent"},
-            "2026-03-10T09:00:00+01:00",
-            "order.delivered does not fulfil its condition",
-        ),
-        (
-            [GivenEvent("order.delivered", {"order_id": "other"}), GivenEvent("order.delivered", {"order_id": "X1"})],
-            {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"},
-            "2026-03-03T09:00:00+01:00",
-            "order.delivered comes",
-        ),
+        ([], False, "2026-03-10T09:00:00+01:00", "order.delivered is not given"),
+        (["other"], False, "2026-03-10T09:00:00+01:00", "order.delivered does not fulfil its condition"),
+        (["other", "X1"], True, "2026-03-03T09:00:00+01:00 Post", "order.delivered comes"),
     ],
 )
 def test_an_event_that_is_given_comes_once_a_step_waits_for_it(
-    follow: Follow, tmp_path: Path, events: list[GivenEvent], expected: dict[str, str], after: str, reason: str
+    follow: Follow, tmp_path: Path, orders: list[str], comes: bool, after: str, reason: str
 ) -> None:
+    events = [GivenEvent("order.delivered", {"order_id": order, "carrier": "Post"}) for order in orders]
     steps = told(follow(EVENTS, given=PreviewInputs(at=AT, events=events)), tmp_path)
-    assert outcomes(steps) == expected
+    arrived = "sent" if comes else "(sent)" if orders else "(sent?)"
+    assert outcomes(steps) == {
+        "wait_for-1": "event" if comes else "timeout",
+        "arrived": arrived,
+        "late": "(sent?)" if comes else "sent",
+        "after": "sent",
+    }
     assert steps["after"]["message"]["text"] == after
     assert steps["wait_for-1"]["reason"] == reason
 
@@ -324,22 +293,6 @@ def test_a_step_that_cannot_be_performed_ends_as_its_on_failure_says(
     shown = follow(f"steps:\n  - {step}\n  - sms: after\n    text: x\n")
     found = outcomes(told(shown, tmp_path))
     assert list(found.values()) == [outcome, after]
-
-
-@pytest.mark.parametrize(
-    ("contact", "outcome", "reason"),
-    [
-        ({"email": ""}, "skipped", "the contact has no e-mail address"),
-        ({"email": "nonsense"}, "held", "the contact's e-mail address is malformed"),
-    ],
-)
-def test_an_address_decides_whether_an_email_is_sent(
-    follow: Follow, tmp_path: Path, contact: dict[str, Any], outcome: str, reason: str
-) -> None:
-    shown = follow("steps:\n  - email: e\n    subject: s\n    text: t\n", **contact)
-    (step,) = told(shown, tmp_path).values()
-    assert (step["outcome"], step["reason"]) == (outcome, reason)
-    assert "message" not in step
 
 
 def test_a_response_is_there_behind_the_step_that_saves_it(follow: Follow, tmp_path: Path) -> None:

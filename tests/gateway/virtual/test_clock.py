@@ -93,15 +93,6 @@ def test_each_contact_of_a_crowd_has_its_own_time():
     assert all(contact.journey is not None and contact.journey.done for contact in crowd.contacts)
 
 
-def test_what_is_due_comes_in_the_order_of_its_moments_and_the_same_each_time():
-    first, second = Crowd(), Crowd()
-    for crowd in (first, second):
-        crowd.clock.run()
-    moments = [at for at, _, _ in first.log]
-    assert moments == sorted(moments)
-    assert first.log == second.log
-
-
 def test_who_waits_for_the_same_moment_goes_on_in_the_order_in_which_they_came():
     clock, log = Clock(START), list[int]()
 
@@ -115,7 +106,7 @@ def test_who_waits_for_the_same_moment_goes_on_in_the_order_in_which_they_came()
     assert log == [3, 1, 2]
 
 
-@pytest.mark.parametrize("step", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("step", [0.5, 4.0])
 def test_time_that_stops_on_its_way_is_no_other_time(step: float):
     through, halting = Crowd(), Crowd()
     through.clock.run()
@@ -124,6 +115,8 @@ def test_time_that_stops_on_its_way_is_no_other_time(step: float):
         assert halting.clock.now == later(number * step)
         assert halting.log == [entry for entry in through.log if entry[0] <= halting.clock.now]
     assert halting.log == through.log
+    moments = [at for at, _, _ in through.log]
+    assert moments == sorted(moments)
 
 
 def test_time_does_not_go_back():
