@@ -1,7 +1,6 @@
 """E-mail steps, from the published templates to the bytes at a real mail server."""
 
 import email
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -10,14 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.channel_registry import EMAIL
 from activities.content import Content
 from activities.email.activity import Emails
-from activities.email.errors import MailRefused
-from activities.email.message import Envelope
 from activities.email.settings import Senders, Server
 from activities.failures import FailureKind
 from activities.gate import PolicyGate
@@ -82,10 +77,6 @@ def contact(**changes: Any) -> Delivery:
     return replace(DELIVERY, data=DELIVERY.data | {"contact": DELIVERY.data["contact"] | changes})
 
 
-def test_the_activity_has_the_name_that_journeys_call():
-    assert Emails.send_email.__temporal_activity_definition.name == EMAIL.activity  # type: ignore[attr-defined]
-
-
 async def test_a_step_arrives_rendered(send: Any, mail_server: Any, mailer: Any, rows: Rows):
     received = await mail_server()
     sent = await send(await mailer(received))
@@ -124,24 +115,6 @@ async def test_every_attempt_sends_the_same_bytes(
     assert first == second
 
 
-@pytest.mark.parametrize("name", ["Zoé\r\nBcc: victim@example.com", "Zoé\n\n<p>x", "Zoé\u2028Bcc: a@b.c", "Z" * 400])
-async def test_no_data_can_add_a_header(send: Any, mail_server: Any, mailer: Any, name: str):
-    received = await mail_server()
-    await send(await mailer(received), contact(firstname=name))
-    [mail] = received.mails
-    assert mail.rcpt_tos == ["zoe.obrien@example.com"]
-    message = read(mail.content)
-    assert sorted(message.keys()) == ["Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"]
-    assert str(message["Subject"]).startswith("Thank you Z")
-
-
-async def test_a_text_alone_is_sent_as_it_is_rendered(send: Any, mail_server: Any, mailer: Any):
-    received = await mail_server()
-    await send(await mailer(received), html=None, text="Merci {{ contact.firstname }} & à bientôt\n")
-    message = read(received.texts[0])
-    assert (message.get_content_type(), message.get_content().strip()) == ("text/plain", "Merci Zoé & à bientôt")
-
-
 @pytest.mark.parametrize("address", [None, "", "   "])
 async def test_a_contact_without_an_address_is_skipped(send: Any, mailer: Any, rows: Rows, address: str | None):
     for post in (None, await mailer(Server("127.0.0.1", 1))):
@@ -150,84 +123,33 @@ async def test_a_contact_without_an_address_is_skipped(send: Any, mailer: Any, r
     assert [row.outcome for row in rows] == ["skipped", "skipped"]
 
 
-async def test_a_template_may_decide_to_send_nothing(send: Any, mail_server: Any, mailer: Any):
-    received = await mail_server()
-    sent = await send(await mailer(received), html="{% abort 'out of stock' %}")
-    assert (sent.outcome, sent.reason, received.mails) == ("skipped", "out of stock", [])
-
-
 @pytest.mark.parametrize(
-    ("delivery", "step", "kind", "error", "reason"),
+    ("delivery", "step", "error", "reason"),
     [
-        (contact(email="zoe@"), {}, FailureKind.PERMANENT, "bad_address", "the contact's e-mail address is malformed"),
-        (
-            contact(email="a@b.c, d@e.f"),
-            {},
-            FailureKind.PERMANENT,
-            "bad_address",
-            "the contact's e-mail address is malformed",
-        ),
+        (contact(email="zoe@"), {}, "bad_address", "the contact's e-mail address is malformed"),
+        (DELIVERY, {"subject": "{{ 'x' | nonsense }}"}, "template_failed", "the e-mail's subject: "),
+        (DELIVERY, {"html": "{% if %}"}, "template_failed", "the e-mail's html: "),
+        (DELIVERY, {"html": {"file": "a.html"}}, "template_failed", "a file of the e-mail was not"),
+        (replace(DELIVERY, step="nope"), {}, "unknown_version", "post-purchase@3 has no step 'nope'"),
         (
             DELIVERY,
-            {"subject": "{{ 'x' | nonsense }}"},
-            FailureKind.TEMPLATE,
-            "template_failed",
-            "the e-mail's subject: ",
-        ),
-        (
-            DELIVERY,
-            {"html": "<b>" * 300},
-            FailureKind.TEMPLATE,
-            "template_failed",
-            "the e-mail's html: elements are nested",
-        ),
-        (
-            DELIVERY,
-            {"subject": "s" * 8_001},
-            FailureKind.TEMPLATE,
-            "template_failed",
-            "the e-mail's subject: it has more",
-        ),
-        (DELIVERY, {"html": "{% if %}"}, FailureKind.TEMPLATE, "template_failed", "the e-mail's html: "),
-        (
-            DELIVERY,
-            {"html": {"file": "a.html"}},
-            FailureKind.TEMPLATE,
-            "template_failed",
-            "a file of the e-mail was not",
-        ),
-        (
-            replace(DELIVERY, scenario="post-purchase@4"),
-            {},
-            FailureKind.TEMPLATE,
+            {"email": None, "sms": "thank-you", "subject": None, "html": None, "text": "Hi"},
             "unknown_version",
-            "post-purchase@4 is not",
-        ),
-        (
-            replace(DELIVERY, step="nope"),
-            {},
-            FailureKind.TEMPLATE,
-            "unknown_version",
-            "post-purchase@3 has no step 'nope'",
+            "the step 'thank-you' of post-purchase@3 is not an e-mail",
         ),
     ],
 )
 async def test_what_cannot_be_sent_is_held_with_its_reason(
     refuse: Any, mail_server: Any, mailer: Any, rows: Rows,
-    delivery: Delivery, step: dict[str, Any], kind: FailureKind, error: str, reason: str,
+    delivery: Delivery, step: dict[str, Any], error: str, reason: str,
 ):  # fmt: skip
     received = await mail_server()
     failure, raised = await refuse(await mailer(received), delivery, **step)
+    kind = FailureKind.PERMANENT if error == "bad_address" else FailureKind.TEMPLATE
     assert (failure.kind, failure.error, raised.non_retryable) == (kind, error, True)
     assert failure.reason.startswith(reason)
     assert received.mails == []
     assert [(row.outcome, row.error) for row in rows] == [("failed", error)]
-
-
-async def test_a_step_of_another_kind_is_not_sent(refuse: Any, mail_server: Any, mailer: Any):
-    failure, _ = await refuse(await mailer(await mail_server()), email=None, sms="thank-you", subject=None, html=None,
-                              text="Hi")  # fmt: skip
-    assert failure.reason == "the step 'thank-you' of post-purchase@3 is not an e-mail"
 
 
 async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows: Rows):
@@ -244,10 +166,7 @@ async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows
         ({"RCPT": "450 busy"}, "hold", FailureKind.RETRY, 450, None, False),
         ({"RCPT": "550 nobody"}, "retry", FailureKind.PERMANENT, 550, None, False),
         ({"MAIL": "drop"}, "hold", FailureKind.RETRY, None, "disconnected", False),
-        ({"TEXT": "drop"}, "retry", FailureKind.RETRY, None, "drop_after_data", True),
         ({"TEXT": "drop"}, "hold", FailureKind.UNKNOWN, None, "drop_after_data", True),
-        ({"TEXT": "drop"}, "continue", FailureKind.UNKNOWN, None, "drop_after_data", True),
-        ({"TEXT": "hang"}, "hold", FailureKind.UNKNOWN, None, "no_answer", True),
     ],
 )
 async def test_a_mail_servers_answer_decides(
@@ -255,9 +174,7 @@ async def test_a_mail_servers_answer_decides(
     acts: dict[str, str], on_unknown: Any, kind: FailureKind, status: int | None, error: str | None, unknown: bool,
 ):  # fmt: skip
     post = await mailer(await faulty_server(**acts))
-    failure, raised = await refuse(
-        post, replace(DELIVERY, timeout=1 if "hang" in acts.values() else 60, on_unknown=on_unknown)
-    )
+    failure, raised = await refuse(post, replace(DELIVERY, on_unknown=on_unknown))
     assert (failure.kind, failure.status, failure.error, failure.unknown) == (kind, status, error, unknown)
     assert raised.non_retryable == (kind is not FailureKind.RETRY)
     word = "unknown" if unknown else {FailureKind.RETRY: "retry", FailureKind.PERMANENT: "failed"}[kind]
@@ -349,14 +266,9 @@ async def test_a_step_says_whom_it_is_from_and_where_answers_go(
     ("written", "kind", "reason"),
     [
         ("x@elsewhere.example", FailureKind.UNCONFIGURED, "may not be used"),
-        ("x@sub.shop.example", FailureKind.UNCONFIGURED, "may not be used"),
-        ("other@help.example", FailureKind.UNCONFIGURED, "may not be used"),
         ("{{ contact.email }}", FailureKind.UNCONFIGURED, "may not be used"),
         ("{{ contact.evil }} <news@shop.example>", FailureKind.TEMPLATE, "must be an address"),
         ('"{{ contact.evil }}" <news@shop.example>', FailureKind.TEMPLATE, "must be an address"),
-        ("news@shop.example, x@shop.example", FailureKind.TEMPLATE, "must be an address"),
-        ("Zoé", FailureKind.TEMPLATE, "must be an address"),
-        ("zoé@shop.example", FailureKind.TEMPLATE, "must be an address"),
     ],
 )
 async def test_whom_nobody_allows_is_not_named_and_its_address_is_told_to_nobody(
@@ -371,15 +283,15 @@ async def test_whom_nobody_allows_is_not_named_and_its_address_is_told_to_nobody
     assert "@" not in failure.reason.replace("<address@", "")
 
 
-@pytest.mark.parametrize("name", ["Zoé\r\nBcc: victim@example.com", "Zoé\n\n<p>x", "Zoé\u2028Bcc: a@b.c", "Zoé\x00"])
-async def test_no_sender_can_add_a_header(send: Any, mail_server: Any, mailer: Any, name: str):
+async def test_no_name_can_add_a_header(send: Any, mail_server: Any, mailer: Any):
     received = await mail_server()
-    names = {"from": '"{{ contact.firstname }}" <fr@shop.example>', "reply_to": "{{ contact.firstname }}"}
-    await send(await mailer(received), contact(firstname=name), **(names | {"reply_to": names["from"]}))
+    named = '"{{ contact.firstname }}" <fr@shop.example>'
+    hostile = contact(firstname="Zoé\r\nBcc: victim@example.com\r\n\r\n<p>x\x00")
+    await send(await mailer(received), hostile, **{"from": named, "reply_to": named})
     [mail] = received.mails
     assert mail.rcpt_tos == ["zoe.obrien@example.com"]
-    fields = ["Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Reply-To", "Subject", "To"]
     message = read(mail.content)
+    fields = ["Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Reply-To", "Subject", "To"]
     assert sorted(message.keys()) == fields
     assert [box.addr_spec for box in message["From"].addresses] == ["fr@shop.example"]
 
@@ -389,6 +301,8 @@ async def test_no_sender_can_add_a_header(send: Any, mail_server: Any, mailer: A
     [
         (None, "a@shop.example", True),
         (None, "a@other.example", False),
+        (None, "a@sub.shop.example", False),
+        ("service@help.example", "other@help.example", False),
         ("other.example", "a@other.example", True),
         (" Other.example , service@help.example,", "A@OTHER.example", True),
         ("service@help.example", "Service@Help.example", True),
@@ -412,74 +326,25 @@ def test_a_setting_that_allows_nothing_readable_is_refused(allowed: str):
         Senders.configured("news@shop.example", allowed)
 
 
-class TestBounces:
-    """A server that refuses the recipient, with a gate that has a store."""
-
-    @pytest.fixture
-    async def bounced(
-        self, environment: ActivityEnvironment, rows: Rows, tmp_path: Path, mail_server: Any, mailer: Any
-    ) -> AsyncIterator[Any]:
-        shelf, received = Content(Shelf(STEP)), await mail_server()
-        post = await mailer(received)
-        async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-            gate = PolicyGate(shelf, store, lambda: Policies(), AddressHashes([b"k" * 32]))
-            emails = Emails(shelf, post, rows, gate=gate)
-
-            async def send(number: int, **replies: str) -> Sent:
-                received.reply = replies
-                return await environment.run(emails.send_email, replace(DELIVERY, id=f"msg_{number}"))
-
-            yield send, received
-
-    async def test_an_address_that_does_not_exist_is_skipped_and_not_written_to_again(
-        self, bounced: Any, rows: Rows
-    ) -> None:
-        send, received = bounced
-        first = await send(1, RCPT="550 5.1.1 <zoe.obrien@example.com>: User unknown")
-        assert (first.outcome, first.status) == ("skipped", 550)
-        assert first.reason.startswith("the address has bounced (bounce, ")
-        second = await send(2)
-        assert (second.outcome, second.reason, received.mails) == ("skipped", first.reason, [])
-        assert [(row.outcome, row.error, row.status) for row in rows] == [
-            ("skipped", "suppressed", 550),
-            ("skipped", "suppressed", None),
-        ]
-        assert "zoe" not in str(rows)
-
-    @pytest.mark.parametrize(
-        "reply",
-        ["550 5.7.1 Access denied, client blocked", "554 5.3.0 no", "550 no"],
-    )
-    async def test_a_refusal_that_may_be_about_us_suppresses_nothing(self, bounced: Any, reply: str) -> None:
-        send, _ = bounced
-        for number in range(4):
-            with pytest.raises(ApplicationError, match="answered 55"):
-                await send(number, RCPT=reply)
-        assert (await send(5)).outcome == "delivered"
-
-    async def test_the_third_full_mailbox_is_one_too_many(self, bounced: Any) -> None:
-        send, _ = bounced
-        for number in range(2):
-            with pytest.raises(ApplicationError, match="answered 552"):
-                await send(number, DATA="552 5.2.2 over quota")
-        assert (await send(3, DATA="552 5.2.2 over quota")).outcome == "skipped"
-        assert (await send(4)).outcome == "skipped"
-
-    async def test_what_is_tried_again_does_not_count(self, bounced: Any) -> None:
-        send, _ = bounced
-        for number in range(4):
-            with pytest.raises(ApplicationError) as caught:
-                await send(number, RCPT="452 4.2.2 over quota")
-            assert caught.value.type == FailureKind.RETRY
-        assert (await send(5)).outcome == "delivered"
-
-
-async def test_a_server_that_refuses_the_sender_says_nothing_of_the_recipient(faulty_server: Any, mailer: Any):
-    faulty = await faulty_server(MAIL="550 5.1.1 sender unknown")
-    post = await mailer(faulty)
-    with pytest.raises(MailRefused) as caught:
-        await post.send(Envelope(sender="a@b.example", recipient="zoe@example.com", message=b"x\r\n"), within=10)
-    assert caught.value.verdict.against is None
+async def test_an_address_that_does_not_exist_is_skipped_and_not_written_to_again(
+    environment: ActivityEnvironment, rows: Rows, tmp_path: Path, mail_server: Any, mailer: Any
+) -> None:
+    shelf, received = Content(Shelf(STEP)), await mail_server()
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        gate = PolicyGate(shelf, store, lambda: Policies(), AddressHashes([b"k" * 32]))
+        send_email = Emails(shelf, await mailer(received), rows, gate=gate).send_email
+        received.reply = {"RCPT": "550 5.1.1 <zoe.obrien@example.com>: User unknown"}
+        first = await environment.run(send_email, DELIVERY)
+        received.reply = {}
+        second = await environment.run(send_email, replace(DELIVERY, id="msg_2"))
+    assert (first.outcome, first.status) == ("skipped", 550)
+    assert first.reason.startswith("the address has bounced (bounce, ")
+    assert (second.outcome, second.reason, received.mails) == ("skipped", first.reason, [])
+    assert [(row.outcome, row.error, row.status) for row in rows] == [
+        ("skipped", "suppressed", 550),
+        ("skipped", "suppressed", None),
+    ]
+    assert "zoe" not in str(rows)
 
 
 async def test_bounces_come_back_to_an_address_of_the_delivery(

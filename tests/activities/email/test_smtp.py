@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,14 +40,6 @@ async def test_a_message_arrives_byte_by_byte(mail_server: Any, mailer: Any):
     assert (mail.mail_from, mail.rcpt_tos, mail.content) == ("news@shop.example", ["zoe@example.com"], LETTER.message)
 
 
-async def test_connections_are_kept_open(mail_server: Any, mailer: Any):
-    received = await mail_server()
-    post = await mailer(received)
-    for _ in range(3):
-        await post.send(LETTER, within=60)
-    assert (len(received.mails), received.connections) == (3, 1)
-
-
 async def test_messages_at_once_go_over_as_many_connections_as_there_may_be(mail_server: Any, mailer: Any):
     received = await mail_server()
     post = await mailer(received, connections=2)
@@ -73,10 +64,6 @@ class TestEncryption:
         received = await mail_server(tls=certified("127.0.0.1"))
         assert await (await mailer(received, tls=trusting)).send(LETTER, within=60) == Reply(250, "OK")
 
-    async def test_by_starttls(self, mail_server: Any, mailer: Any, certified: Any, trusting: ssl.SSLContext):
-        received = await mail_server(tls_context=certified("127.0.0.1"), require_starttls=True)
-        assert await (await mailer(received, tls=trusting)).send(LETTER, within=60) == Reply(250, "OK")
-
     @pytest.mark.parametrize("how", ["tls", "tls_context"])
     async def test_needs_a_certificate_for_that_server(
         self, mail_server: Any, mailer: Any, certified: Any, trusting: ssl.SSLContext, how: str
@@ -89,9 +76,6 @@ class TestEncryption:
     async def test_needs_a_certificate_that_is_trusted(self, mail_server: Any, mailer: Any, certified: Any):
         received = await mail_server(tls_context=certified("127.0.0.1"))
         assert (await failing(await mailer(received))).word == "tls_failed"
-
-    async def test_is_not_asked_of_this_machine_itself(self, mail_server: Any, mailer: Any):
-        assert await (await mailer(await mail_server())).send(LETTER, within=60) == Reply(250, "OK")
 
     async def test_by_starttls_with_an_authority_of_ones_own(
         self, mail_server: Any, mailer: Any, certified: Any, authority: trustme.CA, tmp_path: Path
@@ -124,14 +108,6 @@ class TestLogin:
         received = await mail_server(authenticator=login, auth_required=True, tls_context=certified("127.0.0.1"))
         server = replace(received.server, user="shop", password="p@ss:word")
         assert await (await mailer(server, tls=trusting)).send(LETTER, within=60) == Reply(250, "OK")
-
-    async def test_that_is_refused_sends_nothing(
-        self, mail_server: Any, mailer: Any, login: Any, certified: Any, trusting: ssl.SSLContext
-    ):
-        received = await mail_server(authenticator=login, tls_context=certified("127.0.0.1"))
-        error = await failing(await mailer(replace(received.server, user="shop", password="wrong"), tls=trusting))
-        assert isinstance(error, MailUnreachable)
-        assert (error.word, error.status, received.mails) == ("login_refused", 535, [])
 
     async def test_that_is_not_offered_sends_nothing(self, mail_server: Any, mailer: Any, login: Any):
         received = await mail_server(authenticator=login)
@@ -225,13 +201,14 @@ class TestRefusals:
     """By their code: 4xx for now, 5xx for good."""
 
     @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "TEXT"])
-    @pytest.mark.parametrize(("code", "permanent"), [(421, False), (451, False), (550, True), (552, True)])
+    @pytest.mark.parametrize(("code", "permanent"), [(451, False), (550, True)])
     async def test_at_any_command(self, faulty_server: Any, mailer: Any, command: str, code: int, permanent: bool):
         faulty = await faulty_server(**{command: f"{code} <zoe@example.com> no"})
         error = await failing(await mailer(faulty))
         assert isinstance(error, MailRefused)
         assert (error.status, error.verdict.final, error.reply) == (code, permanent, "<zoe@example.com> no")
         assert str(error) == f"127.0.0.1 answered {code}"
+        assert error.sender == (command == "MAIL")
 
     async def test_do_not_cost_the_connection(self, mail_server: Any, mailer: Any):
         received = await mail_server()
@@ -266,16 +243,22 @@ class TestAConversationThatBreaks:
         assert isinstance(error, MailUnreachable)
         assert (error.word, faulty.texts) == (word, [])
 
-    @pytest.mark.parametrize("command", ["CONNECT", "EHLO", "MAIL", "DATA"])
+    @pytest.mark.parametrize("command", ["CONNECT", "DATA"])
     async def test_by_silence_before_the_message_left(self, faulty_server: Any, mailer: Any, command: str):
         error = await failing(await mailer(await faulty_server(**{command: "hang"})), within=0.2)
         assert isinstance(error, MailUnreachable)
         assert error.word == "timeout"
 
     @pytest.mark.parametrize(("act", "word"), [("drop", "drop_after_data"), ("hang", "no_answer"), ("?", "no_answer")])
-    async def test_after_the_message_left(self, faulty_server: Any, mailer: Any, act: str, word: str):
+    async def test_after_the_message_left(
+        self, faulty_server: Any, mailer: Any, timeouts: list[asyncio.Timeout], act: str, word: str
+    ):
         faulty = await faulty_server(TEXT=act)
-        error = await failing(await mailer(faulty), within=1 if act == "hang" else 60)
+        sending = asyncio.create_task(failing(await mailer(faulty)))
+        if act == "hang":
+            await faulty.hanging.wait()
+            timeouts[0].reschedule(0)
+        error = await sending
         assert isinstance(error, MailUnanswered)
         assert (error.word, len(faulty.texts), len(faulty.seen)) == (word, 1, 1)
 
@@ -285,25 +268,18 @@ class TestAConversationThatBreaks:
 
 
 async def test_a_message_that_waits_for_a_connection_has_its_whole_time_once_it_has_one(
-    faulty_server: Any, mailer: Any, monkeypatch: pytest.MonkeyPatch
+    faulty_server: Any, mailer: Any, timeouts: list[asyncio.Timeout]
 ):
-    begun: list[float | None] = []
-
-    def timeout(seconds: float | None, real: Callable[..., asyncio.Timeout] = asyncio.timeout) -> asyncio.Timeout:
-        begun.append(seconds)
-        return real(seconds)
-
-    monkeypatch.setattr(asyncio, "timeout", timeout)
     faulty = await faulty_server(MAIL=["hang"])
     post = await mailer(faulty, connections=1)
-    first = asyncio.create_task(post.send(LETTER, within=61))
+    first = asyncio.create_task(post.send(LETTER, within=60))
     await faulty.hanging.wait()
-    second = asyncio.create_task(post.send(LETTER, within=62))
+    second = asyncio.create_task(post.send(LETTER, within=60))
     await asyncio.sleep(0.01)
-    assert (61 in begun, 62 in begun) == (True, False)
+    assert len(timeouts) == 1
     first.cancel()
     assert await second == Reply(250, "fine")
-    assert 62 in begun
+    assert len(timeouts) == 2
 
 
 class TestAConnectionThatTheServerClosedMeanwhile:
@@ -418,12 +394,6 @@ def test_only_this_machine_is_local(host: str, local: bool):
     assert Server(host, 25).local == local
 
 
-def test_a_mailer_is_made_of_a_server_and_a_sender():
-    mailer = mailer_from("smtp://mail.shop.example", "Shop <news@shop.example>")
-    assert mailer is not None
-    assert (mailer.server.host, mailer.senders.default.name) == ("mail.shop.example", "Shop")
-
-
 @pytest.mark.parametrize("content", [None, "secret"])
 def test_an_authority_that_cannot_be_read_is_a_mistake_of_the_setting(tmp_path: Path, content: str | None):
     if content is not None:
@@ -431,8 +401,3 @@ def test_an_authority_that_cannot_be_read_is_a_mistake_of_the_setting(tmp_path: 
     with pytest.raises(SettingsError, match=r"^SCENARIO_SMTP: \?ca= must name a file of certificates") as caught:
         mailer_from(f"smtp://mail.shop.example?ca={tmp_path}/ca.pem", "news@shop.example")
     assert str(tmp_path) not in str(caught.value)
-
-
-@pytest.mark.parametrize("sender", [None, "news@shop.example"])
-def test_without_a_server_there_is_no_mailer(sender: str | None):
-    assert mailer_from(None, sender) is None
