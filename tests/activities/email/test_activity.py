@@ -338,7 +338,7 @@ async def test_an_address_that_does_not_exist_is_skipped_and_not_written_to_agai
         received.reply = {}
         second = await environment.run(send_email, replace(DELIVERY, id="msg_2"))
     assert (first.outcome, first.status) == ("skipped", 550)
-    assert first.reason.startswith("the address has bounced (bounce, ")
+    assert str(first.reason).startswith("the address has bounced (bounce, ")
     assert (second.outcome, second.reason, received.mails) == ("skipped", first.reason, [])
     assert [(row.outcome, row.error, row.status) for row in rows] == [
         ("skipped", "suppressed", 550),

@@ -55,11 +55,7 @@ def swap(path: Path, text: str) -> None:
         path.symlink_to(Path("..data") / path.name)
 
 
-@pytest.fixture(params=[Path.write_text, replace, swap], ids=["written over", "replaced", "another folder"])
-def edit(request: pytest.FixtureRequest) -> Edit:
-    return request.param
-
-
+@pytest.mark.parametrize("edit", [Path.write_text, replace, swap], ids=["written over", "replaced", "another folder"])
 def test_an_edit_is_in_use_at_the_second_look(file: Path, clock: Clock, edit: Edit):
     destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     for text, names in ((TWO, ("two",)), (ONE, ("one",))):
@@ -72,9 +68,9 @@ def test_an_edit_is_in_use_at_the_second_look(file: Path, clock: Clock, edit: Ed
         assert destinations.names == names
 
 
-def test_an_edit_of_long_ago_is_in_use_at_the_first_look(file: Path, clock: Clock, edit: Edit):
+def test_an_edit_of_long_ago_is_in_use_at_the_first_look(file: Path, clock: Clock):
     destinations = DestinationsFile(file, clock=clock, wall=lambda: time.time() + 3600)
-    edit(file, TWO)
+    replace(file, TWO)
     clock.now = 3600
     assert destinations.names == ("two",)
 
@@ -97,12 +93,12 @@ def test_what_is_still_being_written_is_not_in_use(file: Path, clock: Clock, cap
 
 
 def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
-    file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, edit: Edit
+    file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ):
     destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     before = destinations.book
     with caplog.at_level(logging.INFO):
-        edit(file, BAD)
+        file.write_text(BAD)
         for clock.now in (2, 4, 6):
             assert destinations.book is before
         assert [record.levelname for record in caplog.records] == ["ERROR"]
@@ -111,7 +107,7 @@ def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
             f"{file}:1: 'url' is missing here (and 1 more: see 'scenario destinations {file}'); "
             "what was read before stays in use"
         )
-        edit(file, TWO)
+        file.write_text(TWO)
         for clock.now in (8, 10):
             names = destinations.names
         assert names == ("two",)
@@ -154,15 +150,6 @@ def test_without_a_file_there_are_no_destinations(clock: Clock):
     destinations = DestinationsFile(clock=clock)
     clock.now = 100
     assert (destinations.configured, destinations.names, destinations.book) == (False, (), Destinations())
-
-
-def test_a_certificate_that_the_file_names_is_looked_at_when_the_file_changes(file: Path, clock: Clock):
-    destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
-    file.write_text("destinations: {one: {url: https://one.example, tls: {ca: none.pem}}}\n")
-    for clock.now in (2, 4):
-        one = destinations.book.get("one")
-    assert one
-    assert one.tls.ca_file is None
 
 
 def test_what_was_in_the_way_of_an_edit_may_come_to_an_end_without_another(

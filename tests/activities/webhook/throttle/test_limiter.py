@@ -102,7 +102,7 @@ def test_a_destination_that_hangs_is_noticed_before_its_requests_end(gate: Limit
 
 def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at_once(gate: Limiter):
     fill(gate)
-    due = Counter(int(turned_away(gate, delivery=f"msg_{number}").delay.total_seconds()) for number in range(50_000))
+    due = Counter(int(turned_away(gate, delivery=f"msg_{number}").delay.total_seconds()) for number in range(20_000))
     assert min(due) >= SOON
     assert max(due) <= SOON + FARTHEST
     # 20 a second to the horizon's end and beyond; those who have no number are spread by their ids.
@@ -206,7 +206,7 @@ _ACTIONS = st.one_of(
 _LIMITS = [Limits(1, QUICK), Limits(3, QUICK), Limits(5, None)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(actions=st.lists(_ACTIONS, max_size=80))
 def test_never_more_than_the_limit_inside_and_never_two_probes(actions: list[tuple[str, float | str, object]]):
     clock = Clock()
@@ -284,18 +284,18 @@ def test_a_receiver_that_comes_back_gets_everything_and_no_stampede():
     def comes_back(now: float) -> tuple[HealthSignal, float]:
         return (HealthSignal.FAILING if now < 300 else HealthSignal.ALIVE), 0.05
 
-    seen = crowd(10_000, 3_600.0, comes_back, Limits())
-    assert len(seen.delivered) == 10_000
-    assert len(seen.at) < 10_100
+    seen = crowd(2_000, 3_600.0, comes_back, Limits())
+    assert len(seen.delivered) == 2_000
+    assert len(seen.at) < 2_100
     assert max(seen.between(second, second + 1) for second in range(300, 1_200)) <= 25
     assert busiest(seen, 1) <= 150
     assert busiest(seen, 120) <= 25
 
 
-def test_ten_thousand_wait_for_a_slow_destination_without_a_storm():
-    seen = crowd(10_000, 7_200.0, lambda _: (HealthSignal.ALIVE, 10.0), Limits(concurrency=20))
-    assert len(seen.delivered) == 10_000
+def test_many_wait_for_a_slow_destination_without_a_storm():
+    seen = crowd(3_000, 7_200.0, lambda _: (HealthSignal.ALIVE, 10.0), Limits(concurrency=20))
+    assert len(seen.delivered) == 3_000
     assert seen.inside == 20
-    assert seen.delivered[-1] < 10_000 * 10 / 20 * 1.02  # hardly a slot was ever empty
+    assert seen.delivered[-1] < 3_000 * 10 / 20 * 1.02  # hardly a slot was ever empty
     assert busiest(seen, 1) <= 100
     assert busiest(seen, 150) <= 25

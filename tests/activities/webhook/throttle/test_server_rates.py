@@ -141,15 +141,6 @@ async def test_a_server_that_was_upgraded_keeps_the_rates_from_then_on(server: S
     assert server.weights == {"wax": 0.2}
 
 
-async def test_what_went_wrong_is_tried_again(server: Server):
-    server.fail = RPCError("try later", RPCStatusCode.UNAVAILABLE, b"")
-    keeper = RateKeeper(server.client)
-    with pytest.raises(RPCError):
-        await keeper.apply(100, {"wax": 10})
-    assert await keeper.apply(100, {"wax": 10})
-    assert server.weights == {"wax": 0.1}
-
-
 @pytest.mark.parametrize(
     ("default", "rates"),
     [(0, {}), (-1, {}), (float("nan"), {}), (100, {"wax": 0}), (100, {f"d{n}": 1.0 for n in range(MOST + 1)})],
