@@ -1,5 +1,7 @@
 """What the tests of every channel ask for."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -27,3 +29,30 @@ def refuse(send: Any) -> Any:
         return failure, caught.value
 
     return run
+
+
+class Timeouts(list[asyncio.Timeout]):
+    """The times of all attempts so far; called, it says that they are up: no test waits, and none comes too late.
+
+    It stands in the place of `asyncio` in the modules that send.
+    """
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        self.append(asyncio.timeout(seconds))
+        return self[-1]
+
+    def __call__(self) -> None:
+        for one in self:
+            with contextlib.suppress(RuntimeError):  # it is over
+                one.reschedule(asyncio.get_running_loop().time())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+
+@pytest.fixture
+def out_of_time(monkeypatch: pytest.MonkeyPatch) -> Timeouts:
+    timeouts = Timeouts()
+    for module in ("email.smtp", "sms.twilio", "webhook.http.transport"):
+        monkeypatch.setattr(f"activities.{module}.asyncio", timeouts)
+    return timeouts

@@ -164,20 +164,6 @@ async def _serve(stack: AsyncExitStack, server: asyncio.Server, what: Received |
 
 
 @pytest.fixture
-def timeouts(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Timeout]:
-    """The times of all messages so far."""
-    begun: list[asyncio.Timeout] = []
-    real = asyncio.timeout
-
-    def timeout(seconds: float) -> asyncio.Timeout:
-        begun.append(real(seconds))
-        return begun[-1]
-
-    monkeypatch.setattr("activities.email.smtp.asyncio.timeout", timeout)
-    return begun
-
-
-@pytest.fixture
 def mailer(stack: AsyncExitStack) -> Callable[..., Any]:
     """Makes a mailer to a server."""
 

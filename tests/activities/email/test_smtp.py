@@ -15,6 +15,7 @@ from activities.email.session import Reply
 from activities.email.settings import Encryption, Server, parse_server
 from activities.email.smtp import Mailer, mailer_from
 from runtime.errors import SettingsError
+from tests.activities.conftest import Timeouts
 
 LETTER = Envelope(
     sender="news@shop.example", recipient="zoe@example.com", message=b"Subject: Hi\r\n\r\n.dot\r\n..two\r\n.\r\nend\r\n"
@@ -251,13 +252,13 @@ class TestAConversationThatBreaks:
 
     @pytest.mark.parametrize(("act", "word"), [("drop", "drop_after_data"), ("hang", "no_answer"), ("?", "no_answer")])
     async def test_after_the_message_left(
-        self, faulty_server: Any, mailer: Any, timeouts: list[asyncio.Timeout], act: str, word: str
+        self, faulty_server: Any, mailer: Any, out_of_time: Timeouts, act: str, word: str
     ):
         faulty = await faulty_server(TEXT=act)
         sending = asyncio.create_task(failing(await mailer(faulty)))
         if act == "hang":
             await faulty.hanging.wait()
-            timeouts[0].reschedule(0)
+            out_of_time()
         error = await sending
         assert isinstance(error, MailUnanswered)
         assert (error.word, len(faulty.texts), len(faulty.seen)) == (word, 1, 1)
@@ -268,7 +269,7 @@ class TestAConversationThatBreaks:
 
 
 async def test_a_message_that_waits_for_a_connection_has_its_whole_time_once_it_has_one(
-    faulty_server: Any, mailer: Any, timeouts: list[asyncio.Timeout]
+    faulty_server: Any, mailer: Any, out_of_time: Timeouts
 ):
     faulty = await faulty_server(MAIL=["hang"])
     post = await mailer(faulty, connections=1)
@@ -276,10 +277,10 @@ async def test_a_message_that_waits_for_a_connection_has_its_whole_time_once_it_
     await faulty.hanging.wait()
     second = asyncio.create_task(post.send(LETTER, within=60))
     await asyncio.sleep(0.01)
-    assert len(timeouts) == 1
+    assert len(out_of_time) == 1
     first.cancel()
     assert await second == Reply(250, "fine")
-    assert len(timeouts) == 2
+    assert len(out_of_time) == 2
 
 
 class TestAConnectionThatTheServerClosedMeanwhile:

@@ -1,14 +1,11 @@
 """SMS steps, from the published template to the provider."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from temporalio.activity import ActivityCancellationDetails
 from temporalio.testing import ActivityEnvironment
 
-from activities.channel_registry import SMS
 from activities.content import Content
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
@@ -52,12 +49,9 @@ def contact(**changes: Any) -> Delivery:
     return replace(DELIVERY, data={"contact": DELIVERY.data["contact"] | changes})
 
 
-def test_the_activity_has_the_name_that_journeys_call():
-    assert Texts.send_sms.__temporal_activity_definition.name == SMS.activity  # type: ignore[attr-defined]
-
-
-async def test_a_step_is_sent_rendered(send: Any, api: Any, twilio: Twilio, rows: Rows):
+async def test_a_step_is_sent_rendered(send: Any, api: Any, twilio: Twilio, rows: Rows, marks: Marks):
     assert await send(twilio) == Sent(attempt=1, status=201)
+    assert marks.noted == [("sending",)]
     assert api.requests[0].form["To"] == "+33612345678"
     assert api.requests[0].form["Body"] == "Merci Zoé & à bientôt, le 2026-03-02"
     assert [(row.channel, row.destination, row.outcome, row.status, row.response) for row in rows] == [
@@ -118,54 +112,14 @@ async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows
         ((429, {"code": 20429}), "hold", FailureKind.RETRY, False),
         ((400, {"code": 21211}), "retry", FailureKind.PERMANENT, False),
         ("drop", "hold", FailureKind.UNKNOWN, True),
-        ("drop", "continue", FailureKind.UNKNOWN, True),
-        ("drop", "retry", FailureKind.RETRY, True),
-        ("hang", "hold", FailureKind.UNKNOWN, True),
     ],
 )
 async def test_the_providers_answer_decides(
     refuse: Any, api: Any, twilio: Twilio, rows: Rows, answer: Any, on_unknown: Any, kind: FailureKind, unknown: bool
 ):
     api.answer = answer
-    failure, raised = await refuse(
-        twilio, replace(DELIVERY, timeout=1 if answer == "hang" else 60, on_unknown=on_unknown)
-    )
+    failure, raised = await refuse(twilio, replace(DELIVERY, on_unknown=on_unknown))
     assert (failure.kind, failure.unknown, failure.destination) == (kind, unknown, "twilio")
     assert raised.non_retryable == (kind is not FailureKind.RETRY)
     word = "unknown" if unknown else {FailureKind.RETRY: "retry", FailureKind.PERMANENT: "failed"}[kind]
     assert [row.outcome for row in rows] == [word]
-
-
-class TestAWorkerThatEndsWhileSending:
-    """The message may be on its way, and costs money: nobody but an operator sends it again."""
-
-    async def test_by_being_stopped(
-        self, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment, rows: Rows
-    ):
-        api.answer = "hang"
-        refused = asyncio.create_task(refuse(twilio))
-        await api.arrived.wait()
-        environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
-        failure, _ = await refused
-        assert (failure.kind, failure.error, rows[0].outcome) == (FailureKind.UNKNOWN, "worker_stopped", "unknown")
-
-    async def test_by_being_killed(
-        self, send: Any, refuse: Any, api: Any, twilio: Twilio, environment: ActivityEnvironment, marks: Marks
-    ):
-        await send(twilio)
-        assert marks.noted == [("sending",)]
-        # What Temporal hands to the next attempt, had the worker been killed then.
-        environment.info = replace(environment.info, attempt=2, heartbeat_details=["sending"])
-        failure, _ = await refuse(twilio)
-        assert (failure.kind, failure.error, len(api.requests)) == (FailureKind.UNKNOWN, "worker_lost", 1)
-
-    async def test_after_an_attempt_that_failed_for_certain(self, refuse: Any, api: Any, twilio: Twilio, marks: Marks):
-        api.answer = (503, {})
-        await refuse(twilio)
-        assert marks == [("sending",), ("settled",)]
-
-
-async def test_nothing_that_is_kept_names_the_contact(refuse: Any, api: Any, twilio: Twilio, rows: Rows):
-    api.answer = (400, {"code": 21211, "message": "The 'To' number +33612345678 is not valid"})
-    failure, raised = await refuse(twilio)
-    assert "612345678" not in f"{failure} {raised} {raised.details} {rows}"

@@ -1,10 +1,7 @@
 """What the tests of the sending share: a transport, and an access that reaches receivers on this machine."""
 
-import asyncio
-import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,24 +16,6 @@ from tests.activities.webhook.faults import Receiver
 async def transport() -> AsyncIterator[Transport]:
     async with Transport(connect_timeout=30) as made:
         yield made
-
-
-@pytest.fixture
-def out_of_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Says that the whole time of all attempts under way is up: no test waits for that, and none comes too late."""
-    running: list[asyncio.Timeout] = []
-
-    def timeout(seconds: float) -> asyncio.Timeout:
-        running.append(asyncio.timeout(seconds))
-        return running[-1]
-
-    def say() -> None:
-        for one in running:
-            with contextlib.suppress(RuntimeError):  # it is over
-                one.reschedule(asyncio.get_running_loop().time())
-
-    monkeypatch.setattr("activities.webhook.http.transport.asyncio", SimpleNamespace(timeout=timeout))
-    return say
 
 
 @pytest.fixture
