@@ -262,12 +262,10 @@ async def test_a_failure_is_recorded_and_raised(
 @pytest.mark.parametrize(
     ("attempt", "policy", "delay", "seconds"),
     [
-        (1, {}, None, 5),
         (3, {}, None, 45),
         (9, {}, None, 6 * 3600),
         (5000, {}, None, 6 * 3600),
         (3, {}, timedelta(minutes=7), 7 * 60),
-        (3, {"maximum_attempts": 4}, None, 45),
         (3, {"maximum_attempts": 3}, None, None),
         (3, {}, timedelta(days=3), None),
     ],
@@ -581,21 +579,33 @@ class TestAWorkerThatIsLostWhileSending:
         assert marks == [("sending",)]
 
     @pytest.mark.parametrize(
-        ("block", "left"),
+        ("before", "delivery", "block", "left"),
         [
-            (failing(FailureKind.RETRY, status=429), "settled"),
-            (failing(FailureKind.RETRY, unknown=True), "sending"),
+            ([], HOLD, failing(FailureKind.RETRY, status=429), [("sending",), ("settled",)]),
+            ([], HOLD, failing(FailureKind.RETRY, unknown=True), [("sending",)]),
+            ([], RETRY, failing(FailureKind.RETRY), []),  # sending again is right
+            # What does not count is in the mark.
+            (["settled", 2, 2], HOLD, failing(FailureKind.RETRY, unknown=True), [("sending", 2, 3)]),
+            # No old mark is left once an operator makes Temporal count anew.
+            (["settled", 4, 7], HOLD, failing(FailureKind.RETRY, sending=False), [("settled",)]),
+            (["settled", 4, 7], HOLD, failing(FailureKind.RETRY, status=429), [("sending",), ("settled",)]),
+            (["settled", 4, 7], HOLD, failing(FailureKind.RETRY, unknown=True), [("sending",)]),
+            (["settled", 4, 7], RETRY, failing(FailureKind.RETRY, unknown=True), [("settled",)]),
         ],
     )
-    async def test_takes_the_mark_back_when_nothing_is_uncertain(
-        self, environment: ActivityEnvironment, marks: Marks, block: Callable[[OpenAttempt], None], left: str
+    async def test_keeps_a_mark_while_something_is_uncertain(
+        self,
+        environment: ActivityEnvironment,
+        marks: Marks,
+        before: list[Any],
+        delivery: Delivery,
+        block: Callable[[OpenAttempt], Any],
+        left: list[Any],
     ):
-        await run(environment, HOLD, block)
-        assert marks[-1] == (left,)
-
-    async def test_needs_no_mark_where_sending_again_is_right(self, environment: ActivityEnvironment, marks: Marks):
-        await run(environment, RETRY, failing(FailureKind.RETRY))
-        assert marks == []
+        # Nothing may be on its way to the server while the mark is: which of them came last would be chance.
+        environment.info = replace(environment.info, heartbeat_details=before)
+        await run(environment, delivery, block)
+        assert marks == left
 
     @pytest.mark.parametrize(
         ("refusal", "word"),
@@ -620,33 +630,6 @@ class TestAWorkerThatIsLostWhileSending:
         assert (row.outcome, row.error) == ("retry", word)
         # It may have kept one all the same: what goes out with the failure takes it back, and does not count.
         assert marks[-1] == ("settled", 1, 3, 1)
-
-    async def test_says_in_the_mark_what_does_not_count(self, environment: ActivityEnvironment, marks: Marks):
-        environment.info = replace(environment.info, heartbeat_details=["settled", 2, 2])
-        await run(environment, HOLD, failing(FailureKind.RETRY, unknown=True))
-        assert marks == [("sending", 2, 3)]
-
-    @pytest.mark.parametrize(
-        ("delivery", "block", "left"),
-        [
-            (HOLD, failing(FailureKind.RETRY, sending=False), [("settled",)]),
-            (HOLD, failing(FailureKind.RETRY, status=429), [("sending",), ("settled",)]),
-            (HOLD, failing(FailureKind.RETRY, unknown=True), [("sending",)]),
-            (RETRY, failing(FailureKind.RETRY, unknown=True), [("settled",)]),
-        ],
-    )
-    async def test_leaves_no_old_mark_behind_once_an_operator_lets_temporal_count_anew(
-        self,
-        environment: ActivityEnvironment,
-        marks: Marks,
-        delivery: Delivery,
-        block: Callable[[OpenAttempt], None],
-        left: list[Any],
-    ):
-        # Nothing may be on its way to the server while the mark is: which of them came last would be chance.
-        environment.info = replace(environment.info, heartbeat_details=["settled", 4, 7])
-        await run(environment, delivery, block)
-        assert marks == left
 
     async def test_makes_the_next_attempt_stop_before_it_sends(self, environment: ActivityEnvironment):
         environment.info = replace(environment.info, heartbeat_details=["sending"])
@@ -732,34 +715,26 @@ class TestCancellation:
             (HOLD, True, FailureKind.UNKNOWN, "unknown"),
             (RETRY, True, FailureKind.RETRY, "unknown"),
             (HOLD, False, FailureKind.RETRY, "retry"),
-            (RETRY, False, FailureKind.RETRY, "retry"),
+            (HOLD, True, None, "unknown"),
+            (HOLD, False, None, "cancelled"),
         ],
     )
-    async def test_by_a_stopping_worker_becomes_a_failure(
-        self, environment: ActivityEnvironment, delivery: Delivery, sending: bool, kind: FailureKind, word: str
+    async def test_by_a_stopping_worker_becomes_a_failure_and_another_passes_through(
+        self, environment: ActivityEnvironment, delivery: Delivery, sending: bool, kind: FailureKind | None, word: str
     ):
         async def block(attempt: OpenAttempt) -> None:
             if sending:
                 await attempt.sending()
-            environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
+            environment.cancel(ActivityCancellationDetails(worker_shutdown=kind is not None))
             await asyncio.Event().wait()
 
-        failure, _, row = await refused(environment, delivery, block)
-        assert (failure.kind, row.outcome, row.error) == (kind, word, "worker_stopped")
-
-    @pytest.mark.parametrize(("sending", "word"), [(True, "unknown"), (False, "cancelled")])
-    async def test_by_a_leaving_journey_passes_through(
-        self, environment: ActivityEnvironment, sending: bool, word: str
-    ):
-        async def block(attempt: OpenAttempt) -> None:
-            if sending:
-                await attempt.sending()
-            environment.cancel()
-            await asyncio.Event().wait()
-
-        _, error, row = await run(environment, HOLD, block)
-        assert isinstance(error, asyncio.CancelledError)
-        assert (row.outcome, row.next_try_at) == (word, None)
+        if kind is None:
+            _, error, row = await run(environment, delivery, block)
+            assert isinstance(error, asyncio.CancelledError)
+            assert (row.outcome, row.next_try_at) == (word, None)
+        else:
+            failure, _, row = await refused(environment, delivery, block)
+            assert (failure.kind, row.outcome, row.error) == (kind, word, "worker_stopped")
 
 
 class TestWhetherItMayLeave:
@@ -769,17 +744,21 @@ class TestWhetherItMayLeave:
     def first(self, environment: ActivityEnvironment) -> None:
         change(environment, attempt=1)
 
-    async def test_it_leaves_where_nothing_is_against_it(self, environment: ActivityEnvironment) -> None:
-        gate = Gate()
+    @pytest.mark.parametrize(
+        ("answer", "wanted"),
+        [
+            (None, Sent(attempt=1, status=201)),
+            (Skip("it is not wanted", "suppressed"), Sent(attempt=1, outcome="skipped", reason="it is not wanted")),
+        ],
+    )
+    async def test_it_leaves_or_the_step_is_skipped(
+        self, environment: ActivityEnvironment, answer: Ruling, wanted: Sent
+    ) -> None:
+        gate = Gate(answer)
         sent, _, _ = await run(environment, RETRY, asking, gate=gate)
-        assert sent == Sent(attempt=1, status=201)
+        assert sent == wanted
         [message] = gate.messages
         assert (message.delivery.id, message.channel, message.address) == (RETRY.id, SMS, "+33612345678")
-
-    async def test_never_skips_the_step(self, environment: ActivityEnvironment) -> None:
-        gate = Gate(Skip("the contact does not want it", "suppressed"))
-        sent, _, _ = await run(environment, RETRY, asking, gate=gate)
-        assert sent == Sent(attempt=1, outcome="skipped", reason="the contact does not want it")
 
     async def test_a_cap_may_hold_it_for_a_person(self, environment: ActivityEnvironment) -> None:
         gate = Gate(Hold("capped by week: 4 in 7d, next Thu 10:02"))
