@@ -12,6 +12,8 @@ from activities.interface import Delivery, Sent
 from activities.sms.activity import Texts
 from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
+from tests.activities.sms.conftest import answer
+from tests.activities.webhook.faults import Behaviour, Receiver, close_unanswered
 from tests.fakes import Marks, Rows, Shelf
 
 DELIVERY = Delivery(
@@ -49,53 +51,53 @@ def contact(**changes: Any) -> Delivery:
     return replace(DELIVERY, data={"contact": DELIVERY.data["contact"] | changes})
 
 
-async def test_a_step_is_sent_rendered(send: Any, api: Any, twilio: Twilio, rows: Rows, marks: Marks):
+async def test_a_step_is_sent_rendered(send: Any, api: Receiver, twilio: Twilio, rows: Rows, marks: Marks):
     assert await send(twilio) == Sent(attempt=1, status=201)
     assert marks.noted == [("sending",)]
-    assert api.requests[0].form["To"] == "+33612345678"
-    assert api.requests[0].form["Body"] == "Merci Zoé & à bientôt, le 2026-03-02"
+    assert api.calls[0].form["To"] == "+33612345678"
+    assert api.calls[0].form["Body"] == "Merci Zoé & à bientôt, le 2026-03-02"
     assert [(row.channel, row.destination, row.outcome, row.status, row.response) for row in rows] == [
         ("sms", "twilio", "delivered", 201, "SM1")
     ]
 
 
 @pytest.mark.parametrize("number", [None, "", "  "])
-async def test_a_contact_without_a_number_is_skipped(send: Any, api: Any, twilio: Twilio, number: str | None):
+async def test_a_contact_without_a_number_is_skipped(send: Any, api: Receiver, twilio: Twilio, number: str | None):
     for provider in (None, twilio):
         sent = await send(provider, contact(cellphone=number))
         assert sent == Sent(attempt=1, outcome="skipped", reason="the contact has no mobile number")
-    assert api.requests == []
-
-
-async def test_a_template_may_decide_to_send_nothing(send: Any, api: Any, twilio: Twilio):
-    sent = await send(twilio, text="{% abort 'out of stock' %}")
-    assert (sent.outcome, sent.reason, api.requests) == ("skipped", "out of stock", [])
+    assert api.calls == []
 
 
 @pytest.mark.parametrize(
-    ("delivery", "step", "kind", "error", "reason"),
+    ("delivery", "step", "error", "reason"),
     [
-        (contact(cellphone="0612345678"), {}, FailureKind.PERMANENT, "bad_number",
-         "the contact's number is not international"),
-        (contact(cellphone="+33612"), {}, FailureKind.PERMANENT, "bad_number", "the contact's number is malformed"),
-        (DELIVERY, {"text": "{{ 'x' | nonsense }}"}, FailureKind.TEMPLATE, "template_failed", "the SMS's text: "),
-        (DELIVERY, {"text": " {{ contact.lastname }} "}, FailureKind.TEMPLATE, "template_failed",
-         "the SMS's text: nothing"),
-        (DELIVERY, {"text": {"file": "a.txt"}}, FailureKind.TEMPLATE, "template_failed", "the file of the SMS was not"),
-        (replace(DELIVERY, scenario="other@3"), {}, FailureKind.TEMPLATE, "unknown_version",
-         "other@3 is not published"),
-        (DELIVERY, {"sms": None, "email": "thanks", "subject": "Hi"}, FailureKind.TEMPLATE, "unknown_version",
-         "the step 'thanks' of post-purchase@3 is not an SMS"),
+        (contact(cellphone="0612345678"), {}, "bad_number", "the contact's number is not international"),
+        (DELIVERY, {"text": "{{ 'x' | nonsense }}"}, "template_failed", "the SMS's text: "),
+        (DELIVERY, {"text": " {{ contact.lastname }} "}, "template_failed", "the SMS's text: nothing"),
+        (DELIVERY, {"text": {"file": "a.txt"}}, "template_failed", "the file of the SMS was not"),
+        (replace(DELIVERY, scenario="other@3"), {}, "unknown_version", "other@3 is not published"),
+        (
+            *(DELIVERY, {"sms": None, "email": "thanks", "subject": "Hi"}, "unknown_version"),
+            "the step 'thanks' of post-purchase@3 is not an SMS",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_what_cannot_be_sent_is_held_with_its_reason(
-    refuse: Any, api: Any, twilio: Twilio, rows: Rows,
-    delivery: Delivery, step: dict[str, Any], kind: FailureKind, error: str, reason: str,
-):  # fmt: skip
+    refuse: Any,
+    api: Receiver,
+    twilio: Twilio,
+    rows: Rows,
+    delivery: Delivery,
+    step: dict[str, Any],
+    error: str,
+    reason: str,
+):
     failure, raised = await refuse(twilio, delivery, **step)
+    kind = FailureKind.PERMANENT if error == "bad_number" else FailureKind.TEMPLATE
     assert (failure.kind, failure.error, raised.non_retryable) == (kind, error, True)
     assert failure.reason.startswith(reason)
-    assert api.requests == []
+    assert api.calls == []
     assert [(row.outcome, row.error) for row in rows] == [("failed", error)]
 
 
@@ -107,17 +109,24 @@ async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows
 
 
 @pytest.mark.parametrize(
-    ("answer", "on_unknown", "kind", "unknown"),
+    ("behaviour", "on_unknown", "kind", "unknown"),
     [
-        ((429, {"code": 20429}), "hold", FailureKind.RETRY, False),
-        ((400, {"code": 21211}), "retry", FailureKind.PERMANENT, False),
-        ("drop", "hold", FailureKind.UNKNOWN, True),
+        (answer(429, {"code": 20429}), "hold", FailureKind.RETRY, False),
+        (answer(400, {"code": 21211}), "retry", FailureKind.PERMANENT, False),
+        (close_unanswered(), "hold", FailureKind.UNKNOWN, True),
     ],
 )
 async def test_the_providers_answer_decides(
-    refuse: Any, api: Any, twilio: Twilio, rows: Rows, answer: Any, on_unknown: Any, kind: FailureKind, unknown: bool
+    refuse: Any,
+    api: Receiver,
+    twilio: Twilio,
+    rows: Rows,
+    behaviour: Behaviour,
+    on_unknown: Any,
+    kind: FailureKind,
+    unknown: bool,
 ):
-    api.answer = answer
+    api.behaviour = behaviour
     failure, raised = await refuse(twilio, replace(DELIVERY, on_unknown=on_unknown))
     assert (failure.kind, failure.unknown, failure.destination) == (kind, unknown, "twilio")
     assert raised.non_retryable == (kind is not FailureKind.RETRY)

@@ -11,6 +11,9 @@ from activities.sms.twilio import Twilio
 from runtime.telemetry.metrics import HTTP_CLIENT
 from scenario.policies.bounces import AddressVerdict
 from tests.activities.conftest import Timeouts
+from tests.activities.sms.conftest import answer
+from tests.activities.webhook import faults
+from tests.activities.webhook.faults import Behaviour, Receiver
 from tests.measured import Measured
 
 MESSAGE = TextMessage(id="msg_1", to="+33612345678", body="Merci Zoé & à bientôt 100 % 🎁", within=60)
@@ -22,25 +25,27 @@ async def failing(twilio: Twilio, within: float = 60) -> ProviderError:
     return caught.value
 
 
-async def test_a_message_is_asked_for_as_the_api_wants_it(api: Any, twilio: Twilio):
+async def test_a_message_is_asked_for_as_the_api_wants_it(api: Receiver, twilio: Twilio):
     assert await twilio.send(MESSAGE) == Receipt(201, "SM1")
-    [request] = api.requests
-    assert request.line == "POST /2010-04-01/Accounts/AC1/Messages.json HTTP/1.1"
-    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
-    assert base64.b64decode(request.headers["authorization"].removeprefix("Basic ")) == b"AC1:to/ken:1"
+    [request] = api.calls
+    assert (request.method, request.target) == ("POST", "/2010-04-01/Accounts/AC1/Messages.json")
+    assert request.header("content-type") == "application/x-www-form-urlencoded"
+    assert request.header("authorization") == f"Basic {base64.b64encode(b'AC1:to/ken:1').decode()}"
     assert request.form == {"To": "+33612345678", "From": "+33700000000", "Body": MESSAGE.body}
 
 
-async def test_a_messaging_service_stands_in_the_senders_place(api: Any):
-    twilio = Twilio("AC1", "token", "MG" + "0" * 32, origin=api.origin)
+async def test_a_messaging_service_stands_in_the_senders_place(api: Receiver):
+    twilio = Twilio("AC1", "token", "MG" + "0" * 32, origin=api.url(""))
     await twilio.send(MESSAGE)
     await twilio.close(1)
-    assert {"MessagingServiceSid", "From"} & api.requests[0].form.keys() == {"MessagingServiceSid"}
+    assert {"MessagingServiceSid", "From"} & api.calls[0].form.keys() == {"MessagingServiceSid"}
 
 
-@pytest.mark.parametrize("answer", [(200, []), b"HTTP/1.1 201 Made\r\ncontent-length: 3\r\n\r\n{{{"])
-async def test_a_message_that_was_taken_is_taken_whatever_the_answer_holds(api: Any, twilio: Twilio, answer: Any):
-    api.answer = answer
+@pytest.mark.parametrize("behaviour", [answer(200, []), faults.answer(201, b"{{{")])
+async def test_a_message_that_was_taken_is_taken_whatever_the_answer_holds(
+    api: Receiver, twilio: Twilio, behaviour: Behaviour
+):
+    api.behaviour = behaviour
     assert (await twilio.send(MESSAGE)).reference == ""
 
 
@@ -59,36 +64,36 @@ async def test_a_message_that_was_taken_is_taken_whatever_the_answer_holds(api: 
     ],
 )
 async def test_an_answer_decides(
-    api: Any, twilio: Twilio, status: int, content: dict[str, Any], kind: type[ProviderError], error: str | None
+    api: Receiver, twilio: Twilio, status: int, content: dict[str, Any], kind: type[ProviderError], error: str | None
 ):
-    api.answer, measured = (status, content), Measured(HTTP_CLIENT)
+    api.behaviour, measured = answer(status, content), Measured(HTTP_CLIENT)
     failure = await failing(twilio)
     assert (type(failure), failure.status, failure.error) == (kind, status, error)
     assert list(measured.of(HTTP_CLIENT)) == [("twilio", "POST", status, str(status) if status >= 400 else None)]
     assert str(failure).startswith(f"Twilio answered {status}")
-    assert len(api.requests) == 1
+    assert len(api.calls) == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("behaviour", "error"),
     [
-        ("drop", "no_answer"),
-        ("hang", "timeout"),
-        (b"?\r\n\r\n", "no_answer"),
+        (faults.close_unanswered(), "no_answer"),
+        (faults.silence(), "timeout"),
+        (faults.malformed(), "no_answer"),
     ],
 )
 async def test_a_request_that_left_without_an_answer_may_have_been_acted_upon(
-    api: Any, twilio: Twilio, out_of_time: Timeouts, answer: Any, error: str
+    api: Receiver, twilio: Twilio, out_of_time: Timeouts, behaviour: Behaviour, error: str
 ):
-    api.answer, measured = answer, Measured(HTTP_CLIENT)
+    api.behaviour, measured = behaviour, Measured(HTTP_CLIENT)
     sending = asyncio.create_task(failing(twilio))
     if error == "timeout":
-        await api.arrived.wait()
+        await api.called.wait()
         out_of_time()
     failure = await sending
     assert (type(failure), failure.sent, failure.error) == (TextUnanswered, None, error)
     assert list(measured.of(HTTP_CLIENT)) == [("twilio", "POST", None, error)]
-    assert len(api.requests) == 1
+    assert len(api.calls) == 1
 
 
 async def test_a_request_that_did_not_leave_was_not_sent(unused_tcp_port: int):
@@ -99,24 +104,20 @@ async def test_a_request_that_did_not_leave_was_not_sent(unused_tcp_port: int):
 
 
 async def test_a_connection_that_is_never_finished_was_not_sent():
-    hung_up = asyncio.Event()
-
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
-        hung_up.set()
 
-    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        twilio = Twilio("AC1", "token", "+33700000000", origin=f"https://127.0.0.1:{port}")
+    async with faults.serving(silent) as there:
+        twilio = Twilio("AC1", "token", "+33700000000", origin=there.url("", "https"))
         failure = await failing(twilio, within=0.3)
-        await hung_up.wait()
         await twilio.close(1)
     assert (type(failure), failure.sent, failure.error) == (ProviderBusy, False, "connect_timeout")
 
 
-async def test_nothing_that_is_kept_names_the_contact_or_the_token(api: Any, twilio: Twilio):
-    api.answer = (400, {"code": 21211, "message": "The 'To' number +33612345678 is not valid for zoe@example.com"})
+async def test_nothing_that_is_kept_names_the_contact_or_the_token(api: Receiver, twilio: Twilio):
+    api.behaviour = answer(
+        400, {"code": 21211, "message": "The 'To' number +33612345678 is not valid for zoe@example.com"}
+    )
     failure = await failing(twilio)
     kept = f"{failure} {failure.excerpt} {twilio!r}"
     assert not any(secret in kept for secret in ("33612345678", "zoe@", "to/ken"))
@@ -136,7 +137,7 @@ async def test_nothing_that_is_kept_names_the_contact_or_the_token(api: Any, twi
     ],
 )
 async def test_some_errors_are_about_the_number_for_good(
-    api: Any, twilio: Twilio, code: Any, expected: AddressVerdict | None
+    api: Receiver, twilio: Twilio, code: Any, expected: AddressVerdict | None
 ):
-    api.answer = (400, {"code": code, "message": "to +33612345678", "status": 400})
+    api.behaviour = answer(400, {"code": code, "message": "to +33612345678", "status": 400})
     assert (await failing(twilio)).verdict.against == expected

@@ -19,6 +19,7 @@ import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from urllib.parse import parse_qsl
 
 
 class End(Enum):
@@ -49,8 +50,10 @@ class Call:
     target: str
     headers: list[tuple[str, str]]
     body: bytes
-    connection: int
-    http_version: str
+
+    @property
+    def form(self) -> dict[str, str]:
+        return dict(parse_qsl(self.body.decode(), strict_parsing=True))
 
     def header(self, name: str) -> str | None:
         """The only value of a header, or None. Two of a kind are an error."""
@@ -77,6 +80,8 @@ class Receiver:
     """Set when the client went away before it was sent everything."""
     pieces: int = 0
     """Sent so far, of all answers."""
+    behaviour: Behaviour | None = None
+    """Instead of the script's."""
 
     def url(self, path: str = "/", scheme: str = "http", host: str | None = None) -> str:
         return f"{scheme}://{host or self.host}:{self.port}{path}"
@@ -228,26 +233,25 @@ async def receiver(
     last = script[-1] if script else answer()
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = there.connections
-        while (call := await _read(reader, number)) is not None:
+        while (call := await _read(reader)) is not None:
             there.calls.append(call)
             there.called.set()
-            if not await _play(next(steps, last), there, reader, writer):
+            if not await _play(there.behaviour or next(steps, last), there, reader, writer):
                 break
 
     async with serving(converse, tls=tls, host=host, port=port) as there:
         yield there
 
 
-async def _read(reader: asyncio.StreamReader, connection: int) -> Call | None:
+async def _read(reader: asyncio.StreamReader) -> Call | None:
     try:
         start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
     except asyncio.IncompleteReadError:
         return None
-    method, target, version = start.split(" ")
+    method, target, _ = start.split(" ")
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
     length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
-    return Call(method, target, headers, await reader.readexactly(length), connection, version)
+    return Call(method, target, headers, await reader.readexactly(length))
 
 
 async def _play(

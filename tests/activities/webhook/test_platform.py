@@ -2,15 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -21,8 +17,8 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
 from activities.webhook.platform import REJECTIONS, SuppressionReporter
 from activities.webhook.route import Direct
-from runtime.process.http_server import HttpServer
 from runtime.watched_file import UnusableFile
+from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
 
 SEAL = address_seal([b"k" * 32])
 ADDRESS = "zoe@example.com"
@@ -35,28 +31,8 @@ def failed(key: Any, **more: Any) -> dict[str, Any]:
     return {"successes": [], "failures": [{"touchpoint": ADDRESS, "error": error, "error_key": key}], **more}
 
 
-@dataclass
-class Splio:
-    """Stands in for the platform.
-
-    Attributes:
-        answer: Its status and content.
-        asked: Path, authorization and content of each request.
-    """
-
-    answer: tuple[int, Any] = (200, TAKEN)
-    asked: list[tuple[str, str | None, Any]] = field(default_factory=list[tuple[str, str | None, Any]])
-
-    async def answered(self, request: Request) -> Response:
-        content = json.loads(await request.body())
-        self.asked.append((request.url.path, request.headers.get("authorization"), content))
-        status, given = self.answer
-        return Response(given if isinstance(given, bytes) else json.dumps(given), status)
-
-
-@pytest.fixture
-def splio() -> Splio:
-    return Splio()
+def told(status: int, content: Any) -> Behaviour:
+    return answer(status, content if isinstance(content, bytes) else json.dumps(content).encode())
 
 
 @pytest.fixture
@@ -67,25 +43,29 @@ def environment() -> ActivityEnvironment:
 
 
 @pytest.fixture
-async def reporter(splio: Splio, transport: Transport, tmp_path: Path) -> AsyncIterator[SuppressionReporter]:
-    async with HttpServer() as listening:
-        listening.start(Starlette(routes=[Route("/{path:path}", splio.answered, methods=["POST"])]))
-        file = tmp_path / "destinations.yaml"
-        file.write_text(
-            f"""
+async def splio() -> AsyncIterator[Receiver]:
+    async with receiver(told(200, TAKEN)) as there:
+        yield there
+
+
+@pytest.fixture
+def reporter(splio: Receiver, transport: Transport, tmp_path: Path) -> SuppressionReporter:
+    file = tmp_path / "destinations.yaml"
+    file.write_text(
+        f"""
 destinations:
   splio:
-    url: {listening.url}/v1
+    url: {splio.url("/v1")}
     headers: {{Authorization: "Bearer {{{{ secrets.SPLIO_TOKEN }}}}"}}
     suppressions: splio
     allow_private: true
     allow_http: true
-    ports: [{listening.port}]
+    ports: [{splio.port}]
   other: {{url: "https://other.example"}}
 """
-        )
-        secrets = {"SPLIO_TOKEN": "s3cret"}
-        yield SuppressionReporter(transport, Direct(DestinationsFile(file)), lambda: secrets, Limiter(), SEAL)
+    )
+    secrets = {"SPLIO_TOKEN": "s3cret"}
+    return SuppressionReporter(transport, Direct(DestinationsFile(file)), lambda: secrets, Limiter(), SEAL)
 
 
 @pytest.mark.parametrize(
@@ -93,61 +73,69 @@ destinations:
     [("email", ADDRESS, "email"), ("sms", "+33612345678", "cellphone")],
 )
 async def test_splio_is_asked_as_its_api_wants_it(
-    reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Splio, channel: str, address: str, path: str
+    reporter: SuppressionReporter,
+    environment: ActivityEnvironment,
+    splio: Receiver,
+    channel: str,
+    address: str,
+    path: str,
 ):
     news = replace(NEWS, channel=channel, address=SEAL.seal_fields([address]))
     assert await environment.run(reporter.tell_platform, news) == PlatformReply(outcome="told", status=200)
-    assert splio.asked == [(f"/v1/data/blacklists/{path}", "Bearer s3cret", {"data": [address]})]
+    [call] = splio.calls
+    assert (call.method, call.target, call.header("authorization")) == (
+        *("POST", f"/v1/data/blacklists/{path}", "Bearer s3cret"),
+    )
+    assert json.loads(call.body) == {"data": [address]}
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("status", "content", "expected"),
     [
-        ((200, TAKEN), "told"),
-        ((207, {"successes": [ADDRESS], "failures": failed("x")["failures"]}), "told"),
-        ((207, failed("touchpoint_already_exist")), "known"),
-        ((400, failed("touchpoint_already_exist")), "known"),
-        ((204, b""), "told"),
-        ((200, b"<html>"), "told"),
-        ((200, ["?"]), "told"),
+        (207, {"successes": [ADDRESS], "failures": failed("x")["failures"]}, "told"),
+        (207, failed("touchpoint_already_exist"), "known"),
+        (400, failed("touchpoint_already_exist"), "known"),
+        (204, b"", "told"),
+        (200, b"<html>", "told"),
+        (200, ["?"], "told"),
     ],
 )
 async def test_an_answer_that_settles_it(
     reporter: SuppressionReporter,
     environment: ActivityEnvironment,
-    splio: Splio,
-    answer: tuple[int, Any],
+    splio: Receiver,
+    status: int,
+    content: Any,
     expected: str,
 ):
-    splio.answer = answer
-    assert await environment.run(reporter.tell_platform, NEWS) == PlatformReply(outcome=expected, status=answer[0])
+    splio.behaviour = told(status, content)
+    assert await environment.run(reporter.tell_platform, NEWS) == PlatformReply(outcome=expected, status=status)
 
 
 @pytest.mark.parametrize(
-    ("answer", "attempt", "final", "words"),
+    ("status", "content", "attempt", "final", "words"),
     [
-        ((207, failed("wrong_value")), 1, False, "splio answered 207 and does not take it: wrong_value"),
-        ((207, failed("wrong_value")), REJECTIONS, True, "splio answered 207 and does not take it: wrong_value"),
-        ((400, failed("wrong_value")), 1, False, "splio answered 400 and does not take it: wrong_value"),
-        ((207, failed(f"bad {ADDRESS}")), 1, False, "splio answered 207 and does not take it: unknown"),
-        ((207, {"failures": ["?"]}), 1, False, "splio answered 207 and does not take it: unknown"),
-        ((400, {"status": 400, "errors": [{"error_key": ADDRESS}]}), 1, True, "splio answered 400"),
-        ((401, b""), 9, False, "splio answered 401"),  # tokens expire, and are renewed
-        ((429, b""), 9, False, "splio answered 429"),
-        ((503, b""), 9, False, "splio answered 503"),
-        ((301, b""), 1, True, "splio answered 301"),
+        (207, failed("wrong_value"), 1, False, "splio answered 207 and does not take it: wrong_value"),
+        (207, failed("wrong_value"), REJECTIONS, True, "splio answered 207 and does not take it: wrong_value"),
+        (400, failed("wrong_value"), 1, False, "splio answered 400 and does not take it: wrong_value"),
+        (207, failed(f"bad {ADDRESS}"), 1, False, "splio answered 207 and does not take it: unknown"),
+        (207, {"failures": ["?"]}, 1, False, "splio answered 207 and does not take it: unknown"),
+        (400, {"status": 400, "errors": [{"error_key": ADDRESS}]}, 1, True, "splio answered 400"),
+        (401, b"", 9, False, "splio answered 401"),  # tokens expire, and are renewed
+        (503, b"", 9, False, "splio answered 503"),
     ],
 )
 async def test_another_is_tried_again_or_on_record(
     reporter: SuppressionReporter,
     environment: ActivityEnvironment,
-    splio: Splio,
-    answer: tuple[int, Any],
+    splio: Receiver,
+    status: int,
+    content: Any,
     attempt: int,
     final: bool,
     words: str,
 ):
-    splio.answer = answer
+    splio.behaviour = told(status, content)
     environment.info = replace(environment.info, attempt=attempt)
     with pytest.raises(ApplicationError, match="splio answered") as caught:
         await environment.run(reporter.tell_platform, NEWS)
@@ -166,20 +154,20 @@ async def test_another_is_tried_again_or_on_record(
 async def test_what_is_amiss_here_is_said(
     reporter: SuppressionReporter,
     environment: ActivityEnvironment,
-    splio: Splio,
+    splio: Receiver,
     news: SuppressionNotice,
     final: bool,
     words: str,
 ):
     with pytest.raises(ApplicationError, match=words) as caught:
         await environment.run(reporter.tell_platform, news)
-    assert (caught.value.non_retryable, splio.asked) == (final, [])
+    assert (caught.value.non_retryable, splio.calls) == (final, [])
 
 
 async def test_a_platform_that_is_down_is_left_alone_like_every_destination(
-    reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Splio
+    reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Receiver
 ):
-    splio.answer = (503, b"")
+    splio.behaviour = told(503, b"")
     errors: list[ApplicationError] = []
     for _ in range(12):
         with pytest.raises(ApplicationError) as caught:
@@ -187,7 +175,7 @@ async def test_a_platform_that_is_down_is_left_alone_like_every_destination(
         errors.append(caught.value)
     assert errors[-1].message.startswith("splio has failed too often")
     assert errors[-1].next_retry_delay is not None
-    assert len(splio.asked) < 12
+    assert len(splio.calls) < 12
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-"""Names that lie: through a DNS server of our own, and with every connection that is dialled on record."""
+"""Names that lie, with every connection that is dialled on record."""
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -18,19 +17,28 @@ from activities.webhook.http.transport import Transport
 from scenario.http.addresses import Access
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import receiver
-from tests.activities.webhook.liar import LyingServer
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LyingServer]:
-    with LyingServer() as made:
-        yield made
+class Names:
+    """Answers look-ups by a script: one answer a resolution, the last one forever; None where a name does not exist."""
+
+    def __init__(self) -> None:
+        self.script: dict[str, list[Sequence[str] | None]] = {}
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str) -> Sequence[str]:
+        self.asked.append(host)
+        await asyncio.sleep(0)
+        answers = self.script.get(host, [None])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer is None:
+            raise LookupFailedError("dns_nxdomain")
+        return answer
 
 
 @pytest.fixture
-def dns(server: LyingServer) -> LyingServer:
-    server.forget()
-    return server
+def dns() -> Names:
+    return Names()
 
 
 @pytest.fixture
@@ -46,12 +54,6 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-@asynccontextmanager
-async def lying(dns: LyingServer) -> AsyncGenerator[Transport]:
-    async with Transport(lookup=dns.lookup, dns_ttl=0) as transport:
-        yield transport
-
-
 async def failure(transport: Transport, url: str, access: Access | None = None) -> AttemptError:
     with pytest.raises(AttemptError) as caught:
         await transport.send(Request("POST", url, body=b"{}", timeout=60, access=access or Access()))
@@ -59,10 +61,10 @@ async def failure(transport: Transport, url: str, access: Access | None = None) 
 
 
 @pytest.mark.parametrize("case", table("ssrf_cases.json", "cases", kind="dns"))
-async def test_every_listed_answer(case: dict[str, Any], dns: LyingServer, dialled: list[str]):
+async def test_every_listed_answer(case: dict[str, Any], dns: Names, dialled: list[str]):
     listed = case["answers"]
     dns.script[case["host"]] = [None if listed == "NXDOMAIN" else listed]
-    async with lying(dns) as transport:
+    async with Transport(lookup=dns, dns_ttl=0) as transport:
         error = await failure(transport, f"https://{case['host']}/")
     if case["expect"] == "allow":
         assert dialled == case["answers"]
@@ -77,10 +79,10 @@ async def test_every_listed_answer(case: dict[str, Any], dns: LyingServer, diall
 
 
 @pytest.mark.parametrize("case", table("ssrf_cases.json", "cases", kind="dns_sequence"))
-async def test_every_listed_sequence_of_answers(case: dict[str, Any], dns: LyingServer, dialled: list[str]):
+async def test_every_listed_sequence_of_answers(case: dict[str, Any], dns: Names, dialled: list[str]):
     dns.script[case["host"]] = [list(answer) for answer in case["answers"]]
     url = f"https://{case['host']}/"
-    async with lying(dns) as transport:
+    async with Transport(lookup=dns, dns_ttl=0) as transport:
         first = await failure(transport, url)
         assert dns.asked == [case["host"]]  # one resolution an attempt: what was judged is what is dialled
         match case["expect"]:
@@ -140,21 +142,21 @@ async def test_all_addresses_of_a_good_answer_are_tried(dialled: list[str]):
     assert set(dialled) == {"93.184.216.34", "93.184.216.35"}
 
 
-async def test_many_deliveries_at_once_ask_once(dns: LyingServer, dialled: list[str]):
+async def test_many_deliveries_at_once_ask_once(dns: Names, dialled: list[str]):
     dns.script["busy.test"] = [["93.184.216.34"]]
-    async with Transport(lookup=dns.lookup) as transport:
+    async with Transport(lookup=dns) as transport:
         await asyncio.gather(*(failure(transport, "https://busy.test/") for _ in range(20)))
     assert dns.asked == ["busy.test"]
     assert len(dialled) == 20
 
 
-async def test_a_name_that_turns_inwards_between_two_attempts_reaches_nothing(dns: LyingServer):
+async def test_a_name_that_turns_inwards_between_two_attempts_reaches_nothing(dns: Names):
     """The whole way with real sockets: the first address is allowed, the second is not and listens all the same."""
     async with receiver(host="127.0.0.2") as allowed, receiver(host="127.0.0.1", port=allowed.port) as inside:
         dns.script["rebind.test"] = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.2", "127.0.0.1"]]
         access = Access(allow_cidr=(ip_network("127.0.0.2/32"),), allow_http=True, ports=(allowed.port,))
         url = f"http://rebind.test:{allowed.port}/"
-        async with Transport(lookup=dns.lookup, dns_ttl=0, keep_alive=0.01) as transport:
+        async with Transport(lookup=dns, dns_ttl=0, keep_alive=0.01) as transport:
             response = await transport.send(Request("POST", url, timeout=60, access=access))
             await asyncio.sleep(0.05)
             words = [(await failure(transport, url, access)).word for _ in range(2)]
