@@ -5,9 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any, Final, cast
-
-from hypothesis import strategies as st
+from typing import Any, Final
 
 from gateway.preview.draft import draft
 from scenario.model.scenario import Scenario
@@ -33,67 +31,9 @@ def plan_of(steps: list[dict[str, Any]], **keys: Any) -> Plan:
     return load_plan(dump_plan(compile_plan(made)))
 
 
-def _leaves() -> st.SearchStrategy[dict[str, Any]]:
-    names = st.integers(0, 10**9)
-    return st.one_of(
-        st.just({"wait": "1d"}),
-        st.just({"exit": "the order was sent back, and the money with it, long before the parcel had arrived there"}),
-        st.just({"wait": {"until": "{{ reward.expiration_date }}", "offset": "-3d"}}),
-        names.map(lambda number: {"sms": f"{LONGEST_NAME}-{number}", "text": "t"}),
-        names.map(lambda number: {"webhook": f"n-{number}", "url": "https://hooks.a-very-long-host.example.com/"}),
-        st.just({"wait_for": "a"}),
-    )
-
-
-def _forks(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    full = st.lists(inner, min_size=1, max_size=4)
-    branch = full | st.just([])
-    cases = st.dictionaries(
-        st.sampled_from(("fr", "de", "a" * 99, "日本語の長い値です", "<b>", "10")), branch, min_size=1
-    )
-    return st.one_of(
-        st.tuples(full, branch).map(lambda pair: {"if": LONG, "then": pair[0], "else": pair[1]}),
-        st.tuples(branch, branch).map(lambda pair: {"wait_for": "b", "for": "1d", "then": pair[0], "else": pair[1]}),
-        st.tuples(branch, branch).map(
-            lambda pair: {
-                "wait_for": {"order.delivered": {"then": pair[0]}, "order.lost": {}},
-                "for": "9d",
-                "else": pair[1],
-            }
-        ),
-        st.tuples(branch, branch).map(
-            lambda pair: {"split": {"a": 50, "b": 45, "none": 5}, "branches": {"a": pair[0], "b": pair[1]}}
-        ),
-        st.tuples(cases, branch).map(lambda pair: {"switch": "contact.language", "cases": pair[0], "else": pair[1]}),
-        full.map(lambda steps: {"repeat": {"every": "7d", "times": 8, "until": "order.a"}, "steps": steps}),
-    )
-
-
-STEPS: Final = st.lists(st.recursive(_leaves(), _forks, max_leaves=25), min_size=1, max_size=6)
-
-
-def names_in(steps: list[dict[str, Any]]) -> list[str]:
-    """The names that steps were given, those of steps in them included."""
-    found: list[str] = []
-    for step in steps:
-        found += [step[kind] for kind in ("sms", "webhook") if kind in step]
-        for value in step.values():
-            for inner in _lists(value):
-                found += names_in(inner)
-    return found
-
-
-def _lists(value: Any) -> list[list[dict[str, Any]]]:
-    if isinstance(value, list):
-        steps = cast("list[Any]", value)
-        return [steps] if steps and isinstance(steps[0], dict) else []
-    inside = cast("dict[str, Any]", value).values() if isinstance(value, dict) else ()
-    return [found for inner in inside for found in _lists(inner)]
-
-
-def many(count: int) -> Plan:
+def many(count: int, seed: int = 0) -> Plan:
     """A plan of so many steps, with forks in forks."""
-    chance, left = Random(0), [count]
+    chance, left = Random(seed), [count]
 
     def steps(depth: int, most: int) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []
@@ -101,6 +41,8 @@ def many(count: int) -> Plan:
             number = left[0]
             left[0] -= 1
             made.append(_one(chance, f"step-{number}", depth, steps))
+        if depth and chance.random() < 0.1:
+            made.append({"exit": "the order was sent back, and the money with it, long before the parcel came"})
         return made or [{"wait": "1h"}]
 
     return plan_of(steps(0, count))
@@ -111,23 +53,31 @@ def _one(chance: Random, name: str, depth: int, steps: Any) -> dict[str, Any]:
         return chance.choice(
             [
                 {"email": name, "subject": "s", "text": "t"},
-                {"wait": "2d", "id": name},
-                {"webhook": name, "to": "crm", "path": "/"},
+                {"sms": f"{LONGEST_NAME}-{name}", "text": "t"},
+                {"wait": {"until": "{{ reward.expiration_date }}", "offset": "-3d"}, "id": name},
+                {"webhook": name, "url": "https://hooks.a-very-long-host.example.com/"},
+                {"wait_for": "order.paid", "id": name},
             ]
         )
 
     def inner() -> list[dict[str, Any]]:
         return steps(depth + 1, chance.randint(1, 4))
 
-    match chance.randint(0, 4):
+    def maybe() -> list[dict[str, Any]]:
+        return inner() if chance.random() < 0.7 else []
+
+    match chance.randint(0, 5):
         case 0:
-            return {"if": "order.total_price > 20", "id": name, "then": inner(), "else": inner()}
+            return {"if": LONG, "id": name, "then": inner(), "else": maybe()}
         case 1:
-            return {"wait_for": "order.delivered", "id": name, "for": "7d", "then": [], "else": inner()}
+            return {"wait_for": "order.delivered", "id": name, "for": "7d", "then": maybe(), "else": maybe()}
         case 2:
-            return {"split": {"a": 50, "b": 45, "none": 5}, "id": name, "branches": {"a": inner(), "b": inner()}}
+            return {"split": {"a": 50, "b": 45, "none": 5}, "id": name, "branches": {"a": maybe(), "b": maybe()}}
         case 3:
-            cases = {"fr": inner(), "de": inner(), "it": inner()}
-            return {"switch": "contact.language", "id": name, "cases": cases, "else": inner()}
+            cases = {value: maybe() for value in chance.sample(("fr", "a" * 99, "日本語の長い値です", "<b>", "10"), 3)}
+            return {"switch": "contact.language", "id": name, "cases": cases, "else": maybe()}
+        case 4:
+            events = {"order.delivered": {"then": maybe()}, "order.lost": {}}
+            return {"wait_for": events, "id": name, "for": "9d", "else": maybe()}
         case _:
             return {"repeat": {"every": "1w", "times": 4, "until": "order.paid"}, "id": name, "steps": inner()}
