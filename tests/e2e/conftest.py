@@ -7,6 +7,7 @@ import base64
 import itertools
 import os
 import re
+import subprocess
 import sys
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -49,6 +50,7 @@ from runtime.store import Store
 from runtime.store.api_access import ApiKey, make_token
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
+from tests.fakes import Ran
 from tests.replay.record import DELETES_SOON
 from worker import running_workers, services, workers
 
@@ -356,9 +358,32 @@ async def decoding(store: Store) -> AsyncGenerator[dict[str, str]]:
         yield {"TEMPORAL_CODEC_ENDPOINT": f"{server.url}{PREFIX}", "TEMPORAL_CODEC_AUTH": f"Bearer {token}"}
 
 
+Command = Callable[..., Awaitable[Ran]]
+
+
+@pytest.fixture
+def temporal(server: Server, temporal_program: Path, codec: dict[str, str]) -> Command:
+    """Temporal's command line, as an operator would run it."""
+
+    async def run(*arguments: str) -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            *(str(temporal_program), *arguments),
+            env=environment(**server.environ, **codec),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
 async def publish(client: ScenarioClient, folder: Path, text: str) -> None:
-    """Publishes a scenario given as YAML."""
-    path = folder / "scenario.yaml"
+    """Publishes a scenario given as YAML, by a file of its name."""
+    path = folder / f"{text.split()[1]}.yaml"
     path.write_text(text, "utf-8")
     await client.publish(path)
 

@@ -339,7 +339,7 @@ async def through_everything(place: Place) -> None:
     async with asyncio.timeout(60):
         place.said["result"] = repr(await place.handle.result()).encode()
     await place.run("destinations", str(file))
-    await place.run("check", str(place.folder / "scenario.yaml"), fails=True)
+    await place.run("check", str(place.folder / "planted.yaml"), fails=True)
     (place.folder / "entry.json").write_text(json.dumps(ENTRY))
     (place.folder / "known.yaml").write_text(SCENARIO.replace("nowhere", "wax"))
     for form in ("json", "text"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,62 +25,64 @@ steps:
     body: {}
 """
 CAPS = "caps: [{name: a-day, at_most: 1, per: day}]\n"
-
-
-WAITING = """
-scenario: waiting
-trigger: segment
-"""
-EVENT = "steps: [{wait_for: go, for: 1s, then: [{wait: 1d}], else: [{exit: late}]}]"
-BRANCH = 'steps: [{wait: 1s}, {if: contact.firstname == "Zoe", then: [{wait: 1d}]}]'
-EXIT = 'exit: [{event: gone, if: contact.firstname == "Zoé"}]\nsteps: [{wait: 1d}]'
 CHANGED = ("contact_changed", {"firstname": "Zoe"})
+DEPARTURES: dict[str, tuple[str, tuple[str, Any] | None, tuple[str, Any], str]] = {
+    # The steps, what lets the journey depart, what happens meanwhile, and how it ends.
+    "event": (
+        "steps: [{wait_for: go, for: 1s, then: [{wait: 1d}], else: [{exit: late}]}]",
+        None,
+        ("event", {"name": "go"}),
+        "exited",
+    ),
+    "branch": (
+        'steps: [{wait: 1s}, {if: contact.firstname == "Zoe", then: [{wait: 1d}]}]',
+        None,
+        CHANGED,
+        "finished",
+    ),
+    "exit": (
+        'exit: [{event: gone, if: contact.firstname == "Zoé"}]\nsteps: [{wait: 1d}]',
+        ("event", {"name": "gone"}),
+        CHANGED,
+        "exited",
+    ),
+}
 
 
 def forgotten(_writer: AttemptWriter, _attempt: Attempt) -> None:
     """Take an attempt, and never write it down."""
 
 
-@pytest.mark.parametrize(
-    ("steps", "told", "meanwhile", "outcome"),
-    [
-        (EVENT, None, ("event", {"name": "go"}), "exited"),
-        (BRANCH, None, CHANGED, "finished"),
-        (EXIT, ("event", {"name": "gone"}), CHANGED, "exited"),
-    ],
-    ids=["event", "branch", "exit"],
-)
 async def test_a_journey_that_has_departed_does_not_go_on(
-    stand: Stands,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    steps: str,
-    told: tuple[str, Any] | None,
-    meanwhile: tuple[str, Any],
-    outcome: str,
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    departures = list[str]()
+    departures = defaultdict[str, list[str]](list)
     depart = Store.depart
     async with stand() as stood:
         client = stood.client
-        await publish(client, tmp_path, WAITING + steps)
-        handle: WorkflowHandle[Any, dict[str, Any]] = client.temporal.get_workflow_handle("waiting/7", result_type=dict)
+
+        def handle(name: str) -> WorkflowHandle[Any, dict[str, Any]]:
+            return client.temporal.get_workflow_handle(f"{name}/7", result_type=dict)
 
         async def over_a_signal(store: Store, workflow_id: str, run_id: str, outcome: str, *end: Any) -> None:
             """Depart, and let something happen before the workflow task ends."""
             await depart(store, workflow_id, run_id, outcome, *end)
-            departures.append(outcome)
-            if len(departures) == 1:
-                await handle.signal(*meanwhile)
+            name = workflow_id.partition("/")[0]
+            departures[name].append(outcome)
+            if len(departures[name]) == 1:
+                await handle(name).signal(*DEPARTURES[name][2])
 
         monkeypatch.setattr(Store, "depart", over_a_signal)
-        contact = {"id": "7", "firstname": "Zoé"}
-        await client.enter({"scenario": "waiting", "contact": contact, "trigger": {"type": "segment"}})
-        if told is not None:
-            await handle.signal(*told)
+        for name, (steps, told, *_) in DEPARTURES.items():
+            await publish(client, tmp_path, f"scenario: {name}\ntrigger: segment\n{steps}\n")
+            contact = {"id": "7", "firstname": "Zoé"}
+            await client.enter({"scenario": name, "contact": contact, "trigger": {"type": "segment"}})
+            if told is not None:
+                await handle(name).signal(*told)
         async with asyncio.timeout(60):
-            result = await handle.result()
-    assert (result["outcome"], departures) == (outcome, [outcome, outcome])
+            ends = {name: (await handle(name).result())["outcome"] for name in DEPARTURES}
+    assert ends == {name: outcome for name, (*_, outcome) in DEPARTURES.items()}
+    assert departures == {name: [outcome, outcome] for name, outcome in ends.items()}
 
 
 async def test_a_message_that_arrives_while_its_contact_leaves_is_on_record_as_delivered(

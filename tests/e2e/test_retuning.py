@@ -65,15 +65,36 @@ async def operate(entered: Entered, name: str, **more: Any) -> dict[str, Any]:
     return await execute(name, {**WHO, **more})
 
 
-async def test_a_delivery_that_waits_for_hours_is_tried_at_once(stand: Stands, tmp_path: Path) -> None:
-    async with stand(fail={"/hooks.example.com/soon": [503, 503]}) as up:
-        entered = await backing_off(up, tmp_path, "soon")
-        progress = await operate(entered, "retune", retry=FAST)
-        assert progress["operations"][0]["details"] == {"retry": FAST}
-        async with asyncio.timeout(60):
+WAYS: dict[str, tuple[int, str, dict[str, Any], int]] = {
+    # The most attempts, the longest attempt, what is changed, and the attempts that are made, the second failing too.
+    "soon": (0, "15s", FAST, 3),
+    "unlimited": (2, "15s", {**FAST, "maximum_attempts": 0}, 3),
+    "raised": (2, "15s", {**FAST, "maximum_attempts": 3}, 3),
+    "lowered": (0, "15s", {**FAST, "maximum_attempts": 2}, 2),
+    "late": (0, "1s", {"deadline": "1s"}, 0),  # an attempt at the deadline may take as long
+}
+
+
+async def test_what_a_delivery_in_a_back_off_of_hours_is_told_takes_effect(stand: Stands, tmp_path: Path) -> None:
+    async def told(up: Stand, name: str, limit: int, longest: str, retry: dict[str, Any], attempts: int) -> None:
+        entered = await backing_off(up, tmp_path, name, limit, longest)
+        progress = await operate(entered, "retune", retry=retry)
+        assert progress["operations"][0]["details"] == {"retry": retry}
+        if attempts == 3:
             result = await entered.handle.result()
-    assert outcomes(result) == [("hook", "delivered")]
-    assert result["steps"][0]["attempts"] == 3
+            assert (outcomes(result), result["steps"][0]["attempts"]) == ([("hook", "delivered")], 3)
+            return
+        while (progress := await entered.handle.query("progress"))["state"] != "held":
+            await asyncio.sleep(0.05)
+        waiting = progress["waiting"]
+        assert (waiting["cause"], waiting["destination"]) == ("exhausted", "hooks.example.com")
+        assert list((await entered.handle.describe()).search_attributes["HeldReason"]) == ["exhausted"]
+        if attempts:
+            assert (waiting["attempts"], waiting["status"]) == (attempts, 503)
+        await entered.handle.terminate()
+
+    async with stand(fail={f"/hooks.example.com/{name}": [503, 503] for name in WAYS}) as up, asyncio.timeout(120):
+        await asyncio.gather(*(told(up, name, *way) for name, way in WAYS.items()))
 
 
 class Asking(Receiver):
@@ -142,40 +163,6 @@ async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand:
         assert changed.retry.initial_interval == 1
         for item in found:
             await up.client.send(item.journey, Operation.LEAVE, operator="ann", reason="seen")
-
-
-@pytest.mark.parametrize(("limit", "wanted", "attempts"), [(2, 0, 4), (2, 4, 4), (0, 2, 2)])
-async def test_the_number_of_attempts_can_be_raised_and_lowered(
-    stand: Stands, tmp_path: Path, limit: int, wanted: int, attempts: int
-) -> None:
-    name = f"limit-{limit}-{wanted}"
-    async with stand(fail={f"/hooks.example.com/{name}": [503] * 3}) as up:
-        entered = await backing_off(up, tmp_path, name, limit)
-        await operate(entered, "retune", retry={**FAST, "maximum_attempts": wanted})
-        await called(up, name, attempts)
-        if attempts == 4:
-            async with asyncio.timeout(60):
-                assert outcomes(await entered.handle.result()) == [("hook", "delivered")]
-            return
-        async with asyncio.timeout(60):
-            while (progress := await entered.handle.query("progress"))["state"] != "held":
-                await asyncio.sleep(0.05)
-        waiting = progress["waiting"]
-        assert (waiting["cause"], waiting["attempts"], waiting["status"]) == ("exhausted", attempts, 503)
-        assert waiting["destination"] == "hooks.example.com"
-        assert list((await entered.handle.describe()).search_attributes["HeldReason"]) == ["exhausted"]
-        await entered.handle.terminate()
-
-
-async def test_a_deadline_is_brought_forward(stand: Stands, tmp_path: Path) -> None:
-    async with stand(fail={"/hooks.example.com/late": [503] * 9}) as up:
-        entered = await backing_off(up, tmp_path, "late", longest="1s")  # an attempt at the deadline may take as long
-        await operate(entered, "retune", retry={"deadline": "1s"})
-        async with asyncio.timeout(60):
-            while (progress := await entered.handle.query("progress"))["state"] != "held":
-                await asyncio.sleep(0.05)
-        assert progress["waiting"]["cause"] == "exhausted"
-        await entered.handle.terminate()
 
 
 async def test_a_policy_that_the_server_would_not_take_is_refused(stand: Stands, tmp_path: Path) -> None:
