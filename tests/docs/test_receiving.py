@@ -55,18 +55,7 @@ OTHER_PUBLIC = pair(50)[1]
 
 @dataclass(frozen=True)
 class Case:
-    """A request, and whether a receiver takes it.
-
-    Attributes:
-        name: What it is, to complete "… is taken".
-        good: Whether it is genuine.
-        signed: The keys that sign.
-        known: The keys that the receiver accepts.
-        age: Seconds since it was signed.
-        body: What arrives, where it is not what was signed.
-        moved: Seconds by which its time is another than the one that was signed.
-        changes: Headers that are replaced; None takes one away.
-    """
+    """A request, and whether a receiver takes it. Of `changes`, None takes a header away."""
 
     name: str
     good: bool
@@ -87,7 +76,6 @@ class Case:
 SHARED = [
     Case("a request", True),
     Case("one signed with the new key and the old, by who knows the new", True, signed=(NEW, OLD)),
-    Case("one signed with the new key and the old, by who knows the old", True, signed=(NEW, OLD), known=(OLD,)),
     Case("one signed with the old key, by who knows both", True, signed=(OLD,), known=(NEW, OLD)),
     Case("one signed in both ways", True, signed=(PRIVATE, NEW)),
     Case("one four minutes old", True, age=240),
@@ -97,8 +85,6 @@ SHARED = [
     Case("one six minutes old", False, age=360),
     Case("one six minutes ahead", False, age=-360),
     Case("another body", False, body=BODY.replace(b"1", b"2")),
-    Case("the same JSON, written again", False, body=json.dumps(json.loads(BODY)).encode()),
-    Case("no body", False, body=b""),
     Case("another id", False, changes={"webhook-id": "msg_1"}),
     Case("another time", False, moved=60),
     Case("a time that is none", False, changes={"webhook-timestamp": "now"}),
@@ -107,12 +93,11 @@ SHARED = [
     Case("no signature", False, changes={"webhook-signature": None}),
     *(
         Case(f"the signature {text!r}", False, changes={"webhook-signature": text})
-        for text in ("", " ", "v1", "v1,", "v1,????", "v1,é", "v2,abcd", "v1a,", "v1a,AAAA", ",", "v1,AAAA v1,AAAA")
+        for text in ("", "v1", "v1,????", "v1,é", "v2,abcd", "v1a,AAAA", "v1,AAAA v1,AAAA")
     ),
 ]
 PUBLIC_KEY = [
     Case("one of a private key", True, signed=(PRIVATE,), known=(PUBLIC,)),
-    Case("one of a private key and a secret", True, signed=(NEW, PRIVATE), known=(PUBLIC,)),
     Case("one of a private key, by who knows two", True, signed=(PRIVATE,), known=(OTHER_PUBLIC, PUBLIC)),
     Case("one of another private key", False, signed=(PRIVATE,), known=(OTHER_PUBLIC,)),
     Case("one of a private key with another body", False, signed=(PRIVATE,), known=(PUBLIC,), body=BODY + b" "),
@@ -120,7 +105,7 @@ PUBLIC_KEY = [
     Case("one of a secret, by who knows a public key", False, known=(PUBLIC,)),
     *(
         Case(f"the signature {text!r}, to who knows a public key", False, (PRIVATE,), (PUBLIC,), changes=changes)
-        for text in ("v1a", "v1a,", "v1a,????", "v1a,AAAA", "v1,AAAA")
+        for text in ("v1a", "v1a,????", "v1a,AAAA", "v1,AAAA")
         for changes in [{"webhook-signature": text}]
     ),
 ]
@@ -309,38 +294,22 @@ def tell(request: pytest.FixtureRequest, programs: Path) -> Callable[..., Any]:
     return run
 
 
-async def test_a_journey_is_told(tell: Callable[..., Any]):
-    journey = Journey()
-    async with listening(journey) as address:
-        assert (await tell(address)).lower() == "true"
-    assert journey.told == [
-        (CallbackEvent(name="whatsapp.replied", properties={"text": "oui, Zoé"}, id="reply-1"), "reply-1")
-    ]
-
-
-async def test_a_journey_that_is_over_is_not_told(tell: Callable[..., Any]):
-    async with listening(Journey(over=True)) as address:
-        assert (await tell(address)).lower() == "false"
-
-
-async def test_an_address_that_was_cut_is_an_error_that_does_not_show_it(tell: Callable[..., Any]):
-    async with listening(Journey()) as address:
-        assert await tell(address[:-1]) == "the journey was not told: 404"
-
-
-async def test_a_gateway_that_is_not_there_is_tried_again(tell: Callable[..., Any]):
-    async with listening(Journey()) as address:
-        pass
-    assert await tell(address) == "the journey was not told: no answer"
-
-
-async def test_a_gateway_that_is_asked_too_often_is_asked_again_later(tell: Callable[..., Any]):
+async def test_a_journey_is_told_once_the_gateway_is_not_asked_too_often(tell: Callable[..., Any]):
     moments = iter([0.0, 59.5, 61.0])  # it says 1 s
     journey = Journey()
     async with listening(journey, pace=RateLimit(1, 60, lambda: next(moments))) as address:
         await tell(address)
         assert (await tell(address)).lower() == "true"
-    assert len(journey.told) == 2
+    event = CallbackEvent(name="whatsapp.replied", properties={"text": "oui, Zoé"}, id="reply-1")
+    assert journey.told == [(event, "reply-1")] * 2
+
+
+async def test_a_journey_that_cannot_be_told_is_no_success(tell: Callable[..., Any]):
+    async with listening(Journey(over=True)) as address:
+        assert (await tell(address)).lower() == "false"
+        # A cut address is an error that does not show it.
+        assert await tell(address[:-1]) == "the journey was not told: 404"
+    assert await tell(address) == "the journey was not told: no answer"
 
 
 def rows(title: str) -> list[list[str]]:

@@ -30,12 +30,8 @@ from tests.gateway.api.routes import application
 class Client:
     """A stand-in for `ScenarioClient` whose entries and events have no effect. It records what was asked.
 
-    Attributes:
-        store: Stores keys and answers.
-        asked: Calls, in order.
-        refusals: Errors to raise, by the contact's id.
-        opened: Entries wait for it, if it is set.
-        entered: Changes of the `Entered` that are returned.
+    It raises `refusals`, by the contact's id. Entries wait until it is `opened`, and are returned with the changes of
+    `entered`.
     """
 
     store: Store
@@ -99,15 +95,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Api:
-    """The API, as a key's holder sees it.
-
-    Attributes:
-        client: Behind it.
-        keys: Its own.
-        app: Itself.
-        http: The way to it.
-        token: The key.
-    """
+    """The API, as a key's holder sees it."""
 
     client: Client
     keys: Keys

@@ -39,15 +39,7 @@ TOLD = ("3028687", "contact.unsubscribed", {"channel": "email", "scope": "newsle
 
 @dataclass
 class World:
-    """Stands in for the store and for Temporal.
-
-    Attributes:
-        rows: What the store has.
-        told: What journeys were told, and under which id.
-        platform: What the platform is told: source, scope, address.
-        away: What the store says instead of an answer; None: it never answers.
-        deaf: What Temporal says instead of taking an event, one after the other.
-    """
+    """Stands in for the store, which may be away or never answer (True), and for Temporal, which may be deaf."""
 
     rows: list[Suppression] = field(default_factory=list[Suppression])
     told: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])

@@ -24,10 +24,6 @@ def targets(count: int) -> list[JourneyTarget]:
     return [JourneyTarget(f"a/{number}") for number in range(count)]
 
 
-async def accept(_: JourneyTarget) -> None:
-    """A journey that obeys."""
-
-
 async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> None:
     answers: dict[str, Exception] = {
         "a/1": NotAccepted("a/1", "nothing to retry: the journey is not held"),
@@ -86,23 +82,15 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
     assert busy == [0, AT_ONCE]
 
 
-async def test_it_is_given_up_where_no_worker_answers() -> None:
+async def test_it_is_given_up_where_no_worker_answers_and_one_answer_now_and_then_is_enough() -> None:
     async def send(target: JourneyTarget) -> None:
-        raise NotAnswered(target.id, "no worker answered within 10 s: check that one is running, and try again")
-
-    tally = await Batch(send, rate=100_000).run(targets(1000))
-    assert tally.unanswered
-    assert AT_ONCE <= len(tally.refused) <= 2 * AT_ONCE
-    assert len(tally.refused) + tally.left == 1000
-
-
-async def test_one_answer_now_and_then_is_enough_to_go_on() -> None:
-    async def send(target: JourneyTarget) -> None:
-        if int(target.id[2:]) % AT_ONCE:
+        if (number := int(target.id[2:])) % AT_ONCE or number >= 5 * AT_ONCE:
             raise NotAnswered(target.id, "no worker answered")
 
-    tally = await Batch(send, rate=100_000).run(targets(5 * AT_ONCE))
-    assert (tally.unanswered, tally.left, len(tally.accepted)) == (False, 0, 5)
+    tally = await Batch(send, rate=100_000).run(targets(1000))
+    assert (tally.unanswered, len(tally.accepted)) == (True, 5)
+    assert 5 * AT_ONCE < len(tally.refused) + len(tally.accepted) <= 7 * AT_ONCE
+    assert len(tally.refused) + len(tally.accepted) + tally.left == 1000
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -128,12 +116,8 @@ async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> No
     assert len(batch.tally.accepted) + batch.tally.left == 100
 
 
-async def test_nothing_to_do_is_not_complete() -> None:
-    tally = await Batch(accept).run([])
-    assert (tally.complete, str(tally)) == (False, "accepted 0")
-
-
 def test_a_tally_says_it_in_one_line() -> None:
+    assert (Tally().complete, str(Tally())) == (False, "accepted 0")
     assert str(Tally(["a", "b"], [RefusedOperation("c", "it is over")])) == "accepted 2, refused 1 (it is over)"
     refused = [RefusedOperation("a", "x"), RefusedOperation("b", "y"), RefusedOperation("c", "y")]
     assert str(Tally([], refused, left=4)) == "accepted 0, refused 3 (2 × y; 1 × x), not asked 4"

@@ -28,11 +28,7 @@ SITE = "http://pages.example.com"
 
 
 class Document:
-    """An answer's HTML, which has to be as all pages have to be.
-
-    Args:
-        answer: It.
-    """
+    """An answer's HTML, which has to be as all pages have to be."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self.status, self.headers, self.html = answer.status_code, answer.headers, answer.text

@@ -26,13 +26,9 @@ _LISTED = re.compile(r"(\w+) IN \(('[^)]*)\)")
 
 @dataclass
 class Server:
-    """A server whose search finds journeys, each by its attributes.
+    """A server whose search finds journeys by their attributes, or answers an error.
 
-    Attributes:
-        journeys: Their attributes, by their ids.
-        queries: What search was asked.
-        error: What it answers instead.
-        patience: How long the last list of journeys may take, where that was said.
+    `patience` is the timeout of the last list.
     """
 
     journeys: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
