@@ -72,7 +72,6 @@ class ScenarioClient:
 
     Args:
         temporal: A client of the Temporal namespace that the workers poll.
-        store: The workers' store.
         zone: IANA zone of the platform's zone-less dates.
         destinations: The workers' `destinations.yaml`, to check scenarios against before they are published, or None.
         policies: The workers' `policies.yaml`, to report places under caps, or None.

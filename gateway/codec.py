@@ -78,7 +78,6 @@ def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp
 
     Args:
         keyring: The contacts' keys.
-        keys: Authenticates callers.
         origins: Allowed origins of scripts, such as ``https://temporal.example.com``.
     """
     codec = _Codec(EncryptionCodec(keyring), keys)

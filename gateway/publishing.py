@@ -45,7 +45,6 @@ class Publication:
     """A published version.
 
     Attributes:
-        scenario: The scenario's name.
         version: Its number; that of an earlier version if the content is not new.
         newest: The number of the newest version, which new journeys take unless their entry names another.
         before: The version that was the newest before, or None if this one is not new.
@@ -71,7 +70,6 @@ def check_file(
     """Check a scenario file with the texts that it refers to.
 
     Args:
-        file: The file, or its path.
         destinations: The existing destinations, or None if they are not known.
         quiet_hours: The quiet hours of the policies.
 
@@ -118,8 +116,6 @@ async def publish_checked(
     """Store a checked scenario. The same content again is the same version.
 
     Args:
-        scenario: The scenario.
-        store: The workers' store.
         by: The person or key to record.
         warnings: Findings of the check, for the result.
         newest: If another version has followed this content, store it once more: a rollback.

@@ -78,7 +78,6 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         draft: The scenario.
         entry: The entry, as JSON data.
         given: The circumstances.
-        step: The step's id.
         means: See there.
 
     Raises:

@@ -65,8 +65,6 @@ def application(
     """Create the API.
 
     Args:
-        client: Executes requests.
-        keys: Authenticates callers.
         authors: Checks and previews scenarios; by default without any settings.
         origins: Origins of pages whose scripts may use the API (CORS), such as ``https://shop.example.com``.
     """

@@ -44,7 +44,6 @@ class Keys:
     Args:
         store: The store.
         rate: Requests per second of a key without its own limit.
-        clock: A monotonic clock in seconds.
 
     Attributes:
         places: Counts each key's requests in progress.
@@ -120,7 +119,6 @@ class Authentication:
 
     Args:
         application: The guarded application. The scope's ``state`` has the ``caller``.
-        keys: Verifies keys.
         public: Paths without authentication.
     """
 

@@ -74,7 +74,6 @@ class BatchRequest:
     Items about the same subject, such as a contact, are processed in order.
 
     Attributes:
-        request: The HTTP request.
         request_id: The request's id, if it has one.
         about: Returns the subject of an item.
         work: Processes an item. Returns status and further fields of its result, or raises the refusal.

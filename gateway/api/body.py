@@ -92,7 +92,6 @@ def parse(text: str, what: str = "the body") -> Any:
     """Parse JSON.
 
     Args:
-        text: The text.
         what: Its name in messages.
 
     Raises:
@@ -137,7 +136,6 @@ class StrictJson:
     """An ASGI application that passes only unambiguous JSON to another one.
 
     Args:
-        application: The guarded application.
         other: Paths whose bodies the application reads itself.
     """
 

@@ -21,7 +21,6 @@ class Failsafe:
     Starlette would answer and raise it again, and uvicorn would log its text and traceback.
 
     Args:
-        application: The guarded application.
         refuse: Makes an answer of a problem.
     """
 

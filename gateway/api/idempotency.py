@@ -64,7 +64,6 @@ class Idempotency:
         store: Stores answers.
         unkept: Paths whose requests change nothing, so no answer is kept.
         lease: Time after which a request in progress counts as killed.
-        now: The time.
     """
 
     def __init__(
@@ -180,12 +179,7 @@ class _Collected:
 
 
 class _Seal:
-    """Encrypts what is kept of a request: its key, content and answer.
-
-    Args:
-        token: The caller's API key.
-        key: The Idempotency-Key.
-    """
+    """Encrypts what is kept of a request: its key, content and answer."""
 
     def __init__(self, token: str, key: bytes) -> None:
         self._secret = hmac.digest(token.encode(), b"idempotency\n" + key, "sha256")

@@ -30,7 +30,6 @@ class Bounds:
     """An ASGI application that protects another one from bodies that are too large or too slow.
 
     Args:
-        application: The guarded application.
         larger: Maximum bytes by path, or by prefix if it ends in ``/``, that differ from `MOST_BYTES`.
         patience: See `PATIENCE`.
         together: See `TOGETHER`.

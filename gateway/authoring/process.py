@@ -124,7 +124,6 @@ class Authoring:
     `key` is the caller's API key.
 
     Args:
-        setup: The settings that they need.
         seconds: See `SECONDS`.
     """
 

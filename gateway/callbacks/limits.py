@@ -20,7 +20,6 @@ class RateLimit:
 
     Args:
         times: The number of times.
-        clock: A monotonic clock in seconds.
     """
 
     def __init__(self, times: int, seconds: float, clock: Callable[[], float] = monotonic) -> None:

@@ -67,7 +67,6 @@ async def rendered(
         temporal: Has the history with the input of each delivery.
         store: Has the templates.
         view: The journey.
-        step: The step's id.
         renderer: Renders messages.
 
     Raises:

@@ -50,7 +50,6 @@ class JourneyOperations:
         `pause` finds running journeys that are not paused, `resume` those that are, all others those that are held.
 
         Args:
-            operation: The operation.
             which: The filters.
             limit: Maximum number of journeys.
             ask: True to include why and since when journeys are held.
@@ -183,9 +182,6 @@ class JourneyOperations:
         """Return a batch that sends one operation to many journeys from this process.
 
         Args:
-            operation: The operation.
-            operator: The operator to record.
-            reason: The reason to record.
             rate: Maximum number of operations a second.
             done: Called for each journey that has answered.
             more: Further arguments of the update; see `send`.
@@ -203,9 +199,6 @@ class JourneyOperations:
         """Return a function that sends an operation to a journey and returns the journey's progress.
 
         Args:
-            operation: The operation.
-            operator: The operator to record.
-            reason: The reason to record.
             update_id: An id that makes the update idempotent.
             more: Further arguments of the update; see `send`.
         """
@@ -232,9 +225,6 @@ class JourneyOperations:
 
         Args:
             journey: The workflow id.
-            operation: The operation.
-            operator: The operator to record.
-            reason: The reason to record.
             update_id: An id that makes the update idempotent: sent again, the journey returns its first answer.
             more: Further arguments; None leaves one out. ``step`` (all but pause and resume): only if the journey is
                 at this step. ``version`` (retry): render again with that version's templates. ``now`` (retry): ignore

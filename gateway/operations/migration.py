@@ -71,7 +71,6 @@ class MigrationForecast:
     """A forecast of a migration.
 
     Attributes:
-        scenario: The scenario's name.
         to: The number of the target version.
         differences: The differences between each current version and the target, or None if a version is unreadable.
         standing: The journeys, those of later versions first, in the order of steps.
@@ -118,8 +117,6 @@ async def forecast(
 
     Args:
         temporal: A client of the journeys' namespace.
-        store: The workers' store.
-        scenario: The scenario's name.
         to: The target version.
         version: Only journeys of this version; None for all but the target.
         step: Only journeys at this step.

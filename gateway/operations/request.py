@@ -42,10 +42,7 @@ class RequestedOperation:
     """A request for an operation on many journeys.
 
     Attributes:
-        operation: The operation.
         which: The journeys it applies to.
-        operator: The operator to record.
-        reason: The reason to record.
         rate: Maximum number of journeys a second.
         limit: Maximum number of journeys, or None for all that match.
         dry_run: True to find the journeys only.

@@ -44,7 +44,6 @@ class PendingDelivery:
 
     Attributes:
         journey: The workflow id.
-        step: The step's id.
         goes_to: The destination as the journey names it: the channel's name for e-mails and SMS.
         latest: The latest recorded attempt, or None.
         pending: The delivery's activity, as Temporal reports it.
@@ -104,7 +103,6 @@ async def pending_deliveries(
 
     Args:
         temporal: A client of the journeys' namespace.
-        store: The workers' store.
         destination: A destination's name, a host, ``email`` or ``sms``. The name of a mail server or provider finds
             only deliveries that were attempted.
         limit: Maximum number of deliveries.

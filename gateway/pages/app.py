@@ -94,8 +94,6 @@ def application(
     """Create the pages.
 
     Args:
-        client: Executes requests.
-        keys: Authenticates people.
         authors: Previews scenarios; by default without any settings.
         outbox: Sends test messages. None disables them.
         book: The destinations, or None if they are not known.

@@ -49,8 +49,6 @@ class Page:
     """A request for a page.
 
     Attributes:
-        request: The HTTP request.
-        caller: The signed-in caller with their key.
         token: The token for their forms.
     """
 

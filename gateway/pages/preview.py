@@ -271,7 +271,6 @@ class Piece(NamedTuple):
     """A piece of a text.
 
     Attributes:
-        text: The text.
         is_secret: True if it is the name of a secret, shown instead of its value.
     """
 

@@ -18,7 +18,6 @@ class AuthoringService:
     """Use cases of authors.
 
     Args:
-        store: The workers' store.
         authoring: The processes that check and preview scenarios.
     """
 
@@ -31,8 +30,6 @@ class AuthoringService:
         """Check a scenario. Return its document, or None if a finding is an error, and all findings.
 
         Args:
-            caller: The caller.
-            source: YAML.
             files: Texts of referenced files, by path.
             name: The file's name in findings.
 
@@ -47,7 +44,6 @@ class AuthoringService:
         """Return what a scenario would send to a contact, as JSON.
 
         Args:
-            caller: The caller.
             request: Entry and circumstances, and the scenario unless it is published; see `gateway.authoring.work`.
             scenario: The published scenario, with or without a version.
 
@@ -74,9 +70,6 @@ class AuthoringService:
         """Check a scenario and store it as its next version. The same content again is the same version.
 
         Args:
-            caller: The caller.
-            name: The scenario's name.
-            source: YAML.
             files: Texts of referenced files, by path.
             newest: See `gateway.publishing.publish_checked`.
             journeys: See `gateway.publishing.publish_checked`.

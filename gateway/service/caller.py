@@ -45,7 +45,6 @@ class Caller:
         """Raise Forbidden if the caller may not use a scenario; for None, all scenarios.
 
         Args:
-            scenario: The scenario's name.
             where: The place in which a caller can name a scenario, for the message.
         """
         if not self.may_use(scenario):

@@ -118,7 +118,6 @@ class AdmissionWatch:
 
     Args:
         temporal: The server on which they were started.
-        store: The workers' store.
         first_look: Seconds until the first look after a start.
         look: Maximum seconds between two looks.
         silence: See `SILENCE`.
@@ -234,9 +233,6 @@ class EntryService:
     """Use cases about entries.
 
     Args:
-        temporal: A client of the namespace that the workers poll.
-        store: The workers' store.
-        content: Published versions.
         zone: IANA zone of the platform's zone-less dates.
     """
 
@@ -250,7 +246,6 @@ class EntryService:
         """Start the journey of a contact.
 
         Args:
-            caller: The caller.
             entry: Scenario, contact, trigger, and optionally a key.
             settle: Seconds to wait for the admission; the journey continues if that takes longer. With 0, it is only
                 started.

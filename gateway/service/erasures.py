@@ -146,10 +146,6 @@ class ErasureService:
         Once this returns, entries, events and changes for the contact are refused.
 
         Args:
-            caller: The caller.
-            contact: The contact's id.
-            operator: The operator to record.
-            reason: The reason to record.
             dry_run: Only return what would be erased. Nothing is written.
 
         Raises:

@@ -72,9 +72,6 @@ class EventService:
     """Use cases about events and changes of contacts. Callers reach only journeys of scenarios that they may use.
 
     Args:
-        temporal: A client of the namespace that the workers poll.
-        store: The workers' store.
-        content: Published versions.
         zone: The platform's time zone.
     """
 
@@ -95,8 +92,6 @@ class EventService:
         """Report an event to every journey of a contact, and count the goals of those that are over.
 
         Args:
-            caller: The caller.
-            contact: The contact's id.
             name: The event's name, such as ``order.delivered``.
             properties: The data that conditions see as ``event.…``.
             identifier: An id for deduplication: reported twice, the event counts once.

@@ -190,7 +190,6 @@ class JourneyIndex:
 
         Args:
             version: Name and version.
-            state: The state.
             steps: The version's steps, those with many journeys first. Steps beyond the last journey are left out.
             turns: Limits the number of counts at a time.
         """

@@ -64,9 +64,6 @@ class JourneyService:
     All raise Forbidden if the caller may not use the scenario, but `has` and `attempts`, which leave it out.
 
     Args:
-        temporal: A client of the namespace that the workers poll.
-        store: The workers' store.
-        content: Published versions.
         policies: The workers' `policies.yaml`, to report places under caps, or None.
 
     Attributes:
@@ -94,10 +91,7 @@ class JourneyService:
         """List journeys, the newest first.
 
         Args:
-            caller: The caller.
-            wanted: The filter.
             state: State of the journeys, or None for any.
-            page: The page.
             running: True for running journeys only, whatever their state.
 
         Raises:
@@ -156,8 +150,6 @@ class JourneyService:
         """Return what Temporal, the journey and the store know of a journey. `JourneyView.of` shows it.
 
         Args:
-            caller: The caller.
-            journey: The journey's id.
             run_id: One of its runs; by default the running one, or else the one that was admitted last.
 
         Raises:
@@ -251,11 +243,7 @@ class JourneyService:
         """Explain, from records, why a contact did, or did not, get something.
 
         Args:
-            caller: The caller.
-            contact: The contact's id.
-            scenario: Only entries to this scenario.
             step: Answer first whether the contact got this step's message.
-            since: Only entries then or later.
             limit: Maximum number of entries, the newest.
 
         Raises:

@@ -168,7 +168,6 @@ class JourneyLists:
         """Yield held journeys, page by page.
 
         Args:
-            wanted: The filter.
             details: Add the reason and the times of the admission and of the hold.
             size: Size of a page; a page may have fewer, and none.
         """

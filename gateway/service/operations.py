@@ -90,11 +90,6 @@ class OperationService:
         """Send an operation to one journey, which accepts or refuses it.
 
         Args:
-            caller: The caller.
-            journey: The journey's id.
-            operation: The operation.
-            operator: The operator to record.
-            reason: The reason to record.
             step: Only if the journey is at this step.
             destination: For `retune`: only if the delivery in progress goes there.
             update_id: An id that makes the request idempotent.
@@ -127,7 +122,6 @@ class OperationService:
         """Begin an operation on all matching journeys. It continues in whichever gateway runs.
 
         Args:
-            caller: The caller.
             request: The request.
             identifier: An id that makes the request idempotent; by default a new one.
 

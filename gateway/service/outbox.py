@@ -37,7 +37,6 @@ class Outbox:
     """Sends test messages.
 
     Attributes:
-        setup: The settings that rendering uses.
         channels: The connections of e-mail and SMS.
         routes: The routes of webhooks.
         book: The destinations, or None if none are configured.
@@ -73,9 +72,7 @@ class Outbox:
         """Send what one step would send. Preview it first, which limits time and memory.
 
         Args:
-            caller: The caller.
             request: Scenario, entry and circumstances, as for a preview; see `gateway.authoring.work`.
-            step: The step's id.
             to: Another recipient: a URL at a public address, to which no secret is sent, an e-mail address, or a
                 number.
 

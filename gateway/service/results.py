@@ -149,8 +149,6 @@ async def results(
     """Count the journeys that reached a scenario's goal.
 
     Args:
-        store: The workers' store.
-        scenario: The scenario's name.
         now: The current time.
         version: Only journeys that this version admitted.
         since: Only journeys admitted then or later.

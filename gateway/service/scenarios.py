@@ -159,7 +159,6 @@ class ScenarioService:
         """Return published versions, the newest of each scenario first.
 
         Args:
-            caller: The caller.
             scenario: All versions of this scenario. None for the newest version of each scenario, and older ones with
                 running journeys.
 
@@ -256,8 +255,6 @@ async def require(store: Store, scenario: str, *, hint: bool = True) -> int:
     """Return the number of a scenario's newest version.
 
     Args:
-        store: The workers' store.
-        scenario: The scenario's name.
         hint: True if the caller may learn the names of other scenarios.
 
     Raises:

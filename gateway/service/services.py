@@ -23,8 +23,6 @@ class Services:
     """The services that the HTTP API, the pages, the commands and the Python client share.
 
     Args:
-        temporal: A client of the namespace that the workers poll.
-        store: The workers' store.
         zone: IANA zone of the platform's zone-less dates.
         policies: The workers' `policies.yaml`, to report places under caps, or None.
     """

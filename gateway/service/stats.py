@@ -140,7 +140,6 @@ async def stats(
     Args:
         temporal: Temporal's search.
         store: Completed steps and attempts.
-        content: Published versions.
         scenario: Its name.
         version: The only version, or None for the newest, and those that journeys follow or passed a step of in the
             last day.

@@ -74,7 +74,6 @@ class SuppressionService:
     """Use cases about suppressions.
 
     Args:
-        store: The workers' store.
         hashes: Returns the keys of addresses, or raises SettingsError. Called only if there is an address to hash.
     """
 
