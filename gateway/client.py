@@ -177,13 +177,8 @@ class ScenarioClient:
         """Return admitted journeys, the newest first. See `held` for held ones.
 
         Args:
-            scenario: Only those of this scenario.
-            version: Only those of this version.
-            contact: Only those of this contact.
             state: Only those in this state: one of `scenario.words.LISTED`.
             step: Only running journeys at this step. Temporal's search lags by some moments.
-            since: Only those admitted since then.
-            limit: Maximum number of journeys.
         """
         wanted = JourneyFilter(scenario=scenario, version=version, contact=contact, step=step, since=since)
         return await self.services.journeys.lists.newest(wanted, state=state, limit=limit)

@@ -32,12 +32,10 @@ class CoalescingCache(Generic[Key, Value]):
     may be returned in its place. Used from one event loop.
 
     Args:
-        lookup: Fetches the value for a key.
         ttl: Seconds a value stays valid, counted from the start of its lookup.
         cost_factor: A value also stays valid for this many times the duration of its lookup.
         max_stale: Seconds, counted likewise, during which an expired value is returned while a new one is looked up.
         max_size: Number of keys kept; the least recently fetched is evicted first.
-        clock: Monotonic seconds.
     """
 
     def __init__(

@@ -77,7 +77,6 @@ def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp
     """Return the codec server.
 
     Args:
-        keyring: The contacts' keys.
         origins: Allowed origins of scripts, such as ``https://temporal.example.com``.
     """
     codec = _Codec(EncryptionCodec(keyring), keys)

@@ -37,7 +37,6 @@ class Exchange:
     """A message that was sent, and the response.
 
     Attributes:
-        id: Its delivery id.
         contact: The preview of the scenario for the contact.
         message: The message, with names of secrets instead of their values.
     """
@@ -73,12 +72,6 @@ class Means:
 
 async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, means: Means) -> Exchange:
     """Send what one step would send to a contact.
-
-    Args:
-        draft: The scenario.
-        entry: The entry, as JSON data.
-        given: The circumstances.
-        means: See there.
 
     Raises:
         BadInput: The step sends nothing, or what it sends cannot be rendered, or may not or cannot be sent there.

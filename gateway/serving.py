@@ -114,10 +114,6 @@ def parts_of(
     """Return the applications for engines and people.
 
     Args:
-        client: The client.
-        store: Stores the keys.
-        wanted: The parts to serve.
-        authors: Checks and previews; by default without settings.
         outbox: Sends test messages from pages, or None.
         book: The destinations for pages, or None.
         temporal_ui: URL of Temporal's UI for links, or None.

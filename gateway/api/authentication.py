@@ -42,7 +42,6 @@ class Keys:
     """Verifies API keys. Caches for some seconds which exist.
 
     Args:
-        store: The store.
         rate: Requests per second of a key without its own limit.
 
     Attributes:

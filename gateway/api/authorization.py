@@ -60,8 +60,6 @@ class Authorization:
 
     Args:
         application: The guarded application. Requests without a caller are public and pass.
-        keys: Counts each key's requests in progress.
-        routes: All routes of the application.
         prefix: Prefix of their paths.
         waiting: Paths of requests that mostly wait.
 

@@ -57,8 +57,6 @@ class BatchItem:
     """One item of a batch.
 
     Attributes:
-        index: Its index in the batch, starting at 0.
-        value: Its parsed JSON.
         request: Its request id, if the batch has one.
     """
 

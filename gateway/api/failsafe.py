@@ -19,9 +19,6 @@ class Failsafe:
     """An ASGI application that lets no exception of another one out.
 
     Starlette would answer and raise it again, and uvicorn would log its text and traceback.
-
-    Args:
-        refuse: Makes an answer of a problem.
     """
 
     def __init__(self, application: ASGIApp, refuse: Callable[[Problem], ASGIApp] = answer) -> None:

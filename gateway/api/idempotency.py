@@ -61,7 +61,6 @@ class Idempotency:
 
     Args:
         application: The guarded application. It gets the request's id as `RequestId`.
-        store: Stores answers.
         unkept: Paths whose requests change nothing, so no answer is kept.
         lease: Time after which a request in progress counts as killed.
     """

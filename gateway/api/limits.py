@@ -31,9 +31,6 @@ class Bounds:
 
     Args:
         larger: Maximum bytes by path, or by prefix if it ends in ``/``, that differ from `MOST_BYTES`.
-        patience: See `PATIENCE`.
-        together: See `TOGETHER`.
-        refuse: Makes an answer of a problem.
     """
 
     def __init__(
@@ -135,11 +132,7 @@ _SOON: Final = 1.0  # seconds after which one of so many requests is probably an
 
 
 class KeyPlaces:
-    """Places for requests in progress and for items of batches, counted per key.
-
-    Args:
-        requests: See `REQUESTS`.
-    """
+    """Places for requests in progress and for items of batches, counted per key."""
 
     def __init__(self, requests: int = REQUESTS) -> None:
         self._requests = requests

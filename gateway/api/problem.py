@@ -130,7 +130,6 @@ class Problem(HTTPException):
         code: One of `TITLES`.
         detail: One sentence, without anything of a contact except ids.
         errors: The mistakes, if they have places.
-        headers: Headers of the answer.
         journey: The journey that the problem is about.
     """
 

@@ -122,9 +122,6 @@ class Authoring:
 
     All requests raise `BadInput` if they take too much time or memory, and `Busy` if too many requests are waiting.
     `key` is the caller's API key.
-
-    Args:
-        seconds: See `SECONDS`.
     """
 
     def __init__(self, setup: Setup, *, seconds: float = SECONDS) -> None:

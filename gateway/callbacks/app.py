@@ -73,7 +73,6 @@ class Receiving:
     Args:
         tell: Sends an event to a journey.
         pace: Rate limit of each delivery's URL.
-        patience: See `PATIENCE`.
     """
 
     def __init__(

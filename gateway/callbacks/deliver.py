@@ -51,7 +51,6 @@ class CallbackEvent(BaseModel):
 
     Attributes:
         name: Such as ``whatsapp.replied``.
-        id: Its id for deduplication.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
@@ -137,8 +136,6 @@ async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, ide
     the run.
 
     Args:
-        temporal: A client of the journeys' namespace.
-        claim: From a verified token.
         identifier: Id for deduplication. It is separate for each delivery and from the engine's ids, so that nobody can
             suppress another sender's event.
 

@@ -17,9 +17,6 @@ class RateLimit:
 
     Windows begin with a key's first time. If there are too many keys, the oldest windows are forgotten, in favour of
     the callers. Each process has its own count.
-
-    Args:
-        times: The number of times.
     """
 
     def __init__(self, times: int, seconds: float, clock: Callable[[], float] = monotonic) -> None:
@@ -47,10 +44,6 @@ class RateLimit:
 
 async def read_body(request: Request, most: int, *, keep: int | None = None) -> bytes | None:
     """Return a body, or None if it is too large. Content-Length may be wrong or missing, so bytes are counted.
-
-    Args:
-        most: Maximum number of bytes.
-        keep: Number of bytes to return, if less.
 
     Raises:
         ClientDisconnect: The client has gone.

@@ -120,11 +120,7 @@ def asking(request: Request) -> HTMLResponse:
 
 
 def saying(request: Request, status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
-    """Return the page that states the result.
-
-    Args:
-        status: The status of the answer.
-    """
+    """Return the page that states the result."""
     return _page(_language(request), _SAID.get(HTTPStatus(status), "later"), status, headers=headers)
 
 

@@ -44,9 +44,7 @@ def routes_of(
     """Return the routes for suppressions, by purpose.
 
     Args:
-        settings: Settings of the process.
         temporal: Client for journeys and for reports to the platform.
-        destinations: The destinations, with the platform's.
 
     Raises:
         SettingsError: A required setting is missing.

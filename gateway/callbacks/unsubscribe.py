@@ -59,7 +59,6 @@ class Unsubscriptions:
     Args:
         tell: Sends an event to a contact's journeys.
         pace: Rate limit of each token.
-        patience: See `PATIENCE`.
         pauses: Seconds after each try to reach the journeys.
     """
 

@@ -49,13 +49,7 @@ _AGAIN: Final = {"retry-after": "60"}
 
 
 class InboundMail:
-    """The route.
-
-    Args:
-        key: The mail server's key.
-        patience: See `PATIENCE`.
-        reading: See `READING`.
-    """
+    """The route."""
 
     def __init__(
         self,

@@ -32,7 +32,6 @@ class RenderedDelivery:
     """A scheduled delivery, and what its attempts sent.
 
     Attributes:
-        delivery: The activity's input.
         scheduled_at: Time when it was first scheduled with this input.
         result: The rendered message; `NothingToSend` or a `RenderProblem` if there is none.
     """
@@ -66,8 +65,6 @@ async def rendered(
     Args:
         temporal: Has the history with the input of each delivery.
         store: Has the templates.
-        view: The journey.
-        renderer: Renders messages.
 
     Raises:
         BadInput: The journey has no such step, the step sends or sent nothing, or Temporal has deleted the input.

@@ -42,16 +42,13 @@ class JourneySnapshot:
     """A journey, seen from outside.
 
     Attributes:
-        id: The workflow id.
         run_id: The run that is shown.
         status: Temporal's status: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention.
         progress: The answer to the query `progress`; None if no worker answers.
         entry: The store's record of its admission; None if it was refused.
         attempts: Recorded delivery attempts, oldest first; at most the newest `SHOWN`.
-        result: The result of a completed journey.
         failure: Why it has no result, if it ended without one.
         plan: The version that it follows; None if it was refused.
-        pending: Deliveries in progress.
         state: Its state according to search attributes, for when no worker answers. It may lag by some steps.
         step: Its step according to search attributes.
         earlier: Whether there are older recorded attempts.

@@ -65,7 +65,6 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
     """Run the examples.
 
     Args:
-        stay: Keep the servers running until Ctrl-C.
         examples: Folder of the scenarios, with entries under ``entries``.
         state: Folder for databases, inbox and received webhooks; emptied first.
 

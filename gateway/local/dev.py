@@ -48,11 +48,6 @@ async def dev(
     """Run until interrupted.
 
     Args:
-        state: Folder of the state.
-        port: Port of Temporal.
-        ui_port: Port of Temporal's UI.
-        gateway_port: Port of the API, the pages and callbacks.
-        send: Send for real, with the environment's settings.
         resume: Let running journeys send, too.
         skip_time: Skip long waits for a time.
 
@@ -148,11 +143,7 @@ async def _skipping(temporal: Client, tell: Callable[[Text], None], *, wanted: b
 
 
 def exports(address: str, state: Path) -> list[str]:
-    """Return shell commands for other commands to find this server; none with the default address and folder.
-
-    Args:
-        state: Folder of the state.
-    """
+    """Return shell commands for other commands to find this server; none with the default address and folder."""
     usual_address, usual_state = USUAL
     lines = [] if address == usual_address else [f"export TEMPORAL_ADDRESS={address}"]
     if state.resolve() != usual_state.resolve():

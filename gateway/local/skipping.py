@@ -37,7 +37,6 @@ async def skip_time(temporal: Client, journey: str, span: timedelta | None = Non
     """Skip time of an idle journey. A journey that has ended is left alone.
 
     Args:
-        temporal: Client of the local server.
         span: Duration, or None for everything, including pauses between attempts.
     """
     ahead = None
@@ -62,7 +61,6 @@ async def skip_waits(temporal: Client, said: Callable[[str, str, str], None]) ->
     """Skip long waits for a time as journeys reach them, but never waits for events, operators or retries.
 
     Args:
-        temporal: Client of the local server.
         said: Called with the journey, the step and what happens to its wait.
     """
     loop = asyncio.get_running_loop()

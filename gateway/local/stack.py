@@ -93,8 +93,6 @@ async def local(
 
     Args:
         state: Folder of databases, inbox and received webhooks.
-        port: Port of Temporal; 0 for a free one.
-        ui_port: Port of Temporal's UI; 0 for a free one.
         gateway_port: Port of the API, the pages and callbacks; 0 for a free one.
         fail: First statuses of the receiver, by place.
         send: Send for real, with the environment's channels and secrets.
@@ -247,7 +245,6 @@ class LocalAccess:
 
     Attributes:
         pages: A sign-in link that works until the server ends.
-        key: An API key with all scopes.
         authors: Checks and previews, to be closed.
     """
 
@@ -269,11 +266,6 @@ async def serve_gateway(
     keyring: Keyring,
 ) -> LocalAccess:
     """Serve the API and the pages.
-
-    Args:
-        settings: Settings of this process.
-        state: Folder with the key.
-        temporal_ui: URL of Temporal's UI.
 
     Raises:
         LocalError: The key's file cannot be read or written.

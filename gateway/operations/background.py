@@ -45,12 +45,7 @@ _AT_ONCE: Final = 50
 
 
 class RecordedUpdates:
-    """Updates of an operation's journeys, whose answers are recorded even if the sender is cancelled.
-
-    Attributes:
-        asked: Number of journeys asked.
-        answered: Number of journeys that accepted or refused.
-    """
+    """Updates of an operation's journeys, whose answers are recorded even if the sender is cancelled."""
 
     def __init__(self, store: Store, operation: str, send: Callable[[JourneyTarget], Awaitable[Any]]) -> None:
         self.asked = self.answered = 0

@@ -26,7 +26,6 @@ class JourneyTarget:
     """A journey that an operation applies to.
 
     Attributes:
-        id: The workflow id.
         step: The step at which the journey was found. The journey refuses the operation at any other step. None if
             the step does not matter.
     """
@@ -81,7 +80,6 @@ class Batch:
 
     Args:
         send: Sends it to one. A `Refusal` is counted; any other error ends the batch.
-        rate: Maximum number of operations a second.
         done: Called for each journey that has answered.
 
     Attributes:

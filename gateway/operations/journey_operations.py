@@ -50,8 +50,6 @@ class JourneyOperations:
         `pause` finds running journeys that are not paused, `resume` those that are, all others those that are held.
 
         Args:
-            which: The filters.
-            limit: Maximum number of journeys.
             ask: True to include why and since when journeys are held.
             everybody: True for all running journeys, whatever they are doing.
 
@@ -107,14 +105,8 @@ class JourneyOperations:
         """Return held journeys, with the cause. Temporal's search lags by some moments.
 
         Args:
-            scenario: Only those of this scenario.
-            version: Only those of this version; requires `scenario`.
-            contact: Only those of this contact.
             destination: Only those held because of this destination or host.
             reason: Only those held for this `HeldCause`.
-            step: Only those held at this step.
-            since: Only those held since then.
-            limit: Maximum number of journeys.
         """
         which = JourneyFilter(
             scenario=scenario,
@@ -182,7 +174,6 @@ class JourneyOperations:
         """Return a batch that sends one operation to many journeys from this process.
 
         Args:
-            rate: Maximum number of operations a second.
             done: Called for each journey that has answered.
             more: Further arguments of the update; see `send`.
 

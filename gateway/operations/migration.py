@@ -116,13 +116,10 @@ async def forecast(
     """Return where journeys stand, and compare their versions with the target version.
 
     Args:
-        temporal: A client of the journeys' namespace.
         to: The target version.
         version: Only journeys of this version; None for all but the target.
-        step: Only journeys at this step.
         state: Only journeys in this state; see `StepPopulation.state`.
         names: New ids of steps by their old ones.
-        limit: Maximum number of journeys.
 
     Raises:
         BadInput: There is no such scenario, version or step.

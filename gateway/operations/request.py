@@ -43,7 +43,6 @@ class RequestedOperation:
 
     Attributes:
         which: The journeys it applies to.
-        rate: Maximum number of journeys a second.
         limit: Maximum number of journeys, or None for all that match.
         dry_run: True to find the journeys only.
         everybody: For `leave`: all running journeys, held or not.

@@ -43,7 +43,6 @@ class PendingDelivery:
     """A delivery in progress.
 
     Attributes:
-        journey: The workflow id.
         goes_to: The destination as the journey names it: the channel's name for e-mails and SMS.
         latest: The latest recorded attempt, or None.
         pending: The delivery's activity, as Temporal reports it.
@@ -88,7 +87,6 @@ class RetuneCandidates:
     """The deliveries to a destination that are in progress, as far as they were looked up.
 
     Attributes:
-        found: The deliveries.
         unseen: Number of journeys that were not looked up and may have one more.
     """
 
@@ -102,10 +100,8 @@ async def pending_deliveries(
     """Return the deliveries in progress: first those between two attempts, by due time, then those without an attempt.
 
     Args:
-        temporal: A client of the journeys' namespace.
         destination: A destination's name, a host, ``email`` or ``sms``. The name of a mail server or provider finds
             only deliveries that were attempted.
-        limit: Maximum number of deliveries.
         look_up: Maximum number of journeys looked up on the server, which takes some hundreds a second. Deliveries
             of other journeys are returned as the log of attempts has them.
     """

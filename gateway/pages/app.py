@@ -98,7 +98,6 @@ def application(
         outbox: Sends test messages. None disables them.
         book: The destinations, or None if they are not known.
         temporal_ui: The address of Temporal's UI for links, or None.
-        door: Signs in everybody who opens its address, or None.
     """
     kinds = (Problem, HTTPException, Refusal, StoreError, SetupError, RPCError)
     handlers: dict[Any, Any] = {SignInFirst: _sign_in_first, **dict.fromkeys(kinds, _tell)}

@@ -153,8 +153,6 @@ def field(given: Mapping[str, Any], name: str, read: Callable[[str], _Value], wa
     """Return the value of a field, or None if it is empty.
 
     Args:
-        given: The form or the query.
-        name: The field's name.
         read: Parses the text. It raises ValueError, OverflowError or DurationError if it cannot.
         wanted: The sentence for an invalid value.
 

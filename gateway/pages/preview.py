@@ -45,11 +45,9 @@ class Asked:
     Attributes:
         version: A published version, ``post-purchase@3``; empty if `source` is used.
         source: A scenario file, YAML.
-        entry: JSON.
         at: When the contact enters; empty for now.
         events: One per line, ``NAME`` or ``NAME={…}``.
         responses: One per line, ``NAME={…}``.
-        step: The step of the message to send.
         to: The recipient, instead of the entry's.
         reason: Why it is sent.
     """
@@ -75,9 +73,7 @@ class Shown:
     """The content of the page.
 
     Attributes:
-        asked: The filled-in form.
         told: The preview, as `gateway.preview.report.report` makes it.
-        sent: The test message.
         wrong: The sentence that says why there is no preview or message.
     """
 

@@ -64,9 +64,6 @@ def render(template: str, *, status: int = 200, headers: dict[str, str] | None =
     """Render a template as an answer.
 
     Args:
-        template: The template's file name.
-        status: The answer's status.
-        headers: The answer's headers.
         context: Values for the template; ``page`` is the requested `Page`, or None before signing in.
     """
     return HTMLResponse(environment().get_template(template).render({"page": None, **context}), status, headers)

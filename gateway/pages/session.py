@@ -29,7 +29,6 @@ class Session:
     """A valid session.
 
     Attributes:
-        key: The key that began it.
         value: The random token in the cookie.
     """
 

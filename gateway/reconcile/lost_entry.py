@@ -45,7 +45,6 @@ async def lost_entry(
 
     Args:
         zone: IANA zone of the platform's dates.
-        info: The journey's latest run.
         end: How it has ended, if it has.
 
     Returns:

@@ -64,11 +64,7 @@ class Beginning(NamedTuple):
 
 
 class _Pace:
-    """Spreads calls evenly.
-
-    Args:
-        rate: Calls a second.
-    """
+    """Spreads calls evenly."""
 
     def __init__(self, rate: float) -> None:
         self._gap, self._next = 1 / rate, 0.0
@@ -82,11 +78,7 @@ class _Pace:
 
 
 class PacedTemporal:
-    """A client of Temporal that makes so many calls a second at most.
-
-    Args:
-        rate: Calls a second.
-    """
+    """A client of Temporal that makes so many calls a second at most."""
 
     def __init__(self, client: Client, rate: float) -> None:
         self.client = client

@@ -58,8 +58,6 @@ class Entered:
     """A journey that was started, or found running.
 
     Attributes:
-        id: The workflow id.
-        run_id: Its first run.
         already: True if it was running before.
         admitted: False if no worker has decided yet: it may still be refused.
         withheld: Why it has ended already, if the contact was admitted only for comparison.
@@ -119,8 +117,6 @@ class AdmissionWatch:
     Args:
         temporal: The server on which they were started.
         first_look: Seconds until the first look after a start.
-        look: Maximum seconds between two looks.
-        silence: See `SILENCE`.
 
     Example::
 

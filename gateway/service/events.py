@@ -69,11 +69,7 @@ class EventView(ChangeView):
 
 
 class EventService:
-    """Use cases about events and changes of contacts. Callers reach only journeys of scenarios that they may use.
-
-    Args:
-        zone: The platform's time zone.
-    """
+    """Use cases about events and changes of contacts. Callers reach only journeys of scenarios that they may use."""
 
     def __init__(self, temporal: Client, store: Store, content: Content, zone: ZoneInfo) -> None:
         self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
@@ -259,7 +255,6 @@ def change_message(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     """Return the argument of the signal `contact_changed`.
 
     Args:
-        patch: Fields of the contact.
         zone: The platform's, for its zone-less dates.
 
     Raises:

@@ -63,9 +63,7 @@ class KeyService:
         """Create a key. Return the key itself, of which only a digest is stored, and its view.
 
         Args:
-            scopes: Its scopes.
             scenarios: The only scenarios that it may use, or None for all.
-            by: The person who creates it.
             rate: Its limit of requests per second, or None for the gateway's default.
             note: A note, such as its purpose.
             expires_at: When it expires, or None for never.

@@ -122,7 +122,6 @@ class OperationService:
         """Begin an operation on all matching journeys. It continues in whichever gateway runs.
 
         Args:
-            request: The request.
             identifier: An id that makes the request idempotent; by default a new one.
 
         Raises:

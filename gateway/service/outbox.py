@@ -37,8 +37,6 @@ class Outbox:
     """Sends test messages.
 
     Attributes:
-        channels: The connections of e-mail and SMS.
-        routes: The routes of webhooks.
         book: The destinations, or None if none are configured.
         trials: The rules of test messages, and their record.
     """

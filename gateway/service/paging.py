@@ -24,7 +24,6 @@ class PageRequest:
     """A request for one page of a list.
 
     Attributes:
-        limit: Maximum number of items.
         cursor: The `next` of the page before, or None for the first page.
     """
 

@@ -148,11 +148,6 @@ async def results(
 ) -> ResultsView:
     """Count the journeys that reached a scenario's goal.
 
-    Args:
-        now: The current time.
-        version: Only journeys that this version admitted.
-        since: Only journeys admitted then or later.
-
     Raises:
         BadInput: There is no such scenario or version.
     """

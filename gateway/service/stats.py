@@ -138,12 +138,8 @@ async def stats(
     """Count a scenario. It takes some tens of milliseconds: the client caches it.
 
     Args:
-        temporal: Temporal's search.
-        store: Completed steps and attempts.
-        scenario: Its name.
         version: The only version, or None for the newest, and those that journeys follow or passed a step of in the
             last day.
-        before: The previous result.
 
     Raises:
         BadInput: The scenario or version does not exist, or is not for this release.

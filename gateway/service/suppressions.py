@@ -60,7 +60,6 @@ class Import:
     """The result of an import.
 
     Attributes:
-        new: Number of new suppressions.
         known: Number of suppressions that existed before.
         bad: Numbers of lines in the file that cannot be used, with the reasons.
     """

@@ -29,7 +29,6 @@ class TrialMessage:
 
     Attributes:
         delivery: Its delivery, of no journey.
-        channel: The channel's name.
         destination: A destination's name or a host; for e-mail and SMS the server's or provider's.
         address: The recipient's address; empty for webhooks. It is neither recorded nor logged.
         sender: The key or person that sends it.
