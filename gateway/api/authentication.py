@@ -18,7 +18,7 @@ from starlette.types import Scope as Connection
 
 from gateway.api.limits import KeyPlaces
 from gateway.api.problem import SEND_AGAIN, Problem, again
-from gateway.callbacks.limits import RateLimit
+from gateway.limits import RateLimit
 from gateway.service.caller import Caller, caller_with
 from runtime.store import Store
 from runtime.store.api_access import ApiKey, digest_of, parse_token

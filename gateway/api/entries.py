@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Final, Literal, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Header, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
@@ -47,11 +47,6 @@ def _wait(
 
 Wait = Annotated[int, Depends(_wait)]
 """Seconds that the caller waits; 0 without the header."""
-
-
-def applied(wait: int) -> dict[str, str]:
-    """Return the header ``Preference-Applied``."""
-    return {"preference-applied": f"wait={wait}"} if wait else {}
 
 
 ENTRY: dict[str, Any] = {
@@ -171,27 +166,21 @@ _APPLIED = {"Preference-Applied": {"description": "The preferences that were app
     },
 )
 async def enter_contact(
-    entry: Annotated[dict[str, Any], Body()],
-    use: Use,
-    caller: Entering,
-    wait: Wait,
-    request: RequestId,
-    response: Response,
-) -> Any:
+    entry: Annotated[dict[str, Any], Body()], use: Use, caller: Entering, wait: Wait, request: RequestId
+) -> JSONResponse:
     """Admit a contact to a scenario.
 
     Without `Prefer`, the request only starts a journey, and a worker decides about admission. With `Prefer`, the answer
     waits for the decision. A refusal that is known immediately is answered 200 in both cases. 409 names the journey
     that is already running.
     """
-    response.headers.update(applied(wait))
     decided = await _enter(use, caller, entry, wait, request)
-    if isinstance(decided, Accepted) and not isinstance(decided, Admitted):
-        return decided
-    status = 201 if isinstance(decided, Admitted) and not decided.already else 200
-    # Of the defaults, only the outcome is sent.
-    content = {"outcome": decided.outcome, **decided.model_dump(exclude_defaults=True)}
-    return JSONResponse(content, status, applied(wait))
+    status = 202
+    content = decided.model_dump(exclude_defaults=True)
+    if isinstance(decided, Admitted | NotAdmitted):
+        status = 201 if isinstance(decided, Admitted) and not decided.already else 200
+        content = {"outcome": decided.outcome, **content}  # of the defaults, only the outcome is sent
+    return JSONResponse(content, status, {"preference-applied": f"wait={wait}"} if wait else None)
 
 
 @router.post("/entries/batch", response_model_exclude_none=True, openapi_extra=batch_of("Entry"))

@@ -35,7 +35,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.api.authentication import shown
 from gateway.api.body import WRITING, read, replayed
 from gateway.api.problem import Mistake, Problem, again
-from gateway.callbacks.limits import RateLimit
+from gateway.limits import RateLimit
 from gateway.service.caller import Caller
 from runtime.store import Store, StoreError
 from runtime.store.api_access import LEASE, ClaimedRequest, StoredAnswer

@@ -114,11 +114,9 @@ async def publish_scenario(
     sent in `files`.
     """
     caller.check(name)
-    sent = await source_of(request)
-    body, is_newest = sent.body, newest if sent.body.newest is None else sent.body.newest
-    follows = body.journeys or journeys
+    sent = await source_of(request, journeys=journeys, newest=newest)
     try:
-        made = await author.publish(caller, name, body.source, body.files, newest=is_newest, journeys=follows)
+        made = await author.publish(caller, name, **dict(sent.body))
     except CheckFailed as error:
         raise sent.problem(error) from None
     return PublishedBody.of(made)

@@ -93,9 +93,9 @@ def _pointer(file: str, scenario: str) -> str:
 
 
 async def source_of(
-    request: Request, model: type[PublicationBody] | type[SourceBody] = PublicationBody
+    request: Request, model: type[SourceBody] = PublicationBody, **parameters: Any
 ) -> SubmittedScenario:
-    """Return the scenario in a request.
+    """Return the scenario in a request. Fields of a JSON body take precedence over parameters.
 
     Raises:
         Problem: It has neither form, or its JSON has mistakes.
@@ -104,9 +104,7 @@ async def source_of(
     content = await request.body()
     if media in _YAML:
         try:
-            return SubmittedScenario(
-                PublicationBody(source=content.decode(), journeys=None, newest=None), is_json=False
-            )
+            return SubmittedScenario(PublicationBody(source=content.decode(), **parameters), is_json=False)
         except UnicodeDecodeError:
             raise Problem("malformed", "the body is not UTF-8") from None
     if media != "application/json":
@@ -116,7 +114,7 @@ async def source_of(
     except ValidationError as error:
         found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
         raise invalid(found, parse(decoded(content)), model) from None
-    return SubmittedScenario(PublicationBody(**given.model_dump()), is_json=True)
+    return SubmittedScenario(PublicationBody(**parameters | given.model_dump(exclude_none=True)), is_json=True)
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:

@@ -31,8 +31,8 @@ from temporalio.service import RPCError
 
 from gateway.callbacks import page
 from gateway.callbacks.deliver import CallbackEvent, EventId, Unsettled
-from gateway.callbacks.limits import RateLimit, read_body
 from gateway.errors import BadInput
+from gateway.limits import RateLimit, read_body
 from runtime.derived_keys import ExpiredToken, TokenError
 from runtime.encryption.keyring import Erased
 from runtime.errors import SetupError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -15,15 +13,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from gateway.errors import BadInput
+from gateway.service.events import NO_NAME, NO_PROPERTIES, check_event
 from runtime.public_links import CallbackClaim
 from runtime.temporal_faults import is_unknown_workflow
-from scenario.entry.entry import LARGEST_EVENT, is_too_deep, is_too_large
-from scenario.entry.plain_json import unread, unsent
+from scenario.entry.plain_json import unread
 from scenario.model.scalars import EventName
 
 _CALL: Final = timedelta(seconds=5)
 _TURNS: Final = 3
-_ID: Final = 1024  # bytes that the id, which travels with the event, may take as JSON
 _UNDER_WAY: Final = frozenset(
     {
         WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
@@ -67,46 +64,18 @@ class CallbackEvent(BaseModel):
             BadInput: It is malformed. The message quotes nothing.
         """
         try:
-            return cls.model_validate_json(content).takeable()
+            event = cls.model_validate_json(content)
         except ValidationError as error:
             broken = error.errors(include_url=False)[0]["type"] == "json_invalid"
             raise BadInput((broken and unread(content, "the body", f"send {_SUCH}")) or _wrong(error)) from None
-
-    @classmethod
-    def make(cls, name: str, properties: Mapping[str, Any]) -> CallbackEvent:
-        """Return an event from a name and properties.
-
-        Raises:
-            BadInput: It is malformed. The message quotes nothing.
-        """
-        try:
-            return cls(name=name, properties=dict(properties)).takeable()
-        except ValidationError as error:
-            raise BadInput(_wrong(error)) from None
-
-    def takeable(self) -> CallbackEvent:
-        """Return the event if journeys accept it. They would ignore others silently.
-
-        Raises:
-            BadInput: They do not.
-        """
-        data = {"name": self.name, "properties": self.properties}
-        try:
-            # Infinities and NaN would fail on their way.
-            json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
-        except (TypeError, ValueError, RecursionError):
-            raise BadInput(unsent(data, "the event")) from None
-        if is_too_deep(data):
-            raise BadInput("the event's properties are nested too deeply")
-        if is_too_large(data, LARGEST_EVENT - _ID):
-            raise BadInput(f"the event is larger than {LARGEST_EVENT // 1024} KB: leave out what no condition names")
-        return self
+        check_event(event.name, event.properties)
+        return event
 
 
 _SUCH: Final = 'an object such as {"name": "whatsapp.replied", "properties": {}}'
 _WANTED: Final = {
-    "name": "'name' must be an event's name, such as whatsapp.replied",
-    "properties": "'properties' must be an object",
+    "name": NO_NAME,
+    "properties": NO_PROPERTIES,
     "id": "'id' must be 1 to 128 visible ASCII characters",
 }
 

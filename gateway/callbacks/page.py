@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from gateway.callbacks.deliver import CallbackEvent
+from gateway.service.events import event_message
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _STYLE: Final = (
@@ -108,7 +109,7 @@ def event_of(request: Request) -> tuple[CallbackEvent, str]:
         BadInput: It is malformed.
     """
     properties = dict(request.query_params)
-    event = CallbackEvent.make(properties.pop("name"), properties)
+    event = CallbackEvent(**event_message(properties.pop("name"), properties))
     whole = json.dumps([event.name, properties], sort_keys=True)
     return event, f"link-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 

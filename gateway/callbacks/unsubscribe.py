@@ -28,8 +28,8 @@ from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
 from gateway.callbacks import page
-from gateway.callbacks.limits import RateLimit, read_body
 from gateway.errors import BadInput
+from gateway.limits import RateLimit, read_body
 from runtime.public_links import UNSUBSCRIBE_PATH, Subscriber, Unsubscribing
 from runtime.store import StoreError
 from scenario.errors import BadRecipient

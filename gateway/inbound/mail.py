@@ -25,8 +25,8 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.callbacks.limits import read_body
 from gateway.inbound.report import COMPLAINT, MAX_READ, MailReport, read
+from gateway.limits import read_body
 from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
 from scenario.errors import BadRecipient

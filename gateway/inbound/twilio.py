@@ -20,7 +20,7 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.callbacks.limits import read_body
+from gateway.limits import read_body
 from runtime.derived_keys import AddressHashes
 from runtime.store import StoreError
 from scenario.errors import BadRecipient

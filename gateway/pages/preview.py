@@ -9,17 +9,18 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
-from gateway.api.problem import Problem
-from gateway.authoring.process import Authoring
-from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry, TooMany
+from gateway.api.problem import VERSIONED, Problem
+from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry, TooMany, UnknownScenario
 from gateway.pages.page import Form, Page, does, reason_in, shows
 from gateway.sending import Exchange
+from gateway.service.authoring import AuthoringService
 from gateway.service.outbox import Outbox
 from gateway.why.words import clock
 from scenario.errors import NotConfigured
@@ -178,16 +179,15 @@ async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
             raise Problem("invalid", "choose a published scenario, or paste one")
         if not page.may("publish"):
             raise Problem("forbidden", "to paste a scenario, your key needs the scope 'publish'")
-        return {"source": asked.source, "scenarios": page.caller.scenarios}
-    found = re.fullmatch(r"([^@\s]{1,100})@([1-9]\d{0,8})", asked.version, re.ASCII)
-    stored = await page.client.store.version(found[1], int(found[2])) if found else None
-    if found is None or stored is None or not page.caller.may_use(found[1]):
-        raise Problem("not-found", "this version is not published: choose another one")
-    return {"version": asked.version, "document": stored.document, "plan": stored.plan}
+        return {"source": asked.source}
+    with suppress(Forbidden, UnknownScenario):
+        if re.fullmatch(VERSIONED, asked.version):
+            return await _author(page).published(page.caller, asked.version)
+    raise Problem("not-found", "this version is not published: choose another one")
 
 
 async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) -> Asked:
-    made = await _authors(page).sample(page.caller.id, scenario)
+    made = await _author(page).sample(page.caller, scenario)
     if any(one["severity"] == "error" for one in made["findings"]):
         return asked  # the preview lists them
     if made["entry"] is None:
@@ -199,10 +199,10 @@ async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) ->
 
 
 async def _told(page: Page, request: Mapping[str, Any]) -> dict[str, Any]:
-    return json.loads(await _authors(page).preview(page.caller.id, request))
+    return json.loads(await _author(page).preview(page.caller, request))
 
 
-def _authors(page: Page) -> Authoring:
+def _author(page: Page) -> AuthoringService:
     return page.request.app.state.authoring
 
 

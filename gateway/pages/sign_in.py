@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from gateway.api.authentication import Keys
 from gateway.api.problem import Problem, again
-from gateway.callbacks.limits import RateLimit
+from gateway.limits import RateLimit
 from gateway.pages.page import Form, Page, does, go_to, read_form
 from gateway.pages.rendering import is_here, render
 from gateway.pages.session import begin, end, forget, is_from_here, keep, session_of

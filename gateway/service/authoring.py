@@ -54,8 +54,12 @@ class AuthoringService:
             BadInput: The entry does not fit the scenario, or it takes too much time or memory.
             Busy: Too many requests are waiting.
         """
-        published = {"scenarios": caller.scenarios} if scenario is None else await self._published(caller, scenario)
-        return await self._authoring.preview(caller.id, {**request, **published})
+        published = {} if scenario is None else await self.published(caller, scenario)
+        return await self._authoring.preview(caller.id, {**request, **published, "scenarios": caller.scenarios})
+
+    async def sample(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``{"entry", "findings"}``: an entry that fits a scenario, or None. Raises as `preview`."""
+        return await self._authoring.sample(caller.id, {**request, "scenarios": caller.scenarios})
 
     async def publish(
         self,
@@ -92,7 +96,13 @@ class AuthoringService:
             raise BadCombination("path:name", text, code="name")
         return await publish_checked(made, self._store, caller.name, tuple(findings), newest=newest, journeys=journeys)
 
-    async def _published(self, caller: Caller, scenario: str) -> dict[str, Any]:
+    async def published(self, caller: Caller, scenario: str) -> dict[str, Any]:
+        """Return a published scenario, with or without a version, for `gateway.authoring.work`.
+
+        Raises:
+            Forbidden: The caller may not use the scenario.
+            UnknownScenario: It is not published.
+        """
         name, _, number = scenario.partition("@")
         caller.check(name)
         stored = await self._store.version(name, int(number) if number else None)

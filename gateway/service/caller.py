@@ -51,6 +51,16 @@ class Caller:
             limits = "other scenarios" if scenario is not None else f"some scenarios: name one of them, {where}"
             raise Forbidden(f"this key is for {limits}")
 
+    def check_journey(self, journey: str, scenario: str | None = None) -> None:
+        """Raise Forbidden if the caller may not use a journey's scenario.
+
+        Args:
+            journey: The journey's id.
+            scenario: Its scenario, or None if that is not known: the id begins with it, unless an engine has started
+                the journey under another id.
+        """
+        self.check(scenario or journey.partition("/")[0])
+
     def check_all(self) -> None:
         """Raise Forbidden if the caller is limited to some scenarios."""
         if self.scenarios is not None:

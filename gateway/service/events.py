@@ -9,14 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.content import Content
 from activities.decision import count
-from gateway.callbacks.deliver import CallbackEvent
 from gateway.errors import BadInput, UnknownJourney
 from gateway.journeys.pending_activities import check_identifier, describe
 from gateway.service.caller import Caller
@@ -27,14 +26,19 @@ from runtime.encryption.keyring import Erased
 from runtime.store import AcceptedEntry, Store, StoredEntry
 from runtime.store.erasures import ERASED
 from runtime.temporal_faults import is_unknown_workflow
-from scenario.entry.entry import LARGEST, is_too_deep, is_too_large, patch_contact
+from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
 from scenario.entry.plain_json import unsent
 from scenario.errors import EntryError
+from scenario.model.scalars import EventName
 from scenario.steps.host import Event
 from workflows.limits import MOST_PARTS, has_too_many_parts
 
 LONGEST_ID: Final = 200
 """Characters of an event's id: a journey compares no more of them."""
+NO_NAME: Final = "'name' must be an event's name, such as whatsapp.replied"
+NO_PROPERTIES: Final = "'properties' must be an object"
+_NAME: Final[TypeAdapter[str]] = TypeAdapter(EventName, config=ConfigDict(strict=True))
+_ID: Final = 1024  # bytes that the id, which travels with the event, may take as JSON
 _LATE: Final = timedelta(seconds=10)  # more than the clocks of a gateway and of Temporal differ
 
 
@@ -134,9 +138,9 @@ class EventService:
             BadInput: Journeys would ignore the event.
             UnknownJourney: There is no such journey.
         """
-        caller.check(journey.partition("/")[0])
-        message = event_message(name, properties, identifier, at)
         entry = await self._store.entry(journey)
+        caller.check_journey(journey, entry and entry.scenario)
+        message = event_message(name, properties, identifier, at)
         if entry is not None and entry.ended_at is None and await self._signal(entry, "event", message):
             return EventView(told=1)
         check_identifier(journey)
@@ -237,11 +241,11 @@ def event_message(
     Raises:
         BadInput: Journeys would ignore the event. The message quotes nothing of it.
     """
+    message: dict[str, Any] = {"name": name, "properties": dict(properties or {})}
     try:
-        event = CallbackEvent.make(name, properties or {})
+        check_event(**message)
     except BadInput as error:
         raise BadInput(str(error), at=["properties"]) from None
-    message: dict[str, Any] = {"name": event.name, "properties": event.properties}
     if identifier is not None:
         if not 0 < len(identifier) <= LONGEST_ID or not identifier.isprintable():
             raise BadInput(f"an event's id must be 1 to {LONGEST_ID} printable characters", at=["id"])
@@ -249,6 +253,26 @@ def event_message(
     if at is not None:
         message["at"] = at.astimezone(UTC).isoformat()
     return message
+
+
+def check_event(name: str, properties: Mapping[Any, Any]) -> None:
+    """Raise BadInput if journeys would silently ignore an event. The message quotes nothing of it."""
+    try:
+        _NAME.validate_python(name)
+    except ValidationError:
+        raise BadInput(NO_NAME) from None
+    if not all(isinstance(key, str) for key in properties):
+        raise BadInput(NO_PROPERTIES)
+    data = {"name": name, "properties": properties}
+    try:
+        # Infinities and NaN would fail on their way.
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise BadInput(unsent(data, "the event")) from None
+    if is_too_deep(data):
+        raise BadInput("the event's properties are nested too deeply")
+    if is_too_large(data, LARGEST_EVENT - _ID):
+        raise BadInput(f"the event is larger than {LARGEST_EVENT // 1024} KB: leave out what no condition names")
 
 
 def change_message(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:

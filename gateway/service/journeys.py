@@ -155,11 +155,10 @@ class JourneyService:
         Raises:
             UnknownJourney: Neither Temporal nor the store knows it.
         """
-        caller.check(scenario_of(journey))
+        caller.check_journey(journey)
         seen = await self._snapshot(journey, run_id)
-        # An engine may have started it under an id that begins with another scenario.
-        followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario")
-        caller.check(followed.partition("@")[0] if followed else scenario_of(journey))
+        followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario", "").partition("@")[0]
+        caller.check_journey(journey, followed or None)
         return seen
 
     async def _snapshot(self, journey: str, run_id: str | None) -> JourneySnapshot:
@@ -283,11 +282,6 @@ class JourneyService:
             raise UnknownContact(f"nothing is on record of a contact '{contact}' in the scenarios of your key")
         found.sort(key=lambda story: story.asked_at, reverse=True)
         return WhyView(contact=contact, step=None, answer=None, entries=found[:limit], caps=None, zone=found[0].zone)
-
-
-def scenario_of(journey: str) -> str:
-    """Return the scenario that a journey's id begins with."""
-    return journey.partition("/")[0]
 
 
 async def recorded_attempts(store: Store, caller: Caller, **wanted: Any) -> list[AttemptView]:

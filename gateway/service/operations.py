@@ -103,7 +103,7 @@ class OperationService:
             UnknownJourney: There is no such journey.
         """
         entry = await self._store.entry(journey)
-        caller.check(entry.scenario if entry else journey.partition("/")[0])
+        caller.check_journey(journey, entry and entry.scenario)
         check_record(operator, reason)
         check_arguments(operation, more)
         if operation in NOT_HELD and step is not None:

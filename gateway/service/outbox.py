@@ -14,8 +14,8 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Routes
 from gateway.authoring.work import Setup, draft_of, given_in
-from gateway.callbacks.limits import RateLimit
 from gateway.errors import BadInput, TooMany
+from gateway.limits import RateLimit
 from gateway.preview.contact import PreviewInputs
 from gateway.preview.draft import Draft
 from gateway.sending import Exchange, Means, send
@@ -87,7 +87,7 @@ class Outbox:
             )
             raise TooMany(sentence, seconds)
         async with self._places:
-            made, given = await asyncio.to_thread(self._read, request)
+            made, given = await asyncio.to_thread(self._read, {**request, "scenarios": caller.scenarios})
             secrets = await asyncio.to_thread(self.secrets.snapshot)
             means = Means(
                 channels=self.channels,

@@ -27,7 +27,7 @@ from activities.webhook.outcome import of_status
 from activities.webhook.signing import Key, headers
 from gateway.callbacks.app import PACE, Receiving
 from gateway.callbacks.deliver import CallbackEvent
-from gateway.callbacks.limits import RateLimit
+from gateway.limits import RateLimit
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CALLBACK_LIFE, CallbackClaim, Callbacks
 

@@ -17,9 +17,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
 from gateway.callbacks.app import Receiving
-from gateway.callbacks.limits import RateLimit
 from gateway.callbacks.unsubscribe import MAX_BODY, Unsubscriptions
 from gateway.errors import BadInput
+from gateway.limits import RateLimit
 from runtime.derived_keys import AddressHashes
 from runtime.process.http_server import HttpServer
 from runtime.public_links import Callbacks, Subscriber, Unsubscribing

@@ -22,6 +22,7 @@ from gateway.service.operations import standstill
 from runtime.store import OperationItem, Store, StoredOperation
 from runtime.store.api_access import SCOPES
 from scenario.words import Operation
+from tests.factories import admission_request
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
@@ -217,6 +218,16 @@ async def test_access_is_checked_before_anything_else_of_a_stop(store: Store) ->
         await operations.stop(Caller("k", "key k", SCOPES, ["a"]), "wax", operator="", reason="")
     with pytest.raises(BadOperation):
         await operations.stop(Caller("k", "key k", SCOPES), "wax", operator="", reason="")
+
+
+async def test_a_journey_is_of_its_scenario_whatever_its_id_begins_with(store: Store) -> None:
+    services = client_of(Temporal(away=True), store).services
+    await store.admit(admission_request("7", "hidden", workflow_id="a/7"))
+    limited = Caller("k", "key k", SCOPES, ["a"])
+    with pytest.raises(Forbidden):
+        await services.events.report_to(limited, "a/7", "go")
+    with pytest.raises(Forbidden):
+        await services.operations.operate(limited, "a/7", Operation.PAUSE, operator="ann", reason="x", more={})
 
 
 @pytest.mark.parametrize(

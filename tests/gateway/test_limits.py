@@ -1,6 +1,6 @@
-"""A key may do something so often, and no more."""
+"""Limits of requests: a key may do something so often, and no more."""
 
-from gateway.callbacks.limits import RateLimit
+from gateway.limits import RateLimit
 from tests.fakes import Clock
 
 

@@ -1,4 +1,4 @@
-"""Limits of public requests: rates by key, and sizes of bodies."""
+"""Limits of requests: rates by key, and sizes of public bodies."""
 
 from __future__ import annotations
 
