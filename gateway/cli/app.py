@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli import (
     author,
+    campaign,
     configuration,
     enter,
     erase,
@@ -94,7 +95,9 @@ _GROUPS: Final = {
 _KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
 _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
 _STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compare it with Temporal.")
+_CAMPAIGN: Final = typer.Typer(help="One scenario for the contacts of a file.")
 _SUBCOMMANDS: Final = {
+    "campaign": (_CAMPAIGN, "Run", {"check": campaign.check}),
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
     "encryption": (_ENCRYPTION, "Operate", {"rotate": store.rotate}),
     "store": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,6 +16,8 @@ from gateway.terminal import dump, note, say
 if TYPE_CHECKING:
     from gateway.client import Entered, EventView
 
+TABLES: Final = (".csv", ".tsv", ".xlsx", ".parquet", ".csv.gz")
+"""Ends of the names of tables."""
 EntryArgument = Annotated[
     str, typer.Argument(metavar="ENTRY", help="a JSON file; - is standard input; a .jsonl file holds one entry a line")
 ]
@@ -39,6 +41,11 @@ def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = Fal
     JSON with result and id. Refused entries, and admissions that no worker confirms, are reported on standard error.
     Both make the exit status 1.
     """
+    if entry.lower().endswith(TABLES):
+        raise typer.BadParameter(
+            f"{entry} is a table: make entries of it by 'scenario campaign check SCENARIO --audience {entry} --write "
+            "ENTRIES.jsonl', and enter these"
+        )
     if many or entry.lower().endswith(".jsonl"):
         raise typer.Exit(asyncio.run(enter_all(entry, wait=wait)))
     asyncio.run(_enter(read_entry(entry), wait=wait))

@@ -1,0 +1,1 @@
+"""Campaigns: one scenario for the contacts of a file."""

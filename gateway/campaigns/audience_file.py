@@ -1,0 +1,331 @@
+"""Files of contacts: JSON lines, CSV, Excel and Parquet, the first two also compressed by gzip.
+
+A file is read once, from its beginning to its end, a line at a time. Encoding and delimiter of CSV are detected, and
+stated in `AudienceFile.form`.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import os
+import zlib
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, time
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+from charset_normalizer import from_bytes
+from typing_extensions import override
+
+from gateway.errors import BadInput, unreadable
+from scenario.source.decoding import NotJson, TooDeep, read_json
+from scenario.type_guards import is_mapping
+
+MAX_LINE: Final = 1024 * 1024
+"""Maximum characters of a line."""
+MAX_COLUMNS: Final = 1000
+_SAMPLE: Final = 64 * 1024
+"""Bytes that are read to detect the form."""
+_DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_WESTERN: Final = "cp1252"
+_GZIP: Final = b"\x1f\x8b"
+_ZIP: Final = b"PK\x03\x04"
+_PARQUET: Final = b"PAR1"
+_KINDS: Final = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".txt": "csv"}
+_EXTRAS: Final = {"xlsx": ("python_calamine", "Excel"), "parquet": ("pyarrow.parquet", "Parquet")}
+"""By kind: the module that reads it, and its name for people."""
+
+
+class AudienceForm(NamedTuple):
+    """The form of a file."""
+
+    kind: str  # ``jsonl``, ``csv``, ``xlsx`` or ``parquet``
+    compressed: bool = False
+    encoding: str = ""  # of text, as Python names it
+    delimiter: str = ""  # of CSV
+    columns: tuple[str, ...] = ()
+
+    @override
+    def __str__(self) -> str:
+        """Return such as ``CSV in utf-8, separated by semicolons, compressed by gzip``."""
+        name = {"jsonl": "JSON lines", "csv": "CSV"}.get(self.kind) or _EXTRAS[self.kind][1]
+        parts = [f"{name} in {self.encoding.removesuffix('-sig')}" if self.encoding else name]
+        parts += [f"separated by {_DELIMITERS[self.delimiter]}"] if self.delimiter else []
+        parts += ["compressed by gzip"] if self.compressed else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceLine:
+    """A line of a file that is not blank. It has data or a problem."""
+
+    number: int  # from 1; the header of a table is line 1
+    data: dict[str, Any] | None = None  # an object of JSON, or values by column without the empty ones
+    problem: str = ""
+
+
+class AudienceFile:
+    """An open file of contacts. Read `lines` once to the end; then `digest` is known."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path, self._hash = path, hashlib.sha256()
+        self._raw = io.BufferedReader(_Hashed(file, self._hash), _SAMPLE)
+        self._before = os.fstat(file.fileno())
+        self._file = file
+        self.form, self._content = self._detect()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the file's bytes, in hex."""
+        return self._hash.hexdigest()
+
+    def lines(self) -> Iterator[AudienceLine]:
+        """Yield the lines.
+
+        Raises:
+            BadInput: The file cannot be read to its end, has a header that cannot be used, or changed meanwhile.
+        """
+        try:
+            match self.form.kind:
+                case "jsonl":
+                    yield from self._json_lines()
+                case "csv":
+                    yield from self._rows(self._csv_rows())
+                case "xlsx":
+                    yield from self._rows(self._sheet_rows())
+                case _:
+                    yield from self._parquet_rows()
+            while self._raw.read(_SAMPLE):  # what the reader has left, such as the end of a sheet
+                pass
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            raise BadInput(f"{self._path} is damaged: it cannot be decompressed to its end") from None
+        except OSError as error:
+            raise unreadable(str(self._path), error) from None
+        now = os.fstat(self._file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
+            raise BadInput(f"{self._path} changed while it was read: use a copy that nobody writes to")
+
+    def _detect(self) -> tuple[AudienceForm, IO[bytes]]:
+        """Return the form, and the content without compression."""
+        content: IO[bytes] = self._raw
+        compressed = self._raw.peek(2).startswith(_GZIP)
+        if compressed:
+            content = io.BufferedReader(gzip.GzipFile(fileobj=self._raw), _SAMPLE)  # type: ignore[arg-type]
+        try:
+            sample = content.peek(_SAMPLE)  # type: ignore[attr-defined]
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            raise BadInput(f"{self._path} is damaged: it cannot be decompressed") from None
+        for start, kind in ((_ZIP, "xlsx"), (_PARQUET, "parquet")):
+            if sample.startswith(start):
+                if compressed:
+                    raise BadInput(f"{self._path} is a compressed {_EXTRAS[kind][1]} file: decompress it first")
+                return AudienceForm(kind), content
+        if not sample.strip():
+            raise BadInput(f"{self._path} is empty")
+        name = self._path.name.lower().removesuffix(".gz")
+        kind = _KINDS.get(Path(name).suffix) or ("jsonl" if sample.lstrip()[:1] == b"{" else "csv")
+        if kind == "jsonl":
+            return AudienceForm(kind, compressed, "utf-8-sig"), content
+        encoding = _encoding_of(sample)
+        return AudienceForm(kind, compressed, encoding, _delimiter_of(sample.decode(encoding, "replace"))), content
+
+    # ---- forms
+
+    def _json_lines(self) -> Iterator[AudienceLine]:
+        number = 0
+        while text := self._content.readline(MAX_LINE + 1):
+            number += 1
+            if len(text) > MAX_LINE and not text.endswith(b"\n"):
+                yield AudienceLine(number, problem=f"is longer than {MAX_LINE:,} bytes")
+                while text and not text.endswith(b"\n"):
+                    text = self._content.readline(MAX_LINE)
+            elif text.strip():
+                yield _json_line(number, text)
+
+    def _csv_rows(self) -> Iterator[tuple[int, Sequence[Any]]]:
+        # Bytes that the encoding does not have are marked, and make their line invalid.
+        self._text = io.TextIOWrapper(
+            self._content, self.form.encoding, "surrogateescape", newline=""
+        )  # closes if freed
+        csv.field_size_limit(MAX_LINE)
+        rows = csv.reader(self._text, delimiter=self.form.delimiter, strict=True)
+        while True:
+            number = rows.line_num + 1
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield number, (error,)
+                continue
+            yield number, row
+
+    def _sheet_rows(self) -> Iterator[tuple[int, Sequence[Any]]]:
+        calamine = self._extra("xlsx")
+        try:
+            sheet = calamine.CalamineWorkbook.from_filelike(io.BytesIO(self._content.read())).get_sheet_by_index(0)
+        except calamine.CalamineError:
+            raise BadInput(f"{self._path} is no Excel file, or a damaged one") from None
+        for number, row in enumerate(sheet.iter_rows(), 1):
+            yield number, [_cell(value) for value in row]
+
+    def _parquet_rows(self) -> Iterator[AudienceLine]:
+        parquet = self._extra("parquet")
+        try:
+            file = parquet.ParquetFile(io.BytesIO(self._content.read()))
+            header = self._header([str(name) for name in file.schema_arrow.names])
+            number = 0
+            for batch in file.iter_batches(1000):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield AudienceLine(
+                        number, {name: _cell(row[name]) for name in header if row[name] not in (None, "")}
+                    )
+        except (ValueError, OSError) as error:  # pyarrow's errors are kinds of these
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"{self._path} is no Parquet file, or a damaged one") from None
+
+    def _extra(self, kind: str) -> Any:
+        module, name = _EXTRAS[kind]
+        try:
+            return import_module(module)
+        except ImportError:
+            raise BadInput(
+                f"{self._path} is {name}, which this installation cannot read: pip install 'scenario-runner[{kind}]', "
+                "or save it as CSV"
+            ) from None
+
+    def _rows(self, rows: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[AudienceLine]:
+        """Yield the lines of a table whose first row is its header."""
+        header: tuple[str, ...] | None = None
+        for number, row in rows:
+            if row and isinstance(row[0], csv.Error):
+                problem = f"has a misplaced quotation mark or is too long ({row[0]})"
+                if header is None:
+                    raise BadInput(f"the header of {self._path} {problem}")
+                yield AudienceLine(number, problem=problem)
+            elif not any(value not in (None, "") for value in row):
+                continue
+            elif header is None:
+                header = self._header([str(value).strip() for value in row])
+            else:
+                yield _table_line(number, header, row, self.form.encoding)
+        if header is None:
+            raise BadInput(f"{self._path} has no header: its first line names the columns, such as contact.id")
+
+    def _header(self, names: list[str]) -> tuple[str, ...]:
+        while names and not names[-1]:
+            names.pop()
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if len(names) > MAX_COLUMNS:
+            raise BadInput(f"{self._path} has more than {MAX_COLUMNS:,} columns")
+        if "" in names:
+            raise BadInput(f"column {names.index('') + 1} of {self._path} has no name in the header")
+        if twice is not None:
+            raise BadInput(f"{self._path} has two columns '{twice[:80]}'")
+        self.form = self.form._replace(columns=tuple(names))
+        return self.form.columns
+
+
+@contextmanager
+def open_audience(path: Path) -> Generator[AudienceFile]:
+    """Open a file of contacts.
+
+    Raises:
+        BadInput: It cannot be opened, or has no form that is known.
+    """
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise unreadable(str(path), error) from None
+    with file:
+        try:
+            yield AudienceFile(path, file)
+        except OSError as error:
+            raise unreadable(str(path), error) from None
+
+
+class _Hashed(io.RawIOBase):
+    """A file whose bytes are hashed while they are read."""
+
+    def __init__(self, file: IO[bytes], digest: Any) -> None:
+        self._file, self._digest = file, digest
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        self._digest.update(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _encoding_of(sample: bytes) -> str:
+    """Return the encoding of text: by its mark, else UTF-8, else the most likely one."""
+    for mark, name in _MARKS.items():
+        if sample.startswith(mark):
+            return name
+    try:
+        sample[: sample.rfind(b"\n") + 1 or None].decode()
+    except UnicodeDecodeError:
+        best = from_bytes(sample).best()
+        # Of the encodings that give the same text, the one that most spreadsheets write.
+        return best.encoding.replace("_", "-") if best and _WESTERN not in best.could_be_from_charset else _WESTERN
+    return "utf-8"
+
+
+def _delimiter_of(text: str) -> str:
+    """Return the delimiter that the header has most."""
+    header = text.lstrip("\ufeff\r\n").partition("\n")[0]
+    return max(_DELIMITERS, key=header.count)
+
+
+def _json_line(number: int, text: bytes) -> AudienceLine:
+    try:
+        value: Any = read_json(text.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return AudienceLine(number, problem="is not UTF-8")
+    except TooDeep:
+        return AudienceLine(number, problem="is nested too deeply")
+    except NotJson as error:
+        return AudienceLine(number, problem=f"is not JSON (column {error.column}): {error.reason}")
+    return AudienceLine(number, dict(value)) if is_mapping(value) else AudienceLine(number, problem="is no JSON object")
+
+
+def _table_line(number: int, header: Sequence[str], row: Sequence[Any], encoding: str) -> AudienceLine:
+    values = [*row]
+    while len(values) > len(header) and values[-1] in (None, ""):
+        values.pop()
+    if len(values) > len(header):
+        return AudienceLine(number, problem=f"has {len(values)} values, and the header has {len(header)}")
+    if any(isinstance(value, str) and not value.isascii() and _is_marked(value) for value in values):
+        return AudienceLine(number, problem=f"has a byte that {encoding.removesuffix('-sig')} does not have")
+    return AudienceLine(
+        number, {name: value for name, value in zip(header, values, strict=False) if value not in (None, "")}
+    )
+
+
+def _is_marked(text: str) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell's value as JSON has it. Whole numbers, which a spreadsheet keeps as decimal ones, stay whole."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case date() | time():
+            return value.isoformat()
+        case _:
+            return value

@@ -1,0 +1,152 @@
+"""Which lines of a file can enter a scenario, and why the others cannot."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.campaigns.audience_file import open_audience
+from gateway.campaigns.survey import AudienceEntry, InvalidLine, Survey, Surveyor
+from gateway.errors import BadInput
+from scenario.model.scenario import Scenario
+
+STEPS = [{"sms": "hello", "text": "Hello"}]
+SAME = {"scenario": "sale@3", "key": "advent"}
+
+
+def survey(path: Path, content: str | list[Any], trigger: str = "segment") -> tuple[list[AudienceEntry], Survey]:
+    """The entries of a file, and its survey."""
+    text = content if isinstance(content, str) else "".join(f"{json.dumps(line)}\n" for line in content)
+    path.write_text(text, "utf-8")
+    surveyor = Surveyor(
+        Scenario.model_validate({"scenario": "sale", "trigger": trigger, "steps": STEPS}), 3, "advent", "Europe/Paris"
+    )
+    with open_audience(path) as file:
+        entries = list(surveyor.entries(file))
+    return entries, surveyor.result(file)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return tmp_path / "people.csv"
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Path:
+    return tmp_path / "people.jsonl"
+
+
+def test_columns_become_the_parts_of_an_entry(table: Path):
+    header = "contact.id,contact.email,custom.vip,contact.custom.city,order.external_id,trigger.order.total_price"
+    [entry], found = survey(table, f"{header}\n7,zoe@example.com,yes,Paris,CGX,20.9\n", "order")
+    assert entry == AudienceEntry(
+        2,
+        {
+            **SAME,
+            "contact": {"id": "7", "email": "zoe@example.com", "custom": {"vip": "yes", "city": "Paris"}},
+            "trigger": {"type": "order", "order": {"external_id": "CGX", "total_price": "20.9"}},
+        },
+        "sale/7/advent",
+    )
+    assert (found.lines, found.entries, found.invalid, found.duplicates) == (1, 1, 0, 0)
+    assert found.columns == tuple(header.split(","))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"contact": {"id": 7}},
+        {"scenario": "sale", "contact": {"id": 7}, "trigger": {"type": "segment"}},
+        {"scenario": "sale@1", "contact": {"id": 7}},
+    ],
+)
+def test_a_line_of_json_is_completed(objects: Path, line: dict[str, Any]):
+    [entry], _ = survey(objects, [line])
+    assert entry == AudienceEntry(1, {**SAME, "contact": {"id": 7}, "trigger": {"type": "segment"}}, "sale/7/advent")
+
+
+def test_a_contact_enters_once(objects: Path):
+    entries, found = survey(
+        objects,
+        [{"contact": {"id": number, "firstname": str(place)}} for place, number in enumerate((7, 8, "7", 9, 8))],
+    )
+    assert [entry.line for entry in entries] == [1, 2, 4]
+    assert (found.lines, found.entries, found.duplicates) == (5, 3, 2)
+    assert found.is_acceptable
+
+
+def test_invalid_lines_are_counted_and_the_first_are_listed(objects: Path):
+    lines: list[Any] = [
+        {"contact": {"id": 1}, "key": "K"},
+        {"scenario": "other", "contact": {"id": 1}},
+        {"contact": {}},
+        {"contact": {"id": 1}, "trigger": {"type": "order"}},
+        {"contact": {"id": 1, "custom": 5}},
+        [],
+        *[{"contact": {"id": 1}, "extra": 1}] * 200,
+    ]
+    entries, found = survey(objects, lines)
+    assert (entries, found.invalid, len(found.invalid_lines)) == ([], 206, 100)
+    assert [*found.invalid_lines[:7]] == [
+        InvalidLine(line=1, problem="the line has a key, which is the campaign's name in all lines: remove it"),
+        InvalidLine(line=2, problem="the line names another scenario than sale"),
+        InvalidLine(line=3, problem="the contact has no id: give 'contact.id'"),
+        InvalidLine(line=4, problem="sale is entered by 'segment', not by 'order'"),
+        InvalidLine(line=5, problem="'custom' of contact: custom fields must be a list or a mapping"),
+        InvalidLine(line=6, problem="is no JSON object"),
+        InvalidLine(line=7, problem="the entry has no field 'extra': it has scenario, contact, trigger and key"),
+    ]
+
+
+@pytest.mark.parametrize(("invalid", "acceptable"), [(1, True), (2, False)])
+def test_more_than_one_line_in_a_hundred_is_not_acceptable(objects: Path, invalid: int, acceptable: bool):
+    _, found = survey(objects, [{"contact": {"id": number} if number >= invalid else {}} for number in range(100)])
+    assert (found.invalid, found.is_acceptable) == (invalid, acceptable)
+
+
+def test_a_file_without_entries_is_not_acceptable(table: Path):
+    _, found = survey(table, "contact.id\n")
+    assert (found.lines, found.is_acceptable) == (0, False)
+
+
+def test_time_zones_are_counted(objects: Path):
+    zones = ("Asia/Tokyo", None, "Asia/Tokyo", "Europe/Paris", None, "Asia/Tokyo")
+    _, found = survey(objects, [{"contact": {"id": place, "timezone": zone}} for place, zone in enumerate(zones)])
+    assert list(found.time_zones.items()) == [("Asia/Tokyo", 3), ("", 2), ("Europe/Paris", 1)]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "header", "sentence"),
+    [
+        ("segment", "email", "the column 'email' has no place in an entry: did you mean 'contact.email'?"),
+        ("segment", "frstname", "the column 'frstname' has no place in an entry: did you mean 'contact.firstname'?"),
+        (
+            "order",
+            "basket.total",
+            "the column 'basket.total' has no place in an entry: write contact.… or custom.… or order.… or ticket.…",
+        ),
+        ("segment", "contact.", "the column 'contact.' has no place in an entry: write contact.… or custom.…"),
+        ("segment", "key", "the column 'key' has no place in an entry: write contact.… or custom.…"),
+        ("segment", "contact.email", "no column is called contact.id: each line needs the contact's id"),
+        (
+            "segment",
+            "contact.id,contact.custom,custom.vip",
+            "the columns 'contact.custom' and 'custom.vip' exclude each other: keep one",
+        ),
+        (
+            "segment",
+            "custom.vip,contact.custom.vip",
+            "the columns 'custom.vip' and 'contact.custom.vip' exclude each other: keep one",
+        ),
+    ],
+)
+def test_a_header_that_cannot_be_used_refuses_the_file(table: Path, trigger: str, header: str, sentence: str):
+    with pytest.raises(BadInput) as refused:
+        survey(table, f"{header}\n", trigger)
+    assert str(refused.value) == sentence
+
+
+def test_columns_that_no_contact_has_are_told(table: Path):
+    _, found = survey(table, "contact.id,contact.emial,contact.custom.x,custom.y\n1,a,b,c\n")
+    assert (found.unknown_columns, found.entries) == (("contact.emial",), 1)
