@@ -54,9 +54,7 @@ class OldComparison:
     """A comparison of two operands.
 
     Attributes:
-        left: The first operand.
         operator: ``= != < <= > >= LIKE``, or empty for a single operand.
-        right: The second operand.
     """
 
     left: Operand

@@ -19,7 +19,6 @@ class ConversionResult:
 
     Attributes:
         text: Liquid, or a scenario file.
-        unconverted: The parts that could not be converted, in order.
         notes: Further remarks for the author, one sentence each.
     """
 
@@ -35,8 +34,6 @@ def convert(source: str, names: CustomFieldNames | None = None, *, keep_liquid: 
     text.
 
     Args:
-        source: The template.
-        names: The known names of custom fields.
         keep_liquid: Whether braces in the template are Liquid already.
     """
     done = plan_edits(source, names or CustomFieldNames(), liquid_is_kept=keep_liquid)

@@ -42,7 +42,6 @@ class Edits:
 
     Attributes:
         edits: In order, without overlaps.
-        unconverted: In order.
         numbers: The custom fields that are named by number.
     """
 

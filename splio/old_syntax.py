@@ -47,7 +47,6 @@ class OldVariable(OldSyntaxPart):
 
     Attributes:
         table: The text before the dot, or empty.
-        name: The field.
     """
 
     table: str

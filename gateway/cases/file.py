@@ -56,7 +56,6 @@ class Cases:
     Attributes:
         source: The places of its content.
         book: The destinations, or None if unknown.
-        policies: The rules for all scenarios.
     """
 
     path: Path

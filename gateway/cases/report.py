@@ -21,12 +21,7 @@ _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one case.
-
-    Attributes:
-        differences: All differences, with their places.
-        seconds: Duration of the run.
-    """
+    """The result of one case."""
 
     file: str
     name: str
@@ -42,7 +37,7 @@ class Result:
 def result(source: Source, name: str, differences: Sequence[Mismatch], seconds: float) -> Result:
     """Return the result of one case, with places of differences in the file."""
     path = ("cases", name)
-    placed = [(_mark(source, (*path, *difference.place)), difference) for difference in differences]
+    placed = [(source.key((*path, *difference.place)), difference) for difference in differences]
     return Result(source.file, name, source.key(path), tuple(sorted(placed, key=lambda pair: pair[0])), seconds)
 
 
@@ -50,10 +45,6 @@ def unread(file: str, findings: Sequence[Finding]) -> Result:
     """Return the result that stands for the cases of a file with mistakes."""
     told = [(Mark(one.line, one.column), Mismatch((), str(one), MISSING, MISSING, "case")) for one in findings]
     return Result(file, "the file has no mistakes", Mark(1, 1), tuple(told), 0.0)
-
-
-def _mark(source: Source, path: tuple[str | int, ...]) -> Mark:
-    return source.key(path)
 
 
 def shown(value: Any) -> str:

@@ -86,9 +86,7 @@ class CaseRun:
 
     Attributes:
         refused: Why the contact was not admitted, or None.
-        steps: The steps, in order.
         ends: ``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting``; empty if refused.
-        reason: The reason for its end.
         sent: Messages of all attempts, by step.
         failed: Why the case cannot be run: a malformed entry, or no end.
         rejected: Operations that were not accepted, by their place in the case.
@@ -107,7 +105,6 @@ class _RecordedJourney(VirtualJourney):
     """A journey that records the message of each step.
 
     Attributes:
-        message: The current step's message.
         first_data: The first data of the current delivery.
     """
 

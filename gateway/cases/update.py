@@ -30,12 +30,7 @@ Edit = tuple[int, int, str]
 
 
 def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) -> Cases | None:
-    """Return the cases with actual values, or None if nothing can be changed.
-
-    Args:
-        names: Names of the cases to change.
-        circumstances: As for `run`.
-    """
+    """Return the cases with actual values, or None if nothing can be changed."""
     edits: set[Edit] = set()
     for name in names:
         edits |= set(_edits(cases, name, run(cases, name, circumstances)))

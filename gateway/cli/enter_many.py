@@ -67,15 +67,7 @@ class EntryTally:
 
 @dataclass
 class Bulk:
-    """A run over a file of entries.
-
-    Attributes:
-        client: Admits contacts.
-        name: The file's name for messages.
-        wait: True to wait for results.
-        tally: The counts.
-        advance: Moves the progress bar.
-    """
+    """A run over a file of entries."""
 
     client: ScenarioClient
     name: str
@@ -128,10 +120,6 @@ class Bulk:
 
 async def enter_all(source: str, *, wait: bool) -> int:
     """Start a journey for each line of a file.
-
-    Args:
-        source: The file's path; ``-`` is standard input.
-        wait: Print results instead of ids.
 
     Returns:
         The exit status: 1 if an entry was refused or failed, or its admission is not known.

@@ -24,12 +24,7 @@ _LONGEST: Final = 4 * 1024 * 1024  # bytes of a line; the rest is discarded
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a file of entries.
-
-    Attributes:
-        number: The line number, starting at 1.
-        content: The line's bytes.
-    """
+    """A line of a file of entries."""
 
     number: int
     content: bytes
@@ -85,9 +80,6 @@ def parse(
 
     Args:
         content: UTF-8, with or without a byte order mark.
-        name: The content's name for messages.
-        line: Its line number, if it is one of many.
-        wanted: The expected content, for messages.
         many: See `read_entry`.
 
     Raises:

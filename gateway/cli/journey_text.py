@@ -57,12 +57,7 @@ def flights(found: Sequence[PendingDelivery]) -> None:
 
 
 def attempts(found: Sequence[AttemptView], *, named: bool) -> None:
-    """Print attempts, then their responses and traces, if known.
-
-    Args:
-        found: The attempts, newest last.
-        named: Whether to print contact and journey.
-    """
+    """Print attempts, then their responses and traces, if known."""
     columns = ["when (local)", *(["journey"] if named else []), "step", "to", "try", "outcome", "status", "ms"]
     rows = Table(*columns, "error", "next try", right=("status", "ms"))
     responses = Table("delivery", "try", "trace", "answer", prose=("answer",))

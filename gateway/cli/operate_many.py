@@ -27,14 +27,7 @@ _SHOWN: Final = 20  # refusals shown one by one
 
 @dataclass(frozen=True)
 class OperationCommand:
-    """An operation as a command line asks for it.
-
-    Attributes:
-        operation: The operation.
-        record: The operator and reason to record.
-        sending: The options for many journeys.
-        more: Further arguments of the operation.
-    """
+    """An operation as a command line asks for it."""
 
     operation: Operation
     record: OperatorOptions
@@ -46,7 +39,6 @@ def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody:
     """Send an operation to all matching journeys, and return the exit status.
 
     Args:
-        command: The operation.
         which: The filters, by the names of the options.
         everybody: True for all running journeys instead of held ones.
 

@@ -14,6 +14,7 @@ import typer
 from gateway.cli.configuration import DestinationsOption, PoliciesOption, book_in, policies_in
 from gateway.cli.entry_files import parse, read_entry
 from gateway.cli.options import Format, FormatOption
+from gateway.cli.output import count
 from gateway.terminal import console, dump, note
 
 if TYPE_CHECKING:
@@ -195,7 +196,9 @@ def _event(item: str) -> GivenEvent:
     wanted = """write it as NAME='{"order_id": "CGX0094"}'"""
     if not name:
         raise BadInput(f"--event needs a name: {wanted}")
-    return GivenEvent(name, _json(properties, "--event", wanted) if equals else {})
+    return GivenEvent(
+        name, parse(properties.encode(errors="surrogatepass"), "--event", wanted=wanted) if equals else {}
+    )
 
 
 def _response(item: str) -> tuple[str, Any]:
@@ -210,10 +213,6 @@ def _response(item: str) -> tuple[str, Any]:
         return name, json.loads(content)
     except (ValueError, RecursionError):
         raise BadInput(f"--response is not JSON: {wanted}") from None
-
-
-def _json(content: str, option: str, wanted: str) -> dict[str, Any]:
-    return parse(content.encode(errors="surrogatepass"), option, wanted=wanted)
 
 
 def _show(
@@ -239,7 +238,7 @@ def _show(
         from gateway.cli.show_preview import Look, lay_out
 
         lay_out(console(), told, Look(source=source, pretty=pretty))
-    note(f"{failing} step{'' if failing == 1 else 's'} cannot be performed" if failing else _summary(told))
+    note(f"{count(failing, 'step')} cannot be performed" if failing else _summary(told))
     return 1 if failing else 0
 
 
@@ -249,4 +248,4 @@ def _summary(told: Mapping[str, Any]) -> str:
     aside = len(messages) - on_the_way
     others = f", {aside} on branches not taken" if aside else ""
     whom = "this contact, if it got anything" if told["withheld"] else "this contact"
-    return f"{on_the_way} message{'' if on_the_way == 1 else 's'} to {whom}{others}; nothing was sent"
+    return f"{count(on_the_way, 'message')} to {whom}{others}; nothing was sent"

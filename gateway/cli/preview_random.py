@@ -29,13 +29,7 @@ def run(
     """Preview a scenario for generated contacts, and print the outcome.
 
     Args:
-        made: The scenario.
-        wanted: The number of contacts.
-        given: The circumstances.
-        seed: Another seed gives other contacts.
-        step: The only step to look at, or None.
         save: The file for the failing entry, or None for standard output.
-        form: The output format.
 
     Returns:
         The exit status.

@@ -65,9 +65,6 @@ def _complete() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command.
 
-    Args:
-        arguments: The arguments, without the program's name.
-
     Returns:
         The exit status. Errors have been printed on standard error.
     """

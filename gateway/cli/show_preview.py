@@ -59,13 +59,7 @@ class Look:
 
 
 def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
-    """Print a preview.
-
-    Args:
-        console: The terminal.
-        report: From `gateway.preview.report`.
-        look: Options for messages.
-    """
+    """Print a preview."""
     put = partial(put_line, console)
     for line in _header(report):
         put(line)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.configuration import DestinationsOption, PoliciesOption
+from gateway.cli.output import count
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
@@ -152,6 +153,5 @@ def _summarise(results: list[Result], broken: list[Result], form: CasesFormat) -
     elif form is CasesFormat.JUNIT:
         say(junit((*broken, *results)))
     failed = sum(not one.passed for one in results)
-    count = f"{len(results)} case{'' if len(results) == 1 else 's'}"
     if results or not broken:
-        note(f"{count}, {failed} failed" if failed else f"{count}, all as expected")
+        note(f"{count(len(results), 'case')}, {f'{failed} failed' if failed else 'all as expected'}")

@@ -29,7 +29,6 @@ class Text:
     Attributes:
         x: Its start, or its centre if it is `centred`.
         look: The CSS class; see `gateway.map.svg`.
-        width: Its maximum width.
     """
 
     x: float
@@ -75,7 +74,6 @@ class Edge:
 
     Attributes:
         source: The step that it leaves.
-        way: The key of the way.
         target: The step that it leads to; None is the end.
     """
 

@@ -43,7 +43,6 @@ class MapPart(Protocol):
         """Draw it at its place.
 
         Args:
-            on: The map.
             x: Its spine.
             y: Its top.
             coming: Incoming edges.
@@ -245,13 +244,7 @@ _NARROWEST: Final = 320.0
 def lay_out(
     read: Outline, title: str, *, trigger: str = "", overlay: Overlay | None = None, heading: bool = True
 ) -> Drawing:
-    """Lay out a map.
-
-    Args:
-        title: The map's title: ``post-purchase@3``.
-        overlay: Additions to the map.
-        heading: True to draw the title.
-    """
+    """Lay out a map."""
     shown = overlay or Overlay()
     on = Drawing(title)
     course = _column(read.course, shown, WIDEST)

@@ -14,12 +14,7 @@ from scenario.plan.plan import Plan
 
 @dataclass(frozen=True)
 class ScenarioMap:
-    """A map.
-
-    Attributes:
-        title: Its title: ``post-purchase@3``.
-        overlay: Additions: people, changes, links.
-    """
+    """A map."""
 
     plan: Plan
     title: str

@@ -39,12 +39,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a map.
-
-    Attributes:
-        role: Its role in a journey.
-        detail: Further details; may be empty.
-    """
+    """A step of a map."""
 
     id: str
     kind: str
@@ -60,7 +55,6 @@ class ShownStep:
 
     Attributes:
         numbers: Its counts without zeros.
-        mark: Its change since another version.
     """
 
     step: Step
@@ -81,7 +75,6 @@ class Overlay:
 
     Attributes:
         numbers: Numbers of people at each step: `{"thank-you": {"waiting": 3}}`, with words of `NUMBERS`.
-        marks: Changes of steps since another version.
         changes: Changed keys of steps: `{"thank-you": ("subject", "html")}`.
         removed: Steps of the other version only.
         link: Returns a step's URL, or None.
@@ -109,8 +102,6 @@ def since(
 
     Args:
         difference: From that version to the drawn one.
-        numbers: As in `Overlay`.
-        link: As in `Overlay`.
     """
     marks: dict[str, Mark] = {
         **dict.fromkeys(difference.changed, "changed"),
@@ -131,7 +122,6 @@ class Block:
     """A sequence of steps.
 
     Attributes:
-        items: The steps with their contents.
         goes_on: True if journeys continue behind the block.
         jump: The target of its last step, if it is elsewhere.
     """
@@ -209,11 +199,7 @@ def _line(text: str) -> str:
 
 
 class _OutlineReader:
-    """Reads blocks from the table.
-
-    Attributes:
-        seen: Steps that are already in a block.
-    """
+    """Reads blocks from the table."""
 
     def __init__(self, rows: Mapping[str, Row]) -> None:
         self._rows = rows

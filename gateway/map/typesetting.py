@@ -38,12 +38,7 @@ ELLIPSIS: Final = "…"
 
 @lru_cache(maxsize=4096)
 def width_of(text: str, size: float, *, bold: bool = False) -> float:
-    """Return an upper bound of a text's width.
-
-    Args:
-        size: Font size in pixels.
-        bold: True for bold letters.
-    """
+    """Return an upper bound of a text's width in pixels."""
     return size * sum(_em(letter, _BOLD if bold else 0.0) for letter in text)
 
 
@@ -77,10 +72,7 @@ def wrapped(text: str, width: float, size: float, lines: int, *, bold: bool = Fa
     """Return a text in lines, broken between words if possible.
 
     Args:
-        width: Width of a line in pixels.
-        size: Font size in pixels.
         lines: Maximum number of lines; the last one ends with an ellipsis if the text is cut.
-        bold: True for bold letters.
     """
     made: list[str] = []
     rest = text.strip()

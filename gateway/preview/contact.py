@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from gateway.errors import BadInput
 from gateway.preview.draft import VERSION, Draft
-from gateway.preview.rendering import MessageRenderer
-from gateway.preview.walk import GivenEvent, PreviewRun, StepPreview
+from gateway.preview.walk import PreviewInputs, PreviewRun, StepPreview
 from scenario.entry.admission import EntryRefused, Withheld, check_rules, entry_data, key_of, withheld
 from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError
 from scenario.plan import plan
-from scenario.policies.policies import Policies
 from scenario.steps.delivery import Send
 from scenario.time.timing import unplaced, zone_of
-
-
-@dataclass(frozen=True)
-class PreviewInputs:
-    """The circumstances of a preview.
-
-    Attributes:
-        at: Time of the entry; without a zone in the contact's zone. None: now.
-        events: Events of the contact.
-        responses: Responses of webhooks with `save:`, by name.
-        platform_zone: IANA zone of the platform's dates without an offset.
-        policies: The rules for all scenarios.
-    """
-
-    at: datetime | None = None
-    events: Sequence[GivenEvent] = ()
-    responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    platform_zone: str = "UTC"
-    renderer: MessageRenderer = field(default_factory=MessageRenderer)
-    policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +35,8 @@ class Preview:
     """The messages that a scenario would send to one contact, and all steps.
 
     Attributes:
-        key: The journey's key, or None.
         start: Time of the entry, in UTC.
-        refused: Why the contact is not admitted, or None.
         withheld: Why the contact would get nothing, or None. Its messages are shown anyway.
-        steps: All steps, in the order of the file.
     """
 
     journey: str
@@ -106,17 +81,7 @@ def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
     journey = identifier or f"{entry.name}/{entry.contact_id}"
     data["journey"] = {**data["journey"], "id": journey, "key": key}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
-    version = f"{scenario.scenario}@{number}"
-    walk = PreviewRun(
-        draft,
-        seen,
-        zone,
-        given.renderer,
-        version=version,
-        events=given.events,
-        responses=given.responses,
-        policies=given.policies,
-    )
+    walk = PreviewRun(draft, seen, zone, given, version=f"{scenario.scenario}@{number}")
     exits = tuple(ShownExit(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit)
     return Preview(
         journey=journey,

@@ -68,9 +68,6 @@ def draft(
 def published(version: str, stored: Mapping[str, Any], plan: Mapping[str, Any]) -> Draft:
     """Return a published version as a draft. Places are those in its document as JSON, since the file is not stored.
 
-    Args:
-        version: ``post-purchase@3``.
-
     Raises:
         ScenarioError: A newer program has stored it.
     """

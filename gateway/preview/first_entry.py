@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
@@ -13,7 +13,7 @@ from typing_extensions import override
 from gateway.preview.contact import PreviewInputs, refusal
 from gateway.preview.draft import Draft
 from gateway.preview.samples import EntryMaker, Samples
-from gateway.preview.uses import Path, loops, named
+from gateway.preview.uses import Path, UsedFields, loops, named
 from gateway.preview.worst import DATES, NAMED
 from scenario.entry import values
 from scenario.errors import EntryError
@@ -104,7 +104,7 @@ class _UsualSamples(Samples):
 
     @override
     def _maker(self, chance: random.Random, number: int, again: int) -> EntryMaker:
-        return _UsualEntryMaker(chance, self._named, self._literals, compared=again > 0)
+        return _UsualEntryMaker(chance, self._used, compared=again > 0)
 
 
 class _UsualEntryMaker(EntryMaker):
@@ -114,10 +114,8 @@ class _UsualEntryMaker(EntryMaker):
         compared: True to try values that conditions compare with.
     """
 
-    def __init__(
-        self, chance: random.Random, named: frozenset[Path], literals: Mapping[Path, list[Any]], *, compared: bool
-    ) -> None:
-        super().__init__(chance, 1, named, literals)
+    def __init__(self, chance: random.Random, used: UsedFields, *, compared: bool) -> None:
+        super().__init__(chance, 1, used)
         self._compared = compared
 
     @override
@@ -126,15 +124,15 @@ class _UsualEntryMaker(EntryMaker):
 
     @override
     def _custom(self, path: Path) -> dict[str, Any]:
-        return {"custom": {name: self.value((*path, name), (), ()) for name in sorted(self.below(path))}}
+        return {"custom": {name: self.value((*path, name), (), ()) for name in self._used.below(path)}}
 
     @override
     def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
-        below = sorted(self.below(path))
+        below = self._used.below(path)
         return self._nested(path, below) if below else self._usual(path)
 
     def _usual(self, path: Path, reader: Callable[..., Any] | None = None) -> Any:
-        literals = self._literals.get(path, ())
+        literals = self._used.literals.get(path, ())
         compared = [value for value in literals if value not in DATES]
         if self._compared and compared and self._chance.random() < 0.6:
             return self._chance.choice(compared)

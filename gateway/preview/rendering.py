@@ -32,11 +32,7 @@ ROOT: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class StandIn:
-    """Makes URLs that look like `journey.callback_url` and do nothing.
-
-    Args:
-        base: SCENARIO_CALLBACK_URL.
-    """
+    """Makes URLs that look like `journey.callback_url` and do nothing."""
 
     def __init__(self, base: str = BASE) -> None:
         from runtime.public_links import Callbacks
@@ -50,11 +46,7 @@ class StandIn:
 
 
 class UnsubscribeStandIn:
-    """Makes URLs that look like `journey.unsubscribe_url` and do nothing.
-
-    Args:
-        base: SCENARIO_CALLBACK_URL.
-    """
+    """Makes URLs that look like `journey.unsubscribe_url` and do nothing."""
 
     def __init__(self, base: str = BASE) -> None:
         from runtime.public_links import Unsubscribing
@@ -104,10 +96,6 @@ class MessageRenderer:
     """Renders messages.
 
     Attributes:
-        senders: Allowed senders of e-mails.
-        callbacks: Makes `journey.callback_url`.
-        unsubscribing: Makes `journey.unsubscribe_url`.
-        identify: Returns a step's delivery id.
         book: The destinations. If None, a URL begins with the destination's name.
         to: Recipient of e-mails and SMS instead of the contact.
     """

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import SavedResponse, save_response
 from gateway.preview import worst
 from gateway.preview.draft import Draft
-from gateway.preview.uses import SIZE, Path, literals, loops, named
+from gateway.preview.uses import Path, UsedFields
 from scenario.model.parts import Save
 from scenario.responses.references import REFERENCES, Whole
 from scenario.responses.validation import misfit
@@ -42,37 +41,15 @@ class Unmade(Exception):
     """No value was found. Another try may succeed."""
 
 
-@dataclass(frozen=True)
-class Hints:
-    """The parts of a response that a scenario uses.
-
-    Attributes:
-        named: Paths below the response that templates and conditions use.
-        looped: Paths of loops, with the fields used of each item.
-        literals: Values that conditions compare, by path.
-    """
-
-    named: frozenset[Path] = frozenset()
-    looped: Mapping[Path, frozenset[str]] = field(default_factory=dict[Path, frozenset[str]])
-    literals: Mapping[Path, Sequence[Any]] = field(default_factory=dict[Path, Sequence[Any]])
-
-    def below(self, path: Path) -> list[str]:
-        """Return the fields that are used below a path."""
-        depth = len(path)
-        return sorted({name[depth] for name in self.named if len(name) > depth and name[:depth] == path})
-
-
 class MadeUpAnswer:
     """Makes up one response.
 
     Args:
-        schema: The response's schema, or None.
-        hints: Its parts that the scenario uses.
         mode: ``ordinary``: a usual response. ``empty``: as little as possible. ``mixed``: anything.
     """
 
-    def __init__(self, chance: random.Random, schema: Mapping[str, Any] | None, hints: Hints, mode: str) -> None:
-        self._chance, self._schema, self._hints, self._mode = chance, schema, hints, mode
+    def __init__(self, chance: random.Random, schema: Mapping[str, Any] | None, used: UsedFields, mode: str) -> None:
+        self._chance, self._schema, self._used, self._mode = chance, schema, used, mode
         self._whole = Whole(schema)
         self._left = _PARTS
 
@@ -142,7 +119,7 @@ class MadeUpAnswer:
         more = flat.get("additionalProperties", True)
         names = {name: properties[name] for name in properties if name in required or self._is_there()}
         if more is not False:
-            named = (*self._hints.below(path), *(("more",) if self._mode == "mixed" else ()))
+            named = (*self._used.below(path), *(("more",) if self._mode == "mixed" else ()))
             names |= {name: more for name in named if name not in properties and self._is_there()}
         names |= {name: more for name in required if name not in names}
         names |= {f"more{number}": more for number in range(_count(flat.get("minProperties"), 0) - len(names))}
@@ -155,18 +132,15 @@ class MadeUpAnswer:
         least, first = _count(flat.get("minItems"), 0), _items(flat.get("prefixItems"))
         least = max(least, 1 if "contains" in flat else 0)
         most = _count(flat.get("maxItems"), max(least, _MANY))
-        rows = {"ordinary": 2, "empty": 0}.get(self._mode, self._chance.choice((*self._sizes(path), *_ROWS, most)))
+        rows = {"ordinary": 2, "empty": 0}.get(
+            self._mode, self._chance.choice((*self._used.sizes(path, _MANY), *_ROWS, most))
+        )
         rows = min(max(rows, least), most)
         items = [*first[:rows], *[flat.get("items", True)] * max(0, rows - len(first))]
         made = [self._by(item, path, depth + 1) for item in items]
         if made and "contains" in flat:
             made[-1] = self._by(flat["contains"], path, depth + 1)
         return made
-
-    def _sizes(self, path: Path) -> list[int]:
-        """Return the numbers of items of a list that conditions distinguish, if any."""
-        wanted = self._hints.literals.get((*path, SIZE), ())
-        return [min(count, _MANY) for count in wanted if isinstance(count, int) and count >= 0]
 
     def _leaf(self, flat: Mapping[str, Any], path: Path) -> Any:
         """Return a text, a number or a boolean. Formats and patterns are ignored."""
@@ -177,7 +151,7 @@ class MadeUpAnswer:
         least = flat.get("minLength")
         edges = [flat[key] for key in _BOUNDS if key in flat]
         edges += ["x" * min(least, worst.LONG)] if isinstance(least, int) else []
-        named = [*self._hints.literals.get(path, ()), *_items(flat.get("examples")), flat.get("default")]
+        named = [*self._used.literals.get(path, ()), *_items(flat.get("examples")), flat.get("default")]
         groups = [named, usual, [*worse, *edges]]
         match self._mode:
             case "ordinary":
@@ -195,12 +169,12 @@ class MadeUpAnswer:
     # ---- without a schema
 
     def _free(self, path: Path, depth: int) -> Any:
-        if path in self._hints.looped:
+        if path in self._used.looped:
             return self._rows(path)
-        if self._hints.below(path):
+        if self._used.below(path):
             if self._mode == "mixed" and self._chance.random() < 0.1:
                 return self._chance.choice(worst.WHOLES)
-            rows = self._sizes(path)
+            rows = self._used.sizes(path, _MANY)
             made = [self._object({}, path, depth) for _ in range(self._chance.choice(rows) if rows else 1)]
             return made if rows else made[0]
         return self._scalar(path)
@@ -208,14 +182,14 @@ class MadeUpAnswer:
     def _rows(self, path: Path) -> Any:
         if self._mode != "ordinary" and self._chance.random() < 0.2:
             return self._chance.choice((None, []))
-        names = sorted(self._hints.looped[path])
+        names = sorted(self._used.looped[path])
         rows = 2 if self._mode == "ordinary" else self._chance.choice((*_ROWS, _MANY))
         if not names:
             return [self._scalar(()) for _ in range(rows)]
         return [{name: self._scalar((*path, name)) for name in names if self._is_there()} for _ in range(rows)]
 
     def _scalar(self, path: Path) -> Any:
-        literals = self._hints.literals.get(path)
+        literals = self._used.literals.get(path)
         if self._mode == "empty":
             return self._chance.choice((None, "", []))
         if literals and self._chance.random() < 0.6:
@@ -266,8 +240,8 @@ class Replies:
         for step in draft.steps.values():
             if step.saved is not None:
                 self._saves.setdefault(step.saved.name, []).append(step.saved)
-        paths, compared, looped = named(draft), literals(draft), loops(draft)
-        self._hints = {name: _hints(name, paths, compared, looped) for name in self._saves}
+        used = UsedFields.of(draft)
+        self._used = {name: used.inside("responses", name) for name in self._saves}
         self._made: set[str] = set()
         self._tried: set[str] = set()
 
@@ -301,7 +275,7 @@ class Replies:
             # A strict schema is rather met by a value that has everything, or nothing.
             way = mode if draw < _DRAWS // 2 else ("ordinary", "empty")[draw % 2]
             try:
-                value = keep(save, MadeUpAnswer(chance, save.shape, self._hints[save.name], way).value()).value
+                value = keep(save, MadeUpAnswer(chance, save.shape, self._used[save.name], way).value()).value
             except Unmade:
                 continue
             if value is not None:
@@ -309,23 +283,7 @@ class Replies:
         return None
 
 
-def _hints(
-    name: str, paths: frozenset[Path], compared: Mapping[Path, list[Any]], looped: Mapping[Path, set[str]]
-) -> Hints:
-    start = ("responses", name)
-    return Hints(
-        named=frozenset(path[2:] for path in paths if path[:2] == start and len(path) > 2),
-        looped={path[2:]: frozenset(names) for path, names in looped.items() if path[:2] == start},
-        literals={path[2:]: values for path, values in compared.items() if path[:2] == start},
-    )
-
-
 def keep(save: Save, value: Any) -> SavedResponse:
-    """Return the part of a response that a worker would save.
-
-    Args:
-        save: The step's `save`.
-        value: The response as JSON data.
-    """
+    """Return the part of a response that a worker would save."""
     body = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
     return save_response(save, Response(200, {}, body), KnownSecrets())

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.preview import worst
 from gateway.preview.draft import Draft
-from gateway.preview.uses import SIZE, Path, literals, named
+from gateway.preview.uses import Path, UsedFields
 from gateway.preview.walk import GivenEvent
 from scenario.entry.objects import DATA, Contact
 from scenario.entry.values import as_custom
@@ -27,15 +27,11 @@ _UNENDED: Final = 0.3
 
 
 class Samples:
-    """Entries for one scenario. The same seed and number give the same entry.
-
-    Args:
-        draft: The scenario: its trigger, templates and conditions decide on the data.
-    """
+    """Entries for one scenario. The same seed and number give the same entry."""
 
     def __init__(self, draft: Draft, seed: int) -> None:
         self._draft, self._seed = draft, seed
-        self._named, self._literals = named(draft), literals(draft)
+        self._used = UsedFields.of(draft)
 
     def entry(self, number: int, again: int = 0) -> dict[str, Any]:
         """Return an entry.
@@ -55,7 +51,7 @@ class Samples:
         return {"scenario": self._draft.scenario.scenario, "contact": contact, "trigger": trigger}
 
     def _maker(self, chance: random.Random, number: int, again: int) -> EntryMaker:
-        return EntryMaker(chance, 0 if again else number, self._named, self._literals)
+        return EntryMaker(chance, 0 if again else number, self._used)
 
     def events(
         self, number: int, entry: Mapping[str, Any], responses: Mapping[str, Any] | None = None
@@ -66,9 +62,9 @@ class Samples:
             responses: Responses of webhooks, whose ids events may carry.
         """
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
-        maker = EntryMaker(chance, 0, self._named, self._literals)
+        maker = EntryMaker(chance, 0, self._used)
         # A property is named by `event.properties.sku` or by `event.sku`.
-        own = {path[1:] for path in self._named if path[0] == "event" and len(path) > 1}
+        own = self._used.inside("event").named
         named = {path[1] if path[0] == "properties" else path[0] for path in own if path != ("properties",)}
         identifiers = [*_identifiers(entry), *_leaves(responses or {})]
         # Without such an event, a repetition ends by its number of rounds. Later conditions may depend on that.
@@ -80,8 +76,8 @@ class Samples:
             properties: dict[str, Any] = {}
             for key in sorted(named - {"name", "time", "properties"}):
                 roots = (("event", key), ("event", "properties", key))
-                known = [*(value for path in roots for value in self._literals.get(path, ())), *identifiers]
-                if inside := [path for path in roots if maker.below(path)]:
+                known = [*(value for path in roots for value in self._used.literals.get(path, ())), *identifiers]
+                if inside := [path for path in roots if self._used.below(path)]:
                     properties[key] = maker.value(inside[0], worst.ANYTHING, ("Zoé",))
                 else:
                     properties[key] = chance.choice(known if known and chance.random() < 0.6 else worst.ANYTHING)
@@ -92,10 +88,8 @@ class Samples:
 class EntryMaker:
     """Makes one entry."""
 
-    def __init__(
-        self, chance: random.Random, number: int, named: frozenset[Path], literals: Mapping[Path, list[Any]]
-    ) -> None:
-        self._chance, self._named, self._literals = chance, named, literals
+    def __init__(self, chance: random.Random, number: int, used: UsedFields) -> None:
+        self._chance, self._used = chance, used
         self._mode = {1: "ordinary", 2: "bare", 3: "empty"}.get(number, "mixed")
         # A very long order has short lines: it is to be long, and not to break every bound there is.
         self._rows = MANY if self._mode == "mixed" and chance.random() < 0.02 else None
@@ -111,8 +105,8 @@ class EntryMaker:
                 made.update(self._custom((*path, name)))
             else:
                 made[name] = self._field(info, reader, (*path, name))
-        for unknown in sorted(self.below(path) - set(shape.model_fields)):
-            if self._mode != "bare" and self._chance.random() < 0.9:
+        for unknown in self._used.below(path):
+            if unknown not in shape.model_fields and self._mode != "bare" and self._chance.random() < 0.9:
                 made[unknown] = self.value((*path, unknown), worst.ANYTHING, ("Zoé",))
         return made
 
@@ -136,8 +130,7 @@ class EntryMaker:
                 rows = self._rows
             return [self._part(arguments[0], path) or {} for _ in range(rows)]
         if get_origin(annotation) is dict:
-            below = self.below(path)
-            return {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in sorted(below)}
+            return {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in self._used.below(path)}
         if get_origin(annotation) in (Union, UnionType) and len(arguments) == 1:
             return self._part(arguments[0], path)
         return self.value(path, worst.ANYTHING, ("Zoé",))
@@ -146,7 +139,7 @@ class EntryMaker:
         """Return custom fields: those used and one more, as a mapping or as the platform's list."""
         if self._mode == "empty":
             return {"custom_fields": []}
-        names = [*sorted(self.below(path)), "c0"]
+        names = [*self._used.below(path), "c0"]
         fields = {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in names}
         if self._chance.random() < 0.5:
             return {"custom": fields}
@@ -154,16 +147,12 @@ class EntryMaker:
         return {"custom_fields": rows}
 
     def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
-        """Return a value outside of the models.
-
-        Args:
-            pool: Difficult values of its kind.
-        """
+        """Return a value outside of the models."""
         if self._mode == "empty":
             return self._chance.choice((None, ""))
-        if pool is worst.ANYTHING and (below := self.below(path)) and self._chance.random() < 0.9:
-            return self._nested(path, sorted(below))
-        literals = self._literals.get(path)
+        if pool is worst.ANYTHING and (below := self._used.below(path)) and self._chance.random() < 0.9:
+            return self._nested(path, below)
+        literals = self._used.literals.get(path)
         if literals and self._chance.random() < 0.6:
             return self._chance.choice(literals)
         if self._mode == "ordinary" or not self._lavish or self._chance.random() < 0.4:
@@ -181,13 +170,8 @@ class EntryMaker:
 
     def _sizes(self, path: Path) -> list[int]:
         """Return the numbers of items of a list that conditions distinguish, if any."""
-        wanted = [count for count in self._literals.get((*path, SIZE), ()) if isinstance(count, int) and count >= 0]
-        return [*(min(count, MANY) for count in wanted), 0, 3] if wanted else []
-
-    def below(self, path: Path) -> set[str]:
-        """Return the fields that templates use below a path."""
-        depth = len(path)
-        return {named[depth] for named in self._named if len(named) > depth and named[:depth] == path}
+        wanted = self._used.sizes(path, MANY)
+        return [*wanted, 0, 3] if wanted else []
 
 
 @cache

@@ -40,9 +40,6 @@ class RenderFailure:
     Attributes:
         finding: The mistake, at its place in the file.
         fields: Values of the fields that the failing template uses, for people.
-        entry: The smallest entry that fails.
-        events: The events that it needs to fail.
-        responses: The responses that it needs to fail, by name.
     """
 
     number: int
@@ -59,10 +56,8 @@ class Trial:
     """The result of a trial.
 
     Attributes:
-        wanted: Requested number of contacts.
         rendered: Number of contacts without a problem.
         refused: Number of contacts for whom no admitted entry was found.
-        failure: The first failure, or None.
         missed: Steps that no contact reached, with the problem that one would have had there.
         untaken: Branches without steps that no contact took, by step.
         unmade: Names of saved responses for which none matching the schema was found.
@@ -87,8 +82,6 @@ def attempt(
 
     Args:
         given: The circumstances. Events and missing responses are made up.
-        step: The only step to render, or None.
-        each: Called after each contact.
     """
     samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), TemplateLocator(draft.file)
     trial = Trial(wanted=wanted)
@@ -244,10 +237,7 @@ def simplest(
     """Return the smallest variant of an entry that still fails.
 
     Args:
-        entry: An entry that fails.
         fails: Returns True if an entry fails in the same way.
-        tries: Maximum number of variants.
-        kept: Places that stay unchanged.
     """
     best = entry
     left = tries

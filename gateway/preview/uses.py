@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
 from gateway.preview.draft import Draft
 from gateway.preview.worst import DATES, LONG
@@ -28,6 +29,43 @@ _DATED: Final = re.compile(
 """The path that an output passes to a date filter."""
 _SHORT: Final = ("first", "last", "size")
 """Fields that Liquid gives to every list."""
+
+
+@dataclass(frozen=True)
+class UsedFields:
+    """The fields that templates and conditions use.
+
+    Attributes:
+        looped: Paths of loops, with the fields used of each item.
+        literals: Values that conditions compare, by path.
+    """
+
+    named: frozenset[Path] = frozenset()
+    looped: Mapping[Path, Set[str]] = field(default_factory=dict[Path, Set[str]])
+    literals: Mapping[Path, Sequence[Any]] = field(default_factory=dict[Path, Sequence[Any]])
+
+    @classmethod
+    def of(cls, draft: Draft) -> Self:
+        return cls(named(draft), loops(draft), literals(draft))
+
+    def inside(self, *start: str) -> UsedFields:
+        """Return the fields in an object, by their paths in it."""
+        depth = len(start)
+        return UsedFields(
+            named=frozenset(path[depth:] for path in self.named if path[:depth] == start and len(path) > depth),
+            looped={path[depth:]: names for path, names in self.looped.items() if path[:depth] == start},
+            literals={path[depth:]: values for path, values in self.literals.items() if path[:depth] == start},
+        )
+
+    def below(self, path: Path) -> list[str]:
+        """Return the names of the fields directly below a path."""
+        depth = len(path)
+        return sorted({name[depth] for name in self.named if len(name) > depth and name[:depth] == path})
+
+    def sizes(self, path: Path, most: int) -> list[int]:
+        """Return the numbers of items of a list that conditions distinguish, if any."""
+        wanted = self.literals.get((*path, SIZE), ())
+        return [min(count, most) for count in wanted if isinstance(count, int) and count >= 0]
 
 
 def _sources(draft: Draft) -> Iterator[tuple[Any, liquid.Kind]]:

@@ -32,14 +32,28 @@ Branch = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class GivenEvent:
-    """An event that occurs as soon as a step awaits it.
-
-    Attributes:
-        name: Such as ``order.delivered``.
-    """
+    """An event that occurs as soon as a step awaits it."""
 
     name: str
     properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class PreviewInputs:
+    """The circumstances of a preview.
+
+    Attributes:
+        at: Time of the entry; without a zone in the contact's zone. None: now.
+        responses: Responses of webhooks with `save:`, by name.
+        platform_zone: IANA zone of the platform's dates without an offset.
+    """
+
+    at: datetime | None = None
+    events: Sequence[GivenEvent] = ()
+    responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    platform_zone: str = "UTC"
+    renderer: MessageRenderer = field(default_factory=MessageRenderer)
+    policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +61,14 @@ class StepPreview:
     """A step of a preview.
 
     Attributes:
-        row: The step in the plan.
-        branch: The branches that contain it.
         taken: True if the contact reaches it.
         reachable: True if only events or chance keep the contact away.
         began: Its start on the virtual clock, in UTC.
         outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; a split's
             branch; ``exited``; or the effect of `on_failure`: ``held``, ``failed``.
-        reason: The reason, if needed.
         until: End of its wait, in UTC.
         way: The branch taken, if the outcome does not name it.
         note: The draw, if chance decides.
-        result: The message, or why there is none.
     """
 
     id: str
@@ -102,10 +112,6 @@ class PreviewRun:
 
     Args:
         data: Variables by root name, without `now`, `today` and the last event.
-        events: Events of the contact.
-        responses: Responses of webhooks with `save:`, by name.
-        version: ``post-purchase@3``.
-        policies: The rules for all scenarios.
     """
 
     def __init__(
@@ -113,16 +119,12 @@ class PreviewRun:
         draft: Draft,
         data: Mapping[str, Any],
         zone: tzinfo,
-        renderer: MessageRenderer,
+        given: PreviewInputs,
         *,
         version: str,
-        events: Sequence[GivenEvent] = (),
-        responses: Mapping[str, Any] | None = None,
-        policies: Policies | None = None,
     ) -> None:
-        self._draft, self._zone, self._renderer, self._version = draft, zone, renderer, version
-        self._events, self._responses = events, responses or {}
-        self._data, self._workspace, self._taken = dict(data), Workspace(policies or Policies()), True
+        self._draft, self._zone, self._given, self._version = draft, zone, given, version
+        self._data, self._workspace, self._taken = dict(data), Workspace(given.policies), True
         self._names = {id(step): name for name, step in draft.steps.items()}
         self._passed: list[StepPreview] = []
         self._result: Result | None = None
@@ -150,7 +152,7 @@ class PreviewRun:
         deliver = partial(self._deliver, step)
         host = VirtualHost(Clock(here.now), self._data, self._zone, deliver, event=here.event, responses=here.responses)
         host.begin("" if step is None else self._names[id(step)])
-        for event in self._events:
+        for event in self._given.events:
             host.happen(KeptEvent(name=event.name, properties=dict(event.properties), at=utc(here.now)))
         return host
 
@@ -219,7 +221,7 @@ class PreviewRun:
 
     async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed | NotBefore:
         delivery = self._delivery = Delivery(
-            id=self._renderer.identify(host.step),
+            id=self._given.renderer.identify(host.step),
             scenario=self._version,
             step=host.step,
             contact=str(self._data["contact"]["id"]),
@@ -228,7 +230,7 @@ class PreviewRun:
             root=ROOT if row.calls_back else "",
         )
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
-        result = self._result = self._renderer.render(
+        result = self._result = self._given.renderer.render(
             step, delivery, str(self._data["journey"]["id"]), self._draft.scenario
         )
         match result:
@@ -254,9 +256,9 @@ class PreviewRun:
     def _answered(self, step: BaseStep, host: VirtualHost) -> str | None:
         """Save the response if the step does. Return why it is not saved, or None."""
         save = step.saved
-        if save is None or save.name not in self._responses:
+        if save is None or save.name not in self._given.responses:
             return None
-        value, note = keep(save, self._responses[save.name])
+        value, note = keep(save, self._given.responses[save.name])
         if value is not None:
             host.responses[save.name] = value
             return None
@@ -269,7 +271,7 @@ class PreviewRun:
         if host.matched_event is not None:
             return f"{host.matched_event['name']} comes"
         names = list(row.awaited.values())
-        given = any(event.name in names for event in self._events)
+        given = any(event.name in names for event in self._given.events)
         missing = f"{' or '.join(names)} {'does not fulfil its condition' if given else 'is not given'}"
         return f"{missing}: it would wait forever; from here on as if the event had come" if for_ever else missing
 
@@ -309,7 +311,7 @@ class PreviewRun:
         name = row.awaited.get(way)
         if name is not None:
             # The best guess at an event is one that was given.
-            given = next((event for event in self._events if event.name == name), GivenEvent(name))
+            given = next((event for event in self._given.events if event.name == name), GivenEvent(name))
             guess = event_root(name, utc(here.now), given.properties)
             met = host.matched_event
             return replace(here, event=met if met is not None and met["name"] == name else guess)

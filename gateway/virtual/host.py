@@ -15,7 +15,7 @@ from scenario.steps.delivery import Send
 from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, Inputs, Memory, NotBefore, Outcome
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Record:
     """The outcome of a step. `at` is in the time zone that the contact had at that moment."""
 
@@ -34,13 +34,9 @@ class VirtualHost:
 
     Args:
         data: The data of templates and conditions by root, without `now`, `today`, `responses` and `event`.
-        zone: The contact's time zone.
         deliver: Simulates a delivery of this host. It may let time pass with `wait`.
-        event: The initial value of `event` in templates.
-        responses: Saved responses by name.
 
     Attributes:
-        kept: The events of the contact.
         held: Why the current step is held, or None.
         send_now: True if an operator wants the current delivery sent regardless of hours and caps.
         fault: The error of the last template that failed, and the data that it saw.
@@ -180,15 +176,5 @@ class VirtualHost:
         way: str | None = None,
     ) -> None:
         """Record how the step ended."""
-        self.records.append(
-            Record(
-                step=self.step,
-                outcome=outcome,
-                at=self.now().astimezone(self.zone),
-                reason=reason,
-                status=status,
-                attempts=attempts,
-                note="; ".join(filter(None, (*self.memory.deferrals, note))) or None,
-                way=way,
-            )
-        )
+        at, said = self.now().astimezone(self.zone), "; ".join(filter(None, (*self.memory.deferrals, note)))
+        self.records.append(Record(self.step, outcome, at, reason, status, attempts, said or None, way))

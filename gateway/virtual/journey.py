@@ -48,8 +48,6 @@ class AttemptsMade(NamedTuple):
 
     Attributes:
         began: When the first was scheduled. The deadline counts from then.
-        status: The receiver's last reply code.
-        said: The last reply in a few words.
     """
 
     number: int
@@ -64,7 +62,6 @@ class VirtualJourney(VirtualHost):
     Args:
         data: See `VirtualHost`. `journey` contains the id.
         zone: The zone of the platform's dates without a zone.
-        deliver: See `VirtualHost`.
         root: The run id from which delivery ids are made.
 
     Attributes:
@@ -204,8 +201,6 @@ class VirtualJourney(VirtualHost):
         """Execute an operation.
 
         Args:
-            verb: ``retry``, ``skip``, ``leave``, ``pause`` or ``resume``.
-            step: The step that it concerns, if only that one.
             now: True to retry regardless of hours and caps.
 
         Raises:

@@ -31,8 +31,6 @@ class Workspace:
     """The policies, suppressions and claims that apply to one contact's messages.
 
     Attributes:
-        policies: The policies of all scenarios.
-        suppressions: The suppressions of the contact's addresses.
         places: The contact's claims under caps.
     """
 
@@ -41,12 +39,7 @@ class Workspace:
     places: list[PlaceClaim] = field(default_factory=list[PlaceClaim])
 
     async def ask(self, host: VirtualHost, scenario: Scenario, step: DeliveryStep, row: Send, delivery: str) -> Ruling:
-        """Return the ruling on a message.
-
-        Args:
-            host: The host of its step.
-            row: Its row in the plan.
-        """
+        """Return the ruling on a message."""
         destination = row.to if CHANNELS[row.channel].addressed else ""
         message = PlannedMessage(
             delivery=delivery,

@@ -45,7 +45,6 @@ def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: 
 
     Args:
         claims: The contact's claims within their periods.
-        now: With a zone.
     """
     found: list[CapPlaces] = []
     for cap in caps:

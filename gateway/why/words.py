@@ -127,8 +127,6 @@ def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, comman
 
     Args:
         view: The same, with its plan.
-        zone: The zone of times.
-        commands: True to include commands for operators.
     """
     waiting: Mapping[str, Any] = report.waiting or {}
     at, paused = report.at, report.paused
