@@ -72,7 +72,8 @@ from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from runtime.watched_file import PoliciesFile
-from workflows.background import Enter, Erase, Prune, TellPlatform, UnknownWorkflow
+from workflows.background import Erase, Prune, TellPlatform
+from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.runner import HISTORY_SHARES, HISTORY_USED
 

@@ -15,7 +15,7 @@ from temporalio.worker import Replayer
 from runtime.telemetry.tracing import JourneyTracing
 from tests.e2e.conftest import Stands, outcomes, publish
 from tests.sandbox import sandbox
-from workflows.background import Enter, UnknownWorkflow
+from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 
 pytestmark = pytest.mark.encrypted

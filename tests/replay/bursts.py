@@ -68,7 +68,8 @@ from scenario.check.check import check
 from scenario.entry.entry import LARGEST_EVENT
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan, shorten
-from workflows.background import Enter, Erase, Prune, UnknownWorkflow
+from workflows.background import Erase, Prune
+from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
 from workflows.operation import OperationWorkflow

@@ -25,7 +25,8 @@ from scenario.steps.registry import KINDS
 from tests.replay.bursts import BURSTS, file_of
 from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
-from workflows.background import Enter, Erase, Prune, UnknownWorkflow
+from workflows.background import Erase, Prune
+from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.operation import OperationWorkflow
 

@@ -67,7 +67,7 @@ from scenario.plan.plan import dump_plan
 from tests.sandbox import sandbox
 from tests.servers import time_skipping_server
 from tests.updates import until_admitted
-from workflows.background import Enter, UnknownWorkflow
+from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
