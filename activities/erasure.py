@@ -50,6 +50,7 @@ from activities.priority import OPERATORS, priority_of
 from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import REMEMBERED, Keyring
 from runtime.errors import SetupError
+from runtime.process.shutdown import background_task
 from runtime.search_attributes import CONTACT_ID, quote
 from runtime.store import Store, StoreError
 from runtime.store.erasures import StoredErasure
@@ -312,9 +313,5 @@ async def starting_erasures(client: Client, store: Store) -> AsyncGenerator[None
                 logger.exception("open erasures cannot be looked at")
             await asyncio.sleep(EVERY)
 
-    task = asyncio.create_task(run(), name="erasures")
-    try:
+    async with background_task(run(), "erasures"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

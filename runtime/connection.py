@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeNamespaceResponse,
+    DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
+)
 from temporalio.client import Client, Interceptor
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import Runtime
@@ -123,12 +130,36 @@ def _configured(environ: Mapping[str, str] | None) -> ClientConnectConfig:
         ) from None
 
 
+async def describe_namespace(client: Client, patience: timedelta) -> DescribeNamespaceResponse:
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    return await client.workflow_service.describe_namespace(request, timeout=patience)
+
+
+async def describe_queue(
+    client: Client,
+    queue: str,
+    patience: timedelta,
+    *,
+    workflows: bool = False,
+    stats: bool = False,
+    config: bool = False,
+) -> DescribeTaskQueueResponse:
+    """Return the pollers of a queue of activities or of `workflows`; if asked, also its statistics or configuration."""
+    kind = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW if workflows else TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=queue),
+        task_queue_type=kind,
+        report_stats=stats,
+        report_config=config,
+    )
+    return await client.workflow_service.describe_task_queue(request, timeout=patience)
+
+
 async def _describe(client: Client) -> None:
     """Check the namespace, as the SDK's worker does when it starts, but with a readable error."""
     try:
-        await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=client.namespace), timeout=timedelta(seconds=_ATTEMPT)
-        )
+        await describe_namespace(client, timedelta(seconds=_ATTEMPT))
     except RPCError as error:
         if error.status is not RPCStatusCode.UNIMPLEMENTED:
             raise

@@ -22,6 +22,7 @@ from temporalio.service import RPCError
 
 from runtime.errors import ConnectionFailed, SetupError
 from runtime.namespace_record import read_record, read_run, start, write
+from runtime.process.shutdown import background_task
 from runtime.store import NamespaceClaim, Store, StoreError, StoreMismatch
 from runtime.temporal_faults import fault_of
 
@@ -221,12 +222,10 @@ async def guarding_identity(
         logger.error("%s", found)
         stop()
 
-    task = asyncio.create_task(run(), name="guard the store's identity")
     try:
-        yield
+        async with background_task(run(), "guard the store's identity"):
+            yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
         if found is not None:
             raise found
 

@@ -19,13 +19,14 @@ from datetime import timedelta
 from typing import Final, NoReturn
 
 from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue, TaskQueueConfig
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, UpdateTaskQueueConfigRequest
+from temporalio.api.taskqueue.v1 import TaskQueueConfig
+from temporalio.api.workflowservice.v1 import UpdateTaskQueueConfigRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import fairness_key
 from activities.webhook.destinations.reading import DestinationsFile
+from runtime.connection import describe_queue
 
 LIGHTEST: Final = 0.001
 HEAVIEST: Final = 1000.0
@@ -142,16 +143,7 @@ class RateKeeper:
         )
 
     async def _read(self) -> TaskQueueConfig:
-        answer = await self._client.workflow_service.describe_task_queue(
-            DescribeTaskQueueRequest(
-                namespace=self._client.namespace,
-                task_queue=TaskQueue(name=self._queue),
-                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-                report_config=True,
-            ),
-            timeout=_PATIENCE,
-        )
-        return answer.config
+        return (await describe_queue(self._client, self._queue, _PATIENCE, config=True)).config
 
 
 def _weights(default: float, rates: Mapping[str, float]) -> dict[str, float]:

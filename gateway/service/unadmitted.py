@@ -13,9 +13,6 @@ from datetime import timedelta
 from time import monotonic
 from typing import Final
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -23,6 +20,7 @@ from activities.interface import JOURNEYS
 from gateway.errors import UnknownJourney
 from gateway.journeys.pending_activities import check_identifier
 from gateway.service.index import JourneyFilter, JourneyIndex, one_of, query_of, tolerating_no_search
+from runtime.connection import describe_queue
 from runtime.search_attributes import CONTACT_ID
 from runtime.store import AcceptedEntry
 
@@ -84,14 +82,8 @@ class UnadmittedSearch:
             return self._behind
 
     async def _ask(self, age: float) -> None:
-        request = DescribeTaskQueueRequest(
-            namespace=self._temporal.namespace,
-            task_queue=TaskQueue(name=JOURNEYS),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-            report_stats=True,
-        )
         try:
-            answer = await self._temporal.workflow_service.describe_task_queue(request, timeout=_PATIENCE)
+            answer = await describe_queue(self._temporal, JOURNEYS, _PATIENCE, workflows=True, stats=True)
         except RPCError:
             self._behind = self._behind or age >= STALE
             return

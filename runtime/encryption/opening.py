@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from runtime.encryption.keyring import Keyring, KeyWrapping, read_plain
 from runtime.errors import SettingsError
+from runtime.process.shutdown import background_task
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.store.contact_keys import WrappedKey
@@ -77,12 +78,10 @@ async def recording_keys(keys: Keyring, store: Store, role: str) -> AsyncGenerat
                 logger.exception("the encryption keys of this process cannot be recorded in the store")
 
     await tell()
-    task = asyncio.create_task(run(), name="telling keys")
     try:
-        yield
+        async with background_task(run(), "telling keys"):
+            yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
         with suppress(StoreError):
             await store.release_keys(process)
 

@@ -17,6 +17,7 @@ from runtime.clock_offset import ClockOffset
 from runtime.errors import ClockWrong, SetupError, StoreError
 from runtime.process.http_server import ALIVE, READY, HttpServer
 from runtime.process.ports import HOST
+from runtime.process.shutdown import background_task
 from runtime.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -149,12 +150,8 @@ async def watching(
             await watch.look()
 
     await watch.look()
-    task = asyncio.create_task(run(), name=f"watch {looked.name}")
-    try:
+    async with background_task(run(), f"watch {looked.name}"):
         yield watch
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 LIMIT: Final = 30.0

@@ -12,15 +12,13 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Final, Protocol
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import override
 
 from runtime import search_attributes
 from runtime.clock_offset import ClockOffset
+from runtime.connection import describe_namespace, describe_queue
 from runtime.errors import ConnectionFailed
 from runtime.process.health import Watch, watching
 
@@ -84,10 +82,7 @@ class NamespaceCheck:
 
     async def look(self) -> None:
         """Check that the namespace exists and is the same as before."""
-        described = await self._client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=self.name), timeout=CALL
-        )
-        identifier = described.namespace_info.id
+        identifier = (await describe_namespace(self._client, CALL)).namespace_info.id
         if self._id not in (None, identifier):
             self.suspect()
             logger.error(
@@ -187,16 +182,6 @@ class PollerCheck(NamespaceCheck):
 
     async def _last_poll(self, queue: str) -> float | None:
         """Return the server's time of this worker's last poll, or None if it has seen none."""
-        steering = queue == self._steers
-        answer = await self._client.workflow_service.describe_task_queue(
-            DescribeTaskQueueRequest(
-                namespace=self._client.namespace,
-                task_queue=TaskQueue(name=queue),
-                task_queue_type=(
-                    TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW if steering else TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-                ),
-            ),
-            timeout=CALL,
-        )
+        answer = await describe_queue(self._client, queue, CALL, workflows=queue == self._steers)
         mine = [poller for poller in answer.pollers if poller.identity == self._client.identity]
         return max((poller.last_access_time.ToMicroseconds() / 1e6 for poller in mine), default=None)

@@ -19,17 +19,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def check_port(port: int, purpose: str, *, host: str = HOST) -> None:
+def check_port(port: int, purpose: str) -> None:
     """Check that a port can be listened on.
 
     Raises:
         LocalError: This user may not listen on it, or it is invalid.
     """
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do, or a recently closed connection would count as a listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((HOST, port))
         except OSError as error:
             raise port_error(error, port, purpose) from None
         except OverflowError:

@@ -1,13 +1,15 @@
-"""Shutdown of a process: one deadline for all that it closes, and its exit."""
+"""Shutdown of a process: one deadline for all that it closes, the end of background tasks, and its exit."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
 
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 
@@ -38,6 +40,17 @@ class Deadline:
         if self._end is None:
             return most
         return max(0.0, min(most, self._end - self._clock() - keep))
+
+
+@asynccontextmanager
+async def background_task(work: Coroutine[Any, Any, None], name: str) -> AsyncGenerator[None]:
+    """Run a coroutine that has no end of its own, and cancel it at the end."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def exit_process(status: int, telemetry: Telemetry | None = None, *, patience: float = PATIENCE) -> NoReturn:

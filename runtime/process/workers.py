@@ -22,7 +22,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.service import RPCError
@@ -39,6 +38,7 @@ from temporalio.worker import (
 )
 
 from runtime import version
+from runtime.connection import describe_namespace
 from runtime.errors import SettingsError, WorkerFailed
 from runtime.process.shutdown import Deadline
 
@@ -126,9 +126,8 @@ class _Turn(asyncio.Future[None]):
 
 async def completes_polls(client: Client) -> bool:
     """Return True if the server completes the polls of a worker that stops."""
-    request = DescribeNamespaceRequest(namespace=client.namespace)
     try:
-        answer = await client.workflow_service.describe_namespace(request, timeout=timedelta(seconds=10))
+        answer = await describe_namespace(client, timedelta(seconds=10))
     except RPCError:  # the account may not describe namespaces
         return False
     return answer.namespace_info.capabilities.worker_poll_complete_on_shutdown

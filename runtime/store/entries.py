@@ -121,10 +121,9 @@ class Entries(Queries):
         """Record that a journey has moved to another version."""
         await self._database.write(_ADOPT, {"of_workflow": workflow_id, "of_run": run_id, "now_in": version})
 
-    async def running(self, contact_id: str, scenario: str | None = None) -> list[StoredEntry]:
+    async def running(self, contact_id: str) -> list[StoredEntry]:
         """Return a contact's running journeys, the oldest first."""
-        statement = _RUNNING if scenario is None else _RUNNING_IN
-        found = await self._all(stored_entry, statement, {"contact_id": contact_id, "scenario": scenario})
+        found = await self._all(stored_entry, _RUNNING, {"contact_id": contact_id})
         # Sorted here: SQLite would use an index that has this order, and scan the whole scenario.
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
@@ -263,7 +262,6 @@ _ADOPT = (
     .values(version=bindparam("now_in"), entered_version=func.coalesce(_table.entered_version, _table.version))
 )
 _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
-_RUNNING_IN = _RUNNING.where(_table.scenario == bindparam("scenario"))
 _ONE = select(entries).where(*_this)
 _LAST_RUN = select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.ordinal.desc()).limit(1)
 _NEXT_RUN = (

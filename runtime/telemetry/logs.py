@@ -71,16 +71,11 @@ _QUIET: Final = {
 }
 
 
-def configure(*, level: int = logging.INFO, stream: TextIO | None = None, text: bool | None = None) -> None:
-    """Send all records to one stream. Call it once, in a process's main function.
-
-    Args:
-        text: Text instead of JSON; by default, if the stream is a terminal.
-    """
-    target = sys.stderr if stream is None else stream
-    handler = logging.StreamHandler(target)
+def configure(*, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Send all records to one stream, a terminal as text. Call it once, in a process's main function."""
+    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.addFilter(ThrottledFilter())
-    handler.setFormatter(TextFormatter() if (target.isatty() if text is None else text) else JsonFormatter())
+    handler.setFormatter(TextFormatter() if handler.stream.isatty() else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

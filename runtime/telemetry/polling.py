@@ -19,19 +19,18 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import uuid4
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowExecution
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
+from runtime.connection import describe_namespace, describe_queue
 from runtime.errors import StoreError
+from runtime.process.shutdown import background_task
 from runtime.search_attributes import (
     DESTINATION,
     HELD_REASON,
@@ -187,16 +186,7 @@ class ClusterMetrics:
         found: Figures = {metrics.BACKLOG: [], metrics.BACKLOG_AGE: [], metrics.POLLERS: []}
         recent = datetime.now(UTC) - _RECENT
         for queue, steers in self._queues.items():
-            kind = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW if steers else TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-            answer = await self._client.workflow_service.describe_task_queue(
-                DescribeTaskQueueRequest(
-                    namespace=self._client.namespace,
-                    task_queue=TaskQueue(name=queue),
-                    task_queue_type=kind,
-                    report_stats=True,
-                ),
-                timeout=_PATIENCE,
-            )
+            answer = await describe_queue(self._client, queue, _PATIENCE, workflows=steers, stats=True)
             seen = [one for one in answer.pollers if one.last_access_time.ToDatetime(UTC) > recent]
             found[metrics.POLLERS].append(((queue,), len({one.identity for one in seen})))
             if answer.HasField("stats"):
@@ -214,9 +204,7 @@ class ClusterMetrics:
         return {metrics.ERASURES: [((), number)], metrics.ERASURES_OLDEST_AGE: [((), age)]}
 
     async def _namespace(self) -> Figures:
-        described = await self._client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=self._client.namespace), timeout=_PATIENCE
-        )
+        described = await describe_namespace(self._client, _PATIENCE)
         retention = described.config.workflow_execution_retention_ttl.ToTimedelta().total_seconds()
         return {metrics.NAMESPACE_RETENTION: [((), retention)]}
 
@@ -297,14 +285,9 @@ async def cluster_metrics(client: Client, store: Store, queues: Mapping[str, boo
     def reading(gauge: Gauge) -> Callable[[], list[tuple[Labels, float]]]:
         return lambda: poller.figures.get(gauge, [])
 
-    for gauge in metrics.OF_ALL:
-        gauge.reads(reading(gauge))
-    task = asyncio.create_task(poller.run(), name="metrics-of-all")
-    try:
-        yield poller
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(poller.close)
         for gauge in metrics.OF_ALL:
-            gauge.reads(None)
-        await poller.close()
+            stack.enter_context(gauge.reading(reading(gauge)))
+        await stack.enter_async_context(background_task(poller.run(), "metrics-of-all"))
+        yield poller

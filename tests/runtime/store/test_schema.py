@@ -56,7 +56,6 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.admit(ASKING), "(contact_id=? AND scenario=? AND key=?"),
     (lambda store: store.depart("welcome/7/A1", "run-1", "finished", None, NOW), "(workflow_id=? AND run_id=?)"),
     (lambda store: store.running("7"), "(contact_id=?)"),
-    (lambda store: store.running("7", "welcome"), "(contact_id=? AND scenario=?)"),
     (lambda store: store.has_entered("7"), "(contact_id=?)"),
     (lambda store: store.entry("welcome/7/A1"), "(workflow_id=?)"),
     (lambda store: store.entry_after(LAST), "(workflow_id=?)"),

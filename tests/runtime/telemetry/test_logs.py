@@ -19,6 +19,7 @@ from temporalio.exceptions import ApplicationError
 from runtime.errors import SetupError
 from runtime.store import Store, StoreUnavailable
 from runtime.telemetry import logs
+from tests.fakes import Terminal
 
 EMAIL = "ann@example.com"
 logger = logging.getLogger("runtime.tests")
@@ -174,8 +175,9 @@ async def test_a_store_says_nothing_of_how_it_is_set_up(written: Callable[[], li
     assert [line["message"] for line in written()] == ["not so quiet"]
 
 
-def test_people_read_text(stream: io.StringIO):
-    logs.configure(stream=stream, text=True)
+@pytest.mark.usefixtures("stream")
+def test_people_read_text():
+    logs.configure(stream=(stream := Terminal()))
     logger.info("published", extra={"scenario": "post-purchase"})
     logger.info("ready")
     assert [line.partition(" ")[2] for line in stream.getvalue().splitlines()] == [
@@ -184,8 +186,9 @@ def test_people_read_text(stream: io.StringIO):
     ]
 
 
-def test_people_are_told_where_an_error_was(stream: io.StringIO):
-    logs.configure(stream=stream, text=True)
+@pytest.mark.usefixtures("stream")
+def test_people_are_told_where_an_error_was():
+    logs.configure(stream=(stream := Terminal()))
     try:
         fail()
     except ValueError:
