@@ -108,7 +108,7 @@ def dumped(folder: Path) -> str:
 def words(dump: str) -> set[str]:
     """Every part of a dump that may be a key or a token: identifiers, digests, sealed texts."""
     found = set(re.findall(r"(?<![\w.+/=-])(?=[A-Za-z0-9_.+/=-]*[a-z])[A-Za-z0-9_.+/=-]{8,}", dump))
-    return {word for word in found if len(word) < 2000}
+    return {word for word in found if len(word) < 2000 and re.search(r"\d", word)}
 
 
 async def let_in(http: httpx.AsyncClient, word: str) -> list[str]:

@@ -166,37 +166,32 @@ STEPS = {
     "email": "email: mail, subject: hi, text: hi",
     "sms": "sms: text, text: hi",
 }
-LAST = "timeout: 3s, retry: {initial_interval: 1s, backoff_coefficient: 1, deadline: 2s}"
-
-
-async def test_an_attempt_that_is_under_way_when_the_deadline_strikes_ends_as_what_it_was(ends: Ends) -> None:
-    rows = [(step, act) for act in ("slow", "silent") for step in STEPS.values()]
-    entered = [
-        await ends.enter(number, f"{{{step}, on_unknown: hold, {LAST}}}", "busy", act)
-        for number, (step, act) in enumerate(rows, 1)
-    ]
-    found = await asyncio.gather(*(ends.end(one) for one in entered))
-    assert [outcome for outcome, _ in found] == ["delivered"] * 3 + ["unknown"] * 3
-    assert ends.outside.messages == Counter({str(number): 1 for number in range(1, 7)})
+RETRY = "initial_interval: 1s, backoff_coefficient: 1"
+ONCE, LATE = "maximum_attempts: 1", "deadline: 2s"
+TABLE = [
+    # The step, its limit, what happens to its attempts, how it ends, and the messages that arrived.
+    *((step, f"on_unknown: hold, timeout: 3s, retry: {{{RETRY}, {LATE}}}", ["busy", act], outcome, 1)
+      for act, outcome in (("slow", "delivered"), ("silent", "unknown")) for step in STEPS.values()),
+    *((STEPS["sms"], f"timeout: 1s, retry: {{{RETRY}, {limit}}}", acts, outcome, sent)
+      for limit, acts, outcome, sent in (
+        ("", ["dropped"], "delivered", 1),
+        ("", ["lost"], "unknown", 1),
+        (ONCE, ["dropped"], "delivered", 1),
+        (ONCE, ["lost"], "unknown", 1),
+        ("maximum_attempts: 2", ["busy", "dropped"], "delivered", 1),
+        (LATE, ["busy", "lost"], "unknown", 1),
+        (LATE, ["busy", "dropped"], "exhausted", 0),
+        (LATE, ["dropped"], "exhausted", 0),
+    )),
+]  # fmt: skip
 
 
 async def test_what_was_not_sent_is_sent_and_what_may_have_been_is_not_sent_again(ends: Ends) -> None:
-    once, late = "maximum_attempts: 1", "deadline: 2s"
-    table = [
-        ("", ["dropped"], "delivered", 1),
-        ("", ["lost"], "unknown", 1),
-        (once, ["dropped"], "delivered", 1),
-        (once, ["lost"], "unknown", 1),
-        ("maximum_attempts: 2", ["busy", "dropped"], "delivered", 1),
-        (late, ["busy", "lost"], "unknown", 1),
-        (late, ["busy", "dropped"], "exhausted", 0),
-        (late, ["dropped"], "exhausted", 0),
-    ]
-    retry = "initial_interval: 1s, backoff_coefficient: 1"
+    """An attempt that is under way at the deadline ends as what it was, too."""
     entered = [
-        await ends.enter(number, f"{{sms: text, text: hi, timeout: 1s, retry: {{{retry}, {more}}}}}", *acts)
-        for number, (more, acts, _, _) in enumerate(table, 1)
+        await ends.enter(number, f"{{{step}, {limit}}}", *acts) for number, (step, limit, acts, *_) in enumerate(TABLE)
     ]
     found = await asyncio.gather(*(ends.end(one) for one in entered))
-    assert [outcome for outcome, _ in found] == [outcome for _, _, outcome, _ in table]
-    assert [ends.outside.messages[str(number)] for number in range(1, len(table) + 1)] == [sent for *_, sent in table]
+    sent = [ends.outside.messages[str(number)] for number in range(len(TABLE))]
+    ended = [(outcome, messages) for (outcome, _), messages in zip(found, sent, strict=True)]
+    assert ended == [(outcome, messages) for *_, outcome, messages in TABLE]

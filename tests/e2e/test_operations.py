@@ -37,7 +37,7 @@ steps:
     body: {{}}
 """
 WHO: dict[str, Any] = {"operator": "ann", "reason": "the receiver is back"}
-JOURNEYS = 12
+JOURNEYS = 8
 
 
 async def hold(stand: Stand, folder: Path) -> list[str]:

@@ -32,7 +32,7 @@ exit:
 steps:
   - wait: 3d
 """
-MANY = 25
+MANY = 5
 
 
 def entry(contact: str, order: str = "A") -> dict[str, Any]:

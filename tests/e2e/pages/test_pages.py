@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -15,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from gateway.pages.rendering import to_contact, to_journey, to_scenario
-from tests.e2e.conftest import ENCRYPTED, environment
+from tests.e2e.conftest import ENCRYPTED
 from tests.e2e.pages.conftest import AXE, PATIENCE, SECRET, Place, Visits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -219,18 +215,3 @@ async def test_temporals_ui_shows_what_is_encrypted_to_who_has_a_key_and_on_no_o
         assert SECRET not in await page.content()
         asked = f"fetch('{place.url}/codec/decode', {{method: 'POST', credentials: 'include', body: '{{}}'}})"
         assert await page.evaluate(f"{asked}.then(() => 'answered', () => 'refused')") == "refused"
-
-
-@pytest.mark.skipif(ENCRYPTED == "none", reason="nothing is encrypted")
-async def test_temporals_command_line_shows_what_is_encrypted_to_who_has_a_key(
-    place: Place, temporal_program: Path
-) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(str(temporal_program), "workflow", "show", "-w", place.waiting, "--output", "json"),
-        *("--codec-endpoint", f"{place.url}/codec", "--codec-auth", f"Bearer {place.stack.access.key}"),
-        env=environment(TEMPORAL_ADDRESS=place.stack.server.address),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    started = json.loads(out)["events"][0]["workflowExecutionStartedEventAttributes"]
-    assert SECRET in base64.b64decode(started["input"]["payloads"][0]["data"]).decode()
