@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import Failure, failure_of
+from runtime.store import Store
 from tests.fakes import Rows
 
 
@@ -15,6 +18,12 @@ from tests.fakes import Rows
 def rows() -> Rows:
     """Attempts on record."""
     return Rows()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,54 +32,52 @@ steps:
 """
 
 
-async def admit(folder: Path, row: Mapping[str, Any], closure: Closure | None = None) -> AdmissionResult:
+async def admit(store: Store, row: Mapping[str, Any], closure: Closure | None = None) -> AdmissionResult:
     """What a contact is answered that asks for a scenario whose plan has a row with something more in it."""
     scenario = check(SCENARIO, file="a.yaml").scenario
     assert scenario is not None
     content, plan = document(scenario), dump_plan(compile_plan(scenario))
     plan["steps"]["first"] |= row
-    async with Store.open(f"sqlite:///{folder / 'store.db'}") as store:
-        await store.publish("welcome", content, plan, digest(content))
-        if closure is not None:
-            await store.close_scenario(closure)
-        entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
-        admission = Admission(entry=entry, workflow_id="welcome/1", run_id="r", now="2027-01-01T00:00:00+00:00")
-        activities = AdmissionActivities(Content(store), store, "Europe/Paris")
-        admitted = await activities.admit(admission)
-        assert await activities.admit(admission) == admitted  # as where the server never heard of the first answer
-        return admitted
+    await store.publish("welcome", content, plan, digest(content))
+    if closure is not None:
+        await store.close_scenario(closure)
+    entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
+    admission = Admission(entry=entry, workflow_id="welcome/1", run_id="r", now="2027-01-01T00:00:00+00:00")
+    activities = AdmissionActivities(Content(store), store, "Europe/Paris")
+    admitted = await activities.admit(admission)
+    assert await activities.admit(admission) == admitted  # as where the server never heard of the first answer
+    return admitted
 
 
-async def test_a_plan_with_what_only_a_newer_program_knows_is_passed_over_key_by_key(tmp_path: Path) -> None:
+async def test_a_plan_with_what_only_a_newer_program_knows_is_passed_over_key_by_key(store: Store) -> None:
     measured = Measured(ADMISSION)
-    assert (await admit(tmp_path, {"a_key_of_a_later_version": 1})).refused == ""
+    assert (await admit(store, {"a_key_of_a_later_version": 1})).refused == ""
     assert measured.of(ADMISSION) == {("welcome", "admitted", None): (1, 1)}  # once, though it is asked twice
 
 
 async def test_a_plan_that_this_program_cannot_read_keeps_the_contact_waiting_for_a_worker_that_can(
-    tmp_path: Path,
+    store: Store,
 ) -> None:
     with pytest.raises(ScenarioError, match="welcome@1 is not for this version of the workers: update them"):
-        await admit(tmp_path, {"kind": "pigeon"})
+        await admit(store, {"kind": "pigeon"})
 
 
-async def test_a_plan_that_temporal_would_not_take_refuses_the_contact(tmp_path: Path) -> None:
-    admitted = await admit(tmp_path, {"to": "a" * LARGEST_PLAN})
+async def test_a_plan_that_temporal_would_not_take_refuses_the_contact(store: Store) -> None:
+    admitted = await admit(store, {"to": "a" * LARGEST_PLAN})
     assert admitted.refused == "welcome is too large to be performed: split it, or name less in its templates"
 
 
 @pytest.mark.parametrize(("reason", "said"), [("the sale is over", " (the sale is over)"), ("", "")])
-async def test_a_closed_scenario_says_since_when_and_why(tmp_path: Path, reason: str, said: str) -> None:
+async def test_a_closed_scenario_says_since_when_and_why(store: Store, reason: str, said: str) -> None:
     closure = Closure("welcome", datetime(2026, 3, 31, 8, 0, tzinfo=UTC), "ann", reason)
-    admitted = await admit(tmp_path, {}, closure)
+    admitted = await admit(store, {}, closure)
     assert admitted.refused == f"welcome is closed since Tue 2026-03-31 08:00 UTC: nobody is admitted{said}"
 
 
-async def test_no_journey_is_begun_for_an_erased_contact(tmp_path: Path) -> None:
+async def test_no_journey_is_begun_for_an_erased_contact(store: Store) -> None:
     """Not even to be refused: what one worker encrypts for it, another cannot read, and would try for ever."""
     entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        keys = store.sealing = Keyring(store, None)
-        await keys.destroy("1")
-        asked = IdentityRequest(entry=entry, now="2027-01-01T00:00:00+00:00")
-        assert (await AdmissionActivities(Content(store), store, "UTC").identify(asked)).refused == ERASED
+    keys = store.sealing = Keyring(store, None)
+    await keys.destroy("1")
+    asked = IdentityRequest(entry=entry, now="2027-01-01T00:00:00+00:00")
+    assert (await AdmissionActivities(Content(store), store, "UTC").identify(asked)).refused == ERASED

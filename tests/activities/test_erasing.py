@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,11 +107,9 @@ class Handle:
         self.server.done.append(f"terminate {run.run_id}")
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
-        opened.sealing = Keyring(opened, None)
-        yield opened
+@pytest.fixture(autouse=True)
+def sealing(store: Store) -> None:
+    store.sealing = Keyring(store, None)
 
 
 def chain() -> list[Run]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,18 +33,16 @@ def event(name: str = "order.placed", at: datetime = NOW, **properties: Any) -> 
     return Event(name=name, properties={"order": "A1", "total": 5, **properties}, at=at.isoformat())
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+@pytest.fixture(autouse=True)
+async def admitted(store: Store) -> None:
     """A store with a scenario that a contact came into."""
     scenario = check(SCENARIO).scenario
     assert scenario is not None
     content = document(scenario)
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        await store.publish("sale", content, dump_plan(compile_plan(scenario)), digest(content))
-        entry = {"scenario": "sale", "contact": {"id": 7, "custom": {"order": "A1"}}, "trigger": {"type": "segment"}}
-        admission = Admission(entry=entry, workflow_id="sale/7/A1", run_id="r", now=NOW.isoformat())
-        assert not (await AdmissionActivities(Content(store), store, "UTC").admit(admission)).refused
-        yield store
+    await store.publish("sale", content, dump_plan(compile_plan(scenario)), digest(content))
+    entry = {"scenario": "sale", "contact": {"id": 7, "custom": {"order": "A1"}}, "trigger": {"type": "segment"}}
+    admission = Admission(entry=entry, workflow_id="sale/7/A1", run_id="r", now=NOW.isoformat())
+    assert not (await AdmissionActivities(Content(store), store, "UTC").admit(admission)).refused
 
 
 async def ask(store: Store, asked: Event, run_id: str = "r") -> GoalResult:

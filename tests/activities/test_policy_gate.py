@@ -1,6 +1,5 @@
 """The gate of every message, with a store: what it asks, and what becomes of places under caps."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from gateway.publishing import publish
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
 from scenario.policies.bounces import AddressVerdict
-from scenario.policies.order import Defer, Hold, Ruling, Skip
+from scenario.policies.order import Defer, Ruling, Skip
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 
@@ -32,12 +31,6 @@ steps:
   - {{email: mail, subject: a, text: a}}
   - {{webhook: hook, url: "https://a.example.com/x"}}
 """
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        yield store
 
 
 class Gates:
@@ -170,14 +163,6 @@ async def test_a_place_counts_from_the_attempt_that_takes_it(store: Store, tmp_p
     # The next place is free in a day, and a message waits for it for two days from the beginning of its step.
     assert isinstance(await gates.ask(3, waited=timedelta(hours=23)), Defer)
     assert isinstance(await gates.ask(4, waited=timedelta(hours=25)), Skip)
-
-
-async def test_what_is_capped_is_held(store: Store, tmp_path: Path) -> None:
-    gates = Gates(store, TWO)
-    await gates.publish(tmp_path, more=", capped: hold")
-    await gates.ask(1)
-    await gates.ask(2)
-    assert isinstance(await gates.ask(3), Hold)
 
 
 async def test_transactional_messages_are_neither_kept_back_nor_counted(store: Store, tmp_path: Path) -> None:

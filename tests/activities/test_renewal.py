@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +19,6 @@ from tests.activities.versions import Version, Versions, version
 FIRST = version(1, "{wait: 1d}", "{sms: a, text: hi}")
 SECOND = version(2, "{wait: 2d}", "{sms: b, text: hi}", "{sms: a, text: hi}")
 BEHIND = Place(at="wait-1", is_over=True, following="a")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> Any:
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
-        yield opened
 
 
 async def test_where_there_is_nothing_newer_one_look_is_enough(store: Store) -> None:
