@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -327,16 +326,15 @@ def test_a_setting_that_allows_nothing_readable_is_refused(allowed: str):
 
 
 async def test_an_address_that_does_not_exist_is_skipped_and_not_written_to_again(
-    environment: ActivityEnvironment, rows: Rows, tmp_path: Path, mail_server: Any, mailer: Any
+    environment: ActivityEnvironment, rows: Rows, store: Store, mail_server: Any, mailer: Any
 ) -> None:
     shelf, received = Content(Shelf(STEP)), await mail_server()
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
-        gate = PolicyGate(shelf, store, lambda: Policies(), AddressHashes([b"k" * 32]))
-        send_email = Emails(shelf, await mailer(received), rows, gate=gate).send_email
-        received.reply = {"RCPT": "550 5.1.1 <zoe.obrien@example.com>: User unknown"}
-        first = await environment.run(send_email, DELIVERY)
-        received.reply = {}
-        second = await environment.run(send_email, replace(DELIVERY, id="msg_2"))
+    gate = PolicyGate(shelf, store, lambda: Policies(), AddressHashes([b"k" * 32]))
+    send_email = Emails(shelf, await mailer(received), rows, gate=gate).send_email
+    received.reply = {"RCPT": "550 5.1.1 <zoe.obrien@example.com>: User unknown"}
+    first = await environment.run(send_email, DELIVERY)
+    received.reply = {}
+    second = await environment.run(send_email, replace(DELIVERY, id="msg_2"))
     assert (first.outcome, first.status) == ("skipped", 550)
     assert str(first.reason).startswith("the address has bounced (bounce, ")
     assert (second.outcome, second.reason, received.mails) == ("skipped", first.reason, [])

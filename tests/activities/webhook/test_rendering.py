@@ -52,7 +52,6 @@ def test_without_a_body_nothing_is_said_of_it_and_who_says_otherwise_is_heard():
     ("content", "body"),
     [
         ("json", {"$for": "i in (1..300)", "$each": "{{ contact.long }}"}),
-        ("json", '["{% for i in (1..300) %}{{ contact.long }}{% endfor %}"]'),
         ("form", {"a": "{% for i in (1..300) %}{{ contact.long }}{% endfor %}"}),
         ("form", {"a": "{% for i in (1..100) %}ééééééééééééééééééééééééééééééééééééééé{% endfor %}" * 15}),
         ("text", "{% for i in (1..300) %}{{ contact.long }}{% endfor %}"),

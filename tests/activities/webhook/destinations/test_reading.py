@@ -120,7 +120,6 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
         ),
         ("tls: {cert: x}", "1:50: error unknown-key: unknown key 'cert': the keys here are ca, certificate and key"),
         ("rate: 5", "1:50: error value: a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h"),
-        ("rate: 0/s", "1:50: error value: a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h"),
         ("rate: 1/h", "1:50: error rate: 'rate' is more than 1000 times the default rate, or less than a 1000th of it"),
         ("concurrency: 0", "1:57: error value: 'concurrency' must be 1 or more"),
         (
@@ -139,7 +138,6 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
          "is that IPv4 network: write 10.1.0.0/16"),
         ("ports: [70000]", "1:52: error value: 'ports' must be 65535 or less"),
         ("headers: {X-A: 5}", "1:59: error type: 'headers' are names with values, and each value is text in quotes"),
-        ("headers: [a]", "1:53: error type: 'headers' are names with values, and each value is text in quotes"),
         ("headers: {Host: a}", "1:54: error header: the header 'Host' is set by the sender itself: remove it"),
         (
             "headers: {idempotency-key: a}",
@@ -162,8 +160,6 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
             "and write its name, such as {{ secrets.NAME }}",
         ),
         (f"signing: {KEY}", "1:53: error type: 'signing' is a list of keys by the names of their secrets, "
-         "such as [{key: WAX_SIGNING_KEY}]"),
-        (f"signing: [{KEY}]", "1:54: error type: 'signing' is a list of keys by the names of their secrets, "
          "such as [{key: WAX_SIGNING_KEY}]"),
         (f"signing: [{{key: {KEY}}}]", "1:60: error value: 'key' is the name of a secret, such as WAX_SIGNING_KEY, "
          "and not the key itself"),
@@ -212,7 +208,6 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
             "send it",
         ),
         ("tls: {ca: none.pem}", "1:44: error tls: the file of 'ca' cannot be read: no such file or directory"),
-        ('tls: {ca: "a\\0b"}', "1:44: error tls: the file of 'ca' cannot be read: there is no such file"),
         ("tls: {ca: destinations.yaml}", "1:44: error tls: the file of 'ca' holds no certificate in PEM"),
         ("tls: {key: a.key}", "1:55: error tls: 'key' goes with 'certificate', the certificate that it belongs to"),
         (
@@ -237,17 +232,11 @@ PLAIN = "it is plain text, with secrets such as {{ secrets.NAME }}: a scenario a
         ("https://user:pw@a.example", "", "it holds a user name before the host; credentials go into a header"),
         ("https://a.example/?a=1", "", "it has no query: a scenario adds to it by its 'path'"),
         ("https://a.example/{{ contact.id }}", "", PLAIN),
-        ("https://a.example/{{ secrets.A | upcase }}", "", PLAIN),
         ("https://{{ secrets.A }}/b", "", "a secret stands behind its host, as a part of its path"),
-        ("https://a.example:{{ secrets.A }}/", "", "a secret stands behind its host, as a part of its path"),
         ("https://10.0.0.1/{{ secrets.A }}", "",
          "its address may not be called: set 'allow_private: true' if it is meant"),
         ("https://a.example:8443", "", "port 8443 is not among 'ports'"),
-        ("https://127.0.0.1", "", "its address may not be called: set 'allow_private: true' if it is meant"),
-        ("https://10.0.0.1", "", "its address may not be called: set 'allow_private: true' if it is meant"),
         ("https://169.254.169.254", ", allow_private: true", "its address may not be called, whatever is allowed"),
-        ("https://169.254.169.254", "", "its address may not be called, whatever is allowed"),
-        ("https://[fe80::1]", ", allow_cidr: ['fe80::/10']", "its address may not be called, whatever is allowed"),
         ("https://[64:ff9b::8.8.8.8]", ", allow_private: true",
          "its address may not be called: name its network in 'allow_cidr' if it is meant"),
         ("https://2130706433", "", "its host looks like an address, but is not one in its usual form"),
@@ -289,7 +278,6 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
         ("destinations:\n", ["1:14: error empty: 'destinations' is empty: give it a value, or remove it"]),
         ("destinations: {a: }\n", ["1:18: error empty: 'a' is empty: give it a value, or remove it"]),
         ("destinations: {a: {rate: 1/s}}\n", ["1:16: error missing: 'url' is missing here"]),
-        ("- a\n", ["1:1: error type: the file must be keys with values, not a list"]),
         ("destination: {}\n", ["1:1: error unknown-key: unknown key 'destination': did you mean 'destinations'?"]),
         ("destinations: {a: {url: 1}\n", None),
         ("destinations: {}\n---\ndestinations: {}\n", ["2:1: error syntax: the file continues after '---': put all "
