@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from activities.call import ActivityType
-from activities.interface import JOURNEYS, Delivery, Sent
+from activities.interface import JOURNEYS, ActivityType, Delivery, Sent
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,59 @@
 """Names, queues, arguments and results of the activities of journeys, without their code.
 
-Histories hold these classes without default values (`runtime.data_converter`).
+Histories hold these classes without default values (`runtime.data_converter`). Results may come from workers of another
+version.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
-from activities.call import ActivityType
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
 from scenario.errors import EntryError
+from scenario.plan.migration import Place
 from scenario.steps.host import Event
 from scenario.time.timing import read_zone
+
+if TYPE_CHECKING:  # previews are made of the same names and arguments, and have no Temporal
+    from temporalio.common import RawValue
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ActivityType(Generic[Argument, Result]):
+    """An activity as its caller sees it."""
+
+    name: str
+    argument: type[Argument]
+    result: type[Result]
+    queue: str | None = None  # its task queue; None for a local activity
+    instead: Result | None = None  # the result to use if the answer is unreadable, if any
+    reader: TypeAdapter[Result] = field(init=False, repr=False, compare=False)  # reads results; made once per process
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reader", TypeAdapter(self.result))
+
+    def read(self, answer: RawValue | None) -> Result:
+        """Read the activity's result. Raise ValueError if it is unreadable."""
+        return self.reader.validate_json(_json(answer))
+
+
+def plain(answer: RawValue | None) -> Any:
+    """Return the activity's result as JSON data. Raise ValueError if it is not JSON."""
+    return from_json(_json(answer), allow_inf_nan=False)
+
+
+def _json(answer: RawValue | None) -> bytes:
+    """Return the text of a result, or nothing if it has another encoding."""
+    if answer is None or answer.payload.metadata.get("encoding") != b"json/plain":
+        return b""
+    return answer.payload.data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +297,57 @@ class Release:
     delivery: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepVersionRequest:
+    """An operator wants a held step to be tried again with the templates of another version."""
+
+    scenario: str
+    version: int | None  # its version; None for the newest
+    step: str
+    kind: str  # the step's kind, which must be the same
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepVersion:
+    """The step as that version has it, or why it cannot be used."""
+
+    version: int = 0
+    step: dict[str, Any] = field(default_factory=dict[str, Any])  # from `scenario.plan.plan.dump_plan`
+    error: str = ""  # why there is none; empty if there is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """The request for a version in which a journey can continue."""
+
+    scenario: str
+    version: int
+    place: Place
+    to: int | None = None  # the operator's version; None for the newest
+    names: dict[str, str] = field(default_factory=dict[str, str])  # new ids of steps by their old ones
+    follows: bool = False  # True if the journey follows newer versions, without an operator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewed:
+    """The version to continue in, or why it is impossible."""
+
+    version: int = 0  # its number; 0 if a following journey finds nothing newer
+    plan: dict[str, Any] = field(default_factory=dict[str, Any])  # from `dump_plan`; empty with an error
+    at: str = ""  # the step at which the journey continues; of a following one, the next step
+    error: str = ""  # why it is impossible; empty otherwise
+    unknown: tuple[str, ...] = ()  # variables that later steps read and the journey lacks: ``responses.poll``
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """A journey's new version, for the store."""
+
+    workflow_id: str
+    run_id: str
+    version: int
+
+
 _UNREADABLE: Final = "the answer of the worker cannot be read"
 
 ADMIT: Final = ActivityType("admit", Admission, AdmissionResult)
@@ -266,3 +358,6 @@ CLEAR: Final = ActivityType("clear", DestinationPolicyRequest, DestinationPolicy
 RETUNE: Final = ActivityType("retune", Retuning, RetuningResult, instead=RetuningResult(error=_UNREADABLE))
 RELEASE: Final = ActivityType("release", Release, type(None))
 RECALL: Final = ActivityType("recall", LastAttemptRequest, LastAttempt, instead=LastAttempt())
+AMEND: Final = ActivityType("amend", StepVersionRequest, StepVersion, instead=StepVersion(error=_UNREADABLE))
+RENEW: Final = ActivityType("renew", Renewal, Renewed, instead=Renewed(error=_UNREADABLE))
+ADOPT: Final = ActivityType("adopt", Adoption, type(None))

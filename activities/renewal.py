@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from temporalio import activity
 
 from activities.content import Content, LoadedVersion, UnknownVersion
-from activities.moving import ADOPT, AMEND, RENEW, Adoption, Renewal, Renewed, StepVersion, StepVersionRequest
+from activities.interface import ADOPT, AMEND, RENEW, Adoption, Renewal, Renewed, StepVersion, StepVersionRequest
 from runtime.store import Store
 from scenario.entry.entry import is_too_large
 from scenario.plan.migration import MigrationError, followed, migrated, unknown

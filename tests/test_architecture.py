@@ -27,8 +27,8 @@ ALLOWED = {
     "activities": ("activities", "runtime", "scenario"),
     "workflows": (
         *("workflows", "scenario", "runtime.search_attributes"),
-        *("activities.background", "activities.call", "activities.channel_registry", "activities.failures"),
-        *("activities.interface", "activities.moving", "activities.priority"),
+        *("activities.background", "activities.channel_registry", "activities.failures"),
+        *("activities.interface", "activities.priority"),
     ),
     "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
     "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),

@@ -27,7 +27,7 @@ from activities.background import (
     SuppressionNotice,
     read_argument,
 )
-from activities.call import ActivityType
+from activities.interface import ActivityType
 from activities.priority import OPERATORS, priority_of
 from scenario.words import TRANSACTIONAL
 from workflows.primitives import call, read_answer

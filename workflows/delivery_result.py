@@ -10,9 +10,8 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from activities.call import ActivityType, plain
 from activities.failures import SENDING, Failure, FailureKind, failure_of
-from activities.interface import Sent
+from activities.interface import ActivityType, Sent, plain
 from scenario.entry.entry import is_too_deep
 from scenario.steps.delivery import CAPPED, Send
 from workflows.limits import KEPT_RESPONSES, LONGEST_REASON, is_object, size_of

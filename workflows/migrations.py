@@ -9,7 +9,7 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
+from activities.interface import ADOPT, RENEW, Adoption, Renewal, Renewed
 from scenario.plan.migration import Place
 from scenario.steps.delivery import Send
 from scenario.steps.host import Next

@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
-from activities.call import ActivityType
+from activities.interface import ActivityType
 
 Result = TypeVar("Result")
 

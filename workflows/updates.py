@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from temporalio import workflow
 
-from activities.interface import RETUNE, Retuning
-from activities.moving import AMEND, StepVersion, StepVersionRequest
+from activities.interface import AMEND, RETUNE, Retuning, StepVersion, StepVersionRequest
 from scenario.errors import DurationError
 from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 from scenario.steps.delivery import Send

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from activities.content import Content
-from activities.moving import Adoption, Renewal
+from activities.interface import Adoption, Renewal
 from activities.renewal import Renewals
 from runtime.store import AdmissionRequest, Store
 from scenario.plan.migration import Place

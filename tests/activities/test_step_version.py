@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from activities.content import Content
-from activities.moving import StepVersion, StepVersionRequest
+from activities.interface import StepVersion, StepVersionRequest
 from activities.renewal import StepVersions
 from tests.activities.versions import Versions, version
 

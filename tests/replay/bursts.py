@@ -40,6 +40,7 @@ from activities.decision import decide
 from activities.failures import SENDING, Failure, FailureKind
 from activities.interface import (
     ADMIT,
+    ADOPT,
     CLEAR,
     COUNT,
     DEPART,
@@ -47,8 +48,10 @@ from activities.interface import (
     JOURNEYS,
     RECALL,
     RELEASE,
+    RENEW,
     Admission,
     AdmissionResult,
+    Adoption,
     CompletedSteps,
     Delivery,
     Departure,
@@ -59,9 +62,10 @@ from activities.interface import (
     LastAttempt,
     LastAttemptRequest,
     Release,
+    Renewal,
+    Renewed,
     Sent,
 )
-from activities.moving import ADOPT, RENEW, Adoption, Renewal, Renewed
 from activities.retry import Retunings
 from runtime.search_attributes import JOURNEY_STATE
 from scenario.check.check import check

@@ -7,8 +7,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.failure.v1 import ApplicationFailureInfo, CanceledFailureInfo, Failure, TimeoutFailureInfo
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 
-from activities.interface import Sent
-from activities.moving import StepVersionRequest
+from activities.interface import Sent, StepVersionRequest
 from runtime.data_converter import CONVERTER, JsonPayloads
 
 ODD = Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=b'"\\ud800"')])

@@ -9,10 +9,9 @@ import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from activities.call import ActivityType
 from activities.channel_registry import WEBHOOK
 from activities.failures import Failure, FailureKind
-from activities.interface import ADMIT, DECIDE, DEPART, EvaluationResult, Sent
+from activities.interface import ADMIT, DECIDE, DEPART, ActivityType, EvaluationResult, Sent
 from workflows.delivery_result import BY_HAND, read_sent
 from workflows.limits import KEPT_RESPONSES, LONGEST_REASON
 from workflows.primitives import read_answer
