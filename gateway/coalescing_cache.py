@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 logger = logging.getLogger(__name__)
+
+_MAX_KEYS: Final = 100  # the least recently fetched is evicted first
 
 
 @dataclass
@@ -35,7 +37,6 @@ class CoalescingCache(Generic[Key, Value]):
         ttl: Seconds a value stays valid, counted from the start of its lookup.
         cost_factor: A value also stays valid for this many times the duration of its lookup.
         max_stale: Seconds, counted likewise, during which an expired value is returned while a new one is looked up.
-        max_size: Number of keys kept; the least recently fetched is evicted first.
     """
 
     def __init__(
@@ -45,11 +46,10 @@ class CoalescingCache(Generic[Key, Value]):
         *,
         cost_factor: float = 0.0,
         max_stale: float = 0.0,
-        max_size: int = 100,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._lookup, self._ttl, self._cost_factor, self._max_stale = lookup, ttl, cost_factor, max_stale
-        self._max_size, self._clock = max_size, clock
+        self._clock = clock
         self._entries: OrderedDict[Key, _Entry[Value]] = OrderedDict()
         self._tasks = set[asyncio.Task[Value]]()
 
@@ -67,7 +67,7 @@ class CoalescingCache(Generic[Key, Value]):
             self._tasks.add(task)
             task.add_done_callback(lambda done: self._finish(entry, done))
             self._entries.move_to_end(key)
-            while len(self._entries) > self._max_size:
+            while len(self._entries) > _MAX_KEYS:
                 self._entries.popitem(last=False)
         if entry.value is not None and now < entry.usable_until:
             return entry.value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
 from starlette.requests import Request
+from temporalio.service import RPCError
 
 _KEPT: Final = 10_000
 
@@ -42,16 +44,27 @@ class RateLimit:
         return 0.0
 
 
-async def read_body(request: Request, most: int, *, keep: int | None = None) -> bytes | None:
+async def read_body(request: Request, most: int, *, patience: float, keep: int | None = None) -> bytes | None:
     """Return a body, or None if it is too large. Content-Length may be wrong or missing, so bytes are counted.
 
+    Args:
+        patience: Seconds in which it must arrive.
+        keep: Number of bytes to return, if fewer than `most`.
+
     Raises:
+        TimeoutError: It does not arrive in time.
         ClientDisconnect: The client has gone.
     """
     kept, length = bytearray(), 0
-    async for chunk in request.stream():
-        length += len(chunk)
-        if length > most:
-            return None
-        kept += chunk if keep is None else chunk[: max(0, keep - len(kept))]
+    async with asyncio.timeout(patience):
+        async for chunk in request.stream():
+            length += len(chunk)
+            if length > most:
+                return None
+            kept += chunk if keep is None else chunk[: max(0, keep - len(kept))]
     return bytes(kept)
+
+
+def shortly(error: Exception) -> str:
+    """Return an error for the log of a public request: Temporal's own sentences may name what nobody should read."""
+    return error.status.name if isinstance(error, RPCError) else str(error) or type(error).__name__

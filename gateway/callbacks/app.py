@@ -144,8 +144,7 @@ class Receiving:
 
     async def _body(self, request: Request) -> bytes:
         try:
-            async with asyncio.timeout(self._patience):
-                body = await read_body(request, MAX_BODY)
+            body = await read_body(request, MAX_BODY, patience=self._patience)
         except TimeoutError:
             raise ErrorAnswer(408, "the body did not arrive in time", {"connection": "close"}) from None
         if body is None:

@@ -6,13 +6,12 @@ from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from gateway.errors import BadInput
+from gateway.journeys.pending_activities import describe
 from gateway.service.events import NO_NAME, NO_PROPERTIES, check_event
 from runtime.public_links import CallbackClaim
 from runtime.temporal_faults import is_unknown_workflow
@@ -139,18 +138,8 @@ async def _run(temporal: Client, claim: CallbackClaim) -> str | None:
     Raises:
         Overfull: See there.
     """
-    # Not the handle's own describe(): it tells nothing of the first run, and cannot read a paused workflow.
-    try:
-        described = await temporal.workflow_service.describe_workflow_execution(
-            DescribeWorkflowExecutionRequest(
-                namespace=temporal.namespace, execution=WorkflowExecution(workflow_id=claim.workflow_id)
-            ),
-            retry=True,
-            timeout=_CALL,
-        )
-    except RPCError as error:
-        if not is_unknown_workflow(error):
-            raise
+    described = await describe(temporal, claim.workflow_id, patience=_CALL)
+    if described is None:
         return None
     info = described.workflow_execution_info
     if info.first_run_id != claim.root or info.status not in _UNDER_WAY:

@@ -29,7 +29,7 @@ from temporalio.service import RPCError
 from activities.suppressions import Suppressor
 from gateway.callbacks import page
 from gateway.errors import BadInput
-from gateway.limits import RateLimit, read_body
+from gateway.limits import RateLimit, read_body, shortly
 from runtime.public_links import UNSUBSCRIBE_PATH, Subscriber, Unsubscribing
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
@@ -91,8 +91,7 @@ class Unsubscriptions:
         if wait := self._pace.take(mark):
             return page.saying(request, 429, {"retry-after": str(math.ceil(wait))})
         try:
-            async with asyncio.timeout(self._patience):
-                body = await read_body(request, MAX_BODY)
+            body = await read_body(request, MAX_BODY, patience=self._patience)
         except TimeoutError:
             return page.saying(request, 408, {"connection": "close"})
         if body is None:
@@ -141,8 +140,7 @@ class Unsubscriptions:
                 logger.info("%s: %s", failing, error)
                 return
             except (RPCError, StoreError) as error:
-                what = error.status.name if isinstance(error, RPCError) else str(error)
-                logger.warning("%s: %s", failing, what)
+                logger.warning("%s: %s", failing, shortly(error))
                 await asyncio.sleep(pause)
             else:
                 return

@@ -26,7 +26,7 @@ from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
 from gateway.inbound.report import COMPLAINT, MAX_READ, MailReport, read
-from gateway.limits import read_body
+from gateway.limits import read_body, shortly
 from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
@@ -72,8 +72,7 @@ class InboundMail:
         if not self._let_in(request.headers.get("authorization", "")):
             return _said(401, "show SCENARIO_INBOUND_KEY", {"www-authenticate": 'Basic realm="inbound"'})
         try:
-            async with asyncio.timeout(self._patience):
-                content = await read_body(request, MAX_BODY, keep=MAX_READ)
+            content = await read_body(request, MAX_BODY, patience=self._patience, keep=MAX_READ)
         except TimeoutError:
             return _said(408, "the mail did not arrive in time", {"connection": "close"})
         if content is None:
@@ -94,8 +93,7 @@ class InboundMail:
         try:
             return await self._heard(report, tokens)
         except (StoreError, RPCError) as error:
-            what = error.status.name if isinstance(error, RPCError) else str(error)
-            logger.warning("a mail to a return path cannot be taken now: %s", what)
+            logger.warning("a mail to a return path cannot be taken now: %s", shortly(error))
             return _said(503, "the mail cannot be taken now", _AGAIN)
 
     async def _heard(self, report: MailReport, tokens: list[str]) -> Response:

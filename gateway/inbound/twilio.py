@@ -5,13 +5,11 @@ Twilio signs requests (twilio.com/docs/usage/security): HMAC-SHA1 over URL and p
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import logging
-from collections.abc import Collection
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -20,12 +18,11 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.limits import read_body
+from gateway.limits import read_body, shortly
 from runtime.derived_keys import AddressHashes
-from runtime.store import StoreError
+from runtime.store import Store, StoreError
 from scenario.errors import BadRecipient
 from scenario.policies.bounces import STOP
-from scenario.policies.suppression import Suppression
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +42,6 @@ _NOTHING: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 """TwiML that sends no answer."""
 
 
-class Removing(Protocol):
-    """Removes suppressions: `runtime.store.Store`."""
-
-    async def unsuppress(
-        self, channel: str, addresses: Collection[str], *, source: str | None = None
-    ) -> list[Suppression]: ...
-
-
 class InboundTexts:
     """The route.
 
@@ -60,7 +49,7 @@ class InboundTexts:
         url: URL of this gateway without the path, which the signature includes.
     """
 
-    def __init__(self, url: str, token: str, suppressor: Suppressor, store: Removing, hashes: AddressHashes) -> None:
+    def __init__(self, url: str, token: str, suppressor: Suppressor, store: Store, hashes: AddressHashes) -> None:
         self._url, self._token = f"{url.rstrip('/')}{PATH}", token.encode()
         self._suppressor, self._store, self._hashes = suppressor, store, hashes
 
@@ -70,8 +59,7 @@ class InboundTexts:
 
     async def _take(self, request: Request) -> Response:
         try:
-            async with asyncio.timeout(PATIENCE):
-                content = await read_body(request, MAX_BODY)
+            content = await read_body(request, MAX_BODY, patience=PATIENCE)
             form = parse_qsl((content or b"").decode(), keep_blank_values=True, max_num_fields=200)
         except (TimeoutError, ValueError):
             return JSONResponse({"error": "this is not a message from Twilio"}, 400)
@@ -89,8 +77,7 @@ class InboundTexts:
         except BadRecipient:
             logger.info("a short code or a name has answered, not a number")
         except (StoreError, RPCError) as error:
-            what = error.status.name if isinstance(error, RPCError) else str(error)
-            logger.warning("an answer to a text message cannot be taken now: %s", what)
+            logger.warning("an answer to a text message cannot be taken now: %s", shortly(error))
             return JSONResponse({"error": "the answer cannot be taken now"}, 503)
         return Response(_NOTHING, media_type="text/xml")
 

@@ -10,9 +10,9 @@ from typing import Annotated, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import Field, PlainSerializer
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.failure.v1 import Failure as TemporalFailure
-from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
@@ -66,19 +66,36 @@ class DeliveryStatus(View):
 
 
 async def describe(
-    temporal: Client, journey: str, run_id: str | None = None
+    temporal: Client, journey: str, run_id: str | None = None, *, patience: timedelta | None = None
 ) -> DescribeWorkflowExecutionResponse | None:
     """Return Temporal's description of a journey, or None if it does not exist."""
-    # Not the handle's own describe(): it cannot read a workflow that was paused on the server.
+    # Not the handle's own describe(): it cannot read a workflow that was paused on the server, and omits the first run.
     execution = WorkflowExecution(workflow_id=journey, run_id=run_id or "")
     try:
         return await temporal.workflow_service.describe_workflow_execution(
-            DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution), retry=True
+            DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution),
+            retry=True,
+            timeout=patience,
         )
     except RPCError as error:
         if not is_unknown_workflow(error):
             raise
         return None
+
+
+def word_of(info: WorkflowExecutionInfo) -> str:
+    """Return the status of a run in a word, such as ``running`` or ``continued_as_new``."""
+    try:
+        name = WorkflowExecutionStatus.Name(info.status)
+    except ValueError:  # of a newer server
+        return "unknown"
+    return name.removeprefix("WORKFLOW_EXECUTION_STATUS_").lower()
+
+
+async def pending_of(temporal: Client, journey: str) -> list[DeliveryStatus]:
+    """Return the deliveries in progress of a journey, perhaps an unknown one."""
+    described = await describe(temporal, journey)
+    return await pending(temporal, described) if described else []
 
 
 async def pending(temporal: Client, described: DescribeWorkflowExecutionResponse) -> list[DeliveryStatus]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import (
     Client,
@@ -22,7 +21,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from temporalio.service import RPCError
 
 from gateway.errors import UnknownJourney
-from gateway.journeys.pending_activities import DeliveryStatus, check_identifier, describe, pending
+from gateway.journeys.pending_activities import DeliveryStatus, check_identifier, describe, pending, word_of
 from runtime.encryption.keyring import Erased, UnknownKey
 from runtime.search_attributes import JOURNEY_STATE, LAST_HELD, STEP_ID
 from runtime.store import Attempt, Store, StoredEntry
@@ -86,7 +85,7 @@ async def read(temporal: Client, store: Store, journey: str, run_id: str | None)
     if described is not None and entry is not None and run_id is None:
         info = described.workflow_execution_info
         if info.first_run_id != entry.run_id:
-            if _status(described) in ("running", "paused"):
+            if word_of(info) in ("running", "paused"):
                 entry = None  # this run has not been admitted yet
             else:
                 described = await describe(temporal, journey, await last_run(temporal, journey, entry.run_id))
@@ -118,7 +117,7 @@ async def _look(
     temporal: Client, store: Store, described: DescribeWorkflowExecutionResponse, entry: StoredEntry | None
 ) -> JourneySnapshot:
     execution = described.workflow_execution_info.execution
-    status = _status(described)
+    status = word_of(described.workflow_execution_info)
     handle = temporal.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
     result, failure = await end_of(handle) if status not in ("running", "paused") else (None, None)
     known = decode_typed_search_attributes(described.workflow_execution_info.search_attributes)
@@ -186,14 +185,6 @@ def pause_in(progress: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     given = [item for item in progress.get("operations") or () if item.get("name") in ("pause", "resume")]
     return dict(given[-1]) if given and given[-1]["name"] == "pause" else None
-
-
-def _status(described: DescribeWorkflowExecutionResponse) -> str:
-    try:
-        name = WorkflowExecutionStatus.Name(described.workflow_execution_info.status)
-    except ValueError:  # a word of a newer server
-        return "unknown"
-    return name.removeprefix("WORKFLOW_EXECUTION_STATUS_").lower()
 
 
 async def last_run(temporal: Client, journey: str, run_id: str) -> str:

@@ -18,7 +18,7 @@ from temporalio.client import Client
 from activities.channel_registry import CHANNELS
 from activities.interface import fairness_key
 from gateway.errors import BadInput
-from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
+from gateway.journeys.pending_activities import DeliveryStatus, pending_of
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists
 from gateway.service.view import View
@@ -160,9 +160,8 @@ async def _look_up(
 
     async def look_up(journey: str) -> list[PendingDelivery]:
         async with turns:
-            described = await describe(temporal, journey)
-        picked = (pick(journey, item) for item in await pending(temporal, described)) if described else ()
-        return [item for item in picked if item is not None]
+            going = await pending_of(temporal, journey)
+        return [picked for item in going if (picked := pick(journey, item)) is not None]
 
     wanted = list(journeys)
     found: list[PendingDelivery] = []

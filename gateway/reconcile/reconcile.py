@@ -15,9 +15,10 @@ from typing import Final, TypeVar
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 
 from gateway.client import ScenarioClient
+from gateway.journeys.pending_activities import word_of
 from gateway.reconcile.finding import Discrepancy, Kind, MissingVersion, Reconciliation
 from gateway.reconcile.lost_entry import lost_entry
-from gateway.reconcile.temporal import PacedTemporal, WorkflowEnd, is_running, word_of
+from gateway.reconcile.temporal import PacedTemporal, WorkflowEnd, is_running
 from runtime.encryption.codec import contact_of
 from runtime.store import AcceptedEntry, StoredEntry
 from runtime.store.deliveries import DELIVERED, Attempt
@@ -286,6 +287,6 @@ class Reconciler:
         found: WorkflowExecutionInfo | str | None = None,
         trouble: str | None = None,
     ) -> Discrepancy:
-        word = word_of(found) if isinstance(found, WorkflowExecutionInfo) else found
+        word = word_of(found).replace("_", " ") if isinstance(found, WorkflowExecutionInfo) else found
         repaired = self._repair and trouble is None
         return Discrepancy(kind=kind, id=name, run=run, store=stored, temporal=word, repaired=repaired, trouble=trouble)

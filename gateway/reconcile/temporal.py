@@ -15,10 +15,10 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
     ListWorkflowExecutionsRequest,
 )
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
-from gateway.journeys.pending_activities import describe
+from gateway.journeys.pending_activities import describe, word_of
 from gateway.journeys.snapshot import end_of, last_run, progress_of
 from gateway.service.index import RUNNING, one_of
 from runtime.temporal_faults import is_unknown_workflow
@@ -167,8 +167,7 @@ class PacedTemporal:
     async def progress(self, info: WorkflowExecutionInfo) -> dict[str, Any] | None:
         """Return a journey's own account, or None if no worker answers."""
         await self._calls.turn()
-        execution = info.execution
-        return await progress_of(self.client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id))
+        return await progress_of(self._handle(info))
 
     async def end(self, info: WorkflowExecutionInfo) -> WorkflowEnd:
         """Return how a closed run has ended."""
@@ -176,38 +175,28 @@ class PacedTemporal:
         match info.status:
             case WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED:
                 await self._calls.turn()
-                execution = info.execution
-                handle = self.client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
-                result, failure = await end_of(handle)
+                result, failure = await end_of(self._handle(info))
                 if result is None or not isinstance(result.get("outcome"), str):
                     return WorkflowEnd("lost", failure or "its result is not a journey's", at)
                 return WorkflowEnd(result["outcome"], result.get("reason") or None, at, result.get("version"))
             case WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED:
                 return WorkflowEnd("exited", "cancelled", at)
             case _:
-                return WorkflowEnd("lost", f"its workflow has ended: {word_of(info)}", at)
+                return WorkflowEnd("lost", f"its workflow has ended: {word_of(info).replace('_', ' ')}", at)
 
     async def terminate(self, info: WorkflowExecutionInfo, reason: str) -> None:
         """Terminate a run, unless it has ended."""
         await self._calls.turn()
-        execution = info.execution
         try:
-            handle = self.client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
-            await handle.terminate(reason=reason)
+            await self._handle(info).terminate(reason=reason)
         except RPCError as error:
             if not is_unknown_workflow(error):
                 raise
+
+    def _handle(self, info: WorkflowExecutionInfo) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
 
 
 def is_running(info: WorkflowExecutionInfo) -> bool:
     """Return True if a run has not ended."""
     return info.status in _RUNNING
-
-
-def word_of(info: WorkflowExecutionInfo) -> str:
-    """Return the status of a run in a word, such as ``running`` or ``terminated``."""
-    try:
-        name = WorkflowExecutionStatus.Name(info.status)
-    except ValueError:  # of a newer server
-        return "unknown"
-    return name.removeprefix("WORKFLOW_EXECUTION_STATUS_").lower().replace("_", " ")

@@ -15,7 +15,7 @@ from typing import Final
 from temporalio.client import Client
 
 from activities.webhook.destinations.destinations import Destination, Destinations
-from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
+from gateway.journeys.pending_activities import DeliveryStatus, pending_of
 from gateway.operations import retry_policy
 from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates
 from gateway.service.caller import Caller
@@ -105,8 +105,7 @@ class DestinationService:
 
         async def look(attempt: Attempt) -> DeliveryStatus | None:
             async with turns:
-                described = await describe(self._temporal, attempt.workflow_id)
-            going = await pending(self._temporal, described) if described else []
+                going = await pending_of(self._temporal, attempt.workflow_id)
             return next((item for item in going if item.step == attempt.step), None)
 
         async def state(name: str, attempts: list[Attempt]) -> DestinationNow | None:

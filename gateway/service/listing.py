@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from temporalio.client import Client
 
-from gateway.journeys.pending_activities import describe, pending
+from gateway.journeys.pending_activities import describe, pending_of
 from gateway.journeys.snapshot import pause_in, progress_of
 from gateway.service.index import (
     EVERY,
@@ -138,8 +138,7 @@ class JourneyLists:
 
         async def look(item: JourneySummary) -> JourneySummary:
             async with turns:
-                described = await describe(self._temporal, item.id)
-            going = await pending(self._temporal, described) if described else []
+                going = await pending_of(self._temporal, item.id)
             if not going:
                 return item
             return item.model_copy(update={"state": "running", "step": going[0].step, "reason": going[0].why})
