@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from phonenumbers import (
-    NumberParseException,
-    PhoneNumberFormat,
-    format_number,
-    is_possible_number,
-    parse,
-)
+from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number, parse
 
 from scenario.errors import BadRecipient
 

@@ -10,16 +10,7 @@ from pydantic import ValidationError
 
 from scenario.http.destinations import KnownDestinations
 from scenario.model.outline import WrittenStep, outline
-from scenario.policies.hours import (
-    MIDNIGHT,
-    MONDAY,
-    Hours,
-    QuietHours,
-    Window,
-    flaws,
-    opened_at_midnight,
-    openings,
-)
+from scenario.policies.hours import MIDNIGHT, MONDAY, Hours, QuietHours, Window, flaws, opened_at_midnight, openings
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.steps.registry import KINDS, kind_of

@@ -21,10 +21,7 @@ from scenario.model.scenario import TRIGGERS
 
 _TEXT: Final = Value("text")
 _DATE: Final = Value("date")
-_ANYWHERE: Final[Mapping[str, Tree]] = {
-    "now": _DATE,
-    "today": _DATE,
-}
+_ANYWHERE: Final[Mapping[str, Tree]] = {"now": _DATE, "today": _DATE}
 _JOURNEY: Final[Mapping[str, Tree]] = {
     "id": _TEXT,
     "scenario": _TEXT,

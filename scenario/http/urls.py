@@ -18,8 +18,7 @@ from scenario.errors import ScenarioError
 from scenario.http.addresses import Access, AddressKind, classify, permitted
 
 _DOTTED: Final = re.compile(
-    r"/(?:\.|%2e){1,2}(?=/|$)|(?:/|%2f|%5c)(?:\.|%2e){2}(?=[/;]|%2f|%5c|%3b|$)",
-    re.ASCII | re.IGNORECASE,
+    r"/(?:\.|%2e){1,2}(?=/|$)|(?:/|%2f|%5c)(?:\.|%2e){2}(?=[/;]|%2f|%5c|%3b|$)", re.ASCII | re.IGNORECASE
 )
 
 

@@ -52,9 +52,7 @@ def _spread(value: timedelta) -> timedelta:
 _CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d"
 """A time of day as a pattern, for editors."""
 Clock = Annotated[
-    str,
-    AfterValidator(read_clock),
-    WithJsonSchema({"type": "string", "pattern": f"^{_CLOCK}$", "examples": ["09:00"]}),
+    str, AfterValidator(read_clock), WithJsonSchema({"type": "string", "pattern": f"^{_CLOCK}$", "examples": ["09:00"]})
 ]
 """A time of day."""
 End = Annotated[
@@ -84,8 +82,7 @@ class Hours(Model):
         description="Whole days on which nothing is sent: days of the week, and public holidays by the country's code.",
     )
     spread: Spread = Field(
-        default=timedelta(0),
-        description="Waiting messages are sent over this period after the opening.",
+        default=timedelta(0), description="Waiting messages are sent over this period after the opening."
     )
 
     @cached_property

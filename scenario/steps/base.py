@@ -101,6 +101,10 @@ class Row:
     **defaults ever change**. Keys of a newer version are ignored.
     """
 
+    own_role: ClassVar[Role | None] = None
+    again: ClassVar[str | None] = None
+    """The key of the way that leads back to this step, if any."""
+
     kind: str
 
     @property
@@ -120,20 +124,15 @@ class Row:
 
     @property
     def role(self) -> Role:
-        """The role by which maps draw the step."""
-        if not self.ways:
-            return "ends"
+        """The role by which maps draw the step: the kind's own, or the one that its ways show."""
+        if self.own_role is not None or not self.ways:
+            return self.own_role or "ends"
         return "repeats" if self.again is not None else "divides" if len(self.ways) > 1 else "acts"
 
     @property
     def skipped_to(self) -> str | None:
         """The next step if an operator skips this one: that of the last way."""
         return self.successors[-1] if self.successors else None
-
-    @property
-    def again(self) -> str | None:
-        """The key of the way that leads back to this step, if any."""
-        return None
 
     @property
     def most(self) -> int | None:

@@ -18,7 +18,7 @@ from scenario.plan.retry import Changes, RetryPolicy
 from scenario.policies.caps import Capped
 from scenario.policies.hours import Window
 from scenario.policies.suppression import Source
-from scenario.steps.base import BaseStep, Compiler, Role, Row
+from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
 
@@ -53,6 +53,8 @@ class Send(Row):
         via: The channel; empty if it has the kind's name.
     """
 
+    own_role = "sends"
+
     next: str | None = None
     to: str = ""
     fields: tuple[str, ...] = ()
@@ -75,11 +77,6 @@ class Send(Row):
     @override
     def ways(self) -> Mapping[str, str | None]:
         return {"next": self.next}
-
-    @property
-    @override
-    def role(self) -> Role:
-        return "sends"
 
     @property
     def calls_back(self) -> bool:
@@ -165,8 +162,7 @@ class DeliveryStep(BaseStep):
     retry: Retry = Field(default=Retry(), description="How it is tried again.")
     timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
     on_failure: OnFailure = Field(
-        default="hold",
-        description="When it has failed for good: hold the journey for an operator, go on, or leave.",
+        default="hold", description="When it has failed for good: hold the journey for an operator, go on, or leave."
     )
     on_unknown: OnUnknown
     window: Window | None = Field(

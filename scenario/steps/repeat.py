@@ -42,6 +42,8 @@ class RepeatRow(Row):
         first: The first step of a round.
     """
 
+    again = _ROUND
+
     every: float
     times: int
     until: str | None = None
@@ -59,11 +61,6 @@ class RepeatRow(Row):
     @override
     def labels(self) -> Mapping[str, str]:
         return {_ROUND: "each round", _END: "over"}
-
-    @property
-    @override
-    def again(self) -> str | None:
-        return _ROUND
 
     @property
     @override

@@ -16,7 +16,7 @@ from scenario.errors import EntryError
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
-from scenario.steps.base import BaseStep, Compiler, Role, Row, TemplateSource
+from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, later, next_local, spell
@@ -101,6 +101,8 @@ class WaitRow(Row):
         resume: The next step if `past` is ``skip``; None is the end.
     """
 
+    own_role = "waits"
+
     next: str | None = None
     seconds: float | None = None
     clock: str | None = None
@@ -125,11 +127,6 @@ class WaitRow(Row):
     @override
     def skipped_to(self) -> str | None:
         return self.next
-
-    @property
-    @override
-    def role(self) -> Role:
-        return "waits"
 
     @property
     @override

@@ -15,7 +15,7 @@ from typing_extensions import override
 from scenario.model.parts import Model
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.source.findings import Flaw, clip
-from scenario.steps.base import Awaited, BaseStep, Compiler, Role, Row, TemplateSource
+from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Host, Next, Outcome, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import later, spell
@@ -41,6 +41,8 @@ class Choice:
 class WaitForRow(Row):
     """A wait for an event, or for the first of `events` by name, at most `seconds` long (None: forever)."""
 
+    own_role = "waits"
+
     event: str = ""
     condition: str | None = None
     seconds: float | None = None
@@ -62,11 +64,6 @@ class WaitForRow(Row):
         if self.seconds is not None:
             return {**opened, _ELSE: f"after {format_duration(timedelta(seconds=self.seconds))}"}
         return opened if len(opened) > 1 else dict.fromkeys(opened, "")
-
-    @property
-    @override
-    def role(self) -> Role:
-        return "waits"
 
     @property
     @override

@@ -145,12 +145,7 @@ class Engine(Environment):
             made.has_rendered_keys = bool(self._partials) or has_rendered_keys(nodes)
         return made
 
-    def error(
-        self,
-        exc: type[LiquidError] | LiquidError,
-        msg: str | None = None,
-        token: Token | None = None,
-    ) -> None:
+    def error(self, exc: type[LiquidError] | LiquidError, msg: str | None = None, token: Token | None = None) -> None:
         error = exc if isinstance(exc, LiquidError) else exc(msg, token=token)
         if error.token is None or error.token.start_index < 0:
             error.token = token or error.token

@@ -172,13 +172,7 @@ class BoundedLoop(LoopExpression):
         return super()._to_iter(obj, context)
 
     def _slice(
-        self,
-        it: Iterator[object],
-        length: int,
-        context: RenderContext,
-        *,
-        limit: int | None,
-        offset: int | str | None,
+        self, it: Iterator[object], length: int, context: RenderContext, *, limit: int | None, offset: int | str | None
     ) -> tuple[Iterator[object], int]:
         key = f"{self.identifier}-{self.iterable}"
         start = context.stopindex(key) if offset == "continue" else int(offset or 0)

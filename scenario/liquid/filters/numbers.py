@@ -72,10 +72,7 @@ def _to_operand(value: object) -> Number:
 
 
 def _calculate(
-    left: object,
-    right: object,
-    whole: Callable[[int, int], int],
-    decimals: Callable[[Decimal, Decimal], Decimal],
+    left: object, right: object, whole: Callable[[int, int], int], decimals: Callable[[Decimal, Decimal], Decimal]
 ) -> Number:
     """Calculate exactly.
 

@@ -6,14 +6,7 @@ from typing import Final
 
 from liquid.builtin.expressions import BooleanExpression, Nil, Path, StringLiteral
 from liquid.builtin.expressions.logical import ContainsExpression, EqExpression, NeExpression
-from liquid.builtin.expressions.primitive import (
-    Blank,
-    Empty,
-    FalseLiteral,
-    FloatLiteral,
-    IntegerLiteral,
-    TrueLiteral,
-)
+from liquid.builtin.expressions.primitive import Blank, Empty, FalseLiteral, FloatLiteral, IntegerLiteral, TrueLiteral
 from liquid.expression import Expression
 
 from scenario.liquid.engine.logic import COMPARISONS

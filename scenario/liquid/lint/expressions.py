@@ -13,13 +13,7 @@ from liquid.builtin.expressions.logical import (
     LogicalNotExpression,
     LogicalOrExpression,
 )
-from liquid.builtin.expressions.primitive import (
-    FalseLiteral,
-    FloatLiteral,
-    IntegerLiteral,
-    RangeLiteral,
-    TrueLiteral,
-)
+from liquid.builtin.expressions.primitive import FalseLiteral, FloatLiteral, IntegerLiteral, RangeLiteral, TrueLiteral
 from liquid.expression import Expression
 
 from scenario.liquid.analysis.usage import BY_FIELD

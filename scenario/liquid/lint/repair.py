@@ -39,13 +39,7 @@ _INNER_TAGS: Final = frozenset({"elsif", "else", "when"})
 _VERBATIM: Final = frozenset({"raw", "doc"})
 _ASSIGNED: Final = re.compile(r"([\w-]+)\s*=")
 _LOOPED: Final = re.compile(r"\s*([A-Za-z_][\w-]*)(?!\S)")
-_HARMLESS: Final = {
-    "capture": "_",
-    "increment": "_",
-    "decrement": "_",
-    "abort": "''",
-    "assign": "_ = nil",
-}
+_HARMLESS: Final = {"capture": "_", "increment": "_", "decrement": "_", "abort": "''", "assign": "_ = nil"}
 
 
 def parse_with_repairs(linted: LintedText, engine: Engine) -> list[Node] | None:
