@@ -140,7 +140,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "ours, JSON text": lambda: liquid.render_json(TEXT, DATA),
         "ours, structure": lambda: liquid.render_json(STRUCTURE, DATA),
         "python-liquid, parse": lambda: stock.from_string(with_json_filter(TEXT)),
-        "ours, cold parse of the text": lambda: json_engine().from_string(TEXT),
+        "ours, cold parse of the text": lambda: json_engine().parse_template(TEXT),
         "ours, cold compile of the structure": lambda: BodyCompiler().compile(STRUCTURE, ""),
         "ours, linter on the text": lambda: lint(TEXT, kind="json", schema=schema("order")),
         "ours, linter on the structure": lambda: lint(STRUCTURE, kind="json", schema=schema("order")),

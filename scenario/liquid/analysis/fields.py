@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
 from liquid.ast import Node
-from liquid.builtin.expressions import FilteredExpression, Path, TernaryFilteredExpression
+from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.tags.assign_tag import AssignNode
 from liquid.builtin.tags.capture_tag import CaptureNode
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
@@ -113,11 +113,11 @@ class _FieldCollector:
     def read_expression(self, expression: Expression, own: frozenset[str]) -> None:
         if isinstance(expression, Path):
             self._read_path(expression, own)
-        if isinstance(expression, FilteredExpression | TernaryFilteredExpression) and any(
+        if isinstance(expression, FilteredExpression) and any(
             used.name in dates.FILTERS for used in expression.filters or ()
         ):
             self.found.update(_OF_DATES)
-        if isinstance(expression, TernaryFilteredExpression | AnyExpression):
+        if isinstance(expression, AnyExpression):
             self.read_expression(expression.left, own)
         for part in expression.children():
             self.read_expression(part, own)

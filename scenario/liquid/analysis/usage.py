@@ -24,7 +24,6 @@ from liquid.builtin.expressions import (
     Nil,
     Path,
     StringLiteral,
-    TernaryFilteredExpression,
 )
 from liquid.builtin.expressions.logical import (
     EqExpression,
@@ -37,8 +36,6 @@ from liquid.builtin.expressions.primitive import Blank, Empty
 from liquid.builtin.tags.assign_tag import AssignNode
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
 from liquid.builtin.tags.for_tag import ForNode
-from liquid.builtin.tags.include_tag import IncludeNode
-from liquid.builtin.tags.render_tag import RenderNode
 from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.expression import Expression
 
@@ -236,9 +233,6 @@ class _Tracer:
             case TablerowNode():
                 item = self._loop(node.expression, scope)
                 self._node(node.block, {**scope, "tablerowloop": NEW_VALUE, str(node.expression.identifier): item})
-            case IncludeNode() | RenderNode():
-                # The data that a partial reads is unknown.
-                self._root.whole = True
             case _:
                 for expression in node.expressions():
                     self._use(expression, scope)
@@ -273,13 +267,6 @@ class _Tracer:
                 return self._path(expression, scope)
             case FilteredExpression():
                 return self._filtered(self._value(expression.left, scope), expression.filters, scope)
-            case TernaryFilteredExpression():
-                self._use(expression.condition, scope)
-                value = self._value(expression.left, scope)
-                if expression.alternative is not None:
-                    other = self._value(expression.alternative, scope)
-                    value = value.union(self._filtered(other, expression.filters, scope))
-                return self._filtered(value, expression.tail_filters, scope)
             case BooleanExpression():
                 self._test(expression.expression, scope)
             case LogicalNotExpression():

@@ -29,13 +29,8 @@ class Context(RenderContext):
         super().__init__(template, **options)
         self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)  # without python-liquid's clock
         self._weights: dict[str, int] = {}
-        parent = self.parent_context
-        if isinstance(parent, Context):
-            self.budget = parent.budget
-            self._room = parent._room
-        else:
-            self.budget = Budget()
-            self._room = MAX_LOCALS
+        self.budget = Budget()
+        self._room = MAX_LOCALS
 
     def assign(self, key: str, val: Any) -> None:
         # Updated incrementally: python-liquid measures all variables at each assignment.
@@ -47,10 +42,6 @@ class Context(RenderContext):
         self._weights[name] = weight
         self.locals[name] = val
 
-    def get_size_of_locals(self) -> int:
-        """Return 0, since ``assign`` counts."""
-        return 0
-
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
         """Return a sink for output that a tag captures.
 
@@ -60,22 +51,16 @@ class Context(RenderContext):
         return cast("StringIO", HtmlSink(carried) if self.autoescape else Sink(carried))
 
     def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
-        """Resolve a path by the rules of ``access``.
-
-        A missing key gives the default, or else a value that represents it.
-        """
+        """Resolve a path by the rules of ``access``. A missing key gives a value that represents it."""
         root, *keys = path
         try:
             found: object = self.scope[root]  # pyright: ignore[reportArgumentType]
-        except (KeyError, TypeError):
-            return self.missing(path, token) if default is UNDEFINED else default
-        if root in OPEN_NAMES:
-            found = open_value(found)
-        for key in keys:
-            try:
+            if root in OPEN_NAMES:
+                found = open_value(found)
+            for key in keys:
                 found = self.get_item(found, key)
-            except (KeyError, TypeError, IndexError):
-                return self.missing(path, token) if default is UNDEFINED else default
+        except (KeyError, TypeError, IndexError):
+            return self.missing(path, token)
         return found
 
     def missing(self, path: Sequence[object], token: Token | None) -> object:

@@ -6,11 +6,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, TextIO, TypeVar, cast
 
-from liquid import BoundTemplate, DictLoader, Environment, Mode, RenderContext
-from liquid.ast import Node
+from liquid import BoundTemplate, Environment, Mode, RenderContext
 from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError
 from liquid.parser import get_parser
 from liquid.token import Token
@@ -26,7 +24,6 @@ from scenario.liquid.engine.nodes import (
     EchoOutputTag,
     IfTag,
     LiquidTag,
-    LiteralIncludeTag,
     OutputTag,
     StrictCaseTag,
     TableRowTag,
@@ -39,7 +36,6 @@ _TAGS = (
     AbortTag,
     LiteralTextTag,
     EchoOutputTag,
-    LiteralIncludeTag,
     LiquidTag,
     TableRowTag,
     StrictCaseTag,
@@ -84,30 +80,14 @@ class Engine(Environment):
         html: Whether outputs are escaped as HTML.
         json: Whether the literal text is JSON, in which strings are tracked.
         markup: Whether tags that write markup exist.
-        partials: Templates that ``render`` and ``include`` may name. Without any, these tags do not exist.
     """
 
     loop_iteration_limit: ClassVar[int | None] = 100_000
-    block_nesting_limit: ClassVar[int] = 30
-    context_depth_limit: ClassVar[int] = 30
-    template_class: type[BoundTemplate] = ParsedTemplate
 
-    def __init__(
-        self,
-        *,
-        strict: bool,
-        html: bool = False,
-        json: bool = False,
-        markup: bool = False,
-        partials: Mapping[str, str] | None = None,
-    ) -> None:
-        self._json, self._markup, self._partials = json, markup, partials
-        super().__init__(
-            tolerance=Mode.STRICT,
-            undefined=StrictMissing if strict else LenientMissing,
-            autoescape=html,
-            loader=DictLoader(dict(partials or {})),
-        )
+    def __init__(self, *, strict: bool, html: bool = False, json: bool = False, markup: bool = False) -> None:
+        self._json, self._markup = json, markup
+        undefined = StrictMissing if strict else LenientMissing
+        super().__init__(tolerance=Mode.STRICT, undefined=undefined, autoescape=html)
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=False)
@@ -115,34 +95,19 @@ class Engine(Environment):
             self.add_tag(tag)
         if self._json:
             self.add_tag(JsonContentTag)
-        if not self._markup:
-            for name in _MARKUP_TAGS:
-                del self.tags[name]
-        if self._partials is None:
-            del self.tags["render"], self.tags["include"]
+        for name in ("render", "include", *(() if self._markup else _MARKUP_TAGS)):
+            del self.tags[name]
         self.filters.update(filters.filter_functions(html=self.autoescape))
 
-    def _parse(self, source: str) -> list[Node]:
-        nodes = get_parser(self).parse(template_stream(source))
-        instrument(nodes, self)
-        return nodes
-
-    def from_string(
-        self,
-        source: str,
-        name: str = "",
-        path: str | Path | None = None,
-        globals: Mapping[str, object] | None = None,  # noqa: A002 - python-liquid's name
-        matter: Mapping[str, object] | None = None,
-    ) -> ParsedTemplate:
+    def parse_template(self, source: str) -> ParsedTemplate:
+        """Parse a template, with its filters and comparisons replaced."""
         try:
-            nodes = self._parse(source)
+            nodes = get_parser(self).parse(template_stream(source))
+            instrument(nodes, self)
         except RecursionError as error:
             raise BoundReached("the template is nested too deeply", Token("", "", 0, source)) from error
-        made = ParsedTemplate(self, nodes, name=name, path=path)
-        if self._json:
-            # Partials are loaded during rendering, and any may have an output in a key.
-            made.has_rendered_keys = bool(self._partials) or has_rendered_keys(nodes)
+        made = ParsedTemplate(self, nodes)
+        made.has_rendered_keys = self._json and has_rendered_keys(nodes)
         return made
 
     def error(self, exc: type[LiquidError] | LiquidError, msg: str | None = None, token: Token | None = None) -> None:

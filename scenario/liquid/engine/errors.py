@@ -78,7 +78,7 @@ _WORDS: Final = {
 
 _LIMITS: Final[dict[type[LiquidError], str]] = {
     BlockNestingError: "blocks are nested more than 30 levels deep",
-    ContextDepthError: "partials are nested more than 30 levels deep",
+    ContextDepthError: "blocks are nested more than 30 levels deep",
     LoopIterationLimitError: "nested loops run more than 100,000 times: loop over fewer items",
 }
 

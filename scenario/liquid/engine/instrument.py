@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, Node
-from liquid.builtin.expressions import Filter, FilteredExpression, LoopExpression, Path, TernaryFilteredExpression
+from liquid.builtin.expressions import Filter, FilteredExpression, LoopExpression, Path
 from liquid.builtin.expressions.logical import (
     ContainsExpression,
     EqExpression,
@@ -248,10 +248,6 @@ def instrument_expression(expression: Expression, environment: Environment, seen
                 part.identifier = str(part.identifier)
         elif isinstance(part, FilteredExpression):
             part.filters = _bind_all(part.filters, environment)
-        elif isinstance(part, TernaryFilteredExpression):
-            part.filters = _bind_all(part.filters, environment)
-            part.tail_filters = _bind_all(part.tail_filters, environment)
-            pending.append(part.left)
         pending.extend(part.children())
         if isinstance(part, AnyExpression):
             pending.append(part.left)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Final, TextIO, cast
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, ConditionalBlockNode, Node
-from liquid.builtin.expressions import BooleanExpression, FilteredExpression, StringLiteral
+from liquid.builtin.expressions import BooleanExpression, FilteredExpression
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.case_tag import CaseNode, CaseTag, MultiExpressionBlockNode
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
 from liquid.builtin.tags.echo_tag import EchoTag
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.if_tag import IfTag as LiquidIfTag
-from liquid.builtin.tags.include_tag import IncludeNode, IncludeTag
 from liquid.builtin.tags.liquid_tag import LiquidTag as LiquidLinesTag
 from liquid.builtin.tags.tablerow_tag import TablerowNode, TablerowTag
 from liquid.builtin.tags.unless_tag import UnlessNode
@@ -38,13 +37,13 @@ if TYPE_CHECKING:
 
 
 _NO_REASON: Final = "the template says so"
-_NO_CONTEXT: Final = cast("RenderContext", None)  # only partials need one
+_NO_CONTEXT: Final = cast("RenderContext", None)  # only partials, which do not exist here, need one
 _LONGEST_REASON: Final = 200
 """Characters of an abort's reason, which is shown in lists of journeys."""
 
 
 def child_nodes(node: Node) -> Iterable[Node]:
-    """Return the nodes inside of a node, except those of partials."""
+    """Return the nodes inside of a node."""
     return node.children(_NO_CONTEXT, include_partials=False)
 
 
@@ -172,16 +171,6 @@ class AbortTag(Tag):
         if len(reason) > _LONGEST_REASON:
             raise LiquidSyntaxError(f"a reason has at most {_LONGEST_REASON} characters", token=quoted)
         return Abort(token, reason)
-
-
-class LiteralIncludeTag(IncludeTag):
-    """Parses ``{% include 'name' %}``. The name must be literal, so that data cannot choose a template."""
-
-    def parse(self, stream: TokenStream) -> Node:
-        node = super().parse(stream)
-        if not (isinstance(node, IncludeNode) and isinstance(node.name, StringLiteral)):
-            raise LiquidSyntaxError("'include' takes a name in quotes", token=node.token)
-        return node
 
 
 _OTHERWISE: Final = frozenset({"elsif", "else", TOKEN_EOF})

@@ -1,7 +1,7 @@
 """Output buffers that distinguish a template's literal text from data.
 
 ``literal`` takes the template's own text, ``value`` the value of an output, and ``write`` the output of other tags,
-which counts as data by default. Branches, loops, captures and partials therefore need no analysis.
+which counts as data by default. Branches, loops and captures therefore need no analysis.
 """
 
 from __future__ import annotations

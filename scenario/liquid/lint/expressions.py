@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from liquid.builtin.expressions import Filter, FilteredExpression, Path, StringLiteral, TernaryFilteredExpression
+from liquid.builtin.expressions import Filter, FilteredExpression, Path, StringLiteral
 from liquid.builtin.expressions.logical import (
     BooleanExpression,
     LogicalAndExpression,
@@ -68,11 +68,6 @@ class ExpressionLinter:
             case FilteredExpression():
                 shape = self.check(expression.left, names, test=test or self._has_default(expression))
                 return self._check_filters(expression.left, expression.filters, shape, names)
-            case TernaryFilteredExpression():
-                shape = self.check(expression.left, names)
-                for part in expression.children():
-                    self.check(part, names, test=True)
-                return shape
             case BooleanExpression():
                 self._check_test(expression.expression, names)
                 return FLAG

@@ -92,7 +92,7 @@ class BodyCompiler:
 
     def _compile_leaf(self, text: str, path: str) -> LiquidPart:
         try:
-            template = self._engine.from_string(text)
+            template = self._engine.parse_template(text)
         except LiquidError as error:
             raise translate_error(error, text, at=path) from error
         node = template.nodes[0] if len(template.nodes) == 1 else None
@@ -210,8 +210,7 @@ class CompiledBody:
         sink = Sink()
         context = Context(self._holder, globals=data)
         try:
-            part = self.root.choose(context)
-            sink.put("null") if part is None else part.write(context, sink, "")
+            self.root.write_chosen(context, sink)
         except LiquidError as error:
             source = error.token.source if error.token is not None else ""
             raise translate_error(error, source, at=str(error.template_name or "")) from error

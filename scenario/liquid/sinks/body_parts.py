@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from json.encoder import encode_basestring
-from typing import ClassVar, Final, TextIO, cast
+from typing import Final, TextIO, cast
 
 from liquid.ast import Node
 from liquid.builtin.expressions import BooleanExpression, LoopExpression
@@ -27,15 +27,9 @@ def join_path(path: str, key: str) -> str:
 
 
 class BodyPart:
-    """A compiled part of a body.
-
-    Attributes:
-        path: Its path in the body, such as ``lines.$each.name``.
-        is_conditional: Whether ``choose`` may return another part or None.
-    """
+    """A compiled part of a body. Its path is such as ``lines.$each.name``."""
 
     path: str
-    is_conditional: ClassVar[bool] = False
 
     def choose(self, context: Context) -> BodyPart | None:
         """Return the part to write in its place, or None for nothing."""
@@ -43,7 +37,12 @@ class BodyPart:
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the part as JSON, with a text before it, such as a comma or a key."""
-        raise AssertionError("each kind of part writes itself")
+        raise AssertionError("the part that is chosen writes itself")
+
+    def write_chosen(self, context: Context, sink: Sink, lead: str = "") -> None:
+        """Write the chosen part, or null for nothing."""
+        part = self.choose(context)
+        sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class ListPart(BodyPart):
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         before = f"{lead}["
         for item in self.items:
-            part = item.choose(context) if item.is_conditional else item
+            part = item.choose(context)
             if part is not None:
                 part.write(context, sink, before)
                 before = ","
@@ -142,8 +141,8 @@ class MappingPart(BodyPart):
         seen: dict[str, LiquidPart | None] | None = {} if self.has_rendered_keys else None
         before = f"{lead}{{"
         for pair in self.pairs:
-            part = pair.value
-            if part.is_conditional and (part := part.choose(context)) is None:
+            part = pair.value.choose(context)
+            if part is None:
                 continue
             key = pair.key if isinstance(pair.key, str) else f"{json_text(pair.key.text(context))}:"
             if seen is not None:
@@ -178,8 +177,7 @@ class ForPart(BodyPart):
         except LiquidError as error:
             raise _with_place(error, join_path(self.path, "$for")) from None
         if not length and self.otherwise is not None:
-            part = self.otherwise.choose(context)
-            sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
+            self.otherwise.write_chosen(context, sink, lead)
             return
         each, budget, name = self.each, context.budget, self.loop.identifier
         state = ForLoop(f"{name}-{self.loop.iterable}", items, length, context.parentloop())
@@ -189,7 +187,7 @@ class ForPart(BodyPart):
             for item in state:
                 budget.spend(1)
                 variables[name] = item
-                part = each.choose(context) if each.is_conditional else each
+                part = each.choose(context)
                 if part is not None:
                     part.write(context, sink, before)
                     before = ","
@@ -205,7 +203,6 @@ class IfPart(BodyPart):
     condition: BooleanExpression
     then: BodyPart
     otherwise: BodyPart | None
-    is_conditional: ClassVar[bool] = True
 
     def choose(self, context: Context) -> BodyPart | None:
         try:
@@ -214,10 +211,6 @@ class IfPart(BodyPart):
             raise _with_place(error, join_path(self.path, "$if")) from None
         part = self.then if holds else self.otherwise
         return part.choose(context) if part is not None else None
-
-    def write(self, context: Context, sink: Sink, lead: str) -> None:
-        part = self.choose(context)
-        sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +226,7 @@ class LetPart(BodyPart):
         with context.extend(variables):
             for name, part in self.names:
                 variables[name] = self._value(part, context)
-            part = self.inside.choose(context)
-            sink.put(f"{lead}null") if part is None else part.write(context, sink, lead)
+            self.inside.write_chosen(context, sink, lead)
 
     @staticmethod
     def _value(part: BodyPart, context: Context) -> object:

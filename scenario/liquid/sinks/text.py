@@ -36,7 +36,7 @@ def parse_template(engine: Callable[[], Engine], source: str) -> ParsedTemplate:
 
     def parse() -> ParsedTemplate:
         try:
-            return engine().from_string(source)
+            return engine().parse_template(source)
         except LiquidError as error:
             raise translate_error(error, source) from error
 

@@ -122,6 +122,11 @@ def test_a_body_may_not_be_nested_without_end() -> None:
         body = [body]
     with pytest.raises(LimitExceeded, match="nested 64 levels deep"):
         render_json(body, DATA)
+    loop: Any = 1
+    for level in range(40):
+        loop = {"$for": f"i{level} in (1..1)", "$each": loop}
+    with pytest.raises(LimitExceeded, match="blocks are nested more than 30 levels deep"):
+        render_json(loop, DATA)
 
 
 def test_a_leaf_may_call_everything_off() -> None:

@@ -10,14 +10,12 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import render_json
-from scenario.liquid.engine.environment import Engine, ParsedTemplate, json_engine
+from scenario.liquid.engine.environment import json_engine
 from scenario.liquid.sinks.json_text import (
     ESCAPED,
     INSIDE,
     OUTSIDE,
-    JsonSink,
     blank_stray_commas,
-    finish_document,
     scan,
 )
 from scenario.liquid.sinks.text import parse_template
@@ -126,34 +124,6 @@ def test_other_keys_are_left_alone(source: str) -> None:
 )
 def test_only_templates_with_outputs_in_keys_are_looked_at(source: str, looked_at: bool) -> None:
     assert parse_template(json_engine, source).has_rendered_keys is looked_at
-
-
-PARTIALS = {"value": "{{ x }}", "ends": '{{ x }}"', "item": '{"n": "{{ i }}"},', "key": '"{{ x }}": 1,'}
-
-
-def rendered(source: str, **data: Any) -> bytes:
-    """A JSON text that may name partials. No scenario has any; the sink does not care."""
-    template = Engine(strict=True, json=True, partials=PARTIALS).from_string(source)
-    assert isinstance(template, ParsedTemplate)
-    sink = JsonSink()
-    template.write(data, sink)
-    assert template.has_rendered_keys
-    return finish_document(sink, source)
-
-
-@pytest.mark.parametrize(
-    ("source", "means"),
-    [
-        ('["{% render "value", x: name %}"]', [DATA["name"]]),
-        ('[{% render "value", x: name %}]', [DATA["name"]]),
-        ('["<{% render "ends", x: name %}]', ["<" + DATA["name"]]),
-        ('[{% render "item" for items as i %}]', [{"n": "a"}, {"n": "b"}]),
-        ('[{% for i in items %}{% include "item" %}{% endfor %}]', [{"n": "a"}, {"n": "b"}]),
-        ('{ {% render "key", x: name %} }', {DATA["name"]: 1}),
-    ],
-)
-def test_a_partial_escapes_by_where_it_is_put(source: str, means: Any) -> None:
-    assert json.loads(rendered(source, name=DATA["name"], items=["a", "b"])) == means
 
 
 def test_a_text_is_sent_as_it_is_laid_out() -> None:
