@@ -1,9 +1,11 @@
 """Templates in the old syntax: what they become, what is left, and that the result is always a template."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,75 +20,9 @@ from splio.fields import CustomFieldNames
 
 NAMES = CustomFieldNames({"": {0: "civility", 3: "favourite store"}, "product": {2: "gift"}})
 
-CONVERTED = {
-    "$firstname$": "{{ contact.firstname }}",
-    "$FirstName$": "{{ contact.firstname }}",
-    "$date$": "{{ contact.creation_date }}",
-    "$order.extid$": "{{ order.external_id }}",
-    "$order.total_price$": "{{ order.total_price }}",
-    "$basket.extid$ $cart.extid$": "{{ cart.external_id }} {{ cart.external_id }}",
-    "$store.name$": "{{ order.store.name }}",
-    "$reward.name$": "{{ reward.reward_definition.name }}",
-    "$c0$ $C7$": "{{ contact.custom.civility }} {{ contact.custom.c7 }}",
-    "$c3$": "{{ contact.custom['favourite store'] }}",
-    "$civility$": "{{ contact.custom.civility }}",
-    "$order.c1$": "{{ order.custom.c1 }}",
-    # Text
-    "It costs $5.00, or 100$; $ 5 $": "It costs $5.00, or 100$; $ 5 $",
-    "from $a to b$": "from $a to b$",
-    "$$firstname$$": "${{ contact.firstname }}$",
-    "{{ firstname }}": "{% raw %}{{{% endraw %} firstname }}",
-    "{%if%}": "{% raw %}{%{% endraw %}if%}",
-    "{%endraw%}": "{% raw %}{%{% endraw %}endraw%}",
-    '{$firstname$: {"a": 1}}': '{% raw %}{{% endraw %}{{ contact.firstname }}: {"a": 1}}',
-    "a { b": "a { b",
-    # Conditions
-    "{SPLIO IF $firstname$}a{SPLIO ENDIF}": "{% if contact.firstname != blank %}a{% endif %}",
-    '{SPLIO IF $email$ = ""}a{SPLIO ELSE}b{SPLIO ENDIF}': "{% if contact.email == blank %}a{% else %}b{% endif %}",
-    "{splio if $language$ = fr}a{splio elseif $language$='es'}b{splio endif}": (
-        "{% if contact.language == 'fr' %}a{% elsif contact.language == 'es' %}b{% endif %}"
-    ),
-    "{SPLIO IF $language$ = FR}a{SPLIO ELSE IF $language$ = ES}b{SPLIO ENDIF}": (
-        "{% if contact.language == 'FR' %}a{% elsif contact.language == 'ES' %}b{% endif %}"
-    ),
-    '{SPLIO IF $lastname$ <> "O\'Brien"}a{SPLIO ENDIF}': '{% if contact.lastname != "O\'Brien" %}a{% endif %}',
-    "{SPLIO IF $order.total_price$ &gt;= &quot;100,50&quot;}a{SPLIO ENDIF}": (
-        "{% if order.total_price >= 100.50 %}a{% endif %}"
-    ),
-    "{SPLIO IF 10 < $order.total_price$}a{SPLIO ENDIF}": "{% if order.total_price > 10 %}a{% endif %}",
-    "{SPLIO IF $store.online$ = 1}a{SPLIO ENDIF}": "{% if order.store.online == true %}a{% endif %}",
-    "{SPLIO IF $c0$ = 1}a{SPLIO ENDIF}": (
-        "{% if contact.custom.civility == '1' or contact.custom.civility == 1 or contact.custom.civility == true %}a"
-        "{% endif %}"
-    ),
-    "{SPLIO IF $c0$ != 007}a{SPLIO ENDIF}": "{% if contact.custom.civility != '007' %}a{% endif %}",
-    "{SPLIO IF $c0$ > 3}a{SPLIO ENDIF}": ("{% if contact.custom.civility | plus: 0 > 3 %}a{% endif %}"),
-    '{SPLIO IF $email$ LIKE "%@b.c"}a{SPLIO ENDIF}': ("{% if contact.email | slice: -4, 4 == '@b.c' %}a{% endif %}"),
-    '{SPLIO IF $email$ NOT LIKE "%b%"}a{SPLIO ENDIF}': ("{% if not (contact.email contains 'b') %}a{% endif %}"),
-    '{SPLIO IF $email$ = "a" AND $firstname$ = "b" OR $lastname$ = "c"}a{SPLIO ENDIF}': (
-        "{% if (contact.email == 'a' and contact.firstname == 'b') or contact.lastname == 'c' %}a{% endif %}"
-    ),
-    "{SPLIO IF $firstname$ = \"a'b\" OR $lastname$ = '\"'}a{SPLIO ENDIF}": (
-        "{% if contact.firstname == \"a'b\" or contact.lastname == '\"' %}a{% endif %}"
-    ),
-    '{SPLIO IF $email$ = "a"}a{SPLIO ELSEIF $c0$ > 3}b{SPLIO ENDIF}': (
-        "{% if contact.email == 'a' %}a{% elsif contact.custom.civility | plus: 0 > 3 %}b{% endif %}"
-    ),
-    # Loops
-    "{SPLIO FOREACH PRODUCT IN ORDER}$product.sku$ $product.c2$ {SPLIO ENDFOREACH}": (
-        "{% for product in order.products %}{{ product.sku }} {{ product.custom.gift }} {% endfor %}"
-    ),
-    "{SPLIO FOREACH PRODUCT IN BASKET LIMIT=2}$product.img_url${SPLIO ENDFOREACH}": (
-        "{% for product in cart.products limit: 2 %}{{ product.image_url }}{% endfor %}"
-    ),
-    '{SPLIO FOREACH PRODUCT IN ORDER LIMIT="4" ORDERBY="price" DIRECTION="DESC"}$product.price${SPLIO ENDFOREACH}': (
-        "{% assign products_1 = order.products | sort: 'unit_price' | reverse %}"
-        "{% for product in products_1 limit: 4 %}{{ product.unit_price }}{% endfor %}"
-    ),
-    "{Splio foreach product in order direction = 'asc', OrderBy=name}x{SPLIO ENDFOREACH}": (
-        "{% assign products_1 = order.products | sort_natural: 'name' %}{% for product in products_1 %}x{% endfor %}"
-    ),
-}
+TEMPLATES = yaml.safe_load(Path(__file__).with_name("templates.yaml").read_text("utf-8"))
+CONVERTED: dict[str, str] = TEMPLATES["converted"]
+LEFT: dict[str, str] = TEMPLATES["left"]
 
 
 @pytest.mark.parametrize(("old", "new"), CONVERTED.items(), ids=CONVERTED)
@@ -95,48 +31,6 @@ def test_what_is_known_becomes_liquid(old: str, new: str) -> None:
     assert (made.text, made.unconverted) == (new, ())
     liquid.parse_text(made.text)
     assert [found for found in lint(made.text, kind="text", schema=roots(None)) if found.severity == "error"] == []
-
-
-LEFT = {
-    "$fistname$": "1:1: $fistname$ is not known: was $firstname$ meant?",
-    "a\n $shoe_size$": (
-        "2:2: $shoe_size$ is not known: if it is a custom field, write {{ contact.custom.shoe_size }}, or give --sample"
-    ),
-    "$mirrorurl$": "1:1: $mirrorurl$ has no counterpart: write a link of your own",
-    "$shop.name$": (
-        "1:1: $shop.name$ is not known: there are basket, cart, order, product, reward, store and the contact's own "
-        "fields"
-    ),
-    "$product.name$": "1:1: $product.name$ is there only inside of a loop: FOREACH PRODUCT IN ORDER",
-    "{SPLIO IF $firstname$ = }a{SPLIO ENDIF}": ("1:1: a variable, a text or a number is missing before the end"),
-    "{SPLIO IF}a{SPLIO ENDIF}": "1:1: the condition is missing",
-    '{SPLIO IF FILTER "vip"}a{SPLIO ENDIF}': "1:1: 'FILTER' has no value to compare with",
-    "{SPLIO IF $firstname$ ~ 3}a{SPLIO ENDIF}": "1:1: '~' cannot follow the condition",
-    "{SPLIO IF $order.tax$ > x}a{SPLIO ENDIF}": "1:1: 'order.tax_amount' is a number, which 'x' is not",
-    '{SPLIO IF $email$ LIKE "a%b"}a{SPLIO ENDIF}': ("1:1: LIKE supports '%' only at the start and the end, and no '_'"),
-    "{SPLIO IF $firstname$}a": "1:1: IF is not closed: ENDIF is missing",
-    "a{SPLIO ENDIF}": "1:2: ENDIF closes nothing: there is no open IF",
-    "{SPLIO ELSE}": "1:1: ELSE is misplaced: there is no open IF",
-    "{SPLIO IF $firstname$}a{SPLIO ELSE}b{SPLIO ELSE}c{SPLIO ENDIF}": (
-        "1:37: ELSE is misplaced: an ELSE was there before"
-    ),
-    "{SPLIO FOREACH STORE IN ORDER}a{SPLIO ENDFOREACH}": "1:1: there are loops over PRODUCT only, not over STORE",
-    "{SPLIO FOREACH PRODUCT IN SHOP}a{SPLIO ENDFOREACH}": (
-        "1:1: there are products in ORDER and in BASKET only, not in SHOP"
-    ),
-    "{SPLIO FOREACH PRODUCT IN ORDER LIMIT=x}a{SPLIO ENDFOREACH}": "1:1: LIMIT is a whole number",
-    "{SPLIO FOREACH PRODUCT IN ORDER SKIP=1}a{SPLIO ENDFOREACH}": (
-        "1:1: the attribute SKIP is not known: a loop has LIMIT, ORDERBY, DIRECTION"
-    ),
-    "{SPLIO FOREACH PRODUCT IN ORDER ORDERBY=colour}a{SPLIO ENDFOREACH}": (
-        "1:1: products cannot be sorted by 'colour'"
-    ),
-    "{SPLIO INCLUDE x}": "1:1: there is no tag 'INCLUDE' that is known",
-    "{SPLIO IF $firstname$\nb": "1:1: the tag is not closed: its closing brace is missing",
-    "{SPLIO FOREACH PRODUCT IN ORDER}{SPLIO IF $email$}a{SPLIO ENDFOREACH}": (
-        "1:33: IF is not closed: ENDIF is missing"
-    ),
-}
 
 
 @pytest.mark.parametrize(("old", "said"), LEFT.items(), ids=LEFT)

@@ -1,5 +1,7 @@
 """Scenario files: their templates are converted in place, and nothing else changes."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,52 +12,7 @@ from splio.conversion import convert
 from splio.fields import CustomFieldNames
 from splio.scenario_file import convert_scenario, is_scenario
 
-OLD = """\
-# Written long ago
-scenario: basket-1   # kept
-trigger: abandoned_cart
-steps:
-  - if: $firstname$ != ""
-    then:
-      - email: hello
-        subject: Hi $firstname$, it's $order.extid$
-        html: |
-          <p>{{ contact.lastname }}, {SPLIO IF $c1$ = "a"}yes{SPLIO ENDIF}
-          {SPLIO FOREACH PRODUCT IN ORDER LIMIT="2"}
-            $product.name$
-          {SPLIO ENDFOREACH}
-        text: "Bonjour $firstname$ \\" {SPLIO IF $language$ = \\"fr\\"}x{SPLIO ENDIF}"
-  - webhook: tell
-    url: 'https://x.example/?m=$email$'
-    body: {name: $firstname$, 'o': ['{SPLIO IF $email$ = "a"}b{SPLIO ENDIF}', 3]}
-  - sms: bye
-    text: >
-      Hello $firstname$
-      and $lastname$
-"""
-NEW = """\
-# Written long ago
-scenario: basket-1   # kept
-trigger: abandoned_cart
-steps:
-  - if: "contact.firstname != blank"
-    then:
-      - email: hello
-        subject: "Hi {{ contact.firstname }}, it's {{ cart.external_id }}"
-        html: |
-          <p>{{ contact.lastname }}, {% if contact.custom.shoe == 'a' %}yes{% endif %}
-          {% for product in cart.products limit: 2 %}
-            {{ product.name }}
-          {% endfor %}
-        text: "Bonjour {{ contact.firstname }} \\" {% if contact.language == 'fr' %}x{% endif %}"
-  - webhook: tell
-    url: 'https://x.example/?m={{ contact.email }}'
-    body: {name: "{{ contact.firstname }}", 'o': ['{% if contact.email == ''a'' %}b{% endif %}', 3]}
-  - sms: bye
-    text: >
-      Hello {{ contact.firstname }}
-      and {{ contact.lastname }}
-"""
+OLD, NEW = (Path(__file__).with_name(name).read_text("utf-8") for name in ("old.yaml", "new.yaml"))
 
 
 def test_templates_are_converted_where_they_stand() -> None:

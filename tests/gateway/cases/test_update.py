@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from textwrap import dedent, indent
+from pathlib import Path
+from textwrap import indent
 
 import pytest
 
 from gateway.cases.file import parsed
 from gateway.cases.update import updated
+from scenario.source.source import Source
 from tests.gateway.cases.conftest import AROUND, TOP, Read, differences
 
 STEPS = """
@@ -21,145 +23,18 @@ STEPS = """
   url: https://h.example/
   body: {n: "{{ contact.id }}", tags: [a, "b: c"], note: "x # y"}
 """
-FIRST = 'sms: first, to: "+33612345678", text: {contains: all is well}'
+UPDATES: dict[str, dict[str, str]] = Source(Path(__file__).with_name("updates.yaml").read_text("utf-8")).data
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (  # values where they stand
-            """
-            # why this case
-            expect:
-              ends: held   # for now
-              steps:
-                - {sms: first, text: "Hello 8"}   # the first
-                - webhook: second
-                  at: 2026-03-02 10:00
-                  attempts: 2
-                  body: {tags: [a], n: "8"}
-            """,
-            """
-            # why this case
-            expect:
-              ends: finished   # for now
-              steps:
-                - {sms: first, text: "Hello 7:\\nall is well"}   # the first
-                - webhook: second
-                  at: 2026-03-03 09:00
-                  attempts: 1
-                  body: {tags: ["a", "b: c"], n: "7"}
-            """,
-        ),
-        (  # a text in lines of its own
-            """
-            expect:
-              steps:
-                - sms: first
-                  text: |
-                    Hello
-                    you
-                - webhook: second
-            """,
-            """
-            expect:
-              steps:
-                - sms: first
-                  text: |
-                    Hello 7:
-                    all is well
-                - webhook: second
-            """,
-        ),
-        (  # steps that were missing
-            """
-            expect:
-              steps: []
-              ends: finished
-            # the end
-            """,
-            """
-            expect:
-              steps:
-                - sms: first
-                  outcome: delivered
-                  at: 2026-03-02 09:00
-                  to: "+33612345678"
-                  text: |
-                    Hello 7:
-                    all is well
-                - webhook: second
-                  outcome: delivered
-                  at: 2026-03-03 09:00
-                  method: POST
-                  url: https://h.example/
-                  body:
-                    n: "7"
-                    tags:
-                      - a
-                      - "b: c"
-                    note: "x # y"
-              ends: finished
-            # the end
-            """,
-        ),
-        (  # a step too many, a key too many
-            """
-            expect:
-              steps:
-                - sms: first
-                  subject: none
-                  attempts: 3
-                - sms: first
-                - webhook: second
-              ends: finished
-            """,
-            """
-            expect:
-              steps:
-                - sms: first
-                  attempts: 1
-                - webhook: second
-              ends: finished
-            """,
-        ),
-        ("events: []", None),  # nothing was expected
-        (  # flow style
-            "expect: {steps: [{sms: first}], ends: held}",
-            "expect: {steps: "
-            '[{"sms": "first"}, {"webhook": "second", "outcome": "delivered", "at": "2026-03-03 09:00", '
-            '"method": "POST", "url": "https://h.example/", '
-            '"body": {"n": "7", "tags": ["a", "b: c"], "note": "x # y"}}], ends: finished}',
-        ),
-        ("{events: []}", None),
-        ("{with: {contact: {id: 9}}, expect: {refused: because}}", None),
-        (  # a list no further in than its key, less than the whole body
-            """
-            expect:
-              steps:
-                - sms: first
-                - webhook: second
-                  body:
-                    tags:
-                    - a # one
-                  body_is:
-                    n: "7"
-            """,
-            None,
-        ),
-        ("expect:\n  steps:\n  - sms: first\n  - webhook: second\n    body_is:\n", None),
-        ("expect: {refused: because}", None),
-        ("expect: {refused: {contains: because}, }", None),
-    ],
-)
-def test_an_update(reading: Read, before: str, after: str | None) -> None:
-    cases, findings = reading(STEPS, before)
+@pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES)
+def test_an_update(reading: Read, update: dict[str, str]) -> None:
+    cases, findings = reading(STEPS, update["before"])
     assert cases is not None, findings
     changed = updated(cases, ["one"], AROUND)
     assert changed is not None
     assert differences(changed) == {"one": []}
-    if after is not None:
-        assert changed.source.text == f"{TOP.strip()}\n  one:\n{indent(dedent(after).strip(), '    ')}\n"
+    if "after" in update:
+        assert changed.source.text == f"{TOP.strip()}\n  one:\n{indent(update['after'].strip(), '    ')}\n"
 
 
 @pytest.mark.parametrize("name", ["a ", "a\n  b \n\nc", "a\x7f\x80b", "\u2028", "- a", "<<", "x: |", "\u200b"])

@@ -20,39 +20,7 @@ MONDAY = "--at 2026-03-02T09:00:00+00:00"
 """When made-up contacts come in, unless they are told otherwise."""
 EXAMPLE = ("preview", EXAMPLES / "reward.yaml", "--entry", EXAMPLES / "entries" / "reward-expiring.json", *AT)
 
-SHEET = """\
-reward/3028687/EG29
-enters Wed 2026-11-25 14:00; times are those of Europe/Paris
-exits immediately on reward.burned if event.reward_id == reward.external_id
-
-▶ you-earned-it  email  sent Wed 2026-11-25 14:00
-  │ from: Sender <sender@example.com>
-  │ to: zoe.obrien@example.com
-  │ subject: Zoé, you have earned: The 4th is free
-  │ ─ text
-  │ Your reward "The 4th is free" of Cercle is ready.
-  │ Unsubscribe: https://callbacks.example.com/u/preview0000000000000000000000000000000000000000000000000000000000000000000000000000000
-▶ if-2  if reward.card_code != blank  → then Wed 2026-11-25 14:00
-  then of if-2:
-    ▶ wallet  webhook → wallet.example.com  sent Wed 2026-11-25 14:00
-      │ PUT https://wallet.example.com/passes?card=1674075318835
-      │ accept: */*
-      │ user-agent: scenario-runner
-      │ authorization: Bearer ~~WALLET_TOKEN~~
-      │ webhook-id: msg_previewe8d44050873dba865aa7c170a
-      │ idempotency-key: msg_previewe8d44050873dba865aa7c170a
-      │ content-type: application/json
-      │ accept-encoding: identity
-      │ and of each attempt: webhook-timestamp, traceparent
-      │ ─ body, 91 bytes
-      │ {"reward":"EG29","name":"The 4th is free","value":15,"expires":"2026-12-31T23:59:59+01:00"}
-▶ if-3  if reward.expiration_date != blank  → then Wed 2026-11-25 14:00
-  then of if-3:
-    ▶ wait-3.then.1  wait until a date → Mon 2026-12-28 23:59:59
-    ▶ last-days  sms  sent → Tue 2026-12-29 09:00: kept back until Tue 2026-12-29 09:00 Europe/Paris: window
-      │ to: +33612345678
-      │ Zoé, only 2 days left for your reward The 4th is free.
-"""
+SHEET = Path(__file__).with_name("preview.txt").read_text("utf-8")
 NO_CARD = """\
 scenario: contact 2 of seed 0 fails at step wallet:
 card.yaml:7:44: this value leaves a part of the URL's path empty, '.' or '..'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,31 +14,6 @@ from tests.examples.scenarios import EXAMPLES
 from tests.gateway.map.plans import example, many
 from tests.gateway.map.test_svg import hostile
 
-POST_PURCHASE = """\
-flowchart TD
-    start(["order"])
-    s1["thank-you<br/>email"]
-    s2(["wait 2d<br/>wait-2"])
-    s3(["wait until mon tue wed thu fri 10:00<br/>wait-3"])
-    s4(["wait for order.delivered, 7d at most: event.order_id == order.external_id<br/>wait_for-4"])
-    s5{{"if contact.cellphone != blank<br/>if-4.then.1"}}
-    s6["whatsapp<br/>webhook → hooks.example.com"]
-    s7["how-was-it<br/>email"]
-    s8["on-its-way<br/>sms"]
-    finish(["end"])
-    start --> s1
-    s1 --> s2
-    s2 --> s3
-    s3 --> s4
-    s4 -->|"it comes"| s5
-    s4 -->|"after 7d"| s8
-    s5 -->|"then"| s6
-    s5 -->|"else"| s7
-    s6 --> finish
-    s7 --> finish
-    s8 --> finish
-    notes["leaves on order.returned if event.order_id == order.external_id"]
-"""
 LINE = re.compile(
     r"""flowchart\ TD
     |\ {4}\w+(?:\[|\(\[|\{\{|\[\[)"(?:[^"<`&]|<br/>)+"(?:\]|\]\)|\}\}|\]\])
@@ -50,7 +26,9 @@ LINE = re.compile(
 
 def test_the_map_of_an_example() -> None:
     plan = example(EXAMPLES / "post-purchase.yaml")
-    assert ScenarioMap(plan, "post-purchase", "order").mermaid() == POST_PURCHASE
+    assert ScenarioMap(plan, "post-purchase", "order").mermaid() == (
+        Path(__file__).with_name("post-purchase.mmd").read_text("utf-8")
+    )
 
 
 @pytest.mark.parametrize(
