@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Executable, RowMapping, Table, text
+from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping, Table, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
@@ -160,6 +160,21 @@ class Queries:
     ) -> list[T]:
         """Return the rows of a query as objects."""
         return [kind(**row) for row in await self._database.read(statement, parameters)]
+
+    async def _newest(
+        self,
+        kind: Callable[..., T],
+        table: Table,
+        where: Sequence[ColumnElement[bool]],
+        order: Sequence[Column[Any]],
+        after: T | None,
+        limit: int,
+    ) -> list[T]:
+        """Return a page of a table, the last in an order first; `after` is the last of the page before."""
+        statement = select(table).where(*where).order_by(*(column.desc() for column in order)).limit(limit)
+        if after is not None:
+            statement = statement.where(tuple_(*order) < tuple(getattr(after, column.name) for column in order))
+        return await self._all(kind, statement)
 
     async def _add(self, table: Table, item: object) -> bool:
         """Insert an object with all columns of a table as attributes. Return False if its key is taken."""

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     Executable,
+    Select,
     and_,
     bindparam,
     case,
@@ -169,11 +170,7 @@ class Entries(Queries):
             wanted.append(_table.ended_at.is_(None) if running else _table.ended_at.is_not(None))
         if since is not None:
             wanted.append(_table.admitted_at >= since)
-        if after is not None:
-            place = (after.admitted_at, after.ordinal, after.workflow_id, after.run_id)
-            wanted.append(tuple_(*_ORDER) < place)
-        statement = select(entries).where(*wanted).order_by(*(column.desc() for column in _ORDER)).limit(limit)
-        return await self._all(stored_entry, statement)
+        return await self._newest(stored_entry, entries, wanted, _ORDER, after, limit)
 
     async def counts(self) -> dict[tuple[str, int], int]:
         """Count the running journeys, by scenario and version."""
@@ -209,7 +206,7 @@ class Entries(Queries):
 
     async def restore(self, entry: StoredEntry) -> None:
         """Insert an admitted journey under the next free ordinal; its own is ignored. Idempotent."""
-        row = {name: getattr(entry, name) for name in _RESTORED} | {"key": entry.key or ""}
+        row = {name: getattr(entry, name) for name in _GIVEN} | {"key": entry.key or ""}
         is_there = select(literal(1)).where(_table.workflow_id == entry.workflow_id, _table.run_id == entry.run_id)
         while not await self._database.write(_restore(self._database.insert), row):
             if await self._database.read(is_there):
@@ -294,42 +291,24 @@ _POPULATION = (
     .where(_table.scenario == bindparam("scenario"))
     .group_by(_table.version, _entered_by, _outcome)
 )
+_REOPEN = update(entries).where(*_of_journey, _table.outcome == LOST).values(ended_at=None, outcome=None, reason=None)
 _CLOSED = select(closed).where(closed.c.scenario == bindparam("scenario"))
 _KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)
 _KNOWS_IN = _KNOWS.where(_table.scenario.in_(bindparam("scenarios", expanding=True)))
+_given = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
 
 
 @cache
 def _add_first(insert: InsertFactory) -> Executable:
-    given = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
-    is_first = ~exists().where(*(_table[name] == given[name] for name in _IDENTITY))
-    is_open = ~exists().where(closed.c.scenario == given["scenario"])
-    return (
-        insert(entries)
-        .from_select([*_GIVEN, "ordinal"], select(*given.values(), literal(1)).where(is_first, is_open))
-        .on_conflict_do_nothing()
-        .returning(_table.ordinal)
-    )
-
-
-_RESTORED = (
-    *("workflow_id", "run_id", "scenario", "version", "contact_id", "key", "trigger", "admitted_at"),
-    *("ended_at", "outcome", "reason", "branches", "goal_until"),
-)
-
-
-_REOPEN = update(entries).where(*_of_journey, _table.outcome == LOST).values(ended_at=None, outcome=None, reason=None)
+    is_first = ~exists().where(*(_table[name] == _given[name] for name in _IDENTITY))
+    is_open = ~exists().where(closed.c.scenario == _given["scenario"])
+    return _add(insert, select(*_given.values(), literal(1)).where(is_first, is_open))
 
 
 @cache
 def _restore(insert: InsertFactory) -> Executable:
-    given = {name: bindparam(name, type_=_table[name].type) for name in _RESTORED}
-    before = entries.alias()
-    identity = (before.c[name] == given[name] for name in ("contact_id", "scenario", "key"))
-    newest = select(func.coalesce(func.max(before.c.ordinal), 0)).where(*identity).scalar_subquery()
-    return (
-        insert(entries)
-        .from_select([*_RESTORED, "ordinal"], select(*given.values(), newest + 1))
-        .on_conflict_do_nothing()
-        .returning(_table.ordinal)
-    )
+    return _add(insert, select(*_given.values(), func.coalesce(_newest, 0) + 1))
+
+
+def _add(insert: InsertFactory, row: Select[Any]) -> Executable:
+    return insert(entries).from_select([*_GIVEN, "ordinal"], row).on_conflict_do_nothing().returning(_table.ordinal)

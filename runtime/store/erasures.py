@@ -26,7 +26,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    tuple_,
     type_coerce,
     union,
     update,
@@ -123,13 +122,8 @@ class Erasures(Queries):
         self, *, is_open: bool = False, after: StoredErasure | None = None, limit: int = 100
     ) -> list[StoredErasure]:
         """Return erasures, the newest first; `after` is the last of the page before."""
-        statement = select(erasures)
-        if is_open:
-            statement = statement.where(_table.finished_at.is_(None))
-        if after is not None:
-            statement = statement.where(tuple_(_table.requested_at, _table.id) < (after.requested_at, after.id))
-        statement = statement.order_by(_table.requested_at.desc(), _table.id.desc()).limit(limit)
-        return await self._all(StoredErasure, statement)
+        where = [_table.finished_at.is_(None)] if is_open else []
+        return await self._newest(StoredErasure, erasures, where, (_table.requested_at, _table.id), after, limit)
 
     async def open_erasures(self, limit: int) -> list[str]:
         """Return the ids of open erasures, the oldest first."""

@@ -89,13 +89,8 @@ class StoredOperations(Queries):
         self, *, is_open: bool = False, after: StoredOperation | None = None, limit: int = 100
     ) -> list[StoredOperation]:
         """Return operations, the newest first; `after` is the last of the page before."""
-        statement = select(operations)
-        if is_open:
-            statement = statement.where(_table.ended_at.is_(None))
-        if after is not None:
-            statement = statement.where(tuple_(_table.created_at, _table.id) < (after.created_at, after.id))
-        statement = statement.order_by(_table.created_at.desc(), _table.id.desc()).limit(limit)
-        return await self._all(StoredOperation, statement)
+        where = [_table.ended_at.is_(None)] if is_open else []
+        return await self._newest(StoredOperation, operations, where, (_table.created_at, _table.id), after, limit)
 
     async def add_items(self, operation: str, items: Sequence[OperationItem]) -> int:
         """Add journeys to an operation, and return the number of new ones."""

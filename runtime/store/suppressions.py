@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, delete, func, select, tuple_
+from sqlalchemy import bindparam, delete, func, select
 
 from runtime.store.database import Queries, insert_new, matching, row_of
 from runtime.store.schema import soft_bounces, suppressions
@@ -81,10 +81,7 @@ class Suppressions(Queries):
         where = matching(suppressions, channel=channel, source=source, scope=scope)
         if since is not None:
             where.append(_table.suppressed_at >= since)
-        if after is not None:
-            where.append(tuple_(*_ORDER) < tuple(getattr(after, column.name) for column in _ORDER))
-        statement = select(suppressions).where(*where).order_by(*(column.desc() for column in _ORDER)).limit(limit)
-        return await self._all(Suppression, statement)
+        return await self._newest(Suppression, suppressions, where, _ORDER, after, limit)
 
     async def suppression_counts(self) -> dict[tuple[str, str], int]:
         """Count the suppressions by channel and source."""
