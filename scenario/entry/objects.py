@@ -48,8 +48,8 @@ class Shape(BaseModel):
     def _absent(cls, data: Any) -> Any:
         if not is_mapping(data):
             return data
-        row, parts = data, _parts(cls)
-        return {key: value for key, value in row.items() if key not in parts or value not in (None, "", [])}
+        parts = _parts(cls)
+        return {key: value for key, value in data.items() if key not in parts or value not in (None, "", [])}
 
 
 @cache
@@ -77,11 +77,10 @@ class WithCustom(Shape):
         """Accept one of two spellings, and drop the other."""
         if not is_mapping(data):
             return data
-        row = data
-        if "custom" not in row or "custom_fields" not in row:
-            return row
-        both = {**as_custom(row["custom"] or None, info), **as_custom(row["custom_fields"] or None, info)}
-        return {**{key: value for key, value in row.items() if key != "custom"}, "custom_fields": both}
+        if "custom" not in data or "custom_fields" not in data:
+            return data
+        both = {**as_custom(data["custom"] or None, info), **as_custom(data["custom_fields"] or None, info)}
+        return {**{key: value for key, value in data.items() if key != "custom"}, "custom_fields": both}
 
 
 class MailingList(Shape):

@@ -5,7 +5,7 @@ All functions are pure. Only activities call them, and histories hold their answ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -173,14 +173,10 @@ def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bo
             )
     # What would come again here too, in rounds, may come again there.
     again = named(place.sent) - named(old.ahead(place.at))
-    to_come = _to_come(new, at, done=done)
+    to_come = {*new.ahead(at), *(() if done else (at,))}
     for name in new.steps:
         if name in again and name in to_come and isinstance(new.steps[name], Send):
             raise MigrationError(f"'{name}' would be sent again: from '{at}' on it is still to come there")
-
-
-def _to_come(plan: Plan, at: str, *, done: bool) -> Collection[str]:
-    return {*plan.ahead(at), *(() if done else (at,))}
 
 
 def _read(step: BaseStep) -> list[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote
 
-from scenario.type_guards import Path, is_list, is_mapping
+from scenario.type_guards import Path, is_list, is_mapping, list_or_empty, mapping_at
 
 ONE: Final = (
     "additionalProperties",
@@ -114,21 +114,18 @@ def parts(schema: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str, Any
     """Yield a schema and all schemas in it with their paths."""
     if not is_mapping(schema):
         return
-    keys = schema
-    yield path, keys
+    yield path, schema
     for key in ONE:
-        yield from parts(keys.get(key), (*path, key))
+        yield from parts(schema.get(key), (*path, key))
     for key in LISTED:
-        for index, item in enumerate(inner if is_list(inner := keys.get(key)) else ()):
+        for index, item in enumerate(list_or_empty(schema.get(key))):
             yield from parts(item, (*path, key, index))
     for key in NAMED:
-        if is_mapping(inner := keys.get(key)):
-            for name, item in inner.items():
-                yield from parts(item, (*path, key, name))
+        for name, item in mapping_at(schema, key).items():
+            yield from parts(item, (*path, key, name))
 
 
 def _below(part: Any, key: str) -> Any:
     if is_list(part):
-        items = part
-        return items[int(key)] if key.isdecimal() and int(key) < len(items) else None
+        return part[int(key)] if key.isdecimal() and int(key) < len(part) else None
     return part.get(key) if is_mapping(part) else None

@@ -22,25 +22,10 @@ MAX_SCHEMA: Final = 16 * 1024
 MAX_LOOKS: Final = 2_000
 """Maximum number of schemas that apply to one value: a tenth of the steps of `validation`."""
 
-_NOTES: Final = (
-    "$anchor",
-    "$comment",
-    "$dynamicAnchor",
-    "$id",
-    "$schema",
-    "$vocabulary",
-    "contentEncoding",
-    "contentMediaType",
-    "contentSchema",
-    "default",
-    "deprecated",
-    "description",
-    "examples",
-    "maxContains",
-    "minContains",
-    "readOnly",
-    "title",
-    "writeOnly",
+_NOTES: Final = frozenset(
+    {"$anchor", "$comment", "$dynamicAnchor", "$id", "$schema", "$vocabulary", "contentEncoding", "contentMediaType"}
+    | {"contentSchema", "default", "deprecated", "description", "examples", "maxContains", "minContains", "readOnly"}
+    | {"title", "writeOnly"}
 )
 """Keywords that do not restrict values by themselves."""
 _LONGEST: Final = 30
@@ -138,7 +123,7 @@ def _unusable(schema: Mapping[str, Any]) -> Iterator[Flaw]:
 def _keywords() -> tuple[str, ...]:
     from jsonschema import Draft202012Validator
 
-    return (*Draft202012Validator.VALIDATORS, *ONE, *NAMED, *_NOTES)
+    return (*Draft202012Validator.VALIDATORS, *ONE, *NAMED, *sorted(_NOTES))
 
 
 @lru_cache(256)
@@ -169,13 +154,13 @@ def _tree(part: Any, whole: _Search, depth: int) -> Tree:
     whole.left -= 1
     if not is_mapping(part) or depth > _DEEPEST or whole.left < 0:
         return _ANYTHING
-    keys = part
-    if isinstance(reference := keys.get("$ref"), str):
+    if isinstance(reference := part.get("$ref"), str):
         return _tree(whole.find(reference), whole, depth + 1) if reference.startswith("#") else _ANYTHING
-    choices = [item for key in ("allOf", "anyOf", "oneOf") for item in _items(keys.get(key)) if not _is_null(item)]
+    choices = [item for key in ("allOf", "anyOf", "oneOf") for item in list_or_empty(part.get(key))]
+    choices = [item for item in choices if not (is_mapping(item) and item.get("type") == "null")]
     shapes = [_tree(item, whole, depth + 1) for item in choices]
-    if not choices or "properties" in keys:
-        shapes.append(_own(keys, whole, depth))
+    if not choices or "properties" in part:
+        shapes.append(_own(part, whole, depth))
     return merged(shapes)
 
 
@@ -207,16 +192,10 @@ def _type(keys: Mapping[str, Any]) -> str | None:
     if given is None and "properties" in keys:
         return "object"
     return (
-        "string" if given is None and all(isinstance(word, str) for word in _items(keys.get("enum")) or (0,)) else None
+        "string"
+        if given is None and all(isinstance(word, str) for word in list_or_empty(keys.get("enum")) or (0,))
+        else None
     )
-
-
-def _items(value: Any) -> list[Any]:
-    return list_or_empty(value)
-
-
-def _is_null(schema: Any) -> bool:
-    return is_mapping(schema) and schema.get("type") == "null"
 
 
 def merged(shapes: Sequence[Tree]) -> Tree:

@@ -17,12 +17,12 @@ from liquid.filter import with_environment
 from markupsafe import escape as escape_markup
 
 from scenario.liquid.engine.filter_call import FilterValueError
-from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, replace_surrogates, to_json, to_text
+from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, json_text, replace_surrogates, to_text
 
 
 def to_json_text(value: object) -> RawJson:
     """Return the value as JSON. A JSON body does not encode it again."""
-    return RawJson(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+    return RawJson(json_text(value))
 
 
 def json_escape(value: object) -> InString:

@@ -20,18 +20,19 @@ from scenario.type_guards import is_mapping, is_sequence
 @sequence_filter
 def join(items: Iterable[object], separator: object = " ") -> str:
     """Join the items' texts."""
-    between = to_text(separator)
-    texts = [item if isinstance(item, str) else to_text(item) for item in items]
-    if sum(map(len, texts)) + len(between) * len(texts) > MAX_TEXT:
-        raise BoundReached(f"'join' makes a text of more than {MAX_TEXT:,} characters")
-    return between.join(texts)
+    return _join(items, to_text(separator))
 
 
 @sequence_filter
 def join_html(items: Iterable[object], separator: object = " ") -> str:
     """Join the items' texts in HTML: the author's separator is markup, the items are escaped."""
+    return _join(
+        items, Markup(" ") if separator == " " else separator if isinstance(separator, str) else to_text(separator)
+    )
+
+
+def _join(items: Iterable[object], between: str) -> str:
     texts = [item if isinstance(item, str) else to_text(item) for item in items]
-    between = Markup(" ") if separator == " " else separator if isinstance(separator, str) else to_text(separator)
     if sum(map(len, texts)) + len(between) * len(texts) > MAX_TEXT:
         raise BoundReached(f"'join' makes a text of more than {MAX_TEXT:,} characters")
     return between.join(texts)
