@@ -7,6 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +24,12 @@ MAX_BYTES: Final = 64 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class Secrets(Mapping[str, str]):
-    """Name → value of every secret. Changed files are read again.
+class Secrets:
+    """The secrets, which follow their files.
 
     A file ``NAME`` in the folder overrides the variable ``SCENARIO_SECRET_NAME``, since it can change while the process
     runs. One newline at its end is not part of the secret. Files whose names a template cannot write (``.gitkeep``,
-    ``a.pem``, the ``..data`` of a Kubernetes volume) are ignored. `repr` shows names only.
+    ``a.pem``, the ``..data`` of a Kubernetes volume) are ignored.
 
     Args:
         every: Seconds that a snapshot is cached.
@@ -50,29 +51,15 @@ class Secrets(Mapping[str, str]):
         self._latest: SecretsSnapshot | None = None
         self._looked = 0.0
 
-    def names(self) -> list[str]:
-        """Return the secrets' names, sorted."""
-        return sorted({*self._variables(), *self._files()})
-
-    def all(self) -> dict[str, str]:
-        """Return the current secrets. Costs a `stat` for each file.
-
-        Raises:
-            SettingsError: The folder or one of its files cannot be read.
-        """
-        found = self._variables()
-        for name, path in self._files().items():
-            value = self._value(name, path)
-            if value is not None:
-                found[name] = value
-        return found
-
     def snapshot(self) -> SecretsSnapshot:
         """Return the secrets, at most a second old; the same object while nothing changes.
 
         An unreadable file fails only accesses to its secret. An empty or removed file counts as unreadable: it is being
         replaced, or the operator made a mistake. A read costs a `stat` for each file, and there are many deliveries per
         second.
+
+        Raises:
+            SettingsError: The folder cannot be read.
         """
         now, latest = self._clock(), self._latest
         if latest is None or now - self._looked >= self._every:
@@ -83,39 +70,23 @@ class Secrets(Mapping[str, str]):
         return latest
 
     def _look(self) -> SecretsSnapshot:
-        found, unreadable = self._variables(), dict[str, SettingsError]()
+        found, unreadable = self._variables(), dict[str, str]()
         files = self._files()
         for name in self._read.keys() - files.keys() - found.keys():
-            unreadable[name] = SettingsError(f"the file of the secret {name} is gone: put it back")
+            unreadable[name] = f"the file of the secret {name} is gone: put it back"
         for name, path in files.items():
             try:
                 value = self._value(name, path)
             except SettingsError as error:
                 found.pop(name, None)
-                unreadable[name] = error
+                unreadable[name] = str(error)
             else:
                 if value:
                     found[name] = value
                 elif value is not None:
                     found.pop(name, None)
-                    unreadable[name] = SettingsError(
-                        f"the file of the secret {name} is empty: write the secret into it"
-                    )
+                    unreadable[name] = f"the file of the secret {name} is empty: write the secret into it"
         return SecretsSnapshot(found, unreadable)
-
-    def __getitem__(self, name: str) -> str:
-        path = self._files().get(name)
-        value = self._value(name, path) if path is not None else None
-        return self._variables()[name] if value is None else value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names())
-
-    def __len__(self) -> int:
-        return len(self.names())
-
-    def __repr__(self) -> str:
-        return f"Secrets({', '.join(self.names())})"
 
     def _variables(self) -> dict[str, str]:
         return {
@@ -160,33 +131,27 @@ class Secrets(Mapping[str, str]):
         return value
 
 
+@dataclass(repr=False)
 class SecretsSnapshot(Mapping[str, str]):
-    """The secrets at one time. It lists readable ones; access to an unreadable one raises its error."""
+    """The secrets at one time. It lists readable ones; access to an unreadable one raises its error.
 
-    def __init__(self, found: Mapping[str, str], unreadable: Mapping[str, SettingsError]) -> None:
-        self._found, self._unreadable = found, unreadable
+    Attributes:
+        unreadable: The error messages, by the name of the secret.
+    """
+
+    found: Mapping[str, str]
+    unreadable: Mapping[str, str]
 
     def __getitem__(self, name: str) -> str:
-        if name in self._unreadable:
-            raise SettingsError(str(self._unreadable[name]))  # a new instance for each traceback
-        return self._found[name]
+        if name in self.unreadable:
+            raise SettingsError(self.unreadable[name])
+        return self.found[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._found or name in self._unreadable
+        return name in self.found or name in self.unreadable
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self.found)
 
     def __len__(self) -> int:
-        return len(self._found)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SecretsSnapshot) and self._told() == other._told()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _told(self) -> tuple[Mapping[str, str], dict[str, str]]:
-        return self._found, {name: str(error) for name, error in self._unreadable.items()}
-
-    def __repr__(self) -> str:
-        return f"Snapshot({', '.join(sorted(self._found))})"
+        return len(self.found)

@@ -126,7 +126,7 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
 
     settings = Settings()
     findings, book = examine(_chosen(file, settings.destinations, "destinations")[0])
-    secrets = Secrets(settings).all() if book else {}
+    secrets: Mapping[str, str] = Secrets(settings).snapshot() if book else {}
     anywhere = _set(book.public_secrets, secrets) if book else {}
     listed = {name: _described(found, secrets) for name, found in book.destinations.items()} if book else {}
     if form is Format.JSON:

@@ -219,5 +219,5 @@ def _data(place: LocalStack, opened: LoadedVersion, entry: dict[str, Any], workf
         **data,
         "journey": {**journey, "timezone": data["journey"]["timezone"]},
         "event": data.get("event", event),
-        "secrets": place.services.secrets.all(),
+        "secrets": place.services.secrets.snapshot(),
     }

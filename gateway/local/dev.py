@@ -114,7 +114,7 @@ def _sent(place: LocalStack) -> list[tuple[str, str]]:
     return [
         ("Webhooks", webhooks),
         *_channels(given.channels),
-        ("Secrets", ", ".join(given.secrets.names()) or "no SCENARIO_SECRET_… is set"),
+        ("Secrets", ", ".join(sorted(given.secrets.snapshot())) or "no SCENARIO_SECRET_… is set"),
         ("Callbacks", f"{place.gateway.url}  ({callbacks})"),
     ]
 
