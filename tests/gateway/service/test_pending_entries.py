@@ -88,7 +88,9 @@ async def test_an_event_for_the_contact_reaches_entries_that_are_pending(
     assert attempt.delivery.data["contact"]["firstname"] == "Zoé"
 
 
-async def test_an_event_for_a_pending_journey_is_kept(deserted: Stage, client: ScenarioClient) -> None:
+async def test_an_event_for_a_pending_journey_is_kept_and_for_the_next_of_the_same_id(
+    deserted: Stage, client: ScenarioClient
+) -> None:
     await deserted.publish(LATE)
     entered = await client.enter(entry(), settle=0)
     assert await client.event_for(entered.id, *returned()) == EventView(pending=1)
@@ -98,27 +100,18 @@ async def test_an_event_for_a_pending_journey_is_kept(deserted: Stage, client: S
     async with deserted.working():
         assert (await entered.result())["reason"] == "event order.returned"
     assert await client.event_for(entered.id, *returned()) == EventView()
+    following = await client.enter(entry(), settle=0)
+    assert following.id == entered.id
+    assert await client.event_for(entered.id, "order.viewed") == EventView(pending=1)
+    assert await client.event("7", *returned()) == EventView(pending=1)
+    async with deserted.working():
+        assert (await following.result())["reason"] == "event order.returned"
 
 
 async def test_a_workflow_that_is_no_journey_is_not_told(deserted: Stage, client: ScenarioClient) -> None:
     await client.temporal.start_workflow("Enter", {}, id="late/7/A1", task_queue=JOURNEYS)
     with pytest.raises(UnknownJourney):
         await client.event_for("late/7/A1", *returned())
-
-
-async def test_the_next_entry_of_a_journey_that_is_over_is_told(deserted: Stage, client: ScenarioClient) -> None:
-    await deserted.publish(LATE)
-    async with deserted.working():
-        first = await client.enter(entry())
-        await deserted.until(first.handle, "waiting")  # that server may lose a task that cancels what has just begun
-        await client.event("7", *returned())
-        await first.result()
-    second = await client.enter(entry(), settle=0)
-    assert second.id == first.id
-    assert await client.event_for(first.id, "order.viewed") == EventView(pending=1)
-    assert await client.event("7", *returned()) == EventView(pending=1)
-    async with deserted.working():
-        assert (await second.result())["reason"] == "event order.returned"
 
 
 async def test_an_entry_that_temporal_has_lost_stays_on_record(deserted: Stage, client: ScenarioClient) -> None:
