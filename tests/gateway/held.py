@@ -1,7 +1,8 @@
-"""A stand-in for Temporal's search over held journeys, which also takes note of workflows that are started."""
+"""A stand-in for Temporal's search, which also notes workflows that are started and signals."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -16,61 +17,81 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.service.held import HeldGroupKey
-from runtime.search_attributes import DESTINATION, HELD_REASON, JOURNEY_STATE, LAST_HELD, SCENARIO_NAME, STEP_ID
+from runtime.search_attributes import ALL, LAST_HELD
 
 NOW: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
-COLUMNS: Final = ("ScenarioName", "StepId", "Destination", "HeldReason")
 
 
 @dataclass
 class Search:
-    """Temporal's client, with SQL for its search: SQLite understands the same clauses."""
+    """Temporal's client, with SQL for its search: SQLite understands the same clauses. Notes what is asked.
 
-    database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
+    `patience` is the timeout of the last list.
+    """
+
     listed: int = 0
     counted: int = 0
+    queries: list[str] = field(default_factory=list[str])
+    error: RPCStatusCode | None = None
+    patience: timedelta | None = None
     started: dict[str, Any] = field(default_factory=dict[str, Any])
     signals: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
-    namespace: str = "default"
+    namespace: str = "shop"
     data_converter: DataConverter = DataConverter.default
+    database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
 
     def __post_init__(self) -> None:
         self.database.execute(
-            "CREATE TABLE held (WorkflowId, at, WorkflowType DEFAULT 'Journey', ExecutionStatus DEFAULT 'Running', "
-            f"JourneyState DEFAULT 'held', {', '.join(COLUMNS)})"
+            "CREATE TABLE journeys (WorkflowId PRIMARY KEY, at, WorkflowType DEFAULT 'Journey', "
+            f"ExecutionStatus DEFAULT 'Running', {', '.join(key.name for key in ALL)})"
         )
+
+    def add(self, identifier: str, at: str | None = None, **attributes: str | None) -> None:
+        """Has a running journey be found by its attributes, or by others than before; `at` is the time of its hold."""
+        values = {"WorkflowId": identifier, "at": at, **attributes}
+        places = ", ".join("?" * len(values))
+        self.database.execute(f"REPLACE INTO journeys ({', '.join(values)}) VALUES ({places})", (*values.values(),))
 
     def hold(self, at: HeldGroupKey, times: int = 1, *, since: datetime | None = NOW) -> None:
         """Holds journeys, one a second."""
-        (known,) = self.database.execute("SELECT count(*) FROM held").fetchone()
-        rows = [
-            (f"{at.scenario}/{known + n}", since and (since + timedelta(seconds=n)).isoformat(), *at)
-            for n in range(times)
-        ]
-        self.database.executemany(
-            f"INSERT INTO held (WorkflowId, at, {', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)", rows
-        )
+        (known,) = self.database.execute("SELECT count(*) FROM journeys").fetchone()
+        attributes = {"ScenarioName": at.scenario, "StepId": at.step, "Destination": at.destination}
+        for number in range(times):
+            held_at = since and (since + timedelta(seconds=number)).isoformat()
+            name = f"{at.scenario}/{known + number}"
+            self.add(name, held_at, JourneyState="held", HeldReason=at.cause, **attributes)
+
+    def find(self, query: str, what: str = "*", limit: int = -1, offset: int = 0) -> list[Any]:
+        """The rows that fit, the newest first."""
+        self.queries.append(query)
+        if self.error is not None:
+            raise RPCError("no", self.error, b"")
+        where = re.sub(r"\\(.)", lambda found: "''" if found[1] == "'" else found[1], query)
+        return self.database.execute(
+            f"SELECT {what} FROM journeys WHERE {where} ORDER BY rowid DESC LIMIT {limit} OFFSET {offset}"
+        ).fetchall()
 
     async def count_workflows(self, query: str, **_: Any) -> Any:
         self.counted += 1
-        return SimpleNamespace(count=self.database.execute(f"SELECT count(*) FROM held WHERE {query}").fetchone()[0])
+        return SimpleNamespace(count=self.find(query, "count(*)")[0][0])
 
-    async def list_workflows(
-        self, query: str, *, limit: int | None = 1000, page_size: int = 1000, **_: Any
-    ) -> AsyncIterator[Any]:
-        columns = ", ".join(("WorkflowId", "at", *COLUMNS))
-        found = self.database.execute(
-            f"SELECT {columns} FROM held WHERE {query} ORDER BY rowid DESC LIMIT {limit or -1}"
-        )
-        for row in found:
-            self.listed += 1
-            yield Found(*row)
+    def list_workflows(self, query: str, *, rpc_timeout: timedelta | None = None, **more: Any) -> Listed:
+        self.patience = rpc_timeout
+        return Listed(self, query, more.get("limit"), more.get("page_size", 1000), more.get("next_page_token"))
 
     async def start_workflow(self, name: str, argument: Any, **given: Any) -> None:
         self.started[given["id"]] = argument
 
-    def get_workflow_handle(self, name: str) -> Any:
-        return _Handle(self, name)
+    def get_workflow_handle(self, name: str, **_: Any) -> Any:
+        async def describe() -> Any:
+            return SimpleNamespace(
+                status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
+            )
+
+        async def signal(signal: str, argument: Any) -> None:
+            self.signals.append((name, signal, argument))
+
+        return SimpleNamespace(describe=describe, signal=signal)
 
     @property
     def workflow_service(self) -> Any:
@@ -80,29 +101,34 @@ class Search:
         return SimpleNamespace(describe_workflow_execution=describe)
 
 
-@dataclass
-class _Handle:
-    search: Search
-    name: str
+class Listed:
+    """What search finds, page by page; the names are those of `temporalio`."""
 
-    async def describe(self) -> Any:
-        return SimpleNamespace(
-            status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
-        )
+    def __init__(self, search: Search, query: str, limit: int | None, size: int, token: bytes | None) -> None:
+        self._search, self._query, self._limit, self._size = search, query, limit, size
+        self._start = int(token or b"0")
+        self.current_page: list[Found] | None = None
+        self.next_page_token: bytes | None = None
 
-    async def signal(self, name: str, argument: Any) -> None:
-        self.search.signals.append((self.name, name, argument))
+    async def fetch_next_page(self) -> None:
+        found = self._search.find(self._query, limit=self._size + 1, offset=self._start)
+        self.current_page = [Found(*row) for row in found[: self._size]]
+        self.next_page_token = str(self._start + self._size).encode() if len(found) > self._size else None
+
+    async def __aiter__(self) -> AsyncIterator[Found]:
+        for row in self._search.find(self._query, limit=self._limit or -1):
+            self._search.listed += 1
+            yield Found(*row)
 
 
 class Found:
-    """What search finds."""
+    """A row, under the names of `temporalio`."""
 
-    def __init__(self, identifier: str, at: str | None, *values: str | None) -> None:
+    def __init__(self, identifier: str, at: str | None, _type: str, _status: str, *values: str | None) -> None:
         self.id, self._at, self.run_id, self.start_time = identifier, at, "r1", NOW
         self.status = WorkflowExecutionStatus.RUNNING
-        keys = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
-        pairs = [SearchAttributePair(key, value) for key, value in zip(keys, values, strict=True) if value]
-        self.typed_search_attributes = TypedSearchAttributes([*pairs, SearchAttributePair(JOURNEY_STATE, "held")])
+        pairs = [SearchAttributePair(key, value) for key, value in zip(ALL, values, strict=True) if value]
+        self.typed_search_attributes = TypedSearchAttributes(pairs)
 
     async def memo(self) -> dict[str, Any]:
         return {LAST_HELD: {"at": self._at, "reason": f"since {self._at}", "status": 422}} if self._at else {}

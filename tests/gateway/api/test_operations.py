@@ -19,7 +19,7 @@ from gateway.publishing import publish
 from gateway.service.paging import encode_cursor
 from runtime.store import AdmissionRequest, OperationItem, Store
 from tests.gateway.api.doors import Door, opened
-from tests.gateway.pages.server import Server as Search
+from tests.gateway.held import Search
 from tests.gateway.search import Temporal
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
@@ -204,11 +204,11 @@ async def test_journeys_under_way_are_found_by_search(store: Store) -> None:
     for number in range(5):
         asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
         await store.admit(asking)
-        search.journeys[f"hello/{number}"] = {"JourneyState": "waiting" if number else "paused", "StepId": "wait-1"}
+        search.add(f"hello/{number}", JourneyState="waiting" if number else "paused", StepId="wait-1")
     async with opened(store, search) as door:
         first = await door.call("GET", "/journeys?limit=3&state=waiting")
         rest = await door.call("GET", f"/journeys?limit=3&state=waiting&cursor={first['next']}")
-        assert [item["id"] for item in (*first["items"], *rest["items"])] == [f"hello/{n}" for n in range(1, 5)]
+        assert [item["id"] for item in (*first["items"], *rest["items"])] == [f"hello/{n}" for n in range(4, 0, -1)]
         assert rest["next"] is None
         found = await door.call("GET", "/journeys?step=wait-1&state=paused&since=2026-11-27T04:00:00Z")
         assert [item["id"] for item in found["items"]] == ["hello/0"]

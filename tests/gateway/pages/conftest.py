@@ -20,7 +20,8 @@ from gateway.pages.app import application, bounded
 from runtime.store import Store
 from runtime.store.api_access import ApiKey, Scope, make_token
 from tests.gateway.conftest import store
-from tests.gateway.pages.server import Looking, Server
+from tests.gateway.held import Search
+from tests.gateway.pages.server import Looking
 
 __all__ = ["store"]
 
@@ -137,13 +138,13 @@ class Site:
 
 
 @pytest.fixture
-def temporal() -> Server:
+def temporal() -> Search:
     """A server that knows of no journey, until the test says so."""
-    return Server()
+    return Search()
 
 
 @pytest.fixture
-async def site(store: Store, temporal: Server) -> AsyncIterator[Site]:
+async def site(store: Store, temporal: Search) -> AsyncIterator[Site]:
     """The pages, without a server behind them."""
     client = Looking(cast("Client", temporal), store, "Europe/Paris")
     app = application(client, Keys(store), temporal_ui="http://temporal.example.com")

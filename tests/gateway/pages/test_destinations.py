@@ -29,12 +29,6 @@ FORM = {"destination": "wax", "reason": "slowly", "rate": "5", "maximum_interval
 
 
 @pytest.fixture
-def temporal() -> Search:
-    """Stands in for the server."""
-    return Search()
-
-
-@pytest.fixture
 async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[Site]:
     """The pages, with a file of destinations."""
     (tmp_path / "destinations.yaml").write_text(BOOK)

@@ -12,12 +12,6 @@ WAX = HeldGroupKey("winback", "wax", "hooks.example.com", "permanent")
 FORM = {**WAX._asdict(), "operation": "retry", "rate": "5", "reason": "wax is back", "most": ""}
 
 
-@pytest.fixture
-def temporal() -> Search:
-    """Stands in for the server."""
-    return Search()
-
-
 @pytest.fixture(autouse=True)
 async def published(site: Site) -> None:
     await site.store.publish("winback", {}, {}, "digest")

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.pages.rendering import to_contact, to_journey
 from gateway.why.why import WhyView
+from tests.gateway.held import Search
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Document, Site
-from tests.gateway.pages.server import Server
 from tests.gateway.pages.test_contact import STORIES, WHY
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.pages.test_operations import begin, item
@@ -33,11 +33,11 @@ steps:
 """
 
 
-async def test_what_others_have_made_up_is_text(site: Site, temporal: Server) -> None:
+async def test_what_others_have_made_up_is_text(site: Site, temporal: Search) -> None:
     journey = f"sale/{EVIL.replace('/', '%2F')}"
     await publish(site.store, SCENARIO)
     await admit(site.store, journey, EVIL)
-    temporal.journeys[journey] = {"ScenarioName": "sale", "StepId": EVIL, "JourneyState": "held", "Destination": EVIL}
+    temporal.add(journey, ScenarioName="sale", StepId=EVIL, JourneyState="held", Destination=EVIL)
     await site.store.record([attempt(journey, "hook", "failed", EVIL, contact_id=EVIL, destination=EVIL)])
     await begin(site, "op1", replace(item(0, "refused", EVIL), workflow_id=journey), operator=EVIL, reason=EVIL)
     operation = {"name": "pause", "operator": EVIL, "reason": EVIL, "at": START.isoformat(), "step": EVIL}
@@ -68,12 +68,12 @@ async def test_what_others_have_made_up_is_text(site: Site, temporal: Server) ->
 
 
 @pytest.fixture
-async def limited(site: Site, temporal: Server) -> Site:
+async def limited(site: Site, temporal: Search) -> Site:
     """Somebody with a key for the scenario 'mine', where 'sale' is there as well."""
     await publish(site.store)
     await site.store.publish("mine", {"trigger": "segment"}, {}, "digest")
     await admit(site.store, "sale/7", "7")
-    temporal.journeys["sale/7"] = {"ScenarioName": "sale", "StepId": "hook", "JourneyState": "held"}
+    temporal.add("sale/7", ScenarioName="sale", StepId="hook", JourneyState="held")
     await site.store.record([attempt("sale/7", "hook", "failed", contact_id="7")])
     await begin(site, "op1", item(0), request={"which": {"scenario": "sale", "step": "hook"}})
     await begin(site, "op2", item(0), request={"which": {"contact": "7"}})

@@ -5,20 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from runtime.store import OperationItem, StoredOperation
 from tests.gateway.held import Search
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_held import WAX
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def temporal() -> Search:
-    """Stands in for the server."""
-    return Search()
 
 
 async def begin(site: Site, name: str = "op1", *items: OperationItem, **more: Any) -> None:

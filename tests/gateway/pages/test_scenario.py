@@ -7,8 +7,8 @@ from temporalio.service import RPCStatusCode
 from gateway.service.caller import TERMINAL
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
+from tests.gateway.held import Search
 from tests.gateway.pages.conftest import Site
-from tests.gateway.pages.server import Server
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.service.test_stats import SALE, attempt, publish
 
@@ -33,21 +33,17 @@ steps:
 """
 
 
-async def _held(store: Store, server: Server) -> None:
+async def _held(store: Store, server: Search) -> None:
     await publish(store)
     for number, (state, step) in enumerate([("waiting", "wait-2"), ("waiting", "wait-2"), ("held", "hook")]):
         await admit(store, f"sale/{number}", str(number))
-        server.journeys[f"sale/{number}"] = {
-            "ScenarioName": "sale",
-            "ScenarioVersion": "sale@1",
-            "JourneyState": state,
-            "StepId": step,
-        }
+        known = {"ScenarioName": "sale", "ScenarioVersion": "sale@1", "JourneyState": state, "StepId": step}
+        server.add(f"sale/{number}", **known)
     rows = [attempt("sale/0", "mail", "delivered"), attempt("sale/1", "mail", "delivered")]
     await store.record([*rows, attempt("sale/2", "hook", "failed", "http_400")])
 
 
-async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, temporal: Server) -> None:
+async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, temporal: Search) -> None:
     await _held(site.store, temporal)
     await ScenarioService(site.store).close(TERMINAL, "sale", operator="ann", reason="<i>over</i>")
     await site.sign_in("read")
@@ -59,7 +55,7 @@ async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, tempora
     assert "/held?scenario=sale" in shown.values("td a", "href")
 
 
-async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Server) -> None:
+async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Search) -> None:
     await _held(site.store, temporal)
     await site.sign_in("read")
     shown = await site.get("/scenarios/sale")
@@ -121,7 +117,7 @@ async def test_versions_are_chosen_and_compared(site: Site) -> None:
     await site.get("/scenarios/nothing", 404)
 
 
-async def test_without_search_the_page_says_what_is_not_known(site: Site, temporal: Server) -> None:
+async def test_without_search_the_page_says_what_is_not_known(site: Site, temporal: Search) -> None:
     await publish(site.store)
     await admit(site.store, "sale/1", "1")
     temporal.error = RPCStatusCode.UNIMPLEMENTED

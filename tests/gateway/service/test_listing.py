@@ -20,8 +20,8 @@ from gateway.service.journeys import with_next_tries
 from gateway.service.listing import JourneyLists, JourneySummary
 from runtime.store import AdmissionRequest, Store
 from tests.factories import TURNED_AWAY
+from tests.gateway.held import Search
 from tests.gateway.journey import attempt
-from tests.gateway.pages.server import Server
 from tests.gateway.search import NOW, Execution, Temporal, client
 
 
@@ -61,23 +61,24 @@ async def test_a_held_one_says_why(store: Store) -> None:
 
 
 async def test_search_finds_those_in_a_state_page_by_page(store: Store) -> None:
-    server = Server()
+    server = Search()
     for number in range(5):
         await let_in(store, f"a/{number}")
-        server.journeys[f"a/{number}"] = {"JourneyState": "paused" if number % 2 else "waiting", "ScenarioName": "a"}
-    server.journeys["a/99"] = {"JourneyState": "waiting", "ScenarioName": "a"}  # not admitted yet
+        server.add(f"a/{number}", JourneyState="paused" if number % 2 else "waiting", ScenarioName="a")
+    server.add("a/99", JourneyState="waiting", ScenarioName="a")  # not admitted yet
     lists = JourneyLists(cast("Client", server), store)
     a = JourneyFilter(scenario="a")
     page, following = await lists.running_page(a, state="waiting", size=3)
-    assert ([item.id for item in page], {item.state for item in page}) == (["a/0", "a/2", "a/4"], {"waiting"})
-    assert await lists.running_page(a, state="waiting", size=3, after=following) == ([], None)
+    assert ([item.id for item in page], {item.state for item in page}) == (["a/4", "a/2"], {"waiting"})
+    page, following = await lists.running_page(a, state="waiting", size=3, after=following)
+    assert ([item.id for item in page], following) == (["a/0"], None)
     second = JourneyFilter(scenario="a", version=2, contact="7", step="hook")
     await lists.running_page(second, state="running", size=3)
     assert server.queries[-1] == (
         "WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND ScenarioName = 'a' AND ContactId = '7'"
         " AND StepId = 'hook' AND (JourneyState IS NULL OR JourneyState IN ('running', 'waiting'))"
     )
-    server.journeys["a/0"] = {"ScenarioName": "a"}  # has never waited: search does not know its version
+    server.add("a/0", ScenarioName="a")  # has never waited: search does not know its version
     page, _ = await lists.running_page(JourneyFilter(scenario="a", version=3), state="running", size=9)
     assert "a/0" in [item.id for item in page]
     server.error = RPCStatusCode.UNIMPLEMENTED
