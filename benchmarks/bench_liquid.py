@@ -21,10 +21,10 @@ from liquid import Environment
 from liquid.extra import JSON
 
 from scenario import liquid
+from scenario.check.variables import roots
 from scenario.liquid.engine.environment import json_engine
 from scenario.liquid.lint import lint
 from scenario.liquid.sinks.body import BodyCompiler
-from tests.scenario.liquid.lint.shapes_of import schema
 
 DATA: dict[str, Any] = {
     "contact": {
@@ -130,6 +130,7 @@ def cases() -> dict[str, Callable[[], object]]:
     """What is measured, by name. The first is what the others are compared with."""
     stock = Environment()
     stock.add_filter("json", JSON())
+    known = roots("order", event=True, secrets=("WAX_TOKEN",))
     bare = stock.from_string(with_json_filter(TEXT))
     plain = stock.from_string(TEXT)
     condition = "order.total_price > 20 and contact.cellphone != blank"
@@ -142,8 +143,12 @@ def cases() -> dict[str, Callable[[], object]]:
         "python-liquid, parse": lambda: stock.from_string(with_json_filter(TEXT)),
         "ours, cold parse of the text": lambda: json_engine().parse_template(TEXT),
         "ours, cold compile of the structure": lambda: BodyCompiler().compile(STRUCTURE, ""),
-        "ours, linter on the text": lambda: lint(TEXT, kind="json", schema=schema("order")),
-        "ours, linter on the structure": lambda: lint(STRUCTURE, kind="json", schema=schema("order")),
+        "ours, linter on the text": lambda: lint(
+            TEXT, kind="json", schema=known
+        ),
+        "ours, linter on the structure": lambda: lint(
+            STRUCTURE, kind="json", schema=known
+        ),
         "ours, fields of the text": lambda: liquid.find_fields(TEXT, kind="json"),
         "ours, condition": lambda: liquid.evaluate_condition(condition, DATA),
         "ours, URL": lambda: liquid.render_url(url, DATA),

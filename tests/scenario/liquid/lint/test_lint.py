@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from scenario.check.variables import roots
 from scenario.errors import TemplateError
 from scenario.liquid.analysis.fields import ENGINES
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import TemplateFinding
 from scenario.liquid.sinks import body, url
 from scenario.liquid.sinks.text import compile_condition, parse_template
-from tests.scenario.liquid.lint.shapes_of import schema
 from tests.scenario.liquid.mutants import mutants
 from tests.scenario.liquid.samples import Page, pages
 
@@ -33,6 +33,10 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "path": url.check_path,
     "condition": compile_condition,
 }
+
+
+schema = partial(roots, event=True, secrets=("TOKEN", "KEY", "WAX_TOKEN", "SIGNING_KEY"))
+"""The variables of a webhook's template, after an event, by the scenario's trigger."""
 
 
 def parse(page: Page) -> None:
