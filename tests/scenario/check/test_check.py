@@ -314,7 +314,7 @@ TEXTS = ("a", "order", "event", "2d", "-3d", "10:00", "mon", "never", "hold", "h
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-1, 9) | st.sampled_from((0.5, 1e300)) | st.sampled_from(TEXTS),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
-    max_leaves=40,
+    max_leaves=25,
 )
 STEPS = st.lists(st.dictionaries(st.sampled_from(KEYS[7:]), VALUES, max_size=6) | VALUES, max_size=5)
 JARGON = re.compile(
