@@ -143,12 +143,8 @@ def cases() -> dict[str, Callable[[], object]]:
         "python-liquid, parse": lambda: stock.from_string(with_json_filter(TEXT)),
         "ours, cold parse of the text": lambda: json_engine().parse_template(TEXT),
         "ours, cold compile of the structure": lambda: BodyCompiler().compile(STRUCTURE, ""),
-        "ours, linter on the text": lambda: lint(
-            TEXT, kind="json", schema=known
-        ),
-        "ours, linter on the structure": lambda: lint(
-            STRUCTURE, kind="json", schema=known
-        ),
+        "ours, linter on the text": lambda: lint(TEXT, kind="json", schema=known),
+        "ours, linter on the structure": lambda: lint(STRUCTURE, kind="json", schema=known),
         "ours, fields of the text": lambda: liquid.find_fields(TEXT, kind="json"),
         "ours, condition": lambda: liquid.evaluate_condition(condition, DATA),
         "ours, URL": lambda: liquid.render_url(url, DATA),
