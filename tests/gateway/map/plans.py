@@ -31,6 +31,21 @@ def plan_of(steps: list[dict[str, Any]], **keys: Any) -> Plan:
     return load_plan(dump_plan(compile_plan(made)))
 
 
+def plan_of_jumps() -> Plan:
+    """A plan that no file makes: with a way back, one to a step that is gone, and a step that nobody comes to."""
+    return load_plan(
+        {
+            "start": "a",
+            "steps": {
+                "a": {"kind": "if", "condition": "x", "then": "b", "otherwise": "c"},
+                "b": {"kind": "wait", "seconds": 1, "next": "a"},
+                "c": {"kind": "wait", "seconds": 1, "next": "gone"},
+                "d": {"kind": "wait", "seconds": 1},
+            },
+        }
+    )
+
+
 def many(count: int, seed: int = 0) -> Plan:
     """A plan of so many steps, with forks in forks."""
     chance, left = Random(seed), [count]

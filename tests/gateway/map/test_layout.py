@@ -13,7 +13,7 @@ from gateway.map.outline import NUMBERS, Overlay, outline
 from gateway.map.typesetting import width_of
 from scenario.plan.plan import Plan
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
-from tests.gateway.map.plans import example, many, plan_of
+from tests.gateway.map.plans import example, many, plan_of, plan_of_jumps
 
 CROWD = {word: 1_234_567 * number for number, word in enumerate(NUMBERS, 1)}
 
@@ -102,6 +102,13 @@ def test_the_map_of_any_plan_is_clear_and_no_wider_than_a_screen(count: int, see
         assert len(drawing.boxes) >= count
         assert_clear(drawing)
         assert drawing.width < 1.5 * WIDEST
+
+
+def test_a_map_with_ways_back_and_steps_that_nobody_comes_to_is_clear() -> None:
+    drawing = laid_out(plan_of_jumps())
+    assert_clear(drawing)
+    assert [pill.text for pill in drawing.pills if pill.look == "pill jump"] == ["→ a", "→ gone"]
+    assert [text.text for text in drawing.texts if text.look == "note"] == ["no journey comes to:"]
 
 
 def test_every_way_is_drawn_from_its_step_to_where_it_leads() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.map.outline import Block, OutlineItem, outline
 from scenario.plan.plan import load_plan, restore
-from tests.gateway.map.plans import many, plan_of
+from tests.gateway.map.plans import many, plan_of, plan_of_jumps
 
 HISTORIES = Path(__file__).parents[2] / "replay" / "histories"
 EXIT: dict[str, Any] = {"exit": "done"}
@@ -83,18 +83,9 @@ def test_what_stands_behind_an_exit_stands_aside() -> None:
 
 
 def test_a_plan_that_no_file_makes_is_read_too() -> None:
-    plan = load_plan(
-        {
-            "start": "a",
-            "steps": {
-                "a": {"kind": "if", "condition": "x", "then": "b", "otherwise": "c"},
-                "b": {"kind": "wait", "seconds": 1, "next": "a"},
-                "c": {"kind": "wait", "seconds": 1, "next": "gone"},
-            },
-        }
-    )
+    plan = plan_of_jumps()
     read = outline(plan)
-    assert {step.id for step in read.steps} == {"a", "b", "c"}
+    assert {step.id for step in read.steps} == {"a", "b", "c", "d"}
     assert drawn(read.course) == [{"a": {"then": ["b", "→ a"], "else": []}}, "c", "→ gone"]
 
 

@@ -16,7 +16,7 @@ from scenario.entry.entry import parse_entry
 from tests.gateway.preview.conftest import AT, Drafts
 
 
-def tried(drafts: Drafts, text: str, wanted: int = 60, seed: int = 0, step: str | None = None) -> Trial:
+def tried(drafts: Drafts, text: str, wanted: int = 30, seed: int = 0, step: str | None = None) -> Trial:
     return attempt(drafts(text), wanted, seed=seed, given=PreviewInputs(at=AT), step=step, each=lambda: None)
 
 
@@ -68,8 +68,8 @@ steps:
 """
     trial = tried(drafted, guarded)
     assert trial.failure is None
-    assert trial.rendered + trial.refused == 60
-    assert trial.rendered > 40, "the values that rules compare with are tried more often than others"
+    assert trial.rendered + trial.refused == 30
+    assert trial.rendered > 20, "the values that rules compare with are tried more often than others"
 
 
 def test_both_ways_of_a_wait_for_count(drafted: Drafts) -> None:
@@ -88,7 +88,7 @@ def test_an_event_that_a_step_fails_for_is_told(drafted: Drafts) -> None:
         url: https://x.example/
         headers: {X-Size: "a{{ event.carrier }}b"}
 """
-    failure = tried(drafted, text).failure
+    failure = tried(drafted, text, wanted=60).failure
     assert failure is not None
     assert failure.fields.keys() == {"event.carrier"}
     assert failure.entry == {
@@ -143,7 +143,7 @@ def test_a_given_response_is_the_one_that_everybody_gets(drafted: Drafts) -> Non
 def test_a_schema_that_nothing_made_up_fits_is_named(drafted: Drafts) -> None:
     schema = ", schema: {required: [id], properties: {id: {type: string, minLength: 9000}}}"
     trial = tried(drafted, f"{ASK % schema}  - sms: s\n    text: 'It is {{{{ responses.wax.id }}}}'\n")
-    assert (trial.failure, trial.rendered, trial.unmade) == (None, 60, ["wax"])
+    assert (trial.failure, trial.rendered, trial.unmade) == (None, 30, ["wax"])
     assert tried(drafted, ASK % "").unmade == []
 
 
@@ -221,7 +221,7 @@ def test_every_way_that_a_condition_opens_is_gone(drafted: Drafts) -> None:
     made = drafted("".join(steps))
     samples, replies = Samples(made, 0), Replies(made, 0, {})
     gone: set[tuple[str | None, str]] = set()
-    for number in range(1, 120):
+    for number in range(1, 100):
         entry = samples.entry(number)
         given = PreviewInputs(at=AT, events=samples.events(number, entry), responses=replies.made(number))
         gone |= {(passed.row.asked, passed.outcome) for passed in preview(made, entry, given).steps}
