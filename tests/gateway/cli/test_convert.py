@@ -49,13 +49,6 @@ def test_json_holds_text_and_what_is_left(run: Run, tmp_path: Path) -> None:
     assert ran.err == "scenario: 1 part of a.txt must be converted by hand\n"
 
 
-def test_a_file_can_take_the_result(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("$firstname$")
-    ran = run("convert", "a.txt", "--output", "a.txt")
-    assert (ran.status, ran.out, ran.err) == (0, "", "")
-    assert (tmp_path / "a.txt").read_text() == "{{ contact.firstname }}"
-
-
 def test_standard_input_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"$firstname$ {{ x }}")))
     assert run("convert", "-", "--keep-liquid").out == "{{ contact.firstname }} {{ x }}"

@@ -44,6 +44,13 @@ def loop(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def write(folder: Path, steps: str, *, trigger: str = "birthday", **contact: str) -> None:
+    """Write a scenario, ``s.yaml``, and an entry for it, ``e.json``."""
+    (folder / "s.yaml").write_text(f"scenario: a\ntrigger: {trigger}\nsteps:\n{steps}")
+    whole = {"id": 1, "cellphone": "+33612345678", **contact}
+    (folder / "e.json").write_text(json.dumps({"scenario": "a", "contact": whole, "trigger": {"type": trigger}}))
+
+
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
     """The scenario of the page on previews: it forgets that there are rewards without a card."""
@@ -98,12 +105,12 @@ BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2
 
 
 def test_nothing_reorders_what_a_terminal_shows(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(
-        "scenario: a\ntrigger: birthday\nsteps:\n  - sms: s\n    text: '{{ contact.firstname }}'\n"
-        "  - webhook: w\n    url: https://x.example/\n    body: {name: '{{ contact.firstname }}'}\n"
+    write(
+        tmp_path,
+        "  - sms: s\n    text: '{{ contact.firstname }}'\n"
+        "  - webhook: w\n    url: https://x.example/\n    body: {name: '{{ contact.firstname }}'}\n",
+        firstname=f"a{BIDIRECTIONAL}b مرحبا",
     )
-    contact = {"id": 1, "firstname": f"a{BIDIRECTIONAL}b مرحبا", "cellphone": "+33612345678"}
-    (tmp_path / "e.json").write_text(json.dumps({"scenario": "a", "contact": contact, "trigger": {"type": "birthday"}}))
     shown = run("preview", "s.yaml", "--entry", "e.json").out
     spelt = "".join(f"<U+{ord(character):04X}>" for character in BIDIRECTIONAL)
     assert shown.count(f"a{spelt}b مرحبا") == 2
@@ -145,10 +152,7 @@ def test_the_sender_is_the_configured_one(run: Run, loop: Path, monkeypatch: pyt
 
 def test_a_destination_is_looked_up_where_its_file_is_given(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d.yaml").write_text("destinations:\n  wax:\n    url: https://api.wax.example/v1\n")
-    (tmp_path / "s.yaml").write_text(
-        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: w\n    to: wax\n    path: /m\n  - wait: 1d\n"
-    )
-    (tmp_path / "e.json").write_text('{"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}')
+    write(tmp_path, "  - webhook: w\n    to: wax\n    path: /m\n  - wait: 1d\n")
     assert "│ POST wax:/m\n" in run("preview", "s.yaml", "--entry", "e.json").out
     known = run("preview", "s.yaml", "--entry", "e.json", "--destinations", "d.yaml")
     assert "│ POST https://api.wax.example/v1/m\n" in known.out
@@ -220,52 +224,46 @@ def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path, ca
     assert (told["number"], told["step"], told["fields"]) == (2, "wallet", {"reward.card_code": "null"})
 
 
-def test_a_response_that_fails_is_given_back_as_an_option(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(
-        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: ask\n    url: https://x.example/\n"
-        "    save: {as: wax, schema: {type: object, properties: {name: {type: string}}}}\n"
-        "  - webhook: tell\n    url: https://x.example/\n    headers: {x-name: '{{ responses.wax.name }}'}\n"
-    )
-    ran = run("preview", "s.yaml", "--random", "100", "--save", "e.json")
+ASK = "  - webhook: ask\n    url: https://x.example/\n    save: {as: wax}\n"
+TELL = "  - webhook: tell\n    url: https://x.example/\n    headers: {x-name: '%s'}\n"
+AGAIN = {
+    "a response": (
+        ASK.replace("wax}", "wax, schema: {type: object, properties: {name: {type: string}}}}")
+        + TELL % "{{ responses.wax.name }}",
+        (),
+        rf"""--response 'wax=\{{"name": .+\}}' {re.escape(MONDAY)}""",
+    ),
+    "an event": (
+        "  - wait_for: order.delivered\n    for: 7d\n    then:\n      - if: event.status == 'lost'\n"
+        "        then: [{webhook: tell, url: 'https://x.example/', body: {it: '{{ order.external_id | number }}'}}]\n",
+        (),
+        rf"""--event 'order.delivered=\{{"status": "lost"\}}' {re.escape(MONDAY)}""",
+    ),
+    "a moment": (
+        TELL.replace("'%s'", "\"{% if today == '2027-01-02' %}{{ contact.firstname }}{% endif %}\""),
+        ("--at", "2027-01-02T03:00"),
+        "--at 2027-01-02T03:00:00",
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "more", "needed"), AGAIN.values(), ids=AGAIN)
+def test_what_made_a_contact_fail_is_given_back_as_options(
+    run: Run, tmp_path: Path, steps: str, more: tuple[str, ...], needed: str
+) -> None:
+    write(tmp_path, steps, trigger="order")
+    ran = run("preview", "s.yaml", "--random", "300", "--save", "failing.json", *more)
     assert ran.status == 1
     again = ran.err.splitlines()[-1].partition("see it with ")[2]
-    assert re.fullmatch(r"""--entry e.json --response 'wax=\{"name": .+\}' """ + re.escape(MONDAY), again)
+    assert re.fullmatch(f"--entry failing.json {needed}", again)
     shown = run("preview", "s.yaml", *shlex.split(again))
     assert (shown.status, "▶ tell  webhook → x.example  held" in shown.out) == (1, True)
-
-
-def test_made_up_contacts_come_in_when_they_are_told_to(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(
-        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: w\n    url: https://x.example/\n"
-        "    headers: {x-day: \"{% if today == '2027-01-02' %}{{ contact.firstname }}{% endif %}\"}\n"
-    )
-    assert run("preview", "s.yaml", "--random", "60").status == 0
-    ran = run("preview", "s.yaml", "--random", "60", "--at", "2027-01-02T03:00", "--save", "e.json")
-    assert ran.status == 1
-    again = ran.err.splitlines()[-1].partition("see it with ")[2]
-    assert again == "--entry e.json --at 2027-01-02T03:00:00"
-    assert run("preview", "s.yaml", *shlex.split(again)).status == 1
-
-
-def test_an_event_that_made_a_contact_fail_is_given_back(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(
-        "scenario: a\ntrigger: order\nsteps:\n  - wait_for: order.delivered\n    for: 7d\n    then:\n"
-        "      - if: event.status == 'lost'\n        then:\n          - webhook: w\n            url: https://x.example/\n"
-        '            body: {it: "{{ order.external_id | number }}"}\n'
-    )
-    ran = run("preview", "s.yaml", "--random", "300", "--save", "e.json")
-    assert ran.status == 1
-    again = ran.err.splitlines()[-1].partition("see it with ")[2]
-    assert again == f"""--entry e.json --event 'order.delivered={{"status": "lost"}}' {MONDAY}"""
-    assert run("preview", "s.yaml", *shlex.split(again)).status == 1
+    if more:
+        assert run("preview", "s.yaml", "--random", "30").status == 0
 
 
 def test_a_response_may_be_any_json(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(
-        "scenario: a\ntrigger: birthday\nsteps:\n  - webhook: ask\n    url: https://x.example/\n    save: {as: wax}\n"
-        "  - webhook: tell\n    url: https://x.example/\n    body: {it: '{{ responses.wax }}'}\n"
-    )
-    (tmp_path / "e.json").write_text('{"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}')
+    write(tmp_path, ASK + "  - webhook: tell\n    url: https://x.example/\n    body: {it: '{{ responses.wax }}'}\n")
     for response in ('["a", 1]', "7"):
         ran = run("preview", "s.yaml", "--entry", "e.json", "--response", f"wax={response}", "--format", "json")
         assert json.loads(ran.json["steps"][1]["request"]["body"]) == {"it": json.loads(response)}
