@@ -51,6 +51,7 @@ from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, recording_keys
 from runtime.errors import SettingsError, SetupError, WorkerFailed
 from runtime.identity import StoreIdentity, guarding_identity
+from runtime.policies import PoliciesFile
 from runtime.process.health import Check, health_pages, measuring_readiness, watching, watching_clock
 from runtime.process.namespace import PollerCheck, watching_namespace
 from runtime.process.ports import HOST
@@ -71,7 +72,6 @@ from runtime.telemetry import logs, metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
-from runtime.watched_file import PoliciesFile
 from workflows.background import Erase, Prune, TellPlatform
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey

@@ -29,12 +29,12 @@ from activities.webhook.route import Direct, Routes
 from runtime.certificates import Certificates, measuring_certificates, temporal_certificates
 from runtime.derived_keys import AddressHashes, SealedToken, suppression_keys
 from runtime.errors import SettingsError
+from runtime.policies import PoliciesFile
 from runtime.process.shutdown import Deadline
 from runtime.public_links import Callbacks, ReturnPaths, Unsubscribing
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
-from runtime.watched_file import PoliciesFile
 
 Made = TypeVar("Made")
 

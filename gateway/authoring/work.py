@@ -30,9 +30,9 @@ from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
 from gateway.service.caller import Caller
 from runtime.errors import SetupError
+from runtime.policies import read_policies
 from runtime.process.sandboxed import answer_requests
 from runtime.settings import Settings
-from runtime.watched_file import read_policies
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.document import document
 from scenario.policies.policies import Policies

@@ -154,7 +154,7 @@ def _book(path: Path, file: CaseFile, beside: DefaultFiles) -> Destinations | No
 
 
 def _policies(path: Path, file: CaseFile, beside: DefaultFiles) -> Policies:
-    from runtime.watched_file import read_policies
+    from runtime.policies import read_policies
 
     named = _named(path, file.policies, beside.policies, "policies")
     return Policies() if named is None else read_policies(named)

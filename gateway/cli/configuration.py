@@ -77,7 +77,7 @@ def policies_in(path: Path | None) -> Policies:
         BadInput: The file cannot be read.
         UnusableFile: The file has errors.
     """
-    from runtime.watched_file import read_policies
+    from runtime.policies import read_policies
     from scenario.policies.policies import Policies
 
     if path is None or path == Path():

@@ -35,9 +35,9 @@ from gateway.service.view import Moment, PageView
 from gateway.why.story import EntryStory
 from gateway.why.why import WhyView, why
 from runtime.encryption.keyring import Erased
+from runtime.policies import read_policies
 from runtime.store import Attempt, Store
 from runtime.temporal_faults import is_unknown_token
-from runtime.watched_file import read_policies
 from scenario.words import ENDED
 
 _Page = tuple[list[JourneySummary], bytes | None]
