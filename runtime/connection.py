@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -57,7 +57,6 @@ async def connect(
     patience: float = 30.0,
     interceptors: Sequence[Interceptor] | None = None,
     runtime: Runtime | None = None,
-    environ: Mapping[str, str] | None = None,
 ) -> Client:
     """Connect to Temporal, waiting for a server that is not up yet.
 
@@ -73,7 +72,7 @@ async def connect(
     Raises:
         ConnectionFailed: No server answered in time, or it denies access.
     """
-    config = _configured(environ) if address is None else ClientConnectConfig(target_host=address)
+    config = _configured() if address is None else ClientConnectConfig(target_host=address)
     target = config.get("target_host", ADDRESS)
     if "://" in target or not target:
         raise SettingsError("TEMPORAL_ADDRESS must be host:port, without a scheme")
@@ -115,9 +114,9 @@ async def connect(
         await asyncio.sleep(min(next(pauses), left))
 
 
-def _configured(environ: Mapping[str, str] | None) -> ClientConnectConfig:
+def _configured() -> ClientConnectConfig:
     try:
-        return ClientConfig.load_client_connect_config(override_env_vars=dict(environ) if environ is not None else None)
+        return ClientConfig.load_client_connect_config()
     except FileNotFoundError:
         raise SettingsError(
             "a file that Temporal's configuration names does not exist: check TEMPORAL_TLS_*_PATH and the profile"

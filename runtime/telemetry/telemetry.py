@@ -84,39 +84,33 @@ class Telemetry:
     @classmethod
     def start(
         cls,
-        environ: Mapping[str, str] | None = None,
         *,
         exposition: Exposition | None = None,
         measures: bool = True,
     ) -> Telemetry:
         """Set the global providers, if configured. Call it once, before any work.
 
-        Args:
-            environ: Variables that enable the exporters; the process's own by default. The exporters read the process's
-                own.
-
         Raises:
             SettingsError: A variable of OpenTelemetry cannot be used, or OTEL_EXPORTER_OTLP_PROTOCOL is not
                 http/protobuf.
         """
-        given = os.environ if environ is None else environ
         try:
-            return cls._started(given, exposition, measures)
+            return cls._started(exposition, measures)
         except ValueError as error:  # from OpenTelemetry's SDK, for example for an interval of 0
             said = " ".join(str(error).split())
             raise SettingsError(f"a variable OTEL_* cannot be used, OpenTelemetry's SDK reports: {said}") from None
 
     @classmethod
-    def _started(cls, given: Mapping[str, str], exposition: Exposition | None, measures: bool) -> Telemetry:
+    def _started(cls, exposition: Exposition | None, measures: bool) -> Telemetry:
         readers: list[MetricReader] = [] if exposition is None else [exposition.reader]
         provider = meters = None
         # Imported on demand, since most processes do not export.
-        if wanted(given):
+        if wanted():
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
             provider = provider_of(BatchSpanProcessor(OTLPSpanExporter()))
             trace.set_tracer_provider(provider)
-        if measures and wanted(given, "metrics"):
+        if measures and wanted("metrics"):
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
             from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
@@ -154,24 +148,24 @@ class Telemetry:
         return not ending.is_alive()
 
 
-def wanted(environ: Mapping[str, str], signal: Signal = "traces") -> bool:
+def wanted(signal: Signal = "traces") -> bool:
     """Return True if traces, or metrics, are to be exported by OTLP.
 
     Raises:
         SettingsError: The protocol is not http/protobuf, or URL or headers are malformed.
     """
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
-    exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
-    where, url = _otlp(environ, signal, "ENDPOINT")
+    exporters = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
+    where, url = _otlp(signal, "ENDPOINT")
     if "otlp" not in {name.strip() for name in exporters.split(",")} or not url:
         return False
     if not _is_url(url):
         raise SettingsError(f"{where} must be a URL such as http://collector:4318")
-    name, headers = _otlp(environ, signal, "HEADERS")
+    name, headers = _otlp(signal, "HEADERS")
     if not all(parse_env_headers(one, liberal=True) for one in headers.split(",") if one.strip()):
         raise SettingsError(f"{name} must be headers as key=value, separated by commas")
-    name, protocol = _otlp(environ, signal, "PROTOCOL")
+    name, protocol = _otlp(signal, "PROTOCOL")
     if protocol not in ("", "http/protobuf"):
         raise SettingsError(f"{name} must be http/protobuf, the one protocol that {signal} are sent by")
     return True
@@ -185,9 +179,9 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _otlp(environ: Mapping[str, str], signal: Signal, what: str) -> tuple[str, str]:
+def _otlp(signal: Signal, what: str) -> tuple[str, str]:
     for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_{what}", f"OTEL_EXPORTER_OTLP_{what}"):
-        if value := environ.get(name, "").strip():
+        if value := os.environ.get(name, "").strip():
             return name, value
     return "", ""
 
@@ -213,9 +207,7 @@ def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> Tra
     return provider
 
 
-def temporal_runtime(
-    *, exposed: bool = False, environ: Mapping[str, str] | None = None, buckets: Buckets = NO_BUCKETS
-) -> tuple[Runtime, int | None]:
+def temporal_runtime(*, exposed: bool = False, buckets: Buckets = NO_BUCKETS) -> tuple[Runtime, int | None]:
     """Return a runtime whose native part logs through Python, and the local port of its metrics, if any.
 
     Expensive: once a process. Its metrics are counts and durations (seconds) by task queue, by type of workflow and
@@ -229,7 +221,7 @@ def temporal_runtime(
     """
     if not exposed:
         try:
-            return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=_pushed(environ, buckets))), None
+            return Runtime(telemetry=TelemetryConfig(logging=_logging(), metrics=_pushed(buckets))), None
         except ValueError:  # its text may quote a URL or a header
             raise SettingsError(
                 "metrics cannot be sent with these variables OTEL_EXPORTER_OTLP_*: check "
@@ -252,15 +244,14 @@ def temporal_runtime(
     raise LocalError("no port of this machine can be listened on: the metrics cannot be served")
 
 
-def _pushed(environ: Mapping[str, str] | None, buckets: Buckets) -> OpenTelemetryConfig | None:
+def _pushed(buckets: Buckets) -> OpenTelemetryConfig | None:
     """Return the SDK's own OTLP export."""
-    given = os.environ if environ is None else environ
-    if not wanted(given, "metrics"):
+    if not wanted("metrics"):
         return None
-    name, url = _otlp(given, "metrics", "ENDPOINT")
+    name, url = _otlp("metrics", "ENDPOINT")
     return OpenTelemetryConfig(
         url=url if "METRICS" in name else f"{url.rstrip('/')}/v1/metrics",
-        headers=parse_env_headers(_otlp(given, "metrics", "HEADERS")[1], liberal=True),
+        headers=parse_env_headers(_otlp("metrics", "HEADERS")[1], liberal=True),
         metric_periodicity=timedelta(seconds=_PERIOD),
         durations_as_seconds=True,
         http=True,

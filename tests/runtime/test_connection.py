@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,11 +18,19 @@ from runtime.process.ports import HOST, free_port
 from runtime.telemetry.tracing import JourneyTracing
 
 KEY = "api-key-value"
+Configure = Callable[..., None]
 
 
-def environ(**variables: str) -> dict[str, str]:
-    """Nothing of this machine's own configuration."""
-    return {"TEMPORAL_CONFIG_FILE": "/nowhere/temporal.toml", **variables}
+@pytest.fixture(autouse=True)
+def environ(monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """Sets variables; there is nothing of this machine's own configuration."""
+
+    def configure(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    configure(TEMPORAL_CONFIG_FILE="/nowhere/temporal.toml")
+    return configure
 
 
 @asynccontextmanager
@@ -52,20 +60,20 @@ async def passing(port: int, address: str) -> AsyncGenerator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_it_is_configured_by_temporals_own_variables(server: DevServer):
-    client = await connect(
-        environ=environ(TEMPORAL_ADDRESS=server.address, TEMPORAL_NAMESPACE="default"), role="gateway"
-    )
+async def test_it_is_configured_by_temporals_own_variables(server: DevServer, environ: Configure):
+    environ(TEMPORAL_ADDRESS=server.address, TEMPORAL_NAMESPACE="default")
+    client = await connect(role="gateway")
     assert client.service_client.config.target_host == server.address
     assert client.namespace == "default"
     assert client.identity.startswith("gateway ")
     assert any(isinstance(one, JourneyTracing) for one in client.config()["interceptors"])
 
 
-async def test_it_is_configured_by_a_profile(server: DevServer, tmp_path: Path):
+async def test_it_is_configured_by_a_profile(server: DevServer, tmp_path: Path, environ: Configure):
     file = tmp_path / "temporal.toml"
     file.write_text(f'[profile.staging]\naddress = "{server.address}"\nnamespace = "default"\n')
-    client = await connect(environ=environ(TEMPORAL_CONFIG_FILE=str(file), TEMPORAL_PROFILE="staging"))
+    environ(TEMPORAL_CONFIG_FILE=str(file), TEMPORAL_PROFILE="staging")
+    client = await connect()
     assert client.service_client.config.target_host == server.address
 
 
@@ -79,7 +87,7 @@ async def test_it_is_configured_by_a_profile(server: DevServer, tmp_path: Path):
     ],
 )
 async def test_calls_are_compressed_only_within_tls(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], compression: GrpcCompression
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], compression: GrpcCompression, environ: Configure
 ):
     asked: list[GrpcCompression] = []
 
@@ -88,8 +96,9 @@ async def test_calls_are_compressed_only_within_tls(
         raise RuntimeError
 
     monkeypatch.setattr(Client, "connect", refuse)
+    environ(**variables)
     with pytest.raises(ConnectionFailed):
-        await connect(environ=environ(**variables), patience=0)
+        await connect(patience=0)
     assert asked == [compression]
 
 
@@ -129,11 +138,12 @@ async def test_a_namespace_that_is_not_there_is_named(server: DevServer):
     )
 
 
-async def test_a_server_without_tls_is_told_at_once(server: DevServer):
+async def test_a_server_without_tls_is_told_at_once(server: DevServer, environ: Configure):
+    environ(TEMPORAL_ADDRESS=server.address, TEMPORAL_API_KEY=KEY)
     with pytest.raises(
         ConnectionFailed, match="answers without TLS: unset TEMPORAL_TLS and TEMPORAL_API_KEY"
     ) as caught:
-        await connect(environ=environ(TEMPORAL_ADDRESS=server.address, TEMPORAL_API_KEY=KEY), patience=30)
+        await connect(patience=30)
     assert KEY not in str(caught.value)
 
 
@@ -149,15 +159,19 @@ async def test_a_server_without_tls_is_told_at_once(server: DevServer):
         ({"TEMPORAL_ADDRESS": "temporal:99999"}, "TEMPORAL_ADDRESS must be host:port, such as localhost:7233"),
     ],
 )
-async def test_a_configuration_that_cannot_be_used_is_named(variables: dict[str, str], sentence: str):
+async def test_a_configuration_that_cannot_be_used_is_named(
+    variables: dict[str, str], sentence: str, environ: Configure
+):
+    environ(**variables)
     with pytest.raises(SettingsError) as caught:
-        await connect(environ=environ(**variables), patience=0)
+        await connect(patience=0)
     assert str(caught.value).startswith(sentence)
 
 
-async def test_a_broken_file_is_not_quoted(tmp_path: Path):
+async def test_a_broken_file_is_not_quoted(tmp_path: Path, environ: Configure):
     file = tmp_path / "temporal.toml"
     file.write_text(f'[profile.default]\napi_key = "{KEY}\n')
+    environ(TEMPORAL_CONFIG_FILE=str(file))
     with pytest.raises(SettingsError) as caught:
-        await connect(environ=environ(TEMPORAL_CONFIG_FILE=str(file)), patience=0)
+        await connect(patience=0)
     assert KEY not in f"{caught.value} {caught.value.__cause__}"

@@ -46,8 +46,12 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
         (ENDPOINT | {"OTEL_TRACES_EXPORTER": "console, otlp"}, True, True),
     ],
 )
-def test_the_environment_says_what_is_sent(environ: dict[str, str], traces: bool, metrics: bool):
-    assert (wanted(environ), wanted(environ, "metrics")) == (traces, metrics)
+def test_the_environment_says_what_is_sent(
+    environ: dict[str, str], traces: bool, metrics: bool, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert (wanted(), wanted("metrics")) == (traces, metrics)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +65,10 @@ def test_the_environment_says_what_is_sent(environ: dict[str, str], traces: bool
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(name, value)  # the exporters read the process's own
+    for variable, given in (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none", name: value}).items():
+        monkeypatch.setenv(variable, given)
     with pytest.raises(SettingsError) as caught:
-        Telemetry.start(ENDPOINT | {"OTEL_TRACES_EXPORTER": "none", name: value})
+        Telemetry.start()
     assert str(caught.value) in (
         f"{name} {sentence}",
         f"a variable OTEL_* cannot be used, OpenTelemetry's SDK reports: {sentence}",
@@ -71,13 +76,14 @@ def test_what_cannot_be_used_is_one_sentence(name: str, value: str, sentence: st
 
 
 def test_what_the_sdk_cannot_send_with_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")
+    for name, value in (ENDPOINT | {"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"}).items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match="check OTEL_EXPORTER_OTLP_COMPRESSION, which must be gzip or unset"):
-        temporal_runtime(environ=ENDPOINT)
+        temporal_runtime()
 
 
 def test_without_an_endpoint_there_is_no_provider():
-    telemetry = Telemetry.start({})
+    telemetry = Telemetry.start()
     assert telemetry.provider is None
     assert telemetry.shutdown()
 
