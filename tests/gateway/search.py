@@ -1,10 +1,15 @@
-"""A stand-in for Temporal's search, and for the journeys that it finds."""
+"""A stand-in for Temporal: its search, and the journeys that it finds."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from temporalio.api.workflow.v1 import PendingActivityInfo
@@ -14,91 +19,152 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
-from runtime.search_attributes import (
-    CONTACT_ID,
-    DESTINATION,
-    HELD_REASON,
-    JOURNEY_STATE,
-    LAST_HELD,
-    SCENARIO_VERSION,
-    STEP_ID,
-)
+from gateway.service.held import HeldGroupKey
+from runtime.search_attributes import ALL, LAST_HELD
 
 NOW: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 
 
 @dataclass
-class Execution:
-    """What search finds."""
+class Search:
+    """Temporal's client, with SQL for its search: SQLite understands the same clauses. Notes what is asked.
 
-    id: str
-    run_id: str = "r9"
-    start_time: datetime = NOW
-    state: str = "held"
-    destination: str = "wax"
-    reason: str = "permanent"
-    noted: dict[str, Any] | None = None
-    status: WorkflowExecutionStatus = WorkflowExecutionStatus.RUNNING
+    Journeys answer queries as `answers` says, and have the deliveries in `sending` under way. `most` counts were made
+    at the same time; `patience` is the timeout of the last list.
+    """
 
-    async def memo(self) -> dict[str, Any]:
-        return {LAST_HELD: self.noted} if self.noted else {}
+    answers: dict[str, Any] = field(default_factory=dict[str, Any])
+    sending: dict[str, list[PendingActivityInfo]] = field(default_factory=dict[str, list[PendingActivityInfo]])
+    asked: list[str] = field(default_factory=list[str])
+    described: list[str] = field(default_factory=list[str])
+    listed: int = 0
+    counted: int = 0
+    at_once: int = 0
+    most: int = 0
+    queries: list[str] = field(default_factory=list[str])
+    error: RPCStatusCode | None = None
+    patience: timedelta | None = None
+    started: dict[str, Any] = field(default_factory=dict[str, Any])
+    signals: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
+    namespace: str = "shop"
+    data_converter: DataConverter = DataConverter.default
+    database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
+
+    def __post_init__(self) -> None:
+        self.database.execute(
+            "CREATE TABLE journeys (WorkflowId PRIMARY KEY, noted, WorkflowType DEFAULT 'Journey', "
+            f"ExecutionStatus DEFAULT 'Running', {', '.join(key.name for key in ALL)})"
+        )
 
     @property
-    def typed_search_attributes(self) -> TypedSearchAttributes:
-        pairs = {SCENARIO_VERSION: "a@3", CONTACT_ID: "7", STEP_ID: "hook", JOURNEY_STATE: self.state}
-        if self.state == "held":
-            pairs |= {DESTINATION: self.destination, HELD_REASON: self.reason}
-        return TypedSearchAttributes([SearchAttributePair(key, value) for key, value in pairs.items()])
+    def client(self) -> Client:
+        """The stand-in, as what it stands in for."""
+        return cast("Client", self)
 
+    def add(self, identifier: str, noted: Mapping[str, Any] | None = None, /, **attributes: str | None) -> None:
+        """Has a running journey be found by its attributes, or by others than before; `noted` is its latest hold."""
+        values = {"WorkflowId": identifier, "noted": noted and json.dumps(noted), **attributes}
+        places = ", ".join("?" * len(values))
+        self.database.execute(f"REPLACE INTO journeys ({', '.join(values)}) VALUES ({places})", (*values.values(),))
 
-@dataclass
-class Temporal:
-    """Stands in for Temporal's client: finds what the test says, lets journeys answer what it says."""
+    def put(self, identifier: str, state: str = "held", noted: Mapping[str, Any] | None = None) -> None:
+        """Adds a journey of contact 7 in a@3 at the step hook; if it is held, because of wax."""
+        known = {"ScenarioName": "a", "ScenarioVersion": "a@3", "ContactId": "7", "StepId": "hook"}
+        held = {"Destination": "wax", "HeldReason": "permanent"} if state == "held" else {}
+        self.add(identifier, noted, JourneyState=state, **known, **held)
 
-    found: list[Execution]
-    answers: dict[str, Any] = field(default_factory=dict[str, Any])
-    asked: list[str] = field(default_factory=list[str])
-    queries: list[str] = field(default_factory=list[str])
-    described: list[str] = field(default_factory=list[str])
-    error: RPCError | None = None
-    sending: dict[str, PendingActivityInfo] = field(default_factory=dict[str, PendingActivityInfo])
-    namespace: str = "default"
-    data_converter: DataConverter = DataConverter.default
+    def hold(self, at: HeldGroupKey, times: int = 1, *, since: datetime | None = NOW) -> None:
+        """Holds journeys, one a second."""
+        (known,) = self.database.execute("SELECT count(*) FROM journeys").fetchone()
+        attributes = {"ScenarioName": at.scenario, "StepId": at.step, "Destination": at.destination}
+        for number in range(times):
+            moment = since and (since + timedelta(seconds=number)).isoformat()
+            noted = {"at": moment, "reason": f"since {moment}", "status": 422} if moment else None
+            name = f"{at.scenario}/{known + number}"
+            self.add(name, noted, JourneyState="held", HeldReason=at.cause, **attributes)
 
-    async def list_workflows(self, query: str, page_size: int = 1000, **_: Any) -> AsyncIterator[Execution]:
+    def find(self, query: str, what: str = "*", limit: int = -1, offset: int = 0) -> list[Any]:
+        """The rows that fit, the newest first."""
         self.queries.append(query)
-        if self.error:
-            raise self.error
-        for execution in self.found:
-            yield execution
+        if self.error is not None:
+            raise RPCError("no", self.error, b"")
+        where = re.sub(r"\\(.)", lambda found: "''" if found[1] == "'" else found[1], query)
+        return self.database.execute(
+            f"SELECT {what} FROM journeys WHERE {where} ORDER BY rowid DESC LIMIT {limit} OFFSET {offset}"
+        ).fetchall()
 
-    def get_workflow_handle(self, name: str, run_id: str | None = None) -> Any:
-        answers, asked = self.answers, self.asked
+    async def count_workflows(self, query: str, **_: Any) -> Any:
+        self.counted += 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        return SimpleNamespace(count=self.find(query, "count(*)")[0][0])
 
-        class Handle:
-            async def query(self, *_: Any, **__: Any) -> dict[str, Any]:
-                asked.append(name)
-                if name not in answers:
-                    raise RPCError("no poller", RPCStatusCode.FAILED_PRECONDITION, b"")
-                return answers[name]
+    def list_workflows(self, query: str, *, rpc_timeout: timedelta | None = None, **more: Any) -> Listed:
+        self.patience = rpc_timeout
+        return Listed(self, query, more.get("limit"), more.get("page_size", 1000), more.get("next_page_token"))
 
-        return Handle()
+    async def start_workflow(self, name: str, argument: Any, **given: Any) -> None:
+        self.started[given["id"]] = argument
+
+    def get_workflow_handle(self, name: str, **_: Any) -> Any:
+        async def describe() -> Any:
+            return SimpleNamespace(
+                status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
+            )
+
+        async def signal(signal: str, argument: Any) -> None:
+            self.signals.append((name, signal, argument))
+
+        async def query(*_: Any, **__: Any) -> Any:
+            self.asked.append(name)
+            if name not in self.answers:
+                raise RPCError("no poller", RPCStatusCode.FAILED_PRECONDITION, b"")
+            return self.answers[name]
+
+        return SimpleNamespace(describe=describe, signal=signal, query=query)
 
     @property
     def workflow_service(self) -> Any:
-        sending, described = self.sending, self.described
+        async def describe(request: Any, **_: Any) -> DescribeWorkflowExecutionResponse:
+            name = request.execution.workflow_id
+            self.described.append(name)
+            if name not in self.sending:
+                raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+            return DescribeWorkflowExecutionResponse(pending_activities=self.sending[name])
 
-        class Service:
-            async def describe_workflow_execution(self, request: Any, **_: Any) -> DescribeWorkflowExecutionResponse:
-                name = request.execution.workflow_id
-                described.append(name)
-                if name not in sending:
-                    raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
-                return DescribeWorkflowExecutionResponse(pending_activities=[sending[name]])
-
-        return Service()
+        return SimpleNamespace(describe_workflow_execution=describe)
 
 
-def client(temporal: Temporal) -> Client:
-    """The stand-in, as what it stands in for."""
-    return cast("Client", temporal)
+class Listed:
+    """What search finds, page by page; the names are those of `temporalio`."""
+
+    def __init__(self, search: Search, query: str, limit: int | None, size: int, token: bytes | None) -> None:
+        self._search, self._query, self._limit, self._size = search, query, limit, size
+        self._start = int(token or b"0")
+        self.current_page: list[Found] | None = None
+        self.next_page_token: bytes | None = None
+
+    async def fetch_next_page(self) -> None:
+        found = self._search.find(self._query, limit=self._size + 1, offset=self._start)
+        self.current_page = [Found(*row) for row in found[: self._size]]
+        self.next_page_token = str(self._start + self._size).encode() if len(found) > self._size else None
+
+    async def __aiter__(self) -> AsyncIterator[Found]:
+        for row in self._search.find(self._query, limit=self._limit or -1):
+            self._search.listed += 1
+            yield Found(*row)
+
+
+class Found:
+    """A row, under the names of `temporalio`."""
+
+    def __init__(self, identifier: str, noted: str | None, _type: str, _status: str, *values: str | None) -> None:
+        self.id, self._noted, self.run_id, self.start_time = identifier, noted, "r9", NOW
+        self.status = WorkflowExecutionStatus.RUNNING
+        pairs = [SearchAttributePair(key, value) for key, value in zip(ALL, values, strict=True) if value]
+        self.typed_search_attributes = TypedSearchAttributes(pairs)
+
+    async def memo(self) -> dict[str, Any]:
+        return {LAST_HELD: json.loads(self._noted)} if self._noted else {}

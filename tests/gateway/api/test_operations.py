@@ -10,8 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
-from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
+from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -19,54 +18,39 @@ from gateway.publishing import publish
 from gateway.service.paging import encode_cursor
 from runtime.store import AdmissionRequest, OperationItem, Store
 from tests.gateway.api.doors import Door, opened
-from tests.gateway.held import Search
-from tests.gateway.search import Temporal
+from tests.gateway.search import Search
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
 RETRY = {"operation": "retry", "which": {"scenario": "hello"}, "reason": "the receiver is back"}
 
 
 @dataclass
-class Server(Temporal):
+class Server(Search):
     """Stands in for Temporal: it starts operations, and journeys answer updates."""
 
-    started: dict[str, Any] = field(default_factory=dict[str, Any])
-    signals: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
     updates: list[tuple[str, str, Any, str | None]] = field(default_factory=list[tuple[str, str, Any, "str | None"]])
     refuses: str | None = None
 
-    async def start_workflow(self, _: str, state: Any, *, id: str, **__: Any) -> None:  # noqa: A002 - the SDK's word
-        self.started[id] = state
+    def get_workflow_handle(self, name: str, **_: Any) -> Any:
+        async def execute_update(verb: str, argument: Any, **more: Any) -> dict[str, Any]:
+            if self.refuses:
+                raise WorkflowUpdateFailedError(ApplicationError(self.refuses))
+            self.updates.append((name, verb, argument, more["id"]))
+            return {"state": "running", "at": "hook"}
 
-    def get_workflow_handle(self, name: str, run_id: str | None = None) -> Any:
-        server, query = self, super().get_workflow_handle(name, run_id).query
+        async def describe() -> Any:
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
 
-        class Handle:
-            async def describe(self) -> Any:
-                if name not in server.started:
-                    raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
-                return SimpleNamespace(
-                    status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
-                )
-
-            async def signal(self, _: str, argument: Any) -> None:
-                server.signals.append((name, argument))
-
-            async def execute_update(self, verb: str, argument: Any, **more: Any) -> dict[str, Any]:
-                if server.refuses:
-                    raise WorkflowUpdateFailedError(ApplicationError(server.refuses))
-                server.updates.append((name, verb, argument, more["id"]))
-                return {"state": "running", "at": "hook"}
-
-            async def query(self, *given: Any, **more: Any) -> Any:
-                return await query(*given, **more)
-
-        return Handle()
+        handle = super().get_workflow_handle(name)
+        handle.execute_update = execute_update
+        if name not in self.started:
+            handle.describe = describe
+        return handle
 
 
 @pytest.fixture
 def server() -> Server:
-    return Server([])
+    return Server()
 
 
 @pytest.fixture
@@ -130,7 +114,7 @@ async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server) 
     begun = await door.call("POST", "/operations", status=202, json=RETRY)
     stop = f"/operations/{begun['id']}/stop"
     await door.call("POST", stop, json={"reason": "wrong one", "operator": "bob"})
-    ((_, signal),) = server.signals
+    ((_, _, signal),) = server.signals
     assert signal == {"operator": f"bob ({begun['operator']})", "reason": "wrong one"}
     await door.store.end_operation(begun["id"], "stopped", NOW)
     problem = await door.call("POST", stop, json={"reason": "again"}, status=409)

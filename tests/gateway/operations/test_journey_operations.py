@@ -10,7 +10,7 @@ from gateway.client import JourneyFilter, JourneyTarget, ScenarioClient, targets
 from gateway.errors import BadOperation
 from runtime.store import AdmissionRequest, Store
 from scenario.words import Operation
-from tests.gateway.search import NOW, Execution, Temporal, client
+from tests.gateway.search import NOW, Search
 
 HELD = {
     "state": "held",
@@ -26,10 +26,11 @@ async def found(store: Store) -> ScenarioClient:
         asking = AdmissionRequest("a", 1, str(number), None, f"a/{number}", "r1", "always", NOW, "order")
         await store.admit(asking)
     noted = {"at": NOW.isoformat(), "reason": "wax answered 422"}
-    executions = [Execution("a/1", noted=noted), Execution("a/2", state="waiting")]
     waiting = {"state": "waiting", "at": "mail", "waiting": {"for": "time"}}
-    temporal = Temporal(executions, answers={"a/1": HELD, "a/2": waiting})
-    return ScenarioClient(client(temporal), store, "Europe/Paris")
+    temporal = Search(answers={"a/1": HELD, "a/2": waiting})
+    temporal.put("a/1", noted=noted)
+    temporal.put("a/2", "waiting")
+    return ScenarioClient(temporal.client, store, "Europe/Paris")
 
 
 async def test_each_operation_has_journeys_for_which_it_makes_sense(found: ScenarioClient) -> None:

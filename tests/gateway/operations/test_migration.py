@@ -15,7 +15,7 @@ from scenario.check.check import check
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
-from tests.gateway.search import NOW, Execution, Temporal, client
+from tests.gateway.search import NOW, Search
 
 HOOK = '{webhook: hook, url: "https://x.example.com", body: {a: 1}}'
 MAIL = '{email: mail, subject: "hi", text: "hi"}'
@@ -41,12 +41,16 @@ async def two(store: Store) -> Store:
     return store
 
 
-def temporal() -> Temporal:
+def temporal() -> Search:
     """Search knows of all but one of them; one that it takes for waiting has a delivery under way."""
-    waiting = [Execution(f"a/{number}", state="waiting") for number in (0, 3)]
-    found = Temporal([*waiting, *(Execution(f"a/{number}") for number in (1, 4, 6))])
-    found.sending["a/0"] = PendingActivityInfo(activity_id="mail")
-    found.sending["a/3"] = PendingActivityInfo(activity_id="early")
+    found = Search(
+        sending={
+            "a/0": [PendingActivityInfo(activity_id="mail")],
+            "a/3": [PendingActivityInfo(activity_id="early")],
+        }
+    )
+    for number, state in ((0, "waiting"), (3, "waiting"), (1, "held"), (4, "held"), (6, "held")):
+        found.put(f"a/{number}", state)
     return found
 
 
@@ -55,7 +59,7 @@ def told(found: MigrationForecast) -> list[str]:
 
 
 async def test_journeys_are_counted_by_where_they_stand(two: Store) -> None:
-    found = await forecast(client(temporal()), two, "a")
+    found = await forecast(temporal().client, two, "a")
     assert (found.to, found.left_out, found.fitting) == (3, 1, ["a/4", "a/0", "a/1"])
     assert told(found) == [
         "a@2: 1 is at early, which is gone: map it, for example to rest",
@@ -81,7 +85,7 @@ async def test_journeys_are_counted_by_where_they_stand(two: Store) -> None:
     ],
 )
 async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[str, Any], expected: list[str]) -> None:
-    assert told(await forecast(client(temporal()), two, "a", **wanted)) == expected
+    assert told(await forecast(temporal().client, two, "a", **wanted)) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,5 +110,5 @@ async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[st
 )
 async def test_what_is_not_there_is_said(two: Store, scenario: str, wanted: dict[str, Any], why: str) -> None:
     with pytest.raises(BadInput) as caught:
-        await forecast(client(temporal()), two, scenario, **wanted)
+        await forecast(temporal().client, two, scenario, **wanted)
     assert str(caught.value) == why

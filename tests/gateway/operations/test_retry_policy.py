@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client
-from temporalio.converter import DataConverter
-from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
@@ -26,6 +23,7 @@ from scenario.plan.plan import Plan, dump_plan
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.gateway.journey import attempt
+from tests.gateway.search import Search
 
 NOW = datetime.now(UTC)
 
@@ -53,16 +51,7 @@ def activity(step: str, kind: str = "webhook", destination: str = "wax") -> Pend
 
 def temporal(under_way: dict[str, list[PendingActivityInfo]]) -> Client:
     """Stands in for Temporal's client: these journeys have these deliveries under way."""
-
-    async def describe(request: DescribeWorkflowExecutionRequest, **_: Any) -> DescribeWorkflowExecutionResponse:
-        name = request.execution.workflow_id
-        if name not in under_way:
-            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
-        return DescribeWorkflowExecutionResponse(pending_activities=under_way[name])
-
-    service = SimpleNamespace(describe_workflow_execution=describe)
-    stands_in = SimpleNamespace(namespace="default", workflow_service=service, data_converter=DataConverter.default)
-    return cast("Client", stands_in)
+    return Search(sending=under_way).client
 
 
 async def publish(store: Store, name: str, *steps: Send) -> None:

@@ -20,8 +20,8 @@ from gateway.pages.app import application, bounded
 from runtime.store import Store
 from runtime.store.api_access import ApiKey, Scope, make_token
 from tests.gateway.conftest import store
-from tests.gateway.held import Search
 from tests.gateway.pages.server import Looking
+from tests.gateway.search import Search
 
 __all__ = ["store"]
 

@@ -15,11 +15,11 @@ from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.pages.app import application, bounded
 from runtime.store import Store
-from tests.gateway.held import Search
 from tests.gateway.pages.conftest import SITE, Site
 from tests.gateway.pages.server import Looking
 from tests.gateway.pages.test_deliveries import made
 from tests.gateway.pages.test_held import WAX
+from tests.gateway.search import Search
 
 BOOK = """
 destinations:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.service.held import GROUPS, HeldGroupKey
-from tests.gateway.held import Search
 from tests.gateway.pages.conftest import SITE, Site
+from tests.gateway.search import Search
 
 WAX = HeldGroupKey("winback", "wax", "hooks.example.com", "permanent")
 FORM = {**WAX._asdict(), "operation": "retry", "rate": "5", "reason": "wax is back", "most": ""}

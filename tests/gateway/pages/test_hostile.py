@@ -9,12 +9,12 @@ import pytest
 
 from gateway.pages.rendering import to_contact, to_journey
 from gateway.why.why import WhyView
-from tests.gateway.held import Search
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Document, Site
 from tests.gateway.pages.test_contact import STORIES, WHY
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.pages.test_operations import begin, item
+from tests.gateway.search import Search
 from tests.gateway.service.test_stats import attempt, publish
 
 EVIL: Final = """<script>alert(1)</script>"'></text><img src=x onerror=alert(1)>"""

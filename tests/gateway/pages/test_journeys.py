@@ -8,8 +8,8 @@ from temporalio.service import RPCStatusCode
 
 from runtime.store import Store
 from tests.factories import admission_request
-from tests.gateway.held import Search
 from tests.gateway.pages.conftest import Site
+from tests.gateway.search import Search
 from tests.gateway.service.test_stats import publish
 
 NOW = datetime.now(UTC)

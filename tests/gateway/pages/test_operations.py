@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runtime.store import OperationItem, StoredOperation
-from tests.gateway.held import Search
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_held import WAX
+from tests.gateway.search import Search
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 

@@ -33,9 +33,9 @@ from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from scenario.policies.suppression import Suppression
-from tests.gateway.held import Search
 from tests.gateway.pages.conftest import SITE, Document, Site
 from tests.gateway.pages.server import Looking
+from tests.gateway.search import Search
 
 SCENARIO = """
 scenario: hello

@@ -7,9 +7,9 @@ from temporalio.service import RPCStatusCode
 from gateway.service.caller import TERMINAL
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
-from tests.gateway.held import Search
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
+from tests.gateway.search import Search
 from tests.gateway.service.test_stats import SALE, attempt, publish
 
 RULED = """

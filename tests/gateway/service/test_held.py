@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from gateway.service.held import GROUPS, READ_FIRST, HeldGroupKey, held_groups
 from gateway.service.index import JourneyIndex
-from tests.gateway.held import NOW, Search
+from tests.gateway.search import NOW, Search
 
 WAX: Final = HeldGroupKey("winback", "wax", "hooks.example.com", "permanent")
 

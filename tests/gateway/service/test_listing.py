@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
-from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -20,21 +19,21 @@ from gateway.service.journeys import with_next_tries
 from gateway.service.listing import JourneyLists, JourneySummary
 from runtime.store import AdmissionRequest, Store
 from tests.factories import TURNED_AWAY
-from tests.gateway.held import Search
 from tests.gateway.journey import attempt
-from tests.gateway.search import NOW, Execution, Temporal, client
+from tests.gateway.search import NOW, Search
 
 
 async def newest(
-    temporal: Temporal, store: Store, *, limit: int, state: str | None = None, **wanted: Any
+    temporal: Search, store: Store, *, limit: int, state: str | None = None, **wanted: Any
 ) -> list[JourneySummary]:
-    return await JourneyLists(client(temporal), store).newest(JourneyFilter(**wanted), state=state, limit=limit)
+    return await JourneyLists(temporal.client, store).newest(JourneyFilter(**wanted), state=state, limit=limit)
 
 
 async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: Store) -> None:
     for number in range(60):
         await let_in(store, f"a/{number}")
-    temporal = Temporal([Execution("a/7", state="paused")])
+    temporal = Search()
+    temporal.put("a/7", "paused")
     listed = await newest(temporal, store, scenario="a", limit=100)
     assert len(listed) == 60
     assert {item.id for item in listed if item.state == "paused"} == {"a/7"}
@@ -51,7 +50,8 @@ async def let_in(store: Store, name: str, version: int = 3, *, minutes: float = 
 async def test_a_held_one_says_why(store: Store) -> None:
     await let_in(store, "a/7")
     noted = {"reason": "wax answered 422", "cause": "permanent", "destination": "wax", "status": 422, "at": str(NOW)}
-    temporal = Temporal([Execution("a/7", noted=noted)])
+    temporal = Search()
+    temporal.put("a/7", noted=noted)
     (listed,) = await newest(temporal, store, limit=10)
     assert (listed.reason, listed.held_reason, listed.status) == ("wax answered 422", "permanent", 422)
     assert (listed.destination, listed.since) == ("wax", NOW)
@@ -66,7 +66,7 @@ async def test_search_finds_those_in_a_state_page_by_page(store: Store) -> None:
         await let_in(store, f"a/{number}")
         server.add(f"a/{number}", JourneyState="paused" if number % 2 else "waiting", ScenarioName="a")
     server.add("a/99", JourneyState="waiting", ScenarioName="a")  # not admitted yet
-    lists = JourneyLists(cast("Client", server), store)
+    lists = JourneyLists(server.client, store)
     a = JourneyFilter(scenario="a")
     page, following = await lists.running_page(a, state="waiting", size=3)
     assert ([item.id for item in page], {item.state for item in page}) == (["a/4", "a/2"], {"waiting"})
@@ -90,10 +90,11 @@ async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
     activity = PendingActivityInfo(activity_id="hook", attempt=3)
     await DataConverter.default.encode_failure(TURNED_AWAY.as_error(), activity.last_failure)
     await let_in(store, "a/7")
-    temporal = Temporal([Execution("a/7", state="waiting")], sending={"a/7": activity})
+    temporal = Search(sending={"a/7": [activity]})
+    temporal.put("a/7", "waiting")
     (listed,) = await newest(temporal, store, limit=10)
     assert (listed.state, listed.step, listed.reason) == ("running", "hook", "wax has failed too often")
-    (going,) = await pending(client(temporal), DescribeWorkflowExecutionResponse(pending_activities=[activity]))
+    (going,) = await pending(temporal.client, DescribeWorkflowExecutionResponse(pending_activities=[activity]))
     assert (going.turned_away, going.why) == ("breaker_open", "wax has failed too often")
 
 
@@ -102,7 +103,9 @@ async def test_journeys_are_looked_for_by_state_step_and_version(store: Store) -
         await let_in(store, f"a/{number}", version=1 + number % 2, minutes=number)
     await store.depart("a/6", "r1", "exited", None, NOW)
     states = {1: "waiting", 2: "paused", 3: "waiting", 4: "running", 5: "waiting"}
-    temporal = Temporal([Execution(f"a/{number}", state=state) for number, state in states.items()])
+    temporal = Search()
+    for number, state in states.items():
+        temporal.put(f"a/{number}", state)
 
     async def found(limit: int = 2, **wanted: Any) -> list[str]:
         return [item.id for item in await newest(temporal, store, limit=limit, **wanted)]
@@ -132,10 +135,10 @@ async def test_the_next_attempt_is_told_only_where_it_is_with_next_tries(store: 
 
 async def test_a_server_without_search_still_can_be_looked_at(store: Store) -> None:
     await let_in(store, "a/7")
-    temporal = Temporal([], error=RPCError("no", RPCStatusCode.UNIMPLEMENTED, b""))
+    temporal = Search(error=RPCStatusCode.UNIMPLEMENTED)
     (listed,) = await newest(temporal, store, limit=10)
     assert listed.state == "running"
-    temporal.error = RPCError("no", RPCStatusCode.INTERNAL, b"")
+    temporal.error = RPCStatusCode.INTERNAL
     with pytest.raises(RPCError):
         await newest(temporal, store, limit=10)
 

@@ -17,11 +17,11 @@ from runtime.store import AdmissionRequest, OperationItem, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.steps.delivery import Send
 from scenario.steps.wait import WaitRow
-from tests.gateway.search import NOW, Execution, Temporal, client
+from tests.gateway.search import NOW, Search
 
 
-def lists(temporal: Temporal, store: Store) -> JourneyLists:
-    return JourneyLists(client(temporal), store)
+def lists(temporal: Search, store: Store) -> JourneyLists:
+    return JourneyLists(temporal.client, store)
 
 
 def told(minutes: int = 20, **more: Any) -> dict[str, Any]:
@@ -54,7 +54,9 @@ def note(minutes: int = 20, **more: Any) -> dict[str, Any]:
 async def test_held_journeys_are_listed_and_none_is_asked(store: Store) -> None:
     for number in range(0, 120, 2):
         await let_in(store, f"a/{number}/K1", at=NOW - timedelta(hours=1))
-    temporal = Temporal([Execution(f"a/{number}/K1", noted=note(20 + number % 2)) for number in range(120)])
+    temporal = Search()
+    for number in reversed(range(120)):
+        temporal.put(f"a/{number}/K1", noted=note(20 + number % 2))
     found = await lists(temporal, store).held(JourneyFilter(scenario="a"))
     assert [item.id for item in found] == [f"a/{number}/K1" for number in range(120)]
     assert (temporal.asked, len(temporal.queries)) == ([], 1)
@@ -70,7 +72,7 @@ async def test_held_journeys_are_listed_and_none_is_asked(store: Store) -> None:
 
 
 async def test_a_version_needs_a_scenario_and_is_never_left_out_of_a_search(store: Store) -> None:
-    temporal = Temporal([Execution("a/7")])
+    temporal = Search()
     for details in (True, False):
         with pytest.raises(BadCombination):
             await lists(temporal, store).held(JourneyFilter(version=3), details=details)
@@ -80,7 +82,7 @@ async def test_a_version_needs_a_scenario_and_is_never_left_out_of_a_search(stor
 
 
 async def test_search_is_asked_for_everything_that_it_knows(store: Store) -> None:
-    temporal = Temporal([])
+    temporal = Search()
     which = JourneyFilter(scenario="a", contact="o'neil", destination="wax", reason="exhausted", step="hook", since=NOW)
     assert await lists(temporal, store).held(which) == []
     assert temporal.queries == [
@@ -101,17 +103,22 @@ NEWER: dict[str, tuple[dict[str, Any], dict[str, Any] | None, bool]] = {
 
 async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(store: Store) -> None:
     for wanted, noted, expected in NEWER.values():
-        temporal = Temporal([Execution("a/7", noted=noted)])
+        temporal = Search()
+        temporal.put("a/7", noted=noted)
         found = await lists(temporal, store).held(JourneyFilter(**wanted))
         assert [item.id for item in found] == (["a/7"] if expected else [])
     # Without a memo, as search has it.
-    (found,) = await lists(Temporal([Execution("a/8")]), store).held(JourneyFilter(scenario="a"))
+    temporal = Search()
+    temporal.put("a/8")
+    (found,) = await lists(temporal, store).held(JourneyFilter(scenario="a"))
     assert (found.id, found.state, found.step, found.entered_at) == ("a/8", "held", "hook", NOW)
     assert (found.reason, found.since, found.destination, found.held_reason) == (None, None, "wax", "permanent")
 
 
 async def test_no_memo_is_read_for_what_search_alone_can_find(store: Store) -> None:
-    temporal = Temporal([Execution(f"a/{number}", noted=note()) for number in range(120)])
+    temporal = Search()
+    for number in reversed(range(120)):
+        temporal.put(f"a/{number}", noted=note())
     found = await lists(temporal, store).held(JourneyFilter(destination="wax"), details=False)
     assert (len(found), found[0].reason) == (120, None)
     assert targets(found)[0] == JourneyTarget("a/0", "hook")
@@ -119,14 +126,16 @@ async def test_no_memo_is_read_for_what_search_alone_can_find(store: Store) -> N
 
 async def test_no_more_held_journeys_are_found_than_the_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [f"a/{number}" for number in range(120)]
-    temporal = Temporal([Execution(name, noted=note(20 if number % 2 else 10)) for number, name in enumerate(ids)])
+    temporal = Search()
+    for number, name in reversed([*enumerate(ids)]):
+        temporal.put(name, noted=note(20 if number % 2 else 10))
     monkeypatch.setattr(index, "_PAGE", 50)
     found = await lists(temporal, store).held(JourneyFilter(since=NOW + timedelta(minutes=15)), limit=30)
     assert [item.id for item in found] == ids[1:60:2]
 
 
 @pytest.fixture
-async def many(store: Store) -> Temporal:
+async def many(store: Store) -> Search:
     """Journeys in several states, of two versions: the later one sends to wax."""
     for step in (WaitRow(kind="wait", seconds=60.0), Send(kind="webhook", to="wax")):
         await store.publish("a", {}, dump_plan(Plan(start="it", steps={"it": step})), step.kind)
@@ -134,10 +143,10 @@ async def many(store: Store) -> Temporal:
     for number, _ in enumerate((*states, "lost")):
         await let_in(store, f"a/{number}", version=1 + number % 2, at=NOW + timedelta(minutes=number))
     operations = [{"name": name} for name in ("pause", "resume", "pause", "skip_step")]
-    return Temporal(
-        [Execution(f"a/{number}", state=state) for number, state in enumerate(states)],
-        answers={"a/2": told(operations=operations[:2]), "a/3": told(operations=operations)},
-    )
+    temporal = Search(answers={"a/2": told(operations=operations[:2]), "a/3": told(operations=operations)})
+    for number, state in enumerate(states):
+        temporal.put(f"a/{number}", state)
+    return temporal
 
 
 UNDER_WAY: list[tuple[dict[str, Any], bool, list[str]]] = [
@@ -150,7 +159,7 @@ UNDER_WAY: list[tuple[dict[str, Any], bool, list[str]]] = [
 ]
 
 
-async def test_those_to_be_paused_or_resumed_are_under_way(store: Store, many: Temporal) -> None:
+async def test_those_to_be_paused_or_resumed_are_under_way(store: Store, many: Search) -> None:
     """One that was terminated is not among them, and one that is held as well knows whether it is paused."""
     for wanted, paused, expected in UNDER_WAY:
         found = await lists(many, store).running(JourneyFilter(**wanted), paused=paused)
@@ -159,7 +168,7 @@ async def test_those_to_be_paused_or_resumed_are_under_way(store: Store, many: T
         assert [item.id for item in limited] == expected[:1]
 
 
-async def test_exactly_those_that_accepted_an_earlier_operation_are_found(store: Store, many: Temporal) -> None:
+async def test_exactly_those_that_accepted_an_earlier_operation_are_found(store: Store, many: Search) -> None:
     """Whatever search says of them: it lags behind."""
     outcomes = [("a/0", "accepted"), ("a/1", "accepted"), ("a/3", "refused"), ("a/5", "accepted"), ("a/9", "accepted")]
     await store.add_items(
@@ -174,7 +183,9 @@ async def test_no_more_journeys_are_looked_at_than_are_needed(store: Store) -> N
     ids = [f"a/{number}" for number in range(120)]
     for number, name in enumerate(ids):  # some of them came in at the same moment
         await let_in(store, name, at=NOW + timedelta(minutes=number // 30))
-    temporal = Temporal([Execution(name, state="waiting") for name in ids])
+    temporal = Search()
+    for name in ids:
+        temporal.put(name, "waiting")
     found = await lists(temporal, store).running(JourneyFilter(), paused=False, limit=3)
     assert (len(found), len(temporal.queries)) == (3, 1)
     every = await lists(temporal, store).running(JourneyFilter(), paused=False)

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCStatusCode
 
 from activities.content import Content
 from gateway.client import ScenarioClient
@@ -25,6 +20,7 @@ from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests import factories
 from tests.factories import admission_request
+from tests.gateway.search import Search
 
 NOW = datetime.now(UTC)
 SALE = """
@@ -41,33 +37,17 @@ steps:
 """
 
 
-@dataclass
-class Search:
-    """Stands in for Temporal: counts journeys by version, state and step."""
+def standing(*journeys: tuple[str, str, str, int]) -> Search:
+    """Journeys by version, state and step, of which there are so many."""
+    search = Search()
+    for version, state, step, times in journeys:
+        stand(search, version, state, step, times)
+    return search
 
-    journeys: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
-    queries: list[str] = field(default_factory=list[str])
-    error: RPCStatusCode | None = None
-    at_once: int = 0
-    most: int = 0
 
-    async def count_workflows(self, query: str, **_: Any) -> Any:
-        self.queries.append(query)
-        self.at_once += 1
-        self.most = max(self.most, self.at_once)
-        await asyncio.sleep(0)
-        self.at_once -= 1
-        if self.error is not None:
-            raise RPCError("no", self.error, b"")
-        assert "ExecutionStatus = 'Running'" in query
-        wanted = dict(re.findall(r"(ScenarioVersion|JourneyState|StepId) = '([^']*)'", query))
-        names = ("ScenarioVersion", "JourneyState", "StepId")
-        found = (
-            n
-            for key, n in self.journeys.items()
-            if all(wanted.get(name, value) == value for name, value in zip(names, key, strict=True))
-        )
-        return SimpleNamespace(count=sum(found))
+def stand(search: Search, version: str, state: str, step: str, times: int) -> None:
+    for number in range(times):
+        search.add(f"{version}/{step}/{number}", ScenarioVersion=version, JourneyState=state, StepId=step)
 
 
 async def publish(store: Store, text: str = SALE) -> None:
@@ -92,7 +72,7 @@ def attempt(journey: str, step: str, outcome: str, error: str | None = None, **m
 
 
 async def asked(store: Store, search: Search, version: int | None = None, before: StatsView | None = None) -> StatsView:
-    return await stats(cast("Client", search), store, Content(store), "sale", version, before=before)
+    return await stats(search.client, store, Content(store), "sale", version, before=before)
 
 
 def step(version: VersionStats, name: str) -> StepStats:
@@ -121,7 +101,7 @@ async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store)
             attempt(journeys[4], "hook", "failed", "HTTP 400", **long_ago),
         ]
     )
-    search = Search(Counter({("sale@1", "waiting", "wait-2"): 2, ("sale@1", "held", "hook"): 1}))
+    search = standing(("sale@1", "waiting", "wait-2", 2), ("sale@1", "held", "hook", 1))
     found = await asked(store, search)
     assert (found.scenario, found.trouble, len(found.versions)) == ("sale", "", 1)
     assert found.since == found.as_of.replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
@@ -166,7 +146,7 @@ async def test_older_versions_are_told_as_long_as_somebody_is_in_them(store: Sto
     await admit(store, 3, 1)
     await store.adopt(first, "r", 2)
     await store.depart(second, "r", "finished", None, NOW)
-    search = Search(Counter({("sale@1", "waiting", "wait-2"): 1, ("sale@2", "waiting", "wait-2"): 1}))
+    search = standing(("sale@1", "waiting", "wait-2", 1), ("sale@2", "waiting", "wait-2", 1))
     found = await asked(store, search)
     assert [(one.version, one.is_newest, one.entered, one.under_way) for one in found.versions] == [
         (3, True, 0, 0),
@@ -183,23 +163,23 @@ async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) 
     steps = "".join(f"  - id: w{number}\n    wait: 1d\n" for number in range(60))
     await publish(store, f"scenario: sale\ntrigger: segment\nsteps:\n{steps}")
     await admit(store, 1)
-    search = Search(Counter({("sale@1", "waiting", "w50"): 20_000, ("sale@1", "waiting", "w3"): 5}))
+    search = standing(("sale@1", "waiting", "w50", 2000), ("sale@1", "waiting", "w3", 5))
     first = await asked(store, search)
     assert (step(first.versions[0], "w50").now, step(first.versions[0], "w3").now) == (
-        PopulationView(waiting=20_000),
+        PopulationView(waiting=2000),
         PopulationView(waiting=5),
     )
     assert len(search.queries) <= 4 + 52
     assert search.most <= 4
     search.queries.clear()
-    search.journeys["sale@1", "waiting", "w51"] = 3
+    stand(search, "sale@1", "waiting", "w51", 3)
     second = await asked(store, search, before=first)
     assert [step(second.versions[0], name).now for name in ("w50", "w3", "w51")] == [
-        PopulationView(waiting=20_000),
+        PopulationView(waiting=2000),
         PopulationView(waiting=5),
         PopulationView(waiting=3),
     ]
-    search.journeys["sale@1", "waiting", "w51"] = 0
+    search.database.execute("DELETE FROM journeys WHERE StepId = 'w51'")
     search.queries.clear()
     await asked(store, search, before=second)
     assert len(search.queries) == 4 + 4, "those where somebody stood, first"
@@ -223,7 +203,7 @@ async def test_without_search_there_is_what_the_store_knows(store: Store) -> Non
 async def test_what_is_not_published_has_no_numbers(store: Store) -> None:
     await publish(store)
     with pytest.raises(BadInput, match="there is no scenario 'sail': did you mean 'sale'"):
-        await stats(cast("Client", Search()), store, Content(store), "sail")
+        await stats(Search().client, store, Content(store), "sail")
     with pytest.raises(BadInput, match="sale has no version 7: the newest is 1"):
         await asked(store, Search(), 7)
 
@@ -232,7 +212,7 @@ async def test_a_client_counts_once_for_all_who_look(store: Store) -> None:
     await publish(store)
     await admit(store, 1)
     search = Search()
-    client = ScenarioClient(cast("Client", search), store)
+    client = ScenarioClient(search.client, store)
     found = await asyncio.gather(*(client.stats("sale") for _ in range(20)))
     assert len({id(one) for one in found}) == 1
     assert len(search.queries) == 4
