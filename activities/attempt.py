@@ -93,9 +93,9 @@ async def attempt_of(
         if error is not None and (attempt.marked or attempt.stale) and not uncertain:
             # Replaces the earlier mark: this time nothing is uncertain.
             attempt.mark(SETTLED)
-        outcome = record(log, attempt, channel, info, round((time.perf_counter() - attempt.started) * 1000), error)
+        outcome = record(log, attempt, info, round((time.perf_counter() - attempt.started) * 1000), error)
         if outcome is not None:
-            measure_end(attempt, channel, info, outcome)
+            measure_end(attempt, info, outcome)
         await _report_to_gate(attempt, error)
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from opentelemetry import trace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.channel_registry import Channel
 from activities.failures import Failure, failure_of
-from activities.interface import RECALL, Delivery, LastAttempt, LastAttemptRequest, Sent
+from activities.interface import RECALL, Delivery, LastAttempt, LastAttemptRequest
+from activities.open_attempt import OpenAttempt
 from activities.retry import next_try
-from runtime.store.deliveries import Attempt
-from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
+from runtime.store import Attempt, Store
+from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED
 
 _logger = logging.getLogger(__name__)
 
@@ -29,28 +29,8 @@ class Log(Protocol):
         ...
 
 
-class EndedAttempt(Protocol):
-    """An attempt that has ended: the parts of `activities.open_attempt.OpenAttempt` that the log uses."""
-
-    delivery: Delivery
-    destination: str
-    number: int
-    turned: bool
-    unsent: bool
-    unsent_before: int
-    in_flight: bool
-    outcome: Sent | None
-    skip_word: str | None
-    excerpt: str
-
-
 def record(
-    log: Log,
-    attempt: EndedAttempt,
-    channel: Channel,
-    info: activity.Info,
-    milliseconds: int,
-    error: BaseException | None,
+    log: Log, attempt: OpenAttempt, info: activity.Info, milliseconds: int, error: BaseException | None
 ) -> str | None:
     """Record an attempt, unless it was turned away, or sent nothing like the one before it.
 
@@ -74,7 +54,7 @@ def record(
         scenario=delivery.name,
         version=delivery.version,
         step=delivery.step,
-        channel=channel.name,
+        channel=attempt.channel.name,
         destination=attempt.destination,
         contact_id=delivery.contact,
         started_at=info.started_time,
@@ -98,7 +78,7 @@ def record(
     return outcome
 
 
-def _outcome(attempt: EndedAttempt, error: BaseException | None) -> tuple[str, Failure | None]:
+def _outcome(attempt: OpenAttempt, error: BaseException | None) -> tuple[str, Failure | None]:
     """Return the log's word for the outcome, and the failure, if it is one of ours."""
     if error is None:
         return (attempt.outcome.outcome if attempt.outcome else "failed"), None
@@ -123,18 +103,10 @@ def _next_try(info: activity.Info, milliseconds: int, error: BaseException | Non
     return next_try(info, info.started_time + timedelta(milliseconds=milliseconds), delay, room=room)
 
 
-class AttemptHistory(Protocol):
-    """Recorded attempts: `runtime.store.Store`."""
-
-    async def deliveries(self, *, delivery_id: str, limit: int) -> list[Attempt]:
-        """Return the newest attempts of a delivery, oldest first."""
-        ...
-
-
 class LastAttempts:
     """Looks attempts up."""
 
-    def __init__(self, history: AttemptHistory) -> None:
+    def __init__(self, history: Store) -> None:
         self._history = history
 
     @activity.defn(name=RECALL.name)
@@ -149,48 +121,22 @@ class LastAttempts:
         )
 
 
-_WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
-"""Words of the log of attempts → words of `scenario.delivery.wait`; others are the same."""
-_REASONS: Final = frozenset(
-    {"called_off", "not_told", "not_noted", "no_time", "worker_stopped", "secrets_unreadable", "store"}
-)
-"""Words of the log that `scenario.delivery.unsent` uses unchanged; all others are `error`."""
 _TEMPLATE: Final = "template"
 _AT_ONCE: Final = timedelta(minutes=1)
 """Maximum delay between a step's start and the delivery, unless a policy, a hold or a pause was in between."""
 
 
-def measure_end(attempt: EndedAttempt, channel: Channel, info: activity.Info, outcome: str) -> None:
+def measure_end(attempt: OpenAttempt, info: activity.Info, outcome: str) -> None:
     """Count an attempt at its end."""
     if attempt.unsent:  # which says nothing of the destination
         return
-    ATTEMPTS.add(channel.name, attempt.destination, outcome, "first" if attempt.number == 1 else "retry")
+    channel = attempt.channel.name
+    ATTEMPTS.add(channel, attempt.destination, outcome, "first" if attempt.number == 1 else "retry")
     if outcome == "delivered":
         due, back = _due(attempt.delivery, info)
-        DURATION.record(_since(due, info), channel.name, attempt.destination, "yes" if back else "no")
+        DURATION.record((attempt.now - due).total_seconds(), channel, attempt.destination, "yes" if back else "no")
     elif outcome == "skipped":
-        SKIPPED.add(channel.name, attempt.skip_word or _TEMPLATE)
-
-
-def measure_first_send(delivery: Delivery, channel: Channel, info: activity.Info) -> None:
-    """Measure the delay of a journey's first message, if it is one."""
-    if delivery.entered and info.attempt == 1:
-        START_TO_FIRST_SEND.record(_since(datetime.fromtimestamp(delivery.entered, UTC), info), channel.name)
-
-
-def measure_unsent(channel: Channel, error: str) -> None:
-    """Count an attempt that ended before its message could leave."""
-    UNSENT.add(channel.name, error if error in _REASONS else "error")
-
-
-def measure_deferral(channel: Channel, delay: timedelta, code: str) -> None:
-    """Record for how long a message is kept back."""
-    WAIT.record(delay.total_seconds(), channel.name, _WHY.get(code, code))
-
-
-def measure_requested_pause(channel: Channel, delay: timedelta) -> None:
-    """Measure the pause that a receiver requested."""
-    WAIT.record(delay.total_seconds(), channel.name, "retry_after")
+        SKIPPED.add(channel, attempt.skip_word or _TEMPLATE)
 
 
 def _due(delivery: Delivery, info: activity.Info) -> tuple[datetime, bool]:
@@ -201,8 +147,3 @@ def _due(delivery: Delivery, info: activity.Info) -> tuple[datetime, bool]:
     began, told = datetime.fromisoformat(delivery.now), info.scheduled_time
     late = told - began
     return (told if timedelta(0) <= late < timedelta(seconds=1) else began), late >= _AT_ONCE
-
-
-def _since(moment: datetime, info: activity.Info) -> float:
-    # If the server skips time, or is ahead of this machine, its time counts.
-    return (max(datetime.now(UTC), info.started_time) - moment).total_seconds()

@@ -14,7 +14,6 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.attempt_log import measure_deferral, measure_first_send, measure_requested_pause, measure_unsent
 from activities.channel_registry import Channel
 from activities.failures import SENDING, SETTLED, Failure, FailureKind, mark
 from activities.gate import Gate, OutgoingMessage
@@ -22,6 +21,7 @@ from activities.interface import Delivery, Sent
 from activities.journey_status import JourneyStatus, journey_status
 from activities.outcome import Backoff, Judgement, end_after
 from activities.retry import SOON, deadline, jittered, next_try, replacement_pause, time_left
+from runtime.telemetry.metrics import START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Defer, Hold, Ruling, Skip
@@ -41,6 +41,10 @@ _ENDS: Final[Mapping[str, FailureKind]] = {
     "exhausted": FailureKind.PERMANENT,
     "unknown": FailureKind.UNKNOWN,
 }
+_REASONS: Final = frozenset({*_UNSENT, "worker_stopped", "secrets_unreadable", "store"})
+"""Words of the log that `scenario.delivery.unsent` uses unchanged; all others are `error`."""
+_WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
+"""Words of the log of attempts → words of `scenario.delivery.wait`; others are the same."""
 _REPORT: Final = 1.0
 """Seconds of an attempt that are reserved for its report."""
 _PATIENCE: Final = 2.0
@@ -166,7 +170,9 @@ class OpenAttempt:
                 gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
                 raise self._unsent(_CALLED_OFF if gone else "not_noted") from None
         self.began = self.in_flight = True
-        measure_first_send(self.delivery, self.channel, activity.info())
+        if self.delivery.entered and activity.info().attempt == 1:
+            waited = self.now - datetime.fromtimestamp(self.delivery.entered, UTC)
+            START_TO_FIRST_SEND.record(waited.total_seconds(), self.channel.name)
 
     def _unsent(self, word: Literal["called_off", "not_told", "not_noted", "no_time"]) -> ApplicationError:
         return self.not_sent(f"{_UNSENT[word]}: nothing was sent", word)
@@ -198,7 +204,7 @@ class OpenAttempt:
     def backed_off(self, backoff: Backoff) -> ApplicationError:
         """Return the exception for a message that Temporal retries later. No attempt is counted."""
         self.turned = True
-        measure_deferral(self.channel, backoff.delay, backoff.code)
+        self._measure_wait(backoff.delay, backoff.code)
         delay = self._before_deadline(backoff.delay)
         return self.uncounted(f"{backoff.reason}: {backoff.then}", backoff.code, delay, why=backoff.reason)
 
@@ -211,11 +217,14 @@ class OpenAttempt:
             then = f"it is sent {spell(ruling.until, zone_of(self.delivery.zone))} or later"
             return self.backed_off(Backoff(delay, ruling.reason, then, ruling.code))
         self.turned = True
-        measure_deferral(self.channel, delay, ruling.code)
+        self._measure_wait(delay, ruling.code)
         due = self.now + (delay if self.number == 1 else self._before_deadline(delay))
         return self.failure(
             FailureKind.NOT_BEFORE, ruling.reason, error=ruling.code, next_try_at=due.isoformat(timespec="seconds")
         )
+
+    def _measure_wait(self, delay: timedelta, code: str) -> None:
+        WAIT.record(delay.total_seconds(), self.channel.name, _WHY.get(code, code))
 
     def not_sent(self, reason: str, error: str, pause: timedelta = SOON) -> ApplicationError:
         """Return the exception for an attempt that ended before its message could leave.
@@ -223,7 +232,7 @@ class OpenAttempt:
         It is repeated after a short, constant pause.
         """
         self.unsent = True
-        measure_unsent(self.channel, error)
+        UNSENT.add(self.channel.name, error if error in _REASONS else "error")
         # A journey does not schedule a delivery again that was called off.
         return self.uncounted(reason, error, self._pause(pause), unsent=error != _CALLED_OFF)
 
@@ -268,7 +277,7 @@ class OpenAttempt:
         end = end_after(verdict, sentence, number=self.number, allowed=self.allowed, waited=waited, once=once)
         delay = replacement_pause(info, self.number, asked, self.delivery.room) if end is None else None
         if delay is not None and asked is not None:
-            measure_requested_pause(self.channel, delay)
+            self._measure_wait(delay, "retry_after")
         return self.failure(
             FailureKind.RETRY if end is None else _ENDS[end.cause],
             sentence if end is None else end.reason,

@@ -236,7 +236,7 @@ async def world(
             policies[published.scenario] = _read(path).policies
         content, log, links, away = Content(store), Log(), StandIn(), UnsubscribeStandIn()
         admissions = AdmissionActivities(content, store, ZONE)
-        local = [admissions.admit, admissions.depart, decide, LastAttempts(log).recall, clear]
+        local = [admissions.admit, admissions.depart, decide, LastAttempts(cast("Any", log)).recall, clear]
         local += [GoalActivities(content, store).goal, Releases(store).release]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
         transport, mailer = SimpleNamespace(send=world.send_request), SimpleNamespace(send=world.send_mail)
