@@ -71,9 +71,9 @@ class LoadedVersion:
         return load_plan(self.plan)
 
     def secrets(self, step: str) -> frozenset[str] | None:
-        """See `Content.secrets`.
+        """Return the secrets that a step's templates may read, or None if that cannot be determined.
 
-        Evaluated at the first delivery, so that a malformed template affects its step only.
+        Evaluated at the first delivery, so that a malformed template affects its step only. Raise TemplateError for it.
         """
         if step not in self._named:
             found = self.steps.get(step)
@@ -107,33 +107,18 @@ class Content:
             raise UnknownVersion(f"{what} is not published")
         return await self._keep(published)
 
-    async def step(self, scenario: str, version: int, step: str) -> BaseStep:
-        """Return a step of a version, with its templates, or raise UnknownVersion."""
-        opened = await self.open(scenario, version)
-        try:
-            return opened.steps[step]
-        except KeyError:
-            raise UnknownVersion(f"{scenario}@{version} has no step '{step}'") from None
-
     async def step_of(self, delivery: Delivery, kind: type[_Step], what: str) -> _Step:
-        """Return the step of a delivery. `what` is the kind's name with its article, for the message.
+        """Return the step of a delivery, with its templates. `what` is the kind's name with its article.
 
         Raises:
             UnknownVersion: It does not exist, or has another kind.
         """
-        step = await self.step(delivery.name, delivery.version, delivery.step)
+        step = (await self.open(delivery.name, delivery.version)).steps.get(delivery.step)
+        if step is None:
+            raise UnknownVersion(f"{delivery.scenario} has no step '{delivery.step}'")
         if not isinstance(step, kind):
             raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is not {what}")
         return step
-
-    async def secrets(self, scenario: str, version: int, step: str) -> frozenset[str] | None:
-        """Return the secrets that a step's templates may read, or None if that cannot be determined.
-
-        Raises:
-            UnknownVersion: The version does not exist.
-            TemplateError: A template is malformed.
-        """
-        return (await self.open(scenario, version)).secrets(step)
 
     async def _keep(self, published: PublishedVersion) -> LoadedVersion:
         key = (published.scenario, published.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Protocol
 
 from temporalio import activity
@@ -14,8 +14,9 @@ from temporalio.service import RPCError
 from activities.channel_registry import Channel
 from activities.content import Content
 from activities.interface import RELEASE, Delivery, Release
-from activities.suppressions import Notify, SuppressionStore, Suppressor, notify_nobody
+from activities.suppressions import Notify, Suppressor, notify_nobody
 from runtime.derived_keys import AddressHashes
+from runtime.store import Store
 from runtime.store.claims import CapClaim
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.caps import Cap, Full
@@ -55,20 +56,6 @@ class Gate(Protocol):
 _logger = logging.getLogger(__name__)
 
 
-class CapStore(SuppressionStore, Protocol):
-    """Stores suppressions and claims: `runtime.store.Store`."""
-
-    async def claim(self, wanted: CapClaim, caps: Sequence[Cap], zone: tzinfo) -> Full | None:
-        """Claim a place, or return the full cap."""
-        ...
-
-    async def keep(self, delivery_id: str) -> None:
-        """Keep a place permanently."""
-        ...
-
-    async def release(self, delivery_id: str) -> None: ...
-
-
 class PolicyGate:
     """Decides whether a message may leave.
 
@@ -79,7 +66,7 @@ class PolicyGate:
     def __init__(
         self,
         content: Content,
-        store: CapStore,
+        store: Store,
         policies: Callable[[], Policies],
         hashes: AddressHashes | None,
         notify: Notify = notify_nobody,
@@ -129,7 +116,7 @@ class PolicyGate:
 class _StoreFacts:
     """Facts about one message, looked up when needed."""
 
-    store: CapStore
+    store: Store
     hashes: AddressHashes | None
     outgoing: OutgoingMessage
     message: PlannedMessage
@@ -164,18 +151,10 @@ def _destination(message: OutgoingMessage) -> str:
     return message.destination if message.channel.addressed else ""
 
 
-class CapReleaser(Protocol):
-    """Stores claims: `runtime.store.Store`."""
-
-    async def release(self, delivery_id: str) -> None:
-        """Release a place, unless the message may have arrived."""
-        ...
-
-
 class Releases:
     """Releases places under caps."""
 
-    def __init__(self, store: CapReleaser) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     @activity.defn(name=RELEASE.name)

@@ -179,7 +179,7 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
     """The ways of sending, all with the same bytes."""
     shelf = Shelf()
     content = Content(shelf)
-    step = await content.step("bench", 1, "whatsapp")
+    step = (await content.open("bench", 1)).steps["whatsapp"]
     rendered = render(step, DATA, "msg_" + "0" * 32)  # pyright: ignore[reportArgumentType] - it is a webhook
     url, headers = f"http://127.0.0.1:{port}/hooks.example.com/bench", dict(rendered.headers)
     access = Access(allow_private=True, allow_http=True, ports=(port,))

@@ -92,7 +92,7 @@ class Webhooks(ChannelActivity[Transport]):
                 scenario=delivery.name,
                 routes=self._routes,
                 secrets=secrets,
-                named=await self._content.secrets(delivery.name, delivery.version, delivery.step),
+                named=(await self._content.open(delivery.name, delivery.version)).secrets(delivery.step),
             )
             token = await self._token(attempt, step, secrets)
             ready = prepare(token=token)

@@ -14,6 +14,7 @@ from activities.background import TELL, PlatformReply, SuppressionNotice
 from activities.outcome import Backoff
 from activities.webhook import outcome, signing
 from activities.webhook.circuit_breaker import signal_of
+from activities.webhook.destinations.destinations import Destination
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport, timed
@@ -55,34 +56,33 @@ class SuppressionReporter:
             raise _failure("the address cannot be opened: SCENARIO_SUPPRESSION_KEY is not the one it was sealed with")
         try:
             route = self._routes.named(notice.destination)
-            wanted = route.named.suppressions if route.named else None
-            if wanted is None:
+            destination = route.named
+            if destination is None or destination.suppressions is None:
                 raise _failure(f"destination {notice.destination} no longer has 'suppressions'", final=True)
-            preset = installed_presets().get(wanted.preset)
+            name = destination.suppressions.preset
+            preset = installed_presets().get(name)
             if preset is None:
-                raise _failure(f"the preset {wanted.preset} of destination {notice.destination} is not installed")
-            request = self._request(route, preset.path(notice.channel), preset.body(opened[0]))
+                raise _failure(f"the preset {name} of destination {notice.destination} is not installed")
+            request = self._request(route, destination, preset.path(notice.channel), preset.body(opened[0]))
         except NotConfigured as error:
             raise _failure(str(error)) from None
         response = await self._send(route, request)
         return _result(notice, preset, response, opened[0])
 
-    def _request(self, route: Route, path: str, body: bytes) -> Request:
+    def _request(self, route: Route, destination: Destination, path: str, body: bytes) -> Request:
         """Return the request, with the destination's URL, headers and signature.
 
         Raise NotConfigured without a secret.
         """
         secrets, now = self._secrets(), datetime.now(UTC)
         identifier = (activity.info().workflow_id or "").rpartition("/")[2]  # the same in every attempt
-        base, headers = route.url, {"content-type": "application/json", "accept": "application/json"}
-        if route.named is not None:
-            base = route.named.rendered_url(secrets)
-            own = route.named.rendered_headers(secrets)
-            keys = route.named.keys(secrets, now)
-            taken = {name.lower() for name in own}
-            headers = {name: value for name, value in headers.items() if name not in taken} | own
-            headers |= signing.headers(keys, identifier, now, body)
-        return Request("POST", f"{base.rstrip('/')}{path}", headers, body, _TIMEOUT, route.access, route.tls)
+        headers = {"content-type": "application/json", "accept": "application/json"}
+        own = destination.rendered_headers(secrets)
+        taken = {name.lower() for name in own}
+        headers = {name: value for name, value in headers.items() if name not in taken} | own
+        headers |= signing.headers(destination.keys(secrets, now), identifier, now, body)
+        url = f"{destination.rendered_url(secrets).rstrip('/')}{path}"
+        return Request("POST", url, headers, body, _TIMEOUT, route.access, route.tls)
 
     async def _send(self, route: Route, request: Request) -> Response:
         permit = self._limiter.enter(route.destination, route.limits, activity.info().workflow_id or "")
