@@ -22,7 +22,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -151,26 +151,22 @@ class ErasureActivities:
         Raises:
             ApplicationError: The activity failed. It is retried, unless the store does not have the erasure.
         """
-        beating = asyncio.create_task(_beat())
-        try:
-            erasure = await self._load(identifier)
-            yield erasure, erasure.contact_id
-            if erasure.trouble is not None:
-                await self._store.set_erasure_trouble(identifier, None)
-        except RPCError as error:
-            raise await self._stopped(identifier, fault_of(error, self._client.namespace).advice) from None
-        except (ApplicationError, StoreError):
-            raise
-        except SetupError as error:
-            raise await self._stopped(identifier, str(error)) from None
-        except Exception as error:
-            logger.exception("the erasure %s failed, and is retried", identifier)
-            text = f"the worker's program failed ({type(error).__name__}): its log says where"
-            raise await self._stopped(identifier, text) from None
-        finally:
-            beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
+        async with background_task(_beat(), "heartbeats"):
+            try:
+                erasure = await self._load(identifier)
+                yield erasure, erasure.contact_id
+                if erasure.trouble is not None:
+                    await self._store.set_erasure_trouble(identifier, None)
+            except RPCError as error:
+                raise await self._stopped(identifier, fault_of(error, self._client.namespace).advice) from None
+            except (ApplicationError, StoreError):
+                raise
+            except SetupError as error:
+                raise await self._stopped(identifier, str(error)) from None
+            except Exception as error:
+                logger.exception("the erasure %s failed, and is retried", identifier)
+                text = f"the worker's program failed ({type(error).__name__}): its log says where"
+                raise await self._stopped(identifier, text) from None
 
     async def _load(self, identifier: str) -> StoredErasure:
         erasure = await self._store.stored_erasure(identifier)

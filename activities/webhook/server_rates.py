@@ -27,6 +27,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.interface import fairness_key
 from activities.webhook.destinations.reading import DestinationsFile
 from runtime.connection import describe_queue
+from runtime.process.shutdown import background_task
 
 LIGHTEST: Final = 0.001
 HEAVIEST: Final = 1000.0
@@ -176,11 +177,5 @@ async def pacing(client: Client, destinations: DestinationsFile) -> AsyncGenerat
         book = destinations.book
         return book.rate, book.rates
 
-    task = asyncio.create_task(RateKeeper(client).keep(wanted))
-    try:
+    async with background_task(RateKeeper(client).keep(wanted), "rates"):
         yield
-    finally:
-        task.cancel()
-        for error in await asyncio.gather(task, return_exceptions=True):
-            if not isinstance(error, asyncio.CancelledError):
-                logger.error("the rates of destinations are no longer kept (%s)", type(error).__name__)
