@@ -14,9 +14,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.attempt_log import Log, measure_end, record
+from activities.channel import WorkerContext
 from activities.channel_registry import Channel
-from activities.content import Content, UnknownVersion
-from activities.context import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
+from activities.content import UnknownVersion
+from activities.context import subscriber_of, template_data
 from activities.failures import SENDING, SETTLED, FailureKind, failure_of, tally
 from activities.gate import Gate, OutgoingMessage
 from activities.interface import Delivery
@@ -40,7 +41,7 @@ async def attempt_of(
     channel: Channel,
     destination: str,
     log: Log,
-    gate: Gate | None = None,
+    gate: Gate,
     unrendered: str = "",
 ) -> AsyncGenerator[OpenAttempt]:
     """Run one attempt inside an activity, and record it.
@@ -107,7 +108,7 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
     if attempt.against is None or failure is None or failure.kind is FailureKind.RETRY:
         return False
-    if attempt.gate is None or attempt.admitted is None:
+    if attempt.admitted is None:
         return False
     try:
         skip = await attempt.gate.rejected(attempt.admitted, attempt.against)
@@ -123,8 +124,6 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
 
 async def _report_to_gate(attempt: OpenAttempt, error: BaseException | None) -> None:
     """Report the outcome of an admitted message, so that its place under caps is kept or released."""
-    if attempt.gate is None:
-        return
     # Messages that were not admitted are reported too: an earlier attempt of the delivery may have been.
     message = attempt.admitted or OutgoingMessage(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
@@ -213,17 +212,8 @@ class ChannelActivity(Generic[Way]):
 
     channel: ClassVar[Channel]
 
-    def __init__(
-        self,
-        content: Content,
-        way: Way,
-        log: Log,
-        callbacks: CallbackUrls | None = None,
-        gate: Gate | None = None,
-        unsubscribing: UnsubscribeUrls | None = None,
-    ) -> None:
-        self._content, self._way, self._log = content, way, log
-        self._callbacks, self._gate, self._unsubscribing = callbacks, gate, unsubscribing
+    def __init__(self, context: WorkerContext, way: Way) -> None:
+        self._context, self._content, self._way = context, context.content, way
 
     def attempt(
         self, delivery: Delivery, destination: str = "", *, unrendered: str = ""
@@ -233,8 +223,8 @@ class ChannelActivity(Generic[Way]):
             delivery,
             channel=self.channel,
             destination=destination or self.channel.name,
-            log=self._log,
-            gate=self._gate,
+            log=self._context.log,
+            gate=self._context.gate,
             unrendered=unrendered,
         )
 
@@ -242,11 +232,12 @@ class ChannelActivity(Generic[Way]):
         """Return the variables of the delivery's templates; see `template_data`."""
         opened = await self._content.open(delivery.name, delivery.version)
         subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""
-        if subscriber is not None and self._unsubscribing is not None:
-            url = self._unsubscribing.url(subscriber)
+        unsubscribing = self._context.unsubscribing
+        if subscriber is not None and unsubscribing is not None:
+            url = unsubscribing.url(subscriber)
         elif subscriber is not None and opened.names_unsubscribing(delivery.step):
             raise NotConfigured(
                 "a template asks for journey.unsubscribe_url, which is not configured: "
                 "set SCENARIO_CALLBACK_URL and SCENARIO_SUPPRESSION_KEY for the workers"
             )
-        return template_data(delivery, activity.info().workflow_id or "", self._callbacks, url)
+        return template_data(delivery, activity.info().workflow_id or "", self._context.callbacks, url)

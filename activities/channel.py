@@ -178,11 +178,11 @@ class WorkerContext:
     gate: Gate
     callbacks: CallbackUrls | None
     unsubscribing: UnsubscribeUrls | None
-    return_paths: ReturnPaths | None
-    transport: Transport
+    return_paths: ReturnPaths | None  # if None, bounces go to the sender of SCENARIO_MAIL_FROM
+    transport: Transport  # open while the worker runs
     routes: Routes
-    secrets: Callable[[], Mapping[str, str]]
-    limiter: Limiter
+    secrets: Callable[[], Mapping[str, str]]  # returns the same mapping while the secrets do not change
+    limiter: Limiter  # one per process
 
 
 class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):

@@ -66,7 +66,7 @@ class OpenAttempt:
     away: int  # number of attempts since then that do not count
     unsent_before: int  # number of attempts in a row, up to this one, that sent nothing
     stale: bool  # the server keeps an obsolete mark
-    gate: Gate | None  # decides, right before sending, whether a message may leave
+    gate: Gate  # decides, right before sending, whether a message may leave
     admitted: OutgoingMessage | None = None  # the message that the gate admitted
     turned: bool = False  # True if it is turned away and does not count
     unsent: bool = False  # True if it ended before its message could leave
@@ -123,10 +123,9 @@ class OpenAttempt:
             Aborted: It is skipped.
         """
         await self._ask_journey()
-        if self.gate is not None:
-            message = OutgoingMessage(self.delivery, self.channel, self.destination, self.now, address)
-            self.obey(await self.gate.check(message))
-            self.admitted = message
+        message = OutgoingMessage(self.delivery, self.channel, self.destination, self.now, address)
+        self.obey(await self.gate.check(message))
+        self.admitted = message
 
     async def _ask_journey(self) -> None:
         """Defer the message while its journey has pending signals or updates that may end or skip the step.

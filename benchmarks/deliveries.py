@@ -41,6 +41,7 @@ from scenario.check.check import check
 from scenario.http.addresses import Access
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
+from tests.fakes import worker_context
 
 IN_FLIGHT: Final = (1, 8, 32, 100)
 DELAYS: Final = (0, 50)
@@ -196,7 +197,7 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         transport = await stack.enter_async_context(Transport())
         routes, gate = Wide(f"http://127.0.0.1:{port}"), Limiter(slots=4 * max(IN_FLIGHT))
-        webhooks = Webhooks(content, transport, dict, Rows(), routes, limiter=gate)
+        webhooks = Webhooks(worker_context(content, Rows(), transport=transport, routes=routes, limiter=gate))
 
         async def by_httpx() -> None:
             (await plain.post(url, content=rendered.body, headers=headers)).raise_for_status()

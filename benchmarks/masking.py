@@ -24,10 +24,10 @@ from activities.interface import Delivery
 from activities.webhook import activity
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
-from activities.webhook.limiter import Limiter
 from activities.webhook.saved_response import save_response
 from benchmarks.deliveries import DATA, Rows, Shelf, Wide, attempting, say
 from scenario.model.parts import Save
+from tests.fakes import worker_context
 
 ROUNDS: Final = 50
 TOKEN: Final = "s3cret/t0ken+of-wax-4711"
@@ -100,7 +100,8 @@ async def delivery(body: bytes, *, masking: bool) -> float:
     """Microseconds of a delivery whose receiver answers so."""
     transport: Any = Answering(body)
     routes = Wide("http://127.0.0.1:4000")
-    webhooks = Webhooks(Content(Shelf()), transport, lambda: SECRETS, Rows(), routes, limiter=Limiter())
+    given = {"transport": transport, "secrets": lambda: SECRETS, "routes": routes}
+    webhooks = Webhooks(worker_context(Content(Shelf()), Rows(), **given))
     environment = attempting()
     given = Delivery(
         id="msg_" + "0" * 32,

@@ -26,8 +26,16 @@ from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceCl
 from temporalio.testing import ActivityEnvironment
 from typing_extensions import override
 
+from activities.attempt_log import Log
+from activities.channel import WorkerContext
+from activities.content import Content
+from activities.gate import OutgoingMessage
+from activities.webhook.limiter import Limiter
+from activities.webhook.route import Direct
 from runtime.store import Attempt
 from runtime.store.erasures import StoredErasure
+from scenario.policies.bounces import AddressVerdict
+from scenario.policies.order import Ruling, Skip
 
 
 class Clock:
@@ -129,6 +137,25 @@ class Rows(list[Attempt]):
     def put(self, attempt: Attempt) -> None:
         """Puts one on record."""
         self.append(attempt)
+
+
+class OpenGate:
+    """Admits every message."""
+
+    async def check(self, message: OutgoingMessage) -> Ruling:
+        return None
+
+    async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
+        return None
+
+    async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None: ...
+
+
+def worker_context(content: Content, log: Log, **given: Any) -> WorkerContext:
+    """The services of a worker that sends, of which only those that are given are there."""
+    services: dict[str, Any] = {"callbacks": None, "unsubscribing": None, "return_paths": None, "transport": None}
+    services |= {"gate": OpenGate(), "routes": Direct(), "secrets": dict, "limiter": Limiter()}
+    return WorkerContext(content=content, log=log, **(services | given))
 
 
 ERASURE: Final = StoredErasure(

@@ -18,7 +18,6 @@ from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement
 from activities.redaction import readable
-from runtime.public_links import ReturnPaths
 from scenario.errors import NotConfigured
 from scenario.plan.retry import SHORT
 from scenario.steps.email import Email
@@ -28,8 +27,6 @@ class Emails(ChannelActivity[Mailer | None]):
     """Sends e-mails through a mail server."""
 
     channel = EMAIL
-    return_paths: ReturnPaths | None = None
-    """Makes return paths. If None, bounces go to the sender of SCENARIO_MAIL_FROM."""
 
     @activity.defn(name=EMAIL.activity)
     async def send_email(self, delivery: Delivery) -> Sent:
@@ -49,8 +46,8 @@ class Emails(ChannelActivity[Mailer | None]):
             data = await self.data(delivery, step)
             # A large mail takes longer to render than a worker that serves many may stand still.
             envelope = await asyncio.to_thread(render, step, delivery, data, mailer.senders, recipient)
-            if self.return_paths is not None:
-                envelope = replace(envelope, sender=self.return_paths.of(delivery.id, recipient.address))
+            if (paths := self._context.return_paths) is not None:
+                envelope = replace(envelope, sender=paths.of(delivery.id, recipient.address))
             hidden = (written, recipient.address, mailer.server.password)
             await attempt.may_leave(recipient.address)
             try:

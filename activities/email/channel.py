@@ -164,12 +164,7 @@ class EmailChannel(ChannelAdapter[RenderedMail, "Mailer"]):
     def activities(self, context: WorkerContext, connection: Mailer | None) -> list[Callable[..., Any]]:
         from activities.email.activity import Emails
 
-        emails = Emails(
-            *(context.content, connection, context.log, context.callbacks, context.gate),
-            unsubscribing=context.unsubscribing,
-        )
-        emails.return_paths = context.return_paths
-        return [emails.send_email]
+        return [Emails(context, connection).send_email]
 
     @override
     def connect(self, settings: Settings, inbox: Path) -> Mailer | None:

@@ -127,11 +127,7 @@ class SmsChannel(ChannelAdapter[RenderedText, Provider]):
     def activities(self, context: WorkerContext, connection: Provider | None) -> list[Callable[..., Any]]:
         from activities.sms.activity import Texts
 
-        texts = Texts(
-            *(context.content, connection, context.log, context.callbacks, context.gate),
-            unsubscribing=context.unsubscribing,
-        )
-        return [texts.send_sms]
+        return [Texts(context, connection).send_sms]
 
     @override
     def connect(self, settings: Settings, inbox: Path) -> Provider | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -16,11 +16,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities import redaction
 from activities.attempt import ChannelActivity
-from activities.attempt_log import Log
+from activities.channel import WorkerContext
 from activities.channel_registry import WEBHOOK
-from activities.content import Content
-from activities.context import CallbackUrls
-from activities.gate import Gate
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement
@@ -30,10 +27,9 @@ from activities.webhook.destinations.destinations import CredentialsError
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import Transport, timed
-from activities.webhook.limiter import Limiter
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.rendering import PreparedRequest, Rendered, prepare_request
-from activities.webhook.route import Direct, Route, Routes
+from activities.webhook.route import Route
 from activities.webhook.saved_response import save_response
 from scenario.steps.webhook import Webhook
 
@@ -43,32 +39,13 @@ _CLIENT_ERROR: Final = 400
 
 
 class Webhooks(ChannelActivity[Transport]):
-    """Sends webhooks. See `ChannelActivity` for further arguments.
-
-    Args:
-        transport: Sends requests; open while the worker runs.
-        secrets: Returns the current secrets, as the same mapping while they do not change.
-        limiter: Limits requests to destinations; one per process.
-    """
+    """Sends webhooks."""
 
     channel = WEBHOOK
 
-    def __init__(
-        self,
-        content: Content,
-        transport: Transport,
-        secrets: Callable[[], Mapping[str, str]],
-        log: Log,
-        routes: Routes | None = None,
-        callbacks: CallbackUrls | None = None,
-        limiter: Limiter | None = None,
-        gate: Gate | None = None,
-    ) -> None:
-        super().__init__(content, transport, log, callbacks, gate)
-        self._secrets = secrets
-        self._tokens = AccessTokens(transport)
-        self._routes = routes or Direct()
-        self._limiter = Limiter() if limiter is None else limiter  # an empty one is false
+    def __init__(self, context: WorkerContext) -> None:
+        super().__init__(context, context.transport)
+        self._tokens = AccessTokens(context.transport)
 
     @activity.defn(name=WEBHOOK.activity)
     async def send_webhook(self, delivery: Delivery) -> Sent:
@@ -82,7 +59,7 @@ class Webhooks(ChannelActivity[Transport]):
             step = await self._content.step_of(delivery, Webhook, "a webhook")
             if step.to is not None:
                 attempt.destination = step.to
-            secrets = self._secrets()
+            secrets = self._context.secrets()
             prepare = partial(
                 prepare_request,
                 step,
@@ -90,7 +67,7 @@ class Webhooks(ChannelActivity[Transport]):
                 await self.data(delivery, step),
                 delivery.id,
                 scenario=delivery.name,
-                routes=self._routes,
+                routes=self._context.routes,
                 secrets=secrets,
                 named=(await self._content.open(delivery.name, delivery.version)).secrets(delivery.step),
             )
@@ -109,7 +86,7 @@ class Webhooks(ChannelActivity[Transport]):
 
     async def _token(self, attempt: OpenAttempt, step: Webhook, secrets: Mapping[str, str]) -> str:
         """Return the access token of a step's destination, if it uses one. Without it, Temporal retries later."""
-        destination = self._routes.named(step.to).named if step.to is not None else None
+        destination = self._context.routes.named(step.to).named if step.to is not None else None
         if destination is None:
             return ""
         try:
@@ -123,7 +100,7 @@ class Webhooks(ChannelActivity[Transport]):
 
     async def _another_token(self, attempt: OpenAttempt, step: Webhook, secrets: Mapping[str, str], old: str) -> str:
         """Return the token after one that was rejected, or nothing: the response to that one then counts."""
-        destination = self._routes.named(step.to).named if step.to is not None else None
+        destination = self._context.routes.named(step.to).named if step.to is not None else None
         try:
             async with asyncio.timeout(max(attempt.within, 0.0)):
                 newer = await self._tokens.token(destination, secrets, rejected=old) if destination else old
@@ -134,7 +111,7 @@ class Webhooks(ChannelActivity[Transport]):
     async def _send(self, attempt: OpenAttempt, ready: PreparedRequest) -> Response:
         """Send the request once the limiter admits it, and report the receiver's health to the limiter."""
         route = ready.route
-        permit = self._limiter.enter(route.destination, route.limits, attempt.delivery.id)
+        permit = self._context.limiter.enter(route.destination, route.limits, attempt.delivery.id)
         if isinstance(permit, Backoff):
             raise attempt.backed_off(permit)
         with permit as passed:

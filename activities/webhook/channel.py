@@ -247,11 +247,7 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
     def activities(self, context: WorkerContext, connection: None) -> list[Callable[..., Any]]:
         from activities.webhook.activity import Webhooks
 
-        webhooks = Webhooks(
-            *(context.content, context.transport, context.secrets, context.log),
-            *(context.routes, context.callbacks, context.limiter, context.gate),
-        )
-        return [webhooks.send_webhook]
+        return [Webhooks(context).send_webhook]
 
 
 def _destination(to: str, context: SendContext[RenderedRequest, None]) -> tuple[str, Access, str]:

@@ -107,7 +107,9 @@ async def run(
     rows = Rows() if log is None else log
 
     async def attempted() -> Sent:
-        made = attempt_of(delivery, channel=SMS, destination="twilio", log=rows, gate=gate, unrendered=unrendered)
+        made = attempt_of(
+            delivery, channel=SMS, destination="twilio", log=rows, gate=gate or Gate(), unrendered=unrendered
+        )
         async with made as attempt:
             result = block(attempt)
             if asyncio.iscoroutine(result):

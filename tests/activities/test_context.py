@@ -19,11 +19,10 @@ from activities.sms.activity import Texts
 from activities.sms.provider import Provider, Receipt, TextMessage
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Request, Response
-from activities.webhook.http.transport import Transport
 from runtime.public_links import Callbacks, Subscriber, Unsubscribing
 from scenario.errors import NotConfigured
 from scenario.mail_address import Mailbox
-from tests.fakes import UNHURRIED, Rows, Shelf
+from tests.fakes import UNHURRIED, Rows, Shelf, worker_context
 
 JOURNEY = "post-purchase/3028687/CGX0094"
 ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
@@ -119,15 +118,14 @@ def send(environment: ActivityEnvironment, outside: Outside, rows: Rows) -> Any:
     ) -> str:
         written = {"body": {"text": text}} if channel == "webhook" else {"text": text}
         content = Content(Shelf(CHANNELS[channel] | written, **scenario))
-        given: dict[str, Any] = {"callbacks": callbacks, "unsubscribing": unsubscribing}
+        context = worker_context(content, rows, callbacks=callbacks, unsubscribing=unsubscribing, transport=outside)
         match channel:
             case "email":
-                activity = Emails(content, cast("Mailer", outside), rows, **given).send_email
+                activity = Emails(context, cast("Mailer", outside)).send_email
             case "sms":
-                activity = Texts(content, cast("Provider", outside), rows, **given).send_sms
+                activity = Texts(context, cast("Provider", outside)).send_sms
             case _:
-                webhooks = Webhooks(content, cast("Transport", outside), dict[str, str], rows, callbacks=callbacks)
-                activity = webhooks.send_webhook
+                activity = Webhooks(context).send_webhook
         await environment.run(activity, delivery)
         return outside.sent[-1]
 

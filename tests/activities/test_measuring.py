@@ -21,7 +21,7 @@ from runtime.errors import StoreUnavailable
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted
 from scenario.policies.order import Defer, Hold, Skip
-from tests.fakes import Marks, Rows
+from tests.fakes import Marks, OpenGate, Rows
 from tests.measured import Measured
 
 NOON = datetime(2100, 3, 2, 12, 0, tzinfo=UTC)
@@ -40,7 +40,7 @@ async def made(block: Callable[[OpenAttempt], Any], delivery: Delivery = DELIVER
     measured = Measured(*ALL)
 
     async def attempted() -> None:
-        async with attempt_of(delivery, channel=EMAIL, destination="mx", log=Rows()) as attempt:
+        async with attempt_of(delivery, channel=EMAIL, destination="mx", log=Rows(), gate=OpenGate()) as attempt:
             if (going := block(attempt)) is not None:
                 await going
 

@@ -67,7 +67,7 @@ from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.time.timing import zone_of
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
-from tests.fakes import Rows
+from tests.fakes import Rows, worker_context
 from tests.gateway.cases.conftest import Written, written
 from tests.gateway.cases.test_run import CASES, HEAD
 from tests.workflows.conftest import environment
@@ -243,11 +243,12 @@ async def world(
         mailer.server, mailer.senders = world.server, world.senders
         provider = SimpleNamespace(send=world.send_text, name=world.name, connections=50)
         gate, world.store = Gates(content, store, policies), store
-        webhooks = Webhooks(content, cast("Any", transport), lambda: secrets, log, world, links, gate=gate)
+        given = {"transport": transport, "secrets": lambda: secrets, "routes": world, "callbacks": links}
+        services = worker_context(content, log, gate=gate, unsubscribing=away, **given)
         senders = {
-            WEBHOOK: webhooks.send_webhook,
-            EMAIL: Emails(content, cast("Any", mailer), log, links, gate, unsubscribing=away).send_email,
-            SMS: Texts(content, cast("Any", provider), log, links, gate, unsubscribing=away).send_sms,
+            WEBHOOK: Webhooks(services).send_webhook,
+            EMAIL: Emails(services, cast("Any", mailer)).send_email,
+            SMS: Texts(services, cast("Any", provider)).send_sms,
         }
         runner = UnsandboxedWorkflowRunner()
         made = [Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)]

@@ -22,7 +22,7 @@ from runtime.public_links import ReturnPaths
 from runtime.store import Store
 from scenario.errors import NotConfigured
 from scenario.policies.policies import Policies
-from tests.fakes import Marks, Rows, Shelf
+from tests.fakes import Marks, Rows, Shelf, worker_context
 
 DELIVERY = Delivery(
     id="msg_1",
@@ -60,7 +60,7 @@ def environment(marks: Marks) -> ActivityEnvironment:
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
     async def run(mailer: Any, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
         written = {name: value for name, value in (STEP | step).items() if value is not None}
-        emails = Emails(Content(Shelf(written)), mailer, rows)
+        emails = Emails(worker_context(Content(Shelf(written)), rows), mailer)
         return await environment.run(emails.send_email, delivery)
 
     return run
@@ -330,7 +330,7 @@ async def test_an_address_that_does_not_exist_is_skipped_and_not_written_to_agai
 ) -> None:
     shelf, received = Content(Shelf(STEP)), await mail_server()
     gate = PolicyGate(shelf, store, lambda: Policies(), AddressHashes([b"k" * 32]))
-    send_email = Emails(shelf, await mailer(received), rows, gate=gate).send_email
+    send_email = Emails(worker_context(shelf, rows, gate=gate), await mailer(received)).send_email
     received.reply = {"RCPT": "550 5.1.1 <zoe.obrien@example.com>: User unknown"}
     first = await environment.run(send_email, DELIVERY)
     received.reply = {}
@@ -349,8 +349,7 @@ async def test_bounces_come_back_to_an_address_of_the_delivery(
     environment: ActivityEnvironment, rows: Rows, mail_server: Any, mailer: Any
 ):
     received, paths = await mail_server(), ReturnPaths("bounces@mail.shop.example", [b"k" * 32])
-    emails = Emails(Content(Shelf(STEP)), await mailer(received), rows)
-    emails.return_paths = paths
+    emails = Emails(worker_context(Content(Shelf(STEP)), rows, return_paths=paths), await mailer(received))
     delivery = replace(DELIVERY, id=f"msg_{'7f' * 16}")
     await environment.run(emails.send_email, delivery)
     [mail] = received.mails

@@ -14,7 +14,7 @@ from activities.sms.provider import Provider
 from activities.sms.twilio import Twilio
 from tests.activities.sms.conftest import answer
 from tests.activities.webhook.faults import Behaviour, Receiver, close_unanswered
-from tests.fakes import Marks, Rows, Shelf
+from tests.fakes import Marks, Rows, Shelf, worker_context
 
 DELIVERY = Delivery(
     id="msg_1",
@@ -42,7 +42,7 @@ def environment(marks: Marks) -> ActivityEnvironment:
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
     async def run(provider: Provider | None, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
         written = {name: value for name, value in (STEP | step).items() if value is not None}
-        return await environment.run(Texts(Content(Shelf(written)), provider, rows).send_sms, delivery)
+        return await environment.run(Texts(worker_context(Content(Shelf(written)), rows), provider).send_sms, delivery)
 
     return run
 

@@ -38,7 +38,7 @@ from runtime.errors import SettingsError
 from runtime.secrets import SecretsSnapshot
 from scenario.steps.webhook import Webhook
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
-from tests.fakes import Marks, Rows, Shelf
+from tests.fakes import Marks, Rows, Shelf, worker_context
 
 ID = "msg_00112233445566778899aabbccddeeff"
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -98,7 +98,8 @@ class Desk:
             heartbeat_details=list(self.marks[-1]) if self.marks else [],
         )
         content = Content(Shelf({"webhook": "told", **step}))
-        webhooks = Webhooks(content, self.transport, self.read, self.rows, self.routes, limiter=self.gate)
+        given = {"transport": self.transport, "secrets": self.read, "limiter": self.gate}
+        webhooks = Webhooks(worker_context(content, self.rows, routes=self.routes or Direct(), **given))
         delivery = Delivery(
             id=ID,
             scenario="post-purchase@3",

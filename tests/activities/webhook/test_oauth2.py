@@ -29,7 +29,7 @@ from scenario.http.addresses import Access
 from scenario.steps.webhook import Webhook
 from tests.activities.webhook.faults import Receiver, answer, receiver
 from tests.activities.webhook.issuer import CLIENT, KEY, PUBLIC, REFRESH, SECRET, Issuer, issuer
-from tests.fakes import Clock, Marks, Rows, Shelf
+from tests.fakes import Clock, Marks, Rows, Shelf, worker_context
 
 SECRETS = {"ADS_SECRET": SECRET, "ADS_REFRESH": REFRESH, "ADS_KEY": KEY, "WEAK": "no key"}
 WALL = 1_700_000_000.0
@@ -297,7 +297,8 @@ class Sending:
         )
         content = Content(Shelf({"webhook": "told", "to": "ads", "path": "/in", "body": {"a": "1"}}))
         routes = Direct(DestinationsFile(self._file))
-        return Webhooks(content, self._transport, lambda: self.secrets, self.rows, routes)
+        given = {"transport": self._transport, "secrets": lambda: self.secrets, "routes": routes}
+        return Webhooks(worker_context(content, self.rows, **given))
 
     async def send(self, webhooks: Webhooks, name: str = "msg_00112233445566778899aabbccddeeff") -> Sent:
         """Make one attempt."""

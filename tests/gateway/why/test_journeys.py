@@ -38,6 +38,7 @@ from gateway.publishing import publish
 from runtime.store import Attempt, Store
 from scenario.policies.policies import examine
 from tests.e2e.test_cases import ServersClock, clear
+from tests.fakes import worker_context
 from tests.workflows.conftest import environment
 from workflows.journey import Journey
 
@@ -141,11 +142,9 @@ async def outside(
     transport, provider = SimpleNamespace(send=outside.send_request), SimpleNamespace(send=outside.send_text)
     provider.name, provider.connections = "twilio", 50
     mailer = SimpleNamespace(send=None, server=SimpleNamespace(host="mail.example.com", password=""), senders=SENDERS)
-    hooks = Webhooks(content, cast("Any", transport), dict, log, cast("Any", outside), gate=gate)
-    mails, texts = (
-        Emails(content, cast("Any", mailer), log, gate=gate),
-        Texts(content, cast("Any", provider), log, gate=gate),
-    )
+    services = worker_context(content, log, transport=transport, routes=outside, gate=gate)
+    hooks = Webhooks(services)
+    mails, texts = Emails(services, cast("Any", mailer)), Texts(services, cast("Any", provider))
     client, runner = environment.client, UnsandboxedWorkflowRunner()
     async with AsyncExitStack() as stack:
         journeys = Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)
