@@ -202,8 +202,8 @@ class Gate:
         return web.Response(body=body, status=503 if number <= self._fail else 200)
 
     async def called(self, times: int) -> None:
-        """Waits until so many requests have come."""
-        async with asyncio.timeout(60):
+        """Waits until so many requests have come, of workers that may be starting."""
+        async with asyncio.timeout(240):
             while len(self.calls) < times:
                 await asyncio.sleep(0.02)
 
@@ -299,6 +299,14 @@ async def until(check: Callable[[], Awaitable[T]], *, within: float = 60.0) -> T
         while not (found := await check()):
             await asyncio.sleep(0.05)
     return found
+
+
+async def until_found(temporal: Client, query: str, number: int) -> None:
+    """Wait until search, which lags, finds so many running journeys."""
+    query = f"WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND {query}"
+    async with asyncio.timeout(120):
+        while (await temporal.count_workflows(query)).count != number:
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture

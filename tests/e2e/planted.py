@@ -192,7 +192,7 @@ async def process(module: str, log: Path, environ: Mapping[str, str], *arguments
     with log.open("ab") as file:
         running = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environ, stdout=file, stderr=file)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             while b"ready, " not in log.read_bytes():  # noqa: ASYNC240
                 assert running.returncode is None, log.read_text()  # noqa: ASYNC240
                 await asyncio.sleep(0.05)

@@ -49,7 +49,7 @@ async def run(*command: str, place: Api, folder: Path) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env=environment(**variables), stdout=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
     return out.decode()

@@ -78,10 +78,10 @@ __all__ = ["environment", "written"]
 ZONE = "Europe/Paris"
 TRIED = (
     *SCENARIOS,
-    *CAMPAIGNS,
+    *(path for path in CAMPAIGNS if path.stem in ("holdout", "welcome", "win-back")),
     *(Path(__file__).with_name(f"{name}.yaml") for name in ("kinds", "control", "policies")),
 )
-"""The examples, those of campaigns too, and what none of them has."""
+"""The examples, those of campaigns with a goal or days off too, and what none of them has."""
 HASHES = AddressHashes([b"k" * 32])
 ONE = Cap.model_validate({"name": "any", "at_most": 1000, "per": "31d"})
 CLOSE = timedelta(minutes=3)

@@ -31,7 +31,7 @@ from tests.activities.test_context import Host, Reply
 from tests.e2e.conftest import Stand, Stands, outcomes, publish
 from worker import workers
 
-SLOW = 2.0
+SLOW = 4.0
 """Seconds that a slow receiver takes: past the deadline, and within the time-out."""
 
 
@@ -167,10 +167,10 @@ STEPS = {
     "sms": "sms: text, text: hi",
 }
 RETRY = "initial_interval: 1s, backoff_coefficient: 1"
-ONCE, LATE = "maximum_attempts: 1", "deadline: 2s"
+ONCE, LATE = "maximum_attempts: 1", "deadline: 4s"
 TABLE = [
     # The step, its limit, what happens to its attempts, how it ends, and the messages that arrived.
-    *((step, f"on_unknown: hold, timeout: 3s, retry: {{{RETRY}, {LATE}}}", ["busy", act], outcome, 1)
+    *((step, f"on_unknown: hold, timeout: 6s, retry: {{{RETRY}, {LATE}}}", ["busy", act], outcome, 1)
       for act, outcome in (("slow", "delivered"), ("silent", "unknown")) for step in STEPS.values()),
     *((STEPS["sms"], f"timeout: 1s, retry: {{{RETRY}, {limit}}}", acts, outcome, sent)
       for limit, acts, outcome, sent in (

