@@ -158,7 +158,7 @@ class PushChannel(ChannelAdapter[Notification, Folder]):
         return "folder"
 
     def activities(self, context: WorkerContext, connection: Folder | None) -> list[Callable[..., Any]]:
-        return [Notifications(context.content, connection, context.log, context.callbacks, context.gate).send_push]
+        return [Notifications(context, connection).send_push]
 
     def connect(self, settings: Settings, inbox: Path) -> Folder | None:
         return Folder(inbox)
