@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from scenario.check.suggestions import Fault, explained, faults_of, guesses_at, is_about_key, keys_of, leading
-from scenario.model import goal, parts, scenario
+from scenario.check.suggestions import FORMS, Fault, explained, faults_of, guesses_at, is_about_key, keys_of, leading
+from scenario.model import scenario
 from scenario.model.messages import empty, worded
 from scenario.model.outline import outline
-from scenario.policies import hours
+from scenario.model.parts import File
 from scenario.policies.caps import CappedWait
 from scenario.policies.consent import Agreement
 from scenario.source.findings import clip, listed
@@ -29,17 +29,12 @@ KINDS_NOT_YET: Final = frozenset(("update",))
 """Step kinds that are reserved for later versions."""
 
 _NAMES: Final[Mapping[type[BaseModel], str]] = {
+    **{form: f"'{key}'" for key, form in FORMS.items()},
     scenario.Scenario: "a scenario",
-    scenario.EntryRules: "'entry'",
     scenario.ExitRule: "an exit rule",
-    goal.Goal: "'goal'",
-    parts.Retry: "'retry'",
-    parts.Save: "'save'",
     Agreement: "an entry of 'subscription'",
     CappedWait: "'capped'",
-    hours.QuietHours: "'quiet_hours'",
-    hours.Window: "'window'",
-    parts.File: "a reference to a file",
+    File: "a reference to a file",
 }
 
 

@@ -19,7 +19,7 @@ from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
 from scenario.type_guards import Path, is_mapping, value_at
 
-_FORMS: Final[Mapping[str, type[BaseModel]]] = {
+FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
     "entry": scenario.EntryRules,
     "quiet_hours": hours.QuietHours,
@@ -29,6 +29,7 @@ _FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "window": hours.Window,
     WAITS: CappedWait,
 }
+"""Models of parts, by their keys or by their tags in pydantic's reports."""
 _KEYED: Final[Mapping[str, type[BaseModel]]] = {"subscription": Agreement}
 """Forms below keys that the author chooses, by the parent key."""
 _TAG: Final = re.compile(r"<\w+>")
@@ -210,7 +211,7 @@ def _form(part: str) -> type[BaseModel]:
             return step
         if part in step.forms:
             return step.forms[part]
-    return _FORMS.get(part, scenario.Scenario)
+    return FORMS.get(part, scenario.Scenario)
 
 
 def keys_of(form: type[BaseModel]) -> tuple[str, ...]:
