@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
@@ -16,9 +17,9 @@ from gateway.journeys import snapshot
 from gateway.journeys.pending_activities import check_identifier
 from gateway.operations import retry_policy
 from gateway.operations.batch import RATE, Batch, JourneyTarget
-from gateway.operations.migration import MigrationForecast, Version, forecast
+from gateway.operations.migration import forecast
 from gateway.operations.request import NOT_HELD, operation_named
-from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
+from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists, JourneySummary
 from runtime.encryption.keyring import Erased
@@ -35,6 +36,8 @@ class JourneyOperations:
 
     def __init__(self, temporal: Client, store: Store) -> None:
         self.temporal, self.store, self.lists = temporal, store, JourneyLists(temporal, store)
+        self.forecast_migration = partial(forecast, temporal, store)
+        self.retune_candidates = partial(retry_policy.pending_deliveries, temporal, store)
 
     async def select(
         self,
@@ -119,47 +122,9 @@ class JourneyOperations:
         )
         return await self.lists.held(which, limit=limit)
 
-    async def retune_candidates(self, destination: str, *, limit: int = EVERY) -> RetuneCandidates:
-        """Return deliveries to a destination that are in progress; of many journeys, only some are looked up."""
-        return await retry_policy.pending_deliveries(self.temporal, self.store, destination, limit=limit)
-
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[PendingDelivery]:
         """Return all deliveries to a destination that are in progress. See `retry_policy.pending_deliveries`."""
-        found = await retry_policy.pending_deliveries(
-            self.temporal, self.store, destination, limit=limit, look_up=EVERY
-        )
-        return found.found
-
-    async def forecast_migration(
-        self,
-        scenario: str,
-        *,
-        to: Version = "newest",
-        version: int | None = None,
-        step: str | None = None,
-        state: str | None = None,
-        names: Mapping[str, str] | None = None,
-        limit: int = EVERY,
-    ) -> MigrationForecast:
-        """Return where journeys stand, and whether they fit into a version. See `migration.forecast`.
-
-        Example::
-
-            found = await client.forecast_migration("post-purchase", version=3)
-            batch = client.batch(Operation.MIGRATE, operator="ann", reason="a better text", version=found.to)
-            tally = await batch.run(found.targets())
-        """
-        return await forecast(
-            self.temporal,
-            self.store,
-            scenario,
-            to=to,
-            version=version,
-            step=step,
-            state=state,
-            names=names,
-            limit=limit,
-        )
+        return (await self.retune_candidates(destination, limit=limit, look_up=EVERY)).found
 
     def batch(
         self,

@@ -123,6 +123,12 @@ async def forecast(
 
     Raises:
         BadInput: There is no such scenario, version or step.
+
+    Example::
+
+        found = await client.forecast_migration("post-purchase", version=3)
+        batch = client.batch(Operation.MIGRATE, operator="ann", reason="a better text", version=found.to)
+        tally = await batch.run(found.targets())
     """
     names = names or {}
     target, known = await _versions(store, scenario, to, version, names)

@@ -152,14 +152,9 @@ class JourneyLists:
 
     async def held(self, wanted: JourneyFilter, *, limit: int = EVERY, details: bool = True) -> list[JourneySummary]:
         """Return held journeys."""
-        found: list[JourneySummary] = []
         # With `since`, less of a page may be left than is wanted.
         size = EVERY if wanted.since is not None else limit
-        async for page in self.held_by_page(wanted, details=details, size=size):
-            found += page
-            if len(found) >= limit:
-                break
-        return found[:limit]
+        return await _first(limit, self.held_by_page(wanted, details=details, size=size))
 
     async def held_by_page(
         self, wanted: JourneyFilter, *, details: bool = True, size: int = EVERY
@@ -196,12 +191,7 @@ class JourneyLists:
 
     async def running(self, wanted: JourneyFilter, *, paused: bool | None, limit: int = EVERY) -> list[JourneySummary]:
         """Return running journeys that are paused, or that are not. See `running_by_page`."""
-        found: list[JourneySummary] = []
-        async for page in self.running_by_page(wanted, paused=paused):
-            found += page
-            if len(found) >= limit:
-                break
-        return found[:limit]
+        return await _first(limit, self.running_by_page(wanted, paused=paused))
 
     async def running_by_page(
         self, wanted: JourneyFilter, *, paused: bool | None
@@ -303,6 +293,15 @@ class JourneyLists:
         published = await self._store.version(scenario, version)
         steps = load_plan(published.plan).steps.values() if published else ()
         return any(isinstance(step, Send) and destination == (step.to or step.channel) for step in steps)
+
+
+async def _first(limit: int, pages: AsyncIterator[list[JourneySummary]]) -> list[JourneySummary]:
+    found: list[JourneySummary] = []
+    async for page in pages:
+        found += page
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> JourneySummary:
