@@ -164,6 +164,19 @@ async def failure_of(result: Awaitable[Any]) -> tuple[str | None, str]:
     return caught.value.cause.type, caught.value.cause.message
 
 
+def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the steps that a journey did, and how each ended."""
+    return [(step["id"], step["outcome"]) for step in result["steps"]]
+
+
+def deep(levels: int) -> dict[str, Any]:
+    """Return an object of so many levels."""
+    data: dict[str, Any] = {}
+    for _ in range(levels):
+        data = {"a": data}
+    return data
+
+
 def failing(
     kind: FailureKind, *, times: int = 10_000, status: int | None = 503, reason: str = "it answered 503"
 ) -> Script:

@@ -13,7 +13,7 @@ from activities.interface import CompletedStep, Sent
 from runtime.data_converter import CONVERTER
 from scenario.steps.host import Memory, Rounds
 from tests.sandbox import sandbox
-from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing
+from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing, outcomes
 from workflows.journey import Journey
 from workflows.state import Event, Held, IgnoredInput, OperationRecord, Override, State, StepRecord
 
@@ -61,7 +61,7 @@ async def test_a_journey_goes_on_in_new_runs_as_if_nothing_had_happened(stage: S
     await handle.signal("event", {"name": "order.delivered", "properties": {"carrier": "Colissimo"}, "id": "e-1"})
     await handle.signal("contact_changed", {"firstname": "Zoë"})
     result = await stage.result(handle)
-    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [
+    assert outcomes(result) == [
         ("first", "delivered"),
         ("wait-2", "waited"),
         ("wait_for-3", "event"),
@@ -154,10 +154,6 @@ async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(
     assert await runs(stage, handle) == 2
     replayer = Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER)
     await replayer.replay_workflow(await first.fetch_history())
-
-
-def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(step["id"], step["outcome"]) for step in result["steps"]]
 
 
 def test_the_state_comes_back_as_it_went() -> None:

@@ -9,7 +9,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import RawValue
 
-from tests.workflows.conftest import Stage, failure_of
+from tests.workflows.conftest import Stage, deep, failure_of
 from workflows.limits import MOST_PARTS, TOO_MANY_PARTS
 
 GATE = """
@@ -42,13 +42,6 @@ async def test_coming_in_again_after_some_time(stage: Stage) -> None:
     assert refused["reason"].startswith("the contact was in gate before, and is admitted again from ")
     await stage.environment.sleep(30 * 86_400)
     assert (await enter(stage))["outcome"] == "exited"
-
-
-def deep(levels: int) -> dict[str, Any]:
-    data: dict[str, Any] = {}
-    for _ in range(levels):
-        data = {"a": data}
-    return data
 
 
 async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(stage: Stage) -> None:

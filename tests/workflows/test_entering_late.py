@@ -5,7 +5,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
-from tests.workflows.conftest import WHO, Stage, refusal
+from tests.workflows.conftest import WHO, Stage, outcomes, refusal
 
 LATE = """
 scenario: late
@@ -53,7 +53,7 @@ async def test_a_change_told_before_admission_is_used_by_the_first_step(deserted
     await journey.signal("event", {"name": "order.delivered"})
     async with deserted.working():
         result = await deserted.result(journey)
-    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [
+    assert outcomes(result) == [
         ("first", "delivered"),
         ("wait_for-2", "event"),
         ("second", "delivered"),

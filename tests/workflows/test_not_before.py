@@ -17,7 +17,7 @@ from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
 from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
-from tests.workflows.conftest import WHO, Attempt, Stage, failing
+from tests.workflows.conftest import WHO, Attempt, Stage, failing, outcomes
 from tests.workflows.test_continuing import runs
 
 NIGHT = """
@@ -71,7 +71,7 @@ def steady(attempt: Attempt) -> Delivery:
 async def test_it_leaves_later_under_the_same_id_and_with_the_same_data(stage: Stage) -> None:
     handle = await started(stage, kept_back(stage, times=2))
     result = await stage.result(handle)
-    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("hi", "delivered"), ("after", "delivered")]
+    assert outcomes(result) == [("hi", "delivered"), ("after", "delivered")]
     first, second, third = stage.channels.of("hi")
     # What is measured is how soon a first message leaves where nothing holds it up.
     assert steady(first) == steady(second) == steady(third)

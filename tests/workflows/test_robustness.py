@@ -24,7 +24,7 @@ from activities.gate import Releases
 from activities.interface import JOURNEYS, Delivery, Sent
 from runtime.store import Store
 from tests.sandbox import sandbox
-from tests.workflows.conftest import WHO, Channels, Desk, Stage, failing
+from tests.workflows.conftest import WHO, Channels, Desk, Stage, deep, failing, outcomes
 from workflows.journey import Journey
 from workflows.primitives import PATIENCE
 
@@ -51,17 +51,6 @@ steps:
   - exit: end
 """
 ORDERED = {"type": "order", "order": {"external_id": "A"}}
-
-
-def deep(levels: int) -> dict[str, Any]:
-    data: dict[str, Any] = {}
-    for _ in range(levels):
-        data = {"a": data}
-    return data
-
-
-def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(step["id"], step["outcome"]) for step in result["steps"]]
 
 
 @dataclass

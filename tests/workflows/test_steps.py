@@ -7,7 +7,7 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 
 from activities.failures import FailureKind
-from tests.workflows.conftest import Stage, failing
+from tests.workflows.conftest import Stage, failing, outcomes
 
 FOUR = """
 scenario: four
@@ -32,9 +32,9 @@ ORDER: dict[str, Any] = {
 async def test_a_journey_performs_its_steps_in_order_and_reports_them(stage: Stage) -> None:
     await stage.publish(FOUR)
     result = await stage.run("four", ORDER, contact={"id": 7, "firstname": "Zoé"})
-    outcomes = [(step["id"], step["kind"], step["outcome"]) for step in result.pop("steps")]
+    steps = [(step["id"], step["kind"], step["outcome"]) for step in result.pop("steps")]
     assert result == {"outcome": "finished", "reason": "", "version": "four@1"}
-    assert outcomes == [
+    assert steps == [
         ("hello", "email", "delivered"),
         ("wait-2", "wait", "waited"),
         ("hook", "webhook", "delivered"),
@@ -116,7 +116,7 @@ async def test_an_unknown_outcome_can_be_passed_over_and_is_on_record(stage: Sta
     await stage.publish(UNKNOWN)
     stage.channels.scripts["text"] = failing(FailureKind.UNKNOWN, status=None, reason="no answer came")
     result = await stage.run("unknown")
-    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [("text", "unknown")]
+    assert outcomes(result) == [("text", "unknown")]
     assert (result["outcome"], result["reason"]) == ("finished", "")
     (stored,) = await stage.store.entries(scenario="unknown", limit=1)
     assert (stored.outcome, stored.reason) == ("finished", "1 of 1 deliveries failed")

@@ -6,7 +6,7 @@ from temporalio.client import WorkflowHandle
 
 from activities.failures import FailureKind
 from activities.interface import Sent
-from tests.workflows.conftest import WHO, Stage, failing, refusal
+from tests.workflows.conftest import WHO, Stage, failing, outcomes, refusal
 
 HOLDS = """
 scenario: holds
@@ -78,7 +78,7 @@ async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(sta
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=202, attempt=attempt)
     await stage.operate(handle, "retry_step", WHO)
     result = await handle.result()
-    assert [(step["id"], step["outcome"]) for step in result["steps"]] == [
+    assert outcomes(result) == [
         ("hook", "delivered"),
         ("after", "delivered"),
     ]
