@@ -25,12 +25,6 @@ def token(*keys: bytes, workflow_id: str = JOURNEY, root: str = ROOT) -> str:
     return Callbacks(BASE, keys or [KEY]).url(workflow_id, root, DELIVERY, NOW).rpartition("/")[2]
 
 
-def changed(text: str, place: int) -> str:
-    raw = bytearray(base64.urlsafe_b64decode(text[3:] + "=" * (-len(text[3:]) % 4)))
-    raw[place] ^= 1
-    return "c1." + base64.urlsafe_b64encode(bytes(raw)).rstrip(b"=").decode()
-
-
 def test_an_address_is_short_safe_in_a_url_and_the_same_for_every_attempt():
     url = Callbacks(BASE + "/", [KEY]).url(JOURNEY, ROOT, DELIVERY, NOW)
     assert url == (
@@ -62,19 +56,6 @@ def test_a_previous_key_still_opens_and_no_longer_signs():
     assert rotating.url(JOURNEY, ROOT, DELIVERY, NOW).endswith(token(OTHER))
     with pytest.raises(ForgedToken):
         Callbacks(BASE, [OTHER]).verify(token(KEY), NOW)
-
-
-@pytest.mark.parametrize("place", [0, 16, 37, -1])
-def test_no_byte_of_a_token_can_be_changed(place: int):
-    with pytest.raises(ForgedToken):
-        Callbacks(BASE, [KEY]).verify(changed(token(), place), NOW)
-
-
-def test_no_claim_can_be_moved_into_another():
-    good = token()
-    for text in (good[:-4], good + "AAAA", token(workflow_id=JOURNEY + "x")[:-1] + good[-1]):
-        with pytest.raises((ForgedToken, MalformedToken)):
-            Callbacks(BASE, [KEY]).verify(text, NOW)
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,3 @@ def test_keys_come_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hashes is not None
     assert hashes.of("email", ADDRESS) == AddressHashes([KEY, OLD, OLDER]).of("email", ADDRESS)
     assert repr(hashes) == "AddressHashes(3 keys)"
-
-
-@pytest.mark.parametrize("keys", [[], [b"x" * 31], [KEY, b""]])
-def test_a_key_has_32_bytes_or_more(keys: list[bytes]) -> None:
-    with pytest.raises(ValueError, match="at least 32 bytes"):
-        AddressHashes(keys)

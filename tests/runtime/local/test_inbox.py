@@ -8,7 +8,7 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
-from runtime.errors import LocalError, NotInstalled, PortInUse
+from runtime.errors import NotInstalled, PortInUse
 from runtime.local import inbox
 from runtime.local.inbox import Inbox
 from runtime.process.ports import HOST
@@ -95,13 +95,6 @@ async def test_a_port_in_use_is_named(folder: Path):
     assert str(caught.value) == (
         f"port {port} is in use by another program: stop that program, or choose another port for the local inbox"
     )
-
-
-async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
-    (tmp_path / "file").touch()
-    with pytest.raises(LocalError, match="cannot be written to"):
-        async with Inbox(tmp_path / "file" / "inbox"):
-            pass
 
 
 async def test_without_aiosmtpd_it_says_how_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -131,11 +131,6 @@ async def test_a_journey_taken_for_lost_may_still_say_how_it_ended(store: Store)
     assert (entry.outcome, entry.ended_at) == ("finished", NOW)
 
 
-async def test_the_departure_of_a_journey_that_is_not_on_record_is_no_error(store: Store) -> None:
-    await store.depart("welcome/8", "run-1", "refused", "no consent", NOW)
-    assert await store.entry("welcome/8") is None
-
-
 async def test_a_contacts_journeys_under_way_are_found_at_once_by_others(store: Store, another: Store) -> None:
     await store.admit(asking())
     await store.admit(asking("run-2", scenario="birthday", workflow_id="birthday/7", now=NOW + HOUR))

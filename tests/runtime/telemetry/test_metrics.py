@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from docs import reference
 from runtime.telemetry import metrics
 from runtime.telemetry.exposition import Exposition
-from runtime.telemetry.metrics import Counter, Gauge, Histogram
+from runtime.telemetry.metrics import Counter, Histogram
 from tests.measured import Measured, now, provider_with
 
 
@@ -70,12 +70,6 @@ def test_a_gauge_that_reads_nothing_any_more_is_gone():
     assert now(metrics.POLLERS) == {("sms",): (2.0, 2.0)}
     metrics.POLLERS.reads(None)
     assert now(metrics.POLLERS) == {}
-
-
-def test_each_has_a_name_of_its_own():
-    every = (*metrics.OF_EACH, *metrics.OF_ALL)
-    assert len({one.name for one in every}) == len(every)
-    assert all(isinstance(one, Gauge) for one in metrics.OF_ALL)
 
 
 async def test_the_page_is_ours_alone_where_the_sdk_s_cannot_be_had(caplog: pytest.LogCaptureFixture):
