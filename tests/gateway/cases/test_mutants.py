@@ -18,7 +18,7 @@ from tests.examples.scenarios import EXAMPLES
 from tests.gateway.cases.conftest import AROUND
 from tests.gateway.preview.test_mutants import mutant
 
-MUTANTS = 6
+MUTANTS = 3
 """Of each file."""
 
 

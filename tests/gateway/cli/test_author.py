@@ -122,10 +122,10 @@ OBEYED = {
 def test_a_schema_is_one_that_the_examples_obey(run: Run, kind: str) -> None:
     schema = run("schema", kind).json
     jsonschema.Draft202012Validator.check_schema(schema)
+    validator: Any = jsonschema.Draft202012Validator(schema)
     for path in OBEYED[kind]:
-        jsonschema.validate(Source(path.read_text("utf-8")).data, schema)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"frobnicate": 1}, schema)
+        validator.validate(Source(path.read_text("utf-8")).data)
+    assert not validator.is_valid({"frobnicate": 1})
 
 
 def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run) -> None:

@@ -21,7 +21,7 @@ from tests.gateway.preview.conftest import AT
 
 EXAMPLES: Final = Path(__file__).parents[3] / "examples"
 NAMES: Final = [path.stem for path in SCENARIOS]
-MUTANTS: Final = 25
+MUTANTS: Final = 15
 """Of each example."""
 VALUES: Final[tuple[Any, ...]] = (
     *(None, True, False, 0, -1, 3.5, 1e308, 10**30, "", " ", "x", "2d", "-1d", "10:00", "99:99", "mon", "a.b", "é" * 5),
