@@ -185,7 +185,7 @@ async def test_nothing_that_is_printed_shows_a_secret(
                 return False
 
             things = [
-                settings, opened, opened.secrets, opened.secrets.values(), opened.channels.callbacks,
+                settings, opened, opened.secrets, opened.secrets.snapshot(), opened.channels.callbacks,
                 opened.destinations, opened.destinations.book, wax, wax.named, Key.parse(SECRETS["SIGN"]),
                 Key.parse(SECRETS["SIGN_OURS"]),
                 opened.channels, mailer, mailer and mailer.server, opened.channels.connection("sms"),
