@@ -1,7 +1,7 @@
 """What a platform is told of suppressed addresses, and what its answers mean, at a real receiver."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,11 @@ async def splio() -> AsyncIterator[Receiver]:
         yield there
 
 
+Tell = Callable[[SuppressionNotice], Awaitable[PlatformReply]]
+
+
 @pytest.fixture
-def reporter(splio: Receiver, transport: Transport, tmp_path: Path) -> SuppressionReporter:
+def tell(environment: ActivityEnvironment, splio: Receiver, transport: Transport, tmp_path: Path) -> Tell:
     file = tmp_path / "destinations.yaml"
     file.write_text(
         f"""
@@ -65,23 +68,17 @@ destinations:
 """
     )
     secrets = {"SPLIO_TOKEN": "s3cret"}
-    return SuppressionReporter(transport, Direct(DestinationsFile(file)), lambda: secrets, Limiter(), SEAL)
+    reporter = SuppressionReporter(transport, Direct(DestinationsFile(file)), lambda: secrets, Limiter(), SEAL)
+    return lambda notice: environment.run(reporter.tell_platform, notice)
 
 
 @pytest.mark.parametrize(
     ("channel", "address", "path"),
     [("email", ADDRESS, "email"), ("sms", "+33612345678", "cellphone")],
 )
-async def test_splio_is_asked_as_its_api_wants_it(
-    reporter: SuppressionReporter,
-    environment: ActivityEnvironment,
-    splio: Receiver,
-    channel: str,
-    address: str,
-    path: str,
-):
+async def test_splio_is_asked_as_its_api_wants_it(tell: Tell, splio: Receiver, channel: str, address: str, path: str):
     news = replace(NEWS, channel=channel, address=SEAL.seal_fields([address]))
-    assert await environment.run(reporter.tell_platform, news) == PlatformReply(outcome="told", status=200)
+    assert await tell(news) == PlatformReply(outcome="told", status=200)
     [call] = splio.calls
     assert (call.method, call.target, call.header("authorization")) == (
         *("POST", f"/v1/data/blacklists/{path}", "Bearer s3cret"),
@@ -100,16 +97,9 @@ async def test_splio_is_asked_as_its_api_wants_it(
         (200, ["?"], "told"),
     ],
 )
-async def test_an_answer_that_settles_it(
-    reporter: SuppressionReporter,
-    environment: ActivityEnvironment,
-    splio: Receiver,
-    status: int,
-    content: Any,
-    expected: str,
-):
+async def test_an_answer_that_settles_it(tell: Tell, splio: Receiver, status: int, content: Any, expected: str):
     splio.behaviour = told(status, content)
-    assert await environment.run(reporter.tell_platform, NEWS) == PlatformReply(outcome=expected, status=status)
+    assert await tell(NEWS) == PlatformReply(outcome=expected, status=status)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +116,7 @@ async def test_an_answer_that_settles_it(
     ],
 )
 async def test_another_is_tried_again_or_on_record(
-    reporter: SuppressionReporter,
+    tell: Tell,
     environment: ActivityEnvironment,
     splio: Receiver,
     status: int,
@@ -138,7 +128,7 @@ async def test_another_is_tried_again_or_on_record(
     splio.behaviour = told(status, content)
     environment.info = replace(environment.info, attempt=attempt)
     with pytest.raises(ApplicationError, match="splio answered") as caught:
-        await environment.run(reporter.tell_platform, NEWS)
+        await tell(NEWS)
     assert (caught.value.message, caught.value.non_retryable) == (words, final)
     assert caught.value.cause is None, "nothing that quotes an address comes with it"
 
@@ -152,26 +142,19 @@ async def test_another_is_tried_again_or_on_record(
     ],
 )
 async def test_what_is_amiss_here_is_said(
-    reporter: SuppressionReporter,
-    environment: ActivityEnvironment,
-    splio: Receiver,
-    news: SuppressionNotice,
-    final: bool,
-    words: str,
+    tell: Tell, splio: Receiver, news: SuppressionNotice, final: bool, words: str
 ):
     with pytest.raises(ApplicationError, match=words) as caught:
-        await environment.run(reporter.tell_platform, news)
+        await tell(news)
     assert (caught.value.non_retryable, splio.calls) == (final, [])
 
 
-async def test_a_platform_that_is_down_is_left_alone_like_every_destination(
-    reporter: SuppressionReporter, environment: ActivityEnvironment, splio: Receiver
-):
+async def test_a_platform_that_is_down_is_left_alone_like_every_destination(tell: Tell, splio: Receiver):
     splio.behaviour = told(503, b"")
     errors: list[ApplicationError] = []
     for _ in range(12):
         with pytest.raises(ApplicationError) as caught:
-            await environment.run(reporter.tell_platform, NEWS)
+            await tell(NEWS)
         errors.append(caught.value)
     assert errors[-1].message.startswith("splio has failed too often")
     assert errors[-1].next_retry_delay is not None
