@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import socket
 import ssl
 import struct
@@ -113,24 +112,9 @@ def silence() -> Behaviour:
     return raw(end=End.HANG)
 
 
-def drip_headers() -> Behaviour:
-    """A header every 20 ms, forever as far as a test can tell."""
-    return raw(b"HTTP/1.1 200 OK\r\n", *(b"x-drip: drop\r\n" for _ in range(500)), pause=0.02, end=End.HANG)
-
-
-def drip_body(status: int = 200) -> Behaviour:
-    """A byte of the body every 20 ms."""
-    return raw(head(status, length=500), *(b"." for _ in range(500)), pause=0.02)
-
-
 def reset_before_headers() -> Behaviour:
     """Takes the request and resets the connection."""
     return raw(end=End.RESET)
-
-
-def reset_in_body(status: int = 200) -> Behaviour:
-    """Breaks off in the middle of the body."""
-    return raw(head(status, length=100), b"begin", pause=0.02, end=End.RESET)
 
 
 def close_unanswered() -> Behaviour:
@@ -141,39 +125,6 @@ def close_unanswered() -> Behaviour:
 def wrong_length(status: int = 200) -> Behaviour:
     """Promises 100 bytes, sends 5."""
     return raw(head(status, length=100) + b"begin", end=End.CLOSE)
-
-
-def bad_chunk() -> Behaviour:
-    """A chunked body whose second chunk has no size."""
-    return raw(head(200, "Transfer-Encoding: chunked") + b"5\r\nbegin\r\n", b"nonsense\r\n", pause=0.02, end=End.CLOSE)
-
-
-def bomb() -> Behaviour:
-    """20 MB of zeros in 20 KB of gzip."""
-    packed = gzip.compress(bytes(20 * 1024 * 1024))
-    return raw(head(200, "Content-Encoding: gzip", length=len(packed)) + packed)
-
-
-def flood(status: int = 200, megabytes: int = 32) -> Behaviour:
-    """A body that nobody wants to read to its end."""
-    return raw(head(status, length=megabytes * 1024 * 1024), *(bytes(1024 * 1024) for _ in range(megabytes)))
-
-
-def huge_header(kilobytes: int = 300) -> Behaviour:
-    """One header line of that many kilobytes."""
-    return raw(head(200, "x-huge: " + "h" * 1024 * kilobytes, length=0), end=End.CLOSE)
-
-
-def early_hints() -> Behaviour:
-    """Two interim responses, then the final one."""
-    return raw(
-        b"HTTP/1.1 100 Continue\r\n\r\n", head(103, "link: </a>; rel=preload"), head(200, length=2) + b"ok", pause=0.01
-    )
-
-
-def switching() -> Behaviour:
-    """A final 101, though nobody asked to switch protocols."""
-    return raw(head(101, "upgrade: x", "connection: upgrade"), end=End.CLOSE)
 
 
 def malformed() -> Behaviour:
