@@ -21,6 +21,7 @@ from runtime.errors import StoreUnavailable
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted
 from scenario.policies.order import Defer, Hold, Skip
+from scenario.words import SkipReason
 from tests.fakes import Marks, OpenGate, Rows
 from tests.measured import Measured
 
@@ -130,7 +131,8 @@ async def test_what_is_not_delivered_took_no_time():
 
 
 @pytest.mark.parametrize(
-    ("raised", "reason"), [(Skip("it is over", "suppressed"), "suppressed"), (Aborted("nobody there"), "template")]
+    ("raised", "reason"),
+    [(Skip("it is over", SkipReason.SUPPRESSED), "suppressed"), (Aborted("nobody there"), "template")],
 )
 async def test_a_message_is_skipped_for_a_reason(raised: Skip | Exception, reason: str):
     def block(attempt: OpenAttempt) -> None:
