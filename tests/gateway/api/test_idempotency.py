@@ -61,10 +61,9 @@ async def test_a_digest_in_the_store_cannot_be_guessed(api: Api) -> None:
     assert hashlib.sha256(b"a").hexdigest() not in digests
 
 
-@pytest.mark.parametrize("path", ["/check", "/preview"])
-async def test_what_changes_nothing_is_not_kept(api: Api, tmp_path: Path, path: str) -> None:
+async def test_what_changes_nothing_is_not_kept(api: Api, tmp_path: Path) -> None:
     body = {"source": "scenario: planted-eve", "entry": ENTRY}
-    for _ in range(2):
+    for path in ("/check", "/check", "/preview", "/preview"):
         answer = await api.post(path, body, idempotency_key="a")
         assert answer.status_code in (200, 422)
         assert "idempotency-replayed" not in answer.headers

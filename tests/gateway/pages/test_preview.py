@@ -285,10 +285,10 @@ async def test_a_suppressed_number_gets_no_test_even_instead_of_the_contact(site
 
 
 async def test_a_key_sends_few_tests_an_hour(site: Site) -> None:
-    await site.sign_in()
+    name = await site.sign_in()
     form = {**FORM, **SURE, "step": "text"}
-    for _ in range(PER_HOUR):
-        await site.send("/preview/send", form, status=200, page="/preview")
+    site.app.state.outbox._sent.take(name, PER_HOUR - 1)
+    await site.send("/preview/send", form, status=200, page="/preview")
     page = await site.send("/preview/send", form, status=429, page="/preview")
     assert page.text("[role=alert]").startswith("This key has sent 20 test messages within an hour: the next one may")
     await site.sign_in()
