@@ -21,7 +21,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -72,10 +72,9 @@ class Idempotency:
         unkept: Collection[str] = (),
         *,
         lease: timedelta = LEASE,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._application, self._store, self._unkept = application, store, unkept
-        self._lease, self._now = lease, now
+        self._lease = lease
         self._kept = RateLimit(KEPT_OF_KEY, 3600.0)
         self._pruned = monotonic()
 
@@ -98,7 +97,7 @@ class Idempotency:
         body = await read(receive)
         seal = _Seal(shown(scope) or "", given[0])
         digest = seal.digest(_target(scope) + b"\n" + body)
-        told = await self._store.take_request(caller.id, seal.name, digest, self._now(), lease=self._lease)
+        told = await self._store.take_request(caller.id, seal.name, digest, datetime.now(UTC), lease=self._lease)
         if isinstance(told, ClaimedRequest):
             await self._carry_out(told, seal, scope, replayed(body, receive), send)
         else:
@@ -130,7 +129,7 @@ class Idempotency:
         """Renew the lease while the request is in progress."""
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
-            await self._settle(self._store.renew_request(taken, self._now()))
+            await self._settle(self._store.renew_request(taken, datetime.now(UTC)))
 
     async def _settle(self, writing: Coroutine[Any, Any, None]) -> None:
         """Record the outcome. If that fails, the request continues, and its key is free after the lease."""
@@ -143,7 +142,7 @@ class Idempotency:
         if monotonic() - self._pruned >= _PRUNING:
             self._pruned = monotonic()
             try:
-                while await self._store.prune_answers(self._now()):
+                while await self._store.prune_answers(datetime.now(UTC)):
                     pass
             except StoreError as error:
                 logger.warning("old answers are not forgotten: %s", error)
