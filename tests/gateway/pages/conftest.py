@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
-from temporalio.client import Client
 
 from gateway.api.authentication import Keys
+from gateway.authoring.process import Authoring
 from gateway.pages.app import application, bounded
 from runtime.store import Store
 from runtime.store.api_access import ApiKey, Scope, make_token
@@ -143,11 +144,20 @@ def temporal() -> Search:
     return Search()
 
 
-@pytest.fixture
-async def site(store: Store, temporal: Search) -> AsyncIterator[Site]:
-    """The pages, without a server behind them."""
-    client = Looking(cast("Client", temporal), store, "Europe/Paris")
-    app = application(client, Keys(store), temporal_ui="http://temporal.example.com")
+@asynccontextmanager
+async def visited(
+    temporal: Search, store: Store, authors: Authoring | None = None, **more: Any
+) -> AsyncGenerator[Site]:
+    """The pages, with these options."""
+    client = Looking(temporal.client, store, "Europe/Paris")
+    app = application(client, Keys(store), authors, **more)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
         yield Site(store, client, app, browser)
+
+
+@pytest.fixture
+async def site(store: Store, temporal: Search) -> AsyncIterator[Site]:
+    """The pages, without a server behind them."""
+    async with visited(temporal, store, temporal_ui="http://temporal.example.com") as site:
+        yield site

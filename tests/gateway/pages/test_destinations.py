@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
 
-import httpx
 import pytest
-from starlette.applications import Starlette
-from temporalio.client import Client
 
 from activities.webhook.destinations.reading import DestinationsFile
-from gateway.api.authentication import Keys
-from gateway.pages.app import application, bounded
 from runtime.store import Store
-from tests.gateway.pages.conftest import SITE, Site
-from tests.gateway.pages.server import Looking
+from tests.gateway.pages.conftest import Site, visited
 from tests.gateway.pages.test_deliveries import made
 from tests.gateway.pages.test_held import WAX
 from tests.gateway.search import Search
@@ -33,11 +26,8 @@ async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[
     """The pages, with a file of destinations."""
     (tmp_path / "destinations.yaml").write_text(BOOK)
     book = DestinationsFile(tmp_path / "destinations.yaml")
-    client = Looking(cast("Client", temporal), store)
-    app: Starlette = application(client, Keys(store), book=book)
-    transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
-        yield Site(store, client, app, browser)
+    async with visited(temporal, store, book=book) as site:
+        yield site
 
 
 async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, temporal: Search) -> None:

@@ -7,21 +7,17 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httpx
 import pytest
-from temporalio.client import Client
 
 from activities.dependencies import Channels
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.route import Direct, Diverted, Routes
-from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import DONE, Setup, answer
 from gateway.errors import BadInput, MistakenEntry
 from gateway.local.stack import StandIns
-from gateway.pages.app import application, bounded
 from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
 from gateway.service.outbox import PER_HOUR, Outbox
@@ -33,8 +29,7 @@ from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from scenario.policies.suppression import Suppression
-from tests.gateway.pages.conftest import SITE, Document, Site
-from tests.gateway.pages.server import Looking
+from tests.gateway.pages.conftest import Document, Site, visited
 from tests.gateway.search import Search
 
 SCENARIO = """
@@ -123,13 +118,10 @@ async def site(store: Store, routes: Routes) -> AsyncIterator[Site]:
     made = check_file(ScenarioFile.sent(SCENARIO)).scenario
     assert made is not None
     await store.publish("hello", document(made), dump_plan(compile_plan(made)), "digest")
-    client = Looking(cast("Client", Search()), store)
     channels = Channels({"sms": Texts()}, hashes=HASHES)
     outbox = Outbox(Setup(), channels, routes, StandIns(), trials=Trials(store=store, hashes=HASHES))
-    app = application(client, Keys(store), Here(), outbox=outbox)
-    transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
-        yield Site(store, client, app, browser)
+    async with visited(Search(), store, Here(), outbox=outbox) as site:
+        yield site
 
 
 async def preview(site: Site, more: dict[str, str] | None = None, status: int = 200) -> Document:
