@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, Field, NaiveDatetime, field_validator, model_validator
@@ -13,11 +13,9 @@ from gateway.api.body import Map, RequestBody
 from gateway.api.parameters import Author
 from gateway.api.problem import VERSIONED, ResponseBody, problems
 from gateway.api.source import FindingBody, SourceBody, bodies_of, described, source_of
+from scenario.time.timing import ENTRY_YEARS
 
 router = APIRouter(tags=["authoring"])
-
-YEARS: Final = (1970, 9000)
-"""The years that `at` accepts. Every moment that a scenario can wait for from there is a valid date."""
 
 
 class Checked(ResponseBody):
@@ -59,8 +57,8 @@ class PreviewBody(RequestBody):
     @field_validator("at")
     @classmethod
     def _is_near(cls, at: datetime | None) -> datetime | None:
-        if at is not None and not YEARS[0] <= at.year <= YEARS[1]:
-            raise ValueError(f"give a date between the years {YEARS[0]} and {YEARS[1]}")
+        if at is not None and not ENTRY_YEARS[0] <= at.year <= ENTRY_YEARS[1]:
+            raise ValueError(f"give a date between the years {ENTRY_YEARS[0]} and {ENTRY_YEARS[1]}")
         return at
 
     @model_validator(mode="after")

@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from activities.email.settings import Senders
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read as read_destinations
 from gateway.errors import Forbidden, Refusal
@@ -23,7 +22,7 @@ from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import Draft
 from gateway.preview.first_entry import first_entry
 from gateway.preview.places import TemplateLocator
-from gateway.preview.rendering import BASE, SENDERS, MessageRenderer, StandIn, UnsubscribeStandIn
+from gateway.preview.rendering import MessageRenderer
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from gateway.publishing import check_file
@@ -36,7 +35,7 @@ from runtime.settings import Settings
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.document import document
 from scenario.policies.policies import Policies
-from scenario.source.findings import Finding, listed, near
+from scenario.source.findings import Finding
 
 DONE: Final = b"+"
 """First byte of a successful answer."""
@@ -120,10 +119,7 @@ def _preview(request: Mapping[str, Any], setup: Setup, book: Destinations | None
     if made is None:
         return {"steps": [], "findings": _plain(findings)}
     step = request.get("step")
-    if step is not None and step not in made.steps:
-        guess = near(step, made.steps)
-        hint = f"did you mean '{guess}'?" if guess else f"there are {listed(made.steps, 'and')}"
-        raise ScenarioError(f"there is no step '{step}': {hint}")
+    made.require(step)
     given = given_in(request, setup, book, policies)
     told = report(preview(made, request["entry"], given), TemplateLocator(made.file), step)
     return {**told, "findings": _plain(findings)}
@@ -159,16 +155,9 @@ def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None
         events=[GivenEvent(event["name"], event["properties"]) for event in request.get("events") or ()],
         responses=request.get("responses") or {},
         platform_zone=setup.zone,
-        renderer=renderer_of(setup, book),
+        renderer=MessageRenderer.configured(setup.mail_from, setup.mail_from_allowed, setup.base, book),
         policies=policies,
     )
-
-
-def renderer_of(setup: Setup, book: Destinations | None) -> MessageRenderer:
-    """Return a renderer for the settings."""
-    senders = Senders.configured(setup.mail_from, setup.mail_from_allowed) if setup.mail_from else SENDERS
-    base = setup.base or BASE
-    return MessageRenderer(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
 
 
 def _sent(request: Mapping[str, Any]) -> ScenarioFile:

@@ -13,8 +13,7 @@ from scenario.model.json_schema import DIALECT, tidied
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, EventName, StepId
 from scenario.steps.registry import KINDS
-
-_YEARS: Final = (1970, 9000)
+from scenario.time.timing import ENTRY_YEARS
 
 
 def _moment(value: str) -> str:
@@ -22,8 +21,8 @@ def _moment(value: str) -> str:
         year = datetime.fromisoformat(value).year
     except ValueError:
         raise ValueError(f"'{value[:40]}' is not a date and time: write 2026-03-02T09:00") from None
-    if not _YEARS[0] <= year <= _YEARS[1]:
-        raise ValueError(f"a year must be from {_YEARS[0]} to {_YEARS[1]}")
+    if not ENTRY_YEARS[0] <= year <= ENTRY_YEARS[1]:
+        raise ValueError(f"a year must be from {ENTRY_YEARS[0]} to {ENTRY_YEARS[1]}")
     return value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,9 +52,6 @@ SaveOption = Annotated[
     typer.Option("--save", metavar="FILE", help="where to write the entry that fails", show_default="standard output"),
 ]
 
-_YEARS: Final = (1970, 9000)
-"""The years that `--at` accepts. Every moment that a scenario can wait for from there is a valid date."""
-
 
 def preview(
     file: FileArgument,
@@ -85,7 +82,7 @@ def preview(
     book = book_in(destinations)
     held = policies_in(policies)
     made = draft_of(file, book, form, held)
-    known(made, step)
+    made.require(step)
     if random is not None:
         from gateway.cli import preview_random
 
@@ -128,22 +125,6 @@ def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [finding.as_json() for finding in findings]
 
 
-def known(made: Draft, step: str | None) -> None:
-    """Check that a step of this name exists.
-
-    Raises:
-        BadInput: There is none.
-    """
-    from gateway.errors import BadInput
-    from scenario.source.findings import listed, near
-
-    if step is None or step in made.steps:
-        return
-    guess = near(step, made.steps) or near(step, [name.replace("-", "_") for name in made.steps])
-    hint = f"did you mean '{guess}'?" if guess in made.steps else f"there are {listed(made.steps, 'and')}"
-    raise BadInput(f"there is no step '{step}': {hint}")
-
-
 def given_by(
     at: str | None, events: Sequence[str], responses: Sequence[str], book: Destinations | None
 ) -> PreviewInputs:
@@ -163,17 +144,14 @@ def given_by(
 
 def renderer(settings: Settings, book: Destinations | None = None) -> MessageRenderer:
     """Create the renderers, configured by the settings."""
-    from activities.email.settings import Senders
-    from gateway.preview.rendering import BASE, SENDERS, MessageRenderer, StandIn, UnsubscribeStandIn
+    from gateway.preview.rendering import MessageRenderer
 
-    sender, allowed = settings.mail_from, settings.mail_from_allowed
-    senders = Senders.configured(sender, allowed) if sender else SENDERS
-    base = settings.callback_url or BASE
-    return MessageRenderer(senders=senders, callbacks=StandIn(base), unsubscribing=UnsubscribeStandIn(base), book=book)
+    return MessageRenderer.configured(settings.mail_from, settings.mail_from_allowed, settings.callback_url, book)
 
 
 def _moment(at: str | None) -> datetime | None:
     from gateway.errors import BadInput
+    from scenario.time.timing import ENTRY_YEARS
 
     if at is None:
         return None
@@ -183,8 +161,8 @@ def _moment(at: str | None) -> datetime | None:
         raise BadInput(
             "--at is a date or a date and time, such as 2026-03-29T10:00 or 2026-03-29T10:00+02:00"
         ) from None
-    if not _YEARS[0] <= moment.year <= _YEARS[1]:
-        raise BadInput(f"--at is a date between the years {_YEARS[0]} and {_YEARS[1]}")
+    if not ENTRY_YEARS[0] <= moment.year <= ENTRY_YEARS[1]:
+        raise BadInput(f"--at is a date between the years {ENTRY_YEARS[0]} and {ENTRY_YEARS[1]}")
     return moment
 
 

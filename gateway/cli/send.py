@@ -22,7 +22,6 @@ from gateway.cli.preview import (
     SourceOption,
     draft_of,
     given_by,
-    known,
 )
 from gateway.terminal import console, dump, note, say, styled, text
 
@@ -63,7 +62,7 @@ def send(
     """
     book = book_in(destinations)
     made = draft_of(file, book, form)
-    known(made, step)
+    made.require(step)
     given = given_by(at, event or (), response or (), book)
     sent = asyncio.run(_send(made, read_entry(entry, many=False), given, step, to, destinations, book))
     for line in filter(

@@ -24,13 +24,13 @@ from gateway.service.authoring import AuthoringService
 from gateway.service.outbox import Outbox
 from gateway.why.words import clock
 from scenario.errors import NotConfigured
+from scenario.time.timing import ENTRY_YEARS
 
 logger = logging.getLogger("gateway")
 
 _BYTES: Final = 4 * 1024 * 1024  # of a form, in which a character may take three
 LARGER: Final[Mapping[str, int]] = dict.fromkeys(("/preview", "/preview/sample", "/preview/send"), _BYTES)
 """Maximum bytes of forms: an entry, and perhaps a scenario."""
-_YEARS: Final = (1970, 9000)
 _LINES: Final = 100
 MOST: Final = 100_000
 """Maximum characters of a text that are shown."""
@@ -258,7 +258,7 @@ def _moment(text: str) -> str | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or not _YEARS[0] <= moment.year <= _YEARS[1]:
+    if moment is None or not ENTRY_YEARS[0] <= moment.year <= ENTRY_YEARS[1]:
         raise Problem("invalid", "the time of entry is a date and time, such as 2026-03-29T10:00")
     return moment.isoformat()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.errors import BadInput
 from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
 from scenario.http.destinations import KnownDestinations
@@ -16,7 +17,7 @@ from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
 from scenario.plan.plan import Plan, dump_plan, load_plan
 from scenario.policies.hours import QuietHours
-from scenario.source.findings import Finding
+from scenario.source.findings import Finding, listed, near
 from scenario.steps.base import BaseStep as Step
 
 VERSION = 1
@@ -40,6 +41,14 @@ class Draft:
     plan: Plan
     steps: Mapping[str, Step]
     warnings: tuple[Finding, ...] = ()
+
+    def require(self, step: str | None) -> None:
+        """Raise BadInput if a step is named that does not exist."""
+        if step is None or step in self.steps:
+            return
+        guess = near(step, self.steps) or near(step, [name.replace("-", "_") for name in self.steps])
+        hint = f"did you mean '{guess}'?" if guess in self.steps else f"there are {listed(self.steps, 'and')}"
+        raise BadInput(f"there is no step '{step}': {hint}")
 
 
 def draft(

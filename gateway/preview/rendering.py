@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from activities.channel import RenderContext, RenderedMessage, Unsendable, adapter
 from activities.context import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
@@ -106,6 +106,19 @@ class MessageRenderer:
     identify: Callable[[str], str] = placeholder
     book: Destinations | None = None
     to: str | None = None
+
+    @classmethod
+    def configured(
+        cls, sender: str | None, allowed: str | None, base: str | None, book: Destinations | None = None
+    ) -> Self:
+        """Return the renderer of SCENARIO_MAIL_FROM, SCENARIO_MAIL_FROM_ALLOWED and SCENARIO_CALLBACK_URL."""
+        base = base or BASE
+        return cls(
+            senders=Senders.configured(sender, allowed) if sender else SENDERS,
+            callbacks=StandIn(base),
+            unsubscribing=UnsubscribeStandIn(base),
+            book=book,
+        )
 
     def render(self, step: BaseStep, delivery: Delivery, journey: str, scenario: Scenario) -> Result:
         """Render a delivery.
