@@ -20,8 +20,7 @@ FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input")
 ]
 OutputOption = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="the output file, instead of standard output"),
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="the output file, instead of standard output")
 ]
 SampleOption = Annotated[
     str | None,

@@ -100,11 +100,7 @@ _SUBCOMMANDS: Final = {
     "campaign": (_CAMPAIGN, "Run", {"check": campaign.check}),
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
     "encryption": (_ENCRYPTION, "Operate", {"rotate": store.rotate}),
-    "store": (
-        _STORE,
-        "Operate",
-        {"upgrade": store.upgrade, "claim": store.claim, "reconcile": store.reconcile},
-    ),
+    "store": (_STORE, "Operate", {"upgrade": store.upgrade, "claim": store.claim, "reconcile": store.reconcile}),
 }
 """Commands with subcommands: their group in the help, and their subcommands."""
 

@@ -234,11 +234,7 @@ def _steps(report: JourneyView) -> Table:
         # The header has the current step's reason.
         remark = " · ".join(str(part) for part in remarks if part) if step.state == "done" else ""
         when = local(step.at or (report.since if step.state == "now" else None))
-        what = (
-            styled(outcome, mark) if outcome else text(mark, style),
-            text(step.id, style),
-            text(step.what, style),
-        )
+        what = (styled(outcome, mark) if outcome else text(mark, style), text(step.id, style), text(step.what, style))
         rows.add(*what, styled(outcome or step.state), when, text(remark, "dim"))
     return rows
 

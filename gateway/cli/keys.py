@@ -115,17 +115,8 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     for key in found:
         rate = "" if key.rate is None else f"{key.rate:g}/s"
         what = " ".join(key.scopes), " ".join(key.scenarios) if key.scenarios is not None else "all"
-        ends = local(key.revoked_at or key.expires_at)
-        rows.add(
-            key.id,
-            styled(_STYLED[key.state], key.state),
-            *what,
-            rate,
-            local(key.created_at),
-            key.created_by,
-            ends,
-            key.note,
-        )
+        state, ends = styled(_STYLED[key.state], key.state), local(key.revoked_at or key.expires_at)
+        rows.add(key.id, state, *what, rate, local(key.created_at), key.created_by, ends, key.note)
     rows.show()
 
 

@@ -180,9 +180,7 @@ class RunningJourneys:
     destination: Annotated[
         str | None,
         typer.Option(
-            "--destination",
-            metavar="NAME",
-            help="only if the scenario sends to this destination or host; email, sms",
+            "--destination", metavar="NAME", help="only if the scenario sends to this destination or host; email, sms"
         ),
     ] = None
     since: SinceOption = None
@@ -193,8 +191,7 @@ class PausedJourneys(RunningJourneys):
     """The journey to resume, or filters for paused journeys."""
 
     operation: Annotated[
-        str | None,
-        typer.Option("--operation", metavar="ID", help="exactly those that this earlier operation paused"),
+        str | None, typer.Option("--operation", metavar="ID", help="exactly those that this earlier operation paused")
     ] = None
 
 

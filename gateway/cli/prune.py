@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,24 +19,20 @@ if TYPE_CHECKING:
     from runtime.retention import Ages
 
 
+def _age(name: str, help_: str) -> Any:
+    return typer.Option(name, metavar="AGE", help=help_)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Given:
     """The minimum ages of the data to delete."""
 
-    deliveries: Annotated[
-        str | None, typer.Option("--deliveries", metavar="AGE", help="attempts, by when they began")
-    ] = None
-    responses: Annotated[
-        str | None, typer.Option("--responses", metavar="AGE", help="responses of receivers; the attempts stay")
-    ] = None
-    entries: Annotated[str | None, typer.Option("--entries", metavar="AGE", help="journeys, by when they ended")] = None
-    claims: Annotated[str | None, typer.Option("--claims", metavar="AGE", help="places under caps; 92d without it")] = (
-        None
-    )
-    passages: Annotated[str | None, typer.Option("--passages", metavar="AGE", help="people per step and hour")] = None
-    operations: Annotated[
-        str | None, typer.Option("--operations", metavar="AGE", help="ended operations on many journeys")
-    ] = None
+    deliveries: Annotated[str | None, _age("--deliveries", "attempts, by when they began")] = None
+    responses: Annotated[str | None, _age("--responses", "responses of receivers; the attempts stay")] = None
+    entries: Annotated[str | None, _age("--entries", "journeys, by when they ended")] = None
+    claims: Annotated[str | None, _age("--claims", "places under caps; 92d without it")] = None
+    passages: Annotated[str | None, _age("--passages", "people per step and hour")] = None
+    operations: Annotated[str | None, _age("--operations", "ended operations on many journeys")] = None
 
 
 _LONG = 5.0

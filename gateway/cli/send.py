@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 StepOption = Annotated[str, typer.Option("--step", metavar="ID", help="the step of the message")]
 EntryOption = Annotated[str, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")]
 ToOption = Annotated[
-    str | None,
-    typer.Option("--to", metavar="WHERE", help="another recipient: a URL, an e-mail address or a number"),
+    str | None, typer.Option("--to", metavar="WHERE", help="another recipient: a URL, an e-mail address or a number")
 ]
 
 

@@ -34,9 +34,7 @@ HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wai
 HeldAtOption = Annotated[
     str | None,
     typer.Option(
-        "--destination",
-        metavar="NAME",
-        help="with --held: only those held because of this destination or host",
+        "--destination", metavar="NAME", help="with --held: only those held because of this destination or host"
     ),
 ]
 HeldForOption = Annotated[str | None, word_option("--reason", CAUSES, "with --held: only those held for this")]

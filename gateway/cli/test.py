@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from gateway.cases.run import Circumstances
 
 FilesArgument = Annotated[
-    list[Path],
-    typer.Argument(metavar="FILE...", help="scenarios, their case files, or folders", show_default=False),
+    list[Path], typer.Argument(metavar="FILE...", help="scenarios, their case files, or folders", show_default=False)
 ]
 CaseOption = Annotated[
     str | None, typer.Option("--case", metavar="TEXT", help="only cases with this in their names", show_default=False)

@@ -67,10 +67,5 @@ def _step(passed: StepPreview, places: TemplateLocator, zone: str) -> dict[str, 
         made |= passed.result.describe()
     if passed.problem is not None:
         found = places.find(passed.id, passed.problem)
-        made["error"] = {
-            "message": found.message,
-            "file": found.file,
-            "line": found.line,
-            "column": found.column,
-        }
+        made["error"] = {"message": found.message, "file": found.file, "line": found.line, "column": found.column}
     return made

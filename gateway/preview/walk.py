@@ -115,13 +115,7 @@ class PreviewRun:
     """
 
     def __init__(
-        self,
-        draft: Draft,
-        data: Mapping[str, Any],
-        zone: tzinfo,
-        given: PreviewInputs,
-        *,
-        version: str,
+        self, draft: Draft, data: Mapping[str, Any], zone: tzinfo, given: PreviewInputs, *, version: str
     ) -> None:
         self._draft, self._zone, self._given, self._version = draft, zone, given, version
         self._data, self._workspace, self._taken = dict(data), Workspace(given.policies), True

@@ -45,11 +45,7 @@ LINE = TOP.strip().count("\n") + 3
         ("expect: {steps: [{sms: hi, text: }]}", (0, 32), "'text' is empty: give it a value, or remove it"),
         ("entry: {}", (0, 12), "an entry is an object with 'scenario', 'contact' and 'trigger'"),
         ("expect: {steps: [{sms: hi, subject: 7}]}", (0, 41), "'subject' must be text: put '7' in quotes"),
-        (
-            "expect: {never: [hock]}",
-            (0, 22),
-            "the scenario has no step and no kind of step 'hock': did you mean",
-        ),
+        ("expect: {never: [hock]}", (0, 22), "the scenario has no step and no kind of step 'hock': did you mean"),
         ("answers: {hock: [{}]}", (0, 15), "no step 'hock' sends anything: did you mean 'hook'?"),
         ("answers: {wait_for-3: [{}]}", (0, 15), "no step 'wait_for-3' sends anything: there is hi and hook"),
         ("answers: {hook: [{error: conect_refused}]}", (0, 30), "did you mean 'connect_refused'?"),

@@ -293,10 +293,7 @@ def test_where_one_file_is_wrong_none_is_published(run: Run, good: Path, tmp_pat
     (tmp_path / "bad.yaml").write_text(BAD)
     ran = run("publish", good, "bad.yaml")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err.splitlines() == [
-        *FOUND,
-        "scenario: nothing was published: 2 errors in 2 files",
-    ]
+    assert ran.err.splitlines() == [*FOUND, "scenario: nothing was published: 2 errors in 2 files"]
     assert not (tmp_path / ".scenario").exists()
 
 

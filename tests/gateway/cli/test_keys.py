@@ -85,7 +85,4 @@ def test_nothing_is_there_yet(run: Run) -> None:
     ran = run("keys", "list")
     assert (ran.status, ran.out, ran.err) == (0, "", "there are no keys: 'scenario keys create' makes one\n")
     ran = run("keys", "revoke", "sr_nearly_the_key")
-    assert (ran.status, ran.err) == (
-        1,
-        "scenario: there is no key of this id: 'scenario keys list' lists all keys\n",
-    )
+    assert (ran.status, ran.err) == (1, "scenario: there is no key of this id: 'scenario keys list' lists all keys\n")

@@ -129,10 +129,7 @@ async def test_what_a_receiver_says_no_with_is_shown_and_is_status_1(send: Send,
     for answer, (status, said) in told.items():
         set_answer(tmp_path, "in", answer)
         ran = await send("hook", "--format", "json")
-        assert (ran.status, ran.err) == (
-            1,
-            f"{NOTE}not delivered: {said}\n",
-        )
+        assert (ran.status, ran.err) == (1, f"{NOTE}not delivered: {said}\n")
         assert (ran.json["response"]["status"], ran.json["delivered"], ran.json["reason"]) == (status, False, said)
         assert ran.json["request"]["headers"]["authorization"] == "Bearer ~~TOKEN~~"
 
@@ -229,10 +226,7 @@ async def test_nothing_is_sent_by_a_copy_of_the_store(send: Send, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("step", "said"),
-    [
-        ("wait-1", "the step 'wait-1' sends no message"),
-        ("hoook", "there is no step 'hoook': did you mean 'hook'?"),
-    ],
+    [("wait-1", "the step 'wait-1' sends no message"), ("hoook", "there is no step 'hoook': did you mean 'hook'?")],
 )
 async def test_a_step_that_sends_nothing_is_said(send: Send, step: str, said: str) -> None:
     ran = await send(step)
