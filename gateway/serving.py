@@ -16,14 +16,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from temporalio.client import Client
 
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway import codec
@@ -42,13 +44,14 @@ from gateway.service.outbox import Outbox
 from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
-from runtime.encryption.keyring import KeyWrapping
+from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.encryption.opening import check_keys, keyring_of, recording_keys
 from runtime.errors import SettingsError
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process.health import Check, measuring_readiness, readiness, watching, watching_clock
 from runtime.process.http_server import ALIVE, DRAIN, READY, HttpServer
 from runtime.process.namespace import NamespaceCheck, watching_namespace
+from runtime.process.workers import Workers
 from runtime.public_links import Callbacks, Unsubscribing
 from runtime.settings import Settings, parse_origins
 from runtime.store import Store
@@ -138,7 +141,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         StoreError: The store cannot be opened, which all parts but callbacks need.
         WorkerFailed: Background operations cannot be carried out.
     """
-    callbacks = Callbacks.configured(settings)
+    callbacks = Callbacks.configured(settings) if wanted.callbacks else None
     if wanted.callbacks and callbacks is None:
         raise SettingsError(
             "callbacks are not configured: set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY here, as for the workers"
@@ -157,15 +160,8 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         loop.add_signal_handler(number, ask_to_stop)
     async with AsyncExitStack() as stack:
         listening = await stack.enter_async_context(HttpServer(port, host, purpose="the gateway"))
-        parts: dict[str, ASGIApp] = {}
-        what: list[str] = []
         if wanted.codec and not KeyWrapping.configured(settings):
             raise SettingsError("there is nothing to decode: set SCENARIO_ENCRYPTION_KEYS here, as for the workers")
-        # Without these, what is open to the world has no way to the store.
-        needs_store = (
-            wanted.api or wanted.pages or Unsubscribing.configured(settings) or KeyWrapping.configured(settings)
-        )
-        store = crew = None
         checks: dict[str, Check] = {"gateway": lambda: ready and not stop.is_set()}
         stack.enter_context(measuring_readiness(checks))
         stack.enter_context(measuring_keys(settings))
@@ -175,51 +171,86 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         namespace = NamespaceCheck(connected)
         temporal = bound_calls(connected, noticed=lambda fault: namespace.suspect() if fault.lacks_attributes else None)
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(namespace))).is_well
-        if needs_store:
-            opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
-            store = await stack.enter_async_context(opened)
-            identity = StoreIdentity(connected, store)
-            await identity.verify()
-            await stack.enter_async_context(guarding_identity(identity, store, ask_to_stop, rotates=False))
-            checks["store"] = (await stack.enter_async_context(watching(store))).is_well
-            checks["clock"] = (await stack.enter_async_context(watching_clock({"store": store}))).is_well
-            keyring = keyring_of(settings, store)
-            await check_keys(keyring, store)
-            await stack.enter_async_context(recording_keys(keyring, store, "gateway"))
+        served = _Served()
+        # Without these, what is open to the world has no way to the store.
+        if wanted.api or wanted.pages or Unsubscribing.configured(settings) or KeyWrapping.configured(settings):
+            store, keyring = await _open_store(settings, connected, checks, ask_to_stop, stack)
             temporal = encrypt_client(temporal, keyring)
-            if wanted.codec:
-                parts[f"{codec.PREFIX}/"] = codec.application(
-                    keyring, Keys(store), parse_origins(settings.codec_origins)
-                )
-                what.append("the codec")
-        if store is not None:
-            client = ScenarioClient(
-                temporal, store, settings.platform_timezone, settings.destinations, settings.policies
-            )
-            authors = Authoring(Setup.of(settings))
-            stack.push_async_callback(authors.close)
-            book, ui, origins = (
-                DestinationsFile(settings.destinations),
-                settings.temporal_ui,
-                parse_origins(settings.api_origins),
-            )
-            outbox = await stack.enter_async_context(Outbox.configured(settings, book, store)) if wanted.pages else None
-            parts.update(
-                parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui, origins=origins)
-            )
-            if wanted.api or wanted.pages:
-                crew = await stack.enter_async_context(running_operations(client.services.operations))
-            what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
-        if wanted.callbacks and callbacks is not None:
-            more = routes_of(settings, temporal, store, DestinationsFile(settings.destinations)) if store else {}
-            open_to_all = callbacks_application(callbacks, temporal, list(chain.from_iterable(more.values())))
-            parts.update(dict.fromkeys(OPEN, Measured(open_to_all)))
-            what += ["callbacks", *more]
-        listening.start(Front(parts, checks))
+            await _serve_store(served, settings, temporal, store, keyring, wanted, stack)
+        if callbacks is not None:
+            routes = list(chain.from_iterable(served.routes.values()))
+            open_to_all = Measured(callbacks_application(callbacks, temporal, routes))
+            served.parts.update(dict.fromkeys(OPEN, open_to_all))
+            served.what += ["callbacks", *served.routes]
+        listening.start(Front(served.parts, checks))
         stack.push_async_callback(listening.stop)  # before what its requests need is closed
         ready = True
-        unset = "; not configured: unsubscribing" if wanted.callbacks and "unsubscribing" not in what else ""
-        logger.info("ready, listening on port %d for %s%s", listening.port, listed(what, "and"), unset)
-        await (crew.until(stop) if crew is not None else stop.wait())
+        unset = "" if callbacks is None or "unsubscribing" in served.routes else "; not configured: unsubscribing"
+        logger.info("ready, listening on port %d for %s%s", listening.port, listed(served.what, "and"), unset)
+        await (served.crew.until(stop) if served.crew is not None else stop.wait())
         logger.info("stopping: requests under way have %d s", DRAIN)
     logger.info("stopped")
+
+
+@dataclass
+class _Served:
+    """What a process serves.
+
+    Attributes:
+        what: The names of the parts, for the log.
+        routes: Routes of suppressions that are open to the world, by purpose.
+        crew: The workers of operations on many journeys.
+    """
+
+    parts: dict[str, ASGIApp] = field(default_factory=dict[str, ASGIApp])
+    what: list[str] = field(default_factory=list[str])
+    routes: dict[str, list[Route]] = field(default_factory=dict[str, list[Route]])
+    crew: Workers | None = None
+
+
+async def _open_store(
+    settings: Settings,
+    temporal: Client,
+    checks: dict[str, Check],
+    ask_to_stop: Callable[[], None],
+    stack: AsyncExitStack,
+) -> tuple[Store, Keyring]:
+    opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
+    store = await stack.enter_async_context(opened)
+    identity = StoreIdentity(temporal, store)
+    await identity.verify()
+    await stack.enter_async_context(guarding_identity(identity, store, ask_to_stop, rotates=False))
+    checks["store"] = (await stack.enter_async_context(watching(store))).is_well
+    checks["clock"] = (await stack.enter_async_context(watching_clock({"store": store}))).is_well
+    keyring = keyring_of(settings, store)
+    await check_keys(keyring, store)
+    await stack.enter_async_context(recording_keys(keyring, store, "gateway"))
+    return store, keyring
+
+
+async def _serve_store(
+    served: _Served,
+    settings: Settings,
+    temporal: Client,
+    store: Store,
+    keyring: Keyring,
+    wanted: Parts,
+    stack: AsyncExitStack,
+) -> None:
+    """Add the parts that need the store."""
+    client = ScenarioClient(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
+    book = DestinationsFile(settings.destinations)
+    if wanted.codec:
+        origins = parse_origins(settings.codec_origins)
+        served.parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(store), origins)
+        served.what.append("the codec")
+    authors = Authoring(Setup.of(settings))
+    stack.push_async_callback(authors.close)
+    outbox = await stack.enter_async_context(Outbox.configured(settings, book, store)) if wanted.pages else None
+    ui, origins = settings.temporal_ui, parse_origins(settings.api_origins)
+    served.parts |= parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui, origins=origins)
+    if wanted.api or wanted.pages:
+        served.crew = await stack.enter_async_context(running_operations(client.services.operations))
+    served.what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
+    if wanted.callbacks:
+        served.routes = routes_of(settings, temporal, store, book)

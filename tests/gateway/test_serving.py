@@ -71,6 +71,7 @@ async def test_what_is_open_to_the_world_has_nothing_of_the_other_parts() -> Non
 
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+CALLBACKS = {"callback_url": "https://hooks.example.com", "callback_key": KEY}
 
 
 def settings(tmp_path: Path, **more: Any) -> Settings:
@@ -125,15 +126,19 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
     ("wanted", "more", "said"),
     [
         (Parts(api=True), {}, "for the API"),
-        (Parts(api=True, callbacks=True), {"callback": True}, "for the API and callbacks; not configured: unsub"),
+        (Parts(api=True, callbacks=True), CALLBACKS, "for the API and callbacks; not configured: unsubscribing"),
+        (
+            Parts(api=True, callbacks=True, codec=True),
+            {**CALLBACKS, "suppression_key": KEY, "encryption_keys": KEY},
+            "for the codec, the API, callbacks and unsubscribing",
+        ),
     ],
 )
 async def test_it_says_what_it_serves_and_ends_when_asked_to(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, bool], said: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, str], said: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    given = {"callback_url": "https://hooks.example.com", "callback_key": SecretStr(KEY)} if more else {}
-    task = asyncio.create_task(serve(settings(tmp_path, **given), "127.0.0.1", 0, wanted))
+    task = asyncio.create_task(serve(settings(tmp_path, **more), "127.0.0.1", 0, wanted))
     port = await ready_port(task, caplog)
     assert said in caplog.text
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -220,8 +225,7 @@ async def test_a_process_open_to_the_world_carries_none_out(
 ) -> None:
     caplog.set_level(logging.INFO)
     connected.ended.set()
-    given = {"callback_url": "https://hooks.example.com", "callback_key": SecretStr(KEY)}
-    task = asyncio.create_task(serve(settings(tmp_path, **given), "127.0.0.1", 0, Parts(callbacks=True)))
+    task = asyncio.create_task(serve(settings(tmp_path, **CALLBACKS), "127.0.0.1", 0, Parts(callbacks=True)))
     port = await ready_port(task, caplog)
     assert "for callbacks; not configured: unsubscribing" in caplog.text
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
