@@ -202,7 +202,7 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Loade
     """Return the version that an entry names.
 
     Raises:
-        Mistaken: It does not exist. The message lists those that do.
+        EntryMistaken: It does not exist. The message lists those that do.
     """
     try:
         return await content.open(entry.name, entry.version)

@@ -159,7 +159,6 @@ async def services(
     policies: PoliciesFile | None = None,
     channels: Channels | None = None,
     deadline: Deadline | None = None,
-    patience: float = 0.0,
 ) -> AsyncGenerator[WorkerServices]:
     """Open the services, and close them at the end.
 
@@ -170,7 +169,6 @@ async def services(
         destinations: The destinations, if they are already read.
         policies: The policies, if they are already read.
         channels: The channels, if they are already configured.
-        patience: Seconds to wait for a store that cannot be reached.
 
     Raises:
         SettingsError: A channel's setting, `destinations.yaml` or `policies.yaml` is wrong.
@@ -180,7 +178,7 @@ async def services(
     ending = deadline or Deadline(math.inf)
     async with AsyncExitStack() as stack:
         if store is None:
-            store = await stack.enter_async_context(Store.open(settings.store.get_secret_value(), patience=patience))
+            store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
         writer = AttemptWriter(store)
         stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
         transport = await stack.enter_async_context(Transport())

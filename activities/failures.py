@@ -18,6 +18,8 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 SENDING: Final = "sending"
 """First value of the mark that an attempt leaves at Temporal before it sends: it may have been delivered."""
+SETTLED: Final = "settled"
+"""The other first value of a mark: nothing is uncertain."""
 
 
 class FailureKind(StrEnum):
@@ -99,8 +101,6 @@ def failure_of(error: ApplicationError) -> Failure | None:
 _READER = TypeAdapter(Failure)
 
 
-SETTLED: Final = "settled"
-"""First value of a mark: nothing is uncertain. The other one is `activities.failures.SENDING`."""
 _FULL: Final = 3
 """Minimum number of values in a full mark: the word, the counts' `away`, Temporal's number of the attempt, and the
 counts' `unsent` unless it is 0."""

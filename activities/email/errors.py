@@ -1,10 +1,10 @@
 """Errors of handing over an e-mail.
 
     MailError
-    ├── UnreachableError  no connection, or lost before the message left: not sent
-    │   └── LeftAloneError  not tried, because the server has just refused our login
-    ├── RefusedError      the server refused, temporarily (4xx) or permanently (5xx): not sent
-    └── UnansweredError   the message left without an answer: it may have been delivered
+    ├── MailUnreachable       no connection, or lost before the message left: not sent
+    │   └── MailServerPaused  not tried, because the server has just refused our login
+    ├── MailRefused           the server refused, temporarily (4xx) or permanently (5xx): not sent
+    └── MailUnanswered        the message left without an answer: it may have been delivered
 
 Messages name at most the server's host: never an address, a user, a password or the server's own words, which often
 contain the recipient's address. These are in `MailRefused.reply`, to be redacted.

@@ -64,7 +64,7 @@ class MailSession:
         return self._client.is_connected
 
     async def open(self) -> None:
-        """Connect, start TLS and log in, or raise UnreachableError."""
+        """Connect, start TLS and log in, or raise MailUnreachable."""
         server, client = self._server, self._client
         with _opening(server.host):
             await client.connect()
@@ -87,9 +87,9 @@ class MailSession:
             leaving: Awaited once, just before the message may leave. If it raises, the message is not sent.
 
         Raises:
-            UnreachableError: The connection was lost before the message left.
-            RefusedError: The server refused it.
-            UnansweredError: It left without an answer.
+            MailUnreachable: The connection was lost before the message left.
+            MailRefused: The server refused it.
+            MailUnanswered: It left without an answer.
         """
         client, host = self._client, self._server.host
         self.left = self.answered = False

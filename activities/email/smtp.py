@@ -71,9 +71,9 @@ class Mailer:
             leaving: Awaited just before the message may leave. If it raises, the message is not sent.
 
         Raises:
-            UnreachableError: The message did not leave.
-            RefusedError: The server refused it.
-            UnansweredError: It left without an answer.
+            MailUnreachable: The message did not leave.
+            MailRefused: The server refused it.
+            MailUnanswered: It left without an answer.
         """
         current: list[MailSession] = []
         try:

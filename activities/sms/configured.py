@@ -28,7 +28,7 @@ class LocalSms:
         self._inbox = inbox
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Write a message, ``{"id", "to", "text", "at"}``, atomically. Raise BusyError if that fails."""
+        """Write a message, ``{"id", "to", "text", "at"}``, atomically. Raise ProviderBusy if that fails."""
         try:
             name = await asyncio.to_thread(self._write, message)
         except OSError as error:

@@ -1,9 +1,9 @@
 """A text message, its rendering, and the interface of its providers with their errors.
 
     ProviderError
-    ├── BusyError        temporary: no connection, too many requests, a failing provider. Not sent
-    ├── RefusedError     permanent: the provider rejects this message. Not sent
-    └── UnansweredError  the request left without an answer: it may have been sent
+    ├── ProviderBusy    temporary: no connection, too many requests, a failing provider. Not sent
+    ├── TextRefused     permanent: the provider rejects this message. Not sent
+    └── TextUnanswered  the request left without an answer: it may have been sent
 
 Messages of errors contain no number, text, token or URL, because they end up in Temporal's history and UI.
 """

@@ -52,9 +52,9 @@ class Twilio:
         """Request one message, once.
 
         Raises:
-            BusyError: It was not sent: no connection, 408, 425, 429, 5xx; or 401, 404 for a wrong account.
-            RefusedError: Twilio rejects the message.
-            UnansweredError: The request left without an answer, or a gateway (504) timed out.
+            ProviderBusy: It was not sent: no connection, 408, 425, 429, 5xx; or 401, 404 for a wrong account.
+            TextRefused: Twilio rejects the message.
+            TextUnanswered: The request left without an answer, or a gateway (504) timed out.
         """
         left = False
 

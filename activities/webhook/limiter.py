@@ -71,18 +71,17 @@ class Permit:
     If the block ends without `leave`, the slot is freed and nothing is concluded about the destination's health.
     """
 
-    __slots__ = ("_ticket", "_visit", "probe")
+    __slots__ = ("_leave", "probe")
 
-    def __init__(self, visit: Callable[[Permit, Ticket | None, HealthSignal], None], ticket: Ticket | None) -> None:
-        self._visit: Callable[[Permit, Ticket | None, HealthSignal], None] | None = visit
-        self._ticket = ticket
-        self.probe = ticket is not None and ticket.probe  # True for a breaker's probe
+    def __init__(self, leave: Callable[[Permit, HealthSignal], None], probe: bool) -> None:
+        self._leave: Callable[[Permit, HealthSignal], None] | None = leave
+        self.probe = probe  # True for a breaker's probe
 
     def leave(self, pulse: HealthSignal) -> None:
         """Return the permission, with the receiver's health. Later calls are ignored."""
-        visit, self._visit = self._visit, None
-        if visit is not None:
-            visit(self, self._ticket, pulse)
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave(self, pulse)
 
     def __enter__(self) -> Self:
         return self
@@ -120,13 +119,13 @@ class Limiter:
             return _wait(label, place.appoint(now, now, bound, delivery, busy=False), "breaker_open")
         self._inside += 1
 
-        def leave(given: Permit, ticket: Ticket | None, pulse: HealthSignal) -> None:
+        def leave(given: Permit, pulse: HealthSignal) -> None:
             self._inside -= 1
             place.leave(given, self._clock(), pulse)
             if breaker is not None and ticket is not None:
                 _give_back(label, breaker, ticket, pulse)
 
-        given = Permit(leave, ticket)
+        given = Permit(leave, ticket is not None and ticket.probe)
         place.inside[given] = now
         return given
 
