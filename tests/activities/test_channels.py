@@ -58,17 +58,11 @@ def test_local_sms_go_into_the_inbox(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ("variables", "wanted"),
     [
         ({"SMTP": f"http://user:{PASSWORD}@host"}, "SCENARIO_SMTP must look like smtp://"),
-        ({"SMTP": f"smtp://user:{PASSWORD}@host?tls=on"}, "SCENARIO_SMTP may end in ?ca=/path"),
         ({"SMTP": f"smtp://user:{PASSWORD}@host?ca=/{PASSWORD}"}, "SCENARIO_SMTP: ?ca= must name a file"),
-        ({"SMTP": f"smtp://user:{PASSWORD}@host:99999"}, "SCENARIO_SMTP must look like smtp://"),
         ({"SMTP": MAIL["SMTP"], "MAIL_FROM": ""}, "SCENARIO_MAIL_FROM is missing: set it with SCENARIO_SMTP"),
         ({"MAIL_FROM": PASSWORD}, "SCENARIO_MAIL_FROM must be one sender"),
-        ({"MAIL_FROM": f"a@example.com, {PASSWORD}@example.com"}, "SCENARIO_MAIL_FROM must be one sender"),
-        ({"MAIL_FROM": f"zoé.{PASSWORD}@example.com"}, "SCENARIO_MAIL_FROM must be one sender"),
         ({"MAIL_FROM": f"Shop\r\nBcc: {PASSWORD}@b.example <a@b.example>"}, "SCENARIO_MAIL_FROM must be one sender"),
         ({"SMS": f"twilio://AC1:{PASSWORD}@?from=SHOP&x=1"}, "SCENARIO_SMS must look like twilio://"),
-        ({"SMS": f"twilio://AC1:{PASSWORD}@?from=+336&from=+337"}, "SCENARIO_SMS must look like twilio://"),
-        ({"SMS": f"nexmo://{PASSWORD}"}, "SCENARIO_SMS must look like twilio://"),
         ({"CALLBACK_KEY": KEY}, "SCENARIO_CALLBACK_URL is missing"),
     ],
 )  # fmt: skip

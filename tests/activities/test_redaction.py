@@ -417,12 +417,12 @@ def test_no_text_is_read_more_often_than_there_are_bounds_for() -> None:
         *("%25", "&amp;", "\\u005c", "\\u0032\\u0035", "\\", "&", "%", "@", "aGVsbG8g", "VVVV", "3131", "+1", "c1.A"),
         *("s3cret", "112,", "70:", "=41", "1", "a", "a.", "+", "1 ", "(", "a@", "%40", "p\u200b", "\\053"),
     )
-    for text in (nested, "&#" + "0" * 64_000, *(run * (64_000 // len(run)) for run in runs)):
+    for text in (nested, "&#" + "0" * 32_000, *(run * (32_000 // len(run)) for run in runs)):
         began = time.thread_time()
         with suppress(NestedTooDeeply):
             masked([text], known(("s3cret-word",)))
         assert len(readable(text.encode(), ("s3cret-word",))) <= 2048
-        assert time.thread_time() - began < 5, text[:20]  # it grows with the length, not with its square
+        assert time.thread_time() - began < 2, text[:20]  # it grows with the length, not with its square
 
 
 PAGE: Final = "".join(

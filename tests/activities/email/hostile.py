@@ -51,7 +51,6 @@ HTML: Final[dict[str, tuple[str, str | None]]] = {
     "instructions": (STYLE + repeated("<?a "), None),
     "entities": (STYLE + repeated("&amp"), None),
     "entities of many digits": (STYLE + "&#" + "9" * 200_000 + ";", None),
-    "attributes": (STYLE + "<p " + numbered("a#=1 ", 20_000) + ">x", MUCH),
     "a style of an element": (STYLE + '<p style="' + repeated("a:b;", 30_000) + '">x', None),
     "scripts not closed": (STYLE + repeated("<script><!--<script>"), None),
     "text to the end": (STYLE + "<plaintext>" + repeated("<p>"), None),

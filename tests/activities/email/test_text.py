@@ -42,10 +42,10 @@ def test_html_reads_as_text(html: str, text: str):
 
 
 def test_a_line_of_many_pieces_is_read():
-    html = "<div>" * 200 + "<b>x</b> " * 20_000 + "<p>Hello <a href='https://shop.example'>there</a></p>" * 2000
+    html = "<div>" * 200 + "<b>x</b> " * 10_000 + "<p>Hello <a href='https://shop.example'>there</a></p>" * 1000
     text = plain(html)
     assert text.startswith("x x x x")
-    assert text.count("there (https://shop.example)") == 2000
+    assert text.count("there (https://shop.example)") == 1000
 
 
 def test_elements_have_a_depth():

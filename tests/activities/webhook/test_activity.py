@@ -466,13 +466,6 @@ class TestPlaces:
         assert (failure.kind, failure.error) == (FailureKind.PERMANENT, "refused_url")
         assert there.connections == 0
 
-    @pytest.mark.parametrize("path", ["/../admin", "/a/%2e%2e/b"])
-    async def test_a_path_does_not_climb(self, desk: Desk, there: Receiver, path: str):
-        desk.know(wax=desk.local(there, path="/v1"))
-        failure, _ = await desk.fail({**STEP, "path": path})
-        assert failure.kind in (FailureKind.PERMANENT, FailureKind.TEMPLATE)
-        assert not there.calls
-
     async def test_a_trial_run_leads_every_name_to_its_own_receiver(self, desk: Desk, there: Receiver):
         desk.routes = Diverted(there.url("").rstrip("/"))
         await desk.send(STEP)
