@@ -36,13 +36,7 @@ _AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)
 
 @asynccontextmanager
 async def attempt_of(
-    delivery: Delivery,
-    *,
-    channel: Channel,
-    destination: str,
-    log: Log,
-    gate: Gate,
-    unrendered: str = "",
+    delivery: Delivery, *, channel: Channel, destination: str, log: Log, gate: Gate, unrendered: str = ""
 ) -> AsyncGenerator[OpenAttempt]:
     """Run one attempt inside an activity, and record it.
 

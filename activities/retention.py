@@ -133,10 +133,7 @@ def _schedule(ages: str) -> Schedule:
     action.static_summary = PayloadConverter.default.to_payload(f"delete what is older: {ages}")
     return Schedule(
         action=action,
-        spec=ScheduleSpec(
-            calendars=[ScheduleCalendarSpec(hour=(ScheduleRange(_HOUR),), comment=ages)],
-            jitter=_JITTER,
-        ),
+        spec=ScheduleSpec(calendars=[ScheduleCalendarSpec(hour=(ScheduleRange(_HOUR),), comment=ages)], jitter=_JITTER),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_MISSED),
     )
 

@@ -169,10 +169,7 @@ def _unsubscribing(url: str) -> list[HeaderField]:
     """Return the headers for one-click unsubscribing (RFC 8058 §3.1), which a DKIM signature must cover (§4)."""
     if not url:
         return []
-    return [
-        address_list("List-Unsubscribe", url),
-        HeaderField("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-    ]
+    return [address_list("List-Unsubscribe", url), HeaderField("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")]
 
 
 def _bounded(part: str, text: str, most: int) -> str:

@@ -64,9 +64,7 @@ WORDS: Final[dict[str, FailureRule]] = {
     "tls_verify_failed": FailureRule(_SHORT, _DOWN, "The destination's certificate could not be verified ({detail})."),
     "tls_failed": FailureRule(_SHORT, _DOWN, "The TLS handshake with the destination failed ({detail})."),
     "http2_only": FailureRule(
-        _SHORT,
-        _DOWN,
-        "The destination speaks HTTP/2 only: let it, or the proxy in front of it, take HTTP/1.1 too.",
+        _SHORT, _DOWN, "The destination speaks HTTP/2 only: let it, or the proxy in front of it, take HTTP/1.1 too."
     ),
     "tls_rejected": FailureRule(
         _SHORT,

@@ -19,13 +19,7 @@ from typing import Final, Literal, Self
 from zlib import crc32
 
 from activities.outcome import Backoff
-from activities.webhook.circuit_breaker import (
-    BreakerLimits,
-    BreakerState,
-    CircuitBreaker,
-    HealthSignal,
-    Ticket,
-)
+from activities.webhook.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker, HealthSignal, Ticket
 
 SOON: Final = 1.0
 """Seconds until the earliest appointment."""

@@ -456,11 +456,7 @@ class TestAnAttemptThatSendsNothing:
         self, recent: ActivityEnvironment, block: Callable[[OpenAttempt], Any], left: float, delay: float | None
     ):
         deadline = timedelta(days=3)
-        change(
-            recent,
-            deadline - timedelta(seconds=left),
-            schedule_to_close_timeout=deadline + timedelta(seconds=18),
-        )
+        change(recent, deadline - timedelta(seconds=left), schedule_to_close_timeout=deadline + timedelta(seconds=18))
         failure, error, _ = await refused(recent, replace(HOLD, room=18), block)
         assert failure.exhausted == (delay is None)
         if delay is not None:

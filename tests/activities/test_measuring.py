@@ -90,11 +90,7 @@ async def test_attempts_are_counted_by_how_they_ended_and_what_is_turned_away_is
 
 @pytest.mark.parametrize(
     ("raised", "reason"),
-    [
-        (StoreUnavailable("the store is away"), "store"),
-        (ZeroDivisionError(), "error"),
-        (TimeoutError(), "error"),
-    ],
+    [(StoreUnavailable("the store is away"), "store"), (ZeroDivisionError(), "error"), (TimeoutError(), "error")],
 )
 async def test_what_ended_before_it_could_send_is_not_the_destination_s_failure(raised: Exception, reason: str):
     def block(_: OpenAttempt) -> None:

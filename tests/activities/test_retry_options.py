@@ -94,12 +94,7 @@ async def test_a_delivery_that_is_not_there_and_a_policy_that_does_not_fit_are_n
 
 @pytest.mark.parametrize(
     ("state", "wanted", "told"),
-    [
-        ("SCHEDULED", 7200.0, 7218.0),
-        ("SCHEDULED", 60.0, 60.0),
-        ("STARTED", 7200.0, 7218.0),
-        ("STARTED", 60.0, 3618.0),
-    ],
+    [("SCHEDULED", 7200.0, 7218.0), ("SCHEDULED", 60.0, 60.0), ("STARTED", 7200.0, 7218.0), ("STARTED", 60.0, 3618.0)],
 )
 async def test_an_attempt_under_way_has_its_time_and_what_is_overdue_ends_at_once(
     state: str, wanted: float, told: float

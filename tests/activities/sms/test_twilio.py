@@ -76,11 +76,7 @@ async def test_an_answer_decides(
 
 @pytest.mark.parametrize(
     ("behaviour", "error"),
-    [
-        (faults.close_unanswered(), "no_answer"),
-        (faults.silence(), "timeout"),
-        (faults.malformed(), "no_answer"),
-    ],
+    [(faults.close_unanswered(), "no_answer"), (faults.silence(), "timeout"), (faults.malformed(), "no_answer")],
 )
 async def test_a_request_that_left_without_an_answer_may_have_been_acted_upon(
     api: Receiver, twilio: Twilio, out_of_time: Timeouts, behaviour: Behaviour, error: str

@@ -73,8 +73,7 @@ destinations:
 
 
 @pytest.mark.parametrize(
-    ("channel", "address", "path"),
-    [("email", ADDRESS, "email"), ("sms", "+33612345678", "cellphone")],
+    ("channel", "address", "path"), [("email", ADDRESS, "email"), ("sms", "+33612345678", "cellphone")]
 )
 async def test_splio_is_asked_as_its_api_wants_it(tell: Tell, splio: Receiver, channel: str, address: str, path: str):
     news = replace(NEWS, channel=channel, address=SEAL.seal_fields([address]))
