@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from temporalio import activity
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.failure.v1 import ApplicationFailureInfo, TimeoutFailureInfo
@@ -16,7 +17,6 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.testing import ActivityEnvironment
 
 from activities.attempt import attempt_of
 from activities.channel_registry import SMS
@@ -72,74 +72,81 @@ class Gate:
         raise RuntimeError("the store is away")  # which costs the attempt nothing
 
 
-@pytest.fixture
-def marks() -> Marks:
-    return Marks()
+class Stage:
+    """Temporal's side of an attempt."""
 
-
-@pytest.fixture
-def environment(marks: Marks) -> ActivityEnvironment:
-    environment = marks.environment()
-    environment.info = replace(
-        environment.info,
-        attempt=3,
-        started_time=NOON,
-        scheduled_time=NOON - timedelta(minutes=1),
-        schedule_to_close_timeout=timedelta(days=3),
-        workflow_id="post-purchase/3028687",
-        workflow_run_id="run",
-        retry_policy=RetryPolicy(
+    def __init__(self) -> None:
+        self.marks = Marks()
+        self.environment = self.marks.environment()
+        policy = RetryPolicy(
             initial_interval=timedelta(seconds=5), backoff_coefficient=3.0, maximum_interval=timedelta(hours=6)
-        ),
-    )
-    return environment
-
-
-async def run(
-    environment: ActivityEnvironment,
-    delivery: Delivery,
-    block: Callable[[OpenAttempt], Any],
-    log: Rows | None = None,
-    unrendered: str = "",
-    gate: Gate | None = None,
-) -> tuple[Sent | None, BaseException | None, Attempt]:
-    """Make an attempt: its result, the error that it raised and its row, of which some are missing."""
-    rows = Rows() if log is None else log
-
-    async def attempted() -> Sent:
-        made = attempt_of(
-            delivery, channel=SMS, destination="twilio", log=rows, gate=gate or Gate(), unrendered=unrendered
         )
-        async with made as attempt:
-            result = block(attempt)
-            if asyncio.iscoroutine(result):
-                await result
-        return attempt.sent
+        self.change(
+            attempt=3,
+            started_time=NOON,
+            scheduled_time=NOON - timedelta(minutes=1),
+            schedule_to_close_timeout=timedelta(days=3),
+            workflow_id="post-purchase/3028687",
+            workflow_run_id="run",
+            retry_policy=policy,
+        )
 
-    sent, error = None, None
-    try:
-        sent = await environment.run(attempted)
-    except BaseException as raised:
-        error = raised
-    return sent, error, rows[0] if rows else None  # type: ignore[return-value]
+    @property
+    def info(self) -> activity.Info:
+        return self.environment.info
+
+    def change(self, **info: Any) -> None:
+        """Change what the server tells an attempt."""
+        self.environment.info = replace(self.environment.info, **info)
+
+    def schedule(self, age: timedelta = timedelta(0), **info: Any) -> None:
+        """Let the attempt start now; it was scheduled now, or that long ago."""
+        now = datetime.now(UTC)
+        times = {"scheduled_time": now - age, "started_time": now, "current_attempt_scheduled_time": now}
+        self.change(**(times | info))
+
+    async def run(
+        self,
+        delivery: Delivery,
+        block: Callable[[OpenAttempt], Any],
+        log: Rows | None = None,
+        unrendered: str = "",
+        gate: Gate | None = None,
+    ) -> tuple[Sent | None, BaseException | None, Attempt]:
+        """Make an attempt: its result, the error that it raised and its row, of which some are missing."""
+        rows = Rows() if log is None else log
+
+        async def attempted() -> Sent:
+            made = attempt_of(
+                delivery, channel=SMS, destination="twilio", log=rows, gate=gate or Gate(), unrendered=unrendered
+            )
+            async with made as attempt:
+                result = block(attempt)
+                if asyncio.iscoroutine(result):
+                    await result
+            return attempt.sent
+
+        sent, error = None, None
+        try:
+            sent = await self.environment.run(attempted)
+        except BaseException as raised:
+            error = raised
+        return sent, error, rows[0] if rows else None  # type: ignore[return-value]
+
+    async def refused(
+        self, delivery: Delivery, block: Callable[[OpenAttempt], Any], **more: Any
+    ) -> tuple[Failure, ApplicationError, Attempt]:
+        """Make an attempt that fails."""
+        _, error, row = await self.run(delivery, block, **more)
+        assert isinstance(error, ApplicationError), error
+        failure = failure_of(error)
+        assert failure is not None
+        return failure, error, row
 
 
-async def refused(
-    environment: ActivityEnvironment, delivery: Delivery, block: Callable[[OpenAttempt], Any], **more: Any
-) -> tuple[Failure, ApplicationError, Attempt]:
-    """Make an attempt that fails."""
-    _, error, row = await run(environment, delivery, block, **more)
-    assert isinstance(error, ApplicationError), error
-    failure = failure_of(error)
-    assert failure is not None
-    return failure, error, row
-
-
-def change(environment: ActivityEnvironment, age: timedelta = timedelta(0), **info: Any) -> None:
-    """Change what the server tells an attempt, which was scheduled and starts now."""
-    now = datetime.now(UTC)
-    times = {"scheduled_time": now - age, "started_time": now, "current_attempt_scheduled_time": now}
-    environment.info = replace(environment.info, **(times | info))
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
 
 
 def raising(error: BaseException) -> Callable[[OpenAttempt], Any]:
@@ -174,10 +181,10 @@ def putting_off(delay: timedelta) -> Callable[[OpenAttempt], Any]:
     return block
 
 
-async def test_a_delivered_attempt_is_recorded_with_everything_a_person_asks_for(environment: ActivityEnvironment):
+async def test_a_delivered_attempt_is_recorded_with_everything_a_person_asks_for(stage: Stage):
     span = TracerProvider().get_tracer("test").start_as_current_span("attempt")
     with span as current:
-        sent, error, row = await run(environment, HOLD, lambda attempt: attempt.delivered(201, "taken"))
+        sent, error, row = await stage.run(HOLD, lambda attempt: attempt.delivered(201, "taken"))
         trace_id = format(current.get_span_context().trace_id, "032x")
 
     assert (sent, error) == (Sent(status=201, attempt=3), None)
@@ -211,27 +218,25 @@ async def test_a_delivered_attempt_is_recorded_with_everything_a_person_asks_for
     ],
 )
 async def test_what_comes_up_before_anything_is_sent_is_told_in_one_way(
-    environment: ActivityEnvironment, marks: Marks, raised: Exception, kind: FailureKind, word: str, reason: str
+    stage: Stage, raised: Exception, kind: FailureKind, word: str, reason: str
 ):
-    failure, _, row = await refused(environment, HOLD, raising(raised), unrendered="Not rendered: ")
+    failure, _, row = await stage.refused(HOLD, raising(raised), unrendered="Not rendered: ")
     assert (failure.kind, failure.error, failure.reason, failure.attempt) == (kind, word, reason, 3)
-    assert (row.outcome, row.error, marks) == ("failed", word, [])
+    assert (row.outcome, row.error, stage.marks) == ("failed", word, [])
 
 
-async def test_the_same_error_after_something_was_sent_is_no_word_on_what_became_of_it(
-    environment: ActivityEnvironment,
-):
+async def test_the_same_error_after_something_was_sent_is_no_word_on_what_became_of_it(stage: Stage):
     async def block(attempt: OpenAttempt) -> None:
         await attempt.sending()
         raise TemplateError("odd")
 
-    _, error, row = await run(environment, RETRY, block)
+    _, error, row = await stage.run(RETRY, block)
     assert isinstance(error, TemplateError)
     assert row.outcome == "unknown"
 
 
-async def test_a_message_that_a_template_calls_off_is_skipped(environment: ActivityEnvironment):
-    sent, error, row = await run(environment, HOLD, raising(Aborted("nobody there")))
+async def test_a_message_that_a_template_calls_off_is_skipped(stage: Stage):
+    sent, error, row = await stage.run(HOLD, raising(Aborted("nobody there")))
     assert (sent, error, row.outcome) == (Sent(outcome="skipped", attempt=3, reason="nobody there"), None, "skipped")
 
 
@@ -247,14 +252,9 @@ async def test_a_message_that_a_template_calls_off_is_skipped(environment: Activ
     ],
 )
 async def test_a_failure_is_recorded_and_raised(
-    environment: ActivityEnvironment,
-    delivery: Delivery,
-    kind: FailureKind,
-    details: dict[str, Any],
-    word: str,
-    raised: FailureKind,
+    stage: Stage, delivery: Delivery, kind: FailureKind, details: dict[str, Any], word: str, raised: FailureKind
 ):
-    failure, error, row = await refused(environment, delivery, failing(kind, **details))
+    failure, error, row = await stage.refused(delivery, failing(kind, **details))
     assert (failure.kind, failure.destination, failure.attempt) == (raised, "twilio", 3)
     assert error.non_retryable == (raised is not FailureKind.RETRY) == (row.next_try_at is None)
     assert (row.outcome, row.status, row.error) == (word, details.get("status"), details.get("error"))
@@ -273,12 +273,12 @@ async def test_a_failure_is_recorded_and_raised(
     ],
 )
 async def test_the_next_attempt_is_foretold(
-    environment: ActivityEnvironment, attempt: int, policy: dict[str, Any], delay: timedelta | None, seconds: int | None
+    stage: Stage, attempt: int, policy: dict[str, Any], delay: timedelta | None, seconds: int | None
 ):
-    known = environment.info.retry_policy
+    known = stage.info.retry_policy
     assert known is not None
-    environment.info = replace(environment.info, attempt=attempt, retry_policy=replace(known, **policy))
-    _, _, row = await run(environment, HOLD, failing(FailureKind.RETRY) if delay is None else putting_off(delay))
+    stage.change(attempt=attempt, retry_policy=replace(known, **policy))
+    _, _, row = await stage.run(HOLD, failing(FailureKind.RETRY) if delay is None else putting_off(delay))
     due = None if seconds is None else NOON + timedelta(seconds=seconds, milliseconds=row.milliseconds)
     assert row.next_try_at == due
 
@@ -293,9 +293,9 @@ async def test_the_next_attempt_is_foretold(
     ],
 )
 async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_next_one_is(
-    environment: ActivityEnvironment, away: int, turned: bool, said: str, seconds: int
+    stage: Stage, away: int, turned: bool, said: str, seconds: int
 ):
-    change(environment, heartbeat_details=["settled", away, 2] if away else [])
+    stage.schedule(heartbeat_details=["settled", away, 2] if away else [])
 
     def block(attempt: OpenAttempt) -> None:
         if turned:
@@ -303,7 +303,7 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
         raise attempt.failed(Judgement(Verdict(Outcome.RETRY, ""), "It did not work"))
 
     before = datetime.now(UTC)
-    failure, error, _ = await refused(environment, HOLD, block)
+    failure, error, _ = await stage.refused(HOLD, block)
     after = datetime.now(UTC)
     assert error.message.startswith(said)
     assert error.message.endswith(" UTC)")
@@ -326,17 +326,16 @@ async def test_a_failure_tells_an_operator_which_attempt_it_was_and_when_the_nex
     ],
 )  # fmt: skip
 async def test_attempts_are_as_many_as_the_step_allows(
-    environment: ActivityEnvironment, attempt: int, away: int, allowed: int, temporal: int, on_unknown: Any,
+    stage: Stage, attempt: int, away: int, allowed: int, temporal: int, on_unknown: Any,
     unknown: bool, kind: FailureKind, ending: str,
 ) -> None:  # fmt: skip
-    change(
-        environment,
+    stage.schedule(
         attempt=attempt,
         heartbeat_details=["settled", away, attempt - 1] if away else [],
         retry_policy=RetryPolicy(initial_interval=timedelta(seconds=5), maximum_attempts=temporal),
     )
     delivery = replace(HOLD, attempts=allowed, on_unknown=on_unknown)
-    failure, _, _ = await refused(environment, delivery, failing(FailureKind.RETRY, unknown=unknown))
+    failure, _, _ = await stage.refused(delivery, failing(FailureKind.RETRY, unknown=unknown))
     assert (failure.kind, failure.exhausted) == (kind, kind is FailureKind.PERMANENT)
     assert failure.reason == f"It did not work{ending}"
 
@@ -354,45 +353,41 @@ TIMED_OUT = TemporalFailure(timeout_failure_info=TimeoutFailureInfo())
     ],
 )
 async def test_attempts_that_could_not_even_begin_leave_one_to_be_made(
-    environment: ActivityEnvironment, marks: Marks, before: TemporalFailure | RPCError, sent: bool
+    stage: Stage, before: TemporalFailure | RPCError, sent: bool
 ) -> None:
-    marks.before = before
-    change(environment, attempt=7)
+    stage.marks.before = before
+    stage.schedule(attempt=7)
     delivery = replace(RETRY, attempts=3)
     if sent:
-        done, error, row = await run(environment, delivery, lambda attempt: attempt.delivered())
+        done, error, row = await stage.run(delivery, lambda attempt: attempt.delivered())
         assert (done, error, row.attempt) == (Sent(attempt=3), None, 3)
         return
-    failure, _, _ = await refused(environment, delivery, lambda attempt: attempt.delivered())
+    failure, _, _ = await stage.refused(delivery, lambda attempt: attempt.delivered())
     assert (failure.error, failure.exhausted, failure.unknown) == ("worker_lost", True, True)
 
 
 @pytest.mark.parametrize("before", [0, 2])
-async def test_a_stop_before_anything_was_sent_is_no_attempt_however_often(
-    environment: ActivityEnvironment, marks: Marks, before: int
-) -> None:
-    change(environment, attempt=before + 1, heartbeat_details=["settled", before, before] if before else [])
+async def test_a_stop_before_anything_was_sent_is_no_attempt_however_often(stage: Stage, before: int) -> None:
+    stage.schedule(attempt=before + 1, heartbeat_details=["settled", before, before] if before else [])
 
     async def stopped(_: OpenAttempt) -> None:
-        environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
+        stage.environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
         await asyncio.sleep(60)
 
-    _, error, row = await refused(environment, replace(HOLD, attempts=1), stopped)
+    _, error, row = await stage.refused(replace(HOLD, attempts=1), stopped)
     assert (error.non_retryable, row.attempt, row.outcome) == (False, 1, "retry")
-    assert marks[-1] == ("settled", before + 1, before + 1, 1)
+    assert stage.marks[-1] == ("settled", before + 1, before + 1, 1)
 
 
 @pytest.mark.parametrize("kind", [FailureKind.RETRY, FailureKind.PERMANENT])
-async def test_a_failure_tells_of_no_next_attempt_where_there_is_none(
-    environment: ActivityEnvironment, kind: FailureKind
-):
+async def test_a_failure_tells_of_no_next_attempt_where_there_is_none(stage: Stage, kind: FailureKind):
     # The fixture's delivery is long past its deadline; and what is permanent is tried no more.
-    _, error, _ = await refused(environment, HOLD, failing(kind))
+    _, error, _ = await stage.refused(HOLD, failing(kind))
     assert error.message == "It did not work (attempt 3)"
 
 
-async def test_a_broken_log_costs_a_delivery_nothing(environment: ActivityEnvironment):
-    sent, error, _ = await run(environment, HOLD, lambda attempt: attempt.delivered(201), Broken())
+async def test_a_broken_log_costs_a_delivery_nothing(stage: Stage):
+    sent, error, _ = await stage.run(HOLD, lambda attempt: attempt.delivered(201), Broken())
     assert (sent, error) == (Sent(status=201, attempt=3), None)
 
 
@@ -408,9 +403,9 @@ class TestAnAttemptThatSendsNothing:
         attempt.obey(Backoff(timedelta(hours=1), "wax is down", "it waits", "breaker_open"))
 
     @pytest.fixture
-    def recent(self, environment: ActivityEnvironment) -> ActivityEnvironment:
-        change(environment)
-        return environment
+    def recent(self, stage: Stage) -> Stage:
+        stage.schedule()
+        return stage
 
     @pytest.mark.parametrize("attempt", [1, 400])
     @pytest.mark.parametrize(
@@ -426,21 +421,21 @@ class TestAnAttemptThatSendsNothing:
         ],
     )
     async def test_pauses_for_some_seconds_however_often_it_was_tried(
-        self, recent: ActivityEnvironment, marks: Marks, attempt: int, block: Any, slow: int, word: str, most: float
+        self, recent: Stage, attempt: int, block: Any, slow: int, word: str, most: float
     ):
-        change(recent, timedelta(hours=1), attempt=attempt)
-        marks.slow = timedelta(seconds=slow)
-        failure, error, row = await refused(recent, replace(HOLD, attempts=1), block)
+        recent.schedule(timedelta(hours=1), attempt=attempt)
+        recent.marks.slow = timedelta(seconds=slow)
+        failure, error, row = await recent.refused(replace(HOLD, attempts=1), block)
         assert (failure.kind, failure.error, failure.unsent) == (FailureKind.RETRY, word, True)
         assert error.next_retry_delay is not None
         assert most / 3 <= error.next_retry_delay.total_seconds() <= most
-        assert (row.outcome, row.error, marks[-1]) == ("retry", word, ("settled", 1, attempt, 1))
+        assert (row.outcome, row.error, recent.marks[-1]) == ("retry", word, ("settled", 1, attempt, 1))
 
-    async def test_spreads_its_pauses_by_delivery_and_attempt(self, recent: ActivityEnvironment):
+    async def test_spreads_its_pauses_by_delivery_and_attempt(self, recent: Stage):
         pauses = set[timedelta | None]()
         for name, attempt in (("msg_1", 1), ("msg_2", 1), ("msg_1", 2), ("msg_1", 1)):
-            recent.info = replace(recent.info, attempt=attempt)
-            _, error, _ = await refused(recent, replace(HOLD, id=name), raising(StoreUnavailable("the store is away")))
+            recent.change(attempt=attempt)
+            _, error, _ = await recent.refused(replace(HOLD, id=name), raising(StoreUnavailable("the store is away")))
             pauses.add(error.next_retry_delay)
         assert len(pauses) == 3
 
@@ -453,38 +448,38 @@ class TestAnAttemptThatSendsNothing:
         ],
     )
     async def test_has_a_last_chance_before_the_deadline(
-        self, recent: ActivityEnvironment, block: Callable[[OpenAttempt], Any], left: float, delay: float | None
+        self, recent: Stage, block: Callable[[OpenAttempt], Any], left: float, delay: float | None
     ):
         deadline = timedelta(days=3)
-        change(recent, deadline - timedelta(seconds=left), schedule_to_close_timeout=deadline + timedelta(seconds=18))
-        failure, error, _ = await refused(recent, replace(HOLD, room=18), block)
+        recent.schedule(deadline - timedelta(seconds=left), schedule_to_close_timeout=deadline + timedelta(seconds=18))
+        failure, error, _ = await recent.refused(replace(HOLD, room=18), block)
         assert failure.exhausted == (delay is None)
         if delay is not None:
             assert error.next_retry_delay is not None
             assert error.next_retry_delay <= timedelta(seconds=delay)
 
     async def test_is_on_record_once_however_often_it_is_repeated(
-        self, recent: ActivityEnvironment, marks: Marks, caplog: pytest.LogCaptureFixture
+        self, recent: Stage, caplog: pytest.LogCaptureFixture
     ):
         rows = Rows()
         for attempt in (1, 2, 3, 4):
-            details = list(marks[-1]) if marks else []
-            recent.info = replace(recent.info, attempt=attempt, heartbeat_details=details)
+            details = list(recent.marks[-1]) if recent.marks else []
+            recent.change(attempt=attempt, heartbeat_details=details)
             raised = RuntimeError() if attempt < 4 else TemplateError("odd")
-            await run(recent, RETRY, raising(raised), rows)
+            await recent.run(RETRY, raising(raised), rows)
         assert [(row.attempt, row.outcome, row.error) for row in rows] == [
             (1, "retry", "RuntimeError"),
             (1, "failed", "template_failed"),
         ]
         assert [entry.exc_info is not None for entry in caplog.records if entry.levelname == "ERROR"] == [True]
 
-    async def test_waits_longer_for_a_slow_server_each_time(self, recent: ActivityEnvironment, marks: Marks):
-        marks.slow = timedelta(seconds=5)
+    async def test_waits_longer_for_a_slow_server_each_time(self, recent: Stage):
+        recent.marks.slow = timedelta(seconds=5)
         words = list[str | None]()
-        recent.info = replace(recent.info, start_to_close_timeout=timedelta(seconds=30))
+        recent.change(start_to_close_timeout=timedelta(seconds=30))
         for attempt in (1, 2, 3):
-            details = list(marks[-1]) if marks else []
-            recent.info = replace(recent.info, attempt=attempt, heartbeat_details=details)
+            details = list(recent.marks[-1]) if recent.marks else []
+            recent.change(attempt=attempt, heartbeat_details=details)
 
             async def block(attempt: OpenAttempt) -> None:
                 await attempt.may_leave()
@@ -492,12 +487,12 @@ class TestAnAttemptThatSendsNothing:
                 assert attempt.within == attempt.delivery.timeout == 15.0
                 attempt.delivered(201)
 
-            sent, error, _ = await run(recent, replace(HOLD, attempts=1), block)
+            sent, error, _ = await recent.run(replace(HOLD, attempts=1), block)
             told = failure_of(error) if isinstance(error, ApplicationError) else None
             words.append(told.error if told else sent and sent.outcome)
         assert words == ["not_noted", "not_told", "delivered"]
 
-    async def test_waits_no_longer_than_it_has_time_beside_the_sending(self, recent: ActivityEnvironment):
+    async def test_waits_no_longer_than_it_has_time_beside_the_sending(self, recent: Stage):
         given = list[float]()
 
         def block(attempt: OpenAttempt) -> None:
@@ -505,10 +500,8 @@ class TestAnAttemptThatSendsNothing:
             attempt.delivered(201)
 
         for seconds in (30, 18):
-            recent.info = replace(
-                recent.info, start_to_close_timeout=timedelta(seconds=seconds), heartbeat_details=["settled", 9, 2, 9]
-            )
-            await run(recent, HOLD, block)
+            recent.change(start_to_close_timeout=timedelta(seconds=seconds), heartbeat_details=["settled", 9, 2, 9])
+            await recent.run(HOLD, block)
         assert given == [pytest.approx(14, abs=0.5), 2]
 
 
@@ -530,25 +523,17 @@ class TestAJourneyThatIsBehind:
             (2, 0.0, {"before": RPCError("away", RPCStatusCode.UNAVAILABLE, b"")}, "not_told"),
         ],
     )
-    async def test_is_waited_for(
-        self,
-        environment: ActivityEnvironment,
-        marks: Marks,
-        attempt: int,
-        waited: float,
-        server: dict[str, Any],
-        ending: str,
-    ):
+    async def test_is_waited_for(self, stage: Stage, attempt: int, waited: float, server: dict[str, Any], ending: str):
         for name, value in server.items():
-            setattr(marks, name, value)
-        change(environment, attempt=attempt)
+            setattr(stage.marks, name, value)
+        stage.schedule(attempt=attempt)
         decided = datetime.now(UTC) - timedelta(seconds=waited)
         delivery = replace(HOLD, decided=decided.timestamp())
         if ending == "delivered":
-            sent, _, _ = await run(environment, delivery, asking)
+            sent, _, _ = await stage.run(delivery, asking)
             assert sent == Sent(attempt=attempt, status=201)
             return
-        failure, error, row = await refused(environment, delivery, asking)
+        failure, error, row = await stage.refused(delivery, asking)
         assert (failure.error, failure.turned_away, row is None) == (ending, ending == "journey", ending == "journey")
         assert error.next_retry_delay is not None
         assert timedelta(seconds=2) < error.next_retry_delay < timedelta(seconds=8)
@@ -557,9 +542,9 @@ class TestAJourneyThatIsBehind:
                 "the journey has not yet processed a signal or an update: this delivery waits until it has ("
             )
 
-    async def test_is_asked_before_a_place_under_a_cap_is_taken(self, environment: ActivityEnvironment, marks: Marks):
-        marks.behind, gate = True, Gate()
-        _, error, _ = await refused(environment, RETRY, asking, gate=gate)
+    async def test_is_asked_before_a_place_under_a_cap_is_taken(self, stage: Stage):
+        stage.marks.behind, gate = True, Gate()
+        _, error, _ = await stage.refused(RETRY, asking, gate=gate)
         assert "has not yet processed" in error.message
         assert gate.messages == []
 
@@ -567,14 +552,14 @@ class TestAJourneyThatIsBehind:
 class TestAWorkerThatIsLostWhileSending:
     """Temporal sees a time-out and tries again: the mark on the server says that a message may be out."""
 
-    async def test_leaves_a_mark_where_nothing_may_be_sent_twice(self, environment: ActivityEnvironment, marks: Marks):
+    async def test_leaves_a_mark_where_nothing_may_be_sent_twice(self, stage: Stage):
         async def block(attempt: OpenAttempt) -> Sent:
             await attempt.sending()
-            assert marks.noted == [("sending",)]
+            assert stage.marks.noted == [("sending",)]
             return attempt.delivered()
 
-        await run(environment, HOLD, block)
-        assert marks == [("sending",)]
+        await stage.run(HOLD, block)
+        assert stage.marks == [("sending",)]
 
     @pytest.mark.parametrize(
         ("before", "delivery", "block", "left"),
@@ -592,18 +577,12 @@ class TestAWorkerThatIsLostWhileSending:
         ],
     )
     async def test_keeps_a_mark_while_something_is_uncertain(
-        self,
-        environment: ActivityEnvironment,
-        marks: Marks,
-        before: list[Any],
-        delivery: Delivery,
-        block: Callable[[OpenAttempt], Any],
-        left: list[Any],
+        self, stage: Stage, before: list[Any], delivery: Delivery, block: Callable[[OpenAttempt], Any], left: list[Any]
     ):
         # Nothing may be on its way to the server while the mark is: which of them came last would be chance.
-        environment.info = replace(environment.info, heartbeat_details=before)
-        await run(environment, delivery, block)
-        assert marks == left
+        stage.change(heartbeat_details=before)
+        await stage.run(delivery, block)
+        assert stage.marks == left
 
     @pytest.mark.parametrize(
         ("refusal", "word"),
@@ -613,32 +592,30 @@ class TestAWorkerThatIsLostWhileSending:
             (AsyncActivityCancelledError(), "called_off"),
         ],
     )
-    async def test_sends_nothing_where_the_server_keeps_no_mark(
-        self, environment: ActivityEnvironment, marks: Marks, refusal: Exception, word: str
-    ):
-        marks.refusal = refusal
+    async def test_sends_nothing_where_the_server_keeps_no_mark(self, stage: Stage, refusal: Exception, word: str):
+        stage.marks.refusal = refusal
         sent: list[OpenAttempt] = []
 
         async def block(attempt: OpenAttempt) -> None:
             await attempt.sending()
             sent.append(attempt)
 
-        failure, _, row = await refused(environment, HOLD, block)
+        failure, _, row = await stage.refused(HOLD, block)
         assert (failure.kind, sent) == (FailureKind.RETRY, [])
         assert (row.outcome, row.error) == ("retry", word)
         # It may have kept one all the same: what goes out with the failure takes it back, and does not count.
-        assert marks[-1] == ("settled", 1, 3, 1)
+        assert stage.marks[-1] == ("settled", 1, 3, 1)
 
-    async def test_makes_the_next_attempt_stop_before_it_sends(self, environment: ActivityEnvironment):
-        environment.info = replace(environment.info, heartbeat_details=["sending"])
+    async def test_makes_the_next_attempt_stop_before_it_sends(self, stage: Stage):
+        stage.change(heartbeat_details=["sending"])
         began: list[OpenAttempt] = []
-        failure, _, row = await refused(environment, HOLD, began.append)
+        failure, _, row = await stage.refused(HOLD, began.append)
         assert (failure.kind, began, row.outcome, row.error) == (FailureKind.UNKNOWN, [], "unknown", "worker_lost")
 
     @pytest.mark.parametrize(("delivery", "mark"), [(HOLD, "settled"), (RETRY, "sending")])
-    async def test_does_not_stop_others(self, environment: ActivityEnvironment, delivery: Delivery, mark: str):
-        environment.info = replace(environment.info, heartbeat_details=[mark])
-        _, error, row = await run(environment, delivery, lambda attempt: attempt.delivered())
+    async def test_does_not_stop_others(self, stage: Stage, delivery: Delivery, mark: str):
+        stage.change(heartbeat_details=[mark])
+        _, error, row = await stage.run(delivery, lambda attempt: attempt.delivered())
         assert (error, row.outcome) == (None, "delivered")
 
 
@@ -648,20 +625,16 @@ class TestTheDeadline:
     LATE = replace(RETRY, timeout=15.0, room=18.0)
 
     @pytest.fixture
-    def hour(self, environment: ActivityEnvironment) -> ActivityEnvironment:
+    def hour(self, stage: Stage) -> Stage:
         """An hour's deadline, an attempt at its beginning."""
-        change(
-            environment,
-            start_to_close_timeout=timedelta(seconds=18),
-            schedule_to_close_timeout=timedelta(hours=1, seconds=18),
+        stage.schedule(
+            start_to_close_timeout=timedelta(seconds=18), schedule_to_close_timeout=timedelta(hours=1, seconds=18)
         )
-        return environment
+        return stage
 
     @pytest.mark.parametrize(("seconds", "made"), [(3599.0, True), (3600.0, False), (3617.0, False)])
-    async def test_is_the_last_moment_at_which_an_attempt_begins(
-        self, hour: ActivityEnvironment, seconds: float, made: bool
-    ):
-        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(seconds=seconds))
+    async def test_is_the_last_moment_at_which_an_attempt_begins(self, hour: Stage, seconds: float, made: bool):
+        hour.change(started_time=hour.info.scheduled_time + timedelta(seconds=seconds))
         given: list[float] = []
 
         def block(attempt: OpenAttempt) -> Sent:
@@ -669,10 +642,10 @@ class TestTheDeadline:
             return attempt.delivered()
 
         if made:
-            await run(hour, self.LATE, block)
+            await hour.run(self.LATE, block)
             assert given == [15.0]
             return
-        failure, _, row = await refused(hour, self.LATE, block)
+        failure, _, row = await hour.refused(self.LATE, block)
         assert (row, given) == (None, [])
         assert (failure.kind, failure.error, failure.exhausted, failure.turned_away, failure.attempt) == (
             *(FailureKind.PERMANENT, "deadline", True, True, 2),
@@ -684,24 +657,24 @@ class TestTheDeadline:
         ids=str,
     )
     async def test_ends_a_delivery_that_temporal_would_try_again_after_it(
-        self, hour: ActivityEnvironment, seconds: int, kind: FailureKind
+        self, hour: Stage, seconds: int, kind: FailureKind
     ):
         # What is due after Temporal's own end is Temporal's: an operator may have changed the policy meanwhile.
-        failure, _, row = await refused(hour, self.LATE, putting_off(timedelta(seconds=seconds)))
+        failure, _, row = await hour.refused(self.LATE, putting_off(timedelta(seconds=seconds)))
         assert (failure.kind, failure.exhausted) == (kind, kind is FailureKind.PERMANENT)
         assert (failure.next_try_at != "") == (row.next_try_at is not None) == (seconds == 3590)
 
-    async def test_cuts_an_attempt_short_that_temporal_would_not_wait_for(self, hour: ActivityEnvironment):
+    async def test_cuts_an_attempt_short_that_temporal_would_not_wait_for(self, hour: Stage):
         # As of a delivery that was scheduled without room, or whose deadline an operator has changed.
-        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=13))
+        hour.change(started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=13))
         given: list[float] = []
-        await run(hour, RETRY, lambda attempt: (given.append(attempt.within), attempt.delivered())[1])
+        await hour.run(RETRY, lambda attempt: (given.append(attempt.within), attempt.delivered())[1])
         assert 3.5 < given[0] <= 4
 
-    async def test_lets_nothing_leave_that_temporal_would_not_wait_for(self, hour: ActivityEnvironment, marks: Marks):
-        hour.info = replace(hour.info, started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=17.5))
-        _, _, row = await refused(hour, HOLD, failing(FailureKind.RETRY))
-        assert (row.error, marks.noted) == ("no_time", [])
+    async def test_lets_nothing_leave_that_temporal_would_not_wait_for(self, hour: Stage):
+        hour.change(started_time=hour.info.scheduled_time + timedelta(hours=1, seconds=17.5))
+        _, _, row = await hour.refused(HOLD, failing(FailureKind.RETRY))
+        assert (row.error, hour.marks.noted) == ("no_time", [])
 
 
 class TestCancellation:
@@ -718,20 +691,20 @@ class TestCancellation:
         ],
     )
     async def test_by_a_stopping_worker_becomes_a_failure_and_another_passes_through(
-        self, environment: ActivityEnvironment, delivery: Delivery, sending: bool, kind: FailureKind | None, word: str
+        self, stage: Stage, delivery: Delivery, sending: bool, kind: FailureKind | None, word: str
     ):
         async def block(attempt: OpenAttempt) -> None:
             if sending:
                 await attempt.sending()
-            environment.cancel(ActivityCancellationDetails(worker_shutdown=kind is not None))
+            stage.environment.cancel(ActivityCancellationDetails(worker_shutdown=kind is not None))
             await asyncio.Event().wait()
 
         if kind is None:
-            _, error, row = await run(environment, delivery, block)
+            _, error, row = await stage.run(delivery, block)
             assert isinstance(error, asyncio.CancelledError)
             assert (row.outcome, row.next_try_at) == (word, None)
         else:
-            failure, _, row = await refused(environment, delivery, block)
+            failure, _, row = await stage.refused(delivery, block)
             assert (failure.kind, row.outcome, row.error) == (kind, word, "worker_stopped")
 
 
@@ -739,8 +712,8 @@ class TestWhetherItMayLeave:
     """The one place where a message is told "not yet" or "never", before anything leaves."""
 
     @pytest.fixture(autouse=True)
-    def first(self, environment: ActivityEnvironment) -> None:
-        change(environment, attempt=1)
+    def first(self, stage: Stage) -> None:
+        stage.schedule(attempt=1)
 
     @pytest.mark.parametrize(
         ("answer", "wanted"),
@@ -749,18 +722,16 @@ class TestWhetherItMayLeave:
             (Skip("it is not wanted", "suppressed"), Sent(attempt=1, outcome="skipped", reason="it is not wanted")),
         ],
     )
-    async def test_it_leaves_or_the_step_is_skipped(
-        self, environment: ActivityEnvironment, answer: Ruling, wanted: Sent
-    ) -> None:
+    async def test_it_leaves_or_the_step_is_skipped(self, stage: Stage, answer: Ruling, wanted: Sent) -> None:
         gate = Gate(answer)
-        sent, _, _ = await run(environment, RETRY, asking, gate=gate)
+        sent, _, _ = await stage.run(RETRY, asking, gate=gate)
         assert sent == wanted
         [message] = gate.messages
         assert (message.delivery.id, message.channel, message.address) == (RETRY.id, SMS, "+33612345678")
 
-    async def test_a_cap_may_hold_it_for_a_person(self, environment: ActivityEnvironment) -> None:
+    async def test_a_cap_may_hold_it_for_a_person(self, stage: Stage) -> None:
         gate = Gate(Hold("capped by week: 4 in 7d, next Thu 10:02"))
-        _, error, _ = await refused(environment, RETRY, asking, gate=gate)
+        _, error, _ = await stage.refused(RETRY, asking, gate=gate)
         assert (error.type, error.non_retryable) == ("DeliveryCapped", True)
         assert error.message == "capped by week: 4 in 7d, next Thu 10:02 (not attempted yet)"
 
@@ -772,12 +743,10 @@ class TestWhetherItMayLeave:
             (2, 1),  # it was turned away, which is no attempt
         ],
     )
-    async def test_a_deferred_message_says_when_and_why(
-        self, environment: ActivityEnvironment, attempt: int, away: int
-    ) -> None:
-        change(environment, attempt=attempt, heartbeat_details=["settled", away, attempt - 1] if away else [])
+    async def test_a_deferred_message_says_when_and_why(self, stage: Stage, attempt: int, away: int) -> None:
+        stage.schedule(attempt=attempt, heartbeat_details=["settled", away, attempt - 1] if away else [])
         until = datetime.now(UTC) + timedelta(minutes=20)
-        failure, error, _ = await refused(environment, RETRY, asking, gate=Gate(Defer(until, "quiet hours", "quiet")))
+        failure, error, _ = await stage.refused(RETRY, asking, gate=Gate(Defer(until, "quiet hours", "quiet")))
         assert (failure.kind, failure.error, failure.turned_away) == (FailureKind.NOT_BEFORE, "quiet", True)
         assert (failure.reason, error.next_retry_delay) == ("quiet hours", None)
         assert abs(datetime.fromisoformat(failure.next_try_at) - until) <= timedelta(seconds=1)
@@ -800,11 +769,7 @@ class TestWhatTheGateIsToldAtTheEnd:
         ],
     )
     async def test_only_what_makes_a_difference(
-        self,
-        environment: ActivityEnvironment,
-        ends: Callable[[OpenAttempt], Any] | None,
-        sending: bool,
-        told: list[bool],
+        self, stage: Stage, ends: Callable[[OpenAttempt], Any] | None, sending: bool, told: list[bool]
     ) -> None:
         async def block(attempt: OpenAttempt) -> None:
             await attempt.may_leave()
@@ -816,7 +781,7 @@ class TestWhatTheGateIsToldAtTheEnd:
                 await going
 
         gate = Gate()
-        await run(environment, RETRY, block, gate=gate)
+        await stage.run(RETRY, block, gate=gate)
         assert gate.reports == told
 
     @pytest.mark.parametrize(
@@ -830,11 +795,11 @@ class TestWhatTheGateIsToldAtTheEnd:
         ],
     )
     async def test_what_an_earlier_attempt_was_let_go_for(
-        self, environment: ActivityEnvironment, answer: Ruling, attempt: int, left: list[Any], told: list[bool]
+        self, stage: Stage, answer: Ruling, attempt: int, left: list[Any], told: list[bool]
     ) -> None:
-        change(environment, attempt=attempt, heartbeat_details=left)
+        stage.schedule(attempt=attempt, heartbeat_details=left)
         gate = Gate(answer)
-        await run(environment, HOLD, asking, gate=gate)
+        await stage.run(HOLD, asking, gate=gate)
         assert gate.reports == told
 
 
@@ -852,10 +817,10 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
 
         return block
 
-    async def test_a_suppressed_address_skips_the_step(self, environment: ActivityEnvironment) -> None:
-        change(environment)
+    async def test_a_suppressed_address_skips_the_step(self, stage: Stage) -> None:
+        stage.schedule()
         gate = Gate(rejected=self.NEVER)
-        sent, _, row = await run(environment, HOLD, self.answered(Outcome.PERMANENT, self.BOUNCE), gate=gate)
+        sent, _, row = await stage.run(HOLD, self.answered(Outcome.PERMANENT, self.BOUNCE), gate=gate)
         assert sent == Sent(outcome="skipped", reason="the address has bounced", status=550, attempt=3)
         assert (gate.verdicts, gate.reports) == ([self.BOUNCE], [False]), "and its place under caps is free again"
         assert (row.outcome, row.status, row.error, row.response) == ("skipped", 550, "suppressed", "5.1.1 ***")
@@ -871,14 +836,14 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
     )
     async def test_otherwise_it_fails_as_ever(
         self,
-        environment: ActivityEnvironment,
+        stage: Stage,
         outcome: Outcome,
         against: AddressVerdict | None,
         answer: Skip | Exception | None,
         kind: FailureKind,
         told: int,
     ) -> None:
-        change(environment)
+        stage.schedule()
         gate = Gate(rejected=answer)
-        failure, _, _ = await refused(environment, HOLD, self.answered(outcome, against), gate=gate)
+        failure, _, _ = await stage.refused(HOLD, self.answered(outcome, against), gate=gate)
         assert (failure.kind, len(gate.verdicts)) == (kind, told)
