@@ -49,6 +49,27 @@ async def test_details_that_cannot_be_read_hide_no_failure(failure: Failure) -> 
     assert read.__cause__.message == "why"
 
 
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (None, "it must be plain JSON, not encrypted or compressed"),
+        (b'{"scenario": ', "it is not JSON (line 1, column 14)"),
+        (b'{"scenario": "Zo\xe9"}', "it is not UTF-8"),
+        (b'["\\ud83d"]', "a text of it holds half a character (a lone surrogate): send whole ones"),
+        (b'{"\\udf82": 1}', "a text of it holds half a character (a lone surrogate): send whole ones"),
+        (b"[" + b"9" * 6000 + b".5]", "it holds a number of more than 4,300 digits: send it as text"),
+        (b"[" * 300 + b"]" * 300, "it is nested more than 100 levels deep"),
+        (b"[" * 5000 + b"]" * 5000, "it is nested more than 100 levels deep"),
+    ],
+    ids=lambda given: str(given)[:20],
+)
+def test_an_argument_that_cannot_be_read_is_one_sentence(data: bytes | None, cause: str) -> None:
+    payload = Payload(data=b"{}") if data is None else Payload(metadata={"encoding": b"json/plain"}, data=data)
+    with pytest.raises(ApplicationError) as caught:
+        JsonPayloads().from_payloads([payload])
+    assert (caught.value.message, caught.value.non_retryable) == (f"The argument cannot be read: {cause}", True)
+
+
 def test_converters_share_what_reads_json() -> None:
     """The SDK makes one for every workflow: what each had for itself, it would build in the workflow's thread."""
     assert JsonPayloads().converters == JsonPayloads().converters

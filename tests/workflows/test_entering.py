@@ -98,29 +98,12 @@ async def test_a_pinned_version_is_followed_although_a_newer_one_is_published(st
     assert await stage.store.running("7") == []
 
 
-def json_of(data: bytes) -> Payload:
-    return Payload(metadata={"encoding": b"json/plain"}, data=data)
-
-
 async def test_an_argument_that_cannot_be_decoded_fails_the_workflow_readably(stage: Stage) -> None:
-    payloads = [
-        (
-            Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00\x01"),
-            "it must be plain JSON, not encrypted or compressed",
-        ),
-        (Payload(data=b"{}"), "it must be plain JSON, not encrypted or compressed"),
-        (json_of(b'{"scenario": '), "it is not JSON (line 1, column 14)"),
-        (json_of(b'{"scenario": "Zo\xe9"}'), "it is not UTF-8"),
-        (json_of(b'["\\ud83d"]'), "a text of it holds half a character (a lone surrogate): send whole ones"),
-        (json_of(b'{"\\udf82": 1}'), "a text of it holds half a character (a lone surrogate): send whole ones"),
-        (json_of(b"[" + b"9" * 6000 + b"]"), "it holds a number of more than 4,300 digits: send it as text"),
-        (json_of(b"[" + b"9" * 6000 + b".5]"), "it holds a number of more than 4,300 digits: send it as text"),
-        (json_of(b"[" * 300 + b"]" * 300), "it is nested more than 100 levels deep"),
-        (json_of(b"[" * 5000 + b"]" * 5000), "it is nested more than 100 levels deep"),
-    ]
-    for payload, cause in payloads:
-        _, why = await failure(stage, RawValue(payload))
-        assert why == f"The argument cannot be read: {cause}"
+    broken = RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b'{"scenario": '))
+    assert await failure(stage, broken) == (
+        "NotJson",
+        "The argument cannot be read: it is not JSON (line 1, column 14)",
+    )
 
 
 async def test_an_entry_that_another_worker_can_decrypt_waits_for_it(stage: Stage) -> None:
