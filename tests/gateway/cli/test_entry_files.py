@@ -17,14 +17,10 @@ WANTED = "an entry is a JSON object with 'scenario', 'contact' and 'trigger'"
 
 BAD = {
     "a comma too many": (b'{"a": 1,\n }', "e.json is not JSON (line 1, column 8): there is one comma too many"),
-    "no JSON": (b"scenario: a\n", "e.json is not JSON (line 1, column 1): a value is missing"),
-    "an open text": (b'{"a": "b', "e.json is not JSON (line 1, column 7): a text is not closed: a quote is missing"),
     "nothing": (b" \n", f"e.json is empty: {WANTED}"),
     "a number": (b"12", f"e.json is not a JSON object: {WANTED}"),
     "a list": (b"[{}]", "e.json holds a list: write one entry a line, and enter them with --many"),
     "two entries": (b"{}\n{}\n", "e.json holds more than one value (line 2, column 1): enter one a line with --many"),
-    "NaN": (b'{"a": NaN}', "e.json is not JSON (line 1, column 7): NaN and Infinity do not exist there"),
-    "a giant number": (b"1" * 5000, "e.json is not JSON (line 1, column 1): a number has more than 4,300 digits"),
     "Latin-1": (b'{"a": "\xe9"}', "e.json is not UTF-8: save it as UTF-8"),
     "a deep nest": (b"[" * 100_000, f"e.json is nested too deeply: {WANTED}"),
 }

@@ -224,10 +224,6 @@ async def test_nothing_is_sent_by_a_copy_of_the_store(send: Send, monkeypatch: p
     assert await asyncio.to_thread(kept_in, Path(".scenario/inbox")) == []
 
 
-@pytest.mark.parametrize(
-    ("step", "said"),
-    [("wait-1", "the step 'wait-1' sends no message"), ("hoook", "there is no step 'hoook': did you mean 'hook'?")],
-)
-async def test_a_step_that_sends_nothing_is_said(send: Send, step: str, said: str) -> None:
-    ran = await send(step)
-    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
+async def test_a_step_that_sends_nothing_is_said(send: Send) -> None:
+    ran = await send("wait-1")
+    assert (ran.status, ran.out, ran.err) == (1, "", "scenario: the step 'wait-1' sends no message\n")
