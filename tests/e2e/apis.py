@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from gateway.client import ScenarioClient
 from gateway.serving import Front, Parts, parts_of
 from runtime.process.http_server import HttpServer
-from runtime.store.api_access import SCOPES, ApiKey, make_token
+from tests.e2e.conftest import add_key
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,7 @@ class Api:
 @asynccontextmanager
 async def api(client: ScenarioClient) -> AsyncGenerator[Api]:
     """Serves the API, as `scenario serve --api` does."""
-    token, identifier, digest = make_token()
-    await client.store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
+    token = await add_key(client.store)
     async with HttpServer() as server:
         server.start(Front(parts_of(client, client.store, Parts(api=True))))
         yield Api(server.url, token)

@@ -32,7 +32,7 @@ from temporalio.client import Client, Interceptor
 from activities.dependencies import WorkerServices
 from activities.webhook.route import Diverted, Routes
 from gateway.api.authentication import Keys
-from gateway.client import Entered, ScenarioClient
+from gateway.client import ScenarioClient
 from gateway.codec import PREFIX, application
 from runtime import search_attributes
 from runtime.connection import connect
@@ -47,7 +47,7 @@ from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.store.api_access import ApiKey, make_token
+from runtime.store.api_access import SCOPES, ApiKey, Scope, make_token
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
 from tests.fakes import Ran
@@ -359,11 +359,22 @@ async def decoding(store: Store) -> AsyncGenerator[dict[str, str]]:
     if not (keys := keyring_of(Settings(), store)).encrypts:
         yield {}
         return
-    token, identifier, digest = make_token()
-    await store.add_key(ApiKey(identifier, digest, ("decode",), None, 10_000.0, "", datetime.now(UTC), ""))
     async with HttpServer() as server:
         server.start(application(keys, Keys(store), []))
-        yield {"TEMPORAL_CODEC_ENDPOINT": f"{server.url}{PREFIX}", "TEMPORAL_CODEC_AUTH": f"Bearer {token}"}
+        key = await add_key(store, "decode")
+        yield {"TEMPORAL_CODEC_ENDPOINT": f"{server.url}{PREFIX}", "TEMPORAL_CODEC_AUTH": f"Bearer {key}"}
+
+
+async def add_key(store: Store, *scopes: Scope) -> str:
+    """Make an API key with these scopes, or with all."""
+    token, identifier, digest = make_token()
+    await store.add_key(ApiKey(identifier, digest, scopes or SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
+    return token
+
+
+def entry(scenario: str, contact: object = 1, **more: Any) -> dict[str, Any]:
+    """An entry of a contact, of whom there is more, in a segment."""
+    return {"scenario": scenario, "contact": {"id": contact, **more}, "trigger": {"type": "segment"}}
 
 
 Command = Callable[..., Awaitable[Ran]]
@@ -407,10 +418,10 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name == kept or not name.startswith(ours)} | more
 
 
-async def forget_the_dead(client: ScenarioClient, journey: Entered) -> None:
+async def forget_the_dead(client: ScenarioClient, journey: str) -> None:
     """Temporal waits ten seconds for a dead worker before it gives its journeys to another: not here."""
     await client.temporal.workflow_service.reset_sticky_task_queue(
         ResetStickyTaskQueueRequest(
-            namespace=client.temporal.namespace, execution=WorkflowExecution(workflow_id=journey.id)
+            namespace=client.temporal.namespace, execution=WorkflowExecution(workflow_id=journey)
         )
     )

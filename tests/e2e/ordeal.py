@@ -9,7 +9,6 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -23,9 +22,8 @@ from temporalio.client import WorkflowHandle
 from gateway.client import ScenarioClient
 from runtime.local.inbox import Inbox
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, make_token
 from tests.e2e import planted
-from tests.e2e.conftest import SENDER, Server, environment, publish, sealing
+from tests.e2e.conftest import SENDER, Server, add_key, environment, publish, sealing
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, command, process
 
 BOOK = """
@@ -258,8 +256,7 @@ async def placed(
 
 async def use_api(place: Place, address: str) -> bytes:
     """Lets a contact in by the API, tells of it, and pauses its journey; much of it wrong. What was answered."""
-    token, identifier, digest = make_token()
-    await place.client.store.add_key(ApiKey(identifier, digest, SCOPES, None, None, "", datetime.now(UTC), ""))
+    token = await add_key(place.client.store)
     await publish(place.client, place.folder, BRIEF)
     contact = {**ENTRY["contact"], "id": 4720}
     entry: dict[str, Any] = {**ENTRY, "scenario": "brief", "contact": contact}

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -25,12 +24,13 @@ from sqlalchemy import text
 from gateway.api.app import application, bounded
 from gateway.api.authentication import Keys
 from runtime.process.http_server import HttpServer
-from runtime.store.api_access import SCOPES, ApiKey, make_token
 from tests.e2e.conftest import (
     Process,
     Server,
     Stand,
     Stands,
+    add_key,
+    entry,
     listening_port,
     process,
     publish,
@@ -92,16 +92,11 @@ class Served:
 async def served(stands: Stands, folder: Path) -> AsyncGenerator[Served]:
     """The API in this process, over real servers."""
     async with stands() as stand, HttpServer() as server:
-        token, identifier, digest = make_token()
-        await stand.client.store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000, "", datetime.now(UTC), ""))
+        token = await add_key(stand.client.store)
         for scenario in (SHORT, LONG, NEVER):
             await publish(stand.client, folder, scenario)
         server.start(bounded(application(stand.client, Keys(stand.client.store))))
         yield Served(stand, server.url, {"authorization": f"Bearer {token}"})
-
-
-def entry(scenario: str, contact: object) -> dict[str, Any]:
-    return {"scenario": scenario, "contact": {"id": contact}, "trigger": {"type": "segment"}}
 
 
 KNOWN = (

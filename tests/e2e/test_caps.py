@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 from temporalio.service import RPCError
@@ -18,6 +17,7 @@ from tests.e2e.conftest import (
     WORKER,
     Gate,
     Server,
+    entry,
     forget_the_dead,
     opened,
     outcomes,
@@ -72,25 +72,21 @@ async def test_caps_hold_over_workers_that_are_killed_in_mid_send_and_nobody_goe
             "SCENARIO_SMS": "local:",
             "TEST_RECEIVER": gate.url,
         }
-        entries: list[dict[str, Any]] = [
-            {"scenario": name, "contact": {"id": n, "cellphone": f"+336{n:08}"}, "trigger": {"type": "segment"}}
-            for n in CONTACTS
-            for name in SCENARIOS
-        ]
+        entries = [entry(name, n, cellphone=f"+336{n:08}") for n in CONTACTS for name in SCENARIOS]
         async with process(*WORKER, log=tmp_path / "log", cwd=tmp_path, environ=variables) as second:
-            entering = asyncio.gather(*(client.enter(entry, settle=30) for entry in entries))
+            entering = asyncio.gather(*(client.enter(one, settle=30) for one in entries))
             await gate.called(len(CONTACTS) // 2)  # by the second worker, which is alone until then
             async with site.working():
                 await gate.called(len(CONTACTS))
                 second.kill()
                 await second.wait()
-                journeys = await entering
-                for journey in journeys:
-                    with suppress(RPCError):  # most are over: their messages were capped
-                        await forget_the_dead(client, journey)
+                for name in SCENARIOS:
+                    for n in CONTACTS:
+                        with suppress(RPCError):  # most are over: their messages were capped
+                            await forget_the_dead(client, f"{name}/{n}")
                 gate.opened.set()
                 async with asyncio.timeout(120):
-                    results = await asyncio.gather(*(journey.result() for journey in journeys))
+                    results = await asyncio.gather(*(journey.result() for journey in await entering))
         claims = [
             claim
             for n in CONTACTS

@@ -27,7 +27,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.interface import DEPART, Departure
 from scenario.words import Operation
-from tests.e2e.conftest import Command, Gate, Server, Stand, Stands, outcomes, publish
+from tests.e2e.conftest import Command, Gate, Server, Stand, Stands, entry, outcomes, publish
 from tests.fakes import Ran
 from tests.updates import until_admitted
 from workflows.journey import Journey
@@ -127,14 +127,8 @@ class Case:
 async def enter(stand: Stand, folder: Path, name: str, count: int) -> list[Case]:
     """Publishes the scenario under a name, and lets so many contacts in."""
     await publish(stand.client, folder, SCENARIO.replace("NAME", name))
-    entered = await asyncio.gather(
-        *(
-            stand.client.enter(
-                {"scenario": name, "contact": {"id": contact}, "trigger": {"type": "segment"}}, settle=20
-            )
-            for contact in range(1, count + 1)
-        )
-    )
+    contacts = range(1, count + 1)
+    entered = await asyncio.gather(*(stand.client.enter(entry(name, contact), settle=20) for contact in contacts))
     return [Case(stand.client.temporal.get_workflow_handle(journey.id)) for journey in entered]
 
 

@@ -13,7 +13,7 @@ from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import WorkflowHandle
 
 from runtime.store import Attempt, AttemptWriter, Store
-from tests.e2e.conftest import Gate, Stands, outcomes, publish
+from tests.e2e.conftest import Gate, Stands, entry, outcomes, publish
 
 LEAVING = """
 scenario: leaving
@@ -75,8 +75,7 @@ async def test_a_journey_that_has_departed_does_not_go_on(
         monkeypatch.setattr(Store, "depart", over_a_signal)
         for name, (steps, told, *_) in DEPARTURES.items():
             await publish(client, tmp_path, f"scenario: {name}\ntrigger: segment\n{steps}\n")
-            contact = {"id": "7", "firstname": "Zoé"}
-            await client.enter({"scenario": name, "contact": contact, "trigger": {"type": "segment"}})
+            await client.enter(entry(name, "7", firstname="Zoé"))
             if told is not None:
                 await handle(name).signal(*told)
         async with asyncio.timeout(60):
@@ -97,7 +96,7 @@ async def test_a_message_that_arrives_while_its_contact_leaves_is_on_record_as_d
     async with Gate(hold=1) as gate, stand(gate=gate) as stood:
         client = stood.client
         await publish(client, tmp_path, LEAVING)
-        entered = await client.enter({"scenario": "leaving", "contact": {"id": "7"}, "trigger": {"type": "segment"}})
+        entered = await client.enter(entry("leaving", "7"))
         handle: WorkflowHandle[Any, dict[str, Any]] = entered.handle
 
         async def over_an_attempt(store: Store, workflow_id: str, run_id: str, outcome: str, *end: Any) -> None:
@@ -116,7 +115,7 @@ async def test_a_message_that_arrives_while_its_contact_leaves_is_on_record_as_d
         async with asyncio.timeout(60):
             result = await handle.result()
         history = await handle.fetch_history()
-        entry = await client.store.entry(handle.id)
+        row = await client.store.entry(handle.id)
         passed = await client.store.passage_counts("leaving", datetime.now(UTC))
         claims = await client.store.claims_of("7", datetime.now(UTC) - timedelta(days=1))
 
@@ -130,7 +129,7 @@ async def test_a_message_that_arrives_while_its_contact_leaves_is_on_record_as_d
     assert (result["outcome"], outcomes(result)) == ("exited", [("hook", "delivered")])
     (first, _), second = departures
     assert (first, second[0]) == ("exited", "exited")
-    assert entry is not None
-    assert (entry.outcome, entry.ended_at) == second
+    assert row is not None
+    assert (row.outcome, row.ended_at) == second
     assert [(one.step, one.outcome, one.total) for one in passed] == [("hook", "delivered", 1)]
     assert [one.channel for one in claims] == ["webhook"], "the place is not free for another message"

@@ -28,7 +28,7 @@ from gateway.client import Entered, ScenarioClient
 from runtime.local.receiver import Receiver
 from scenario.mail_address import Mailbox
 from tests.activities.test_context import Host, Reply
-from tests.e2e.conftest import Stand, Stands, outcomes, publish
+from tests.e2e.conftest import Stand, Stands, entry, outcomes, publish
 from worker import workers
 
 SLOW = 4.0
@@ -124,8 +124,8 @@ class Ends:
         client: ScenarioClient = self.stand.client
         name = f"ends-{contact}"
         await publish(client, self.folder, f"scenario: {name}\ntrigger: segment\nsteps:\n  - {step}\n")
-        who = {"id": contact, "email": f"{contact}@example.com", "cellphone": f"+3361{contact:07}"}
-        return await client.enter({"scenario": name, "contact": who, "trigger": {"type": "segment"}})
+        who = {"email": f"{contact}@example.com", "cellphone": f"+3361{contact:07}"}
+        return await client.enter(entry(name, contact, **who))
 
     async def end(self, entered: Entered) -> tuple[str, str]:
         """How its delivery ended: its outcome, or why it is held, and with which error or status."""

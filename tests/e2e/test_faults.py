@@ -8,7 +8,6 @@ import signal
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -26,7 +25,7 @@ from runtime.local.devserver import DevServer
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, make_token
+from tests.e2e.conftest import add_key, entry
 from tests.servers import reserved_port
 
 SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - exit: done\n"
@@ -42,9 +41,8 @@ class Site:
 
     async def enter(self, contact: int) -> httpx.Response:
         """Send an entry, and wait for its admission."""
-        entry = {"scenario": "hello", "contact": {"id": contact}, "trigger": {"type": "segment"}}
         headers = {"idempotency-key": f"entry-{contact}", "prefer": "wait=5"}
-        return await self.http.post("/v1/entries", json=entry, headers=headers)
+        return await self.http.post("/v1/entries", json=entry("hello", contact), headers=headers)
 
     async def refused(self, contact: int) -> None:
         """Send an entry that is to be sent again."""
@@ -80,10 +78,9 @@ async def running(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     settings = Settings(store=SecretStr(f"sqlite:///{folder / 'store.db'}"))
     file = folder / "hello.yaml"
     file.write_text(SCENARIO, "utf-8")
-    token, identifier, digest = make_token()
     async with Store.open(settings.store.get_secret_value()) as store:
         await publish(file, store)
-        await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
+        token = await add_key(store)
     health, port = reserved_port(), reserved_port()
     tasks = [
         asyncio.create_task(worker.serve(settings, ["journeys"], Deadline(1), health_port=health)),

@@ -18,7 +18,7 @@ from runtime.local.receiver import Receiver
 from runtime.process.ports import HOST
 from runtime.store import Store
 from runtime.telemetry import metrics, polling
-from tests.e2e.conftest import SENDER, WORKER, Server, Stands, process, publish, sealing, store_in
+from tests.e2e.conftest import SENDER, WORKER, Server, Stands, entry, process, publish, sealing, store_in
 from tests.servers import reserved_port
 
 MARKS = ("zoe.measured@example.org", "Zo3-M34SUR3D", "3028687", "CGX0094", "hidden-in-a-path")
@@ -170,7 +170,7 @@ async def test_what_is_held_is_found_by_search(
     async with stand(fail={"/hooks.example.com/broken": [422] * 9}) as place:
         await publish(place.client, tmp_path, HELD.replace("NAME", name))
         for contact in range(2):
-            await place.client.enter({"scenario": name, "contact": {"id": contact}, "trigger": {"type": "segment"}})
+            await place.client.enter(entry(name, contact))
         poller = polling.ClusterMetrics(place.client.temporal, place.client.store, {"journeys": True})
         mine = {(name, "held"): 2.0, (name, "running"): 0.0}
         async with asyncio.timeout(60):

@@ -16,7 +16,7 @@ import pytest
 from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.errors import NotEntered
-from tests.e2e.conftest import ROOT, Command, Server, Stand, Stands, environment, outcomes, publish, until_found
+from tests.e2e.conftest import ROOT, Command, Server, Stand, Stands, entry, environment, outcomes, publish, until_found
 from tests.fakes import Ran
 
 SCENARIO = """
@@ -61,10 +61,6 @@ async def enter(stand: Stand, folder: Path, name: str, *contacts: int, text: str
     await publish(stand.client, folder, SCENARIO.replace("NAME", name).replace("TEXT", text))
     entered = await asyncio.gather(*(stand.client.enter(entry(name, contact), settle=20) for contact in contacts))
     return [journey.id for journey in entered]
-
-
-def entry(name: str, contact: int) -> dict[str, Any]:
-    return {"scenario": name, "contact": {"id": contact}, "trigger": {"type": "segment"}}
 
 
 async def until_held(client: ScenarioClient, host: str, count: int) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ from gateway.client import JourneyFilter, OperationView, ScenarioClient
 from gateway.errors import NotAccepted
 from gateway.operations.background import running_operations
 from runtime.store import Store, StoreUnavailable
-from runtime.store.api_access import ApiKey, make_token
 from scenario.words import Operation
-from tests.e2e.conftest import Stand, Stands, publish
+from tests.e2e.conftest import Stand, Stands, add_key, entry, publish
 
 pytestmark = pytest.mark.encrypted
 
@@ -43,8 +41,7 @@ JOURNEYS = 8
 async def hold(stand: Stand, folder: Path) -> list[str]:
     """Lets contacts in, and waits until search knows that all of them are held."""
     await publish(stand.client, folder, SCENARIO)
-    entries = [{"scenario": NAME, "contact": {"id": n}, "trigger": {"type": "segment"}} for n in range(JOURNEYS)]
-    entered = await asyncio.gather(*(stand.client.enter(entry) for entry in entries))
+    entered = await asyncio.gather(*(stand.client.enter(entry(NAME, number)) for number in range(JOURNEYS)))
     async with asyncio.timeout(60):
         while len(await stand.client.held(scenario=NAME)) < JOURNEYS:
             await asyncio.sleep(0.1)
@@ -53,10 +50,8 @@ async def hold(stand: Stand, folder: Path) -> list[str]:
 
 async def held_over_http(client: ScenarioClient) -> list[str]:
     """The held journeys as the API lists them, some a page."""
-    token, identifier, digest = make_token()
-    await client.store.add_key(ApiKey(identifier, digest, ["read"], None, None, "", datetime.now(UTC), "test"))
     transport = httpx.ASGITransport(application(client, Keys(client.store), Authoring(Setup(zone="UTC"))))
-    headers = {"authorization": f"Bearer {token}"}
+    headers = {"authorization": f"Bearer {await add_key(client.store, 'read')}"}
     seen: list[str] = []
     async with httpx.AsyncClient(transport=transport, base_url="http://test/v1", headers=headers) as http:
         query: dict[str, Any] = {"scenario": NAME, "destination": "hooks.example.com", "limit": 5}

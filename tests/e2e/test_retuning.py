@@ -18,7 +18,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from gateway.client import Entered, targets
 from runtime.local.receiver import Receiver
 from scenario.words import Operation
-from tests.e2e.conftest import Gate, Stand, Stands, outcomes, publish
+from tests.e2e.conftest import Gate, Stand, Stands, entry, outcomes, publish
 
 SLOW = """
 scenario: NAME
@@ -42,7 +42,7 @@ def slow(name: str, limit: int = 0, longest: str = "15s") -> str:
 async def backing_off(stand: Stand, folder: Path, name: str, limit: int = 0, longest: str = "15s") -> Entered:
     """A journey whose webhook failed once, and waits for hours."""
     await publish(stand.client, folder, slow(name, limit, longest))
-    entered = await stand.client.enter({"scenario": name, "contact": {"id": 1}, "trigger": {"type": "segment"}})
+    entered = await stand.client.enter(entry(name))
     await called(stand, name, 1)
     async with asyncio.timeout(60):  # the server has to learn that the attempt failed
         while not (await pending(entered)).attempt > 1:
@@ -121,7 +121,7 @@ async def test_a_pause_that_the_receiver_asked_for_is_cut_short_too(
 async def test_an_attempt_under_way_is_not_disturbed(stand: Stands, tmp_path: Path) -> None:
     async with Gate(hold=1) as gate, stand(gate=gate) as up:
         await publish(up.client, tmp_path, slow("now", longest="1m"))
-        entered = await up.client.enter({"scenario": "now", "contact": {"id": 1}, "trigger": {"type": "segment"}})
+        entered = await up.client.enter(entry("now"))
         await gate.called(1)
         (found,) = await up.client.in_flight("hooks.example.com")
         assert (found.journey, found.latest, found.pending.state) == (entered.id, None, "started")
@@ -144,8 +144,7 @@ async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand:
         )
         await publish(up.client, tmp_path, text)
         for contact in range(1, 12):  # one after the other, until the breaker opens
-            entry = {"scenario": "down", "contact": {"id": contact}, "trigger": {"type": "segment"}}
-            entered = await up.client.enter(entry)
+            entered = await up.client.enter(entry("down", contact))
             async with asyncio.timeout(60):
                 while not (seen := await up.client.show(entered.id)).pending or seen.pending[0].attempt < 2:
                     await asyncio.sleep(0.05)

@@ -20,7 +20,7 @@ from temporalio.client import (
 )
 from temporalio.exceptions import ApplicationError
 
-from tests.e2e.conftest import ROOT, Server, Stand, Stands, environment, outcomes, publish
+from tests.e2e.conftest import ROOT, Server, Stand, Stands, entry, environment, outcomes, publish
 
 ONCE = """\
 scenario: scheduled
@@ -30,7 +30,7 @@ steps:
   - sms: hi
     text: hi
 """
-ENTRY = {"scenario": "scheduled", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": {"type": "segment"}}
+ENTRY = entry("scheduled", cellphone="+33612345678")
 
 
 async def of_a_journey(standing: Stand) -> ScheduleHandle:

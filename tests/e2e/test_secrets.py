@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -19,10 +19,11 @@ from temporalio.api.enums.v1 import EventType
 from activities.sms.twilio import Twilio
 from activities.webhook.signing import Key
 from gateway.callbacks.app import Receiving
+from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.settings import Settings
 from tests.e2e import planted
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Server, namespace_on
 from tests.e2e.decoding import decoded
 from tests.e2e.ordeal import JOURNEY, Place, placed, through_everything
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, SECRETS, process, spelled, traces
@@ -102,12 +103,20 @@ def hidden(place: Place) -> set[bytes]:
     return {trace for secret in (*secrets, *place.echo.tokens()) for trace in traces(secret)}
 
 
+@pytest.fixture
+async def alone(temporal_program: Path, tmp_path: Path) -> AsyncIterator[Server]:
+    """A server whose database holds nothing of other tests: all of it is searched for each word."""
+    del temporal_program  # it is there
+    async with DevServer(tmp_path / "temporal") as started:
+        yield await namespace_on(started)
+
+
 @pytest.mark.encrypted
 async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
-    server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, encryption: bool
+    alone: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, encryption: bool
 ) -> None:
     port = reserved_port()
-    async with placed(server, inbox, tmp_path, monkeypatch) as place:
+    async with placed(alone, inbox, tmp_path, monkeypatch) as place:
         async with process("worker", tmp_path / "worker.log", place.environ, "--metrics-port", str(port)):
             await through_everything(place)
             async with httpx.AsyncClient(trust_env=False) as http:
@@ -120,8 +129,8 @@ async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
     spellings = {text for address in ADDRESSES[:2] for text in spelled(address)}
     personal = [{word.encode() for word in (*ADDRESSES, *spellings)}, {MARK.encode()}]
     columns = [in_store(store, words) for words in personal]
-    files = (*tmp_path.glob("*.log"), *tmp_path.glob("store.db*"), *server.database.parent.glob("temporal.log"))  # noqa: ASYNC240
-    kept_by_server = b"".join(path.read_bytes() for path in server.database.parent.glob("temporal.db*"))
+    files = (*tmp_path.glob("*.log"), *tmp_path.glob("store.db*"), *alone.database.parent.glob("temporal.log"))  # noqa: ASYNC240
+    kept_by_server = b"".join(path.read_bytes() for path in alone.database.parent.glob("temporal.db*"))
     said |= (
         {path.name: path.read_bytes() for path in files}
         | {"temporal.db": kept_by_server}

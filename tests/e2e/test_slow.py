@@ -20,7 +20,7 @@ from activities.webhook.server_rates import RateKeeper
 from gateway.client import Entered, ScenarioClient
 from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
 from runtime.local.receiver import Receiver
-from tests.e2e.conftest import Gate, Server, forget_the_dead, opened, outcomes, publish, until
+from tests.e2e.conftest import Gate, Server, entry, forget_the_dead, opened, outcomes, publish, until
 from tests.updates import until_admitted
 
 
@@ -41,12 +41,7 @@ class Place:
     inbox: Path
 
     async def enter(self, scenario: str, contact: str) -> Entered:
-        entry = {
-            "scenario": scenario,
-            "contact": {"id": contact, "cellphone": "+33612345678"},
-            "trigger": {"type": "segment"},
-        }
-        return await self.client.enter(entry, settle=30)
+        return await self.client.enter(entry(scenario, contact), settle=30)
 
     async def delivery(self, journey: Entered) -> DeliveryStatus | None:
         """The journey's delivery, as the server sees it."""
@@ -109,7 +104,7 @@ async def test_an_exit_that_was_accepted_stops_retries_although_nobody_steers(
 
         await until(waits)
         async with place.work(JOURNEYS):
-            await forget_the_dead(place.client, journey)
+            await forget_the_dead(place.client, journey.id)
             async with asyncio.timeout(60):
                 result = await journey.result()
                 await asyncio.gather(*telling)
@@ -128,7 +123,7 @@ async def test_a_retry_goes_on_once_the_journey_has_heard_what_ends_nothing(plac
         )
         place.receiver.opened.set()
         async with place.work(JOURNEYS):
-            await forget_the_dead(place.client, journey)
+            await forget_the_dead(place.client, journey.id)
             async with asyncio.timeout(60):
                 result = await journey.result()
     assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 2)]
@@ -161,8 +156,7 @@ async def test_an_order_s_message_does_not_wait_behind_a_newsletter(server: Serv
             await publish(client, tmp_path, text)
 
         async def enter(scenario: str, contact: int) -> Entered:
-            entry = {"scenario": scenario, "contact": {"id": contact}, "trigger": {"type": "segment"}}
-            return await client.enter(entry)
+            return await client.enter(entry(scenario, contact))
 
         async def queued(journey: Entered) -> bool:
             described = await temporal.get_workflow_handle(journey.id).describe()

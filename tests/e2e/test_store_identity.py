@@ -25,7 +25,7 @@ from runtime.local.inbox import Inbox
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store, StoreMismatch, StoreMissing
-from tests.e2e.conftest import SENDER, Server
+from tests.e2e.conftest import SENDER, Server, entry
 from tests.servers import reserved_port
 
 SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - email: mail\n    subject: Hello\n    text: Hello\n"
@@ -107,16 +107,7 @@ async def test_a_copy_does_nothing_until_the_namespace_is_moved_to_it(
         for said in await asyncio.gather(*beside, gateway, refused(ScenarioClient.open(copy).__aenter__())):
             assert "this database is a copy of the one that the namespace belongs to" in said
         async with ScenarioClient.open(original) as client:
-            entered = [
-                await client.enter(
-                    {
-                        "scenario": "hello",
-                        "contact": {"id": number, "email": f"{number}@example.com"},
-                        "trigger": {"type": "segment"},
-                    }
-                )
-                for number in range(5)
-            ]
+            entered = [await client.enter(entry("hello", number, email=f"{number}@example.com")) for number in range(5)]
             assert {(await journey.result())["outcome"] for journey in entered} == {"finished"}
             assert len(await client.journeys()) == 5
         assert len(inbox.messages()) == 5

@@ -19,7 +19,7 @@ from gateway.client import ScenarioClient
 from runtime.process.workers import BUILD, DEPLOYMENT, deployment_from
 from runtime.settings import Settings
 from runtime.store import Store
-from tests.e2e.conftest import Gate, Server, outcomes, publish
+from tests.e2e.conftest import Gate, Server, entry, outcomes, publish
 from worker import running_workers, services, workers
 
 NAME = "scenario-runner"
@@ -94,9 +94,7 @@ async def test_journeys_and_deliveries_go_on_with_the_version_that_is_current(
     async with Gate(hold=1) as gate:
         async with version("v1", gate):
             await make_current(server, temporal_program, "v1")
-            journey = await client.enter(
-                {"scenario": "versioned", "contact": {"id": 1}, "trigger": {"type": "segment"}}, settle=20
-            )
+            journey = await client.enter(entry("versioned"), settle=20)
             await gate.called(1)
             async with version("v2", gate):
                 await make_current(server, temporal_program, "v2")
