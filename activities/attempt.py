@@ -100,9 +100,7 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
     Holding the journey would be useless: no operator can repair an address.
     """
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
-    if attempt.against is None or failure is None or failure.kind is FailureKind.RETRY:
-        return False
-    if attempt.admitted is None:
+    if attempt.against is None or attempt.admitted is None or failure is None or failure.kind is FailureKind.RETRY:
         return False
     try:
         skip = await attempt.gate.rejected(attempt.admitted, attempt.against)
