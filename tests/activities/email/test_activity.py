@@ -83,12 +83,10 @@ async def test_a_step_arrives_rendered(send: Any, mail_server: Any, mailer: Any,
     [mail] = received.mails
     assert (mail.mail_from, mail.rcpt_tos) == ("news@shop.example", ["zoe.obrien@example.com"])
     message = read(mail.content)
-    assert {name: str(message[name]) for name in ("From", "To", "Subject", "Date", "Message-ID")} == {
+    assert {name: str(message[name]) for name in ("From", "Subject", "Date")} == {
         "From": "Shop <news@shop.example>",
-        "To": "zoe.obrien@example.com",
         "Subject": "Thank you Zoé!",
         "Date": "Mon, 02 Mar 2026 09:30:00 +0100",
-        "Message-ID": "<msg_1@shop.example>",
     }
     text, html = [part.get_content().strip() for part in message.iter_parts()]
     assert text == "Order CGX0094 of 2026-03-02: Mug <blue>"

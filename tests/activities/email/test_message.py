@@ -64,11 +64,6 @@ def test_a_message_says_what_was_rendered():
     ]
 
 
-def test_a_text_alone_is_no_multipart():
-    message = read(html=None, text="Thank you\n")
-    assert (message.get_content_type(), content(message)) == ("text/plain", "Thank you\n")
-
-
 def test_the_authors_text_is_kept_beside_the_html():
     assert content(read(text="Short").get_body(("plain",))) == "Short\n"
 

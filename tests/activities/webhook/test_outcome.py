@@ -65,16 +65,12 @@ def test_every_failure_has_the_expected_outcome(case: dict[str, Any]):
 @pytest.mark.parametrize(
     ("status", "outcome", "reason"),
     [
-        (200, Outcome.DELIVERED, "http_200"),
         (299, Outcome.DELIVERED, "http_299"),
         (300, Outcome.PERMANENT, "redirect_not_followed"),
-        (308, Outcome.PERMANENT, "redirect_not_followed"),
         (400, Outcome.PERMANENT, "http_400"),
         (404, Outcome.RETRY_SHORT, "http_404"),
         (409, Outcome.RETRY, "http_409"),
         (410, Outcome.PERMANENT, "gone"),
-        (429, Outcome.RETRY, "http_429"),
-        (499, Outcome.PERMANENT, "http_499"),
         (500, Outcome.RETRY, "http_500"),
         (501, Outcome.PERMANENT, "http_501"),
         (599, Outcome.RETRY, "http_599"),

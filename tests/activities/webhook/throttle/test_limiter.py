@@ -50,19 +50,10 @@ def down(gate: Limiter, label: str = "wax", limits: Limits = TWO) -> None:
 
 def test_as_many_go_at_once_as_the_destination_takes(gate: Limiter):
     first, _second = enter(gate), enter(gate)
-    assert turned_away(gate).code == "busy"
-    first.leave(HealthSignal.ALIVE)
-    enter(gate)
-
-
-def test_destinations_do_not_wait_for_each_other(gate: Limiter):
-    fill(gate)
-    assert turned_away(gate).code == "busy"
-    enter(gate, "push")
-
-
-def test_leaving_twice_frees_one_slot(gate: Limiter):
-    first, _second = enter(gate), enter(gate)
+    away = turned_away(gate)
+    assert (away.code, away.reason) == ("busy", "wax has as many requests in flight as allowed")
+    assert away.then == "this one waits for its turn"
+    enter(gate, "push")  # which does not wait for others
     with first:
         first.leave(HealthSignal.ALIVE)
         first.leave(HealthSignal.FAILING)
@@ -189,12 +180,6 @@ def test_the_log_says_when_a_destination_is_left_alone_and_when_it_answers(
     enter(gate).leave(HealthSignal.ALIVE)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert all("wax" in record.getMessage() for record in caplog.records)
-
-
-def test_why_a_delivery_waits_can_be_read(gate: Limiter):
-    fill(gate)
-    away = turned_away(gate)
-    assert (away.reason, away.then) == ("wax has as many requests in flight as allowed", "this one waits for its turn")
 
 
 _ACTIONS = st.one_of(

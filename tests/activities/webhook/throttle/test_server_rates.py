@@ -65,9 +65,10 @@ def server() -> Server:
 
 
 async def test_the_default_rate_is_scaled_by_weights(server: Server):
-    assert await RateKeeper(server.client).apply(100, {"wax": 10, "push": 250, "same": 100})
+    long = "a" + "é" * 40
+    assert await RateKeeper(server.client).apply(100, {"wax": 10, "push": 250, "same": 100, long: 10})
     assert server.config.fairness_keys_rate_limit_default.rate_limit.requests_per_second == 100
-    assert server.weights == {"wax": 0.1, "push": 2.5}
+    assert server.weights == {"wax": 0.1, "push": 2.5, fairness_key(long): 0.1}  # as journeys schedule deliveries
 
 
 async def test_nothing_is_written_where_all_is_as_it_should_be(server: Server):
@@ -148,12 +149,6 @@ async def test_a_server_that_was_upgraded_keeps_the_rates_from_then_on(server: S
 async def test_rates_that_make_no_sense_are_refused(server: Server, default: float, rates: dict[str, float]):
     with pytest.raises(ValueError):
         await RateKeeper(server.client).apply(default, rates)
-
-
-async def test_a_rate_is_set_for_the_key_that_journeys_schedule_deliveries_under(server: Server):
-    name = "a" + "é" * 40
-    await RateKeeper(server.client).apply(100, {name: 10})
-    assert server.weights == {fairness_key(name): 0.1}
 
 
 async def test_it_keeps_up_with_changes_and_gets_over_trouble(server: Server, caplog: pytest.LogCaptureFixture):
