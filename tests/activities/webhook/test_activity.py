@@ -34,7 +34,6 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter, Limits
 from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted
-from runtime.errors import SettingsError
 from runtime.secrets import SecretsSnapshot
 from scenario.steps.webhook import Webhook
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
@@ -61,7 +60,7 @@ class Desk:
     transport: Transport
     file: Path
     secrets: dict[str, str] = field(default_factory=dict[str, str])
-    unreadable: dict[str, SettingsError] = field(default_factory=dict[str, SettingsError])
+    unreadable: dict[str, str] = field(default_factory=dict[str, str])
     rows: Rows = field(default_factory=Rows)
     marks: Marks = field(default_factory=Marks)
     gate: Limiter = field(default_factory=Limiter)
@@ -246,14 +245,14 @@ class TestADestination:
 
     async def test_is_tried_again_where_a_secret_that_it_needs_cannot_be_read(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
-        desk.unreadable = {"TOKEN": SettingsError("the file of the secret TOKEN cannot be read: check its permissions")}
+        desk.unreadable = {"TOKEN": "the file of the secret TOKEN cannot be read: check its permissions"}
         failure, _ = await desk.fail(STEP)
         assert (failure.kind, failure.error) == (FailureKind.RETRY, "secrets_unreadable")
 
     async def test_goes_on_where_a_secret_of_others_cannot_be_read(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.secrets = {"TOKEN": "value"}
-        desk.unreadable = {"OTHER": SettingsError("the file of the secret OTHER cannot be read: check its permissions")}
+        desk.unreadable = {"OTHER": "the file of the secret OTHER cannot be read: check its permissions"}
         assert (await desk.send(STEP)).outcome == "delivered"
 
 
