@@ -60,7 +60,17 @@ class AdmissionActivities:
         except (EntryRefused, EntryError) as error:
             word = error.word if isinstance(error, EntryRefused) else "mistaken"
             ADMISSION.add(name if name in self._names else OTHER, "refused", word)
+            await self._report_refusal(admission, str(error))
             return AdmissionResult(refused=str(error))
+
+    async def _report_refusal(self, admission: Admission, reason: str) -> None:
+        """Report the refusal to the campaign of the entry, whose name is the entry's key."""
+        try:
+            entry = parse_entry(admission.entry)
+        except EntryError:
+            return  # no campaign starts such an entry
+        if entry.key is not None:
+            await self._store.refuse_campaign_entry(entry.key, entry.contact_id, admission.workflow_id, reason)
 
     @activity.defn(name=IDENTIFY.name)
     async def identify(self, request: IdentityRequest) -> EntryIdentity:

@@ -250,7 +250,9 @@ async def _serve_store(
     ui, origins = settings.temporal_ui, parse_origins(settings.api_origins)
     served.parts |= parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui, origins=origins)
     if wanted.api or wanted.pages:
-        served.crew = await stack.enter_async_context(running_operations(client.services.operations))
+        served.crew = await stack.enter_async_context(
+            running_operations(client.services.operations, client.services.campaigns)
+        )
     served.what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
     if wanted.callbacks:
         served.routes = routes_of(settings, temporal, store, book)

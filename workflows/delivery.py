@@ -29,7 +29,7 @@ from activities.interface import (
     Release,
     Sent,
 )
-from activities.priority import priority_of
+from activities.priority import CAMPAIGNS, PRIORITIES, priority_of
 from scenario.plan.inputs import pick
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, NotBefore
@@ -207,11 +207,16 @@ class DeliveryRunner:
                 schedule_to_close_timeout=left + room,
                 retry_policy=retry_policy(step, identifier),
                 summary=summary(name, step),
-                priority=priority_of(host.plan.purpose, step.to),
+                priority=priority_of(CAMPAIGNS if self._is_campaign else host.plan.purpose, step.to),
             )
         finally:
             self.in_flight = None
         return read_sent(channel.send, answer, step.to or step.channel)
+
+    @property
+    def _is_campaign(self) -> bool:
+        """True if a campaign started the journey: triggers overtake it."""
+        return workflow.info().priority.priority_key == PRIORITIES[CAMPAIGNS]
 
     def _waited(self) -> float:
         """Return the seconds since the first attempt of a delivery that was deferred after it was scheduled, else 0."""

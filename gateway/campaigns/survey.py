@@ -26,6 +26,11 @@ MAX_INVALID: Final = 0.01
 """Share of invalid lines from which a campaign does not start without consent."""
 _LISTED: Final = 100
 """Maximum number of invalid lines that are listed."""
+_ACTIONS: Final = 5.5
+"""Temporal actions of a journey with one message, on average; they are what Temporal Cloud bills."""
+_BYTES: Final = 21_800
+"""Bytes that Temporal stores of a waiting journey."""
+
 _CONTACT: Final = ("contact", "custom")
 _CLOSE: Final = 0.75
 
@@ -99,6 +104,8 @@ class Surveyor:
     _duplicates: int = 0
     _invalid: int = 0
     _listed: list[InvalidLine] = field(default_factory=list[InvalidLine])
+    left_out: list[tuple[int, str, str | None]] = field(default_factory=list[tuple[int, str, str | None]])
+    """Lines without an entry: number, ``invalid`` or ``duplicate``, and the problem."""
     _zones: Counter[str] = field(default_factory=Counter[str])
     _seen: set[int] = field(default_factory=set[int])
     _paths: Mapping[str, tuple[str, ...]] | None = None
@@ -125,6 +132,7 @@ class Surveyor:
                         yield found
                     continue
             self._invalid += 1
+            self.left_out.append((line.number, "invalid", problem))
             if len(self._listed) < _LISTED:
                 self._listed.append(InvalidLine(line=line.number, problem=problem))
         self._learn(file)  # of a table without lines
@@ -157,6 +165,7 @@ class Surveyor:
         mark = int.from_bytes(hashlib.blake2b(parsed.contact_id.encode(), digest_size=16).digest())
         if mark in self._seen:
             self._duplicates += 1
+            self.left_out.append((line.number, "duplicate", None))
             return None
         self._seen.add(mark)
         self._zones[str(known["contact"].get("timezone") or "")] += 1
@@ -240,3 +249,17 @@ def _unknown(columns: Sequence[str]) -> Iterator[str]:
         first, *rest = column.split(".")
         if first == "contact" and rest[0] not in (*Contact.model_fields, "custom"):
             yield column
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a campaign takes."""
+
+    seconds: float
+    actions: int
+    bytes: int
+
+    @classmethod
+    def of(cls, entries: int, rate: float) -> Estimate:
+        """Estimate the cost of starting journeys with one message each."""
+        return cls(entries / rate, round(entries * _ACTIONS), entries * _BYTES)

@@ -97,7 +97,21 @@ _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are w
 _STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compare it with Temporal.")
 _CAMPAIGN: Final = typer.Typer(help="One scenario for the contacts of a file.")
 _SUBCOMMANDS: Final = {
-    "campaign": (_CAMPAIGN, "Run", {"check": campaign.check}),
+    "campaign": (
+        _CAMPAIGN,
+        "Run",
+        {
+            "check": campaign.check,
+            "start": campaign.start,
+            "show": campaign.show,
+            "list": campaign.listing,
+            "results": campaign.results,
+            "pause": campaign.pause,
+            "resume": campaign.resume,
+            "retune": campaign.retune,
+            "stop": campaign.stop,
+        },
+    ),
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
     "encryption": (_ENCRYPTION, "Operate", {"rotate": store.rotate}),
     "store": (_STORE, "Operate", {"upgrade": store.upgrade, "claim": store.claim, "reconcile": store.reconcile}),

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
 import json
+import sys
 from contextlib import ExitStack
+from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from gateway.cli import session
 from gateway.cli.entry_files import writing
-from gateway.cli.options import Format, FormatOption
-from gateway.cli.output import progress
+from gateway.cli.options import Format, FormatOption, OperatorOption, OperatorOptions, grouped, login, moment, one_of
+from gateway.cli.output import Table, progress
 from gateway.cli.preview import draft_of
 from gateway.terminal import dump, note, say
+from scenario.time.duration import format_duration, per_second
 
 if TYPE_CHECKING:
     from gateway.campaigns.survey import Survey
+    from gateway.service.campaign_views import CampaignOperation, CampaignView, LineOutcome
 
 ScenarioArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the scenario, a YAML file")]
 AudienceOption = Annotated[
@@ -29,6 +37,38 @@ WriteOption = Annotated[
     Path | None, typer.Option("--write", metavar="ENTRIES", help="write the entries, one a line, to this file")
 ]
 _SHOWN: Final = 20
+_LISTED: Final = 100
+_TOGETHER: Final = 1_000
+_COLUMNS: Final = ("line", "contact", "journey", "outcome", "reason", "at")
+_FORM: Final = typer.Option("--format", help="text for people, json (one object a line) or csv for programs")
+PublishedArgument = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="a YAML file, which is published; or a published NAME or NAME@VERSION")
+]
+RateOption = Annotated[str, typer.Option("--rate", help="maximum number of lines: 200/s, 600/m, 1000/h")]
+AtOption = Annotated[
+    datetime | None,
+    typer.Option("--at", metavar="TIME", parser=moment, help="start at this time; without a zone, in this machine's"),
+]
+AcceptOption = Annotated[bool, typer.Option("--accept", help="start even if more than 1 % of the lines are invalid")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
+CampaignArgument = Annotated[str, typer.Argument(metavar="NAME", help="the campaign's name")]
+OutcomeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--outcome",
+        metavar="WORD",
+        parser=one_of(("entered", "refused", "skipped", "invalid", "duplicate", "not_done")),
+        help="only lines with this outcome: entered, refused, skipped, invalid, duplicate, not_done",
+    ),
+]
+
+
+class ResultFormat(StrEnum):
+    """The output format of results."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
 
 
 def check(
@@ -85,3 +125,186 @@ def _show(survey: Survey, audience: Path, scenario: str) -> None:
         if survey.invalid > _SHOWN:
             say(f"  … and {survey.invalid - min(_SHOWN, survey.invalid):,} more")
     say(f"SHA-256 {survey.digest}")
+
+
+def start(
+    scenario: PublishedArgument,
+    audience: AudienceOption,
+    name: NameOption = None,
+    rate: RateOption = "100/s",
+    at: AtOption = None,
+    accept: AcceptOption = False,
+    yes: YesOption = False,
+    operator: OperatorOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Start a journey for each contact of a file, at a limited rate.
+
+    The file is read once, and its lines are stored. On a terminal, the command then shows what it will do and asks. A
+    gateway does the work: any that runs, whatever becomes of this command. The same command with the same file returns
+    the campaign that runs, so it may be repeated. A contact enters once.
+    """
+    who, speed = operator or login(), per_second(rate)
+    _show_campaign(asyncio.run(_start(scenario, audience, name, speed, at, who, accept=accept, yes=yes)), form)
+
+
+async def _start(
+    scenario: str,
+    audience: Path,
+    name: str | None,
+    rate: float,
+    at: datetime | None,
+    operator: str,
+    *,
+    accept: bool,
+    yes: bool,
+) -> CampaignView:
+    from gateway.campaigns.survey import Estimate
+    from gateway.service.caller import TERMINAL
+    from gateway.service.campaigns import CampaignRequest, Prepared
+
+    if not rate:
+        raise typer.BadParameter("a rate is a number of lines and a unit: write 200/s, 600/m or 1000/h")
+    async with session.connected() as client:
+        if scenario.endswith((".yaml", ".yml")):
+            published = await client.publish(Path(scenario), operator)
+            scenario = f"{published.scenario}@{published.version}"
+        campaigns = client.services.campaigns
+        request = CampaignRequest(
+            name=name or scenario.partition("@")[0],
+            scenario=scenario,
+            audience=audience,
+            operator=operator,
+            rate=rate,
+            starts_at=at,
+            accept=accept,
+        )
+        prepared = await campaigns.prepare(TERMINAL, request)
+        if not isinstance(prepared, Prepared):
+            return prepared
+        survey = prepared.survey
+        note(f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {scenario} as the campaign {request.name}")
+        cost = Estimate.of(survey.entries, rate)
+        span = format_duration(timedelta(seconds=round(cost.seconds) or 1))
+        note(
+            f"scenario: each line starts a journey: about {span}, {cost.actions:,} Temporal actions "
+            f"and {cost.bytes / 1e6:,.0f} MB at Temporal while they wait"
+        )
+        if not yes and sys.stdin.isatty() and not typer.confirm("Start it?", err=True):
+            await campaigns.withdraw(prepared)
+            raise typer.Exit(1)
+        return await campaigns.start(TERMINAL, prepared)
+
+
+def show(campaign: CampaignArgument, form: FormatOption = Format.TEXT) -> None:
+    """Show the progress or the result of a campaign."""
+    from gateway.service.caller import TERMINAL
+
+    _show_campaign(session.ask(lambda client: client.services.campaigns.show(TERMINAL, campaign)), form)
+
+
+def listing(form: FormatOption = Format.TEXT) -> None:
+    """List campaigns, the newest first."""
+    from gateway.service.caller import TERMINAL
+    from gateway.service.paging import PageRequest
+
+    page = PageRequest(limit=_LISTED)
+    found = session.ask(lambda client: client.services.campaigns.list(TERMINAL, page)).items
+    if form is Format.JSON:
+        dump([one.model_dump(mode="json") for one in found])
+        return
+    rows = Table("campaign", "scenario", "state", "done", "of", right=("done", "of"))
+    for one in found:
+        rows.add(one.name, one.scenario, one.state, f"{one.done:,}", f"{one.total:,}")
+    if rows:
+        rows.show()
+    else:
+        note("there is no campaign")
+
+
+def results(
+    campaign: CampaignArgument, outcome: OutcomeOption = None, form: Annotated[ResultFormat, _FORM] = ResultFormat.TEXT
+) -> None:
+    """List the lines of a campaign's file, and what became of each."""
+    asyncio.run(_results(campaign, cast("LineOutcome | None", outcome), form))
+
+
+async def _results(campaign: str, outcome: LineOutcome | None, form: ResultFormat) -> None:
+    from gateway.service.caller import TERMINAL
+    from gateway.service.paging import PageRequest
+
+    written: csv.DictWriter[str] = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
+    if form is ResultFormat.CSV:
+        written.writeheader()
+    async with session.connected() as client:
+        cursor: str | None = None
+        while True:
+            page = PageRequest(limit=_TOGETHER, cursor=cursor)
+            found = await client.services.campaigns.lines(TERMINAL, campaign, page, outcome)
+            for line in found.items:
+                match form:
+                    case ResultFormat.CSV:
+                        written.writerow(line.model_dump(mode="json"))
+                    case ResultFormat.JSON:
+                        dump(line.model_dump(mode="json"), indent=None)
+                    case ResultFormat.TEXT:
+                        say(f"line {line.line}: {line.outcome}{f': {line.reason}' if line.reason else ''}")
+            cursor = found.next
+            if cursor is None:
+                return
+
+
+@grouped
+def pause(campaign: CampaignArgument, *, record: OperatorOptions, form: FormatOption = Format.TEXT) -> None:
+    """Start no further journey until the campaign is resumed. Journeys that were started continue."""
+    _change(campaign, "pause", record, form)
+
+
+@grouped
+def resume(campaign: CampaignArgument, *, record: OperatorOptions, form: FormatOption = Format.TEXT) -> None:
+    """Continue a paused campaign."""
+    _change(campaign, "resume", record, form)
+
+
+@grouped
+def retune(
+    campaign: CampaignArgument, *, rate: RateOption, record: OperatorOptions, form: FormatOption = Format.TEXT
+) -> None:
+    """Change the rate of a campaign."""
+    _change(campaign, "retune", record, form, per_second(rate))
+
+
+@grouped
+def stop(campaign: CampaignArgument, *, record: OperatorOptions, form: FormatOption = Format.TEXT) -> None:
+    """End a campaign. The remaining lines are skipped; journeys that were started continue."""
+    _change(campaign, "stop", record, form)
+
+
+def _change(
+    campaign: str, change: CampaignOperation, record: OperatorOptions, form: Format, rate: float | None = None
+) -> None:
+    from gateway.service.caller import TERMINAL
+
+    who, why = record.who, record.reason
+    changed = session.ask(
+        lambda client: client.services.campaigns.change(TERMINAL, campaign, change, operator=who, reason=why, rate=rate)
+    )
+    _show_campaign(changed, form)
+
+
+def _show_campaign(campaign: CampaignView, form: Format) -> None:
+    if form is Format.JSON:
+        dump(campaign.model_dump(mode="json"))
+        return
+    say(f"{campaign.name}: {campaign.state}, {campaign.scenario}, at most {campaign.rate:g} lines a second")
+    say(f"{campaign.done:,} of {campaign.total:,} lines are done")
+    for outcome, number in campaign.outcomes.items():
+        say(f"  {outcome.replace('_', ' ')}: {number:,}")
+    for who, what, why in (
+        (campaign.paused_by, "paused", campaign.pause_reason),
+        (campaign.stopped_by, "stopped", campaign.stop_reason),
+    ):
+        if who:
+            say(f"{what} by {who}: {why}")
+    if campaign.trouble:
+        note(f"scenario: {campaign.trouble}")

@@ -43,8 +43,7 @@ def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = Fal
     """
     if entry.lower().endswith(TABLES):
         raise typer.BadParameter(
-            f"{entry} is a table: make entries of it by 'scenario campaign check SCENARIO --audience {entry} --write "
-            "ENTRIES.jsonl', and enter these"
+            f"{entry} is a table: enter its contacts by 'scenario campaign start SCENARIO --audience {entry}'"
         )
     if many or entry.lower().endswith(".jsonl"):
         raise typer.Exit(asyncio.run(enter_all(entry, wait=wait)))

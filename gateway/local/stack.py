@@ -145,7 +145,7 @@ async def local(
             *(temporal, opened.store, settings.platform_timezone),
             *(settings.destinations if send else None, settings.policies),
         )
-        await stack.enter_async_context(running_operations(client.services.operations))
+        await stack.enter_async_context(running_operations(client.services.operations, client.services.campaigns))
         access = await serve_gateway(
             gateway, client, opened, settings, state, destinations=destinations, temporal_ui=server.ui_url, keyring=keys
         )

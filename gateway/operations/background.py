@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from gateway.campaigns.background import CampaignActivities
 from gateway.errors import BadInput, NotAccepted, NotAnswered, Refusal
 from gateway.operations.batch import Batch, JourneyTarget
+from gateway.operations.guarded import BEAT, guarded
 from gateway.operations.journey_operations import JourneyOperations, targets
 from gateway.operations.request import RequestedOperation, request_of
+from gateway.service.campaigns import CampaignService
 from gateway.service.index import EVERY
 from gateway.service.operations import OperationService
 from runtime.process.shutdown import Deadline
@@ -31,12 +33,11 @@ from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.store.operations import NOT_ASKED, UNANSWERED
 from scenario.words import Operation
 from workflows import operation as workflow
+from workflows.campaign import CampaignWorkflow
 from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone, Closing
 
 logger = logging.getLogger(__name__)
 
-_BEAT: Final = 0.5
-"""Seconds between two heartbeats, whose answers report that an operation was stopped."""
 _LATE_ANSWERS: Final = 3.0
 """Seconds to wait for answers in flight when the operation or its gateway is stopped."""
 _SHUTDOWN: Final = 10.0  # seconds; while Temporal is unreachable, the SDK's worker would wait without a limit
@@ -149,7 +150,7 @@ class OperationActivities:
     @activity.defn(name=SURVEY)
     async def survey(self, operation: str) -> None:
         """Find the operation's journeys and record them. Repeated, it adds the missing ones."""
-        async with _guarded():
+        async with guarded():
             stored, request = await self._open(operation)
             if stored.surveyed_at is not None:
                 return
@@ -202,7 +203,7 @@ class OperationActivities:
     @activity.defn(name=OPERATE)
     async def operate(self, chunk: Chunk) -> ChunkDone:
         """Ask the operation's next journeys that have not answered."""
-        async with _guarded():
+        async with guarded():
             stored, request = await self._open(chunk.operation)
             items = await self._store.items(chunk.operation, outcome=NOT_ASKED, after=chunk.after, limit=chunk.most)
             send = self._journeys.sender(
@@ -237,7 +238,7 @@ class OperationActivities:
     @activity.defn(name=CLOSE)
     async def close(self, closing: Closing) -> None:
         """Record that the operation has ended."""
-        async with _guarded():
+        async with guarded():
             await self._store.end_operation(
                 closing.operation,
                 closing.outcome,
@@ -257,61 +258,41 @@ class OperationActivities:
         return stored, request_of(stored)
 
 
-@asynccontextmanager
-async def _guarded() -> AsyncGenerator[None]:
-    """Send heartbeats during an activity, and make errors that cannot pass non-retryable."""
-    beating = asyncio.create_task(_beat())
-    try:
-        yield
-    except BadInput as error:
-        raise ApplicationError(str(error), type="BadInput", non_retryable=True) from None
-    except (StoreError, RPCError, NotAnswered, OSError):
-        raise
-    except Exception as error:
-        logger.exception("the operation failed")
-        text = f"unexpected error ({type(error).__name__}): see the gateway's log"
-        raise ApplicationError(text, type="Fault", non_retryable=True) from None
-    finally:
-        beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating
-
-
-async def _beat() -> None:
-    while True:
-        activity.heartbeat()
-        await asyncio.sleep(_BEAT)
-
-
-def operations_worker(journeys: JourneyOperations) -> Worker:
+def operations_worker(journeys: JourneyOperations, campaigns: CampaignActivities) -> Worker:
     """Return the worker of the task queue `operations`."""
     activities = OperationActivities(journeys)
     return Worker(
         journeys.temporal,
         task_queue=QUEUE,
-        workflows=[workflow.OperationWorkflow],
-        activities=[activities.survey, activities.operate, activities.close],
+        workflows=[workflow.OperationWorkflow, CampaignWorkflow],
+        activities=[
+            *(activities.survey, activities.operate, activities.close),
+            *(campaigns.enter_lines, campaigns.record_campaign),
+        ],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=_AT_ONCE,
         max_concurrent_workflow_task_polls=2,
         max_concurrent_activity_task_polls=2,
-        max_heartbeat_throttle_interval=timedelta(seconds=_BEAT),
+        max_heartbeat_throttle_interval=timedelta(seconds=BEAT),
     )
 
 
 @asynccontextmanager
-async def running_operations(operations: OperationService) -> AsyncGenerator[Workers]:
-    """Carry out operations on many journeys while the context is open. All gateways share the work.
+async def running_operations(operations: OperationService, campaigns: CampaignService) -> AsyncGenerator[Workers]:
+    """Carry out operations on many journeys, and campaigns, while the context is open. All gateways share the work.
 
     Raises:
         WorkerFailed: At the end, if the worker has failed.
     """
     try:
         await operations.settle()
+        await campaigns.settle()
     except (StoreError, RPCError) as error:
-        logger.warning("open operations were not checked: %s", error)
+        logger.warning("open operations and campaigns were not checked: %s", error)
     deadline = Deadline(_SHUTDOWN)
-    async with running_workers([operations_worker(operations.journeys)], deadline=deadline) as crew:
+    async with running_workers(
+        [operations_worker(operations.journeys, campaigns.activities)], deadline=deadline
+    ) as crew:
         try:
             yield crew
         finally:

@@ -237,7 +237,13 @@ class EntryService:
         self._pruned = -_PRUNING
 
     async def enter(
-        self, caller: Caller, entry: Mapping[str, Any], *, settle: float = 5.0, request: UUID | None = None
+        self,
+        caller: Caller,
+        entry: Mapping[str, Any],
+        *,
+        settle: float = 5.0,
+        request: UUID | None = None,
+        priority: str | None = None,
     ) -> Entered:
         """Start the journey of a contact.
 
@@ -247,6 +253,7 @@ class EntryService:
                 started.
             request: An id that makes the request idempotent: repeated, it returns the journey that it started, until
                 the contact enters once more.
+            priority: A word of `activities.priority`; by default the scenario's purpose.
 
         Raises:
             Forbidden: The caller may not use the scenario.
@@ -278,7 +285,7 @@ class EntryService:
                 # Whether a contact is admitted *again* is decided by the admission: Temporal forgets closed workflows.
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 static_summary=summary,
-                priority=priority_of(opened.scenario.purpose),
+                priority=priority_of(priority or opened.scenario.purpose),
                 search_attributes=TypedSearchAttributes(
                     [
                         SearchAttributePair(SCENARIO_NAME, parsed.name),

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
 
+from gateway.service.campaigns import CampaignService
 from gateway.service.destinations import DestinationService
 from gateway.service.entries import EntryService
 from gateway.service.erasures import ErasureService
@@ -32,6 +33,7 @@ class Services:
         content = self.scenarios.content
         self.destinations = DestinationService(temporal, store)
         self.entries = EntryService(temporal, store, content, zone)
+        self.campaigns = CampaignService(temporal, store, content, self.entries, zone)
         self.erasures = ErasureService(temporal, store)
         self.events = EventService(temporal, store, content, ZoneInfo(zone))
         self.held = HeldService(JourneyIndex(temporal))

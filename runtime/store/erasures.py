@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 
+from runtime.store.campaigns import campaign_items
 from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import (
@@ -101,6 +102,7 @@ class ErasureCounts:
     operation_items: int
     operations: int = 0
     accepted_entries: int = 0
+    campaign_items: int = 0
 
 
 class Erasures(Queries):
@@ -197,6 +199,7 @@ class Erasures(Queries):
         await self._database.write(_CLAIMS, {"whose": contact})
         await self._database.write(_ACCEPTED, {"whose": contact})
         given = {"whose": contact, "name": erased_name(name)}
+        await self._database.write(_LINES, given)
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
         for item in await self._items(contact):
@@ -315,11 +318,23 @@ def _add_run(insert: InsertFactory) -> Executable:
 _COUNT = select(
     *(
         select(func.count()).where(table.c.contact_id == bindparam("whose")).scalar_subquery().label(table.name)
-        for table in (entries, deliveries, claims, accepted_entries)
+        for table in (entries, deliveries, claims, accepted_entries, campaign_items)
     )
 )
 _CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))
 _ACCEPTED = delete(accepted_entries).where(accepted_entries.c.contact_id == bindparam("whose"))
+_lines = campaign_items.c
+_LINES = (
+    update(campaign_items)
+    .where(_lines.contact_id == bindparam("whose"))
+    .values(
+        contact_id=bindparam("name"),
+        journey=None,
+        entry=None,
+        outcome=func.coalesce(_lines.outcome, "refused"),
+        reason=case((_lines.outcome.is_(None), "the contact was erased"), else_=None),
+    )
+)
 _SOME = (
     select(deliveries.c.delivery_id)
     .where(deliveries.c.contact_id == bindparam("whose"))

@@ -37,6 +37,7 @@ from sqlalchemy import (
 
 from runtime.retention import NATURAL, Ages
 from runtime.store.api_access import api_answers
+from runtime.store.campaigns import campaign_items, campaigns
 from runtime.store.database import Queries
 from runtime.store.schema import (
     claims,
@@ -153,7 +154,7 @@ class Retention(Queries):
         """Count the rows of a job."""
         given = {"since": BEGINNING, "until": job.before} | ({"whose": job.scenario} if job.scenario else {})
         kind = _KINDS[job.table]
-        wanted = kind.wanted if job.table != "operation_items" else [operation_items.c.operation_id.in_(_over)]
+        wanted = _ALL_OVER.get(job.table, kind.wanted)
         statement = select(func.count().label("n")).select_from(kind.table).where(*wanted)
         return (await self._database.read(statement, given))[0]["n"]
 
@@ -225,6 +226,20 @@ _oldest = (
     .limit(1)
     .scalar_subquery()
 )
+_has_lines = (
+    select(campaign_items.c.campaign)
+    .where(campaign_items.c.campaign == campaigns.c.name)
+    .limit(1)
+    .correlate(campaigns)
+    .scalar_subquery()
+)
+_oldest_campaign = (
+    select(campaigns.c.name)
+    .where(campaigns.c.created_at < _until, campaigns.c.ended_at < _until, _has_lines.is_not(None))
+    .order_by(campaigns.c.created_at)
+    .limit(1)
+    .scalar_subquery()
+)
 _KINDS: Final[Mapping[str, _Kind]] = {
     "deliveries": _Kind(deliveries, deliveries.c.started_at),
     "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
@@ -244,6 +259,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     # One operation at a time.
     "operation_items": _Kind(operation_items, None, [operation_items.c.operation_id == _oldest]),
     "operations": _Kind(operations, operations.c.created_at, [operations.c.ended_at < _until, _has_items.is_(None)]),
+    "campaign_items": _Kind(campaign_items, None, [campaign_items.c.campaign == _oldest_campaign]),
+    "campaigns": _Kind(campaigns, campaigns.c.created_at, [campaigns.c.ended_at < _until, _has_lines.is_(None)]),
     "answers": _Kind(api_answers, api_answers.c.requested_at),
 }
 
@@ -253,10 +270,22 @@ def _deleting(table: str, one_writer: bool) -> Executable:
     return _KINDS[table].deleting(one_writer)
 
 
-_AGE_OF: Final = {"operation_items": "operations"}
+_AGE_OF: Final = {"operation_items": "operations", "campaign_items": "operations", "campaigns": "operations"}
 TABLES: Final = tuple(_KINDS)
 """Kinds of rows, counted separately."""
-_over = select(operations.c.id).where(operations.c.created_at < _until, operations.c.ended_at < _until)
+_ALL_OVER: Final[Mapping[str, Sequence[ColumnElement[bool]]]] = {
+    "operation_items": [
+        operation_items.c.operation_id.in_(
+            select(operations.c.id).where(operations.c.created_at < _until, operations.c.ended_at < _until)
+        )
+    ],
+    "campaign_items": [
+        campaign_items.c.campaign.in_(
+            select(campaigns.c.name).where(campaigns.c.created_at < _until, campaigns.c.ended_at < _until)
+        )
+    ],
+}
+"""The rows of kinds without a time of their own, for counts."""
 _NEWEST = select(versions.c.scenario, func.max(versions.c.version).label("newest")).group_by(versions.c.scenario)
 _DOCUMENT = select(versions.c.document).where(
     versions.c.scenario == bindparam("name"), versions.c.version == bindparam("number")

@@ -1,12 +1,22 @@
 """The tables, as the newest migration creates them.
 
 A test compares them with ``migrations/``. Columns are not nullable unless stated. The tables of the API are in
-`api_access`.
+`api_access`, those of campaigns in `campaigns`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, PrimaryKeyConstraint, Table, TextClause, UniqueConstraint, text
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    TextClause,
+    UniqueConstraint,
+    text,
+)
 
 from runtime.store.columns import Flag, Json, SafeText, UtcDateTime
 
@@ -20,7 +30,7 @@ metadata = MetaData(
 )
 
 
-def _partial_index(name: str | None, *columns: str, where: TextClause, unique: bool = False) -> Index:
+def partial_index(name: str | None, *columns: str, where: TextClause, unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
@@ -93,14 +103,14 @@ entries = Table(
     Index(None, "admitted_at"),
     Index(None, "scenario", "admitted_at"),
     # Few of millions are running.
-    _partial_index("ix_entries_under_way", "admitted_at", where=_UNDER_WAY),
+    partial_index("ix_entries_under_way", "admitted_at", where=_UNDER_WAY),
     # The version last: a scenario's journeys are in order, and their versions are read from the index.
-    _partial_index("ix_entries_running", "scenario", "admitted_at", "version", where=_UNDER_WAY),
+    partial_index("ix_entries_running", "scenario", "admitted_at", "version", where=_UNDER_WAY),
     Index(None, "scenario", "version", "admitted_at"),
     # Most journeys end as finished.
-    _partial_index(None, "outcome", "admitted_at", where=_NOT_FINISHED),
+    partial_index(None, "outcome", "admitted_at", where=_NOT_FINISHED),
     # Queried for every event.
-    _partial_index("ix_entries_goal_open", "contact_id", where=_GOAL_OPEN),
+    partial_index("ix_entries_goal_open", "contact_id", where=_GOAL_OPEN),
 )
 """One row a journey, running (``ended_at`` is null) or ended."""
 
@@ -154,11 +164,11 @@ deliveries = Table(
     Index(None, "scenario", "started_at"),
     Index(None, "started_at"),
     # Partial, since most deliveries succeed at their first attempt.
-    _partial_index(None, "destination", "next_try_at", where=_TO_COME),
-    _partial_index(None, "outcome", "started_at", where=_WENT_WRONG),
-    _partial_index(None, "error", "started_at", where=_IN_ERROR),
+    partial_index(None, "destination", "next_try_at", where=_TO_COME),
+    partial_index(None, "outcome", "started_at", where=_WENT_WRONG),
+    partial_index(None, "error", "started_at", where=_IN_ERROR),
     # Responses have a shorter retention than attempts.
-    _partial_index("ix_deliveries_answered", "started_at", where=_ANSWERED),
+    partial_index("ix_deliveries_answered", "started_at", where=_ANSWERED),
 )
 """One row a delivery attempt."""
 
@@ -246,7 +256,7 @@ operations = Table(
     Column("stop_reason", SafeText, nullable=True),
     PrimaryKeyConstraint("id"),
     Index(None, "created_at"),
-    _partial_index("ix_operations_open", "created_at", where=_UNDER_WAY),
+    partial_index("ix_operations_open", "created_at", where=_UNDER_WAY),
 )
 """Operations on many journeys, open or ended."""
 
@@ -269,7 +279,7 @@ operation_items = Table(
     # A journey is in an operation once, also if it is found twice.
     PrimaryKeyConstraint("operation_id", "workflow_id"),
     Index(None, "operation_id", "number", "workflow_id"),
-    _partial_index("ix_operation_items_to_do", "operation_id", "number", "workflow_id", where=_NOT_YET),
+    partial_index("ix_operation_items_to_do", "operation_id", "number", "workflow_id", where=_NOT_YET),
 )
 """The journeys of an operation, and their answers."""
 
@@ -345,7 +355,7 @@ erasures = Table(
     PrimaryKeyConstraint("id"),
     Index(None, "requested_at", "id"),
     # A contact has one open erasure: of two concurrent requests, one creates it.
-    _partial_index("ix_erasures_open", "contact_hash", unique=True, where=_OPEN),
+    partial_index("ix_erasures_open", "contact_hash", unique=True, where=_OPEN),
 )
 """Erasures of contacts, open and finished. A row is never deleted: it is the audit record."""
 

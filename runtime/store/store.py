@@ -16,6 +16,7 @@ from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_access import ApiAccess
+from runtime.store.campaigns import StoredCampaigns
 from runtime.store.claims import Claims
 from runtime.store.contact_keys import ContactKeys, KeyHolders
 from runtime.store.database import Database
@@ -53,6 +54,7 @@ class Store(
     Claims,
     Suppressions,
     StoredOperations,
+    StoredCampaigns,
     ApiAccess,
     KeyHolders,
     ContactKeys,

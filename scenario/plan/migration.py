@@ -173,9 +173,9 @@ def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bo
             )
     # What would come again here too, in rounds, may come again there.
     again = named(place.sent) - named(old.ahead(place.at))
-    to_come = {*new.ahead(at), *(() if done else (at,))}
+    later = {*new.ahead(at), *(() if done else (at,))}
     for name in new.steps:
-        if name in again and name in to_come and isinstance(new.steps[name], Send):
+        if name in again and name in later and isinstance(new.steps[name], Send):
             raise MigrationError(f"'{name}' would be sent again: from '{at}' on it is still to come there")
 
 

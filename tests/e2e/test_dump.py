@@ -85,7 +85,7 @@ async def gateway(client: ScenarioClient) -> AsyncGenerator[httpx.AsyncClient]:
     parts = parts_of(client, store, Parts(api=True, pages=True))
     parts[f"{codec.PREFIX}/"] = codec.application(keyring_in(store), Keys(store), [])
     async with (
-        running_operations(client.services.operations),
+        running_operations(client.services.operations, client.services.campaigns),
         HttpServer() as server,
         httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http,
     ):

@@ -90,12 +90,12 @@ async def test_a_gateway_that_stops_in_the_middle_hits_nobody_twice_and_misses_n
         looked = await client.operate(Operation.RETRY, JourneyFilter(scenario=NAME), dry_run=True, **WHO)
         begun = await client.operate(Operation.RETRY, JourneyFilter(scenario=NAME), rate=4, **WHO)
         assert (begun.state, begun.total) == ("surveying", 0)
-        async with running_operations(client.services.operations):
+        async with running_operations(client.services.operations, client.services.campaigns):
             await until(client, begun, lambda seen: seen.accepted >= 3)
         stopped = await client.operation(begun.id)
         assert stopped.state == "running"
         assert 0 < stopped.left < JOURNEYS
-        await stack.enter_async_context(running_operations(client.services.operations))
+        await stack.enter_async_context(running_operations(client.services.operations, client.services.campaigns))
         ended = await until(client, begun, lambda seen: seen.over)
         assert (ended.state, ended.total, ended.accepted, ended.refused) == ("finished", JOURNEYS, JOURNEYS, 0)
         assert (ended.left, ended.unanswered, ended.trouble) == (0, 0, None)
@@ -114,7 +114,7 @@ async def test_a_gateway_that_stops_in_the_middle_hits_nobody_twice_and_misses_n
 async def test_a_stop_leaves_those_as_they_were_who_were_not_asked(stand: Stands, tmp_path: Path) -> None:
     async with (
         stand(fail={"/hooks.example.com/no": [422]}) as here,
-        running_operations(here.client.services.operations),
+        running_operations(here.client.services.operations, here.client.services.campaigns),
     ):
         client = here.client
         journeys = await hold(here, tmp_path)

@@ -20,7 +20,6 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway import serving
-from gateway.client import ScenarioClient
 from gateway.serving import OPEN, Front, Parts, serve
 from runtime.errors import AttributesMissing, LocalError, SettingsError, WorkerFailed
 from runtime.process.health import watching
@@ -105,7 +104,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
 
     queue = Queue()
 
-    def operations(_client: ScenarioClient) -> AbstractAsyncContextManager[Workers]:
+    def operations(*_: object) -> AbstractAsyncContextManager[Workers]:
         return running_workers([queue])
 
     monkeypatch.setattr(serving, "connect", connect)

@@ -161,6 +161,24 @@ CREATE TABLE operation_items (
 CREATE INDEX ix_operation_items_operation_id_number_workflow_id ON operation_items (operation_id, number, workflow_id);
 CREATE INDEX ix_operation_items_to_do ON operation_items (operation_id, number, workflow_id) WHERE outcome IS NULL;
 
+CREATE TABLE campaigns (
+    name TEXT NOT NULL, scenario TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL, form TEXT NOT NULL,
+    rate FLOAT NOT NULL, operator TEXT NOT NULL, created_at {instant} NOT NULL, starts_at {instant},
+    lines INTEGER NOT NULL, loaded_at {instant}, paused_by TEXT, pause_reason TEXT, ended_at {instant}, outcome TEXT,
+    trouble TEXT, stopped_by TEXT, stop_reason TEXT,
+    CONSTRAINT pk_campaigns PRIMARY KEY (name)
+);
+CREATE INDEX ix_campaigns_created_at ON campaigns (created_at);
+CREATE INDEX ix_campaigns_open ON campaigns (created_at) WHERE ended_at IS NULL;
+
+CREATE TABLE campaign_items (
+    campaign TEXT NOT NULL, line INTEGER NOT NULL, contact_id TEXT NOT NULL, journey TEXT, entry TEXT, outcome TEXT,
+    reason TEXT, answered_at {instant},
+    CONSTRAINT pk_campaign_items PRIMARY KEY (campaign, line)
+);
+CREATE INDEX ix_campaign_items_campaign_outcome_line ON campaign_items (campaign, outcome, line);
+CREATE INDEX ix_campaign_items_contact_id_campaign ON campaign_items (contact_id, campaign);
+
 CREATE TABLE contact_keys (
     key_id TEXT NOT NULL, owner TEXT NOT NULL, wrapped_key TEXT NOT NULL, created_at {instant} NOT NULL,
     destroyed_at {instant},

@@ -22,7 +22,6 @@ from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.journey_operations import JourneyOperations
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
-from gateway.service.operations import OperationService
 from runtime.store import OperationItem, Store, StoredOperation, StoreUnavailable
 from tests.gateway.cli.test_show import LISTED
 from workflows.operation import Chunk, ChunkDone, Closing
@@ -299,7 +298,7 @@ async def test_a_worker_that_waits_for_a_server_that_is_away_does_not_keep_the_g
         async def shutdown(self) -> None:
             await asyncio.Event().wait()
 
-    def made(_: object) -> Waiting:
+    def made(*_: object) -> Waiting:
         return Waiting()
 
     async def settled() -> None:
@@ -307,9 +306,9 @@ async def test_a_worker_that_waits_for_a_server_that_is_away_does_not_keep_the_g
 
     monkeypatch.setattr(background, "_SHUTDOWN", 0.01)
     monkeypatch.setattr(background, "operations_worker", made)
-    given = cast("OperationService", SimpleNamespace(settle=settled, journeys=None))
+    given: Any = SimpleNamespace(settle=settled, journeys=None, activities=None)
     async with asyncio.timeout(30):
-        async with background.running_operations(given):
+        async with background.running_operations(given, given):
             pass
     assert [record.getMessage() for record in caplog.records] == [
         "the worker of the queue 'operations' did not stop in time"

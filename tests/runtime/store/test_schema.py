@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, event
 
 from runtime.store import AcceptedEntry, Closure, NamespaceClaim, Passage, Store
 from runtime.store.api_access import ApiKey, ClaimedRequest
+from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.retention import PruningJob
 from runtime.store.schema import metadata
@@ -23,6 +24,9 @@ LAST = stored_entry(key="A1")
 PLACE = (NOW, 1, "msg_1")
 PASSED = Passage(1, "mail", "delivered", NOW)
 OPERATION = stored_operation()
+CAMPAIGN = StoredCampaign(
+    name="sale", scenario="a", version=1, digest="", form="", rate=100.0, operator="ann", created_at=NOW
+)
 CLAIM = cap_claim()
 CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
 
@@ -104,6 +108,20 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.items("op", after=(3, "a")), "(operation_id=? AND (number,workflow_id)>(?,?))"),
     (lambda store: store.record_answer("op", "a", "accepted", None, NOW), "(operation_id=? AND workflow_id=?)"),
     (lambda store: store.item_counts(["op"]), "(operation_id=?)"),
+    (
+        lambda store: store.campaign_items("sale", outcome="not_done", after=3, until=9),
+        "(campaign=? AND outcome=? AND line>? AND line<?)",
+    ),
+    (lambda store: store.campaign_items("sale", outcome="refused", after=3), "(campaign=? AND outcome=? AND line>?)"),
+    (lambda store: store.campaign_items("sale", after=3), "(campaign=? AND line>?)"),
+    (lambda store: store.campaign_counts(["sale"]), "(campaign=?)"),
+    (
+        lambda store: store.record_campaign_outcome("sale", [3, 4], "entered", None, NOW),
+        "(campaign=? AND outcome=? AND line=?)",
+    ),
+    (lambda store: store.refuse_campaign_entry("sale", "7", "a/7/sale", "why"), "(contact_id=? AND campaign=?)"),
+    (lambda store: store.end_campaign("sale", "stopped", NOW), "(campaign=? AND outcome=?)"),
+    (lambda store: store.stored_campaigns(is_open=True, after=CAMPAIGN), "ix_campaigns_open"),
     (lambda store: store.entries(running=True, scenario="a"), "ix_entries_running (scenario=?)"),
     (lambda store: store.entries(running=True, scenario="a", version=2), "ix_entries_"),
     (lambda store: store.entries(scenario="a", version=2), "ix_entries_scenario_version_admitted_at (scenario=? AND v"),
@@ -140,6 +158,8 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
             "passages": "ix_passages_hour (hour>? AND hour<?)",
             "operation_items": "ix_operations_created_at (created_at<?)",
             "operations": "ix_operations_created_at (created_at>? AND created_at<?)",
+            "campaign_items": "ix_campaigns_created_at (created_at<?)",
+            "campaigns": "ix_campaigns_created_at (created_at>? AND created_at<?)",
             "answers": "ix_api_answers_requested_at (requested_at>? AND requested_at<?)",
         }.items()
     ),
@@ -210,6 +230,14 @@ OTHERS: list[Callable[[Store], Awaitable[object]]] = [
     methodcaller("hold_keys", "a", ["k"], now=NOW, expires_at=NOW + timedelta(days=1)),
     methodcaller("key_holders", NOW),
     methodcaller("add_operation", OPERATION),
+    methodcaller("add_campaign", CAMPAIGN),
+    methodcaller("add_campaign_items", "sale", [CampaignItem(line=3, contact_id="7")]),
+    methodcaller("describe_campaign", "sale", "digest", "CSV", 9),
+    methodcaller("complete_campaign", "sale", NOW),
+    methodcaller("withdraw_campaign", "sale"),
+    methodcaller("pause_campaign", "sale", "ann", "look"),
+    methodcaller("set_campaign_rate", "sale", 7.5),
+    methodcaller("stored_campaign", "sale"),
     methodcaller("add_erasure", ERASURE),
     methodcaller("add_erasure_run", "e1", "a", "b", running=True),
     methodcaller("erasure_run_is_gone", "e1", "a", "b"),

@@ -1,0 +1,137 @@
+"""Views of campaigns and their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from gateway.service.view import View
+from runtime.store.campaigns import NOT_DONE, CampaignItem, StoredCampaign
+
+CampaignOperation = Literal["pause", "resume", "retune", "stop"]
+LineOutcome = Literal["entered", "refused", "skipped", "invalid", "duplicate", "not_done"]
+CampaignProgress = Literal["storing", "scheduled", "running", "paused", "finished", "stopped", "failed"]
+
+
+class CampaignView(View):
+    """A campaign. The sum of `outcomes` is the number of lines of the file."""
+
+    name: str
+    """The campaign's name."""
+    scenario: str
+    """The scenario and its version."""
+    gear: Literal["enter"]
+    """How lines are processed. `enter`: each starts a journey."""
+    state: CampaignProgress
+    """The state of the campaign. `storing`: its file is being read; `scheduled`: it starts later."""
+    digest: str
+    """SHA-256 of the file, in hex."""
+    form: str
+    """The file's form."""
+    rate: float
+    """Maximum number of lines a second."""
+    outcomes: Mapping[LineOutcome, int]
+    """Number of lines by outcome. `not_done`: those that wait."""
+    done: int
+    """Number of lines with an outcome."""
+    total: int
+    """Number of lines."""
+    operator: str
+    """The operator who started it."""
+    since: datetime
+    """Time of the request."""
+    starts_at: datetime | None
+    """Time of the start, if one was given."""
+    paused_by: str | None
+    """The operator who paused it; null if it is not paused."""
+    pause_reason: str | None
+    """The operator's reason."""
+    ended_at: datetime | None
+    """Time of the end; null while it runs."""
+    trouble: str | None
+    """Why it makes no progress, or why it failed, as a sentence."""
+    stopped_by: str | None
+    """The operator who stopped it."""
+    stop_reason: str | None
+    """The reason why it was stopped."""
+
+    @classmethod
+    def of(cls, stored: StoredCampaign, counts: Mapping[str, int]) -> CampaignView:
+        """Return the view of a stored campaign with these numbers of lines by outcome."""
+        known: dict[LineOutcome, int] = {name: counts[name] for name in _OUTCOMES if counts.get(name)}
+        total = sum(counts.values())
+        return cls(
+            name=stored.name,
+            scenario=f"{stored.scenario}@{stored.version}",
+            gear="enter",
+            state=_state(stored),
+            digest=stored.digest,
+            form=stored.form,
+            rate=stored.rate,
+            outcomes=known,
+            done=total - counts.get(NOT_DONE, 0),
+            total=total,
+            operator=stored.operator,
+            since=stored.created_at,
+            starts_at=stored.starts_at,
+            paused_by=stored.paused_by,
+            pause_reason=stored.pause_reason,
+            ended_at=stored.ended_at,
+            trouble=stored.trouble,
+            stopped_by=stored.stopped_by,
+            stop_reason=stored.stop_reason,
+        )
+
+    @property
+    def over(self) -> bool:
+        """True if the campaign has ended."""
+        return self.ended_at is not None
+
+
+_OUTCOMES: Final[tuple[LineOutcome, ...]] = ("entered", "refused", "skipped", "invalid", "duplicate", "not_done")
+
+
+class CampaignLineView(View):
+    """A line of a campaign's file."""
+
+    line: int
+    """Its number, from 1. The header of a table is line 1."""
+    contact: str
+    """The contact's id; empty for an invalid line."""
+    journey: str | None
+    """The id of its journey."""
+    outcome: LineOutcome
+    """What became of it. `not_done`: it waits."""
+    reason: str | None
+    """Why it was refused or skipped, or is invalid."""
+    at: datetime | None
+    """Time of the outcome."""
+
+    @classmethod
+    def of(cls, item: CampaignItem) -> CampaignLineView:
+        """Return the view of a stored line."""
+        return cls.model_validate(
+            {
+                "line": item.line,
+                "contact": item.contact_id,
+                "journey": item.journey,
+                "outcome": item.outcome or NOT_DONE,
+                "reason": item.reason,
+                "at": item.answered_at,
+            }
+        )
+
+
+def _state(stored: StoredCampaign) -> CampaignProgress:
+    match stored.outcome:
+        case "finished" | "stopped" | "failed":
+            return stored.outcome
+        case _ if stored.loaded_at is None:
+            return "storing"
+        case _ if stored.paused_by is not None:
+            return "paused"
+        case _ if stored.starts_at is not None and stored.starts_at > datetime.now(UTC):
+            return "scheduled"
+        case _:
+            return "running"

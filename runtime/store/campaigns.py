@@ -1,0 +1,310 @@
+"""Campaigns: their lines, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+
+from runtime.store.columns import SafeText, UtcDateTime
+from runtime.store.database import Queries
+from runtime.store.schema import metadata, partial_index
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("name", SafeText, nullable=False),
+    Column("scenario", SafeText, nullable=False),
+    Column("version", Integer, nullable=False),
+    # SHA-256 of the file: the same campaign has the same file.
+    Column("digest", SafeText, nullable=False),
+    Column("form", SafeText, nullable=False),
+    # Maximum number of lines a second.
+    Column("rate", Float, nullable=False),
+    Column("operator", SafeText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("starts_at", UtcDateTime, nullable=True),
+    # Number of the last line.
+    Column("lines", Integer, nullable=False),
+    # When all lines were stored.
+    Column("loaded_at", UtcDateTime, nullable=True),
+    Column("paused_by", SafeText, nullable=True),
+    Column("pause_reason", SafeText, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", SafeText, nullable=True),
+    Column("trouble", SafeText, nullable=True),
+    Column("stopped_by", SafeText, nullable=True),
+    Column("stop_reason", SafeText, nullable=True),
+    PrimaryKeyConstraint("name"),
+    Index(None, "created_at"),
+    partial_index("ix_campaigns_open", "created_at", where=text("ended_at IS NULL")),
+)
+"""Campaigns, open or ended."""
+
+campaign_items = Table(
+    "campaign_items",
+    metadata,
+    Column("campaign", SafeText, nullable=False),
+    Column("line", Integer, nullable=False),
+    # "" for an invalid line.
+    Column("contact_id", SafeText, nullable=False),
+    Column("journey", SafeText, nullable=True),
+    # Encoded, and encrypted if payloads are. Null as soon as the line has an outcome.
+    Column("entry", SafeText, nullable=True),
+    Column("outcome", SafeText, nullable=True),
+    Column("reason", SafeText, nullable=True),
+    Column("answered_at", UtcDateTime, nullable=True),
+    PrimaryKeyConstraint("campaign", "line"),
+    # The contact first: read for erasures.
+    Index(None, "contact_id", "campaign"),
+    Index(None, "campaign", "outcome", "line"),
+)
+"""The lines of campaigns, and what became of them."""
+
+LINES_TOGETHER: Final = 500
+"""Maximum number of lines of a statement."""
+NOT_DONE: Final = "not_done"
+"""The outcome of lines that have none yet, in counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCampaign:
+    """A campaign.
+
+    Attributes:
+        digest: SHA-256 of the file, in hex.
+        form: The file's form, for people.
+        rate: Maximum number of lines a second.
+        starts_at: Time of the start that was asked for, if any.
+        lines: Number of the last line with an entry; 0 while they are stored.
+        loaded_at: When all lines were stored and it was started; None before.
+        paused_by: The operator who paused it, or None if it is not paused.
+        outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
+        trouble: Why it makes no progress, or why it failed: a sentence.
+    """
+
+    name: str
+    scenario: str
+    version: int
+    digest: str
+    form: str
+    rate: float
+    operator: str
+    created_at: datetime
+    starts_at: datetime | None = None
+    lines: int = 0
+    loaded_at: datetime | None = None
+    paused_by: str | None = None
+    pause_reason: str | None = None
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    trouble: str | None = None
+    stopped_by: str | None = None
+    stop_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignItem:
+    """A line of a campaign.
+
+    Attributes:
+        contact_id: The contact's id; empty for an invalid line.
+        journey: The id of the journey that it starts.
+        entry: The entry, encoded; None as soon as it is not needed any more.
+        outcome: One of `gateway.service.campaign_views.LineOutcome`; None while it waits.
+    """
+
+    line: int
+    contact_id: str = ""
+    journey: str | None = None
+    entry: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    answered_at: datetime | None = None
+
+
+_table = campaigns.c
+_items = campaign_items.c
+
+
+class StoredCampaigns(Queries):
+    """The tables of campaigns. Every call is idempotent."""
+
+    async def add_campaign(self, campaign: StoredCampaign) -> bool:
+        """Record a campaign. Return False if its name is taken."""
+        return await self._add(campaigns, campaign)
+
+    async def stored_campaign(self, name: str) -> StoredCampaign | None:
+        return await self._one(StoredCampaign, _ONE, {"of": name})
+
+    async def stored_campaigns(
+        self, *, is_open: bool = False, after: StoredCampaign | None = None, limit: int = 100
+    ) -> list[StoredCampaign]:
+        """Return campaigns, the newest first; `after` is the last of the page before."""
+        statement = select(campaigns)
+        if is_open:
+            statement = statement.where(_table.ended_at.is_(None))
+        if after is not None:
+            statement = statement.where(tuple_(_table.created_at, _table.name) < (after.created_at, after.name))
+        statement = statement.order_by(_table.created_at.desc(), _table.name.desc()).limit(limit)
+        return await self._all(StoredCampaign, statement)
+
+    async def add_campaign_items(self, campaign: str, items: Sequence[CampaignItem]) -> None:
+        """Add lines to a campaign."""
+        for start in range(0, len(items), LINES_TOGETHER):
+            rows = [
+                {"campaign": campaign, **{name: getattr(item, name) for name in _ITEM}}
+                for item in items[start : start + LINES_TOGETHER]
+            ]
+            await self._database.write(self._database.insert(campaign_items).values(rows).on_conflict_do_nothing())
+
+    async def describe_campaign(self, name: str, digest: str, form: str, lines: int) -> None:
+        """Record what its file is, and the number of its last line with an entry."""
+        await self._database.write(_DESCRIBE, {"of": name, "digest": digest, "form": form, "lines": lines})
+
+    async def complete_campaign(self, name: str, at: datetime) -> None:
+        """Record that all lines are stored, and that it starts. The first time counts."""
+        await self._database.write(_LOADED, {"of": name, "at": at})
+
+    async def withdraw_campaign(self, name: str) -> None:
+        """Delete a campaign whose lines are not all stored."""
+        if await self._database.write(_WITHDRAW, {"of": name}):
+            await self._database.write(_FORGET_ITEMS, {"of": name})
+
+    async def campaign_items(
+        self, campaign: str, *, outcome: str | None = None, after: int = 0, until: int | None = None, limit: int = 100
+    ) -> list[CampaignItem]:
+        """Return lines after a number, in order. `NOT_DONE` means those without an outcome."""
+        where = [_items.campaign == campaign, _items.line > after]
+        if outcome == NOT_DONE:
+            where.append(_items.outcome.is_(None))
+        elif outcome is not None:
+            where.append(_items.outcome == outcome)
+        if until is not None:
+            where.append(_items.line <= until)
+        statement = select(*(_items[name] for name in _ITEM)).where(*where).order_by(_items.line).limit(limit)
+        return await self._all(CampaignItem, statement)
+
+    async def record_campaign_outcome(
+        self, campaign: str, lines: Sequence[int], outcome: str, reason: str | None, at: datetime
+    ) -> None:
+        """Record the outcome of lines, and delete their entries. The first outcome of a line wins."""
+        for start in range(0, len(lines), LINES_TOGETHER):
+            some = list(lines[start : start + LINES_TOGETHER])
+            given = {"of": campaign, "lines": some, "how": outcome, "why": reason, "at": at}
+            await self._database.write(_RECORD, given)
+
+    async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str) -> None:
+        """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such."""
+        given = {"of": campaign, "whose": contact, "workflow": journey, "why": reason}
+        await self._database.write(_REFUSE, given)
+
+    async def pause_campaign(self, name: str, operator: str | None, reason: str | None) -> None:
+        """Record who paused an open campaign and why; None if it goes on."""
+        await self._database.write(_PAUSE, {"of": name, "who": operator, "why": reason})
+
+    async def set_campaign_rate(self, name: str, rate: float) -> None:
+        await self._database.write(_RATE, {"of": name, "rate": rate})
+
+    async def end_campaign(
+        self,
+        name: str,
+        outcome: str,
+        at: datetime,
+        *,
+        trouble: str | None = None,
+        stopped_by: str | None = None,
+        stop_reason: str | None = None,
+    ) -> None:
+        """Record that a campaign has ended. The first report wins. Lines that wait are skipped."""
+        why = f"the campaign {'was stopped' if outcome == 'stopped' else outcome}"
+        await self._database.write(_SKIP, {"of": name, "why": why, "at": at})
+        given = {"how": outcome, "at": at, "what": trouble, "who": stopped_by, "reason": stop_reason}
+        await self._database.write(_END, {"of": name, **given})
+
+    async def campaign_counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Count the lines of campaigns by outcome, by the campaigns' names."""
+        counts: dict[str, dict[str, int]] = {name: {} for name in names}
+        for row in await self._database.read(_COUNTS, {"of": list(names)}) if names else ():
+            counts[row["campaign"]][row["state"]] = row["lines"]
+        return counts
+
+
+_ITEM = ("line", "contact_id", "journey", "entry", "outcome", "reason", "answered_at")
+_IS_IT = _table.name == bindparam("of")
+_OPEN = (_IS_IT, _table.ended_at.is_(None))
+_ONE = select(campaigns).where(_IS_IT)
+_NEW = (*_OPEN, _table.loaded_at.is_(None))
+_DESCRIBE = (
+    update(campaigns).where(*_NEW).values(digest=bindparam("digest"), form=bindparam("form"), lines=bindparam("lines"))
+)
+_LOADED = update(campaigns).where(*_NEW).values(loaded_at=bindparam("at"))
+_WITHDRAW = delete(campaigns).where(*_NEW).returning(_table.name)
+_FORGET_ITEMS = delete(campaign_items).where(_items.campaign == bindparam("of"))
+_RECORD = (
+    update(campaign_items)
+    .where(
+        _items.campaign == bindparam("of"),
+        _items.line.in_(bindparam("lines", expanding=True)),
+        _items.outcome.is_(None),
+    )
+    .values(outcome=bindparam("how"), reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
+)
+_REFUSE = (
+    update(campaign_items)
+    .where(
+        _items.contact_id == bindparam("whose"),
+        _items.campaign == bindparam("of"),
+        _items.journey == bindparam("workflow"),
+        or_(_items.outcome.is_(None), _items.outcome == "entered"),
+    )
+    .values(outcome="refused", reason=bindparam("why"), entry=None)
+)
+_PAUSE = update(campaigns).where(*_OPEN).values(paused_by=bindparam("who"), pause_reason=bindparam("why"))
+_RATE = update(campaigns).where(*_OPEN).values(rate=bindparam("rate"))
+_SKIP = (
+    update(campaign_items)
+    .where(
+        _items.campaign == bindparam("of"),
+        _items.outcome.is_(None),
+        select(campaigns.c.name).where(*_OPEN).exists(),
+    )
+    .values(outcome="skipped", reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
+)
+_END = (
+    update(campaigns)
+    .where(*_OPEN)
+    .values(
+        ended_at=bindparam("at"),
+        outcome=bindparam("how"),
+        trouble=bindparam("what"),
+        stopped_by=bindparam("who"),
+        stop_reason=bindparam("reason"),
+        paused_by=None,
+        pause_reason=None,
+    )
+)
+_state = func.coalesce(_items.outcome, NOT_DONE).label("state")
+_COUNTS = (
+    select(_items.campaign, _state, func.count().label("lines"))
+    .where(_items.campaign.in_(bindparam("of", expanding=True)))
+    .group_by(_items.campaign, _state)
+)

@@ -1,0 +1,167 @@
+"""A campaign on a real server: each line once, whatever stops in between, and sums that agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.campaigns.background import CampaignActivities
+from gateway.client import ScenarioClient
+from gateway.errors import NotAccepted
+from gateway.operations.background import running_operations
+from gateway.service.caller import TERMINAL, Caller
+from gateway.service.campaign_views import CampaignView
+from gateway.service.campaigns import CampaignRequest, Prepared
+from gateway.service.paging import PageRequest
+from runtime.store.campaigns import CampaignItem
+from tests.e2e.conftest import Stands, publish
+
+pytestmark = pytest.mark.encrypted
+
+SCENARIO = """
+scenario: sale
+trigger: segment
+purpose: transactional
+entry: {if: "contact.custom.vip == 'yes'"}
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/sale
+    body: {id: "{{ contact.id }}", campaign: "{{ journey.key }}"}
+"""
+WHO: dict[str, Any] = {"operator": "ann", "reason": "look"}
+PEOPLE = 30
+
+
+def people(folder: Path, name: str = "people.csv", number: int = PEOPLE) -> Path:
+    """A file of contacts, of whom every tenth may not enter, with an invalid line and a duplicate."""
+    rows = [f"c{n};{'no' if n % 10 == 9 else 'yes'}" for n in range(number)]
+    path = folder / name
+    path.write_text("\n".join(["contact.id;custom.vip", *rows, ";yes", "c1;yes"]) + "\n")
+    return path
+
+
+async def start(client: ScenarioClient, audience: Path, **request: Any) -> CampaignView:
+    """Store and start a campaign."""
+    given = replace(
+        CampaignRequest(name="advent", scenario="sale", audience=audience, operator="ann", accept=True), **request
+    )
+    prepared = await client.services.campaigns.prepare(TERMINAL, given)
+    return await client.services.campaigns.start(TERMINAL, prepared) if isinstance(prepared, Prepared) else prepared
+
+
+async def until(client: ScenarioClient, ready: Callable[[CampaignView], bool]) -> CampaignView:
+    async with asyncio.timeout(60):
+        while not ready(seen := await client.services.campaigns.show(TERMINAL, "advent")):
+            await asyncio.sleep(0.05)
+    return seen
+
+
+async def test_each_line_ends_once_although_gateways_are_lost_in_between(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = 0
+    real: Any = vars(CampaignActivities)["_start"]
+
+    async def lost_after_the_fifth(self: Any, campaign: str, item: CampaignItem, outcomes: Any) -> None:
+        nonlocal started
+        started += 1
+        await real(self, campaign, item, outcomes)
+        if started == 5:
+            raise OSError("killed")  # before the outcomes are recorded
+
+    async def unrecorded(self: Any) -> None:
+        """As if the process were killed."""
+
+    async with stand() as here:
+        client = here.client
+        await publish(client, tmp_path, SCENARIO)
+        audience = people(tmp_path)
+        with monkeypatch.context() as killing:
+            killing.setattr(CampaignActivities, "_start", lost_after_the_fifth)
+            killing.setattr("gateway.campaigns.background._Outcomes.save", unrecorded)
+            async with running_operations(client.services.operations, client.services.campaigns):
+                begun = await start(client, audience, rate=50.0)
+                assert (begun.state, begun.total) == ("running", PEOPLE + 2)
+                async with asyncio.timeout(60):
+                    while started < 5:
+                        await asyncio.sleep(0.02)
+        async with running_operations(client.services.operations, client.services.campaigns):
+            ended = await until(client, lambda seen: seen.over and seen.outcomes.get("refused", 0) == PEOPLE // 10)
+            again = await start(client, audience)
+        assert (ended.state, again.state) == ("finished", "finished")
+        assert ended.outcomes == {"entered": 27, "refused": 3, "invalid": 1, "duplicate": 1}
+        refused = await client.services.campaigns.lines(TERMINAL, "advent", PageRequest(), "refused")
+        assert {line.reason for line in refused.items} == {
+            "the entry rule of sale does not hold: contact.custom.vip == 'yes'"
+        }
+        await arrived(here.receiver, 27)
+        ids = Counter(item.json()["id"] for item in here.receiver.requests("/hooks.example.com/sale"))
+        assert set(ids.values()) == {1}
+        assert {item.json()["campaign"] for item in here.receiver.requests()} == {"advent"}
+
+
+async def arrived(receiver: Any, number: int) -> None:
+    async with asyncio.timeout(60):
+        while len(receiver.requests("/hooks.example.com/sale")) < number:
+            await asyncio.sleep(0.05)
+
+
+async def test_it_is_paused_retuned_and_stopped(stand: Stands, tmp_path: Path) -> None:
+    async with stand() as here:
+        client, campaigns = here.client, here.client.services.campaigns
+        await publish(client, tmp_path, SCENARIO)
+        async with running_operations(client.services.operations, campaigns):
+            await start(client, people(tmp_path), rate=5.0)
+            await until(client, lambda seen: seen.outcomes.get("entered", 0) >= 1)
+            paused = await campaigns.change(TERMINAL, "advent", "pause", **WHO)
+            assert (paused.state, paused.paused_by, paused.pause_reason) == ("paused", "ann", "look")
+            await asyncio.sleep(0.5)
+            assert (await campaigns.show(TERMINAL, "advent")).done == paused.done
+            with pytest.raises(NotAccepted, match="the campaign is paused already"):
+                await campaigns.change(TERMINAL, "advent", "pause", **WHO)
+            assert (await campaigns.change(TERMINAL, "advent", "resume", **WHO)).state == "running"
+            assert (await campaigns.change(TERMINAL, "advent", "retune", rate=4.0, **WHO)).rate == 4.0
+            stopped = await campaigns.change(TERMINAL, "advent", "stop", **WHO)
+            assert (stopped.state, stopped.stopped_by, stopped.outcomes.get("not_done", 0)) == ("stopped", "ann", 0)
+            assert sum(stopped.outcomes.values()) == PEOPLE + 2
+            assert stopped.outcomes["skipped"] > 0
+            with pytest.raises(NotAccepted, match=r"the campaign has ended \(stopped\)"):
+                await campaigns.change(TERMINAL, "advent", "resume", **WHO)
+
+
+async def test_another_file_of_the_same_name_is_refused(stand: Stands, tmp_path: Path) -> None:
+    async with stand() as here:
+        await publish(here.client, tmp_path, SCENARIO)
+        await start(here.client, people(tmp_path))
+        with pytest.raises(NotAccepted, match="a campaign of this name has another file: choose another name"):
+            await start(here.client, people(tmp_path, "others.csv", 7))
+
+
+async def test_its_journeys_give_way_to_those_of_triggers(stand: Stands, tmp_path: Path) -> None:
+    async with stand() as here:
+        await publish(here.client, tmp_path, SCENARIO)
+        async with running_operations(here.client.services.operations, here.client.services.campaigns):
+            await start(here.client, people(tmp_path, number=1))
+            await until(here.client, lambda seen: seen.over)
+        handle = here.client.temporal.get_workflow_handle("sale/c0/advent")
+        await handle.result()
+        events = (await handle.fetch_history()).events
+        assert events[0].workflow_execution_started_event_attributes.priority.priority_key == 4
+        scheduled = next(e for e in events if e.HasField("activity_task_scheduled_event_attributes"))
+        assert scheduled.activity_task_scheduled_event_attributes.priority.priority_key == 4
+
+
+async def test_a_key_for_other_scenarios_sees_no_campaign(stand: Stands, tmp_path: Path) -> None:
+    async with stand() as here:
+        await publish(here.client, tmp_path, SCENARIO)
+        await start(here.client, people(tmp_path))
+        campaigns = here.client.services.campaigns
+        other = Caller("k", "key k", TERMINAL.scopes, ["another"])
+        assert (await campaigns.list(other, PageRequest())).items == []
+        assert [one.name for one in (await campaigns.list(TERMINAL, PageRequest())).items] == ["advent"]

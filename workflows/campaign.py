@@ -1,0 +1,235 @@
+"""A campaign: starts a journey for each line of a file, in chunks that survive the processes that work on them.
+
+Its history holds the campaign's name and positions. The store holds the lines and their outcomes, which the activities
+write. Those run in the gateway. Without a gateway, a campaign waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.workflow import ActivityCancellationType
+from typing_extensions import TypeIs
+
+from activities.priority import CAMPAIGNS, priority_of
+from scenario.type_guards import mapping_or_empty
+from workflows.primitives import refusal, wait
+
+WORKFLOW: Final = "Campaign"
+ENTER: Final = "enter_lines"
+RECORD: Final = "record_campaign"
+LINES: Final = 1_000
+"""Lines of a chunk."""
+WINDOW: Final = 4
+"""Chunks that are worked on at the same time."""
+HEARTBEAT: Final = timedelta(seconds=10)
+"""Time after which another gateway continues a chunk whose gateway was killed."""
+FASTEST: Final = 10_000.0
+SLOWEST: Final = 0.01
+_RETRY: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
+_SLACK: Final = timedelta(hours=1)  # of a chunk, beyond the time that it takes at its rate
+_CHUNKS: Final = 200  # a run; then it continues as new
+_LONGEST: Final = 500  # characters of operator and reason
+
+
+@dataclass(kw_only=True)
+class CampaignState:
+    """The argument of a campaign, which continue-as-new carries along."""
+
+    campaign: str
+    rate: float  # maximum number of lines a second
+    lines: int  # number of the last line
+    next: int = 1  # number of the first line that no chunk has had yet
+    open: list[int] = field(default_factory=list[int])  # first lines of chunks that were interrupted
+    starts_at: str = ""  # ISO 8601; empty: immediately
+    paused: bool = False
+
+
+@dataclass(kw_only=True)
+class CampaignChunk:
+    """Some lines of a campaign."""
+
+    campaign: str
+    first: int
+    last: int
+    rate: float  # maximum number of lines a second
+
+
+@dataclass(kw_only=True)
+class CampaignChange:
+    """A change of a campaign, to be recorded: one of ``pause``, ``resume``, ``retune`` or an end."""
+
+    campaign: str
+    change: str  # ``pause``, ``resume``, ``retune``, ``finished``, ``stopped`` or ``failed``
+    operator: str | None = None
+    reason: str | None = None
+    rate: float | None = None
+    trouble: str | None = None
+
+
+@workflow.defn(name=WORKFLOW)
+class CampaignWorkflow:
+    """Starts journeys chunk by chunk. Updates pause, resume, retune and stop it."""
+
+    @workflow.init
+    def __init__(self, argument: Any = None, *_: Any) -> None:
+        self._state = _read(argument)
+        self._stopped: CampaignChange | None = None
+        self._changed = self._ended = self._busy = False
+        self._rounds = 0  # number of rounds that are over
+
+    @workflow.update(name="pause", description="Starts no further journey until resumed.")
+    async def pause(self, argument: Any = None, *_: Any) -> None:
+        """Pause: ``{"operator": …, "reason": …}``. It is answered when no journey is being started any more."""
+        self._check(self._state.paused, "the campaign is paused already")
+        self._state.paused = True
+        await self._interrupt("pause", argument)
+
+    @workflow.update(name="resume", description="Continues a paused campaign.")
+    async def resume(self, argument: Any = None, *_: Any) -> None:
+        """Resume: ``{"operator": …, "reason": …}``."""
+        self._check(not self._state.paused, "the campaign is not paused")
+        self._state.paused = False
+        await self._record("resume", argument)
+
+    @workflow.update(name="retune", description="Changes the rate.")
+    async def retune(self, argument: Any = None, *_: Any) -> None:
+        """Change the rate: ``{"operator": …, "reason": …, "rate": lines a second}``, also of chunks in progress."""
+        rate = mapping_or_empty(argument).get("rate")
+        self._check(not _is_rate(rate), "the rate is not one")
+        self._state.rate = float(rate or 0.0)
+        await self._interrupt("retune", argument)
+
+    @workflow.update(name="stop", description="Ends the campaign. Journeys that were started continue.")
+    async def stop(self, argument: Any = None, *_: Any) -> None:
+        """Stop: ``{"operator": …, "reason": …}``."""
+        self._check(False, "")
+        self._stopped = self._change("stopped", argument)
+        await workflow.wait_condition(lambda: self._ended)
+
+    @workflow.run
+    async def run(self, argument: Any = None, *_: Any) -> str:
+        """Work on the lines to the end, and return the outcome."""
+        state = self._state
+        if state.starts_at:
+            left = datetime.fromisoformat(state.starts_at) - workflow.now()
+            await wait(lambda: self._stopped is not None, left, "until the start")
+            state.starts_at = ""
+        end = CampaignChange(campaign=state.campaign, change="finished")
+        rounds = 0
+        while self._stopped is None and (state.open or state.next <= state.lines):
+            if state.paused:
+                await workflow.wait_condition(lambda: not state.paused or self._stopped is not None)
+                continue
+            rounds += 1
+            if rounds * WINDOW > _CHUNKS or workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(state)
+            try:
+                await self._round()
+            except ActivityError as error:
+                end.change, end.trouble = "failed", _why(error)
+                break
+        await self._save(self._stopped or end)
+        self._ended = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return (self._stopped or end).change
+
+    async def _round(self) -> None:
+        """Work on a few chunks at the same time, until they are done or something changes.
+
+        Raises:
+            ActivityError: A chunk failed for good.
+        """
+        state, self._changed = self._state, False
+        firsts, state.open = state.open[:WINDOW], state.open[WINDOW:]
+        while len(firsts) < WINDOW and state.next <= state.lines:
+            firsts.append(state.next)
+            state.next += LINES
+        tasks = {first: asyncio.create_task(self._enter(first, state.rate / len(firsts))) for first in firsts}
+        self._busy = True
+        await workflow.wait_condition(
+            lambda: self._changed or self._stopped is not None or all(task.done() for task in tasks.values())
+        )
+        for task in tasks.values():
+            task.cancel()
+        await workflow.wait(list(tasks.values()))
+        self._busy, self._rounds = False, self._rounds + 1
+        for first, task in tasks.items():
+            error = None if task.cancelled() else task.exception()
+            if task.cancelled() or (error and _is_cancelled(error)):
+                state.open.append(first)
+            elif error:
+                raise error
+        workflow.set_current_details(f"at line {min(firsts):,} of {state.lines:,}")
+
+    async def _enter(self, first: int, rate: float) -> None:
+        last = min(first + LINES - 1, self._state.lines)
+        await workflow.execute_activity(
+            ENTER,
+            CampaignChunk(campaign=self._state.campaign, first=first, last=last, rate=rate),
+            start_to_close_timeout=timedelta(seconds=(last - first + 2) / rate) + _SLACK,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=_RETRY,
+            priority=priority_of(CAMPAIGNS),
+            # Outcomes in flight are recorded first.
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+
+    def _check(self, is_wrong: bool, why: str) -> None:
+        """Refuse an update that cannot be carried out."""
+        if self._stopped is not None or self._ended:
+            raise refusal("the campaign has ended")
+        if is_wrong:
+            raise refusal(why)
+
+    def _change(self, change: str, argument: Any) -> CampaignChange:
+        data = mapping_or_empty(argument)
+        operator, reason = (str(data.get(key) or "not said")[:_LONGEST] for key in ("operator", "reason"))
+        return CampaignChange(
+            campaign=self._state.campaign, change=change, operator=operator, reason=reason, rate=self._state.rate
+        )
+
+    async def _interrupt(self, change: str, argument: Any) -> None:
+        """Record a change that chunks in progress do not know, and wait until they are over."""
+        self._changed, before = True, self._rounds
+        await self._record(change, argument)
+        await workflow.wait_condition(lambda: not self._busy or self._rounds != before)
+
+    async def _record(self, change: str, argument: Any) -> None:
+        await self._save(self._change(change, argument))
+
+    async def _save(self, change: CampaignChange) -> None:
+        await workflow.execute_activity(
+            RECORD, change, start_to_close_timeout=_SLACK, retry_policy=_RETRY, priority=priority_of(CAMPAIGNS)
+        )
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError | CancelledError) or (
+        isinstance(error, ActivityError) and isinstance(error.cause, CancelledError)
+    )
+
+
+def _why(error: ActivityError) -> str:
+    return error.cause.message if isinstance(error.cause, ApplicationError) else "its work failed: see its workflow"
+
+
+def _is_rate(rate: object) -> TypeIs[float]:
+    return isinstance(rate, int | float) and SLOWEST <= rate <= FASTEST
+
+
+def _read(argument: Any) -> CampaignState:
+    data = mapping_or_empty(argument)
+    if not (
+        isinstance(data.get("campaign"), str) and _is_rate(data.get("rate")) and isinstance(data.get("lines"), int)
+    ):
+        message = f"The argument of {WORKFLOW} must come from the gateway"
+        raise ApplicationError(message, type="NotACampaign", non_retryable=True)
+    return CampaignState(**{one.name: data[one.name] for one in fields(CampaignState) if one.name in data})
