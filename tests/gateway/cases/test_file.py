@@ -72,6 +72,7 @@ def test_a_mistake_in_a_case(reading: Read, case: str, place: tuple[int, int], m
     ("top", "message"),
     [
         ("cases:", "'entry' is missing, here or at the top of the file"),
+        (TOP.replace("at: 2026-03-02T09:00", ""), "'at' is missing, here or at the top of the file"),
         ("scenario: other.yaml\n" + TOP, "other.yaml cannot be read: no such file or directory"),
         ("destinations: other.yaml\n" + TOP, "name the destinations' file under 'destinations'"),
         ("scenaro: s.yaml\n" + TOP, "unknown key 'scenaro': did you mean 'scenario'?"),

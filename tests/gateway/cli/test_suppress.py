@@ -78,6 +78,7 @@ def test_an_address_can_be_kept_out_of_the_shells_history(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["0612345678", "--channel", "sms"], "the number is not international"),
         (["ada"], "the address is neither an e-mail address nor an international number such as +33612345678"),
         (
             [ADA, "--source", "stop"],

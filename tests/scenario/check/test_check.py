@@ -83,6 +83,8 @@ ONE_MISTAKE = (
     ("- webhook: a\n  to: crm\n  timeout: 20s\n  retry: {deadline: 10s}", ()),
     ("- webhook: a\n  to: crm\n  retry: {deadline: 10s, initial_interval: 10s}", "6:21: warning deadline: nothing is ever tried again: the deadline is not longer than 'initial_interval'"),
     ("- webhook: a\n  to: crm\n  retry: {deadline: 5s}", ()),
+    ("- wait: {until: 22:00, on: mon}\n- sms: a\n  text: t", "4:28: error type: 'on' must be a list: write [mon]"),
+    ("- webhook: a\n  url: https://x.example/\n  retry: {backoff_coefficient: x}", "6:32: error type: 'backoff_coefficient' must be a number"),
     ("- webhook: a\n  url: https://x.example/\n  retry: {backoff_coefficient: 0.5}", "6:32: error value: 'backoff_coefficient' must be 1 or more"),
     ("- webhook: a\n  url: https://x.example/\n  retry: {maximum_interval: 1s}", "6:10: error value: 'maximum_interval' (6h unless given) is shorter than 'initial_interval'"),
     ("- webhook: a\n  url: ftp://x.example/", "5:8: error url: a URL starts with https:// and a host, as plain text, followed by '/'"),
