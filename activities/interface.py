@@ -220,12 +220,10 @@ class Delivery:
 
     @property
     def name(self) -> str:
-        """The scenario's name."""
         return self.scenario.partition("@")[0]
 
     @property
     def version(self) -> int:
-        """The scenario's version."""
         return int(self.scenario.partition("@")[2])
 
 

@@ -69,7 +69,6 @@ class RenderedMail(RenderedMessage):
 
     @cached_property
     def message(self) -> EmailMessage:
-        """The parsed message."""
         return message_from_bytes(self.envelope.message, policy=default)
 
     def part(self, subtype: str) -> str | None:

@@ -139,6 +139,10 @@ def compose(
     utf8 = not recipient.address.isascii()
     message = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
     path = return_path or sender
+    unsubscribing = [  # RFC 8058 §3.1; a DKIM signature must cover them (§4)
+        address_list("List-Unsubscribe", unsubscribe_url),
+        HeaderField("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+    ]
     for field in (
         mailbox("From", sender),
         *([mailbox("Reply-To", reply_to)] if reply_to else []),
@@ -146,7 +150,7 @@ def compose(
         unstructured("Subject", subject),
         HeaderField("Date", format_datetime(date)),
         HeaderField("Message-ID", f"<{delivery_id}@{path.domain}>"),
-        *_unsubscribing(unsubscribe_url),
+        *(unsubscribing if unsubscribe_url else ()),
         HeaderField("MIME-Version", "1.0"),
     ):
         message[field.name] = field
@@ -161,21 +165,18 @@ def compose(
             _fill(part, content, subtype)
             # An EmailMessage in its place would repeat the MIME-Version.
             message.attach(cast("EmailMessage", part))
-        message.set_boundary(_boundary(delivery_id))
-    return Envelope(sender=path.address, recipient=recipient.address, message=_bytes(message), utf8=utf8)
-
-
-def _unsubscribing(url: str) -> list[HeaderField]:
-    """Return the headers for one-click unsubscribing (RFC 8058 §3.1), which a DKIM signature must cover (§4)."""
-    if not url:
-        return []
-    return [address_list("List-Unsubscribe", url), HeaderField("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")]
+        # "=_" is written by neither encoding of the parts (RFC 2045 §6.7).
+        message.set_boundary(f"=_{hashlib.sha256(delivery_id.encode()).hexdigest()[:32]}")
+    data = message.as_bytes()
+    if not data.endswith(b"\r\n"):  # which SMTP requires, also at the end of the data
+        data += b"\r\n"
+    return Envelope(sender=path.address, recipient=recipient.address, message=data, utf8=utf8)
 
 
 def _bounded(part: str, text: str, most: int) -> str:
     if len(text) > most:
         raise LimitExceeded(f"the e-mail's {part}: it has more than {most:,} characters")
-    return _encodable(text)
+    return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be encoded
 
 
 def _read(html: str) -> Markup:
@@ -190,22 +191,6 @@ def _fill(part: MIMEPart, content: str, subtype: str) -> None:
     foreign = sum(1 for character in content if character > "\x7f")
     encoding = "base64" if foreign * _BASE64_FROM > len(content) else "quoted-printable"
     part.set_content(content, subtype=subtype, charset="utf-8", cte=encoding)
-
-
-def _boundary(delivery_id: str) -> str:
-    # "=_" is written by neither encoding of the parts (RFC 2045 §6.7).
-    return f"=_{hashlib.sha256(delivery_id.encode()).hexdigest()[:32]}"
-
-
-def _encodable(text: str) -> str:
-    """Return the text with lone surrogates replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _bytes(message: EmailMessage) -> bytes:
-    data = message.as_bytes()
-    # SMTP requires CRLF, also at the end of the data.
-    return data if data.endswith(b"\r\n") else data + b"\r\n"
 
 
 def address_in(data: Mapping[str, Any]) -> str:

@@ -216,7 +216,6 @@ class DestinationForm(LimitsForm):
 
     @property
     def access(self) -> Access:
-        """Its network access."""
         return Access(
             allow_private=self.allow_private,
             allow_cidr=tuple(self.allow_cidr),
