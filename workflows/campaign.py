@@ -79,7 +79,9 @@ class CampaignWorkflow:
 
     @workflow.init
     def __init__(self, argument: Any = None, *_: Any) -> None:
-        self._state = _read(argument)
+        given = _read(argument)
+        self._is_sound = given is not None  # an error here would leave the workflow's coroutine unawaited
+        self._state = given or CampaignState(campaign="", rate=SLOWEST, lines=0)
         self._stopped: CampaignChange | None = None
         self._changed = self._ended = self._busy = False
         self._rounds = 0  # number of rounds that are over
@@ -116,6 +118,9 @@ class CampaignWorkflow:
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> str:
         """Work on the lines to the end, and return the outcome."""
+        if not self._is_sound:
+            message = f"The argument of {WORKFLOW} must come from the gateway"
+            raise ApplicationError(message, type="NotACampaign", non_retryable=True)
         state = self._state
         if state.starts_at:
             left = datetime.fromisoformat(state.starts_at) - workflow.now()
@@ -225,11 +230,10 @@ def _is_rate(rate: object) -> TypeIs[float]:
     return isinstance(rate, int | float) and SLOWEST <= rate <= FASTEST
 
 
-def _read(argument: Any) -> CampaignState:
+def _read(argument: Any) -> CampaignState | None:
+    """Return the state of an argument, or None if it is no campaign's."""
     data = mapping_or_empty(argument)
-    if not (
-        isinstance(data.get("campaign"), str) and _is_rate(data.get("rate")) and isinstance(data.get("lines"), int)
-    ):
-        message = f"The argument of {WORKFLOW} must come from the gateway"
-        raise ApplicationError(message, type="NotACampaign", non_retryable=True)
+    name, rate, lines = data.get("campaign"), data.get("rate"), data.get("lines")
+    if not (isinstance(name, str) and _is_rate(rate) and isinstance(lines, int)):
+        return None
     return CampaignState(**{one.name: data[one.name] for one in fields(CampaignState) if one.name in data})
