@@ -2,22 +2,20 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities.channel import adapter
 from activities.content import Content
 from activities.context import template_data
-from activities.email.activity import Emails
 from activities.email.message import Envelope
-from activities.email.settings import Senders
-from activities.email.smtp import Mailer
+from activities.email.session import Reply
+from activities.email.settings import Senders, Server
 from activities.failures import FailureKind
 from activities.interface import Delivery
-from activities.sms.activity import Texts
-from activities.sms.provider import Provider, Receipt, TextMessage
-from activities.webhook.activity import Webhooks
+from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.http.exchange import Request, Response
 from runtime.public_links import Callbacks, Subscriber, Unsubscribing
 from scenario.errors import NotConfigured
@@ -52,10 +50,7 @@ class Outside:
     answer: bytes = b""
     name: str = "fake"
     senders: Senders = field(default_factory=lambda: Senders(Mailbox("news@shop.example", "Shop")))
-
-    @property
-    def server(self) -> Any:
-        return Host()
+    server: Server = field(default_factory=lambda: Server("mail.example", 25))
 
     async def send(self, what: Any, **_: Any) -> Any:
         match what:
@@ -67,21 +62,9 @@ class Outside:
                 return Receipt(status=201, reference="SM1")
             case Envelope():
                 self.sent.append(what.message.decode().replace("=\r\n", ""))  # lines are folded for travelling
-                return Reply()
+                return Reply(250, "OK")
             case _:
                 raise AssertionError(what)
-
-
-@dataclass
-class Host:
-    host: str = "mail.example"
-    password: str = ""
-
-
-@dataclass
-class Reply:
-    status: int = 250
-    words: str = "OK"
 
 
 CHANNELS: dict[str, dict[str, Any]] = {
@@ -119,13 +102,7 @@ def send(environment: ActivityEnvironment, outside: Outside, rows: Rows) -> Any:
         written = {"body": {"text": text}} if channel == "webhook" else {"text": text}
         content = Content(Shelf(CHANNELS[channel] | written, **scenario))
         context = worker_context(content, rows, callbacks=callbacks, unsubscribing=unsubscribing, transport=outside)
-        match channel:
-            case "email":
-                activity = Emails(context, cast("Mailer", outside)).send_email
-            case "sms":
-                activity = Texts(context, cast("Provider", outside)).send_sms
-            case _:
-                activity = Webhooks(context).send_webhook
+        [activity] = adapter(channel).activities(context, outside)
         await environment.run(activity, delivery)
         return outside.sent[-1]
 
