@@ -19,7 +19,8 @@ from activities.channel_registry import SMS
 from activities.dependencies import WorkerServices
 from activities.email.errors import MailRefused, MailUnanswered
 from activities.email.message import Envelope
-from activities.email.settings import Senders
+from activities.email.session import Reply
+from activities.email.settings import Senders, Server
 from activities.interface import Delivery, Sent
 from activities.sms import provider as sms
 from activities.sms.activity import Texts
@@ -27,7 +28,6 @@ from activities.sms.provider import Receipt
 from gateway.client import Entered, ScenarioClient
 from runtime.local.receiver import Receiver
 from scenario.mail_address import Mailbox
-from tests.activities.test_context import Host, Reply
 from tests.e2e.conftest import Stand, Stands, entry, outcomes, publish
 from worker import workers
 
@@ -49,7 +49,7 @@ class Outside:
     name: str = "fake"
     connections: int = 50
     senders: Senders = field(default_factory=lambda: Senders(Mailbox("news@shop.example", "Shop")))
-    server: Any = field(default_factory=Host)
+    server: Server = field(default_factory=lambda: Server("mail.example", 25))
 
     def next(self, contact: str) -> str:
         """What to do with its next message."""
@@ -76,7 +76,7 @@ class Outside:
                 activity.raise_complete_async()  # Temporal hears no more of it than of a worker that was killed
             case _:
                 pass
-        return Reply() if mail else Receipt(201)
+        return Reply(250, "OK") if mail else Receipt(201)
 
 
 class Hooks(Receiver):
