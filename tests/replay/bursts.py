@@ -73,6 +73,7 @@ from scenario.entry.entry import LARGEST_EVENT
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan, shorten
 from workflows.background import Erase, Prune
+from workflows.campaign import CampaignWorkflow
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.limits import MOST_SIGNALS
@@ -499,7 +500,7 @@ async def record(address: str, folder: Path, names: Sequence[str] = ()) -> None:
 async def replay(folders: Sequence[Path]) -> list[str]:
     """Replay all histories in folders. Return a line for each that does not replay."""
     replayer = Replayer(
-        workflows=[Journey, Enter, OperationWorkflow, Prune, Erase, UnknownWorkflow],
+        workflows=[Journey, Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, UnknownWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=pydantic_data_converter,
     )

@@ -31,6 +31,8 @@ from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
 from gateway.client import JourneyFilter
 from gateway.local.stack import LocalStack, local
+from gateway.service.caller import TERMINAL
+from gateway.service.campaigns import CampaignRequest, Prepared
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
 from scenario.policies.order import Defer, Hold, Ruling
 from scenario.words import Operation
@@ -603,6 +605,31 @@ async def operations(recorder: Recorder) -> None:
         await recorder.save(name, handle)
 
 
+async def campaign(recorder: Recorder) -> None:
+    """A campaign that is paused, resumed and retuned, and one that is stopped at work."""
+    client, campaigns = recorder.place.client, recorder.place.client.services.campaigns
+    await recorder.publish("campaign", [SMS])
+    who: dict[str, Any] = {"operator": "ann", "reason": "incident 42"}
+    with tempfile.TemporaryDirectory() as folder:
+        audience = Path(folder) / "people.csv"
+        audience.write_text("contact.id\n" + "".join(f"p{number}\n" for number in range(12)))
+        for name in ("campaign", "campaign-stopped"):
+            request = CampaignRequest(name=name, scenario="campaign", audience=audience, operator="ann", rate=2.0)
+            prepared = await campaigns.prepare(TERMINAL, request)
+            assert isinstance(prepared, Prepared)
+            await campaigns.start(TERMINAL, prepared)
+            async with asyncio.timeout(60):
+                while (await campaigns.show(TERMINAL, name)).done < 2:
+                    await asyncio.sleep(0.1)
+            if name == "campaign":
+                await campaigns.change(TERMINAL, name, "pause", **who)
+                await campaigns.change(TERMINAL, name, "resume", **who)
+                await campaigns.change(TERMINAL, name, "retune", rate=20.0, **who)
+            else:
+                await campaigns.change(TERMINAL, name, "stop", **who)
+            await recorder.save(name, client.temporal.get_workflow_handle(f"campaign/{name}"))
+
+
 async def pruned(recorder: Recorder) -> None:
     """What is old is deleted, in moments of one batch each."""
     with patch("activities.retention.SECONDS", 0.0):
@@ -633,7 +660,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
         *(linear, clock, offset, event, late, forks, left, held, dropped, paused, continued, refused, entered),
         *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
         *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
-        *(migrated, followed, operations, pruned, erased),
+        *(migrated, followed, operations, campaign, pruned, erased),
     )
 }
 """By the name of the (first) history that each writes."""

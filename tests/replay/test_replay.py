@@ -26,6 +26,7 @@ from tests.replay.bursts import BURSTS, file_of
 from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
 from workflows.background import Erase, Prune
+from workflows.campaign import CampaignWorkflow
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.operation import OperationWorkflow
@@ -38,7 +39,7 @@ def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"recorded/{path.stem}", path.read_text("utf-8"))
 
 
-OTHERS = (Enter, OperationWorkflow, Prune, Erase, UnknownWorkflow)
+OTHERS = (Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, UnknownWorkflow)
 
 
 def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
