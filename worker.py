@@ -143,8 +143,8 @@ async def workers(
     ways = given.channels
     notify = PlatformNotifier(client, ways.seal, lambda: given.destinations.book) if ways.seal else notify_nobody
     gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, notify)
-    platforms = SuppressionReporter(given.transport, given.routes, given.secrets.snapshot, limiter, ways.seal)
     context = given.worker_context(gate, limiter)
+    platforms = SuppressionReporter(context, ways.seal)
     # A task without a free connection waits at Temporal: it uses up no attempt there, and another worker may take it.
     senders: dict[str, tuple[list[Callable[..., Any]], int, timedelta]] = {}
     for channel in CHANNELS.values():

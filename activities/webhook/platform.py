@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,16 +10,16 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.background import TELL, PlatformReply, SuppressionNotice
+from activities.channel import WorkerContext
 from activities.outcome import Backoff
 from activities.webhook import outcome, signing
 from activities.webhook.circuit_breaker import signal_of
 from activities.webhook.destinations.destinations import Destination
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
-from activities.webhook.http.transport import Transport, timed
-from activities.webhook.limiter import Limiter
+from activities.webhook.http.transport import timed
 from activities.webhook.presets import SuppressionPreset, installed_presets
-from activities.webhook.route import Route, Routes
+from activities.webhook.route import Route
 from runtime.derived_keys import SealedToken
 from scenario.errors import NotConfigured
 
@@ -33,16 +32,8 @@ _BAD_REQUEST: Final = 400
 class SuppressionReporter:
     """Reports suppressed addresses to platforms. Without a seal, it cannot read addresses."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        routes: Routes,
-        secrets: Callable[[], Mapping[str, str]],
-        limiter: Limiter,
-        seal: SealedToken | None,
-    ) -> None:
-        self._transport, self._routes, self._secrets = transport, routes, secrets
-        self._limiter, self._seal = limiter, seal
+    def __init__(self, context: WorkerContext, seal: SealedToken | None) -> None:
+        self._context, self._seal = context, seal
 
     @activity.defn(name=TELL.name)
     async def tell_platform(self, notice: SuppressionNotice) -> PlatformReply:
@@ -55,7 +46,7 @@ class SuppressionReporter:
         if not opened:
             raise _failure("the address cannot be opened: SCENARIO_SUPPRESSION_KEY is not the one it was sealed with")
         try:
-            route = self._routes.named(notice.destination)
+            route = self._context.routes.named(notice.destination)
             destination = route.named
             if destination is None or destination.suppressions is None:
                 raise _failure(f"destination {notice.destination} no longer has 'suppressions'", final=True)
@@ -74,7 +65,7 @@ class SuppressionReporter:
 
         Raise NotConfigured without a secret.
         """
-        secrets, now = self._secrets(), datetime.now(UTC)
+        secrets, now = self._context.secrets(), datetime.now(UTC)
         identifier = (activity.info().workflow_id or "").rpartition("/")[2]  # the same in every attempt
         headers = {"content-type": "application/json", "accept": "application/json"}
         own = destination.rendered_headers(secrets)
@@ -85,12 +76,12 @@ class SuppressionReporter:
         return Request("POST", url, headers, body, _TIMEOUT, route.access, route.tls)
 
     async def _send(self, route: Route, request: Request) -> Response:
-        permit = self._limiter.enter(route.destination, route.limits, activity.info().workflow_id or "")
+        permit = self._context.limiter.enter(route.destination, route.limits, activity.info().workflow_id or "")
         if isinstance(permit, Backoff):
             raise _failure(f"{permit.reason}: {permit.then}", delay=permit.delay)
         with permit as passed:
             try:
-                response = await timed(self._transport, route.destination, request)
+                response = await timed(self._context.transport, route.destination, request)
             except AttemptError as error:
                 passed.leave(error.pulse)
                 raise _failure(f"{route.destination}: {error}") from None

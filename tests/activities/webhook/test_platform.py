@@ -11,14 +11,15 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.background import PlatformReply, SuppressionNotice
+from activities.content import Content
 from activities.suppressions import address_seal
 from activities.webhook.destinations.reading import DestinationsFile, read
 from activities.webhook.http.transport import Transport
-from activities.webhook.limiter import Limiter
 from activities.webhook.platform import REJECTIONS, SuppressionReporter
 from activities.webhook.route import Direct
 from runtime.watched_file import UnusableFile
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
+from tests.fakes import Rows, Shelf, worker_context
 
 SEAL = address_seal([b"k" * 32])
 ADDRESS = "zoe@example.com"
@@ -68,7 +69,8 @@ destinations:
 """
     )
     secrets = {"SPLIO_TOKEN": "s3cret"}
-    reporter = SuppressionReporter(transport, Direct(DestinationsFile(file)), lambda: secrets, Limiter(), SEAL)
+    given = {"transport": transport, "routes": Direct(DestinationsFile(file)), "secrets": lambda: secrets}
+    reporter = SuppressionReporter(worker_context(Content(Shelf()), Rows(), **given), SEAL)
     return lambda notice: environment.run(reporter.tell_platform, notice)
 
 
