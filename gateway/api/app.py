@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from gateway.api import (
     authoring,
+    campaigns,
     contacts,
     entries,
     events,
@@ -46,6 +47,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     journeys.router,
     operations.router,
     operations.on_journeys,
+    campaigns.router,
     scenarios.router,
     authoring.router,
     journeys.deliveries,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from gateway.publishing import publish
 from runtime.store import AcceptedEntry, AdmissionRequest, Store, StoredOperation
+from runtime.store.campaigns import StoredCampaign
 from tests.gateway.api.doors import Door, opened
 from tests.gateway.api.routes import described
 
@@ -36,6 +38,9 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/operations/everybodys", {}),
     ("GET", "/operations/hellos/items", {}),
     ("POST", "/operations/hellos/stop", {"json": WHY}),
+    ("GET", "/campaigns/sale", {}),
+    ("GET", "/campaigns/sale/items", {}),
+    ("POST", "/campaigns/sale/pause", {"json": WHY}),
     ("GET", "/scenarios", {"params": OF_HELLO}),
     ("GET", "/scenarios/hello", {}),
     ("PUT", "/scenarios/hello", {"json": {"source": "scenario: hello"}}),
@@ -54,11 +59,15 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/results/hello", {}),
     ("GET", "/stats/hello", {}),
 ]
+CAMPAIGN = StoredCampaign(
+    name="", scenario="", version=1, digest="", form="", rate=1.0, operator="ann", created_at=NOW, ended_at=NOW
+)
 ELSEWHERE = {
     "POST /entries/batch",
     "POST /events/batch",
     "PATCH /contacts/{contact}",
     "GET /operations",
+    "GET /campaigns",
     "GET /scenarios",
 }
 """What is answered, without anything of others: see below."""
@@ -70,6 +79,8 @@ NAMES = {
     "journeys/hello/7": "journeys/{id}",
     "contacts/7/why": "contacts/{contact}/why",
     "contacts/7": "contacts/{contact}",
+    "sale/pause": "{name}/{operation}",
+    "sale": "{name}",
     "e1": "{id}",
     "hellos": "{id}",
     "everybodys": "{id}",
@@ -92,6 +103,8 @@ async def limited(store: Store, tmp_path: Path) -> AsyncIterator[Door]:
             id=name, verb="pause", request=request, operator="ann", reason="x", created_at=NOW, ended_at=NOW
         )
         await store.add_operation(operation)
+    for name, scenario in (("sale", "hello"), ("mine", "other")):
+        await store.add_campaign(replace(CAMPAIGN, name=name, scenario=scenario))
     async with opened(store) as door:  # without a Temporal to ask: whoever gets so far fails
         yield await door.limited("other")
 
@@ -115,7 +128,8 @@ async def test_it_does_not_tell_what_there_is(limited: Door) -> None:
 
 async def test_it_sees_its_own_alone(limited: Door) -> None:
     assert [item["id"] for item in (await limited.call("GET", "/operations"))["items"]] == ["ours"]
-    for path in ("/operations/ours", "/operations/ours/items", "/deliveries?scenario=other"):
+    assert [item["name"] for item in (await limited.call("GET", "/campaigns"))["items"]] == ["mine"]
+    for path in ("/operations/ours", "/operations/ours/items", "/deliveries?scenario=other", "/campaigns/mine/items"):
         await limited.call("GET", path)
     assert [item["scenario"] for item in (await limited.call("GET", "/scenarios"))["items"]] == ["other"]
 

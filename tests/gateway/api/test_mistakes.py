@@ -64,6 +64,7 @@ BODIES: Final[dict[tuple[str, str], Any]] = {
     ("POST", "/journeys/hello/7/migrate"): {"reason": "x", "version": 1, "map": {"a": "b"}, "waits": "keep"},
     ("POST", "/operations"): MANY,
     ("POST", "/operations/x/stop"): {"reason": "x", "operator": "ann"},
+    ("POST", "/campaigns/x/pause"): {"reason": "x", "operator": "ann", "rate": 5.0},
     ("PUT", "/scenarios/hello"): {"source": SOURCE, "files": {}, "journeys": "pin", "newest": True},
     ("POST", "/scenarios/hello/close"): {"reason": "x"},
     ("POST", "/check"): {"source": SOURCE, "files": {"a.txt": "a"}},
