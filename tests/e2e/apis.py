@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import httpx
+
 from gateway.client import ScenarioClient
 from gateway.serving import Front, Parts, parts_of
 from runtime.process.http_server import HttpServer
@@ -18,6 +20,14 @@ class Api:
 
     url: str
     key: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
+
+    def http(self, url: str = "") -> httpx.AsyncClient:
+        """A way to it, or to another process that serves it."""
+        return httpx.AsyncClient(base_url=url or self.url, headers=self.headers, trust_env=False, timeout=120)
 
 
 @asynccontextmanager

@@ -21,15 +21,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
-from gateway.api.app import application, bounded
-from gateway.api.authentication import Keys
-from runtime.process.http_server import HttpServer
+from runtime.store import Store
+from tests.e2e.apis import Api, api
 from tests.e2e.conftest import (
     Process,
     Server,
-    Stand,
     Stands,
-    add_key,
     entry,
     listening_port,
     process,
@@ -67,16 +64,10 @@ MANY = 30
 
 
 @dataclass(frozen=True)
-class Served:
-    """The API on a port."""
+class Served(Api):
+    """The API, and the store behind it."""
 
-    stand: Stand
-    url: str
-    headers: dict[str, str]
-
-    def http(self, url: str = "") -> httpx.AsyncClient:
-        """A way to it, or to another process that serves it."""
-        return httpx.AsyncClient(base_url=url or self.url, headers=self.headers, trust_env=False, timeout=120)
+    store: Store
 
     async def journeys(self, scenario: str) -> Counter[str]:
         """How often each contact is in."""
@@ -84,19 +75,17 @@ class Served:
 
     async def column(self, statement: str) -> list[str]:
         """One column of the store."""
-        database = self.stand.client.store._database  # pyright: ignore[reportPrivateUsage]
+        database = self.store._database  # pyright: ignore[reportPrivateUsage]
         return [next(iter(row.values())) for row in await database.read(text(statement))]
 
 
 @asynccontextmanager
 async def served(stands: Stands, folder: Path) -> AsyncGenerator[Served]:
     """The API in this process, over real servers."""
-    async with stands() as stand, HttpServer() as server:
-        token = await add_key(stand.client.store)
+    async with stands() as stand, api(stand.client) as made:
         for scenario in (SHORT, LONG, NEVER):
             await publish(stand.client, folder, scenario)
-        server.start(bounded(application(stand.client, Keys(stand.client.store))))
-        yield Served(stand, server.url, {"authorization": f"Bearer {token}"})
+        yield Served(made.url, made.key, stand.client.store)
 
 
 KNOWN = (
@@ -119,7 +108,11 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
 ) -> None:
     # The process takes some seconds to start: meanwhile there is something else to do.
     metrics = reserved_port()
-    async with served(stand, tmp_path) as api, api.http() as http, gateway(server, tmp_path, metrics) as other_gateway:
+    async with (
+        served(stand, tmp_path) as here,
+        here.http() as http,
+        gateway(server, tmp_path, metrics) as mortal,
+    ):
         # Twenty at once under one key; without one; and told of what happened.
         for contact, more in ((1, {"idempotency-key": "one"}), (2, {})):
             asked = [http.post("/v1/entries", json=entry("long", contact), headers=more) for _ in range(20)]
@@ -136,7 +129,7 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
         assert mistaken["errors"][0]["did_you_mean"] == "long"
         told = await http.post("/v1/events", json={"journey": "long/3", "name": "order.delivered"})
         assert told.json() == {"told": 1, "pending": 0, "goals": 0, "unknown": False}
-        assert await api.journeys("long") == {"1": 1, "2": 1, "3": 1}
+        assert await here.journeys("long") == {"1": 1, "2": 1, "3": 1}
 
         # Many, which end at once: who is entered again is in a second time.
         batch = "\n".join(json.dumps(entry("short", number)) for number in range(MANY))
@@ -146,16 +139,16 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
             return await way.post("/v1/entries/batch", content=batch, headers=headers)
 
         url = f"http://127.0.0.1:{await listening_port(tmp_path / 'log')}"
-        async with api.http(url) as other, asyncio.timeout(240):
+        async with here.http(url) as other, asyncio.timeout(240):
             await other.get("/v1/openapi.json")
             page = (await other.get(f"http://127.0.0.1:{metrics}/metrics")).text
             assert 'http_server_request_duration_seconds_count{http_request_method="GET"' in page
             assert 'temporal_request_total{namespace="' + server.namespace + '",operation="DescribeNamespace"' in page
             with pytest.raises(httpx.TransportError):
                 await send(other)
-            assert await other_gateway.wait() == -signal.SIGKILL
+            assert await mortal.wait() == -signal.SIGKILL
         assert (await send(http)).status_code == 409, "nobody knows yet that it was killed"
-        database = api.stand.client.store._database  # pyright: ignore[reportPrivateUsage]
+        database = here.store._database  # pyright: ignore[reportPrivateUsage]
         await database.write(
             text("UPDATE api_answers SET renewed_at = '2026-01-01 00:00:00.000000' WHERE status IS NULL")
         )
@@ -163,10 +156,10 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
         assert (again["accepted"], {one["status"] for one in again["results"]}) == (MANY, {202})
         async with asyncio.timeout(240):
             while (
-                len(await api.column("SELECT 1 FROM entries WHERE scenario = 'short' AND ended_at IS NOT NULL")) < MANY
+                len(await here.column("SELECT 1 FROM entries WHERE scenario = 'short' AND ended_at IS NOT NULL")) < MANY
             ):
                 await asyncio.sleep(0.05)
-        assert await api.journeys("short") == {str(number): 1 for number in range(MANY)}
+        assert await here.journeys("short") == {str(number): 1 for number in range(MANY)}
 
 
 def gateway(server: Server, folder: Path, metrics: int) -> AbstractAsyncContextManager[Process]:
@@ -188,11 +181,11 @@ def gateway(server: Server, folder: Path, metrics: int) -> AbstractAsyncContextM
 
 
 async def test_whatever_is_asked_is_answered_as_declared(stand: Stands, tmp_path: Path) -> None:
-    async with served(stand, tmp_path) as api:
-        await asyncio.to_thread(ask_all, api)
+    async with served(stand, tmp_path) as here:
+        await asyncio.to_thread(ask_all, here)
 
 
-def ask_all(api: Served) -> None:
+def ask_all(here: Served) -> None:
     """Asks each address what it takes, and what it does not."""
     # Imported here: it takes half a second, in each process of the tests.
     import schemathesis
@@ -208,12 +201,12 @@ def ask_all(api: Served) -> None:
     ]
     with catch_warnings():
         simplefilter("ignore")  # of what others do in the description's name
-        schema: Any = schemathesis.openapi.from_url(f"{api.url}/v1/openapi.json")
+        schema: Any = schemathesis.openapi.from_url(f"{here.url}/v1/openapi.json")
         for status, method, path, body, prefer in KNOWN:
             case = schema[path][method].Case(
                 body=body, path_parameters={"contact": "11"}, media_type="application/json"
             )
-            answer = case.call(headers={**api.headers, **({"prefer": prefer} if prefer else {})}, timeout=120)
+            answer = case.call(headers={**here.headers, **({"prefer": prefer} if prefer else {})}, timeout=120)
             assert answer.status_code == status, answer.text
             case.validate_response(answer, checks=responses)
         asked = 0
@@ -227,7 +220,7 @@ def ask_all(api: Served) -> None:
                 )
                 @given(case=operation.as_strategy(mode))
                 def ask(case: Any) -> None:
-                    answer = case.call(headers=api.headers, timeout=120)
+                    answer = case.call(headers=here.headers, timeout=120)
                     if answer.status_code != 431:  # too long for the server, which has not asked the API
                         case.validate_response(answer, checks=responses)
 

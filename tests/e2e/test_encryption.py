@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import SecretStr
 from temporalio.api.enums.v1 import EventType
@@ -224,8 +223,7 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
     callback = CallbackClaim(journey.id, journey.run_id, "msg_1", datetime.now(UTC))
     view = await place.erase("g1")
 
-    async with api(place.client) as served, httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
-        http.headers["authorization"] = f"Bearer {served.key}"
+    async with api(place.client) as served, served.http() as http:
         told = {"contact": "g1", "name": "order.delivered", "properties": {"note": MARK}}
         answers = [
             await http.post("/v1/entries", json=entry_of("g1"), headers={"prefer": "wait=30"}),

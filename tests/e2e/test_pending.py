@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
@@ -48,20 +45,6 @@ def returned(contact: str, order: str = "A") -> dict[str, Any]:
     return {"contact": contact, "name": name, "properties": properties, "id": f"{contact}-{order}"}
 
 
-@asynccontextmanager
-async def gateway(client: ScenarioClient) -> AsyncGenerator[httpx.AsyncClient]:
-    async with (
-        api(client) as served,
-        httpx.AsyncClient(
-            base_url=served.url,
-            headers={"authorization": f"Bearer {served.key}"},
-            timeout=60,
-            trust_env=False,
-        ) as http,
-    ):
-        yield http
-
-
 async def reason(client: ScenarioClient, journey: str) -> str:
     handle = client.temporal.get_workflow_handle(journey, result_type=dict)
     return (await handle.result())["reason"]
@@ -75,7 +58,7 @@ async def test_what_is_told_while_no_worker_runs_is_kept(
         client = place.client
         await publish(client, tmp_path, PENDING)
         other = ScenarioClient(client.temporal, client.store)
-        async with gateway(client) as first, gateway(other) as second:
+        async with api(client) as one, api(other) as two, one.http() as first, two.http() as second:
             # One by one, the event straight after the entry's 202, by the other gateway.
             assert (await first.post("/v1/entries", json=entry("p1"))).status_code == 202
             told = (await second.post("/v1/events", json=returned("p1"))).json()

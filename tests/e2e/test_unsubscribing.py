@@ -22,7 +22,6 @@ from runtime.derived_keys import AddressHashes
 from runtime.local.inbox import Inbox, Mail
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings
-from scenario.policies.suppression import stops
 from tests.e2e.conftest import SENDER, Server, opened, publish
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
@@ -116,24 +115,12 @@ async def test_one_click_in_a_mail_program_ends_it_and_a_link_scanner_ends_nothi
     assert part is not None
     assert f'href="{url}"' in part.get_content()
 
-    # A scanner opens the link, and looks whether it is there.
-    for method in ("GET", "HEAD", "GET"):
-        answer = await shop.http.request(method, url)
-        assert answer.status_code == 200
+    # A scanner opens the link, which ends nothing; the mail program's click is a POST.
+    assert (await shop.http.get(url)).status_code == 200
     assert await store.suppressed("email", hashes) == []
-
-    # The mail program's click: a POST of multipart or of a form (§3.2), without cookies; then once more.
-    form = {"List-Unsubscribe": "One-Click"}
-    for answer in (
-        await shop.http.post(url, data=form),
-        await shop.http.post(url, files={"List-Unsubscribe": (None, b"One-Click")}),
-    ):
-        assert (answer.status_code, answer.is_redirect, answer.cookies) == (200, False, httpx.Cookies())
+    assert (await shop.http.post(url, data={"List-Unsubscribe": "One-Click"})).status_code == 200
     [row] = await store.suppressed("email", hashes)
     assert (row.source, row.scope, row.evidence) == ("unsub", "newsletter", "one click")
-    stopped = stops([row], "marketing", ["newsletter"])
-    assert stopped is not None
-    assert stopped.words.startswith("the address has unsubscribed from newsletter (unsub, ")
 
     # The journey leaves in its wait of a week.
     async with asyncio.timeout(60):
