@@ -29,7 +29,7 @@ LINES: Final = 1_000
 WINDOW: Final = 4
 """Chunks that are worked on at the same time."""
 HEARTBEAT: Final = timedelta(seconds=10)
-"""Time after which another gateway continues a chunk whose gateway was killed."""
+"""Time after which another gateway continues a chunk if its gateway was killed."""
 FASTEST: Final = 10_000.0
 SLOWEST: Final = 0.01
 _RETRY: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
@@ -88,7 +88,7 @@ class CampaignWorkflow:
 
     @workflow.update(name="pause", description="Starts no further journey until resumed.")
     async def pause(self, argument: Any = None, *_: Any) -> None:
-        """Pause: ``{"operator": …, "reason": …}``. It is answered when no journey is being started any more."""
+        """Pause: ``{"operator": …, "reason": …}``. It is answered once all starts in progress are over."""
         self._check(self._state.paused, "the campaign is paused already")
         self._state.paused = True
         await self._interrupt("pause", argument)
@@ -150,7 +150,7 @@ class CampaignWorkflow:
         """Work on a few chunks at the same time, until they are done or something changes.
 
         Raises:
-            ActivityError: A chunk failed for good.
+            ActivityError: A chunk failed and is not retried.
         """
         state, self._changed = self._state, False
         firsts, state.open = state.open[:WINDOW], state.open[WINDOW:]

@@ -35,7 +35,7 @@ from scenario.type_guards import is_mapping
 PATIENCE: Final = 10.0
 """Maximum seconds of a token request."""
 LIFETIME: Final = 30 * 60
-"""Assumed seconds of a token whose response does not state them."""
+"""Assumed life of a token, in seconds, if the response does not state it."""
 MARGIN: Final = 60.0
 """A token is replaced so many seconds before its end, or after nine tenths of its life if that is later."""
 _ASSERTION_LIFE: Final = 300

@@ -51,7 +51,7 @@ async def list_campaign_items(
     page: Paging,
     outcome: Annotated[LineOutcome | None, Query(description="Only those with this outcome")] = None,
 ) -> PageView[CampaignLineView]:
-    """List the lines of a campaign's file in their order, and what became of each."""
+    """List the lines of a campaign's file in their order, with their outcomes."""
     return await use.campaigns.lines(caller, campaign, page, outcome)
 
 
@@ -63,7 +63,7 @@ async def operate_campaign(
     use: Use,
     caller: Operating,
 ) -> CampaignView:
-    """Pause, resume, retune or stop a campaign. `pause` and `stop` return when no journey is being started any more."""
+    """Pause, resume, retune or stop a campaign. `pause` and `stop` wait for starts in progress."""
     operator = caller.operator(body.operator)
     return await use.campaigns.change(
         caller, campaign, operation, operator=operator, reason=body.reason, rate=body.rate

@@ -102,7 +102,7 @@ class AudienceFile:
                     yield from self._rows(self._sheet_rows())
                 case _:
                     yield from self._parquet_rows()
-            while self._raw.read(_SAMPLE):  # what the reader has left, such as the end of a sheet
+            while self._raw.read(_SAMPLE):  # the rest of the file, so that its digest is complete
                 pass
         except (gzip.BadGzipFile, EOFError, zlib.error):
             raise BadInput(f"{self._path} is damaged: it cannot be decompressed to its end") from None
@@ -110,7 +110,7 @@ class AudienceFile:
             raise unreadable(str(self._path), error) from None
         now = os.fstat(self._file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
-            raise BadInput(f"{self._path} changed while it was read: use a copy that nobody writes to")
+            raise BadInput(f"{self._path} changed while it was read: use a copy that no program writes to")
 
     def _detect(self) -> tuple[AudienceForm, IO[bytes]]:
         """Return the form, and the content without compression."""
@@ -204,7 +204,7 @@ class AudienceFile:
             ) from None
 
     def _rows(self, rows: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[AudienceLine]:
-        """Yield the lines of a table whose first row is its header."""
+        """Yield the lines of a table. Its first row is the header."""
         header: tuple[str, ...] | None = None
         for number, row in rows:
             if row and isinstance(row[0], csv.Error):
@@ -254,7 +254,7 @@ def open_audience(path: Path) -> Generator[AudienceFile]:
 
 
 class _Hashed(io.RawIOBase):
-    """A file whose bytes are hashed while they are read."""
+    """A file that hashes its bytes while they are read."""
 
     def __init__(self, file: IO[bytes], digest: Any) -> None:
         self._file, self._digest = file, digest

@@ -142,7 +142,7 @@ class _Outcomes:
         self._found[outcome, reason].append(line)
 
     async def save(self) -> None:
-        """Record them. Shielded: a pause of the campaign must not lose what was done."""
+        """Record them. Shielded: a pause of the campaign must lose no outcome."""
         self._saved = asyncio.get_running_loop().time()
         found, self._found = self._found, defaultdict(list)
         saving = asyncio.ensure_future(self._save(found))

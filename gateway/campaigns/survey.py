@@ -27,7 +27,7 @@ MAX_INVALID: Final = 0.01
 _LISTED: Final = 100
 """Maximum number of invalid lines that are listed."""
 _ACTIONS: Final = 5.5
-"""Temporal actions of a journey with one message, on average; they are what Temporal Cloud bills."""
+"""Temporal actions of a journey with one message, on average. Temporal Cloud bills them."""
 _BYTES: Final = 21_800
 """Bytes that Temporal stores of a waiting journey."""
 
@@ -45,7 +45,7 @@ class InvalidLine(View):
 
 
 class Survey(View):
-    """What a file of contacts holds for a scenario."""
+    """The result of checking a file of contacts against a scenario."""
 
     form: str
     """The file's form, such as ``CSV in utf-8, separated by semicolons``."""
@@ -85,7 +85,7 @@ class AudienceEntry:
 
 @dataclass
 class Surveyor:
-    """Reads the entries of a file, and counts what it finds.
+    """Reads the entries of a file, and counts its lines.
 
     Args:
         scenario: The scenario they enter.
@@ -253,7 +253,7 @@ def _unknown(columns: Sequence[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a campaign takes."""
+    """The cost of a campaign."""
 
     seconds: float
     actions: int

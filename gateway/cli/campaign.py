@@ -81,9 +81,9 @@ def check(
     """Check whether the contacts of a file can enter a scenario. Nothing is started.
 
     Prints the file's form, the number of lines that can enter, and those that cannot, with their reasons. A table has
-    columns such as contact.id, contact.email, custom.vip, order.external_id; a line of JSON is an entry, whose scenario
-    and trigger may be left out. With --write, 'scenario enter' takes the written file. The exit status is 1 if more
-    than 1 % of the lines are invalid.
+    columns such as contact.id, contact.email, custom.vip, order.external_id; a line of JSON is an entry, in which
+    scenario and trigger may be missing. With --write, 'scenario enter' takes the written file. The exit status is 1 if
+    more than 1 % of the lines are invalid.
     """
     from gateway.campaigns.audience_file import open_audience
     from gateway.campaigns.survey import Surveyor
@@ -114,7 +114,7 @@ def _show(survey: Survey, audience: Path, scenario: str) -> None:
     if survey.columns:
         say(f"columns: {', '.join(survey.columns)}")
     for column in survey.unknown_columns:
-        note(f"scenario: '{column}' is no known field of a contact, and can be used as it is written")
+        note(f"scenario: '{column}' is not a known field of a contact: templates can use it under this name")
     say(f"{survey.entries:,} of {survey.lines:,} lines can enter {scenario}")
     if survey.duplicates:
         say(f"duplicates, which are skipped: {survey.duplicates:,}")
@@ -140,7 +140,7 @@ def start(
 ) -> None:
     """Start a journey for each contact of a file, at a limited rate.
 
-    The file is read once, and its lines are stored. On a terminal, the command then shows what it will do and asks. A
+    The file is read once, and its lines are stored. On a terminal, the command then shows the cost and asks. A
     gateway does the work: any that runs, whatever becomes of this command. The same command with the same file returns
     the campaign that runs, so it may be repeated. A contact enters once.
     """
@@ -225,7 +225,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
 def results(
     campaign: CampaignArgument, outcome: OutcomeOption = None, form: Annotated[ResultFormat, _FORM] = ResultFormat.TEXT
 ) -> None:
-    """List the lines of a campaign's file, and what became of each."""
+    """List the lines of a campaign's file with their outcomes."""
     asyncio.run(_results(campaign, cast("LineOutcome | None", outcome), form))
 
 

@@ -1,4 +1,4 @@
-"""What all activities of the gateway do: send heartbeats, and say which errors cannot pass."""
+"""Heartbeats of the gateway's activities, and the errors that are not retried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.store import StoreError
 logger = logging.getLogger(__name__)
 
 BEAT: Final = 0.5
-"""Seconds between two heartbeats, whose answers report that an operation was stopped."""
+"""Seconds between two heartbeats. Their answers report a cancellation."""
 
 
 @asynccontextmanager

@@ -84,7 +84,7 @@ class _LinePlace(TypedDict):
 
 
 class Prepared:
-    """A campaign whose lines are stored, and that was not started."""
+    """A campaign that was not started yet. Its lines are stored."""
 
     def __init__(self, campaign: StoredCampaign, survey: Survey) -> None:
         self.campaign, self.survey = campaign, survey
@@ -142,7 +142,7 @@ class CampaignService:
         return Prepared(campaign, survey)
 
     async def start(self, caller: Caller, prepared: Prepared) -> CampaignView:
-        """Start a campaign whose lines are stored."""
+        """Start a prepared campaign."""
         campaign = prepared.campaign
         caller.check(campaign.scenario, "scenario")
         stored = await self._stored(campaign.name)

@@ -1,4 +1,4 @@
-"""Campaigns: their lines, and what became of each."""
+"""Campaigns, their lines, and the outcome of each line."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ campaign_items = Table(
     Index(None, "contact_id", "campaign"),
     Index(None, "campaign", "outcome", "line"),
 )
-"""The lines of campaigns, and what became of them."""
+"""The lines of campaigns, with their outcomes."""
 
 LINES_TOGETHER: Final = 500
 """Maximum number of lines of a statement."""
@@ -128,7 +128,7 @@ class CampaignItem:
     Attributes:
         contact_id: The contact's id; empty for an invalid line.
         journey: The id of the journey that it starts.
-        entry: The entry, encoded; None as soon as it is not needed any more.
+        entry: The entry, encoded; None as soon as the line has an outcome.
         outcome: One of `gateway.service.campaign_views.LineOutcome`; None while it waits.
     """
 
@@ -177,7 +177,7 @@ class StoredCampaigns(Queries):
             await self._database.write(self._database.insert(campaign_items).values(rows).on_conflict_do_nothing())
 
     async def describe_campaign(self, name: str, digest: str, form: str, lines: int) -> None:
-        """Record what its file is, and the number of its last line with an entry."""
+        """Record the digest and form of its file, and the number of its last line with an entry."""
         await self._database.write(_DESCRIBE, {"of": name, "digest": digest, "form": form, "lines": lines})
 
     async def complete_campaign(self, name: str, at: datetime) -> None:
@@ -185,7 +185,7 @@ class StoredCampaigns(Queries):
         await self._database.write(_LOADED, {"of": name, "at": at})
 
     async def withdraw_campaign(self, name: str) -> None:
-        """Delete a campaign whose lines are not all stored."""
+        """Delete a campaign that was not started."""
         if await self._database.write(_WITHDRAW, {"of": name}):
             await self._database.write(_FORGET_ITEMS, {"of": name})
 
@@ -218,7 +218,7 @@ class StoredCampaigns(Queries):
         await self._database.write(_REFUSE, given)
 
     async def pause_campaign(self, name: str, operator: str | None, reason: str | None) -> None:
-        """Record who paused an open campaign and why; None if it goes on."""
+        """Record who paused an open campaign and why; None if it was resumed."""
         await self._database.write(_PAUSE, {"of": name, "who": operator, "why": reason})
 
     async def set_campaign_rate(self, name: str, rate: float) -> None:

@@ -46,7 +46,9 @@ def test_a_survey_is_text_for_people(run: Run, tmp_path: Path):
         ],
     )
     assert ran.out.splitlines()[-1].startswith("SHA-256 ")
-    assert ran.err == "scenario: 'contact.emial' is no known field of a contact, and can be used as it is written\n"
+    assert (
+        ran.err == "scenario: 'contact.emial' is not a known field of a contact: templates can use it under this name\n"
+    )
 
 
 def test_a_survey_is_json_for_programs(run: Run, tmp_path: Path):
