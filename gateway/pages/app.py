@@ -26,6 +26,7 @@ from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
 from gateway.pages import (
+    campaigns,
     deliveries,
     destinations,
     held,
@@ -50,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
     *(rendering, sign_in, scenarios, journeys, journey),
-    *(held, operations, deliveries, destinations, preview),
+    *(held, operations, campaigns, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {

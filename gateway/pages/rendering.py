@@ -24,6 +24,7 @@ from scenario.time.duration import format_duration
 NAVIGATION: Final = (
     ("/", "Scenarios"),
     ("/held", "Held"),
+    ("/campaigns", "Campaigns"),
     ("/deliveries", "Deliveries"),
     ("/destinations", "Destinations"),
     ("/preview", "Preview"),
@@ -39,8 +40,8 @@ _KINDS: Final = {
 _STATIC: Final = Path(__file__).with_name("static")
 
 _TONES: Final[Mapping[str, tuple[str, ...]]] = {
-    "blue": ("running", "waiting", "entering", "now", "let in", "surveying"),
-    "green": ("finished", "delivered", "completed", "goal", "up", "sent", "accepted"),
+    "blue": ("running", "waiting", "entering", "now", "let in", "surveying", "storing", "scheduled"),
+    "green": ("finished", "delivered", "completed", "goal", "up", "sent", "accepted", "entered"),
     "amber": (
         "paused",
         "retry",

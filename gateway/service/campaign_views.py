@@ -59,7 +59,7 @@ class CampaignView(View):
     @classmethod
     def of(cls, stored: StoredCampaign, counts: Mapping[str, int]) -> CampaignView:
         """Return the view of a stored campaign with these numbers of lines by outcome."""
-        known: dict[LineOutcome, int] = {name: counts[name] for name in _OUTCOMES if counts.get(name)}
+        known: dict[LineOutcome, int] = {name: counts[name] for name in OUTCOMES if counts.get(name)}
         total = sum(counts.values())
         return cls(
             name=stored.name,
@@ -89,7 +89,7 @@ class CampaignView(View):
         return self.ended_at is not None
 
 
-_OUTCOMES: Final[tuple[LineOutcome, ...]] = ("entered", "refused", "skipped", "invalid", "duplicate", "not_done")
+OUTCOMES: Final[tuple[LineOutcome, ...]] = ("entered", "refused", "skipped", "invalid", "duplicate", "not_done")
 
 
 class CampaignLineView(View):

@@ -1,0 +1,113 @@
+"""The pages of campaigns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from runtime.store.campaigns import CampaignItem, StoredCampaign
+from tests.gateway.pages.conftest import Site
+
+AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+SALE = StoredCampaign(
+    name="sale", scenario="offer", version=2, digest="0123", form="CSV", rate=5.0, operator="ann", created_at=AT
+)
+LINES = [
+    CampaignItem(line=2, contact_id="7", journey="offer/7/sale", outcome="entered", answered_at=AT),
+    CampaignItem(line=3, outcome="invalid", reason="no <id>", answered_at=AT),
+    CampaignItem(line=4, contact_id="8", journey="offer/8/sale"),
+]
+
+
+@pytest.fixture
+def changes(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, Any]]]:
+    """The changes that pages ask for. No workflow carries them out."""
+    asked: list[tuple[str, str, dict[str, Any]]] = []
+    campaigns = site.client.services.campaigns
+
+    async def change(_: object, name: str, change: str, **more: Any) -> None:
+        asked.append((name, change, more))
+
+    monkeypatch.setattr(campaigns, "change", change)
+    return asked
+
+
+async def begin(site: Site, *lines: CampaignItem, **more: Any) -> None:
+    """Put a campaign on record, which has not started."""
+    await site.store.add_campaign(replace(SALE, **more))
+    await site.store.add_campaign_items("sale", lines or LINES)
+
+
+async def test_a_campaign_is_shown_with_its_sums_and_lines(site: Site) -> None:
+    await site.sign_in("read")
+    assert "No campaign was started yet" in (await site.get("/campaigns")).text()
+    await begin(site, paused_by="bob", pause_reason="look <closely>")
+    listed = await site.get("/campaigns")
+    assert listed.values("tbody th a", "href") == ["/campaigns/sale"]
+    page = await site.get("/campaigns/sale")
+    assert (page.text("h1"), page.text(".head .state")) == ("sale", "storing")
+    assert "Lines 3 Entered 1 Invalid 1 Not done 1" in page.text()
+    assert "Paused by bob: look <closely>" in page.text()
+    assert page.values("progress", "value") == ["2"]
+    assert page.rows("Its lines") == [
+        ["2", "entered", "", "offer/7/sale"],
+        ["3", "invalid", "no <id>", ""],
+        ["4", "not done", "", "offer/8/sale"],
+    ]
+    assert "Pause…" not in page.text()
+    invalid = await site.get("/campaigns/sale?outcome=invalid")
+    assert [row[0] for row in invalid.rows("Its lines")] == ["3"]
+    await site.get("/campaigns/sale?outcome=x", status=422)
+
+
+async def test_pages_of_its_lines_leave_none_out(site: Site) -> None:
+    await begin(site, *(CampaignItem(line=number, contact_id="7", outcome="entered") for number in range(2, 122)))
+    await site.sign_in("read")
+    read, address = list[str](), "/campaigns/sale"
+    while address:
+        page = await site.get(address)
+        read += [row[0] for row in page.rows("Its lines")]
+        address = next(iter(page.values(".older a", "href")), "")
+    assert read == [f"{number}" for number in range(2, 122)]
+
+
+@pytest.mark.parametrize("change", ["pause", "resume", "stop"])
+async def test_one_is_changed_for_a_reason(site: Site, changes: list[Any], change: str) -> None:
+    await begin(site, **({"paused_by": "bob"} if change == "resume" else {}))
+    name = await site.sign_in()
+    address = f"/campaigns/sale/{change}"
+    assert address in (await site.get("/campaigns/sale")).values(".actions a", "href")
+    await site.send(address, {"reason": ""}, status=422)
+    await site.send(address, {"reason": "look"})
+    assert changes == [("sale", change, {"operator": f"key {name}", "reason": "look", "rate": None})]
+
+
+async def test_its_rate_is_changed(site: Site, changes: list[Any]) -> None:
+    await begin(site)
+    await site.sign_in()
+    address = "/campaigns/sale/retune"
+    assert (await site.get(address)).values("input[name='rate']", "value") == ["5"]
+    await site.send(address, {"reason": "gently", "rate": "fast"}, status=422)
+    await site.send(address, {"reason": "gently", "rate": "2.5"})
+    assert [more["rate"] for _, _, more in changes] == [2.5]
+
+
+async def test_one_that_has_ended_is_not_changed(site: Site) -> None:
+    await begin(site)
+    await site.store.end_campaign("sale", "stopped", AT, stopped_by="bob", stop_reason="enough")
+    await site.sign_in()
+    page = await site.get("/campaigns/sale")
+    assert "Stopped by bob: enough" in page.text()
+    assert page.values(".actions a", "href") == []
+    assert "It has ended" in (await site.get("/campaigns/sale/stop")).text()
+
+
+async def test_a_key_for_other_scenarios_sees_none(site: Site) -> None:
+    await begin(site)
+    await site.sign_in("read", scenarios=["winback"])
+    assert (await site.get("/campaigns")).values("tbody th a", "href") == []
+    for address in ("/campaigns/sale", "/campaigns/sale/stop", "/campaigns/nothing"):
+        await site.get(address, status=404)
