@@ -50,8 +50,10 @@ class Metric:
     def attributes(self, values: Sequence[str | int | None]) -> dict[str, str | int]:
         named: dict[str, str | int] = {}
         for label, value in zip(self.labels, values, strict=True):
-            if value is not None:
-                named[label] = _bounded(_NAMED[label], str(value)) if label in _NAMED else value
+            if label in _NAMED and value is not None:
+                named[label] = _bounded(_NAMED[label], str(value))
+            elif value is not None:  # the SDK would count a word of an enum apart from the same text
+                named[label] = str(value) if isinstance(value, str) else value
         return named
 
 

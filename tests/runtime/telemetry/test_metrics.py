@@ -12,6 +12,7 @@ from docs import reference
 from runtime.telemetry import metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.metrics import Counter, Histogram
+from scenario.words import AttemptOutcome
 from tests.measured import Measured, now, provider_with
 
 
@@ -57,6 +58,15 @@ def test_names_that_would_break_the_page_stay_names():
         counted.add(1, metrics.ATTEMPTS.attributes(("webhook", name, "delivered", "first")))
     [family] = [one for one in text_string_to_metric_families(exposition.text(None).decode()) if one.name == "tried"]
     assert [(sample.labels["destination"], sample.value) for sample in family.samples] == [(name, 1) for name in names]
+
+
+def test_a_word_of_an_enum_counts_as_the_same_text():
+    exposition = Exposition(0)
+    counted = provider_with(exposition.reader).get_meter("test").create_counter("tried")
+    for outcome in (AttemptOutcome.DELIVERED, "delivered"):
+        counted.add(1, metrics.ATTEMPTS.attributes(("webhook", "wax", outcome, "first")))
+    [family] = [one for one in text_string_to_metric_families(exposition.text(None).decode()) if one.name == "tried"]
+    assert [(sample.labels["outcome"], sample.value) for sample in family.samples] == [("delivered", 2.0)]
 
 
 def test_what_no_clock_agrees_on_took_no_time():
