@@ -29,6 +29,12 @@ FEW = {(*LINES, "size"): [1, 2]}
         ("(order.total | minus: 3) == 2", {("order", "total"): [4, "4", 5, "5", 6, "6"]}),
         ("event.score | number == 9", {("event", "score"): [8, "8", 9, "9", 10, "10"]}),
         ("event.sku | downcase | slice: 0, 2 == 'ab'", {("event", "sku"): ["abx", "ABX"]}),
+        ("a | append: 'b' == 'ab' or c | prepend: 'b' == 'ba' or d | strip == 'x'", {
+            ("a",): ["a"], ("c",): ["a"], ("d",): ["x", " x "],
+        }),
+        ("a | plus: 2 == 5 or b | divided_by: 2 == 5", {
+            ("a",): [2, "2", 3, "3", 4, "4"], ("b",): [8, "8", 10, "10", 12, "12"],
+        }),
         ("event[event.key].x == 'a'", {("event",): ["a"]}),
     ],
 )  # fmt: skip

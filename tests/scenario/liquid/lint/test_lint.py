@@ -121,6 +121,7 @@ def test_a_structure_is_checked_text_by_text() -> None:
             "$let": {"store": "{{ order.store }}", "n": "{{ order.products | size }}"},
             "$in": "{{ store.nmae }} {{ n.x }}",
         },
+        "list": {"$let": ["a"], "$in": "{{ contact.emial }}"},
         "$what": 1,
         True: 2,
     }
@@ -140,6 +141,8 @@ def test_a_structure_is_checked_text_by_text() -> None:
         "number.$if 1:1 error body-form: '$if' takes a text",
         "let.$in 1:10 error unknown-field: 'store' has no field 'nmae': did you mean 'name'?",
         "let.$in 1:23 error no-object: 'n' is a number, it has no field 'x'",
+        "list.$let 1:1 error body-form: '$let' is a mapping of names",
+        "list.$in 1:12 error unknown-field: 'contact' has no field 'emial': did you mean 'email'?",
         "$what 1:1 error body-form: there is no such form: use $for, $if or $let, or write the key with '$$'",
         "True 1:1 error body-form: a key that is not text must be written in quotes",
     ]
