@@ -21,7 +21,6 @@ RECORDS: Final = {rule["record"]: rule["expr"] for group in GROUPS for rule in g
 _SELECTOR: Final = re.compile(r"(?<![\w:\"$])([a-zA-Z_][\w:]*)(\{[^}]*\})?(?![\w:]|\s*\()")
 _LABELS: Final = re.compile(r"(\w+)\s*[=!]~?\s*\"")
 _LISTS: Final = re.compile(r"\b(?:by|on|ignoring|without)\s*\([^)]*\)")
-_STRINGS: Final = re.compile(r"(?<==)\"[^\"]*\"|(?<=~)\"[^\"]*\"")
 _WORDS: Final = frozenset({"and", "or", "unless", "offset", "by", "on", "bool"})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,8 +29,6 @@ NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
 DAY = timedelta(days=1)
 YEAR = 365 * DAY
 AGES = {"deliveries": 180 * DAY, "responses": 30 * DAY, "entries": 2 * YEAR, "passages": 2 * YEAR, "operations": YEAR}
-
-Ago = Callable[[float], datetime]
 
 
 def ago(days: float) -> datetime:

@@ -155,7 +155,6 @@ class Made:
     means: Callable[[dict[str, Any]], Any]
 
 
-OMITTED = object()
 NAMES = st.sampled_from(["a", "b", "s", "t", "yes"])
 
 
