@@ -211,6 +211,11 @@ class TestRefusals:
         assert str(error) == f"127.0.0.1 answered {code}"
         assert error.sender == (command == "MAIL")
 
+    async def test_of_the_sender_are_not_against_the_recipient(self, faulty_server: Any, mailer: Any):
+        error = await failing(await mailer(await faulty_server(MAIL="550 5.1.1 sender unknown")))
+        assert error.verdict.final
+        assert error.verdict.against is None
+
     async def test_do_not_cost_the_connection(self, mail_server: Any, mailer: Any):
         received = await mail_server()
         post = await mailer(received)

@@ -1,15 +1,28 @@
-"""What is told to journeys is what they take."""
+"""Reports of events and changes: the arguments that journeys accept, and the journeys and goals that count."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from google.protobuf.message import Message
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
+from activities.content import Content
 from gateway.errors import BadInput
+from gateway.publishing import publish
 from gateway.service import events
+from gateway.service.caller import TERMINAL, Caller
+from gateway.service.unadmitted import UnadmittedSearch
+from runtime.store import AcceptedEntry, Store
+from runtime.store.api_access import SCOPES
+from tests.factories import admission_request
+from tests.fakes import RefusingService
 
 SECRET = "zoe@example.com"
 PARIS = ZoneInfo("Europe/Paris")
@@ -85,3 +98,56 @@ def test_what_a_journey_would_not_take_as_a_change_is_refused(patch: Any, said: 
         events.change_message(patch, PARIS)
     assert str(refused.value).startswith(f"the change of the contact {said}")
     assert SECRET not in str(refused.value)
+
+
+GOAL = "scenario: NAME\ntrigger: order\ngoal: {event: order.placed, within: 1h}\nsteps:\n  - exit: done\n"
+
+
+@pytest.fixture
+def temporal() -> RefusingService:
+    return RefusingService()
+
+
+@pytest.fixture
+def service(temporal: RefusingService, store: Store, monkeypatch: pytest.MonkeyPatch) -> events.EventService:
+    """The service, whose search finds no journey that the store does not know."""
+
+    async def find_none(*_: object) -> list[AcceptedEntry]:
+        return []
+
+    monkeypatch.setattr(UnadmittedSearch, "of", find_none)
+    return events.EventService(Client(temporal), store, Content(store), PARIS)
+
+
+@pytest.mark.parametrize(
+    ("status", "detail"),
+    [(RPCStatusCode.RESOURCE_EXHAUSTED, None), (RPCStatusCode.NOT_FOUND, NamespaceNotFoundFailure())],
+    ids=["overloaded", "the namespace is missing"],
+)
+async def test_a_journey_whose_signal_temporal_refuses_is_still_running(
+    service: events.EventService, temporal: RefusingService, store: Store, status: RPCStatusCode, detail: Message | None
+) -> None:
+    temporal.refuse(status, detail=detail)
+    await store.admit(admission_request())
+    with pytest.raises(RPCError):
+        await service.report(TERMINAL, "7", "order.placed")
+    assert [entry.workflow_id for entry in await store.running("7")] == ["welcome/7"]
+
+
+async def test_a_limited_caller_counts_no_goals_of_other_scenarios(
+    service: events.EventService, store: Store, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    for name in ("hello", "other"):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(GOAL.replace("NAME", name), "utf-8")
+        await publish(file, store)
+        request = admission_request(scenario=name, now=now, goal_until=now + timedelta(hours=1))
+        await store.admit(request)
+        await store.depart(request.workflow_id, request.run_id, "finished", None, now)
+    caller = Caller("k", "key k", SCOPES, ["other"])
+    assert await service.report(caller, "7", "order.placed") == events.EventView(goals=1)
+    assert {entry.scenario: entry.reached_at is not None for entry in await store.entries()} == {
+        "hello": False,
+        "other": True,
+    }

@@ -19,6 +19,7 @@ from scenario.policies.bounces import AddressVerdict, against
         (552, "5.2.2 The email account that you tried to reach is over quota", "soft"),
         (452, "4.2.2 The email account that you tried to reach is over quota", "soft"),
         (450, "4.1.1 <zoe@example.com>: Recipient address rejected: unverified address", "soft"),
+        (450, "4.2.1 The user you are trying to contact is receiving mail too quickly", "soft"),
         (550, "5.4.1 Recipient address rejected: Access denied. [AM7EUR03FT046.eop-EUR03.prod]", "soft"),
         (None, "4.4.1 (delivery temporarily suspended: connect to mx.example[192.0.2.1]:25: timed out)", "soft"),
         # It is about us, or about this message.
@@ -30,6 +31,7 @@ from scenario.policies.bounces import AddressVerdict, against
         # Servers of old.
         (550, "User unknown", "bounce"),
         (550, "zoe@example.com: user does not exist", "bounce"),
+        (550, "mailbox zoe not found", "bounce"),
         (553, "sorry, no mailbox here by that name", "bounce"),
         (550, "Requested action not taken: mailbox unavailable", None),
         (554, "No such user", None),  # which is not what 554 says
