@@ -1,8 +1,18 @@
-"""Events: waited for, come early, repeated, unwanted; and those that end the journey at once."""
+"""Events: early, repeated, unwanted; and one that would end the journey while its last step ends."""
 
+import asyncio
 from typing import Any
 
-from tests.workflows.conftest import Stage
+from temporalio.worker import Worker
+
+from activities.admission import AdmissionActivities
+from activities.channel_registry import SMS
+from activities.content import Content
+from activities.decision import decide
+from activities.interface import JOURNEYS, Delivery, Sent
+from tests.sandbox import sandbox
+from tests.workflows.conftest import Stage, outcomes
+from workflows.journey import Journey
 from workflows.limits import KEPT_EVENT_BYTES
 from workflows.state import Event, State
 
@@ -79,3 +89,50 @@ def test_the_oldest_events_are_forgotten_where_all_together_are_too_large() -> N
     assert [event.number for event in state.events] == [3, 4, 5]
     state.keep(Event(name="a", properties={"text": "x" * KEPT_EVENT_BYTES}))
     assert [event.number for event in state.events] == [6], "the newest is kept whatever it takes"
+
+
+ENDS = """
+scenario: ends
+trigger: segment
+exit: [{event: gone, if: event.sure == true}]
+steps:
+  - sms: last
+    text: Bye
+"""
+
+
+async def test_a_journey_whose_last_step_ends_while_an_exit_rule_is_evaluated_finishes(deserted: Stage) -> None:
+    released = asyncio.Event()
+
+    async def wait(_: Delivery, number: int) -> Sent:
+        await released.wait()
+        return Sent(attempt=number)
+
+    deserted.channels.scripts["last"] = wait
+    admissions = AdmissionActivities(Content(deserted.store), deserted.store, "Europe/Paris")
+
+    def journeys() -> Worker:
+        return Worker(
+            deserted.client,
+            task_queue=JOURNEYS,
+            workflows=[Journey],
+            activities=[admissions.admit, admissions.depart, decide],
+            workflow_runner=sandbox(),
+            max_cached_workflows=0,  # else the server would keep the next task for the worker that is gone
+            max_concurrent_workflow_task_polls=1,
+        )
+
+    async with Worker(deserted.client, task_queue=SMS.queue, activities=[deserted.channels.send_sms]):
+        await deserted.publish(ENDS)
+        async with journeys():
+            handle = await deserted.start("ends")
+            await deserted.attempted("last")
+        # Without a worker for journeys, the event and the end of the attempt come with the same workflow task.
+        await handle.signal("event", {"name": "gone", "properties": {"sure": True}})
+        released.set()
+        async with asyncio.timeout(60):
+            while (await handle.describe()).raw_description.pending_activities:
+                await asyncio.sleep(0.02)
+    async with journeys(), asyncio.timeout(60):
+        result = await handle.result()
+    assert (result["outcome"], outcomes(result)) == ("finished", [("last", "delivered")])
