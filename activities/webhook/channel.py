@@ -32,7 +32,7 @@ from activities.channel import (
 from activities.interface import Delivery
 from activities.outcome import Judgement
 from activities.webhook import signing
-from activities.webhook.destinations.destinations import AUTHORIZATION
+from activities.webhook.destinations.destinations import bearer
 from activities.webhook.errors import WORDS, AttemptError, RefusedError
 from activities.webhook.http.exchange import sent_headers
 from activities.webhook.outcome import of_response
@@ -130,7 +130,7 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
         base = found.rendered_url(own) if found else step.to and f"{step.to}:"
         made = render(step, data, delivery.id, base=base)
         if found:
-            token = {AUTHORIZATION: f"Bearer {mask('access_token')}"} if found.oauth2 else {}
+            token = bearer(mask("access_token") if found.oauth2 else "")
             made = with_headers(made, step, found.rendered_headers(own) | token, found.name)
         try:
             headers = sent_headers(made.headers)

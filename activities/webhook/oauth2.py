@@ -32,12 +32,12 @@ from activities.webhook.http.exchange import Request, Response, flaw
 from activities.webhook.http.transport import Transport
 from scenario.type_guards import is_mapping
 
-PATIENCE: Final = 10.0
+TOKEN_TIMEOUT: Final = 10.0
 """Maximum seconds of a token request."""
 LIFETIME: Final = 30 * 60
 """Assumed life of a token, in seconds, if the response does not state it."""
 MARGIN: Final = 60.0
-"""A token is replaced so many seconds before its end, or after nine tenths of its life if that is later."""
+"""Seconds before its expiry at which a token is replaced; a short-lived one after nine tenths of its life."""
 _ASSERTION_LIFE: Final = 300
 _PAUSES: Final = (1.0, 30.0)
 """Seconds without a token request after a failed one: at first, and at most."""
@@ -56,12 +56,12 @@ _logger = logging.getLogger(__name__)
 
 
 class TokenUnavailableError(Exception):
-    """There is no token for the moment. The message says why, without a URL."""
+    """No access token is available now. The message says why, without a URL."""
 
     def __init__(self, destination: str, reason: str, pause: float) -> None:
         self.backoff = Backoff(
             timedelta(seconds=pause),
-            f"destination {destination} gets no access token: {reason}",
+            f"no access token for destination {destination}: {reason}",
             "this delivery is tried again",
             "access_token",
         )
@@ -164,7 +164,7 @@ class AccessTokens:
         entry.failures = entry.failures + 1 if entry.failed else 0
         entry.until = self._clock() + pause
         if entry.refused or entry.failures == 1:
-            _logger.warning("destination %s gets no access token: %s", name, entry.refused or entry.failed)
+            _logger.warning("no access token for destination %s: %s", name, entry.refused or entry.failed)
 
     def _request(self, name: str, settings: OAuth2, secrets: Mapping[str, str]) -> Request:
         """Return a token request (RFC 6749 §4.4.2 and §6, RFC 7523 §2.1)."""
@@ -185,7 +185,7 @@ class AccessTokens:
         elif settings.grant != "jwt_bearer":
             form |= {"client_id": settings.client_id} | _given(client_secret=secret)
         body = urlencode(form).encode()
-        return Request("POST", settings.token_url, headers, body, PATIENCE, settings.access, settings.tls)
+        return Request("POST", settings.token_url, headers, body, TOKEN_TIMEOUT, settings.access, settings.tls)
 
     def _assertion(self, name: str, settings: OAuth2, secrets: Mapping[str, str]) -> str:
         """Return a signed assertion (RFC 7523 §3)."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 from temporalio import activity
@@ -14,10 +16,11 @@ from activities.channel import WorkerContext
 from activities.outcome import Backoff
 from activities.webhook import outcome, signing
 from activities.webhook.circuit_breaker import signal_of
-from activities.webhook.destinations.destinations import Destination
+from activities.webhook.destinations.destinations import Destination, bearer
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from activities.webhook.http.transport import timed
+from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.presets import SuppressionPreset, installed_presets
 from activities.webhook.route import Route
 from runtime.derived_keys import SealedToken
@@ -34,6 +37,7 @@ class SuppressionReporter:
 
     def __init__(self, context: WorkerContext, seal: SealedToken | None) -> None:
         self._context, self._seal = context, seal
+        self._tokens = AccessTokens(context.transport)
 
     @activity.defn(name=TELL.name)
     async def tell_platform(self, notice: SuppressionNotice) -> PlatformReply:
@@ -54,21 +58,27 @@ class SuppressionReporter:
             preset = installed_presets().get(name)
             if preset is None:
                 raise _failure(f"the preset {name} of destination {notice.destination} is not installed")
-            request = self._request(route, destination, preset.path(notice.channel), preset.body(opened[0]))
+            token = await self._tokens.token(destination, self._context.secrets())
+            request = self._request(route, destination, token, preset.path(notice.channel), preset.body(opened[0]))
         except NotConfigured as error:
             raise _failure(str(error)) from None
+        except TokenUnavailableError as error:
+            raise _failure(str(error), delay=error.backoff.delay) from None
         response = await self._send(route, request)
+        if response.status == HTTPStatus.UNAUTHORIZED and token:
+            with suppress(NotConfigured, TokenUnavailableError):  # for the next attempt
+                await self._tokens.token(destination, self._context.secrets(), rejected=token)
         return _result(notice, preset, response, opened[0])
 
-    def _request(self, route: Route, destination: Destination, path: str, body: bytes) -> Request:
-        """Return the request, with the destination's URL, headers and signature.
+    def _request(self, route: Route, destination: Destination, token: str, path: str, body: bytes) -> Request:
+        """Return the request, with the destination's URL, headers, access token and signature.
 
         Raise NotConfigured without a secret.
         """
         secrets, now = self._context.secrets(), datetime.now(UTC)
         identifier = (activity.info().workflow_id or "").rpartition("/")[2]  # the same in every attempt
         headers = {"content-type": "application/json", "accept": "application/json"}
-        own = destination.rendered_headers(secrets)
+        own = destination.rendered_headers(secrets) | bearer(token)
         taken = {name.lower() for name in own}
         headers = {name: value for name, value in headers.items() if name not in taken} | own
         headers |= signing.headers(destination.keys(secrets, now), identifier, now, body)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from activities import redaction
 from activities.webhook import signing
-from activities.webhook.destinations.destinations import AUTHORIZATION, CredentialsError, unset
+from activities.webhook.destinations.destinations import CredentialsError, bearer, unset
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.exchange import authored
 from activities.webhook.route import Route, Routes
@@ -176,7 +176,7 @@ def prepare_request(
     keys: list[signing.Key] = []
     now = datetime.now(UTC)
     if to := route.named:
-        own = to.rendered_headers(secrets) | ({AUTHORIZATION: f"Bearer {token}"} if token else {})
+        own = to.rendered_headers(secrets) | bearer(token)
         rendered = with_headers(rendered, step, own, to.name)
         keys = to.keys(secrets, now)
     templates = step.headers | dict(route.named.headers if route.named else {})

@@ -24,6 +24,13 @@ DEFAULT_RATE: Final = 100.0
 """Default deliveries per second of a destination."""
 AUTHORIZATION: Final = "authorization"
 """The header of access tokens (RFC 6750 §2.1)."""
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header of an access token, or nothing without one."""
+    return {AUTHORIZATION: f"Bearer {token}"} if token else {}
+
+
 IN_URL: Final = re.compile(r"\{\{ *secrets\.([A-Za-z_][A-Za-z0-9_]*) *\}\}", re.ASCII)
 """A secret in a base URL."""
 _OF_PATH: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+", re.ASCII)
@@ -119,7 +126,7 @@ class Destination:
 
     @property
     def plain_secrets(self) -> tuple[str, ...]:
-        """Names of the secrets that it uses apart from signing keys."""
+        """Names of the secrets that it uses except keys that sign requests."""
         return (*self.url_secrets, *self.header_secrets, *(self.oauth2.secrets if self.oauth2 else ()))
 
     @property

@@ -151,7 +151,7 @@ class TlsFiles(Model):
 
 
 class OAuth2Form(Model):
-    """Access tokens of OAuth 2.0. See `activities.webhook.oauth2.OAuth2`."""
+    """Access tokens of OAuth 2.0. See `activities.webhook.destinations.destinations.OAuth2`."""
 
     grant: Grant
     token_url: Annotated[str, Field(min_length=1)]

@@ -11,12 +11,15 @@ from typing import Any
 import jwt
 import pytest
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
+from activities.background import SuppressionNotice
 from activities.channel import RenderContext, SendContext
 from activities.content import Content
 from activities.email.settings import Senders
 from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
+from activities.suppressions import address_seal
 from activities.webhook.activity import Webhooks
 from activities.webhook.channel import ADAPTER
 from activities.webhook.destinations.destinations import CredentialsError, Destination, OAuth2
@@ -24,6 +27,7 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.exchange import Tls
 from activities.webhook.http.transport import Transport
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
+from activities.webhook.platform import SuppressionReporter
 from activities.webhook.route import Direct
 from scenario.http.addresses import Access
 from scenario.steps.webhook import Webhook
@@ -32,7 +36,6 @@ from tests.activities.webhook.issuer import CLIENT, KEY, PUBLIC, REFRESH, SECRET
 from tests.fakes import Clock, Marks, Rows, Shelf, worker_context
 
 SECRETS = {"ADS_SECRET": SECRET, "ADS_REFRESH": REFRESH, "ADS_KEY": KEY, "WEAK": "no key"}
-WALL = 1_700_000_000.0
 
 
 @pytest.fixture
@@ -220,9 +223,9 @@ async def test_without_a_token_for_the_moment_the_server_is_left_alone_for_a_whi
     there, server.outage = ads(server), outage
     for pause in (1, 2, 4, 8, 16, 30, 30):
         for _ in range(2):
-            with pytest.raises(TokenUnavailableError, match="gets no access token") as missing:
+            with pytest.raises(TokenUnavailableError, match="no access token for") as missing:
                 await tokens.token(there, SECRETS)
-            assert str(missing.value) == f"destination ads gets no access token: {reason}"
+            assert str(missing.value) == f"no access token for destination ads: {reason}"
             assert missing.value.backoff.delay.total_seconds() == pause
         clock.now += pause
     assert len(server.forms) == 7
@@ -263,7 +266,7 @@ async def test_a_server_that_does_not_listen_is_said_to_be_down(tokens: AccessTo
     with pytest.raises(TokenUnavailableError) as missing:
         await tokens.token(gone, SECRETS)
     assert str(missing.value) == (
-        "destination ads gets no access token: the token endpoint refused the connection: nothing listens on that port"
+        "no access token for destination ads: the token endpoint refused the connection: nothing listens on that port"
     )
 
 
@@ -389,7 +392,7 @@ async def test_an_authorization_server_that_is_down_costs_no_attempt(sending: Se
         failure = await sending.fail(webhooks)
     assert (failure.kind, failure.turned_away) == (FailureKind.RETRY, True)
     assert failure.reason == (
-        "destination ads gets no access token: the token endpoint answered 503: this delivery is tried again"
+        "no access token for destination ads: the token endpoint answered 503: this delivery is tried again"
     )
     assert (sending.rows, there.calls) == ([], [])
 
@@ -431,5 +434,35 @@ async def test_a_preview_shows_the_header_and_a_test_message_gets_a_token(
         _, reply = await ADAPTER.send(context)
     assert (reply.delivered, reply.said) == (
         False,
-        "destination ads gets no access token: the token endpoint answered 503",
+        "no access token for destination ads: the token endpoint answered 503",
     )
+
+
+# ---- reports of suppressed addresses
+
+
+async def test_a_report_of_a_suppression_carries_a_token_and_another_after_a_401(
+    transport: Transport, server: Issuer, tmp_path: Path
+):
+    file, seal = tmp_path / "destinations.yaml", address_seal([b"k" * 32])
+    taken = answer(200, b'{"successes": ["zoe@example.com"], "failures": []}')
+    async with receiver(answer(401), taken) as there:
+        file.write_text(
+            f'destinations: {{ads: {{url: "{there.url("")}", suppressions: splio, allow_private: true, '
+            f"allow_http: true, ports: [{there.port}, {server.port}], auth: {{oauth2: {{grant: client_credentials, "
+            f'token_url: "{server.url}", client_id: {CLIENT}, client_secret: ADS_SECRET}}}}}}}}',
+            "utf-8",
+        )
+        given = {"transport": transport, "routes": Direct(DestinationsFile(file)), "secrets": lambda: SECRETS}
+        reporter = SuppressionReporter(worker_context(Content(Shelf()), Rows(), **given), seal)
+        notice = SuppressionNotice(
+            destination="ads", channel="email", address=seal.seal_fields(["zoe@example.com"]), source="bounce"
+        )
+        with pytest.raises(ApplicationError, match="ads answered 401"):
+            await ActivityEnvironment().run(reporter.tell_platform, notice)
+        assert (await ActivityEnvironment().run(reporter.tell_platform, notice)).outcome == "told"
+        server.outage = (503, "")
+        late = SuppressionReporter(worker_context(Content(Shelf()), Rows(), **given), seal)
+        with pytest.raises(ApplicationError, match="no access token for destination ads: the token endpoint answered"):
+            await ActivityEnvironment().run(late.tell_platform, notice)
+    assert shown(there) == server.issued
