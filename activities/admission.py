@@ -70,7 +70,8 @@ class AdmissionActivities:
         except EntryError:
             return  # no campaign starts such an entry
         if entry.key is not None:
-            await self._store.refuse_campaign_entry(entry.key, entry.contact_id, admission.workflow_id, reason)
+            now = datetime.fromisoformat(admission.now)
+            await self._store.refuse_campaign_entry(entry.key, entry.contact_id, admission.workflow_id, reason, now)
 
     @activity.defn(name=IDENTIFY.name)
     async def identify(self, request: IdentityRequest) -> EntryIdentity:

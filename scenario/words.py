@@ -7,7 +7,7 @@ be added, and none changes its meaning.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 
 class JourneyState(StrEnum):
@@ -39,6 +39,9 @@ class JourneyState(StrEnum):
     """Admitted, but its workflow ended without a result."""
 
 
+LineOutcome = Literal["entered", "refused", "skipped", "invalid", "duplicate", "pending"]
+"""The outcome of a line of a campaign's file."""
+LINE_OUTCOMES: Final[tuple[LineOutcome, ...]] = get_args(LineOutcome)
 ENDED: Final = (
     JourneyState.FINISHED,
     JourneyState.EXITED,

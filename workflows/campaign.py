@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.workflow import ActivityCancellationType
 from typing_extensions import TypeIs
 
@@ -104,7 +104,7 @@ class CampaignWorkflow:
     async def retune(self, argument: Any = None, *_: Any) -> None:
         """Change the rate: ``{"operator": …, "reason": …, "rate": lines a second}``, also of chunks in progress."""
         rate = mapping_or_empty(argument).get("rate")
-        self._check(not _is_rate(rate), "the rate is not one")
+        self._check(not _is_rate(rate), f"the rate must be {SLOWEST:g} to {FASTEST:,.0f} lines a second")
         self._state.rate = float(rate or 0.0)
         await self._interrupt("retune", argument)
 
@@ -134,7 +134,9 @@ class CampaignWorkflow:
                 continue
             rounds += 1
             if rounds * WINDOW > _CHUNKS or workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
+                await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._stopped is not None)
+                if self._stopped is not None:
+                    break
                 workflow.continue_as_new(state)
             try:
                 await self._round()
@@ -168,10 +170,10 @@ class CampaignWorkflow:
         self._busy, self._rounds = False, self._rounds + 1
         for first, task in tasks.items():
             error = None if task.cancelled() else task.exception()
-            if task.cancelled() or (error and _is_cancelled(error)):
-                state.open.append(first)
-            elif error:
+            if error and _is_final(error):
                 raise error
+            if error or task.cancelled():
+                state.open.append(first)  # cancelled, or lost with its gateway while it was being cancelled
         workflow.set_current_details(f"at line {min(firsts):,} of {state.lines:,}")
 
     async def _enter(self, first: int, rate: float) -> None:
@@ -216,10 +218,10 @@ class CampaignWorkflow:
         )
 
 
-def _is_cancelled(error: BaseException) -> bool:
-    return isinstance(error, asyncio.CancelledError | CancelledError) or (
-        isinstance(error, ActivityError) and isinstance(error.cause, CancelledError)
-    )
+def _is_final(error: BaseException) -> bool:
+    """Return True if a chunk would fail again."""
+    cause = error.cause if isinstance(error, ActivityError) else error
+    return isinstance(cause, ApplicationError) and cause.non_retryable
 
 
 def _why(error: ActivityError) -> str:

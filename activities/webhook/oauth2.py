@@ -11,6 +11,7 @@ import base64
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,6 +42,9 @@ MARGIN: Final = 60.0
 _ASSERTION_LIFE: Final = 300
 _PAUSES: Final = (1.0, 30.0)
 """Seconds without a token request after a failed one: at first, and at most."""
+_REPLACED: Final = 5
+"""Maximum number of rejected tokens that are replaced within `_REJECTION_PERIOD` seconds."""
+_REJECTION_PERIOD: Final = 60.0
 _REFUSED_PAUSE: Final = 5.0
 _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 §2.1
 _ERRORS: Final = frozenset(
@@ -91,6 +95,7 @@ class _Entry:
     failed: str = ""  # why there is no token for the moment
     failures: int = 0  # number of failures in a row
     request: asyncio.Task[None] | None = None
+    rejections: deque[float] = field(default_factory=deque[float])  # when rejected tokens were replaced
 
 
 class AccessTokens:
@@ -133,7 +138,8 @@ class AccessTokens:
         entry = self._entries.get(name)
         if entry is None or entry.inputs != inputs:
             entry = self._entries[name] = _Entry(inputs)
-        if entry.request is None and (self._clock() >= entry.until or (rejected and entry.token == rejected)):
+        is_rejected = bool(rejected) and entry.token == rejected and self._may_replace(entry)
+        if entry.request is None and (self._clock() >= entry.until or is_rejected):
             entry.request = asyncio.create_task(self._renew(name, entry, secrets))
         if entry.request is not None:
             await asyncio.shield(entry.request)  # of which others wait for the token, too
@@ -142,6 +148,16 @@ class AccessTokens:
         if entry.failed:
             raise TokenUnavailableError(name, entry.failed, max(entry.until - self._clock(), 0.0))
         return entry.token
+
+    def _may_replace(self, entry: _Entry) -> bool:
+        """Return whether a rejected token may be replaced: a destination that rejects all gets few new ones."""
+        now = self._clock()
+        while entry.rejections and now - entry.rejections[0] >= _REJECTION_PERIOD:
+            entry.rejections.popleft()
+        if len(entry.rejections) >= _REPLACED:
+            return False
+        entry.rejections.append(now)
+        return True
 
     async def _renew(self, name: str, entry: _Entry, secrets: Mapping[str, str]) -> None:
         """Fetch a token into the entry, or note the failure."""
@@ -206,11 +222,11 @@ def _read(name: str, settings: OAuth2, response: Response) -> tuple[str, float]:
     """
     try:
         data = json.loads(response.body) if response.complete else None
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     answer: Mapping[str, Any] = data if is_mapping(data) else {}
     error = str(answer.get("error"))
-    if response.status in _REFUSALS or error in _ERRORS:
+    if response.status in _REFUSALS or (response.status == HTTPStatus.BAD_REQUEST and error in _ERRORS):
         what = f" ({error})" if error in _ERRORS else ""
         credentials = " and ".join(("client_id", *(f"the secret {secret}" for secret in settings.secrets)))
         check = {"invalid_scope": "scope", "invalid_target": "audience"}.get(error, credentials)
@@ -224,7 +240,7 @@ def _read(name: str, settings: OAuth2, response: Response) -> tuple[str, float]:
         raise _NoTokenError("the token endpoint gave a token that cannot be used as a bearer token")
     try:
         seconds = float(life) if life is not None else LIFETIME
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = LIFETIME
     return token, seconds if 0 < seconds < _LONGEST else LIFETIME
 

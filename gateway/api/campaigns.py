@@ -11,8 +11,9 @@ from gateway.api.authorization import Operating, Reading
 from gateway.api.body import RequestBody
 from gateway.api.parameters import Paging, Use
 from gateway.api.problem import problems
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView, LineOutcome
+from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
 from gateway.service.view import PageView
+from scenario.words import LineOutcome
 
 router = APIRouter(tags=["campaigns"])
 

@@ -6,6 +6,7 @@ stated in `AudienceFile.form`.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -20,7 +21,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from charset_normalizer import from_bytes
 from typing_extensions import override
 
 from gateway.errors import BadInput, unreadable
@@ -74,8 +74,8 @@ class AudienceLine:
 class AudienceFile:
     """An open file of contacts. Read `lines` once to the end; then `digest` is known."""
 
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self._path, self._hash = path, hashlib.sha256()
+    def __init__(self, path: Path, file: IO[bytes], encoding: str | None = None) -> None:
+        self._path, self._encoding, self._hash = path, encoding, hashlib.sha256()
         self._raw = io.BufferedReader(_Hashed(file, self._hash), _SAMPLE)
         self._before = os.fstat(file.fileno())
         self._file = file
@@ -106,6 +106,8 @@ class AudienceFile:
                 pass
         except (gzip.BadGzipFile, EOFError, zlib.error):
             raise BadInput(f"{self._path} is damaged: it cannot be decompressed to its end") from None
+        except UnicodeError:
+            raise BadInput(f"{self._path} is not {self.form.encoding}: name its encoding by --encoding") from None
         except OSError as error:
             raise unreadable(str(self._path), error) from None
         now = os.fstat(self._file.fileno())
@@ -133,7 +135,13 @@ class AudienceFile:
         kind = _KINDS.get(Path(name).suffix) or ("jsonl" if sample.lstrip()[:1] == b"{" else "csv")
         if kind == "jsonl":
             return AudienceForm(kind, compressed, "utf-8-sig"), content
-        encoding = _encoding_of(sample)
+        encoding = self._encoding or _encoding_of(sample)
+        if encoding is None:
+            raise BadInput(f"{self._path} is neither UTF-8 nor {_WESTERN}: name its encoding by --encoding")
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise BadInput(f"there is no encoding '{encoding[:40]}': write such as cp1250 or iso-8859-2") from None
         return AudienceForm(kind, compressed, encoding, _delimiter_of(sample.decode(encoding, "replace"))), content
 
     # ---- forms
@@ -163,7 +171,8 @@ class AudienceFile:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield number, (error,)
+                for line in range(number, rows.line_num + 1):  # all that an open quotation mark has swallowed
+                    yield line, (error,)
                 continue
             yield number, row
 
@@ -224,9 +233,9 @@ class AudienceFile:
     def _header(self, names: list[str]) -> tuple[str, ...]:
         while names and not names[-1]:
             names.pop()
-        twice = next((name for name in names if names.count(name) > 1), None)
         if len(names) > MAX_COLUMNS:
             raise BadInput(f"{self._path} has more than {MAX_COLUMNS:,} columns")
+        twice = next((name for name in names if names.count(name) > 1), None)
         if "" in names:
             raise BadInput(f"column {names.index('') + 1} of {self._path} has no name in the header")
         if twice is not None:
@@ -236,8 +245,8 @@ class AudienceFile:
 
 
 @contextmanager
-def open_audience(path: Path) -> Generator[AudienceFile]:
-    """Open a file of contacts.
+def open_audience(path: Path, encoding: str | None = None) -> Generator[AudienceFile]:
+    """Open a file of contacts. The encoding of CSV is detected unless it is given.
 
     Raises:
         BadInput: It cannot be opened, or has no form that is known.
@@ -248,7 +257,7 @@ def open_audience(path: Path) -> Generator[AudienceFile]:
         raise unreadable(str(path), error) from None
     with file:
         try:
-            yield AudienceFile(path, file)
+            yield AudienceFile(path, file, encoding)
         except OSError as error:
             raise unreadable(str(path), error) from None
 
@@ -271,18 +280,21 @@ class _Hashed(io.RawIOBase):
         return len(data)
 
 
-def _encoding_of(sample: bytes) -> str:
-    """Return the encoding of text: by its mark, else UTF-8, else the most likely one."""
+def _encoding_of(sample: bytes) -> str | None:
+    """Return the encoding of text: by its mark, else UTF-8, else that of Western spreadsheets; None if it is none.
+
+    A guess by statistics reads names wrong: single-byte encodings differ in a few letters only.
+    """
     for mark, name in _MARKS.items():
         if sample.startswith(mark):
             return name
-    try:
-        sample[: sample.rfind(b"\n") + 1 or None].decode()
-    except UnicodeDecodeError:
-        best = from_bytes(sample).best()
-        # Of the encodings that give the same text, the one that most spreadsheets write.
-        return best.encoding.replace("_", "-") if best and _WESTERN not in best.could_be_from_charset else _WESTERN
-    return "utf-8"
+    for name in ("utf-8", _WESTERN):
+        try:
+            sample[: sample.rfind(b"\n") + 1 or None].decode(name)
+        except UnicodeDecodeError:
+            continue
+        return name
+    return None
 
 
 def _delimiter_of(text: str) -> str:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID, uuid5
 
 from temporalio import activity
@@ -17,20 +17,21 @@ from temporalio.client import Client
 from temporalio.converter import WorkflowSerializationContext
 
 from activities.priority import CAMPAIGNS
-from gateway.concurrency import Concurrency
 from gateway.errors import BadInput, NotEntered, UnderWay
 from gateway.operations.guarded import guarded
 from gateway.service.caller import TERMINAL
 from gateway.service.entries import EntryService
 from runtime.encryption.keyring import Erased
-from runtime.store import Store
-from runtime.store.campaigns import NOT_DONE, CampaignItem
+from runtime.store import Store, StoreError
+from runtime.store.campaigns import PENDING, CampaignItem
 from workflows.campaign import ENTER, LINES, RECORD, CampaignChange, CampaignChunk
 
 _AT_ONCE: Final = 25
 """Journeys of a chunk that are started at the same time."""
 _SAVED_EVERY: Final = 1.0
 """Seconds between two records of outcomes. After a kill, lines in between are started again under the same request."""
+_COMPLETION: Final = 20.0
+"""Maximum seconds for starts in progress when a chunk is interrupted."""
 _REQUESTS: Final = UUID("6f3c1c86-3df5-4c0e-9a6c-0d2f7a5f6b11")
 
 
@@ -67,27 +68,36 @@ class CampaignActivities:
         """Start the journeys of the lines of a chunk that have no outcome yet."""
         async with guarded():
             items = await self._store.campaign_items(
-                chunk.campaign, outcome=NOT_DONE, after=chunk.first - 1, until=chunk.last, limit=LINES
+                chunk.campaign, outcome=PENDING, after=chunk.first - 1, until=chunk.last, limit=LINES
             )
-            outcomes = _Outcomes(self._store, chunk.campaign)
-            try:
+            async with _Outcomes(self._store, chunk.campaign) as outcomes:
                 await self._enter(chunk, items, outcomes)
-            finally:
-                await outcomes.save()
 
     async def _enter(self, chunk: CampaignChunk, items: list[CampaignItem], outcomes: _Outcomes) -> None:
+        """Start journeys at the chunk's rate. When it is interrupted, starts in progress are completed."""
         clock = asyncio.get_running_loop()
         turn = clock.time()
-        async with Concurrency(_AT_ONCE) as pool:
+        places, starts = asyncio.Semaphore(_AT_ONCE), set[asyncio.Task[None]]()
+
+        async def start(item: CampaignItem) -> None:
+            try:
+                await self._start(chunk.campaign, item, outcomes)
+            finally:
+                places.release()
+
+        try:
             for item in items:
-                await pool.acquire()
+                await places.acquire()
                 await asyncio.sleep(max(turn - clock.time(), 0.0))
                 turn = max(turn, clock.time()) + 1 / chunk.rate
-                if pool.has_failed:
+                if any(task.done() and task.exception() for task in starts):
                     break
-                pool.start(self._start(chunk.campaign, item, outcomes))
-                if outcomes.are_due:
-                    await outcomes.save()
+                starts = {task for task in starts if not task.done()} | {asyncio.create_task(start(item))}
+        finally:
+            if starts:
+                await asyncio.wait(starts, timeout=_COMPLETION)
+        for task in starts:
+            await task
 
     async def _start(self, campaign: str, item: CampaignItem, outcomes: _Outcomes) -> None:
         """Start the journey of a line. A repeated request starts none."""
@@ -127,32 +137,33 @@ class CampaignActivities:
 
 
 class _Outcomes:
-    """Outcomes of lines that are not recorded yet."""
+    """Outcomes of lines. Within its context, they are recorded every second."""
 
     def __init__(self, store: Store, campaign: str) -> None:
         self._store, self._campaign = store, campaign
         self._found: defaultdict[tuple[str, str | None], list[int]] = defaultdict(list)
-        self._saved = asyncio.get_running_loop().time()
 
-    @property
-    def are_due(self) -> bool:
-        return asyncio.get_running_loop().time() - self._saved >= _SAVED_EVERY
+    async def __aenter__(self) -> Self:
+        self._saving = asyncio.create_task(self._save_regularly())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._saving.cancel()
+        with suppress(asyncio.CancelledError, StoreError):
+            await self._saving
+        await self.save()
 
     def add(self, line: int, outcome: str, reason: str | None = None) -> None:
         self._found[outcome, reason].append(line)
 
     async def save(self) -> None:
-        """Record them. Shielded: a pause of the campaign must lose no outcome."""
-        self._saved = asyncio.get_running_loop().time()
-        found, self._found = self._found, defaultdict(list)
-        saving = asyncio.ensure_future(self._save(found))
-        try:
-            await asyncio.shield(saving)
-        except asyncio.CancelledError:
-            with suppress(asyncio.CancelledError):
-                await saving
-            raise
-
-    async def _save(self, found: Mapping[tuple[str, str | None], list[int]]) -> None:
-        for (outcome, reason), lines in found.items():
+        """Record the outcomes so far."""
+        for outcome, reason in list(self._found):
+            lines = self._found[outcome, reason][:]
             await self._store.record_campaign_outcome(self._campaign, lines, outcome, reason, datetime.now(UTC))
+            del self._found[outcome, reason][: len(lines)]
+
+    async def _save_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(_SAVED_EVERY)
+            await self.save()

@@ -45,7 +45,7 @@ class InvalidLine(View):
 
 
 class Survey(View):
-    """The result of checking a file of contacts against a scenario."""
+    """The result of reading a file of contacts for a scenario."""
 
     form: str
     """The file's form, such as ``CSV in utf-8, separated by semicolons``."""
@@ -79,6 +79,7 @@ class AudienceEntry:
     """The entry of a line, with the workflow id of its journey."""
 
     line: int
+    contact: str
     entry: dict[str, Any]
     journey: str
 
@@ -169,7 +170,7 @@ class Surveyor:
             return None
         self._seen.add(mark)
         self._zones[str(known["contact"].get("timezone") or "")] += 1
-        return AudienceEntry(line.number, entry, journey_id(parsed, parsed.key))
+        return AudienceEntry(line.number, parsed.contact_id, entry, journey_id(parsed, parsed.key))
 
     def _completed(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return an object of JSON as an entry of the scenario."""
@@ -253,7 +254,7 @@ def _unknown(columns: Sequence[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of a campaign."""
+    """The estimated cost of a campaign."""
 
     seconds: float
     actions: int

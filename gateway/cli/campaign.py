@@ -21,14 +21,19 @@ from gateway.cli.output import Table, progress
 from gateway.cli.preview import draft_of
 from gateway.terminal import dump, note, say
 from scenario.time.duration import format_duration, per_second
+from scenario.words import LINE_OUTCOMES, LineOutcome
 
 if TYPE_CHECKING:
     from gateway.campaigns.survey import Survey
-    from gateway.service.campaign_views import CampaignOperation, CampaignView, LineOutcome
+    from gateway.service.campaign_views import CampaignOperation, CampaignView
 
 ScenarioArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the scenario, a YAML file")]
 AudienceOption = Annotated[
     Path, typer.Option("--audience", metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option("--encoding", help="of CSV, such as cp1250; by default UTF-8, else cp1252 (Western Europe)"),
 ]
 NameOption = Annotated[
     str | None, typer.Option("--name", help="the campaign, which is the key of its journeys; the scenario's without it")
@@ -57,8 +62,8 @@ OutcomeOption = Annotated[
     typer.Option(
         "--outcome",
         metavar="WORD",
-        parser=one_of(("entered", "refused", "skipped", "invalid", "duplicate", "not_done")),
-        help="only lines with this outcome: entered, refused, skipped, invalid, duplicate, not_done",
+        parser=one_of(LINE_OUTCOMES),
+        help=f"only lines with this outcome: {', '.join(LINE_OUTCOMES)}",
     ),
 ]
 
@@ -74,6 +79,7 @@ class ResultFormat(StrEnum):
 def check(
     file: ScenarioArgument,
     audience: AudienceOption,
+    encoding: EncodingOption = None,
     name: NameOption = None,
     write: WriteOption = None,
     form: FormatOption = Format.TEXT,
@@ -93,7 +99,7 @@ def check(
     campaign = name or draft.scenario.scenario
     surveyor = Surveyor(draft.scenario, None, campaign, Settings().platform_timezone)
     with ExitStack() as stack:
-        people = stack.enter_context(open_audience(audience))
+        people = stack.enter_context(open_audience(audience, encoding))
         output = stack.enter_context(writing(write)) if write else None
         advance = stack.enter_context(progress("reading", None, lambda: f"{surveyor.lines:,} lines"))
         for found in surveyor.entries(people):
@@ -114,7 +120,7 @@ def _show(survey: Survey, audience: Path, scenario: str) -> None:
     if survey.columns:
         say(f"columns: {', '.join(survey.columns)}")
     for column in survey.unknown_columns:
-        note(f"scenario: '{column}' is not a known field of a contact: templates can use it under this name")
+        note(f"scenario: '{column}' is not a standard field of a contact: it is kept as it is written")
     say(f"{survey.entries:,} of {survey.lines:,} lines can enter {scenario}")
     if survey.duplicates:
         say(f"duplicates, which are skipped: {survey.duplicates:,}")
@@ -130,6 +136,7 @@ def _show(survey: Survey, audience: Path, scenario: str) -> None:
 def start(
     scenario: PublishedArgument,
     audience: AudienceOption,
+    encoding: EncodingOption = None,
     name: NameOption = None,
     rate: RateOption = "100/s",
     at: AtOption = None,
@@ -145,12 +152,15 @@ def start(
     the campaign that runs, so it may be repeated. A contact enters once.
     """
     who, speed = operator or login(), per_second(rate)
-    _show_campaign(asyncio.run(_start(scenario, audience, name, speed, at, who, accept=accept, yes=yes)), form)
+    _show_campaign(
+        asyncio.run(_start(scenario, audience, encoding, name, speed, at, who, accept=accept, yes=yes)), form
+    )
 
 
 async def _start(
     scenario: str,
     audience: Path,
+    encoding: str | None,
     name: str | None,
     rate: float,
     at: datetime | None,
@@ -159,9 +169,9 @@ async def _start(
     accept: bool,
     yes: bool,
 ) -> CampaignView:
-    from gateway.campaigns.survey import Estimate
+    from gateway.campaigns.request import CampaignRequest
     from gateway.service.caller import TERMINAL
-    from gateway.service.campaigns import CampaignRequest, Prepared
+    from gateway.service.campaigns import PreparedCampaign
 
     if not rate:
         raise typer.BadParameter("a rate is a number of lines and a unit: write 200/s, 600/m or 1000/h")
@@ -174,26 +184,31 @@ async def _start(
             name=name or scenario.partition("@")[0],
             scenario=scenario,
             audience=audience,
+            encoding=encoding,
             operator=operator,
             rate=rate,
             starts_at=at,
             accept=accept,
         )
-        prepared = await campaigns.prepare(TERMINAL, request)
-        if not isinstance(prepared, Prepared):
-            return prepared
-        survey = prepared.survey
-        note(f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {scenario} as the campaign {request.name}")
-        cost = Estimate.of(survey.entries, rate)
-        span = format_duration(timedelta(seconds=round(cost.seconds) or 1))
-        note(
-            f"scenario: each line starts a journey: about {span}, {cost.actions:,} Temporal actions "
-            f"and {cost.bytes / 1e6:,.0f} MB at Temporal while they wait"
-        )
-        if not yes and sys.stdin.isatty() and not typer.confirm("Start it?", err=True):
-            await campaigns.withdraw(prepared)
-            raise typer.Exit(1)
-        return await campaigns.start(TERMINAL, prepared)
+        async with campaigns.prepare(TERMINAL, request) as prepared:
+            if not isinstance(prepared, PreparedCampaign):
+                return prepared
+            _show_plan(prepared.survey, scenario, request.name, rate)
+            if not yes and sys.stdin.isatty() and not await asyncio.to_thread(typer.confirm, "Start it?", err=True):
+                raise typer.Exit(1)
+            return await campaigns.start(TERMINAL, prepared)
+
+
+def _show_plan(survey: Survey, scenario: str, name: str, rate: float) -> None:
+    from gateway.campaigns.survey import Estimate
+
+    cost = Estimate.of(survey.entries, rate)
+    span = format_duration(timedelta(seconds=round(cost.seconds) or 1))
+    note(f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {scenario} as the campaign {name}")
+    note(
+        f"scenario: each line starts a journey: about {span}; with one message each, {cost.actions:,} Temporal "
+        f"actions, and {cost.bytes / 1e6:,.0f} MB at Temporal while they wait"
+    )
 
 
 def show(campaign: CampaignArgument, form: FormatOption = Format.TEXT) -> None:

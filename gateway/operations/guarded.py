@@ -1,4 +1,4 @@
-"""Heartbeats of the gateway's activities, and the errors that are not retried."""
+"""Heartbeats and error translation for the gateway's activities."""
 
 from __future__ import annotations
 

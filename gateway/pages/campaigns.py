@@ -11,13 +11,14 @@ from gateway.api.problem import Problem
 from gateway.errors import Forbidden, UnknownOperation
 from gateway.pages.page import Do, Form, Page, Show, does, field, go_to, reason_in, shows
 from gateway.pages.rendering import link
-from gateway.service.campaign_views import OUTCOMES, CampaignOperation, CampaignView, LineOutcome
+from gateway.service.campaign_views import CampaignOperation, CampaignView
 from gateway.service.paging import PageRequest
+from scenario.words import LINE_OUTCOMES, LineOutcome
 
 LISTED: Final = 50
 """Campaigns, or lines of one, per page."""
 _NO_RATE: Final = "the rate is a number of lines a second"
-_OUTCOMES: Final[Mapping[str, LineOutcome]] = {word: word for word in OUTCOMES}
+_OUTCOMES: Final[Mapping[str, LineOutcome]] = {word: word for word in LINE_OUTCOMES}
 _CHANGES: Final[tuple[tuple[CampaignOperation, str], ...]] = (
     ("pause", "No further journey is started until the campaign is resumed. Journeys that were started continue."),
     ("resume", "The campaign continues at its rate."),

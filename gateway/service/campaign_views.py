@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Literal
 
 from gateway.service.view import View
-from runtime.store.campaigns import NOT_DONE, CampaignItem, StoredCampaign
+from runtime.store.campaigns import PENDING, CampaignItem, StoredCampaign
+from scenario.words import LINE_OUTCOMES, LineOutcome
 
 CampaignOperation = Literal["pause", "resume", "retune", "stop"]
-LineOutcome = Literal["entered", "refused", "skipped", "invalid", "duplicate", "not_done"]
 CampaignProgress = Literal["storing", "scheduled", "running", "paused", "finished", "stopped", "failed"]
 
 
@@ -32,7 +32,7 @@ class CampaignView(View):
     rate: float
     """Maximum number of lines a second."""
     outcomes: Mapping[LineOutcome, int]
-    """Number of lines by outcome. `not_done`: those that wait."""
+    """Number of lines by outcome. `pending`: those that wait."""
     done: int
     """Number of lines with an outcome."""
     total: int
@@ -59,7 +59,7 @@ class CampaignView(View):
     @classmethod
     def of(cls, stored: StoredCampaign, counts: Mapping[str, int]) -> CampaignView:
         """Return the view of a stored campaign with these numbers of lines by outcome."""
-        known: dict[LineOutcome, int] = {name: counts[name] for name in OUTCOMES if counts.get(name)}
+        known: dict[LineOutcome, int] = {name: counts[name] for name in LINE_OUTCOMES if counts.get(name)}
         total = sum(counts.values())
         return cls(
             name=stored.name,
@@ -70,7 +70,7 @@ class CampaignView(View):
             form=stored.form,
             rate=stored.rate,
             outcomes=known,
-            done=total - counts.get(NOT_DONE, 0),
+            done=total - counts.get(PENDING, 0),
             total=total,
             operator=stored.operator,
             since=stored.created_at,
@@ -89,9 +89,6 @@ class CampaignView(View):
         return self.ended_at is not None
 
 
-OUTCOMES: Final[tuple[LineOutcome, ...]] = ("entered", "refused", "skipped", "invalid", "duplicate", "not_done")
-
-
 class CampaignLineView(View):
     """A line of a campaign's file."""
 
@@ -102,7 +99,7 @@ class CampaignLineView(View):
     journey: str | None
     """The id of its journey."""
     outcome: LineOutcome
-    """What became of it. `not_done`: it waits."""
+    """What became of it. `pending`: it waits."""
     reason: str | None
     """Why it was refused or skipped, or is invalid."""
     at: datetime | None
@@ -116,7 +113,7 @@ class CampaignLineView(View):
                 "line": item.line,
                 "contact": item.contact_id,
                 "journey": item.journey,
-                "outcome": item.outcome or NOT_DONE,
+                "outcome": item.outcome or PENDING,
                 "reason": item.reason,
                 "at": item.answered_at,
             }

@@ -6,12 +6,13 @@ key of its journeys, so that a contact enters once, whatever restarts.
 
 from __future__ import annotations
 
-import re
+import asyncio
 import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field
 from temporalio.client import (
@@ -25,54 +26,32 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
-from activities.content import Content
+from activities.content import Content, UnknownVersion
 from activities.priority import CAMPAIGNS, priority_of
 from gateway.campaigns.audience_file import open_audience
 from gateway.campaigns.background import CampaignActivities, EntryCodec
+from gateway.campaigns.request import CampaignRequest, check_rate
 from gateway.campaigns.survey import Survey, Surveyor
-from gateway.errors import BadCursor, BadInput, BadOperation, NotAccepted, NotAnswered, UnknownOperation
+from gateway.errors import BadCursor, BadInput, NotAccepted, NotAnswered, UnknownOperation
 from gateway.operations.request import check_record
 from gateway.service.caller import Caller
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView, LineOutcome
+from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
 from gateway.service.entries import EntryService
 from gateway.service.operations import standstill
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.view import PageView
 from runtime.encryption.keyring import Erased
-from runtime.store import Store
+from runtime.store import Store, StoreError
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow
-from workflows.campaign import FASTEST, SLOWEST, WORKFLOW, CampaignState
+from scenario.words import LineOutcome
+from workflows.campaign import WORKFLOW, CampaignState
 from workflows.operation import QUEUE
 
-RATE: Final = 100.0
-"""Default rate, in lines a second."""
-_NAME: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _STORED_TOGETHER: Final = 500
 _ANSWER: Final = timedelta(seconds=15)
 _LEASE: Final = timedelta(minutes=1)
 _STORING: Final = "another process is storing the lines of this campaign: try again in a minute"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CampaignRequest:
-    """A campaign to be started.
-
-    Attributes:
-        scenario: A published scenario, or ``name@version``.
-        audience: The file of contacts.
-        rate: Maximum number of lines a second.
-        starts_at: Time of the start, with its zone; None: immediately.
-        accept: Start even if more lines are invalid than usual.
-    """
-
-    name: str
-    scenario: str
-    audience: Path
-    operator: str
-    rate: float = RATE
-    starts_at: datetime | None = None
-    accept: bool = False
 
 
 class _NamePlace(TypedDict):
@@ -83,11 +62,18 @@ class _LinePlace(TypedDict):
     line: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
-class Prepared:
-    """A campaign that was not started yet. Its lines are stored."""
+@dataclass
+class PreparedCampaign:
+    """A campaign whose lines are stored, and that may be started.
 
-    def __init__(self, campaign: StoredCampaign, survey: Survey) -> None:
-        self.campaign, self.survey = campaign, survey
+    Attributes:
+        survey: The result of reading its file.
+        is_started: True once it was started.
+    """
+
+    campaign: StoredCampaign
+    survey: Survey
+    is_started: bool = False
 
 
 class CampaignService:
@@ -101,17 +87,27 @@ class CampaignService:
         self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
         self.activities = CampaignActivities(temporal, store, entries)
 
-    async def prepare(self, caller: Caller, request: CampaignRequest) -> Prepared | CampaignView:
-        """Read the file and store its lines. Return the campaign itself if it was started before with the same file.
+    @asynccontextmanager
+    async def prepare(
+        self, caller: Caller, request: CampaignRequest
+    ) -> AsyncGenerator[PreparedCampaign | CampaignView]:
+        """Read the file and store its lines, for `start`. Without a start, all is deleted at the end of the context.
+
+        Yields:
+            The campaign as it runs or has ended, if it was started before with the same scenario and file.
 
         Raises:
             BadInput: The request is invalid, the file cannot be used, or too many of its lines are invalid.
-            NotAccepted: A campaign of this name has another file.
+            NotAccepted: A campaign of this name has another scenario or file, or another process prepares it.
         """
-        name, _, number = request.scenario.partition("@")
+        name, at, number = request.scenario.partition("@")
         caller.check(name, "scenario")
-        self._check(request)
-        opened = await self._content.open(name, int(number) if number.isdigit() else None)
+        request.check()
+        try:
+            opened = await self._content.open(name, int(number) if at else None)
+        except (UnknownVersion, ValueError):
+            raise BadInput(f"no {request.scenario[:80]} is published: publish it first", at=["scenario"]) from None
+        surveyor = Surveyor(opened.scenario, opened.version, request.name, self._zone)
         campaign = StoredCampaign(
             name=request.name,
             scenario=opened.name,
@@ -123,35 +119,37 @@ class CampaignService:
             created_at=datetime.now(UTC),
             starts_at=request.starts_at,
         )
-        surveyor = Surveyor(opened.scenario, opened.version, request.name, self._zone)
-        known = await self._store.stored_campaign(request.name)
-        if known is not None and known.loaded_at is not None:
-            for _ in (found := _Reading(request.audience, surveyor)).entries():
-                pass
-            return await self._again(caller, known, found.survey)
-        lease = _Lease(self._store, request.name)
-        await lease.renew()
-        await self._store.withdraw_campaign(request.name)  # of a process that ended while it stored the lines
-        if not await self._store.add_campaign(campaign):
-            raise NotAccepted(request.name, _STORING)
-        try:
-            survey = await self._load(campaign, surveyor, request, lease)
-        except BaseException:
-            await self._store.withdraw_campaign(request.name)
-            raise
-        return Prepared(campaign, survey)
+        async with _lease(self._store, request.name):
+            known = await self._store.stored_campaign(request.name)
+            if known is not None and known.loaded_at is not None:
+                yield await self._again(caller, known, campaign, _read_all(request, surveyor))
+                return
+            if request.starts_at is not None and request.starts_at < campaign.created_at:
+                raise BadInput("the start is in the past: leave it out to start now", at=["at"])
+            if known is not None:  # of a process that was killed while it prepared
+                await self._store.withdraw_campaign(known.name, known.created_at)
+            await self._store.add_campaign(campaign)
+            prepared: PreparedCampaign | None = None
+            try:
+                prepared = PreparedCampaign(campaign, await self._load(campaign, surveyor, request))
+                yield prepared
+            finally:
+                if prepared is None or not prepared.is_started:
+                    await self._store.withdraw_campaign(campaign.name, campaign.created_at)
 
-    async def start(self, caller: Caller, prepared: Prepared) -> CampaignView:
-        """Start a prepared campaign."""
+    async def start(self, caller: Caller, prepared: PreparedCampaign) -> CampaignView:
+        """Start a prepared campaign.
+
+        Raises:
+            NotAccepted: It was deleted, because this process did not renew its lease for too long.
+        """
         campaign = prepared.campaign
         caller.check(campaign.scenario, "scenario")
-        stored = await self._stored(campaign.name)
-        await self._start(stored)
+        if not await self._store.complete_campaign(campaign.name, campaign.created_at, datetime.now(UTC)):
+            raise NotAccepted(campaign.name, "another process has deleted its lines: start it again")
+        prepared.is_started = True
+        await self._begin(await self._stored(campaign.name))
         return await self.show(caller, campaign.name)
-
-    async def withdraw(self, prepared: Prepared) -> None:
-        """Delete a campaign that was not started."""
-        await self._store.withdraw_campaign(prepared.campaign.name)
 
     async def show(self, caller: Caller, name: str) -> CampaignView:
         """Return a campaign's progress or result.
@@ -223,7 +221,7 @@ class CampaignService:
         view = await self.show(caller, name)
         check_record(operator, reason)
         if change == "retune":
-            _check_rate(rate)
+            check_rate(rate)
         if view.over:
             raise NotAccepted(name, f"the campaign has ended ({view.state})")
         handle = self._temporal.get_workflow_handle(_workflow(name))
@@ -244,45 +242,42 @@ class CampaignService:
         return await self.show(caller, name)
 
     async def settle(self) -> None:
-        """Start stored campaigns that have no workflow, and record the end of those terminated on the server."""
+        """Start stored campaigns that have no workflow, and record the end of those terminated on the server.
+
+        Delete those of processes that were killed while they prepared one.
+        """
         for stored in await self._store.stored_campaigns(is_open=True, limit=1_000):
             if stored.loaded_at is not None:
                 await self._settle(stored)
+                continue
+            with suppress(NotAccepted):  # it is being prepared
+                async with _lease(self._store, stored.name):
+                    await self._store.withdraw_campaign(stored.name, stored.created_at)
 
     # ---- steps
 
-    def _check(self, request: CampaignRequest) -> None:
-        if not _NAME.fullmatch(request.name):
-            message = "a campaign's name is lower-case words joined by '-', at most 64 letters"
-            raise BadInput(f"'{request.name[:80]}' is not a campaign's name: {message}", at=["name"])
-        _check_rate(request.rate)
-        if request.starts_at is not None and request.starts_at.tzinfo is None:
-            raise BadInput("the start has no offset: write such as 2026-11-27T09:00+01:00", at=["at"])
-
-    async def _load(
-        self, campaign: StoredCampaign, surveyor: Surveyor, request: CampaignRequest, lease: _Lease
-    ) -> Survey:
+    async def _load(self, campaign: StoredCampaign, surveyor: Surveyor, request: CampaignRequest) -> Survey:
         """Store the lines of the file, and return its survey."""
-        codec, reading = EntryCodec(self._temporal), _Reading(request.audience, surveyor)
+        codec = EntryCodec(self._temporal)
         items: list[CampaignItem] = []
         last = 0
-        for found in reading.entries():
-            try:
-                text = await codec.encode(found.journey, found.entry)
-            except Erased as error:
-                items.append(
-                    CampaignItem(line=found.line, outcome="refused", reason=str(error), answered_at=campaign.created_at)
-                )
-            else:
-                contact = str(found.entry["contact"]["id"])
-                items.append(CampaignItem(line=found.line, contact_id=contact, journey=found.journey, entry=text))
-            last = found.line
-            if len(items) >= _STORED_TOGETHER:
-                await lease.renew()
-                await self._store.add_campaign_items(campaign.name, items)
-                items.clear()
+        with open_audience(request.audience, request.encoding) as file:
+            for found in surveyor.entries(file):
+                try:
+                    text = await codec.encode(found.journey, found.entry)
+                except Erased as error:
+                    at = campaign.created_at
+                    items.append(CampaignItem(line=found.line, outcome="refused", reason=str(error), answered_at=at))
+                else:
+                    items.append(
+                        CampaignItem(line=found.line, contact_id=found.contact, journey=found.journey, entry=text)
+                    )
+                last = found.line
+                if len(items) >= _STORED_TOGETHER:
+                    await self._store.add_campaign_items(campaign.name, items)
+                    items.clear()
+            survey = surveyor.result(file)
         await self._store.add_campaign_items(campaign.name, items)
-        survey = reading.survey
         if not survey.entries:
             raise BadInput(f"{request.audience}: no line can enter {campaign.scenario}: see 'scenario campaign check'")
         if not (survey.is_acceptable or request.accept):
@@ -298,15 +293,20 @@ class CampaignService:
         await self._store.describe_campaign(campaign.name, survey.digest, survey.form, last)
         return survey
 
-    async def _again(self, caller: Caller, known: StoredCampaign, survey: Survey) -> CampaignView:
+    async def _again(
+        self, caller: Caller, known: StoredCampaign, wanted: StoredCampaign, survey: Survey
+    ) -> CampaignView:
+        """Return the campaign that was started before, which must be the same."""
+        if (known.scenario, known.version) != (wanted.scenario, wanted.version):
+            version = f"{known.scenario}@{known.version}"
+            raise NotAccepted(known.name, f"the campaign of this name is one of {version}: choose another name")
         if known.digest != survey.digest:
-            raise NotAccepted(known.name, "a campaign of this name has another file: choose another name")
+            raise NotAccepted(known.name, "the campaign of this name has another file: choose another name")
         if known.ended_at is None:
-            await self._start(known)
+            await self._begin(known)
         return await self.show(caller, known.name)
 
-    async def _start(self, stored: StoredCampaign) -> None:
-        await self._store.complete_campaign(stored.name, datetime.now(UTC))
+    async def _begin(self, stored: StoredCampaign) -> None:
         state = CampaignState(
             campaign=stored.name,
             rate=stored.rate,
@@ -333,7 +333,7 @@ class CampaignService:
         except RPCError as error:
             if not is_unknown_workflow(error):
                 raise
-            await self._start(stored)
+            await self._begin(stored)
             return True
         if described.status is WorkflowExecutionStatus.RUNNING:
             return False
@@ -348,43 +348,42 @@ class CampaignService:
         return stored
 
 
-class _Lease:
-    """The right to store a campaign's lines, which one process has at a time."""
+@asynccontextmanager
+async def _lease(store: Store, campaign: str) -> AsyncGenerator[None]:
+    """Hold the right to prepare a campaign, which one process has at a time.
 
-    def __init__(self, store: Store, campaign: str) -> None:
-        self._store, self._campaign, self._holder = store, campaign, uuid.uuid4().hex
+    Raises:
+        NotAccepted: Another process has it.
+    """
+    name, holder = f"campaign/{campaign}", uuid.uuid4().hex
 
-    async def renew(self) -> None:
-        """Take or keep it. Raise NotAccepted if another process has it."""
+    async def renew() -> bool:
         now = datetime.now(UTC)
-        if not await self._store.lease(f"campaign/{self._campaign}", self._holder, now=now, expires_at=now + _LEASE):
-            raise NotAccepted(self._campaign, _STORING)
+        return await store.lease(name, holder, now=now, expires_at=now + _LEASE)
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(_LEASE.total_seconds() / 4)
+            with suppress(StoreError):
+                await renew()
+
+    if not await renew():
+        raise NotAccepted(campaign, _STORING)
+    keeping = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await store.give_up(name, holder)
 
 
-class _Reading:
-    """A file that is read once, and its survey."""
-
-    def __init__(self, path: Path, surveyor: Surveyor) -> None:
-        self._path, self._surveyor = path, surveyor
-        self._survey: Survey | None = None
-
-    def entries(self) -> Any:
-        """Yield the entries of the file."""
-        with open_audience(self._path) as file:
-            yield from self._surveyor.entries(file)
-            self._survey = self._surveyor.result(file)
-
-    @property
-    def survey(self) -> Survey:
-        """The survey, once all entries were read."""
-        assert self._survey is not None  # noqa: S101 the file was read
-        return self._survey
+def _read_all(request: CampaignRequest, surveyor: Surveyor) -> Survey:
+    """Read a file to its end, for its digest."""
+    with open_audience(request.audience, request.encoding) as file:
+        for _ in surveyor.entries(file):
+            pass
+        return surveyor.result(file)
 
 
 def _workflow(name: str) -> str:
     return f"campaign/{name}"
-
-
-def _check_rate(rate: float | None) -> None:
-    if rate is None or not SLOWEST <= rate <= FASTEST:
-        raise BadOperation(f"a rate is {SLOWEST:g} to {FASTEST:g} lines a second", "rate")

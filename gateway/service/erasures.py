@@ -67,6 +67,8 @@ class ErasedRowsView(View):
     """Operations that selected journeys by the contact's id, which is removed."""
     accepted_entries: int = 0
     """Entries that were acknowledged within the last day, deleted."""
+    campaign_items: int = 0
+    """Lines of campaigns, which no longer name the contact."""
 
 
 class ErasureView(View):

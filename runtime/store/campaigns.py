@@ -1,4 +1,4 @@
-"""Campaigns, their lines, and the outcome of each line."""
+"""Campaigns, their lines, and each line's outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from runtime.store.columns import SafeText, UtcDateTime
 from runtime.store.database import Queries
-from runtime.store.schema import metadata, partial_index
+from runtime.store.schema import entries, metadata, partial_index
 
 campaigns = Table(
     "campaigns",
@@ -81,8 +81,8 @@ campaign_items = Table(
 
 LINES_TOGETHER: Final = 500
 """Maximum number of lines of a statement."""
-NOT_DONE: Final = "not_done"
-"""The outcome of lines that have none yet, in counts."""
+PENDING: Final = "pending"
+"""The outcome of lines that have none yet, in counts and filters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class CampaignItem:
         contact_id: The contact's id; empty for an invalid line.
         journey: The id of the journey that it starts.
         entry: The entry, encoded; None as soon as the line has an outcome.
-        outcome: One of `gateway.service.campaign_views.LineOutcome`; None while it waits.
+        outcome: One of `scenario.words.LineOutcome`; None while it waits.
     """
 
     line: int
@@ -180,21 +180,25 @@ class StoredCampaigns(Queries):
         """Record the digest and form of its file, and the number of its last line with an entry."""
         await self._database.write(_DESCRIBE, {"of": name, "digest": digest, "form": form, "lines": lines})
 
-    async def complete_campaign(self, name: str, at: datetime) -> None:
-        """Record that all lines are stored, and that it starts. The first time counts."""
-        await self._database.write(_LOADED, {"of": name, "at": at})
+    async def complete_campaign(self, name: str, created_at: datetime, at: datetime) -> bool:
+        """Record that a campaign's lines are stored, and that it starts. Return False if it was withdrawn.
 
-    async def withdraw_campaign(self, name: str) -> None:
-        """Delete a campaign that was not started."""
-        if await self._database.write(_WITHDRAW, {"of": name}):
+        Args:
+            created_at: Tells it from another campaign of this name.
+        """
+        return bool(await self._database.write(_LOADED, {"of": name, "made": created_at, "at": at}))
+
+    async def withdraw_campaign(self, name: str, created_at: datetime) -> None:
+        """Delete a campaign that was not started; see `complete_campaign`."""
+        if await self._database.write(_WITHDRAW, {"of": name, "made": created_at}):
             await self._database.write(_FORGET_ITEMS, {"of": name})
 
     async def campaign_items(
         self, campaign: str, *, outcome: str | None = None, after: int = 0, until: int | None = None, limit: int = 100
     ) -> list[CampaignItem]:
-        """Return lines after a number, in order. `NOT_DONE` means those without an outcome."""
+        """Return lines after a number, in order. `PENDING` means those without an outcome."""
         where = [_items.campaign == campaign, _items.line > after]
-        if outcome == NOT_DONE:
+        if outcome == PENDING:
             where.append(_items.outcome.is_(None))
         elif outcome is not None:
             where.append(_items.outcome == outcome)
@@ -212,9 +216,12 @@ class StoredCampaigns(Queries):
             given = {"of": campaign, "lines": some, "how": outcome, "why": reason, "at": at}
             await self._database.write(_RECORD, given)
 
-    async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str) -> None:
-        """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such."""
-        given = {"of": campaign, "whose": contact, "workflow": journey, "why": reason}
+    async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> None:
+        """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such.
+
+        If the journey was admitted before, somebody else has entered the contact again, and nothing is recorded.
+        """
+        given = {"of": campaign, "whose": contact, "workflow": journey, "why": reason, "at": at}
         await self._database.write(_REFUSE, given)
 
     async def pause_campaign(self, name: str, operator: str | None, reason: str | None) -> None:
@@ -256,8 +263,15 @@ _NEW = (*_OPEN, _table.loaded_at.is_(None))
 _DESCRIBE = (
     update(campaigns).where(*_NEW).values(digest=bindparam("digest"), form=bindparam("form"), lines=bindparam("lines"))
 )
-_LOADED = update(campaigns).where(*_NEW).values(loaded_at=bindparam("at"))
-_WITHDRAW = delete(campaigns).where(*_NEW).returning(_table.name)
+_moment = _table.created_at.type
+_IS_MADE = _table.created_at == bindparam("made", type_=_moment)
+_LOADED = (
+    update(campaigns)
+    .where(*_OPEN, _IS_MADE)
+    .values(loaded_at=func.coalesce(_table.loaded_at, bindparam("at", type_=_table.created_at.type)))
+    .returning(_table.name)
+)
+_WITHDRAW = delete(campaigns).where(*_NEW, _IS_MADE).returning(_table.name)
 _FORGET_ITEMS = delete(campaign_items).where(_items.campaign == bindparam("of"))
 _RECORD = (
     update(campaign_items)
@@ -275,8 +289,9 @@ _REFUSE = (
         _items.campaign == bindparam("of"),
         _items.journey == bindparam("workflow"),
         or_(_items.outcome.is_(None), _items.outcome == "entered"),
+        ~select(entries.c.run_id).where(entries.c.workflow_id == bindparam("workflow")).exists(),
     )
-    .values(outcome="refused", reason=bindparam("why"), entry=None)
+    .values(outcome="refused", reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
 )
 _PAUSE = update(campaigns).where(*_OPEN).values(paused_by=bindparam("who"), pause_reason=bindparam("why"))
 _RATE = update(campaigns).where(*_OPEN).values(rate=bindparam("rate"))
@@ -302,7 +317,7 @@ _END = (
         pause_reason=None,
     )
 )
-_state = func.coalesce(_items.outcome, NOT_DONE).label("state")
+_state = func.coalesce(_items.outcome, PENDING).label("state")
 _COUNTS = (
     select(_items.campaign, _state, func.count().label("lines"))
     .where(_items.campaign.in_(bindparam("of", expanding=True)))

@@ -6,20 +6,22 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.campaigns.background import CampaignActivities
+from gateway.campaigns.request import CampaignRequest
 from gateway.client import ScenarioClient
-from gateway.errors import NotAccepted
+from gateway.errors import BadInput, NotAccepted
 from gateway.operations.background import running_operations
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.campaign_views import CampaignView
-from gateway.service.campaigns import CampaignRequest, Prepared
+from gateway.service.campaigns import PreparedCampaign
 from gateway.service.paging import PageRequest
-from runtime.store.campaigns import CampaignItem
+from runtime.store.campaigns import CampaignItem, StoredCampaign
 from tests.e2e.conftest import Stands, publish
 
 pytestmark = pytest.mark.encrypted
@@ -36,6 +38,7 @@ steps:
 """
 WHO: dict[str, Any] = {"operator": "ann", "reason": "look"}
 PEOPLE = 30
+NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 
 
 def people(folder: Path, name: str = "people.csv", number: int = PEOPLE) -> Path:
@@ -48,11 +51,11 @@ def people(folder: Path, name: str = "people.csv", number: int = PEOPLE) -> Path
 
 async def start(client: ScenarioClient, audience: Path, **request: Any) -> CampaignView:
     """Store and start a campaign."""
-    given = replace(
-        CampaignRequest(name="advent", scenario="sale", audience=audience, operator="ann", accept=True), **request
-    )
-    prepared = await client.services.campaigns.prepare(TERMINAL, given)
-    return await client.services.campaigns.start(TERMINAL, prepared) if isinstance(prepared, Prepared) else prepared
+    given = CampaignRequest(name="advent", scenario="sale", audience=audience, operator="ann", rate=100.0, accept=True)
+    async with client.services.campaigns.prepare(TERMINAL, replace(given, **request)) as prepared:
+        if isinstance(prepared, PreparedCampaign):
+            return await client.services.campaigns.start(TERMINAL, prepared)
+        return prepared
 
 
 async def until(client: ScenarioClient, ready: Callable[[CampaignView], bool]) -> CampaignView:
@@ -130,19 +133,78 @@ async def test_it_is_paused_retuned_and_stopped(stand: Stands, tmp_path: Path) -
             assert (await campaigns.change(TERMINAL, "advent", "resume", **WHO)).state == "running"
             assert (await campaigns.change(TERMINAL, "advent", "retune", rate=4.0, **WHO)).rate == 4.0
             stopped = await campaigns.change(TERMINAL, "advent", "stop", **WHO)
-            assert (stopped.state, stopped.stopped_by, stopped.outcomes.get("not_done", 0)) == ("stopped", "ann", 0)
+            assert (stopped.state, stopped.stopped_by, stopped.outcomes.get("pending", 0)) == ("stopped", "ann", 0)
             assert sum(stopped.outcomes.values()) == PEOPLE + 2
             assert stopped.outcomes["skipped"] > 0
             with pytest.raises(NotAccepted, match=r"the campaign has ended \(stopped\)"):
                 await campaigns.change(TERMINAL, "advent", "resume", **WHO)
 
 
-async def test_another_file_of_the_same_name_is_refused(stand: Stands, tmp_path: Path) -> None:
+async def test_a_chunk_whose_gateway_is_lost_while_it_is_interrupted_is_worked_on_again(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Any = vars(CampaignActivities)["_enter"]
+
+    async def lost(self: Any, *given: Any) -> None:
+        try:
+            await real(self, *given)
+        except asyncio.CancelledError:
+            raise OSError("killed") from None
+
+    async with stand() as here:
+        client, campaigns = here.client, here.client.services.campaigns
+        await publish(client, tmp_path, SCENARIO)
+        async with running_operations(client.services.operations, campaigns):
+            with monkeypatch.context() as losing:
+                losing.setattr(CampaignActivities, "_enter", lost)
+                await start(client, people(tmp_path), rate=5.0)
+                await until(client, lambda seen: seen.outcomes.get("entered", 0) >= 1)
+                assert (await campaigns.change(TERMINAL, "advent", "retune", rate=100.0, **WHO)).state == "running"
+            ended = await until(client, lambda seen: seen.over)
+        assert (ended.state, ended.outcomes.get("pending", 0)) == ("finished", 0)
+
+
+async def test_what_cannot_be_started_leaves_nothing(stand: Stands, tmp_path: Path) -> None:
     async with stand() as here:
         await publish(here.client, tmp_path, SCENARIO)
-        await start(here.client, people(tmp_path))
-        with pytest.raises(NotAccepted, match="a campaign of this name has another file: choose another name"):
+        await publish(here.client, tmp_path, SCENARIO.replace("scenario: sale", "scenario: other"))
+        store, audience = here.client.store, people(tmp_path)
+        for request, sentence in (
+            ({"scenario": "nope"}, "no nope is published"),
+            ({"scenario": "sale@x"}, "no sale@x is published"),
+            ({"name": "Black Friday"}, "'Black Friday' is not a campaign's name"),
+            ({"rate": 0.0}, "a rate is 0.01 to 10000 lines a second"),
+            ({"starts_at": datetime(2020, 1, 1, tzinfo=UTC)}, "the start is in the past"),
+            ({"accept": False}, "1 of 32 lines are invalid"),
+        ):
+            with pytest.raises(BadInput, match=sentence):
+                await start(here.client, audience, **request)
+            assert await store.stored_campaigns() == []
+        given = CampaignRequest(
+            name="advent", scenario="sale", audience=audience, operator="ann", rate=1.0, accept=True
+        )
+        async with here.client.services.campaigns.prepare(TERMINAL, given):
+            with pytest.raises(NotAccepted, match="another process is storing the lines"):
+                await start(here.client, audience)
+        assert await store.stored_campaigns() == []
+        await start(here.client, audience)
+        with pytest.raises(NotAccepted, match="the campaign of this name has another file"):
             await start(here.client, people(tmp_path, "others.csv", 7))
+        with pytest.raises(NotAccepted, match="the campaign of this name is one of sale@1"):
+            await start(here.client, audience, scenario="other")
+
+
+async def test_one_that_a_killed_process_prepared_is_deleted(stand: Stands, tmp_path: Path) -> None:
+    async with stand() as here:
+        store = here.client.store
+        campaign = StoredCampaign(
+            name="lost", scenario="sale", version=1, digest="", form="", rate=1.0, operator="ann", created_at=NOW
+        )
+        await store.add_campaign(campaign)
+        await store.add_campaign_items("lost", [CampaignItem(line=2, contact_id="7", entry="e")])
+        await here.client.services.campaigns.settle()
+        assert await store.stored_campaigns() == []
+        assert await store.campaign_items("lost") == []
 
 
 async def test_its_journeys_give_way_to_those_of_triggers(stand: Stands, tmp_path: Path) -> None:

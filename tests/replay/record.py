@@ -29,10 +29,11 @@ from temporalio.client import (
 
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
+from gateway.campaigns.request import CampaignRequest
 from gateway.client import JourneyFilter
 from gateway.local.stack import LocalStack, local
 from gateway.service.caller import TERMINAL
-from gateway.service.campaigns import CampaignRequest, Prepared
+from gateway.service.campaigns import PreparedCampaign
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
 from scenario.policies.order import Defer, Hold, Ruling
 from scenario.words import Operation
@@ -615,9 +616,9 @@ async def campaign(recorder: Recorder) -> None:
         audience.write_text("contact.id\n" + "".join(f"p{number}\n" for number in range(12)))
         for name in ("campaign", "campaign-stopped"):
             request = CampaignRequest(name=name, scenario="campaign", audience=audience, operator="ann", rate=2.0)
-            prepared = await campaigns.prepare(TERMINAL, request)
-            assert isinstance(prepared, Prepared)
-            await campaigns.start(TERMINAL, prepared)
+            async with campaigns.prepare(TERMINAL, request) as prepared:
+                assert isinstance(prepared, PreparedCampaign)
+                await campaigns.start(TERMINAL, prepared)
             async with asyncio.timeout(60):
                 while (await campaigns.show(TERMINAL, name)).done < 2:
                     await asyncio.sleep(0.1)

@@ -118,7 +118,7 @@ def _refusal(url: str, access: addresses.Access) -> str:
 def _oauth2(form: OAuth2Form, entry: DestinationForm, place: Place, folder: Path) -> Iterator[Issue]:
     inside: Place = (*place, "auth", "oauth2")
     needed, allowed = _OF_GRANT[form.grant]
-    given = form.model_fields_set - _OF_ALL_GRANTS
+    given = {name for name in form.model_fields_set - _OF_ALL_GRANTS if getattr(form, name) is not None}
     for name in sorted(needed - given):
         message = f"the grant {form.grant} needs '{name}', the name of a secret"
         yield Issue(inside, "oauth2", message, key=True)

@@ -139,6 +139,18 @@ async def test_a_rejected_token_is_replaced_once_however_many_were_rejected(toke
     assert len(server.issued) == 2
 
 
+async def test_a_destination_that_rejects_every_token_gets_few_new_ones(
+    tokens: AccessTokens, server: Issuer, clock: Clock
+):
+    there = ads(server)
+    token = await tokens.token(there, SECRETS)
+    for _ in range(20):
+        token = await tokens.token(there, SECRETS, rejected=token)
+    assert len(server.issued) == 6
+    clock.now += 61
+    assert await tokens.token(there, SECRETS, rejected=token) != token
+
+
 async def test_other_secrets_and_settings_get_another_token(tokens: AccessTokens, server: Issuer):
     one = await tokens.token(ads(server), SECRETS)
     other = await tokens.token(ads(server, scope="more"), SECRETS)
@@ -201,6 +213,10 @@ async def test_credentials_that_cannot_work_are_named_and_not_shown(
     [
         pytest.param((503, "soon"), "the token endpoint answered 503", id="down"),
         pytest.param((404, "{}"), "the token endpoint answered 404", id="moved"),
+        pytest.param(
+            (503, '{"error": "invalid_client"}'), "the token endpoint answered 503", id="not the client's fault"
+        ),
+        pytest.param((200, "[" * 9000), "the token endpoint answered 200 without an access token", id="deep JSON"),
         pytest.param((200, "<html>"), "the token endpoint answered 200 without an access token", id="no JSON"),
         pytest.param(
             (200, '{"access_token": 7}'), "the token endpoint answered 200 without an access token", id="no text"
@@ -242,6 +258,7 @@ async def test_without_a_token_for_the_moment_the_server_is_left_alone_for_a_whi
         ('{"access_token": "a", "expires_in": "soon"}', 1740.0),
         ('{"access_token": "a", "expires_in": -1}', 1740.0),
         ('{"access_token": "a", "expires_in": 1e300}', 1740.0),
+        ('{"access_token": "a", "expires_in": 1' + "0" * 400 + "}", 1740.0),
     ],
 )
 async def test_a_token_lives_as_long_as_it_is_said(

@@ -29,7 +29,7 @@ async def door(store: Store) -> AsyncIterator[Door]:
             CampaignItem(line=4, contact_id="8", journey="offer/8/sale"),
         ],
     )
-    await store.complete_campaign("sale", NOW)
+    await store.complete_campaign("sale", NOW, NOW)
     await store.end_campaign("sale", "stopped", NOW, stopped_by="bob", stop_reason="enough")
     async with opened(store) as door:
         yield door

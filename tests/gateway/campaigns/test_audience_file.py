@@ -61,6 +61,32 @@ def test_a_table_is_read_in_the_form_that_it_states(tmp_path: Path, name: str, c
     assert digest == hashlib.sha256(content).hexdigest()
 
 
+def test_names_are_read_in_western_letters_unless_another_encoding_is_named(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("contact.id,contact.lastname\n1,Núñez\n2,João\n3,Åsa\n".encode("cp1252"))
+    form, lines, _ = read(path)
+    assert form == "CSV in cp1252, separated by commas"
+    assert [line.data and line.data["contact.lastname"] for line in lines] == ["Núñez", "João", "Åsa"]
+    path.write_bytes("contact.id,contact.lastname\n1,Wałęsa\n".encode("cp1250"))
+    with open_audience(path, "cp1250") as file:
+        assert [line.data and line.data["contact.lastname"] for line in file.lines()] == ["Wałęsa"]
+    path.write_bytes(b"contact.id\n\x81\n")
+    with pytest.raises(BadInput, match="is neither UTF-8 nor cp1252: name its encoding by --encoding"):
+        read(path)
+    with pytest.raises(BadInput, match="there is no encoding 'utf-9'"), open_audience(path, "utf-9"):
+        pass
+    path.write_bytes("contact.id\n1\n".encode("utf-16")[:-1])
+    with pytest.raises(BadInput, match="is not utf-16"):
+        read(path)
+
+
+def test_lines_in_an_open_quotation_are_all_invalid(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text('contact.id\n1\n"2\n3\n4\n')
+    _, lines, _ = read(path)
+    assert [(line.number, bool(line.problem)) for line in lines] == [(2, False), (3, True), (4, True), (5, True)]
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a", "a.jsonl.gz"])
 def test_lines_of_json_are_objects(tmp_path: Path, name: str):
     path = tmp_path / name

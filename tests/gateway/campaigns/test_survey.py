@@ -42,6 +42,7 @@ def test_columns_become_the_parts_of_an_entry(table: Path):
     [entry], found = survey(table, f"{header}\n7,zoe@example.com,yes,Paris,CGX,20.9\n", "order")
     assert entry == AudienceEntry(
         2,
+        "7",
         {
             **SAME,
             "contact": {"id": "7", "email": "zoe@example.com", "custom": {"vip": "yes", "city": "Paris"}},
@@ -63,7 +64,9 @@ def test_columns_become_the_parts_of_an_entry(table: Path):
 )
 def test_a_line_of_json_is_completed(objects: Path, line: dict[str, Any]):
     [entry], _ = survey(objects, [line])
-    assert entry == AudienceEntry(1, {**SAME, "contact": {"id": 7}, "trigger": {"type": "segment"}}, "sale/7/advent")
+    assert entry == AudienceEntry(
+        1, "7", {**SAME, "contact": {"id": 7}, "trigger": {"type": "segment"}}, "sale/7/advent"
+    )
 
 
 def test_a_contact_enters_once(objects: Path):

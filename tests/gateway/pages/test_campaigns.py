@@ -49,13 +49,13 @@ async def test_a_campaign_is_shown_with_its_sums_and_lines(site: Site) -> None:
     assert listed.values("tbody th a", "href") == ["/campaigns/sale"]
     page = await site.get("/campaigns/sale")
     assert (page.text("h1"), page.text(".head .state")) == ("sale", "storing")
-    assert "Lines 3 Entered 1 Invalid 1 Not done 1" in page.text()
+    assert "Lines 3 Entered 1 Invalid 1 Pending 1" in page.text()
     assert "Paused by bob: look <closely>" in page.text()
     assert page.values("progress", "value") == ["2"]
     assert page.rows("Its lines") == [
         ["2", "entered", "", "offer/7/sale"],
         ["3", "invalid", "no <id>", ""],
-        ["4", "not done", "", "offer/8/sale"],
+        ["4", "pending", "", "offer/8/sale"],
     ]
     assert "Pause…" not in page.text()
     invalid = await site.get("/campaigns/sale?outcome=invalid")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.store import Store
+from runtime.store import AdmissionRequest, Store
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.store.retention import Pruner
 
@@ -24,7 +24,7 @@ async def stored(store: Store) -> Store:
     lines = [CampaignItem(line=n, contact_id=f"c{n}", journey=f"offer/c{n}/sale", entry="e") for n in range(2, 11)]
     await store.add_campaign_items("sale", [*lines, CampaignItem(line=11, outcome="invalid", reason="no id")])
     await store.describe_campaign("sale", "digest", "CSV", 10)
-    await store.complete_campaign("sale", NOW)
+    assert await store.complete_campaign("sale", NOW, NOW)
     return store
 
 
@@ -35,8 +35,8 @@ async def counts(store: Store) -> dict[str, int]:
 async def test_a_campaign_is_stored_once_and_described_until_it_starts(stored: Store) -> None:
     assert not await stored.add_campaign(replace(CAMPAIGN, operator="bob"))
     await stored.describe_campaign("sale", "another", "JSON", 99)
-    await stored.complete_campaign("sale", NOW + timedelta(days=1))
-    await stored.withdraw_campaign("sale")
+    assert await stored.complete_campaign("sale", NOW, NOW + timedelta(days=1))
+    await stored.withdraw_campaign("sale", NOW)
     found = await stored.stored_campaign("sale")
     assert found == replace(CAMPAIGN, digest="digest", form="CSV", lines=10, loaded_at=NOW)
     assert sum((await counts(stored)).values()) == 10
@@ -45,7 +45,10 @@ async def test_a_campaign_is_stored_once_and_described_until_it_starts(stored: S
 async def test_one_that_is_not_complete_is_withdrawn_with_its_lines(store: Store) -> None:
     await store.add_campaign(CAMPAIGN)
     await store.add_campaign_items("sale", [CampaignItem(line=1, contact_id="7")])
-    await store.withdraw_campaign("sale")
+    await store.withdraw_campaign("sale", NOW + timedelta(seconds=1))  # another of this name
+    assert not await store.complete_campaign("sale", NOW + timedelta(seconds=1), NOW)
+    assert await store.stored_campaign("sale") == CAMPAIGN
+    await store.withdraw_campaign("sale", NOW)
     assert await store.stored_campaign("sale") is None
     assert await counts(store) == {}
 
@@ -60,24 +63,31 @@ async def test_the_first_outcome_of_a_line_stands_and_its_entry_goes(stored: Sto
         ("refused", "erased", None),
         (None, None, "e"),
     ]
-    assert await counts(stored) == {"entered": 2, "refused": 1, "invalid": 1, "not_done": 6}
+    assert await counts(stored) == {"entered": 2, "refused": 1, "invalid": 1, "pending": 6}
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before it is recorded", "after it is recorded"])
 async def test_a_refusal_by_the_admission_replaces_an_entry(stored: Store, first: bool) -> None:
     if not first:
         await stored.record_campaign_outcome("sale", [2], "entered", None, NOW)
-    await stored.refuse_campaign_entry("sale", "c2", "offer/c2/sale", "no consent")
-    await stored.refuse_campaign_entry("sale", "c3", "another/c3/sale", "of another journey")
+    await stored.refuse_campaign_entry("sale", "c2", "offer/c2/sale", "no consent", NOW)
+    await stored.refuse_campaign_entry("sale", "c3", "another/c3/sale", "of another journey", NOW)
     if first:
         await stored.record_campaign_outcome("sale", [2], "entered", None, NOW)
     [item] = await stored.campaign_items("sale", outcome="refused")
-    assert (item.line, item.reason) == (2, "no consent")
+    assert (item.line, item.reason, item.answered_at) == (2, "no consent", NOW)
+
+
+async def test_a_refusal_of_a_later_entry_changes_nothing(stored: Store) -> None:
+    await stored.record_campaign_outcome("sale", [2], "entered", None, NOW)
+    await stored.admit(AdmissionRequest("offer", 2, "c2", "sale", "offer/c2/sale", "r1", "never", NOW, "segment"))
+    await stored.refuse_campaign_entry("sale", "c2", "offer/c2/sale", "admitted only once", NOW)
+    assert await counts(stored) == {"entered": 1, "invalid": 1, "pending": 8}
 
 
 async def test_lines_are_listed_by_outcome_and_range(stored: Store) -> None:
     await stored.record_campaign_outcome("sale", [2, 5], "entered", None, NOW)
-    waiting = await stored.campaign_items("sale", outcome="not_done", after=3, until=7)
+    waiting = await stored.campaign_items("sale", outcome="pending", after=3, until=7)
     assert [item.line for item in waiting] == [4, 6, 7]
     assert [item.line for item in await stored.campaign_items("sale", after=8, limit=2)] == [9, 10]
 

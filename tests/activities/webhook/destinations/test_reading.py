@@ -189,6 +189,10 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
             "1:51: error oauth2: the grant client_credentials needs 'client_secret', the name of a secret",
         ),
         (
+            f"auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: null}}}}",
+            "1:51: error oauth2: the grant jwt_bearer needs 'key', the name of a secret",
+        ),
+        (
             f"auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: A, client_secret: B}}}}",
             "1:131: error oauth2: the grant jwt_bearer does not use 'client_secret': remove it",
         ),
