@@ -217,6 +217,7 @@ def test_hours_are_stored_as_they_were_written():
         ('window: {from: "24:00", to: "08:00"}', "'24:00' is not a time of day"),
         ('window: {from: "9:00"}', "'9:00' is not a time of day"),
         ("quiet: {days_off: [Sunday]}", "'Sunday' is not a day off: did you mean 'sun'?"),
+        ("quiet: {days_off: [fr]}", "'fr' is not a day off: did you mean 'FR'?"),
         ("quiet: {days_off: [United Kingdom]}", "did you mean 'GB'?"),
         ("quiet: {days_off: [holidays]}", "write mon to sun, or the code of a country such as FR"),
     ],
