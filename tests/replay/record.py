@@ -647,7 +647,40 @@ async def erased(recorder: Recorder) -> None:
         await recorder.save("erased", client.temporal.get_workflow_handle(f"erasure-{view.id}"))
 
 
+async def counted(recorder: Recorder) -> None:
+    """Continue-as-new behind steps that are counted first; the next run carries none of them along."""
+    handle = await recorder.start("counted", [MAIL, "{wait_for: go}", SMS], ORDER)
+    temporal = recorder.place.client.temporal
+    latest = temporal.get_workflow_handle(handle.id)
+    async with asyncio.timeout(60):
+        while (await latest.describe()).run_id == handle.first_execution_run_id:
+            await latest.signal("event", {"name": "page.viewed"})
+    await latest.signal("event", {"name": "go"})
+    await recorder.save("counted-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
+    await recorder.save("counted-2", latest)
+
+
+async def noted(recorder: Recorder) -> None:
+    """A journey that notes why it is held, and once more at another step."""
+    hook = NO.replace("ON", "hold")
+    handle = await recorder.start("noted", [hook, hook.replace("webhook: hook", "webhook: other"), SMS])
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.until(handle, lambda progress: progress["state"] == "held" and progress["at"] == "other")
+    await recorder.order(handle, "skip_step")
+    await recorder.save("noted", handle)
+
+
+async def together(recorder: Recorder) -> None:
+    """Events that come together: all but the first while a condition is asked about that."""
+    handle = await recorder.start("together", ["{wait_for: a, if: event.n == 2}", MAIL])
+    await recorder.reached(handle, "waiting")
+    await asyncio.gather(*(handle.signal("event", {"name": "a", "properties": {"n": n}}) for n in (1, 1, 1, 2)))
+    await recorder.save("together", handle)
+
+
 _FIRST: Final = {
+    counted: "counted-1",
     continued: "continued-1",
     repeat: "repeat-1",
     migrated: "migrated-1",
@@ -661,7 +694,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
         *(linear, clock, offset, event, late, forks, left, held, dropped, paused, continued, refused, entered),
         *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
         *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
-        *(migrated, followed, operations, campaign, pruned, erased),
+        *(counted, noted, together, migrated, followed, operations, campaign, pruned, erased),
     )
 }
 """By the name of the (first) history that each writes."""
