@@ -64,7 +64,7 @@ class AdmissionActivities:
             return AdmissionResult(refused=str(error))
 
     async def _report_refusal(self, admission: Admission, reason: str) -> None:
-        """Report the refusal to the campaign of the entry, whose name is the entry's key."""
+        """Record the refusal in the campaign that started the journey. The entry's key is its name."""
         try:
             entry = parse_entry(admission.entry)
         except EntryError:

@@ -40,7 +40,7 @@ class ItemResult(ResponseBody):
     index: int
     """The item's index in the batch, starting at 0."""
     status: int
-    """The status that the item would get in a request of its own."""
+    """The status that the item would get in a separate request."""
     problem: ProblemBody | None = None
     """The problem of an item that was not accepted."""
 

@@ -212,34 +212,22 @@ class _Kind:
 
 _instant = deliveries.c.started_at.type
 _since, _until = bindparam("since", type_=_instant), bindparam("until", type_=_instant)
-_has_items = (
-    select(operation_items.c.operation_id)
-    .where(operation_items.c.operation_id == operations.c.id)
-    .limit(1)
-    .correlate(operations)
-    .scalar_subquery()
-)
-_oldest = (
-    select(operations.c.id)
-    .where(operations.c.created_at < _until, operations.c.ended_at < _until, _has_items.is_not(None))
-    .order_by(operations.c.created_at)
-    .limit(1)
-    .scalar_subquery()
-)
-_has_lines = (
-    select(campaign_items.c.campaign)
-    .where(campaign_items.c.campaign == campaigns.c.name)
-    .limit(1)
-    .correlate(campaigns)
-    .scalar_subquery()
-)
-_oldest_campaign = (
-    select(campaigns.c.name)
-    .where(campaigns.c.created_at < _until, campaigns.c.ended_at < _until, _has_lines.is_not(None))
-    .order_by(campaigns.c.created_at)
-    .limit(1)
-    .scalar_subquery()
-)
+
+
+def _first_item(key: Column[str], of: Column[str]) -> ColumnElement[Any]:
+    """Return an item whose `of` is the key of a row, or NULL."""
+    return select(of).where(of == key).limit(1).correlate(key.table).scalar_subquery()
+
+
+def _oldest(key: Column[str], of: Column[str]) -> ColumnElement[Any]:
+    """Return the key of the oldest ended row that still has items."""
+    table = key.table.c
+    ended = (table.created_at < _until, table.ended_at < _until, _first_item(key, of).is_not(None))
+    return select(key).where(*ended).order_by(table.created_at).limit(1).scalar_subquery()
+
+
+_operation, _item = operations.c.id, operation_items.c.operation_id
+_campaign, _line = campaigns.c.name, campaign_items.c.campaign
 _KINDS: Final[Mapping[str, _Kind]] = {
     "deliveries": _Kind(deliveries, deliveries.c.started_at),
     "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
@@ -257,10 +245,14 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "soft_bounces": _Kind(soft_bounces, soft_bounces.c.bounced_at),
     "passages": _Kind(passages, passages.c.hour),
     # One operation at a time.
-    "operation_items": _Kind(operation_items, None, [operation_items.c.operation_id == _oldest]),
-    "operations": _Kind(operations, operations.c.created_at, [operations.c.ended_at < _until, _has_items.is_(None)]),
-    "campaign_items": _Kind(campaign_items, None, [campaign_items.c.campaign == _oldest_campaign]),
-    "campaigns": _Kind(campaigns, campaigns.c.created_at, [campaigns.c.ended_at < _until, _has_lines.is_(None)]),
+    "operation_items": _Kind(operation_items, None, [_item == _oldest(_operation, _item)]),
+    "operations": _Kind(
+        operations, operations.c.created_at, [operations.c.ended_at < _until, _first_item(_operation, _item).is_(None)]
+    ),
+    "campaign_items": _Kind(campaign_items, None, [_line == _oldest(_campaign, _line)]),
+    "campaigns": _Kind(
+        campaigns, campaigns.c.created_at, [campaigns.c.ended_at < _until, _first_item(_campaign, _line).is_(None)]
+    ),
     "answers": _Kind(api_answers, api_answers.c.requested_at),
 }
 
