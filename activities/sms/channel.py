@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -22,7 +22,6 @@ from activities.channel import (
     RenderContext,
     RenderedMessage,
     SendContext,
-    Sender,
     TestReply,
     WorkerContext,
     shorten,
@@ -125,10 +124,10 @@ class SmsChannel(ChannelAdapter[RenderedText, Provider]):
         return connection.name
 
     @override
-    def sender(self, context: WorkerContext, connection: Provider | None) -> Sender:
+    def activities(self, context: WorkerContext, connection: Provider | None) -> list[Callable[..., Any]]:
         from activities.sms.activity import Texts
 
-        return Texts(context, connection)
+        return [Texts(context, connection).send_sms]
 
     @override
     def connect(self, settings: Settings, inbox: Path) -> Provider | None:
