@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
+from activities.attempt_context import AttemptContext
 from activities.attempt_log import Log, measure_end, record
 from activities.channel import WorkerContext
 from activities.channel_registry import Channel
@@ -20,8 +20,7 @@ from activities.content import UnknownVersion
 from activities.context import subscriber_of, template_data
 from activities.failures import SENDING, SETTLED, FailureKind, failure_of, tally
 from activities.gate import Gate, OutgoingMessage
-from activities.interface import Delivery
-from activities.journey_status import was_lost
+from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
 from activities.retry import LATER, deadline
@@ -36,7 +35,14 @@ _AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)
 
 @asynccontextmanager
 async def attempt_of(
-    delivery: Delivery, *, channel: Channel, destination: str, log: Log, gate: Gate, unrendered: str = ""
+    delivery: Delivery,
+    *,
+    channel: Channel,
+    destination: str,
+    log: Log,
+    gate: Gate,
+    context: AttemptContext | None = None,
+    unrendered: str = "",
 ) -> AsyncGenerator[OpenAttempt]:
     """Run one attempt inside an activity, and record it.
 
@@ -48,12 +54,14 @@ async def attempt_of(
         destination: Host or provider; may be changed on the attempt.
         log: The log of attempts. Its failures do not affect the delivery.
         gate: See `OpenAttempt`.
+        context: Its surroundings; by default those of the activity that calls this.
         unrendered: Beginning of the message if it cannot be rendered.
 
     Raises:
         ApplicationError: The attempt failed, or was cut short.
     """
-    info = activity.info()
+    context = context or AttemptContext()
+    info = context.info
     before = tally(info)
     number = delivery.tried + max(1, info.attempt - before.away)
     attempt = OpenAttempt(
@@ -65,10 +73,11 @@ async def attempt_of(
         unsent_before=before.unsent,
         stale=before.stale,
         gate=gate,
+        context=context,
     )
     error: BaseException | None = None
     try:
-        await _refuse(attempt, info)
+        await _refuse(attempt)
         yield attempt
     except Aborted as aborted:
         attempt.skipped(aborted.reason)
@@ -88,9 +97,9 @@ async def attempt_of(
         if error is not None and (attempt.marked or attempt.stale) and not uncertain:
             # Replaces the earlier mark: this time nothing is uncertain.
             attempt.mark(SETTLED)
-        outcome = record(log, attempt, info, round((time.perf_counter() - attempt.started) * 1000), error)
+        outcome = record(log, attempt, round((time.perf_counter() - attempt.started) * 1000), error)
         if outcome is not None:
-            measure_end(attempt, info, outcome)
+            measure_end(attempt, outcome)
         await _report_to_gate(attempt, error)
 
 
@@ -159,9 +168,10 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
             return raised
 
 
-async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
+async def _refuse(attempt: OpenAttempt) -> None:
     """Raise the failure of an attempt that must not be made."""
-    once, allowed, end = attempt.delivery.on_unknown != "retry", attempt.allowed, deadline(info, attempt.delivery.room)
+    info, once, allowed = attempt.context.info, attempt.delivery.on_unknown != "retry", attempt.allowed
+    end = deadline(info, attempt.delivery.room)
     if once and list(info.heartbeat_details[:1]) == [SENDING]:
         attempt.in_flight = True  # as it was: the mark stays
         raise attempt.failure(
@@ -177,7 +187,7 @@ async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
         raise attempt.failure(FailureKind.PERMANENT, reason, error="deadline", exhausted=True, why=why)
     # If nothing may be sent twice, a lost attempt without a mark sent nothing, and does not count.
     if allowed and attempt.number > allowed and not once:
-        if not await was_lost(info, attempt.patience):
+        if not await attempt.context.was_lost(attempt.patience):
             attempt.number = allowed
             return
         reason = f"A worker was lost during the last of {attempts(allowed)}: the message may have been delivered"
@@ -186,8 +196,7 @@ async def _refuse(attempt: OpenAttempt, info: activity.Info) -> None:
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
     """Return the failure of an attempt that a stopping worker interrupts, or None for other cancellations."""
-    details = activity.cancellation_details()
-    if details is None or not details.worker_shutdown:
+    if not attempt.context.is_stopping:
         return None
     if attempt.in_flight:
         sentence = "The worker was stopped while it was sending: the message may have been delivered"
@@ -207,8 +216,17 @@ class ChannelActivity(Generic[Way]):
     def __init__(self, context: WorkerContext, way: Way) -> None:
         self._context, self._content, self._way = context, context.content, way
 
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
+        """See `activities.channel.Sender`."""
+        raise NotImplementedError
+
+    async def send_for_journey(self, delivery: Delivery) -> Sent:
+        """Send a journey's message from an activity of its own."""
+        context = AttemptContext()
+        return await self.send(delivery.of_step(context.info.activity_id), context)
+
     def attempt(
-        self, delivery: Delivery, destination: str = "", *, unrendered: str = ""
+        self, delivery: Delivery, context: AttemptContext, destination: str = "", *, unrendered: str = ""
     ) -> AbstractAsyncContextManager[OpenAttempt]:
         """Run one attempt by this channel; see `attempt_of`."""
         return attempt_of(
@@ -217,11 +235,13 @@ class ChannelActivity(Generic[Way]):
             destination=destination or self.channel.name,
             log=self._context.log,
             gate=self._context.gate,
+            context=context,
             unrendered=unrendered,
         )
 
-    async def data(self, delivery: Delivery, step: DeliveryStep) -> dict[str, Any]:
+    async def data(self, attempt: OpenAttempt, step: DeliveryStep) -> dict[str, Any]:
         """Return the variables of the delivery's templates; see `template_data`."""
+        delivery = attempt.delivery
         opened = await self._content.open(delivery.name, delivery.version)
         subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""
         unsubscribing = self._context.unsubscribing
@@ -232,4 +252,4 @@ class ChannelActivity(Generic[Way]):
                 "a template asks for journey.unsubscribe_url, which is not configured: "
                 "set SCENARIO_CALLBACK_URL and SCENARIO_SUPPRESSION_KEY for the workers"
             )
-        return template_data(delivery, activity.info().workflow_id or "", self._context.callbacks, url)
+        return template_data(delivery, attempt.context.info.workflow_id or "", self._context.callbacks, url)

@@ -29,9 +29,7 @@ class Log(Protocol):
         ...
 
 
-def record(
-    log: Log, attempt: OpenAttempt, info: activity.Info, milliseconds: int, error: BaseException | None
-) -> str | None:
+def record(log: Log, attempt: OpenAttempt, milliseconds: int, error: BaseException | None) -> str | None:
     """Record an attempt, unless it was turned away, or sent nothing like the one before it.
 
     While the store or Temporal is unavailable, attempts that send nothing follow each other within seconds. Failures of
@@ -40,7 +38,7 @@ def record(
     Returns:
         The log's word for its outcome, or None if it does not count.
     """
-    delivery = attempt.delivery
+    delivery, info = attempt.delivery, attempt.context.info
     if (attempt.turned or (attempt.unsent and attempt.unsent_before)) and isinstance(error, ApplicationError):
         _logger.debug("%s to %s is not sent: %s", delivery.id, attempt.destination, error.message)
         return None
@@ -126,14 +124,14 @@ _AT_ONCE: Final = timedelta(minutes=1)
 """Maximum delay between a step's start and the delivery, unless a policy, a hold or a pause was in between."""
 
 
-def measure_end(attempt: OpenAttempt, info: activity.Info, outcome: str) -> None:
+def measure_end(attempt: OpenAttempt, outcome: str) -> None:
     """Count an attempt at its end."""
     if attempt.unsent:  # which says nothing of the destination
         return
     channel = attempt.channel.name
     ATTEMPTS.add(channel, attempt.destination, outcome, "first" if attempt.number == 1 else "retry")
     if outcome == "delivered":
-        due, back = _due(attempt.delivery, info)
+        due, back = _due(attempt.delivery, attempt.context.info)
         DURATION.record((attempt.now - due).total_seconds(), channel, attempt.destination, "yes" if back else "no")
     elif outcome == "skipped":
         SKIPPED.add(channel, attempt.skip_word or _TEMPLATE)

@@ -9,8 +9,8 @@ from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
-from activities.channel_registry import CHANNELS
-from activities.interface import Delivery
+from activities.channel_registry import CHANNELS, Channel
+from activities.interface import Delivery, Sent
 from activities.outcome import Judgement, Outcome, Verdict
 from scenario.steps.base import Row
 from scenario.steps.delivery import DeliveryStep, Send
@@ -18,6 +18,7 @@ from scenario.steps.delivery import DeliveryStep, Send
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from activities.attempt_context import AttemptContext
     from activities.attempt_log import Log
     from activities.content import Content
     from activities.context import CallbackUrls, UnsubscribeUrls
@@ -185,6 +186,21 @@ class WorkerContext:
     limiter: Limiter  # one per process
 
 
+class Sender(Protocol):
+    """Sends the messages of a channel."""
+
+    @property
+    def channel(self) -> Channel: ...
+
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
+        """Send one message, once.
+
+        Raises:
+            ApplicationError: It is not delivered; see `activities.failures`.
+        """
+        ...
+
+
 class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
     """A channel's code. The table is `activities.channel_registry.CHANNELS`.
 
@@ -231,8 +247,13 @@ class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
         """Compare the messages that the local servers received with the one that the step renders."""
 
     @abstractmethod
+    def sender(self, context: WorkerContext, connection: ConnectionT | None) -> Sender:
+        """Return what sends the channel's messages. Its method that is named like the activity is that activity."""
+
     def activities(self, context: WorkerContext, connection: ConnectionT | None) -> list[Callable[..., Any]]:
         """Return the activities that a worker runs on the channel's queue."""
+        sender = self.sender(context, connection)
+        return [getattr(sender, sender.channel.activity)]
 
     def connect(self, settings: Settings, inbox: Path) -> ConnectionT | None:
         """Return the connection that the settings configure, or None. Nothing is dialled yet.

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.attempt_context import AttemptContext
 from activities.channel_registry import Channel
 from activities.failures import SENDING, SETTLED, Failure, FailureKind, mark
 from activities.gate import Gate, OutgoingMessage
 from activities.interface import Delivery, Sent
-from activities.journey_status import JourneyStatus, journey_status
+from activities.journey_status import JourneyStatus
 from activities.outcome import Backoff, Judgement, end_after
 from activities.retry import SOON, deadline, jittered, next_try, replacement_pause, time_left
 from runtime.telemetry.metrics import START_TO_FIRST_SEND, UNSENT, WAIT
@@ -67,6 +67,7 @@ class OpenAttempt:
     unsent_before: int  # number of attempts in a row, up to this one, that sent nothing
     stale: bool  # the server keeps an obsolete mark
     gate: Gate  # decides, right before sending, whether a message may leave
+    context: AttemptContext
     admitted: OutgoingMessage | None = None  # the message that the gate admitted
     turned: bool = False  # True if it is turned away and does not count
     unsent: bool = False  # True if it ended before its message could leave
@@ -88,7 +89,7 @@ class OpenAttempt:
     @property
     def now(self) -> datetime:
         """The time in UTC: the server's, if that is later, for example because it skips time."""
-        return max(datetime.now(UTC), activity.info().started_time)
+        return max(datetime.now(UTC), self.context.info.started_time)
 
     @property
     def within(self) -> float:
@@ -110,7 +111,7 @@ class OpenAttempt:
 
     @property
     def _left(self) -> float:
-        info, end = activity.info(), deadline(activity.info(), 0.0)
+        info, end = self.context.info, deadline(self.context.info, 0.0)
         given = [info.start_to_close_timeout, end and end - info.started_time]
         least = min((one.total_seconds() for one in given if one is not None), default=math.inf)
         return least - (time.perf_counter() - self.started) - _REPORT
@@ -133,12 +134,12 @@ class OpenAttempt:
         Temporal starts attempts even if the journey's workflow tasks are late. An accepted exit would otherwise not
         stop them.
         """
-        info = activity.info()
+        info = self.context.info
         decided = datetime.fromtimestamp(self.delivery.decided, UTC) if self.delivery.decided else info.scheduled_time
         if info.attempt == 1 and info.started_time - decided < _PROMPT:
             return
         try:
-            status = await journey_status(info, self.patience)
+            status = await self.context.journey_status(self.patience)
         except RPCError:
             raise self._unsent("not_told") from None
         if status is JourneyStatus.UNWANTED:
@@ -160,16 +161,15 @@ class OpenAttempt:
             raise self._unsent("no_time")
         if self.delivery.on_unknown != "retry":
             self.marked = True
-            handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
             try:
-                await handle.heartbeat(*self._values(SENDING), rpc_timeout=self.patience)
+                await self.context.store_mark(*self._values(SENDING), patience=self.patience)
             except AsyncActivityCancelledError:  # a journey that leaves or skips, a pause, a reset
                 raise self._unsent(_CALLED_OFF) from None
             except RPCError as error:
                 gone = error.status is RPCStatusCode.NOT_FOUND  # the step is over already
                 raise self._unsent(_CALLED_OFF if gone else "not_noted") from None
         self.began = self.in_flight = True
-        if self.delivery.entered and activity.info().attempt == 1:
+        if self.delivery.entered and self.context.info.attempt == 1:
             waited = self.now - datetime.fromtimestamp(self.delivery.entered, UTC)
             START_TO_FIRST_SEND.record(waited.total_seconds(), self.channel.name)
 
@@ -178,11 +178,11 @@ class OpenAttempt:
 
     def mark(self, word: str) -> None:
         """Leave a mark, sent with the failure, for the next attempt: its state and the counts."""
-        activity.heartbeat(*self._values(word))
+        self.context.mark(*self._values(word))
 
     def _values(self, word: str) -> tuple[Any, ...]:
         unsent = self.unsent_before + 1 if self.unsent else 0
-        return mark(word, self.away, activity.info().attempt, unsent)
+        return mark(word, self.away, self.context.info.attempt, unsent)
 
     def obey(self, ruling: Ruling | Backoff) -> None:
         """Return if the message may leave, and raise otherwise; see `may_leave`. No attempt is counted."""
@@ -211,7 +211,7 @@ class OpenAttempt:
         delay = ruling.until - self.now
         # The deadline starts with the first attempt and includes the time for which later ones are deferred. Shortly
         # before it, a journey would be too slow: Temporal retries then.
-        last_chance = self.number > 1 and time_left(activity.info(), self.delivery.room) <= SOONEST
+        last_chance = self.number > 1 and time_left(self.context.info, self.delivery.room) <= SOONEST
         if last_chance:
             then = f"it is sent {spell(ruling.until, zone_of(self.delivery.zone))} or later"
             return self.backed_off(Backoff(delay, ruling.reason, then, ruling.code))
@@ -242,11 +242,11 @@ class OpenAttempt:
         return self.failure(FailureKind.RETRY, reason, delay, error=error, **more)
 
     def _pause(self, pause: timedelta = SOON) -> timedelta:
-        return self._before_deadline(jittered(pause, self.delivery.id, activity.info().attempt))
+        return self._before_deadline(jittered(pause, self.delivery.id, self.context.info.attempt))
 
     def _before_deadline(self, delay: timedelta) -> timedelta:
         """Shorten a pause so that the last attempt starts just before the deadline."""
-        last = time_left(activity.info(), self.delivery.room)
+        last = time_left(self.context.info, self.delivery.room)
         return min(delay, last) if last > timedelta(0) else delay
 
     def delivered(
@@ -269,7 +269,7 @@ class OpenAttempt:
         The back-off is Temporal's, so that operators' changes of the policy take effect, unless the receiver asked for
         a longer pause.
         """
-        (verdict, sentence, asked), info = judgement, activity.info()
+        (verdict, sentence, asked), info = judgement, self.context.info
         self.against = verdict.against
         waited = datetime.now(UTC) - info.scheduled_time + timedelta(seconds=self.delivery.waited)
         once = self.delivery.on_unknown != "retry"
@@ -295,14 +295,14 @@ class OpenAttempt:
         Temporal would also count those that were turned away, so journeys leave counting to this class. An operator's
         change in flight is counted by Temporal.
         """
-        policy = activity.info().retry_policy
+        policy = self.context.info.retry_policy
         return 0 if policy is not None and policy.maximum_attempts else self.delivery.attempts
 
     def failure(self, kind: FailureKind, reason: str, delay: timedelta | None = None, **more: Any) -> ApplicationError:
         """Return the exception to raise; see `Failure`."""
         self.in_flight = self.in_flight and more.get("unknown", False)
         if kind is FailureKind.RETRY:
-            info, now = activity.info(), datetime.now(UTC)
+            info, now = self.context.info, datetime.now(UTC)
             due = next_try(info, now, delay, room=self.delivery.room)
             if due is not None:
                 more["next_try_at"] = due.isoformat(timespec="seconds")

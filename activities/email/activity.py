@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
+from typing_extensions import override
 
 from activities.attempt import ChannelActivity
+from activities.attempt_context import AttemptContext
 from activities.channel_registry import EMAIL
 from activities.email.errors import NO_MAILER, MailError, MailServerPaused
 from activities.email.message import address_in, recipient_of, render
@@ -35,15 +37,18 @@ class Emails(ChannelActivity[Mailer | None]):
         Raises:
             ApplicationError: See `activities.failures`. Temporal retries a RETRY.
         """
-        delivery = delivery.of_step(activity.info().activity_id)
+        return await self.send_for_journey(delivery)
+
+    @override
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
         mailer = self._way
-        async with self.attempt(delivery, mailer.server.host if mailer else "") as attempt:
+        async with self.attempt(delivery, context, mailer.server.host if mailer else "") as attempt:
             written = address_in(delivery.data)
             if mailer is None:
                 raise NotConfigured(NO_MAILER)
             recipient = recipient_of(written)
             step = await self._content.step_of(delivery, Email, "an e-mail")
-            data = await self.data(delivery, step)
+            data = await self.data(attempt, step)
             # A large mail takes longer to render than a worker that serves many may stand still.
             envelope = await asyncio.to_thread(render, step, delivery, data, mailer.senders, recipient)
             if (paths := self._context.return_paths) is not None:
@@ -59,7 +64,7 @@ class Emails(ChannelActivity[Mailer | None]):
 
 
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:
-    waited = datetime.now(UTC) - activity.info().scheduled_time
+    waited = datetime.now(UTC) - attempt.context.info.scheduled_time
     if isinstance(error, MailServerPaused) and waited <= SHORT:
         return attempt.backed_off(Backoff(timedelta(seconds=error.seconds), error.why, error.then, error.word))
     judgement = Judgement(error.verdict, str(error))

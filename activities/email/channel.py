@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email import message_from_bytes
@@ -26,6 +25,7 @@ from activities.channel import (
     RenderContext,
     RenderedMessage,
     SendContext,
+    Sender,
     TestReply,
     WorkerContext,
     shorten,
@@ -160,10 +160,10 @@ class EmailChannel(ChannelAdapter[RenderedMail, "Mailer"]):
         return connection.server.host
 
     @override
-    def activities(self, context: WorkerContext, connection: Mailer | None) -> list[Callable[..., Any]]:
+    def sender(self, context: WorkerContext, connection: Mailer | None) -> Sender:
         from activities.email.activity import Emails
 
-        return [Emails(context, connection).send_email]
+        return Emails(context, connection)
 
     @override
     def connect(self, settings: Settings, inbox: Path) -> Mailer | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from temporalio import activity
+from typing_extensions import override
 
 from activities.attempt import ChannelActivity
+from activities.attempt_context import AttemptContext
 from activities.channel_registry import SMS
 from activities.interface import Delivery, Sent
 from activities.outcome import Judgement
@@ -28,15 +30,18 @@ class Texts(ChannelActivity[Provider | None]):
         Raises:
             ApplicationError: See `activities.failures`. Temporal retries a RETRY.
         """
-        delivery = delivery.of_step(activity.info().activity_id)
+        return await self.send_for_journey(delivery)
+
+    @override
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
         provider = self._way
-        async with self.attempt(delivery, provider.name if provider else "") as attempt:
+        async with self.attempt(delivery, context, provider.name if provider else "") as attempt:
             written = number_in(delivery.data)
             if provider is None:
                 raise NotConfigured(NO_PROVIDER)
             number = international(written)
             step = await self._content.step_of(delivery, Sms, "an SMS")
-            body = await asyncio.to_thread(render, step, await self.data(delivery, step))
+            body = await asyncio.to_thread(render, step, await self.data(attempt, step))
             await attempt.may_leave(number)
             # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
             await attempt.sending()

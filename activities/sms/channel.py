@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -22,6 +22,7 @@ from activities.channel import (
     RenderContext,
     RenderedMessage,
     SendContext,
+    Sender,
     TestReply,
     WorkerContext,
     shorten,
@@ -124,10 +125,10 @@ class SmsChannel(ChannelAdapter[RenderedText, Provider]):
         return connection.name
 
     @override
-    def activities(self, context: WorkerContext, connection: Provider | None) -> list[Callable[..., Any]]:
+    def sender(self, context: WorkerContext, connection: Provider | None) -> Sender:
         from activities.sms.activity import Texts
 
-        return [Texts(context, connection).send_sms]
+        return Texts(context, connection)
 
     @override
     def connect(self, settings: Settings, inbox: Path) -> Provider | None:

@@ -13,9 +13,11 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
+from typing_extensions import override
 
 from activities import redaction
 from activities.attempt import ChannelActivity
+from activities.attempt_context import AttemptContext
 from activities.channel import WorkerContext
 from activities.channel_registry import WEBHOOK
 from activities.interface import Delivery, Sent
@@ -54,8 +56,11 @@ class Webhooks(ChannelActivity[Transport]):
         Raises:
             ApplicationError: Anything else; see `activities.failures`.
         """
-        delivery = delivery.of_step(activity.info().activity_id)
-        async with self.attempt(delivery, unrendered="The webhook cannot be rendered: ") as attempt:
+        return await self.send_for_journey(delivery)
+
+    @override
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
+        async with self.attempt(delivery, context, unrendered="The webhook cannot be rendered: ") as attempt:
             step = await self._content.step_of(delivery, Webhook, "a webhook")
             if step.to is not None:
                 attempt.destination = step.to
@@ -64,7 +69,7 @@ class Webhooks(ChannelActivity[Transport]):
                 prepare_request,
                 step,
                 delivery.step,
-                await self.data(delivery, step),
+                await self.data(attempt, step),
                 delivery.id,
                 scenario=delivery.name,
                 routes=self._context.routes,

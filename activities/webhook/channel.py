@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +24,7 @@ from activities.channel import (
     RenderContext,
     RenderedMessage,
     SendContext,
+    Sender,
     TestReply,
     Unsendable,
     WorkerContext,
@@ -244,10 +245,10 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
             return ""
 
     @override
-    def activities(self, context: WorkerContext, connection: None) -> list[Callable[..., Any]]:
+    def sender(self, context: WorkerContext, connection: None) -> Sender:
         from activities.webhook.activity import Webhooks
 
-        return [Webhooks(context).send_webhook]
+        return Webhooks(context)
 
 
 def _destination(to: str, context: SendContext[RenderedRequest, None]) -> tuple[str, Access, str]:

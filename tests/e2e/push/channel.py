@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from temporalio import activity
 
 from activities.attempt import ChannelActivity
+from activities.attempt_context import AttemptContext
 from activities.channel import (
     Arrival,
     AttemptReply,
@@ -113,10 +114,12 @@ class Notifications(ChannelActivity[Folder | None]):
 
     @activity.defn(name=PUSH.activity)
     async def send_push(self, delivery: Delivery) -> Sent:
-        delivery = delivery.of_step(activity.info().activity_id)
-        async with self.attempt(delivery, "folder") as attempt:
+        return await self.send_for_journey(delivery)
+
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
+        async with self.attempt(delivery, context, "folder") as attempt:
             step = await self._content.step_of(delivery, Pushes, "a notification")
-            message = rendered(step, await self.data(delivery, step))
+            message = rendered(step, await self.data(attempt, step))
             assert self._way is not None
             await attempt.may_leave(message.to)
             await attempt.sending()
@@ -157,8 +160,8 @@ class PushChannel(ChannelAdapter[Notification, Folder]):
     def host(self, connection: Folder) -> str:
         return "folder"
 
-    def activities(self, context: WorkerContext, connection: Folder | None) -> list[Callable[..., Any]]:
-        return [Notifications(context, connection).send_push]
+    def sender(self, context: WorkerContext, connection: Folder | None) -> Notifications:
+        return Notifications(context, connection)
 
     def connect(self, settings: Settings, inbox: Path) -> Folder | None:
         return Folder(inbox)

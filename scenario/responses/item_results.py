@@ -1,0 +1,151 @@
+"""The outcome of each item of a request for many, read from its response: a list of results, or of refused items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from scenario.model.parts import Model, is_none
+from scenario.type_guards import is_list, is_mapping
+
+ItemOutcome = Literal["delivered", "refused", "unknown"]
+"""``unknown``: the receiver took the request, and did not say what it did with the item."""
+LONGEST_REASON: Final = 200
+
+_FieldPath = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=r"^[^\s.\[\]{}]+(\.[^\s.\[\]{}]+)*$", examples=["error.code"])
+]
+
+
+class ItemResult(NamedTuple):
+    """The outcome of an item. The reason is the receiver's: redact it before it is stored."""
+
+    outcome: ItemOutcome
+    reason: str | None = None
+
+
+class UnreadableResultsError(ValueError):
+    """A response without the results that were expected: one sentence that quotes nothing of it."""
+
+
+class ItemResults(Model):
+    """Where a response says what became of each item.
+
+    Without `status`, it lists the refused items only. Without `id` and `position`, an entry of the list is an
+    identifier itself, or the entries are in the order of the items.
+    """
+
+    list: _FieldPath | None = Field(
+        default=None, exclude_if=is_none, description="Where the list is. By default, the response is the list."
+    )
+    id: _FieldPath | None = Field(
+        default=None, exclude_if=is_none, description="Field of an entry with the item's identifier."
+    )
+    position: _FieldPath | None = Field(
+        default=None, exclude_if=is_none, description="Field of an entry with the item's position, from 0."
+    )
+    status: _FieldPath | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="Field of an entry with the item's status. Without it, every item in the list was refused.",
+    )
+    ok: tuple[str | int | bool, ...] | None = Field(
+        default=None,
+        exclude_if=is_none,
+        min_length=1,
+        description="Statuses of accepted items. By default 200 to 299 and true.",
+    )
+    reason: _FieldPath | None = Field(
+        default=None, exclude_if=is_none, description="Field of an entry that says why the item was refused."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        fault = None
+        if self.id is not None and self.position is not None:
+            fault = "an entry names its item by 'id' or by 'position', not both"
+        elif self.ok is not None and self.status is None:
+            fault = "'ok' goes with 'status': name the field that it is compared with"
+        if fault:
+            raise PydanticCustomError("complaint", "{sentence}", {"sentence": fault})
+        return self
+
+    def read(self, answer: object, identifiers: Sequence[str]) -> Sequence[ItemResult]:
+        """Return the outcome of each item, in the order of the items.
+
+        An item of which nothing is said was delivered if the list is one of refused items, and is unknown otherwise.
+
+        Args:
+            answer: The response as plain JSON.
+            identifiers: The identifier of each item. Items with the same one share their outcome.
+
+        Raises:
+            UnreadableResultsError: The list is not there, or its entries cannot be matched with items.
+        """
+        found: dict[int, ItemResult] = {}
+        places: dict[str, list[int]] = {}
+        for number, identifier in enumerate(identifiers):
+            places.setdefault(identifier, []).append(number)
+        entries = self._entries(answer)
+        ordered = self.id is None and self.position is None and self.status is not None
+        if ordered and len(entries) != len(identifiers):
+            raise UnreadableResultsError(f"it has {len(entries):,} results for {len(identifiers):,} items")
+        for number, entry in enumerate(entries):
+            result = self._result(entry)
+            for place in (number,) if ordered else self._places(entry, places, len(identifiers)):
+                if place not in found or result.outcome == "refused":
+                    found[place] = result
+        if self.status is None:
+            others = ItemResult("delivered")
+        else:
+            others = ItemResult("unknown", "the response does not mention it")
+        return [found.get(number, others) for number in range(len(identifiers))]
+
+    def _entries(self, answer: object) -> Sequence[Any]:
+        entries = answer if self.list is None else _at(answer, self.list)
+        if entries is None and self.status is None and is_mapping(answer):
+            return ()  # receivers leave out an empty list of errors
+        if not is_list(entries):
+            place = "it is no list" if self.list is None else f"it has no list at '{self.list}'"
+            raise UnreadableResultsError(place)
+        return entries
+
+    def _places(self, entry: Any, places: Mapping[str, Sequence[int]], count: int) -> Sequence[int]:
+        if self.position is not None:
+            position = _at(entry, self.position)
+            if isinstance(position, str) and position.isascii() and position.isdigit():
+                position = int(position[:9])
+            if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < count:
+                return ()
+            return (position,)
+        return places.get(_text(entry if self.id is None else _at(entry, self.id)), ())
+
+    def _result(self, entry: Any) -> ItemResult:
+        status = None if self.status is None else _at(entry, self.status)
+        if self.status is not None and self._is_ok(status):
+            return ItemResult("delivered")
+        reason = _text(_at(entry, self.reason)) if self.reason is not None else ""
+        return ItemResult("refused", (reason or (_text(status) and f"status {_text(status)}"))[:LONGEST_REASON] or None)
+
+    def _is_ok(self, status: object) -> bool:
+        text = _text(status).lower()
+        if self.ok is not None:
+            return text != "" and any(text == _text(one).lower() for one in self.ok)
+        return text == "true" or (len(text) == len("200") and text.isascii() and text.isdigit() and text[0] == "2")
+
+
+def _at(value: object, path: str) -> Any:
+    """Return the value at a dotted path, or None."""
+    for name in path.split("."):
+        value = value.get(name) if is_mapping(value) else None
+    return value
+
+
+def _text(value: object) -> str:
+    """Return a text, a number or a flag as text, and nothing for other values."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int) else ""
