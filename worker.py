@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
@@ -110,6 +110,11 @@ def drain_of(book: Destinations) -> timedelta:
     return max(DRAIN, timedelta(seconds=longest) + _SPARE)
 
 
+def _shards_too(queues: Iterable[str], given: WorkerServices) -> list[str]:
+    """Return the queues, with all those of webhooks in place of the first."""
+    return [one for queue in queues for one in (given.webhook_queues if queue == WEBHOOK.queue else (queue,))]
+
+
 def warn_of_short(secrets: Secrets) -> None:
     """Log the secrets that are too short to be masked reliably in responses."""
     with suppress(SettingsError):  # deliveries report an unreadable folder
@@ -137,11 +142,14 @@ async def workers(
     step_versions, retunings = StepVersions(given.content), Retunings(client)
     renewals = Renewals(given.content, given.store)
     erasures = ErasureActivities(client, given.store, keyring_in(given.store))
-    destination_policies, last_attempts = DestinationPolicies(given.destinations), LastAttempts(given.store)
+    destination_policies = DestinationPolicies(given.destinations, given.queue_shards)
+    last_attempts = LastAttempts(given.store)
     limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
     metrics.BREAKER_STATE.reads(limiter.breakers)
     ways = given.channels
-    notify = PlatformNotifier(client, ways.seal, lambda: given.destinations.book) if ways.seal else notify_nobody
+    notify = notify_nobody
+    if ways.seal:
+        notify = PlatformNotifier(client, ways.seal, lambda: given.destinations.book, shards=given.queue_shards)
     gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, notify)
     context = given.worker_context(gate, limiter)
     platforms = SuppressionReporter(context, ways.seal)
@@ -155,9 +163,10 @@ async def workers(
             drain_of(given.destinations.book) if channel.addressed else DRAIN,
         )
     senders[WEBHOOK.queue][0].append(platforms.tell_platform)
+    senders |= dict.fromkeys(given.webhook_queues, senders[WEBHOOK.queue])
     completed, deployment = await completes_polls(client), deployment or unversioned()
     made: list[Worker] = []
-    for queue in queues or (JOURNEYS, *senders):
+    for queue in _shards_too(queues or QUEUES, given):
         if queue == JOURNEYS:
             made.append(
                 Worker(
@@ -294,10 +303,10 @@ async def serve(
         drain = DRAIN
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
-            await stack.enter_async_context(pacing(client, opened.destinations))
+            await stack.enter_async_context(pacing(client, opened.destinations, opened.webhook_queues))
         if telemetry.meters is not None:
             await stack.enter_async_context(
-                cluster_metrics(client, store, {queue: queue == JOURNEYS for queue in QUEUES})
+                cluster_metrics(client, store, {queue: queue == JOURNEYS for queue in _shards_too(QUEUES, opened)})
             )
         deadline.seconds = (drain + ENDING).total_seconds()
         crew = await stack.enter_async_context(running_workers(made, deadline=deadline, keep=CLOSING))
@@ -308,7 +317,7 @@ async def serve(
         checks["clock"] = (await stack.enter_async_context(watching_clock(compared))).is_well
         tune_garbage_collection()
         ready.set()
-        logger.info("ready, polling %s; %s", ", ".join(queues), channels.sentence)
+        logger.info("ready, polling %s; %s", ", ".join(_shards_too(queues, opened)), channels.sentence)
         if drain > DRAIN:
             logger.warning(
                 "because of a destination's timeout, a stop may take %d s: set the platform's grace period to "

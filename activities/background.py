@@ -126,6 +126,7 @@ class SuppressionNotice:
     source: str  # the reason, in the platform's words
     scope: str = ""  # the list; empty for all
     at: str = ""  # time of the suppression, ISO 8601 in UTC
+    queue: str = WEBHOOK.queue  # the destination's task queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,21 +150,3 @@ def read_argument(kind: type[Argument], argument: object) -> Argument | None:
         return reader.validate_python(argument)
     except ValidationError:
         return None
-
-
-# ---- campaigns
-
-BLAST: Final = "blast_lines"
-LINES: Final = 1_000
-"""Lines of a chunk."""
-
-
-@dataclass(kw_only=True)
-class CampaignChunk:
-    """Some lines of a campaign."""
-
-    campaign: str
-    first: int
-    last: int
-    rate: float  # maximum number of lines a second
-    share: float = 1.0  # of the campaign's rate

@@ -5,7 +5,9 @@ It loads no channel's code: `activities.channel.adapter` does that on first use.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from activities.interface import JOURNEYS, ActivityType, Delivery, Sent
@@ -33,4 +35,19 @@ SMS: Final = Channel("sms", "sms", "send_sms")
 CHANNELS: Final = {channel.name: channel for channel in (WEBHOOK, EMAIL, SMS)}
 """All channels by name. To add one, add its row here, its package, and its kind of step."""
 QUEUES: Final = (JOURNEYS, *(channel.queue for channel in CHANNELS.values()))
-"""All task queues. Each channel has its own, so that it scales and is rate limited separately."""
+"""The task queues, without the shards of webhooks. Each channel scales and is rate limited separately."""
+
+
+def webhook_queues(shards: int) -> tuple[str, ...]:
+    """Return the task queues of webhooks, `WEBHOOK.queue` first.
+
+    A destination's rate needs a queue with one partition, which one process of Temporal's matching service owns.
+    Several queues have several owners.
+    """
+    return (WEBHOOK.queue, *(f"{WEBHOOK.queue}-{shard}" for shard in range(1, shards)))
+
+
+@lru_cache(maxsize=10_000)
+def webhook_queue(destination: str, shards: int) -> str:
+    """Return the task queue of a named destination. Another number of shards moves as few destinations as possible."""
+    return max(webhook_queues(shards), key=lambda queue: hashlib.sha256(f"{queue}/{destination}".encode()).digest())

@@ -6,7 +6,7 @@ The channels judge their settings when the process starts. `runtime.settings` pa
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from temporalio.client import Client
 
 from activities.attempt_log import Log
 from activities.channel import WorkerContext, adapters
+from activities.channel_registry import WEBHOOK, webhook_queues
 from activities.content import Content
 from activities.email.settings import parse_server
 from activities.gate import Gate
@@ -132,6 +133,8 @@ class WorkerServices:
     routes: Routes
     destinations: DestinationsFile
     policies: PoliciesFile = field(default_factory=PoliciesFile)
+    queue_shards: int = 1  # for new deliveries of webhooks
+    webhook_queues: Sequence[str] = (WEBHOOK.queue,)  # the queues to serve: an earlier number may have been higher
 
     def worker_context(self, gate: Gate, limiter: Limiter) -> WorkerContext:
         return WorkerContext(
@@ -194,6 +197,8 @@ async def services(
             routes=routes or Direct(destinations),
             destinations=destinations,
             policies=policies or PoliciesFile(settings.policies),
+            queue_shards=settings.queue_shards,
+            webhook_queues=webhook_queues(await store.raise_queue_shards(settings.queue_shards)),
         )
 
 

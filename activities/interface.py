@@ -248,10 +248,11 @@ class DestinationPolicyRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationPolicy:
-    """A destination's policy; empty if this process does not know the destination."""
+    """A destination's policy; only its queue is set if this process does not know the destination."""
 
     retry: dict[str, float] = field(default_factory=dict[str, float])  # by names of `scenario.plan.retry.STORED`
     timeout: float | None = None  # seconds of one attempt
+    queue: str = ""  # its task queue; empty for the channel's own
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.channel_registry import WEBHOOK, webhook_queue
 from activities.interface import CLEAR, RETUNE, DestinationPolicy, DestinationPolicyRequest, Retuning, RetuningResult
 from scenario.plan.retry import LAST, STORED, fit, lengthen
 
@@ -184,16 +185,18 @@ def request_for(retuning: Retuning, namespace: str, identity: str) -> UpdateActi
 class DestinationPolicies:
     """A local activity: the answer is in memory."""
 
-    def __init__(self, destinations: DestinationsFile) -> None:
-        self._destinations = destinations
+    def __init__(self, destinations: DestinationsFile, shards: int = 1) -> None:
+        self._destinations, self._shards = destinations, shards
 
     @activity.defn(name=CLEAR.name)
     async def clear(self, given: DestinationPolicyRequest) -> DestinationPolicy:
-        """Return a destination's policy, or an empty one if this process does not know the destination.
+        """Return a destination's policy. If this process does not know the destination, only its queue is set.
 
         Workers of the queue `webhooks` may know other destinations than those of `journeys`, and judge unknown ones.
         """
+        queue = webhook_queue(given.destination, self._shards)
+        stated = "" if queue == WEBHOOK.queue else queue
         found = self._destinations.book.get(given.destination)
-        return (
-            DestinationPolicy() if found is None else DestinationPolicy(retry=dict(found.retry), timeout=found.timeout)
-        )
+        if found is None:
+            return DestinationPolicy(queue=stated)
+        return DestinationPolicy(retry=dict(found.retry), timeout=found.timeout, queue=stated)

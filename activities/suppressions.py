@@ -14,6 +14,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.background import TELL_WORKFLOW, SuppressionNotice
+from activities.channel_registry import webhook_queue
 from activities.interface import JOURNEYS
 from activities.priority import priority_of
 from activities.webhook.destinations.destinations import Destinations
@@ -106,8 +107,8 @@ def address_seal(keys: Sequence[bytes]) -> SealedToken:
 class PlatformNotifier:
     """Starts the workflows: `activities.suppressions.Notify`."""
 
-    def __init__(self, client: Client, seal: SealedToken, book: Callable[[], Destinations]) -> None:
-        self._client, self._seal, self._book = client, seal, book
+    def __init__(self, client: Client, seal: SealedToken, book: Callable[[], Destinations], *, shards: int = 1) -> None:
+        self._client, self._seal, self._book, self._shards = client, seal, book, shards
 
     async def __call__(self, suppression: Suppression, address: str) -> None:
         """Report a suppression to every destination that wants it, once."""
@@ -122,6 +123,7 @@ class PlatformNotifier:
                 source=suppression.source,
                 scope=suppression.scope,
                 at=suppression.suppressed_at.isoformat(),
+                queue=webhook_queue(name, self._shards),
             )
             with suppress(WorkflowAlreadyStartedError):
                 await self._client.start_workflow(

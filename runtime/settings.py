@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, DirectoryPath, FilePath, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, DirectoryPath, FilePath, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import SettingsError
@@ -104,6 +104,13 @@ def _is_retention(text: str) -> bool:
     return True
 
 
+def _whole(value: object) -> int:
+    text = str(value)
+    if not re.fullmatch(r"[1-9]|[12][0-9]|3[0-2]", text):
+        raise ValueError("must be a whole number from 1 to 32")
+    return int(text)
+
+
 def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
@@ -177,6 +184,7 @@ _Ages = Annotated[
     ),
 ]
 _Zone = Annotated[str, _checked("must be a time zone's IANA name such as Europe/Paris", _is_zone)]
+_Shards = Annotated[int, BeforeValidator(_whole)]
 _NO_PATH: Final = {
     "path_not_file": "must name a file that exists",
     "path_not_directory": "must name a folder that exists",
@@ -260,6 +268,9 @@ class Settings(BaseSettings):
     retention: _Ages | None = None
     """Maximum age of stored data, such as `deliveries=180d,responses=30d,entries=2y`, see
     [Retention](../run/retention.md). Without it, data is kept."""
+    queue_shards: _Shards = 1
+    """Number of task queues for webhooks, 1 to 32, see [Several queues](../run/rates.md#several-queues). The same for
+    all processes."""
     platform_timezone: _Zone = "Europe/Paris"
     """IANA zone of dates without an offset."""
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 from pydantic import SecretStr
@@ -507,9 +507,10 @@ class Keeper:
 
     told: tuple[float, Mapping[str, float]] | None = None
     asked = asyncio.Event()
+    queues: ClassVar[list[str]] = []
 
-    def __init__(self, client: object) -> None:
-        pass
+    def __init__(self, client: object, queue: str) -> None:
+        Keeper.queues.append(queue)
 
     async def keep(self, wanted: Callable[[], tuple[float, Mapping[str, float]]]) -> NoReturn:
         while True:
@@ -520,18 +521,36 @@ class Keeper:
 
 @pytest.fixture
 def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
-    Keeper.told, Keeper.asked = None, asyncio.Event()
+    Keeper.told, Keeper.asked, Keeper.queues = None, asyncio.Event(), []
     monkeypatch.setattr("activities.webhook.server_rates.RateKeeper", Keeper)
     return Keeper
+
+
+async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    given: list[str] = []
+
+    def made(_client: Any, *, task_queue: str, **_: Any) -> None:
+        given.append(task_queue)
+
+    monkeypatch.setattr("worker.Worker", made)
+    monkeypatch.setattr("worker.ActivityWorker", made)
+    monkeypatch.setattr("worker.completes_polls", completes_polls)
+    client: Any = None
+    async with services(settings.model_copy(update={"queue_shards": 3})):
+        pass
+    async with services(settings.model_copy(update={"queue_shards": 2})) as opened:
+        await workers(client, opened, ["webhooks", "sms"])
+        assert opened.queue_shards == 2
+    assert given == ["webhooks", "webhooks-1", "webhooks-2", "sms"]
 
 
 async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper]):
     assert settings.destinations is not None
     client: Any = None
     destinations = DestinationsFile(settings.destinations, every=0)
-    async with pacing(client, destinations):
+    async with pacing(client, destinations, ["webhooks", "webhooks-1"]):
         await keeper.asked.wait()
-        assert keeper.told == (50.0, {"wax": 10.0})
+        assert (keeper.told, keeper.queues) == ((50.0, {"wax": 10.0}), ["webhooks", "webhooks-1"])
         settings.destinations.write_text(TEXT.replace("10/s", "300/m").replace("50/s", "20/s"))
         async with asyncio.timeout(60):
             while keeper.told != (20.0, {"wax": 5.0}):

@@ -152,7 +152,7 @@ class TellPlatform:
             TELL.name,
             notice,
             result_type=PlatformReply,
-            task_queue=TELL.queue,
+            task_queue=notice.queue,
             start_to_close_timeout=ATTEMPT,
             schedule_to_close_timeout=DEADLINE,
             retry_policy=RETRY,

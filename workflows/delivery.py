@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, CancelledError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.channel_registry import CHANNELS
-from activities.failures import Failure, FailureKind, cause_of
+from activities.failures import Failure, FailureKind
 from activities.interface import (
     CLEAR,
     RECALL,
@@ -33,7 +33,7 @@ from activities.priority import CAMPAIGNS, PRIORITIES, priority_of
 from scenario.plan.inputs import pick
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, NotBefore
-from workflows.delivery_result import failure_in, read_sent, unsent
+from workflows.delivery_result import cause_of, failure_in, read_sent, unsent
 from workflows.host import JourneyHost
 from workflows.limits import LARGEST_DELIVERY
 from workflows.primitives import TRIES, call, is_cancellation
@@ -159,13 +159,14 @@ class DeliveryRunner:
         """
         host, state, changes = self._host, self._host.state, self._host.changes
         name = host.step
+        channel = CHANNELS[step.channel]
+        queue = channel.queue
         if step.destination:
             policy = await call(CLEAR, DestinationPolicyRequest(destination=step.to), about=step.to)
             host.stop_if_interrupted()
-            step = step.as_asked(policy.retry, policy.timeout)
+            step, queue = step.as_asked(policy.retry, policy.timeout), policy.queue or queue
         step = replace(step, retry=step.retry.changed_by(state.retuned))
         identifier, entered = host.delivery_id, self._entered()
-        channel = CHANNELS[step.channel]
         # Fixed when the message may leave for the first time. A retry is then the same, even if the contact moves.
         state.now = state.now or await self._first_now(identifier) or host.local(workflow.now())
         began = host.began.replace(microsecond=0)
@@ -201,7 +202,7 @@ class DeliveryRunner:
                 channel.activity,
                 payload.argument(delivery),
                 result_type=RawValue,
-                task_queue=channel.queue,
+                task_queue=queue,
                 activity_id=name,
                 start_to_close_timeout=room,
                 schedule_to_close_timeout=left + room,

@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final, NoReturn
 
@@ -24,6 +24,7 @@ from temporalio.api.workflowservice.v1 import UpdateTaskQueueConfigRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.channel_registry import WEBHOOK
 from activities.interface import fairness_key
 from activities.webhook.destinations.reading import DestinationsFile
 from runtime.connection import describe_queue
@@ -51,7 +52,9 @@ class RateKeeper:
     until the destinations change or a worker starts.
     """
 
-    def __init__(self, client: Client, queue: str = "webhooks", *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: Client, queue: str = WEBHOOK.queue, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
         self._queue = queue
         self._applied: tuple[float, dict[str, float]] | None = None
@@ -167,8 +170,13 @@ def _same(there: float | None, wanted: float) -> bool:
 
 
 @asynccontextmanager
-async def pacing(client: Client, destinations: DestinationsFile) -> AsyncGenerator[None]:
-    """Keep the server's rates equal to `destinations.yaml`, if there is one."""
+async def pacing(
+    client: Client, destinations: DestinationsFile, queues: Sequence[str] = (WEBHOOK.queue,)
+) -> AsyncGenerator[None]:
+    """Keep the server's rates equal to `destinations.yaml`, if there is one.
+
+    Each queue has the rates of all destinations: those that moved to another queue still have tasks in the earlier one.
+    """
     if not destinations.configured:
         yield
         return
@@ -177,5 +185,7 @@ async def pacing(client: Client, destinations: DestinationsFile) -> AsyncGenerat
         book = destinations.book
         return book.rate, book.rates
 
-    async with background_task(RateKeeper(client).keep(wanted), "rates"):
+    async with AsyncExitStack() as stack:
+        for queue in queues:
+            await stack.enter_async_context(background_task(RateKeeper(client, queue).keep(wanted), "rates"))
         yield

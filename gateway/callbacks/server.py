@@ -55,7 +55,8 @@ def routes_of(
         raise SettingsError("SCENARIO_INBOUND_KEY needs SCENARIO_BOUNCE_ADDRESS: set it here, as for the workers")
     if unsubscribing is None or hashes is None or settings.callback_url is None:
         return {}
-    notifier = PlatformNotifier(temporal, address_seal(suppression_keys(settings)), lambda: destinations.book)
+    seal = address_seal(suppression_keys(settings))
+    notifier = PlatformNotifier(temporal, seal, lambda: destinations.book, shards=settings.queue_shards)
     suppressor = Suppressor(store, hashes, notifier)
     report = partial(Services(temporal, store).events.report, TERMINAL)
     made = {"unsubscribing": Unsubscriptions(unsubscribing, suppressor, report).routes}

@@ -309,6 +309,16 @@ leases = Table(
 )
 """The process that does some work on behalf of all."""
 
+queue_shards = Table(
+    "queue_shards",
+    metadata,
+    # The name of the first of the task queues.
+    Column("queue", SafeText, nullable=False),
+    Column("most", Integer, nullable=False),
+    PrimaryKeyConstraint("queue"),
+)
+"""The highest number of task queues that deliveries were ever divided among: tasks may wait in each of them."""
+
 key_holders = Table(
     "key_holders",
     metadata,

@@ -30,6 +30,7 @@ from runtime.store.namespace_claims import NamespaceClaims
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
+from runtime.store.queue_shards import QueueShards
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
@@ -60,6 +61,7 @@ class Store(
     ContactKeys,
     Erasures,
     Leases,
+    QueueShards,
     Retention,
     NamespaceClaims,
 ):

@@ -20,9 +20,9 @@ destinations:
 """
 
 
-async def told(destinations: DestinationsFile, name: str) -> DestinationPolicy:
+async def told(destinations: DestinationsFile, name: str, shards: int = 1) -> DestinationPolicy:
     return await ActivityEnvironment().run(
-        DestinationPolicies(destinations).clear, DestinationPolicyRequest(destination=name)
+        DestinationPolicies(destinations, shards).clear, DestinationPolicyRequest(destination=name)
     )
 
 
@@ -42,3 +42,11 @@ async def test_a_destination_asks_for_what_its_file_sets_and_for_nothing_else(tm
 
 async def test_one_that_nobody_knows_asks_for_nothing():
     assert await told(DestinationsFile(), "wax") == DestinationPolicy()
+
+
+async def test_with_several_queues_each_destination_has_one(tmp_path: Path):
+    path = tmp_path / "destinations.yaml"
+    path.write_text(TEXT)
+    found = [await told(DestinationsFile(path), name, 3) for name in ("some", "none", "unknown")]
+    assert [policy.queue for policy in found] == ["webhooks-1", "webhooks-2", "webhooks-2"]
+    assert found[0].retry == {"deadline": 86400.0}

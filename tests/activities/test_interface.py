@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities.channel_registry import CHANNELS, QUEUES
+from activities.channel_registry import CHANNELS, QUEUES, webhook_queue
 from activities.interface import JOURNEYS, fairness_key
 from scenario.steps.registry import KINDS
 
@@ -23,3 +23,12 @@ def test_every_kind_of_step_that_sends_has_a_channel_with_a_queue_of_its_own():
         "email": "send_email",
         "sms": "send_sms",
     }
+
+
+def test_a_destination_keeps_its_queue_and_few_move_when_there_are_more():
+    names = ["wax", "push", "clienteling", "whatsapp"]
+    assert [webhook_queue(name, 1) for name in names] == ["webhooks"] * 4
+    assert [webhook_queue(name, 4) for name in names] == ["webhooks-1", "webhooks-1", "webhooks-3", "webhooks"]
+    many = [str(number) for number in range(1_000)]
+    moved = {webhook_queue(name, 5) for name in many if webhook_queue(name, 4) != webhook_queue(name, 5)}
+    assert moved == {"webhooks-4"}

@@ -60,6 +60,8 @@ def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatc
         ("STORE", f"no url {PASSWORD}", "must be an SQLAlchemy URL"),
         ("SECRETS_DIR", f"/nowhere/{PASSWORD}", "must name a folder that exists"),
         ("DESTINATIONS", f"/nowhere/{PASSWORD}", "must name a file that exists"),
+        ("QUEUE_SHARDS", f"3{PASSWORD}", "must be a whole number from 1 to 32"),
+        ("QUEUE_SHARDS", "33", "must be a whole number from 1 to 32"),
         ("PLATFORM_TIMEZONE", f"Mars/{PASSWORD}", "must be a time zone's IANA name"),
         ("PLATFORM_TIMEZONE", f"../{PASSWORD}", "must be a time zone's IANA name"),
         ("PLATFORM_TIMEZONE", "Europe", "must be a time zone's IANA name"),

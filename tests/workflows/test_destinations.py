@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.worker import Worker
 
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, DestinationPolicy, Sent
@@ -89,17 +90,22 @@ async def test_a_destination_is_asked_before_each_delivery_and_the_activity_foll
     assert (delivery.timeout, delivery.attempts) == (30.0, 3), "the scenario's own number of attempts"
 
 
-async def test_a_destination_is_asked_again_when_an_operator_tries_again(stage: Stage) -> None:
+async def test_a_destination_is_asked_again_when_an_operator_tries_again_and_its_queue_may_be_another_one_by_then(
+    stage: Stage,
+) -> None:
     await stage.publish(WAX)
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
     handle = await stage.start("wax")
     await stage.until(handle, "held")
-    stage.desk.cleared = SLOW
+    stage.desk.cleared = replace(SLOW, queue="webhooks-3")
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=200, attempt=attempt)
-    await stage.operate(handle, "retry_step", WHO)
-    await stage.result(handle)
+    async with Worker(stage.client, task_queue="webhooks-3", activities=[stage.channels.send_webhook]):
+        await stage.operate(handle, "retry_step", WHO)
+        await stage.result(handle)
     assert stage.desk.clearances == ["wax", "wax"]
     assert [attempt.delivery.timeout for attempt in stage.channels.of("hook")] == [15.0, 30.0]
+    history = str((await handle.fetch_history()).to_json_dict())
+    assert [name in history for name in ("webhooks'", "webhooks-3'")] == [True, True]
 
 
 async def test_what_goes_to_no_destination_asks_none(stage: Stage) -> None:

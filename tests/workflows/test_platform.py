@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.background import TELL, TELL_WORKFLOW, PlatformReply, SuppressionNotice
-from activities.channel_registry import WEBHOOK
+from activities.channel_registry import WEBHOOK, webhook_queue
 from activities.interface import JOURNEYS
 from activities.suppressions import PlatformNotifier, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations, SuppressionReports
@@ -66,12 +66,13 @@ async def client(environment: WorkflowEnvironment, platform: Platform) -> AsyncI
     async with (
         Worker(environment.client, task_queue=JOURNEYS, workflows=[TellPlatform], workflow_runner=sandbox()),
         Worker(environment.client, task_queue=WEBHOOK.queue, activities=[platform.tell]),
+        Worker(environment.client, task_queue=webhook_queue("splio", 2), activities=[platform.tell]),
     ):
         yield environment.client
 
 
 async def test_each_suppression_is_told_once(client: Client, platform: Platform) -> None:
-    tell = PlatformNotifier(client, SEAL, lambda: BOOK)
+    tell = PlatformNotifier(client, SEAL, lambda: BOOK, shards=2)
     for suppression in (BOUNCE, BOUNCE, Suppression("email", "ab" * 32, "stop", BOUNCE.suppressed_at)):
         await tell(suppression, ADDRESS)
     async with asyncio.timeout(60):

@@ -191,6 +191,11 @@ CREATE TABLE leases (
     CONSTRAINT pk_leases PRIMARY KEY (name)
 );
 
+CREATE TABLE queue_shards (
+    queue TEXT NOT NULL, most INTEGER NOT NULL,
+    CONSTRAINT pk_queue_shards PRIMARY KEY (queue)
+);
+
 CREATE TABLE erasures (
     id TEXT NOT NULL, contact_hash TEXT NOT NULL, contact_id TEXT, operator TEXT NOT NULL,
     reason TEXT NOT NULL, encrypted INTEGER NOT NULL, before INTEGER NOT NULL, requested_at {instant} NOT NULL,
