@@ -11,11 +11,14 @@ from typing import Any, Final, cast, get_args
 
 import typer
 import yaml
+from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from docs.variables import old_names, variables
-from gateway.api.app import application
+from gateway.api.app import PREFIX as API
+from gateway.api.app import ROUTERS, application
 from gateway.api.authentication import Keys
+from gateway.api.authorization import scope_of
 from gateway.cases.model import schema as case_schema
 from gateway.cli.app import COMMANDS, app
 from gateway.operations.retry_policy import DeliveryInProgress
@@ -75,6 +78,8 @@ def api() -> Iterator[str]:
     """Yield the page of the HTTP API."""
     nothing: Any = SimpleNamespace(store=None)
     document = application(nothing, Keys(nothing)).openapi()
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    scopes = {(API + route.path_format, method): scope_of(route) for route in routes for method in route.methods or ()}
     components: Schema = document["components"]["schemas"]
     yield "# HTTP API\n\nThe gateway serves it as OpenAPI, `/v1/openapi.json`: see [the guide](../integrate/api.md).\n"
     for path, methods in document["paths"].items():
@@ -90,6 +95,7 @@ def api() -> Iterator[str]:
                 if status < "300" and "content" in answer:
                     yield f"Answer {status}:\n"
                     yield from _fields(_json_schema(answer), components)
+            yield f"Scope of the key: `{scopes[path, method.upper()]}`.\n"
             yield f"Problems: {', '.join(status for status in operation['responses'] if status >= '400')}.\n"
 
 

@@ -1,4 +1,4 @@
-"""What the page about the API shows is right: its commands and programs are run, as are the engines beside it."""
+"""What the page about the API shows is right: its commands are run, as are the engines beside it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def run(*command: str, place: Api, folder: Path) -> str:
 
 async def test_what_the_page_shows_is_so(stand: Stands, tmp_path: Path) -> None:
     blocks = BLOCK.findall(PAGE)
-    answer = programs = ""
+    answer = ""
     async with stand() as stood, api(stood.client) as place:
         for kind, text in blocks:
             if kind == "sh":
@@ -68,9 +68,6 @@ async def test_what_the_page_shows_is_so(stand: Stands, tmp_path: Path) -> None:
                             await asyncio.sleep(0.02)
             elif kind == "json":
                 shown(last(answer), json.loads(text))
-            elif kind == "python":
-                programs += text
-        await run(sys.executable, "-c", programs, place=place, folder=tmp_path)
     assert len([kind for kind, _ in blocks if kind == "sh"]) > 10
 
 
