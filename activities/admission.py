@@ -58,10 +58,14 @@ class AdmissionActivities:
         try:
             return await self._admit(admission)
         except (EntryRefused, EntryError) as error:
-            word = error.word if isinstance(error, EntryRefused) else "mistaken"
-            ADMISSION.add(name if name in self._names else OTHER, "refused", word)
+            self.count_refusal(name, error)
             await self._report_refusal(admission, str(error))
             return AdmissionResult(refused=str(error))
+
+    def count_refusal(self, scenario: str, error: EntryRefused | EntryError) -> None:
+        """Count a contact that is not admitted."""
+        word = error.word if isinstance(error, EntryRefused) else "mistaken"
+        ADMISSION.add(scenario if scenario in self._names else OTHER, "refused", word)
 
     async def _report_refusal(self, admission: Admission, reason: str) -> None:
         """Record the refusal in the campaign that started the journey. The entry's key is its name."""
@@ -148,43 +152,59 @@ class AdmissionActivities:
         if await self._store.is_erased(entry.contact_id):
             raise EntryRefused(ERASED, "erased")
         opened = await open_for(entry, self._content, self._store)
-        lots = self._lots_of(opened)
-        check_trigger(entry, opened.scenario)
         now = datetime.fromisoformat(admission.now)
-        data = entry_data(entry, opened.scenario, opened.version, self._zone, now)
-        check_rules(opened.scenario, data)
-        key = key_of(entry, opened.scenario, data)
-        check_identity(admission.workflow_id, entry, key)
-        kept = withheld(opened.scenario, entry.contact_id, self._holdout())
-        answer = await self._store.admit(
-            stored.AdmissionRequest(
-                scenario=opened.name,
-                version=opened.version,
-                contact_id=entry.contact_id,
-                key=key,
-                workflow_id=admission.workflow_id,
-                run_id=admission.run_id,
-                again=_again(opened.scenario.entry.again),
-                now=now,
-                trigger=entry.trigger["type"],
-                goal_until=opened.scenario.goal and now + opened.scenario.goal.within,
-                branches=None if kept else branches(lots, admission.workflow_id, data),
-                outcome=kept.outcome if kept else None,
-                reason=kept.reason if kept else None,
-            )
-        )
-        if isinstance(answer, stored.Closure):
-            raise EntryRefused(_closed(answer, opened), "closed")
-        if isinstance(answer, stored.AlreadyEntered):
-            raise EntryRefused(_already_in(answer, opened), answer.why)
-        if not answer.again:
-            ADMISSION.add(opened.name, "admitted", answer.outcome)
+        asking = self.request(entry, opened, admission.workflow_id, admission.run_id, now)
+        answer = self.admitted(await self._store.admit(asking), opened)
         if answer.outcome:  # the first draw holds, even if the holdout has changed
             return AdmissionResult(version=answer.version, outcome=answer.outcome, reason=answer.reason or "")
         if answer.version != opened.version:  # an earlier request of this journey was admitted by that version
             opened = await self._content.open(opened.name, answer.version)
             self._lots_of(opened)
         return AdmissionResult(version=opened.version, plan=shorten(opened.plan), zone=self._zone)
+
+    def request(
+        self, entry: Entry, opened: LoadedVersion, workflow_id: str, run_id: str, now: datetime
+    ) -> stored.AdmissionRequest:
+        """Return what the store decides about.
+
+        Raises:
+            EntryRefused: The scenario refuses the contact.
+            EntryError: The entry is malformed.
+        """
+        lots = self._lots_of(opened)
+        check_trigger(entry, opened.scenario)
+        data = entry_data(entry, opened.scenario, opened.version, self._zone, now)
+        check_rules(opened.scenario, data)
+        key = key_of(entry, opened.scenario, data)
+        check_identity(workflow_id, entry, key)
+        kept = withheld(opened.scenario, entry.contact_id, self._holdout())
+        return stored.AdmissionRequest(
+            scenario=opened.name,
+            version=opened.version,
+            contact_id=entry.contact_id,
+            key=key,
+            workflow_id=workflow_id,
+            run_id=run_id,
+            again=_again(opened.scenario.entry.again),
+            now=now,
+            trigger=entry.trigger["type"],
+            goal_until=opened.scenario.goal and now + opened.scenario.goal.within,
+            branches=None if kept else branches(lots, workflow_id, data),
+            outcome=kept.outcome if kept else None,
+            reason=kept.reason if kept else None,
+        )
+
+    def admitted(
+        self, answer: stored.AdmittedRun | stored.AlreadyEntered | stored.Closure, opened: LoadedVersion
+    ) -> stored.AdmittedRun:
+        """Count an admission and return it, or raise EntryRefused."""
+        if isinstance(answer, stored.Closure):
+            raise EntryRefused(_closed(answer, opened), "closed")
+        if isinstance(answer, stored.AlreadyEntered):
+            raise EntryRefused(_already_in(answer, opened), answer.why)
+        if not answer.again:
+            ADMISSION.add(opened.name, "admitted", answer.outcome)
+        return answer
 
     def _lots_of(self, opened: LoadedVersion) -> Mapping[str, Lot]:
         """Return the draws of a version, by step id.

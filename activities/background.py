@@ -150,3 +150,21 @@ def read_argument(kind: type[Argument], argument: object) -> Argument | None:
         return reader.validate_python(argument)
     except ValidationError:
         return None
+
+
+# ---- campaigns
+
+BLAST: Final = "blast_lines"
+LINES: Final = 1_000
+"""Lines of a chunk."""
+
+
+@dataclass(kw_only=True)
+class CampaignChunk:
+    """Some lines of a campaign."""
+
+    campaign: str
+    first: int
+    last: int
+    rate: float  # maximum number of lines a second
+    share: float = 1.0  # of the campaign's rate

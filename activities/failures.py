@@ -16,6 +16,8 @@ from pydantic import TypeAdapter
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from scenario.steps.delivery import CAPPED
+
 SENDING: Final = "sending"
 """First value of the mark that an attempt leaves at Temporal before it sends: it may have been delivered."""
 SETTLED: Final = "settled"
@@ -99,6 +101,23 @@ def failure_of(error: ApplicationError) -> Failure | None:
 
 
 _READER = TypeAdapter(Failure)
+
+
+def cause_of(failure: Failure) -> str:
+    """Return the word by which held journeys are searched."""
+    match failure.kind:
+        case FailureKind.RETRY:
+            return "exhausted"  # otherwise it would have been retried
+        case FailureKind.UNKNOWN:
+            return "unknown"
+        case FailureKind.UNCONFIGURED:
+            return "unconfigured"
+        case FailureKind.TEMPLATE:
+            return "template"
+        case FailureKind.CAPPED:
+            return CAPPED
+        case _:
+            return "exhausted" if failure.exhausted else "permanent"
 
 
 _FULL: Final = 3

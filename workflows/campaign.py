@@ -1,7 +1,8 @@
-"""A campaign: starts a journey for each line of a file, in chunks that survive the processes that work on them.
+"""A campaign: works on the lines of a file in chunks, which survive the processes that work on them.
 
-Its history holds the campaign's name and positions. The store holds the lines and their outcomes, which the activities
-write. Those run in the gateway. Without a gateway, a campaign waits.
+In the gear *enter*, a gateway starts a journey for each line. In the gear *blast*, a worker sends the message of each
+line. The history holds the campaign's name and positions. The store holds the lines and their outcomes, which the
+activities write.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.workflow import ActivityCancellationType
 from typing_extensions import TypeIs
 
+from activities.background import BLAST, LINES, CampaignChunk
 from activities.priority import CAMPAIGNS, priority_of
 from scenario.type_guards import mapping_or_empty
 from workflows.primitives import refusal, wait
@@ -24,8 +26,6 @@ from workflows.primitives import refusal, wait
 WORKFLOW: Final = "Campaign"
 ENTER: Final = "enter_lines"
 RECORD: Final = "record_campaign"
-LINES: Final = 1_000
-"""Lines of a chunk."""
 WINDOW: Final = 4
 """Chunks that are worked on at the same time."""
 HEARTBEAT: Final = timedelta(seconds=10)
@@ -49,16 +49,7 @@ class CampaignState:
     open: list[int] = field(default_factory=list[int])  # first lines of chunks that were interrupted
     starts_at: str = ""  # ISO 8601; empty: immediately
     paused: bool = False
-
-
-@dataclass(kw_only=True)
-class CampaignChunk:
-    """Some lines of a campaign."""
-
-    campaign: str
-    first: int
-    last: int
-    rate: float  # maximum number of lines a second
+    queue: str = ""  # of the workers that send the messages in the gear blast; empty in the gear enter
 
 
 @dataclass(kw_only=True)
@@ -75,7 +66,7 @@ class CampaignChange:
 
 @workflow.defn(name=WORKFLOW)
 class CampaignWorkflow:
-    """Starts journeys chunk by chunk. Updates pause, resume, retune and stop it."""
+    """Works on chunk after chunk. Updates pause, resume, retune and stop it."""
 
     @workflow.init
     def __init__(self, argument: Any = None, *_: Any) -> None:
@@ -159,7 +150,7 @@ class CampaignWorkflow:
         while len(firsts) < WINDOW and state.next <= state.lines:
             firsts.append(state.next)
             state.next += LINES
-        tasks = {first: asyncio.create_task(self._enter(first, state.rate / len(firsts))) for first in firsts}
+        tasks = {first: asyncio.create_task(self._work(first, 1 / len(firsts))) for first in firsts}
         self._busy = True
         await workflow.wait_condition(
             lambda: self._changed or self._stopped is not None or all(task.done() for task in tasks.values())
@@ -176,11 +167,13 @@ class CampaignWorkflow:
                 state.open.append(first)  # cancelled, or lost with its gateway while it was being cancelled
         workflow.set_current_details(f"at line {min(firsts):,} of {state.lines:,}")
 
-    async def _enter(self, first: int, rate: float) -> None:
-        last = min(first + LINES - 1, self._state.lines)
+    async def _work(self, first: int, share: float) -> None:
+        state, last = self._state, min(first + LINES - 1, self._state.lines)
+        rate = state.rate * share
         await workflow.execute_activity(
-            ENTER,
-            CampaignChunk(campaign=self._state.campaign, first=first, last=last, rate=rate),
+            BLAST if state.queue else ENTER,
+            CampaignChunk(campaign=state.campaign, first=first, last=last, rate=rate, share=share),
+            task_queue=state.queue or None,
             start_to_close_timeout=timedelta(seconds=(last - first + 2) / rate) + _SLACK,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=_RETRY,

@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, CancelledError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.channel_registry import CHANNELS
-from activities.failures import Failure, FailureKind
+from activities.failures import Failure, FailureKind, cause_of
 from activities.interface import (
     CLEAR,
     RECALL,
@@ -33,7 +33,7 @@ from activities.priority import CAMPAIGNS, PRIORITIES, priority_of
 from scenario.plan.inputs import pick
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, NotBefore
-from workflows.delivery_result import cause_of, failure_in, read_sent, unsent
+from workflows.delivery_result import failure_in, read_sent, unsent
 from workflows.host import JourneyHost
 from workflows.limits import LARGEST_DELIVERY
 from workflows.primitives import TRIES, call, is_cancellation

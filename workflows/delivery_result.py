@@ -13,7 +13,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 from activities.failures import SENDING, Failure, FailureKind, failure_of
 from activities.interface import ActivityType, Sent, plain
 from scenario.entry.entry import is_too_deep
-from scenario.steps.delivery import CAPPED, Send
+from scenario.steps.delivery import Send
 from workflows.limits import KEPT_RESPONSES, LONGEST_REASON, is_object, size_of
 
 BY_HAND: Final = "completed by hand"
@@ -179,20 +179,3 @@ def _never_began(cause: BaseException | None) -> bool:
 def _bounded(step: Send, **bounds: float) -> Send:
     """Return the step with other bounds of its retry policy, which a destination does not change."""
     return replace(step, retry=step.retry.changed_by(bounds), own_settings=(*step.own_settings, *bounds))
-
-
-def cause_of(failure: Failure) -> str:
-    """Return the word by which held journeys are searched."""
-    match failure.kind:
-        case FailureKind.RETRY:
-            return "exhausted"  # otherwise it would have been retried
-        case FailureKind.UNKNOWN:
-            return "unknown"
-        case FailureKind.UNCONFIGURED:
-            return "unconfigured"
-        case FailureKind.TEMPLATE:
-            return "template"
-        case FailureKind.CAPPED:
-            return CAPPED
-        case _:
-            return "exhausted" if failure.exhausted else "permanent"

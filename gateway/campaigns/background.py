@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections import defaultdict
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 from uuid import UUID, uuid5
 
 from temporalio import activity
-from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
-from temporalio.converter import WorkflowSerializationContext
 
+from activities.background import LINES, CampaignChunk
+from activities.entry_codec import EntryCodec
 from activities.priority import CAMPAIGNS
 from gateway.errors import BadInput, NotEntered, UnderWay
 from gateway.operations.guarded import guarded
@@ -24,7 +22,7 @@ from gateway.service.entries import EntryService
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoreError
 from runtime.store.campaigns import PENDING, CampaignItem
-from workflows.campaign import ENTER, LINES, RECORD, CampaignChange, CampaignChunk
+from workflows.campaign import ENTER, RECORD, CampaignChange
 
 _AT_ONCE: Final = 25
 """Journeys of a chunk that are started at the same time."""
@@ -33,28 +31,6 @@ _SAVED_EVERY: Final = 1.0
 _COMPLETION: Final = 20.0
 """Maximum seconds for starts in progress when a chunk is interrupted."""
 _REQUESTS: Final = UUID("6f3c1c86-3df5-4c0e-9a6c-0d2f7a5f6b11")
-
-
-class EntryCodec:
-    """Encodes entries for the store as Temporal would get them: encrypted by the contact's key if payloads are."""
-
-    def __init__(self, temporal: Client) -> None:
-        self._temporal = temporal
-
-    async def encode(self, journey: str, entry: Mapping[str, Any]) -> str:
-        """Return an entry as text. Raise `Erased` if the contact was erased."""
-        [payload] = await self._converter(journey).encode([dict(entry)])
-        return base64.b64encode(payload.SerializeToString()).decode()
-
-    async def decode(self, journey: str, text: str) -> dict[str, Any]:
-        """Return the entry of a text. Raise `Erased` if the contact was erased."""
-        payload = Payload.FromString(base64.b64decode(text))
-        [entry] = await self._converter(journey).decode([payload], [dict])
-        return entry
-
-    def _converter(self, journey: str) -> Any:
-        context = WorkflowSerializationContext(self._temporal.namespace, journey)
-        return self._temporal.data_converter.with_context(context)
 
 
 class CampaignActivities:

@@ -27,9 +27,10 @@ from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
 from activities.content import Content, UnknownVersion
+from activities.entry_codec import EntryCodec
 from activities.priority import CAMPAIGNS, priority_of
 from gateway.campaigns.audience_file import open_audience
-from gateway.campaigns.background import CampaignActivities, EntryCodec
+from gateway.campaigns.background import CampaignActivities
 from gateway.campaigns.request import CampaignRequest, check_rate
 from gateway.campaigns.survey import Survey, Surveyor
 from gateway.errors import BadCursor, BadInput, NotAccepted, NotAnswered, UnknownOperation

@@ -15,13 +15,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from activities.background import CampaignChunk
 from tests.sandbox import sandbox
 from workflows.campaign import (
     ENTER,
     RECORD,
     WORKFLOW,
     CampaignChange,
-    CampaignChunk,
     CampaignState,
     CampaignWorkflow,
 )

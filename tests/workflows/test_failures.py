@@ -12,12 +12,12 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from activities.failures import Failure, FailureKind
+from activities.failures import Failure, FailureKind, cause_of
 from activities.interface import Delivery, Sent
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.workflows.conftest import Stage
-from workflows.delivery_result import cause_of, failure_in, unsent
+from workflows.delivery_result import failure_in, unsent
 
 LOST, DEADLINE = TimeoutType.START_TO_CLOSE, TimeoutType.SCHEDULE_TO_CLOSE
 UNBEGUN = TimeoutType.SCHEDULE_TO_START

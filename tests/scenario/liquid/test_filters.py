@@ -43,7 +43,8 @@ def test_the_documentation_says_what_happens(name: str, source: str, result: str
 
 
 def test_every_filter_is_documented() -> None:
-    assert set(text_engine().filters) == {name for name, _, _ in EXAMPLES}
+    named = set(re.findall(r"`(\w+)`", DOCUMENT.partition("## Filters")[2].partition("## Checks")[0]))
+    assert set(text_engine().filters) <= named
 
 
 @pytest.mark.parametrize(
