@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -24,6 +24,7 @@ class AdmissionRequest:
         trigger: Type of the trigger, such as ``order``.
         branches: Branch of each split, by the split's id, as far as drawn.
         outcome: Outcome of an entry that is admitted but receives no messages, else None.
+        root: For a campaign's journey, what its delivery ids are made from. Equal to `run_id` without a workflow.
     """
 
     scenario: str
@@ -39,6 +40,12 @@ class AdmissionRequest:
     branches: Mapping[str, str] | None = None
     outcome: str | None = None
     reason: str | None = None
+    root: str | None = None
+
+    @property
+    def is_inline(self) -> bool:
+        """True if a campaign sends its message without a workflow."""
+        return self.root == self.run_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class StoredEntry:
         ordinal: 1, 2, … among the contact's entries under this scenario and key.
         outcome: ``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running.
         entered_version: The version that admitted it, if it has moved to another.
+        root: See `AdmissionRequest`.
     """
 
     workflow_id: str
@@ -69,6 +77,12 @@ class StoredEntry:
     reached_at: datetime | None = None
     goal_value: str | None = None
     counted_passages: int = 0
+    root: str | None = None
+
+    @property
+    def is_inline(self) -> bool:
+        """True if it has no workflow: its campaign, which `key` names, sends or has sent its message."""
+        return self.root == self.run_id
 
     @property
     def entered_by(self) -> int:
@@ -78,7 +92,12 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRun:
-    """The run is admitted."""
+    """The run is admitted.
+
+    Attributes:
+        again: True if it was admitted before.
+        taken_over_by: The run of the workflow that has taken over an entry without a workflow, if one has.
+    """
 
     version: int
     ordinal: int
@@ -86,6 +105,7 @@ class AdmittedRun:
     outcome: str | None = None
     reason: str | None = None
     again: bool = False
+    taken_over_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +131,17 @@ class Eligible:
 
 
 @dataclass(frozen=True, slots=True)
+class TakesOver:
+    """The run continues an entry that has no workflow yet, unless that ends first."""
+
+    entry: StoredEntry
+
+
+@dataclass(frozen=True, slots=True)
 class AdmissionDecision:
     """The result of the rule, and entries that have ended without reporting it."""
 
-    answer: AdmittedRun | AlreadyEntered | Eligible
+    answer: AdmittedRun | AlreadyEntered | Eligible | TakesOver
     lost: tuple[StoredEntry, ...] = ()
 
 
@@ -122,19 +149,28 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     """Apply the rule.
 
     Args:
-        earlier: The run's own entry, if any, and of the contact's entries under the same scenario and key at least the
-            newest and all running ones.
+        earlier: The entries of the run and of its root, if any, and of the contact's entries under the same scenario
+            and key at least the newest and all running ones.
     """
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):
-            over = (entry.outcome, entry.reason) if entry.outcome in WITHHELD else (None, None)
-            return AdmissionDecision(AdmittedRun(entry.version, entry.ordinal, entry.admitted_at, *over, again=True))
+            return AdmissionDecision(admitted_before(entry))
+    for entry in earlier:
+        if asking.root is not None and (entry.workflow_id, entry.root) == (asking.workflow_id, asking.root):
+            if asking.is_inline:
+                return AdmissionDecision(replace(admitted_before(entry), taken_over_by=entry.run_id))
+            # A root is one entry's: two would have the same delivery ids.
+            is_free = entry.is_inline and entry.ended_at is None
+            return AdmissionDecision(TakesOver(entry) if is_free else _because(entry, "entered_before"))
     running = [entry for entry in earlier if entry.ended_at is None]
-    # Temporal has one open run of a workflow id, and ours is open: the other one was terminated, or its
-    # departure was not recorded.
-    lost = tuple(entry for entry in running if entry.workflow_id == asking.workflow_id)
+    # Temporal has one open run of a workflow id. If that is ours, the other one was terminated, or its departure was
+    # not recorded.
+    is_open = not asking.is_inline
+    lost = tuple(
+        entry for entry in running if is_open and entry.workflow_id == asking.workflow_id and not entry.is_inline
+    )
     for entry in running:
-        if entry.workflow_id != asking.workflow_id:
+        if entry not in lost:
             return AdmissionDecision(_because(entry, "under_way"), lost)
     newest = max(earlier, key=lambda entry: entry.ordinal, default=None)
     if newest is None:
@@ -144,6 +180,12 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
     if isinstance(asking.again, timedelta) and asking.now < (until := newest.admitted_at + asking.again):
         return AdmissionDecision(_because(newest, "too_soon", until), lost)
     return AdmissionDecision(Eligible(newest.ordinal + 1), lost)
+
+
+def admitted_before(entry: StoredEntry) -> AdmittedRun:
+    """Return the answer to a run that has this entry already."""
+    over = (entry.outcome, entry.reason) if entry.outcome in WITHHELD else (None, None)
+    return AdmittedRun(entry.version, entry.ordinal, entry.admitted_at, *over, again=True)
 
 
 def _because(entry: StoredEntry, why: Why, until: datetime | None = None) -> AlreadyEntered:

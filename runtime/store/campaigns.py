@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.columns import SafeText, UtcDateTime
+from runtime.store.columns import Flag, SafeText, UtcDateTime
 from runtime.store.database import Queries
 from runtime.store.schema import entries, metadata, partial_index
 
@@ -53,6 +53,9 @@ campaigns = Table(
     Column("trouble", SafeText, nullable=True),
     Column("stopped_by", SafeText, nullable=True),
     Column("stop_reason", SafeText, nullable=True),
+    Column("gear", SafeText, nullable=False),
+    # Destination or host of its only sending step; "" for the gear ``enter``.
+    Column("destination", SafeText, nullable=False),
     PrimaryKeyConstraint("name"),
     Index(None, "created_at"),
     partial_index("ix_campaigns_open", "created_at", where=text("ended_at IS NULL")),
@@ -72,6 +75,8 @@ campaign_items = Table(
     Column("outcome", SafeText, nullable=True),
     Column("reason", SafeText, nullable=True),
     Column("answered_at", UtcDateTime, nullable=True),
+    # True if its message may have been sent, and must not be sent twice.
+    Column("marked", Flag, nullable=False, server_default="0"),
     PrimaryKeyConstraint("campaign", "line"),
     # The contact first: read for erasures.
     Index(None, "contact_id", "campaign"),
@@ -99,6 +104,8 @@ class StoredCampaign:
         paused_by: The operator who paused it, or None if it is not paused.
         outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
         trouble: Why it makes no progress, or why it failed: a sentence.
+        gear: ``enter`` if each line starts a journey, ``blast`` if the messages are sent without.
+        destination: Destination or host of its only sending step; empty for the gear ``enter``.
     """
 
     name: str
@@ -119,6 +126,8 @@ class StoredCampaign:
     trouble: str | None = None
     stopped_by: str | None = None
     stop_reason: str | None = None
+    gear: str = "enter"
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +139,7 @@ class CampaignItem:
         journey: The id of the journey that it starts.
         entry: The entry, encoded; None as soon as the line has an outcome.
         outcome: One of `scenario.words.LineOutcome`; None while it waits.
+        marked: True if its message may have been sent, and must not be sent twice.
     """
 
     line: int
@@ -139,6 +149,7 @@ class CampaignItem:
     outcome: str | None = None
     reason: str | None = None
     answered_at: datetime | None = None
+    marked: bool = False
 
 
 _table = campaigns.c
@@ -255,7 +266,7 @@ class StoredCampaigns(Queries):
         return counts
 
 
-_ITEM = ("line", "contact_id", "journey", "entry", "outcome", "reason", "answered_at")
+_ITEM = ("line", "contact_id", "journey", "entry", "outcome", "reason", "answered_at", "marked")
 _IS_IT = _table.name == bindparam("of")
 _OPEN = (_IS_IT, _table.ended_at.is_(None))
 _ONE = select(campaigns).where(_IS_IT)

@@ -71,6 +71,13 @@ class Flag(TypeDecorator[bool]):
         return None if value is None else bool(value)
 
 
+def json_text(value: Any) -> str:
+    """Return a JSON value as it is stored. Raise ValueError if a number is not finite."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate is legal in JSON as an escape only; such a document is written in ASCII.
+    return json.dumps(value, allow_nan=False) if _UNSTORABLE.search(text) else text
+
+
 class Json(TypeDecorator[Any]):
     """A JSON value, stored as text.
 
@@ -89,9 +96,7 @@ class Json(TypeDecorator[Any]):
         """
         if value is None:
             return None
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        # A lone surrogate is legal in JSON as an escape only; such a document is written in ASCII.
-        return json.dumps(value, allow_nan=False) if _UNSTORABLE.search(text) else text
+        return json_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else json.loads(value)

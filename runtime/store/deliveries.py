@@ -101,6 +101,10 @@ class Deliveries(Queries):
         """Return True if a contact was erased: new data about it is refused."""
         return self.sealing is not None and await self.sealing.is_erased(contact)
 
+    async def erased_among(self, contacts: Collection[str]) -> set[str]:
+        """Return those of these contacts that were erased."""
+        return set() if self.sealing is None else set(await self.sealing.erased(contacts))
+
     async def _closed(self, attempt: Attempt) -> dict[str, Any]:
         response = attempt.response
         if response is not None:

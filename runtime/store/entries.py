@@ -31,7 +31,16 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered, Eligible, StoredEntry, decide
+from runtime.store.admission import (
+    AdmissionRequest,
+    AdmittedRun,
+    AlreadyEntered,
+    Eligible,
+    StoredEntry,
+    TakesOver,
+    admitted_before,
+    decide,
+)
 from runtime.store.columns import storable
 from runtime.store.database import InsertFactory, Queries, insert_new, matching
 from runtime.store.schema import closed, entries
@@ -68,28 +77,14 @@ class Entries(Queries):
 
         Idempotent: an admitted run gets its first answer again, also for concurrent requests.
         """
-        row = {
-            "workflow_id": asking.workflow_id,
-            "run_id": asking.run_id,
-            "scenario": asking.scenario,
-            "version": asking.version,
-            "contact_id": asking.contact_id,
-            "key": asking.key or "",
-            "trigger": asking.trigger,
-            "admitted_at": asking.now,
-            "goal_until": asking.goal_until,
-            "branches": asking.branches or None,
-            "outcome": asking.outcome,
-            "reason": asking.reason,
-            "ended_at": None if asking.outcome is None else asking.now,
-        }
+        row = row_of_admission(asking)
         # Most entries are a contact's first, and need one statement.
         if await self._database.write(_add_first(self._database.insert), row):
             return AdmittedRun(asking.version, 1, asking.now, asking.outcome, asking.reason)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
             earlier = await self._all(
-                stored_entry, _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", *_IDENTITY)}
+                stored_entry, _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", "root", *_IDENTITY)}
             )
             ruling = decide(asking, earlier)
             for entry in ruling.lost:
@@ -105,6 +100,11 @@ class Entries(Queries):
                     if await self._database.write(adding, {**row, "ordinal": ordinal}):
                         return AdmittedRun(asking.version, ordinal, asking.now, asking.outcome, asking.reason)
                     # Another entry took this number: look again.
+                case TakesOver(entry):
+                    given = {"of_workflow": entry.workflow_id, "of_run": entry.run_id, "now_in": asking.run_id}
+                    if await self._database.write(_TAKE_OVER, given):
+                        return admitted_before(entry)
+                    # It has ended in between: look again.
                 case answer:
                     return answer
 
@@ -206,7 +206,7 @@ class Entries(Queries):
 
     async def restore(self, entry: StoredEntry) -> None:
         """Insert an admitted journey under the next free ordinal; its own is ignored. Idempotent."""
-        row = {name: getattr(entry, name) for name in _GIVEN} | {"key": entry.key or ""}
+        row = {name: getattr(entry, name) for name in ADMITTED} | {"key": entry.key or ""}
         is_there = select(literal(1)).where(_table.workflow_id == entry.workflow_id, _table.run_id == entry.run_id)
         while not await self._database.write(_restore(self._database.insert), row):
             if await self._database.read(is_there):
@@ -216,6 +216,26 @@ class Entries(Queries):
     async def reopen(self, workflow_id: str, run_id: str) -> None:
         """Record that a journey marked as lost is running. Idempotent."""
         await self._database.write(_REOPEN, {"of_workflow": workflow_id, "of_run": run_id})
+
+
+def row_of_admission(asking: AdmissionRequest) -> dict[str, Any]:
+    """Return the row of an admitted run, without its number."""
+    return {
+        "workflow_id": asking.workflow_id,
+        "run_id": asking.run_id,
+        "scenario": asking.scenario,
+        "version": asking.version,
+        "contact_id": asking.contact_id,
+        "key": asking.key or "",
+        "trigger": asking.trigger,
+        "admitted_at": asking.now,
+        "goal_until": asking.goal_until,
+        "branches": asking.branches or None,
+        "outcome": asking.outcome,
+        "reason": asking.reason,
+        "ended_at": None if asking.outcome is None else asking.now,
+        "root": asking.root,
+    }
 
 
 def stored_entry(*, key: str, revisable_passages: str | None, **row: Any) -> StoredEntry:
@@ -232,7 +252,19 @@ def _together(items: Collection[T]) -> Iterator[list[T]]:
 _ORDER = (_table.admitted_at, _table.ordinal, _table.workflow_id, _table.run_id)
 _IDENTITY = ("contact_id", "scenario", "key")
 _END = ("outcome", "reason", "ended_at")
-_GIVEN = (*_IDENTITY, "workflow_id", "run_id", "version", "trigger", "admitted_at", "branches", "goal_until", *_END)
+ADMITTED: Final = (
+    *_IDENTITY,
+    "workflow_id",
+    "run_id",
+    "version",
+    "trigger",
+    "admitted_at",
+    "branches",
+    "goal_until",
+    "root",
+    *_END,
+)
+"""The columns that an admission writes, but the number."""
 
 _same = [_table[name] == bindparam(name) for name in _IDENTITY]
 _this = [_table[name] == bindparam(name) for name in ("workflow_id", "run_id")]
@@ -241,7 +273,11 @@ _newest = (
     select(func.max(_last.c.ordinal)).where(*(_last.c[name] == bindparam(name) for name in _IDENTITY)).scalar_subquery()
 )
 _EARLIER = select(entries).where(
-    or_(and_(*_this), and_(*_same, or_(_table.ended_at.is_(None), _table.ordinal == _newest)))
+    or_(
+        and_(*_this),
+        and_(_this[0], _table.root == bindparam("root")),
+        and_(*_same, or_(_table.ended_at.is_(None), _table.ordinal == _newest)),
+    )
 )
 _of_journey = (_table.workflow_id == bindparam("of_workflow"), _table.run_id == bindparam("of_run"))
 _ended: dict[str, Any] = {name: bindparam(name) for name in _END}
@@ -257,6 +293,12 @@ _ADOPT = (
     update(entries)
     .where(*_of_journey)
     .values(version=bindparam("now_in"), entered_version=func.coalesce(_table.entered_version, _table.version))
+)
+_TAKE_OVER = (
+    update(entries)
+    .where(*_of_journey, _table.ended_at.is_(None))
+    .values(run_id=bindparam("now_in"))
+    .returning(_table.run_id)
 )
 _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
 _ONE = select(entries).where(*_this)
@@ -295,7 +337,7 @@ _REOPEN = update(entries).where(*_of_journey, _table.outcome == LOST).values(end
 _CLOSED = select(closed).where(closed.c.scenario == bindparam("scenario"))
 _KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)
 _KNOWS_IN = _KNOWS.where(_table.scenario.in_(bindparam("scenarios", expanding=True)))
-_given = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
+_given = {name: bindparam(name, type_=_table[name].type) for name in ADMITTED}
 
 
 @cache
@@ -311,4 +353,4 @@ def _restore(insert: InsertFactory) -> Executable:
 
 
 def _add(insert: InsertFactory, row: Select[Any]) -> Executable:
-    return insert(entries).from_select([*_GIVEN, "ordinal"], row).on_conflict_do_nothing().returning(_table.ordinal)
+    return insert(entries).from_select([*ADMITTED, "ordinal"], row).on_conflict_do_nothing().returning(_table.ordinal)

@@ -382,5 +382,6 @@ _ENTRIES = (
         # The run's id distinguishes it from journeys erased before.
         key=entries.c.run_id,
         reason=None,
+        root=None,
     )
 )

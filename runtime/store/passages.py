@@ -67,7 +67,7 @@ class Passages(Queries):
             reported_at: Time of the report; the latest report replaces those that are revisable.
         """
         this = {"of_workflow": workflow_id, "of_run": run_id}
-        told = [_Told(one.version, storable(one.step), storable(one.outcome), _hour(one.at)) for one in passed]
+        told = [_Told(one.version, storable(one.step), storable(one.outcome), hour_of(one.at)) for one in passed]
         report = _Report(reported_at, told[len(told) - revisable :]) if reported_at else None
         known, before, is_read = first, None, False
         while True:
@@ -94,7 +94,7 @@ class Passages(Queries):
 
     async def passage_counts(self, scenario: str, since: datetime) -> list[PassageCount]:
         """Count the completions of a scenario's steps; `since` is rounded down to the hour."""
-        return await self._all(PassageCount, _PASSED, {"scenario": scenario, "since": _hour(since)})
+        return await self._all(PassageCount, _PASSED, {"scenario": scenario, "since": hour_of(since)})
 
 
 class _Told(NamedTuple):
@@ -144,7 +144,8 @@ def _change(
     return None if after <= known else (after, tally)
 
 
-def _hour(at: datetime) -> datetime:
+def hour_of(at: datetime) -> datetime:
+    """Return the hour in which a step is counted."""
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
@@ -153,7 +154,7 @@ def _count_in_turn(
 ) -> bool:
     told = connection.execute(_TELL, given).first()
     if told is not None:
-        connection.execute(_add(insert), [{**row, "scenario": told.scenario} for row in rows])
+        connection.execute(add_passages(insert), [{**row, "scenario": told.scenario} for row in rows])
     return told is not None
 
 
@@ -200,7 +201,8 @@ _PASSED = (
 
 
 @cache
-def _add(insert: InsertFactory) -> Executable:
+def add_passages(insert: InsertFactory) -> Executable:
+    """Add to counts; each row has all columns of the table."""
     row = insert(passages)
     return row.on_conflict_do_update(
         index_elements=passages.primary_key.columns, set_={"total": _table.total + row.excluded.total}

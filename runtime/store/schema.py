@@ -97,6 +97,8 @@ entries = Table(
     Column("counted_passages", Integer, nullable=False, server_default="0"),
     # Those that a later report may replace, and the time of their report, as JSON.
     Column("revisable_passages", SafeText, nullable=True),
+    # For a campaign's journey, what its delivery ids are made from. Equal to run_id while it has no workflow.
+    Column("root", SafeText, nullable=True),
     PrimaryKeyConstraint("workflow_id", "run_id"),
     # The contact first, so that the same index serves the search for a contact's running journeys.
     UniqueConstraint("contact_id", "scenario", "key", "ordinal"),

@@ -16,6 +16,7 @@ from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_access import ApiAccess
+from runtime.store.campaign_lines import CampaignLines
 from runtime.store.campaigns import StoredCampaigns
 from runtime.store.claims import Claims
 from runtime.store.contact_keys import ContactKeys, KeyHolders
@@ -46,6 +47,7 @@ NOTICE = 5.0
 
 class Store(
     Versions,
+    CampaignLines,
     Entries,
     AcceptedEntries,
     Goals,

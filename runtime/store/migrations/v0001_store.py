@@ -51,7 +51,7 @@ CREATE TABLE entries (
     contact_id TEXT NOT NULL, key TEXT NOT NULL, ordinal INTEGER NOT NULL, trigger TEXT NOT NULL,
     admitted_at {instant} NOT NULL, ended_at {instant}, outcome TEXT, reason TEXT, entered_version INTEGER,
     branches TEXT, goal_until {instant}, reached_at {instant}, goal_value TEXT,
-    counted_passages INTEGER DEFAULT '0' NOT NULL, revisable_passages TEXT,
+    counted_passages INTEGER DEFAULT '0' NOT NULL, revisable_passages TEXT, root TEXT,
     CONSTRAINT pk_entries PRIMARY KEY (workflow_id, run_id),
     CONSTRAINT uq_entries_contact_id_scenario_key_ordinal UNIQUE (contact_id, scenario, key, ordinal)
 );
@@ -165,7 +165,7 @@ CREATE TABLE campaigns (
     name TEXT NOT NULL, scenario TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL, form TEXT NOT NULL,
     rate FLOAT NOT NULL, operator TEXT NOT NULL, created_at {instant} NOT NULL, starts_at {instant},
     lines INTEGER NOT NULL, loaded_at {instant}, paused_by TEXT, pause_reason TEXT, ended_at {instant}, outcome TEXT,
-    trouble TEXT, stopped_by TEXT, stop_reason TEXT,
+    trouble TEXT, stopped_by TEXT, stop_reason TEXT, gear TEXT NOT NULL, destination TEXT NOT NULL,
     CONSTRAINT pk_campaigns PRIMARY KEY (name)
 );
 CREATE INDEX ix_campaigns_created_at ON campaigns (created_at);
@@ -173,7 +173,7 @@ CREATE INDEX ix_campaigns_open ON campaigns (created_at) WHERE ended_at IS NULL;
 
 CREATE TABLE campaign_items (
     campaign TEXT NOT NULL, line INTEGER NOT NULL, contact_id TEXT NOT NULL, journey TEXT, entry TEXT, outcome TEXT,
-    reason TEXT, answered_at {instant},
+    reason TEXT, answered_at {instant}, marked INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_campaign_items PRIMARY KEY (campaign, line)
 );
 CREATE INDEX ix_campaign_items_campaign_outcome_line ON campaign_items (campaign, outcome, line);

@@ -1,0 +1,210 @@
+"""Many lines of a campaign at once, with the entries that they begin and end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, TextClause, bindparam, text, update
+
+from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered
+from runtime.store.campaigns import LINES_TOGETHER, campaign_items
+from runtime.store.columns import UtcDateTime, json_text
+from runtime.store.database import InsertFactory
+from runtime.store.entries import ADMITTED, Entries, row_of_admission
+from runtime.store.passages import Passage, add_passages, hour_of
+from runtime.store.row_list import ColumnType, RowList, column_type
+from runtime.store.schema import entries
+from runtime.store.versions import Closure
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LineDeparture:
+    """The end of an entry without a workflow, and the steps that it has completed."""
+
+    workflow_id: str
+    run_id: str
+    outcome: str
+    reason: str | None
+    ended_at: datetime
+    passed: Sequence[Passage] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LineEnd:
+    """The outcome of a line.
+
+    Attributes:
+        outcome: One of `scenario.words.LineOutcome`.
+        departure: The end of its entry; None if it has none, or if a workflow continues it.
+    """
+
+    line: int
+    outcome: str
+    reason: str | None = None
+    departure: LineDeparture | None = None
+
+
+class CampaignLines(Entries):
+    """The rows of a campaign's lines, entries and passages, many at once. Every call is idempotent."""
+
+    async def admit_many(self, asking: Sequence[AdmissionRequest]) -> list[AdmittedRun | AlreadyEntered | Closure]:
+        """Admit runs by the rules of `admit`, and return the answers in this order.
+
+        Entries that are their contacts' first, as most of a campaign are, take one statement together.
+        """
+        first = set[tuple[str, str]]()
+        for some in _together(asking):
+            rows = self._dump(_ENTRIES, map(_row, some))
+            found = await self._database.write(_ADMIT[self._on_sqlite], {"entries": rows})
+            first.update((row["workflow_id"], row["run_id"]) for row in found)
+        return [
+            AdmittedRun(one.version, 1, one.now, one.outcome, one.reason)
+            if (one.workflow_id, one.run_id) in first
+            else await self.admit(one)
+            for one in asking
+        ]
+
+    async def mark_campaign_lines(self, campaign: str, lines: Sequence[int]) -> None:
+        """Record that the messages of lines may be sent from now on, and must not be sent twice."""
+        for some in _together(lines):
+            await self._database.write(_MARK, {"of": campaign, "lines": list(some)})
+
+    async def end_campaign_lines(self, campaign: str, ends: Sequence[LineEnd], at: datetime) -> None:
+        """Record the outcomes of lines, and end their entries with the steps that these have completed, at once.
+
+        The first outcome of a line and the first end of an entry win.
+        """
+        for some in _together(ends):
+            departures = [one.departure for one in some if one.departure is not None]
+            steps = [
+                _Step(one.workflow_id, one.run_id, step.version, step.step, step.outcome, hour_of(step.at))
+                for one in departures
+                for step in one.passed
+            ]
+            given = {
+                "at": at,
+                "lines": self._dump(_LINES, ((campaign, one.line, one.outcome, one.reason) for one in some)),
+                "departures": self._dump(
+                    _DEPARTURES,
+                    (
+                        (one.workflow_id, one.run_id, one.outcome, one.reason, one.ended_at, len(one.passed))
+                        for one in departures
+                    ),
+                ),
+            }
+            if self._on_sqlite:
+                await self._database.alone(partial(_end_in_turn, self._database.insert, given, steps))
+            else:
+                await self._database.write(_END_AT_ONCE, given | {"steps": self._dump(_STEPS, steps)})
+
+    def _dump(self, rows: RowList, values: Iterable[Sequence[Any]]) -> str:
+        return rows.dump(values, on_sqlite=self._on_sqlite)
+
+    @property
+    def _on_sqlite(self) -> bool:
+        return self._database.one_writer
+
+
+class _Step(NamedTuple):
+    """A step that an entry has completed."""
+
+    workflow_id: str
+    run_id: str
+    version: int
+    step: str
+    outcome: str
+    hour: datetime
+
+
+def _together(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + LINES_TOGETHER] for start in range(0, len(items), LINES_TOGETHER))
+
+
+def _row(asking: AdmissionRequest) -> list[Any]:
+    row = row_of_admission(asking)
+    row["branches"] = row["branches"] and json_text(row["branches"])
+    return [row[name] for name in ADMITTED]
+
+
+_ENTRIES: Final = RowList({name: column_type(entries.c[name]) for name in ADMITTED})
+_LINES: Final = RowList({"campaign": "text", "line": "integer", "outcome": "text", "reason": "text"})
+_JOURNEY: Final[dict[str, ColumnType]] = {"workflow_id": "text", "run_id": "text"}
+_DEPARTURES: Final = RowList(
+    {**_JOURNEY, "outcome": "text", "reason": "text", "ended_at": "timestamptz", "passed": "integer"}
+)
+_STEPS: Final = RowList({**_JOURNEY, "version": "integer", "step": "text", "outcome": "text", "hour": "timestamptz"})
+_END_LINES: Final = """
+UPDATE campaign_items SET outcome = one.outcome, reason = one.reason, answered_at = :at, entry = NULL
+FROM {lines} AS one
+WHERE campaign_items.campaign = one.campaign AND campaign_items.line = one.line AND campaign_items.outcome IS NULL
+"""
+_DEPART: Final = """
+UPDATE entries
+SET outcome = one.outcome, reason = one.reason, ended_at = one.ended_at, counted_passages = one.passed
+FROM {departures} AS one
+WHERE entries.workflow_id = one.workflow_id AND entries.run_id = one.run_id AND entries.ended_at IS NULL
+RETURNING entries.workflow_id, entries.run_id, entries.scenario
+"""
+# Sorted, so that concurrent writers of the same rows do not deadlock.
+_COUNT: Final = """
+INSERT INTO passages (scenario, version, step, outcome, hour, total)
+SELECT departed.scenario, one.version, one.step, one.outcome, one.hour, count(*)
+FROM departed
+JOIN {steps} AS one ON one.workflow_id = departed.workflow_id AND one.run_id = departed.run_id
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (scenario, version, hour, step, outcome) DO UPDATE SET total = passages.total + excluded.total
+RETURNING total
+"""
+
+
+# The entries that are their contacts' first under their scenario and key, unless the scenario is closed. LIMIT has
+# PostgreSQL look each up in the index: a join, planned while the table was small, would read all of it ever after.
+_ADMIT_FIRST: Final = """
+INSERT INTO entries ({names}, ordinal)
+SELECT {names}, 1 FROM {entries} AS one
+WHERE (
+    SELECT 1 FROM entries AS earlier
+    WHERE earlier.contact_id = one.contact_id AND earlier.scenario = one.scenario AND earlier.key = one.key LIMIT 1
+) IS NULL AND NOT EXISTS (SELECT 1 FROM closed_scenarios WHERE closed_scenarios.scenario = one.scenario)
+ON CONFLICT DO NOTHING RETURNING workflow_id, run_id
+"""
+
+
+def _bound(statement: str, on_sqlite: bool) -> TextClause:
+    """Return a statement with the rows of its parameters as tables."""
+    lists = {"entries": _ENTRIES, "lines": _LINES, "departures": _DEPARTURES, "steps": _STEPS}
+    sources = {name: one.source(f":{name}", on_sqlite=on_sqlite) for name, one in lists.items()}
+    whole = text(statement.format(names=_ENTRIES.names, **sources))
+    return whole.bindparams(bindparam("at", type_=UtcDateTime())) if ":at" in statement else whole
+
+
+_ADMIT: Final = {on_sqlite: _bound(_ADMIT_FIRST, on_sqlite) for on_sqlite in (True, False)}
+_IN_TURN: Final = tuple(_bound(statement, True) for statement in (_END_LINES, _DEPART))
+_END_AT_ONCE: Final = _bound(f"WITH ended AS ({_END_LINES}), departed AS ({_DEPART}) {_COUNT}", False)
+
+
+def _end_in_turn(
+    insert: InsertFactory, given: Mapping[str, Any], steps: Sequence[_Step], connection: Connection
+) -> None:
+    end_lines, depart = _IN_TURN
+    connection.execute(end_lines, {"lines": given["lines"], "at": given["at"]})
+    found = connection.execute(depart, {"departures": given["departures"]})
+    departed = {(row.workflow_id, row.run_id): row.scenario for row in found}
+    tally = Counter((departed[step[:2]], *step[2:]) for step in steps if step[:2] in departed)
+    if tally:
+        names = ("scenario", "version", "step", "outcome", "hour", "total")
+        connection.execute(add_passages(insert), [dict(zip(names, (*key, n), strict=True)) for key, n in tally.items()])
+
+
+_MARK = (
+    update(campaign_items)
+    .where(campaign_items.c.campaign == bindparam("of"), campaign_items.c.line.in_(bindparam("lines", expanding=True)))
+    .values(marked=True)
+)
