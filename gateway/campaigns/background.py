@@ -22,6 +22,7 @@ from gateway.service.entries import EntryService
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoreError
 from runtime.store.campaigns import PENDING, CampaignItem
+from runtime.telemetry.metrics import CAMPAIGN_LINES
 from workflows.campaign import ENTER, RECORD, CampaignChange
 
 _AT_ONCE: Final = 25
@@ -137,6 +138,7 @@ class _Outcomes:
         for outcome, reason in list(self._found):
             lines = self._found[outcome, reason][:]
             await self._store.record_campaign_outcome(self._campaign, lines, outcome, reason, datetime.now(UTC))
+            CAMPAIGN_LINES.add(outcome, number=len(lines))
             del self._found[outcome, reason][: len(lines)]
 
     async def _save_regularly(self) -> None:

@@ -56,6 +56,8 @@ campaigns = Table(
     Column("gear", SafeText, nullable=False),
     # Destination or host of its only sending step; "" for the gear ``enter``.
     Column("destination", SafeText, nullable=False),
+    # Time of the latest outcome of a line.
+    Column("progressed_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("name"),
     Index(None, "created_at"),
     partial_index("ix_campaigns_open", "created_at", where=text("ended_at IS NULL")),
@@ -128,6 +130,7 @@ class StoredCampaign:
     stop_reason: str | None = None
     gear: str = "enter"
     destination: str = ""
+    progressed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +229,7 @@ class StoredCampaigns(Queries):
             some = list(lines[start : start + LINES_TOGETHER])
             given = {"of": campaign, "lines": some, "how": outcome, "why": reason, "at": at}
             await self._database.write(_RECORD, given)
+        await self._database.write(_PROGRESS, {"of": campaign, "at": at})
 
     async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> None:
         """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such.
@@ -234,6 +238,11 @@ class StoredCampaigns(Queries):
         """
         given = {"of": campaign, "whose": contact, "workflow": journey, "why": reason, "at": at}
         await self._database.write(_REFUSE, given)
+
+    async def count_failed_campaigns(self, since: datetime) -> int:
+        """Return the number of campaigns that failed since a moment."""
+        [row] = await self._database.read(_FAILED, {"since": since})
+        return row["number"]
 
     async def pause_campaign(self, name: str, operator: str | None, reason: str | None) -> None:
         """Record who paused an open campaign and why; None if it was resumed."""
@@ -303,6 +312,10 @@ _REFUSE = (
         ~select(entries.c.run_id).where(entries.c.workflow_id == bindparam("workflow")).exists(),
     )
     .values(outcome="refused", reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
+)
+_PROGRESS = update(campaigns).where(*_OPEN).values(progressed_at=bindparam("at", type_=_moment))
+_FAILED = select(func.count().label("number")).where(
+    _table.outcome == "failed", _table.ended_at >= bindparam("since", type_=_moment)
 )
 _PAUSE = update(campaigns).where(*_OPEN).values(paused_by=bindparam("who"), pause_reason=bindparam("why"))
 _RATE = update(campaigns).where(*_OPEN).values(rate=bindparam("rate"))

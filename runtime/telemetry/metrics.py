@@ -284,6 +284,25 @@ ERASURES_OLDEST_AGE: Final = Gauge(
     (),
     "age of the oldest of them; 0 without any",
 )
+CAMPAIGN_LINES: Final = Counter(
+    "scenario.campaign.lines",
+    "{line}",
+    ("outcome",),
+    "processed lines of campaigns, by outcome. Invalid, duplicate and skipped lines are not processed. A line whose "
+    "journey was entered and is refused later counts as `entered`",
+)
+CAMPAIGNS: Final = Gauge(
+    "scenario.campaigns",
+    "{campaign}",
+    ("state",),
+    "campaigns that are `scheduled`, `running` or `paused`, and those that `failed` within the last hour",
+)
+CAMPAIGNS_STALLED_AGE: Final = Gauge(
+    "scenario.campaigns.stalled_age",
+    "s",
+    (),
+    "longest time since the latest outcome of a line, of running campaigns; 0 without any",
+)
 POLL_AGE: Final = Gauge(
     "scenario.poll.age",
     "s",
@@ -328,11 +347,11 @@ NAMESPACE_RETENTION: Final = Gauge(
 
 OF_ALL: Final = (
     *(JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, ERASURES, ERASURES_OLDEST_AGE),
-    *(NAMESPACE_RETENTION, POLL_AGE),
+    *(CAMPAIGNS, CAMPAIGNS_STALLED_AGE, NAMESPACE_RETENTION, POLL_AGE),
 )
 """Reported by one worker for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, HTTP_SERVER, ADMISSION, START_TO_FIRST_SEND),
-    *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, READY, CLOCK_OFFSET, CERTIFICATE_LEFT, KEY),
+    *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, CAMPAIGN_LINES, READY, CLOCK_OFFSET, CERTIFICATE_LEFT, KEY),
 )
 """Reported by each process."""

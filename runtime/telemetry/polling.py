@@ -61,6 +61,7 @@ REMEMBERED: Final = 3_000
 WHAT: Final = "metrics"
 """The lease's name."""
 _RECENT: Final = timedelta(minutes=2)  # a worker polls every minute at least
+_FAILED: Final = timedelta(hours=1)  # time for which a failed campaign is reported
 _PATIENCE: Final = timedelta(seconds=5)
 _STORE: Final = 10.0
 _GIVE_UP: Final = 1.0
@@ -104,6 +105,7 @@ class ClusterMetrics:
             "journeys": self._journeys,
             "problems": self._problems,
             "erasures": self._erasures,
+            "campaigns": self._campaigns,
             "namespace": self._namespace,
         }
 
@@ -202,6 +204,25 @@ class ClusterMetrics:
         number, oldest = await self._store.count_open_erasures()
         age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
         return {metrics.ERASURES: [((), number)], metrics.ERASURES_OLDEST_AGE: [((), age)]}
+
+    async def _campaigns(self) -> Figures:
+        states: Counter[str] = Counter(dict.fromkeys(("scheduled", "running", "paused"), 0))
+        ages = [0.0]
+        now = datetime.now(UTC)
+        for one in await self._store.stored_campaigns(is_open=True, limit=LOOKED_AT):
+            if one.paused_by is not None:
+                states["paused"] += 1
+            elif one.starts_at is not None and one.starts_at > now:
+                states["scheduled"] += 1
+            elif one.loaded_at is not None:
+                states["running"] += 1
+                latest = max(filter(None, (one.loaded_at, one.starts_at, one.progressed_at)))
+                ages.append((now - latest).total_seconds())
+        states["failed"] = await self._store.count_failed_campaigns(now - _FAILED)
+        return {
+            metrics.CAMPAIGNS: [((state,), number) for state, number in states.items()],
+            metrics.CAMPAIGNS_STALLED_AGE: [((), max(ages))],
+        }
 
     async def _namespace(self) -> Figures:
         described = await describe_namespace(self._client, _PATIENCE)

@@ -22,7 +22,9 @@ from gateway.service.campaign_views import CampaignView
 from gateway.service.campaigns import PreparedCampaign
 from gateway.service.paging import PageRequest
 from runtime.store.campaigns import CampaignItem, StoredCampaign
+from runtime.telemetry.metrics import CAMPAIGN_LINES
 from tests.e2e.conftest import Stands, publish
+from tests.measured import Measured
 
 pytestmark = pytest.mark.encrypted
 
@@ -119,6 +121,7 @@ async def test_it_is_paused_retuned_and_stopped(stand: Stands, tmp_path: Path) -
     async with stand() as here:
         client, campaigns = here.client, here.client.services.campaigns
         await publish(client, tmp_path, SCENARIO)
+        measured = Measured(CAMPAIGN_LINES)
         async with running_operations(client.services.operations, campaigns):
             await start(client, people(tmp_path), rate=5.0)
             await until(client, lambda seen: seen.outcomes.get("entered", 0) >= 1)
@@ -136,6 +139,8 @@ async def test_it_is_paused_retuned_and_stopped(stand: Stands, tmp_path: Path) -
             assert (stopped.state, stopped.stopped_by, stopped.outcomes.get("pending", 0)) == ("stopped", "ann", 0)
             assert sum(stopped.outcomes.values()) == PEOPLE + 2
             assert stopped.outcomes["skipped"] > 0
+            processed = stopped.outcomes["entered"] + stopped.outcomes.get("refused", 0)
+            assert sum(number for number, _ in measured.of(CAMPAIGN_LINES).values()) == processed
             with pytest.raises(NotAccepted, match=r"the campaign has ended \(stopped\)"):
                 await campaigns.change(TERMINAL, "advent", "resume", **WHO)
 

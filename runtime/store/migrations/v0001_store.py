@@ -166,6 +166,7 @@ CREATE TABLE campaigns (
     rate FLOAT NOT NULL, operator TEXT NOT NULL, created_at {instant} NOT NULL, starts_at {instant},
     lines INTEGER NOT NULL, loaded_at {instant}, paused_by TEXT, pause_reason TEXT, ended_at {instant}, outcome TEXT,
     trouble TEXT, stopped_by TEXT, stop_reason TEXT, gear TEXT NOT NULL, destination TEXT NOT NULL,
+    progressed_at {instant},
     CONSTRAINT pk_campaigns PRIMARY KEY (name)
 );
 CREATE INDEX ix_campaigns_created_at ON campaigns (created_at);

@@ -23,6 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from runtime.encryption.keyring import Erased
 from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
+from runtime.store.campaigns import StoredCampaign
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.polling import ClusterMetrics, cluster_metrics
 from tests.fakes import ERASURE
@@ -146,6 +147,35 @@ async def admit(store: Store, scenario: str, number: int) -> None:
         await store.admit(asked)
 
 
+async def add_campaigns(store: Store) -> None:
+    """Campaigns of which the one without progress for the longest time has had none for 20 minutes."""
+    now = datetime.now(UTC)
+
+    def ago(minutes: float) -> datetime:
+        return now - timedelta(minutes=minutes)
+
+    for name, starts_at in (
+        *(("slow", None), ("begun", ago(5)), ("quick", None)),
+        *(
+            ("late", now + timedelta(hours=1)),
+            ("paused", None),
+            ("failed", None),
+            ("long ago", None),
+            ("preparing", None),
+        ),
+    ):
+        loaded = None if name == "preparing" else ago(300)
+        stored = StoredCampaign(
+            name=name, scenario="s", version=1, digest="", form="", rate=1.0, operator="ann", created_at=ago(300)
+        )
+        await store.add_campaign(replace(stored, starts_at=starts_at, loaded_at=loaded))
+    for name, minutes in (("slow", 20), ("quick", 1), ("paused", 90)):
+        await store.record_campaign_outcome(name, [1], "entered", None, ago(minutes))
+    await store.pause_campaign("paused", "ops", "holiday")
+    for name, minutes in (("failed", 30), ("long ago", 61)):
+        await store.end_campaign(name, "failed", ago(minutes))
+
+
 async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callable[[Server], ClusterMetrics]):
     await admit(store, "welcome", 5)
     await admit(store, "birthday", 2)
@@ -153,9 +183,11 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
     server = Server(held=held, paused=[Journey("birthday")], counts={"TemporalReportedProblems IS NOT NULL": 4})
     asked = datetime.now(UTC) - timedelta(hours=2)
     await store.add_erasure(replace(ERASURE, requested_at=asked))
+    await add_campaigns(store)
     one = poller(server)
     await one.round(30)
     told = {gauge.name: dict(rows) for gauge, rows in one.figures.items()}
+    assert told.pop("scenario.campaigns.stalled_age")[()] == pytest.approx(20 * 60, abs=60)
     assert told.pop("scenario.held.oldest_age")[()] == pytest.approx(5 * 3600, abs=60)
     assert told.pop("scenario.erasures.oldest_age")[()] == pytest.approx(2 * 3600, abs=60)
     assert told == {
@@ -164,6 +196,7 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
         "scenario.pollers": {("journeys",): 2, ("webhooks",): 2},
         "scenario.problems": {(): 4},
         "scenario.erasures": {(): 1},
+        "scenario.campaigns": {("scheduled",): 1, ("running",): 3, ("paused",): 1, ("failed",): 1},
         "scenario.namespace.retention": {(): 3 * 86_400},
         "scenario.held": {("wax", "exhausted"): 2, ("", ""): 1},
         "scenario.journeys": {
