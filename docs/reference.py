@@ -14,6 +14,7 @@ import yaml
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
+from activities.webhook.destinations.form import schema as destinations_schema
 from docs.variables import old_names, variables
 from gateway.api.app import PREFIX as API
 from gateway.api.app import ROUTERS, application
@@ -154,13 +155,18 @@ def file_page(title: str, text: str, schema: Callable[[], Schema]) -> Callable[[
         for name, part in {"The file": made, **parts}.items():
             properties = part.get("properties", {})
             if properties:
-                yield f"## {part.get('title', name) if name != 'The file' else name}\n\n{part.get('description', '')}\n"
+                head = name if part is made else part.get("title", re.sub("(Form|Files)$", "", name))
+                yield f"## {head}\n\n{part.get('description', '')}\n"
                 required = part.get("required", ())
                 rows = [
-                    (f"`{key}`{' (required)' if key in required else ''}", _kind(field), field.get("description", ""))
+                    (
+                        f"`{key}`{' (required)' if key in required else ''}",
+                        *(_kind(field), field.get("description", "")),
+                        f"`{str(field['default']).lower()}`" if isinstance(field.get("default"), str | int) else "",
+                    )
                     for key, field in properties.items()
                 ]
-                yield from _table(("key", "value", "meaning"), rows)
+                yield from _table(("key", "value", "meaning", "default"), rows)
 
     return page
 
@@ -271,6 +277,11 @@ PAGES: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
         "policies.yaml",
         "Every key of the rules for all scenarios: `scenario schema policies` as JSON Schema.",
         policies_schema,
+    ),
+    "reference/destinations.md": file_page(
+        "destinations.yaml",
+        "Every key of [destinations](../run/destinations.md): `scenario schema destinations` as JSON Schema.",
+        destinations_schema,
     ),
     "reference/json-journeys.md": views,
     "reference/metrics.md": metrics,

@@ -67,7 +67,9 @@ Body = Annotated[
 class Retry(Model):
     """The retry policy of a step, in Temporal's words."""
 
-    initial_interval: Interval = Field(default=timedelta(seconds=5), description="Time before the second attempt.")
+    initial_interval: Interval = Field(
+        default=timedelta(seconds=5), description="Time before the second attempt, with up to 20 % jitter."
+    )
     backoff_coefficient: float = Field(
         default=3.0,
         strict=True,

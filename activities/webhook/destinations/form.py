@@ -105,9 +105,7 @@ def _text(**more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", **more})
 
 
-Rate = Annotated[
-    float, BeforeValidator(_rate), _text(description="Deliveries and a unit.", examples=["10/s", "600/m", "100/h"])
-]
+Rate = Annotated[float, BeforeValidator(_rate), _text(examples=["10/s", "600/m", "100/h"])]
 """Deliveries per second."""
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), _text(examples=["10.1.0.0/16"])]
 Secret = Annotated[str, Field(strict=True), AfterValidator(_named)]
@@ -122,27 +120,37 @@ Flag = Annotated[bool, Field(strict=True)]
 
 
 class BreakerForm(Model):
-    """The circuit breaker. See `activities.webhook.circuit_breaker.BreakerLimits`."""
+    """The circuit breaker."""
 
-    failures: Annotated[float, BeforeValidator(_share), _text(examples=["70%"])] = 0.7
-    minimum: Count = 10
-    window: Interval = timedelta(minutes=5)
-    pause: Interval = timedelta(seconds=30)
+    failures: Annotated[float, BeforeValidator(_share), _text(examples=["70%"])] = Field(
+        default=0.7, description="Share of failed requests that opens it; by default 70%."
+    )
+    minimum: Count = Field(default=10, description="Requests needed in the window.")
+    window: Interval = Field(default=timedelta(minutes=5), description="Period of observation.")
+    pause: Interval = Field(default=timedelta(seconds=30), description="First pause; doubled by each failed probe.")
 
 
 class SigningForm(Model):
     """A signing key, by the name of its secret."""
 
-    key: Annotated[str, Field(strict=True), AfterValidator(_secret)]
-    until: Annotated[datetime, BeforeValidator(_until)] | None = None
+    key: Annotated[str, Field(strict=True), AfterValidator(_secret)] = Field(description="Name of the secret.")
+    until: Annotated[datetime, BeforeValidator(_until)] | None = Field(
+        default=None, description="End of its use, with its zone: 2027-01-31T00:00:00Z; without it, never."
+    )
 
 
 class TlsFiles(Model):
     """PEM files, by paths relative to `destinations.yaml`."""
 
-    ca: Annotated[str, Field(min_length=1)] | None = None
-    certificate: Annotated[str, Field(min_length=1)] | None = None
-    key: Annotated[str, Field(min_length=1)] | None = None
+    ca: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Authorities that replace the public ones."
+    )
+    certificate: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Our certificate, with its chain."
+    )
+    key: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Its private key, without password; not needed if `certificate` has it."
+    )
 
     def read_from(self, folder: Path) -> Tls:
         """Return the files as settings of TLS; paths are relative to the folder."""
@@ -151,68 +159,108 @@ class TlsFiles(Model):
 
 
 class OAuth2Form(Model):
-    """Access tokens of OAuth 2.0. See `activities.webhook.destinations.destinations.OAuth2`."""
+    """Access tokens of OAuth 2.0."""
 
-    grant: Grant
-    token_url: Annotated[str, Field(min_length=1)]
-    client_id: Annotated[str, Field(min_length=1, max_length=MAX_PARAMETER)]
-    client_secret: Secret | None = None
-    refresh_token: Secret | None = None
-    key: Secret | None = None
-    key_id: Parameter | None = None
-    subject: Parameter | None = None
-    scope: Parameter | None = None
-    audience: Parameter | None = None
-    client_auth: ClientAuth = "basic"
-    tls: TlsFiles | None = None
+    grant: Grant = Field(description="jwt_bearer: a signed assertion (RFC 7523), as for service accounts.")
+    token_url: Annotated[str, Field(min_length=1)] = Field(description="The token endpoint.")
+    client_id: Annotated[str, Field(min_length=1, max_length=MAX_PARAMETER)] = Field(
+        description="Our name there; of jwt_bearer the issuer of the assertion."
+    )
+    client_secret: Secret | None = Field(
+        default=None,
+        description="Name of the secret with our password. client_credentials needs it; refresh_token may have it.",
+    )
+    refresh_token: Secret | None = Field(
+        default=None,
+        description="refresh_token: name of the secret with the token, which the server must not replace.",
+    )
+    key: Secret | None = Field(
+        default=None,
+        description="jwt_bearer: name of the secret with the private key in PEM (RSA or P-256, without password).",
+    )
+    key_id: Parameter | None = Field(default=None, description="jwt_bearer: the key's id there.")
+    subject: Parameter | None = Field(
+        default=None, description="jwt_bearer: the user or account that we act for; Salesforce needs it."
+    )
+    scope: Parameter | None = Field(default=None, description="Requested rights, separated by spaces.")
+    audience: Parameter | None = Field(
+        default=None,
+        description="client_credentials: of the token. jwt_bearer: of the assertion, by default `token_url`.",
+    )
+    client_auth: ClientAuth = Field(
+        default="basic", description="Place of id and password: basic (a header) or body (the form)."
+    )
+    tls: TlsFiles | None = Field(
+        default=None,
+        description="Certificates for the token endpoint, by default the destination's; {} for public authorities.",
+    )
 
 
 class AuthForm(Model):
     """The credentials that a destination's requests get in a header of their own."""
 
-    oauth2: OAuth2Form
+    oauth2: OAuth2Form = Field(description="Access tokens of an authorization server.")
 
 
 class LimitsForm(Model):
     """Limits of a destination."""
 
-    rate: Rate | None = None
-    concurrency: Count | None = None
-    breaker: Annotated[BreakerForm | None, BeforeValidator(_off)] = None
+    rate: Rate | None = Field(
+        default=None, description="Deliveries of all workers together, by default 100/s: 10/s, 600/m, 100/h."
+    )
+    concurrency: Count | None = Field(
+        default=None, description="Requests in progress in each worker process, by default 50."
+    )
+    breaker: Annotated[BreakerForm | None, BeforeValidator(_off)] = Field(
+        default=None, description="Circuit breaker, or off."
+    )
 
 
 class DefaultForm(LimitsForm):
     """Defaults for all destinations."""
 
-    public_secrets: list[Secret] = Field(default_factory=list[str])
+    public_secrets: list[Secret] = Field(
+        default_factory=list[str], description="Secrets that scenarios may send to any plain `url:`."
+    )
 
 
 class SuppressionsForm(Model):
-    """The platform's API that suppressed addresses are reported to. See `activities.webhook.presets`."""
+    """The platform's API that suppressed addresses are reported to."""
 
-    preset: Annotated[str, AfterValidator(_installed)]
+    preset: Annotated[str, AfterValidator(_installed)] = Field(description="The platform.")
     sources: Annotated[list[ReportedSource], Field(min_length=1)] = Field(
-        default_factory=lambda: list(get_args(ReportedSource))
+        default_factory=lambda: list(get_args(ReportedSource)), description="The reported sources, by default all."
     )
 
 
 class DestinationForm(LimitsForm):
     """One destination."""
 
-    url: Annotated[str, Field(min_length=1)]
-    headers: dict[str, str] = Field(default_factory=dict)
-    signing: list[SigningForm] = Field(default_factory=list[SigningForm])
-    secrets: list[Secret] = Field(default_factory=list[str])
-    owners: Annotated[list[Name], Field(min_length=1)] | None = None
-    auth: AuthForm | None = None
-    timeout: Timeout | None = None
-    retry: Retry = Retry()
-    tls: TlsFiles = TlsFiles()
-    suppressions: Annotated[SuppressionsForm, BeforeValidator(_preset)] | None = None
-    allow_private: Flag = False
-    allow_cidr: list[Network] = Field(default_factory=list[Network])
-    allow_http: Flag = False
-    ports: Annotated[list[Port], Field(min_length=1)] | None = None
+    url: Annotated[str, Field(min_length=1)] = Field(
+        description="Base URL, without query; a step's `path` is appended. Behind the host it may name secrets, "
+        "inserted verbatim: https://hooks.example.com/services/{{ secrets.HOOK }}"
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Of every request; values may contain {{ secrets.NAME }}, and nothing else."
+    )
+    signing: list[SigningForm] = Field(default_factory=list[SigningForm], description="Keys that sign.")
+    secrets: list[Secret] = Field(default_factory=list[str], description="Secrets that scenarios may send there.")
+    owners: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        default=None, description="Scenarios that may use it, by default all."
+    )
+    auth: AuthForm | None = Field(default=None, description="Access tokens.")
+    timeout: Timeout | None = Field(default=None, description="Time of one attempt, from 1s to 5m, by default 15s.")
+    retry: Retry = Field(default=Retry(), description="Retry policy of steps that have none.")
+    tls: TlsFiles = Field(default=TlsFiles(), description="Authorities and client certificate.")
+    suppressions: Annotated[SuppressionsForm, BeforeValidator(_preset)] | None = Field(
+        default=None, description="Report suppressed addresses to it: a preset, or {preset: …, sources: […]}."
+    )
+    allow_private: Flag = Field(default=False, description="Permit private networks.")
+    allow_cidr: list[Network] = Field(default_factory=list[Network], description="Further permitted networks.")
+    allow_http: Flag = Field(default=False, description="Permit requests without TLS.")
+    ports: Annotated[list[Port], Field(min_length=1)] | None = Field(
+        default=None, description="Permitted ports, by default 443; with `allow_http` also 80."
+    )
 
     @property
     def access(self) -> Access:
@@ -227,8 +275,12 @@ class DestinationForm(LimitsForm):
 class DestinationsForm(Model):
     """The whole of `destinations.yaml`."""
 
-    default: DefaultForm = DefaultForm()
-    destinations: dict[str, DestinationForm] = Field(default_factory=dict)
+    default: DefaultForm = Field(
+        default=DefaultForm(), description="Of each destination, and each host of a plain `url:`, that sets no other."
+    )
+    destinations: dict[str, DestinationForm] = Field(
+        default_factory=dict, description="Destinations by name: lower-case words joined by '-', at most 64 letters."
+    )
 
 
 def schema() -> dict[str, Any]:
@@ -240,5 +292,9 @@ def schema() -> dict[str, Any]:
     forms["SuppressionsForm"]["properties"]["preset"]["enum"] = sorted(installed_presets())
     del forms["BreakerForm"]["properties"]["failures"]["default"]  # which is a number
     for form in (forms["DefaultForm"], forms["DestinationForm"]):
-        form["properties"]["breaker"] = {"anyOf": [{"$ref": "#/$defs/BreakerForm"}, {"enum": ["off", False]}]}
+        breaker = form["properties"]["breaker"]
+        form["properties"]["breaker"] = {
+            "description": breaker["description"],
+            "anyOf": [{"$ref": "#/$defs/BreakerForm"}, {"enum": ["off", False]}],
+        }
     return {"$schema": DIALECT, **made}
