@@ -55,10 +55,10 @@ class Goal(Model):
 
     event: EventName
     condition: Condition | None = Field(
-        default=None, alias="if", description="Which of these events; it may name `event` and `journey` alone."
+        default=None, alias="if", description="Condition for the event; it may use `event` and `journey` only."
     )
     within: Annotated[Interval, AfterValidator(_within)] = Field(
-        description="How long after a contact came in the goal counts, 90d at most."
+        description="Time after the entry in which the goal counts, at most 90d."
     )
     value: (
         Annotated[
@@ -67,4 +67,4 @@ class Goal(Model):
             WithJsonSchema({"type": ["string", "number"], "minLength": 1, "examples": ["{{ event.total }}"]}),
         ]
         | None
-    ) = Field(default=None, description="What one is worth: a number, or one output that gives it.")
+    ) = Field(default=None, description="Value of a goal: a number, or one output that gives it.")

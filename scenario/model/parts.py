@@ -75,12 +75,12 @@ class Retry(Model):
         strict=True,
         ge=BOUNDS["backoff_coefficient"][0],
         le=BOUNDS["backoff_coefficient"][1],
-        description="How many times longer each interval is than the one before.",
+        description="Factor from one interval to the next.",
     )
-    maximum_interval: Duration = Field(default=timedelta(hours=6), description="No interval is longer than this.")
-    deadline: Interval = Field(default=timedelta(days=3), description="Time over all attempts.")
+    maximum_interval: Duration = Field(default=timedelta(hours=6), description="Longest interval.")
+    deadline: Interval = Field(default=timedelta(days=3), description="Time for all attempts: none starts later.")
     maximum_attempts: int = Field(
-        default=0, strict=True, ge=0, description="How many attempts at most; 0: as many as the deadline allows."
+        default=0, strict=True, ge=0, description="Maximum number; 0: as many as the deadline allows."
     )
 
     @model_validator(mode="after")
@@ -107,8 +107,8 @@ class Retry(Model):
 class Save(Model):
     """A response that is kept for later templates and conditions."""
 
-    name: SavedName = Field(alias="as", description="Its name: later steps use `{{ responses.<name>.… }}`.")
-    when: Literal["json"] = Field(default="json", description="Which responses are kept: those that are JSON.")
+    name: SavedName = Field(alias="as", description="Name of the response: letters, digits, _.")
+    when: Literal["json"] = Field(default="json", description="Responses that are kept: JSON.")
     shape: dict[str, Any] | None = Field(
-        default=None, alias="schema", description="JSON Schema (2020-12): a response that does not fit is not kept."
+        default=None, alias="schema", description="JSON Schema (2020-12, at most 16 KB) that it must match."
     )

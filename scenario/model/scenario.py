@@ -76,15 +76,15 @@ class EntryRules(Model):
     key: Template | None = Field(
         default=None, description="One journey per contact and key; without it, one per contact."
     )
-    again: Again = Field(default="when_finished", description="Whether a contact is admitted once more, and when.")
-    condition: Condition | None = Field(default=None, alias="if", description="Who is admitted.")
+    again: Again = Field(default="when_finished", description="When the same contact and key may enter again.")
+    condition: Condition | None = Field(default=None, alias="if", description="Condition for admission.")
 
 
 class ExitRule(Model):
     """An event that ends the journey immediately."""
 
     event: EventName
-    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
+    condition: Condition | None = Field(default=None, alias="if", description="Condition for `event`.")
 
 
 def _by_channel(subscription: Subscription) -> Subscription:
@@ -102,7 +102,7 @@ class Scenario(Model):
 
     scenario: Name
     description: str = Field(default="", description="Its purpose, in a sentence.")
-    trigger: Trigger = Field(description="The kind of happening that admits a contact.")
+    trigger: Trigger = Field(description="Kind of event that starts a journey.")
     entry: EntryRules = Field(default=EntryRules(), description="The rules of admission.")
     exit: list[ExitRule] = Field(default_factory=list[ExitRule], description="Events that end the journey immediately.")
     purpose: Purpose = Field(
@@ -113,25 +113,25 @@ class Scenario(Model):
     subscription: Annotated[Subscription, Field(min_length=1), AfterValidator(_by_channel)] | None = Field(
         default=None,
         exclude_if=is_none,
-        description="The list that a contact must be on to be sent marketing, by channel.",
+        description="List that a contact must be on to get marketing, by channel.",
     )
     control: KeptOut | None = Field(
         default=None,
         exclude_if=is_none,
-        description="Per cent of those let in who get nothing, so that the effect can be measured.",
+        description="Percentage of admitted contacts who get nothing.",
     )
     goal: Goal | None = Field(
         default=None,
         exclude_if=is_none,
-        description="The event that tells that the scenario has worked; `scenario results` counts it.",
+        description="Event that shows success; `scenario results` counts it.",
     )
-    timezone: Zone = Field(default="UTC", description="Zone of contacts that have none of their own.")
+    timezone: Zone = Field(default="UTC", description="Zone of contacts without a zone.")
     quiet_hours: QuietHours | None = Field(
         default=None,
         exclude_if=is_none,
-        description="Hours and days, on the contact's clock, in which nothing is sent.",
+        description="Hours and days in the contact's zone without sending.",
     )
-    steps: list[Step] = Field(min_length=1, description="What happens, in this order.")
+    steps: list[Step] = Field(min_length=1, description="Steps, in this order.")
 
 
 holds_steps(Scenario)

@@ -69,10 +69,8 @@ class If(BaseStep):
     together: ClassVar[Mapping[str, Any]] = {"anyOf": [{"required": ["then"]}, {"required": ["else"]}]}
 
     condition: Condition = Field(alias="if")
-    then: list[Step] = Field(default_factory=list["Step"], description="Steps to take where the condition is true.")
-    otherwise: list[Step] = Field(
-        default_factory=list["Step"], alias="else", description="Steps to take where it is not."
-    )
+    then: list[Step] = Field(default_factory=list["Step"], description="Steps if the condition is true.")
+    otherwise: list[Step] = Field(default_factory=list["Step"], alias="else", description="Steps if it is false.")
 
     @classmethod
     @override

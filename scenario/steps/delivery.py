@@ -22,7 +22,7 @@ from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import spell
 
-ON_UNKNOWN: Final = "When it left and no answer came: send it again (it may arrive twice), hold, or go on."
+ON_UNKNOWN: Final = "If it was sent without an answer: retry (it may arrive twice), hold, or continue."
 
 
 CAPPED: Final = "capped"
@@ -159,26 +159,26 @@ class DeliveryStep(BaseStep):
     always: ClassVar[tuple[tuple[str, ...], ...]] = ()
     suppressed_by: ClassVar[tuple[Source, ...]] = ()
 
-    retry: Retry = Field(default=Retry(), description="How it is tried again.")
+    retry: Retry = Field(default=Retry(), description="Retry policy.")
     timeout: Timeout = Field(default=timedelta(seconds=15), description="Time of one attempt, from 1s to 5m.")
     on_failure: OnFailure = Field(
-        default="hold", description="When it has failed for good: hold the journey for an operator, go on, or leave."
+        default="hold", description="After a terminal failure: hold the journey for an operator, continue, or exit."
     )
     on_unknown: OnUnknown
     window: Window | None = Field(
         default=None,
         exclude_if=is_none,
-        description="The hours, on the contact's clock, in which the step may send; before and after, it waits.",
+        description="Hours in the contact's zone in which the step may send; at other times it waits.",
     )
     expires: Interval | None = Field(
         default=None,
         exclude_if=is_none,
-        description="Skipped where it has waited longer, for a window, a cap, its turn or the receiver.",
+        description="Maximum wait for a window, a cap, a rate or the receiver; then the step is skipped.",
     )
     capped: Capped = Field(
         default="skip",
         exclude_if=lambda capped: capped == "skip",
-        description="Where a cap is reached: skip the step, {wait: 2d} for a place at most, or hold for an operator.",
+        description="If a cap is full: skip the step, hold the journey, or {wait: 2d} for a free place.",
     )
 
     @classmethod

@@ -42,10 +42,10 @@ class Email(DeliveryStep):
         default=None,
         alias="from",
         exclude_if=is_none,
-        description="Whom it is from, Name <address> with Liquid; without it, whom operators have set.",
+        description="Sender: an address or Name <address>, with Liquid; by default SCENARIO_MAIL_FROM.",
     )
     reply_to: Template | None = Field(
-        default=None, exclude_if=is_none, description="Where answers go, Name <address> with Liquid."
+        default=None, exclude_if=is_none, description="Address for replies, with Liquid; by default the sender."
     )
     subject: Template = Field(description="One line of text with Liquid.")
     html: Text | None = Field(default=None, description="HTML with Liquid; outputs are escaped.")

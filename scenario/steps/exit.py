@@ -36,7 +36,7 @@ class Exit(BaseStep):
     row = ExitRow
     synonyms: ClassVar[tuple[str, ...]] = ("end", "stop", "leave", "goal")
 
-    exit: str = Field(min_length=1, max_length=200, description="The reason that the journey's result names.")
+    exit: str = Field(min_length=1, max_length=200, description="The reason in the journey's result.")
 
     @classmethod
     @override

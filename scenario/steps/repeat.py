@@ -158,7 +158,7 @@ class Ending(Model):
     """An event that ends a repetition."""
 
     event: EventName
-    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
+    condition: Condition | None = Field(default=None, alias="if", description="Condition for `event`.")
 
 
 def _until_kind(value: object) -> str:
@@ -168,14 +168,16 @@ def _until_kind(value: object) -> str:
 class Schedule(Model):
     """How often steps are repeated."""
 
-    every: Interval = Field(description="From the beginning of a round to that of the next.")
-    times: int = Field(strict=True, ge=1, le=MOST_ROUNDS, description="How many rounds at most.")
+    every: Interval = Field(description="Time from the start of a round to the start of the next.")
+    times: int = Field(
+        strict=True, ge=1, le=MOST_ROUNDS, description="Maximum number of rounds, 1 to 1,000; nested at most 10,000."
+    )
     until: (
         Annotated[
             Annotated[Condition, Tag("<condition>")] | Annotated[Ending, Tag("<ending>")], Discriminator(_until_kind)
         ]
         | None
-    ) = Field(default=None, description="A condition that ends it, or an event: {event: email.clicked, if: …}.")
+    ) = Field(default=None, description="Condition or event that ends it: {event: email.clicked, if: …}.")
 
 
 class Repeat(BaseStep):

@@ -148,20 +148,21 @@ class Split(BaseStep):
     )
 
     split: Shares = Field(
-        description="Per cent by branch, 100 together; two decimals at most, 0 is allowed.",
+        description="Percentages by branch, 100 in total, with at most two decimals; 0 is allowed.",
         examples=[{"a": 50, "b": 45, "none": 5}],
     )
     by: Template = Field(
         default=CONTACT,
-        description="Whose chance it is: contact, journey, or a template such as {{ order.external_id }}.",
+        description="The draw is per contact, journey, or output of a template such as {{ order.external_id }}.",
     )
     seed: Seed | None = Field(
-        default=None, description="Equal seeds divide contacts alike; by default the scenario's name and the step's id."
+        default=None,
+        description="Equal seeds divide contacts equally, also in other scenarios; by default <scenario>/<step id>.",
     )
     steps: dict[BranchName, list[Step]] = Field(
         default_factory=dict[str, list["Step"]],
         alias="branches",
-        description="Steps by branch; a branch without steps goes on behind the split.",
+        description="Steps by branch; a branch without steps continues behind the split.",
     )
 
     @classmethod

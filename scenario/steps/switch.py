@@ -126,9 +126,7 @@ class Switch(BaseStep):
 
     switch: Expression
     cases: dict[Case, list[Step]] = Field(min_length=1, description="Steps by value: fr, 10, true.")
-    otherwise: list[Step] = Field(
-        default_factory=list["Step"], alias="else", description="Steps to take where the value meets no case."
-    )
+    otherwise: list[Step] = Field(default_factory=list["Step"], alias="else", description="Steps if no case matches.")
 
     @classmethod
     @override

@@ -256,7 +256,9 @@ class Wait(BaseStep):
         Annotated[Duration, BeforeValidator(_no_date), Tag("<duration>")] | Annotated[Until, Tag("<until>")],
         Discriminator(_wait_kind),
     ]
-    on_failure: OnFailure = Field(default="hold", description="Where the date is missing: hold, go on, or leave.")
+    on_failure: OnFailure = Field(
+        default="hold", description="If the date is missing or unreadable: hold, continue or exit."
+    )
 
     @classmethod
     @override

@@ -122,8 +122,12 @@ class WaitForRow(Row):
 class OneOf(Model):
     """What one of several events leads to."""
 
-    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
-    then: list[Step] = Field(default_factory=list["Step"], description="Steps to take when it is the first to come.")
+    condition: Condition | None = Field(
+        default=None,
+        alias="if",
+        description="Condition for `event`; an event for which it cannot be evaluated does not count.",
+    )
+    then: list[Step] = Field(default_factory=list["Step"], description="Steps if it comes first.")
 
 
 def _no_form(value: Any) -> Any:
@@ -157,13 +161,17 @@ class WaitFor(BaseStep):
         | Annotated[dict[EventName, OneOf], Field(min_length=1), BeforeValidator(_no_form), Tag("<several>")],
         Discriminator(_kind),
     ] = Field(description="The event's name; of several, each with its own `if` and `then`.")
-    condition: Condition | None = Field(default=None, alias="if", description="Which of these events; it is `event`.")
-    timeout: Duration | None = Field(default=None, alias="for", description="How long at most; without it, forever.")
-    since: Literal["entry", "now"] = Field(default="entry", description="now: events that came earlier do not count.")
-    then: list[Step] = Field(default_factory=list["Step"], description="Steps to take when the event has come.")
-    otherwise: list[Step] = Field(
-        default_factory=list["Step"], alias="else", description="Steps to take when the time is over."
+    condition: Condition | None = Field(
+        default=None,
+        alias="if",
+        description="Condition for `event`; an event for which it cannot be evaluated does not count.",
     )
+    timeout: Duration | None = Field(default=None, alias="for", description="Maximum time; by default unlimited.")
+    since: Literal["entry", "now"] = Field(
+        default="entry", description="now: ignore events that came earlier in the journey."
+    )
+    then: list[Step] = Field(default_factory=list["Step"], description="Steps after the event.")
+    otherwise: list[Step] = Field(default_factory=list["Step"], alias="else", description="Steps after the time.")
 
     @classmethod
     @override

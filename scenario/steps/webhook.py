@@ -90,7 +90,7 @@ class Webhook(DeliveryStep):
     to: Name | None = Field(
         default=None,
         exclude_if=is_none,
-        description="Instead of a URL: a destination, by the name that operators gave.",
+        description="Name of a destination, instead of a URL.",
     )
     path: UrlPath | None = Field(
         default=None, exclude_if=is_none, description="What follows the destination's URL, with Liquid."
@@ -106,7 +106,7 @@ class Webhook(DeliveryStep):
         default=None, description="JSON with Liquid: as text, or as keys and values with Liquid in its texts."
     )
     save: Save | None = Field(
-        default=None, exclude_if=is_none, description="Keeps the response for later templates and conditions."
+        default=None, exclude_if=is_none, description="Keep the response for later templates and conditions."
     )
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
 
