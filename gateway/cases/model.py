@@ -49,10 +49,10 @@ Moment = Annotated[str, AfterValidator(_moment), Field(examples=["2026-03-02T09:
 class TextPart(Model):
     """Parts that a text contains."""
 
-    contains: str | None = Field(default=None, min_length=1, description="It has this text in it.")
-    lacks: str | None = Field(default=None, min_length=1, description="It does not have this text in it.")
+    contains: str | None = Field(default=None, min_length=1, description="Text that it contains.")
+    lacks: str | None = Field(default=None, min_length=1, description="Text that it does not contain.")
     matches: Annotated[str, AfterValidator(_pattern)] | None = Field(
-        default=None, description="This regular expression is found in it."
+        default=None, description="Regular expression that matches a part of it."
     )
 
 
@@ -66,21 +66,23 @@ class ReceiverAnswer(Model):
     """A receiver's answer to an attempt."""
 
     status: int | None = Field(
-        default=None, strict=True, ge=100, le=599, description="Its reply code; by default that all is well."
+        default=None, strict=True, ge=100, le=599, description="Reply code; by default that of success."
     )
     headers: dict[str, str] = Field(default_factory=dict, description="Header fields of a webhook's response.")
     body: Any = Field(default=None, description="A webhook's response: JSON or text.")
-    error: str | None = Field(default=None, description="Instead of a reply, what went wrong: connect_refused.")
+    error: str | None = Field(
+        default=None, description="Instead of a reply, an error of the log of attempts: connect_refused."
+    )
     times: Annotated[int, Field(strict=True, ge=1, le=10_000)] | Literal["always"] = Field(
-        default=1, description="How often it answers so."
+        default=1, description="Number of attempts that get this answer."
     )
 
 
 class Occurrence(Model):
     """Something that reaches the journey from outside, after a duration or at a time."""
 
-    after: Duration | None = Field(default=None, description="Time since the contact came in.")
-    at: Moment | None = Field(default=None, description="The moment.")
+    after: Duration | None = Field(default=None, description="Time since the entry.")
+    at: Moment | None = Field(default=None, description="Time.")
 
     @model_validator(mode="after")
     def _once(self) -> Self:
@@ -93,7 +95,7 @@ class CaseEvent(Occurrence):
     """An event of the contact."""
 
     name: EventName
-    properties: dict[str, Any] = Field(default_factory=dict, description="What templates see as event.…")
+    properties: dict[str, Any] = Field(default_factory=dict, description="Properties of the event.")
 
 
 class ContactChange(Occurrence):
@@ -108,13 +110,15 @@ VERBS: Final = ("retry", "skip", "leave", "pause", "resume")
 class CaseOperation(Occurrence):
     """An operator's action: one of these."""
 
-    retry: StepId | None = Field(default=None, description="Tries this step again, which is held.")
-    skip: StepId | None = Field(default=None, description="Gives this step up.")
-    leave: str | None = Field(default=None, min_length=1, description="Ends the journey, for this reason.")
-    pause: str | None = Field(default=None, min_length=1, description="Pauses the journey, for this reason.")
-    resume: str | None = Field(default=None, min_length=1, description="Lets it go on, for this reason.")
+    retry: StepId | None = Field(default=None, description="Retry this held step.")
+    skip: StepId | None = Field(default=None, description="Skip this step.")
+    leave: str | None = Field(default=None, min_length=1, description="End the journey, for this reason.")
+    pause: str | None = Field(default=None, min_length=1, description="Pause the journey, for this reason.")
+    resume: str | None = Field(default=None, min_length=1, description="Resume the journey, for this reason.")
     now: bool = Field(
-        default=False, strict=True, description="With retry: whatever the hour, and whatever caps say; also what waits."
+        default=False,
+        strict=True,
+        description="With retry: ignore hours and caps, also for a message that waits for them.",
     )
 
     @model_validator(mode="after")
@@ -139,25 +143,30 @@ class CaseOperation(Occurrence):
 class Expected(Model):
     """An expected step. Its first key is the step's kind, with its id."""
 
-    outcome: str | None = Field(default=None, description="How it went: delivered, waited, timeout, then, else, …")
-    way: str | None = Field(default=None, description="The way that was taken, where its outcome does not say: a case.")
-    at: Annotated[str, AfterValidator(_moment)] | None = Field(
-        default=None, description="When it was over, on the contact's clock, to the minute or the second."
+    outcome: str | None = Field(
+        default=None, description="Outcome as in a journey's result; also held, waiting, paused for the last step."
     )
-    reason: Text | None = Field(default=None, description="Why it went so.")
-    note: Text | None = Field(default=None, description="A remark.")
-    attempts: int | None = Field(default=None, strict=True, ge=0, description="How many attempts it took.")
+    way: str | None = Field(default=None, description="The case of a switch.")
+    at: Annotated[str, AfterValidator(_moment)] | None = Field(
+        default=None, description="Its end, in the contact's zone at that time, to the minute or second."
+    )
+    reason: Text | None = Field(default=None, description="Reason of the outcome.")
+    note: Text | None = Field(default=None, description="Remark.")
+    attempts: int | None = Field(default=None, strict=True, ge=0, description="Number of attempts.")
     status: int | None = Field(default=None, strict=True, description="The receiver's last reply code.")
-    to: Text | None = Field(default=None, description="The address or number that it goes to.")
-    sender: Text | None = Field(default=None, alias="from", description="Who sends the e-mail.")
-    reply_to: Text | None = Field(default=None, description="Where answers to the e-mail go.")
+    to: Text | None = Field(default=None, description="Address or number of the recipient.")
+    sender: Text | None = Field(default=None, alias="from", description="Sender of the e-mail.")
+    reply_to: Text | None = Field(default=None, description="Address for replies.")
     subject: Text | None = None
     text: Text | None = None
     html: Text | None = None
     method: str | None = None
     url: Text | None = None
-    headers: dict[str, Text] = Field(default_factory=dict, description="Some of the header fields.")
-    body: Any = Field(default=None, description="A part of the body: keys that are left out do not matter.")
+    headers: dict[str, Text] = Field(default_factory=dict, description="Header fields; others are ignored.")
+    body: Any = Field(
+        default=None,
+        description="Part of the body: other keys are ignored, lists have equal length. Of a form, its fields.",
+    )
     body_is: Any = Field(default=None, description="The whole body.")
 
     @model_validator(mode="after")
@@ -191,13 +200,15 @@ Ends = Literal["finished", "exited", "control", "holdout", "held", "paused", "wa
 class Expectation(Model):
     """Everything that a case expects."""
 
-    refused: Text | None = Field(default=None, description="Why the contact is not admitted.")
-    steps: list[Step] | None = Field(
-        default=None, description="Steps in this order: all that send something; others may be left out."
+    refused: Text | None = Field(
+        default=None, description="Reason of the refusal, instead of all others. `entry.again` is not evaluated."
     )
-    ends: Ends | None = Field(default=None, description="How the journey ends, or stands when nothing more happens.")
-    reason: Text | None = Field(default=None, description="Why it ended so.")
-    never: list[str] = Field(default_factory=list, description="Ids or kinds of steps that send nothing.")
+    steps: list[Step] | None = Field(
+        default=None, description="Steps in this order. Every step that sends must be listed; []: nothing is sent."
+    )
+    ends: Ends | None = Field(default=None, description="Outcome of the journey, or its final state.")
+    reason: Text | None = Field(default=None, description="Reason of an exit or hold.")
+    never: list[str] = Field(default_factory=list, description="Ids or kinds of steps that must not send.")
 
     @model_validator(mode="after")
     def _either(self) -> Self:
@@ -211,8 +222,8 @@ class Expectation(Model):
 class SentBefore(Occurrence):
     """A message of another journey that counts under caps."""
 
-    after: Duration | None = Field(default=None, description="Time since the contact came in.")
-    before: Duration | None = Field(default=None, description="Time before the contact came in.")
+    after: Duration | None = Field(default=None, description="Time since the entry.")
+    before: Duration | None = Field(default=None, description="Time before the entry.")
     by: str = Field(min_length=1, description="The channel, or the destination of a webhook.")
 
     @model_validator(mode="after")
@@ -225,10 +236,12 @@ class SentBefore(Occurrence):
 class CaseInputs(Model):
     """The circumstances of a case, or of all cases of a file."""
 
-    entry: Entry | None = Field(default=None, description="The entry, or the path of its JSON file.")
-    at: Moment | None = Field(default=None, description="When the contact comes in, on its own clock.")
+    entry: Entry | None = Field(
+        default=None, description="Entry, or the path of its JSON file, relative to the case file."
+    )
+    at: Moment | None = Field(default=None, description="Time of entry, in the contact's zone unless it has one.")
     answers: dict[str, list[ReceiverAnswer]] = Field(
-        default_factory=dict, description="What receivers answer, one attempt after the other, by the step's id."
+        default_factory=dict, description="Answers of receivers by step id, attempt by attempt."
     )
 
     sent: list[SentBefore] = Field(
@@ -243,12 +256,12 @@ class Case(CaseInputs):
     """One contact's way through the scenario, and its expectations."""
 
     changed: dict[str, Any] = Field(
-        default_factory=dict, alias="with", description="Fields of the entry that are otherwise; null takes one away."
+        default_factory=dict,
+        alias="with",
+        description="Changed fields of the entry; null removes one. Custom fields by name.",
     )
-    events: list[CaseEvent] = Field(default_factory=list[CaseEvent], description="What happens to the contact.")
-    changes: list[ContactChange] = Field(
-        default_factory=list[ContactChange], description="What changes of the contact."
-    )
+    events: list[CaseEvent] = Field(default_factory=list[CaseEvent], description="Events of the contact.")
+    changes: list[ContactChange] = Field(default_factory=list[ContactChange], description="Changes of the contact.")
     operations: list[CaseOperation] = Field(default_factory=list[CaseOperation], description="Operations.")
     expect: Expectation | None = Field(default=None, description="The expectations.")
 
@@ -259,8 +272,14 @@ class CaseFile(CaseInputs):
     scenario: str | None = Field(
         default=None, min_length=1, description="The scenario's file; by default the one beside, without '.test'."
     )
-    destinations: str | None = Field(default=None, min_length=1, description="The path of destinations.yaml.")
-    policies: str | None = Field(default=None, min_length=1, description="The path of policies.yaml.")
+    destinations: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Path of destinations.yaml; else --destinations or SCENARIO_DESTINATIONS.",
+    )
+    policies: str | None = Field(
+        default=None, min_length=1, description="Path of policies.yaml; else --policies or SCENARIO_POLICIES."
+    )
     cases: dict[str, Case] = Field(min_length=1, description="The cases, by name.")
 
 
