@@ -164,7 +164,8 @@ class CampaignChunk:
     """Some lines of a campaign."""
 
     campaign: str
-    first: int
+    first: int  # its entries have the places `first` to `last`
     last: int
     rate: float  # maximum number of lines a second
     share: float = 1.0  # of the campaign's rate
+    due: str = ""  # time at which the entries are due, in ISO 8601; empty: with the campaign

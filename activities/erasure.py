@@ -7,7 +7,7 @@ The activities run in this order, since each makes the next one safe:
    another one, until that is destroyed.
 2. Terminate its journeys, which could not read their own data.
 3. Ask Temporal to delete their histories, which takes minutes.
-4. Delete the store's rows of the contact, or make those that are counted anonymous.
+4. Delete the store's rows of the contact, or make those that are counted anonymous. Delete all uploaded files.
 
 Processes cache keys for a minute, so that data may arrive after the first pass. Another pass follows, until one finds
 no run in Temporal and no row in the store. Suppressions stay: they are hashes of addresses.
@@ -120,10 +120,12 @@ class ErasureActivities:
         """Clear the store's rows of the contact, and finish the erasure if this pass has found nothing."""
         async with self._working(request.erasure) as (erasure, contact):
             if contact is not None:
-                found = asdict(await self._store.count_rows_of(contact))
+                # Any uploaded file may name the contact. One that is being read is deleted by a later pass.
+                deleted, being_read = await self._store.delete_audiences(erasure.requested_at)
+                found = {**asdict(await self._store.count_rows_of(contact)), "audiences": deleted}
                 await self._store.begin_clearing(erasure.id, found)
                 await self._store.erase(contact, erasure.contact_hash)
-                if any(found.values()) or request.remaining or not request.passes:
+                if any(found.values()) or being_read or request.remaining or not request.passes:
                     await self._store.set_erasure_state(erasure.id, "waiting")
                     return RowsCleared(pause=PAUSES[min(request.passes, len(PAUSES) - 1)])
             await self._store.finish_erasure(erasure.id, erasure.contact_hash, datetime.now(UTC))

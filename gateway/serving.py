@@ -31,6 +31,7 @@ from activities.webhook.destinations.reading import DestinationsFile
 from gateway import codec
 from gateway.api import app as api
 from gateway.api.authentication import Keys
+from gateway.api.limits import MOST_UPLOADED
 from gateway.asgi import Measured
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
@@ -113,6 +114,7 @@ def parts_of(
     temporal_ui: str | None = None,
     door: Door | None = None,
     origins: Sequence[str] = (),
+    uploaded: int = MOST_UPLOADED,
 ) -> dict[str, ASGIApp]:
     """Return the applications for engines and people.
 
@@ -122,11 +124,12 @@ def parts_of(
         temporal_ui: URL of Temporal's UI for links, or None.
         door: The local sign-in link, or None.
         origins: Origins of web pages whose scripts may use the API.
+        uploaded: Maximum bytes of an uploaded file.
     """
     keys = Keys(store)
     made: dict[str, ASGIApp] = {}
     if wanted.api:
-        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors, origins=origins))
+        made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors, origins=origins), uploaded)
     if wanted.pages:
         site = pages.application(client, keys, authors, outbox=outbox, book=book, temporal_ui=temporal_ui, door=door)
         made["/"] = pages.bounded(site)
@@ -248,7 +251,14 @@ async def _serve_store(
     stack.push_async_callback(authors.close)
     outbox = await stack.enter_async_context(Outbox.configured(settings, book, store)) if wanted.pages else None
     ui, origins = settings.temporal_ui, parse_origins(settings.api_origins)
-    served.parts |= parts_of(client, store, wanted, authors, outbox=outbox, book=book, temporal_ui=ui, origins=origins)
+    served.parts |= parts_of(
+        *(client, store, wanted, authors),
+        outbox=outbox,
+        book=book,
+        temporal_ui=ui,
+        origins=origins,
+        uploaded=settings.audience_megabytes * 2**20,
+    )
     if wanted.api or wanted.pages:
         served.crew = await stack.enter_async_context(
             running_operations(client.services.operations, client.services.campaigns)

@@ -185,7 +185,9 @@ _Ages = Annotated[
 ]
 _Zone = Annotated[str, _checked("must be a time zone's IANA name such as Europe/Paris", _is_zone)]
 _Shards = Annotated[int, BeforeValidator(_whole)]
+_Megabytes = Annotated[int, _checked("must be 1 to 100000 megabytes", lambda number: 1 <= number <= 100_000)]
 _NO_PATH: Final = {
+    "int_parsing": "must be a whole number",
     "path_not_file": "must name a file that exists",
     "path_not_directory": "must name a folder that exists",
 }
@@ -271,6 +273,8 @@ class Settings(BaseSettings):
     queue_shards: _Shards = 1
     """Number of task queues for webhooks, 1 to 32, see [Several queues](../run/rates.md#several-queues). The same for
     all processes."""
+    audience_megabytes: _Megabytes = 1024
+    """Maximum size of an uploaded [file of contacts](../run/campaigns.md#files)."""
     platform_timezone: _Zone = "Europe/Paris"
     """IANA zone of dates without an offset."""
 

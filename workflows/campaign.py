@@ -1,8 +1,11 @@
 """A campaign: works on the lines of a file in chunks, which survive the processes that work on them.
 
 In the gear *enter*, a gateway starts a journey for each line. In the gear *blast*, a worker sends the message of each
-line. The history holds the campaign's name and positions. The store holds the lines and their outcomes, which the
-activities write.
+line. An activity first reads the file and stores its lines. Where each contact has its own time, lines that are due at
+the same time form a group, and the campaign works on one group after the other.
+
+The history holds the campaign's name and positions. The store holds the lines and their outcomes, which the activities
+write.
 """
 
 from __future__ import annotations
@@ -20,22 +23,34 @@ from typing_extensions import TypeIs
 
 from activities.background import BLAST, LINES, CampaignChunk
 from activities.priority import CAMPAIGNS, priority_of
-from scenario.type_guards import mapping_or_empty
+from scenario.type_guards import is_list, mapping_or_empty
 from workflows.primitives import refusal, wait
 
 WORKFLOW: Final = "Campaign"
+PREPARE: Final = "prepare_campaign"
 ENTER: Final = "enter_lines"
 RECORD: Final = "record_campaign"
 WINDOW: Final = 4
 """Chunks that are worked on at the same time."""
 HEARTBEAT: Final = timedelta(seconds=10)
 """Time after which another gateway continues a chunk if its gateway was killed."""
+UNCONFIRMED: Final = timedelta(days=1)
+"""Time after which a prepared campaign that nobody starts is stopped."""
 FASTEST: Final = 10_000.0
 SLOWEST: Final = 0.01
 _RETRY: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
 _SLACK: Final = timedelta(hours=1)  # of a chunk, beyond the time that it takes at its rate
+_READING: Final = timedelta(hours=12)  # maximum time to read a file
 _CHUNKS: Final = 200  # a run; then it continues as new
 _LONGEST: Final = 500  # characters of operator and reason
+
+
+@dataclass(kw_only=True)
+class CampaignGroup:
+    """The lines of a campaign that are due at the same time. They have the places 1 to `lines`."""
+
+    lines: int
+    due: str = ""  # ISO 8601; empty: with the campaign
 
 
 @dataclass(kw_only=True)
@@ -44,9 +59,13 @@ class CampaignState:
 
     campaign: str
     rate: float  # maximum number of lines a second
-    lines: int  # number of the last line
-    next: int = 1  # number of the first line that no chunk has had yet
-    open: list[int] = field(default_factory=list[int])  # first lines of chunks that were interrupted
+    preparing: bool = False  # its lines are not stored yet
+    confirmed: bool = True  # its start was requested
+    lines: int = 0  # the last place of the group that it works on
+    due: str = ""  # of this group, see `CampaignGroup`
+    groups: list[CampaignGroup] = field(default_factory=list[CampaignGroup])  # the following ones
+    next: int = 1  # the first place that no chunk has had yet
+    open: list[int] = field(default_factory=list[int])  # first places of chunks that were interrupted
     starts_at: str = ""  # ISO 8601; empty: immediately
     paused: bool = False
     queue: str = ""  # of the workers that send the messages in the gear blast; empty in the gear enter
@@ -54,19 +73,20 @@ class CampaignState:
 
 @dataclass(kw_only=True)
 class CampaignChange:
-    """A change of a campaign, to be recorded: one of ``pause``, ``resume``, ``retune`` or an end."""
+    """A change of a campaign, to be recorded."""
 
     campaign: str
-    change: str  # ``pause``, ``resume``, ``retune``, ``finished``, ``stopped`` or ``failed``
+    change: str  # ``start``, ``wait``, ``pause``, ``resume``, ``retune``, ``finished``, ``stopped`` or ``failed``
     operator: str | None = None
     reason: str | None = None
     rate: float | None = None
     trouble: str | None = None
+    due: str = ""  # for ``wait``: the time of the next group, in ISO 8601
 
 
 @workflow.defn(name=WORKFLOW)
 class CampaignWorkflow:
-    """Works on chunk after chunk. Updates pause, resume, retune and stop it."""
+    """Works on chunk after chunk. Updates start, pause, resume, retune and stop it."""
 
     @workflow.init
     def __init__(self, argument: Any = None, *_: Any) -> None:
@@ -76,6 +96,14 @@ class CampaignWorkflow:
         self._stopped: CampaignChange | None = None
         self._changed = self._ended = self._busy = False
         self._rounds = 0  # number of rounds that are over
+
+    @workflow.update(name="start", description="Starts a campaign that waits for that once it is prepared.")
+    async def start(self, argument: Any = None, *_: Any) -> None:
+        """Start: ``{"operator": …, "reason": …}``."""
+        self._check(self._state.confirmed, "the campaign was started already")
+        self._check(self._state.preparing, "the campaign is being prepared: start it once that is done")
+        await self._record("start", argument)
+        self._state.confirmed = True
 
     @workflow.update(name="pause", description="Starts no further journey until resumed.")
     async def pause(self, argument: Any = None, *_: Any) -> None:
@@ -113,13 +141,77 @@ class CampaignWorkflow:
             message = f"The argument of {WORKFLOW} must come from the gateway"
             raise ApplicationError(message, type="NotACampaign", non_retryable=True)
         state = self._state
-        if state.starts_at:
-            left = datetime.fromisoformat(state.starts_at) - workflow.now()
-            await wait(lambda: self._stopped is not None, left, "until the start")
-            state.starts_at = ""
         end = CampaignChange(campaign=state.campaign, change="finished")
-        rounds = 0
-        while self._stopped is None and (state.open or state.next <= state.lines):
+        try:
+            await self._prepare()
+            await self._work_on_groups()
+        except ActivityError as error:
+            end.change, end.trouble = "failed", _why(error)
+        await self._save(self._stopped or end)
+        self._ended = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return (self._stopped or end).change
+
+    async def _prepare(self) -> None:
+        """Read the file, if that was not done, and wait for the start.
+
+        Raises:
+            ActivityError: The file cannot be used.
+        """
+        state = self._state
+        if state.preparing:
+            task = asyncio.create_task(self._read_file())
+            await workflow.wait_condition(lambda: task.done() or self._stopped is not None)
+            task.cancel()
+            await workflow.wait([task])
+            error = None if task.cancelled() else task.exception()
+            if self._stopped is not None:
+                return
+            if error is not None:
+                raise error
+            state.groups, state.preparing = task.result(), False
+        if not state.confirmed:
+            await wait(lambda: state.confirmed or self._stopped is not None, UNCONFIRMED, "for the confirmation")
+            if not state.confirmed:
+                who = {"operator": "scenario", "reason": "nobody started it within a day"}
+                self._stopped = self._stopped or self._change("stopped", who)
+        await self._until(state.starts_at)
+        state.starts_at = ""
+
+    async def _until(self, moment: str) -> None:
+        if moment:
+            left = datetime.fromisoformat(moment) - workflow.now()
+            await wait(lambda: self._stopped is not None, left, "until the start")
+
+    async def _read_file(self) -> list[CampaignGroup]:
+        return await workflow.execute_activity(
+            PREPARE,
+            self._state.campaign,
+            result_type=list[CampaignGroup],
+            start_to_close_timeout=_READING,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=_RETRY,
+            priority=priority_of(CAMPAIGNS),
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+
+    async def _work_on_groups(self) -> None:
+        """Work on the lines to the end, or until it is stopped.
+
+        Raises:
+            ActivityError: A chunk failed and is not retried.
+        """
+        state, rounds = self._state, 0
+        while self._stopped is None:
+            if not state.open and state.next > state.lines:
+                if not state.groups:
+                    return
+                group = state.groups.pop(0)
+                state.next, state.lines, state.due = 1, group.lines, group.due
+                if group.due and datetime.fromisoformat(group.due) > workflow.now():
+                    await self._save(CampaignChange(campaign=state.campaign, change="wait", due=group.due))
+                    await self._until(group.due)
+                continue
             if state.paused:
                 await workflow.wait_condition(lambda: not state.paused or self._stopped is not None)
                 continue
@@ -127,17 +219,9 @@ class CampaignWorkflow:
             if rounds * WINDOW > _CHUNKS or workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._stopped is not None)
                 if self._stopped is not None:
-                    break
+                    return
                 workflow.continue_as_new(state)
-            try:
-                await self._round()
-            except ActivityError as error:
-                end.change, end.trouble = "failed", _why(error)
-                break
-        await self._save(self._stopped or end)
-        self._ended = True
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        return (self._stopped or end).change
+            await self._round()
 
     async def _round(self) -> None:
         """Work on a few chunks at the same time, until they are done or something changes.
@@ -165,14 +249,14 @@ class CampaignWorkflow:
                 raise error
             if error or task.cancelled():
                 state.open.append(first)  # cancelled, or lost with its gateway while it was being cancelled
-        workflow.set_current_details(f"at line {min(firsts):,} of {state.lines:,}")
+        workflow.set_current_details(f"at entry {min(firsts):,} of {state.lines:,}")
 
     async def _work(self, first: int, share: float) -> None:
         state, last = self._state, min(first + LINES - 1, self._state.lines)
         rate = state.rate * share
         await workflow.execute_activity(
             BLAST if state.queue else ENTER,
-            CampaignChunk(campaign=state.campaign, first=first, last=last, rate=rate, share=share),
+            CampaignChunk(campaign=state.campaign, first=first, last=last, rate=rate, share=share, due=state.due),
             task_queue=state.queue or None,
             start_to_close_timeout=timedelta(seconds=(last - first + 2) / rate) + _SLACK,
             heartbeat_timeout=HEARTBEAT,
@@ -228,7 +312,13 @@ def _is_rate(rate: object) -> TypeIs[float]:
 def _read(argument: Any) -> CampaignState | None:
     """Return the state of an argument, or None if it is no campaign's."""
     data = mapping_or_empty(argument)
-    name, rate, lines = data.get("campaign"), data.get("rate"), data.get("lines")
+    name, rate, lines = data.get("campaign"), data.get("rate"), data.get("lines", 0)
     if not (isinstance(name, str) and _is_rate(rate) and isinstance(lines, int)):
         return None
-    return CampaignState(**{one.name: data[one.name] for one in fields(CampaignState) if one.name in data})
+    given = {one.name: data[one.name] for one in fields(CampaignState) if one.name in data}
+    groups = data.get("groups")
+    given["groups"] = [
+        CampaignGroup(lines=one.get("lines", 0), due=one.get("due", ""))
+        for one in map(mapping_or_empty, groups if is_list(groups) else ())
+    ]
+    return CampaignState(**given)

@@ -26,7 +26,7 @@ from gateway.api.authorization import Authorization
 from gateway.api.body import StrictJson
 from gateway.api.failsafe import Failsafe
 from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
-from gateway.api.limits import Bounds
+from gateway.api.limits import MOST_UPLOADED, UPLOADS, Bounds
 from gateway.asgi import Measured, Traced, Unstored
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
@@ -109,6 +109,6 @@ def application(
     return app
 
 
-def bounded(app: FastAPI) -> ASGIApp:
-    """Return the API with its limits, as it is served."""
-    return Unstored(Measured(Bounds(app, larger=LARGER), PREFIX))
+def bounded(app: FastAPI, uploaded: int = MOST_UPLOADED) -> ASGIApp:
+    """Return the API with its limits, as it is served. `uploaded` is the maximum number of bytes of an upload."""
+    return Unstored(Measured(Bounds(app, larger=LARGER, streamed={UPLOADS: uploaded}), PREFIX))

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from gateway.api.authentication import Keys, bearer
-from gateway.api.limits import Work
+from gateway.api.limits import UPLOADS, Work
 from gateway.api.problem import Problem
 from gateway.service.caller import Caller
 from runtime.store.api_access import Scope
@@ -97,8 +97,9 @@ class Authorization:
         if scope["route"].scope == "publish":
             return "authoring"
         # Batches have turns for their items, and some requests wait for a worker.
-        waits = scope["path"] in self._waiting or any(name == b"prefer" for name, _ in scope["headers"])
-        return "waiting" if waits else "write"
+        if scope["path"] in self._waiting or scope["path"].startswith(UPLOADS):
+            return "waiting"
+        return "waiting" if any(name == b"prefer" for name, _ in scope["headers"]) else "write"
 
     def _needed(self, scope: Connection) -> Scope:
         path = scope["path"].removeprefix(self._prefix)

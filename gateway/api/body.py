@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api.limits import UPLOADS
 from gateway.api.problem import Mistake, Problem
 from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 
@@ -143,10 +144,13 @@ class StrictJson:
         self._application, self._other = application, other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        checked = scope["type"] == "http" and scope["method"] in WRITING and scope["path"] not in self._other
+        checked = scope["type"] == "http" and scope["method"] in WRITING and not self._is_other(scope["path"])
         if checked and media_of(scope).partition("/")[2].rpartition("+")[2] == "json":
             body = await read(receive)
             if body:
                 parse(decoded(body))
             receive = replayed(body, receive)
         await self._application(scope, receive, send)
+
+    def _is_other(self, path: str) -> bool:
+        return path in self._other or path.startswith(UPLOADS)

@@ -1,16 +1,20 @@
-"""Routes of campaigns: their progress, their lines, and operations on them. They are started from the command line."""
+"""Routes of campaigns: files of contacts, starts, progress, lines, and operations."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request, status
 from pydantic import Field
 
 from gateway.api.authorization import Operating, Reading
 from gateway.api.body import RequestBody
 from gateway.api.parameters import Paging, Use
 from gateway.api.problem import problems
+from gateway.campaigns.request import CampaignRequest
+from gateway.errors import BadInput
+from gateway.service.audiences import AudienceView
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
 from gateway.service.view import PageView
 from scenario.words import LineOutcome
@@ -19,6 +23,36 @@ router = APIRouter(tags=["campaigns"])
 
 _LONGEST_OPERATOR: Final = 480  # characters; the record adds the key
 Name = Annotated[str, Path(alias="name", min_length=1, max_length=64, description="The campaign's name")]
+
+
+File = Annotated[str, Path(min_length=1, max_length=200, description="The file's name", examples=["people.csv"])]
+
+
+class CampaignBody(RequestBody):
+    """A campaign to be started."""
+
+    scenario: str = Field(min_length=1, max_length=120, examples=["sale"])
+    """A published scenario, or `name@version`."""
+    audience: str = Field(min_length=1, max_length=200, examples=["people.csv"])
+    """The name of a file that this key has uploaded."""
+    name: str | None = Field(None, min_length=1, max_length=64, examples=["advent-2026"])
+    """The campaign's name, which is the key of its journeys; the scenario's without it."""
+    rate: float = Field(100.0, examples=[200])
+    """Maximum number of lines a second."""
+    at: str | None = Field(None, max_length=40, examples=["2026-11-27T09:00:00+01:00"])
+    """Date and time of the start, in ISO 8601: with an offset, or without one for `local`."""
+    local: bool = False
+    """Start for each contact when the contact's own clock shows `at`."""
+    accept: bool = False
+    """Start even if more than 1 % of the lines are invalid."""
+    check: bool = False
+    """Wait for the operation `start` once the file was read."""
+    encoding: str | None = Field(None, max_length=40, examples=["cp1250"])
+    """The encoding of CSV; by default UTF-8, else cp1252."""
+    digest: str | None = Field(None, max_length=64)
+    """The SHA-256 that the file must have, in hex."""
+    operator: str | None = Field(None, min_length=1, max_length=_LONGEST_OPERATOR)
+    """The operator to record, besides the key."""
 
 
 class CampaignOperationBody(RequestBody):
@@ -30,6 +64,52 @@ class CampaignOperationBody(RequestBody):
     """The operator to record, besides the key."""
     rate: float | None = Field(None, examples=[50])
     """For `retune`: the maximum number of lines a second."""
+
+
+@router.put(
+    "/audiences/{file}",
+    responses=problems("too-large"),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def upload_audience(file: File, request: Request, use: Use, caller: Operating) -> AudienceView:
+    """Upload a file of contacts for a campaign of this key. The body is the file; its name tells its form."""
+    return await use.campaigns.audiences.upload(caller, file, request.stream())
+
+
+@router.post(
+    "/campaigns", status_code=status.HTTP_202_ACCEPTED, responses=problems("forbidden", "invalid", "not-accepted")
+)
+async def start_campaign(body: CampaignBody, use: Use, caller: Operating) -> CampaignView:
+    """Start a campaign. A gateway first reads the file. Repeated, the request returns the campaign as it is."""
+    at = _moment(body.at)
+    if body.local and at is None:
+        raise BadInput("a local start needs 'at': such as 2026-11-27T09:00", at=["local"])
+    request = CampaignRequest(
+        name=body.name or body.scenario.partition("@")[0],
+        scenario=body.scenario,
+        audience=body.audience,
+        operator=caller.operator(body.operator),
+        rate=body.rate,
+        digest=body.digest,
+        encoding=body.encoding,
+        starts_at=None if body.local else at,
+        local_start=at if body.local else None,
+        accept=body.accept,
+        ask=body.check,
+    )
+    return await use.campaigns.begin(caller, request)
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise BadInput("'at' is no date and time: write such as 2026-11-27T09:00:00+01:00", at=["at"]) from None
 
 
 @router.get("/campaigns")
@@ -64,7 +144,7 @@ async def operate_campaign(
     use: Use,
     caller: Operating,
 ) -> CampaignView:
-    """Pause, resume, retune or stop a campaign. `pause` and `stop` wait for starts in progress."""
+    """Start, pause, resume, retune or stop a campaign. `pause` and `stop` wait for starts in progress."""
     operator = caller.operator(body.operator)
     return await use.campaigns.change(
         caller, campaign, operation, operator=operator, reason=body.reason, rate=body.rate

@@ -34,6 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.authentication import shown
 from gateway.api.body import WRITING, read, replayed
+from gateway.api.limits import UPLOADS
 from gateway.api.problem import Mistake, Problem, again
 from gateway.limits import RateLimit
 from gateway.service.caller import Caller
@@ -86,7 +87,8 @@ class Idempotency:
             StoreError: The state of the key is unknown.
         """
         given = [value for name, value in scope.get("headers", ()) if name == b"idempotency-key"]
-        if not given or scope["method"] not in WRITING or scope["path"] in self._unkept:
+        unkept = scope["path"] in self._unkept or scope["path"].startswith(UPLOADS)
+        if not given or scope["method"] not in WRITING or unkept:
             await self._application(scope, receive, send)
             return
         if len(given) > 1 or not _KEY.fullmatch(given[0]):

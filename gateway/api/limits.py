@@ -23,6 +23,10 @@ TOGETHER: Final = 64 * 1024 * 1024
 """Maximum bytes of all bodies in progress, which are kept until their requests are answered."""
 SHARE: Final = 4
 """One key's bodies may use this fraction of `TOGETHER`."""
+UPLOADS: Final = "/v1/audiences/"
+"""Start of the paths whose bodies are stored while they arrive, however long that takes."""
+MOST_UPLOADED: Final = 1024 * 1024 * 1024
+"""Default maximum bytes of an upload."""
 _CLOSE: Final = {"connection": "close"}
 
 
@@ -31,6 +35,7 @@ class Bounds:
 
     Args:
         larger: Maximum bytes by path, or by prefix if it ends in ``/``, that differ from `MOST_BYTES`.
+        streamed: Those of uploads. Each part of them must arrive in time, and none is kept.
     """
 
     def __init__(
@@ -38,11 +43,13 @@ class Bounds:
         application: ASGIApp,
         *,
         larger: Mapping[str, int] | None = None,
+        streamed: Mapping[str, int] | None = None,
         patience: float = PATIENCE,
         together: int = TOGETHER,
         refuse: Callable[[Problem], ASGIApp] = answer,
     ) -> None:
-        self._application, self._larger, self._patience, self._refuse = application, larger or {}, patience, refuse
+        self._application, self._patience, self._refuse = application, patience, refuse
+        self._larger, self._streamed = larger or {}, streamed or {}
         self._together, self._under_way = together, 0
         self._of_key: Counter[str] = Counter()
 
@@ -50,7 +57,8 @@ class Bounds:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        most = self._most(scope["path"])
+        uploaded = _at(scope["path"], self._streamed)
+        most = uploaded or _at(scope["path"], self._larger) or MOST_BYTES
         headers = dict(scope["headers"])
         said = headers.get(b"content-length", b"0")
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
@@ -60,29 +68,32 @@ class Bounds:
         if not said.isdigit() or int(said) > most:
             await self._refuse(_too_large(most))(scope, receive, send)
             return
-        came = 0
+        arrived = came = 0
         key = ""
         end = asyncio.get_running_loop().time() + self._patience
         whole = False
 
         async def bounded() -> Message:
-            nonlocal came, key, whole
+            nonlocal arrived, came, key, whole
             if whole:
                 return await receive()
+            now = asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout_at(end):
+                async with asyncio.timeout_at(now + self._patience if uploaded else end):
                     message = await receive()
             except TimeoutError:
                 raise Problem("too-slow", "the body did not arrive in time", headers=_CLOSE) from None
             if message["type"] == "http.request":
                 size = len(message.get("body", b""))
-                came += size
-                self._under_way += size
+                arrived += size
+                kept = 0 if uploaded else size
+                came += kept
+                self._under_way += kept
                 if caller := scope.get("state", {}).get("caller"):  # whoever it is, is known before a body is read
                     key = caller.id
-                    self._of_key[key] += size
+                    self._of_key[key] += kept
                 whole = not message.get("more_body", False)
-                if came > most:
+                if arrived > most:
                     raise _too_large(most)
                 if self._of_key[key] > self._together // SHARE:
                     raise _later("too-many", "this key sends too much at once: wait for the answers")
@@ -97,9 +108,10 @@ class Bounds:
             if key:
                 self._of_key[key] -= came
 
-    def _most(self, path: str) -> int:
-        begins = (most for name, most in self._larger.items() if name.endswith("/") and path.startswith(name))
-        return self._larger.get(path) or next(begins, MOST_BYTES)
+
+def _at(path: str, found: Mapping[str, int]) -> int | None:
+    begins = (most for name, most in found.items() if name.endswith("/") and path.startswith(name))
+    return found.get(path) or next(begins, None)
 
 
 def _later(code: str, sentence: str) -> Problem:

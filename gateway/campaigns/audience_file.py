@@ -1,7 +1,8 @@
 """Files of contacts: JSON lines, CSV, Excel and Parquet, the first two also compressed by gzip.
 
 A file is read once, from its beginning to its end, a line at a time. Encoding and delimiter of CSV are detected, and
-stated in `AudienceFile.form`.
+stated in `AudienceFile.form`. The files of campaigns are uploaded first (`gateway.service.audiences`), then read in a
+child process (`gateway.campaigns.reading`).
 """
 
 from __future__ import annotations
@@ -74,11 +75,9 @@ class AudienceLine:
 class AudienceFile:
     """An open file of contacts. Read `lines` once to the end; then `digest` is known."""
 
-    def __init__(self, path: Path, file: IO[bytes], encoding: str | None = None) -> None:
-        self._path, self._encoding, self._hash = path, encoding, hashlib.sha256()
+    def __init__(self, name: str, file: IO[bytes], encoding: str | None = None) -> None:
+        self._path, self._encoding, self._hash = name, encoding, hashlib.sha256()
         self._raw = io.BufferedReader(_Hashed(file, self._hash), _SAMPLE)
-        self._before = os.fstat(file.fileno())
-        self._file = file
         self.form, self._content = self._detect()
 
     @property
@@ -90,7 +89,7 @@ class AudienceFile:
         """Yield the lines.
 
         Raises:
-            BadInput: The file cannot be read to its end, has a header that cannot be used, or changed meanwhile.
+            BadInput: The file cannot be read to its end, or has a header that cannot be used.
         """
         try:
             match self.form.kind:
@@ -109,10 +108,7 @@ class AudienceFile:
         except UnicodeError:
             raise BadInput(f"{self._path} is not {self.form.encoding}: name its encoding by --encoding") from None
         except OSError as error:
-            raise unreadable(str(self._path), error) from None
-        now = os.fstat(self._file.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
-            raise BadInput(f"{self._path} changed while it was read: use a copy that no program writes to")
+            raise unreadable(self._path, error) from None
 
     def _detect(self) -> tuple[AudienceForm, IO[bytes]]:
         """Return the form, and the content without compression."""
@@ -131,7 +127,7 @@ class AudienceFile:
                 return AudienceForm(kind), content
         if not sample.strip():
             raise BadInput(f"{self._path} is empty")
-        name = self._path.name.lower().removesuffix(".gz")
+        name = self._path.lower().removesuffix(".gz")
         kind = _KINDS.get(Path(name).suffix) or ("jsonl" if sample.lstrip()[:1] == b"{" else "csv")
         if kind == "jsonl":
             return AudienceForm(kind, compressed, "utf-8-sig"), content
@@ -245,21 +241,36 @@ class AudienceFile:
 
 
 @contextmanager
-def open_audience(path: Path, encoding: str | None = None) -> Generator[AudienceFile]:
-    """Open a file of contacts. The encoding of CSV is detected unless it is given.
+def open_unchanged(path: Path) -> Generator[IO[bytes]]:
+    """Open a file, and check at the end that it has not changed.
 
     Raises:
-        BadInput: It cannot be opened, or has no form that is known.
+        BadInput: It cannot be read, or changed while it was read.
     """
     try:
-        file = path.open("rb", buffering=0)
+        with path.open("rb", buffering=0) as file:
+            before = _state(file)
+            yield file
+            if _state(file) != before:
+                raise BadInput(f"{path} changed while it was read: use a copy that no program writes to")
     except OSError as error:
         raise unreadable(str(path), error) from None
-    with file:
-        try:
-            yield AudienceFile(path, file, encoding)
-        except OSError as error:
-            raise unreadable(str(path), error) from None
+
+
+def _state(file: IO[bytes]) -> tuple[int, int]:
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
+
+
+@contextmanager
+def open_audience(path: Path, encoding: str | None = None) -> Generator[AudienceFile]:
+    """Open a file of contacts on this machine. The encoding of CSV is detected unless it is given.
+
+    Raises:
+        BadInput: It cannot be opened or read, has no form that is known, or changed while it was read.
+    """
+    with open_unchanged(path) as file:
+        yield AudienceFile(str(path), file, encoding)
 
 
 class _Hashed(io.RawIOBase):

@@ -12,18 +12,19 @@ from uuid import UUID, uuid5
 from temporalio import activity
 from temporalio.client import Client
 
-from activities.background import LINES, CampaignChunk
+from activities.background import CampaignChunk
 from activities.entry_codec import EntryCodec
 from activities.priority import CAMPAIGNS
+from gateway.campaigns.preparation import Preparation
 from gateway.errors import BadInput, NotEntered, UnderWay
 from gateway.operations.guarded import guarded
 from gateway.service.caller import TERMINAL
 from gateway.service.entries import EntryService
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoreError
-from runtime.store.campaigns import PENDING, CampaignItem
+from runtime.store.campaigns import CampaignItem
 from runtime.telemetry.metrics import CAMPAIGN_LINES
-from workflows.campaign import ENTER, RECORD, CampaignChange
+from workflows.campaign import ENTER, PREPARE, RECORD, CampaignChange, CampaignGroup
 
 _AT_ONCE: Final = 25
 """Journeys of a chunk that are started at the same time."""
@@ -37,16 +38,22 @@ _REQUESTS: Final = UUID("6f3c1c86-3df5-4c0e-9a6c-0d2f7a5f6b11")
 class CampaignActivities:
     """The activities of the workflow `Campaign`."""
 
-    def __init__(self, temporal: Client, store: Store, entries: EntryService) -> None:
+    def __init__(self, temporal: Client, store: Store, entries: EntryService, zone: str) -> None:
         self._store, self._entries, self._codec = store, entries, EntryCodec(temporal)
+        self._preparation = Preparation(store, self._codec, zone)
+
+    @activity.defn(name=PREPARE)
+    async def prepare_campaign(self, campaign: str) -> list[CampaignGroup]:
+        """Read the file of a campaign and store its lines. Return the groups of lines that are due together."""
+        async with guarded():
+            return await self._preparation.prepare(campaign)
 
     @activity.defn(name=ENTER)
     async def enter_lines(self, chunk: CampaignChunk) -> None:
         """Start the journeys of the lines of a chunk that have no outcome yet."""
         async with guarded():
-            items = await self._store.campaign_items(
-                chunk.campaign, outcome=PENDING, after=chunk.first - 1, until=chunk.last, limit=LINES
-            )
+            due = datetime.fromisoformat(chunk.due) if chunk.due else None
+            items = await self._store.campaign_chunk(chunk.campaign, due, chunk.first, chunk.last)
             async with _Outcomes(self._store, chunk.campaign) as outcomes:
                 await self._enter(chunk, items, outcomes)
 
@@ -94,6 +101,10 @@ class CampaignActivities:
         """Record a change of a campaign."""
         async with guarded():
             match change.change:
+                case "start":
+                    await self._store.confirm_campaign(change.campaign, datetime.now(UTC))
+                case "wait":
+                    await self._store.schedule_campaign(change.campaign, datetime.fromisoformat(change.due))
                 case "pause":
                     await self._store.pause_campaign(change.campaign, change.operator, change.reason)
                 case "resume":

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from gateway.errors import BadInput, BadOperation
 from workflows.campaign import FASTEST, SLOWEST
 
 _NAME: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+
+_LAST_ZONE: Final = timezone(timedelta(hours=-12))
+"""The zone in which each hour comes last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,23 +22,29 @@ class CampaignRequest:
 
     Attributes:
         scenario: A published scenario, or ``name@version``.
-        audience: The file of contacts.
+        audience: The name of an uploaded file of contacts.
+        digest: The SHA-256 that the file must have, in hex; None: any.
         encoding: The encoding of CSV, or None to detect it.
         rate: Maximum number of lines a second.
         starts_at: Time of the start, with its zone; None: immediately.
+        local_start: Date and time, without a zone, at which it starts for each contact by the contact's own clock.
         accept: Start even if more lines are invalid than usual.
+        ask: Wait with the start until it is confirmed.
     """
 
     name: str
     scenario: str
-    audience: Path
+    audience: str
     operator: str
     rate: float
+    digest: str | None = None
     encoding: str | None = None
     starts_at: datetime | None = None
+    local_start: datetime | None = None
     accept: bool = False
+    ask: bool = False
 
-    def check(self) -> None:
+    def check(self, now: datetime) -> None:
         """Raise BadInput if a part of it is wrong, apart from the scenario and the file."""
         if not _NAME.fullmatch(self.name):
             message = "a campaign's name is lower-case words joined by '-', at most 64 letters"
@@ -44,6 +52,11 @@ class CampaignRequest:
         check_rate(self.rate)
         if self.starts_at is not None and self.starts_at.tzinfo is None:
             raise BadInput("the start has no offset: write such as 2026-11-27T09:00+01:00", at=["at"])
+        if self.local_start is not None and self.local_start.tzinfo is not None:
+            raise BadInput("a local start has no offset: write such as 2026-11-27T09:00", at=["at"])
+        latest = self.local_start and self.local_start.replace(tzinfo=_LAST_ZONE)
+        if (self.starts_at or latest or now) < now:
+            raise BadInput("the start is in the past: leave it out to start now", at=["at"])
 
 
 def check_rate(rate: float | None) -> None:

@@ -21,6 +21,7 @@ from scenario.entry.entry import journey_id, parse_entry
 from scenario.entry.objects import ALIASES, DATA, Contact
 from scenario.errors import EntryError
 from scenario.model.scenario import Scenario
+from scenario.time.timing import at_local, zone_of
 
 MAX_INVALID: Final = 0.01
 """Share of invalid lines from which a campaign does not start without consent."""
@@ -76,12 +77,13 @@ class Survey(View):
 
 @dataclass(frozen=True, slots=True)
 class AudienceEntry:
-    """The entry of a line, with the workflow id of its journey."""
+    """The entry of a line, with the workflow id of its journey, and its own time if each contact has one."""
 
     line: int
     contact: str
     entry: dict[str, Any]
     journey: str
+    due: datetime | None = None
 
 
 @dataclass
@@ -93,12 +95,15 @@ class Surveyor:
         version: The version that entries name, or None for the newest.
         campaign: The campaign's name, which is the key of its journeys: a contact is processed once.
         zone: IANA zone of dates without an offset.
+        local: Date and time, without a zone, at which clocks of each contact show the start; None: it is the same
+            moment for all.
     """
 
     scenario: Scenario
     version: int | None
     campaign: str
     zone: str
+    local: datetime | None = None
     lines: int = 0
     """Number of lines read so far."""
     _entries: int = 0
@@ -169,8 +174,10 @@ class Surveyor:
             self.left_out.append((line.number, "duplicate", None))
             return None
         self._seen.add(mark)
-        self._zones[str(known["contact"].get("timezone") or "")] += 1
-        return AudienceEntry(line.number, parsed.contact_id, entry, journey_id(parsed, parsed.key))
+        own = known["contact"].get("timezone")
+        self._zones[str(own or "")] += 1
+        due = self.local and at_local(self.local.date(), self.local.time(), zone_of(own, self.scenario.timezone))
+        return AudienceEntry(line.number, parsed.contact_id, entry, journey_id(parsed, parsed.key), due)
 
     def _completed(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return an object of JSON as an entry of the scenario."""
@@ -252,15 +259,17 @@ def _unknown(columns: Sequence[str]) -> Iterator[str]:
             yield column
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(View):
     """The estimated cost of a campaign."""
 
     seconds: float
+    """Time from its start to its end, at its rate."""
     actions: int
+    """Temporal actions, with one message a journey."""
     bytes: int
+    """Bytes that Temporal stores while all journeys wait."""
 
     @classmethod
     def of(cls, entries: int, rate: float) -> Estimate:
         """Estimate the cost of starting journeys with one message each."""
-        return cls(entries / rate, round(entries * _ACTIONS), entries * _BYTES)
+        return cls(seconds=entries / rate, actions=round(entries * _ACTIONS), bytes=entries * _BYTES)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
@@ -24,7 +24,8 @@ from scenario.time.duration import format_duration, per_second
 from scenario.words import LINE_OUTCOMES, LineOutcome
 
 if TYPE_CHECKING:
-    from gateway.campaigns.survey import Survey
+    from gateway.campaigns.survey import Estimate, Survey
+    from gateway.client import ScenarioClient
     from gateway.service.campaign_views import CampaignOperation, CampaignView
 
 ScenarioArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the scenario, a YAML file")]
@@ -44,6 +45,7 @@ WriteOption = Annotated[
 _SHOWN: Final = 20
 _LISTED: Final = 100
 _TOGETHER: Final = 1_000
+_LOOK: Final = 0.5  # seconds between two looks at a campaign
 _COLUMNS: Final = ("line", "contact", "journey", "outcome", "reason", "at")
 _FORM: Final = typer.Option("--format", help="text for people, json (one object a line) or csv for programs")
 PublishedArgument = Annotated[
@@ -51,8 +53,11 @@ PublishedArgument = Annotated[
 ]
 RateOption = Annotated[str, typer.Option("--rate", help="maximum number of lines: 200/s, 600/m, 1000/h")]
 AtOption = Annotated[
-    datetime | None,
-    typer.Option("--at", metavar="TIME", parser=moment, help="start at this time; without a zone, in this machine's"),
+    str | None,
+    typer.Option("--at", metavar="TIME", help="start at this time; without a zone, in this machine's"),
+]
+LocalOption = Annotated[
+    bool, typer.Option("--local", help="--at is each contact's own local time; contacts whose time is past start first")
 ]
 AcceptOption = Annotated[bool, typer.Option("--accept", help="start even if more than 1 % of the lines are invalid")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
@@ -140,6 +145,7 @@ def start(
     name: NameOption = None,
     rate: RateOption = "100/s",
     at: AtOption = None,
+    local: LocalOption = False,
     accept: AcceptOption = False,
     yes: YesOption = False,
     operator: OperatorOption = None,
@@ -147,64 +153,97 @@ def start(
 ) -> None:
     """Start a journey for each contact of a file, at a limited rate.
 
-    The file is read once, and its lines are stored. On a terminal, the command then shows the cost and asks. A
-    gateway does the work: any that runs, whatever becomes of this command. The same command with the same file returns
-    the campaign that runs, so it may be repeated. A contact enters once.
+    The file is uploaded into the store. A gateway reads it and does the work: any that runs, whatever becomes of this
+    command. On a terminal, the command shows the cost once the file was read, and asks. The same command with the same
+    file returns the campaign that runs, so it may be repeated. A contact enters once.
     """
-    who, speed = operator or login(), per_second(rate)
-    _show_campaign(
-        asyncio.run(_start(scenario, audience, encoding, name, speed, at, who, accept=accept, yes=yes)), form
-    )
-
-
-async def _start(
-    scenario: str,
-    audience: Path,
-    encoding: str | None,
-    name: str | None,
-    rate: float,
-    at: datetime | None,
-    operator: str,
-    *,
-    accept: bool,
-    yes: bool,
-) -> CampaignView:
-    from gateway.campaigns.request import CampaignRequest
-    from gateway.service.caller import TERMINAL
-    from gateway.service.campaigns import PreparedCampaign
-
-    if not rate:
+    speed = per_second(rate)
+    if not speed:
         raise typer.BadParameter("a rate is a number of lines and a unit: write 200/s, 600/m or 1000/h")
+    if local and at is None:
+        raise typer.BadParameter("--local needs --at, such as --at 2026-11-27T09:00")
+    moment_of_start = None if at is None else _start_of(at, local)
+    asks = not yes and sys.stdin.isatty()
+    given: dict[str, Any] = {
+        **({"local_start": moment_of_start} if local else {"starts_at": moment_of_start}),
+        "rate": speed,
+        "encoding": encoding,
+        "accept": accept,
+        "ask": asks,
+        "operator": operator or login(),
+    }
+    view = asyncio.run(_start(scenario, audience, name, given))
+    _show_campaign(view, form)
+    if view.state == "failed" or (asks and view.state == "stopped"):
+        raise typer.Exit(1)
+
+
+def _start_of(text: str, local: bool) -> datetime:
+    """Return the time of a start, which for a local one is a contact's own."""
+    if not local:
+        return moment(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is no date and time: write such as 2026-11-27T09:00") from None
+
+
+async def _start(scenario: str, audience: Path, name: str | None, given: dict[str, Any]) -> CampaignView:
+    from gateway.campaigns.request import CampaignRequest
+    from gateway.service.audiences import file_parts
+    from gateway.service.caller import TERMINAL
+
     async with session.connected() as client:
         if scenario.endswith((".yaml", ".yml")):
-            published = await client.publish(Path(scenario), operator)
+            published = await client.publish(Path(scenario), given["operator"])
             scenario = f"{published.scenario}@{published.version}"
-        campaigns = client.services.campaigns
+        use = client.services
+        file = await use.campaigns.audiences.add(TERMINAL, audience.name, file_parts(audience))
         request = CampaignRequest(
-            name=name or scenario.partition("@")[0],
-            scenario=scenario,
-            audience=audience,
-            encoding=encoding,
-            operator=operator,
-            rate=rate,
-            starts_at=at,
-            accept=accept,
+            name=name or scenario.partition("@")[0], scenario=scenario, audience=file.name, **given
         )
-        async with campaigns.prepare(TERMINAL, request) as prepared:
-            if not isinstance(prepared, PreparedCampaign):
-                return prepared
-            _show_plan(prepared.survey, scenario, request.name, rate)
-            if not yes and sys.stdin.isatty() and not await asyncio.to_thread(typer.confirm, "Start it?", err=True):
-                raise typer.Exit(1)
-            return await campaigns.start(TERMINAL, prepared)
+        view = await use.campaigns.begin(TERMINAL, request, file)
+        view = await _prepared(client, view)
+        if view.survey is None or view.estimate is None or view.over:
+            return view
+        _show_plan(view, view.survey, view.estimate)
+        if view.state != "ready":
+            return view
+        starts = not request.ask or await asyncio.to_thread(typer.confirm, "Start it?", err=True)
+        return await use.campaigns.change(
+            TERMINAL,
+            view.name,
+            "start" if starts else "stop",
+            operator=request.operator,
+            reason="confirmed on the command line" if starts else "not confirmed on the command line",
+        )
 
 
-def _show_plan(survey: Survey, scenario: str, name: str, rate: float) -> None:
-    from gateway.campaigns.survey import Estimate
+async def _prepared(client: ScenarioClient, view: CampaignView) -> CampaignView:
+    """Wait until a gateway has read the file."""
+    from gateway.service.caller import TERMINAL
 
-    cost = Estimate.of(survey.entries, rate)
+    said: str | None = None
+    with progress("reading", None, lambda: f"{view.total:,} lines") as advance:
+        while view.state == "preparing":
+            if view.trouble and view.trouble != said:
+                said = view.trouble
+                note(f"scenario: {said}")
+            await asyncio.sleep(_LOOK)
+            advance()
+            view = await client.services.campaigns.show(TERMINAL, view.name)
+    return view
+
+
+def _show_plan(view: CampaignView, survey: Survey, cost: Estimate) -> None:
     span = format_duration(timedelta(seconds=round(cost.seconds) or 1))
-    note(f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {scenario} as the campaign {name}")
+    note(f"scenario: {survey.form}")
+    for column in survey.unknown_columns:
+        note(f"scenario: '{column}' is not a standard field of a contact: it is kept as it is written")
+    note(
+        f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {view.scenario} as the campaign {view.name} "
+        f"({survey.invalid:,} invalid, {survey.duplicates:,} duplicates)"
+    )
     note(
         f"scenario: each line starts a journey: about {span}; with one message each, {cost.actions:,} Temporal "
         f"actions, and {cost.bytes / 1e6:,.0f} MB at Temporal while they wait"
@@ -313,6 +352,8 @@ def _show_campaign(campaign: CampaignView, form: Format) -> None:
         return
     say(f"{campaign.name}: {campaign.state}, {campaign.scenario}, at most {campaign.rate:g} lines a second")
     say(f"{campaign.done:,} of {campaign.total:,} lines are done")
+    if campaign.local_start:
+        say(f"it starts at {campaign.local_start.replace('T', ' ')} of each contact's own time")
     for outcome, number in campaign.outcomes.items():
         say(f"  {outcome.replace('_', ' ')}: {number:,}")
     for who, what, why in (

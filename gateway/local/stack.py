@@ -286,6 +286,7 @@ async def serve_gateway(
         book=destinations,
         temporal_ui=temporal_ui,
         door=door,
+        uploaded=settings.audience_megabytes * 2**20,
     )
     if keyring.encrypts:
         parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(given.store), [temporal_ui])

@@ -267,7 +267,7 @@ def operations_worker(journeys: JourneyOperations, campaigns: CampaignActivities
         workflows=[workflow.OperationWorkflow, CampaignWorkflow],
         activities=[
             *(activities.survey, activities.operate, activities.close),
-            *(campaigns.enter_lines, campaigns.record_campaign),
+            *(campaigns.prepare_campaign, campaigns.enter_lines, campaigns.record_campaign),
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=_AT_ONCE,
@@ -290,9 +290,8 @@ async def running_operations(operations: OperationService, campaigns: CampaignSe
     except (StoreError, RPCError) as error:
         logger.warning("open operations and campaigns were not checked: %s", error)
     deadline = Deadline(_SHUTDOWN)
-    async with running_workers(
-        [operations_worker(operations.journeys, campaigns.activities)], deadline=deadline
-    ) as crew:
+    worker = operations_worker(operations.journeys, campaigns.activities)
+    async with campaigns.audiences.deleting_old(), running_workers([worker], deadline=deadline) as crew:
         try:
             yield crew
         finally:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
+from gateway.campaigns.survey import Estimate, Survey
 from gateway.service.view import View
 from runtime.store.campaigns import PENDING, CampaignItem, StoredCampaign
 from scenario.words import LINE_OUTCOMES, LineOutcome
 
-CampaignOperation = Literal["pause", "resume", "retune", "stop"]
-CampaignProgress = Literal["storing", "scheduled", "running", "paused", "finished", "stopped", "failed"]
+CampaignOperation = Literal["start", "pause", "resume", "retune", "stop"]
+CampaignProgress = Literal["preparing", "ready", "scheduled", "running", "paused", "finished", "stopped", "failed"]
 
 
 class CampaignView(View):
@@ -24,11 +25,16 @@ class CampaignView(View):
     gear: Literal["enter"]
     """How lines are processed. `enter`: each starts a journey."""
     state: CampaignProgress
-    """The state of the campaign. `storing`: its file is being read; `scheduled`: it starts later."""
+    """The state of the campaign. `preparing`: its file is being read; `ready`: it waits for the operation `start`;
+    `scheduled`: it starts later."""
+    file: str
+    """The name of the file."""
     digest: str
     """SHA-256 of the file, in hex."""
-    form: str
-    """The file's form."""
+    survey: Survey | None
+    """The result of reading the file; null before."""
+    estimate: Estimate | None
+    """The estimated cost; null before the file was read."""
     rate: float
     """Maximum number of lines a second."""
     outcomes: Mapping[LineOutcome, int]
@@ -36,13 +42,15 @@ class CampaignView(View):
     done: int
     """Number of lines with an outcome."""
     total: int
-    """Number of lines."""
+    """Number of lines; while it is being prepared, of those that are stored."""
     operator: str
     """The operator who started it."""
     since: datetime
     """Time of the request."""
     starts_at: datetime | None
-    """Time of the start, if one was given."""
+    """Time of the start, if one was given; with `local_start`, of the contacts that are next."""
+    local_start: str | None
+    """Date and time of the start by each contact's own clock, if one was given."""
     paused_by: str | None
     """The operator who paused it; null if it is not paused."""
     pause_reason: str | None
@@ -61,13 +69,16 @@ class CampaignView(View):
         """Return the view of a stored campaign with these numbers of lines by outcome."""
         known: dict[LineOutcome, int] = {name: counts[name] for name in LINE_OUTCOMES if counts.get(name)}
         total = sum(counts.values())
+        survey = Survey.model_validate(stored.survey) if stored.survey else None
         return cls(
             name=stored.name,
             scenario=f"{stored.scenario}@{stored.version}",
             gear="enter",
             state=_state(stored),
+            file=stored.file,
             digest=stored.digest,
-            form=stored.form,
+            survey=survey,
+            estimate=Estimate.of(survey.entries, stored.rate) if survey else None,
             rate=stored.rate,
             outcomes=known,
             done=total - counts.get(PENDING, 0),
@@ -75,6 +86,7 @@ class CampaignView(View):
             operator=stored.operator,
             since=stored.created_at,
             starts_at=stored.starts_at,
+            local_start=stored.local_start,
             paused_by=stored.paused_by,
             pause_reason=stored.pause_reason,
             ended_at=stored.ended_at,
@@ -125,7 +137,9 @@ def _state(stored: StoredCampaign) -> CampaignProgress:
         case "finished" | "stopped" | "failed":
             return stored.outcome
         case _ if stored.loaded_at is None:
-            return "storing"
+            return "preparing"
+        case _ if stored.confirmed_at is None:
+            return "ready"
         case _ if stored.paused_by is not None:
             return "paused"
         case _ if stored.starts_at is not None and stored.starts_at > datetime.now(UTC):

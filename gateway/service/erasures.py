@@ -69,6 +69,8 @@ class ErasedRowsView(View):
     """Entries that were acknowledged within the last day, deleted."""
     campaign_items: int = 0
     """Lines of campaigns, which no longer name the contact."""
+    audiences: int = 0
+    """Uploaded files of contacts, deleted, whoever they name."""
 
 
 class ErasureView(View):

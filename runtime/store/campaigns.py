@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     Column,
@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.columns import Flag, SafeText, UtcDateTime
+from runtime.store.columns import Flag, Json, SafeText, UtcDateTime
 from runtime.store.database import Queries
 from runtime.store.schema import entries, metadata, partial_index
 
@@ -34,18 +34,26 @@ campaigns = Table(
     Column("name", SafeText, nullable=False),
     Column("scenario", SafeText, nullable=False),
     Column("version", Integer, nullable=False),
-    # SHA-256 of the file: the same campaign has the same file.
+    # The id of the uploaded file, its name and SHA-256: the same campaign has the same file.
+    Column("audience", SafeText, nullable=False),
+    Column("file", SafeText, nullable=False),
     Column("digest", SafeText, nullable=False),
-    Column("form", SafeText, nullable=False),
+    Column("encoding", SafeText, nullable=True),
+    # Whether it starts if more lines are invalid than usual.
+    Column("accept", Flag, nullable=False),
+    # The result of reading the file.
+    Column("survey", Json, nullable=True),
     # Maximum number of lines a second.
     Column("rate", Float, nullable=False),
     Column("operator", SafeText, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("starts_at", UtcDateTime, nullable=True),
-    # Number of the last line.
-    Column("lines", Integer, nullable=False),
+    # Each contact's own date and time of the start, without a zone.
+    Column("local_start", SafeText, nullable=True),
     # When all lines were stored.
     Column("loaded_at", UtcDateTime, nullable=True),
+    # When its start was requested; null while it waits for that.
+    Column("confirmed_at", UtcDateTime, nullable=True),
     Column("paused_by", SafeText, nullable=True),
     Column("pause_reason", SafeText, nullable=True),
     Column("ended_at", UtcDateTime, nullable=True),
@@ -69,6 +77,10 @@ campaign_items = Table(
     metadata,
     Column("campaign", SafeText, nullable=False),
     Column("line", Integer, nullable=False),
+    # Its number among the entries that are due at the same time, from 1. Null for a line without an entry.
+    Column("place", Integer, nullable=True),
+    # When it is due, if each contact has its own time.
+    Column("due_at", UtcDateTime, nullable=True),
     # "" for an invalid line.
     Column("contact_id", SafeText, nullable=False),
     Column("journey", SafeText, nullable=True),
@@ -83,6 +95,7 @@ campaign_items = Table(
     # The contact first: read for erasures.
     Index(None, "contact_id", "campaign"),
     Index(None, "campaign", "outcome", "line"),
+    Index(None, "campaign", "due_at", "place"),
 )
 """The lines of campaigns, with their outcomes."""
 
@@ -97,12 +110,17 @@ class StoredCampaign:
     """A campaign.
 
     Attributes:
+        audience: The id of the uploaded file.
+        file: Its name.
         digest: SHA-256 of the file, in hex.
-        form: The file's form, for people.
+        encoding: The encoding of CSV, or None to detect it.
+        accept: True to start even if more lines are invalid than usual.
+        survey: The result of reading the file, see `gateway.campaigns.survey.Survey`.
         rate: Maximum number of lines a second.
-        starts_at: Time of the start that was asked for, if any.
-        lines: Number of the last line with an entry; 0 while they are stored.
-        loaded_at: When all lines were stored and it was started; None before.
+        starts_at: Time of the start that was asked for, or of the next group of entries, if any.
+        local_start: Each contact's own date and time of the start, in ISO 8601.
+        loaded_at: When all lines were stored; None before.
+        confirmed_at: When its start was requested; None while it waits for that.
         paused_by: The operator who paused it, or None if it is not paused.
         outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
         trouble: Why it makes no progress, or why it failed: a sentence.
@@ -113,14 +131,19 @@ class StoredCampaign:
     name: str
     scenario: str
     version: int
+    audience: str = ""
+    file: str
     digest: str
-    form: str
     rate: float
     operator: str
     created_at: datetime
+    encoding: str | None = None
+    accept: bool = False
+    survey: Mapping[str, Any] | None = None
     starts_at: datetime | None = None
-    lines: int = 0
+    local_start: str | None = None
     loaded_at: datetime | None = None
+    confirmed_at: datetime | None = None
     paused_by: str | None = None
     pause_reason: str | None = None
     ended_at: datetime | None = None
@@ -138,6 +161,8 @@ class CampaignItem:
     """A line of a campaign.
 
     Attributes:
+        place: Its number among the entries that are due at the same time, from 1.
+        due_at: When it is due, if each contact has its own time.
         contact_id: The contact's id; empty for an invalid line.
         journey: The id of the journey that it starts.
         entry: The entry, encoded; None as soon as the line has an outcome.
@@ -146,6 +171,8 @@ class CampaignItem:
     """
 
     line: int
+    place: int | None = None
+    due_at: datetime | None = None
     contact_id: str = ""
     journey: str | None = None
     entry: str | None = None
@@ -190,25 +217,38 @@ class StoredCampaigns(Queries):
             ]
             await self._database.write(self._database.insert(campaign_items).values(rows).on_conflict_do_nothing())
 
-    async def describe_campaign(self, name: str, digest: str, form: str, lines: int) -> None:
-        """Record the digest and form of its file, and the number of its last line with an entry."""
-        await self._database.write(_DESCRIBE, {"of": name, "digest": digest, "form": form, "lines": lines})
+    async def survey_campaign(self, name: str, survey: Mapping[str, Any]) -> None:
+        """Record the result of reading a campaign's file."""
+        await self._database.write(_SURVEY, {"of": name, "found": survey})
 
-    async def complete_campaign(self, name: str, created_at: datetime, at: datetime) -> bool:
-        """Record that a campaign's lines are stored, and that it starts. Return False if it was withdrawn.
+    async def complete_campaign(self, name: str, at: datetime) -> None:
+        """Record that a campaign's lines are stored."""
+        await self._database.write(_LOADED, {"of": name, "at": at})
 
-        Args:
-            created_at: Tells it from another campaign of this name.
-        """
-        return bool(await self._database.write(_LOADED, {"of": name, "made": created_at, "at": at}))
+    async def confirm_campaign(self, name: str, at: datetime) -> None:
+        """Record that a campaign's start was requested."""
+        await self._database.write(_CONFIRM, {"of": name, "at": at})
 
-    async def withdraw_campaign(self, name: str, created_at: datetime) -> None:
-        """Delete a campaign that was not started; see `complete_campaign`."""
-        if await self._database.write(_WITHDRAW, {"of": name, "made": created_at}):
+    async def schedule_campaign(self, name: str, starts_at: datetime) -> None:
+        """Record the time at which a campaign continues with the entries that are due then."""
+        await self._database.write(_SCHEDULE, {"of": name, "then": starts_at})
+
+    async def withdraw_campaign(self, name: str) -> None:
+        """Delete a campaign that ended before it was started."""
+        if await self._database.write(_WITHDRAW, {"of": name}):
             await self._database.write(_FORGET_ITEMS, {"of": name})
 
+    async def campaign_groups(self, name: str) -> list[tuple[datetime | None, int]]:
+        """Return the times at which entries of a campaign are due, in order, and the last place of each."""
+        return [(row["due_at"], row["last"]) for row in await self._database.read(_GROUPS, {"of": name})]
+
+    async def campaign_chunk(self, campaign: str, due_at: datetime | None, first: int, last: int) -> list[CampaignItem]:
+        """Return the entries in these places that have no outcome."""
+        given = {"of": campaign, "due": due_at, "first": first, "last": last}
+        return await self._all(CampaignItem, _CHUNK if due_at is None else _DUE_CHUNK, given)
+
     async def campaign_items(
-        self, campaign: str, *, outcome: str | None = None, after: int = 0, until: int | None = None, limit: int = 100
+        self, campaign: str, *, outcome: str | None = None, after: int = 0, limit: int = 100
     ) -> list[CampaignItem]:
         """Return lines after a number, in order. `PENDING` means those without an outcome."""
         where = [_items.campaign == campaign, _items.line > after]
@@ -216,8 +256,6 @@ class StoredCampaigns(Queries):
             where.append(_items.outcome.is_(None))
         elif outcome is not None:
             where.append(_items.outcome == outcome)
-        if until is not None:
-            where.append(_items.line <= until)
         statement = select(*(_items[name] for name in _ITEM)).where(*where).order_by(_items.line).limit(limit)
         return await self._all(CampaignItem, statement)
 
@@ -275,24 +313,44 @@ class StoredCampaigns(Queries):
         return counts
 
 
-_ITEM = ("line", "contact_id", "journey", "entry", "outcome", "reason", "answered_at", "marked")
+_ITEM = ("line", "place", "due_at", "contact_id", "journey", "entry", "outcome", "reason", "answered_at", "marked")
 _IS_IT = _table.name == bindparam("of")
 _OPEN = (_IS_IT, _table.ended_at.is_(None))
 _ONE = select(campaigns).where(_IS_IT)
-_NEW = (*_OPEN, _table.loaded_at.is_(None))
-_DESCRIBE = (
-    update(campaigns).where(*_NEW).values(digest=bindparam("digest"), form=bindparam("form"), lines=bindparam("lines"))
-)
 _moment = _table.created_at.type
-_IS_MADE = _table.created_at == bindparam("made", type_=_moment)
+_SURVEY = update(campaigns).where(*_OPEN).values(survey=bindparam("found", type_=_table.survey.type))
 _LOADED = (
+    update(campaigns).where(*_OPEN).values(loaded_at=func.coalesce(_table.loaded_at, bindparam("at", type_=_moment)))
+)
+_CONFIRM = (
     update(campaigns)
-    .where(*_OPEN, _IS_MADE)
-    .values(loaded_at=func.coalesce(_table.loaded_at, bindparam("at", type_=_table.created_at.type)))
+    .where(*_OPEN)
+    .values(confirmed_at=func.coalesce(_table.confirmed_at, bindparam("at", type_=_moment)))
+)
+_SCHEDULE = update(campaigns).where(*_OPEN).values(starts_at=bindparam("then", type_=_moment))
+_WITHDRAW = (
+    delete(campaigns)
+    .where(_IS_IT, _table.ended_at.is_not(None), or_(_table.loaded_at.is_(None), _table.confirmed_at.is_(None)))
     .returning(_table.name)
 )
-_WITHDRAW = delete(campaigns).where(*_NEW, _IS_MADE).returning(_table.name)
 _FORGET_ITEMS = delete(campaign_items).where(_items.campaign == bindparam("of"))
+_GROUPS = (
+    select(_items.due_at, func.max(_items.place).label("last"))
+    .where(_items.campaign == bindparam("of"), _items.place.is_not(None))
+    .group_by(_items.due_at)
+    .order_by(_items.due_at)
+)
+_IN_PLACES = (
+    select(*(_items[name] for name in _ITEM))
+    .where(
+        _items.campaign == bindparam("of"),
+        _items.place.between(bindparam("first"), bindparam("last")),
+        _items.outcome.is_(None),
+    )
+    .order_by(_items.place)
+)
+_CHUNK = _IN_PLACES.where(_items.due_at.is_(None))
+_DUE_CHUNK = _IN_PLACES.where(_items.due_at == bindparam("due", type_=_moment))
 _RECORD = (
     update(campaign_items)
     .where(

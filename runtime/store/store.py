@@ -16,6 +16,7 @@ from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_access import ApiAccess
+from runtime.store.audiences import StoredAudiences
 from runtime.store.campaign_lines import CampaignLines
 from runtime.store.campaigns import StoredCampaigns
 from runtime.store.claims import Claims
@@ -58,6 +59,7 @@ class Store(
     Suppressions,
     StoredOperations,
     StoredCampaigns,
+    StoredAudiences,
     ApiAccess,
     KeyHolders,
     ContactKeys,

@@ -214,9 +214,9 @@ class ClusterMetrics:
                 states["paused"] += 1
             elif one.starts_at is not None and one.starts_at > now:
                 states["scheduled"] += 1
-            elif one.loaded_at is not None:
+            elif one.loaded_at is not None and one.confirmed_at is not None:
                 states["running"] += 1
-                latest = max(filter(None, (one.loaded_at, one.starts_at, one.progressed_at)))
+                latest = max(filter(None, (one.loaded_at, one.confirmed_at, one.starts_at, one.progressed_at)))
                 ages.append((now - latest).total_seconds())
         states["failed"] = await self._store.count_failed_campaigns(now - _FAILED)
         return {

@@ -17,11 +17,11 @@ from gateway.campaigns.request import CampaignRequest
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput, NotAccepted
 from gateway.operations.background import running_operations
+from gateway.service.audiences import file_parts
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.campaign_views import CampaignView
-from gateway.service.campaigns import PreparedCampaign
 from gateway.service.paging import PageRequest
-from runtime.store.campaigns import CampaignItem, StoredCampaign
+from runtime.store.campaigns import CampaignItem
 from runtime.telemetry.metrics import CAMPAIGN_LINES
 from tests.e2e.conftest import Stands, publish
 from tests.measured import Measured
@@ -40,24 +40,22 @@ steps:
 """
 WHO: dict[str, Any] = {"operator": "ann", "reason": "look"}
 PEOPLE = 30
-NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 
 
 def people(folder: Path, name: str = "people.csv", number: int = PEOPLE) -> Path:
     """A file of contacts, of whom every tenth may not enter, with an invalid line and a duplicate."""
     rows = [f"c{n};{'no' if n % 10 == 9 else 'yes'}" for n in range(number)]
     path = folder / name
-    path.write_text("\n".join(["contact.id;custom.vip", *rows, ";yes", "c1;yes"]) + "\n")
+    path.write_text("\n".join(["contact.id;custom.vip", *rows, ";yes", "c1;yes"]) + "\n" if number else "")
     return path
 
 
 async def start(client: ScenarioClient, audience: Path, **request: Any) -> CampaignView:
-    """Store and start a campaign."""
-    given = CampaignRequest(name="advent", scenario="sale", audience=audience, operator="ann", rate=100.0, accept=True)
-    async with client.services.campaigns.prepare(TERMINAL, replace(given, **request)) as prepared:
-        if isinstance(prepared, PreparedCampaign):
-            return await client.services.campaigns.start(TERMINAL, prepared)
-        return prepared
+    """Upload a file and begin a campaign."""
+    use = client.services
+    file = await use.campaigns.audiences.add(TERMINAL, audience.name, file_parts(audience))
+    given = CampaignRequest(name="advent", scenario="sale", audience=file.name, operator="ann", rate=100.0, accept=True)
+    return await use.campaigns.begin(TERMINAL, replace(given, **request), file)
 
 
 async def until(client: ScenarioClient, ready: Callable[[CampaignView], bool]) -> CampaignView:
@@ -91,8 +89,7 @@ async def test_each_line_ends_once_although_gateways_are_lost_in_between(
             killing.setattr(CampaignActivities, "_start", lost_after_the_fifth)
             killing.setattr("gateway.campaigns.background._Outcomes.save", unrecorded)
             async with running_operations(client.services.operations, client.services.campaigns):
-                begun = await start(client, audience, rate=50.0)
-                assert (begun.state, begun.total) == ("running", PEOPLE + 2)
+                assert (await start(client, audience, rate=50.0)).state == "preparing"
                 async with asyncio.timeout(60):
                     while started < 5:
                         await asyncio.sleep(0.02)
@@ -100,6 +97,9 @@ async def test_each_line_ends_once_although_gateways_are_lost_in_between(
             ended = await until(client, lambda seen: seen.over and seen.outcomes.get("refused", 0) == PEOPLE // 10)
             again = await start(client, audience)
         assert (ended.state, again.state) == ("finished", "finished")
+        assert ended.survey is not None
+        assert (ended.survey.form, ended.survey.lines) == ("CSV in utf-8, separated by semicolons", PEOPLE + 2)
+        assert await client.store.newest_audience(TERMINAL.id, audience.name) is None
         assert ended.outcomes == {"entered": 27, "refused": 3, "invalid": 1, "duplicate": 1}
         refused = await client.services.campaigns.lines(TERMINAL, "advent", PageRequest(), "refused")
         assert {line.reason for line in refused.items} == {
@@ -169,7 +169,7 @@ async def test_a_chunk_whose_gateway_is_lost_while_it_is_interrupted_is_worked_o
         assert (ended.state, ended.outcomes.get("pending", 0)) == ("finished", 0)
 
 
-async def test_what_cannot_be_started_leaves_nothing(stand: Stands, tmp_path: Path) -> None:
+async def test_what_cannot_be_begun_leaves_nothing(stand: Stands, tmp_path: Path) -> None:
     async with stand() as here:
         await publish(here.client, tmp_path, SCENARIO)
         await publish(here.client, tmp_path, SCENARIO.replace("scenario: sale", "scenario: other"))
@@ -180,18 +180,14 @@ async def test_what_cannot_be_started_leaves_nothing(stand: Stands, tmp_path: Pa
             ({"name": "Black Friday"}, "'Black Friday' is not a campaign's name"),
             ({"rate": 0.0}, "a rate is 0.01 to 10000 lines a second"),
             ({"starts_at": datetime(2020, 1, 1, tzinfo=UTC)}, "the start is in the past"),
-            ({"accept": False}, "1 of 32 lines are invalid"),
+            ({"local_start": datetime.fromisoformat("2020-01-01T09:00")}, "the start is in the past"),
+            ({"digest": "0123"}, "the uploaded file is another one"),
         ):
             with pytest.raises(BadInput, match=sentence):
                 await start(here.client, audience, **request)
             assert await store.stored_campaigns() == []
-        given = CampaignRequest(
-            name="advent", scenario="sale", audience=audience, operator="ann", rate=1.0, accept=True
-        )
-        async with here.client.services.campaigns.prepare(TERMINAL, given):
-            with pytest.raises(NotAccepted, match="another process is storing the lines"):
-                await start(here.client, audience)
-        assert await store.stored_campaigns() == []
+        with pytest.raises(BadInput, match=r"empty\.csv is empty"):
+            await start(here.client, people(tmp_path, "empty.csv", 0))
         await start(here.client, audience)
         with pytest.raises(NotAccepted, match="the campaign of this name has another file"):
             await start(here.client, people(tmp_path, "others.csv", 7))
@@ -199,17 +195,59 @@ async def test_what_cannot_be_started_leaves_nothing(stand: Stands, tmp_path: Pa
             await start(here.client, audience, scenario="other")
 
 
-async def test_one_that_a_killed_process_prepared_is_deleted(stand: Stands, tmp_path: Path) -> None:
+async def test_a_file_with_too_many_invalid_lines_ends_a_campaign_and_frees_its_name(
+    stand: Stands, tmp_path: Path
+) -> None:
     async with stand() as here:
-        store = here.client.store
-        campaign = StoredCampaign(
-            name="lost", scenario="sale", version=1, digest="", form="", rate=1.0, operator="ann", created_at=NOW
-        )
-        await store.add_campaign(campaign)
-        await store.add_campaign_items("lost", [CampaignItem(line=2, contact_id="7", entry="e")])
-        await here.client.services.campaigns.settle()
-        assert await store.stored_campaigns() == []
-        assert await store.campaign_items("lost") == []
+        client, campaigns = here.client, here.client.services.campaigns
+        await publish(client, tmp_path, SCENARIO)
+        async with running_operations(client.services.operations, campaigns):
+            await start(client, people(tmp_path), accept=False)
+            refused = await until(client, lambda seen: seen.over)
+            assert (refused.state, refused.trouble) == (
+                "failed",
+                "1 of 32 lines of people.csv are invalid, more than 1 %: correct them, or accept them ('accept', or "
+                "--accept); line 32: the contact has no id: give 'contact.id'",
+            )
+            assert refused.outcomes == {"skipped": 30, "invalid": 1, "duplicate": 1}
+            await start(client, people(tmp_path), ask=True, starts_at=datetime(2999, 1, 1, tzinfo=UTC))
+            ready = await until(client, lambda seen: seen.state == "ready")
+            assert ready.estimate is not None
+            assert (ready.outcomes["pending"], ready.estimate.seconds) == (30, 0.3)
+            begun = await campaigns.change(TERMINAL, "advent", "start", **WHO)
+            assert (begun.state, begun.starts_at) == ("scheduled", datetime(2999, 1, 1, tzinfo=UTC))
+
+
+async def test_each_contact_starts_at_its_own_time_in_a_group_of_its_zone(stand: Stands, tmp_path: Path) -> None:
+    zones = ("Europe/Paris", "America/New_York", "nowhere", "", "Europe/Berlin")
+    path = tmp_path / "zones.csv"
+    path.write_text("contact.id,contact.timezone\n" + "".join(f"c{n},{zone}\n" for n, zone in enumerate(zones)))
+    async with stand() as here:
+        await publish(here.client, tmp_path, SCENARIO + "timezone: Asia/Tokyo\n")
+        async with running_operations(here.client.services.operations, here.client.services.campaigns):
+            await start(here.client, path, local_start=datetime.fromisoformat("2999-01-31T09:00"))
+            seen = await until(here.client, lambda seen: seen.state == "scheduled")
+        lines = await here.client.store.campaign_items("advent")
+        assert [(item.place, f"{item.due_at:%d %H:%M}") for item in lines] == [
+            (1, "31 08:00"),
+            (1, "31 14:00"),
+            (1, "31 00:00"),  # in Tokyo, as the scenario says
+            (2, "31 00:00"),
+            (2, "31 08:00"),
+        ]
+        assert f"{seen.starts_at:%d %H:%M}" == "31 00:00"
+        assert (seen.outcomes, seen.local_start) == ({"pending": 5}, "2999-01-31T09:00:00")
+
+
+async def test_an_erasure_deletes_uploaded_files(stand: Stands, tmp_path: Path) -> None:
+    async with stand() as here:
+        use = here.client.services
+        await use.campaigns.audiences.add(TERMINAL, "people.csv", file_parts(people(tmp_path)))
+        view = await here.client.erase("c1", operator="ann", reason="asked")
+        async with asyncio.timeout(60):
+            while (await use.erasures.show(TERMINAL, str(view.id))).rows.audiences != 1:
+                await asyncio.sleep(0.05)
+        assert await here.client.store.newest_audience(TERMINAL.id, "people.csv") is None
 
 
 async def test_its_journeys_give_way_to_those_of_triggers(stand: Stands, tmp_path: Path) -> None:

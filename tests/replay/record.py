@@ -32,8 +32,8 @@ from activities.open_attempt import OpenAttempt
 from gateway.campaigns.request import CampaignRequest
 from gateway.client import JourneyFilter
 from gateway.local.stack import LocalStack, local
+from gateway.service.audiences import file_parts
 from gateway.service.caller import TERMINAL
-from gateway.service.campaigns import PreparedCampaign
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
 from scenario.policies.order import Defer, Hold, Ruling
 from scenario.words import Operation
@@ -615,10 +615,15 @@ async def campaign(recorder: Recorder) -> None:
         audience = Path(folder) / "people.csv"
         audience.write_text("contact.id\n" + "".join(f"p{number}\n" for number in range(12)))
         for name in ("campaign", "campaign-stopped"):
-            request = CampaignRequest(name=name, scenario="campaign", audience=audience, operator="ann", rate=2.0)
-            async with campaigns.prepare(TERMINAL, request) as prepared:
-                assert isinstance(prepared, PreparedCampaign)
-                await campaigns.start(TERMINAL, prepared)
+            file = await campaigns.audiences.add(TERMINAL, audience.name, file_parts(audience))
+            request = CampaignRequest(
+                name=name, scenario="campaign", audience=file.name, operator="ann", rate=2.0, ask=True
+            )
+            await campaigns.begin(TERMINAL, request, file)
+            async with asyncio.timeout(60):
+                while (await campaigns.show(TERMINAL, name)).state != "ready":
+                    await asyncio.sleep(0.1)
+            await campaigns.change(TERMINAL, name, "start", **who)
             async with asyncio.timeout(60):
                 while (await campaigns.show(TERMINAL, name)).done < 2:
                     await asyncio.sleep(0.1)

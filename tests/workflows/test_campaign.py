@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,9 +20,11 @@ from activities.background import CampaignChunk
 from tests.sandbox import sandbox
 from workflows.campaign import (
     ENTER,
+    PREPARE,
     RECORD,
     WORKFLOW,
     CampaignChange,
+    CampaignGroup,
     CampaignState,
     CampaignWorkflow,
 )
@@ -40,6 +43,18 @@ class Gateway:
     interrupted: list[int] = field(default_factory=list[int])
     changes: list[CampaignChange] = field(default_factory=list[CampaignChange])
     at_work: set[int] = field(default_factory=set[int])
+    groups: list[CampaignGroup] = field(default_factory=list[CampaignGroup])
+    times: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+
+    @activity.defn(name=PREPARE)
+    async def prepare(self, campaign: str) -> list[CampaignGroup]:
+        if self.broken:
+            raise ApplicationError(self.broken, non_retryable=True)
+        self.at_work.add(0)
+        while self.slow:
+            activity.heartbeat()
+            await asyncio.sleep(0.02)
+        return self.groups
 
     @activity.defn(name=ENTER)
     async def enter(self, chunk: CampaignChunk) -> None:
@@ -54,6 +69,7 @@ class Gateway:
             self.interrupted.append(chunk.first)
             raise
         self.done.append((chunk.first, chunk.last, chunk.rate))
+        self.times.append((chunk.due, chunk.first))
 
     @activity.defn(name=RECORD)
     async def record(self, change: CampaignChange) -> None:
@@ -81,7 +97,7 @@ async def client(environment: WorkflowEnvironment, gateway: Gateway) -> AsyncIte
         environment.client,
         task_queue=QUEUE,
         workflows=[CampaignWorkflow],
-        activities=[gateway.enter, gateway.record],
+        activities=[gateway.prepare, gateway.enter, gateway.record],
         workflow_runner=sandbox(),
         max_heartbeat_throttle_interval=timedelta(milliseconds=100),
     ):
@@ -177,6 +193,59 @@ async def test_a_chunk_that_cannot_be_done_ends_it_with_the_reason(client: Clien
     gateway.broken = "the scenario is gone"
     assert await (await begin(client)).result() == "failed"
     assert [(change.change, change.trouble) for change in gateway.changes] == [("failed", "the scenario is gone")]
+
+
+async def test_its_file_is_read_first_and_each_group_waits_for_its_time(
+    client: Client, gateway: Gateway, environment: WorkflowEnvironment
+) -> None:
+    now = await environment.get_current_time()
+    dues = [(now + timedelta(hours=hours)).isoformat() for hours in (-1, 5, 9)]
+    gateway.groups = [CampaignGroup(lines=lines, due=due) for lines, due in zip((1_500, 1, 2), dues, strict=True)]
+    handle = await begin(client, 0, preparing=True)
+    assert await handle.result() == "finished"
+    assert sorted(gateway.times) == [(dues[0], 1), (dues[0], 1001), (dues[1], 1), (dues[2], 1)]
+    events = (await handle.fetch_history()).events
+    began = [
+        event.event_time.ToDatetime(now.tzinfo)
+        for event in events
+        if event.HasField("activity_task_scheduled_event_attributes")
+    ]
+    # The file, two chunks, a record, a chunk, a record, a chunk.
+    assert began[3] < now + timedelta(hours=5) <= began[4] < now + timedelta(hours=9) <= began[6]
+    assert [(change.change, change.due) for change in gateway.changes[:2]] == [("wait", due) for due in dues[1:]]
+
+
+async def test_one_waits_for_its_start_and_is_stopped_after_a_day(client: Client, gateway: Gateway) -> None:
+    gateway.groups = [CampaignGroup(lines=7)]
+    handle = await begin(client, 0, preparing=True, confirmed=False)
+    assert await handle.result() == "stopped"
+    assert (gateway.done, gateway.changes[-1].reason) == ([], "nobody started it within a day")
+    gateway.slow = True
+    handle = await begin(client, 0, preparing=True, confirmed=False)
+    with pytest.raises(WorkflowUpdateFailedError) as early:
+        await update(handle, "start", WHO)
+    assert str(early.value.cause) == "NotNow: the campaign is being prepared: start it once that is done"
+    gateway.slow = False
+    async with asyncio.timeout(60):
+        while not gateway.done:
+            with suppress(WorkflowUpdateFailedError):
+                await update(handle, "start", WHO)
+    assert await handle.result() == "finished"
+    assert (gateway.done, gateway.recorded) == ([(1, 7, 100.0)], ["stopped", "start", "finished"])
+
+
+async def test_one_is_stopped_while_its_file_is_read(client: Client, gateway: Gateway) -> None:
+    gateway.slow = True
+    handle = await begin(client, 0, preparing=True)
+    await gateway.busy(1)
+    await update(handle, "stop", WHO)
+    assert (await handle.result(), gateway.recorded) == ("stopped", ["stopped"])
+
+
+async def test_a_file_that_cannot_be_used_ends_it_with_the_reason(client: Client, gateway: Gateway) -> None:
+    gateway.broken = "all lines are invalid"
+    assert await (await begin(client, 0, preparing=True)).result() == "failed"
+    assert [(change.change, change.trouble) for change in gateway.changes] == [("failed", "all lines are invalid")]
 
 
 @pytest.mark.parametrize("argument", [None, {"campaign": "sale", "rate": 0, "lines": 1}, {"rate": 1.0, "lines": 1}])

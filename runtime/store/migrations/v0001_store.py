@@ -162,23 +162,37 @@ CREATE INDEX ix_operation_items_operation_id_number_workflow_id ON operation_ite
 CREATE INDEX ix_operation_items_to_do ON operation_items (operation_id, number, workflow_id) WHERE outcome IS NULL;
 
 CREATE TABLE campaigns (
-    name TEXT NOT NULL, scenario TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL, form TEXT NOT NULL,
-    rate FLOAT NOT NULL, operator TEXT NOT NULL, created_at {instant} NOT NULL, starts_at {instant},
-    lines INTEGER NOT NULL, loaded_at {instant}, paused_by TEXT, pause_reason TEXT, ended_at {instant}, outcome TEXT,
-    trouble TEXT, stopped_by TEXT, stop_reason TEXT, gear TEXT NOT NULL, destination TEXT NOT NULL,
-    progressed_at {instant},
+    name TEXT NOT NULL, scenario TEXT NOT NULL, version INTEGER NOT NULL, audience TEXT NOT NULL, file TEXT NOT NULL,
+    digest TEXT NOT NULL, encoding TEXT, accept INTEGER NOT NULL, survey TEXT, rate FLOAT NOT NULL,
+    operator TEXT NOT NULL, created_at {instant} NOT NULL, starts_at {instant}, local_start TEXT, loaded_at {instant},
+    confirmed_at {instant}, paused_by TEXT, pause_reason TEXT, ended_at {instant}, outcome TEXT, trouble TEXT,
+    stopped_by TEXT, stop_reason TEXT, gear TEXT NOT NULL, destination TEXT NOT NULL, progressed_at {instant},
     CONSTRAINT pk_campaigns PRIMARY KEY (name)
 );
 CREATE INDEX ix_campaigns_created_at ON campaigns (created_at);
 CREATE INDEX ix_campaigns_open ON campaigns (created_at) WHERE ended_at IS NULL;
 
 CREATE TABLE campaign_items (
-    campaign TEXT NOT NULL, line INTEGER NOT NULL, contact_id TEXT NOT NULL, journey TEXT, entry TEXT, outcome TEXT,
-    reason TEXT, answered_at {instant}, marked INTEGER DEFAULT '0' NOT NULL,
+    campaign TEXT NOT NULL, line INTEGER NOT NULL, place INTEGER, due_at {instant}, contact_id TEXT NOT NULL,
+    journey TEXT, entry TEXT, outcome TEXT, reason TEXT, answered_at {instant}, marked INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_campaign_items PRIMARY KEY (campaign, line)
 );
+CREATE INDEX ix_campaign_items_campaign_due_at_place ON campaign_items (campaign, due_at, place);
 CREATE INDEX ix_campaign_items_campaign_outcome_line ON campaign_items (campaign, outcome, line);
 CREATE INDEX ix_campaign_items_contact_id_campaign ON campaign_items (contact_id, campaign);
+
+CREATE TABLE audiences (
+    id TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, digest TEXT NOT NULL, bytes BIGINT NOT NULL,
+    parts INTEGER NOT NULL, created_at {instant} NOT NULL, completed_at {instant},
+    CONSTRAINT pk_audiences PRIMARY KEY (id)
+);
+CREATE INDEX ix_audiences_created_at ON audiences (created_at);
+CREATE INDEX ix_audiences_owner_name_created_at ON audiences (owner, name, created_at);
+
+CREATE TABLE audience_parts (
+    audience TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL,
+    CONSTRAINT pk_audience_parts PRIMARY KEY (audience, number)
+);
 
 CREATE TABLE contact_keys (
     key_id TEXT NOT NULL, owner TEXT NOT NULL, wrapped_key TEXT NOT NULL, created_at {instant} NOT NULL,

@@ -12,6 +12,7 @@ import httpx
 
 from gateway.api import app
 from gateway.api.authentication import Keys
+from gateway.api.limits import MOST_UPLOADED
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
@@ -54,13 +55,13 @@ async def _key(store: Store, scopes: Sequence[Scope], scenarios: Sequence[str] |
 
 
 @asynccontextmanager
-async def opened(store: Store, temporal: object = None) -> AsyncGenerator[Door]:
+async def opened(store: Store, temporal: object = None, *, uploaded: int = MOST_UPLOADED) -> AsyncGenerator[Door]:
     """The API, asked by who may do all."""
     client = ScenarioClient(cast("Any", temporal), store, "Europe/Paris")
     token = await _key(store, SCOPES)
     with application(client, Keys(store), AUTHORS) as made:
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app.bounded(made)),
+            transport=httpx.ASGITransport(app.bounded(made, uploaded)),
             base_url="http://test",
             headers={"authorization": f"Bearer {token}"},
         ) as http:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.client import WorkflowExecutionStatus
 
+from runtime.data_converter import CONVERTER
 from runtime.store import Store
 from runtime.store.campaigns import CampaignItem, StoredCampaign
+from scenario.model.document import document
+from scenario.model.scenario import Scenario
 from tests.gateway.api.doors import Door, opened
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
@@ -18,7 +26,7 @@ NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
 async def door(store: Store) -> AsyncIterator[Door]:
     """A campaign that has ended."""
     campaign = StoredCampaign(
-        name="sale", scenario="offer", version=2, digest="0123", form="CSV", rate=5.0, operator="ann", created_at=NOW
+        name="sale", scenario="offer", version=2, file="p.csv", digest="0123", rate=5.0, operator="ann", created_at=NOW
     )
     await store.add_campaign(campaign)
     await store.add_campaign_items(
@@ -29,7 +37,8 @@ async def door(store: Store) -> AsyncIterator[Door]:
             CampaignItem(line=4, contact_id="8", journey="offer/8/sale"),
         ],
     )
-    await store.complete_campaign("sale", NOW, NOW)
+    await store.complete_campaign("sale", NOW)
+    await store.confirm_campaign("sale", NOW)
     await store.end_campaign("sale", "stopped", NOW, stopped_by="bob", stop_reason="enough")
     async with opened(store) as door:
         yield door
@@ -57,7 +66,7 @@ async def test_its_lines_are_listed_page_by_page(door: Door) -> None:
     assert [line["journey"] for line in found["items"]] == ["offer/7/sale"]
 
 
-@pytest.mark.parametrize("operation", ["pause", "resume", "stop", "retune"])
+@pytest.mark.parametrize("operation", ["start", "pause", "resume", "stop", "retune"])
 async def test_an_operation_on_one_that_has_ended_is_refused(door: Door, operation: str) -> None:
     body = {"reason": "look", "rate": 5}
     problem = await door.call("POST", f"/campaigns/sale/{operation}", json=body, status=409)
@@ -68,3 +77,108 @@ async def test_a_new_rate_must_be_one(door: Door) -> None:
     for more in ({}, {"rate": 0}, {"rate": 1e9}):
         problem = await door.call("POST", "/campaigns/sale/retune", json={"reason": "look", **more}, status=422)
         assert problem["errors"][0]["pointer"] == "/rate"
+
+
+class NoTemporal:
+    """Starts and describes nothing."""
+
+    namespace = "default"
+    data_converter = CONVERTER
+
+    async def start_workflow(self, *_: object, **given: Any) -> None:
+        """As if it were started."""
+
+    def get_workflow_handle(self, name: str) -> NoTemporal:
+        return self
+
+    async def describe(self) -> Any:
+        return SimpleNamespace(
+            status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
+        )
+
+
+@pytest.fixture
+async def gateway(store: Store) -> AsyncIterator[Door]:
+    offer = Scenario.model_validate({"scenario": "offer", "trigger": "segment", "steps": [{"sms": "a", "text": "b"}]})
+    await store.publish("offer", document(offer), {}, "digest")
+    async with opened(store, NoTemporal()) as door:
+        yield door
+
+
+BODY = {"scenario": "offer", "audience": "people.csv", "name": "advent"}
+PEOPLE = b"contact.id\n" + b"1\n" * 200_000
+
+
+async def test_a_file_is_uploaded_in_parts_and_a_campaign_begins_with_it(gateway: Door) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(PEOPLE), 30_000):
+            yield PEOPLE[start : start + 30_000]
+
+    # Its type does not matter: it is not read as JSON.
+    headers = {"content-type": "application/json", "idempotency-key": "k"}
+    file = await gateway.call("PUT", "/audiences/people.csv", content=parts(), headers=headers)
+    assert (file["digest"], file["bytes"]) == (hashlib.sha256(PEOPLE).hexdigest(), len(PEOPLE))
+    begun = await gateway.call("POST", "/campaigns", status=202, json={**BODY, "digest": file["digest"]})
+    assert (begun["name"], begun["state"], begun["scenario"], begun["survey"]) == (
+        "advent",
+        "preparing",
+        "offer@1",
+        None,
+    )
+    again = await gateway.call("POST", "/campaigns", status=202, json=BODY)
+    assert again == begun
+    [stored] = await gateway.store.stored_campaigns()
+    audience = await gateway.store.stored_audience(stored.audience)
+    assert audience is not None
+    assert audience.parts == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "pointer", "detail"),
+    [
+        ({"audience": "x.csv"}, "/audience", "there is no uploaded file 'x.csv': upload it first"),
+        ({"scenario": "nope"}, "/scenario", "no nope is published: publish it first"),
+        ({"digest": "0"}, "/digest", "the uploaded file is another one: its SHA-256 differs"),
+        ({"at": "soon"}, "/at", "'at' is no date and time: write such as 2026-11-27T09:00:00+01:00"),
+        ({"at": "2999-01-01T09:00"}, "/at", "the start has no offset: write such as 2026-11-27T09:00+01:00"),
+        (
+            {"at": "2999-01-01T09:00Z", "local": True},
+            "/at",
+            "a local start has no offset: write such as 2026-11-27T09:00",
+        ),
+        ({"local": True}, "/local", "a local start needs 'at': such as 2026-11-27T09:00"),
+        ({"rate": 0}, "/rate", "a rate is 0.01 to 10000 lines a second"),
+    ],
+)
+async def test_a_mistake_in_a_request_is_named(gateway: Door, more: dict[str, Any], pointer: str, detail: str) -> None:
+    await gateway.call("PUT", "/audiences/people.csv", content=b"contact.id\n1\n")
+    problem = await gateway.call("POST", "/campaigns", status=422, json={**BODY, **more})
+    assert [(one["pointer"], one["detail"]) for one in problem["errors"]] == [(pointer, detail)]
+    assert await gateway.store.stored_campaigns() == []
+
+
+async def test_a_key_starts_its_scenarios_with_its_own_files(gateway: Door) -> None:
+    await gateway.call("PUT", "/audiences/people.csv", content=b"contact.id\n1\n")
+    other, reader = await gateway.limited("offer"), await gateway.limited("offer", scopes=["read"])
+    problem = await other.call("POST", "/campaigns", status=422, json=BODY)
+    assert problem["detail"] == "there is no uploaded file 'people.csv': upload it first"
+    await other.call("PUT", "/audiences/people.csv", content=b"contact.id\n1\n")
+    await other.call("POST", "/campaigns", status=202, json=BODY)
+    stranger = await gateway.limited("another")
+    await stranger.call("POST", "/campaigns", status=403, json=BODY)
+    for call in (("PUT", "/audiences/people.csv"), ("POST", "/campaigns")):
+        await reader.call(*call, status=403)
+
+
+async def test_a_file_that_is_too_large_leaves_nothing(store: Store) -> None:
+    async with opened(store, NoTemporal(), uploaded=300_000) as door:
+        problem = await door.call("PUT", "/audiences/people.csv", content=PEOPLE, status=413)
+        assert problem["detail"] == "the body may have 300,000 bytes at most"
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield PEOPLE
+
+        await door.call("PUT", "/audiences/people.csv", content=parts(), status=413)
+        problem = await door.call("PUT", "/audiences/empty.csv", content=b"", status=422)
+        assert problem["detail"] == "empty.csv is empty"
+    assert await store.delete_audiences(datetime(9999, 1, 1, tzinfo=UTC)) == (0, 0)

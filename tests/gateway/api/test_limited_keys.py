@@ -38,6 +38,7 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/operations/everybodys", {}),
     ("GET", "/operations/hellos/items", {}),
     ("POST", "/operations/hellos/stop", {"json": WHY}),
+    ("POST", "/campaigns", {"json": {"scenario": "hello", "audience": "people.csv"}}),
     ("GET", "/campaigns/sale", {}),
     ("GET", "/campaigns/sale/items", {}),
     ("POST", "/campaigns/sale/pause", {"json": WHY}),
@@ -60,7 +61,7 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/stats/hello", {}),
 ]
 CAMPAIGN = StoredCampaign(
-    name="", scenario="", version=1, digest="", form="", rate=1.0, operator="ann", created_at=NOW, ended_at=NOW
+    name="", scenario="", version=1, file="", digest="", rate=1.0, operator="ann", created_at=NOW, ended_at=NOW
 )
 ELSEWHERE = {
     "POST /entries/batch",
@@ -71,7 +72,7 @@ ELSEWHERE = {
     "GET /scenarios",
 }
 """What is answered, without anything of others: see below."""
-HARMLESS = {"POST /check"}
+HARMLESS = {"POST /check", "PUT /audiences/{file}"}
 """What has nothing to do with what is published."""
 
 NAMES = {

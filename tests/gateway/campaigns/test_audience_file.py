@@ -192,12 +192,14 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path):
     path = tmp_path / "a.jsonl"
     path.write_text("{}\n")
-    with open_audience(path) as file:
-        lines = file.lines()
-        next(lines)
-        path.write_text("{}\n{}\n")
-        with pytest.raises(BadInput, match="changed while it was read"):
-            list(lines)
+
+    def change() -> None:
+        with open_audience(path) as file:
+            next(file.lines())
+            path.write_text("{}\n{}\n")
+
+    with pytest.raises(BadInput, match="changed while it was read"):
+        change()
 
 
 def test_a_form_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

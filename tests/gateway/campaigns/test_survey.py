@@ -1,6 +1,7 @@
 """Which lines of a file can enter a scenario, and why the others cannot."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,27 @@ def test_a_header_that_cannot_be_used_refuses_the_file(table: Path, trigger: str
 def test_columns_that_no_contact_has_are_told(table: Path):
     _, found = survey(table, "contact.id,contact.emial,contact.custom.x,custom.y\n1,a,b,c\n")
     assert (found.unknown_columns, found.entries) == (("contact.emial",), 1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "shown"),
+    [
+        pytest.param("America/New_York", "2026-11-27T09:00", "2026-11-27 14:00 UTC", id="the contact's"),
+        pytest.param("", "2026-11-27T09:00", "2026-11-27 08:00 UTC", id="the scenario's"),
+        pytest.param("nowhere", "2026-11-27T09:00", "2026-11-27 08:00 UTC", id="unknown: the scenario's"),
+        pytest.param("Europe/Paris", "2026-03-29T02:30", "2026-03-29 01:30 UTC", id="skipped: 03:30"),
+        pytest.param("Europe/Paris", "2026-10-25T02:30", "2026-10-25 00:30 UTC", id="repeated: the first"),
+        pytest.param("+05:30", "2026-11-27T09:00", "2026-11-27 03:30 UTC", id="an offset"),
+    ],
+)
+def test_each_entry_has_the_moment_at_which_its_contacts_clock_shows_the_start(
+    table: Path, zone: str, at: str, shown: str
+):
+    scenario = Scenario.model_validate(
+        {"scenario": "sale", "trigger": "segment", "timezone": "Europe/Paris", "steps": STEPS}
+    )
+    surveyor = Surveyor(scenario, 3, "advent", "Europe/Paris", datetime.fromisoformat(at))
+    table.write_text(f"contact.id,contact.timezone\n7,{zone}\n", "utf-8")
+    with open_audience(table) as file:
+        [entry] = surveyor.entries(file)
+    assert f"{entry.due:%Y-%m-%d %H:%M %Z}" == shown

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from gateway.campaigns.request import CampaignRequest
-from gateway.campaigns.survey import Survey
+from gateway.campaigns.survey import Estimate, Survey
 from gateway.cli import session
 from gateway.errors import UnknownOperation
 from gateway.publishing import Publication
 from gateway.service.campaign_views import CampaignLineView, CampaignView
-from gateway.service.campaigns import PreparedCampaign
 from gateway.service.paging import PageRequest
 from gateway.service.view import PageView
+from runtime.store.audiences import StoredAudience
 from tests.gateway.cli.conftest import Run
 
 SCENARIO = "scenario: sale\ntrigger: segment\nsteps:\n  - sms: hello\n    text: Hello\n"
@@ -76,31 +76,6 @@ def test_enter_says_what_to_do_with_a_table(run: Run):
 
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
-SALE = CampaignView(
-    name="advent",
-    scenario="sale@3",
-    gear="enter",
-    state="running",
-    digest="0123",
-    form="CSV in utf-8, separated by commas",
-    rate=200.0,
-    outcomes={"entered": 1200, "pending": 4},
-    done=1200,
-    total=1204,
-    operator="ann",
-    since=NOW,
-    starts_at=None,
-    paused_by=None,
-    pause_reason=None,
-    ended_at=None,
-    trouble=None,
-    stopped_by=None,
-    stop_reason=None,
-)
-LINES = [
-    CampaignLineView(line=2, contact="7", journey="sale/7/advent", outcome="entered", reason=None, at=NOW),
-    CampaignLineView(line=3, contact="", journey=None, outcome="invalid", reason="no id", at=NOW),
-]
 SURVEY = Survey(
     form="CSV",
     columns=(),
@@ -112,6 +87,34 @@ SURVEY = Survey(
     invalid_lines=(),
     duplicates=0,
 )
+SALE = CampaignView(
+    name="advent",
+    scenario="sale@3",
+    gear="enter",
+    state="running",
+    file="people.csv",
+    digest="0123",
+    survey=SURVEY,
+    estimate=Estimate.of(1200, 200.0),
+    rate=200.0,
+    outcomes={"entered": 1200, "pending": 4},
+    done=1200,
+    total=1204,
+    operator="ann",
+    since=NOW,
+    starts_at=None,
+    local_start=None,
+    paused_by=None,
+    pause_reason=None,
+    ended_at=None,
+    trouble=None,
+    stopped_by=None,
+    stop_reason=None,
+)
+LINES = [
+    CampaignLineView(line=2, contact="7", journey="sale/7/advent", outcome="entered", reason=None, at=NOW),
+    CampaignLineView(line=3, contact="", journey=None, outcome="invalid", reason="no id", at=NOW),
+]
 
 
 class Campaigns:
@@ -120,16 +123,15 @@ class Campaigns:
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.view = SALE
+        self.audiences = self
 
-    @asynccontextmanager
-    async def prepare(self, _: object, request: CampaignRequest) -> AsyncGenerator[PreparedCampaign]:
-        self.asked.append(request)
-        yield PreparedCampaign(cast("Any", None), SURVEY)
+    async def add(self, _: object, name: str, content: AsyncIterator[bytes]) -> StoredAudience:
+        self.asked.append(b"".join([part async for part in content]))
+        return StoredAudience(id="a1", name=name, owner="terminal", created_at=NOW)
 
-    async def start(self, _: object, prepared: PreparedCampaign) -> CampaignView:
-        del prepared
-        self.asked.append("start")
-        return self.view
+    async def begin(self, _: object, request: CampaignRequest, file: StoredAudience) -> CampaignView:
+        self.asked += [request, file.id]
+        return self.view.model_copy(update={"state": "preparing", "survey": None, "trouble": "no gateway runs"})
 
     async def show(self, _: object, name: str) -> CampaignView:
         if name != "advent":
@@ -166,8 +168,11 @@ def campaigns(monkeypatch: pytest.MonkeyPatch) -> Campaigns:
     return made
 
 
-def test_start_publishes_a_file_says_what_it_costs_and_starts(run: Run, campaigns: Campaigns):
-    ran = run("campaign", "start", "sale.yaml", "--audience", "people.csv", "--rate", "200/s", "--operator", "ann")
+def test_start_publishes_a_scenario_uploads_a_file_and_says_what_it_costs(
+    run: Run, campaigns: Campaigns, tmp_path: Path
+):
+    _, people = written(tmp_path, "contact.id\n1\n")
+    ran = run("campaign", "start", "sale.yaml", "--audience", people, "--rate", "200/s", "--operator", "ann")
     assert (ran.status, ran.out.splitlines()) == (
         0,
         [
@@ -178,29 +183,53 @@ def test_start_publishes_a_file_says_what_it_costs_and_starts(run: Run, campaign
         ],
     )
     assert ran.err.splitlines() == [
-        "scenario: 1,200 of 1,204 lines enter sale@3 as the campaign sale",
+        "scenario: no gateway runs",
+        "scenario: CSV",
+        "scenario: 1,200 of 1,204 lines enter sale@3 as the campaign advent (4 invalid, 0 duplicates)",
         "scenario: each line starts a journey: about 6s; with one message each, 6,600 Temporal actions, and 26 MB at "
         "Temporal while they wait",
     ]
     assert campaigns.asked == [
         ("sale.yaml", "ann"),
-        CampaignRequest(name="sale", scenario="sale@3", audience=Path("people.csv"), operator="ann", rate=200.0),
-        "start",
+        b"contact.id\n1\n",
+        CampaignRequest(name="sale", scenario="sale@3", audience="people.csv", operator="ann", rate=200.0),
+        "a1",
     ]
 
 
-@pytest.mark.parametrize("answer", ["n", "y"])
-def test_start_asks_on_a_terminal(run: Run, campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch, answer: str):
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+@pytest.mark.parametrize(
+    ("terminal", "answer", "change"), [(True, "n", "stop"), (True, "y", "start"), (False, "", "start")]
+)
+def test_one_that_is_ready_starts_unless_a_terminal_says_no(
+    run: Run,
+    campaigns: Campaigns,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    terminal: bool,
+    answer: str,
+    change: str,
+):
+    campaigns.view = SALE.model_copy(update={"state": "ready"})
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
 
     def confirm(*_: object, **__: object) -> bool:
         return answer == "y"
 
     monkeypatch.setattr("typer.confirm", confirm)
-    ran = run("campaign", "start", "sale@2", "--audience", "people.csv", "--name", "advent")
-    assert ran.status == (0 if answer == "y" else 1)
-    assert ("start" in campaigns.asked) == (answer == "y")
-    assert campaigns.asked[0].scenario == "sale@2"
+    _, people = written(tmp_path, "contact.id\n1\n")
+    ran = run(
+        "campaign", "start", "sale@2", "--audience", people, "--name", "advent", "--at", "2026-11-27T09:00", "--local"
+    )
+    assert ran.status == 0
+    request = campaigns.asked[1]
+    assert (request.scenario, request.ask) == ("sale@2", terminal)
+    assert (request.starts_at, request.local_start.isoformat()) == (None, "2026-11-27T09:00:00")
+    assert campaigns.asked[-1][:2] == ("advent", change)
+
+
+def test_a_local_start_needs_a_time(run: Run, campaigns: Campaigns):
+    ran = run("campaign", "start", "sale", "--audience", "people.csv", "--local")
+    assert (ran.status, "--local needs --at" in " ".join(ran.err.split())) == (2, True)
 
 
 def test_a_rate_without_a_unit_is_refused(run: Run, campaigns: Campaigns):

@@ -13,7 +13,7 @@ from tests.gateway.pages.conftest import Site
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 SALE = StoredCampaign(
-    name="sale", scenario="offer", version=2, digest="0123", form="CSV", rate=5.0, operator="ann", created_at=AT
+    name="sale", scenario="offer", version=2, file="p.csv", digest="0123", rate=5.0, operator="ann", created_at=AT
 )
 LINES = [
     CampaignItem(line=2, contact_id="7", journey="offer/7/sale", outcome="entered", answered_at=AT),
@@ -48,7 +48,7 @@ async def test_a_campaign_is_shown_with_its_sums_and_lines(site: Site) -> None:
     listed = await site.get("/campaigns")
     assert listed.values("tbody th a", "href") == ["/campaigns/sale"]
     page = await site.get("/campaigns/sale")
-    assert (page.text("h1"), page.text(".head .state")) == ("sale", "storing")
+    assert (page.text("h1"), page.text(".head .state")) == ("sale", "preparing")
     assert "Lines 3 Entered 1 Invalid 1 Pending 1" in page.text()
     assert "Paused by bob: look <closely>" in page.text()
     assert page.values("progress", "value") == ["2"]

@@ -13,7 +13,7 @@ from runtime.store.retention import Pruner
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 CAMPAIGN = StoredCampaign(
-    name="sale", scenario="offer", version=2, digest="", form="", rate=50.0, operator="ann", created_at=NOW
+    name="sale", scenario="offer", version=2, file="p.csv", digest="d", rate=50.0, operator="ann", created_at=NOW
 )
 
 
@@ -21,10 +21,13 @@ CAMPAIGN = StoredCampaign(
 async def stored(store: Store) -> Store:
     """A campaign of ten lines, of which one is invalid."""
     assert await store.add_campaign(CAMPAIGN)
-    lines = [CampaignItem(line=n, contact_id=f"c{n}", journey=f"offer/c{n}/sale", entry="e") for n in range(2, 11)]
+    lines = [
+        CampaignItem(line=n, place=n - 1, contact_id=f"c{n}", journey=f"offer/c{n}/sale", entry="e")
+        for n in range(2, 11)
+    ]
     await store.add_campaign_items("sale", [*lines, CampaignItem(line=11, outcome="invalid", reason="no id")])
-    await store.describe_campaign("sale", "digest", "CSV", 10)
-    assert await store.complete_campaign("sale", NOW, NOW)
+    await store.complete_campaign("sale", NOW)
+    await store.confirm_campaign("sale", NOW)
     return store
 
 
@@ -32,25 +35,39 @@ async def counts(store: Store) -> dict[str, int]:
     return (await store.campaign_counts(["sale"]))["sale"]
 
 
-async def test_a_campaign_is_stored_once_and_described_until_it_starts(stored: Store) -> None:
+async def test_a_campaign_is_stored_once_and_keeps_the_first_times(stored: Store) -> None:
     assert not await stored.add_campaign(replace(CAMPAIGN, operator="bob"))
-    await stored.describe_campaign("sale", "another", "JSON", 99)
-    assert await stored.complete_campaign("sale", NOW, NOW + timedelta(days=1))
-    await stored.withdraw_campaign("sale", NOW)
-    found = await stored.stored_campaign("sale")
-    assert found == replace(CAMPAIGN, digest="digest", form="CSV", lines=10, loaded_at=NOW)
+    await stored.complete_campaign("sale", NOW + timedelta(days=1))
+    await stored.confirm_campaign("sale", NOW + timedelta(days=1))
+    assert await stored.stored_campaign("sale") == replace(CAMPAIGN, loaded_at=NOW, confirmed_at=NOW)
+
+
+async def test_one_that_ended_before_its_start_is_withdrawn_with_its_lines(stored: Store) -> None:
+    await stored.withdraw_campaign("sale")
+    await stored.end_campaign("sale", "stopped", NOW)
+    await stored.withdraw_campaign("sale")
     assert sum((await counts(stored)).values()) == 10
+    for begun in ({}, {"loaded_at": NOW}, {"confirmed_at": NOW}):
+        name = "-".join(("new", *begun)).replace("_", "-")
+        await stored.add_campaign(replace(CAMPAIGN, name=name, **begun))
+        await stored.add_campaign_items(name, [CampaignItem(line=1, contact_id="7")])
+        await stored.end_campaign(name, "failed", NOW)
+        await stored.withdraw_campaign(name)
+        assert await stored.stored_campaign(name) is None
+        assert await stored.campaign_items(name) == []
 
 
-async def test_one_that_is_not_complete_is_withdrawn_with_its_lines(store: Store) -> None:
+async def test_entries_that_are_due_together_form_a_group_with_places_of_its_own(store: Store) -> None:
     await store.add_campaign(CAMPAIGN)
-    await store.add_campaign_items("sale", [CampaignItem(line=1, contact_id="7")])
-    await store.withdraw_campaign("sale", NOW + timedelta(seconds=1))  # another of this name
-    assert not await store.complete_campaign("sale", NOW + timedelta(seconds=1), NOW)
-    assert await store.stored_campaign("sale") == CAMPAIGN
-    await store.withdraw_campaign("sale", NOW)
-    assert await store.stored_campaign("sale") is None
-    assert await counts(store) == {}
+    later = NOW + timedelta(hours=1)
+    dues = [(2, 1, later), (3, 1, NOW), (4, 2, later), (5, 3, later)]
+    lines = [CampaignItem(line=line, place=place, due_at=due, contact_id="c") for line, place, due in dues]
+    await store.add_campaign_items("sale", [*lines, CampaignItem(line=6, outcome="invalid")])
+    assert await store.campaign_groups("sale") == [(NOW, 1), (later, 3)]
+    await store.record_campaign_outcome("sale", [4], "entered", None, NOW)
+    assert [item.line for item in await store.campaign_chunk("sale", later, 1, 2)] == [2]
+    assert [item.line for item in await store.campaign_chunk("sale", later, 2, 9)] == [5]
+    assert await store.campaign_chunk("sale", None, 1, 9) == []
 
 
 async def test_the_first_outcome_of_a_line_stands_and_its_entry_goes(stored: Store) -> None:
@@ -85,10 +102,11 @@ async def test_a_refusal_of_a_later_entry_changes_nothing(stored: Store) -> None
     assert await counts(stored) == {"entered": 1, "invalid": 1, "pending": 8}
 
 
-async def test_lines_are_listed_by_outcome_and_range(stored: Store) -> None:
+async def test_lines_are_listed_by_outcome_and_place(stored: Store) -> None:
     await stored.record_campaign_outcome("sale", [2, 5], "entered", None, NOW)
-    waiting = await stored.campaign_items("sale", outcome="pending", after=3, until=7)
+    waiting = await stored.campaign_items("sale", outcome="pending", after=3, limit=3)
     assert [item.line for item in waiting] == [4, 6, 7]
+    assert [item.line for item in await stored.campaign_chunk("sale", None, 3, 6)] == [4, 6, 7]
     assert [item.line for item in await stored.campaign_items("sale", after=8, limit=2)] == [9, 10]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, event
 
 from runtime.store import AcceptedEntry, Closure, NamespaceClaim, Passage, Store
 from runtime.store.api_access import ApiKey, ClaimedRequest
+from runtime.store.audiences import StoredAudience
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.retention import PruningJob
@@ -25,7 +26,7 @@ PLACE = (NOW, 1, "msg_1")
 PASSED = Passage(1, "mail", "delivered", NOW)
 OPERATION = stored_operation()
 CAMPAIGN = StoredCampaign(
-    name="sale", scenario="a", version=1, digest="", form="", rate=100.0, operator="ann", created_at=NOW
+    name="sale", scenario="a", version=1, file="", digest="", rate=100.0, operator="ann", created_at=NOW
 )
 CLAIM = cap_claim()
 CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
@@ -109,9 +110,12 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.record_answer("op", "a", "accepted", None, NOW), "(operation_id=? AND workflow_id=?)"),
     (lambda store: store.item_counts(["op"]), "(operation_id=?)"),
     (
-        lambda store: store.campaign_items("sale", outcome="pending", after=3, until=9),
-        "(campaign=? AND outcome=? AND line>? AND line<?)",
+        lambda store: store.campaign_chunk("sale", None, 3, 9),
+        "(campaign=? AND due_at=? AND place>? AND place<?)",
     ),
+    (lambda store: store.campaign_chunk("sale", NOW, 3, 9), "(campaign=? AND due_at=? AND place>? AND place<?)"),
+    (lambda store: store.campaign_groups("sale"), "(campaign=?)"),
+    (lambda store: store.newest_audience("ann", "people.csv"), "(owner=? AND name=?)"),
     (lambda store: store.campaign_items("sale", outcome="refused", after=3), "(campaign=? AND outcome=? AND line>?)"),
     (lambda store: store.campaign_items("sale", after=3), "(campaign=? AND line>?)"),
     (lambda store: store.campaign_counts(["sale"]), "(campaign=?)"),
@@ -232,9 +236,17 @@ OTHERS: list[Callable[[Store], Awaitable[object]]] = [
     methodcaller("add_operation", OPERATION),
     methodcaller("add_campaign", CAMPAIGN),
     methodcaller("add_campaign_items", "sale", [CampaignItem(line=3, contact_id="7")]),
-    methodcaller("describe_campaign", "sale", "digest", "CSV", 9),
-    methodcaller("complete_campaign", "sale", NOW, NOW),
-    methodcaller("withdraw_campaign", "sale", NOW),
+    methodcaller("survey_campaign", "sale", {"lines": 9}),
+    methodcaller("complete_campaign", "sale", NOW),
+    methodcaller("confirm_campaign", "sale", NOW),
+    methodcaller("schedule_campaign", "sale", NOW),
+    methodcaller("withdraw_campaign", "sale"),
+    methodcaller("add_audience", StoredAudience(id="a", name="p.csv", owner="ann", created_at=NOW)),
+    methodcaller("add_audience_part", "a", 0, "text"),
+    methodcaller("audience_part", "a", 0),
+    methodcaller("delete_audience", "a"),
+    methodcaller("delete_audiences", NOW),
+    methodcaller("complete_audience", "a", "sha", 4, 1, NOW),
     methodcaller("pause_campaign", "sale", "ann", "look"),
     methodcaller("set_campaign_rate", "sale", 7.5),
     methodcaller("stored_campaign", "sale"),

@@ -162,13 +162,16 @@ async def add_campaigns(store: Store) -> None:
             ("failed", None),
             ("long ago", None),
             ("preparing", None),
+            ("ready", None),
         ),
     ):
         loaded = None if name == "preparing" else ago(300)
         stored = StoredCampaign(
-            name=name, scenario="s", version=1, digest="", form="", rate=1.0, operator="ann", created_at=ago(300)
+            name=name, scenario="s", version=1, file="", digest="", rate=1.0, operator="ann", created_at=ago(300)
         )
-        await store.add_campaign(replace(stored, starts_at=starts_at, loaded_at=loaded))
+        await store.add_campaign(
+            replace(stored, starts_at=starts_at, loaded_at=loaded, confirmed_at=None if name == "ready" else ago(300))
+        )
     for name, minutes in (("slow", 20), ("quick", 1), ("paused", 90)):
         await store.record_campaign_outcome(name, [1], "entered", None, ago(minutes))
     await store.pause_campaign("paused", "ops", "holiday")

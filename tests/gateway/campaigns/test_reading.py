@@ -1,0 +1,55 @@
+"""Files that a child process reads, fed in parts of any size."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.campaigns.reading import AudienceReading, ReadLine, read_audience
+from gateway.campaigns.survey import Survey
+from gateway.errors import BadInput
+from scenario.model.document import document
+from scenario.model.scenario import Scenario
+
+SALE = document(
+    Scenario.model_validate({"scenario": "sale", "trigger": "segment", "steps": [{"sms": "a", "text": "b"}]})
+)
+
+
+async def read(name: str, content: bytes) -> tuple[list[int], list[ReadLine], Survey]:
+    """The number of lines in each answer, the lines, and the survey."""
+    reading = AudienceReading(document=SALE, version=1, campaign="advent", zone="Europe/Paris", file=name)
+    numbers, lines = list[int](), list[ReadLine]()
+
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 97):
+            yield content[start : start + 97]
+
+    async for answer in read_audience(reading, parts()):
+        if isinstance(answer, Survey):
+            return numbers, lines, answer
+        numbers.append(len(answer))
+        lines += answer
+    raise AssertionError
+
+
+async def test_all_lines_arrive_in_their_order_with_the_survey_at_the_end() -> None:
+    rows = "".join(f"{n}\n" for n in range(500)) + ",\n" * 300 + '7\n"\n'
+    numbers, lines, survey = await read("people.csv.gz", gzip.compress(f"contact.id\n{rows}".encode()))
+    assert max(numbers) <= 200
+    assert [line.line for line in lines] == [*range(2, 502), 802, 803]
+    assert lines[499] == ReadLine(
+        501,
+        "499",
+        "sale/499/advent",
+        {"scenario": "sale@1", "key": "advent", "contact": {"id": "499"}, "trigger": {"type": "segment"}},
+    )
+    assert [line.outcome for line in lines[500:]] == ["duplicate", "invalid"]
+    assert (survey.lines, survey.entries, survey.duplicates, survey.invalid) == (502, 500, 1, 1)
+
+
+async def test_a_file_that_cannot_be_used_is_refused_with_its_name() -> None:
+    with pytest.raises(BadInput, match=r"^people\.csv\.gz is damaged: it cannot be decompressed"):
+        await read("people.csv.gz", gzip.compress(b"contact.id\n1\n")[:-9])
