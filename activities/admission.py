@@ -153,7 +153,7 @@ class AdmissionActivities:
             raise EntryRefused(ERASED, "erased")
         opened = await open_for(entry, self._content, self._store)
         now = datetime.fromisoformat(admission.now)
-        asking = self.request(entry, opened, admission.workflow_id, admission.run_id, now)
+        asking = self.request(entry, opened, admission.workflow_id, admission.run_id, now, root=admission.root or None)
         answer = self.admitted(await self._store.admit(asking), opened)
         if answer.outcome:  # the first draw holds, even if the holdout has changed
             return AdmissionResult(version=answer.version, outcome=answer.outcome, reason=answer.reason or "")
@@ -163,7 +163,14 @@ class AdmissionActivities:
         return AdmissionResult(version=opened.version, plan=shorten(opened.plan), zone=self._zone)
 
     def request(
-        self, entry: Entry, opened: LoadedVersion, workflow_id: str, run_id: str, now: datetime
+        self,
+        entry: Entry,
+        opened: LoadedVersion,
+        workflow_id: str,
+        run_id: str,
+        now: datetime,
+        *,
+        root: str | None = None,
     ) -> stored.AdmissionRequest:
         """Return what the store decides about.
 
@@ -192,6 +199,7 @@ class AdmissionActivities:
             branches=None if kept else branches(lots, workflow_id, data),
             outcome=kept.outcome if kept else None,
             reason=kept.reason if kept else None,
+            root=root,
         )
 
     def admitted(

@@ -1,10 +1,24 @@
-"""The journeys of campaigns: what their delivery ids are made from."""
+"""Starts of journeys, also of those that continue what a campaign has begun without a workflow."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid5
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from activities.interface import JOURNEYS
+from activities.priority import CAMPAIGNS, priority_of
+from activities.starting import with_request_id
+from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
+from runtime.temporal_faults import is_unknown_workflow
+from scenario.entry.entry import parse_entry
+from scenario.type_guards import mapping_or_empty
 
 _CAMPAIGNS: Final = UUID("0c9fae0c-55cf-4b0a-8b35-7ad4f5c1a1c5")
 
@@ -16,3 +30,98 @@ def campaign_root(workflow_id: str, created_at: datetime) -> str:
         created_at: The campaign's, which tells it from a later one of its name.
     """
     return str(uuid5(_CAMPAIGNS, f"{created_at.astimezone(UTC).isoformat()}/{workflow_id}"))
+
+
+def of_campaign(entry: Mapping[str, Any], root: str, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the argument of a campaign's journey.
+
+    Args:
+        root: See `campaign_root`.
+        state: Where it continues, in the form of `workflows.state.State.dump`; by default it begins.
+    """
+    return {"entry": entry, "campaign": {"root": root, "state": state}}
+
+
+async def start_journey(
+    temporal: Client,
+    argument: Mapping[str, Any],
+    *,
+    scenario: str,
+    contact: str,
+    workflow_id: str,
+    summary: str,
+    purpose: str,
+    request: UUID | None = None,
+) -> WorkflowHandle[Any, dict[str, Any]]:
+    """Start a journey.
+
+    Args:
+        argument: The entry; or see `of_campaign`.
+        purpose: A word of `activities.priority`.
+        request: An id that makes the start idempotent.
+
+    Raises:
+        WorkflowAlreadyStartedError: A workflow of this id is running.
+        Erased: The contact was erased.
+    """
+    temporal = temporal if request is None else with_request_id(temporal, request)
+    attributes = [SearchAttributePair(SCENARIO_NAME, scenario), SearchAttributePair(CONTACT_ID, contact)]
+    return await temporal.start_workflow(
+        "Journey",
+        argument,
+        id=workflow_id,
+        task_queue=JOURNEYS,
+        result_type=dict,
+        # Whether a contact is admitted *again* is decided by the admission: Temporal forgets closed workflows.
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        static_summary=summary,
+        priority=priority_of(purpose),
+        search_attributes=TypedSearchAttributes(attributes),
+    )
+
+
+async def hand_over(
+    temporal: Client, *, entry: dict[str, Any], root: str, state: Mapping[str, Any], workflow_id: str, summary: str
+) -> bool:
+    """Start the journey that continues an entry without a workflow. Idempotent.
+
+    It takes the entry over when it is admitted, unless that has ended or another run has it.
+
+    Args:
+        state: Where it continues, see `of_campaign`.
+
+    Returns:
+        False if another workflow of this id is running.
+
+    Raises:
+        Erased: The contact was erased.
+    """
+    parsed = parse_entry(entry)
+    try:
+        await start_journey(
+            temporal,
+            of_campaign(entry, root, state),
+            scenario=parsed.name,
+            contact=parsed.contact_id,
+            workflow_id=workflow_id,
+            summary=summary,
+            purpose=CAMPAIGNS,
+            request=UUID(root),
+        )
+    except WorkflowAlreadyStartedError:
+        return False
+    return True
+
+
+async def is_started(temporal: Client, workflow_id: str, root: str) -> bool:
+    """Return True if the latest run of a workflow id is a journey with this root."""
+    try:
+        async for event in temporal.get_workflow_handle(workflow_id).fetch_history_events(page_size=1):
+            given = event.workflow_execution_started_event_attributes.input.payloads
+            argument = mapping_or_empty((await temporal.data_converter.decode(given))[0])
+            carried = mapping_or_empty(argument.get("campaign")) or mapping_or_empty(argument.get("state"))
+            return root in (carried.get("root"), carried.get("campaign_root"))
+    except RPCError as error:
+        if not is_unknown_workflow(error):
+            raise
+    return False

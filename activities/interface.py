@@ -102,6 +102,7 @@ class Admission:
     workflow_id: str
     run_id: str
     now: str  # its start, ISO 8601 in UTC
+    root: str = ""  # what its delivery ids are made from, if a campaign started it; else empty
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -308,7 +308,9 @@ class JourneyHost(Host):
         state, name = self.state, self.step
         if state.delivery:
             return state.delivery
-        return delivery_id(workflow.info().workflow_id, state.root, name, state.visits.get(name, 0))
+        return delivery_id(
+            workflow.info().workflow_id, state.campaign_root or state.root, name, state.visits.get(name, 0)
+        )
 
     @property
     def revisable(self) -> int:

@@ -12,7 +12,7 @@ The run is a loop over the current step: perform it, go to the next. `JourneyRun
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from temporalio import workflow
@@ -33,6 +33,7 @@ from workflows.migrations import Migrations
 from workflows.primitives import TRIES, call, is_cancellation
 from workflows.state import State
 from workflows.updates import OperatorUpdates
+from workflows.visibility import remember
 
 HISTORY_USED: Final = "scenario_history_used"
 """Name of the histogram of the share of its history's limits that a run has used."""
@@ -57,6 +58,7 @@ class JourneyRunner:
         self.inbox = SignalInbox(self.host)
         self.updates = OperatorUpdates(self.host, self._deliveries, self._migrations)
         self._carried = _carried(argument)
+        self._campaign = _campaign_of(argument)
         if self._carried and is_entry(self._carried["entry"]):
             self.host.open(State.load(self._carried["state"]), self._carried["entry"])
 
@@ -66,7 +68,7 @@ class JourneyRunner:
         Raises:
             ApplicationError: The argument is not an entry.
         """
-        data: Any = self._carried["entry"] if self._carried else argument
+        data: Any = argument["entry"] if self._carried or self._campaign else argument
         if not is_entry(data):
             raise ApplicationError(
                 "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'",
@@ -98,9 +100,12 @@ class JourneyRunner:
         if has_too_many_parts(data):
             return _ended("refused", TOO_MANY_PARTS)
         info = workflow.info()
-        root = info.first_execution_run_id
-        started = info.start_time.astimezone(UTC).isoformat()
-        admission = Admission(entry=data, workflow_id=info.workflow_id, run_id=root, now=started)
+        root, campaign = info.first_execution_run_id, self._campaign or {}
+        begun: dict[str, Any] = campaign.get("state") or {}
+        started = str(begun.get("entered_at") or info.start_time.astimezone(UTC).isoformat())
+        admission = Admission(
+            entry=data, workflow_id=info.workflow_id, run_id=root, now=started, root=campaign.get("root", "")
+        )
         admitted = await call(ADMIT, admission)
         if admitted.refused:
             return _ended("refused", admitted.refused)
@@ -118,8 +123,12 @@ class JourneyRunner:
             return _ended(admitted.outcome, admitted.reason, f"{parse_entry(data).name}@{admitted.version}")
         plan = restore(admitted.plan)
         state = State(version=admitted.version, plan=plan, zone=admitted.zone, entered_at=started, root=root)
+        state.campaign_root = admission.root
         state.at = load_plan(plan).start
+        state = state.continue_from(begun) if begun else state
         self.host.open(state, data)
+        if state.held:
+            remember(state.held)
         return None
 
     async def _run_steps(self, data: dict[str, Any]) -> tuple[str, str]:
@@ -332,6 +341,26 @@ def _carried(argument: Any) -> dict[str, Any] | None:
         return None
     is_known = State.is_readable if info.cron_schedule or info.retry_policy else State.is_dumped
     return argument if is_known(argument["state"]) else None
+
+
+def _campaign_of(argument: Any) -> dict[str, Any] | None:
+    """Return the root and the state that a campaign gave to its journey, or None if no campaign started it.
+
+    Whoever starts workflows may give any. A root decides only about the ids of the journey's own deliveries, and is
+    admitted once. A state sets the place in the plan that the admission returns.
+    """
+    if not is_object(argument) or argument.keys() != {"entry", "campaign"} or not is_object(argument["campaign"]):
+        return None
+    root, state = argument["campaign"].get("root"), argument["campaign"].get("state")
+    is_whole = isinstance(root, str) and (state is None or (is_object(state) and _is_moment(state.get("entered_at"))))
+    return {"root": root, "state": state} if is_whole else None
+
+
+def _is_moment(text: object) -> bool:
+    try:
+        return isinstance(text, str) and datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:

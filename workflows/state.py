@@ -33,6 +33,12 @@ MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■",
 """Symbols of outcomes other than success."""
 
 
+_HANDED_OVER: Final = (
+    *("entered_at", "at", "since", "memory", "visits", "steps", "held", "responses"),
+    *("now", "tried", "scheduled", "digest"),
+)
+
+
 class _Dataclass(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -135,6 +141,7 @@ class State:
     zone: str  # IANA zone of the platform's dates without a zone
     entered_at: str  # ISO 8601 in UTC
     root: str  # run id of the journey's first execution, from which delivery ids are made
+    campaign_root: str = ""  # replaces it for delivery ids, if a campaign started the journey
     at: str | None = None  # the current step; None at the end
     since: str | None = None  # when that step began, ISO 8601 in UTC; None before
     memory: Memory = field(default_factory=Memory)
@@ -163,6 +170,19 @@ class State:
     send_now: bool = False  # True if an operator wants the delivery sent regardless of hours and caps
     goal_events: list[Event] = field(default_factory=list[Event])  # those that are not evaluated yet
     goal_reached_at: str | None = None  # ISO 8601 in UTC
+
+    def continue_from(self, data: dict[str, Any]) -> State:
+        """Return this state at the place to which a campaign came without a workflow, or unchanged if it is unreadable.
+
+        Args:
+            data: As `dump` writes it. The entry's admission decides about the rest.
+        """
+        dumped = self.dump() | {name: data[name] for name in _HANDED_OVER if name in data}
+        if not self.is_readable(dumped):
+            return self
+        state = self.load(dumped)
+        state.steps_uncounted = [state.passage(step) for step in state.steps]
+        return state
 
     def dump(self) -> dict[str, Any]:
         """Return the state as plain JSON data, for continue-as-new."""

@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from activities.background import CampaignChunk
 from activities.entry_codec import EntryCodec
+from activities.handover import campaign_root
 from activities.priority import CAMPAIGNS
 from gateway.campaigns.preparation import Preparation
 from gateway.errors import BadInput, NotEntered, UnderWay
@@ -22,7 +23,7 @@ from gateway.service.caller import TERMINAL
 from gateway.service.entries import EntryService
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoreError
-from runtime.store.campaigns import CampaignItem
+from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.telemetry.metrics import CAMPAIGN_LINES
 from workflows.campaign import ENTER, PREPARE, RECORD, CampaignChange, CampaignGroup
 
@@ -54,10 +55,15 @@ class CampaignActivities:
         async with guarded():
             due = datetime.fromisoformat(chunk.due) if chunk.due else None
             items = await self._store.campaign_chunk(chunk.campaign, due, chunk.first, chunk.last)
+            campaign = await self._store.stored_campaign(chunk.campaign)
+            if campaign is None:
+                return  # it has ended, and was deleted
             async with _Outcomes(self._store, chunk.campaign) as outcomes:
-                await self._enter(chunk, items, outcomes)
+                await self._enter(campaign, chunk, items, outcomes)
 
-    async def _enter(self, chunk: CampaignChunk, items: list[CampaignItem], outcomes: _Outcomes) -> None:
+    async def _enter(
+        self, campaign: StoredCampaign, chunk: CampaignChunk, items: list[CampaignItem], outcomes: _Outcomes
+    ) -> None:
         """Start journeys at the chunk's rate. When it is interrupted, starts in progress are completed."""
         clock = asyncio.get_running_loop()
         turn = clock.time()
@@ -65,7 +71,7 @@ class CampaignActivities:
 
         async def start(item: CampaignItem) -> None:
             try:
-                await self._start(chunk.campaign, item, outcomes)
+                await self._start(campaign, item, outcomes)
             finally:
                 places.release()
 
@@ -83,12 +89,13 @@ class CampaignActivities:
         for task in starts:
             await task
 
-    async def _start(self, campaign: str, item: CampaignItem, outcomes: _Outcomes) -> None:
+    async def _start(self, campaign: StoredCampaign, item: CampaignItem, outcomes: _Outcomes) -> None:
         """Start the journey of a line. A repeated request starts none."""
-        request = uuid5(_REQUESTS, f"{campaign}/{item.line}")
+        request = uuid5(_REQUESTS, f"{campaign.name}/{item.line}")
         try:
             entry = await self._codec.decode(item.journey or "", item.entry or "")
-            await self._entries.enter(TERMINAL, entry, settle=0, request=request, priority=CAMPAIGNS)
+            root = campaign_root(item.journey or "", campaign.created_at)
+            await self._entries.enter(TERMINAL, entry, settle=0, request=request, priority=CAMPAIGNS, root=root)
         except UnderWay:
             outcomes.add(item.line, "refused", "the contact's journey of this campaign was started by somebody else")
         except (NotEntered, Erased) as error:

@@ -14,20 +14,16 @@ from uuid import UUID
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.admission import open_for
 from activities.content import Content
-from activities.interface import JOURNEYS
-from activities.priority import priority_of
+from activities.handover import of_campaign, start_journey
 from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, Refusal, UnderWay
 from gateway.journeys.pending_activities import describe
 from gateway.journeys.snapshot import why_failed
 from gateway.service.caller import Caller
-from gateway.starting import with_request_id
 from runtime.encryption.keyring import Erased
-from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import AcceptedEntry, Store, StoreError
 from runtime.store.erasures import ERASED
 from scenario.entry.admission import EntryMistaken, EntryRefused, identity
@@ -244,6 +240,7 @@ class EntryService:
         settle: float = 5.0,
         request: UUID | None = None,
         priority: str | None = None,
+        root: str | None = None,
     ) -> Entered:
         """Start the journey of a contact.
 
@@ -254,6 +251,7 @@ class EntryService:
             request: An id that makes the request idempotent: repeated, it returns the journey that it started, until
                 the contact enters once more.
             priority: A word of `activities.priority`; by default the scenario's purpose.
+            root: The root of a campaign's journey, see `campaign_root`.
 
         Raises:
             Forbidden: The caller may not use the scenario.
@@ -275,23 +273,15 @@ class EntryService:
         if await self._store.is_erased(parsed.contact_id):
             raise NotEntered(ERASED)
         try:
-            temporal = self._temporal if request is None else with_request_id(self._temporal, request)
-            handle = await temporal.start_workflow(
-                "Journey",
-                argument,
-                id=identifier,
-                task_queue=JOURNEYS,
-                result_type=dict,
-                # Whether a contact is admitted *again* is decided by the admission: Temporal forgets closed workflows.
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                static_summary=summary,
-                priority=priority_of(priority or opened.scenario.purpose),
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(SCENARIO_NAME, parsed.name),
-                        SearchAttributePair(CONTACT_ID, parsed.contact_id),
-                    ]
-                ),
+            handle = await start_journey(
+                self._temporal,
+                argument if root is None else of_campaign(argument, root),
+                scenario=parsed.name,
+                contact=parsed.contact_id,
+                workflow_id=identifier,
+                summary=summary,
+                purpose=priority or opened.scenario.purpose,
+                request=request,
             )
         except Erased as error:  # a moment ago
             raise NotEntered(str(error)) from None
