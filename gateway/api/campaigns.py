@@ -64,6 +64,8 @@ class CampaignOperationBody(RequestBody):
     """The operator to record, besides the key."""
     rate: float | None = Field(None, examples=[50])
     """For `retune`: the maximum number of lines a second."""
+    leave: bool = False
+    """For `stop`, also of a campaign that has ended: end the journeys that it started, too."""
 
 
 @router.put(
@@ -147,5 +149,5 @@ async def operate_campaign(
     """Start, pause, resume, retune or stop a campaign. `pause` and `stop` wait for starts in progress."""
     operator = caller.operator(body.operator)
     return await use.campaigns.change(
-        caller, campaign, operation, operator=operator, reason=body.reason, rate=body.rate
+        caller, campaign, operation, operator=operator, reason=body.reason, rate=body.rate, leave=body.leave
     )

@@ -61,6 +61,7 @@ LocalOption = Annotated[
 ]
 AcceptOption = Annotated[bool, typer.Option("--accept", help="start even if more than 1 % of the lines are invalid")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
+LeaveOption = Annotated[bool, typer.Option("--leave", help="end the journeys that it started, too")]
 CampaignArgument = Annotated[str, typer.Argument(metavar="NAME", help="the campaign's name")]
 OutcomeOption = Annotated[
     str | None,
@@ -329,19 +330,32 @@ def retune(
 
 
 @grouped
-def stop(campaign: CampaignArgument, *, record: OperatorOptions, form: FormatOption = Format.TEXT) -> None:
-    """End a campaign. The remaining lines are skipped; journeys that were started continue."""
-    _change(campaign, "stop", record, form)
+def stop(
+    campaign: CampaignArgument, *, leave: LeaveOption = False, record: OperatorOptions, form: FormatOption = Format.TEXT
+) -> None:
+    """End a campaign. The remaining lines are skipped. Journeys that were started continue, unless --leave is given.
+
+    With --leave, the campaign may have ended before.
+    """
+    _change(campaign, "stop", record, form, leave=leave)
 
 
 def _change(
-    campaign: str, change: CampaignOperation, record: OperatorOptions, form: Format, rate: float | None = None
+    campaign: str,
+    change: CampaignOperation,
+    record: OperatorOptions,
+    form: Format,
+    rate: float | None = None,
+    *,
+    leave: bool = False,
 ) -> None:
     from gateway.service.caller import TERMINAL
 
     who, why = record.who, record.reason
     changed = session.ask(
-        lambda client: client.services.campaigns.change(TERMINAL, campaign, change, operator=who, reason=why, rate=rate)
+        lambda client: client.services.campaigns.change(
+            TERMINAL, campaign, change, operator=who, reason=why, rate=rate, leave=leave
+        )
     )
     _show_campaign(changed, form)
 
@@ -362,5 +376,7 @@ def _show_campaign(campaign: CampaignView, form: Format) -> None:
     ):
         if who:
             say(f"{what} by {who}: {why}")
+    if campaign.leaving:
+        say(f"ending {campaign.leaving.journeys:,} journeys by the operation {campaign.leaving.operation}")
     if campaign.trouble:
         note(f"scenario: {campaign.trouble}")

@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 _LATE_ANSWERS: Final = 3.0
 """Seconds to wait for answers in flight when the operation or its gateway is stopped."""
 _SHUTDOWN: Final = 10.0  # seconds; while Temporal is unreachable, the SDK's worker would wait without a limit
+_PAGE: Final = 1_000  # journeys of a campaign
 _AT_ONCE: Final = 50
 """Maximum number of activities that one gateway runs for operations."""
 
@@ -117,11 +118,11 @@ class SurveyedPages:
         """Yield the journeys, page by page. Each comes with the reason why it cannot be asked, if that is known."""
         request, which = self.request, self.request.which
         if request.operation is Operation.RETUNE and which.destination is not None:
-            found = await journeys.in_flight(which.destination, limit=request.limit or EVERY)
+            deliveries = await journeys.in_flight(which.destination, limit=request.limit or EVERY)
             # A name stands for one destination of one channel.
-            goes_to = found[0].goes_to if found else which.destination
+            goes_to = deliveries[0].goes_to if deliveries else which.destination
             self.request = replace(request, more={**request.more, "destination": goes_to})
-            yield [(target, None) for target in targets(found)]
+            yield [(target, None) for target in targets(deliveries)]
         elif request.operation is Operation.MIGRATE and which.scenario is not None:
             forecast = await journeys.forecast_migration(
                 which.scenario,
@@ -134,6 +135,11 @@ class SurveyedPages:
             for one in forecast.standing:
                 why = None if one.fits else f"it is at {one.step}, {one.becomes}"
                 yield [(JourneyTarget(journey, which.step), why) for journey in one.journeys]
+        elif which.campaign is not None:
+            last = 0
+            while found := await journeys.store.campaign_journeys(which.campaign, after=last, limit=_PAGE):
+                last = found[-1][0]
+                yield [(JourneyTarget(journey), None) for _, journey in found]
         else:
             async for page in journeys.select_by_page(request.operation, which, everybody=request.everybody):
                 # A journey that is to end at any step must not escape by reaching its next one.

@@ -93,6 +93,8 @@ class RequestedOperation:
                 raise BadOperation(text, "which", name)
             if name in _HELD_FILTERS and (self.everybody or self.operation in NOT_HELD):
                 raise BadOperation(f"'{name}' is for held journeys: leave it out", "which", name)
+        if "campaign" in filters and not self.everybody:
+            raise BadOperation("'campaign' is for leave with 'everybody': leave it out", "which", "campaign")
         if "operation" in filters:
             if self.operation is not Operation.RESUME:
                 text = "'operation' is for resume: it names the pause whose journeys are resumed"

@@ -23,7 +23,7 @@ _CHANGES: Final[tuple[tuple[CampaignOperation, str], ...]] = (
     ("pause", "No further journey is started until the campaign is resumed. Journeys that were started continue."),
     ("resume", "The campaign continues at its rate."),
     ("retune", "The new rate applies at once."),
-    ("stop", "The remaining lines are skipped, for good. Journeys that were started continue."),
+    ("stop", "The remaining lines are skipped."),
 )
 """The operations on a campaign, and their effects."""
 
@@ -59,7 +59,13 @@ def _change(change: CampaignOperation) -> Do:
         view = await _campaign(page)
         rate = field(form, "rate", float, _NO_RATE) if change == "retune" else None
         await page.use.campaigns.change(
-            page.caller, view.name, change, operator=page.caller.name, reason=reason_in(form), rate=rate
+            page.caller,
+            view.name,
+            change,
+            operator=page.caller.name,
+            reason=reason_in(form),
+            rate=rate,
+            leave="leave" in form,
         )
         return go_to(f"/campaigns/{view.name}")
 

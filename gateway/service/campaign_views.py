@@ -15,6 +15,15 @@ CampaignOperation = Literal["start", "pause", "resume", "retune", "stop"]
 CampaignProgress = Literal["preparing", "ready", "scheduled", "running", "paused", "finished", "stopped", "failed"]
 
 
+class LeavingView(View):
+    """The end of the journeys that a campaign started."""
+
+    operation: str
+    """The id of the operation that ends them."""
+    journeys: int
+    """Number of journeys that ran when it was requested."""
+
+
 class CampaignView(View):
     """A campaign. The sum of `outcomes` is the number of lines of the file."""
 
@@ -63,6 +72,8 @@ class CampaignView(View):
     """The operator who stopped it."""
     stop_reason: str | None
     """The reason why it was stopped."""
+    leaving: LeavingView | None = None
+    """In the answer to `stop` with `leave`: the operation that ends its journeys."""
 
     @classmethod
     def of(cls, stored: StoredCampaign, counts: Mapping[str, int]) -> CampaignView:

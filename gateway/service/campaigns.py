@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
+from uuid import UUID, uuid5
 
 from pydantic import Field
 from temporalio.client import (
@@ -26,22 +27,24 @@ from activities.priority import CAMPAIGNS, priority_of
 from gateway.campaigns.background import CampaignActivities
 from gateway.campaigns.request import CampaignRequest, check_rate
 from gateway.errors import BadCursor, BadInput, NotAccepted, NotAnswered, UnknownOperation
-from gateway.operations.request import check_record
+from gateway.operations.request import RequestedOperation, check_record
 from gateway.service.audiences import AudienceService
 from gateway.service.caller import Caller
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
+from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView, LeavingView
 from gateway.service.entries import EntryService
-from gateway.service.operations import standstill
+from gateway.service.index import JourneyFilter
+from gateway.service.operations import OperationService, standstill
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.view import PageView
 from runtime.store import Store
 from runtime.store.audiences import StoredAudience
 from runtime.store.campaigns import StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow
-from scenario.words import LineOutcome
+from scenario.words import LineOutcome, Operation
 from workflows.campaign import WORKFLOW, CampaignState
 from workflows.operation import QUEUE
 
+_OPERATIONS: Final = UUID("0e1c3f52-9d7a-4c8e-b0a5-5a1f6e2d7c44")
 _ANSWER: Final = timedelta(seconds=15)
 
 
@@ -61,7 +64,16 @@ class CampaignService:
         audiences: The uploaded files.
     """
 
-    def __init__(self, temporal: Client, store: Store, content: Content, entries: EntryService, zone: str) -> None:
+    def __init__(
+        self,
+        temporal: Client,
+        store: Store,
+        content: Content,
+        entries: EntryService,
+        operations: OperationService,
+        zone: str,
+    ) -> None:
+        self._operations = operations
         self.audiences = AudienceService(temporal, store)
         self._temporal, self._store, self._content = temporal, store, content
         self.activities = CampaignActivities(temporal, store, entries, zone)
@@ -187,8 +199,12 @@ class CampaignService:
         operator: str,
         reason: str,
         rate: float | None = None,
+        leave: bool = False,
     ) -> CampaignView:
         """Start, pause, resume, retune or stop a campaign.
+
+        Args:
+            leave: For ``stop``, also of a campaign that has ended: end the journeys that it started, too.
 
         Raises:
             UnknownOperation: There is no campaign of this name.
@@ -200,6 +216,10 @@ class CampaignService:
         check_record(operator, reason)
         if change == "retune":
             check_rate(rate)
+        if leave and change != "stop":
+            raise BadInput(f"'leave' is for stop, not for {change}: leave it out", at=["leave"])
+        if leave and view.over:
+            return await self._end_journeys(caller, view, operator, reason)
         if view.over:
             raise NotAccepted(name, f"the campaign has ended ({view.state})")
         handle = self._temporal.get_workflow_handle(_workflow(name))
@@ -217,7 +237,8 @@ class CampaignService:
             if is_unknown_workflow(error):
                 raise NotAccepted(name, "the campaign has ended, or has not started yet") from None
             raise
-        return await self.show(caller, name)
+        view = await self.show(caller, name)
+        return await self._end_journeys(caller, view, operator, reason) if leave else view
 
     async def settle(self) -> None:
         """Start stored campaigns that have no workflow, and record the end of those terminated on the server."""
@@ -225,6 +246,21 @@ class CampaignService:
             await self._settle(stored)
 
     # ---- steps
+
+    async def _end_journeys(self, caller: Caller, view: CampaignView, operator: str, reason: str) -> CampaignView:
+        """End the journeys that a campaign started, by an operation. Repeated, it is the same one."""
+        number = await self._store.count_campaign_journeys(view.name)
+        scenario = view.scenario.partition("@")[0]
+        request = RequestedOperation(
+            operation=Operation.LEAVE,
+            which=JourneyFilter(scenario=scenario, campaign=view.name),
+            operator=operator,
+            reason=reason,
+            everybody=True,
+        )
+        identifier = uuid5(_OPERATIONS, f"{view.name}/{view.since.isoformat()}").hex[:20]
+        begun = await self._operations.begin(caller, request, identifier)
+        return view.model_copy(update={"leaving": LeavingView(operation=str(begun.id), journeys=number)})
 
     async def _begin(self, stored: StoredCampaign) -> None:
         state = CampaignState(

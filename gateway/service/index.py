@@ -63,6 +63,8 @@ class JourneyFilter(BaseModel):
     """Held journeys: held then or later. Others: admitted then or later."""
     operation: str | None = None
     """Id of an earlier pause, for the journeys that accepted it."""
+    campaign: str | None = None
+    """Name of a campaign, for the journeys that it started."""
 
     def check(self) -> None:
         """Raise BadCombination if the filter has a version, but no scenario."""

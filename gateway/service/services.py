@@ -33,12 +33,12 @@ class Services:
         content = self.scenarios.content
         self.destinations = DestinationService(temporal, store)
         self.entries = EntryService(temporal, store, content, zone)
-        self.campaigns = CampaignService(temporal, store, content, self.entries, zone)
+        self.operations = OperationService(temporal, store)
+        self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone)
         self.erasures = ErasureService(temporal, store)
         self.events = EventService(temporal, store, content, ZoneInfo(zone))
         self.held = HeldService(JourneyIndex(temporal))
         self.journeys = JourneyService(temporal, store, content, policies)
-        self.operations = OperationService(temporal, store)
 
     async def close(self) -> None:
         """Give up counts and searches in progress. The client of Temporal and the store stay open."""

@@ -282,6 +282,16 @@ class StoredCampaigns(Queries):
         [row] = await self._database.read(_FAILED, {"since": since})
         return row["number"]
 
+    async def campaign_journeys(self, campaign: str, *, after: int = 0, limit: int) -> list[tuple[int, str]]:
+        """Return the running journeys that a campaign started after a line, and the numbers of their lines."""
+        rows = await self._database.read(_JOURNEYS, {"of": campaign, "after": after, "most": limit})
+        return [(row["line"], row["journey"]) for row in rows]
+
+    async def count_campaign_journeys(self, campaign: str) -> int:
+        """Return the number of running journeys that a campaign started."""
+        [row] = await self._database.read(_COUNT_JOURNEYS, {"of": campaign, "after": 0})
+        return row["number"]
+
     async def pause_campaign(self, name: str, operator: str | None, reason: str | None) -> None:
         """Record who paused an open campaign and why; None if it was resumed."""
         await self._database.write(_PAUSE, {"of": name, "who": operator, "why": reason})
@@ -375,6 +385,20 @@ _PROGRESS = update(campaigns).where(*_OPEN).values(progressed_at=bindparam("at",
 _FAILED = select(func.count().label("number")).where(
     _table.outcome == "failed", _table.ended_at >= bindparam("since", type_=_moment)
 )
+_of_item = entries.c.workflow_id == _items.journey
+_RUN = (
+    _items.campaign == bindparam("of"),
+    _items.line > bindparam("after"),
+    _items.journey.is_not(None),
+    _items.outcome.not_in(("refused", "skipped")),
+    or_(
+        select(entries.c.run_id).where(_of_item, entries.c.ended_at.is_(None)).exists(),
+        # Not admitted yet.
+        ~select(entries.c.run_id).where(_of_item).exists(),
+    ),
+)
+_JOURNEYS = select(_items.line, _items.journey).where(*_RUN).order_by(_items.line).limit(bindparam("most"))
+_COUNT_JOURNEYS = select(func.count().label("number")).select_from(campaign_items).where(*_RUN)
 _PAUSE = update(campaigns).where(*_OPEN).values(paused_by=bindparam("who"), pause_reason=bindparam("why"))
 _RATE = update(campaigns).where(*_OPEN).values(rate=bindparam("rate"))
 _SKIP = (

@@ -272,3 +272,28 @@ async def test_a_key_for_other_scenarios_sees_no_campaign(stand: Stands, tmp_pat
         other = Caller("k", "key k", TERMINAL.scopes, ["another"])
         assert (await campaigns.list(other, PageRequest())).items == []
         assert [one.name for one in (await campaigns.list(TERMINAL, PageRequest())).items] == ["advent"]
+
+
+async def test_the_journeys_that_one_started_are_ended_with_it(stand: Stands, tmp_path: Path) -> None:
+    waiting = "scenario: sale\ntrigger: segment\nsteps:\n  - wait: 30d\n"
+    async with stand() as here:
+        client, campaigns = here.client, here.client.services.campaigns
+        await publish(client, tmp_path, waiting)
+        other = await client.enter({"scenario": "sale", "contact": {"id": "c1"}, "trigger": {"type": "segment"}})
+        async with running_operations(client.services.operations, campaigns):
+            await start(client, people(tmp_path, number=3))
+            await until(client, lambda seen: seen.over)
+            with pytest.raises(BadInput, match="'leave' is for stop"):
+                await campaigns.change(TERMINAL, "advent", "pause", leave=True, **WHO)
+            stopped = await campaigns.change(TERMINAL, "advent", "stop", leave=True, **WHO)
+            assert stopped.leaving is not None
+            assert stopped.leaving.journeys == 3
+            again = await campaigns.change(TERMINAL, "advent", "stop", leave=True, **WHO)
+            assert again.leaving is not None
+            assert again.leaving.operation == stopped.leaving.operation
+            async with asyncio.timeout(60):
+                while await client.store.count_campaign_journeys("advent"):
+                    await asyncio.sleep(0.05)
+            ended = await client.services.operations.show(TERMINAL, stopped.leaving.operation)
+        assert (ended.total, ended.which) == (3, {"scenario": "sale", "campaign": "advent"})
+        assert (await client.store.find_running([other.id])) != []

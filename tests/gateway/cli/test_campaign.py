@@ -283,7 +283,7 @@ def test_results_are_objects_a_line_for_programs(run: Run, campaigns: Campaigns)
 
 @pytest.mark.parametrize(
     ("command", "rate"),
-    [(("pause",), None), (("resume",), None), (("stop",), None), (("retune", "--rate", "6/m"), 0.1)],
+    [(("pause",), None), (("resume",), None), (("stop", "--leave"), None), (("retune", "--rate", "6/m"), 0.1)],
 )
 def test_a_change_is_recorded_with_its_reason(
     run: Run, campaigns: Campaigns, command: tuple[str, ...], rate: float | None
@@ -291,5 +291,6 @@ def test_a_change_is_recorded_with_its_reason(
     word, *more = command
     ran = run("campaign", word, "advent", *more, "--reason", "look", "--operator", "ann")
     assert ran.status == 0
-    assert campaigns.asked == [("advent", word, {"operator": "ann", "reason": "look", "rate": rate})]
+    record = {"operator": "ann", "reason": "look", "rate": rate, "leave": word == "stop"}
+    assert campaigns.asked == [("advent", word, record)]
     assert run("campaign", word, "advent", *more).status == 2

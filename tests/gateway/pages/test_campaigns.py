@@ -81,8 +81,10 @@ async def test_one_is_changed_for_a_reason(site: Site, changes: list[Any], chang
     address = f"/campaigns/sale/{change}"
     assert address in (await site.get("/campaigns/sale")).values(".actions a", "href")
     await site.send(address, {"reason": ""}, status=422)
-    await site.send(address, {"reason": "look"})
-    assert changes == [("sale", change, {"operator": f"key {name}", "reason": "look", "rate": None})]
+    leave = {"leave": "on"} if change == "stop" else {}
+    await site.send(address, {"reason": "look", **leave})
+    record = {"operator": f"key {name}", "reason": "look", "rate": None, "leave": change == "stop"}
+    assert changes == [("sale", change, record)]
 
 
 async def test_its_rate_is_changed(site: Site, changes: list[Any]) -> None:

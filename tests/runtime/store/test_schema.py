@@ -119,6 +119,8 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.campaign_items("sale", outcome="refused", after=3), "(campaign=? AND outcome=? AND line>?)"),
     (lambda store: store.campaign_items("sale", after=3), "(campaign=? AND line>?)"),
     (lambda store: store.campaign_counts(["sale"]), "(campaign=?)"),
+    (lambda store: store.campaign_journeys("sale", after=3, limit=9), "(campaign=? AND line>?)"),
+    (lambda store: store.count_campaign_journeys("sale"), "(workflow_id=?)"),
     (
         lambda store: store.record_campaign_outcome("sale", [3, 4], "entered", None, NOW),
         "(campaign=? AND outcome=? AND line=?)",
