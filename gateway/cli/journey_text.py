@@ -118,6 +118,8 @@ def portray(report: JourneyView, zone: str) -> None:
 
     for line in _header(report):
         show(line)
+    if report.campaign:
+        say(f"{'sent' if report.ended_at else 'being sent'} by the campaign {report.campaign}, without a workflow")
     if report.waiting:
         for line in _waiting(report.id, report.waiting, ZoneInfo(zone)):
             show(line)

@@ -82,6 +82,11 @@ async def rendered(
                 result = await _render(store, renderer, delivery, view.id)
                 at = event.event_time.ToDatetime(tzinfo=UTC)
                 found[key] = RenderedDelivery(delivery, at, result)
+    if view.entry is not None and view.entry.is_inline:
+        raise BadInput(
+            f"the campaign {view.entry.key} has sent the message of {view.id} without a workflow, and what was sent is "
+            f"not kept: see 'scenario deliveries {view.id}' for its recorded attempts"
+        )
     if not begun:
         raise BadInput(
             f"Temporal has forgotten the history of {view.id}, and with it what was sent: "

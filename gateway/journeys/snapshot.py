@@ -42,7 +42,8 @@ class JourneySnapshot:
 
     Attributes:
         run_id: The run that is shown.
-        status: Temporal's status: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention.
+        status: Temporal's status: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention;
+            ``inline`` if a campaign sends or has sent its message without a workflow.
         progress: The answer to the query `progress`; None if no worker answers.
         entry: The store's record of its admission; None if it was refused.
         attempts: Recorded delivery attempts, oldest first; at most the newest `SHOWN`.
@@ -99,7 +100,7 @@ async def read(temporal: Client, store: Store, journey: str, run_id: str | None)
 async def read_admitted(temporal: Client, store: Store, entry: StoredEntry) -> JourneySnapshot:
     """Read the journey that an entry admitted, in its current or last run."""
     journey = entry.workflow_id
-    described = await describe(temporal, journey)
+    described = None if entry.is_inline else await describe(temporal, journey)
     if described is not None and described.workflow_execution_info.first_run_id != entry.run_id:
         described = await describe(temporal, journey, await last_run(temporal, journey, entry.run_id))
     return await (_forgotten(store, entry) if described is None else _look(temporal, store, described, entry))
@@ -108,9 +109,8 @@ async def read_admitted(temporal: Client, store: Store, entry: StoredEntry) -> J
 async def _forgotten(store: Store, entry: StoredEntry) -> JourneySnapshot:
     attempts, earlier = await _attempts(store, entry)
     plan = await _plan(store, entry)
-    return JourneySnapshot(
-        entry.workflow_id, entry.run_id, "forgotten", None, entry, attempts, plan=plan, earlier=earlier
-    )
+    status = "inline" if entry.is_inline else "forgotten"
+    return JourneySnapshot(entry.workflow_id, entry.run_id, status, None, entry, attempts, plan=plan, earlier=earlier)
 
 
 async def _look(

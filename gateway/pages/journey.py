@@ -78,7 +78,7 @@ def _operations(view: JourneyView) -> list[str]:
 def _in_temporal(page: Page, view: JourneyView) -> str | None:
     """Return the journey's page in Temporal's UI, or None if it is unknown or no longer exists."""
     namespace: str | None = page.request.app.state.namespace_ui
-    if namespace is None or view.status == "forgotten":
+    if namespace is None or view.status in ("forgotten", "inline"):
         return None
     return f"{namespace}/workflows/{quote(view.id, safe='')}/{quote(view.run_id, safe='')}/history"
 

@@ -17,6 +17,7 @@ from scenario.entry.admission import branches, entry_data
 from scenario.entry.entry import journey_root, parse_entry
 from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
+from scenario.type_guards import mapping_or_empty
 
 UNANSWERED: Final = "no worker answers: start one, and run this again"
 UNREADABLE: Final = "its entry cannot be read: terminate it, and enter the contact again"
@@ -58,6 +59,7 @@ async def lost_entry(
     if argument is None:
         return LostEntry(trouble=UNREADABLE if end is None else FORGOTTEN)
     carried: dict[str, Any] = argument["state"] if _is_carried(argument) else {}
+    campaign = mapping_or_empty(mapping_or_empty(argument).get("campaign"))
     version = carried.get("version") or _searched_version(info) or (end and end.version)
     if not version and end is None:
         progress = await temporal.progress(info)
@@ -67,7 +69,7 @@ async def lost_entry(
     if not version:  # it waits for its admission, or has ended before
         return None
     try:
-        entry = parse_entry(argument["entry"] if carried else argument)
+        entry = parse_entry(argument["entry"] if carried or campaign else argument)
     except EntryError:
         return LostEntry(trouble=UNREADABLE)
     number = int(str(version).rpartition("@")[2])
@@ -76,8 +78,9 @@ async def lost_entry(
     except UnknownVersion:
         lacks = f"{entry.name}@{number}"
         return LostEntry(lacks=lacks, trouble=f"the store lacks {lacks}: publish its file again, and run this again")
-    if carried:
-        entered = datetime.fromisoformat(carried["entered_at"])
+    begun = mapping_or_empty(campaign.get("state"))
+    if at := carried.get("entered_at") or begun.get("entered_at"):
+        entered = datetime.fromisoformat(at)
     journey, goal = info.execution.workflow_id, opened.scenario.goal
     drawn = branches(opened.table.lots, journey, entry_data(entry, opened.scenario, number, zone, entered))
     return LostEntry(
@@ -96,6 +99,7 @@ async def lost_entry(
             reason=end and end.reason,
             branches=None if end is not None and end.outcome in WITHHELD else drawn or None,
             goal_until=goal and entered + goal.within,
+            root=carried.get("campaign_root") or campaign.get("root") or None,
         )
     )
 

@@ -162,6 +162,8 @@ class Reconciler:
     async def _of_stored(self, entry: StoredEntry) -> list[Discrepancy]:
         """Compare a journey that runs in the store, and perhaps not in Temporal."""
         journey, run = entry.workflow_id, entry.run_id
+        if entry.is_inline:
+            return await self._of_inline(entry)
         info = await self._temporal.of_first_run(journey, run)
         if info is not None and is_running(info):
             return []
@@ -176,6 +178,20 @@ class Reconciler:
         if self._repair:
             await self._store.depart(journey, run, end.outcome, end.reason, end.at)
         return [self._finding(Kind.OVER if info else Kind.LOST, journey, run, "running", info)]
+
+    async def _of_inline(self, entry: StoredEntry) -> list[Discrepancy]:
+        """Compare an entry without a workflow, which its campaign sends, or a workflow is about to continue."""
+        journey, run = entry.workflow_id, entry.run_id
+        info = await self._temporal.info(journey)
+        campaign = await self._store.stored_campaign(entry.key or "")
+        if (info is not None and is_running(info)) or (campaign is not None and campaign.ended_at is None):
+            return []
+        known = await self._store.entry(journey, run)
+        if known is None or known.ended_at is not None:  # in between
+            return []
+        if self._repair:
+            await self._store.depart(journey, run, LOST, "its campaign ended before", self._now())
+        return [self._finding(Kind.LOST, journey, run, "running")]
 
     # ---- Temporal's side
 

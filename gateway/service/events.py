@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from temporalio.service import RPCError
 
 from activities.content import Content
 from activities.decision import count
-from gateway.errors import BadInput, UnknownJourney
+from gateway.errors import BadInput, Busy, UnknownJourney
 from gateway.journeys.pending_activities import check_identifier, describe
 from gateway.service.caller import Caller
 from gateway.service.unadmitted import UnadmittedSearch
@@ -39,6 +40,8 @@ NO_NAME: Final = "'name' must be an event's name, such as whatsapp.replied"
 NO_PROPERTIES: Final = "'properties' must be an object"
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(EventName, config=ConfigDict(strict=True))
 _ID: Final = 1024  # bytes that the id, which travels with the event, may take as JSON
+_SENDING: Final = 5.0  # seconds to wait for a campaign that is sending to the contact
+_LOOK: Final = 0.2
 _LATE: Final = timedelta(seconds=10)  # more than the clocks of a gateway and of Temporal differ
 
 
@@ -141,6 +144,9 @@ class EventService:
         entry = await self._store.entry(journey)
         caller.check_journey(journey, entry and entry.scenario)
         message = event_message(name, properties, identifier, at)
+        if entry is not None and entry.is_inline and entry.ended_at is None:
+            await self._running(entry.contact_id)
+            entry = await self._store.entry(journey)
         if entry is not None and entry.ended_at is None and await self._signal(entry, "event", message):
             return EventView(told=1)
         check_identifier(journey)
@@ -175,7 +181,7 @@ class EventService:
         # In this order: an entry that is admitted in between is among both. If the search fails, no journey has
         # received the signal yet, so the caller can send it again even without an id.
         pending = [*await self._store.pending_entries(contact), *await self._started_elsewhere(contact)]
-        running = [entry for entry in await self._store.running(contact) if caller.may_use(entry.scenario)]
+        running = [entry for entry in await self._running(contact) if caller.may_use(entry.scenario)]
         pending = [entry for entry in pending if caller.may_use(entry.scenario)]
         # At most one run of a journey is open, and gets the signal.
         journeys = {entry.workflow_id: entry for entry in (*pending, *running)}
@@ -185,6 +191,25 @@ class EventService:
         admitted = [isinstance(entry, StoredEntry) for entry in journeys.values()]
         told = sum(is_open and is_in for is_open, is_in in zip(reached, admitted, strict=True))
         return EventView(told=told, pending=sum(reached) - told)
+
+    async def _running(self, contact: str) -> list[StoredEntry]:
+        """Return a contact's running journeys, once none is without a workflow: a campaign is just sending to it.
+
+        Its message may have left, or a workflow may continue the journey, which must not miss the signal.
+
+        Raises:
+            Busy: That takes too long.
+        """
+        end = monotonic() + _SENDING
+        while True:
+            running = await self._store.running(contact)
+            inline = [entry for entry in running if entry.is_inline]
+            found = [await describe(self._temporal, entry.workflow_id) for entry in inline]
+            if all(one is not None and not one.workflow_execution_info.HasField("close_time") for one in found):
+                return running
+            if monotonic() > end:
+                raise Busy("a campaign is sending a message to the contact: try again in a minute")
+            await asyncio.sleep(_LOOK)
 
     async def _started_elsewhere(self, contact: str) -> list[AcceptedEntry]:
         """Return a contact's entries that no gateway has accepted, and no worker admitted."""
@@ -210,7 +235,7 @@ class EventService:
             # Perhaps it was refused. One that Temporal has lost stays on record for `scenario store reconcile`.
             if await describe(self._temporal, entry.workflow_id, entry.run_id) is not None:
                 await self._store.forget_accepted(entry)
-        else:  # it ended without a departure: it was terminated, for example
+        elif not entry.is_inline:  # it ended without a departure: it was terminated, for example
             await self._store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", now)
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import WithJsonSchema
@@ -116,8 +116,11 @@ class JourneyView(View):
     """Contact id."""
     key: str | None
     """Key that distinguishes several journeys of a contact."""
+    campaign: str | None
+    """Campaign that sends or has sent its message without a workflow; null if there is a workflow."""
     status: str
-    """Temporal's status: `running`, `completed`, `failed`, …; `forgotten` after its retention."""
+    """Temporal's status: `running`, `completed`, `failed`, …; `forgotten` after its retention; `inline` for
+    a message that a campaign sends without a workflow."""
     state: str
     """`entering`, `running`, `waiting`, `held`, `paused` or `leaving`; ended: `finished`, `exited`, `control`,
     `holdout`, `refused` or `lost`; Temporal's status if the journey has no state."""
@@ -177,6 +180,7 @@ class JourneyView(View):
             scenario=f"{entry.scenario}@{entry.version}" if entry else progress.get("scenario") or None,
             contact=entry.contact_id if entry else None,
             key=entry.key if entry else None,
+            campaign=entry.key if entry and entry.is_inline else None,
             status=seen.status,
             state=_state(seen),
             reason=result.get("reason") or seen.failure or waiting.get("reason") or (entry and entry.reason) or None,
@@ -188,7 +192,7 @@ class JourneyView(View):
             paused=pause_in(now),
             answered=seen.progress is not None,
             moves_to=now.get("moves_to"),
-            steps=list(_steps(seen, progress.get("steps") or result.get("steps") or ())),
+            steps=list(_steps(seen, progress.get("steps") or result.get("steps") or _sent_inline(seen))),
             steps_forgotten=progress.get("steps_forgotten") or 0,
             rounds=now.get("rounds") or [],
             pending=list(seen.pending),
@@ -234,8 +238,25 @@ def _state(seen: JourneySnapshot) -> str:
             return str(seen.result.get("outcome") or seen.status)
         case "forgotten" if seen.entry is not None:
             return seen.entry.outcome or "lost"
+        case "inline" if seen.entry is not None:
+            return seen.entry.outcome or "running"
         case _:
             return seen.status
+
+
+def _sent_inline(seen: JourneySnapshot) -> Iterator[dict[str, Any]]:
+    """Yield the records of the steps of a journey without a workflow, from its attempts."""
+    latest = {one.step: one for one in seen.attempts if seen.status == "inline"}
+    for one in latest.values():
+        ended = one.started_at + timedelta(milliseconds=one.milliseconds)
+        yield {
+            "id": one.step,
+            "kind": seen.plan.steps[one.step].kind if seen.plan and one.step in seen.plan.steps else one.channel,
+            "outcome": one.outcome,
+            "at": ended.isoformat(timespec="seconds"),
+            "status": one.status,
+            "attempts": one.attempt,
+        }
 
 
 def _step(seen: JourneySnapshot) -> str | None:

@@ -127,7 +127,7 @@ def told(view: JourneySnapshot, entry: StoredEntry) -> EntryStory:
         now=standing(report, view, zone) if under_way else None,
         stands=standing(report, view, zone, commands=False) if under_way else "",
         at=report.at,
-        known=view.progress is not None or view.result is not None,
+        known=view.progress is not None or view.result is not None or view.status == "inline",
         plan=view.plan,
     )
 
@@ -137,6 +137,7 @@ def told(view: JourneySnapshot, entry: StoredEntry) -> EntryStory:
 
 def _entered(entry: StoredEntry) -> Happening:
     facts = [f"by {entry.trigger}" if entry.trigger else "", f"with the key {entry.key}" if entry.key else ""]
+    facts.append(f"to be sent by the campaign {entry.key} without a workflow" if entry.is_inline else "")
     facts.append(f"for the {nth(entry.ordinal)} time" if entry.ordinal > 1 else "")
     if entry.outcome in WITHHELD:
         facts.append(f"to get nothing: {entry.reason}")

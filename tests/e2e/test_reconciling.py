@@ -23,6 +23,7 @@ from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Reconciler
 from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest
+from runtime.store.campaigns import StoredCampaign
 from runtime.store.deliveries import DELIVERED, Attempt
 from runtime.store.schema import entries
 from tests.e2e.conftest import Stand, Stands, publish
@@ -162,6 +163,24 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
         # What a server that was put back has lost.
         await store.admit(AdmissionRequest("wishes", 9, "9", "K9", "wishes/9/K9", GONE, "never", now))
         await store.accept(AcceptedEntry("wishes/10/K10", GONE, "10", now))
+        # What campaigns send without workflows: one is at work, the other is gone.
+        tomorrow = now + timedelta(days=1)
+        sale = StoredCampaign(
+            name="sale",
+            scenario="wishes",
+            version=1,
+            file="",
+            digest="",
+            rate=1.0,
+            operator="ann",
+            created_at=now,
+            loaded_at=now,
+            starts_at=tomorrow,
+        )
+        await store.add_campaign(sale)
+        for contact, key in (("14", "sale"), ("15", "gone")):
+            name = f"wishes/{contact}/{key}"
+            await store.admit(AdmissionRequest("wishes", 1, contact, key, name, GONE, "never", now, root=GONE))
         # What a server that was put back to before a delivery does not know of.
         sent, continued = await site.waiting(12), await site.waiting(13)
         await site.record_delivery(sent, sent.run_id)
@@ -182,6 +201,7 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
             erased.id: (Kind.ERASED, "erased", "running"),
             "wishes/9/K9": (Kind.LOST, "running", None),
             "wishes/10/K10": (Kind.UNADMITTED, "acknowledged", None),
+            "wishes/15/gone": (Kind.LOST, "running", None),
         }
         told, found = await site.reconcile()
         assert differences(found) == expected

@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.journeys.snapshot import SHOWN, read, why_failed
+from gateway.why.story import told
 from runtime.store import AdmissionRequest, Store
 from tests.gateway.journey import START, attempt
 from tests.gateway.journey import shown as shown_journey
@@ -51,6 +52,25 @@ async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Sto
     for run in (*runs, None):
         seen = await read(temporal, store, "a/7/K1", run)
         assert [item.run_id for item in seen.attempts] == [run or runs[-1]] * 2
+
+
+async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(store: Store, temporal: Client) -> None:
+    asking = AdmissionRequest("a", 3, "7", "sale", "a/7/sale", "r1", "always", START, "segment", root="r1")
+    await store.admit(asking)
+    assert shown_journey(await read(temporal, store, "a/7/sale", None))["state"] == "running"
+    await store.record([attempt("hook", 1, workflow_id="a/7/sale", outcome="delivered", status=200)])
+    await store.depart("a/7/sale", "r1", "finished", None, START + timedelta(seconds=2))
+    seen = await read(temporal, store, "a/7/sale", None)
+    view = shown_journey(seen)
+    assert [view[name] for name in ("campaign", "status", "state", "at")] == ["sale", "inline", "finished", None]
+    assert [(step["id"], step["outcome"], step["status"]) for step in view["steps"]] == [("hook", "delivered", 200)]
+    assert seen.entry is not None
+    story = told(seen, seen.entry)
+    assert [one.words for one in story.happenings] == [
+        "let in by segment with the key sale to be sent by the campaign sale without a workflow",
+        "sent to hooks.example.com (200)",
+        "finished",
+    ]
 
 
 @pytest.mark.parametrize(

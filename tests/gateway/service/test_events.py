@@ -14,14 +14,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.content import Content
-from gateway.errors import BadInput
+from gateway.errors import BadInput, Busy
 from gateway.publishing import publish
 from gateway.service import events
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.unadmitted import UnadmittedSearch
 from runtime.store import AcceptedEntry, Store
 from runtime.store.api_access import SCOPES
-from tests.factories import admission_request
+from tests.factories import NOW, admission_request
 from tests.fakes import RefusingService
 
 SECRET = "zoe@example.com"
@@ -132,6 +132,21 @@ async def test_a_journey_whose_signal_temporal_refuses_is_still_running(
     with pytest.raises(RPCError):
         await service.report(TERMINAL, "7", "order.placed")
     assert [entry.workflow_id for entry in await store.running("7")] == ["welcome/7"]
+
+
+async def test_an_event_waits_until_a_campaign_has_sent_to_the_contact(
+    service: events.EventService, temporal: RefusingService, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporal.refuse(RPCStatusCode.NOT_FOUND)
+    asking = admission_request(key="sale", run_id="r1", root="r1")
+    await store.admit(asking)
+    monkeypatch.setattr(events, "_SENDING", 0.0)
+    for report in (service.report(TERMINAL, "7", "go"), service.report_to(TERMINAL, asking.workflow_id, "go")):
+        with pytest.raises(Busy):
+            await report
+    assert await store.running("7"), "it is not taken for lost"
+    await store.depart(asking.workflow_id, "r1", "finished", None, NOW)
+    assert await service.report(TERMINAL, "7", "go") == events.EventView()
 
 
 async def test_a_limited_caller_counts_no_goals_of_other_scenarios(

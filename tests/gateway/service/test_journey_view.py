@@ -41,6 +41,7 @@ def test_a_held_journey_in_full() -> None:
         "scenario": "a@3",
         "contact": "7",
         "key": "K1",
+        "campaign": None,
         "status": "running",
         "state": "held",
         "reason": "hooks.example.com answered 503",
