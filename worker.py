@@ -28,6 +28,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 from activities import redaction
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
+from activities.audience.sync import AudienceActivities, starting_audience_syncs
 from activities.channel import adapter
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.decision import GoalActivities, decide
@@ -72,6 +73,7 @@ from runtime.telemetry import logs, metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
+from workflows.audience import SyncAudience
 from workflows.background import Erase, Prune, TellPlatform
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
@@ -89,8 +91,8 @@ PLATFORM: Final = timedelta(seconds=10)
 WAIT: Final = 60.0
 """Seconds to wait at the start for an unreachable Temporal server, and then for a store."""
 _CONCURRENT: Final = 200
-_ERASURES: Final = 20
-"""Maximum number of concurrent erasures."""
+_REMOTE: Final = 40
+"""Maximum number of concurrent activities beside the workflows, other than local ones."""
 _POLLERS: Final = 10
 _ASKED: Final = 5
 """Polls in flight of a channel: more are hardly faster, and delay a stop."""
@@ -154,15 +156,20 @@ async def workers(
     context = given.worker_context(gate, limiter)
     platforms = SuppressionReporter(context, ways.seal)
     # A task without a free connection waits at Temporal: it uses up no attempt there, and another worker may take it.
+    audiences = AudienceActivities(context, shards=given.queue_shards)
+    own: list[Callable[..., Any]] = []  # activities of channels that only write to the store
     senders: dict[str, tuple[list[Callable[..., Any]], int, timedelta]] = {}
     for channel in CHANNELS.values():
         connection = ways.connection(channel.name)
+        if channel.queue == JOURNEYS:
+            own += adapter(channel.name).activities(context, connection)
+            continue
         senders[channel.queue] = (
             adapter(channel.name).activities(context, connection),
             connection.connections if connection else _CONCURRENT,
             drain_of(given.destinations.book) if channel.addressed else DRAIN,
         )
-    senders[WEBHOOK.queue][0].append(platforms.tell_platform)
+    senders[WEBHOOK.queue][0].extend([platforms.tell_platform, audiences.send_audience_batch])
     senders |= dict.fromkeys(given.webhook_queues, senders[WEBHOOK.queue])
     completed, deployment = await completes_polls(client), deployment or unversioned()
     made: list[Worker] = []
@@ -172,7 +179,7 @@ async def workers(
                 Worker(
                     client,
                     task_queue=queue,
-                    workflows=[Journey, Enter, TellPlatform, Prune, Erase, UnknownWorkflow],
+                    workflows=[Journey, Enter, TellPlatform, Prune, Erase, SyncAudience, UnknownWorkflow],
                     activities=[
                         admissions.admit,
                         admissions.identify,
@@ -191,9 +198,12 @@ async def workers(
                         erasures.end_journeys,
                         erasures.delete_histories,
                         erasures.clear_rows,
+                        audiences.freeze_audience_batch,
+                        audiences.hold_audience,
+                        *own,
                     ],
-                    # Only erasures run as remote activities here, and they are few.
-                    max_concurrent_activities=_ERASURES,
+                    # Erasures, which are few, and changes of audiences, which take milliseconds.
+                    max_concurrent_activities=_REMOTE,
                     max_concurrent_activity_task_polls=1,
                     workflow_runner=UnsandboxedWorkflowRunner(),
                     max_concurrent_workflow_task_polls=_POLLERS,
@@ -296,6 +306,7 @@ async def serve(
         if JOURNEYS in queues:
             await keep_schedule(client, settings.retention)
             await stack.enter_async_context(starting_erasures(client, store))
+            await stack.enter_async_context(starting_audience_syncs(client, store))
         made = await workers(client, opened, queues, deployment)
         # Not earlier: creating the workers blocks the event loop, and a check could time out on a busy machine.
         checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well

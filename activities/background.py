@@ -140,7 +140,55 @@ class PlatformReply:
 TELL: Final = ActivityType("tell_platform", SuppressionNotice, PlatformReply, queue=WEBHOOK.queue)
 
 
-_READERS: Final = {kind: TypeAdapter(kind) for kind in (ErasurePass, PruneRequest, SuppressionNotice)}
+# ---- audiences. Nothing here identifies a member.
+
+AUDIENCE_WORKFLOW: Final = "SyncAudience"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudienceRef:
+    """An audience at a destination."""
+
+    destination: str
+    audience: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudienceBatch(AudienceRef):
+    """Changes that are sent in one request. Its id states the operation: ``add-…`` or ``remove-…``."""
+
+    batch: str  # its id; of a batch to be frozen the part behind the operation
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenBatch:
+    """A frozen batch."""
+
+    batch: str = ""  # its id; empty if nothing is to be sent
+    more: bool = False  # True if further changes wait
+    queue: str = WEBHOOK.queue  # the task queue of its destination
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSent:
+    """The result of a batch."""
+
+    again: bool = False  # True if some of its changes must be sent again
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudienceTrouble(AudienceRef):
+    """The terminal failure of a batch."""
+
+    reason: str
+
+
+FREEZE: Final = ActivityType("freeze_audience_batch", AudienceBatch, FrozenBatch)
+SEND_BATCH: Final = ActivityType("send_audience_batch", AudienceBatch, BatchSent)
+HOLD_AUDIENCE: Final = ActivityType("hold_audience", AudienceTrouble, type(None))
+
+
+_READERS: Final = {kind: TypeAdapter(kind) for kind in (ErasurePass, PruneRequest, SuppressionNotice, AudienceRef)}
 
 
 def read_argument(kind: type[Argument], argument: object) -> Argument | None:

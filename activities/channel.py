@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from activities.attempt_context import AttemptContext
     from activities.attempt_log import Log
+    from activities.audience.memberships import MembershipBook
     from activities.content import Content
     from activities.context import CallbackUrls, UnsubscribeUrls
     from activities.email.settings import Senders
@@ -184,6 +185,7 @@ class WorkerContext:
     routes: Routes
     secrets: Callable[[], Mapping[str, str]]  # returns the same mapping while the secrets do not change
     limiter: Limiter  # one per process
+    memberships: MembershipBook
 
 
 class Sender(Protocol):

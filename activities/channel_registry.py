@@ -32,10 +32,12 @@ class Channel:
 WEBHOOK: Final = Channel("webhook", "webhooks", "send_webhook", addressed=True)
 EMAIL: Final = Channel("email", "email", "send_email")
 SMS: Final = Channel("sms", "sms", "send_sms")
-CHANNELS: Final = {channel.name: channel for channel in (WEBHOOK, EMAIL, SMS)}
+# Writes to the store and sends nothing, so that it needs neither a queue nor a rate of its own.
+AUDIENCE: Final = Channel("audience", JOURNEYS, "change_audience", addressed=True)
+CHANNELS: Final = {channel.name: channel for channel in (WEBHOOK, EMAIL, SMS, AUDIENCE)}
 """All channels by name. To add one, add its row here, its package, and its kind of step."""
-QUEUES: Final = (JOURNEYS, *(channel.queue for channel in CHANNELS.values()))
-"""The task queues, without the shards of webhooks. Each channel scales and is rate limited separately."""
+QUEUES: Final = tuple(dict.fromkeys((JOURNEYS, *(channel.queue for channel in CHANNELS.values()))))
+"""The task queues, without the shards of webhooks. Each channel that sends scales and is rate limited separately."""
 
 
 def webhook_queues(shards: int) -> tuple[str, ...]:

@@ -16,11 +16,13 @@ from typing import Any, Final, TypeVar
 from temporalio.client import Client
 
 from activities.attempt_log import Log
+from activities.audience.memberships import MembershipBook
 from activities.channel import WorkerContext, adapters
-from activities.channel_registry import WEBHOOK, webhook_queues
+from activities.channel_registry import CHANNELS, WEBHOOK, webhook_queues
 from activities.content import Content
 from activities.email.settings import parse_server
 from activities.gate import Gate
+from activities.interface import JOURNEYS
 from activities.suppressions import address_seal
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
@@ -65,6 +67,8 @@ class Channels:
         """A log line that lists the configured parts, without addresses and secrets."""
         words: dict[str, bool] = {}
         for name, channel in adapters().items():
+            if CHANNELS[name].queue == JOURNEYS:  # it only writes to the store
+                continue
             connection = self.connection(name)
             words[channel.label(connection)] = connection is not None or not channel.setting
         words |= {
@@ -148,6 +152,7 @@ class WorkerServices:
             routes=self.routes,
             secrets=self.secrets.snapshot,
             limiter=limiter,
+            memberships=MembershipBook(self.store),
         )
 
 

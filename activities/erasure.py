@@ -22,11 +22,10 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from uuid import uuid4
 
 from temporalio import activity
 from temporalio.api.common.v1 import WorkflowExecution
@@ -46,6 +45,7 @@ from activities.background import (
     RowsCleared,
 )
 from activities.interface import JOURNEYS
+from activities.periodic import repeating
 from activities.priority import OPERATORS, priority_of
 from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import REMEMBERED, Keyring
@@ -53,7 +53,7 @@ from runtime.errors import SetupError
 from runtime.process.shutdown import background_task
 from runtime.search_attributes import CONTACT_ID, quote
 from runtime.store import Store, StoreError
-from runtime.store.erasures import StoredErasure
+from runtime.store.erasures import StoredErasure, erased_name
 from runtime.temporal_faults import fault_of, is_unknown_workflow
 from scenario.entry.entry import journeys_of
 
@@ -125,7 +125,12 @@ class ErasureActivities:
                 found = {**asdict(await self._store.count_rows_of(contact)), "audiences": deleted}
                 await self._store.begin_clearing(erasure.id, found)
                 await self._store.erase(contact, erasure.contact_hash)
-                if any(found.values()) or being_read or request.remaining or not request.passes:
+                removals = await self._store.pending_removals(erased_name(erasure.contact_hash))
+                if removals:
+                    text = f"{removals} removals from audiences are not sent yet: 'scenario audience list' shows why"
+                    await self._store.set_erasure_trouble(erasure.id, text)
+                is_waiting = being_read or request.remaining or removals
+                if any(found.values()) or is_waiting or not request.passes:
                     await self._store.set_erasure_state(erasure.id, "waiting")
                     return RowsCleared(pause=PAUSES[min(request.passes, len(PAUSES) - 1)])
             await self._store.finish_erasure(erasure.id, erasure.contact_hash, datetime.now(UTC))
@@ -293,23 +298,6 @@ async def start_open_erasures(client: Client, store: Store) -> None:
             logger.warning("the erasure %s was open and had no workflow: started", erasure)
 
 
-@asynccontextmanager
-async def starting_erasures(client: Client, store: Store) -> AsyncGenerator[None]:
+def starting_erasures(client: Client, store: Store) -> AbstractAsyncContextManager[None]:
     """Start the workflows of open erasures that have none, periodically, in one worker at a time."""
-    holder = uuid4().hex
-
-    async def run() -> None:
-        while True:
-            try:
-                now = datetime.now(UTC)
-                if await store.lease(LEASE, holder, now=now, expires_at=now + timedelta(seconds=2 * EVERY)):
-                    await start_open_erasures(client, store)
-            except (StoreError, RPCError) as error:
-                said = error.status.name if isinstance(error, RPCError) else error
-                logger.warning("open erasures were not looked at: %s", said)
-            except Exception:  # whatever it is: without this loop, a lost start is never repeated
-                logger.exception("open erasures cannot be looked at")
-            await asyncio.sleep(EVERY)
-
-    async with background_task(run(), "erasures"):
-        yield
+    return repeating(store, LEASE, lambda: start_open_erasures(client, store), every=EVERY)

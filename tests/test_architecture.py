@@ -199,7 +199,7 @@ def test_a_circle_is_found() -> None:
 
 # Kinds whose names are words of something else too: of a contact, of Liquid and JSON Schema, of a scenario's own keys.
 # One of these counts beside another kind, or where it is compared with a kind.
-HOMONYMS = {"email", "if", "exit", "repeat", "split"}
+HOMONYMS = {"audience", "email", "if", "exit", "repeat", "split"}
 
 
 def choices(node: ast.AST) -> Iterator[ast.AST | None]:

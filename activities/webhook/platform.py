@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
+from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import activity
@@ -13,16 +11,10 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.background import TELL, PlatformReply, SuppressionNotice
 from activities.channel import WorkerContext
-from activities.outcome import Backoff
-from activities.webhook import outcome, signing
-from activities.webhook.circuit_breaker import signal_of
-from activities.webhook.destinations.destinations import Destination, bearer
-from activities.webhook.errors import AttemptError
-from activities.webhook.http.exchange import Request, Response
-from activities.webhook.http.transport import timed
-from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
-from activities.webhook.presets import SuppressionPreset, installed_presets
-from activities.webhook.route import Route
+from activities.webhook import outcome
+from activities.webhook.http.exchange import Response
+from activities.webhook.platform_calls import CallFailed, PlatformCalls
+from activities.webhook.presets import PlatformRequest, SuppressionPreset, installed_presets
 from runtime.derived_keys import SealedToken
 from scenario.errors import NotConfigured
 
@@ -37,7 +29,7 @@ class SuppressionReporter:
 
     def __init__(self, context: WorkerContext, seal: SealedToken | None) -> None:
         self._context, self._seal = context, seal
-        self._tokens = AccessTokens(context.transport)
+        self._calls = PlatformCalls(context)
 
     @activity.defn(name=TELL.name)
     async def tell_platform(self, notice: SuppressionNotice) -> PlatformReply:
@@ -58,45 +50,15 @@ class SuppressionReporter:
             preset = installed_presets().get(name)
             if preset is None:
                 raise _failure(f"the preset {name} of destination {notice.destination} is not installed")
-            token = await self._tokens.token(destination, self._context.secrets())
-            request = self._request(route, destination, token, preset.path(notice.channel), preset.body(opened[0]))
-        except NotConfigured as error:
-            raise _failure(str(error)) from None
-        except TokenUnavailableError as error:
-            raise _failure(str(error), delay=error.backoff.delay) from None
-        response = await self._send(route, request)
-        if response.status == HTTPStatus.UNAUTHORIZED and token:
-            with suppress(NotConfigured, TokenUnavailableError):  # for the next attempt
-                await self._tokens.token(destination, self._context.secrets(), rejected=token)
+            response = await self._calls.call(
+                route,
+                PlatformRequest("POST", preset.path(notice.channel), preset.body(opened[0])),
+                (activity.info().workflow_id or "").rpartition("/")[2],  # the same in every attempt
+                seconds=_TIMEOUT,
+            )
+        except (NotConfigured, CallFailed) as error:
+            raise _failure(str(error), delay=error.delay if isinstance(error, CallFailed) else None) from None
         return _result(notice, preset, response, opened[0])
-
-    def _request(self, route: Route, destination: Destination, token: str, path: str, body: bytes) -> Request:
-        """Return the request, with the destination's URL, headers, access token and signature.
-
-        Raise NotConfigured without a secret.
-        """
-        secrets, now = self._context.secrets(), datetime.now(UTC)
-        identifier = (activity.info().workflow_id or "").rpartition("/")[2]  # the same in every attempt
-        headers = {"content-type": "application/json", "accept": "application/json"}
-        own = destination.rendered_headers(secrets) | bearer(token)
-        taken = {name.lower() for name in own}
-        headers = {name: value for name, value in headers.items() if name not in taken} | own
-        headers |= signing.headers(destination.keys(secrets, now), identifier, now, body)
-        url = f"{destination.rendered_url(secrets).rstrip('/')}{path}"
-        return Request("POST", url, headers, body, _TIMEOUT, route.access, route.tls)
-
-    async def _send(self, route: Route, request: Request) -> Response:
-        permit = self._context.limiter.enter(route.destination, route.limits, activity.info().workflow_id or "")
-        if isinstance(permit, Backoff):
-            raise _failure(f"{permit.reason}: {permit.then}", delay=permit.delay)
-        with permit as passed:
-            try:
-                response = await timed(self._context.transport, route.destination, request)
-            except AttemptError as error:
-                passed.leave(error.pulse)
-                raise _failure(f"{route.destination}: {error}") from None
-            passed.leave(signal_of(response.status))
-            return response
 
 
 def _result(notice: SuppressionNotice, preset: SuppressionPreset, response: Response, address: str) -> PlatformReply:

@@ -1,11 +1,27 @@
-"""The APIs of platforms that suppressed addresses are reported to."""
+"""Requests to the APIs of platforms, and the interface of those that suppressed addresses are reported to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from scenario.extensions import SUPPRESSION_PRESETS, load_extensions
+
+_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
+
+
+class PlatformRequest(NamedTuple):
+    """A request; `path` follows the destination's URL."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+def with_own_headers(own: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request: a destination's own, and those that JSON needs."""
+    taken = {name.lower() for name in own}
+    return {name: value for name, value in _HEADERS.items() if name not in taken} | dict(own)
 
 
 class Rejection(NamedTuple):

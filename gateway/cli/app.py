@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from gateway.cli import (
+    audience,
     author,
     campaign,
     configuration,
@@ -95,8 +96,14 @@ _GROUPS: Final = {
 _KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
 _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
 _STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compare it with Temporal.")
+_AUDIENCE: Final = typer.Typer(help="Membership lists that scenarios keep in sync at other systems.")
 _CAMPAIGN: Final = typer.Typer(help="One scenario for the contacts of a file.")
 _SUBCOMMANDS: Final = {
+    "audience": (
+        _AUDIENCE,
+        "Operate",
+        {"list": audience.listing, "show": audience.show, "retry": audience.retry},
+    ),
     "campaign": (
         _CAMPAIGN,
         "Run",

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from activities.attempt_log import Log
+from activities.audience.sync import starting_audience_syncs
 from activities.channel import adapters
 from activities.dependencies import INBOX, WorkerServices, channels_of
 from activities.retention import keep_schedule
@@ -141,6 +142,7 @@ async def local(
         opened = replace(opened, writer=log(opened.writer))
         await keep_schedule(working, settings.retention)
         await stack.enter_async_context(running_workers(await workers(working, opened)))
+        await stack.enter_async_context(starting_audience_syncs(working, opened_store))
         client = ScenarioClient(
             *(temporal, opened.store, settings.platform_timezone),
             *(settings.destinations if send else None, settings.policies),

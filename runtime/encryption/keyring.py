@@ -254,8 +254,11 @@ class Keyring:
         self._of.pop(row.owner, None)
         self._by_id.clear()
 
-    async def seal(self, contact: str, text: str) -> str | None:
-        """Encrypt a text for the store, if encryption is configured. Return None if the contact was erased."""
+    async def seal(self, contact: str | None, text: str) -> str | None:
+        """Encrypt a text for the store, if encryption is configured. Return None if the contact was erased.
+
+        Without a contact, the shared key encrypts, which outlives every contact.
+        """
         if not self.encrypts:
             return text
         try:

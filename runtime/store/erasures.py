@@ -34,6 +34,7 @@ from sqlalchemy import (
 from runtime.store.campaigns import campaign_items
 from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
+from runtime.store.memberships import ERASE_MEMBERSHIPS, audience_memberships
 from runtime.store.schema import (
     accepted_entries,
     claims,
@@ -103,6 +104,7 @@ class ErasureCounts:
     operations: int = 0
     accepted_entries: int = 0
     campaign_items: int = 0
+    audience_memberships: int = 0
 
 
 class Erasures(Queries):
@@ -200,6 +202,8 @@ class Erasures(Queries):
         await self._database.write(_ACCEPTED, {"whose": contact})
         given = {"whose": contact, "name": erased_name(name)}
         await self._database.write(_LINES, given)
+        for statement in ERASE_MEMBERSHIPS:
+            await self._database.write(statement, given)
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
         for item in await self._items(contact):
@@ -318,7 +322,7 @@ def _add_run(insert: InsertFactory) -> Executable:
 _COUNT = select(
     *(
         select(func.count()).where(table.c.contact_id == bindparam("whose")).scalar_subquery().label(table.name)
-        for table in (entries, deliveries, claims, accepted_entries, campaign_items)
+        for table in (entries, deliveries, claims, accepted_entries, campaign_items, audience_memberships)
     )
 )
 _CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))

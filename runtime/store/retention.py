@@ -39,6 +39,7 @@ from runtime.retention import NATURAL, Ages
 from runtime.store.api_access import api_answers
 from runtime.store.campaigns import campaign_items, campaigns
 from runtime.store.database import Queries
+from runtime.store.memberships import audience_memberships
 from runtime.store.schema import (
     claims,
     deliveries,
@@ -252,6 +253,11 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "campaign_items": _Kind(campaign_items, None, [_line == _oldest(_campaign, _line)]),
     "campaigns": _Kind(
         campaigns, campaigns.c.created_at, [campaigns.c.ended_at < _until, _first_item(_campaign, _line).is_(None)]
+    ),
+    "refused_members": _Kind(
+        audience_memberships,
+        audience_memberships.c.wanted_at,
+        [audience_memberships.c.refused.is_not(None), audience_memberships.c.is_member == 0],
     ),
     "answers": _Kind(api_answers, api_answers.c.requested_at),
 }

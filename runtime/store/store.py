@@ -27,6 +27,7 @@ from runtime.store.entries import Entries
 from runtime.store.erasures import Erasures
 from runtime.store.goals import Goals
 from runtime.store.leases import Leases
+from runtime.store.memberships import AudienceMemberships
 from runtime.store.migrations import ensure_current, upgrade
 from runtime.store.namespace_claims import NamespaceClaims
 from runtime.store.operations import StoredOperations
@@ -60,6 +61,7 @@ class Store(
     StoredOperations,
     StoredCampaigns,
     StoredAudiences,
+    AudienceMemberships,
     ApiAccess,
     KeyHolders,
     ContactKeys,

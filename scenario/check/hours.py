@@ -89,7 +89,7 @@ def _channels(
     report: Report,
 ) -> None:
     """Report unknown channels. Without known destinations, any other name may be a destination's."""
-    channels = [kind for kind, model in KINDS.items() if model.sends]
+    channels = [kind for kind, model in KINDS.items() if model.is_message]
     named = {to for step in sending if isinstance(to := step.keys.get("to"), str)}
     known = {*channels, *(named if destinations is None else destinations.destinations)}
     for index, name in enumerate(quiet.channels or ()):

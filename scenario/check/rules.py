@@ -64,7 +64,7 @@ def _names(steps: Sequence[WrittenStep], report: Report) -> None:
 
 def _naming(step: WrittenStep) -> Iterator[str]:
     for key in dict.fromkeys(("id", step.kind)):
-        if key is not None and (key == "id" or step.model.sends) and isinstance(step.keys.get(key), str):
+        if key is not None and (key == "id" or step.model.is_message) and isinstance(step.keys.get(key), str):
             yield key
 
 

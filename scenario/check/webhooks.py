@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from scenario import liquid
 from scenario.errors import DurationError, TemplateError
-from scenario.http.destinations import KnownDestinations, disowned
+from scenario.http.destinations import KnownDestinations, disowned, without_audiences
 from scenario.model.outline import WrittenStep, outline
 from scenario.model.parts import Retry
 from scenario.responses.schema import faults_of
@@ -198,6 +198,8 @@ def check_destinations(data: Any, listing: KnownDestinations, report: Report) ->
             owners, scenario = known[name].owners, str(data.get("scenario"))
             if owners is not None and scenario not in owners:
                 report.add((*step.path, "to"), "destination-owner", disowned(clip(scenario), clip(name)))
+            if step.model.changes_audiences and not known[name].has_audiences:
+                report.add((*step.path, "to"), "no-audiences", without_audiences(clip(name)))
             _theirs(step, name, known[name].headers, report)
             continue
         close = get_close_matches(name, known, 1, 0.75)  # names are short: a worse guess is a random one

@@ -17,11 +17,13 @@ class KnownDestination:
         headers: Names of the headers that it sets.
         secrets: Secrets that its steps may use.
         owners: Scenarios that may use it, or None for all.
+        has_audiences: True if it has audiences.
     """
 
     headers: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
     owners: frozenset[str] | None = None
+    has_audiences: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class KnownDestinations:
 def disowned(scenario: str, to: str) -> str:
     """Return the message that a scenario may not use a destination, and how to allow it."""
     return f"the scenario '{scenario}' may not use destination '{to}': list it under its 'owners' in destinations.yaml"
+
+
+def without_audiences(to: str) -> str:
+    """Return the message that a destination has no audiences, and how to add them."""
+    return f"destination '{to}' has no audiences: add 'audiences' to it in destinations.yaml"
 
 
 def denied(secret: str, to: str | None) -> str:

@@ -37,7 +37,7 @@ class WrittenStep(NamedTuple):
         """Its id: `id`, else its name, else one from its position; None if unknown."""
         if self.kind is None:
             return None
-        named = KINDS[self.kind].sends
+        named = KINDS[self.kind].is_message
         for name in (self.keys.get("id"), self.keys.get(self.kind) if named else None):
             if name is not None:
                 return name if isinstance(name, str) else None

@@ -122,6 +122,9 @@ def rules_of(scenario: Scenario, step: DeliveryStep, policies: Policies, channel
     own = () if step.window is None else (step.window,)
     if scenario.purpose != MARKETING:
         return Rules(purpose=scenario.purpose, hours=own, expires=step.expires)
+    if not step.is_message:
+        subscription = scenario.subscription if step.needs_consent else None
+        return Rules(subscription=subscription, hours=own, expires=step.expires)
     quiet = [*policies.quiet_hours, *((scenario.quiet_hours,) if scenario.quiet_hours else ())]
     return Rules(
         subscription=scenario.subscription,

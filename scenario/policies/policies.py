@@ -76,7 +76,7 @@ def _check_channels(policies: Policies, known: Collection[str] | None, data: Any
     """Report names that are neither a channel nor a destination."""
     if known is None:
         return
-    names = {*(kind for kind, model in KINDS.items() if model.sends), *known}
+    names = {*(kind for kind, model in KINDS.items() if model.is_message), *known}
     for path, written in _named(policies, data):
         for index, name in enumerate(written):
             if name not in names:

@@ -198,9 +198,11 @@ class BaseStep(Model):
         together: Which keys go together, as JSON Schema: the same rules as `complaint`.
         recipient: The path of the recipient's address in the journey's data, if any.
         unsubscribing: Keys of texts that should contain an unsubscribe link.
-        sends: True for a delivery. The key of the kind then names the step.
+        sends: True for a delivery.
+        is_message: True for a delivery to which quiet hours and caps apply. The key of the kind names the step.
         rings: True if it rings a telephone, which is worth a warning at night.
         secrets: True if its templates may name secrets.
+        changes_audiences: True if its destination must have audiences.
         loop: The key of the way that leads back to it, if any.
         waits: True if contacts resume here that skip steps because an earlier date is past.
     """
@@ -215,8 +217,10 @@ class BaseStep(Model):
     recipient: ClassVar[tuple[str, str] | None] = None
     unsubscribing: ClassVar[tuple[str, ...]] = ()
     sends: ClassVar[bool] = False
+    is_message: ClassVar[bool] = False
     rings: ClassVar[bool] = False
     secrets: ClassVar[bool] = False
+    changes_audiences: ClassVar[bool] = False
     loop: ClassVar[str | None] = None
     waits: ClassVar[bool] = False
 

@@ -156,6 +156,7 @@ class DeliveryStep(BaseStep):
     kind: ClassVar[str]
     channel: ClassVar[str]
     sends: ClassVar[bool] = True
+    is_message: ClassVar[bool] = True
     always: ClassVar[tuple[tuple[str, ...], ...]] = ()
     suppressed_by: ClassVar[tuple[Source, ...]] = ()
 
@@ -180,6 +181,11 @@ class DeliveryStep(BaseStep):
         exclude_if=lambda capped: capped == "skip",
         description="If a cap is full: skip the step, hold the journey, or {wait: 2d} for a free place.",
     )
+
+    @property
+    def needs_consent(self) -> bool:
+        """True if the contact must have consented to the channel."""
+        return True
 
     @classmethod
     def spelled(cls, address: str) -> str:

@@ -13,6 +13,7 @@ from pydantic import Discriminator, GetCoreSchemaHandler, Tag, TypeAdapter
 from pydantic_core import CoreSchema
 
 from scenario.model.parts import Model
+from scenario.steps.audience import Audience
 from scenario.steps.base import BaseStep, Row
 from scenario.steps.branch import If
 from scenario.steps.email import Email
@@ -30,6 +31,7 @@ KINDS: Final[dict[str, type[BaseStep]]] = {
     "email": Email,
     "sms": Sms,
     "webhook": Webhook,
+    "audience": Audience,
     "wait": Wait,
     "wait_for": WaitFor,
     "if": If,

@@ -22,6 +22,7 @@ def test_every_kind_of_step_that_sends_has_a_channel_with_a_queue_of_its_own():
         "webhook": "send_webhook",
         "email": "send_email",
         "sms": "send_sms",
+        "audience": "change_audience",
     }
 
 

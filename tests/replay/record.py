@@ -27,6 +27,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 
+from activities.audience.sync import start_audience_syncs
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
 from gateway.campaigns.request import CampaignRequest
@@ -60,6 +61,7 @@ BAD: Final = {
     "/quiet.example.com/down": [503] * 99,
     "/wax/busy": [503],
     "/wax/no": [422],
+    "/members": [503, 422],
 }
 WHO: Final = {"operator": "ann", "reason": "incident 42"}
 BOUGHT: Final = {"external_id": "CGX0094", "total_price": 30, "currency": "EUR"}
@@ -636,6 +638,18 @@ async def campaign(recorder: Recorder) -> None:
             await recorder.save(name, client.temporal.get_workflow_handle(f"campaign/{name}"))
 
 
+async def audience(recorder: Recorder) -> None:
+    """A journey joins an audience and leaves another one; a sync that is retried and then held, and one that ends."""
+    join, leave = "{audience: vip-buyers, to: members}", "{audience: others, to: members, op: remove}"
+    await recorder.save("audience", await recorder.start("audience", [join, leave]))
+    client, store = recorder.place.client.temporal, recorder.place.services.store
+    for name in ("audience-held", "audience-synced"):
+        await start_audience_syncs(client, store)
+        handle = client.get_workflow_handle("audience:members:vip-buyers")
+        await recorder.save(name, client.get_workflow_handle(handle.id, run_id=(await handle.describe()).run_id))
+        await store.release_audience("members", "vip-buyers", "ann has it sent again: incident 42")
+
+
 async def pruned(recorder: Recorder) -> None:
     """What is old is deleted, in moments of one batch each."""
     with patch("activities.retention.SECONDS", 0.0):
@@ -699,7 +713,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
         *(linear, clock, offset, event, late, forks, left, held, dropped, paused, continued, refused, entered),
         *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
         *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
-        *(counted, noted, together, migrated, followed, operations, campaign, pruned, erased),
+        *(counted, noted, together, migrated, followed, operations, campaign, audience, pruned, erased),
     )
 }
 """By the name of the (first) history that each writes."""

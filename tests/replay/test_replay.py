@@ -25,6 +25,7 @@ from scenario.steps.registry import KINDS
 from tests.replay.bursts import BURSTS, file_of
 from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
+from workflows.audience import SyncAudience
 from workflows.background import Erase, Prune
 from workflows.campaign import CampaignWorkflow
 from workflows.enter import Enter, UnknownWorkflow
@@ -39,7 +40,7 @@ def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"recorded/{path.stem}", path.read_text("utf-8"))
 
 
-OTHERS = (Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, UnknownWorkflow)
+OTHERS = (Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, SyncAudience, UnknownWorkflow)
 
 
 def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
@@ -144,6 +145,7 @@ def test_every_local_activity_is_recorded() -> None:
     } == {
         *("admit", "identify", "depart", "decide", "clear", "amend", "retune"),
         *("recall", "renew", "adopt", "count", "goal", "release", "prune"),
+        *("freeze_audience_batch", "hold_audience"),
     }
 
 

@@ -19,6 +19,7 @@ from scenario import liquid
 from scenario.errors import NotConfigured, TemplateError
 from scenario.http.addresses import Access
 from scenario.http.destinations import KnownDestination, KnownDestinations
+from scenario.responses.item_results import ItemResults
 
 DEFAULT_RATE: Final = 100.0
 """Default deliveries per second of a destination."""
@@ -63,6 +64,29 @@ class SuppressionReports:
 
     preset: str  # the platform's API; see `activities.webhook.presets`
     sources: frozenset[str]
+
+
+AudiencePreset = Literal["meta", "google", "generic"]
+MemberField = Literal["id", "email", "phone"]
+MOST_MEMBERS: Final = 10_000
+"""Maximum number of members in a request, at Meta and at Google."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceSettings:
+    """The API of a platform at which audiences are kept in sync; see `activities.audience.formats`."""
+
+    preset: AudiencePreset = "generic"
+    ids: Mapping[str, str] = field(default_factory=dict[str, str])  # the platform's ids of audiences, by our names
+    fields: tuple[MemberField, ...] = ("id",)  # what identifies a member
+    region: str | None = None  # two-letter country of national telephone numbers
+    size: int = MOST_MEMBERS  # maximum number of members in a request
+    results: ItemResults | None = None  # of a generic receiver: where its response says who was refused
+    account: str | None = None  # this and the rest: of Google
+    login_account: str | None = None
+    account_type: str = "GOOGLE_ADS"
+    consent: Mapping[str, bool] = field(default_factory=dict[str, bool])  # by Google's name of what members agree to
+    validate_only: bool = False
 
 
 Grant = Literal["client_credentials", "refresh_token", "jwt_bearer"]
@@ -112,6 +136,7 @@ class Destination:
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
     suppressions: SuppressionReports | None = None  # reports of suppressed addresses, or None
+    audiences: AudienceSettings | None = None  # audiences to keep in sync, or None
 
     @property
     def own_secrets(self) -> tuple[str, ...]:
@@ -225,7 +250,10 @@ class Destinations:
     def __post_init__(self) -> None:
         signing = frozenset(secret for found in self.destinations.values() for secret in found.signing_secrets)
         known = {
-            name: KnownDestination(found.all_headers, frozenset(found.secrets) - signing, found.owners)
+            name: KnownDestination(
+                *(found.all_headers, frozenset(found.secrets) - signing, found.owners),
+                has_audiences=found.audiences is not None,
+            )
             for name, found in self.destinations.items()
         }
         object.__setattr__(self, "listing", KnownDestinations(known, frozenset(self.public_secrets) - signing))

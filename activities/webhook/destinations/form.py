@@ -6,17 +6,25 @@ import re
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticKnownError
 
-from activities.webhook.destinations.destinations import ClientAuth, Grant
+from activities.webhook.destinations.destinations import (
+    MOST_MEMBERS,
+    AudiencePreset,
+    AudienceSettings,
+    ClientAuth,
+    Grant,
+    MemberField,
+)
 from activities.webhook.http.exchange import Tls
 from activities.webhook.presets import installed_presets
 from scenario.http.addresses import Access
 from scenario.model.parts import Model, Retry
 from scenario.model.scalars import Interval, Name, Timeout
+from scenario.responses.item_results import ItemResults
 from scenario.time.duration import per_second
 from scenario.type_guards import is_mapping
 
@@ -233,6 +241,87 @@ class SuppressionsForm(Model):
     )
 
 
+class ConsentForm(Model):
+    """The consent of all members, in Google's words."""
+
+    ad_user_data: Literal["granted", "denied"] | None = Field(
+        default=None, description="Consent that their data is used for ads."
+    )
+    ad_personalization: Literal["granted", "denied"] | None = Field(
+        default=None, description="Consent that ads are personalized."
+    )
+
+
+_Account = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+
+
+class AudiencesForm(Model):
+    """Audiences that scenarios keep in sync."""
+
+    preset: AudiencePreset = Field(description="The platform's API.")
+    ids: dict[Name, Parameter] = Field(
+        default_factory=dict[str, str],
+        description="The platform's id of each audience, by the name that scenarios use. Of generic, the name itself.",
+    )
+    fields: Annotated[list[MemberField], Field(min_length=1)] | None = Field(
+        default=None, description="What identifies a member: by default email and phone, hashed; of generic the id."
+    )
+    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
+        default=None, description="Country of telephone numbers without a country's code, such as FR."
+    )
+    size: Annotated[int, Field(strict=True, ge=1, le=MOST_MEMBERS)] = Field(
+        default=MOST_MEMBERS, description="Maximum number of members in a request."
+    )
+    results: ItemResults | None = Field(
+        default=None, description="Of generic: where a response says which members were refused."
+    )
+    account: _Account | None = Field(
+        default=None, description="Of google, required: number of the account, without dashes."
+    )
+    login_account: _Account | None = Field(
+        default=None, description="Of google: number of the manager account that has access to it."
+    )
+    account_type: Annotated[str, Field(pattern=r"^[A-Z_]{1,40}$")] = Field(
+        default="GOOGLE_ADS", description="Of google: type of both accounts."
+    )
+    consent: ConsentForm = Field(default=ConsentForm(), description="Of google: the consent of all members.")
+    terms_of_service: Literal["accepted"] | None = Field(
+        default=None, description="Of google, required: you have accepted the terms of Customer Match."
+    )
+    validate_only: Flag = Field(
+        default=False, description="Of google: requests are checked and not carried out; the audience is then held."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        googles = {"account", "login_account", "account_type", "consent", "terms_of_service", "validate_only"}
+        given = googles & self.model_fields_set
+        if self.preset != "google" and given:
+            raise ValueError(f"'{min(given)}' is for the preset google: remove it")
+        if self.preset == "google" and not {"account", "terms_of_service"} <= given:
+            raise ValueError(
+                "the preset google needs 'account', the number of the Google Ads account without dashes, and "
+                "'terms_of_service: accepted', those of Customer Match"
+            )
+        if self.preset != "generic" and not self.ids:
+            raise ValueError(f"'ids' lists the audiences at {self.preset}: write {{vip-buyers: \"1234567890\"}}")
+        if self.preset != "generic" and ("id" in (self.fields or ()) or self.results):
+            raise ValueError(f"{self.preset} has members by 'email' and 'phone' alone, and its own results")
+        return self
+
+    @property
+    def settings(self) -> AudienceSettings:
+        given: list[MemberField] = ["email", "phone"] if self.fields is None else self.fields
+        if self.preset == "generic":
+            given = ["id", *(self.fields or ())]
+        return AudienceSettings(
+            **self.model_dump(exclude={"fields", "consent", "results", "terms_of_service"}),
+            results=self.results,
+            fields=tuple(dict.fromkeys(given)),
+            consent={name: value == "granted" for name, value in self.consent if value is not None},
+        )
+
+
 class DestinationForm(LimitsForm):
     """One destination."""
 
@@ -254,6 +343,9 @@ class DestinationForm(LimitsForm):
     tls: TlsFiles = Field(default=TlsFiles(), description="Authorities and client certificate.")
     suppressions: Annotated[SuppressionsForm, BeforeValidator(_preset)] | None = Field(
         default=None, description="Report suppressed addresses to it: a preset, or {preset: …, sources: […]}."
+    )
+    audiences: Annotated[AudiencesForm, BeforeValidator(_preset)] | None = Field(
+        default=None, description="Audiences that scenarios keep in sync there: generic, or a preset with its keys."
     )
     allow_private: Flag = Field(default=False, description="Permit private networks.")
     allow_cidr: list[Network] = Field(default_factory=list[Network], description="Further permitted networks.")

@@ -147,6 +147,7 @@ def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits,
         access=entry.access,
         tls=entry.tls.read_from(folder),
         suppressions=reports and SuppressionReports(reports.preset, frozenset(reports.sources)),
+        audiences=entry.audiences and entry.audiences.settings,
     )
 
 

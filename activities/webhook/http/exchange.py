@@ -31,7 +31,7 @@ class Tls:
 
 
 MAX_BODY: Final = 64 * 1024
-"""Maximum bytes of a response, as transferred; the connection is closed on more."""
+"""Default maximum bytes of a response, as transferred; the connection is closed on more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Request:
     timeout: float = 15.0  # seconds for everything: DNS, connection, request, response
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
+    longest: int = MAX_BODY  # maximum bytes of the response's body
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class Response:
 
     status: int  # the final status; interim responses are skipped
     headers: Mapping[str, str]  # some headers (`KEPT_HEADERS` of `connections`) by lower-case names
-    body: bytes = field(repr=False)  # at most `MAX_BODY` bytes, not decompressed
-    truncated: bool = False  # True if there was more than `MAX_BODY`
+    body: bytes = field(repr=False)  # at most `Request.longest` bytes, not decompressed
+    truncated: bool = False  # True if there was more
     body_error: str | None = None  # ``body_timeout`` or ``body_broken`` if the body ended early, else None
 
     @property

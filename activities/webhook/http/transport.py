@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.connections import Lanes, kept_headers
 from activities.webhook.http.dial import Lookup, SystemLookup
-from activities.webhook.http.exchange import CURRENT, MAX_BODY, Flight, Request, Response, parse, sent_headers
+from activities.webhook.http.exchange import CURRENT, Flight, Request, Response, parse, sent_headers
 from activities.webhook.http.faults import too_late
 from runtime.telemetry.metrics import HTTP_CLIENT
 
@@ -74,7 +74,7 @@ class Transport:
         """
         target = parse(request.url, request.access)
         headers = sent_headers(request.headers)
-        flight, reading = Flight(target), _Reading()
+        flight, reading = Flight(target), _Reading(request.longest)
         token = CURRENT.set(flight)
         try:
             async with (
@@ -121,6 +121,7 @@ async def timed(transport: Transport, destination: str, request: Request) -> Res
 class _Reading:
     """A response that is being read. It survives the timeout that interrupts the reading."""
 
+    longest: int
     answer: aiohttp.ClientResponse | None = None
     body: bytearray = field(default_factory=bytearray)
     truncated: bool = False
@@ -132,8 +133,8 @@ class _Reading:
         try:
             async for chunk in answer.content.iter_any():
                 self.body += chunk
-                if len(self.body) > MAX_BODY:
-                    del self.body[MAX_BODY:]
+                if len(self.body) > self.longest:
+                    del self.body[self.longest :]
                     self.truncated = True
                     return
         except _BROKEN:

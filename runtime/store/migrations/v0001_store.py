@@ -194,6 +194,26 @@ CREATE TABLE audience_parts (
     CONSTRAINT pk_audience_parts PRIMARY KEY (audience, number)
 );
 
+CREATE TABLE audience_memberships (
+    id TEXT NOT NULL, destination TEXT NOT NULL, audience TEXT NOT NULL, contact_id TEXT NOT NULL,
+    wanted INTEGER NOT NULL, wanted_at {instant} NOT NULL, member TEXT NOT NULL, digest TEXT NOT NULL,
+    is_member INTEGER NOT NULL, sent_member TEXT, sent_digest TEXT, batch TEXT, refused TEXT, erased TEXT,
+    CONSTRAINT pk_audience_memberships PRIMARY KEY (id),
+    CONSTRAINT uq_audience_memberships_destination_audience_contact_id UNIQUE (destination, audience, contact_id)
+);
+CREATE INDEX ix_audience_memberships_contact_id ON audience_memberships (contact_id);
+CREATE INDEX ix_audience_memberships_erased ON audience_memberships (erased) WHERE erased IS NOT NULL;
+CREATE INDEX ix_audience_memberships_batch ON audience_memberships (batch) WHERE batch IS NOT NULL;
+CREATE INDEX ix_audience_memberships_differing ON audience_memberships (destination, audience)
+    WHERE (batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)));
+CREATE INDEX ix_audience_memberships_refused ON audience_memberships (wanted_at) WHERE refused IS NOT NULL;
+
+CREATE TABLE audience_syncs (
+    destination TEXT NOT NULL, audience TEXT NOT NULL, synced_at {instant}, unnamed INTEGER NOT NULL, trouble TEXT,
+    held_at {instant},
+    CONSTRAINT pk_audience_syncs PRIMARY KEY (destination, audience)
+);
+
 CREATE TABLE contact_keys (
     key_id TEXT NOT NULL, owner TEXT NOT NULL, wrapped_key TEXT NOT NULL, created_at {instant} NOT NULL,
     destroyed_at {instant},

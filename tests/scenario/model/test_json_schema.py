@@ -129,7 +129,7 @@ def test_it_has_nothing_that_an_author_would_not_write():
     assert "condition'" not in text
     assert "otherwise" not in text
     assert [part["default"] for part in parts(schema()) if "pattern" in part and "default" in part] == [
-        "15s", "0s", "5s", "6h", "3d", "15s", "0s", "15s", "0s"
+        "15s", "15s", "0s", "5s", "6h", "3d", "15s", "0s", "15s", "0s"
     ]  # fmt: skip
 
 

@@ -292,8 +292,8 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
          ["3:3: error duplicate-key: 'a' is here twice: first on line 2"]),
         ("destinations: {a: {<<: {rate: 5/s}, url: https://a.example}}\n",
          ["1:20: error unknown-key: unknown key '<<': the keys here are rate, concurrency, breaker, url, headers, "
-          "signing, secrets, owners, auth, timeout, retry, tls, suppressions, allow_private, allow_cidr, allow_http "
-          "and ports"]),
+          "signing, secrets, owners, auth, timeout, retry, tls, suppressions, audiences, allow_private, allow_cidr, "
+          "allow_http and ports"]),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_such_file(said: Say, text: str, findings: list[str] | None):

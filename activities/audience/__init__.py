@@ -1,0 +1,1 @@
+"""The channel of audiences: membership lists that are kept in sync at other systems."""

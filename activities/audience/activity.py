@@ -1,0 +1,51 @@
+"""The activity that records a change of membership. `activities.audience.sync` sends it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from temporalio import activity
+from typing_extensions import override
+
+from activities.attempt import ChannelActivity
+from activities.attempt_context import AttemptContext
+from activities.audience.formats import identify, request_of, settings_of
+from activities.channel_registry import AUDIENCE
+from activities.interface import Delivery, Sent
+from scenario.steps.audience import Audience
+from scenario.type_guards import mapping_at
+
+
+class Memberships(ChannelActivity[None]):
+    """Records who is to be a member of which audience."""
+
+    channel = AUDIENCE
+
+    @activity.defn(name=AUDIENCE.activity)
+    async def change_audience(self, delivery: Delivery) -> Sent:
+        """Record one change. Idempotent: of two changes, that of the later decision holds.
+
+        Raises:
+            ApplicationError: See `activities.failures`. Temporal retries a RETRY.
+        """
+        return await self.send_for_journey(delivery)
+
+    @override
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
+        async with self.attempt(delivery, context) as attempt:
+            step = await self._content.step_of(delivery, Audience, "an audience")
+            attempt.destination = step.to
+            settings = settings_of(self._context.routes.named(step.to).named, step.to, delivery.name)
+            at = datetime.fromtimestamp(delivery.decided, UTC) if delivery.decided else attempt.now
+            memberships = self._context.memberships
+            if step.op == "add":
+                contact = mapping_at(delivery.data, "contact")
+                member = identify(settings, step.to, delivery.contact, contact)
+                request_of(settings, step.to, step.audience, step.op, [member])  # finds what is not configured
+                await attempt.may_leave()
+                note = await memberships.add(step.to, step.audience, delivery.contact, member, at)
+            else:
+                await attempt.may_leave()
+                note = await memberships.remove(step.to, step.audience, delivery.contact, at)
+            attempt.delivered(202, note=note)
+        return attempt.sent

@@ -1,0 +1,183 @@
+"""The activities of the workflow `SyncAudience`, and the start of that workflow.
+
+A change of membership is recorded in the store, and nothing else. Every half minute, one worker starts the workflow of
+each audience with changes that are not sent yet: so changes of many contacts go together, and none is lost if Temporal
+or a worker is not there when it is recorded.
+
+A batch is frozen in the store before it is sent, with its members as they are then. Every attempt sends the same bytes
+under the same id, whatever becomes of workers, and whatever is recorded meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, WorkflowAlreadyStartedError
+
+from activities.audience.formats import AudienceAnswer, Member, read_answer, request_of, settings_of
+from activities.background import (
+    AUDIENCE_WORKFLOW,
+    FREEZE,
+    HOLD_AUDIENCE,
+    SEND_BATCH,
+    AudienceBatch,
+    AudienceRef,
+    AudienceTrouble,
+    BatchSent,
+    FrozenBatch,
+)
+from activities.channel import WorkerContext
+from activities.channel_registry import webhook_queue
+from activities.interface import JOURNEYS
+from activities.periodic import repeating
+from activities.priority import priority_of
+from activities.webhook.destinations.destinations import MOST_MEMBERS, AudienceSettings
+from activities.webhook.http.exchange import Response
+from activities.webhook.platform_calls import CallFailed, PlatformCalls
+from activities.webhook.route import Route
+from runtime.store import Store
+from runtime.store.memberships import ROWS_TOGETHER
+from scenario.errors import NotConfigured
+from scenario.steps.audience import AudienceOperation
+from scenario.words import MARKETING
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT: Final = 30.0  # seconds of one request, unless the destination sets it
+VALIDATED: Final = (
+    "the platform accepts the request, and has carried out nothing: remove 'validate_only' from destinations.yaml, "
+    "then use 'scenario audience retry'"
+)
+
+
+class AudienceActivities:
+    """Freezes batches, sends them, and records the results."""
+
+    def __init__(self, context: WorkerContext, *, shards: int = 1) -> None:
+        self._context, self._book = context, context.memberships
+        self._store = context.memberships.store
+        self._calls, self._shards = PlatformCalls(context), shards
+
+    @activity.defn(name=FREEZE.name)
+    async def freeze_audience_batch(self, wanted: AudienceBatch) -> FrozenBatch:
+        """Freeze the next changes of an audience, or return the batch that is frozen already."""
+        try:
+            size = settings_of(self._context.routes.named(wanted.destination).named, wanted.destination).size
+        except NotConfigured:
+            size = MOST_MEMBERS  # sending it reports what is missing
+        batch, more = await self._store.freeze_audience_batch(wanted.destination, wanted.audience, wanted.batch, size)
+        return FrozenBatch(batch=batch, more=more, queue=webhook_queue(wanted.destination, self._shards))
+
+    @activity.defn(name=SEND_BATCH.name)
+    async def send_audience_batch(self, batch: AudienceBatch) -> BatchSent:
+        """Send a batch once, and record what became of its members.
+
+        Raises:
+            ApplicationError: The platform was not reached, or refuses the batch. No message identifies a member.
+        """
+        ids, members = await self._book.members(batch.batch)
+        if not ids:  # recorded by an attempt whose result was lost
+            return BatchSent()
+        try:
+            return await self._send(batch, ids, members)
+        except (NotConfigured, CallFailed) as error:
+            delay = error.delay if isinstance(error, CallFailed) else None
+            raise await self._failure(batch, str(error), delay=delay) from None
+
+    async def _send(self, batch: AudienceBatch, ids: Sequence[str], members: Sequence[Member]) -> BatchSent:
+        route = self._context.routes.named(batch.destination)
+        settings = settings_of(route.named, batch.destination)
+        operation = cast("AudienceOperation", batch.batch.partition("-")[0])
+        request = request_of(settings, batch.destination, batch.audience, operation, members)
+        seconds = (route.named and route.named.timeout) or _TIMEOUT
+        response = await self._calls.call(route, request, f"aud_{batch.batch}", seconds=seconds)
+        answer = _answer(settings, response, members)
+        if not answer.verdict.delivered:
+            code = f" ({answer.detail})" if answer.detail else ""
+            reason = f"{batch.destination} answered {response.status}{code}"
+            raise await self._failure(batch, reason, final=answer.verdict.final)
+        if settings.validate_only and not answer.refused:
+            await self._store.thaw_audience_batch(batch.batch)
+            raise await self._failure(batch, VALIDATED, final=True)
+        await self._settle(batch, route, ids, answer)
+        return BatchSent(again=bool(answer.again))
+
+    async def _settle(self, batch: AudienceBatch, route: Route, ids: Sequence[str], answer: AudienceAnswer) -> None:
+        for reason in sorted(set(answer.refused.values())):
+            some = [ids[number] for number, why in answer.refused.items() if why == reason]
+            for start in range(0, len(some), ROWS_TOGETHER):
+                await self._store.refuse_members(batch.batch, some[start : start + ROWS_TOGETHER], reason)
+        again = [ids[number] for number in sorted(answer.again)]
+        for start in range(0, len(again), ROWS_TOGETHER):
+            await self._store.thaw_audience_batch(batch.batch, again[start : start + ROWS_TOGETHER])
+        await self._store.settle_audience_batch(batch.batch)
+        await self._store.record_audience_sync(batch.destination, batch.audience, datetime.now(UTC), answer.unnamed)
+        if answer.refused or answer.unnamed:
+            logger.warning(
+                "%s refused %d of %d members of the audience %s",
+                *(route.destination, len(answer.refused) + answer.unnamed, len(ids), batch.audience),
+            )
+
+    @activity.defn(name=HOLD_AUDIENCE.name)
+    async def hold_audience(self, trouble: AudienceTrouble) -> None:
+        """Record that an audience is not synchronised until an operator retries it."""
+        await self._store.record_audience_trouble(
+            trouble.destination, trouble.audience, trouble.reason, held_at=datetime.now(UTC)
+        )
+        logger.warning("the audience %s at %s is held: %s", trouble.audience, trouble.destination, trouble.reason)
+
+    async def _failure(
+        self, batch: AudienceBatch, reason: str, *, final: bool = False, delay: timedelta | None = None
+    ) -> ApplicationError:
+        """Record why an audience makes no progress. Return the failure to raise."""
+        await self._store.record_audience_trouble(batch.destination, batch.audience, reason)
+        return ApplicationError(
+            reason,
+            type="AudienceNotSynced",
+            non_retryable=final,
+            next_retry_delay=delay,
+            category=ApplicationErrorCategory.BENIGN,
+        )
+
+
+def _answer(settings: AudienceSettings, response: Response, members: Sequence[Member]) -> AudienceAnswer:
+    try:
+        content: Any = json.loads(response.body) if response.complete else None
+    except (ValueError, RecursionError):
+        content = None
+    return read_answer(settings, response.status, content, members)
+
+
+LEASE: Final = "syncs of audiences"
+EVERY: Final = 30.0
+"""Seconds between two looks for audiences with changes to send."""
+_CALL: Final = timedelta(seconds=10)
+
+
+async def start_audience_syncs(client: Client, store: Store) -> None:
+    """Start the workflow of each audience that has changes to send and is not held."""
+    for destination, audience in await store.unsynced_audiences():
+        try:
+            await client.start_workflow(
+                AUDIENCE_WORKFLOW,
+                AudienceRef(destination=destination, audience=audience),
+                # Without a slash, which would make a part of it a contact's id: see `runtime.encryption.codec`.
+                id=f"audience:{destination}:{audience}",
+                task_queue=JOURNEYS,
+                priority=priority_of(MARKETING),
+                rpc_timeout=_CALL,
+            )
+        except WorkflowAlreadyStartedError:
+            continue
+
+
+def starting_audience_syncs(client: Client, store: Store) -> AbstractAsyncContextManager[None]:
+    """Start the workflows of audiences with changes to send, periodically, in one worker at a time."""
+    return repeating(store, LEASE, lambda: start_audience_syncs(client, store), every=EVERY)

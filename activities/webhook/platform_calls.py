@@ -1,0 +1,82 @@
+"""Our own requests to a platform's API, which no scenario renders: reports and changes of audiences."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+from activities.channel import WorkerContext
+from activities.outcome import Backoff
+from activities.webhook import signing
+from activities.webhook.circuit_breaker import signal_of
+from activities.webhook.destinations.destinations import bearer
+from activities.webhook.errors import AttemptError
+from activities.webhook.http.exchange import Request, Response
+from activities.webhook.http.transport import timed
+from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
+from activities.webhook.presets import PlatformRequest, with_own_headers
+from activities.webhook.route import Route
+from scenario.errors import NotConfigured
+
+LONGEST_RESPONSE: Final = 4 * 1024 * 1024
+"""Maximum bytes of a response, which may name each of ten thousand members."""
+
+
+class CallFailed(Exception):
+    """There is no response; a later call may get one. The message quotes neither a URL nor a body."""
+
+    def __init__(self, reason: str, delay: timedelta | None = None) -> None:
+        self.delay = delay  # the pause before the next call, or None for that of the retry policy
+        super().__init__(reason)
+
+
+class PlatformCalls:
+    """Sends requests under their destination's headers, access token, signature, limits and network permissions."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context, self._tokens = context, AccessTokens(context.transport)
+
+    async def call(self, route: Route, request: PlatformRequest, identifier: str, *, seconds: float) -> Response:
+        """Send a request once. A 401 replaces the access token for the next call.
+
+        Args:
+            identifier: The same in every attempt.
+            seconds: Maximum duration.
+
+        Raises:
+            NotConfigured: A secret is missing or unusable.
+            CallFailed: There is no response.
+        """
+        secrets, named = self._context.secrets(), route.named
+        try:
+            token = await self._tokens.token(named, secrets) if named else ""
+        except TokenUnavailableError as error:
+            raise CallFailed(str(error), error.backoff.delay) from None
+        now = datetime.now(UTC)
+        own = named.rendered_headers(secrets) | bearer(token) if named else {}
+        headers = with_own_headers(own) | signing.headers(
+            named.keys(secrets, now) if named else [], identifier, now, request.body
+        )
+        base = named.rendered_url(secrets) if named else route.url
+        url = f"{base.rstrip('/')}{request.path}"
+        sent = Request(request.method, url, headers, request.body, seconds, route.access, route.tls, LONGEST_RESPONSE)
+        response = await self._send(route, sent, identifier)
+        if response.status == HTTPStatus.UNAUTHORIZED and named and token:
+            with suppress(NotConfigured, TokenUnavailableError):
+                await self._tokens.token(named, secrets, rejected=token)
+        return response
+
+    async def _send(self, route: Route, request: Request, identifier: str) -> Response:
+        permit = self._context.limiter.enter(route.destination, route.limits, identifier)
+        if isinstance(permit, Backoff):
+            raise CallFailed(f"{permit.reason}: {permit.then}", permit.delay)
+        with permit as passed:
+            try:
+                response = await timed(self._context.transport, route.destination, request)
+            except AttemptError as error:
+                passed.leave(error.pulse)
+                raise CallFailed(f"{route.destination}: {error}") from None
+            passed.leave(signal_of(response.status))
+            return response

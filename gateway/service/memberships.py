@@ -1,0 +1,90 @@
+"""Use cases about audiences: what was sent, what waits, what was refused, and the release of a held one.
+
+An audience serves all scenarios, so a caller must be allowed to use all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from gateway.errors import BadInput
+from gateway.service.caller import Caller
+from gateway.service.view import View
+from runtime.store import Store
+from runtime.store.memberships import AudienceCounts
+
+
+class SyncedAudienceView(View):
+    """An audience at a destination."""
+
+    audience: str
+    """The audience's name."""
+    destination: str
+    """The destination that has it."""
+    state: Literal["synced", "waiting", "held"]
+    """`waiting`: changes are not sent yet; `held`: they are not sent until an operator retries the audience."""
+    members: int
+    """Number of members that the destination has, as far as it has accepted them."""
+    waiting: int
+    """Number of changes that are not sent yet."""
+    refused: Mapping[str, int]
+    """Number of changes that the destination refused, by its code."""
+    unnamed: int
+    """Number of members that the destination refused without naming them."""
+    synced_at: datetime | None
+    """Time of the last accepted request."""
+    held_at: datetime | None
+    """When it was held; null if it is not."""
+    trouble: str | None
+    """Why it makes no progress, as a sentence."""
+
+    @classmethod
+    def of(cls, counts: AudienceCounts, refused: Mapping[str, int]) -> SyncedAudienceView:
+        state = "held" if counts.held_at else "waiting" if counts.waiting else "synced"
+        names = ("audience", "destination", "members", "waiting", "unnamed", "synced_at", "held_at", "trouble")
+        return cls(state=state, refused=refused, **{name: getattr(counts, name) for name in names})
+
+
+class MembershipService:
+    """Use cases about audiences. All raise Forbidden if the caller is limited to some scenarios."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(
+        self, caller: Caller, audience: str | None = None, destination: str | None = None
+    ) -> list[SyncedAudienceView]:
+        """Return the audiences that were ever changed, by destination and name, or those of a name.
+
+        Raises:
+            BadInput: There is none of this name.
+        """
+        caller.check_all()
+        found = [
+            SyncedAudienceView.of(one, await self._store.audience_refusals(one.destination, one.audience))
+            for one in await self._store.audience_counts()
+            if audience in (None, one.audience) and destination in (None, one.destination)
+        ]
+        if audience is not None and not found:
+            raise BadInput(f"no contact was ever added to an audience '{audience}' here: see 'scenario audience list'")
+        return found
+
+    async def retry(
+        self, caller: Caller, audience: str, destination: str | None, *, operator: str, reason: str
+    ) -> SyncedAudienceView:
+        """Send a held audience and refused changes again.
+
+        Raises:
+            BadInput: The audience does not exist, or several destinations have it.
+        """
+        found = await self.find(caller, audience, destination)
+        if len(found) > 1:
+            names = ", ".join(one.destination for one in found)
+            raise BadInput(f"several destinations have an audience '{audience}': name one of {names}")
+        [one] = found
+        note = f"{caller.operator(operator)} has it sent again: {reason}"
+        await self._store.release_audience(one.destination, one.audience, note)
+        [changed] = await self.find(caller, audience, one.destination)
+        return changed

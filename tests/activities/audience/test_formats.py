@@ -1,0 +1,177 @@
+"""The bytes that each platform gets, and what its responses mean."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from activities.audience.formats import AudienceAnswer, Member, identify, read_answer, request_of
+from activities.outcome import Outcome
+from activities.webhook.destinations.destinations import AudienceSettings
+from scenario.errors import Aborted, NotConfigured
+from scenario.responses.item_results import ItemResults
+
+META = AudienceSettings("meta", {"vip-buyers": "238"}, ("email", "phone"))
+GOOGLE = AudienceSettings(
+    "google",
+    {"vip-buyers": "987"},
+    ("email", "phone"),
+    region="FR",
+    account="1234567890",
+    login_account="555",
+    consent={"ad_user_data": True, "ad_personalization": False},
+)
+GENERIC = AudienceSettings(fields=("id", "email"))
+ZOE = {"email": " Zoe.A+b@googlemail.com", "cellphone": "+33 6 12 34 56 78"}
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+HERS = {
+    "meta": {"email": sha("zoe.a+b@googlemail.com"), "phone": sha("33612345678")},
+    "google": {"email": sha("zoea@googlemail.com"), "phone": sha("+33612345678")},
+    "generic": {"id": "7", "email": sha("zoe.a+b@googlemail.com")},
+}
+ALONE: dict[str, Member] = {name: {"email": "e2"} if name != "generic" else {"id": "8"} for name in HERS}
+TO = {
+    "operatingAccount": {"accountType": "GOOGLE_ADS", "accountId": "1234567890"},
+    "loginAccount": {"accountType": "GOOGLE_ADS", "accountId": "555"},
+    "productDestinationId": "987",
+}
+PEOPLE = [
+    {
+        "userData": {
+            "userIdentifiers": [{"emailAddress": HERS["google"]["email"]}, {"phoneNumber": HERS["google"]["phone"]}]
+        }
+    },
+    {"userData": {"userIdentifiers": [{"emailAddress": "e2"}]}},
+]
+CONSENT = {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_DENIED"}
+ROWS = {"schema": ["EMAIL", "PHONE"], "data": [[HERS["meta"]["email"], HERS["meta"]["phone"]], ["e2", ""]]}
+REQUESTS: list[tuple[AudienceSettings, str, tuple[str, str], dict[str, Any]]] = [
+    (META, "add", ("POST", "/238/users"), {"payload": ROWS}),
+    (META, "remove", ("DELETE", "/238/users"), {"payload": ROWS}),
+    (
+        GOOGLE,
+        "add",
+        ("POST", "/audienceMembers:ingest"),
+        {"destinations": [TO], "audienceMembers": PEOPLE, "encoding": "HEX", "consent": CONSENT}
+        | {"termsOfService": {"customerMatchTermsOfServiceStatus": "ACCEPTED"}},
+    ),
+    (
+        GOOGLE,
+        "remove",
+        ("POST", "/audienceMembers:remove"),
+        {"destinations": [TO], "audienceMembers": PEOPLE, "encoding": "HEX"},
+    ),
+    (GENERIC, "add", ("POST", ""), {"audience": "vip-buyers", "op": "add", "members": [HERS["generic"], {"id": "8"}]}),
+]
+
+
+@pytest.mark.parametrize(("settings", "operation", "place", "body"), REQUESTS)
+def test_a_request_has_the_platforms_bytes(
+    settings: AudienceSettings, operation: Any, place: tuple[str, str], body: Any
+) -> None:
+    members = [identify(settings, "ads", "7", ZOE), ALONE[settings.preset]]
+    assert members[0] == HERS[settings.preset]
+    made = request_of(settings, "ads", "vip-buyers", operation, members)
+    assert (made.method, made.path) == place
+    assert made.body == json.dumps(body, separators=(",", ":")).encode()
+
+
+def test_an_audience_without_an_id_at_the_platform_is_not_configured() -> None:
+    with pytest.raises(NotConfigured, match="destination ads has no audience 'others': add its id to 'ids'"):
+        request_of(META, "ads", "others", "add", [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "contact", "reason"),
+    [
+        (META, {"email": "zoe@", "cellphone": "+33612345678"}, "the contact's e-mail address is malformed, and ads"),
+        (META, {"email": "z@b.fr", "cellphone": "0612345678"}, "without a country's code, it needs 'region'"),
+        (GOOGLE, {"email": "z@b.fr", "cellphone": "12"}, "the contact's telephone number is malformed, and ads"),
+        (META, {"email": " "}, "the contact has no e-mail address and no telephone number"),
+    ],
+)
+def test_nothing_that_a_platform_could_not_recognise_is_hashed(
+    settings: AudienceSettings, contact: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(Aborted, match=reason) as caught:
+        identify(settings, "ads", "7", contact)
+    assert not any(value.strip() and value in caught.value.reason for value in contact.values())
+
+
+def test_a_region_completes_national_numbers() -> None:
+    assert identify(GOOGLE, "ads", "7", {"cellphone": "06 12 34 56 78"}) == {"phone": sha("+33612345678")}
+
+
+def violation(field: str, reason: str) -> dict[str, Any]:
+    return {"field": field, "description": "Zoe is bad", "reason": reason}
+
+
+def google(*violations: dict[str, Any], reason: str = "INVALID_ARGUMENT") -> dict[str, Any]:
+    details = [
+        {"@type": "…/ErrorInfo", "reason": reason},
+        {"@type": "…/BadRequest", "fieldViolations": list(violations)},
+    ]
+    return {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "Zoe is bad", "details": details}}
+
+
+FIRST = violation("audience_members.audience_members[1].user_data.user_identifiers[0]", "INVALID_HEX_ENCODING")
+DONE, RETRY, SHORT, FINAL = Outcome.DELIVERED, Outcome.RETRY, Outcome.RETRY_SHORT, Outcome.PERMANENT
+LISTED = AudienceSettings(fields=("id",), results=ItemResults(list="failed"))
+ANSWERS: list[tuple[AudienceSettings, int, Any, tuple[Outcome, str, dict[int, str], set[int], int]]] = [
+    # Meta counts malformed rows and shows samples of them.
+    (META, 200, {"num_received": 3, "num_invalid_entries": 0, "invalid_entry_samples": []}, (DONE, "", {}, set(), 0)),
+    (
+        META,
+        200,
+        {"num_received": 3, "num_invalid_entries": 2, "invalid_entry_samples": {"1": ["e1", ""]}},
+        (DONE, "", {1: "invalid_entry"}, set(), 1),
+    ),
+    (
+        META,
+        400,
+        {"error": {"code": 100, "error_subcode": 1713230, "message": "Zoe"}},
+        (FINAL, "100/1713230", {}, set(), 0),
+    ),
+    (META, 400, {"error": {"code": 80003}}, (RETRY, "80003", {}, set(), 0)),
+    (META, 400, {"error": {"code": 190}}, (FINAL, "190", {}, set(), 0)),
+    (META, 503, None, (RETRY, "", {}, set(), 0)),
+    # Google carries out nothing if one member is malformed: the others are sent again.
+    (GOOGLE, 200, {"requestId": "r"}, (DONE, "", {}, set(), 0)),
+    (GOOGLE, 400, google(FIRST), (DONE, "", {1: "INVALID_HEX_ENCODING"}, {0, 2}, 0)),
+    (
+        GOOGLE,
+        400,
+        google(FIRST, violation("destinations[0].product_destination_id", "INVALID_USER_LIST_ID")),
+        (FINAL, "INVALID_ARGUMENT", {}, set(), 0),
+    ),
+    (GOOGLE, 403, google(reason="PERMISSION_DENIED"), (SHORT, "PERMISSION_DENIED", {}, set(), 0)),
+    (GOOGLE, 429, ["?"], (RETRY, "", {}, set(), 0)),
+    # The generic receiver names each member with 207, or as its `results` say.
+    (GENERIC, 200, None, (DONE, "", {}, set(), 0)),
+    (
+        GENERIC,
+        207,
+        {"results": [{"id": "1", "status": 404, "code": "no such Zoe!"}, {"id": 2, "status": 200}, {"id": "x"}]},
+        (DONE, "", {1: "refused"}, set(), 0),
+    ),
+    (GENERIC, 207, {"ok": True}, (FINAL, "in its response, it has no list at 'results'", {}, set(), 0)),
+    (LISTED, 200, {"failed": ["2"]}, (DONE, "", {2: "refused"}, set(), 0)),
+    (GENERIC, 422, None, (FINAL, "", {}, set(), 0)),
+]
+
+
+@pytest.mark.parametrize(("settings", "status", "content", "expected"), ANSWERS)
+def test_a_response_says_what_became_of_members(
+    settings: AudienceSettings, status: int, content: Any, expected: tuple[Outcome, str, dict[int, str], set[int], int]
+) -> None:
+    members = [{"id": str(number), "email": f"e{number}"} for number in range(3)]
+    found: AudienceAnswer = read_answer(settings, status, content, members)
+    assert (found.verdict.outcome, found.detail, found.refused, found.again, found.unnamed) == expected

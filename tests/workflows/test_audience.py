@@ -1,0 +1,240 @@
+"""An audience is kept in sync: only differences are sent, each batch with the same bytes, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.audience.memberships import NO_MEMBER, SYNCED, MembershipBook
+from activities.audience.sync import VALIDATED, AudienceActivities, start_audience_syncs
+from activities.background import AUDIENCE_WORKFLOW, AudienceBatch
+from activities.channel_registry import WEBHOOK
+from activities.content import Content
+from activities.interface import JOURNEYS
+from activities.webhook.destinations.reading import DestinationsFile
+from activities.webhook.http.transport import Transport
+from activities.webhook.limiter import Limiter
+from activities.webhook.route import Direct
+from gateway.service.caller import TERMINAL
+from gateway.service.memberships import MembershipService
+from runtime.encryption.keyring import Keyring, KeyWrapping
+from runtime.store import Store
+from runtime.store.erasures import erased_name
+from runtime.store.memberships import AudienceCounts
+from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
+from tests.fakes import Rows, Shelf, worker_context
+from tests.sandbox import sandbox
+from tests.workflows.conftest import failure_of
+from workflows.audience import SyncAudience
+
+NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
+WHERE = ("crm", "vip-buyers")
+DESTINATIONS = """\
+destinations:
+  crm:
+    url: {url}
+    audiences: {{preset: generic, size: 3}}
+    breaker: off
+    allow_private: true
+    allow_http: true
+    ports: [{port}]
+  ads:
+    url: {url}
+    audiences: {{preset: google, account: "1", terms_of_service: accepted, ids: {{vip: "9"}}, validate_only: true}}
+    allow_private: true
+    allow_http: true
+    ports: [{port}]
+"""
+
+
+def refusing(*ids: str) -> Behaviour:
+    """A 207 that refuses some members."""
+    results = [{"id": one, "status": 404, "code": "unknown"} for one in ids]
+    return answer(207, json.dumps({"results": results}).encode())
+
+
+@dataclass
+class Crm:
+    """A receiver, and what is to be kept in sync with it."""
+
+    receiver: Receiver
+    client: Client
+    store: Store
+    book: MembershipBook
+    activities: AudienceActivities
+    path: Path
+    minutes: int = 0
+
+    async def change(self, *changes: str) -> list[str | None]:
+        """Add (``+7``) or remove (``-7``) contacts, one after another."""
+        notes: list[str | None] = []
+        for change in changes:
+            self.minutes += 1
+            at, contact = NOW + timedelta(minutes=self.minutes), change[1:]
+            if change[0] == "+":
+                notes.append(await self.book.add(*WHERE, contact, {"id": contact}, at))
+            else:
+                notes.append(await self.book.remove(*WHERE, contact, at))
+        return notes
+
+    async def sync(self, *, destination: str = "crm", audience: str = "vip-buyers") -> str:
+        """Start what a worker would start, and return how it ended."""
+        await start_audience_syncs(self.client, self.store)
+        identifier = f"audience:{destination}:{audience}"
+        run = await self.client.get_workflow_handle(identifier).describe()
+        return await self.client.get_workflow_handle(identifier, run_id=run.run_id).result()
+
+    def sent(self) -> list[tuple[str, list[str]]]:
+        """The operation and members of each request so far, which are then forgotten."""
+        bodies: list[dict[str, Any]] = [json.loads(call.body) for call in self.receiver.calls]
+        self.receiver.calls.clear()
+        return [(body["op"], sorted(member["id"] for member in body["members"])) for body in bodies]
+
+    async def counts(self) -> AudienceCounts:
+        [counts] = await self.store.audience_counts()
+        return counts
+
+
+@pytest.fixture
+def script() -> Sequence[Behaviour]:
+    """The receiver's answers; a test may have others."""
+    return [answer()]
+
+
+@pytest.fixture
+async def crm(environment: WorkflowEnvironment, script: Sequence[Behaviour], tmp_path: Path) -> AsyncIterator[Crm]:
+    async with (
+        receiver(*script) as there,
+        Transport() as transport,
+        Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store,
+    ):
+        store.sealing = Keyring(store, KeyWrapping([b"k" * 32]))
+        file = tmp_path / "destinations.yaml"
+        file.write_text(DESTINATIONS.format(url=there.url("/audiences"), port=there.port))
+        book = MembershipBook(store)
+        given = {"transport": transport, "routes": Direct(DestinationsFile(file)), "memberships": book}
+        activities = AudienceActivities(
+            worker_context(Content(Shelf()), Rows(), **given, secrets=dict[str, str], limiter=Limiter())
+        )
+        own = [activities.freeze_audience_batch, activities.hold_audience]
+        async with (
+            Worker(
+                environment.client,
+                task_queue=JOURNEYS,
+                workflows=[SyncAudience],
+                activities=own,
+                workflow_runner=sandbox(),
+            ),
+            Worker(environment.client, task_queue=WEBHOOK.queue, activities=[activities.send_audience_batch]),
+        ):
+            yield Crm(there, environment.client, store, book, activities, tmp_path / "store.db")
+
+
+async def test_only_differences_are_sent(crm: Crm) -> None:
+    assert await crm.change("+1", "+2", "+3", "+4", "-4", "-9") == [None, None, None, None, NO_MEMBER, NO_MEMBER]
+    crm.receiver.behaviour = refusing("2")
+    assert await crm.sync() == "synced"
+    assert crm.sent() == [("add", ["1", "2", "3"])]
+    assert (await crm.counts()).members == 2
+    assert await crm.store.audience_refusals(*WHERE) == {"unknown": 1}
+
+    assert await crm.change("+1", "-3", "+3", "-1", "+5") == [SYNCED, None, SYNCED, None, None]
+    assert await crm.sync() == "synced"
+    assert crm.sent() == [("remove", ["1"]), ("add", ["5"])]
+    await start_audience_syncs(crm.client, crm.store)  # as a restarted worker does
+    assert crm.sent() == []
+    counts = await crm.counts()
+    assert (counts.members, counts.waiting, counts.refused, counts.trouble) == (2, 0, 1, None)
+    # What is at rest identifies nobody.
+    [stored, _, _] = (
+        sqlite3.connect(crm.path).execute("SELECT member, sent_member FROM audience_memberships").fetchall()
+    )
+    assert [text[:3] for text in stored] == ["e1.", "e1."]
+
+
+async def test_many_changes_go_in_several_batches(crm: Crm) -> None:
+    await crm.change(*(f"+{number}" for number in range(7)))
+    assert await crm.sync() == "synced"
+    assert [len(members) for _, members in crm.sent()] == [3, 3, 1]
+
+
+async def test_other_identifiers_replace_the_old_ones(crm: Crm) -> None:
+    await crm.change("+1")
+    await crm.sync()
+    await crm.book.add(*WHERE, "1", {"id": "1", "email": "new"}, NOW + timedelta(days=1))
+    await crm.sync()
+    await crm.sync()
+    assert [json.loads(call.body)["members"] for call in crm.receiver.calls] == [
+        *([{"id": "1"}], [{"id": "1"}], [{"id": "1", "email": "new"}])
+    ]
+
+
+@pytest.mark.parametrize("script", [[*[answer(503)] * 6, answer()]])
+async def test_a_frozen_batch_keeps_its_bytes(crm: Crm, environment: WorkflowEnvironment) -> None:
+    """A worker is killed between freezing and sending, and then the receiver is down."""
+    await crm.change("+1", "+2")
+    frozen = await crm.activities.freeze_audience_batch(
+        AudienceBatch(destination="crm", audience="vip-buyers", batch="a" * 32)
+    )
+    assert (frozen.batch, frozen.more) == (f"add-{'a' * 32}", False)
+    await crm.change("-1", "+3")
+    await start_audience_syncs(crm.client, crm.store)
+    await environment.sleep(timedelta(hours=1))  # the pauses between attempts
+    calls = crm.receiver.calls[:7]
+    assert len({call.body for call in calls}) == 1
+    assert {call.header("idempotency-key") for call in calls} == {f"aud_add-{'a' * 32}"}
+    assert await crm.sync() == "synced"
+    assert crm.sent()[6:] == [("add", ["1", "2"]), ("remove", ["1"]), ("add", ["3"])]
+
+
+async def test_an_audience_is_held_until_an_operator_retries_it(crm: Crm) -> None:
+    await crm.change("+1")
+    crm.receiver.behaviour = answer(422)
+    assert await crm.sync() == "held"
+    counts = await crm.counts()
+    assert (counts.trouble, counts.held_at is None, counts.waiting) == ("crm answered 422", False, 1)
+    assert await crm.store.unsynced_audiences() == []
+    crm.receiver.behaviour = None
+    service = MembershipService(crm.store)
+    retried = await service.retry(TERMINAL, "vip-buyers", None, operator="ann", reason="repaired")
+    assert (retried.state, retried.trouble) == ("waiting", "ann (terminal) has it sent again: repaired")
+    assert await crm.sync() == "synced"
+    first, second = crm.receiver.calls
+    assert first.body == second.body
+    assert (await crm.counts()).members == 1
+
+
+async def test_validation_alone_makes_no_members(crm: Crm) -> None:
+    await crm.book.add("ads", "vip", "1", {"email": "e1"}, NOW)
+    assert await crm.sync(destination="ads", audience="vip") == "held"
+    counts = await crm.counts()
+    assert (counts.members, counts.waiting, counts.trouble) == (0, 1, VALIDATED)
+
+
+async def test_an_erased_contact_is_removed_and_then_forgotten(crm: Crm) -> None:
+    await crm.change("+1", "+2")
+    await crm.sync()
+    await crm.change("+3")
+    assert crm.sent() == [("add", ["1", "2"])]
+    for contact in ("1", "3"):
+        await crm.store.erase(contact, f"hash-{contact}")
+    assert [await crm.store.pending_removals(erased_name(f"hash-{contact}")) for contact in "13"] == [1, 0]
+    assert await crm.sync() == "synced"
+    assert crm.sent() == [("remove", ["1"])]
+    assert await crm.store.pending_removals(erased_name("hash-1")) == 0
+    assert (await crm.counts()).members == 1
+
+
+async def test_an_argument_that_is_none_fails_at_once(crm: Crm) -> None:
+    result = crm.client.execute_workflow(AUDIENCE_WORKFLOW, {"destination": "crm"}, id="x", task_queue=JOURNEYS)
+    assert (await failure_of(result))[0] == "NotAnAudience"
