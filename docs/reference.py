@@ -133,7 +133,7 @@ def _objects(schema: Schema, components: Schema, within: tuple[str, ...]) -> Ite
 
 def _kind(field: Schema) -> str:
     if "enum" in field:
-        return " · ".join(f"`{word}`" for word in field["enum"])
+        return " · ".join(f"`{word}`" for word in field["enum"] if word is not False)
     if "const" in field:
         return f"`{field['const']}`"
     parts = [_kind(part) for part in (*field.get("anyOf", ()), *field.get("oneOf", ()))]

@@ -11,6 +11,7 @@ from typing import Any
 from mkdocs.structure.files import File
 
 _SOURCES: dict[str, str] = {}
+_CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)\s#]+)[^)]*\)")
 
 
@@ -25,7 +26,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Turn links to files of the repository outside `docs`, which the site does not have, into their text."""
+    """Turn links to files of the repository outside `docs`, which the site does not have, into their text.
+
+    Unescape pipes in code, too: GitHub needs the backslash within a table, but Python-Markdown would show it.
+    """
     del config, files
 
     def within_site(link: re.Match[str]) -> str:
@@ -33,7 +37,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         return link[0] if path.startswith("docs/") else link[1]
 
     _SOURCES[page.file.src_uri] = _LINK.sub(within_site, markdown)
-    return _SOURCES[page.file.src_uri]
+    return _CODE.sub(lambda code: code[0].replace("\\|", "|"), _SOURCES[page.file.src_uri])
 
 
 def on_post_build(config: Any) -> None:
