@@ -89,7 +89,7 @@ class Entries(Queries):
             ruling = decide(asking, earlier)
             for entry in ruling.lost:
                 await self.depart(entry.workflow_id, entry.run_id, LOST, "replaced by a newer run", asking.now)
-            is_closed = not isinstance(ruling.answer, AdmittedRun) and await self._database.read(
+            is_closed = not isinstance(ruling.answer, AdmittedRun | TakesOver) and await self._database.read(
                 _CLOSED, {"scenario": asking.scenario}
             )
             if is_closed:

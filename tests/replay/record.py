@@ -28,6 +28,7 @@ from temporalio.client import (
 )
 
 from activities.audience.sync import start_audience_syncs
+from activities.handover import campaign_root, hand_over
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
 from gateway.campaigns.request import CampaignRequest
@@ -36,6 +37,7 @@ from gateway.local.stack import LocalStack, local
 from gateway.service.audiences import file_parts
 from gateway.service.caller import TERMINAL
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
+from runtime.store import AdmissionRequest
 from scenario.policies.order import Defer, Hold, Ruling
 from scenario.words import Operation
 from tests.replay.bursts import BURSTS, file_of, write
@@ -650,6 +652,29 @@ async def audience(recorder: Recorder) -> None:
         await store.release_audience("members", "vip-buyers", "ann has it sent again: incident 42")
 
 
+async def handed_over(recorder: Recorder) -> None:
+    """A journey that a campaign has begun without a workflow, and that is held from its start."""
+    await recorder.publish("handed-over", ["{split: {a: 50, b: 50}}", SMS, LAST])
+    client, identifier, now = recorder.place.client, "handed-over/p1/sale", datetime.now(UTC)
+    root, at = campaign_root(identifier, now), now.isoformat()
+    asking = AdmissionRequest("handed-over", 1, "p1", "sale", identifier, root, "never", now, root=root)
+    await client.store.admit_many([asking])
+    state = {
+        "entered_at": at,
+        "at": "text",
+        "since": at,
+        "now": at,
+        "steps": [{"id": "split-1", "kind": "split", "outcome": "a", "at": at}],
+        "held": {"step": "text", "kind": "permanent", "reason": "it answered 400", "at": at, "cause": "rejected"},
+    }
+    entry = {"scenario": "handed-over", "contact": {"id": "p1"}, "trigger": {"type": "segment"}, "key": "sale"}
+    await hand_over(client.temporal, entry=entry, root=root, state=state, workflow_id=identifier, summary="sale")
+    handle = client.temporal.get_workflow_handle(identifier, result_type=dict)
+    await recorder.reached(handle, "held")
+    await recorder.order(handle, "retry_step")
+    await recorder.save("handed-over", handle)
+
+
 async def pruned(recorder: Recorder) -> None:
     """What is old is deleted, in moments of one batch each."""
     with patch("activities.retention.SECONDS", 0.0):
@@ -713,7 +738,7 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
         *(linear, clock, offset, event, late, forks, left, held, dropped, paused, continued, refused, entered),
         *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
         *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
-        *(counted, noted, together, migrated, followed, operations, campaign, audience, pruned, erased),
+        *(counted, noted, together, migrated, followed, operations, campaign, handed_over, audience, pruned, erased),
     )
 }
 """By the name of the (first) history that each writes."""

@@ -65,6 +65,7 @@ async def test_nobody_enters_a_closed_scenario(store: Store) -> None:
 
 async def test_a_workflow_takes_an_entry_over_once(store: Store) -> None:
     await store.admit_many([line("1")])
+    await store.close_scenario(Closure("welcome", NOW, "ann", "why"))
     assert await store.admit(taken_over("1")) == AdmittedRun(1, 1, NOW, again=True)
     assert await store.admit(taken_over("1")) == AdmittedRun(1, 1, NOW, again=True)
     [entry] = await store.entries()
@@ -72,6 +73,7 @@ async def test_a_workflow_takes_an_entry_over_once(store: Store) -> None:
     # The chunk is repeated, and another workflow is started with the same root.
     assert await store.admit_many([line("1")]) == [AdmittedRun(1, 1, NOW, again=True, taken_over_by="w1")]
     await store.depart("welcome/1/sale", "w1", "finished", None, LATER)
+    await store.open_scenario("welcome")
     refused = await store.admit(replace(taken_over("1"), run_id="w2"))
     assert isinstance(refused, AlreadyEntered)
     assert await store.admit(line("1", run_id="w3", root=None)) == AdmittedRun(1, 2, NOW)
