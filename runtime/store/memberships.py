@@ -235,6 +235,9 @@ class AudienceMemberships(Queries):
         await self._database.write(_RELEASE, given | {"note": note})
         await self._database.write(_ADMIT, given)
 
+    async def count_held_audiences(self) -> int:
+        return (await self._database.read(_COUNT_HELD))[0]["n"]
+
     async def audience_counts(self) -> list[AudienceCounts]:
         """Return the states of all audiences, by destination and name."""
         return await self._all(AudienceCounts, _COUNTS)
@@ -349,6 +352,7 @@ _RELEASE = (
     .where(_sync.destination == bindparam("to"), _sync.audience == bindparam("name"))
     .values(held_at=None, trouble=bindparam("note"))
 )
+_COUNT_HELD = select(func.count().label("n")).where(_sync.held_at.is_not(None))
 _ADMIT = update(audience_memberships).where(*_IS_IT, _row.refused.is_not(None)).values(refused=None)
 _COUNTS = (
     select(

@@ -303,6 +303,12 @@ CAMPAIGNS_STALLED_AGE: Final = Gauge(
     (),
     "longest time since the latest outcome of a line, of running campaigns; 0 without any",
 )
+AUDIENCES_HELD: Final = Gauge(
+    "scenario.audiences.held",
+    "{audience}",
+    (),
+    "audiences that are not kept in sync until an operator retries",
+)
 POLL_AGE: Final = Gauge(
     "scenario.poll.age",
     "s",
@@ -347,7 +353,7 @@ NAMESPACE_RETENTION: Final = Gauge(
 
 OF_ALL: Final = (
     *(JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, ERASURES, ERASURES_OLDEST_AGE),
-    *(CAMPAIGNS, CAMPAIGNS_STALLED_AGE, NAMESPACE_RETENTION, POLL_AGE),
+    *(CAMPAIGNS, CAMPAIGNS_STALLED_AGE, AUDIENCES_HELD, NAMESPACE_RETENTION, POLL_AGE),
 )
 """Reported by one worker for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (

@@ -106,6 +106,7 @@ class ClusterMetrics:
             "problems": self._problems,
             "erasures": self._erasures,
             "campaigns": self._campaigns,
+            "audiences": self._audiences,
             "namespace": self._namespace,
         }
 
@@ -223,6 +224,9 @@ class ClusterMetrics:
             metrics.CAMPAIGNS: [((state,), number) for state, number in states.items()],
             metrics.CAMPAIGNS_STALLED_AGE: [((), max(ages))],
         }
+
+    async def _audiences(self) -> Figures:
+        return {metrics.AUDIENCES_HELD: [((), await self._store.count_held_audiences())]}
 
     async def _namespace(self) -> Figures:
         described = await describe_namespace(self._client, _PATIENCE)

@@ -73,9 +73,7 @@ async def test_a_change_is_recorded_whatever_the_rules_for_messages_say(change: 
     assert await change("join", **ZOE) == Sent(status=202, attempt=1)
     [counts] = await store.audience_counts()
     assert (counts.destination, counts.audience, counts.waiting) == ("meta", "vip-buyers", 1)
-    assert await change("leave") == Sent(
-        status=202, attempt=1, note=NO_MEMBER
-    )
+    assert await change("leave") == Sent(status=202, attempt=1, note=NO_MEMBER)
     assert await store.audience_counts() == []
 
 

@@ -187,6 +187,7 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
     asked = datetime.now(UTC) - timedelta(hours=2)
     await store.add_erasure(replace(ERASURE, requested_at=asked))
     await add_campaigns(store)
+    await store.record_audience_trouble("meta", "vip", "meta answered 400", datetime.now(UTC))
     one = poller(server)
     await one.round(30)
     told = {gauge.name: dict(rows) for gauge, rows in one.figures.items()}
@@ -199,6 +200,7 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
         "scenario.pollers": {("journeys",): 2, ("webhooks",): 2},
         "scenario.problems": {(): 4},
         "scenario.erasures": {(): 1},
+        "scenario.audiences.held": {(): 1},
         "scenario.campaigns": {("scheduled",): 1, ("running",): 3, ("paused",): 1, ("failed",): 1},
         "scenario.namespace.retention": {(): 3 * 86_400},
         "scenario.held": {("wax", "exhausted"): 2, ("", ""): 1},
