@@ -268,9 +268,9 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     if form is Format.JSON:
         dump([one.model_dump(mode="json") for one in found])
         return
-    rows = Table("campaign", "scenario", "state", "done", "of", right=("done", "of"))
+    rows = Table("campaign", "scenario", "state", "done", "of", "trouble", right=("done", "of"), prose=("trouble",))
     for one in found:
-        rows.add(one.name, one.scenario, one.state, f"{one.done:,}", f"{one.total:,}")
+        rows.add(one.name, one.scenario, one.state, f"{one.done:,}", f"{one.total:,}", one.trouble)
     if rows:
         rows.show()
     else:

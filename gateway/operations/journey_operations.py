@@ -228,6 +228,9 @@ class JourneyOperations:
             if not is_unknown_workflow(error):
                 raise
         seen = await snapshot.read(self.temporal, self.store, journey, None)
+        if seen.entry is not None and seen.entry.is_inline:
+            sends = "has sent" if seen.entry.ended_at else "is sending"
+            raise NotAccepted(journey, f"the campaign {seen.entry.key} {sends} its message without a workflow")
         raise NotAccepted(journey, f"the journey has ended ({(seen.result or {}).get('outcome', seen.status)})")
 
 

@@ -6,6 +6,8 @@ name is the key of its journeys, so that a contact enters once, whatever restart
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from uuid import UUID, uuid5
@@ -33,7 +35,7 @@ from gateway.service.caller import Caller
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView, LeavingView
 from gateway.service.entries import EntryService
 from gateway.service.index import JourneyFilter
-from gateway.service.operations import OperationService, standstill
+from gateway.service.operations import OperationService, trouble_of
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.view import PageView
 from runtime.store import Store
@@ -151,12 +153,7 @@ class CampaignService:
         caller.check(stored.scenario, "scenario")
         if stored.ended_at is None and await self._settle(stored):
             stored = await self._stored(name)
-        counts = (await self._store.campaign_counts([name]))[name]
-        view = CampaignView.of(stored, counts)
-        if view.over:
-            return view
-        described = await self._temporal.get_workflow_handle(_workflow(name)).describe()
-        return view.model_copy(update={"trouble": standstill(described.raw_description, datetime.now(UTC))})
+        return (await self._views([stored]))[0]
 
     async def list(self, caller: Caller, page: PageRequest) -> PageView[CampaignView]:
         """List campaigns of scenarios that the caller may use, the newest first.
@@ -171,8 +168,7 @@ class CampaignService:
         found = await self._store.stored_campaigns(after=last, limit=page.limit + 1)
         following = encode_cursor({"campaign": found[page.limit - 1].name}) if len(found) > page.limit else None
         shown = [one for one in found[: page.limit] if caller.may_use(one.scenario)]
-        counts = await self._store.campaign_counts([one.name for one in shown])
-        return PageView(items=[CampaignView.of(one, counts[one.name]) for one in shown], next=following)
+        return PageView(items=[*await self._views(shown)], next=following)
 
     async def lines(
         self, caller: Caller, name: str, page: PageRequest, outcome: LineOutcome | None = None
@@ -261,6 +257,20 @@ class CampaignService:
         identifier = uuid5(_OPERATIONS, f"{view.name}/{view.since.isoformat()}").hex[:20]
         begun = await self._operations.begin(caller, request, identifier)
         return view.model_copy(update={"leaving": LeavingView(operation=str(begun.id), journeys=number)})
+
+    async def _views(self, stored: Sequence[StoredCampaign]) -> Sequence[CampaignView]:
+        """Return the views of campaigns, with the reason why an open one makes no progress."""
+        counts = await self._store.campaign_counts([one.name for one in stored])
+
+        async def view(one: StoredCampaign) -> CampaignView:
+            made = CampaignView.of(one, counts[one.name])
+            if made.over or made.trouble:
+                return made
+            return made.model_copy(
+                update={"trouble": await trouble_of(self._temporal, _workflow(one.name), "campaign")}
+            )
+
+        return await asyncio.gather(*map(view, stored))
 
     async def _begin(self, stored: StoredCampaign) -> None:
         state = CampaignState(

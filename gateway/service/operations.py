@@ -307,14 +307,7 @@ class OperationService:
         """Add why an open operation makes no progress."""
         if view.over or view.trouble:
             return view
-        try:
-            described = await self._temporal.get_workflow_handle(_workflow(view.id)).describe()
-        except RPCError as error:
-            if is_unknown_workflow(error):
-                return view
-            trouble = "Temporal does not answer: the operation continues once it does"
-            return view.model_copy(update={"trouble": trouble})
-        trouble = standstill(described.raw_description, datetime.now(UTC))
+        trouble = await trouble_of(self._temporal, _workflow(view.id), "operation")
         answered = view.total > 0 and not view.left and not view.unanswered
         if trouble and answered:
             trouble = f"all its journeys have answered, but {trouble}"
@@ -327,6 +320,15 @@ def _workflow(identifier: str) -> str:
 
 def _may_see(caller: Caller, view: OperationView) -> bool:
     return caller.may_use(view.which.get("scenario"))
+
+
+async def trouble_of(temporal: Client, workflow_id: str, what: str) -> str | None:
+    """Return why the workflow of an ``operation`` or a ``campaign`` makes no progress, or None if it does."""
+    try:
+        described = await temporal.get_workflow_handle(workflow_id).describe()
+    except RPCError as error:
+        return None if is_unknown_workflow(error) else f"Temporal does not answer: the {what} continues once it does"
+    return standstill(described.raw_description, datetime.now(UTC))
 
 
 def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) -> str | None:

@@ -251,7 +251,7 @@ def test_a_campaign_is_shown_with_its_pause_and_its_trouble(run: Run, campaigns:
 
 def test_campaigns_are_listed(run: Run, campaigns: Campaigns):
     assert [line.split() for line in run("campaign", "list").out.splitlines() if line[:1].isalpha()] == [
-        ["campaign", "scenario", "state", "done", "of"],
+        ["campaign", "scenario", "state", "done", "of", "trouble"],
         ["advent", "sale@3", "running", "1,200", "1,204"],
     ]
     assert json.loads(run("campaign", "list", "--format", "json").out)[0]["name"] == "advent"

@@ -19,8 +19,10 @@ from gateway.client import JourneyFilter, OperationView, ScenarioClient
 from gateway.errors import BadInput, BadOperation, Forbidden
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.operations import standstill
+from gateway.service.paging import PageRequest
 from runtime.store import OperationItem, Store, StoredOperation
 from runtime.store.api_access import SCOPES
+from runtime.store.campaigns import StoredCampaign
 from scenario.words import Operation
 from tests.factories import admission_request
 
@@ -140,7 +142,13 @@ async def test_one_that_does_not_move_says_why(store: Store) -> None:
     assert (listed.trouble or "").startswith("all its journeys have answered, but its next task has waited 90 s")
     temporal.away = True
     (listed,) = (await client.operations()).items
-    assert listed.trouble == "Temporal does not answer: the operation continues once it does"
+    assert (listed.trouble or "").endswith("but Temporal does not answer: the operation continues once it does")
+    sale = StoredCampaign(
+        name="sale", scenario="a", version=1, file="", digest="", rate=1.0, operator="ann", created_at=NOW
+    )
+    await store.add_campaign(sale)
+    (shown,) = (await client.services.campaigns.list(TERMINAL, PageRequest(limit=9))).items
+    assert shown.trouble == "Temporal does not answer: the campaign continues once it does"
 
 
 @pytest.mark.parametrize(
