@@ -20,6 +20,7 @@ from gateway.api.app import PREFIX as API
 from gateway.api.app import ROUTERS, application
 from gateway.api.authentication import Keys
 from gateway.api.authorization import scope_of
+from gateway.api.problem import TITLES
 from gateway.cases.model import schema as case_schema
 from gateway.cli.app import COMMANDS, app
 from gateway.operations.retry_policy import DeliveryInProgress
@@ -83,6 +84,9 @@ def api() -> Iterator[str]:
     scopes = {(API + route.path_format, method): scope_of(route) for route in routes for method in route.methods or ()}
     components: Schema = document["components"]["schemas"]
     yield "# HTTP API\n\nThe gateway serves it as OpenAPI, `/v1/openapi.json`: see [the guide](../integrate/api.md).\n"
+    yield "## Problems\n"
+    problems = ((str(status), f"`{code}`", title) for code, (status, title) in TITLES.items())
+    yield from _table(("status", "code", "title"), problems)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield f"## {method.upper()} {path}\n\n{operation['description']}\n"

@@ -115,7 +115,7 @@ class Cap(Model):
         default=None,
         description="Channels (email, sms, webhook) and destinations that are counted together; all by default.",
     )
-    at_most: int = Field(strict=True, ge=1, le=1000, description="So many messages.")
+    at_most: int = Field(strict=True, ge=1, le=1000, description="Maximum number of messages.")
     per: Per
 
     def applies_to(self, channel: str, destination: str) -> bool:

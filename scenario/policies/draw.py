@@ -105,8 +105,8 @@ KeptOut = Annotated[Share, AfterValidator(_not_all)]
 class Holdout(Model):
     """Contacts who get no marketing of any scenario, so that its whole effect can be measured."""
 
-    share: KeptOut = Field(description="Per cent of all contacts.")
-    seed: Seed = Field(description="Another one keeps others out: change it to begin a new period.")
+    share: KeptOut = Field(description="Percentage of all contacts.")
+    seed: Seed = Field(description="A new seed begins a new period with other contacts.")
 
 
 class DrawResult(NamedTuple):

@@ -72,14 +72,14 @@ class Hours(Model):
         on: Weekdays on which the hours begin; they may end on the next day.
     """
 
-    start: Clock | None = Field(default=None, alias="from", description="When the hours begin.")
+    start: Clock | None = Field(default=None, alias="from", description="Start of the hours.")
     end: End | None = Field(
         default=None, alias="to", description="When they end; a time before 'from' is one of the next day."
     )
-    on: Days | None = Field(default=None, description="The days on which the hours begin; without it, every day.")
+    on: Days | None = Field(default=None, description="Days on which the hours begin, by default every day.")
     days_off: Annotated[list[DayOff], Field(min_length=1)] | None = Field(
         default=None,
-        description="Whole days on which nothing is sent: days of the week, and public holidays by the country's code.",
+        description="Whole days without messages: days of the week, and public holidays by the country's code.",
     )
     spread: Spread = Field(
         default=timedelta(0), description="Waiting messages are sent over this period after the opening."
@@ -138,7 +138,7 @@ class QuietHours(Hours):
     )
 
     channels: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, description="The channels and destinations that they hold for; without it, all."
+        default=None, description="Channels and destinations, by default all."
     )
 
     @property
