@@ -64,14 +64,14 @@ class Gateway:
 async def gateway(at: Place) -> AsyncGenerator[Gateway]:
     """Runs ``scenario serve --api --pages`` with a key for it, and ends it."""
     token, identifier, digest = make_token()
-    async with Store.open(f"sqlite:///{at.state / 'store.db'}") as store:
+    async with Store.open(at.store) as store:
         await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "bench"))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--api", "--pages", "--port", "0"),
         env={
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "TEMPORAL_ADDRESS": at.address,
-            "SCENARIO_STORE": f"sqlite:///{at.state / 'store.db'}",
+            "SCENARIO_STORE": at.store,
             "PYTHONPYCACHEPREFIX": str(at.state / "compiled"),
         },
         stderr=asyncio.subprocess.PIPE,

@@ -200,13 +200,13 @@ def server_pid(state: Path) -> int:
     raise SystemExit("the server's process is not found")
 
 
-async def work(address: str, state: Path, receiver: str, smtp: str, metrics: int) -> None:
+async def work(address: str, store: str, receiver: str, smtp: str, metrics: int) -> None:
     """The worker process: our workers as they are. With a port, it serves its metrics."""
     logging.getLogger("temporalio.workflow").setLevel(logging.ERROR)  # thousands are held where that is measured
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = Settings(
-        store=SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}"),
+        store=SecretStr(store),
         smtp=SecretStr(smtp),
         mail_from="Bench <bench@example.com>",
     )
@@ -237,6 +237,7 @@ class Place:
     state: Path
     address: str
     receiver: str
+    store: str
 
 
 @asynccontextmanager
@@ -275,8 +276,13 @@ async def place(
     *,
     metrics: int = 0,
     encrypted: bool = False,
+    store: str = "",
 ) -> AsyncGenerator[Place]:
-    """Starts server, receiver, inbox and worker, and ends them. For `fail` see `Receiver`, for `metrics` `work`."""
+    """Starts server, receiver, inbox and worker, and ends them. For `fail` see `Receiver`, for `metrics` `work`.
+
+    Args:
+        store: URL of the store; by default a new file of SQLite.
+    """
     keys = {"SCENARIO_ENCRYPTION_KEYS": base64.b64encode(b"k" * 32).decode()} if encrypted else {}
     async with AsyncExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -285,17 +291,18 @@ async def place(
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         client = await connect(server.address, role="")
         await search_attributes.ensure(client)
-        async with Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}") as store:
+        url = store or f"sqlite+aiosqlite:///{state / 'store.db'}"
+        async with Store.open(url) as opened:
             for name, text in scenarios.items():
                 path = state / f"{name}.yaml"
                 path.write_text(text)
-                await publish(path, store)
+                await publish(path, opened)
         if encrypted:
-            opened = await stack.enter_async_context(Store.open(f"sqlite+aiosqlite:///{state / 'store.db'}"))
+            opened = await stack.enter_async_context(Store.open(url))
             client = encrypt_client(client, Keyring(opened, KeyWrapping([b"k" * 32])))
-        words = ("--work", server.address, str(state), receiver.url, inbox.url, str(metrics))
+        words = ("--work", server.address, url, receiver.url, inbox.url, str(metrics))
         worker = await stack.enter_async_context(process("benchmarks.journeys", *words, **keys))
-        yield Place(client, server_pid(state), worker, state, server.address, receiver.url)
+        yield Place(client, server_pid(state), worker, state, server.address, receiver.url, url)
 
 
 # ---- measurements
@@ -486,8 +493,8 @@ def main() -> None:
     parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        address, state, receiver, smtp, metrics = options.work
-        asyncio.run(work(address, Path(state), receiver, smtp, int(metrics)))
+        address, store, receiver, smtp, metrics = options.work
+        asyncio.run(work(address, store, receiver, smtp, int(metrics)))
     else:
         asyncio.run(measure(options))
     exit_process(0)

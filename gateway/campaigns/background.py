@@ -15,12 +15,10 @@ from temporalio.client import Client
 from activities.background import CampaignChunk
 from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root
-from activities.priority import CAMPAIGNS
 from gateway.campaigns.preparation import Preparation
 from gateway.errors import BadInput, NotEntered, UnderWay
 from gateway.operations.guarded import guarded
-from gateway.service.caller import TERMINAL
-from gateway.service.entries import EntryService
+from gateway.service.entries import Entered, EntryService
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoreError
 from runtime.store.campaigns import CampaignItem, StoredCampaign
@@ -58,7 +56,7 @@ class CampaignActivities:
             campaign = await self._store.stored_campaign(chunk.campaign)
             if campaign is None:
                 return  # it has ended, and was deleted
-            async with _Outcomes(self._store, chunk.campaign) as outcomes:
+            async with _Outcomes(self._store, self._entries, chunk.campaign) as outcomes:
                 await self._enter(campaign, chunk, items, outcomes)
 
     async def _enter(
@@ -95,13 +93,13 @@ class CampaignActivities:
         try:
             entry = await self._codec.decode(item.journey or "", item.entry or "")
             root = campaign_root(item.journey or "", campaign.created_at)
-            await self._entries.enter(TERMINAL, entry, settle=0, request=request, priority=CAMPAIGNS, root=root)
+            entered = await self._entries.enter_line(entry, request=request, root=root)
         except UnderWay:
             outcomes.add(item.line, "refused", "the contact's journey of this campaign was started by somebody else")
         except (NotEntered, Erased) as error:
             outcomes.add(item.line, "refused", str(error))
         else:
-            outcomes.add(item.line, "entered")
+            outcomes.add_entered(item.line, entered)
 
     @activity.defn(name=RECORD)
     async def record_campaign(self, change: CampaignChange) -> None:
@@ -134,8 +132,9 @@ class CampaignActivities:
 class _Outcomes:
     """Outcomes of lines. Within its context, they are recorded every second."""
 
-    def __init__(self, store: Store, campaign: str) -> None:
-        self._store, self._campaign = store, campaign
+    def __init__(self, store: Store, entries: EntryService, campaign: str) -> None:
+        self._store, self._entries, self._campaign = store, entries, campaign
+        self._entered: list[Entered] = []
         self._found: defaultdict[tuple[str, str | None], list[int]] = defaultdict(list)
 
     async def __aenter__(self) -> Self:
@@ -151,10 +150,17 @@ class _Outcomes:
     def add(self, line: int, outcome: str, reason: str | None = None) -> None:
         self._found[outcome, reason].append(line)
 
+    def add_entered(self, line: int, entered: Entered) -> None:
+        self._entered.append(entered)
+        self.add(line, "entered")
+
     async def save(self) -> None:
-        """Record the outcomes so far."""
-        for outcome, reason in list(self._found):
-            lines = self._found[outcome, reason][:]
+        """Record the journeys and the outcomes so far."""
+        entered, found = self._entered[:], {one: lines[:] for one, lines in self._found.items()}
+        if entered:
+            await self._entries.record(*entered)
+            del self._entered[: len(entered)]
+        for (outcome, reason), lines in found.items():
             await self._store.record_campaign_outcome(self._campaign, lines, outcome, reason, datetime.now(UTC))
             CAMPAIGN_LINES.add(outcome, number=len(lines))
             del self._found[outcome, reason][: len(lines)]

@@ -19,10 +19,11 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from activities.admission import open_for
 from activities.content import Content
 from activities.handover import of_campaign, start_journey
+from activities.priority import CAMPAIGNS
 from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, Refusal, UnderWay
 from gateway.journeys.pending_activities import describe
 from gateway.journeys.snapshot import why_failed
-from gateway.service.caller import Caller
+from gateway.service.caller import TERMINAL, Caller
 from runtime.encryption.keyring import Erased
 from runtime.store import AcceptedEntry, Store, StoreError
 from runtime.store.erasures import ERASED
@@ -64,6 +65,7 @@ class Entered:
     run_id: str
     already: bool
     handle: WorkflowHandle[Any, dict[str, Any]] = field(repr=False, compare=False)
+    contact: str = ""
     admitted: bool = True
     withheld: str = ""
     unplaced: str = ""
@@ -239,8 +241,6 @@ class EntryService:
         *,
         settle: float = 5.0,
         request: UUID | None = None,
-        priority: str | None = None,
-        root: str | None = None,
     ) -> Entered:
         """Start the journey of a contact.
 
@@ -250,8 +250,6 @@ class EntryService:
                 started.
             request: An id that makes the request idempotent: repeated, it returns the journey that it started, until
                 the contact enters once more.
-            priority: A word of `activities.priority`; by default the scenario's purpose.
-            root: The root of a campaign's journey, see `campaign_root`.
 
         Raises:
             Forbidden: The caller may not use the scenario.
@@ -259,13 +257,38 @@ class EntryService:
                 running.
             JourneyFailed: It was admitted and failed immediately.
         """
+        entered = await self._start(caller, entry, request)
+        if settle > 0 and not entered.admitted:
+            entered = await self._settle(entered, settle)
+        if not entered.admitted:
+            await self.record(entered)
+        return entered
+
+    async def enter_line(self, entry: Mapping[str, Any], *, request: UUID, root: str) -> Entered:
+        """Start the journey of a campaign's line, whose entry was checked before and has its key.
+
+        The caller records it, with others, before it acknowledges the line: see `record`.
+
+        Args:
+            root: See `campaign_root`.
+
+        Raises:
+            NotEntered: As in `enter`.
+        """
+        return await self._start(TERMINAL, entry, request, root)
+
+    async def _start(
+        self, caller: Caller, entry: Mapping[str, Any], request: UUID | None, root: str | None = None
+    ) -> Entered:
+        """Start the journey of a contact, or of a campaign's line if there is a root."""
         scenario = entry.get("scenario")
         caller.check(scenario.partition("@")[0] if isinstance(scenario, str) else "")
         try:
             argument = plain(entry)
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
-            identifier, summary = identity(parsed, opened.scenario, opened.version, self._zone, datetime.now(UTC))
+            at = (opened.version, self._zone, datetime.now(UTC))
+            identifier, summary = identity(parsed, opened.scenario, *at, is_checked=root is not None)
         except (EntryError, EntryMistaken) as error:
             raise MistakenEntry(str(error), at=error.at, meant=error.meant) from None
         except EntryRefused as error:
@@ -280,35 +303,41 @@ class EntryService:
                 contact=parsed.contact_id,
                 workflow_id=identifier,
                 summary=summary,
-                purpose=priority or opened.scenario.purpose,
+                purpose=CAMPAIGNS if root is not None else opened.scenario.purpose,
                 request=request,
             )
         except Erased as error:  # a moment ago
             raise NotEntered(str(error)) from None
         except WorkflowAlreadyStartedError as error:
+            run_id = error.run_id or ""
+            handle = self._temporal.get_workflow_handle(identifier, run_id=error.run_id, result_type=dict)
+            known = Entered(identifier, run_id, already=True, handle=handle, contact=parsed.contact_id)
             # Its caller may have been killed before it was recorded.
             if identifier not in await self._store.find_running([identifier]):
-                await self._record(identifier, error.run_id or "", parsed.contact_id)
+                await self.record(known)
             if opened.scenario.entry.again != "always":
                 text = f"the contact is in {opened.name} already, as {identifier}"
                 raise UnderWay(text, journey=identifier) from None
-            handle = self._temporal.get_workflow_handle(identifier, run_id=error.run_id, result_type=dict)
-            return Entered(identifier, error.run_id or "", already=True, handle=handle)
+            return known
         problem = unplaced(parsed.contact.get("timezone"), opened.scenario.timezone)
         run_id = handle.first_execution_run_id or ""
-        started = Entered(identifier, run_id, already=False, handle=handle, admitted=False, unplaced=problem)
-        entered = await self._settle(started, settle) if settle > 0 else started
-        if not entered.admitted:
-            await self._record(entered.id, entered.run_id, parsed.contact_id)
-        return entered
+        return Entered(
+            *(identifier, run_id),
+            already=False,
+            handle=handle,
+            contact=parsed.contact_id,
+            admitted=False,
+            unplaced=problem,
+        )
 
     def watch_admissions(self) -> AdmissionWatch:
         """Return a watch over many journeys that were started with ``settle=0``."""
         return AdmissionWatch(self._temporal, self._store, first_look=LOOK_AT_MANY, look=LOOK_AT_MANY)
 
-    async def _record(self, identifier: str, run_id: str, contact: str) -> None:
-        """Record an entry before it is acknowledged: from then on, events for the contact reach it."""
-        await self._store.accept(AcceptedEntry(identifier, run_id, contact, datetime.now(UTC)))
+    async def record(self, *entered: Entered) -> None:
+        """Record entries before they are acknowledged: from then on, events for their contacts reach them."""
+        now = datetime.now(UTC)
+        await self._store.accept(*(AcceptedEntry(one.id, one.run_id, one.contact, now) for one in entered))
         if monotonic() - self._pruned >= _PRUNING:
             self._pruned = monotonic()
             with suppress(StoreError):  # the next one tries again

@@ -11,7 +11,7 @@ Temporal has lost the run, the row is its only record, which `scenario store rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -45,9 +45,10 @@ class AcceptedEntry:
 class AcceptedEntries(Queries):
     """The table of acknowledged entries."""
 
-    async def accept(self, entry: AcceptedEntry) -> None:
-        """Record an entry that is about to be acknowledged. Idempotent."""
-        await self._add(accepted_entries, entry)
+    async def accept(self, *accepted: AcceptedEntry) -> None:
+        """Record entries that are about to be acknowledged. Idempotent."""
+        statement = self._database.insert(accepted_entries).on_conflict_do_nothing()
+        await self._database.write_many(statement, [asdict(entry) for entry in accepted])
 
     async def pending_entries(self, contact_id: str) -> list[AcceptedEntry]:
         """Return a contact's acknowledged entries that have not been admitted, the oldest first."""

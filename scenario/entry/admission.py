@@ -150,15 +150,21 @@ def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None
     return key
 
 
-def identity(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> tuple[str, str]:
+def identity(
+    entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime, *, is_checked: bool = False
+) -> tuple[str, str]:
     """Return the workflow id of an entry's journey and its summary for Temporal's UI, which has ids only.
+
+    Args:
+        is_checked: True for an entry with its key whose data was checked before.
 
     Raises:
         EntryRefused: The trigger is wrong (`EntryMistaken`), or the rule gives no key.
         EntryError: The data is malformed, or the id would be too long.
     """
     check_trigger(entry, scenario)  # the key's template would fail first, and say less
-    key, kind = key_of(entry, scenario, entry_data(entry, scenario, version, zone, now)), entry.trigger["type"]
+    kind = entry.trigger["type"]
+    key = entry.key if is_checked else key_of(entry, scenario, entry_data(entry, scenario, version, zone, now))
     parts = [f"{scenario.scenario}@{version}", f"contact {entry.contact_id}", f"{kind} {key}" if key else kind]
     return journey_id(entry, key), " · ".join(parts)[:_SUMMARY]
 

@@ -105,6 +105,10 @@ async def test_each_line_ends_once_although_gateways_are_lost_in_between(
         assert {line.reason for line in refused.items} == {
             "the entry rule of sale does not hold: contact.custom.vip == 'yes'"
         }
+        acknowledged = await client.store.pending_page(
+            None, 10
+        )  # events find these runs until it is known that they ended
+        assert {entry.workflow_id for entry in acknowledged} == {line.journey for line in refused.items}
         await arrived(here.receiver, 27)
         ids = Counter(item.json()["id"] for item in here.receiver.requests("/hooks.example.com/sale"))
         assert set(ids.values()) == {1}
