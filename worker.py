@@ -75,6 +75,7 @@ from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from workflows.audience import SyncAudience
 from workflows.background import Erase, Prune, TellPlatform
+from workflows.batch import Batch
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 from workflows.runner import HISTORY_SHARES, HISTORY_USED
@@ -179,7 +180,7 @@ async def workers(
                 Worker(
                     client,
                     task_queue=queue,
-                    workflows=[Journey, Enter, TellPlatform, Prune, Erase, SyncAudience, UnknownWorkflow],
+                    workflows=[Journey, Batch, Enter, TellPlatform, Prune, Erase, SyncAudience, UnknownWorkflow],
                     activities=[
                         admissions.admit,
                         admissions.identify,
@@ -195,6 +196,7 @@ async def workers(
                         last_attempts.recall,
                         Releases(given.store).release,
                         Prunings(given.store).prune,
+                        context.batches.settle_batch,
                         erasures.end_journeys,
                         erasures.delete_histories,
                         erasures.clear_rows,
@@ -202,7 +204,7 @@ async def workers(
                         audiences.hold_audience,
                         *own,
                     ],
-                    # Erasures, which are few, and changes of audiences, which take milliseconds.
+                    # Erasures and ends of batch calls are few, and changes of audiences take milliseconds.
                     max_concurrent_activities=_REMOTE,
                     max_concurrent_activity_task_polls=1,
                     workflow_runner=UnsandboxedWorkflowRunner(),

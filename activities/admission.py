@@ -105,6 +105,11 @@ class AdmissionActivities:
         """
         if departure.delivery:
             await self._store.release(departure.delivery)
+            await self._store.withdraw_batch_item(departure.delivery)
+        if departure.withdraws_since:
+            since = datetime.fromisoformat(departure.withdraws_since)
+            for withdrawn in await self._store.withdraw_batch_items(departure.workflow_id, since):
+                await self._store.release(withdrawn)
         if departure.arrived:
             await self._store.keep(departure.arrived)
         if departure.events and (entry := await self._store.entry(departure.workflow_id, departure.run_id)):

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS, ActivityType
-from scenario.words import MARKETING
+from scenario.words import MARKETING, ItemOutcome
 
 Argument = TypeVar("Argument")
 
@@ -188,7 +188,42 @@ SEND_BATCH: Final = ActivityType("send_audience_batch", AudienceBatch, BatchSent
 HOLD_AUDIENCE: Final = ActivityType("hold_audience", AudienceTrouble, type(None))
 
 
-_READERS: Final = {kind: TypeAdapter(kind) for kind in (ErasurePass, PruneRequest, SuppressionNotice, AudienceRef)}
+# ---- batch calls
+
+BATCH_WORKFLOW: Final = "Batch"
+FULL: Final = "batch.full"
+"""The event that sends a batch before it is due."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchStart:
+    """The argument of a batch's workflow."""
+
+    batch: str  # its id, from which its delivery id is made
+    scenario: str
+    version: int
+    step: str
+    row: dict[str, Any] = field(default_factory=dict[str, Any])  # the step, from `scenario.steps.registry.dump_row`
+    zone: str = "UTC"  # the scenario's
+    purpose: str = MARKETING
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchEnd:
+    """The end of a batch. Items without an outcome get this one."""
+
+    batch: str
+    step: str
+    outcome: ItemOutcome
+    reason: str | None = None
+
+
+SETTLE: Final = ActivityType("settle_batch", BatchEnd, type(None), JOURNEYS)
+
+
+_READERS: Final = {
+    kind: TypeAdapter(kind) for kind in (ErasurePass, PruneRequest, SuppressionNotice, AudienceRef, BatchStart)
+}
 
 
 def read_argument(kind: type[Argument], argument: object) -> Argument | None:

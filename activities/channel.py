@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from activities.context import CallbackUrls, UnsubscribeUrls
     from activities.email.settings import Senders
     from activities.gate import Gate
+    from activities.webhook.batches import Batches
     from activities.webhook.destinations.destinations import Destinations
     from activities.webhook.http.transport import Transport
     from activities.webhook.limiter import Limiter
@@ -186,6 +187,7 @@ class WorkerContext:
     secrets: Callable[[], Mapping[str, str]]  # returns the same mapping while the secrets do not change
     limiter: Limiter  # one per process
     memberships: MembershipBook
+    batches: Batches
 
 
 class Sender(Protocol):

@@ -24,6 +24,7 @@ from activities.email.settings import parse_server
 from activities.gate import Gate
 from activities.interface import JOURNEYS
 from activities.suppressions import address_seal
+from activities.webhook.batches import Batches
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
@@ -153,6 +154,7 @@ class WorkerServices:
             secrets=self.secrets.snapshot,
             limiter=limiter,
             memberships=MembershipBook(self.store),
+            batches=Batches(self.store, self.content),
         )
 
 

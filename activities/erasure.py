@@ -129,7 +129,7 @@ class ErasureActivities:
                 if removals:
                     text = f"{removals} removals from audiences are not sent yet: 'scenario audience list' shows why"
                     await self._store.set_erasure_trouble(erasure.id, text)
-                is_waiting = being_read or request.remaining or removals
+                is_waiting = being_read or request.remaining or removals or await self._store.is_being_sent(contact)
                 if any(found.values()) or is_waiting or not request.passes:
                     await self._store.set_erasure_state(erasure.id, "waiting")
                     return RowsCleared(pause=PAUSES[min(request.passes, len(PAUSES) - 1)])

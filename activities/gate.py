@@ -159,5 +159,6 @@ class Releases:
 
     @activity.defn(name=RELEASE.name)
     async def release(self, release: Release) -> None:
-        """Release the place of a delivery, if it has one."""
+        """Release the places of a delivery under caps and in a batch that is not sent yet, if it has any."""
         await self._store.release(release.delivery)
+        await self._store.withdraw_batch_item(release.delivery)

@@ -132,6 +132,7 @@ class Departure:
     passed: list[CompletedStep] | None = None  # completed steps that are not counted yet, in order
     first: int = 0  # number of earlier steps
     revisable: int = 0  # number of the last of them that may change, see `activities.interface.CompletedSteps`
+    withdraws_since: str = ""  # if the contact leaves batches that are not sent yet: the journey's start, ISO 8601
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +233,8 @@ class Delivery:
 class Sent:
     """The result of a delivery that did not fail."""
 
-    outcome: Literal["delivered", "skipped"] = "delivered"  # skipped without an address, or by a template
+    # Skipped without an address, or by a template; batched if it has joined a batch call and does not wait for it.
+    outcome: Literal["delivered", "skipped", "batched"] = "delivered"
     status: int | None = None  # the receiver's reply code (HTTP, SMTP), if any
     attempt: int = 0  # its number since the step was last scheduled, from 1; 0 if an operator completed it
     reason: str | None = None

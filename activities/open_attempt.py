@@ -116,6 +116,14 @@ class OpenAttempt:
         least = min((one.total_seconds() for one in given if one is not None), default=math.inf)
         return least - (time.perf_counter() - self.started) - _REPORT
 
+    async def is_wanted(self) -> None:
+        """Check that its workflow still wants the message. Policies have decided on the contacts of a batch call.
+
+        Raises:
+            ApplicationError: It does not, or may not.
+        """
+        await self._ask_journey()
+
     async def may_leave(self, address: str = "") -> None:
         """Check that the message may be sent to its recipient, before a connection is opened.
 
@@ -256,6 +264,11 @@ class OpenAttempt:
         self.in_flight = False
         self.excerpt = excerpt
         self.outcome = Sent(status=status, attempt=self.number, saved=saved, note=note)
+        return self.outcome
+
+    def batched(self, note: str | None) -> Sent:
+        """Return the result of joining a batch call whose outcome the journey does not wait for."""
+        self.outcome = Sent(outcome="batched", attempt=self.number, note=note)
         return self.outcome
 
     def skipped(self, reason: str, status: int | None = None) -> Sent:

@@ -34,6 +34,7 @@ STYLES: Final = {
     "running": "bold green",
     "entering": "cyan",
     "delivered": "green",
+    "batched": "green",
     "finished": "green",
     "exited": "blue",
     "control": "blue",

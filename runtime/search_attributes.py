@@ -47,6 +47,12 @@ ALL: Final = (SCENARIO_NAME, CONTACT_ID, SCENARIO_VERSION, STEP_ID, JOURNEY_STAT
 RUNNING: Final = "WorkflowType = 'Journey' AND ExecutionStatus = 'Running'"
 """The query for running journeys. It leaves out those paused on the server, which the SDK's client cannot read."""
 
+
+def running(state: str | None) -> str:
+    """Return the query for what runs, without the state itself. Held batch calls are listed with journeys."""
+    return "WorkflowType IN ('Journey', 'Batch') AND ExecutionStatus = 'Running'" if state == "held" else RUNNING
+
+
 _POLL = 0.1  # seconds between checks
 
 

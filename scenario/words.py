@@ -85,6 +85,14 @@ class AttemptOutcome(StrEnum):
     """Not sent, for a reason that is a `SkipReason`."""
     CANCELLED = "cancelled"
     """Stopped because the journey left the step."""
+    BATCHED = "batched"
+    """Joined a batch call, whose attempts are recorded by its own delivery id."""
+
+
+ItemOutcome = Literal["delivered", "refused", "unknown", "skipped"]
+"""The outcome of a contact's item of a batch call."""
+BATCHED: Final = "batched"
+"""The outcome of a step that joined a batch call and does not wait for it."""
 
 
 class SkipReason(StrEnum):

@@ -155,7 +155,7 @@ def worker_context(content: Content, log: Log, **given: Any) -> WorkerContext:
     """The services of a worker that sends, of which only those that are given are there."""
     services: dict[str, Any] = {"callbacks": None, "unsubscribing": None, "return_paths": None, "transport": None}
     services |= {"gate": OpenGate(), "routes": Direct(), "secrets": dict, "limiter": Limiter()}
-    services |= {"memberships": None}
+    services |= {"memberships": None, "batches": None}
     return WorkerContext(content=content, log=log, **(services | given))
 
 

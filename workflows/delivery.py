@@ -195,7 +195,7 @@ class DeliveryRunner:
             began="" if began == datetime.fromisoformat(state.now) else began.astimezone(UTC).isoformat(),
             decided=decided.replace(microsecond=decided.microsecond // 1000 * 1000).timestamp(),
         )
-        left = timedelta(seconds=max(step.retry.deadline - waited, 0.0))
+        left = timedelta(seconds=max(step.lead + step.retry.deadline - waited, 0.0))
         self.in_flight, self._scheduled, self.deadline = step, decided, decided + left
         try:
             answer = await workflow.execute_activity(

@@ -19,7 +19,7 @@ from workflows.updates import OperatorUpdates
 Progress = dict[str, Any]
 
 
-def _update(
+def update_of(
     execute: Callable[[OperatorUpdates, Any], Progress | Awaitable[Progress]],
     check: Callable[[OperatorUpdates, Any], None],
     name: str,
@@ -81,33 +81,33 @@ class Journey:
         """Return the journey's progress; see `docs/integrate/journeys.md` for the fields."""
         return self.runner.updates.progress()
 
-    retry_step = _update(
+    retry_step = update_of(
         OperatorUpdates.retry_step,
         OperatorUpdates.check_retry_step,
         "retry_step",
         "Tries the held step again, under the same delivery id.",
     )
-    retune = _update(
+    retune = update_of(
         OperatorUpdates.retune,
         OperatorUpdates.check_retune,
         "retune",
         "Changes the retry policy of the delivery in flight immediately.",
     )
-    skip_step = _update(
+    skip_step = update_of(
         OperatorUpdates.skip_step,
         OperatorUpdates.check_skip_step,
         "skip_step",
         "Skips the current step and continues with the next.",
     )
-    leave = _update(OperatorUpdates.leave, OperatorUpdates.check_leave, "leave", "Ends the journey.")
-    pause = _update(
+    leave = update_of(OperatorUpdates.leave, OperatorUpdates.check_leave, "leave", "Ends the journey.")
+    pause = update_of(
         OperatorUpdates.pause,
         OperatorUpdates.check_pause,
         "pause",
         "Starts no further step until resumed. A delivery in flight continues.",
     )
-    resume = _update(OperatorUpdates.resume, OperatorUpdates.check_resume, "resume", "Continues a paused journey.")
-    migrate = _update(
+    resume = update_of(OperatorUpdates.resume, OperatorUpdates.check_resume, "resume", "Continues a paused journey.")
+    migrate = update_of(
         OperatorUpdates.migrate,
         OperatorUpdates.check_migrate,
         "migrate",

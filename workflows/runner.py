@@ -47,20 +47,29 @@ _MOMENT: Final = timedelta(milliseconds=1)
 class JourneyRunner:
     """Runs a journey from its entry, or from the state that the previous run carried on.
 
+    Args:
+        argument: That of the workflow.
+        carried: The entry and the state to begin with, instead.
+
     Raises:
         ScenarioError: The carried state cannot be read.
     """
 
-    def __init__(self, argument: Any) -> None:
+    def __init__(self, argument: Any, *, carried: dict[str, Any] | None = None) -> None:
         self.host = JourneyHost(lambda row: self._deliveries.deliver(row))
         self._deliveries = DeliveryRunner(self.host)
         self._migrations = Migrations(self.host, self._deliveries)
         self.inbox = SignalInbox(self.host)
         self.updates = OperatorUpdates(self.host, self._deliveries, self._migrations)
-        self._carried = _carried(argument)
+        self._carried = carried or _carried(argument)
         self._campaign = _campaign_of(argument)
         if self._carried and is_entry(self._carried["entry"]):
             self.host.open(State.load(self._carried["state"]), self._carried["entry"])
+
+    @property
+    def is_begun(self) -> bool:
+        """True if it has a state from the start, without an admission."""
+        return self._carried is not None
 
     async def run(self, argument: Any) -> dict[str, Any]:
         """Run the journey to its end. Return ``{"outcome", "reason", "version", "steps"}``.
@@ -68,7 +77,8 @@ class JourneyRunner:
         Raises:
             ApplicationError: The argument is not an entry.
         """
-        data: Any = argument["entry"] if self._carried or self._campaign else argument
+        wrapped: Any = self._carried or (argument if self._campaign else None)
+        data: Any = argument if wrapped is None else wrapped["entry"]
         if not is_entry(data):
             raise ApplicationError(
                 "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'",
@@ -312,10 +322,18 @@ class JourneyRunner:
             passed=state.steps_uncounted or None,
             first=state.steps_counted,
             revisable=host.revisable,
+            withdraws_since=state.entered_at if self._withdraws(outcome) else "",
         )
         await call(DEPART, departure)
         if not workflow.all_handlers_finished():  # an update that came too late is refused, not left without a response
             await workflow.wait_condition(workflow.all_handlers_finished)
+
+    def _withdraws(self, outcome: str) -> bool:
+        """Return True if the contact leaves batches that are not sent yet: its exit was not a step of the scenario."""
+        host = self.host
+        is_own = bool(host.state.steps) and host.state.steps[-1].outcome == "exited"
+        batched = any(isinstance(row, Send) and row.batch is not None for row in host.plan.steps.values())
+        return outcome == "exited" and batched and not is_own
 
     def _failed_deliveries(self) -> str:
         """Return how many deliveries failed. Lists of journeys show it, the workflow's result does not."""

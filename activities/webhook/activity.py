@@ -18,6 +18,7 @@ from typing_extensions import override
 from activities import redaction
 from activities.attempt import ChannelActivity
 from activities.attempt_context import AttemptContext
+from activities.background import BATCH_WORKFLOW
 from activities.channel import WorkerContext
 from activities.channel_registry import WEBHOOK
 from activities.interface import Delivery, Sent
@@ -27,7 +28,7 @@ from activities.webhook import outcome
 from activities.webhook.circuit_breaker import signal_of
 from activities.webhook.destinations.destinations import CredentialsError
 from activities.webhook.errors import AttemptError
-from activities.webhook.http.exchange import Request, Response
+from activities.webhook.http.exchange import MAX_BODY, MAX_RESULTS, Request, Response
 from activities.webhook.http.transport import Transport, timed
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.rendering import PreparedRequest, Rendered, prepare_request
@@ -64,12 +65,19 @@ class Webhooks(ChannelActivity[Transport]):
             step = await self._content.step_of(delivery, Webhook, "a webhook")
             if step.to is not None:
                 attempt.destination = step.to
+            batches, members = self._context.batches, None
+            if step.batch is not None and context.info.workflow_type != BATCH_WORKFLOW:
+                await batches.join(attempt, step, step.batch, await self.data(attempt, step))
+                return attempt.sent
+            if step.batch is not None:
+                members = await batches.members(delivery)
+            data = await self.data(attempt, step) if members is None else batches.data(members, delivery)
             secrets = self._context.secrets()
             prepare = partial(
                 prepare_request,
                 step,
                 delivery.step,
-                await self.data(attempt, step),
+                data,
                 delivery.id,
                 scenario=delivery.name,
                 routes=self._context.routes,
@@ -77,16 +85,21 @@ class Webhooks(ChannelActivity[Transport]):
                 named=(await self._content.open(delivery.name, delivery.version)).secrets(delivery.step),
             )
             token = await self._token(attempt, step, secrets)
-            ready = prepare(token=token)
+            # A large batch would block other deliveries.
+            ready = prepare(token=token) if members is None else await asyncio.to_thread(prepare, token=token)
+            longest = MAX_BODY if step.batch is None or step.batch.results is None else MAX_RESULTS
             attempt.destination = ready.route.destination
-            await attempt.may_leave()
-            response = await self._send(attempt, ready)
+            await (attempt.may_leave() if members is None else attempt.is_wanted())
+            response = await self._send(attempt, ready, longest)
             if response.status == HTTPStatus.UNAUTHORIZED and token:  # revoked, or expired on the way
                 newer = await self._another_token(attempt, step, secrets, token)
                 if newer:
                     ready = prepare(token=newer)
-                    response = await self._send(attempt, ready)
-            judge(attempt, response, step, ready.hidden, ready.given)
+                    response = await self._send(attempt, ready, longest)
+            note = None
+            if members is not None and step.batch is not None and outcome.of_status(response.status).delivered:
+                note = await batches.record(members, step.batch, response, ready.hidden)
+            judge(attempt, response, step, ready.hidden, ready.given, note)
         return attempt.sent
 
     async def _token(self, attempt: OpenAttempt, step: Webhook, secrets: Mapping[str, str]) -> str:
@@ -113,7 +126,7 @@ class Webhooks(ChannelActivity[Transport]):
             return ""
         return "" if newer == old else newer
 
-    async def _send(self, attempt: OpenAttempt, ready: PreparedRequest) -> Response:
+    async def _send(self, attempt: OpenAttempt, ready: PreparedRequest, longest: int) -> Response:
         """Send the request once the limiter admits it, and report the receiver's health to the limiter."""
         route = ready.route
         permit = self._context.limiter.enter(route.destination, route.limits, attempt.delivery.id)
@@ -121,7 +134,7 @@ class Webhooks(ChannelActivity[Transport]):
             raise attempt.backed_off(permit)
         with permit as passed:
             try:
-                response = await exchange(self._way, attempt, ready.rendered, route)
+                response = await exchange(self._way, attempt, ready.rendered, route, longest)
             except AttemptError as error:
                 passed.leave(error.pulse)
                 raise unanswered(attempt, error) from None
@@ -129,7 +142,9 @@ class Webhooks(ChannelActivity[Transport]):
             return response
 
 
-async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendered, route: Route) -> Response:
+async def exchange(
+    transport: Transport, attempt: OpenAttempt, rendered: Rendered, route: Route, longest: int = MAX_BODY
+) -> Response:
     """Send a request once, in a client span, with the trace's context.
 
     The span's attributes follow OpenTelemetry's semantic conventions for HTTP client spans, except ``url.full``,
@@ -166,6 +181,7 @@ async def exchange(transport: Transport, attempt: OpenAttempt, rendered: Rendere
                     timeout=attempt.within,
                     access=route.access,
                     tls=route.tls,
+                    longest=longest,
                 ),
             )
         except AttemptError as error:
@@ -185,12 +201,14 @@ def judge(
     step: Webhook,
     hidden: redaction.KnownSecrets,
     given: redaction.KnownSecrets,
+    note: str | None = None,
 ) -> Sent:
     """Return the result of a response, or raise its failure.
 
     Args:
         hidden: All secrets, which excerpts must not show.
         given: Secrets of this request, which are masked in saved responses.
+        note: A remark for the step's record.
     """
     judgement = outcome.of_response(
         attempt.destination,
@@ -203,7 +221,7 @@ def judge(
     excerpt = redaction.excerpt(response.body, hidden)
     if not judgement.verdict.delivered:
         raise attempt.failed(judgement, status=response.status, excerpt=excerpt)
-    saved, note = save_response(step.save, response, given) if step.save else (None, None)
+    saved, note = save_response(step.save, response, given) if step.save else (None, note)
     return attempt.delivered(response.status, excerpt, saved=saved, note=note)
 
 

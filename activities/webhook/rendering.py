@@ -16,6 +16,8 @@ from activities.webhook.route import Route, Routes
 from scenario import liquid
 from scenario.errors import MissingVariable, TemplateError
 from scenario.http.destinations import denied, disowned
+from scenario.liquid.engine.limits import room_for
+from scenario.model.batch import CONTACTS, batch_data, item_of
 from scenario.model.parts import File
 from scenario.steps.webhook import Content, Webhook, body_fault
 
@@ -44,7 +46,7 @@ def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str |
     """Render a webhook: a pure function, so that every attempt sends the same bytes.
 
     Args:
-        data: By root name, `now`, `today` and `secrets` among it.
+        data: By root name, `now`, `today` and `secrets` among it. A batch call without `contacts` is rendered for one.
         delivery_id: Goes into ``webhook-id`` and ``idempotency-key``.
         base: URL of the destination that a step with ``to`` names; without it, the URL is the rendered path alone.
 
@@ -52,6 +54,15 @@ def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str |
         TemplateError: A template fails on this data, or a header may not be sent.
         Aborted: A template says that nothing should be sent.
     """
+    if step.batch is not None:
+        if CONTACTS not in data:
+            data = {**batch_data([item_of(data)], data["now"]), "secrets": data.get("secrets", {})}
+        with room_for(len(data[CONTACTS])):
+            return _render(step, data, delivery_id, base)
+    return _render(step, data, delivery_id, base)
+
+
+def _render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None) -> Rendered:
     headers = {
         name: _rendered(f"the header '{name}'", liquid.render_header, value, data)
         for name, value in step.headers.items()

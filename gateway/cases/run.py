@@ -14,6 +14,7 @@ from activities.channel_registry import CHANNELS
 from activities.interface import Delivery
 from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
+from activities.webhook.item_outcomes import item_outcomes, not_delivered
 from activities.webhook.saved_response import save_response
 from gateway.cases.file import Cases
 from gateway.cases.model import Case, Occurrence, ReceiverAnswer
@@ -27,12 +28,15 @@ from gateway.virtual.workspace import PlaceClaim, Workspace
 from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
+from scenario.model.batch import Batch
 from scenario.plan.inputs import pick
 from scenario.policies import addresses
 from scenario.policies.suppression import Suppression
+from scenario.responses.item_results import value_at_path
 from scenario.source.source import Path as Place
 from scenario.steps.delivery import DeliveryStep, Send
 from scenario.steps.host import Delivered, Event, Failed, NotBefore
+from scenario.steps.webhook import Webhook
 from scenario.time.timing import later, zone_of
 
 _MOST: Final = 10_000
@@ -243,13 +247,16 @@ class _CaseRunner:
             case _:
                 pass
         coming = self._replies_to(step, journey.message)
+        last: list[AttemptReply] = []
         made = await deliver(
             journey,
             row,
             coming,
-            lambda reply: self._keep(journey, step, reply),
+            lambda reply: last.append(reply) or self._keep(journey, step, reply),
             lambda: self._workspace.ask(journey, draft.scenario, written, row, delivery.id),
         )
+        if last and isinstance(made, Delivered) and isinstance(written, Webhook) and written.batch is not None:
+            made = _item_outcome(written.batch, made, last[-1], row, {**data, "contact": whole["contact"]})
         match made:
             case NotBefore():
                 journey.message = None if journey.made is None else journey.message
@@ -298,6 +305,24 @@ class _CaseRunner:
             )
             steps.append(journey.step_run(record))
         return CaseRun(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
+
+
+def _item_outcome(
+    batch: Batch, made: Delivered, reply: AttemptReply, row: Send, data: Mapping[str, Any]
+) -> Delivered | Failed:
+    """Return the outcome of a contact that is alone in its batch, as the response states it."""
+    response = Response(made.status or 200, reply.headers, reply.body)
+    (one,), _ = item_outcomes(batch, response, [value_at_path(data, batch.key or "contact.id")])
+    if one.outcome == "delivered":
+        return made
+    return Failed(
+        reason=not_delivered(row.to, one.outcome, one.reason),
+        cause="unknown" if one.outcome == "unknown" else "permanent",
+        destination=row.to,
+        status=made.status,
+        attempts=made.attempts or 1,
+        unknown=one.outcome == "unknown",
+    )
 
 
 def _standing(journey: _RecordedJourney) -> tuple[str, str]:

@@ -21,6 +21,7 @@ _MASK: Final = re.compile(r"~~\w+~~")
 _INDENT: Final = "    "
 _OUTCOMES: Final = {
     "sent": "green",
+    "batched": "green",
     "waited": "cyan",
     "event": "green",
     "timeout": "cyan",

@@ -155,6 +155,7 @@ _BREAKER: Final = "activities.webhook.limiter"
 _LOGGERS: Final = ("activities", "gateway", "runtime", "temporalio.workflow", "worker", "workflows")
 _ENDS: Final = {
     "delivered": "delivered",
+    "batched": "put into a batch call",
     "skipped": "nothing to send",
     "cancelled": "called off",
     "failed": "not retried",

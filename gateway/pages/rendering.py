@@ -41,7 +41,7 @@ _STATIC: Final = Path(__file__).with_name("static")
 
 _TONES: Final[Mapping[str, tuple[str, ...]]] = {
     "blue": ("running", "waiting", "entering", "now", "let in", "surveying", "storing", "scheduled"),
-    "green": ("finished", "delivered", "completed", "goal", "up", "sent", "accepted", "entered"),
+    "green": ("finished", "delivered", "batched", "completed", "goal", "up", "sent", "accepted", "entered"),
     "amber": (
         "paused",
         "retry",

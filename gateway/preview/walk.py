@@ -24,7 +24,10 @@ from scenario.steps.base import BaseStep, Row
 from scenario.steps.delivery import CAPPED, DeliveryStep, Send
 from scenario.steps.host import Delivered, Failed, Leave, Next, NotBefore, Outcome
 from scenario.steps.host import Event as KeptEvent
+from scenario.steps.webhook import Webhook
+from scenario.time.duration import format_duration
 from scenario.time.timing import later
+from scenario.words import BATCHED
 
 Branch = tuple[tuple[str, str], ...]
 """The branches that contain a step: step ids, each with its branch."""
@@ -244,6 +247,12 @@ class PreviewRun:
                 return Delivered(outcome="skipped", reason=reason)
             case Hold(reason):
                 return Failed(reason=reason, cause=CAPPED)
+            case None if row.batch is not None and isinstance(step, Webhook) and step.batch is not None:
+                if row.batch.wait:
+                    await host.wait(later(host.now(), row.batch.within), "its batch", lambda: False)
+                size, within = step.batch.size, format_duration(step.batch.within)
+                said = f"one of up to {size:,} contacts in a request, {within} after the first or when it is full"
+                return Delivered(outcome="sent" if row.batch.wait else BATCHED, reason=said)
             case None:
                 return Delivered(outcome="sent", reason=self._answered(step, host))
 

@@ -29,6 +29,7 @@ from runtime.search_attributes import (
     SCENARIO_VERSION,
     STEP_ID,
     read_last_hold,
+    running,
 )
 
 EVERY: Final = 1_000_000
@@ -195,7 +196,7 @@ class JourneyIndex:
             steps: The version's steps, those with many journeys first. Steps beyond the last journey are left out.
             turns: Limits the number of counts at a time.
         """
-        all_of_them = f"{RUNNING} AND {equals(SCENARIO_VERSION, version)} AND {equals(JOURNEY_STATE, state)}"
+        all_of_them = f"{running(state)} AND {equals(SCENARIO_VERSION, version)} AND {equals(JOURNEY_STATE, state)}"
 
         async def count(query: str) -> int:
             async with turns:
@@ -247,7 +248,7 @@ def query_of(wanted: JourneyFilter, *conditions: str, state: str | None = None) 
         STEP_ID: wanted.step,
     }
     clauses = [equals(key, value) for key, value in values.items() if value is not None]
-    return " AND ".join((RUNNING, *clauses, *conditions))
+    return " AND ".join((running(state), *clauses, *conditions))
 
 
 def equals(key: SearchAttributeKey[str], value: str | None) -> str:

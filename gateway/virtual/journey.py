@@ -25,6 +25,7 @@ from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.delivery import CAPPED, Send, delivery_id
 from scenario.steps.host import Delivered, Event, Failed, Leave, Next, NotBefore, Outcome
 from scenario.time.timing import later, zone_of
+from scenario.words import BATCHED
 
 
 class Interrupted(BaseException):
@@ -273,6 +274,12 @@ async def deliver(
                 return NotBefore(moment=due, since=f"{since}; before that: {said}")
             case None:
                 pass
+        if row.batch is not None and number == 0:
+            if not row.batch.wait:
+                return Delivered(outcome=BATCHED, attempts=1)
+            await journey.wait(later(now, row.batch.within), f"{journey.step}: batch", lambda: False)
+            began = now = journey.now()
+            deadline = later(began, policy.deadline)
         number += 1
         reply = next(replies)
         verdict, sentence, longest = channel.classify(reply, row, now)

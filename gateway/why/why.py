@@ -23,6 +23,7 @@ from scenario.source.findings import listed, near
 from scenario.steps.delivery import Send
 from scenario.time.duration import format_duration
 from scenario.time.timing import spell
+from scenario.words import BATCHED
 
 
 class CapPlaces(View):
@@ -163,7 +164,7 @@ def _answer(story: EntryStory, plan: Plan | None, step: str) -> str:
         return f"Not yet: {story.now}."
     if (end := _ended(story, step)) is not None:
         sends = plan is not None and isinstance(plan.steps[step], Send)
-        sure = "Perhaps" if end.what == "unknown" else "No" if sends else "It sends nothing"
+        sure = "Perhaps" if end.what in ("unknown", BATCHED) else "No" if sends else "It sends nothing"
         return f"{sure}: {_on(story, end)}."
     if plan is None or (story.at is not None and step in plan.ahead(story.at)):
         return f"Not yet: it comes after {story.at}. Now: {story.now}."

@@ -45,6 +45,8 @@ def sent(step: StepView, attempts: Sequence[AttemptView]) -> str:
     match step.outcome:
         case "delivered":
             words = joined(f"sent{to}{said}", step.reason)
+        case "batched":
+            words = f"put into a batch call{to}"
         case "unknown":
             words = joined(f"may have been sent{to}", step.reason)
         case "failed":
@@ -63,6 +65,8 @@ def tried(attempts: Sequence[AttemptView], zone: tzinfo) -> str:
     match last.outcome:
         case "delivered":
             words = f"sent{to}{_tries(attempts, len(attempts), last.status)}"
+        case "batched":
+            words = f"put into a batch call{to}"
         case "skipped":
             words = joined("not sent", _SKIPPED.get(last.error, ""))
         case "unknown":

@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 
+from runtime.store.batches import ERASE_ENDED, ERASE_UNSENT, ITEMS_OF
 from runtime.store.campaigns import campaign_items
 from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
@@ -105,6 +106,7 @@ class ErasureCounts:
     accepted_entries: int = 0
     campaign_items: int = 0
     audience_memberships: int = 0
+    batch_items: int = 0
 
 
 class Erasures(Queries):
@@ -204,6 +206,8 @@ class Erasures(Queries):
         await self._database.write(_LINES, given)
         for statement in ERASE_MEMBERSHIPS:
             await self._database.write(statement, given)
+        await self._database.write(ERASE_UNSENT, {"whose": contact})
+        await self._database.write(ERASE_ENDED, given)
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
         for item in await self._items(contact):
@@ -323,7 +327,8 @@ _COUNT = select(
     *(
         select(func.count()).where(table.c.contact_id == bindparam("whose")).scalar_subquery().label(table.name)
         for table in (entries, deliveries, claims, accepted_entries, campaign_items, audience_memberships)
-    )
+    ),
+    ITEMS_OF.label("batch_items"),
 )
 _CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))
 _ACCEPTED = delete(accepted_entries).where(accepted_entries.c.contact_id == bindparam("whose"))

@@ -37,6 +37,7 @@ from sqlalchemy import (
 
 from runtime.retention import NATURAL, Ages
 from runtime.store.api_access import api_answers
+from runtime.store.batches import batch_items, batches
 from runtime.store.campaigns import campaign_items, campaigns
 from runtime.store.database import Queries
 from runtime.store.memberships import audience_memberships
@@ -229,6 +230,7 @@ def _oldest(key: Column[str], of: Column[str]) -> ColumnElement[Any]:
 
 _operation, _item = operations.c.id, operation_items.c.operation_id
 _campaign, _line = campaigns.c.name, campaign_items.c.campaign
+_batch, _in_batch = batches.c.id, batch_items.c.batch
 _KINDS: Final[Mapping[str, _Kind]] = {
     "deliveries": _Kind(deliveries, deliveries.c.started_at),
     "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
@@ -259,6 +261,10 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         audience_memberships.c.wanted_at,
         [audience_memberships.c.refused.is_not(None), audience_memberships.c.is_member == 0],
     ),
+    "batch_items": _Kind(batch_items, None, [_in_batch == _oldest(_batch, _in_batch)]),
+    "batches": _Kind(
+        batches, batches.c.created_at, [batches.c.ended_at < _until, _first_item(_batch, _in_batch).is_(None)]
+    ),
     "answers": _Kind(api_answers, api_answers.c.requested_at),
 }
 
@@ -268,7 +274,10 @@ def _deleting(table: str, one_writer: bool) -> Executable:
     return _KINDS[table].deleting(one_writer)
 
 
-_AGE_OF: Final = {"operation_items": "operations", "campaign_items": "operations", "campaigns": "operations"}
+_AGE_OF: Final = {
+    **dict.fromkeys(("operation_items", "campaign_items", "campaigns"), "operations"),
+    **dict.fromkeys(("batch_items", "batches"), "deliveries"),
+}
 TABLES: Final = tuple(_KINDS)
 """Kinds of rows, counted separately."""
 _ALL_OVER: Final[Mapping[str, Sequence[ColumnElement[bool]]]] = {
@@ -281,6 +290,9 @@ _ALL_OVER: Final[Mapping[str, Sequence[ColumnElement[bool]]]] = {
         campaign_items.c.campaign.in_(
             select(campaigns.c.name).where(campaigns.c.created_at < _until, campaigns.c.ended_at < _until)
         )
+    ],
+    "batch_items": [
+        batch_items.c.batch.in_(select(batches.c.id).where(batches.c.created_at < _until, batches.c.ended_at < _until))
     ],
 }
 """The rows of kinds without a time of their own, for counts."""

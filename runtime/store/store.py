@@ -17,6 +17,7 @@ from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_access import ApiAccess
 from runtime.store.audiences import StoredAudiences
+from runtime.store.batches import StoredBatches
 from runtime.store.campaign_lines import CampaignLines
 from runtime.store.campaigns import StoredCampaigns
 from runtime.store.claims import Claims
@@ -62,6 +63,7 @@ class Store(
     StoredCampaigns,
     StoredAudiences,
     AudienceMemberships,
+    StoredBatches,
     ApiAccess,
     KeyHolders,
     ContactKeys,

@@ -39,6 +39,7 @@ from runtime.search_attributes import (
     SCENARIO_NAME,
     quote,
     read_last_hold,
+    running,
 )
 from runtime.store import Store
 from runtime.telemetry import metrics
@@ -199,7 +200,7 @@ class ClusterMetrics:
         return found
 
     async def _problems(self) -> Figures:
-        return {metrics.PROBLEMS: [((), await self._count("TemporalReportedProblems IS NOT NULL"))]}
+        return {metrics.PROBLEMS: [((), await self._count(f"{RUNNING} AND TemporalReportedProblems IS NOT NULL"))]}
 
     async def _erasures(self) -> Figures:
         number, oldest = await self._store.count_open_erasures()
@@ -283,18 +284,16 @@ class ClusterMetrics:
         return (datetime.now(UTC) - min(moments)).total_seconds() if moments else 0.0
 
     async def _count(self, query: str) -> int:
-        return (await self._client.count_workflows(f"{RUNNING} AND {query}", rpc_timeout=_PATIENCE)).count
+        return (await self._client.count_workflows(query, rpc_timeout=_PATIENCE)).count
 
     async def _some(self, query: str) -> Sequence[WorkflowExecution]:
-        listed = self._client.list_workflows(
-            f"{RUNNING} AND {query}", page_size=LOOKED_AT, limit=LOOKED_AT, rpc_timeout=_PATIENCE
-        )
+        listed = self._client.list_workflows(query, page_size=LOOKED_AT, limit=LOOKED_AT, rpc_timeout=_PATIENCE)
         await listed.fetch_next_page()
         return listed.current_page or []
 
 
 def _in(state: str) -> str:
-    return f"{JOURNEY_STATE.name} = '{state}'"
+    return f"{running(state)} AND {JOURNEY_STATE.name} = '{state}'"
 
 
 def _having(keys: Sequence[SearchAttributeKey[str]], values: Sequence[str]) -> str:

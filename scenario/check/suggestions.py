@@ -11,9 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scenario.model import goal, parts, scenario
+from scenario.model.batch import Batch
 from scenario.policies import hours
 from scenario.policies.caps import WAITS, CappedWait
 from scenario.policies.consent import Agreement
+from scenario.responses.item_results import ItemResults
 from scenario.source.findings import clip, near
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
@@ -21,6 +23,8 @@ from scenario.type_guards import Path, is_mapping, value_at
 
 FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
+    "batch": Batch,
+    "results": ItemResults,
     "entry": scenario.EntryRules,
     "quiet_hours": hours.QuietHours,
     "goal": goal.Goal,

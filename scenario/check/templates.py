@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid
-from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_goal
+from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_batch, roots_of_goal
 from scenario.check.ways import KnownVariables, VariableMap
 from scenario.entry.trigger import TRIGGER
 from scenario.errors import TemplateError
@@ -41,6 +41,7 @@ class Template(NamedTuple):
         to: The step's destination, or None.
         lead: Number of characters of the text that precede what the author wrote.
         met: Values that it is compared with, by place; see `Source`.
+        is_batch: True if its step sends one request for many contacts.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Template(NamedTuple):
     to: Any = None
     lead: int = 0
     met: Sequence[tuple[Path, Sequence[str]]] = ()
+    is_batch: bool = False
 
 
 def templates(data: Any) -> Iterator[Template]:
@@ -66,11 +68,11 @@ def templates(data: Any) -> Iterator[Template]:
     if is_mapping(goal := data.get("goal")):
         yield from _texts(goal, {"if": "condition", "value": "value"}, _GOAL)
     for step in outline(data):
-        awaits, to = any(step.model.awaits(step.keys)), step.keys.get("to")
+        awaits, to, is_batch = any(step.model.awaits(step.keys)), step.keys.get("to"), "batch" in step.keys
         for source in step.model.sources(step.keys):
             met = [((*step.path, *place), tests) for place, tests in source.met]
             path = (*step.path, *source.path)
-            yield Template(path, source.kind, source.text, step.model, awaits, to, source.lead, met)
+            yield Template(path, source.kind, source.text, step.model, awaits, to, source.lead, met, is_batch)
 
 
 def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
@@ -103,6 +105,8 @@ def check_templates(
                 unsure=_unsure(here, report) if here.comes and not looks else "",
             )
         )
+        if template.is_batch:
+            known = roots_of_batch(known)
         # Of a value that is no date, `_check_value` says what may stand around it.
         mistakes = [
             found

@@ -17,6 +17,7 @@ from scenario.entry import values
 from scenario.entry.objects import ALIASES, DATA, Contact, Shape, TriggerEvent
 from scenario.entry.trigger import TRIGGER
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
+from scenario.model.batch import ANYWHERE, CONTACTS
 from scenario.model.scenario import TRIGGERS
 
 _TEXT: Final = Value("text")
@@ -92,6 +93,19 @@ def roots(
     else:
         elsewhere["secrets"] = "in a webhook's url, headers and body"
     return Roots(known, elsewhere, {"event": unsure} if unsure else {})
+
+
+def roots_of_batch(single: Roots) -> Roots:
+    """Return the variables of a batch call.
+
+    Args:
+        single: Those of a webhook for one contact, which each item has.
+    """
+    item = Object({name: tree for name, tree in single.known.items() if name not in ANYWHERE})
+    known: dict[str, Tree] = {name: tree for name, tree in single.known.items() if name in ANYWHERE}
+    where = "under each item of 'contacts' in a batch call: write person.{name}.… for person in contacts"
+    elsewhere = {name: where.format(name=name) for name in item.fields}
+    return Roots({**known, CONTACTS: ListOf(item)}, {**single.availability, **elsewhere})
 
 
 def roots_of_goal() -> Roots:

@@ -11,12 +11,13 @@ from typing import Any, Final
 from scenario import liquid
 from scenario.errors import DurationError, TemplateError
 from scenario.http.destinations import KnownDestinations, disowned, without_audiences
+from scenario.model.batch import CONTACTS
 from scenario.model.outline import WrittenStep, outline
 from scenario.model.parts import Retry
 from scenario.responses.schema import faults_of
 from scenario.source.findings import clip
 from scenario.source.report import Report
-from scenario.steps.webhook import LOOK_UP, NO_BODY, body_fault
+from scenario.steps.webhook import LOOK_UP, NO_BODY, NO_FORM, NO_LOOP, body_fault
 from scenario.time.duration import parse_duration
 from scenario.type_guards import Path, is_list, is_mapping
 
@@ -41,6 +42,7 @@ def check_delivery(step: WrittenStep, report: Report) -> None:
     _quotes(step, report)
     _body(step, report)
     _save(step, report)
+    _batch(step, report)
 
 
 def _patience(step: WrittenStep, report: Report) -> None:
@@ -185,6 +187,22 @@ def _save(step: WrittenStep, report: Report) -> None:
         report.add((*place, "as"), "value", f"'{name}' means something else in Liquid: choose another name")
     if is_mapping(schema := save.get("schema")):
         report.add_flaws((*place, "schema"), faults_of(schema))
+
+
+def _batch(step: WrittenStep, report: Report) -> None:
+    """Report a batch call whose body has none of its contacts, or that nothing can gather."""
+    if "batch" not in step.keys or not step.model.has(("batch",)):
+        return
+    if step.keys.get("content") == "form":
+        report.add((*step.path, "content"), "batch", NO_FORM)
+        return
+    body = [source for source in step.model.sources(step.keys) if source.path == ("body",)]
+    try:
+        named = {path[:1] for source in body for path in liquid.find_fields(source.text, kind=source.kind)}
+    except TemplateError:
+        return  # the linter says why
+    if body and (CONTACTS,) not in named:
+        report.add((*step.path, "body"), "batch", NO_LOOP, key=True)
 
 
 def check_destinations(data: Any, listing: KnownDestinations, report: Report) -> None:

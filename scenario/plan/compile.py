@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
-from scenario.plan.inputs import handed
+from scenario.plan.inputs import handed, item_fields
 from scenario.plan.plan import Plan, PlannedExit, PlannedGoal
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.words import MARKETING
@@ -78,6 +78,7 @@ def _compile(steps: Sequence[BaseStep], after: str | None, around: _Around) -> s
             lambda inner, end=following: _compile(inner, end, around),
             lambda inner, back=name: _compile(inner, back, around),
             handed,
+            item_fields,
             f"{around.scenario}/{name}",
             needed,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scenario import liquid
 from scenario.entry.trigger import OBJECTS, TRIGGER, handed_as
 from scenario.errors import TemplateError
+from scenario.model.batch import CONTACTS
 from scenario.plan.plan import EACH, PATH_SEPARATOR
 from scenario.steps.base import BaseStep
 from scenario.type_guards import is_list, is_mapping
@@ -57,6 +58,21 @@ def handed(
     return tuple(sorted(PATH_SEPARATOR.join(path) for path in kept)), items
 
 
+def item_fields(sources: Iterable[tuple[Any, liquid.Kind]]) -> tuple[tuple[str, ...], ...]:
+    """Return the paths that a batch call's templates read of each contact, in the journey's data.
+
+    Raises:
+        TemplateError: A template is malformed.
+    """
+    each = liquid.trace_usage(sources, same=[]).list_item_usage((CONTACTS,))
+    names = None if each is None else spelled(each)
+    if names is None:
+        return tuple((name,) for name in _ROOTS)
+    paths = {handed_as(tuple(name.partition(EACH)[0].split(PATH_SEPARATOR))) for name in names}
+    whole = {(name,) for name in OBJECTS} if (TRIGGER,) in paths else set[tuple[str, ...]]()
+    return tuple(sorted(paths | whole))
+
+
 def named_secrets(step: BaseStep) -> frozenset[str] | None:
     """Return the secrets that a step's templates may read, or None if a name is computed.
 
@@ -83,6 +99,8 @@ def _without_dots(path: tuple[str, ...]) -> tuple[str, ...]:
     return path
 
 
+_ROOTS: Final = ("contact", "event", "journey", "responses", TRIGGER, *OBJECTS)
+"""All roots of a journey's data."""
 MOST_NAMES: Final = 100
 """Maximum number of listed fields, so that a plan does not outgrow its benefit."""
 

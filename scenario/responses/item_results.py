@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from scenario.model.parts import Model, is_none
 from scenario.type_guards import is_list, is_mapping
@@ -15,7 +14,7 @@ ItemOutcome = Literal["delivered", "refused", "unknown"]
 """``unknown``: the receiver took the request, and did not say what it did with the item."""
 LONGEST_REASON: Final = 200
 
-_FieldPath = Annotated[
+FieldPath = Annotated[
     str, Field(min_length=1, max_length=200, pattern=r"^[^\s.\[\]{}]+(\.[^\s.\[\]{}]+)*$", examples=["error.code"])
 ]
 
@@ -38,16 +37,16 @@ class ItemResults(Model):
     identifier itself, or the entries are in the order of the items.
     """
 
-    list: _FieldPath | None = Field(
+    list: FieldPath | None = Field(
         default=None, exclude_if=is_none, description="Where the list is. By default, the response is the list."
     )
-    id: _FieldPath | None = Field(
+    id: FieldPath | None = Field(
         default=None, exclude_if=is_none, description="Field of an entry with the item's identifier."
     )
-    position: _FieldPath | None = Field(
+    position: FieldPath | None = Field(
         default=None, exclude_if=is_none, description="Field of an entry with the item's position, from 0."
     )
-    status: _FieldPath | None = Field(
+    status: FieldPath | None = Field(
         default=None,
         exclude_if=is_none,
         description="Field of an entry with the item's status. Without it, every item in the list was refused.",
@@ -58,19 +57,16 @@ class ItemResults(Model):
         min_length=1,
         description="Statuses of accepted items. By default 200 to 299 and true.",
     )
-    reason: _FieldPath | None = Field(
+    reason: FieldPath | None = Field(
         default=None, exclude_if=is_none, description="Field of an entry that says why the item was refused."
     )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        fault = None
         if self.id is not None and self.position is not None:
-            fault = "an entry names its item by 'id' or by 'position', not both"
-        elif self.ok is not None and self.status is None:
-            fault = "'ok' goes with 'status': name the field that it is compared with"
-        if fault:
-            raise PydanticCustomError("complaint", "{sentence}", {"sentence": fault})
+            raise ValueError("an entry names its item by 'id' or by 'position', not both")
+        if self.ok is not None and self.status is None:
+            raise ValueError("'ok' goes with 'status': name the field that it is compared with")
         return self
 
     def read(self, answer: object, identifiers: Sequence[str]) -> Sequence[ItemResult]:
@@ -142,6 +138,11 @@ def _at(value: object, path: str) -> Any:
     for name in path.split("."):
         value = value.get(name) if is_mapping(value) else None
     return value
+
+
+def value_at_path(value: object, path: str) -> str:
+    """Return the text, number or flag at a dotted path as text, or nothing."""
+    return _text(_at(value, path))
 
 
 def _text(value: object) -> str:

@@ -80,6 +80,8 @@ class Compiler:
         begin: Compiles a list of inner steps. Returns the id of the first, or of what follows an empty list.
         again: Does the same for steps of which the last leads back to this step.
         handed: The fields, and the parts of list items, that templates read; see `scenario.plan.inputs.handed`.
+        item_fields: The paths in a journey's data that a batch call's templates read of each contact; see
+            `scenario.plan.inputs.item_fields`.
         seed: The default seed of draws: ``<scenario>/<step id>``.
         consents: The fields that state a contact's consent, by channel.
     """
@@ -89,6 +91,7 @@ class Compiler:
     begin: Callable[[Sequence[BaseStep]], str | None]
     again: Callable[[Sequence[BaseStep]], str | None]
     handed: Callable[[Iterable[tuple[Any, Kind]], Iterable[tuple[str, ...]]], Handed]
+    item_fields: Callable[[Iterable[tuple[Any, Kind]]], tuple[tuple[str, ...], ...]]
     seed: str
     consents: Mapping[str, tuple[tuple[str, ...], ...]]
 

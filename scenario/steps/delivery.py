@@ -38,6 +38,19 @@ def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> s
 
 
 @dataclass(frozen=True, kw_only=True)
+class Batching:
+    """A delivery as an item of a batch.
+
+    Attributes:
+        within: Seconds after which the batch is sent.
+        wait: True if the journey waits for the item's outcome.
+    """
+
+    within: float
+    wait: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Send(Row):
     """A delivery.
 
@@ -51,6 +64,7 @@ class Send(Row):
             others.
         save: The name under which the response is saved, if any.
         via: The channel; empty if it has the kind's name.
+        batch: How it joins a batch, if one request is sent for many contacts.
     """
 
     own_role = "sends"
@@ -67,6 +81,7 @@ class Send(Row):
     own_settings: tuple[str, ...] = ()
     save: str | None = None
     via: str = ""
+    batch: Batching | None = None
 
     @property
     def channel(self) -> str:
@@ -83,6 +98,11 @@ class Send(Row):
         """True if a template names the callback URL. It is listed beside `journey` if both are named."""
         return "journey.callback_url" in self.fields
 
+    @property
+    def lead(self) -> float:
+        """Seconds that the delivery waits for its batch before its first attempt."""
+        return self.batch.within if self.batch is not None and self.batch.wait else 0.0
+
     def as_asked(self, retry: Changes, timeout: float | None) -> Send:
         """Return the step with its destination's values for the settings that the scenario leaves open.
 
@@ -96,7 +116,8 @@ class Send(Row):
 
     @override
     def describe(self) -> str:
-        return f"{self.kind} → {self.to}" if self.to else self.kind
+        kind = f"batch {self.kind}" if self.batch is not None else self.kind
+        return f"{kind} → {self.to}" if self.to else kind
 
     @override
     def instead(self, other: object) -> Send:

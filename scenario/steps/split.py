@@ -31,7 +31,7 @@ _MEANT: Final[Mapping[str, str]] = {
 """Other words that authors write for units, besides similar spellings."""
 _OUTCOMES: Final = frozenset(
     (
-        *("sent", "delivered", "skipped", "failed", "unknown", "held", "paused", "waiting", "waited"),
+        *("sent", "delivered", "batched", "skipped", "failed", "unknown", "held", "paused", "waiting", "waited"),
         *("event", "timeout", "exited", "left"),
     )
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -10,12 +11,13 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
+from scenario.model.batch import CONTACTS, Batch
 from scenario.model.parts import Body, File, Save, is_none
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
 from scenario.plan.retry import STORED
 from scenario.steps.base import Compiler, TemplateSource
-from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep, Send
-from scenario.type_guards import mapping_at
+from scenario.steps.delivery import ON_UNKNOWN, Batching, DeliveryStep, Send
+from scenario.type_guards import is_mapping, mapping_at
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
@@ -24,6 +26,9 @@ Content = Literal["json", "form", "text"]
 """The content type of a webhook's body."""
 BODIES: Final[Mapping[Content, Kind]] = {"json": "json", "form": "form", "text": "plain"}
 """The output kind of a body's templates, by content type."""
+NO_SAVE: Final = "a batch call has no 'save': its response is about many contacts. Read it with 'batch.results'"
+NO_FORM: Final = "a batch call is written as json or text: a form has no lists of objects"
+NO_LOOP: Final = f"a batch call's body loops over '{CONTACTS}', such as $for: person in {CONTACTS}"
 _FILE: Final = {"type": "object", "required": ["file"], "maxProperties": 1}
 LOOK_UP: Final = "GET"
 """The method of a look-up, which only reads."""
@@ -43,6 +48,16 @@ def body_fault(content: Content, body: object) -> str | None:
     if content == "form" and not isinstance(body, Mapping):
         return "a form's body is written as keys with values, its fields"
     return None
+
+
+_EACH: Final = f"{{% for person in {CONTACTS} %}}{{{{ person."
+
+
+def _key(batch: object) -> Iterator[TemplateSource]:
+    """Yield the part by which a response names an item, as a template: it is read of each item."""
+    key = batch.key if isinstance(batch, Batch) else batch.get("key") if is_mapping(batch) else None
+    if isinstance(key, str) and key:
+        yield TemplateSource(("batch", "key"), "plain", f"{_EACH}{key} }}}}{{% endfor %}}", len(_EACH))
 
 
 def _is_template(body: object) -> bool:
@@ -75,7 +90,15 @@ class Webhook(DeliveryStep):
             {
                 "if": {"required": ["method"], "properties": {"method": {"const": "GET"}}},
                 "then": {"not": {"required": ["body"]}},
-            }
+            },
+            {
+                "if": {"required": ["batch"]},
+                "then": {
+                    "required": ["body"],
+                    "not": {"required": ["save"]},
+                    "properties": {"content": {"enum": ["json", "text"]}},
+                },
+            },
         ],
     }
 
@@ -109,6 +132,9 @@ class Webhook(DeliveryStep):
         default=None, exclude_if=is_none, description="Keep the response for later templates and conditions."
     )
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
+    batch: Batch | None = Field(
+        default=None, exclude_if=is_none, description="Sends one request for many contacts, which its body loops over."
+    )
 
     @classmethod
     @override
@@ -119,6 +145,10 @@ class Webhook(DeliveryStep):
             return "to", "a webhook has 'url' or 'to', not both: a destination brings its own URL"
         if "path" in given and "to" not in given:
             return "path", "'path' goes with 'to': write the whole address in 'url'"
+        if "batch" in given and "save" in given:
+            return "save", NO_SAVE
+        if "batch" in given and "body" not in given:
+            return "batch", NO_LOOP
         return None
 
     @classmethod
@@ -130,6 +160,7 @@ class Webhook(DeliveryStep):
         written = content if isinstance(content, str) and content in BODIES else None
         if written and body and not is_file and _is_template(body) and body_fault(written, body) is None:
             yield TemplateSource(("body",), BODIES[written], body)
+        yield from _key(keys.get("batch"))
         for name, value in mapping_at(keys, "headers").items():
             if isinstance(value, str):
                 yield TemplateSource(("headers", name), "header", value)
@@ -143,7 +174,10 @@ class Webhook(DeliveryStep):
     def _written_as(self) -> Self:
         if self.body is None:
             return self
-        if fault := NO_BODY if self.method == LOOK_UP else body_fault(self.content, self.body):
+        fault = NO_BODY if self.method == LOOK_UP else body_fault(self.content, self.body)
+        if self.batch is not None and self.content == "form":
+            fault = NO_FORM
+        if fault:
             raise PydanticCustomError("complaint", "{sentence}", {"sentence": fault})
         return self
 
@@ -169,7 +203,7 @@ class Webhook(DeliveryStep):
 
     @override
     def compile(self, compiler: Compiler, **more: Any) -> Send:
-        return super().compile(
+        sent = super().compile(
             compiler,
             **more,
             to=self.to or urlsplit(self.url or "").hostname or "",
@@ -177,3 +211,9 @@ class Webhook(DeliveryStep):
             own_settings=tuple(sorted(STORED.get(key, key) for key in self.own)) if self.to is not None else (),
             save=self.save.name if self.save is not None else None,
         )
+        if self.batch is None:
+            return sent
+        needed = (*compiler.item_fields(self.messages()), *compiler.consents.get(self.channel, ()))
+        fields, _ = compiler.handed((), needed)
+        batching = Batching(within=self.batch.within.total_seconds(), wait=self.batch.wait)
+        return replace(sent, fields=fields, item_fields={}, batch=batching)

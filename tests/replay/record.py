@@ -79,6 +79,10 @@ ALONE = (
     '{webhook: hook, url: "https://quiet.example.com/down", body: {}, '
     "retry: {initial_interval: 1s, backoff_coefficient: 1, deadline: 20s}}"
 )
+BATCH = (
+    '{webhook: hook, url: "https://hooks.example.com/no", batch: {size: 2, within: 1d, wait: true}, '
+    'body: {ids: {$for: person in contacts, $each: "{{ person.contact.id }}"}}}'
+)
 MENDED = '{webhook: hook, url: "https://hooks.example.com/mended", body: {a: "{{ contact.FIELD }}"}}'
 CHANGED = '{webhook: hook, url: "https://hooks.example.com/changed", body: {a: "{{ contact.firstname }}"}}'
 TOLD = "{webhook: told, to: wax, path: /busy, body: {}, retry: {initial_interval: 1s}, save: {as: wax}}"
@@ -675,6 +679,22 @@ async def handed_over(recorder: Recorder) -> None:
     await recorder.save("handed-over", handle)
 
 
+async def batch(recorder: Recorder) -> None:
+    """A batch that is full, held and tried again, and a journey that waits for it."""
+    handle = await recorder.start("batch", [BATCH, "{wait: 1s}"])
+    other = {"scenario": "batch", "contact": {"id": "other"}, "trigger": {"type": "segment"}}
+    await recorder.place.client.enter(other)
+    store = recorder.place.services.store
+    async with asyncio.timeout(60):
+        while not (items := await store.batch_items_of("other")):
+            await asyncio.sleep(0.1)
+    sent = recorder.place.client.temporal.get_workflow_handle(items[0].batch)
+    await recorder.reached(sent, "held")
+    await recorder.order(sent, "retry_step")
+    await recorder.save("batch", sent)
+    await recorder.save("batch-joined", handle)
+
+
 async def pruned(recorder: Recorder) -> None:
     """What is old is deleted, in moments of one batch each."""
     with patch("activities.retention.SECONDS", 0.0):
@@ -738,7 +758,8 @@ RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
         *(linear, clock, offset, event, late, forks, left, held, dropped, paused, continued, refused, entered),
         *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
         *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
-        *(counted, noted, together, migrated, followed, operations, campaign, handed_over, audience, pruned, erased),
+        *(counted, noted, together, migrated, followed, operations, campaign, handed_over, audience, batch, pruned),
+        erased,
     )
 }
 """By the name of the (first) history that each writes."""

@@ -27,6 +27,7 @@ from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
 from workflows.audience import SyncAudience
 from workflows.background import Erase, Prune
+from workflows.batch import Batch
 from workflows.campaign import CampaignWorkflow
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
@@ -40,7 +41,7 @@ def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"recorded/{path.stem}", path.read_text("utf-8"))
 
 
-OTHERS = (Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, SyncAudience, UnknownWorkflow)
+OTHERS = (Batch, Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, SyncAudience, UnknownWorkflow)
 
 
 def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:

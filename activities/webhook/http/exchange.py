@@ -32,6 +32,8 @@ class Tls:
 
 MAX_BODY: Final = 64 * 1024
 """Default maximum bytes of a response, as transferred; the connection is closed on more."""
+MAX_RESULTS: Final = 4 * 1024 * 1024
+"""The same of a response with a result for each item of a batch."""
 
 
 @dataclass(frozen=True, slots=True)

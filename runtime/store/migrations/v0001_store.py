@@ -214,6 +214,25 @@ CREATE TABLE audience_syncs (
     CONSTRAINT pk_audience_syncs PRIMARY KEY (destination, audience)
 );
 
+CREATE TABLE batches (
+    id TEXT NOT NULL, scenario TEXT NOT NULL, version INTEGER NOT NULL, step TEXT NOT NULL, delivery_id TEXT NOT NULL,
+    places INTEGER NOT NULL, size INTEGER NOT NULL, created_at {instant} NOT NULL, due_at {instant} NOT NULL,
+    started_at {instant}, closed_at {instant}, frozen_at {instant}, ended_at {instant}, outcome TEXT,
+    CONSTRAINT pk_batches PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX ix_batches_open ON batches (scenario, version, step) WHERE closed_at IS NULL;
+CREATE INDEX ix_batches_created_at ON batches (created_at);
+
+CREATE TABLE batch_items (
+    delivery_id TEXT NOT NULL, batch TEXT NOT NULL, position INTEGER NOT NULL, contact_id TEXT NOT NULL,
+    workflow_id TEXT NOT NULL, waiting_run TEXT, data TEXT, joined_at {instant} NOT NULL, outcome TEXT, reason TEXT,
+    status INTEGER, answered_at {instant},
+    CONSTRAINT pk_batch_items PRIMARY KEY (delivery_id),
+    CONSTRAINT uq_batch_items_batch_position UNIQUE (batch, position)
+);
+CREATE INDEX ix_batch_items_contact_id ON batch_items (contact_id);
+CREATE INDEX ix_batch_items_workflow_id ON batch_items (workflow_id);
+
 CREATE TABLE contact_keys (
     key_id TEXT NOT NULL, owner TEXT NOT NULL, wrapped_key TEXT NOT NULL, created_at {instant} NOT NULL,
     destroyed_at {instant},

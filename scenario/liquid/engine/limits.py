@@ -8,6 +8,9 @@ hostile template fails within half a second and a few megabytes.
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, Final
 
@@ -53,7 +56,33 @@ MAX_OPERATORS: Final = 100
 MAX_DEPTH: Final = 64
 """Levels of mappings and lists in a value written as JSON."""
 
+MAX_BATCH: Final = 8 * 1024 * 1024
+"""Bytes of a batch call's body, and characters of its output."""
+
 _LOOK_EVERY: Final = 64
+_ITEMS_TOGETHER: Final = 100
+"""Items of a batch that have the steps and seconds of one message: an item usually takes 20 to 50 steps."""
+_items: ContextVar[int] = ContextVar("items", default=0)
+
+
+@contextmanager
+def room_for(items: int) -> Generator[None]:
+    """Raise the limits of renderings in this context for a batch of so many items."""
+    token = _items.set(items)
+    try:
+        yield
+    finally:
+        _items.reset(token)
+
+
+def share(limit: float) -> float:
+    """Return a limit of steps or seconds for the items of this context."""
+    return limit * (1 + _items.get() / _ITEMS_TOGETHER)
+
+
+def size_limit(limit: int) -> int:
+    """Return a limit of bytes or characters for the items of this context."""
+    return MAX_BATCH if _items.get() > 1 else limit
 
 
 class BoundReached(ResourceLimitError):
@@ -71,12 +100,12 @@ class Budget:
         next_check: The number of remaining steps at which to read the clock again.
     """
 
-    __slots__ = ("_looked", "_seconds", "next_check", "steps")
+    __slots__ = ("_longest", "_looked", "_most", "_seconds", "next_check", "steps")
 
     def __init__(self) -> None:
-        self.steps = MAX_STEPS
-        self.next_check = MAX_STEPS - _LOOK_EVERY
-        self._seconds = MAX_SECONDS
+        self.steps = self._most = int(share(MAX_STEPS))
+        self.next_check = self.steps - _LOOK_EVERY
+        self._seconds = self._longest = share(MAX_SECONDS)
         self._looked = time.thread_time()
 
     def spend(self, steps: int) -> None:
@@ -92,12 +121,12 @@ class Budget:
     def check(self) -> None:
         """Compare the remaining steps and time with the limits. Raises as ``spend`` does."""
         if self.steps < 0:
-            raise BoundReached(f"the template takes more than {MAX_STEPS:,} steps: loop over fewer items")
+            raise BoundReached(f"the template takes more than {self._most:,} steps: loop over fewer items")
         now = time.thread_time()
         self._seconds -= min(now - self._looked, MAX_PAUSE)
         self._looked = now
         if self._seconds < 0:
-            raise BoundReached(f"the template takes longer than {MAX_SECONDS} seconds: loop over fewer items")
+            raise BoundReached(f"the template takes longer than {self._longest:g} seconds: loop over fewer items")
         self.next_check = self.steps - _LOOK_EVERY
 
 

@@ -11,7 +11,7 @@ from liquid.builtin.content import ContentNode, Literal
 from liquid.token import Token
 from markupsafe import escape
 
-from scenario.liquid.engine.limits import MAX_OUTPUT, BoundReached
+from scenario.liquid.engine.limits import MAX_OUTPUT, BoundReached, size_limit
 from scenario.liquid.engine.values import to_text
 
 
@@ -39,8 +39,8 @@ class Sink:
         """Append text unchanged, and return its length."""
         length = len(text)
         self.size += length
-        if self.size > MAX_OUTPUT:
-            raise BoundReached(f"the template writes more than {MAX_OUTPUT:,} characters")
+        if self.size > MAX_OUTPUT and self.size > (most := size_limit(MAX_OUTPUT)):
+            raise BoundReached(f"the template writes more than {most:,} characters")
         self._append(text)
         return length
 

@@ -19,7 +19,7 @@ from liquid.exceptions import LiquidTypeError
 from liquid.token import TOKEN_CONTENT, Token
 
 from scenario.liquid.engine.errors import make_error
-from scenario.liquid.engine.limits import MAX_BODY
+from scenario.liquid.engine.limits import MAX_BODY, size_limit
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.engine.sink import LiteralText, Sink
 from scenario.liquid.engine.values import InString, JsonValueError, json_text, replace_surrogates, to_text
@@ -171,8 +171,8 @@ def encode_body(text: str, source: str) -> bytes:
     except UnicodeEncodeError:
         # Lone surrogates occur only in strings, where their replacement is valid.
         body = replace_surrogates(text).encode()
-    if len(body) > MAX_BODY:
-        raise make_error(f"the body is larger than {MAX_BODY // 1024} KB", source, None, limit=True)
+    if len(body) > (most := size_limit(MAX_BODY)):
+        raise make_error(f"the body is larger than {most // 1024:,} KB", source, None, limit=True)
     return body
 
 

@@ -106,3 +106,20 @@ def test_what_cannot_be_rendered_says_of_which_text_its_line_is(keys: dict[str, 
         render(webhook(**{name: value for name, value in ({"to": "crm"} | keys).items() if value}), DATA, "msg_1")
     assert str(caught.value).startswith(said)
     assert caught.value.path == ("contact", "nobody")
+
+
+PEOPLE = {"people": {"$for": "person in contacts", "$each": {"id": "{{ person.contact.id }}", "at": "{{ now }}"}}}
+NOW: dict[str, Any] = {"now": "2026-03-02T10:00:00+00:00", "today": "2026-03-02", "secrets": {}}
+
+
+def test_a_batch_of_one_is_rendered_like_any_batch_and_a_large_one_has_room():
+    step = webhook(to="crm", batch={"size": 10_000, "within": "1m"}, body=PEOPLE)
+    item = {"contact": {"id": "7"}, "journey": {}}
+    alone = render(step, {**item, **NOW}, "msg_1").body
+    assert alone == b'{"people":[{"id":"7","at":"2026-03-02T10:00:00+00:00"}]}'
+    assert render(step, {"contacts": [item], **NOW}, "msg_1").body == alone
+    many = render(step, {"contacts": [item] * 10_000, **NOW}, "msg_1").body
+    assert len(many) > 400_000
+    large = {"contact": {"id": "x" * 1_000}}
+    with pytest.raises(LimitExceeded, match=r"8,192 KB|8,388,608 characters"):
+        render(step, {"contacts": [large] * 10_000, **NOW}, "msg_1")

@@ -86,7 +86,8 @@ async def test_search_is_asked_for_everything_that_it_knows(store: Store) -> Non
     which = JourneyFilter(scenario="a", contact="o'neil", destination="wax", reason="exhausted", step="hook", since=NOW)
     assert await lists(temporal, store).held(which) == []
     assert temporal.queries == [
-        "WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND JourneyState = 'held' AND ScenarioName = 'a' "
+        "WorkflowType IN ('Journey', 'Batch') AND ExecutionStatus = 'Running' AND JourneyState = 'held' "
+        "AND ScenarioName = 'a' "
         r"AND ContactId = 'o\'neil' AND Destination = 'wax' AND HeldReason = 'exhausted' AND StepId = 'hook'"
     ]
 

@@ -1,0 +1,312 @@
+"""Batch calls: journeys join a batch, its delivery sends the items, and its end is told to journeys that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from temporalio import activity
+from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetActivityRequest
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.converter import WorkflowSerializationContext
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from activities import redaction
+from activities.background import BATCH_WORKFLOW, FULL, SETTLE, BatchEnd, BatchStart
+from activities.content import Content, UnknownVersion
+from activities.failures import FailureKind
+from activities.interface import JOURNEYS, Delivery
+from activities.open_attempt import OpenAttempt
+from activities.outcome import Backoff
+from activities.priority import priority_of
+from activities.retry import jittered
+from activities.webhook.http.exchange import Response
+from activities.webhook.item_outcomes import item_outcomes, not_delivered
+from runtime.errors import StoreError
+from runtime.store import Store
+from runtime.store.batches import BatchItem, StoredBatch
+from runtime.temporal_faults import is_unknown_workflow
+from scenario.errors import Aborted
+from scenario.model.batch import Batch, batch_data, item_of
+from scenario.responses.item_results import value_at_path
+from scenario.steps.delivery import Send, delivery_id
+from scenario.steps.registry import dump_row
+from scenario.steps.webhook import Webhook
+from scenario.words import ItemOutcome
+
+_SOON: Final = timedelta(seconds=2)
+_SELDOM: Final = timedelta(minutes=5)
+"""Minimum and maximum pause before an item's outcome is looked up again. Its batch usually ends the pause."""
+_LOST: Final = timedelta(minutes=1)
+"""Time after which a batch that is due and not frozen may have lost its workflow."""
+_RPC: Final = timedelta(seconds=5)
+_TRIES: Final = 3
+_PAGE: Final = 1_000
+_AT_ONCE: Final = 20
+_BEAT: Final = 2.0
+_MOST_REASONS: Final = 200
+
+
+class Members(NamedTuple):
+    """The members of a frozen batch."""
+
+    batch: StoredBatch
+    items: Sequence[BatchItem]
+    data: Sequence[Mapping[str, Any]]  # the variables of each
+
+
+class Batches:
+    """Batches in the store, and their workflows."""
+
+    def __init__(self, store: Store, content: Content) -> None:
+        self._store, self._content = store, content
+
+    # ---- joining
+
+    async def join(self, attempt: OpenAttempt, step: Webhook, batch: Batch, data: Mapping[str, Any]) -> None:
+        """Join a batch, and wait for its outcome if the step does. Idempotent.
+
+        Raises:
+            ApplicationError: The item has no outcome yet, or was not delivered; or policies defer it.
+            Aborted: Policies skip it.
+        """
+        delivery, info = attempt.delivery, attempt.context.info
+        attempt.destination = step.to or urlsplit(step.url or "").hostname or ""
+        item = await self._store.batch_item(delivery.id)
+        # An operator has scheduled the step again after its item was not delivered: it joins another batch.
+        is_again = item is not None and item.answered_at is not None and info.scheduled_time > item.answered_at
+        if item is None or (is_again and item.outcome != "delivered"):
+            await attempt.may_leave()
+            await self._add(delivery, info, batch, item_of(data))
+            item = await self._store.batch_item(delivery.id)
+            assert item is not None  # noqa: S101 it was added, and only the journey's exit deletes it
+        stored = await self._store.stored_batch(item.batch)
+        if item.outcome is None and stored is not None and stored.frozen_at is None:
+            await self._run(stored)
+        if not batch.wait:
+            attempt.batched(f"in {stored.delivery_id}" if stored else None)
+        else:
+            self._tell(attempt, item, stored)
+
+    def _tell(self, attempt: OpenAttempt, item: BatchItem, stored: StoredBatch | None) -> None:
+        """Pass on an item's outcome, or wait for it."""
+        note = f"in {stored.delivery_id}" if stored else None
+        match item.outcome:
+            case "delivered":
+                attempt.delivered(item.status, note=note)
+            case "skipped":
+                raise Aborted(item.reason or "its batch was skipped")
+            case "refused" | "unknown":
+                is_unknown = item.outcome == "unknown"
+                raise attempt.failure(
+                    FailureKind.UNKNOWN if is_unknown else FailureKind.PERMANENT,
+                    not_delivered(attempt.destination, item.outcome, item.reason),
+                    status=item.status,
+                    error=f"item_{item.outcome}",
+                    unknown=is_unknown,
+                )
+            case _:
+                raise attempt.backed_off(_pause(attempt, stored))
+
+    async def _add(self, delivery: Delivery, info: activity.Info, batch: Batch, data: dict[str, Any]) -> None:
+        """Make the delivery an item of the step's open batch. Open one if there is none."""
+        size = len(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
+        name, version, at_step = delivery.name, delivery.version, delivery.step
+        while True:
+            now = datetime.now(UTC)
+            taken = await self._store.take_place(name, version, at_step, size=size, most=batch.size, now=now)
+            if taken is None:
+                await self._store.open_batch(_new(delivery, batch, now))
+                continue
+            item = BatchItem(
+                delivery_id=delivery.id,
+                batch=taken.id,
+                position=taken.places,
+                contact_id=delivery.contact,
+                workflow_id=info.workflow_id or "",
+                waiting_run=info.workflow_run_id if batch.wait else None,
+                data=await _encode(taken.id, data),
+                joined_at=now,
+            )
+            if await self._store.join_batch(item):
+                return
+            current = await self._store.batch_item(delivery.id)
+            if current is not None and current.outcome is None:
+                return  # by an attempt whose worker was lost
+
+    async def _run(self, batch: StoredBatch) -> None:
+        """Make sure that a batch has a workflow, which knows if it is full."""
+        client, now = activity.client(), datetime.now(UTC)
+        if batch.started_at is None or now > batch.due_at + _LOST:
+            opened = await self._content.open(batch.scenario, batch.version)
+            row = opened.table.steps.get(batch.step)
+            if not isinstance(row, Send) or row.batch is None:
+                raise UnknownVersion(f"the step '{batch.step}' of {batch.scenario}@{batch.version} is not a batch call")
+            start = BatchStart(
+                batch=batch.id,
+                scenario=batch.scenario,
+                version=batch.version,
+                step=batch.step,
+                row=dump_row(row),
+                zone=opened.scenario.timezone,
+                purpose=opened.scenario.purpose,
+            )
+            with suppress(WorkflowAlreadyStartedError):
+                await client.start_workflow(
+                    BATCH_WORKFLOW,
+                    start,
+                    id=batch.id,
+                    task_queue=JOURNEYS,
+                    # One that was terminated on the server starts again, with the same members and delivery id.
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                    static_summary=f"{batch.scenario}@{batch.version} · {batch.step}",
+                    priority=priority_of(opened.scenario.purpose),
+                    rpc_timeout=_RPC,
+                )
+            await self._store.mark_batch_started(batch.id, now)
+        if batch.closed_at is not None:
+            try:
+                handle = client.get_workflow_handle(batch.id)
+                await handle.signal("event", {"name": FULL, "id": FULL}, rpc_timeout=_RPC)
+            except RPCError as error:
+                if not is_unknown_workflow(error):  # otherwise it has ended
+                    raise
+
+    # ---- sending
+
+    async def members(self, delivery: Delivery) -> Members:
+        """Freeze a batch, and return its members.
+
+        Raises:
+            Aborted: It has none, or it has ended.
+        """
+        batch = await self._store.freeze_batch(delivery.contact, datetime.now(UTC))
+        if batch is None or batch.ended_at is not None:
+            raise Aborted("the batch has ended")
+        items: list[BatchItem] = []
+        while found := await self._store.batch_items(batch.id, after=items[-1].position if items else 0, limit=_PAGE):
+            items += found
+        if not items:
+            raise Aborted("every contact has left")
+        if any(item.data is None for item in items):
+            raise Aborted("the outcomes are recorded already")
+        return Members(batch, items, [await _decode(batch.id, item.data or "") for item in items])
+
+    @staticmethod
+    def data(members: Members, delivery: Delivery) -> dict[str, Any]:
+        """Return the variables of a batch's templates."""
+        return batch_data(members.data, delivery.now)
+
+    async def record(
+        self, members: Members, batch: Batch, response: Response, hidden: redaction.KnownSecrets
+    ) -> str | None:
+        """Record the outcome of each item after a 2xx. Return a note about items that were not delivered.
+
+        The store is tried several times, since the request must otherwise be sent again.
+        """
+        if batch.key is None:
+            identifiers = [item.contact_id for item in members.items]
+        else:
+            identifiers = [value_at_path(data, batch.key) for data in members.data]
+        outcomes, note = item_outcomes(batch, response, identifiers)
+        at, identifier = datetime.now(UTC), members.batch.id
+        groups: dict[tuple[ItemOutcome, str | None], list[int]] = {}
+        for item, (outcome, reason) in zip(members.items, outcomes, strict=True):
+            if outcome != "delivered":
+                shown = redaction.excerpt(reason.encode(), hidden) if reason else None
+                key = (outcome, shown if len(groups) < _MOST_REASONS else None)
+                groups.setdefault(key, []).append(item.position)
+        for number in range(1, _TRIES + 1):
+            try:
+                for (outcome, reason), places in groups.items():
+                    await self._store.record_item_outcomes(
+                        identifier, outcome, at, positions=places, reason=reason, status=response.status
+                    )
+                await self._store.record_item_outcomes(identifier, "delivered", at, status=response.status)
+                break
+            except StoreError:
+                if number == _TRIES:
+                    raise
+                await asyncio.sleep(number)
+        failed = sum(map(len, groups.values()))
+        return note or (f"{failed:,} of {len(members.items):,} items were not delivered" if failed else None)
+
+    # ---- the end
+
+    @activity.defn(name=SETTLE.name)
+    async def settle_batch(self, end: BatchEnd) -> None:
+        """Record the end of a batch, and wake the activities that wait for it."""
+        now = datetime.now(UTC)
+        await self._store.record_item_outcomes(end.batch, end.outcome, now, reason=end.reason)
+        await self._store.end_batch(end.batch, end.outcome, now)
+        client, turns = activity.client(), asyncio.Semaphore(_AT_ONCE)
+
+        async def wake(item: BatchItem) -> None:
+            async with turns:
+                # Otherwise it finds the outcome itself, some minutes later.
+                with suppress(RPCError):
+                    await client.workflow_service.reset_activity(_reset(client, item, end.step), timeout=_RPC)
+
+        after = 0
+        while items := await self._store.batch_items(end.batch, after=after, limit=_PAGE):
+            await asyncio.gather(*(wake(item) for item in items if item.waiting_run is not None))
+            after = items[-1].position
+            activity.heartbeat(after)
+
+
+def _new(delivery: Delivery, batch: Batch, now: datetime) -> StoredBatch:
+    # Without a slash, which would make a part of it a contact's id: see `runtime.encryption.codec.contact_of`.
+    name = f"batch-{uuid4().hex}"
+    return StoredBatch(
+        id=name,
+        scenario=delivery.name,
+        version=delivery.version,
+        step=delivery.step,
+        delivery_id=delivery_id(name, name, delivery.step, 0),
+        created_at=now,
+        due_at=now + batch.within,
+    )
+
+
+def _pause(attempt: OpenAttempt, batch: StoredBatch | None) -> Backoff:
+    """Return the pause before an item's outcome is looked up again."""
+    now = attempt.now
+    if batch is None or batch.frozen_at is None:
+        due = now if batch is None else batch.due_at
+        delay, why = max(due - now, timedelta(0)) + _SOON, "its batch is being filled"
+    else:
+        delay = min(max((now - batch.frozen_at) / 4, _SOON), _SELDOM)
+        why = f"its batch {batch.delivery_id} is being sent"
+    pause = delay - _SOON + jittered(_SOON, attempt.delivery.id, activity.info().attempt)
+    return Backoff(pause, why, "this delivery waits for the outcome", "batch")
+
+
+def _reset(client: Client, item: BatchItem, step: str) -> ResetActivityRequest:
+    """Return the request that lets an activity make its next attempt now."""
+    execution = WorkflowExecution(workflow_id=item.workflow_id, run_id=item.waiting_run or "")
+    return ResetActivityRequest(namespace=client.namespace, execution=execution, id=step, identity=client.identity)
+
+
+async def _encode(batch: str, data: dict[str, Any]) -> str:
+    """Return an item's variables as the store holds them, encrypted if payloads are."""
+    client = activity.client()
+    converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, batch))
+    [payload] = await converter.encode([data])
+    return base64.b64encode(payload.SerializeToString()).decode()
+
+
+async def _decode(batch: str, text: str) -> dict[str, Any]:
+    client = activity.client()
+    converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, batch))
+    [data] = await converter.decode([Payload.FromString(base64.b64decode(text))], [dict])
+    return data

@@ -1,0 +1,357 @@
+"""Batch calls: one request for many contacts, and each contact's item in it.
+
+Items join an open batch until it is full or frozen. From then on its members never change, so that each attempt has the
+same body. On PostgreSQL, a joining item locks the row of its batch: it is a member before the batch is frozen, or not
+at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Executable,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from runtime.store.columns import SafeText, UtcDateTime
+from runtime.store.database import InsertFactory, Queries
+from runtime.store.schema import metadata, partial_index
+from scenario.words import ItemOutcome
+
+batches = Table(
+    "batches",
+    metadata,
+    # The id of its workflow.
+    Column("id", SafeText, nullable=False),
+    Column("scenario", SafeText, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("step", SafeText, nullable=False),
+    Column("delivery_id", SafeText, nullable=False),
+    # Number of places that were given away, and bytes of their data.
+    Column("places", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    # When its workflow was started.
+    Column("started_at", UtcDateTime, nullable=True),
+    # When it was full or frozen: nothing joins it any more.
+    Column("closed_at", UtcDateTime, nullable=True),
+    Column("frozen_at", UtcDateTime, nullable=True),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("outcome", SafeText, nullable=True),
+    PrimaryKeyConstraint("id"),
+    partial_index("ix_batches_open", "scenario", "version", "step", where=text("closed_at IS NULL"), unique=True),
+    Index(None, "created_at"),
+)
+"""Batches, open or ended."""
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("delivery_id", SafeText, nullable=False),
+    Column("batch", SafeText, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("contact_id", SafeText, nullable=False),
+    Column("workflow_id", SafeText, nullable=False),
+    # The run whose activity waits for the outcome, if one waits.
+    Column("waiting_run", SafeText, nullable=True),
+    # The variables of its templates, encoded, and encrypted if payloads are. Null as soon as it has an outcome.
+    Column("data", SafeText, nullable=True),
+    Column("joined_at", UtcDateTime, nullable=False),
+    Column("outcome", SafeText, nullable=True),
+    Column("reason", SafeText, nullable=True),
+    Column("status", Integer, nullable=True),
+    Column("answered_at", UtcDateTime, nullable=True),
+    PrimaryKeyConstraint("delivery_id"),
+    UniqueConstraint("batch", "position"),
+    Index(None, "contact_id"),
+    Index(None, "workflow_id"),
+)
+"""The items of batches, by the delivery id of the step that joined."""
+
+LARGEST: Final = 4 * 1024 * 1024
+"""Bytes of data of all items of a batch. Then it is full."""
+_TOGETHER: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBatch:
+    """A batch.
+
+    Attributes:
+        places: Number of places that were given away. An item that was withdrawn leaves its place empty.
+        size: Bytes of the items' data.
+        outcome: ``delivered``, ``failed``, ``unknown`` or ``skipped``; None while it is open.
+    """
+
+    id: str
+    scenario: str
+    version: int
+    step: str
+    delivery_id: str
+    created_at: datetime
+    due_at: datetime
+    places: int = 0
+    size: int = 0
+    started_at: datetime | None = None
+    closed_at: datetime | None = None
+    frozen_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchItem:
+    """An item of a batch.
+
+    Attributes:
+        position: Its place in the batch, from 1.
+        waiting_run: The run whose activity waits for the outcome, if one waits.
+        data: The encoded variables of its templates; None once it has an outcome.
+        status: The status code of the response.
+    """
+
+    delivery_id: str
+    batch: str
+    position: int
+    contact_id: str
+    workflow_id: str
+    joined_at: datetime
+    waiting_run: str | None = None
+    data: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    status: int | None = None
+    answered_at: datetime | None = None
+
+
+_table = batches.c
+_items = batch_items.c
+_moment = _table.created_at.type
+
+
+class StoredBatches(Queries):
+    """The tables of batches. Every call is idempotent, but `take_place`, which may leave places empty."""
+
+    async def take_place(
+        self, scenario: str, version: int, step: str, *, size: int, most: int, now: datetime
+    ) -> StoredBatch | None:
+        """Take a place in the open batch of a step. Return the batch, whose `places` is the place, or None.
+
+        Args:
+            size: Bytes of the item's data.
+            most: Maximum number of places.
+        """
+        given = {"of": scenario, "number": version, "at_step": step, "bytes": size, "most": most, "now": now}
+        rows = await self._database.write(_TAKE, given)
+        return StoredBatch(**rows[0]) if rows else None
+
+    async def open_batch(self, batch: StoredBatch) -> bool:
+        """Open a batch. Return False if its step has an open one."""
+        return await self._add(batches, batch)
+
+    async def mark_batch_started(self, batch: str, at: datetime) -> None:
+        await self._database.write(_START, {"of": batch, "now": at})
+
+    async def join_batch(self, item: BatchItem) -> bool:
+        """Make an item a member of its batch, unless the batch is frozen or the item is in one already.
+
+        An item that was not delivered may join again.
+        """
+        given = {name: getattr(item, name) for name in _GIVEN}
+        return bool(await self._database.write(_join(self._database.insert), given))
+
+    async def batch_item(self, delivery_id: str) -> BatchItem | None:
+        return await self._one(BatchItem, _ITEM, {"of": delivery_id})
+
+    async def stored_batch(self, batch: str) -> StoredBatch | None:
+        return await self._one(StoredBatch, _BATCH, {"of": batch})
+
+    async def withdraw_batch_item(self, delivery_id: str) -> None:
+        """Delete an item, unless its batch is frozen."""
+        await self._database.write(_WITHDRAW, {"of": delivery_id})
+
+    async def withdraw_batch_items(self, workflow_id: str, since: datetime) -> list[str]:
+        """Delete a journey's items that joined since a time, unless their batch is frozen. Return their ids."""
+        rows = await self._database.write(_WITHDRAW_ALL, {"of": workflow_id, "since": since})
+        return [row["delivery_id"] for row in rows]
+
+    async def freeze_batch(self, batch: str, at: datetime) -> StoredBatch | None:
+        """Fix the members of a batch. Return it, or None if there is no such batch."""
+        await self._database.write(_FREEZE, {"of": batch, "now": at})
+        return await self.stored_batch(batch)
+
+    async def batch_items(
+        self, batch: str, *, outcome: str | None = None, after: int = 0, limit: int = 1_000
+    ) -> list[BatchItem]:
+        """Return items after a position, in order."""
+        where = [_items.batch == batch, _items.position > after]
+        if outcome is not None:
+            where.append(_items.outcome == outcome)
+        return await self._all(BatchItem, select(batch_items).where(*where).order_by(_items.position).limit(limit))
+
+    async def batch_items_of(self, contact_id: str, *, limit: int = 100) -> list[BatchItem]:
+        """Return a contact's items, the latest first."""
+        where = _items.contact_id == contact_id
+        return await self._all(
+            BatchItem, select(batch_items).where(where).order_by(_items.joined_at.desc()).limit(limit)
+        )
+
+    async def is_being_sent(self, contact_id: str) -> bool:
+        """Return True if a contact is in a frozen batch that has not ended. Its body must stay the same."""
+        return bool(await self._database.read(_SENDING, {"whose": contact_id}))
+
+    async def record_item_outcomes(
+        self,
+        batch: str,
+        outcome: ItemOutcome,
+        at: datetime,
+        *,
+        positions: Sequence[int] | None = None,
+        reason: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        """Record the outcome of items without one, and delete their data. By default that of all."""
+        given = {"of": batch, "how": outcome, "why": reason, "code": status, "now": at}
+        if positions is None:
+            await self._database.write(_RECORD_ALL, given)
+            return
+        for start in range(0, len(positions), _TOGETHER):
+            await self._database.write(_RECORD, {**given, "places": list(positions[start : start + _TOGETHER])})
+
+    async def end_batch(self, batch: str, outcome: str, at: datetime) -> None:
+        """Record the end of a batch. The first report wins."""
+        await self._database.write(_END, {"of": batch, "how": outcome, "now": at})
+
+    async def batch_counts(self, batch: str) -> dict[str, int]:
+        """Count a batch's items by outcome; ``pending`` are those without one."""
+        rows = await self._database.read(_COUNTS, {"of": batch})
+        return {row["state"]: row["items"] for row in rows}
+
+
+_IS_IT = _table.id == bindparam("of")
+_BATCH = select(batches).where(_IS_IT)
+_ITEM = select(batch_items).where(_items.delivery_id == bindparam("of"))
+_is_full = or_(
+    _table.places + 1 >= bindparam("most", type_=Integer),
+    _table.size + bindparam("bytes", type_=Integer) >= literal(LARGEST, Integer),
+)
+_TAKE = (
+    update(batches)
+    .where(
+        _table.scenario == bindparam("of"),
+        _table.version == bindparam("number"),
+        _table.step == bindparam("at_step"),
+        _table.closed_at.is_(None),
+    )
+    .values(
+        places=_table.places + 1,
+        size=_table.size + bindparam("bytes", type_=Integer),
+        closed_at=case((_is_full, bindparam("now", type_=_moment)), else_=None),
+    )
+    .returning(*_table)
+)
+_START = update(batches).where(_IS_IT, _table.started_at.is_(None)).values(started_at=bindparam("now", type_=_moment))
+_FREEZE = (
+    update(batches)
+    .where(_IS_IT, _table.frozen_at.is_(None))
+    .values(
+        frozen_at=bindparam("now", type_=_moment),
+        closed_at=func.coalesce(_table.closed_at, bindparam("now", type_=_moment)),
+    )
+)
+_GIVEN: Final = ("delivery_id", "batch", "position", "contact_id", "workflow_id", "waiting_run", "data", "joined_at")
+_NOT_DELIVERED: Final = ("refused", "unknown", "skipped")
+
+
+@cache
+def _join(insert: InsertFactory) -> Executable:
+    # The lock, which SQLite needs not, makes a concurrent freeze wait.
+    unfrozen = (
+        select(*(bindparam(name, type_=_items[name].type).label(name) for name in _GIVEN))
+        .select_from(batches)
+        .where(_table.id == bindparam("batch"), _table.frozen_at.is_(None))
+        .with_for_update(read=True)
+    )
+    adding = insert(batch_items).from_select(list(_GIVEN), unfrozen)
+    again = {name: adding.excluded[name] for name in _GIVEN if name != "delivery_id"}
+    again |= dict.fromkeys(("outcome", "reason", "status", "answered_at"))
+    return adding.on_conflict_do_update(
+        index_elements=["delivery_id"], set_=again, where=_items.outcome.in_(_NOT_DELIVERED)
+    ).returning(_items.delivery_id)
+
+
+UNFROZEN = (
+    select(_table.id)
+    .where(_table.id == _items.batch, _table.frozen_at.is_(None))
+    .correlate(batch_items)
+    .with_for_update(read=True)
+)
+"""The batch of an item, locked, if it is not frozen."""
+_WITHDRAW = delete(batch_items).where(_items.delivery_id == bindparam("of"), _items.batch.in_(UNFROZEN))
+_WITHDRAW_ALL = (
+    delete(batch_items)
+    .where(
+        _items.workflow_id == bindparam("of"),
+        _items.joined_at >= bindparam("since", type_=_moment),
+        _items.batch.in_(UNFROZEN),
+    )
+    .returning(_items.delivery_id)
+)
+_RECORD_ALL = (
+    update(batch_items)
+    .where(_items.batch == bindparam("of"), _items.outcome.is_(None))
+    .values(
+        outcome=bindparam("how"),
+        reason=bindparam("why"),
+        status=bindparam("code", type_=Integer),
+        answered_at=bindparam("now", type_=_moment),
+        data=None,
+    )
+)
+_RECORD = _RECORD_ALL.where(_items.position.in_(bindparam("places", expanding=True)))
+_END = (
+    update(batches)
+    .where(_IS_IT, _table.ended_at.is_(None))
+    .values(ended_at=bindparam("now", type_=_moment), outcome=bindparam("how"))
+)
+_state = func.coalesce(_items.outcome, "pending").label("state")
+_COUNTS = select(_state, func.count().label("items")).where(_items.batch == bindparam("of")).group_by(_state)
+
+_of_contact = _items.contact_id == bindparam("whose")
+_is_sending = (
+    select(_table.id)
+    .where(_table.id == _items.batch, _table.frozen_at.is_not(None), _table.ended_at.is_(None))
+    .correlate(batch_items)
+    .exists()
+)
+_SENDING = select(_items.delivery_id).where(_of_contact, _is_sending).limit(1)
+ERASE_UNSENT = delete(batch_items).where(_of_contact, _items.batch.in_(UNFROZEN))
+"""Delete the items of an erased contact that are not sent yet."""
+ERASE_ENDED = (
+    update(batch_items)
+    .where(_of_contact, ~_is_sending)
+    .values(contact_id=bindparam("name"), workflow_id="", reason=None)
+)
+"""Replace the id of an erased contact in items of ended batches."""
+ITEMS_OF = select(func.count()).where(_of_contact, ~_is_sending).scalar_subquery()
+"""Count the items of a contact that an erasure can clear now."""

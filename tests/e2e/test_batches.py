@@ -1,0 +1,173 @@
+"""Batch calls against a real server: each contact is in one request, which is the same in every attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from activities.webhook import activity
+from activities.webhook.route import Diverted
+from runtime.store import StoreUnavailable
+from scenario.words import Operation
+from tests.e2e.conftest import Server, Site, entry, opened, outcomes, publish, until
+
+pytestmark = pytest.mark.encrypted
+
+SCENARIO = """
+scenario: sync
+trigger: segment
+entry: {again: always}
+exit:
+  - event: unsubscribed
+steps:
+  - webhook: crm
+    url: https://crm.example.com/people
+    batch: {size: SIZE, within: WITHIN, wait: WAIT, results: {list: refused, id: id, reason: why}}
+    retry: {initial_interval: 1s, backoff_coefficient: 1}
+    body:
+      people:
+        $for: person in contacts
+        $each: {id: "{{ person.contact.id }}", mail: "{{ person.contact.email }}", at: "{{ now }}"}
+  - wait: 1s
+"""
+Answer = Callable[[int, list[str]], tuple[int, Any]]
+
+
+@dataclass
+class Crm:
+    """A receiver of batches."""
+
+    answer: Answer = lambda number, ids: (200, {})
+    calls: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    url: str = ""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncGenerator[Crm]:
+        application = web.Application()
+        application.router.add_post("/{path:.*}", self._receive)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.calls.append((request.headers["webhook-id"], body))
+        status, answer = self.answer(len(self.calls), ids(body))
+        return web.json_response(answer, status=status)
+
+
+def ids(body: bytes) -> list[str]:
+    return [person["id"] for person in json.loads(body)["people"]]
+
+
+@pytest.fixture
+async def crm() -> AsyncIterator[Crm]:
+    async with Crm().listening() as listening:
+        yield listening
+
+
+@pytest.fixture
+async def site(server: Server, crm: Crm, tmp_path: Path) -> AsyncIterator[Site]:
+    async with opened(await server.connect(), tmp_path, routes=Diverted(crm.url)) as made, made.working():
+        yield made
+
+
+async def published(site: Site, folder: Path, *, size: int, within: str, wait: bool = False) -> None:
+    text = SCENARIO.replace("SIZE", str(size)).replace("WITHIN", within).replace("WAIT", str(wait).lower())
+    await publish(site.client, folder, text)
+
+
+async def test_a_full_batch_is_repeated_with_the_same_bytes_until_its_receiver_is_up(
+    site: Site, crm: Crm, tmp_path: Path
+) -> None:
+    crm.answer = lambda number, ids: (503 if number <= 2 else 200, {"refused": [{"id": "2", "why": "who is b@x.y?"}]})
+    await published(site, tmp_path, size=3, within="1d")
+    journeys = [await site.client.enter(entry("sync", n, email=f"{n}@example.com")) for n in (1, 2, 3)]
+    for journey in journeys:
+        assert outcomes(await journey.result()) == [("crm", "batched"), ("wait-2", "waited")]
+    [batch] = {item.batch for n in (1, 2, 3) for item in await site.store.batch_items_of(str(n))}
+    await until(lambda: has_ended(site, batch))
+    assert len(crm.calls) == 3
+    [(delivery, body)] = set(crm.calls)
+    assert sorted(ids(body)) == ["1", "2", "3"]
+    assert await site.store.batch_counts(batch) == {"delivered": 2, "refused": 1}
+    [refused] = await site.store.batch_items(batch, outcome="refused")
+    assert (refused.contact_id, refused.status, refused.data) == ("2", 200, None)
+    assert "b@x.y" not in (refused.reason or "")
+    attempts = await until(lambda: logged(site, 3, delivery_id=delivery))
+    assert attempts == [("retry", 503), ("retry", 503), ("delivered", 200)]
+    journey = journeys[0]
+    assert await until(lambda: logged(site, 1, workflow_id=journey.id)) == [("batched", None)]
+
+
+async def logged(site: Site, number: int, **wanted: Any) -> list[tuple[str, int | None]] | None:
+    found = await site.store.deliveries(**wanted)
+    return [(one.outcome, one.status) for one in found] if len(found) >= number else None
+
+
+async def has_ended(site: Site, batch: str) -> bool:
+    stored = await site.store.stored_batch(batch)
+    return stored is not None and stored.ended_at is not None
+
+
+async def test_journeys_wait_for_their_item_and_a_refused_one_is_held_and_joins_another_batch(
+    site: Site, crm: Crm, tmp_path: Path
+) -> None:
+    crm.answer = lambda number, ids: (207, {"refused": [{"id": "2", "why": "no such person"}] if number == 1 else []})
+    await published(site, tmp_path, size=2, within="1h", wait=True)
+    first, second = [await site.client.enter(entry("sync", n)) for n in (1, 2)]
+    assert outcomes(await first.result()) == [("crm", "delivered"), ("wait-2", "waited")]
+    held = await until(lambda: state_of(site, second.id, "held"))
+    assert held["waiting"]["reason"].endswith("refused this contact's item of a batch: no such person")
+    await site.client.send(second.id, Operation.RETRY, operator="ann", reason="known now")
+    third = await site.client.enter(entry("sync", 3))
+    assert outcomes(await second.result()) == outcomes(await third.result())
+    assert [sorted(ids(body)) for _, body in crm.calls] == [["1", "2"], ["2", "3"]]
+
+
+async def state_of(site: Site, journey: str, state: str) -> Any:
+    progress = await site.client.temporal.get_workflow_handle(journey).query("progress")
+    return progress if progress["state"] == state else None
+
+
+async def test_a_worker_that_is_lost_after_the_members_are_fixed_leaves_them_as_they_are(
+    site: Site, crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, frozen = activity.prepare_request, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def lost(*arguments: Any, **more: Any) -> Any:
+        if not frozen.is_set():
+            loop.call_soon_threadsafe(frozen.set)
+            raise StoreUnavailable("lost")
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(activity, "prepare_request", lost)
+    await published(site, tmp_path, size=9, within="3s", wait=True)
+    leaving, staying = [await site.client.enter(entry("sync", n)) for n in (1, 2)]
+    await until(lambda: has_joined(site, "1"))
+    await until(lambda: has_joined(site, "2"))
+    await site.client.temporal.get_workflow_handle(leaving.id).signal("event", {"name": "unsubscribed"})
+    assert outcomes(await leaving.result()) == [("crm", "left")]
+    async with asyncio.timeout(60):
+        await frozen.wait()
+    late = await site.client.enter(entry("sync", 3))
+    assert outcomes(await staying.result())[0] == outcomes(await late.result())[0] == ("crm", "delivered")
+    assert sorted(ids(body) for _, body in crm.calls) == [["2"], ["3"]]
+
+
+async def has_joined(site: Site, contact: str) -> bool:
+    return bool(await site.store.batch_items_of(contact))
