@@ -106,7 +106,7 @@ class Budget:
         self.steps = self._most = int(share(MAX_STEPS))
         self.next_check = self.steps - _LOOK_EVERY
         self._seconds = self._longest = share(MAX_SECONDS)
-        self._looked = time.thread_time()
+        self._looked: float | None = None  # most renderings end before the first look, which is a system call
 
     def spend(self, steps: int) -> None:
         """Take some steps.
@@ -123,7 +123,8 @@ class Budget:
         if self.steps < 0:
             raise BoundReached(f"the template takes more than {self._most:,} steps: loop over fewer items")
         now = time.thread_time()
-        self._seconds -= min(now - self._looked, MAX_PAUSE)
+        if self._looked is not None:
+            self._seconds -= min(now - self._looked, MAX_PAUSE)
         self._looked = now
         if self._seconds < 0:
             raise BoundReached(f"the template takes longer than {self._longest:g} seconds: loop over fewer items")
