@@ -29,7 +29,8 @@ from activities import redaction
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.audience.sync import AudienceActivities, starting_audience_syncs
-from activities.channel import adapter
+from activities.blast.chunk import CHUNKS, BlastActivities, ChannelSender
+from activities.channel import adapter, sending_activity
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.decision import GoalActivities, decide
 from activities.dependencies import CLOSING, INBOX, WorkerServices, channels_of, measured_certificates, services
@@ -160,21 +161,26 @@ async def workers(
     audiences = AudienceActivities(context, shards=given.queue_shards)
     own: list[Callable[..., Any]] = []  # activities of channels that only write to the store
     senders: dict[str, tuple[list[Callable[..., Any]], int, timedelta]] = {}
+    blasting: dict[str, ChannelSender] = {}
+    blast = BlastActivities(client, given, admissions, blasting)
     for channel in CHANNELS.values():
         connection = ways.connection(channel.name)
+        sender = adapter(channel.name).sender(context, connection)
         if channel.queue == JOURNEYS:
-            own += adapter(channel.name).activities(context, connection)
+            own.append(sending_activity(sender))
             continue
-        senders[channel.queue] = (
-            adapter(channel.name).activities(context, connection),
-            connection.connections if connection else _CONCURRENT,
-            drain_of(given.destinations.book) if channel.addressed else DRAIN,
-        )
+        at_once = connection.connections if connection else _CONCURRENT
+        grace = drain_of(given.destinations.book) if channel.addressed else DRAIN
+        blasting[channel.name] = ChannelSender(sender, at_once)
+        senders[channel.queue] = ([sending_activity(sender)], at_once, grace)
+        senders[channel.campaigns] = ([blast.blast_lines], CHUNKS, grace)
     senders[WEBHOOK.queue][0].extend([platforms.tell_platform, audiences.send_audience_batch])
     senders |= dict.fromkeys(given.webhook_queues, senders[WEBHOOK.queue])
     completed, deployment = await completes_polls(client), deployment or unversioned()
     made: list[Worker] = []
-    for queue in _shards_too(queues or QUEUES, given):
+    polled = _shards_too(queues or QUEUES, given)
+    polled += [one.campaigns for one in CHANNELS.values() if one.queue in polled and one.name in blasting]
+    for queue in polled:
         if queue == JOURNEYS:
             made.append(
                 Worker(
@@ -316,7 +322,7 @@ async def serve(
         drain = DRAIN
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
-            await stack.enter_async_context(pacing(client, opened.destinations, opened.webhook_queues))
+            await stack.enter_async_context(pacing(client, opened.destinations, store, opened.webhook_queues))
         if telemetry.meters is not None:
             await stack.enter_async_context(
                 cluster_metrics(client, store, {queue: queue == JOURNEYS for queue in _shards_too(QUEUES, opened)})

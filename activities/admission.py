@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -176,8 +176,13 @@ class AdmissionActivities:
         now: datetime,
         *,
         root: str | None = None,
+        values: dict[str, Any] | None = None,
     ) -> stored.AdmissionRequest:
         """Return what the store decides about.
+
+        Args:
+            root: For a campaign's journey, what its delivery ids are made from.
+            values: See `entry_data`.
 
         Raises:
             EntryRefused: The scenario refuses the contact.
@@ -185,7 +190,7 @@ class AdmissionActivities:
         """
         lots = self._lots_of(opened)
         check_trigger(entry, opened.scenario)
-        data = entry_data(entry, opened.scenario, opened.version, self._zone, now)
+        data = entry_data(entry, opened.scenario, opened.version, self._zone, now, values)
         check_rules(opened.scenario, data)
         key = key_of(entry, opened.scenario, data)
         check_identity(workflow_id, entry, key)

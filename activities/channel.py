@@ -205,6 +205,11 @@ class Sender(Protocol):
         ...
 
 
+def sending_activity(sender: Sender) -> Callable[..., Any]:
+    """Return the activity that sends a journey's message: the sender's method of the same name."""
+    return getattr(sender, sender.channel.activity)
+
+
 class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
     """A channel's code. The table is `activities.channel_registry.CHANNELS`.
 
@@ -252,12 +257,7 @@ class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
 
     @abstractmethod
     def sender(self, context: WorkerContext, connection: ConnectionT | None) -> Sender:
-        """Return what sends the channel's messages. Its method that is named like the activity is that activity."""
-
-    def activities(self, context: WorkerContext, connection: ConnectionT | None) -> list[Callable[..., Any]]:
-        """Return the activities that a worker runs on the channel's queue."""
-        sender = self.sender(context, connection)
-        return [getattr(sender, sender.channel.activity)]
+        """Return what sends the channel's messages, for a worker."""
 
     def connect(self, settings: Settings, inbox: Path) -> ConnectionT | None:
         """Return the connection that the settings configure, or None. Nothing is dialled yet.

@@ -24,6 +24,11 @@ class Channel:
     package: str = ""  # its package, which has the module `channel` with the object `ADAPTER`
     send: ActivityType[Delivery, Sent] = field(init=False, repr=False, compare=False)  # the activity for journeys
 
+    @property
+    def campaigns(self) -> str:
+        """The queue of chunks of campaigns, which the workers of the channel's queue serve, too."""
+        return f"{self.queue}-campaigns"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "package", self.package or f"activities.{self.name}")
         object.__setattr__(self, "send", ActivityType(self.activity, Delivery, Sent, self.queue))

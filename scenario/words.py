@@ -39,7 +39,7 @@ class JourneyState(StrEnum):
     """Admitted, but its workflow ended without a result."""
 
 
-LineOutcome = Literal["entered", "refused", "skipped", "invalid", "duplicate", "pending"]
+LineOutcome = Literal["delivered", "entered", "refused", "skipped", "held", "invalid", "duplicate", "pending"]
 """The outcome of a line of a campaign's file."""
 LINE_OUTCOMES: Final[tuple[LineOutcome, ...]] = get_args(LineOutcome)
 ENDED: Final = (

@@ -7,11 +7,12 @@ import base64
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
 
 import pytest
@@ -105,7 +106,8 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
     async with services(settings) as opened:
         await workers(client, opened)
         assert drain_of(opened.destinations.book) == timedelta(seconds=seconds)
-    assert given == {name: timedelta(seconds=seconds if name == "webhooks" else 20) for name in QUEUES}
+    lengths = {name: timedelta(seconds=seconds if name == "webhooks" else 20) for name in QUEUES}
+    assert given == lengths | {f"{name}-campaigns": lengths[name] for name in QUEUES[1:]}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ async def test_a_channel_takes_no_more_messages_than_it_has_connections_for(
     client: Any = None
     async with services(settings.model_copy(update=channels)) as opened:
         await workers(client, opened)
-    assert given == at_once | {"journeys": 0}
+    assert given == at_once | {"journeys": 0} | {f"{name}-campaigns": 8 for name in at_once}
 
 
 @pytest.mark.parametrize(("passed", "log"), [(0.1, 10.0), (22.0, 3.0), (30.0, 0.0)])
@@ -512,11 +514,18 @@ class Keeper:
     def __init__(self, client: object, queue: str) -> None:
         Keeper.queues.append(queue)
 
-    async def keep(self, wanted: Callable[[], tuple[float, Mapping[str, float]]]) -> NoReturn:
+    async def keep(self, wanted: Callable[[], Awaitable[tuple[float, Mapping[str, float]]]]) -> NoReturn:
         while True:
-            Keeper.told = wanted()
+            Keeper.told = await wanted()
             Keeper.asked.set()
             await asyncio.sleep(0.01)
+
+
+async def no_campaigns(**_: Any) -> list[Any]:
+    return []
+
+
+NO_CAMPAIGNS: Any = SimpleNamespace(stored_campaigns=no_campaigns)
 
 
 @pytest.fixture
@@ -541,14 +550,14 @@ async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings,
     async with services(settings.model_copy(update={"queue_shards": 2})) as opened:
         await workers(client, opened, ["webhooks", "sms"])
         assert opened.queue_shards == 2
-    assert given == ["webhooks", "webhooks-1", "webhooks-2", "sms"]
+    assert given == ["webhooks", "webhooks-1", "webhooks-2", "sms", "webhooks-campaigns", "sms-campaigns"]
 
 
 async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper]):
     assert settings.destinations is not None
     client: Any = None
     destinations = DestinationsFile(settings.destinations, every=0)
-    async with pacing(client, destinations, ["webhooks", "webhooks-1"]):
+    async with pacing(client, destinations, NO_CAMPAIGNS, ["webhooks", "webhooks-1"]):
         await keeper.asked.wait()
         assert (keeper.told, keeper.queues) == ((50.0, {"wax": 10.0}), ["webhooks", "webhooks-1"])
         settings.destinations.write_text(TEXT.replace("10/s", "300/m").replace("50/s", "20/s"))
@@ -559,6 +568,6 @@ async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: ty
 
 async def test_without_a_file_the_server_s_rates_are_left_alone(keeper: type[Keeper]):
     client: Any = None
-    async with pacing(client, DestinationsFile()):
+    async with pacing(client, DestinationsFile(), NO_CAMPAIGNS):
         await asyncio.sleep(0.05)
     assert keeper.told is None

@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
 from temporalio.api.enums.v1 import TaskQueueType
@@ -24,11 +24,13 @@ from temporalio.api.workflowservice.v1 import UpdateTaskQueueConfigRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.blast.rates import left_by
 from activities.channel_registry import WEBHOOK
 from activities.interface import fairness_key
 from activities.webhook.destinations.reading import DestinationsFile
 from runtime.connection import describe_queue
 from runtime.process.shutdown import background_task
+from runtime.store import Store
 
 LIGHTEST: Final = 0.001
 HEAVIEST: Final = 1000.0
@@ -97,12 +99,14 @@ class RateKeeper:
             )
         return True
 
-    async def keep(self, wanted: Callable[[], tuple[float, Mapping[str, float]]], every: float = 5.0) -> NoReturn:
+    async def keep(
+        self, wanted: Callable[[], Awaitable[tuple[float, Mapping[str, float]]]], every: float = 5.0
+    ) -> NoReturn:
         """Apply the rates every few seconds while the worker runs. Failures are logged once and retried."""
         trouble = ""
         while True:
             try:
-                await self.apply(*wanted())
+                await self.apply(*await wanted())
             except Exception as error:  # whatever it is, the next look may go well
                 match error:
                     case RPCError():
@@ -171,9 +175,9 @@ def _same(there: float | None, wanted: float) -> bool:
 
 @asynccontextmanager
 async def pacing(
-    client: Client, destinations: DestinationsFile, queues: Sequence[str] = (WEBHOOK.queue,)
+    client: Client, destinations: DestinationsFile, store: Store, queues: Sequence[str] = (WEBHOOK.queue,)
 ) -> AsyncGenerator[None]:
-    """Keep the server's rates equal to `destinations.yaml`, if there is one.
+    """Keep the server's rates equal to `destinations.yaml`, if there is one, less what campaigns send without journeys.
 
     Each queue has the rates of all destinations: those that moved to another queue still have tasks in the earlier one.
     """
@@ -181,9 +185,9 @@ async def pacing(
         yield
         return
 
-    def wanted() -> tuple[float, dict[str, float]]:
+    async def wanted() -> tuple[float, dict[str, float]]:
         book = destinations.book
-        return book.rate, book.rates
+        return book.rate, left_by(await store.stored_campaigns(is_open=True, limit=MOST), book, datetime.now(UTC))
 
     async with AsyncExitStack() as stack:
         for queue in queues:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request, status
 from pydantic import Field
@@ -47,6 +47,8 @@ class CampaignBody(RequestBody):
     """Start even if more than 1 % of the lines are invalid."""
     check: bool = False
     """Wait for the operation `start` once the file was read."""
+    gear: Literal["enter"] | None = None
+    """`enter`: start a journey for each line; by default the fastest gear for the scenario."""
     encoding: str | None = Field(None, max_length=40, examples=["cp1250"])
     """The encoding of CSV; by default UTF-8, else cp1252."""
     digest: str | None = Field(None, max_length=64)
@@ -103,6 +105,7 @@ async def start_campaign(body: CampaignBody, use: Use, caller: Operating) -> Cam
         local_start=at if body.local else None,
         accept=body.accept,
         ask=body.check,
+        gear=body.gear,
     )
     return await use.campaigns.begin(caller, request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Final
+from typing import Final, Literal
 
 from gateway.errors import BadInput, BadOperation
 from workflows.campaign import FASTEST, SLOWEST
@@ -30,6 +30,7 @@ class CampaignRequest:
         local_start: Date and time, without a zone, at which it starts for each contact by the contact's own clock.
         accept: Start even if more lines are invalid than usual.
         ask: Wait with the start until it is confirmed.
+        gear: ``enter`` to start a journey for each line; None: the fastest gear for the scenario.
     """
 
     name: str
@@ -43,6 +44,7 @@ class CampaignRequest:
     local_start: datetime | None = None
     accept: bool = False
     ask: bool = False
+    gear: Literal["enter"] | None = None
 
     def check(self, now: datetime) -> None:
         """Raise BadInput if a part of it is wrong, apart from the scenario and the file."""

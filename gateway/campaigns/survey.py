@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from activities.background import LINES
 from gateway.campaigns.audience_file import AudienceFile, AudienceLine
 from gateway.errors import BadInput
 from gateway.service.entries import plain
@@ -21,6 +22,7 @@ from scenario.entry.entry import journey_id, parse_entry
 from scenario.entry.objects import ALIASES, DATA, Contact
 from scenario.errors import EntryError
 from scenario.model.scenario import Scenario
+from scenario.plan.gear import GearName
 from scenario.time.timing import at_local, zone_of
 
 MAX_INVALID: Final = 0.01
@@ -31,6 +33,9 @@ _ACTIONS: Final = 5.5
 """Temporal actions of a journey with one message, on average. Temporal Cloud bills them."""
 _BYTES: Final = 21_800
 """Bytes that Temporal stores of a waiting journey."""
+_CHUNK_ACTIONS: Final = 1.5
+_CHUNK_BYTES: Final = 2_500
+"""The same of a chunk of a campaign in the gear blast."""
 
 _CONTACT: Final = ("contact", "custom")
 _CLOSE: Final = 0.75
@@ -265,11 +270,14 @@ class Estimate(View):
     seconds: float
     """Time from its start to its end, at its rate."""
     actions: int
-    """Temporal actions, with one message a journey."""
+    """Temporal actions, with one message for each line. In the gear `blast`, without lines that become journeys."""
     bytes: int
-    """Bytes that Temporal stores while all journeys wait."""
+    """Bytes that Temporal stores, in the gear `enter` while all journeys wait."""
 
     @classmethod
-    def of(cls, entries: int, rate: float) -> Estimate:
-        """Estimate the cost of starting journeys with one message each."""
-        return cls(seconds=entries / rate, actions=round(entries * _ACTIONS), bytes=entries * _BYTES)
+    def of(cls, gear: GearName, entries: int, rate: float) -> Estimate:
+        """Estimate the cost of so many lines."""
+        number, actions, size = entries, _ACTIONS, _BYTES
+        if gear == "blast":
+            number, actions, size = entries // LINES + 1, _CHUNK_ACTIONS, _CHUNK_BYTES
+        return cls(seconds=entries / rate, actions=round(number * actions), bytes=number * size)

@@ -6,11 +6,12 @@ import asyncio
 import csv
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 import typer
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.campaigns.survey import Estimate, Survey
     from gateway.client import ScenarioClient
     from gateway.service.campaign_views import CampaignOperation, CampaignView
+    from scenario.plan.gear import GearName
 
 ScenarioArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the scenario, a YAML file")]
 AudienceOption = Annotated[
@@ -45,6 +47,10 @@ WriteOption = Annotated[
 _SHOWN: Final = 20
 _LISTED: Final = 100
 _TOGETHER: Final = 1_000
+_GEARS: Final[Mapping[GearName, str]] = {
+    "blast": "messages are sent directly, and contacts that must wait become journeys (--gear enter: all do)",
+    "enter": "each line starts a journey",
+}
 _LOOK: Final = 0.5  # seconds between two looks at a campaign
 _COLUMNS: Final = ("line", "contact", "journey", "outcome", "reason", "at")
 _FORM: Final = typer.Option("--format", help="text for people, json (one object a line) or csv for programs")
@@ -55,6 +61,10 @@ RateOption = Annotated[str, typer.Option("--rate", help="maximum number of lines
 AtOption = Annotated[
     str | None,
     typer.Option("--at", metavar="TIME", help="start at this time; without a zone, in this machine's"),
+]
+GearOption = Annotated[
+    Literal["enter"] | None,
+    typer.Option("--gear", help="enter: start a journey for each line; by default the fastest gear"),
 ]
 LocalOption = Annotated[
     bool, typer.Option("--local", help="--at is each contact's own local time; contacts whose time is past start first")
@@ -147,12 +157,16 @@ def start(
     rate: RateOption = "100/s",
     at: AtOption = None,
     local: LocalOption = False,
+    gear: GearOption = None,
     accept: AcceptOption = False,
     yes: YesOption = False,
     operator: OperatorOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Start a journey for each contact of a file, at a limited rate.
+    """Execute a scenario for each contact of a file, at a limited rate.
+
+    The messages of a scenario with one message and no wait are sent directly, which is fast (gear blast). Other
+    scenarios start a journey for each line (gear enter).
 
     The file is uploaded into the store. A gateway reads it and does the work: any that runs, whatever becomes of this
     command. On a terminal, the command shows the cost once the file was read, and asks. The same command with the same
@@ -171,6 +185,7 @@ def start(
         "encoding": encoding,
         "accept": accept,
         "ask": asks,
+        "gear": gear,
         "operator": operator or login(),
     }
     view = asyncio.run(_start(scenario, audience, name, given))
@@ -245,9 +260,10 @@ def _show_plan(view: CampaignView, survey: Survey, cost: Estimate) -> None:
         f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {view.scenario} as the campaign {view.name} "
         f"({survey.invalid:,} invalid, {survey.duplicates:,} duplicates)"
     )
+    note(f"scenario: gear {view.gear}, because {view.gear_reason}: {_GEARS[view.gear]}")
     note(
-        f"scenario: each line starts a journey: about {span}; with one message each, {cost.actions:,} Temporal "
-        f"actions, and {cost.bytes / 1e6:,.0f} MB at Temporal while they wait"
+        f"scenario: about {span} or longer; with one message for each line, {cost.actions:,} Temporal actions and "
+        f"{cost.bytes / 1e6:,.1f} MB at Temporal"
     )
 
 

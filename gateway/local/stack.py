@@ -136,7 +136,7 @@ async def local(
             )
         )
         if send:
-            await stack.enter_async_context(pacing(temporal, destinations, opened.webhook_queues))
+            await stack.enter_async_context(pacing(temporal, destinations, opened_store, opened.webhook_queues))
         else:
             opened = replace(opened, secrets=StandIns())
         opened = replace(opened, writer=log(opened.writer))

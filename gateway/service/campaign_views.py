@@ -9,6 +9,7 @@ from typing import Literal
 from gateway.campaigns.survey import Estimate, Survey
 from gateway.service.view import View
 from runtime.store.campaigns import PENDING, CampaignItem, StoredCampaign
+from scenario.plan.gear import GearName
 from scenario.words import LINE_OUTCOMES, LineOutcome
 
 CampaignOperation = Literal["start", "pause", "resume", "retune", "stop"]
@@ -31,8 +32,10 @@ class CampaignView(View):
     """The campaign's name."""
     scenario: str
     """The scenario and its version."""
-    gear: Literal["enter"]
-    """How lines are processed. `enter`: each starts a journey."""
+    gear: GearName
+    """How lines are processed. `enter`: each starts a journey; `blast`: its message is sent without one."""
+    gear_reason: str
+    """Why it has this gear, as a clause."""
     state: CampaignProgress
     """The state of the campaign. `preparing`: its file is being read; `ready`: it waits for the operation `start`;
     `scheduled`: it starts later."""
@@ -80,16 +83,18 @@ class CampaignView(View):
         """Return the view of a stored campaign with these numbers of lines by outcome."""
         known: dict[LineOutcome, int] = {name: counts[name] for name in LINE_OUTCOMES if counts.get(name)}
         total = sum(counts.values())
+        gear: GearName = "blast" if stored.gear == "blast" else "enter"
         survey = Survey.model_validate(stored.survey) if stored.survey else None
         return cls(
             name=stored.name,
             scenario=f"{stored.scenario}@{stored.version}",
-            gear="enter",
+            gear=gear,
+            gear_reason=stored.gear_reason,
             state=_state(stored),
             file=stored.file,
             digest=stored.digest,
             survey=survey,
-            estimate=Estimate.of(survey.entries, stored.rate) if survey else None,
+            estimate=Estimate.of(gear, survey.entries, stored.rate) if survey else None,
             rate=stored.rate,
             outcomes=known,
             done=total - counts.get(PENDING, 0),
@@ -124,7 +129,7 @@ class CampaignLineView(View):
     outcome: LineOutcome
     """What became of it. `pending`: it waits."""
     reason: str | None
-    """Why it was refused or skipped, or is invalid."""
+    """Why it was refused, skipped or held, became a journey, or is invalid."""
     at: datetime | None
     """Time of the outcome."""
 

@@ -24,6 +24,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
+from activities.channel_registry import CHANNELS
 from activities.content import Content, UnknownVersion
 from activities.priority import CAMPAIGNS, priority_of
 from gateway.campaigns.background import CampaignActivities
@@ -42,6 +43,7 @@ from runtime.store import Store
 from runtime.store.audiences import StoredAudience
 from runtime.store.campaigns import StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow
+from scenario.plan.gear import Gear, gear_of
 from scenario.words import LineOutcome, Operation
 from workflows.campaign import WORKFLOW, CampaignState
 from workflows.operation import QUEUE
@@ -121,6 +123,7 @@ class CampaignService:
             raise BadInput("the uploaded file is another one: its SHA-256 differs", at=["digest"])
         if known is not None:
             await self._store.withdraw_campaign(known.name)
+        gear = gear_of(opened.table) if request.gear is None else Gear("enter", "it was asked for")
         local = request.local_start
         campaign = StoredCampaign(
             name=request.name,
@@ -131,6 +134,9 @@ class CampaignService:
             digest=audience.digest,
             encoding=request.encoding,
             accept=request.accept,
+            gear=gear.name,
+            gear_reason=gear.reason,
+            destination=gear.destination,
             rate=request.rate,
             operator=request.operator,
             created_at=now,
@@ -273,12 +279,15 @@ class CampaignService:
         return await asyncio.gather(*map(view, stored))
 
     async def _begin(self, stored: StoredCampaign) -> None:
+        opened = await self._content.open(stored.scenario, stored.version)
+        channel = CHANNELS[gear_of(opened.table).channel] if stored.gear == "blast" else None
         state = CampaignState(
             campaign=stored.name,
             rate=stored.rate,
             preparing=True,
             confirmed=stored.confirmed_at is not None,
             starts_at=stored.starts_at.isoformat() if stored.starts_at else "",
+            queue=channel.campaigns if channel else "",
         )
         try:
             await self._temporal.start_workflow(

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from sqlalchemy import Connection, TextClause, bindparam, text, update
 
 from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered
-from runtime.store.campaigns import LINES_TOGETHER, campaign_items
+from runtime.store.campaigns import LINES_TOGETHER, PROGRESS, campaign_items
 from runtime.store.columns import UtcDateTime, json_text
 from runtime.store.database import InsertFactory
 from runtime.store.entries import ADMITTED, Entries, row_of_admission
@@ -103,6 +103,7 @@ class CampaignLines(Entries):
                 await self._database.alone(partial(_end_in_turn, self._database.insert, given, steps))
             else:
                 await self._database.write(_END_AT_ONCE, given | {"steps": self._dump(_STEPS, steps)})
+        await self._database.write(PROGRESS, {"of": campaign, "at": at})
 
     def _dump(self, rows: RowList, values: Iterable[Sequence[Any]]) -> str:
         return rows.dump(values, on_sqlite=self._on_sqlite)

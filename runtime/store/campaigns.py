@@ -62,6 +62,8 @@ campaigns = Table(
     Column("stopped_by", SafeText, nullable=True),
     Column("stop_reason", SafeText, nullable=True),
     Column("gear", SafeText, nullable=False),
+    # Why it has this gear.
+    Column("gear_reason", SafeText, nullable=False),
     # Destination or host of its only sending step; "" for the gear ``enter``.
     Column("destination", SafeText, nullable=False),
     # Time of the latest outcome of a line.
@@ -152,6 +154,7 @@ class StoredCampaign:
     stopped_by: str | None = None
     stop_reason: str | None = None
     gear: str = "enter"
+    gear_reason: str = ""
     destination: str = ""
     progressed_at: datetime | None = None
 
@@ -267,7 +270,7 @@ class StoredCampaigns(Queries):
             some = list(lines[start : start + LINES_TOGETHER])
             given = {"of": campaign, "lines": some, "how": outcome, "why": reason, "at": at}
             await self._database.write(_RECORD, given)
-        await self._database.write(_PROGRESS, {"of": campaign, "at": at})
+        await self._database.write(PROGRESS, {"of": campaign, "at": at})
 
     async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> None:
         """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such.
@@ -381,7 +384,7 @@ _REFUSE = (
     )
     .values(outcome="refused", reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
 )
-_PROGRESS = update(campaigns).where(*_OPEN).values(progressed_at=bindparam("at", type_=_moment))
+PROGRESS = update(campaigns).where(*_OPEN).values(progressed_at=bindparam("at", type_=_moment))
 _FAILED = select(func.count().label("number")).where(
     _table.outcome == "failed", _table.ended_at >= bindparam("since", type_=_moment)
 )

@@ -39,13 +39,19 @@ class EntryMistaken(EntryRefused):
         super().__init__(text, "mistaken")
 
 
-def entry_data(entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime) -> dict[str, Any]:
-    """Return the variables of entry rules. `zone` is that of the platform's dates without an offset.
+def entry_data(
+    entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime, values: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the variables of entry rules.
+
+    Args:
+        zone: That of the platform's dates without an offset.
+        values: What `clean` returns for the entry, if it is known.
 
     Raises:
         EntryError: The contact or the trigger's data is malformed.
     """
-    data = clean(entry, ZoneInfo(zone))
+    data = clean(entry, ZoneInfo(zone)) if values is None else values
     there = zone_of(data["contact"].get("timezone"), scenario.timezone)
     local = now.astimezone(there).isoformat(timespec="seconds")
     root = journey_root(None, scenario.scenario, version, now.isoformat())

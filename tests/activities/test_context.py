@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.channel import adapter
+from activities.channel import adapter, sending_activity
 from activities.content import Content
 from activities.context import template_data
 from activities.email.message import Envelope
@@ -102,7 +102,7 @@ def send(environment: ActivityEnvironment, outside: Outside, rows: Rows) -> Any:
         written = {"body": {"text": text}} if channel == "webhook" else {"text": text}
         content = Content(Shelf(CHANNELS[channel] | written, **scenario))
         context = worker_context(content, rows, callbacks=callbacks, unsubscribing=unsubscribing, transport=outside)
-        [activity] = adapter(channel).activities(context, outside)
+        activity = sending_activity(adapter(channel).sender(context, outside))
         await environment.run(activity, delivery)
         return outside.sent[-1]
 

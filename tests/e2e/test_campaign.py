@@ -54,7 +54,9 @@ async def start(client: ScenarioClient, audience: Path, **request: Any) -> Campa
     """Upload a file and begin a campaign."""
     use = client.services
     file = await use.campaigns.audiences.add(TERMINAL, audience.name, file_parts(audience))
-    given = CampaignRequest(name="advent", scenario="sale", audience=file.name, operator="ann", rate=100.0, accept=True)
+    given = CampaignRequest(
+        name="advent", scenario="sale", audience=file.name, operator="ann", rate=100.0, accept=True, gear="enter"
+    )
     return await use.campaigns.begin(TERMINAL, replace(given, **request), file)
 
 

@@ -166,7 +166,8 @@ CREATE TABLE campaigns (
     digest TEXT NOT NULL, encoding TEXT, accept INTEGER NOT NULL, survey TEXT, rate FLOAT NOT NULL,
     operator TEXT NOT NULL, created_at {instant} NOT NULL, starts_at {instant}, local_start TEXT, loaded_at {instant},
     confirmed_at {instant}, paused_by TEXT, pause_reason TEXT, ended_at {instant}, outcome TEXT, trouble TEXT,
-    stopped_by TEXT, stop_reason TEXT, gear TEXT NOT NULL, destination TEXT NOT NULL, progressed_at {instant},
+    stopped_by TEXT, stop_reason TEXT, gear TEXT NOT NULL, gear_reason TEXT NOT NULL,
+    destination TEXT NOT NULL, progressed_at {instant},
     CONSTRAINT pk_campaigns PRIMARY KEY (name)
 );
 CREATE INDEX ix_campaigns_created_at ON campaigns (created_at);

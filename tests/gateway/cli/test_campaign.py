@@ -91,11 +91,12 @@ SALE = CampaignView(
     name="advent",
     scenario="sale@3",
     gear="enter",
+    gear_reason="it has 2 sending steps",
     state="running",
     file="people.csv",
     digest="0123",
     survey=SURVEY,
-    estimate=Estimate.of(1200, 200.0),
+    estimate=Estimate.of("enter", 1200, 200.0),
     rate=200.0,
     outcomes={"entered": 1200, "pending": 4},
     done=1200,
@@ -186,8 +187,8 @@ def test_start_publishes_a_scenario_uploads_a_file_and_says_what_it_costs(
         "scenario: no gateway runs",
         "scenario: CSV",
         "scenario: 1,200 of 1,204 lines enter sale@3 as the campaign advent (4 invalid, 0 duplicates)",
-        "scenario: each line starts a journey: about 6s; with one message each, 6,600 Temporal actions, and 26 MB at "
-        "Temporal while they wait",
+        "scenario: gear enter, because it has 2 sending steps: each line starts a journey",
+        "scenario: about 6s or longer; with one message for each line, 6,600 Temporal actions and 26.2 MB at Temporal",
     ]
     assert campaigns.asked == [
         ("sale.yaml", "ann"),

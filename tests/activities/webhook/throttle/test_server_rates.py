@@ -147,7 +147,11 @@ async def test_rates_that_make_no_sense_are_refused(server: Server, default: flo
 async def test_it_keeps_up_with_changes_and_gets_over_trouble(server: Server, caplog: pytest.LogCaptureFixture):
     wanted: list[Any] = [100.0, {"wax": 10.0}]
     server.fail = RPCError("try later", RPCStatusCode.UNAVAILABLE, b"")
-    task = asyncio.create_task(RateKeeper(server.client).keep(lambda: (wanted[0], wanted[1]), every=0.001))
+
+    async def asked() -> Any:
+        return wanted[0], wanted[1]
+
+    task = asyncio.create_task(RateKeeper(server.client).keep(asked, every=0.001))
     async with asyncio.timeout(60):
         await server.wrote.wait()
         assert server.weights == {"wax": 0.1}

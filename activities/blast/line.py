@@ -1,0 +1,388 @@
+"""A line of a campaign in the gear blast: the host of its steps, which sends its message at once.
+
+What takes longer than a moment continues as a journey at the same step: a retry, quiet hours, a hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final, Literal
+
+from temporalio import activity
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+from typing_extensions import override
+
+from activities.attempt_context import AttemptContext
+from activities.channel import Sender
+from activities.evaluation import evaluate
+from activities.failures import SENDING, Failure, FailureKind, cause_of, failure_of
+from activities.interface import Delivery, EvaluationRequest, EvaluationResult
+from activities.journey_status import JourneyStatus
+from runtime.store import Passage
+from scenario.errors import TemplateError
+from scenario.plan.inputs import pick
+from scenario.plan.plan import Plan
+from scenario.steps.delivery import Send, delivery_id
+from scenario.steps.host import (
+    ContinueAsNew,
+    Delivered,
+    Event,
+    Failed,
+    Inputs,
+    Leave,
+    Memory,
+    Next,
+    NotBefore,
+    Outcome,
+)
+
+MOMENT: Final = 3.0
+"""Seconds for which a line waits for its turn, before it continues as a journey."""
+_TURNS: Final = 3
+"""Maximum number of such waits."""
+_ROOM: Final = timedelta(seconds=15)
+"""Time of an attempt beyond the step's `timeout`."""
+_NEXT_ATTEMPT: Final = "its next attempt"
+_INPUTS: Final = Inputs(0, (), 0, False, False)
+
+
+class LineAttempt(AttemptContext):
+    """The surroundings of an attempt that a campaign's chunk makes. Nobody can change its journey meanwhile."""
+
+    @property
+    @override
+    def is_stopping(self) -> bool:
+        return False  # the chunk completes its attempts
+
+    @override
+    def mark(self, *values: Any) -> None:
+        """Forget the values: the next attempt is a journey's."""
+
+    @override
+    async def store_mark(self, *values: Any, patience: timedelta) -> None:
+        """Do nothing: the chunk has marked its lines in the store."""
+
+    @override
+    async def journey_status(self, patience: timedelta) -> JourneyStatus:
+        return JourneyStatus.CURRENT
+
+    @override
+    async def was_lost(self, patience: timedelta) -> bool:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What all lines of a chunk share."""
+
+    scenario: str  # name and version
+    plan: Plan
+    info: activity.Info  # of the chunk's activity
+    sender: Sender
+    adjust: Callable[[Send], Send]  # returns a step with the settings of its destination
+    pause: Callable[[float], None]  # reports that the receiver takes no messages for so many seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDone:
+    """A completed step, as `workflows.state.StepRecord` has it."""
+
+    id: str
+    kind: str
+    outcome: str
+    at: str
+    reason: str | None = None
+    status: int | None = None
+    attempts: int | None = None
+    note: str | None = None
+    way: str | None = None
+
+
+class _Continues(Exception):
+    """The line continues as a journey."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Line:
+    """An admitted line.
+
+    Attributes:
+        root: What its delivery ids are made from.
+        entered: The time of its admission. `now` of its message, so that a repeated attempt has the same bytes.
+        values: The entry's data, by root name.
+        unknown: True if a killed chunk may have sent a message that must not be sent twice.
+    """
+
+    course: Course
+    workflow_id: str
+    root: str
+    entered: datetime
+    values: Mapping[str, Any]
+    zone: tzinfo
+    unknown: bool = False
+    step: str = ""
+    memory: Memory = field(default_factory=Memory)
+    done: list[StepDone] = field(default_factory=list[StepDone])
+    held: Failed | None = None
+    responses: dict[str, Any] = field(default_factory=dict[str, Any])
+    ended: tuple[str, str] | None = None  # the outcome of its journey and the reason; None if a journey continues it
+    _now: str = ""  # `now` of its message
+    _tried: int = 0
+    _scheduled: datetime | None = None
+
+    must_continue = True
+    row_override = None
+
+    def __post_init__(self) -> None:
+        self._now = self._local(self.entered)
+
+    async def run(self) -> None:
+        """Perform step after step, until the end or until a journey must continue."""
+        at: str | None = self.course.plan.start
+        while at is not None:
+            self.step = at
+            self.memory.leave_step()
+            try:
+                outcome = await self.course.plan.steps[at].perform(self)
+            except _Continues:
+                return
+            match outcome:
+                case Next():
+                    at = outcome.step
+                case Leave():
+                    self.ended = "exited", outcome.reason
+                    return
+                case ContinueAsNew():
+                    return
+        sent = [one for one in self.done if self.is_sending(one)]
+        failed = sum(one.outcome in ("failed", "unknown") for one in sent)
+        self.ended = "finished", f"{failed} of {len(sent)} deliveries failed" if failed else ""
+
+    def is_sending(self, done: StepDone) -> bool:
+        """Return True if a completed step sends messages."""
+        return isinstance(self.course.plan.steps[done.id], Send)
+
+    def outcome(self) -> tuple[str, str | None]:
+        """Return the outcome of an ended line, one of `scenario.words.LineOutcome`, and the reason."""
+        sent = next((one for one in self.done if self.is_sending(one)), None)
+        if sent is None:
+            return "skipped", "its way has no message"
+        match sent.outcome:
+            case "delivered":
+                return "delivered", None
+            case "skipped":
+                return "skipped", sent.reason
+            case "unknown":
+                return "skipped", f"it may have been delivered: {sent.reason}"
+            case _:
+                return "skipped", f"failed: {sent.reason}"
+
+    def passed(self) -> list[Passage]:
+        """Return its completed steps."""
+        version = int(self.course.scenario.partition("@")[2])
+        return [Passage(version, one.id, one.outcome, datetime.fromisoformat(one.at)) for one in self.done]
+
+    def carried(self) -> dict[str, Any]:
+        """Return the state with which a journey continues it: fields of `workflows.state.State`."""
+        began, held, memory = self.entered.isoformat(), self.held, asdict(self.memory)
+        memory["until"] = self.memory.until.isoformat() if self.memory.until else None
+        state: dict[str, Any] = {
+            "entered_at": began,
+            "at": self.step or self.course.plan.start,
+            "since": began,
+            "memory": memory,
+            "steps": [{key: value for key, value in asdict(one).items() if value is not None} for one in self.done],
+            "responses": self.responses,
+            "tried": self._tried,
+            "scheduled": self._scheduled and self._scheduled.isoformat(),
+        }
+        if self._is_sending:
+            state["now"] = self._now
+        if held is not None:
+            state["held"] = {
+                "step": self.step,
+                "kind": held.kind,
+                "reason": held.reason,
+                "at": self._seconds(),
+                "destination": held.destination,
+                "status": held.status,
+                "attempts": held.attempts or None,
+                "excerpt": held.excerpt,
+                "cause": held.cause,
+            }
+        return state
+
+    @property
+    def _is_sending(self) -> bool:
+        return isinstance(self.course.plan.steps.get(self.step), Send)
+
+    # ---- the interface of steps
+
+    @property
+    def began(self) -> datetime:
+        return self.entered
+
+    @property
+    def inputs(self) -> Inputs:
+        return _INPUTS
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def data(self) -> dict[str, Any]:
+        return {**self.values, "responses": self.responses}
+
+    async def evaluate(
+        self,
+        text: str,
+        kind: Literal["condition", "value", "text"],
+        *,
+        event: Event | None = None,
+        cases: Sequence[str] = (),
+        offset: float | None = None,
+    ) -> EvaluationResult:
+        now = self._local(self.now())
+        data = {**self.data(), "now": now, "today": now[:10]}
+        question = EvaluationRequest(text=text, data=data, kind=kind, cases=tuple(cases))
+        try:
+            return evaluate(question)
+        except TemplateError as error:
+            return EvaluationResult(error=str(error))
+
+    async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
+        """Return immediately: `must_continue` ends the step."""
+        del until, what, wake
+        return True
+
+    def ignore(self, what: str, reason: str) -> None:
+        """Forget it: no journey has a list of it."""
+
+    def hold(self, failed: Failed) -> None:
+        self.held = failed
+        self.memory.stop_waiting()
+        self._tried, self._scheduled = 0, None
+
+    async def decided(self) -> Outcome | None:
+        return None if self.held is None else ContinueAsNew()
+
+    def record(
+        self,
+        outcome: str,
+        reason: str | None = None,
+        *,
+        status: int | None = None,
+        attempts: int | None = None,
+        note: str | None = None,
+        way: str | None = None,
+    ) -> None:
+        self.done.append(
+            StepDone(
+                id=self.step,
+                kind=self.course.plan.steps[self.step].kind,
+                outcome=outcome,
+                at=self._seconds(),
+                reason=reason,
+                status=status,
+                attempts=attempts or None,
+                note=note,
+                way=way,
+            )
+        )
+
+    async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
+        step, turns = self.course.adjust(row), 0
+        while True:
+            started = self.now()
+            try:
+                sent = await self.course.sender.send(self._delivery(step, started), self._attempt(step, started))
+            except ApplicationError as error:
+                failure = failure_of(error)
+                if failure is None:
+                    raise
+                pause = error.next_retry_delay.total_seconds() if error.next_retry_delay else 0.0
+                if failure.kind is FailureKind.RETRY and (failure.turned_away or failure.unsent):
+                    turns += 1
+                    if pause <= MOMENT and turns <= _TURNS:
+                        await asyncio.sleep(pause)
+                        continue
+                    self.course.pause(pause)
+                return self._failed(row, failure, started)
+            if row.save is not None and sent.saved is not None:
+                self.responses[row.save] = sent.saved
+            return Delivered(
+                outcome=sent.outcome, reason=sent.reason, status=sent.status, attempts=sent.attempt, note=sent.note
+            )
+
+    # ---- deliveries
+
+    def _delivery(self, step: Send, started: datetime) -> Delivery:
+        return Delivery(
+            id=delivery_id(self.workflow_id, self.root, self.step, 0),
+            scenario=self.course.scenario,
+            contact=self.values["contact"]["id"],
+            step=self.step,
+            now=self._now,
+            data=pick(self.data(), step.fields, step.item_fields),
+            timeout=step.timeout,
+            on_unknown=step.on_unknown,
+            attempts=step.retry.maximum_attempts,
+            room=step.timeout + _ROOM.total_seconds(),
+            zone="" if str(self.zone) == "UTC" else str(self.zone),
+            entered=self.entered.timestamp(),
+            decided=started.timestamp(),
+        )
+
+    def _attempt(self, step: Send, started: datetime) -> LineAttempt:
+        identifier = delivery_id(self.workflow_id, self.root, self.step, 0)
+        policy, room = step.retry.spread(identifier), timedelta(seconds=step.timeout) + _ROOM
+        return LineAttempt(
+            replace(
+                self.course.info,
+                activity_id=self.step,
+                attempt=1,
+                workflow_id=self.workflow_id,
+                workflow_run_id=self.root,
+                scheduled_time=started,
+                started_time=started,
+                start_to_close_timeout=room,
+                schedule_to_close_timeout=timedelta(seconds=step.retry.deadline) + room,
+                heartbeat_details=[SENDING] if self.unknown else [],
+                retry_policy=RetryPolicy(
+                    initial_interval=timedelta(seconds=policy.initial_interval),
+                    backoff_coefficient=policy.backoff_coefficient,
+                    maximum_interval=timedelta(seconds=policy.maximum_interval),
+                ),
+            )
+        )
+
+    def _failed(self, row: Send, failure: Failure, started: datetime) -> Failed | NotBefore:
+        """Return a terminal failure or a deferral. A retry continues as a journey."""
+        if failure.kind not in (FailureKind.RETRY, FailureKind.NOT_BEFORE):
+            return Failed(
+                reason=failure.reason,
+                kind=failure.kind.value,
+                cause=cause_of(failure),
+                unknown=failure.unknown,
+                destination=row.to or failure.destination,
+                status=failure.status,
+                attempts=failure.attempt,
+                excerpt=failure.excerpt,
+            )
+        self._tried = failure.attempt - (1 if failure.unsent else 0)
+        due = datetime.fromisoformat(failure.next_try_at) if failure.next_try_at else started
+        if failure.kind is FailureKind.NOT_BEFORE:
+            self._now = ""  # fixed when the message may leave
+            return NotBefore(moment=due, since=failure.reason)
+        self._scheduled = started if self._tried else None
+        self.memory.defer(NotBefore(moment=due, since=_NEXT_ATTEMPT), self.zone)
+        raise _Continues
+
+    def _local(self, moment: datetime) -> str:
+        return moment.astimezone(self.zone).isoformat(timespec="seconds")
+
+    def _seconds(self) -> str:
+        return self.now().isoformat(timespec="seconds")

@@ -1,0 +1,158 @@
+"""A line of a campaign without a workflow: what ends at once, and with which state a journey continues."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.attempt_context import AttemptContext
+from activities.blast.line import Course, Line
+from activities.channel_registry import WEBHOOK, Channel
+from activities.failures import Failure, FailureKind
+from activities.interface import Delivery, Sent
+from scenario.check.check import check
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
+from workflows.state import State
+
+ENTERED = datetime(2026, 3, 2, 12, 0, 0, 250_000, tzinfo=UTC)
+STEPS: list[dict[str, Any]] = [
+    {
+        "if": "contact.custom.vip",
+        "then": [{"webhook": "hook", "url": "https://hooks.example.com/", "body": {"id": "{{ contact.id }}"}}],
+    }
+]
+
+
+class Answers:
+    """Sends nothing: the answers are given, in turn."""
+
+    channel: Channel = WEBHOOK
+
+    def __init__(self, *answers: Sent | Failure, pause: float | None = None) -> None:
+        self.answers, self.pause = list(answers), pause
+        self.sent: list[tuple[Delivery, AttemptContext]] = []
+
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
+        self.sent.append((delivery, context))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Sent):
+            return answer
+        raise answer.as_error(None if self.pause is None else timedelta(seconds=self.pause))
+
+
+def failure(kind: FailureKind, **more: Any) -> Failure:
+    given: dict[str, Any] = {"destination": "hooks.example.com", "attempt": 1, **more}
+    return Failure(kind=kind, reason="the shop answered 500", **given)
+
+
+def line(sender: Answers, pauses: list[float] | None = None, *, vip: bool = True, **hook: Any) -> Line:
+    steps = [{**STEPS[0], "then": [{**STEPS[0]["then"][0], **hook}]}]
+    checked = check(json.dumps({"scenario": "sale", "trigger": "segment", "steps": steps}))
+    assert checked.scenario is not None
+    course = Course(
+        scenario="sale@3",
+        plan=compile_plan(checked.scenario),
+        info=ActivityEnvironment.default_info(),
+        sender=sender,
+        adjust=lambda row: row,
+        pause=([] if pauses is None else pauses).append,
+    )
+    values = {"contact": {"id": "7", "custom": {"vip": vip}}, "journey": {"id": "sale/7/advent", "timezone": "UTC"}}
+    return Line(course=course, workflow_id="sale/7/advent", root="r", entered=ENTERED, zone=UTC, values=values)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "passed"),
+    [
+        (Sent(status=200, attempt=1), ("delivered", None), [("if-1", "then"), ("hook", "delivered")]),
+        (
+            Sent(outcome="skipped", reason="capped", attempt=1),
+            ("skipped", "capped"),
+            [("if-1", "then"), ("hook", "skipped")],
+        ),
+        (
+            failure(FailureKind.PERMANENT),
+            ("skipped", "failed: the shop answered 500"),
+            [("if-1", "then"), ("hook", "failed")],
+        ),
+        (
+            failure(FailureKind.UNKNOWN, unknown=True),
+            ("skipped", "it may have been delivered: the shop answered 500"),
+            [("if-1", "then"), ("hook", "unknown")],
+        ),
+    ],
+)
+async def test_it_ends_with_an_outcome(
+    answer: Sent | Failure, outcome: tuple[str, str | None], passed: list[tuple[str, str]]
+) -> None:
+    made = line(Answers(answer), on_failure="continue", on_unknown="continue")
+    await made.run()
+    assert made.ended is not None
+    assert made.ended[0] == "finished"
+    assert made.outcome() == outcome
+    assert [(one.step, one.outcome) for one in made.passed()] == passed
+
+
+async def test_a_way_without_a_message_is_skipped() -> None:
+    made = line(Answers(), vip=False)
+    await made.run()
+    assert (made.ended, made.outcome()) == (("finished", ""), ("skipped", "its way has no message"))
+
+
+async def test_its_message_has_the_time_of_its_admission_and_the_id_of_a_journeys() -> None:
+    sender = Answers(Sent(status=200, attempt=1))
+    await line(sender).run()
+    [(delivery, context)] = sender.sent
+    assert (delivery.now, delivery.step, delivery.contact) == ("2026-03-02T12:00:00+00:00", "hook", "7")
+    assert delivery.data == {"contact": {"id": "7"}}
+    assert (context.info.workflow_id, context.info.workflow_run_id, context.info.attempt) == ("sale/7/advent", "r", 1)
+
+
+DUE = "2126-03-02T18:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (failure(FailureKind.RETRY, next_try_at=DUE), {"tried": 1, "now": "2026-03-02T12:00:00+00:00"}),
+        (failure(FailureKind.RETRY, next_try_at=DUE, unsent=True), {"tried": 0, "scheduled": None}),
+        (failure(FailureKind.NOT_BEFORE, next_try_at=DUE, attempt=0), {"tried": 0, "now": "", "scheduled": None}),
+        (failure(FailureKind.PERMANENT), {"cause": "permanent", "until": None}),
+        (failure(FailureKind.CAPPED), {"cause": "capped", "until": None}),
+        (failure(FailureKind.UNKNOWN, unknown=True), {"cause": "unknown", "until": None}),
+    ],
+)
+async def test_a_journey_continues_what_cannot_end_now(answer: Failure, expected: dict[str, Any]) -> None:
+    made = line(Answers(answer, pause=30.0), on_unknown="hold")
+    await made.run()
+    assert made.ended is None
+    carried = made.carried()
+    known = State(version=3, plan=dump_plan(made.course.plan), zone="UTC", entered_at="", root="r").dump()
+    assert State.is_readable(known | carried)
+    state = State.load(known | carried)
+    assert (state.at, state.since, [one.outcome for one in state.steps]) == ("hook", ENTERED.isoformat(), ["then"])
+    found = {
+        "tried": state.tried,
+        "now": state.now,
+        "scheduled": state.scheduled,
+        "cause": state.held and state.held.cause,
+    }
+    found["until"] = state.memory.until and state.memory.until.isoformat()
+    assert found | {"until": DUE, **expected} == found
+
+
+async def test_a_message_waits_a_moment_for_its_turn() -> None:
+    turned = failure(FailureKind.RETRY, turned_away=True)
+    sender, pauses = Answers(turned, Sent(status=200, attempt=1), pause=0.0), list[float]()
+    made = line(sender, pauses)
+    await made.run()
+    assert (made.outcome(), pauses) == (("delivered", None), [])
+    long = Answers(turned, pause=30.0)
+    other = line(long, pauses)
+    await other.run()
+    assert (other.ended, pauses) == (None, [30.0])

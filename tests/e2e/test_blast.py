@@ -1,0 +1,184 @@
+"""A campaign whose messages are sent without journeys: the same as with journeys, and each line once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from activities.blast.chunk import _Chunk  # pyright: ignore[reportPrivateUsage]
+from activities.handover import campaign_root
+from gateway.operations.background import running_operations
+from gateway.service.caller import TERMINAL
+from gateway.service.paging import PageRequest
+from scenario.steps.delivery import delivery_id
+from tests.e2e.conftest import Stand, Stands, publish
+from tests.e2e.test_campaign import start, until
+
+pytestmark = pytest.mark.encrypted
+
+SCENARIO = """
+scenario: sale
+trigger: segment
+purpose: transactional
+entry: {if: "contact.custom.vip != 'no'"}
+steps:
+  - if: contact.custom.vip == 'left out'
+    then: [exit: left out]
+  - webhook: hook
+    url: https://hooks.example.com/{{ contact.custom.vip }}
+    retry: {initial_interval: 1s}
+    body: {id: "{{ contact.id }}", name: "{{ contact.firstname | capitalize }}", tags: "{{ contact.custom.tags }}"}
+"""
+KINDS = ("yes", "no", "left out", "fails", "wrong")
+"""What becomes of the contacts, by the number of each."""
+
+
+def people(folder: Path, number: int = 20) -> Path:
+    """A file of contacts of all kinds, in turn."""
+    path = folder / "people.jsonl"
+    lines = [
+        {"contact": {"id": f"c{n}", "firstname": "zoé", "custom": {"vip": KINDS[n % len(KINDS)], "tags": [n, 1.5]}}}
+        for n in range(number)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+async def results(here: Stand, campaign: str) -> dict[str, tuple[str, str | None]]:
+    lines = await here.client.services.campaigns.lines(TERMINAL, campaign, PageRequest(limit=250))
+    return {line.contact: (line.outcome, line.reason) for line in lines.items}
+
+
+async def attempts(here: Stand, campaign: str) -> list[Any]:
+    """The log of the campaign's attempts."""
+    return [
+        (one.contact_id, one.attempt, one.outcome, one.status, one.error)
+        for one in await here.client.store.deliveries(scenario="sale", limit=200)
+        if one.workflow_id.endswith(f"/{campaign}")
+    ]
+
+
+async def settled(here: Stand, campaign: str) -> None:
+    """Wait until the campaign is over, its journeys are held or have ended, and all attempts are in the log."""
+    store = here.client.store
+    async with asyncio.timeout(60):
+        while True:
+            view = await here.client.services.campaigns.show(TERMINAL, campaign)
+            entries = await store.entries(scenario="sale", key=campaign, running=True)
+            if view.over and len(entries) == 4 and len(await attempts(here, campaign)) == 16:
+                return
+            await asyncio.sleep(0.05)
+
+
+def sent(here: Stand, before: int) -> dict[str, list[tuple[bytes, Mapping[str, str]]]]:
+    """What arrived since then, by contact: bytes, and the headers that do not name an attempt."""
+    found: dict[str, list[tuple[bytes, Mapping[str, str]]]] = {}
+    for one in here.receiver.requests()[before:]:
+        kept = {name: value for name, value in one.headers if name in ("content-type", "user-agent", "webhook-id")}
+        found.setdefault(one.json()["id"], []).append((one.body, kept))
+    return found
+
+
+async def test_both_gears_send_the_same_and_count_the_same(stand: Stands, tmp_path: Path) -> None:
+    fail = {"hooks.example.com/fails": [500], "hooks.example.com/wrong": [400]}
+    async with stand(fail=fail) as here:
+        client, store = here.client, here.client.store
+        await publish(client, tmp_path, SCENARIO)
+        audience = people(tmp_path)
+        seen: list[Any] = []
+        async with running_operations(client.services.operations, client.services.campaigns):
+            for name, gear in (("one", None), ("two", "enter")):
+                before = len(here.receiver.requests())
+                begun = await start(client, audience, name=name, gear=gear)
+                assert begun.gear == ("enter" if gear else "blast")
+                await settled(here, name)
+                created = begun.since
+                arrived = sent(here, before)
+                for contact, requests in arrived.items():
+                    workflow = f"sale/{contact}/{name}"
+                    mine = delivery_id(workflow, campaign_root(workflow, created), "hook", 0)
+                    assert {headers["webhook-id"] for _, headers in requests} == {mine}
+                counts = await store.passage_counts("sale", datetime(2000, 1, 1, tzinfo=UTC))
+                entries = await store.entries(scenario="sale", key=name)
+                seen.append(
+                    (
+                        {contact: [body for body, _ in requests] for contact, requests in arrived.items()},
+                        sorted(await attempts(here, name), key=str),
+                        sorted((one.contact_id, one.outcome, one.branches) for one in entries),
+                        {(one.step, one.outcome): one.total for one in counts},
+                    )
+                )
+        (bodies, log, entries, counted), (*others, both) = seen
+        assert [bodies, log, entries] == others
+        assert both == {step: 2 * number for step, number in counted.items()}
+        assert Counter(outcome for _, outcome, _ in entries) == {"finished": 8, "exited": 4, None: 4}
+        direct = await results(here, "one")
+        assert Counter(outcome for outcome, _ in direct.values()) == {
+            "delivered": 4, "refused": 4, "skipped": 4, "entered": 4, "held": 4
+        }  # fmt: skip
+        assert direct["c4"] == ("held", "hooks.example.com answered 400")
+        assert direct["c2"] == ("skipped", "its way has no message")
+        assert direct["c3"] == ("entered", "its next attempt")
+
+
+ONE_MESSAGE = """
+scenario: sale
+trigger: segment
+purpose: transactional
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/sale
+    on_unknown: {word}
+    body: {{id: "{{{{ contact.id }}}}", now: "{{{{ now }}}}"}}
+"""
+
+
+@pytest.mark.parametrize("word", ["retry", "hold"])
+async def test_a_worker_is_killed_before_it_records_what_it_sent(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    real: Any = vars(_Chunk)["_record"]
+    kills = iter((True, False))
+
+    async def killed(self: Any, ends: Any) -> None:
+        if next(kills, False):
+            raise OSError("killed")
+        await real(self, ends)
+
+    monkeypatch.setattr(_Chunk, "_record", killed)
+    async with stand() as here:
+        client = here.client
+        await publish(client, tmp_path, ONE_MESSAGE.format(word=word))
+        async with running_operations(client.services.operations, client.services.campaigns):
+            await start(client, people(tmp_path), gear=None)
+            ended = await until(client, lambda seen: seen.over)
+        requests = here.receiver.requests()
+        messages = {one.json()["id"]: one.body for one in requests}
+        assert {one.body for one in requests} == set(messages.values())  # repeated, the bytes are the same
+        assert len(messages) == 20
+        assert len(requests) == (40 if word == "retry" else 20)
+        assert ended.outcomes == {"delivered" if word == "retry" else "held": 20}
+
+
+async def test_it_is_paused_and_resumed(stand: Stands, tmp_path: Path) -> None:
+    async with stand() as here:
+        client, campaigns = here.client, here.client.services.campaigns
+        await publish(client, tmp_path, ONE_MESSAGE.format(word="retry"))
+        async with running_operations(client.services.operations, campaigns):
+            await start(client, people(tmp_path), rate=1.0, gear=None)
+            await until(client, lambda seen: seen.outcomes.get("delivered", 0) >= 1)
+            who: dict[str, Any] = {"operator": "ann", "reason": "look"}
+            paused = await campaigns.change(TERMINAL, "advent", "pause", **who)
+            assert (paused.state, paused.outcomes["delivered"]) == ("paused", len(here.receiver.requests()))
+            assert paused.outcomes["pending"] > 0
+            await campaigns.change(TERMINAL, "advent", "retune", rate=100.0, **who)
+            await campaigns.change(TERMINAL, "advent", "resume", **who)
+            ended = await until(client, lambda seen: seen.over)
+        assert (ended.outcomes, len(here.receiver.requests())) == ({"delivered": 20}, 20)

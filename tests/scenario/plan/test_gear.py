@@ -1,0 +1,35 @@
+"""The gear that a campaign of a scenario has, and why."""
+
+import json
+from typing import Any
+
+import pytest
+
+from scenario.check.check import check
+from scenario.plan.compile import compile_plan
+from scenario.plan.gear import Gear, gear_of
+
+
+def hook(name: str = "hook", body: str = "{{ contact.id }}") -> dict[str, Any]:
+    return {"webhook": name, "url": "https://hooks.example.com/", "body": {"id": body}}
+
+
+BLAST = Gear("blast", "it sends one message, without a wait", "webhook", "hooks.example.com")
+
+
+@pytest.mark.parametrize(
+    ("more", "gear"),
+    [
+        ({"steps": [hook()]}, BLAST),
+        ({"steps": [{"if": "contact.custom.vip", "then": [hook()], "else": [{"exit": "other"}]}]}, BLAST),
+        ({"steps": [{"exit": "nothing"}]}, Gear("enter", "it has no sending steps")),
+        ({"steps": [hook(), hook("second")]}, Gear("enter", "it has 2 sending steps")),
+        ({"steps": [{"wait": "2d"}, hook()]}, Gear("enter", "its journeys may wait at wait-1")),
+        ({"steps": [hook(body="{{ journey.callback_url }}")]}, Gear("enter", "hook names journey.callback_url")),
+        ({"steps": [hook()], "exit": [{"event": "order.placed"}]}, Gear("enter", "events may end its journeys")),
+    ],
+)
+def test_one_message_without_a_wait_is_sent_directly(more: dict[str, Any], gear: Gear) -> None:
+    checked = check(json.dumps({"scenario": "sale", "trigger": "segment", **more}))
+    assert checked.scenario is not None, checked.findings
+    assert gear_of(compile_plan(checked.scenario)) == gear
