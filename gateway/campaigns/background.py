@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Self
@@ -21,6 +21,7 @@ from gateway.operations.guarded import guarded
 from gateway.service.entries import Entered, EntryService
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoreError
+from runtime.store.campaign_lines import LineEnd
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.telemetry.metrics import CAMPAIGN_LINES
 from workflows.campaign import ENTER, PREPARE, RECORD, CampaignChange, CampaignGroup
@@ -135,7 +136,7 @@ class _Outcomes:
     def __init__(self, store: Store, entries: EntryService, campaign: str) -> None:
         self._store, self._entries, self._campaign = store, entries, campaign
         self._entered: list[Entered] = []
-        self._found: defaultdict[tuple[str, str | None], list[int]] = defaultdict(list)
+        self._found: list[LineEnd] = []
 
     async def __aenter__(self) -> Self:
         self._saving = asyncio.create_task(self._save_regularly())
@@ -148,7 +149,7 @@ class _Outcomes:
         await self.save()
 
     def add(self, line: int, outcome: str, reason: str | None = None) -> None:
-        self._found[outcome, reason].append(line)
+        self._found.append(LineEnd(line, outcome, reason))
 
     def add_entered(self, line: int, entered: Entered) -> None:
         self._entered.append(entered)
@@ -156,14 +157,15 @@ class _Outcomes:
 
     async def save(self) -> None:
         """Record the journeys and the outcomes so far."""
-        entered, found = self._entered[:], {one: lines[:] for one, lines in self._found.items()}
+        entered, found = self._entered[:], self._found[:]
         if entered:
             await self._entries.record(*entered)
             del self._entered[: len(entered)]
-        for (outcome, reason), lines in found.items():
-            await self._store.record_campaign_outcome(self._campaign, lines, outcome, reason, datetime.now(UTC))
-            CAMPAIGN_LINES.add(outcome, number=len(lines))
-            del self._found[outcome, reason][: len(lines)]
+        if found:
+            await self._store.end_campaign_lines(self._campaign, found, datetime.now(UTC))
+            del self._found[: len(found)]
+        for outcome, number in Counter(one.outcome for one in found).items():
+            CAMPAIGN_LINES.add(outcome, number=number)
 
     async def _save_regularly(self) -> None:
         while True:

@@ -262,16 +262,6 @@ class StoredCampaigns(Queries):
         statement = select(*(_items[name] for name in _ITEM)).where(*where).order_by(_items.line).limit(limit)
         return await self._all(CampaignItem, statement)
 
-    async def record_campaign_outcome(
-        self, campaign: str, lines: Sequence[int], outcome: str, reason: str | None, at: datetime
-    ) -> None:
-        """Record the outcome of lines, and delete their entries. The first outcome of a line wins."""
-        for start in range(0, len(lines), LINES_TOGETHER):
-            some = list(lines[start : start + LINES_TOGETHER])
-            given = {"of": campaign, "lines": some, "how": outcome, "why": reason, "at": at}
-            await self._database.write(_RECORD, given)
-        await self._database.write(PROGRESS, {"of": campaign, "at": at})
-
     async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> None:
         """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such.
 
@@ -364,15 +354,6 @@ _IN_PLACES = (
 )
 _CHUNK = _IN_PLACES.where(_items.due_at.is_(None))
 _DUE_CHUNK = _IN_PLACES.where(_items.due_at == bindparam("due", type_=_moment))
-_RECORD = (
-    update(campaign_items)
-    .where(
-        _items.campaign == bindparam("of"),
-        _items.line.in_(bindparam("lines", expanding=True)),
-        _items.outcome.is_(None),
-    )
-    .values(outcome=bindparam("how"), reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
-)
 _REFUSE = (
     update(campaign_items)
     .where(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runtime.store import AdmissionRequest, Store
+from runtime.store.campaign_lines import LineEnd
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.store.retention import Pruner
 
@@ -64,15 +65,15 @@ async def test_entries_that_are_due_together_form_a_group_with_places_of_its_own
     lines = [CampaignItem(line=line, place=place, due_at=due, contact_id="c") for line, place, due in dues]
     await store.add_campaign_items("sale", [*lines, CampaignItem(line=6, outcome="invalid")])
     assert await store.campaign_groups("sale") == [(NOW, 1), (later, 3)]
-    await store.record_campaign_outcome("sale", [4], "entered", None, NOW)
+    await store.end_campaign_lines("sale", [LineEnd(4, "entered")], NOW)
     assert [item.line for item in await store.campaign_chunk("sale", later, 1, 2)] == [2]
     assert [item.line for item in await store.campaign_chunk("sale", later, 2, 9)] == [5]
     assert await store.campaign_chunk("sale", None, 1, 9) == []
 
 
 async def test_the_first_outcome_of_a_line_stands_and_its_entry_goes(stored: Store) -> None:
-    await stored.record_campaign_outcome("sale", [2, 3], "entered", None, NOW)
-    await stored.record_campaign_outcome("sale", [3, 4], "refused", "erased", NOW)
+    await stored.end_campaign_lines("sale", [LineEnd(2, "entered"), LineEnd(3, "entered")], NOW)
+    await stored.end_campaign_lines("sale", [LineEnd(3, "refused", "erased"), LineEnd(4, "refused", "erased")], NOW)
     items = {item.line: item for item in await stored.campaign_items("sale")}
     assert [(items[line].outcome, items[line].reason, items[line].entry) for line in (2, 3, 4, 5)] == [
         ("entered", None, None),
@@ -86,24 +87,24 @@ async def test_the_first_outcome_of_a_line_stands_and_its_entry_goes(stored: Sto
 @pytest.mark.parametrize("first", [True, False], ids=["before it is recorded", "after it is recorded"])
 async def test_a_refusal_by_the_admission_replaces_an_entry(stored: Store, first: bool) -> None:
     if not first:
-        await stored.record_campaign_outcome("sale", [2], "entered", None, NOW)
+        await stored.end_campaign_lines("sale", [LineEnd(2, "entered")], NOW)
     await stored.refuse_campaign_entry("sale", "c2", "offer/c2/sale", "no consent", NOW)
     await stored.refuse_campaign_entry("sale", "c3", "another/c3/sale", "of another journey", NOW)
     if first:
-        await stored.record_campaign_outcome("sale", [2], "entered", None, NOW)
+        await stored.end_campaign_lines("sale", [LineEnd(2, "entered")], NOW)
     [item] = await stored.campaign_items("sale", outcome="refused")
     assert (item.line, item.reason, item.answered_at) == (2, "no consent", NOW)
 
 
 async def test_a_refusal_of_a_later_entry_changes_nothing(stored: Store) -> None:
-    await stored.record_campaign_outcome("sale", [2], "entered", None, NOW)
+    await stored.end_campaign_lines("sale", [LineEnd(2, "entered")], NOW)
     await stored.admit(AdmissionRequest("offer", 2, "c2", "sale", "offer/c2/sale", "r1", "never", NOW, "segment"))
     await stored.refuse_campaign_entry("sale", "c2", "offer/c2/sale", "admitted only once", NOW)
     assert await counts(stored) == {"entered": 1, "invalid": 1, "pending": 8}
 
 
 async def test_lines_are_listed_by_outcome_and_place(stored: Store) -> None:
-    await stored.record_campaign_outcome("sale", [2, 5], "entered", None, NOW)
+    await stored.end_campaign_lines("sale", [LineEnd(2, "entered"), LineEnd(5, "entered")], NOW)
     waiting = await stored.campaign_items("sale", outcome="pending", after=3, limit=3)
     assert [item.line for item in waiting] == [4, 6, 7]
     assert [item.line for item in await stored.campaign_chunk("sale", None, 3, 6)] == [4, 6, 7]
@@ -138,7 +139,7 @@ async def test_campaigns_are_listed_newest_first(stored: Store) -> None:
 
 
 async def test_an_erased_contact_is_in_no_line(stored: Store) -> None:
-    await stored.record_campaign_outcome("sale", [3], "entered", None, NOW)
+    await stored.end_campaign_lines("sale", [LineEnd(3, "entered")], NOW)
     for contact in ("c2", "c3"):
         assert (await stored.count_rows_of(contact)).campaign_items == 1
         await stored.erase(contact, "hash")

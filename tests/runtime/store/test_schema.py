@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, event
 from runtime.store import AcceptedEntry, Closure, NamespaceClaim, Passage, Store
 from runtime.store.api_access import ApiKey, ClaimedRequest
 from runtime.store.audiences import StoredAudience
+from runtime.store.campaign_lines import LineEnd
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.retention import PruningJob
@@ -122,7 +123,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.campaign_journeys("sale", after=3, limit=9), "(campaign=? AND line>?)"),
     (lambda store: store.count_campaign_journeys("sale"), "(workflow_id=?)"),
     (
-        lambda store: store.record_campaign_outcome("sale", [3, 4], "entered", None, NOW),
+        lambda store: store.end_campaign_lines("sale", [LineEnd(3, "entered"), LineEnd(4, "entered")], NOW),
         "(campaign=? AND outcome=? AND line=?)",
     ),
     (lambda store: store.refuse_campaign_entry("sale", "7", "a/7/sale", "why", NOW), "(contact_id=? AND campaign=?)"),

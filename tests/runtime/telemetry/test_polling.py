@@ -23,6 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from runtime.encryption.keyring import Erased
 from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
+from runtime.store.campaign_lines import LineEnd
 from runtime.store.campaigns import StoredCampaign
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.polling import ClusterMetrics, cluster_metrics
@@ -173,7 +174,7 @@ async def add_campaigns(store: Store) -> None:
             replace(stored, starts_at=starts_at, loaded_at=loaded, confirmed_at=None if name == "ready" else ago(300))
         )
     for name, minutes in (("slow", 20), ("quick", 1), ("paused", 90)):
-        await store.record_campaign_outcome(name, [1], "entered", None, ago(minutes))
+        await store.end_campaign_lines(name, [LineEnd(1, "entered")], ago(minutes))
     await store.pause_campaign("paused", "ops", "holiday")
     for name, minutes in (("failed", 30), ("long ago", 61)):
         await store.end_campaign(name, "failed", ago(minutes))
