@@ -33,6 +33,7 @@ from sqlalchemy import (
     select,
     text,
     type_coerce,
+    union,
     update,
 )
 
@@ -354,11 +355,12 @@ _RELEASE = (
 )
 _COUNT_HELD = select(func.count().label("n")).where(_sync.held_at.is_not(None))
 _ADMIT = update(audience_memberships).where(*_IS_IT, _row.refused.is_not(None)).values(refused=None)
+_known = union(select(_row.destination, _row.audience), select(_sync.destination, _sync.audience)).subquery()
 _COUNTS = (
     select(
-        _row.destination,
-        _row.audience,
-        func.sum(type_coerce(_row.is_member, Integer)).label("members"),
+        _known.c.destination,
+        _known.c.audience,
+        func.coalesce(func.sum(type_coerce(_row.is_member, Integer)), 0).label("members"),
         func.sum(case((or_(_row.batch.is_not(None), _TO_ADD, _TO_REMOVE), 1), else_=0)).label("waiting"),
         func.sum(case((_row.refused.is_not(None), 1), else_=0)).label("refused"),
         func.max(_sync.synced_at).label("synced_at"),
@@ -367,12 +369,15 @@ _COUNTS = (
         func.max(_sync.held_at).label("held_at"),
     )
     .select_from(
-        audience_memberships.outerjoin(
-            audience_syncs, and_(_sync.destination == _row.destination, _sync.audience == _row.audience)
+        _known.outerjoin(
+            audience_memberships,
+            and_(_row.destination == _known.c.destination, _row.audience == _known.c.audience),
+        ).outerjoin(
+            audience_syncs, and_(_sync.destination == _known.c.destination, _sync.audience == _known.c.audience)
         )
     )
-    .group_by(_row.destination, _row.audience)
-    .order_by(_row.destination, _row.audience)
+    .group_by(_known.c.destination, _known.c.audience)
+    .order_by(_known.c.destination, _known.c.audience)
 )
 _REFUSALS = (
     select(_row.refused, func.count().label("n"))
