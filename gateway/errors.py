@@ -20,6 +20,7 @@ Refusal
 ├── UnknownContact
 ├── UnknownOperation
 ├── UnknownErasure
+├── UnknownAudience
 └── JourneyFailed
 """
 
@@ -182,6 +183,10 @@ class UnknownOperation(Refusal):
 
 class UnknownErasure(Refusal):
     """An erasure that does not exist."""
+
+
+class UnknownAudience(Refusal):
+    """No contact was ever added to an audience of this name."""
 
 
 class JourneyFailed(Refusal):

@@ -34,6 +34,7 @@ from gateway.errors import (
     Refusal,
     TooMany,
     UnderWay,
+    UnknownAudience,
     UnknownContact,
     UnknownErasure,
     UnknownJourney,
@@ -190,7 +191,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem("forbidden", str(error))
         case UnderWay():
             return Problem("conflict", str(error), journey=error.journey)
-        case UnknownJourney() | UnknownContact() | UnknownOperation() | UnknownErasure():
+        case UnknownJourney() | UnknownContact() | UnknownOperation() | UnknownErasure() | UnknownAudience():
             return Problem("not-found", str(error))
         case TooMany(seconds=seconds):
             return again("too-many", str(error), seconds)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from gateway.errors import BadInput
+from gateway.errors import BadInput, UnknownAudience
 from gateway.service.caller import Caller
 from gateway.service.view import View
 from runtime.store import Store
@@ -59,7 +59,7 @@ class MembershipService:
         """Return the audiences that were ever changed, by destination and name, or those of a name.
 
         Raises:
-            BadInput: There is none of this name.
+            UnknownAudience: There is none of this name.
         """
         caller.check_all()
         found = [
@@ -68,16 +68,18 @@ class MembershipService:
             if audience in (None, one.audience) and destination in (None, one.destination)
         ]
         if audience is not None and not found:
-            raise BadInput(f"no contact was ever added to an audience '{audience}' here: see 'scenario audience list'")
+            sentence = f"no contact was ever added to an audience '{audience}' here: see 'scenario audience list'"
+            raise UnknownAudience(sentence)
         return found
 
     async def retry(
-        self, caller: Caller, audience: str, destination: str | None, *, operator: str, reason: str
+        self, caller: Caller, audience: str, destination: str | None, *, operator: str | None, reason: str
     ) -> SyncedAudienceView:
         """Send a held audience and refused changes again.
 
         Raises:
-            BadInput: The audience does not exist, or several destinations have it.
+            UnknownAudience: There is none of this name.
+            BadInput: Several destinations have one.
         """
         found = await self.find(caller, audience, destination)
         if len(found) > 1:

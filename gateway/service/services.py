@@ -15,6 +15,7 @@ from gateway.service.events import EventService
 from gateway.service.held import HeldService
 from gateway.service.index import JourneyIndex
 from gateway.service.journeys import JourneyService
+from gateway.service.memberships import MembershipService
 from gateway.service.operations import OperationService
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
@@ -33,6 +34,7 @@ class Services:
         content = self.scenarios.content
         self.destinations = DestinationService(temporal, store)
         self.entries = EntryService(temporal, store, content, zone)
+        self.memberships = MembershipService(store)
         self.operations = OperationService(temporal, store)
         self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone)
         self.erasures = ErasureService(temporal, store)

@@ -59,6 +59,8 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/contacts/7/why", {"params": OF_HELLO}),
     ("GET", "/results/hello", {}),
     ("GET", "/stats/hello", {}),
+    ("GET", "/synced-audiences", {}),
+    ("POST", "/synced-audiences/meta/vip/retry", {"json": {"reason": "x"}}),
 ]
 CAMPAIGN = StoredCampaign(
     name="", scenario="", version=1, file="", digest="", rate=1.0, operator="ann", created_at=NOW, ended_at=NOW
@@ -76,6 +78,7 @@ HARMLESS = {"POST /check", "PUT /audiences/{file}"}
 """What has nothing to do with what is published."""
 
 NAMES = {
+    "meta/vip/retry": "{destination}/{audience}/retry",
     "hello/7/retry": "{id}/{operation}",
     "journeys/hello/7": "journeys/{id}",
     "contacts/7/why": "contacts/{contact}/why",

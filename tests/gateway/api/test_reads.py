@@ -142,3 +142,15 @@ async def test_what_other_scenarios_have_sent_is_not_told(store: Store, asked: l
         limited = await door.limited("hello")
         assert (await limited.call("GET", "/contacts/7/why?scenario=hello"))["caps"] is None
     assert asked == [("7", "hello")] * 2
+
+
+async def test_a_held_audience_is_shown_and_retried(door: Door, store: Store) -> None:
+    await store.record_audience_trouble("meta", "vip", "meta answered 400 (100)", datetime.now(UTC))
+    [held] = await door.call("GET", "/synced-audiences")
+    assert (held["audience"], held["destination"], held["state"], held["members"]) == ("vip", "meta", "held", 0)
+    assert (held["trouble"], held["refused"]) == ("meta answered 400 (100)", {})
+    said = await door.call("POST", "/synced-audiences/meta/vip/retry", json={"reason": "repaired", "operator": "ann"})
+    assert said["state"] == "synced"
+    assert said["trouble"].startswith("ann (key ")
+    problem = await door.call("POST", "/synced-audiences/meta/no/retry", json={"reason": "x"}, status=404)
+    assert problem["detail"] == "no contact was ever added to an audience 'no' here: see 'scenario audience list'"
