@@ -104,11 +104,16 @@ def _is_retention(text: str) -> bool:
     return True
 
 
-def _whole(value: object) -> int:
-    text = str(value)
-    if not re.fullmatch(r"[1-9]|[12][0-9]|3[0-2]", text):
-        raise ValueError("must be a whole number from 1 to 32")
-    return int(text)
+def _whole(largest: int) -> BeforeValidator:
+    """Return a validator of a whole number from 1, in decimal digits."""
+
+    def check(value: object) -> int:
+        text = str(value)
+        if not re.fullmatch(r"[1-9]\d{,8}", text, re.ASCII) or int(text) > largest:
+            raise ValueError(f"must be a whole number from 1 to {largest}")
+        return int(text)
+
+    return BeforeValidator(check)
 
 
 def _is_zone(name: str) -> bool:
@@ -184,8 +189,8 @@ _Ages = Annotated[
     ),
 ]
 _Zone = Annotated[str, _checked("must be a time zone's IANA name such as Europe/Paris", _is_zone)]
-_Shards = Annotated[int, BeforeValidator(_whole)]
-_Megabytes = Annotated[int, _checked("must be 1 to 100000 megabytes", lambda number: 1 <= number <= 100_000)]
+_Shards = Annotated[int, _whole(32)]
+_Megabytes = Annotated[int, _whole(100_000)]
 _NO_PATH: Final = {
     "int_parsing": "must be a whole number",
     "path_not_file": "must name a file that exists",
