@@ -110,8 +110,11 @@ def check(
     from gateway.campaigns.audience_file import open_audience
     from gateway.campaigns.survey import Surveyor
     from runtime.settings import Settings
+    from scenario.plan.compile import compile_plan
+    from scenario.plan.gear import gear_of
 
     draft = draft_of(file, None, form)
+    gear = gear_of(compile_plan(draft.scenario))
     campaign = name or draft.scenario.scenario
     surveyor = Surveyor(draft.scenario, None, campaign, Settings().platform_timezone)
     with ExitStack() as stack:
@@ -124,9 +127,10 @@ def check(
                 output.write(json.dumps(found.entry, ensure_ascii=False) + "\n")
     survey = surveyor.result(people)
     if form is Format.JSON:
-        dump(survey.model_dump(mode="json"))
+        dump({**survey.model_dump(mode="json"), "gear": gear.name, "gear_reason": gear.reason})
     else:
         _show(survey, audience, draft.scenario.scenario)
+        say(f"gear {gear.name}, because {gear.reason}: {_GEARS[gear.name]}")
     if not survey.is_acceptable:
         raise typer.Exit(1)
 
@@ -380,7 +384,8 @@ def _show_campaign(campaign: CampaignView, form: Format) -> None:
     if form is Format.JSON:
         dump(campaign.model_dump(mode="json"))
         return
-    say(f"{campaign.name}: {campaign.state}, {campaign.scenario}, at most {campaign.rate:g} lines a second")
+    rate = f"at most {campaign.rate:g} lines a second"
+    say(f"{campaign.name}: {campaign.state}, {campaign.scenario}, gear {campaign.gear}, {rate}")
     say(f"{campaign.done:,} of {campaign.total:,} lines are done")
     if campaign.local_start:
         say(f"it starts at {campaign.local_start.replace('T', ' ')} of each contact's own time")

@@ -35,8 +35,8 @@ def gear_of(plan: Plan) -> Gear:
     if len(sending) != 1:
         return Gear("enter", f"it has {len(sending) or 'no'} sending steps")
     row = plan.steps[sending[0]]
-    if type(row) is not Send:
-        return Gear("enter", f"{sending[0]} needs a journey")
+    if type(row) is not Send or row.batch is not None:
+        return Gear("enter", f"{sending[0]} sends nothing at once")
     for name, other in plan.steps.items():
         if name != sending[0] and other.role not in _INSTANT:
             return Gear("enter", f"its journeys may wait at {name}")

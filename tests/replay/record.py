@@ -615,7 +615,7 @@ async def operations(recorder: Recorder) -> None:
 
 
 async def campaign(recorder: Recorder) -> None:
-    """A campaign that is paused, resumed and retuned, and one that is stopped at work."""
+    """A campaign of journeys that is paused, resumed and retuned, and one without journeys that is stopped at work."""
     client, campaigns = recorder.place.client, recorder.place.client.services.campaigns
     await recorder.publish("campaign", [SMS])
     who: dict[str, Any] = {"operator": "ann", "reason": "incident 42"}
@@ -625,7 +625,13 @@ async def campaign(recorder: Recorder) -> None:
         for name in ("campaign", "campaign-stopped"):
             file = await campaigns.audiences.add(TERMINAL, audience.name, file_parts(audience))
             request = CampaignRequest(
-                name=name, scenario="campaign", audience=file.name, operator="ann", rate=2.0, ask=True
+                name=name,
+                scenario="campaign",
+                audience=file.name,
+                operator="ann",
+                rate=2.0,
+                ask=True,
+                gear="enter" if name == "campaign" else None,
             )
             await campaigns.begin(TERMINAL, request, file)
             async with asyncio.timeout(60):

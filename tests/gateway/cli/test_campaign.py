@@ -35,7 +35,7 @@ def written(folder: Path, people: str) -> tuple[str, str]:
 def test_a_survey_is_text_for_people(run: Run, tmp_path: Path):
     file, people = written(tmp_path, "contact.id;contact.emial\n1;a\n2;b\n1;c\n;d\n")
     ran = run("campaign", "check", file, "--audience", people)
-    assert (ran.status, ran.out.splitlines()[:-1]) == (
+    assert (ran.status, ran.out.splitlines()[:-2]) == (
         1,
         [
             f"{people}: CSV in utf-8, separated by semicolons",
@@ -46,7 +46,9 @@ def test_a_survey_is_text_for_people(run: Run, tmp_path: Path):
             "  line 5: the contact has no id: give 'contact.id'",
         ],
     )
-    assert ran.out.splitlines()[-1].startswith("SHA-256 ")
+    digest, gear = ran.out.splitlines()[-2:]
+    assert digest.startswith("SHA-256 ")
+    assert gear.startswith("gear blast, because ")
     assert ran.err == "scenario: 'contact.emial' is not a standard field of a contact: it is kept as it is written\n"
 
 
@@ -177,7 +179,7 @@ def test_start_publishes_a_scenario_uploads_a_file_and_says_what_it_costs(
     assert (ran.status, ran.out.splitlines()) == (
         0,
         [
-            "advent: running, sale@3, at most 200 lines a second",
+            "advent: running, sale@3, gear enter, at most 200 lines a second",
             "1,200 of 1,204 lines are done",
             "  entered: 1,200",
             "  pending: 4",

@@ -10,7 +10,7 @@ from scenario.plan.compile import compile_plan
 from scenario.plan.gear import Gear, gear_of
 
 
-def hook(name: str = "hook", body: str = "{{ contact.id }}") -> dict[str, Any]:
+def hook(name: str = "hook", body: Any = "{{ contact.id }}") -> dict[str, Any]:
     return {"webhook": name, "url": "https://hooks.example.com/", "body": {"id": body}}
 
 
@@ -24,6 +24,15 @@ BLAST = Gear("blast", "it sends one message, without a wait", "webhook", "hooks.
         ({"steps": [{"if": "contact.custom.vip", "then": [hook()], "else": [{"exit": "other"}]}]}, BLAST),
         ({"steps": [{"exit": "nothing"}]}, Gear("enter", "it has no sending steps")),
         ({"steps": [hook(), hook("second")]}, Gear("enter", "it has 2 sending steps")),
+        (
+            {
+                "steps": [
+                    hook("many", {"$for": "one in contacts", "$each": "{{ one.contact.id }}"})
+                    | {"batch": {"size": 2, "within": "1m"}}
+                ]
+            },
+            Gear("enter", "many sends nothing at once"),
+        ),
         ({"steps": [{"wait": "2d"}, hook()]}, Gear("enter", "its journeys may wait at wait-1")),
         ({"steps": [hook(body="{{ journey.callback_url }}")]}, Gear("enter", "hook names journey.callback_url")),
         ({"steps": [hook()], "exit": [{"event": "order.placed"}]}, Gear("enter", "events may end its journeys")),
