@@ -41,6 +41,7 @@ from activities.renewal import Renewals, StepVersions
 from activities.retention import Prunings, keep_schedule
 from activities.retry import DestinationPolicies, Retunings
 from activities.suppressions import PlatformNotifier, notify_nobody
+from activities.webhook.batch_start import starting_batches
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.limiter import Limiter
@@ -315,6 +316,7 @@ async def serve(
             await keep_schedule(client, settings.retention)
             await stack.enter_async_context(starting_erasures(client, store))
             await stack.enter_async_context(starting_audience_syncs(client, store))
+            await stack.enter_async_context(starting_batches(client, store, opened.content))
         made = await workers(client, opened, queues, deployment)
         # Not earlier: creating the workers blocks the event loop, and a check could time out on a busy machine.
         checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well

@@ -21,6 +21,7 @@ Refusal
 ├── UnknownOperation
 ├── UnknownErasure
 ├── UnknownAudience
+├── UnknownBatch
 └── JourneyFailed
 """
 
@@ -187,6 +188,10 @@ class UnknownErasure(Refusal):
 
 class UnknownAudience(Refusal):
     """No contact was ever added to an audience of this name."""
+
+
+class UnknownBatch(Refusal):
+    """A batch call that does not exist."""
 
 
 class JourneyFailed(Refusal):

@@ -66,6 +66,8 @@ class Webhooks(ChannelActivity[Transport]):
             if step.to is not None:
                 attempt.destination = step.to
             batches, members = self._context.batches, None
+            if step.batch is not None and context.info.workflow_type not in ("Journey", BATCH_WORKFLOW):
+                raise attempt.not_sent("A batch call is joined by journeys alone: nothing was sent", "batch")
             if step.batch is not None and context.info.workflow_type != BATCH_WORKFLOW:
                 await batches.join(attempt, step, step.batch, await self.data(attempt, step))
                 return attempt.sent

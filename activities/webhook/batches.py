@@ -16,20 +16,18 @@ from temporalio import activity
 from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetActivityRequest
 from temporalio.client import Client
-from temporalio.common import WorkflowIDReusePolicy
 from temporalio.converter import WorkflowSerializationContext
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities import redaction
-from activities.background import BATCH_WORKFLOW, FULL, SETTLE, BatchEnd, BatchStart
-from activities.content import Content, UnknownVersion
+from activities.background import FULL, SETTLE, BatchEnd
+from activities.content import Content
 from activities.failures import FailureKind
-from activities.interface import JOURNEYS, Delivery
+from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff
-from activities.priority import priority_of
 from activities.retry import jittered
+from activities.webhook.batch_start import start_batch
 from activities.webhook.http.exchange import Response
 from activities.webhook.item_outcomes import item_outcomes, not_delivered
 from runtime.errors import StoreError
@@ -39,16 +37,13 @@ from runtime.temporal_faults import is_unknown_workflow
 from scenario.errors import Aborted
 from scenario.model.batch import Batch, batch_data, item_of
 from scenario.responses.item_results import value_at_path
-from scenario.steps.delivery import Send, delivery_id
-from scenario.steps.registry import dump_row
+from scenario.steps.delivery import delivery_id
 from scenario.steps.webhook import Webhook
 from scenario.words import ItemOutcome
 
 _SOON: Final = timedelta(seconds=2)
 _SELDOM: Final = timedelta(minutes=5)
 """Minimum and maximum pause before an item's outcome is looked up again. Its batch usually ends the pause."""
-_LOST: Final = timedelta(minutes=1)
-"""Time after which a batch that is due and not frozen may have lost its workflow."""
 _RPC: Final = timedelta(seconds=5)
 _TRIES: Final = 3
 _PAGE: Final = 1_000
@@ -146,34 +141,9 @@ class Batches:
 
     async def _run(self, batch: StoredBatch) -> None:
         """Make sure that a batch has a workflow, which knows if it is full."""
-        client, now = activity.client(), datetime.now(UTC)
-        if batch.started_at is None or now > batch.due_at + _LOST:
-            opened = await self._content.open(batch.scenario, batch.version)
-            row = opened.table.steps.get(batch.step)
-            if not isinstance(row, Send) or row.batch is None:
-                raise UnknownVersion(f"the step '{batch.step}' of {batch.scenario}@{batch.version} is not a batch call")
-            start = BatchStart(
-                batch=batch.id,
-                scenario=batch.scenario,
-                version=batch.version,
-                step=batch.step,
-                row=dump_row(row),
-                zone=opened.scenario.timezone,
-                purpose=opened.scenario.purpose,
-            )
-            with suppress(WorkflowAlreadyStartedError):
-                await client.start_workflow(
-                    BATCH_WORKFLOW,
-                    start,
-                    id=batch.id,
-                    task_queue=JOURNEYS,
-                    # One that was terminated on the server starts again, with the same members and delivery id.
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                    static_summary=f"{batch.scenario}@{batch.version} · {batch.step}",
-                    priority=priority_of(opened.scenario.purpose),
-                    rpc_timeout=_RPC,
-                )
-            await self._store.mark_batch_started(batch.id, now)
+        client = activity.client()
+        if batch.started_at is None:
+            await start_batch(client, self._store, self._content, batch)
         if batch.closed_at is not None:
             try:
                 handle = client.get_workflow_handle(batch.id)

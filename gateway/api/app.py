@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from gateway.api import (
     authoring,
+    batches,
     campaigns,
     contacts,
     entries,
@@ -48,6 +49,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     journeys.router,
     operations.router,
     operations.on_journeys,
+    batches.router,
     campaigns.router,
     memberships.router,
     scenarios.router,

@@ -35,6 +35,7 @@ from gateway.errors import (
     TooMany,
     UnderWay,
     UnknownAudience,
+    UnknownBatch,
     UnknownContact,
     UnknownErasure,
     UnknownJourney,
@@ -191,7 +192,14 @@ def problem_of(error: Exception) -> Problem:
             return Problem("forbidden", str(error))
         case UnderWay():
             return Problem("conflict", str(error), journey=error.journey)
-        case UnknownJourney() | UnknownContact() | UnknownOperation() | UnknownErasure() | UnknownAudience():
+        case (
+            UnknownJourney()
+            | UnknownContact()
+            | UnknownOperation()
+            | UnknownErasure()
+            | UnknownAudience()
+            | UnknownBatch()
+        ):
             return Problem("not-found", str(error))
         case TooMany(seconds=seconds):
             return again("too-many", str(error), seconds)

@@ -10,6 +10,7 @@ import typer
 from gateway.cli import (
     audience,
     author,
+    batch,
     campaign,
     configuration,
     enter,
@@ -97,6 +98,7 @@ _KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list t
 _ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
 _STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compare it with Temporal.")
 _AUDIENCE: Final = typer.Typer(help="Membership lists that scenarios keep in sync at other systems.")
+_BATCH: Final = typer.Typer(help="Batch calls: one request for many contacts.")
 _CAMPAIGN: Final = typer.Typer(help="One scenario for the contacts of a file.")
 _SUBCOMMANDS: Final = {
     "audience": (
@@ -104,6 +106,7 @@ _SUBCOMMANDS: Final = {
         "Operate",
         {"list": audience.listing, "show": audience.show, "retry": audience.retry},
     ),
+    "batch": (_BATCH, "Watch", {"list": batch.listing, "show": batch.show}),
     "campaign": (
         _CAMPAIGN,
         "Run",

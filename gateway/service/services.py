@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
 
+from gateway.service.batches import BatchService
 from gateway.service.campaigns import CampaignService
 from gateway.service.destinations import DestinationService
 from gateway.service.entries import EntryService
@@ -36,6 +37,7 @@ class Services:
         self.entries = EntryService(temporal, store, content, zone)
         self.memberships = MembershipService(store)
         self.operations = OperationService(temporal, store)
+        self.batches = BatchService(store)
         self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone)
         self.erasures = ErasureService(temporal, store)
         self.events = EventService(temporal, store, content, ZoneInfo(zone))

@@ -60,6 +60,7 @@ batches = Table(
     Column("outcome", SafeText, nullable=True),
     PrimaryKeyConstraint("id"),
     partial_index("ix_batches_open", "scenario", "version", "step", where=text("closed_at IS NULL"), unique=True),
+    partial_index("ix_batches_unended", "created_at", where=text("ended_at IS NULL")),
     Index(None, "created_at"),
 )
 """Batches, open or ended."""
@@ -209,6 +210,15 @@ class StoredBatches(Queries):
             where.append(_items.outcome == outcome)
         return await self._all(BatchItem, select(batch_items).where(*where).order_by(_items.position).limit(limit))
 
+    async def stored_batches(self, *, after: StoredBatch | None = None, limit: int = 100) -> list[StoredBatch]:
+        """Return batches, the newest first; `after` is the last of the page before."""
+        return await self._newest(StoredBatch, batches, [], (_table.created_at, _table.id), after, limit)
+
+    async def overdue_batches(self, before: datetime, limit: int = 100) -> list[StoredBatch]:
+        """Return batches that were due before a time and have not ended, the oldest first."""
+        where = (_table.ended_at.is_(None), _table.due_at < before)
+        return await self._all(StoredBatch, select(batches).where(*where).order_by(_table.created_at).limit(limit))
+
     async def batch_items_of(self, contact_id: str, *, limit: int = 100) -> list[BatchItem]:
         """Return a contact's items, the latest first."""
         where = _items.contact_id == contact_id
@@ -242,10 +252,12 @@ class StoredBatches(Queries):
         """Record the end of a batch. The first report wins."""
         await self._database.write(_END, {"of": batch, "how": outcome, "now": at})
 
-    async def batch_counts(self, batch: str) -> dict[str, int]:
-        """Count a batch's items by outcome; ``pending`` are those without one."""
-        rows = await self._database.read(_COUNTS, {"of": batch})
-        return {row["state"]: row["items"] for row in rows}
+    async def batch_counts(self, batches: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Count the items of batches by outcome; ``pending`` are those without one."""
+        counts: dict[str, dict[str, int]] = {batch: {} for batch in batches}
+        for row in await self._database.read(_COUNTS, {"of": list(batches)}) if batches else ():
+            counts[row["batch"]][row["state"]] = row["items"]
+        return counts
 
 
 _IS_IT = _table.id == bindparam("of")
@@ -335,7 +347,11 @@ _END = (
     .values(ended_at=bindparam("now", type_=_moment), outcome=bindparam("how"))
 )
 _state = func.coalesce(_items.outcome, "pending").label("state")
-_COUNTS = select(_state, func.count().label("items")).where(_items.batch == bindparam("of")).group_by(_state)
+_COUNTS = (
+    select(_items.batch, _state, func.count().label("items"))
+    .where(_items.batch.in_(bindparam("of", expanding=True)))
+    .group_by(_items.batch, _state)
+)
 
 _of_contact = _items.contact_id == bindparam("whose")
 _is_sending = (

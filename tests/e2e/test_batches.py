@@ -103,7 +103,7 @@ async def test_a_full_batch_is_repeated_with_the_same_bytes_until_its_receiver_i
     assert len(crm.calls) == 3
     [(delivery, body)] = set(crm.calls)
     assert sorted(ids(body)) == ["1", "2", "3"]
-    assert await site.store.batch_counts(batch) == {"delivered": 2, "refused": 1}
+    assert await site.store.batch_counts([batch]) == {batch: {"delivered": 2, "refused": 1}}
     [refused] = await site.store.batch_items(batch, outcome="refused")
     assert (refused.contact_id, refused.status, refused.data) == ("2", 200, None)
     assert "b@x.y" not in (refused.reason or "")

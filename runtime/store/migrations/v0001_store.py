@@ -222,6 +222,7 @@ CREATE TABLE batches (
     CONSTRAINT pk_batches PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX ix_batches_open ON batches (scenario, version, step) WHERE closed_at IS NULL;
+CREATE INDEX ix_batches_unended ON batches (created_at) WHERE ended_at IS NULL;
 CREATE INDEX ix_batches_created_at ON batches (created_at);
 
 CREATE TABLE batch_items (

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.publishing import publish
 from runtime.store import AcceptedEntry, AdmissionRequest, Store, StoredOperation
+from runtime.store.batches import StoredBatch
 from runtime.store.campaigns import StoredCampaign
 from tests.gateway.api.doors import Door, opened
 from tests.gateway.api.routes import described
@@ -42,6 +43,8 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/campaigns/sale", {}),
     ("GET", "/campaigns/sale/items", {}),
     ("POST", "/campaigns/sale/pause", {"json": WHY}),
+    ("GET", "/batches/b1", {}),
+    ("GET", "/batches/b1/items", {}),
     ("GET", "/scenarios", {"params": OF_HELLO}),
     ("GET", "/scenarios/hello", {}),
     ("PUT", "/scenarios/hello", {"json": {"source": "scenario: hello"}}),
@@ -71,6 +74,7 @@ ELSEWHERE = {
     "PATCH /contacts/{contact}",
     "GET /operations",
     "GET /campaigns",
+    "GET /batches",
     "GET /scenarios",
 }
 """What is answered, without anything of others: see below."""
@@ -86,6 +90,7 @@ NAMES = {
     "sale/pause": "{name}/{operation}",
     "sale": "{name}",
     "e1": "{id}",
+    "b1": "{id}",
     "hellos": "{id}",
     "everybodys": "{id}",
     "hello": "{name}",
@@ -109,6 +114,12 @@ async def limited(store: Store, tmp_path: Path) -> AsyncIterator[Door]:
         await store.add_operation(operation)
     for name, scenario in (("sale", "hello"), ("mine", "other")):
         await store.add_campaign(replace(CAMPAIGN, name=name, scenario=scenario))
+    for name, scenario in (("b1", "hello"), ("b2", "other")):
+        await store.open_batch(
+            StoredBatch(
+                id=name, scenario=scenario, version=1, step="crm", delivery_id="msg", created_at=NOW, due_at=NOW
+            )
+        )
     async with opened(store) as door:  # without a Temporal to ask: whoever gets so far fails
         yield await door.limited("other")
 
@@ -133,6 +144,7 @@ async def test_it_does_not_tell_what_there_is(limited: Door) -> None:
 async def test_it_sees_its_own_alone(limited: Door) -> None:
     assert [item["id"] for item in (await limited.call("GET", "/operations"))["items"]] == ["ours"]
     assert [item["name"] for item in (await limited.call("GET", "/campaigns"))["items"]] == ["mine"]
+    assert [item["id"] for item in (await limited.call("GET", "/batches"))["items"]] == ["b2"]
     for path in ("/operations/ours", "/operations/ours/items", "/deliveries?scenario=other", "/campaigns/mine/items"):
         await limited.call("GET", path)
     assert [item["scenario"] for item in (await limited.call("GET", "/scenarios"))["items"]] == ["other"]

@@ -123,7 +123,10 @@ async def test_the_first_outcome_of_an_item_stands_and_a_refused_one_may_join_ag
         ("refused", "unknown id", 207, None),
         ("delivered", None, 207, None),
     ]
-    assert await store.batch_counts("batch-1") == {"delivered": 2, "refused": 1}
+    assert await store.batch_counts(["batch-1", "batch-0"]) == {
+        "batch-1": {"delivered": 2, "refused": 1},
+        "batch-0": {},
+    }
     ended = await store.stored_batch("batch-1")
     assert ended
     assert (ended.outcome, ended.ended_at) == ("delivered", NOW)

@@ -1,0 +1,152 @@
+"""Use cases that read batch calls: their state, and the outcome of each contact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from gateway.errors import BadCursor, UnknownBatch
+from gateway.service.caller import Caller
+from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.view import PageView, View
+from runtime.store import Store
+from runtime.store.batches import BatchItem, StoredBatch
+from scenario.words import ItemOutcome
+
+BatchState = Literal["filling", "sending", "ended"]
+
+
+class _BatchPlace(TypedDict):
+    batch: str
+
+
+class _ItemPlace(TypedDict):
+    position: Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class BatchView(View):
+    """A batch call: one request for many contacts."""
+
+    id: str
+    """The batch's id, which operations on held journeys take."""
+    scenario: str
+    """The scenario and its version."""
+    step: str
+    """The step that sends it."""
+    delivery: str
+    """The id of its delivery, under which its attempts are recorded."""
+    state: BatchState
+    """`filling`: contacts can join it. `sending`: its contacts are fixed, and it is sent, retried or held."""
+    outcomes: Mapping[ItemOutcome | Literal["pending"], int]
+    """Number of contacts by outcome. `pending`: those that have none yet."""
+    since: datetime
+    """When its first contact came."""
+    due_at: datetime
+    """When it is sent, unless it is full before."""
+    ended_at: datetime | None
+    """Time of its end; null before."""
+
+    @classmethod
+    def of(cls, stored: StoredBatch, counts: Mapping[str, int]) -> BatchView:
+        """Return the view of a stored batch with these numbers of contacts by outcome."""
+        return cls(
+            id=stored.id,
+            scenario=f"{stored.scenario}@{stored.version}",
+            step=stored.step,
+            delivery=stored.delivery_id,
+            state="ended" if stored.ended_at else "sending" if stored.frozen_at else "filling",
+            outcomes=dict(counts),  # pyright: ignore[reportArgumentType] the store has no other words
+            since=stored.created_at,
+            due_at=stored.due_at,
+            ended_at=stored.ended_at,
+        )
+
+
+class BatchItemView(View):
+    """A contact of a batch call."""
+
+    position: int
+    """Its place, from 1. Contacts that left before the request was sent leave a gap."""
+    contact: str
+    """The contact's id."""
+    journey: str
+    """The id of its journey."""
+    outcome: ItemOutcome | Literal["pending"]
+    """What became of it. `pending`: it has no outcome yet."""
+    status: int | None
+    """The status of the response."""
+    reason: str | None
+    """Why it was not delivered."""
+    at: datetime | None
+    """Time of the outcome."""
+
+    @classmethod
+    def of(cls, item: BatchItem) -> BatchItemView:
+        return cls(
+            position=item.position,
+            contact=item.contact_id,
+            journey=item.workflow_id,
+            outcome=item.outcome or "pending",  # pyright: ignore[reportArgumentType] the store has no other words
+            status=item.status,
+            reason=item.reason,
+            at=item.answered_at,
+        )
+
+
+class BatchService:
+    """Use cases that read batch calls. Each raises Forbidden if the caller may not use the scenario."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def list(self, caller: Caller, page: PageRequest) -> PageView[BatchView]:
+        """List batches of scenarios that the caller may use, the newest first.
+
+        Raises:
+            BadCursor: The cursor is not one of this list.
+        """
+        place = page.place(_BatchPlace)
+        last = await self._store.stored_batch(place["batch"]) if place else None
+        if place and last is None:
+            raise BadCursor
+        found = await self._store.stored_batches(after=last, limit=page.limit + 1)
+        following = encode_cursor({"batch": found[page.limit - 1].id}) if len(found) > page.limit else None
+        shown = [one for one in found[: page.limit] if caller.may_use(one.scenario)]
+        counts = await self._store.batch_counts([one.id for one in shown])
+        return PageView(items=[BatchView.of(one, counts[one.id]) for one in shown], next=following)
+
+    async def show(self, caller: Caller, batch: str) -> BatchView:
+        """Return a batch.
+
+        Raises:
+            UnknownBatch: There is none of this id.
+        """
+        stored = await self._stored(caller, batch)
+        return BatchView.of(stored, (await self._store.batch_counts([batch]))[batch])
+
+    async def items(
+        self, caller: Caller, batch: str, page: PageRequest, outcome: ItemOutcome | None = None
+    ) -> PageView[BatchItemView]:
+        """List the contacts of a batch in their order.
+
+        Raises:
+            UnknownBatch: There is no batch of this id.
+            BadCursor: The cursor is not one of this list.
+        """
+        await self._stored(caller, batch)
+        place = page.place(_ItemPlace)
+        after = place["position"] if place else 0
+        found = await self._store.batch_items(batch, outcome=outcome, after=after, limit=page.limit + 1)
+        following = encode_cursor({"position": found[page.limit - 1].position}) if len(found) > page.limit else None
+        return PageView(items=[BatchItemView.of(item) for item in found[: page.limit]], next=following)
+
+    async def _stored(self, caller: Caller, batch: str) -> StoredBatch:
+        stored = await self._store.stored_batch(batch)
+        if stored is None:
+            raise UnknownBatch(f"there is no batch '{batch[:80]}'")
+        caller.check(stored.scenario, "scenario")
+        return stored

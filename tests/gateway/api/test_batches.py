@@ -1,0 +1,56 @@
+"""Batch calls over HTTP: their numbers, and what became of each contact."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runtime.store import Store
+from runtime.store.batches import BatchItem, StoredBatch
+from tests.gateway.api.doors import Door, opened
+
+NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+async def door(store: Store) -> AsyncIterator[Door]:
+    """A batch of three contacts, of whom one was refused."""
+    due = NOW + timedelta(minutes=5)
+    await store.open_batch(
+        StoredBatch(
+            id="batch-1", scenario="sync", version=2, step="crm", delivery_id="msg_b", created_at=NOW, due_at=due
+        )
+    )
+    for number in (1, 2, 3):
+        item = BatchItem(
+            delivery_id=f"msg_{number}",
+            batch="batch-1",
+            position=number,
+            contact_id=f"c{number}",
+            workflow_id=f"sync/c{number}",
+            joined_at=NOW,
+        )
+        await store.join_batch(item)
+    await store.freeze_batch("batch-1", NOW)
+    await store.record_item_outcomes("batch-1", "refused", NOW, positions=[2], reason="unknown person", status=207)
+    async with opened(store) as door:
+        yield door
+
+
+async def test_a_batch_is_shown_with_its_numbers_and_its_contacts_page_by_page(door: Door) -> None:
+    [listed] = (await door.call("GET", "/batches"))["items"]
+    assert await door.call("GET", "/batches/batch-1") == listed
+    assert (listed["scenario"], listed["state"], listed["delivery"]) == ("sync@2", "sending", "msg_b")
+    assert listed["outcomes"] == {"pending": 2, "refused": 1}
+    page = await door.call("GET", "/batches/batch-1/items", params={"limit": 2})
+    assert [(one["contact"], one["outcome"], one["status"], one["reason"]) for one in page["items"]] == [
+        ("c1", "pending", None, None),
+        ("c2", "refused", 207, "unknown person"),
+    ]
+    page = await door.call("GET", "/batches/batch-1/items", params={"cursor": page["next"]})
+    assert [one["journey"] for one in page["items"]] == ["sync/c3"]
+    found = await door.call("GET", "/batches/batch-1/items", params={"outcome": "refused"})
+    assert [one["position"] for one in found["items"]] == [2]
+    assert (await door.call("GET", "/batches/none", status=404))["detail"] == "there is no batch 'none'"
