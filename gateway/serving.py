@@ -132,7 +132,7 @@ def parts_of(
         made[f"{api.PREFIX}/"] = api.bounded(api.application(client, keys, authors, origins=origins), uploaded)
     if wanted.pages:
         site = pages.application(client, keys, authors, outbox=outbox, book=book, temporal_ui=temporal_ui, door=door)
-        made["/"] = pages.bounded(site)
+        made["/"] = pages.bounded(site, uploaded)
     return made
 
 

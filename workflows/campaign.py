@@ -76,12 +76,12 @@ class CampaignChange:
     """A change of a campaign, to be recorded."""
 
     campaign: str
-    change: str  # ``start``, ``wait``, ``pause``, ``resume``, ``retune``, ``finished``, ``stopped`` or ``failed``
+    change: str  # ``start``, ``schedule``, ``pause``, ``resume``, ``retune``, ``finished``, ``stopped`` or ``failed``
     operator: str | None = None
     reason: str | None = None
     rate: float | None = None
     trouble: str | None = None
-    due: str = ""  # for ``wait``: the time of the next group, in ISO 8601
+    due: str = ""  # for ``schedule``: the time of the next group, in ISO 8601
 
 
 @workflow.defn(name=WORKFLOW)
@@ -209,7 +209,7 @@ class CampaignWorkflow:
                 group = state.groups.pop(0)
                 state.next, state.lines, state.due = 1, group.lines, group.due
                 if group.due and datetime.fromisoformat(group.due) > workflow.now():
-                    await self._save(CampaignChange(campaign=state.campaign, change="wait", due=group.due))
+                    await self._save(CampaignChange(campaign=state.campaign, change="schedule", due=group.due))
                     await self._until(group.due)
                 continue
             if state.paused:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from re import Pattern
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Request, Security
 from fastapi.routing import APIRoute
@@ -22,6 +22,9 @@ from gateway.api.limits import UPLOADS, Work
 from gateway.api.problem import Problem
 from gateway.service.caller import Caller
 from runtime.store.api_access import Scope
+
+_EXPORTS: Final = ("/campaigns/{name}/results",)
+"""Routes whose answers may take minutes: they need no turn."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Authorization:
 
     def _work(self, scope: Connection) -> Work:
         if scope["method"] == "GET":
-            return "read"
+            return "waiting" if scope["route"].path_format in _EXPORTS else "read"
         if scope["route"].scope == "publish":
             return "authoring"
         # Batches have turns for their items, and some requests wait for a worker.

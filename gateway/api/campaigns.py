@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request, status
 from pydantic import Field
+from starlette.responses import StreamingResponse
 
 from gateway.api.authorization import Operating, Reading
+from gateway.api.batch import LINES
 from gateway.api.body import RequestBody
 from gateway.api.parameters import Paging, Use
 from gateway.api.problem import problems
@@ -139,6 +142,38 @@ async def list_campaign_items(
 ) -> PageView[CampaignLineView]:
     """List the lines of a campaign's file in their order, with their outcomes."""
     return await use.campaigns.lines(caller, campaign, page, outcome)
+
+
+@router.get(
+    "/campaigns/{name}/results",
+    response_class=StreamingResponse,
+    responses={
+        **problems("not-found"),
+        200: {"content": {"text/csv": {"schema": {"type": "string"}}, LINES: {"schema": {"type": "string"}}}},
+    },
+)
+async def export_campaign_results(
+    campaign: Name,
+    use: Use,
+    caller: Reading,
+    form: Annotated[
+        Literal["csv", "ndjson"], Query(alias="format", description="CSV, or a JSON object a line")
+    ] = "csv",
+    outcome: Annotated[LineOutcome | None, Query(description="Only those with this outcome")] = None,
+) -> StreamingResponse:
+    """Return all lines of a campaign's file in their order, with their outcomes. The answer may be long."""
+    await use.campaigns.show(caller, campaign)
+
+    async def text() -> AsyncGenerator[str]:
+        first = True
+        async for lines in use.campaigns.all_lines(caller, campaign, outcome):
+            if form == "csv":
+                yield CampaignLineView.as_csv(lines, header=first)
+            else:
+                yield "".join(f"{line.model_dump_json()}\n" for line in lines)
+            first = False
+
+    return StreamingResponse(text(), media_type="text/csv" if form == "csv" else LINES)
 
 
 @router.post("/campaigns/{name}/{operation}", responses=problems("not-found", "not-accepted", "no-answer"))

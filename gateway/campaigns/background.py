@@ -109,7 +109,7 @@ class CampaignActivities:
             match change.change:
                 case "start":
                     await self._store.confirm_campaign(change.campaign, datetime.now(UTC))
-                case "wait":
+                case "schedule":
                     await self._store.schedule_campaign(change.campaign, datetime.fromisoformat(change.due))
                 case "pause":
                     await self._store.pause_campaign(change.campaign, change.operator, change.reason)

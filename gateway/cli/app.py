@@ -12,6 +12,7 @@ from gateway.cli import (
     author,
     batch,
     campaign,
+    campaign_check,
     configuration,
     enter,
     erase,
@@ -111,7 +112,7 @@ _SUBCOMMANDS: Final = {
         _CAMPAIGN,
         "Run",
         {
-            "check": campaign.check,
+            "check": campaign_check.check,
             "start": campaign.start,
             "show": campaign.show,
             "list": campaign.listing,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import json
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -16,10 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 import typer
 
 from gateway.cli import session
-from gateway.cli.entry_files import writing
 from gateway.cli.options import Format, FormatOption, OperatorOption, OperatorOptions, grouped, login, moment, one_of
 from gateway.cli.output import Table, progress
-from gateway.cli.preview import draft_of
 from gateway.terminal import dump, note, say
 from scenario.time.duration import format_duration, per_second
 from scenario.words import LINE_OUTCOMES, LineOutcome
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.service.campaign_views import CampaignOperation, CampaignView
     from scenario.plan.gear import GearName
 
-ScenarioArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the scenario, a YAML file")]
 AudienceOption = Annotated[
     Path, typer.Option("--audience", metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")
 ]
@@ -41,18 +35,13 @@ EncodingOption = Annotated[
 NameOption = Annotated[
     str | None, typer.Option("--name", help="the campaign, which is the key of its journeys; the scenario's without it")
 ]
-WriteOption = Annotated[
-    Path | None, typer.Option("--write", metavar="ENTRIES", help="write the entries, one a line, to this file")
-]
-_SHOWN: Final = 20
 _LISTED: Final = 100
-_TOGETHER: Final = 1_000
-_GEARS: Final[Mapping[GearName, str]] = {
+_WATCHED: Final = 2.0  # seconds
+GEARS: Final[Mapping[GearName, str]] = {
     "blast": "messages are sent directly, and contacts that must wait become journeys (--gear enter: all do)",
     "enter": "each line starts a journey",
 }
 _LOOK: Final = 0.5  # seconds between two looks at a campaign
-_COLUMNS: Final = ("line", "contact", "journey", "outcome", "reason", "at")
 _FORM: Final = typer.Option("--format", help="text for people, json (one object a line) or csv for programs")
 PublishedArgument = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="a YAML file, which is published; or a published NAME or NAME@VERSION")
@@ -72,6 +61,7 @@ LocalOption = Annotated[
 AcceptOption = Annotated[bool, typer.Option("--accept", help="start even if more than 1 % of the lines are invalid")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 LeaveOption = Annotated[bool, typer.Option("--leave", help="end the journeys that it started, too")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="show it every two seconds until it ends")]
 CampaignArgument = Annotated[str, typer.Argument(metavar="NAME", help="the campaign's name")]
 OutcomeOption = Annotated[
     str | None,
@@ -90,67 +80,6 @@ class ResultFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
     CSV = "csv"
-
-
-def check(
-    file: ScenarioArgument,
-    audience: AudienceOption,
-    encoding: EncodingOption = None,
-    name: NameOption = None,
-    write: WriteOption = None,
-    form: FormatOption = Format.TEXT,
-) -> None:
-    """Check whether the contacts of a file can enter a scenario. Nothing is started.
-
-    Prints the file's form, the number of lines that can enter, and those that cannot, with their reasons. A table has
-    columns such as contact.id, contact.email, custom.vip, order.external_id; a line of JSON is an entry, in which
-    scenario and trigger may be missing. With --write, 'scenario enter' takes the written file. The exit status is 1 if
-    more than 1 % of the lines are invalid.
-    """
-    from gateway.campaigns.audience_file import open_audience
-    from gateway.campaigns.survey import Surveyor
-    from runtime.settings import Settings
-    from scenario.plan.compile import compile_plan
-    from scenario.plan.gear import gear_of
-
-    draft = draft_of(file, None, form)
-    gear = gear_of(compile_plan(draft.scenario))
-    campaign = name or draft.scenario.scenario
-    surveyor = Surveyor(draft.scenario, None, campaign, Settings().platform_timezone)
-    with ExitStack() as stack:
-        people = stack.enter_context(open_audience(audience, encoding))
-        output = stack.enter_context(writing(write)) if write else None
-        advance = stack.enter_context(progress("reading", None, lambda: f"{surveyor.lines:,} lines"))
-        for found in surveyor.entries(people):
-            advance()
-            if output:
-                output.write(json.dumps(found.entry, ensure_ascii=False) + "\n")
-    survey = surveyor.result(people)
-    if form is Format.JSON:
-        dump({**survey.model_dump(mode="json"), "gear": gear.name, "gear_reason": gear.reason})
-    else:
-        _show(survey, audience, draft.scenario.scenario)
-        say(f"gear {gear.name}, because {gear.reason}: {_GEARS[gear.name]}")
-    if not survey.is_acceptable:
-        raise typer.Exit(1)
-
-
-def _show(survey: Survey, audience: Path, scenario: str) -> None:
-    say(f"{audience}: {survey.form}")
-    if survey.columns:
-        say(f"columns: {', '.join(survey.columns)}")
-    for column in survey.unknown_columns:
-        note(f"scenario: '{column}' is not a standard field of a contact: it is kept as it is written")
-    say(f"{survey.entries:,} of {survey.lines:,} lines can enter {scenario}")
-    if survey.duplicates:
-        say(f"duplicates, which are skipped: {survey.duplicates:,}")
-    if survey.invalid:
-        say(f"invalid lines: {survey.invalid:,}")
-        for line in survey.invalid_lines[:_SHOWN]:
-            say(f"  line {line.line}: {line.problem}")
-        if survey.invalid > _SHOWN:
-            say(f"  … and {survey.invalid - min(_SHOWN, survey.invalid):,} more")
-    say(f"SHA-256 {survey.digest}")
 
 
 def start(
@@ -264,18 +193,49 @@ def _show_plan(view: CampaignView, survey: Survey, cost: Estimate) -> None:
         f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {view.scenario} as the campaign {view.name} "
         f"({survey.invalid:,} invalid, {survey.duplicates:,} duplicates)"
     )
-    note(f"scenario: gear {view.gear}, because {view.gear_reason}: {_GEARS[view.gear]}")
+    note(f"scenario: gear {view.gear}, because {view.gear_reason}: {GEARS[view.gear]}")
     note(
         f"scenario: about {span} or longer; with one message for each line, {cost.actions:,} Temporal actions and "
         f"{cost.bytes / 1e6:,.1f} MB at Temporal"
     )
 
 
-def show(campaign: CampaignArgument, form: FormatOption = Format.TEXT) -> None:
-    """Show the progress or the result of a campaign."""
+def show(campaign: CampaignArgument, watch: WatchOption = False, form: FormatOption = Format.TEXT) -> None:
+    """Show the progress or the result of a campaign.
+
+    With --watch, show it until the campaign ends; with --format json, an object a line.
+    """
     from gateway.service.caller import TERMINAL
 
-    _show_campaign(session.ask(lambda client: client.services.campaigns.show(TERMINAL, campaign)), form)
+    view = (
+        asyncio.run(_watch(campaign, form))
+        if watch
+        else session.ask(lambda client: client.services.campaigns.show(TERMINAL, campaign))
+    )
+    _show_campaign(view, form)
+
+
+async def _watch(campaign: str, form: Format) -> CampaignView:
+    from gateway.service.caller import TERMINAL
+
+    async with session.connected() as client:
+        while True:
+            view = await client.services.campaigns.show(TERMINAL, campaign)
+            if view.over:
+                return view
+            if form is Format.JSON:
+                dump(view.model_dump(mode="json"), indent=None)
+            else:
+                say(f"{view.state}: {view.done:,} of {view.total:,}{_pace(view)}")
+            await asyncio.sleep(_WATCHED)
+
+
+def _pace(view: CampaignView) -> str:
+    """Return the speed and the time left of a running campaign, as far as they are known."""
+    speed = f", {view.speed:,.1f} lines a second" if view.speed is not None else ""
+    if view.seconds_left is None:
+        return speed
+    return f"{speed}, about {format_duration(timedelta(seconds=round(view.seconds_left) or 1))} left"
 
 
 def listing(form: FormatOption = Format.TEXT) -> None:
@@ -306,27 +266,20 @@ def results(
 
 async def _results(campaign: str, outcome: LineOutcome | None, form: ResultFormat) -> None:
     from gateway.service.caller import TERMINAL
-    from gateway.service.paging import PageRequest
+    from gateway.service.campaign_views import CampaignLineView
 
-    written: csv.DictWriter[str] = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
-    if form is ResultFormat.CSV:
-        written.writeheader()
+    first = True
     async with session.connected() as client:
-        cursor: str | None = None
-        while True:
-            page = PageRequest(limit=_TOGETHER, cursor=cursor)
-            found = await client.services.campaigns.lines(TERMINAL, campaign, page, outcome)
-            for line in found.items:
-                match form:
-                    case ResultFormat.CSV:
-                        written.writerow(line.model_dump(mode="json"))
-                    case ResultFormat.JSON:
-                        dump(line.model_dump(mode="json"), indent=None)
-                    case ResultFormat.TEXT:
-                        say(f"line {line.line}: {line.outcome}{f': {line.reason}' if line.reason else ''}")
-            cursor = found.next
-            if cursor is None:
-                return
+        async for lines in client.services.campaigns.all_lines(TERMINAL, campaign, outcome):
+            if form is ResultFormat.CSV:
+                sys.stdout.write(CampaignLineView.as_csv(lines, header=first))
+                first = False
+                continue
+            for line in lines:
+                if form is ResultFormat.JSON:
+                    dump(line.model_dump(mode="json"), indent=None)
+                else:
+                    say(f"line {line.line}: {line.outcome}{f': {line.reason}' if line.reason else ''}")
 
 
 @grouped
@@ -386,7 +339,7 @@ def _show_campaign(campaign: CampaignView, form: Format) -> None:
         return
     rate = f"at most {campaign.rate:g} lines a second"
     say(f"{campaign.name}: {campaign.state}, {campaign.scenario}, gear {campaign.gear}, {rate}")
-    say(f"{campaign.done:,} of {campaign.total:,} lines are done")
+    say(f"{campaign.done:,} of {campaign.total:,} lines are done{_pace(campaign)}")
     if campaign.local_start:
         say(f"it starts at {campaign.local_start.replace('T', ' ')} of each contact's own time")
     for outcome, number in campaign.outcomes.items():

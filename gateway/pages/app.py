@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.authentication import Keys
 from gateway.api.failsafe import Failsafe
-from gateway.api.limits import Bounds
+from gateway.api.limits import MOST_UPLOADED, Bounds
 from gateway.api.problem import TITLES, Problem, again, problem_of
 from gateway.asgi import Measured, Unstored
 from gateway.authoring.process import Authoring
@@ -115,9 +115,10 @@ def application(
     return app
 
 
-def bounded(app: Starlette) -> ASGIApp:
-    """Add limits and response headers to the pages."""
-    return Measured(Unstored(Bounds(app, larger=LARGER, refuse=_page_of), HEADERS))
+def bounded(app: Starlette, uploaded: int = MOST_UPLOADED) -> ASGIApp:
+    """Add limits and response headers to the pages. `uploaded` is the maximum number of bytes of an upload."""
+    streamed = {campaigns.UPLOAD: uploaded}
+    return Measured(Unstored(Bounds(app, larger=LARGER, streamed=streamed, refuse=_page_of), HEADERS))
 
 
 async def _sign_in_first(request: Request, _error: Exception) -> Response:

@@ -1,29 +1,40 @@
-"""The pages of campaigns: the list, one campaign with its lines, and forms that pause, resume, retune or stop it."""
+"""The pages of campaigns: the list, one campaign with its lines, and forms that start and change one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import PurePath
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from starlette.responses import Response
+from starlette.datastructures import UploadFile
+from starlette.responses import Response, StreamingResponse
 
 from gateway.api.problem import Problem
+from gateway.campaigns.request import CampaignRequest
 from gateway.errors import Forbidden, UnknownOperation
 from gateway.pages.page import Do, Form, Page, Show, does, field, go_to, reason_in, shows
 from gateway.pages.rendering import link
-from gateway.service.campaign_views import CampaignOperation, CampaignView
+from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
 from gateway.service.paging import PageRequest
 from scenario.words import LINE_OUTCOMES, LineOutcome
 
 LISTED: Final = 50
 """Campaigns, or lines of one, per page."""
+UPLOAD: Final = "/campaigns/-/new"
+"""The form that uploads a file. No campaign is called so."""
+_PART: Final = 256 * 1024  # bytes
+_USUAL_RATE: Final = 100.0
+_NO_TIME: Final = "the time is a date and a time: such as 2026-11-27T09:00"
 _NO_RATE: Final = "the rate is a number of lines a second"
 _OUTCOMES: Final[Mapping[str, LineOutcome]] = {word: word for word in LINE_OUTCOMES}
 _CHANGES: Final[tuple[tuple[CampaignOperation, str], ...]] = (
+    ("start", "It starts as its survey says."),
     ("pause", "No further journey is started until the campaign is resumed. Journeys that were started continue."),
     ("resume", "The campaign continues at its rate."),
     ("retune", "The new rate applies at once."),
-    ("stop", "The remaining lines are skipped."),
+    ("stop", "The remaining lines are skipped. Journeys that were started continue, unless you end them, too."),
 )
 """The operations on a campaign, and their effects."""
 
@@ -43,7 +54,37 @@ async def _show(page: Page) -> Response:
     found = await page.use.campaigns.lines(page.caller, view.name, PageRequest(LISTED, page.asked("after")), outcome)
     at = f"/campaigns/{view.name}"
     older = link(at, outcome=outcome, after=found.next) if found.next else None
-    return page.render("campaign.html", campaign=view, at=at, lines=found.items, outcome=outcome, older=older)
+    takes = _span(view.estimate.seconds) if view.estimate else None
+    left = None if view.seconds_left is None else _span(view.seconds_left)
+    return page.render(
+        "campaign.html",
+        campaign=view,
+        at=at,
+        lines=found.items,
+        outcome=outcome,
+        older=older,
+        takes=takes,
+        left=left,
+    )
+
+
+def _span(seconds: float) -> timedelta:
+    return timedelta(seconds=round(seconds) or 1)
+
+
+async def _export(page: Page) -> Response:
+    view = await _campaign(page)
+    outcome = _OUTCOMES.get(page.asked("outcome") or "")
+
+    async def text() -> AsyncIterator[str]:
+        first = True
+        async for lines in page.use.campaigns.all_lines(page.caller, view.name, outcome):
+            yield CampaignLineView.as_csv(lines, header=first)
+            first = False
+
+    name = f"{view.name}{f'-{outcome}' if outcome else ''}.csv"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(text(), media_type="text/csv", headers=headers)
 
 
 def _form(change: CampaignOperation, effect: str) -> Show:
@@ -58,6 +99,7 @@ def _change(change: CampaignOperation) -> Do:
     async def take(page: Page, form: Form) -> Response:
         view = await _campaign(page)
         rate = field(form, "rate", float, _NO_RATE) if change == "retune" else None
+        leave = "leave" in form
         await page.use.campaigns.change(
             page.caller,
             view.name,
@@ -65,11 +107,46 @@ def _change(change: CampaignOperation) -> Do:
             operator=page.caller.name,
             reason=reason_in(form),
             rate=rate,
-            leave="leave" in form,
+            leave=leave,
         )
-        return go_to(f"/campaigns/{view.name}")
+        return go_to("/operations" if leave else f"/campaigns/{view.name}")
 
     return take
+
+
+async def _begin_form(page: Page) -> Response:
+    versions = await page.use.scenarios.latest(page.caller)
+    return page.render("campaign_new.html", scenarios=[one.scenario for one in versions if one.newest], at=UPLOAD)
+
+
+async def _begin(page: Page, form: Form) -> Response:
+    file = (await page.request.form()).get("file")
+    if not isinstance(file, UploadFile) or not file.filename:
+        raise Problem("invalid", "choose the file of contacts")
+    local, scenario = "local" in form, form.get("scenario", "")
+    at = field(form, "at", datetime.fromisoformat, _NO_TIME)
+    if at is not None and at.tzinfo is None and not local:
+        at = at.replace(tzinfo=ZoneInfo(page.client.zone))
+    campaigns = page.use.campaigns
+    audience = await campaigns.audiences.add(page.caller, PurePath(file.filename).name, _parts(file))
+    request = CampaignRequest(
+        name=form.get("name", "").strip() or scenario,
+        scenario=scenario,
+        audience=audience.name,
+        operator=page.caller.name,
+        rate=field(form, "rate", float, _NO_RATE) or _USUAL_RATE,
+        starts_at=None if local else at,
+        local_start=at if local else None,
+        accept="accept" in form,
+        ask=True,
+    )
+    view = await campaigns.begin(page.caller, request, audience)
+    return go_to(f"/campaigns/{view.name}")
+
+
+async def _parts(file: UploadFile) -> AsyncIterator[bytes]:
+    while part := await file.read(_PART):
+        yield part
 
 
 async def _campaign(page: Page) -> CampaignView:
@@ -81,7 +158,10 @@ async def _campaign(page: Page) -> CampaignView:
 
 ROUTES: Final = (
     shows("/campaigns", _list),
+    shows(UPLOAD, _begin_form),
+    does(UPLOAD, _begin, work="waiting", files=1),
     shows("/campaigns/{campaign}", _show),
+    shows("/campaigns/{campaign}/results.csv", _export),
     *(shows(f"/campaigns/{{campaign}}/{change}", _form(change, effect)) for change, effect in _CHANGES),
     *(does(f"/campaigns/{{campaign}}/{change}", _change(change)) for change, _ in _CHANGES),
 )

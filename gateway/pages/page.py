@@ -114,24 +114,33 @@ def shows(path: str, show: Show) -> Route:
     return Route(path, answer, methods=["GET"], name=f"shows {path}")
 
 
-def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write") -> Route:
-    """Return the route of a form, for callers with the scope read and another."""
+def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write", *, files: int = 0) -> Route:
+    """Return the route of a form, for callers with the scope read and another.
+
+    Args:
+        files: Maximum number of files in the form. They are in `Request.form`.
+    """
 
     async def answer(request: Request) -> Response:
         page = await _page_of(request, scope)  # before the form is read, which may be slow
         async with page.place(work):
-            form = await read_form(request)
-            session = await session_of(request, request.app.state.keys)
-            if not is_from_here(request) or session is None or not session.owns(form.get(TOKEN, "")):
-                raise Problem("forbidden", "this form belongs to another session: load its page again, then send it")
-            return await do(page, form)
+            form = await read_form(request, files)
+            try:
+                session = await session_of(request, request.app.state.keys)
+                if not is_from_here(request) or session is None or not session.owns(form.get(TOKEN, "")):
+                    raise Problem(
+                        "forbidden", "this form belongs to another session: load its page again, then send it"
+                    )
+                return await do(page, form)
+            finally:
+                await request.close()
 
     return Route(path, answer, methods=["POST"], name=f"does {path}")
 
 
-async def read_form(request: Request) -> Form:
-    """Return the sent form, without files."""
-    given = await request.form(max_files=0, max_fields=_FIELDS)
+async def read_form(request: Request, files: int = 0) -> Form:
+    """Return the sent form, without its files."""
+    given = await request.form(max_files=files, max_fields=_FIELDS)
     return ImmutableMultiDict([(name, value) for name, value in given.multi_items() if isinstance(value, str)])
 
 

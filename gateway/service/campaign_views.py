@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections import deque
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from time import monotonic
+from typing import Final, Literal
 
 from gateway.campaigns.survey import Estimate, Survey
 from gateway.service.view import View
@@ -55,6 +59,10 @@ class CampaignView(View):
     """Number of lines with an outcome."""
     total: int
     """Number of lines; while it is being prepared, of those that are stored."""
+    speed: float | None = None
+    """Lines a second within the last minute, if it was looked at before; null if it does not run."""
+    seconds_left: float | None = None
+    """Estimated time to its end, at this speed or its rate; null if it does not run, or makes no progress."""
     operator: str
     """The operator who started it."""
     since: datetime
@@ -111,6 +119,12 @@ class CampaignView(View):
             stop_reason=stored.stop_reason,
         )
 
+    def moving(self, speed: float | None) -> CampaignView:
+        """Return the view of a running campaign that works on so many lines a second, if that is known."""
+        pace = self.rate if speed is None else speed
+        left = (self.total - self.done) / pace if pace else None
+        return self.model_copy(update={"speed": speed, "seconds_left": left})
+
     @property
     def over(self) -> bool:
         """True if the campaign has ended."""
@@ -134,6 +148,16 @@ class CampaignLineView(View):
     """Time of the outcome."""
 
     @classmethod
+    def as_csv(cls, lines: Iterable[CampaignLineView], *, header: bool = False) -> str:
+        """Return lines as CSV, the first row perhaps with the names of the fields."""
+        text = io.StringIO()
+        written: csv.DictWriter[str] = csv.DictWriter(text, tuple(cls.model_fields), lineterminator="\n")
+        if header:
+            written.writeheader()
+        written.writerows(line.model_dump(mode="json") for line in lines)
+        return text.getvalue()
+
+    @classmethod
     def of(cls, item: CampaignItem) -> CampaignLineView:
         """Return the view of a stored line."""
         return cls.model_validate(
@@ -146,6 +170,35 @@ class CampaignLineView(View):
                 "at": item.answered_at,
             }
         )
+
+
+_SPAN: Final = 60.0  # seconds over which a speed is measured
+_SHORTEST: Final = 1.0
+_WATCHED: Final = 100  # campaigns
+
+
+class Speedometer:
+    """The speeds of the campaigns that somebody looks at, from the numbers of lines that were shown before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[tuple[float, int]]] = {}
+
+    def speed(self, campaign: str, done: int) -> float | None:
+        """Return the lines a second since an earlier look within the last minute, or None without one."""
+        now = monotonic()
+        looks = self._seen.setdefault(campaign, deque())
+        while looks and looks[0][0] < now - _SPAN:
+            looks.popleft()
+        if not looks or now - looks[-1][0] >= _SHORTEST:
+            looks.append((now, done))
+        while len(self._seen) > _WATCHED:
+            del self._seen[next(iter(self._seen))]
+        since, before = looks[0]
+        return (done - before) / (now - since) if now - since >= _SHORTEST else None
+
+    def forget(self, campaign: str) -> None:
+        """Forget a campaign that does not run."""
+        self._seen.pop(campaign, None)
 
 
 def _state(stored: StoredCampaign) -> CampaignProgress:

@@ -7,7 +7,7 @@ name is the key of its journeys, so that a contact enters once, whatever restart
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from uuid import UUID, uuid5
@@ -33,7 +33,7 @@ from gateway.errors import BadCursor, BadInput, NotAccepted, NotAnswered, Unknow
 from gateway.operations.request import RequestedOperation, check_record
 from gateway.service.audiences import AudienceService
 from gateway.service.caller import Caller
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView, LeavingView
+from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView, LeavingView, Speedometer
 from gateway.service.entries import EntryService
 from gateway.service.index import JourneyFilter
 from gateway.service.operations import OperationService, trouble_of
@@ -49,6 +49,7 @@ from workflows.campaign import WORKFLOW, CampaignState
 from workflows.operation import QUEUE
 
 _OPERATIONS: Final = UUID("0e1c3f52-9d7a-4c8e-b0a5-5a1f6e2d7c44")
+_EXPORTED: Final = 1_000  # lines that are exported together
 _ANSWER: Final = timedelta(seconds=15)
 
 
@@ -77,7 +78,7 @@ class CampaignService:
         operations: OperationService,
         zone: str,
     ) -> None:
-        self._operations = operations
+        self._operations, self._speeds = operations, Speedometer()
         self.audiences = AudienceService(temporal, store)
         self._temporal, self._store, self._content = temporal, store, content
         self.activities = CampaignActivities(temporal, store, entries, zone)
@@ -192,6 +193,16 @@ class CampaignService:
         following = encode_cursor({"line": found[page.limit - 1].line}) if len(found) > page.limit else None
         return PageView(items=[CampaignLineView.of(item) for item in found[: page.limit]], next=following)
 
+    async def all_lines(
+        self, caller: Caller, name: str, outcome: LineOutcome | None = None
+    ) -> AsyncGenerator[list[CampaignLineView]]:
+        """Yield all lines of a campaign in the order of the file, many at a time; see `lines`."""
+        cursor: str | None = ""
+        while cursor is not None:
+            found = await self.lines(caller, name, PageRequest(_EXPORTED, cursor or None), outcome)
+            yield found.items
+            cursor = found.next
+
     async def change(
         self,
         caller: Caller,
@@ -270,6 +281,10 @@ class CampaignService:
 
         async def view(one: StoredCampaign) -> CampaignView:
             made = CampaignView.of(one, counts[one.name])
+            if made.state == "running":
+                made = made.moving(self._speeds.speed(one.name, made.done))
+            else:
+                self._speeds.forget(one.name)
             if made.over or made.trouble:
                 return made
             return made.model_copy(

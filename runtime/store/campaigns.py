@@ -15,7 +15,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     bindparam,
-    delete,
     func,
     or_,
     select,
@@ -215,40 +214,10 @@ class StoredCampaigns(Queries):
         """Add lines to a campaign."""
         for start in range(0, len(items), LINES_TOGETHER):
             rows = [
-                {"campaign": campaign, **{name: getattr(item, name) for name in _ITEM}}
+                {"campaign": campaign, **{name: getattr(item, name) for name in CAMPAIGN_ITEM}}
                 for item in items[start : start + LINES_TOGETHER]
             ]
             await self._database.write(self._database.insert(campaign_items).values(rows).on_conflict_do_nothing())
-
-    async def survey_campaign(self, name: str, survey: Mapping[str, Any]) -> None:
-        """Record the result of reading a campaign's file."""
-        await self._database.write(_SURVEY, {"of": name, "found": survey})
-
-    async def complete_campaign(self, name: str, at: datetime) -> None:
-        """Record that a campaign's lines are stored."""
-        await self._database.write(_LOADED, {"of": name, "at": at})
-
-    async def confirm_campaign(self, name: str, at: datetime) -> None:
-        """Record that a campaign's start was requested."""
-        await self._database.write(_CONFIRM, {"of": name, "at": at})
-
-    async def schedule_campaign(self, name: str, starts_at: datetime) -> None:
-        """Record the time at which a campaign continues with the entries that are due then."""
-        await self._database.write(_SCHEDULE, {"of": name, "then": starts_at})
-
-    async def withdraw_campaign(self, name: str) -> None:
-        """Delete a campaign that ended before it was started."""
-        if await self._database.write(_WITHDRAW, {"of": name}):
-            await self._database.write(_FORGET_ITEMS, {"of": name})
-
-    async def campaign_groups(self, name: str) -> list[tuple[datetime | None, int]]:
-        """Return the times at which entries of a campaign are due, in order, and the last place of each."""
-        return [(row["due_at"], row["last"]) for row in await self._database.read(_GROUPS, {"of": name})]
-
-    async def campaign_chunk(self, campaign: str, due_at: datetime | None, first: int, last: int) -> list[CampaignItem]:
-        """Return the entries in these places that have no outcome."""
-        given = {"of": campaign, "due": due_at, "first": first, "last": last}
-        return await self._all(CampaignItem, _CHUNK if due_at is None else _DUE_CHUNK, given)
 
     async def campaign_items(
         self, campaign: str, *, outcome: str | None = None, after: int = 0, limit: int = 100
@@ -259,7 +228,7 @@ class StoredCampaigns(Queries):
             where.append(_items.outcome.is_(None))
         elif outcome is not None:
             where.append(_items.outcome == outcome)
-        statement = select(*(_items[name] for name in _ITEM)).where(*where).order_by(_items.line).limit(limit)
+        statement = select(*(_items[name] for name in CAMPAIGN_ITEM)).where(*where).order_by(_items.line).limit(limit)
         return await self._all(CampaignItem, statement)
 
     async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> None:
@@ -273,16 +242,6 @@ class StoredCampaigns(Queries):
     async def count_failed_campaigns(self, since: datetime) -> int:
         """Return the number of campaigns that failed since a moment."""
         [row] = await self._database.read(_FAILED, {"since": since})
-        return row["number"]
-
-    async def campaign_journeys(self, campaign: str, *, after: int = 0, limit: int) -> list[tuple[int, str]]:
-        """Return the running journeys that a campaign started after a line, and the numbers of their lines."""
-        rows = await self._database.read(_JOURNEYS, {"of": campaign, "after": after, "most": limit})
-        return [(row["line"], row["journey"]) for row in rows]
-
-    async def count_campaign_journeys(self, campaign: str) -> int:
-        """Return the number of running journeys that a campaign started."""
-        [row] = await self._database.read(_COUNT_JOURNEYS, {"of": campaign, "after": 0})
         return row["number"]
 
     async def pause_campaign(self, name: str, operator: str | None, reason: str | None) -> None:
@@ -316,44 +275,12 @@ class StoredCampaigns(Queries):
         return counts
 
 
-_ITEM = ("line", "place", "due_at", "contact_id", "journey", "entry", "outcome", "reason", "answered_at", "marked")
+CAMPAIGN_ITEM: Final = tuple(column.name for column in campaign_items.columns if column.name != "campaign")
+"""The attributes of a line."""
 _IS_IT = _table.name == bindparam("of")
 _OPEN = (_IS_IT, _table.ended_at.is_(None))
 _ONE = select(campaigns).where(_IS_IT)
 _moment = _table.created_at.type
-_SURVEY = update(campaigns).where(*_OPEN).values(survey=bindparam("found", type_=_table.survey.type))
-_LOADED = (
-    update(campaigns).where(*_OPEN).values(loaded_at=func.coalesce(_table.loaded_at, bindparam("at", type_=_moment)))
-)
-_CONFIRM = (
-    update(campaigns)
-    .where(*_OPEN)
-    .values(confirmed_at=func.coalesce(_table.confirmed_at, bindparam("at", type_=_moment)))
-)
-_SCHEDULE = update(campaigns).where(*_OPEN).values(starts_at=bindparam("then", type_=_moment))
-_WITHDRAW = (
-    delete(campaigns)
-    .where(_IS_IT, _table.ended_at.is_not(None), or_(_table.loaded_at.is_(None), _table.confirmed_at.is_(None)))
-    .returning(_table.name)
-)
-_FORGET_ITEMS = delete(campaign_items).where(_items.campaign == bindparam("of"))
-_GROUPS = (
-    select(_items.due_at, func.max(_items.place).label("last"))
-    .where(_items.campaign == bindparam("of"), _items.place.is_not(None))
-    .group_by(_items.due_at)
-    .order_by(_items.due_at)
-)
-_IN_PLACES = (
-    select(*(_items[name] for name in _ITEM))
-    .where(
-        _items.campaign == bindparam("of"),
-        _items.place.between(bindparam("first"), bindparam("last")),
-        _items.outcome.is_(None),
-    )
-    .order_by(_items.place)
-)
-_CHUNK = _IN_PLACES.where(_items.due_at.is_(None))
-_DUE_CHUNK = _IN_PLACES.where(_items.due_at == bindparam("due", type_=_moment))
 _REFUSE = (
     update(campaign_items)
     .where(
@@ -369,20 +296,6 @@ PROGRESS = update(campaigns).where(*_OPEN).values(progressed_at=bindparam("at", 
 _FAILED = select(func.count().label("number")).where(
     _table.outcome == "failed", _table.ended_at >= bindparam("since", type_=_moment)
 )
-_of_item = entries.c.workflow_id == _items.journey
-_RUN = (
-    _items.campaign == bindparam("of"),
-    _items.line > bindparam("after"),
-    _items.journey.is_not(None),
-    _items.outcome.not_in(("refused", "skipped")),
-    or_(
-        select(entries.c.run_id).where(_of_item, entries.c.ended_at.is_(None)).exists(),
-        # Not admitted yet.
-        ~select(entries.c.run_id).where(_of_item).exists(),
-    ),
-)
-_JOURNEYS = select(_items.line, _items.journey).where(*_RUN).order_by(_items.line).limit(bindparam("most"))
-_COUNT_JOURNEYS = select(func.count().label("number")).select_from(campaign_items).where(*_RUN)
 _PAUSE = update(campaigns).where(*_OPEN).values(paused_by=bindparam("who"), pause_reason=bindparam("why"))
 _RATE = update(campaigns).where(*_OPEN).values(rate=bindparam("rate"))
 _SKIP = (

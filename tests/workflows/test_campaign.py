@@ -212,7 +212,7 @@ async def test_its_file_is_read_first_and_each_group_waits_for_its_time(
     ]
     # The file, two chunks, a record, a chunk, a record, a chunk.
     assert began[3] < now + timedelta(hours=5) <= began[4] < now + timedelta(hours=9) <= began[6]
-    assert [(change.change, change.due) for change in gateway.changes[:2]] == [("wait", due) for due in dues[1:]]
+    assert [(change.change, change.due) for change in gateway.changes[:2]] == [("schedule", due) for due in dues[1:]]
 
 
 async def test_one_waits_for_its_start_and_is_stopped_after_a_day(client: Client, gateway: Gateway) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from runtime.store import Store
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from scenario.model.document import document
 from scenario.model.scenario import Scenario
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
 from tests.gateway.api.doors import Door, opened
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
@@ -66,6 +69,23 @@ async def test_its_lines_are_listed_page_by_page(door: Door) -> None:
     assert [line["journey"] for line in found["items"]] == ["offer/7/sale"]
 
 
+async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.campaigns._EXPORTED", 2)
+    answer = await door.http.get("/v1/campaigns/sale/results")
+    assert (answer.headers["content-type"], answer.text.splitlines()) == (
+        "text/csv; charset=utf-8",
+        [
+            "line,contact,journey,outcome,reason,at",
+            "2,7,offer/7/sale,entered,,2026-11-27T04:00:00Z",
+            "3,,,invalid,no id,2026-11-27T04:00:00Z",
+            "4,8,offer/8/sale,skipped,the campaign was stopped,2026-11-27T04:00:00Z",
+        ],
+    )
+    answer = await door.http.get("/v1/campaigns/sale/results", params={"format": "ndjson", "outcome": "invalid"})
+    assert [json.loads(line)["line"] for line in answer.text.splitlines()] == [3]
+    await door.call("GET", "/campaigns/other/results", status=404)
+
+
 @pytest.mark.parametrize("operation", ["start", "pause", "resume", "stop", "retune"])
 async def test_an_operation_on_one_that_has_ended_is_refused(door: Door, operation: str) -> None:
     body = {"reason": "look", "rate": 5}
@@ -100,7 +120,7 @@ class NoTemporal:
 @pytest.fixture
 async def gateway(store: Store) -> AsyncIterator[Door]:
     offer = Scenario.model_validate({"scenario": "offer", "trigger": "segment", "steps": [{"sms": "a", "text": "b"}]})
-    await store.publish("offer", document(offer), {}, "digest")
+    await store.publish("offer", document(offer), dump_plan(compile_plan(offer)), "digest")
     async with opened(store, NoTemporal()) as door:
         yield door
 

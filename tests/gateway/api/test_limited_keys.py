@@ -42,6 +42,7 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/campaigns", {"json": {"scenario": "hello", "audience": "people.csv"}}),
     ("GET", "/campaigns/sale", {}),
     ("GET", "/campaigns/sale/items", {}),
+    ("GET", "/campaigns/sale/results", {}),
     ("POST", "/campaigns/sale/pause", {"json": WHY}),
     ("GET", "/batches/b1", {}),
     ("GET", "/batches/b1/items", {}),

@@ -144,10 +144,10 @@ class Campaigns:
     async def list(self, _: object, page: PageRequest) -> PageView[CampaignView]:
         return PageView(items=[self.view] if self.asked != ["empty"] else [], next=None)
 
-    async def lines(self, _: object, name: str, page: PageRequest, outcome: str | None) -> PageView[CampaignLineView]:
-        self.asked.append((name, page.cursor, outcome))
-        first = page.cursor is None
-        return PageView(items=LINES[:1] if first else LINES[1:], next="more" if first else None)
+    async def all_lines(self, _: object, name: str, outcome: str | None) -> AsyncGenerator[list[CampaignLineView]]:
+        self.asked.append((name, outcome))
+        yield LINES[:1]
+        yield LINES[1:]
 
     async def change(self, _: object, name: str, change: str, **more: Any) -> CampaignView:
         self.asked.append((name, change, more))
@@ -252,6 +252,26 @@ def test_a_campaign_is_shown_with_its_pause_and_its_trouble(run: Run, campaigns:
     assert run("campaign", "show", "other").err == "scenario: there is no campaign 'other'\n"
 
 
+def test_a_campaign_is_watched_until_it_ends(run: Run, campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.cli.campaign._WATCHED", 0.0)
+    slow = SALE.moving(12.5)
+    views = iter(
+        [SALE.moving(None), slow, SALE.moving(0.0), slow.model_copy(update={"ended_at": NOW, "state": "finished"})]
+    )
+
+    async def show(*_: object) -> CampaignView:
+        return next(views)
+
+    monkeypatch.setattr(campaigns, "show", show)
+    ran = run("campaign", "show", "advent", "--watch")
+    assert ran.out.splitlines()[:4] == [
+        "running: 1,200 of 1,204, about 1s left",
+        "running: 1,200 of 1,204, 12.5 lines a second, about 1s left",
+        "running: 1,200 of 1,204, 0.0 lines a second",
+        "advent: finished, sale@3, gear enter, at most 200 lines a second",
+    ]
+
+
 def test_campaigns_are_listed(run: Run, campaigns: Campaigns):
     assert [line.split() for line in run("campaign", "list").out.splitlines() if line[:1].isalpha()] == [
         ["campaign", "scenario", "state", "done", "of", "trouble"],
@@ -273,10 +293,10 @@ def test_campaigns_are_listed(run: Run, campaigns: Campaigns):
         ),
     ],
 )
-def test_results_are_listed_page_by_page(run: Run, campaigns: Campaigns, form: str, written: str):
+def test_results_are_listed(run: Run, campaigns: Campaigns, form: str, written: str):
     ran = run("campaign", "results", "advent", "--outcome", "invalid", "--format", form)
     assert (ran.status, ran.out) == (0, written)
-    assert campaigns.asked == [("advent", None, "invalid"), ("advent", "more", "invalid")]
+    assert campaigns.asked == [("advent", "invalid")]
 
 
 def test_results_are_objects_a_line_for_programs(run: Run, campaigns: Campaigns):

@@ -6,15 +6,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
+from gateway.campaigns.survey import Survey
 from runtime.store.campaigns import CampaignItem, StoredCampaign
+from scenario.model.document import document
+from scenario.model.scenario import Scenario
+from scenario.plan.compile import compile_plan
+from scenario.plan.plan import dump_plan
 from tests.gateway.pages.conftest import Site
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 SALE = StoredCampaign(
     name="sale", scenario="offer", version=2, file="p.csv", digest="0123", rate=5.0, operator="ann", created_at=AT
 )
+OFFER = Scenario.model_validate({"scenario": "offer", "trigger": "segment", "steps": [{"sms": "a", "text": "b"}]})
+PEOPLE = b"contact.id\n" + b"7\n" * 1_000_000
 LINES = [
     CampaignItem(line=2, contact_id="7", journey="offer/7/sale", outcome="entered", answered_at=AT),
     CampaignItem(line=3, outcome="invalid", reason="no <id>", answered_at=AT),
@@ -113,3 +121,76 @@ async def test_a_key_for_other_scenarios_sees_none(site: Site) -> None:
     assert (await site.get("/campaigns")).values("tbody th a", "href") == []
     for address in ("/campaigns/sale", "/campaigns/sale/stop", "/campaigns/nothing"):
         await site.get(address, status=404)
+
+
+async def test_a_file_is_uploaded_read_and_started(
+    site: Site, monkeypatch: pytest.MonkeyPatch, changes: list[Any]
+) -> None:
+    for scenario in ("offer", "winback"):
+        await site.store.publish(scenario, document(OFFER), dump_plan(compile_plan(OFFER)), scenario)
+    name = await site.sign_in("read", "operate", scenarios=["offer"])
+    assert (await site.get("/campaigns")).values(".actions a", "href") == ["/campaigns/-/new"]
+    page = await site.get("/campaigns/-/new")
+    assert page.texts("option") == ["offer"]
+    form = {"token": page.token, "scenario": "offer", "name": "advent", "rate": "50", "at": "2999-11-27T09:00"}
+    headers = {"origin": "https://test", "sec-fetch-site": "same-origin"}
+
+    async def send(status: int, file: bytes | None, **more: str) -> httpx.Response:
+        files = {"file": ("people.csv", file)} if file is not None else {"other": ("", b"")}
+        answer = await site.browser.post("/campaigns/-/new", data={**form, **more}, files=files, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer
+
+    for status, wrong in (
+        (422, {"at": "soon"}),
+        (422, {"rate": "fast"}),
+        (403, {"token": "x"}),
+        (403, {"scenario": "winback"}),
+    ):
+        await send(status, PEOPLE, **wrong)
+    await send(422, None)
+    began = list[str]()
+
+    async def begin(stored: StoredCampaign) -> None:
+        began.append(stored.name)
+
+    monkeypatch.setattr(site.client.services.campaigns, "_begin", begin)
+    assert (await send(303, PEOPLE)).headers["location"] == "/campaigns/advent"
+    stored = await site.store.stored_campaign("advent")
+    assert stored is not None
+    assert (began, stored.operator, stored.file, stored.rate) == (["advent"], f"key {name}", "people.csv", 50.0)
+    assert (stored.starts_at, stored.confirmed_at) == (datetime(2999, 11, 27, 8, 0, tzinfo=UTC), None)
+    await send(303, PEOPLE, name="local", local="on")
+    stored = await site.store.stored_campaign("local")
+    assert stored is not None
+    assert (stored.starts_at, stored.local_start) == (None, "2999-11-27T09:00:00")
+
+
+async def test_one_that_is_ready_shows_its_survey_and_is_started(site: Site, changes: list[Any]) -> None:
+    survey = Survey(
+        form="CSV",
+        columns=(),
+        unknown_columns=("contact.emial",),
+        digest="0123",
+        lines=10,
+        entries=9,
+        invalid=1,
+        invalid_lines=(),
+        duplicates=0,
+    )
+    await begin(site, loaded_at=AT, survey=survey.model_dump(mode="json"))
+    name = await site.sign_in()
+    page = await site.get("/campaigns/sale")
+    assert (page.text(".head .state"), page.values(".actions a", "href")[0]) == ("ready", "/campaigns/sale/start")
+    assert "9 of 10 lines can enter; 1 are invalid, 0 repeat a contact. It takes about 2s" in page.text()
+    assert "kept as they are written: contact.emial" in page.text()
+    await site.send("/campaigns/sale/start", {"reason": "fine"})
+    assert changes == [("sale", "start", {"operator": f"key {name}", "reason": "fine", "rate": None, "leave": False})]
+
+
+async def test_its_lines_are_downloaded(site: Site) -> None:
+    await begin(site)
+    await site.sign_in("read")
+    answer = await site.browser.get("/campaigns/sale/results.csv?outcome=invalid")
+    assert answer.headers["content-disposition"] == 'attachment; filename="sale-invalid.csv"'
+    assert answer.text.splitlines()[1:] == ["3,,,invalid,no <id>,2026-03-31T08:00:00Z"]
