@@ -33,6 +33,8 @@ BEFORE = AT - timedelta(days=3)
 ENTRY = {"scenario": "wishes", "contact": {"id": 7}, "trigger": {"type": "segment"}}
 CARRIED: dict[str, Any] = {"entry": ENTRY, "state": {"version": 1, "entered_at": BEFORE.isoformat(), "plan": {}}}
 
+HANDED_OVER = {"entry": ENTRY, "campaign": {"root": "r0", "state": {"entered_at": BEFORE.isoformat()}}}
+
 
 class Workflow:
     """Tells what a test gives."""
@@ -76,9 +78,16 @@ async def read(
         (Workflow(ENTRY), info(searched="wishes@1"), None, AT),
         (Workflow(ENTRY, {"state": "running", "scenario": "wishes@1"}), info(), None, AT),
         (Workflow(CARRIED), info(), None, BEFORE),
+        (Workflow(HANDED_OVER), info(searched="wishes@1"), None, BEFORE),
         (Workflow(ENTRY), info(), WorkflowEnd("finished", None, AT, "wishes@1"), AT),
     ],
-    ids=["search knows its version", "a worker answers", "it continues a run", "it has ended"],
+    ids=[
+        "search knows its version",
+        "a worker answers",
+        "it continues a run",
+        "it continues what a campaign began",
+        "it has ended",
+    ],
 )
 async def test_it_is_read_from_what_is_known(
     content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None, entered: datetime
@@ -91,6 +100,7 @@ async def test_it_is_read_from_what_is_known(
     assert (entry.workflow_id, entry.run_id, entry.trigger) == ("wishes/7/K1", "r1", "segment")
     assert (entry.admitted_at, entry.goal_until) == (entered, entered + timedelta(days=30))
     assert (entry.ended_at, entry.outcome) == (end and AT, end and "finished")
+    assert entry.root == ("r0" if workflow.argument is HANDED_OVER else None)
     assert (entry.branches or {}).get("colour") in ("red", "blue")
 
 
