@@ -7,13 +7,14 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from activities.webhook import activity
+from activities.webhook import activity, batch_start
 from activities.webhook.route import Diverted
 from runtime.store import StoreUnavailable
 from scenario.words import Operation
@@ -171,3 +172,28 @@ async def test_a_worker_that_is_lost_after_the_members_are_fixed_leaves_them_as_
 
 async def has_joined(site: Site, contact: str) -> bool:
     return bool(await site.store.batch_items_of(contact))
+
+
+async def test_a_batch_whose_workflow_was_lost_is_started_again_without_who_has_left(
+    site: Site, crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_start, "_LOST", timedelta(days=-2))
+    await publish(
+        site.client,
+        tmp_path,
+        SCENARIO.replace("SIZE", "3").replace("WITHIN", "1d").replace("WAIT", "false").replace("wait: 1s", "wait: 1d"),
+    )
+    temporal, store = site.client.temporal, site.store
+    leaving, _ = [await site.client.enter(entry("sync", n)) for n in (1, 2)]
+    await until(lambda: state_of(site, leaving.id, "waiting"))
+    await until(lambda: has_joined(site, "2"))
+    [item] = await store.batch_items_of("1")
+    await temporal.get_workflow_handle(item.batch).terminate()
+    await temporal.get_workflow_handle(leaving.id).signal("event", {"name": "unsubscribed"})
+    assert outcomes(await leaving.result()) == [("crm", "batched"), ("wait-2", "left")]
+    assert not await has_joined(site, "1")
+    starts = [await batch_start.start_overdue_batches(temporal, store, site.services.content) for _ in range(2)]
+    assert starts == [1, 0]
+    await site.client.enter(entry("sync", 3))
+    await until(lambda: has_ended(site, item.batch))
+    assert [ids(body) for _, body in crm.calls] == [["2", "3"]]
