@@ -126,7 +126,7 @@ _AT_ONCE: Final = timedelta(minutes=1)
 
 def measure_end(attempt: OpenAttempt, outcome: str) -> None:
     """Count an attempt at its end."""
-    if attempt.unsent:  # which says nothing of the destination
+    if attempt.unsent or attempt.is_item:  # which says nothing of the destination
         return
     channel = attempt.channel.name
     ATTEMPTS.add(channel, attempt.destination, outcome, "first" if attempt.number == 1 else "retry")

@@ -71,6 +71,7 @@ class OpenAttempt:
     admitted: OutgoingMessage | None = None  # the message that the gate admitted
     turned: bool = False  # True if it is turned away and does not count
     unsent: bool = False  # True if it ended before its message could leave
+    is_item: bool = False  # True if the request of a batch call carries it
     began: bool = False  # True once the message was about to be sent
     in_flight: bool = False  # True while the message may arrive and its outcome is unknown
     marked: bool = False  # True if the server may keep a mark of that

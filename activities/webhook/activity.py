@@ -100,7 +100,7 @@ class Webhooks(ChannelActivity[Transport]):
                     response = await self._send(attempt, ready, longest)
             note = None
             if members is not None and step.batch is not None and outcome.of_status(response.status).delivered:
-                note = await batches.record(members, step.batch, response, ready.hidden)
+                note = await batches.record(attempt, members, step.batch, response, ready.hidden)
             judge(attempt, response, step, ready.hidden, ready.given, note)
         return attempt.sent
 

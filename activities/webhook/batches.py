@@ -33,6 +33,7 @@ from activities.webhook.item_outcomes import item_outcomes, not_delivered
 from runtime.errors import StoreError
 from runtime.store import Store
 from runtime.store.batches import BatchItem, StoredBatch
+from runtime.telemetry.metrics import BATCH_ITEMS
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.errors import Aborted
 from scenario.model.batch import Batch, batch_data, item_of
@@ -75,7 +76,7 @@ class Batches:
             ApplicationError: The item has no outcome yet, or was not delivered; or policies defer it.
             Aborted: Policies skip it.
         """
-        delivery, info = attempt.delivery, attempt.context.info
+        delivery, info, attempt.is_item = attempt.delivery, attempt.context.info, True
         attempt.destination = step.to or urlsplit(step.url or "").hostname or ""
         item = await self._store.batch_item(delivery.id)
         # An operator has scheduled the step again after its item was not delivered: it joins another batch.
@@ -178,7 +179,7 @@ class Batches:
         return batch_data(members.data, delivery.now)
 
     async def record(
-        self, members: Members, batch: Batch, response: Response, hidden: redaction.KnownSecrets
+        self, attempt: OpenAttempt, members: Members, batch: Batch, response: Response, hidden: redaction.KnownSecrets
     ) -> str | None:
         """Record the outcome of each item after a 2xx. Return a note about items that were not delivered.
 
@@ -208,7 +209,12 @@ class Batches:
                 if number == _TRIES:
                     raise
                 await asyncio.sleep(number)
+        destination = attempt.destination
+        for (outcome, _), places in groups.items():
+            BATCH_ITEMS.add(destination, outcome, number=len(places))
         failed = sum(map(len, groups.values()))
+        if failed < len(members.items):
+            BATCH_ITEMS.add(destination, "delivered", number=len(members.items) - failed)
         return note or (f"{failed:,} of {len(members.items):,} items were not delivered" if failed else None)
 
     # ---- the end

@@ -174,7 +174,7 @@ WAIT: Final = Histogram(
     ("channel", "why"),
     "planned delay of a message, counted each time it is planned, by reason: `quiet` hours and windows, `cap`, "
     "`concurrency`, `breaker`, `login` (the mail server rejected ours), `retry_after` (requested by the receiver), "
-    "`journey` (the journey has a pending event or operation)",
+    "`journey` (the journey has a pending event or operation), `batch` (a contact waits for its batch call)",
     buckets=_LONG,
 )
 HTTP_CLIENT: Final = Histogram(
@@ -291,6 +291,13 @@ CAMPAIGN_LINES: Final = Counter(
     "processed lines of campaigns, by outcome. Invalid, duplicate and skipped lines are not processed. A line whose "
     "journey was entered and is refused later counts as `entered`",
 )
+BATCH_ITEMS: Final = Counter(
+    "scenario.batch.items",
+    "{item}",
+    ("destination", "outcome"),
+    "contacts of batch calls that were answered with a 2xx, by outcome: `delivered`, `refused`, `unknown`. Attempts of "
+    "the requests are in `scenario.delivery.attempts`",
+)
 CAMPAIGNS: Final = Gauge(
     "scenario.campaigns",
     "{campaign}",
@@ -358,6 +365,7 @@ OF_ALL: Final = (
 """Reported by one worker for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, HTTP_SERVER, ADMISSION, START_TO_FIRST_SEND),
-    *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, CAMPAIGN_LINES, READY, CLOCK_OFFSET, CERTIFICATE_LEFT, KEY),
+    *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, CAMPAIGN_LINES, BATCH_ITEMS, READY, CLOCK_OFFSET),
+    *(CERTIFICATE_LEFT, KEY),
 )
 """Reported by each process."""
