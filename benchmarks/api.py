@@ -92,7 +92,8 @@ async def gateway(at: Place) -> AsyncGenerator[Gateway]:
             yield Gateway(session, f"http://127.0.0.1:{port}", process.pid)
         draining.cancel()
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
 

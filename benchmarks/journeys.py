@@ -277,11 +277,13 @@ async def place(
     metrics: int = 0,
     encrypted: bool = False,
     store: str = "",
+    url: str = "",
 ) -> AsyncGenerator[Place]:
     """Starts server, receiver, inbox and worker, and ends them. For `fail` see `Receiver`, for `metrics` `work`.
 
     Args:
         store: URL of the store; by default a new file of SQLite.
+        url: URL of another receiver than the one that records its requests.
     """
     keys = {"SCENARIO_ENCRYPTION_KEYS": base64.b64encode(b"k" * 32).decode()} if encrypted else {}
     async with AsyncExitStack() as stack:
@@ -291,18 +293,18 @@ async def place(
         inbox = await stack.enter_async_context(Inbox(state / "inbox"))
         client = await connect(server.address, role="")
         await search_attributes.ensure(client)
-        url = store or f"sqlite+aiosqlite:///{state / 'store.db'}"
-        async with Store.open(url) as opened:
+        store = store or f"sqlite+aiosqlite:///{state / 'store.db'}"
+        async with Store.open(store) as opened:
             for name, text in scenarios.items():
                 path = state / f"{name}.yaml"
                 path.write_text(text)
                 await publish(path, opened)
         if encrypted:
-            opened = await stack.enter_async_context(Store.open(url))
+            opened = await stack.enter_async_context(Store.open(store))
             client = encrypt_client(client, Keyring(opened, KeyWrapping([b"k" * 32])))
-        words = ("--work", server.address, url, receiver.url, inbox.url, str(metrics))
+        words = ("--work", server.address, store, url or receiver.url, inbox.url, str(metrics))
         worker = await stack.enter_async_context(process("benchmarks.journeys", *words, **keys))
-        yield Place(client, server_pid(state), worker, state, server.address, receiver.url, url)
+        yield Place(client, server_pid(state), worker, state, server.address, url or receiver.url, store)
 
 
 # ---- measurements

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+from benchmarks import capacity
 from benchmarks.deliveries import CLIENTS, attempting, clients, receiving
 from benchmarks.mutate import mutants
 
@@ -23,3 +25,8 @@ def test_mutants_differ_and_compile() -> None:
     assert len({mutant.id for mutant in found}) == len(found) > 50
     for mutant in found:
         compile(mutant.text(), mutant.file, "exec")
+
+
+def test_the_page_on_capacity_has_the_tables_of_the_stored_run() -> None:
+    page = capacity.PAGE.read_text()
+    assert capacity.write_page(page, json.loads(capacity.RUN.read_text())) == page
