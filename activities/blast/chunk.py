@@ -52,6 +52,8 @@ TOGETHER: Final = 100
 """Maximum number of lines of a group."""
 _AT_ONCE: Final = 25
 """Maximum number of lines of a chunk in progress."""
+_BURST: Final = 1.0
+"""Seconds of which a chunk that was late makes up the lines."""
 _BEAT: Final = 0.5
 _LONGEST_PAUSE: Final = 60.0
 _STORE_PAUSE: Final = 1.0
@@ -265,8 +267,9 @@ class _Chunk:
     async def _perform(self, lines: Iterator[tuple[_Asked, Line]], ends: list[LineEnd]) -> None:
         """Perform lines at the chunk's rate, until none is left."""
         for one, line in lines:
-            ahead = self._turn - self._clock.time()
-            self._turn = max(self._turn, self._clock.time()) + 1 / self._rate
+            now = self._clock.time()
+            ahead = self._turn - now
+            self._turn = max(self._turn, now - _BURST) + 1 / self._rate
             if ahead > 0:
                 await asyncio.sleep(ahead)
             async with self._place:
@@ -304,7 +307,7 @@ class _Chunk:
             return LineEnd(number, "refused", _SOMEBODY_ELSE, self._departure(line, "exited", _SOMEBODY_ELSE))
         if line.held is not None:
             return LineEnd(number, "held", line.held.reason[:_LONGEST])
-        return LineEnd(number, "entered", line.memory.deferral)
+        return LineEnd(number, "entered", line.memory.deferral and f"it waits for {line.memory.deferral}")
 
     def _departure(self, line: Line, outcome: str, reason: str) -> LineDeparture:
         now = datetime.now(UTC)

@@ -125,7 +125,7 @@ async def test_both_gears_send_the_same_and_count_the_same(stand: Stands, tmp_pa
         }  # fmt: skip
         assert direct["c4"] == ("held", "hooks.example.com answered 400")
         assert direct["c2"] == ("skipped", "its way has no message")
-        assert direct["c3"] == ("entered", "its next attempt")
+        assert direct["c3"] == ("entered", "it waits for its next attempt")
 
 
 ONE_MESSAGE = """
