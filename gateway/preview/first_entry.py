@@ -17,6 +17,7 @@ from gateway.preview.uses import Path, UsedFields, loops, named
 from gateway.preview.worst import DATES, NAMED
 from scenario.entry import values
 from scenario.errors import EntryError
+from scenario.steps.delivery import DeliveryStep
 from scenario.type_guards import is_list, is_mapping
 from scenario.words import MARKETING
 
@@ -148,6 +149,9 @@ def _wanted(draft: Draft) -> frozenset[Path]:
     inside = loops(draft)
     paths = {path for path in named(draft) if path not in inside}
     addresses = {step.recipient for step in draft.steps.values() if step.recipient is not None}
+    for step in draft.steps.values():
+        if isinstance(step, DeliveryStep) and not step.is_message:
+            addresses |= {(root, name) for root, name in step.always}
     return _ALWAYS | addresses | paths | {(*path, name) for path, names in inside.items() for name in names or {""}}
 
 

@@ -310,7 +310,13 @@ _FREEZE: Final = {
 _BATCH = select(_row.id, _row.sent_member.label("member")).where(_IN_BATCH).order_by(_row.id)
 _IS_UNSENT = (_row.wanted == 0, _row.is_member == 0)
 _DROP = delete(audience_memberships).where(_IN_BATCH, _AMONG, or_(and_(*_IS_UNSENT), _row.erased.is_not(None)))
-_REFUSE = update(audience_memberships).where(_IN_BATCH, _AMONG).values(batch=None, refused=bindparam("why"))
+# A member that is wanted under other identifiers by now was not refused under these.
+_IS_OUTDATED = and_(_row.batch.like("add-%"), _row.digest != _row.sent_digest)
+_REFUSE = (
+    update(audience_memberships)
+    .where(_IN_BATCH, _AMONG)
+    .values(batch=None, refused=case((_IS_OUTDATED, None), else_=bindparam("why")))
+)
 _THAW = (
     delete(audience_memberships).where(_IN_BATCH, *_IS_UNSENT),
     update(audience_memberships).where(_IN_BATCH).values(batch=None),

@@ -25,6 +25,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
+from activities.audience.activity import Memberships
+from activities.audience.formats import Member, request_of
 from activities.channel import AttemptReply
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
@@ -42,9 +44,11 @@ from activities.sms.channel import ERRORS, RenderedText
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.activity import Webhooks
 from activities.webhook.channel import RenderedRequest, mask
+from activities.webhook.destinations.destinations import AudienceSettings
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response, sent_headers
 from activities.webhook.limiter import Limits
+from activities.webhook.presets import with_own_headers
 from activities.webhook.route import Route
 from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import CaseRun, Circumstances, StepRun, replies, run
@@ -65,6 +69,7 @@ from scenario.policies.caps import Cap
 from scenario.policies.order import Ruling, Skip
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
+from scenario.steps.audience import AudienceOperation
 from scenario.time.timing import zone_of
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 from tests.fakes import Rows, worker_context
@@ -151,6 +156,21 @@ class World:
             raise text.error_of(reply.status)(f"the provider answered {reply.status}", status=reply.status)
         return Receipt(reply.status or 200)
 
+    # ---- the book of memberships: what it notes is what a platform would get
+
+    async def add(self, destination: str, audience: str, contact: str, member: Member, at: datetime) -> None:
+        del contact, at
+        self._change(destination, audience, "add", member)
+
+    async def remove(self, destination: str, audience: str, contact: str, at: datetime) -> None:
+        del at
+        self._change(destination, audience, "remove", {"id": contact})
+
+    def _change(self, destination: str, audience: str, operation: AudienceOperation, member: Member) -> None:
+        made = request_of(AudienceSettings(), destination, audience, operation, [member])
+        headers = sent_headers(with_own_headers({}))
+        self.reply((made.method, f"{destination}:{made.path}", headers, made.body))
+
     # ---- routes
 
     def find(self, url: str) -> Route:
@@ -236,7 +256,7 @@ async def world(
             policies[published.scenario] = _read(path).policies
         content, log, links, away = Content(store), Log(), StandIn(), UnsubscribeStandIn()
         admissions = AdmissionActivities(content, store, ZONE)
-        local = [admissions.admit, admissions.depart, decide, LastAttempts(cast("Any", log)).recall, clear]
+        local: list[Any] = [admissions.admit, admissions.depart, decide, LastAttempts(cast("Any", log)).recall, clear]
         local += [GoalActivities(content, store).goal, Releases(store).release]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
         transport, mailer = SimpleNamespace(send=world.send_request), SimpleNamespace(send=world.send_mail)
@@ -244,7 +264,9 @@ async def world(
         provider = SimpleNamespace(send=world.send_text, name=world.name, connections=50)
         gate, world.store = Gates(content, store, policies), store
         given = {"transport": transport, "secrets": lambda: secrets, "routes": world, "callbacks": links}
+        given["memberships"] = world
         services = worker_context(content, log, gate=gate, unsubscribing=away, **given)
+        local.append(Memberships(services, None).change_audience)
         senders = {
             WEBHOOK: Webhooks(services).send_webhook,
             EMAIL: Emails(services, cast("Any", mailer)).send_email,

@@ -162,6 +162,20 @@ async def test_only_differences_are_sent(crm: Crm) -> None:
     assert [text[:3] for text in stored] == ["e1.", "e1."]
 
 
+async def test_a_refusal_is_of_the_identifiers_that_were_sent(crm: Crm) -> None:
+    await crm.change("+1", "+2")
+    batch = await crm.activities.freeze_audience_batch(
+        AudienceBatch(destination="crm", audience="vip-buyers", batch="b" * 32)
+    )
+    await crm.book.add(*WHERE, "1", {"id": "1", "email": "new"}, NOW + timedelta(days=1))
+    await crm.change("-2")
+    ids, _ = await crm.book.members(batch.batch)
+    await crm.store.refuse_members(batch.batch, ids, "unknown")
+    assert await crm.store.audience_refusals(*WHERE) == {}
+    assert await crm.sync() == "synced"
+    assert crm.sent() == [("add", ["1"])]
+
+
 async def test_many_changes_go_in_several_batches(crm: Crm) -> None:
     await crm.change(*(f"+{number}" for number in range(7)))
     assert await crm.sync() == "synced"
