@@ -192,7 +192,7 @@ class JourneyView(View):
             paused=pause_in(now),
             answered=seen.progress is not None,
             moves_to=now.get("moves_to"),
-            steps=list(_steps(seen, progress.get("steps") or result.get("steps") or _sent_inline(seen))),
+            steps=list(_steps(seen, progress.get("steps") or result.get("steps") or _inline_steps(seen))),
             steps_forgotten=progress.get("steps_forgotten") or 0,
             rounds=now.get("rounds") or [],
             pending=list(seen.pending),
@@ -244,14 +244,29 @@ def _state(seen: JourneySnapshot) -> str:
             return seen.status
 
 
-def _sent_inline(seen: JourneySnapshot) -> Iterator[dict[str, Any]]:
-    """Yield the records of the steps of a journey without a workflow, from its attempts."""
-    latest = {one.step: one for one in seen.attempts if seen.status == "inline"}
-    for one in latest.values():
+def _inline_steps(seen: JourneySnapshot) -> Iterator[dict[str, Any]]:
+    """Yield the records of the steps of a journey without a workflow: the forks on the way to its message, and that."""
+    if seen.status != "inline" or seen.entry is None:
+        return
+    sent = {one.step: one for one in seen.attempts}
+    drawn, entered = seen.entry.branches or {}, seen.entry.admitted_at.isoformat(timespec="seconds")
+    rows: Mapping[str, Row] = seen.plan.steps if seen.plan else {}
+    at = seen.plan.start if seen.plan else None
+    for _ in rows:
+        if seen.plan is None or at is None or at in sent:
+            break
+        ways = rows[at].ways
+        found = [way for way, to in ways.items() if to is not None and sent.keys() & {to, *seen.plan.ahead(to)}]
+        way = drawn.get(at) or (found[0] if len(found) == 1 else None)
+        if way is None or way not in ways:
+            break  # several ways lead to the message, or none
+        yield {"id": at, "kind": rows[at].kind, "outcome": way, "at": entered}
+        at = ways[way]
+    for one in sent.values():
         ended = one.started_at + timedelta(milliseconds=one.milliseconds)
         yield {
             "id": one.step,
-            "kind": seen.plan.steps[one.step].kind if seen.plan and one.step in seen.plan.steps else one.channel,
+            "kind": rows[one.step].kind if one.step in rows else one.channel,
             "outcome": one.outcome,
             "at": ended.isoformat(timespec="seconds"),
             "status": one.status,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.journeys.snapshot import SHOWN, read, why_failed
+from gateway.publishing import publish
 from gateway.why.story import told
 from runtime.store import AdmissionRequest, Store
 from tests.gateway.journey import START, attempt
@@ -54,8 +56,31 @@ async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Sto
         assert [item.run_id for item in seen.attempts] == [run or runs[-1]] * 2
 
 
-async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(store: Store, temporal: Client) -> None:
-    asking = AdmissionRequest("a", 3, "7", "sale", "a/7/sale", "r1", "always", START, "segment", root="r1")
+SALE = """
+scenario: a
+trigger: segment
+steps:
+  - split: {red: 50, blue: 50}
+    id: tone
+  - if: contact.firstname == blank
+    id: named
+    then: [{exit: nameless}]
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+"""
+
+
+async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(
+    store: Store, temporal: Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(SALE, "utf-8")
+    await publish(file, store)
+    drawn = {"tone": "blue"}
+    asking = AdmissionRequest(
+        "a", 1, "7", "sale", "a/7/sale", "r1", "always", START, "segment", root="r1", branches=drawn
+    )
     await store.admit(asking)
     assert shown_journey(await read(temporal, store, "a/7/sale", None))["state"] == "running"
     await store.record([attempt("hook", 1, workflow_id="a/7/sale", outcome="delivered", status=200)])
@@ -63,11 +88,17 @@ async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(stor
     seen = await read(temporal, store, "a/7/sale", None)
     view = shown_journey(seen)
     assert [view[name] for name in ("campaign", "status", "state", "at")] == ["sale", "inline", "finished", None]
-    assert [(step["id"], step["outcome"], step["status"]) for step in view["steps"]] == [("hook", "delivered", 200)]
+    assert [(step["id"], step["outcome"], step["status"]) for step in view["steps"]] == [
+        ("tone", "blue", None),
+        ("named", "else", None),
+        ("hook", "delivered", 200),
+    ]
     assert seen.entry is not None
     story = told(seen, seen.entry)
     assert [one.words for one in story.happenings] == [
         "let in by segment with the key sale to be sent by the campaign sale without a workflow",
+        "blue (split red 50 blue 50)",
+        "else (if contact.firstname == blank)",
         "sent to hooks.example.com (200)",
         "finished",
     ]
