@@ -179,7 +179,9 @@ async def workers(
     senders |= dict.fromkeys(given.webhook_queues, senders[WEBHOOK.queue])
     completed, deployment = await completes_polls(client), deployment or unversioned()
     made: list[Worker] = []
-    polled = _shards_too(queues or QUEUES, given)
+    # By default those of all channels that there are now, which extensions may have added.
+    every = dict.fromkeys((JOURNEYS, *(channel.queue for channel in CHANNELS.values())))
+    polled = _shards_too(queues or every, given)
     polled += [one.campaigns for one in CHANNELS.values() if one.queue in polled and one.name in blasting]
     for queue in polled:
         if queue == JOURNEYS:
