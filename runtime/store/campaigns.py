@@ -261,8 +261,12 @@ class StoredCampaigns(Queries):
         stopped_by: str | None = None,
         stop_reason: str | None = None,
     ) -> None:
-        """Record that a campaign has ended. The first report wins. Lines that wait are skipped."""
+        """Record that a campaign has ended. The first report wins. Lines that wait are skipped.
+
+        Their entries are lost, if they have any: a worker was killed while it sent without workflows.
+        """
         why = f"the campaign {'was stopped' if outcome == 'stopped' else outcome}"
+        await self._database.write(_LOSE, {"of": name, "why": why, "at": at})
         await self._database.write(_SKIP, {"of": name, "why": why, "at": at})
         given = {"how": outcome, "at": at, "what": trouble, "who": stopped_by, "reason": stop_reason}
         await self._database.write(_END, {"of": name, **given})
@@ -306,6 +310,23 @@ _SKIP = (
         select(campaigns.c.name).where(*_OPEN).exists(),
     )
     .values(outcome="skipped", reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
+)
+_LOSE = (
+    update(entries)
+    .where(
+        entries.c.scenario == select(_table.scenario).where(*_OPEN).scalar_subquery(),
+        entries.c.ended_at.is_(None),
+        entries.c.root == entries.c.run_id,
+        select(_items.line)
+        .where(
+            _items.contact_id == entries.c.contact_id,
+            _items.campaign == bindparam("of"),
+            _items.journey == entries.c.workflow_id,
+            _items.outcome.is_(None),
+        )
+        .exists(),
+    )
+    .values(outcome="lost", reason=bindparam("why"), ended_at=bindparam("at"))
 )
 _END = (
     update(campaigns)

@@ -11,7 +11,7 @@ import pytest
 from runtime.store import AdmittedRun, AlreadyEntered, Closure, Store
 from runtime.store.admission import AdmissionRequest
 from runtime.store.campaign_lines import LineDeparture, LineEnd
-from runtime.store.campaigns import CampaignItem
+from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.store.passages import Passage
 from tests.factories import NOW, admission_request
 from tests.runtime.store.conftest import both
@@ -95,6 +95,22 @@ async def test_an_entry_without_a_workflow_and_one_with_exclude_each_other(
     assert isinstance(answer, AlreadyEntered)
     assert answer.why == "under_way"
     assert (await store.entries(running=True))[0].run_id == first.run_id
+
+
+async def test_the_end_of_a_campaign_loses_entries_without_workflow_or_outcome(store: Store) -> None:
+    await store.add_campaign(
+        StoredCampaign(
+            name="sale", scenario="welcome", version=1, file="", digest="", rate=1.0, operator="ann", created_at=NOW
+        )
+    )
+    lines = [CampaignItem(line=n, contact_id=f"{n}", journey=f"welcome/{n}/sale", entry="e") for n in range(1, 4)]
+    await store.add_campaign_items("sale", lines)
+    await store.admit_many([line("1"), line("2"), line("3")])
+    await store.end_campaign_lines("sale", [LineEnd(2, "held")], NOW)  # a workflow continues it
+    await store.admit(taken_over("3"))
+    await store.end_campaign("sale", "stopped", LATER)
+    entries = {entry.contact_id: entry.outcome for entry in await store.entries()}
+    assert entries == {"1": "lost", "2": None, "3": None}
 
 
 def ended(number: int, contact: str, *steps: Passage) -> LineEnd:

@@ -128,6 +128,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     ),
     (lambda store: store.refuse_campaign_entry("sale", "7", "a/7/sale", "why", NOW), "(contact_id=? AND campaign=?)"),
     (lambda store: store.end_campaign("sale", "stopped", NOW), "(campaign=? AND outcome=?)"),
+    (lambda store: store.end_campaign("sale", "stopped", NOW), "ix_entries_running (scenario=?)"),
     (lambda store: store.stored_campaigns(is_open=True, after=CAMPAIGN), "ix_campaigns_open"),
     (lambda store: store.entries(running=True, scenario="a"), "ix_entries_running (scenario=?)"),
     (lambda store: store.entries(running=True, scenario="a", version=2), "ix_entries_"),
