@@ -191,6 +191,9 @@ _Ages = Annotated[
 _Zone = Annotated[str, _checked("must be a time zone's IANA name such as Europe/Paris", _is_zone)]
 _Shards = Annotated[int, _whole(32)]
 _Megabytes = Annotated[int, _whole(100_000)]
+_Region = Annotated[
+    str, _checked("must be a region such as eu-west-3", lambda text: bool(re.fullmatch(r"[a-z0-9-]{1,40}", text)))
+]
 _NO_PATH: Final = {
     "int_parsing": "must be a whole number",
     "path_not_file": "must name a file that exists",
@@ -280,6 +283,11 @@ class Settings(BaseSettings):
     all processes."""
     audience_megabytes: _Megabytes = 1024
     """Maximum size of an uploaded [file of contacts](../run/campaigns.md#files)."""
+    s3_endpoint: _CallbackUrl | None = None
+    """URL of an S3-compatible service for [files of contacts](../run/campaigns.md#files), which may be private; http
+    only on this machine. Without it, Amazon's."""
+    s3_region: _Region = "us-east-1"
+    """Region of the files at S3."""
     platform_timezone: _Zone = "Europe/Paris"
     """IANA zone of dates without an offset."""
 

@@ -22,11 +22,16 @@ from scenario.words import LINE_OUTCOMES, LineOutcome
 if TYPE_CHECKING:
     from gateway.campaigns.survey import Estimate, Survey
     from gateway.client import ScenarioClient
+    from gateway.service.audiences import AudienceService
     from gateway.service.campaign_views import CampaignOperation, CampaignView
+    from runtime.store.audiences import StoredAudience
     from scenario.plan.gear import GearName
 
 AudienceOption = Annotated[
     Path, typer.Option("--audience", metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")
+]
+SourceOption = Annotated[
+    str, typer.Option("--audience", metavar="PEOPLE", help="as for check, or a file at S3: s3://bucket/people.csv")
 ]
 EncodingOption = Annotated[
     str | None,
@@ -84,7 +89,7 @@ class ResultFormat(StrEnum):
 
 def start(
     scenario: PublishedArgument,
-    audience: AudienceOption,
+    audience: SourceOption,
     encoding: EncodingOption = None,
     name: NameOption = None,
     rate: RateOption = "100/s",
@@ -137,9 +142,8 @@ def _start_of(text: str, local: bool) -> datetime:
         raise typer.BadParameter(f"'{text}' is no date and time: write such as 2026-11-27T09:00") from None
 
 
-async def _start(scenario: str, audience: Path, name: str | None, given: dict[str, Any]) -> CampaignView:
+async def _start(scenario: str, audience: str, name: str | None, given: dict[str, Any]) -> CampaignView:
     from gateway.campaigns.request import CampaignRequest
-    from gateway.service.audiences import file_parts
     from gateway.service.caller import TERMINAL
 
     async with session.connected() as client:
@@ -147,7 +151,7 @@ async def _start(scenario: str, audience: Path, name: str | None, given: dict[st
             published = await client.publish(Path(scenario), given["operator"])
             scenario = f"{published.scenario}@{published.version}"
         use = client.services
-        file = await use.campaigns.audiences.add(TERMINAL, audience.name, file_parts(audience))
+        file = await _upload(use.campaigns.audiences, audience)
         request = CampaignRequest(
             name=name or scenario.partition("@")[0], scenario=scenario, audience=file.name, **given
         )
@@ -166,6 +170,24 @@ async def _start(scenario: str, audience: Path, name: str | None, given: dict[st
             operator=request.operator,
             reason="confirmed on the command line" if starts else "not confirmed on the command line",
         )
+
+
+async def _upload(audiences: AudienceService, source: str) -> StoredAudience:
+    """Store a file of this machine, or one at S3."""
+    from activities.webhook.http.transport import Transport
+    from gateway.campaigns.s3 import SCHEME, S3Place, s3_parts
+    from gateway.service.audiences import file_parts
+    from gateway.service.caller import TERMINAL
+    from runtime.secrets import Secrets
+    from runtime.settings import Settings
+
+    if not source.startswith(SCHEME):
+        return await audiences.add(TERMINAL, Path(source).name, file_parts(Path(source)))
+    settings = Settings()
+    place = S3Place.read(source, settings)
+    async with Transport() as transport:
+        parts = s3_parts(place, Secrets(settings).snapshot(), transport)
+        return await audiences.add(TERMINAL, source.rpartition("/")[2], parts)
 
 
 async def _prepared(client: ScenarioClient, view: CampaignView) -> CampaignView:

@@ -16,8 +16,8 @@ from gateway.terminal import dump, note, say
 if TYPE_CHECKING:
     from gateway.client import Entered, EventView
 
-TABLES: Final = (".csv", ".tsv", ".xlsx", ".parquet", ".csv.gz")
-"""Ends of the names of tables."""
+TABLES: Final = (".csv", ".tsv", ".xlsx", ".parquet", ".gz")
+"""Ends of the names of files that campaigns read."""
 EntryArgument = Annotated[
     str, typer.Argument(metavar="ENTRY", help="a JSON file; - is standard input; a .jsonl file holds one entry a line")
 ]
@@ -43,7 +43,7 @@ def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = Fal
     """
     if entry.lower().endswith(TABLES):
         raise typer.BadParameter(
-            f"{entry} is a table: enter its contacts by 'scenario campaign start SCENARIO --audience {entry}'"
+            f"{entry} is for a campaign: enter its contacts by 'scenario campaign start SCENARIO --audience {entry}'"
         )
     if many or entry.lower().endswith(".jsonl"):
         raise typer.Exit(asyncio.run(enter_all(entry, wait=wait)))

@@ -138,7 +138,10 @@ class HeadFirst(ResponseHandler):
 
 
 KEPT_HEADERS: Final = frozenset(
-    {"content-encoding", "content-length", "content-type", "date", "request-id", "retry-after", "x-request-id"}
+    {
+        *("content-encoding", "content-length", "content-range", "content-type", "date", "etag"),
+        *("request-id", "retry-after", "x-request-id"),
+    }
 )
 """Response headers that are kept; all others (cookies, ``Location``) are dropped."""
 

@@ -1,0 +1,125 @@
+"""Files at S3: Amazon's example of a signature, ranges of one version, and addresses that may not be called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from activities.webhook.http.transport import Transport
+from gateway.campaigns import s3
+from gateway.campaigns.s3 import KEY, KEY_ID, TOKEN, S3Place, s3_parts, signed
+from gateway.errors import BadInput
+from runtime.settings import Settings
+from scenario.http.addresses import Access
+
+SECRETS = {KEY_ID: "AKIAIOSFODNN7EXAMPLE", KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+
+
+def test_a_request_is_signed_as_amazons_example() -> None:
+    """ "GET Object" in the examples of signature calculations of Amazon S3's API reference."""
+    url, now = "https://examplebucket.s3.amazonaws.com/test.txt", datetime(2013, 5, 24, tzinfo=UTC)
+    headers = signed(url, "us-east-1", {"range": "bytes=0-9"}, SECRETS, now)
+    assert headers["authorization"] == (
+        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,"
+        "SignedHeaders=host;range;x-amz-content-sha256;x-amz-date,"
+        "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+    )
+    assert "x-amz-security-token;" not in headers["authorization"]
+    token = signed(url, "us-east-1", {}, {**SECRETS, TOKEN: "t"}, now)
+    assert (token["x-amz-security-token"], "x-amz-date;x-amz-security-token" in token["authorization"]) == ("t", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint", "url"),
+    [
+        ("s3://shop/a b/é.csv", None, "https://shop.s3.eu-west-3.amazonaws.com/a%20b/%C3%A9.csv"),
+        ("s3://shop.example/p.csv", None, "https://s3.eu-west-3.amazonaws.com/shop.example/p.csv"),
+        ("s3://shop/p.csv", "https://minio.internal:9000", "https://minio.internal:9000/shop/p.csv"),
+    ],
+)
+def test_a_place_becomes_a_url(text: str, endpoint: str | None, url: str) -> None:
+    place = S3Place.read(text, Settings(s3_endpoint=endpoint, s3_region="eu-west-3"))
+    assert (place.url, place.access.allow_private) == (url, endpoint is not None)
+
+
+@pytest.mark.parametrize("text", ["s3://shop", "s3://shop/folder/", "s3://evil.example#/p.csv", "s3://Shop/p.csv"])
+def test_what_names_no_file_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="is no file at S3: write such as s3://"):
+        S3Place.read(text, Settings())
+
+
+@dataclass
+class Bucket:
+    """A service with one file."""
+
+    content: bytes
+    version: int = 1
+    changes: bool = False
+    asked: list[str] = field(default_factory=list[str])
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if "AKIAIOSFODNN7EXAMPLE" not in request.headers.get("authorization", ""):
+            return web.Response(status=403)
+        if request.path != "/shop/people.csv":
+            return web.Response(status=404)
+        self.asked.append(request.headers["range"])
+        if request.headers.get("if-match", f'"{self.version}"') != f'"{self.version}"':
+            return web.Response(status=412)
+        first, last = map(int, re.findall(r"\d+", request.headers["range"]))
+        part = self.content[first : last + 1]
+        if not part:
+            return web.Response(status=416)
+        headers = {
+            "etag": f'"{self.version}"',
+            "content-range": f"bytes {first}-{first + len(part) - 1}/{len(self.content)}",
+        }
+        self.version += self.changes
+        return web.Response(status=206, body=part, headers=headers)
+
+
+@pytest.fixture
+async def bucket(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bucket, str]]:
+    monkeypatch.setattr(s3, "_RANGE", 10)
+    made, app = Bucket(b"contact.id\n1\n2\n3\n4\n"), web.Application()
+    app.router.add_get("/{path:.*}", made.answer)
+    async with TestServer(app, host="127.0.0.1") as server:
+        yield made, str(server.make_url("")).rstrip("/")
+
+
+async def read(place: S3Place, secrets: dict[str, str]) -> bytes:
+    async with Transport() as transport:
+        return b"".join([part async for part in s3_parts(place, secrets, transport)])
+
+
+async def test_a_file_is_read_in_ranges_of_one_version(bucket: tuple[Bucket, str]) -> None:
+    made, endpoint = bucket
+    place = S3Place.read("s3://shop/people.csv", Settings(s3_endpoint=endpoint))
+    assert await read(place, SECRETS) == made.content
+    assert made.asked == ["bytes=0-9", "bytes=10-19"]
+    made.changes = True
+    with pytest.raises(BadInput, match=r"s3://shop/people\.csv changed while it was read"):
+        await read(place, SECRETS)
+    made.content = b""
+    with pytest.raises(BadInput, match="is empty"):
+        await read(place, SECRETS)
+    with pytest.raises(BadInput, match="does not exist"):
+        await read(S3Place.read("s3://shop/other.csv", Settings(s3_endpoint=endpoint)), SECRETS)
+    with pytest.raises(BadInput, match="may not be read with these keys: check SCENARIO_SECRET_S3_ACCESS_KEY_ID"):
+        await read(place, {**SECRETS, KEY_ID: "other"})
+    with pytest.raises(BadInput, match="needs the secret S3_SECRET_ACCESS_KEY: set SCENARIO_SECRET_S3_SECRET"):
+        await read(place, {KEY_ID: "a"})
+
+
+async def test_a_private_address_is_called_only_if_the_settings_name_it(bucket: tuple[Bucket, str]) -> None:
+    made, endpoint = bucket
+    place = S3Place.read("s3://shop/people.csv", Settings(s3_endpoint=endpoint))
+    guarded = replace(place, access=replace(Access(), allow_http=True, ports=place.access.ports))
+    with pytest.raises(BadInput, match="address that may not be called"):
+        await read(guarded, SECRETS)
+    assert made.asked == []
