@@ -72,7 +72,9 @@ class Webhooks(ChannelActivity[Transport]):
                 await batches.join(attempt, step, step.batch, await self.data(attempt, step))
                 return attempt.sent
             if step.batch is not None:
-                members = await batches.members(delivery)
+                members = await batches.members(attempt)
+                if members is None:
+                    return attempt.sent
             data = await self.data(attempt, step) if members is None else batches.data(members, delivery)
             secrets = self._context.secrets()
             prepare = partial(

@@ -30,12 +30,13 @@ from activities.retry import jittered
 from activities.webhook.batch_start import start_batch
 from activities.webhook.http.exchange import Response
 from activities.webhook.item_outcomes import item_outcomes, not_delivered
+from activities.webhook.rendering import render
 from runtime.errors import StoreError
 from runtime.store import Store
 from runtime.store.batches import BatchItem, StoredBatch
 from runtime.telemetry.metrics import BATCH_ITEMS
 from runtime.temporal_faults import is_unknown_workflow
-from scenario.errors import Aborted
+from scenario.errors import Aborted, MissingVariable
 from scenario.model.batch import Batch, batch_data, item_of
 from scenario.responses.item_results import value_at_path
 from scenario.steps.delivery import delivery_id
@@ -49,8 +50,9 @@ _RPC: Final = timedelta(seconds=5)
 _TRIES: Final = 3
 _PAGE: Final = 1_000
 _AT_ONCE: Final = 20
-_BEAT: Final = 2.0
 _MOST_REASONS: Final = 200
+_UNRECORDED: Final = "the worker or the store was lost while the response was recorded"
+_MASK: Final = "x"  # stands for each secret when a rendering is only tried
 
 
 class Members(NamedTuple):
@@ -74,7 +76,8 @@ class Batches:
 
         Raises:
             ApplicationError: The item has no outcome yet, or was not delivered; or policies defer it.
-            Aborted: Policies skip it.
+            TemplateError: The step cannot be rendered for this contact.
+            Aborted: Policies or a template skip it.
         """
         delivery, info, attempt.is_item = attempt.delivery, attempt.context.info, True
         attempt.destination = step.to or urlsplit(step.url or "").hostname or ""
@@ -82,6 +85,7 @@ class Batches:
         # An operator has scheduled the step again after its item was not delivered: it joins another batch.
         is_again = item is not None and item.answered_at is not None and info.scheduled_time > item.answered_at
         if item is None or (is_again and item.outcome != "delivered"):
+            await self._try_alone(delivery, step, data)
             await attempt.may_leave()
             await self._add(delivery, info, batch, item_of(data))
             item = await self._store.batch_item(delivery.id)
@@ -93,6 +97,15 @@ class Batches:
             attempt.batched(f"in {stored.delivery_id}" if stored else None)
         else:
             self._tell(attempt, item, stored)
+
+    async def _try_alone(self, delivery: Delivery, step: Webhook, data: Mapping[str, Any]) -> None:
+        """Render a batch of one contact: what is wrong with its data, or an abort, must not end the batch of others."""
+        names = (await self._content.open(delivery.name, delivery.version)).secrets(delivery.step)
+        try:
+            render(step, {**data, "secrets": dict.fromkeys(names or (), _MASK)}, delivery.id)
+        except MissingVariable as error:
+            if error.path[:1] != ("secrets",):  # its name is computed
+                raise
 
     def _tell(self, attempt: OpenAttempt, item: BatchItem, stored: StoredBatch | None) -> None:
         """Pass on an item's outcome, or wait for it."""
@@ -155,13 +168,14 @@ class Batches:
 
     # ---- sending
 
-    async def members(self, delivery: Delivery) -> Members:
-        """Freeze a batch, and return its members.
+    async def members(self, attempt: OpenAttempt) -> Members | None:
+        """Freeze a batch, and return its members. Return None if it was sent, and an earlier attempt did not report it.
 
         Raises:
             Aborted: It has none, or it has ended.
         """
-        batch = await self._store.freeze_batch(delivery.contact, datetime.now(UTC))
+        now = datetime.now(UTC)
+        batch = await self._store.freeze_batch(attempt.delivery.contact, now)
         if batch is None or batch.ended_at is not None:
             raise Aborted("the batch has ended")
         items: list[BatchItem] = []
@@ -169,8 +183,10 @@ class Batches:
             items += found
         if not items:
             raise Aborted("every contact has left")
-        if any(item.data is None for item in items):
-            raise Aborted("the outcomes are recorded already")
+        if recorded := next((item for item in items if item.data is None), None):
+            await self._store.record_item_outcomes(batch.id, "unknown", now, reason=_UNRECORDED, status=recorded.status)
+            attempt.delivered(recorded.status)
+            return None
         return Members(batch, items, [await _decode(batch.id, item.data or "") for item in items])
 
     @staticmethod
@@ -223,12 +239,16 @@ class Batches:
     async def settle_batch(self, end: BatchEnd) -> None:
         """Record the end of a batch, and wake the activities that wait for it."""
         now = datetime.now(UTC)
+        await self._store.freeze_batch(
+            end.batch, now
+        )  # one that was left while it was filled: nobody joins it any more
         await self._store.record_item_outcomes(end.batch, end.outcome, now, reason=end.reason)
         await self._store.end_batch(end.batch, end.outcome, now)
         client, turns = activity.client(), asyncio.Semaphore(_AT_ONCE)
 
         async def wake(item: BatchItem) -> None:
             async with turns:
+                activity.heartbeat()
                 # Otherwise it finds the outcome itself, some minutes later.
                 with suppress(RPCError):
                     await client.workflow_service.reset_activity(_reset(client, item, end.step), timeout=_RPC)
@@ -237,7 +257,6 @@ class Batches:
         while items := await self._store.batch_items(end.batch, after=after, limit=_PAGE):
             await asyncio.gather(*(wake(item) for item in items if item.waiting_run is not None))
             after = items[-1].position
-            activity.heartbeat(after)
 
 
 def _new(delivery: Delivery, batch: Batch, now: datetime) -> StoredBatch:

@@ -1,0 +1,92 @@
+"""Batch calls as their activities see them: one contact's mistake, a lost recording, and an early end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.background import BATCH_WORKFLOW, BatchEnd
+from activities.content import Content
+from activities.interface import Delivery, Sent
+from activities.webhook.activity import Webhooks
+from activities.webhook.batches import Batches
+from runtime.store import Store
+from runtime.store.batches import BatchItem, StoredBatch
+from tests.fakes import Marks, Rows, Shelf, worker_context
+
+NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
+BATCH = StoredBatch(
+    id="batch-1", scenario="post-purchase", version=3, step="crm", delivery_id="msg_b", created_at=NOW, due_at=NOW
+)
+STEP: Mapping[str, Any] = {
+    "webhook": "crm",
+    "url": "https://crm.example.com/people",
+    "headers": {"Authorization": "Bearer {{ secrets.CRM }}"},
+    "batch": {"size": 10, "within": "1h"},
+    "body": "[{% for person in contacts %}{% if person.contact.blocked %}{% abort 'blocked' %}{% endif %}"
+    '"{{ person.contact.born }}"{% unless forloop.last %},{% endunless %}{% endfor %}]',
+}
+
+
+async def send(store: Store, workflow: str, contact: str, data: Mapping[str, Any]) -> Sent:
+    """Make one attempt of the step, in a journey or in a batch."""
+    environment = Marks().environment()
+    environment.info = replace(environment.info, workflow_type=workflow, workflow_id=f"post-purchase/{contact}")
+    content = Content(Shelf(STEP))
+    webhooks = Webhooks(worker_context(content, Rows(), transport=SimpleNamespace(), batches=Batches(store, content)))
+    delivery = Delivery(
+        id="msg_1",
+        scenario="post-purchase@3",
+        step="crm",
+        contact=contact,
+        now=NOW.isoformat(),
+        data=dict(data),
+        decided=datetime.now(UTC).timestamp(),
+    )
+    return await environment.run(webhooks.send_webhook, delivery)
+
+
+def item(number: int) -> BatchItem:
+    return BatchItem(
+        delivery_id=f"msg_{number}",
+        batch=BATCH.id,
+        position=number,
+        contact_id=str(number),
+        workflow_id=f"post-purchase/{number}",
+        data="d",
+        joined_at=NOW,
+    )
+
+
+async def test_a_contact_for_whom_nothing_can_be_sent_does_not_join(store: Store) -> None:
+    sent = await send(store, "Journey", "7", {"contact": {"blocked": True}})
+    assert (sent.outcome, sent.reason) == ("skipped", "blocked")
+    with pytest.raises(ApplicationError, match="The webhook cannot be rendered: the body"):
+        await send(store, "Journey", "7", {"contact": {"blocked": False}})
+    assert await store.take_place("post-purchase", 3, "crm", size=1, most=9, now=NOW) is None
+
+
+async def test_a_batch_whose_recording_was_cut_short_is_not_sent_again(store: Store) -> None:
+    await store.open_batch(BATCH)
+    for number in (1, 2):
+        await store.join_batch(item(number))
+    await store.record_item_outcomes(BATCH.id, "refused", NOW, positions=[1], status=207)
+    sent = await send(store, BATCH_WORKFLOW, BATCH.id, {})
+    assert (sent.outcome, sent.status) == ("delivered", 207)
+    assert [(one.outcome, one.status) for one in await store.batch_items(BATCH.id)] == [
+        *(("refused", 207), ("unknown", 207)),
+    ]
+
+
+async def test_nobody_joins_a_batch_that_ended_while_it_was_filled(store: Store) -> None:
+    await store.open_batch(replace(BATCH, due_at=NOW + timedelta(hours=1)))
+    batches = Batches(store, Content(Shelf(STEP)))
+    await Marks().environment().run(batches.settle_batch, BatchEnd(batch=BATCH.id, step="crm", outcome="skipped"))
+    assert await store.take_place("post-purchase", 3, "crm", size=1, most=9, now=NOW) is None
+    assert not await store.join_batch(item(1))
