@@ -187,7 +187,12 @@ class Batches:
             await self._store.record_item_outcomes(batch.id, "unknown", now, reason=_UNRECORDED, status=recorded.status)
             attempt.delivered(recorded.status)
             return None
-        return Members(batch, items, [await _decode(batch.id, item.data or "") for item in items])
+        data: list[Mapping[str, Any]] = []
+        for item in items:
+            data.append(await _decode(batch.id, item.data or ""))
+            if not len(data) % _AT_ONCE:
+                await asyncio.sleep(0)  # other deliveries go on meanwhile
+        return Members(batch, items, data)
 
     @staticmethod
     def data(members: Members, delivery: Delivery) -> dict[str, Any]:

@@ -100,6 +100,8 @@ async def rendered(
 def _require(view: JourneySnapshot, step: str) -> None:
     steps = view.plan.steps if view.plan else {}
     sends = [name for name, row in steps.items() if isinstance(row, Send)]
+    if not sends and view.id.startswith("batch-"):
+        raise BadInput(f"the body of a batch call is not kept: 'scenario batch show {view.id}' lists its contacts")
     if not sends:
         raise BadInput(f"{view.id} has no steps that send anything")
     if step not in sends:

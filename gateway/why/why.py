@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import zip_longest
+from typing import Final
 
 from pydantic import ConfigDict
 from temporalio.client import Client
@@ -100,12 +101,34 @@ async def why(
     if step is not None:
         _require(stories, step)
         said = answer(contact, stories, step)
+        if (end := _ended(stories[0], step)) is not None and end.what == BATCHED:
+            said = await _in_batch(store, contact, stories[0], step, said)
     now, zone = datetime.now(UTC), stories[0].zone
     taken: list[CapPlaces] | None = None
     if policies is not None:
         back = caps.since(policies.caps, now, zone) if policies.caps else now
         taken = places(policies.caps, await store.claims_of(contact, back), now, zone)
     return WhyView(contact=contact, step=step, answer=said, entries=stories, caps=taken, zone=zone)
+
+
+_IN_BATCH: Final = {
+    "delivered": ("Yes", "The receiver took the contact"),
+    "refused": ("No", "The receiver refused the contact"),
+    "skipped": ("No", "The batch call was given up"),
+    "unknown": ("Perhaps", "The receiver's response does not say what became of the contact"),
+}
+_PENDING: Final = ("Not yet", "The batch call has no answer yet")
+
+
+async def _in_batch(store: Store, contact: str, story: EntryStory, step: str, said: str) -> str:
+    """Return the answer about a message that went into a batch call, with the outcome of the call."""
+    for item in await store.batch_items_of(contact):
+        batch = await store.stored_batch(item.batch) if item.workflow_id == story.journey else None
+        if batch is not None and batch.step == step:
+            word, words = _IN_BATCH.get(item.outcome or "", _PENDING)
+            because = f": {item.reason}" if item.reason else ""
+            return f"{said.replace('Perhaps', word, 1)} {words}{because}."
+    return said
 
 
 async def _newest(store: Store, scenarios: set[str]) -> dict[str, Plan]:
