@@ -127,7 +127,7 @@ class ErasureActivities:
                 await self._store.erase(contact, erasure.contact_hash)
                 removals = await self._store.pending_removals(erased_name(erasure.contact_hash))
                 if removals:
-                    text = f"{removals} removals from audiences are not sent yet: 'scenario audience list' shows why"
+                    text = f"removals from audiences that are not sent yet: {removals}; see 'scenario audience list'"
                     await self._store.set_erasure_trouble(erasure.id, text)
                 is_waiting = being_read or request.remaining or removals or await self._store.is_being_sent(contact)
                 if any(found.values()) or is_waiting or not request.passes:

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
+from activities.audience.memberships import MembershipBook
 from activities.background import ErasurePass, JourneysEnded, RowsCleared
 from activities.erasure import PAUSES, ErasureActivities, find_runs
 from runtime.encryption.keyring import REMEMBERED, Keyring, UnknownKey
@@ -244,6 +245,25 @@ async def test_passes_end_delete_and_clear_until_nothing_is_found(erasure: Erasu
     assert await erasure.run("end_journeys") == JourneysEnded(remaining=0)
     assert await erasure.run("clear_rows") == RowsCleared(finished=True)
     assert await erasure.seen() == seen
+
+
+async def test_it_is_not_finished_before_audiences_are_told(erasure: Erasure) -> None:
+    erasure.server.runs, store = [], erasure.store
+    await MembershipBook(store).add("meta", "vip", "7", {"email": "e"}, NOW)
+    batch, _ = await store.freeze_audience_batch("meta", "vip", "1", 9)
+    await store.settle_audience_batch(batch)
+    for passes in (0, 1):
+        assert await erasure.run("end_journeys", replace(ERASING, passes=passes)) == JourneysEnded(remaining=0)
+        cleared = await erasure.run("clear_rows", replace(ERASING, passes=passes))
+        assert cleared == RowsCleared(pause=PAUSES[passes])
+        trouble = "removals from audiences that are not sent yet: 1; see 'scenario audience list'"
+        assert (await erasure.seen()).trouble == trouble
+    batch, _ = await store.freeze_audience_batch("meta", "vip", "2", 9)
+    await store.settle_audience_batch(batch)
+    await erasure.run("end_journeys", replace(ERASING, passes=2))
+    assert await erasure.run("clear_rows", replace(ERASING, passes=2)) == RowsCleared(finished=True)
+    seen = await erasure.seen()
+    assert (seen.trouble, seen.rows["audience_memberships"]) == (None, 1)
 
 
 async def test_where_nothing_is_found_a_second_pass_looks_all_the_same(erasure: Erasure) -> None:
