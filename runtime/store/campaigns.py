@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
 
 from runtime.store.columns import Flag, Json, SafeText, UtcDateTime
 from runtime.store.database import Queries
+from runtime.store.row_list import RowList, column_type
 from runtime.store.schema import entries, metadata, partial_index
 
 campaigns = Table(
@@ -212,12 +214,11 @@ class StoredCampaigns(Queries):
 
     async def add_campaign_items(self, campaign: str, items: Sequence[CampaignItem]) -> None:
         """Add lines to a campaign."""
+        on_sqlite = self._database.one_writer
         for start in range(0, len(items), LINES_TOGETHER):
-            rows = [
-                {"campaign": campaign, **{name: getattr(item, name) for name in CAMPAIGN_ITEM}}
-                for item in items[start : start + LINES_TOGETHER]
-            ]
-            await self._database.write(self._database.insert(campaign_items).values(rows).on_conflict_do_nothing())
+            rows = map(_VALUES, items[start : start + LINES_TOGETHER])
+            given = {"of": campaign, "items": _ROWS.dump(rows, on_sqlite=on_sqlite)}
+            await self._database.write(_ADD_ITEMS[on_sqlite], given)
 
     async def campaign_items(
         self, campaign: str, *, outcome: str | None = None, after: int = 0, limit: int = 100
@@ -281,6 +282,16 @@ class StoredCampaigns(Queries):
 
 CAMPAIGN_ITEM: Final = tuple(column.name for column in campaign_items.columns if column.name != "campaign")
 """The attributes of a line."""
+_ADDED = tuple(name for name in CAMPAIGN_ITEM if name != "marked")
+_VALUES = attrgetter(*_ADDED)
+_ROWS = RowList({name: column_type(_items[name]) for name in _ADDED})
+_ADD_ITEMS = {
+    on_sqlite: text(
+        f"INSERT INTO campaign_items (campaign, {_ROWS.names}) SELECT :of, {_ROWS.names} "  # noqa: S608
+        f"FROM {_ROWS.source(':items', on_sqlite=on_sqlite)} AS one WHERE true ON CONFLICT DO NOTHING"
+    )
+    for on_sqlite in (True, False)
+}
 _IS_IT = _table.name == bindparam("of")
 _OPEN = (_IS_IT, _table.ended_at.is_(None))
 _ONE = select(campaigns).where(_IS_IT)
