@@ -1,4 +1,4 @@
-"""Starts of journeys, also of those that continue what a campaign has begun without a workflow."""
+"""Starts of journeys: ordinary ones, and those that continue an entry that a campaign began without a workflow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CAMPAIGNS: Final = UUID("0c9fae0c-55cf-4b0a-8b35-7ad4f5c1a1c5")
 
 
 def campaign_root(workflow_id: str, created_at: datetime) -> str:
-    """Return the root of a campaign's journey, from which its delivery ids are made, with and without a workflow.
+    """Return the root of a campaign's journey. Its delivery ids are made from it, with and without a workflow.
 
     Args:
         created_at: The campaign's, which tells it from a later one of its name.
@@ -37,7 +37,7 @@ def of_campaign(entry: Mapping[str, Any], root: str, state: Mapping[str, Any] | 
 
     Args:
         root: See `campaign_root`.
-        state: Where it continues, in the form of `workflows.state.State.dump`; by default it begins.
+        state: The place at which it continues, as `workflows.state.State.dump` writes it; None at the beginning.
     """
     return {"entry": entry, "campaign": {"root": root, "state": state}}
 
@@ -88,7 +88,7 @@ async def hand_over(
     It takes the entry over when it is admitted, unless that has ended or another run has it.
 
     Args:
-        state: Where it continues, see `of_campaign`.
+        state: The place at which it continues, see `of_campaign`.
 
     Returns:
         False if another workflow of this id is running.

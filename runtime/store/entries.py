@@ -4,6 +4,9 @@ Admission is atomic without a transaction or a lock. A contact's entries under o
 ``ordinal``, and (contact, scenario, key, ordinal) is unique. A caller reads the existing entries, decides, and inserts
 the next number. If another entry took that number, the insert does nothing, and the caller reads again. Any other
 change in between, such as the end of a journey, could only turn a refusal into an admission.
+
+A campaign may send without workflows. The run id of such an entry is its root. If a workflow continues it, the
+admission of that workflow sets the run id to its own, unless the entry has ended. So only one of both ends the entry.
 """
 
 from __future__ import annotations
