@@ -83,8 +83,8 @@ class Batches:
         attempt.destination = step.to or urlsplit(step.url or "").hostname or ""
         item = await self._store.batch_item(delivery.id)
         # An operator has scheduled the step again after its item was not delivered: it joins another batch.
-        is_again = item is not None and item.answered_at is not None and info.scheduled_time > item.answered_at
-        if item is None or (is_again and item.outcome != "delivered"):
+        is_again = item is not None and info.scheduled_time > item.joined_at
+        if item is None or (is_again and item.outcome not in (None, "delivered")):
             await self._try_alone(delivery, step, data)
             await attempt.may_leave()
             await self._add(delivery, info, batch, item_of(data))
@@ -145,7 +145,7 @@ class Batches:
                 workflow_id=info.workflow_id or "",
                 waiting_run=info.workflow_run_id if batch.wait else None,
                 data=await _encode(taken.id, data),
-                joined_at=now,
+                joined_at=info.scheduled_time,
             )
             if await self._store.join_batch(item):
                 return

@@ -77,6 +77,7 @@ batch_items = Table(
     Column("waiting_run", SafeText, nullable=True),
     # The variables of its templates, encoded, and encrypted if payloads are. Null as soon as it has an outcome.
     Column("data", SafeText, nullable=True),
+    # When its delivery was scheduled, by Temporal's clock: an operator's retry is later.
     Column("joined_at", UtcDateTime, nullable=False),
     Column("outcome", SafeText, nullable=True),
     Column("reason", SafeText, nullable=True),
