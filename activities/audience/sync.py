@@ -40,6 +40,7 @@ from activities.periodic import repeating
 from activities.priority import priority_of
 from activities.webhook.destinations.destinations import MOST_MEMBERS, AudienceSettings
 from activities.webhook.http.exchange import Response
+from activities.webhook.outcome import parse_retry_after
 from activities.webhook.platform_calls import CallFailed, PlatformCalls
 from activities.webhook.route import Route
 from runtime.store import Store
@@ -51,6 +52,7 @@ from scenario.words import MARKETING
 logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = 30.0  # seconds of one request, unless the destination sets it
+_LONGEST_PAUSE: Final = 3_600  # seconds that a platform may ask to wait
 VALIDATED: Final = (
     "the platform accepts the request, and has carried out nothing: remove 'validate_only' from destinations.yaml, "
     "then use 'scenario audience retry'"
@@ -102,7 +104,9 @@ class AudienceActivities:
         if not answer.verdict.delivered:
             code = f" ({answer.detail})" if answer.detail else ""
             reason = f"{batch.destination} answered {response.status}{code}"
-            raise await self._failure(batch, reason, final=answer.verdict.final)
+            asked = parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+            delay = timedelta(seconds=min(asked, _LONGEST_PAUSE)) if asked else None
+            raise await self._failure(batch, reason, final=answer.verdict.final, delay=delay)
         if settings.validate_only and not answer.refused:
             await self._store.thaw_audience_batch(batch.batch)
             raise await self._failure(batch, VALIDATED, final=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.audience.memberships import NO_MEMBER, SYNCED, MembershipBook
@@ -226,6 +227,17 @@ async def test_an_audience_is_held_until_an_operator_retries_it(crm: Crm) -> Non
     first, second = crm.receiver.calls
     assert first.body == second.body
     assert (await crm.counts()).members == 1
+
+
+async def test_a_platform_that_asks_for_a_pause_gets_it(crm: Crm) -> None:
+    await crm.change("+1")
+    batch = AudienceBatch(destination="crm", audience="vip-buyers", batch="c" * 32)
+    frozen = await crm.activities.freeze_audience_batch(batch)
+    crm.receiver.behaviour = answer(429, b"", "Retry-After: 120")
+    with pytest.raises(ApplicationError, match="crm answered 429") as caught:
+        await ActivityEnvironment().run(crm.activities.send_audience_batch, replace(batch, batch=frozen.batch))
+    assert (caught.value.next_retry_delay, caught.value.non_retryable) == (timedelta(minutes=2), False)
+    assert (await crm.counts()).trouble == "crm answered 429"
 
 
 async def test_validation_alone_makes_no_members(crm: Crm) -> None:
