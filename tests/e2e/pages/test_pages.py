@@ -50,6 +50,8 @@ def pages(place: Place) -> Mapping[str, str]:
         "held": "/held",
         "held-operation": "/held/operation?operation=retry&scenario=held-look&step=hook",
         "operations": "/operations",
+        "campaigns": "/campaigns",
+        "campaign-new": "/campaigns/-/new",
         "deliveries": "/deliveries",
         "destinations": "/destinations",
         "destinations-retune": "/destinations/retune?destination=held-look.example.com",
