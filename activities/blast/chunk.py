@@ -140,7 +140,7 @@ class _Chunk:
         self._clock = asyncio.get_running_loop()
         self._turn = self._clock.time()
         self._paused_until = 0.0
-        self._is_probing = False
+        self._put_back: list[CampaignItem] = []
         self._trouble: Exception | None = None
         self._platform = zone_of(self._services.zone)
         steps = [row for row in opened.table.steps.values() if isinstance(row, Send)]
@@ -156,10 +156,12 @@ class _Chunk:
 
     async def work(self, items: Sequence[CampaignItem]) -> None:
         """Work on the lines. A group in progress is completed when the chunk is cancelled."""
-        left = deque(items)
+        left, paused_until = deque(items), self._paused_until
         while left:
             await self._ready()
-            size = 1 if self._is_probing else max(1, min(TOGETHER, int(self._rate)))
+            # After a pause, one line shows whether the receiver takes messages again.
+            size = 1 if paused_until != self._paused_until else max(1, min(TOGETHER, int(self._rate)))
+            paused_until = self._paused_until
             group = [left.popleft() for _ in range(min(size, len(left)))]
             working = asyncio.create_task(self._group(group))
             try:
@@ -170,6 +172,8 @@ class _Chunk:
                 raise
             if self._trouble is not None:
                 raise self._trouble
+            left.extendleft(reversed(self._put_back))
+            self._put_back.clear()
 
     async def _ready(self) -> None:
         """Wait while the receiver takes no messages."""
@@ -182,9 +186,8 @@ class _Chunk:
             await asyncio.sleep(min(left, _BEAT))
 
     def _pause(self, seconds: float) -> None:
-        """Begin no group for so long. The next one has one line, which shows whether the receiver answers again."""
+        """Begin nothing for so long."""
         self._paused_until = self._clock.time() + min(max(seconds, MOMENT), _LONGEST_PAUSE)
-        self._is_probing = True
 
     def _adjust(self, row: Send) -> Send:
         found = self._services.destinations.book.get(row.to) if row.destination else None
@@ -211,7 +214,6 @@ class _Chunk:
         if self._once and lines:
             numbers = [one.item.line for one, _ in lines if not one.item.marked]
             await self._services.store.mark_campaign_lines(self._campaign.name, numbers)
-        self._is_probing = False
         rest = iter(lines)
         await asyncio.gather(*(self._perform(rest, ends) for _ in range(min(_AT_ONCE, len(lines)))))
         await self._record(ends)
@@ -265,7 +267,7 @@ class _Chunk:
         )
 
     async def _perform(self, lines: Iterator[tuple[_Asked, Line]], ends: list[LineEnd]) -> None:
-        """Perform lines at the chunk's rate, until none is left."""
+        """Perform lines at the chunk's rate, until none is left. While the receiver takes none, they are put back."""
         for one, line in lines:
             now = self._clock.time()
             ahead = self._turn - now
@@ -273,11 +275,21 @@ class _Chunk:
             if ahead > 0:
                 await asyncio.sleep(ahead)
             async with self._place:
-                await self._run(line)
-            try:
-                ends.append(await self._ended(one, line))
-            except (RPCError, OSError) as error:  # the line stays pending: the chunk's next attempt works on it again
-                self._trouble = error
+                is_paused = self._clock.time() < self._paused_until
+                if not is_paused:
+                    await self._run(line)
+            if is_paused:
+                self._put_back.append(one.item)
+            else:
+                await self._complete(one, line, ends)
+
+    async def _complete(self, one: _Asked, line: Line, ends: list[LineEnd]) -> None:
+        try:
+            ends.append(await self._ended(one, line))
+        except Exception as error:  # the line stays pending: the chunk's next attempt works on it again
+            if not isinstance(error, (RPCError, OSError)):
+                _logger.exception("a line of the campaign %s has no outcome", self._campaign.name)
+            self._trouble = error
 
     async def _run(self, line: Line) -> None:
         try:
