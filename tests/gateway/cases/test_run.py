@@ -114,3 +114,42 @@ def test_a_malformed_entry_is_told(reading: Read) -> None:
     assert cases is not None
     (found,) = differences(cases)["one"]
     assert found.got.startswith("the contact has no id")
+
+
+BATCH = """
+- webhook: crm
+  url: https://crm.example/people
+  batch: {size: 9, within: 10m, wait: WAIT, results: {list: refused, id: id, reason: why}}
+  body: {ids: {$for: person in contacts, $each: "{{ person.contact.id }}"}}
+- exit: done
+"""
+
+
+@pytest.mark.parametrize(
+    ("wait", "answers", "steps"),
+    [
+        ("false", "[{status: 500, times: always}]", "[{webhook: crm, outcome: batched, at: '2026-03-02 09:00'}]"),
+        (
+            "true",
+            "[{status: 503}, {status: 207, body: {refused: [{id: '8'}]}}]",
+            "[{webhook: crm, outcome: delivered, attempts: 2, at: '2026-03-02 09:10', status: 207}]",
+        ),
+        (
+            "true",
+            "[{status: 207, body: {refused: [{id: '7', why: no such person}]}}]",
+            "[{webhook: crm, outcome: held, status: 207, reason: \"crm.example refused this contact's item of a batch: "
+            'no such person"}]',
+        ),
+        ("true", "[{status: 200, body: hello}]", "[{webhook: crm, outcome: held}]"),
+    ],
+)
+def test_a_contact_alone_in_its_batch_waits_for_the_receivers_word_about_it(
+    reading: Read, wait: str, answers: str, steps: str
+) -> None:
+    ends = "held" if "held" in steps else "exited"
+    cases, findings = reading(
+        BATCH.replace("WAIT", wait),
+        f"answers: {{crm: {answers}}}\nexpect: {{steps: {steps}, ends: {ends}}}",
+    )
+    assert cases is not None, findings
+    assert differences(cases) == {"one": []}
