@@ -23,6 +23,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
+from activities.background import BLAST
 from activities.priority import OPERATORS, priority_of
 from gateway.errors import BadCursor, BadInput, BadOperation, Forbidden, NotAccepted, UnknownOperation
 from gateway.operations.journey_operations import JourneyOperations
@@ -345,10 +346,11 @@ def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) ->
         )
     for activity in description.pending_activities:
         waited = _waited(activity.scheduled_time, now)
+        by = "worker" if activity.activity_type.name == BLAST else "gateway"
         if activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and waited > PATIENCE:
-            return f"its work has waited {_seconds(waited)} for a gateway: check that one runs"
+            return f"its work has waited {_seconds(waited)} for a {by}: check that one runs"
         if activity.attempt > 1:
-            return f"its work has failed {activity.attempt - 1} times and is tried again: the gateway's log says why"
+            return f"its work has failed {activity.attempt - 1} times and is tried again: the {by}'s log says why"
     return None
 
 

@@ -15,6 +15,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.background import BLAST
 from gateway.client import JourneyFilter, OperationView, ScenarioClient
 from gateway.errors import BadInput, BadOperation, Forbidden
 from gateway.service.caller import TERMINAL, Caller
@@ -196,8 +197,11 @@ async def test_operations_are_listed_page_by_page(store: Store) -> None:
     assert ([item.id for item in last.items], last.next) == (["oldest"], None)
 
 
-def waiting(state: PendingActivityState.ValueType, ago: float, attempt: int = 1) -> DescribeWorkflowExecutionResponse:
+def waiting(
+    state: PendingActivityState.ValueType, ago: float, attempt: int = 1, name: str = ""
+) -> DescribeWorkflowExecutionResponse:
     activity = PendingActivityInfo(state=state, attempt=attempt)
+    activity.activity_type.name = name
     activity.scheduled_time.FromDatetime(NOW - timedelta(seconds=ago))
     return DescribeWorkflowExecutionResponse(pending_activities=[activity])
 
@@ -209,6 +213,7 @@ def waiting(state: PendingActivityState.ValueType, ago: float, attempt: int = 1)
         (waiting(STARTED, 3600), None),
         (waiting(SCHEDULED, 10), None),
         (waiting(SCHEDULED, 11), "its work has waited 11 s for a gateway: check that one runs"),
+        (waiting(SCHEDULED, 11, name=BLAST), "its work has waited 11 s for a worker: check that one runs"),
         (waiting(SCHEDULED, -30, 4), "its work has failed 3 times and is tried again: the gateway's log says why"),
     ],
 )
