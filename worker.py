@@ -18,14 +18,13 @@ import socket
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
-from activities import redaction
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.audience.sync import AudienceActivities, starting_audience_syncs
@@ -33,7 +32,15 @@ from activities.blast.chunk import CHUNKS, BlastActivities, ChannelSender
 from activities.channel import adapter, sending_activity
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.decision import GoalActivities, decide
-from activities.dependencies import CLOSING, INBOX, WorkerServices, channels_of, measured_certificates, services
+from activities.dependencies import (
+    CLOSING,
+    INBOX,
+    WorkerServices,
+    channels_of,
+    measured_certificates,
+    services,
+    warn_of_short,
+)
 from activities.erasure import ErasureActivities, starting_erasures
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
@@ -52,7 +59,7 @@ from runtime.certificates import measuring_keys
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, recording_keys
-from runtime.errors import SettingsError, SetupError, WorkerFailed
+from runtime.errors import SetupError, WorkerFailed
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.policies import PoliciesFile
 from runtime.process.health import Check, health_pages, measuring_readiness, watching, watching_clock
@@ -68,7 +75,6 @@ from runtime.process.workers import (
     tune_garbage_collection,
     unversioned,
 )
-from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.telemetry import logs, metrics
@@ -118,18 +124,6 @@ def drain_of(book: Destinations) -> timedelta:
 def _shards_too(queues: Iterable[str], given: WorkerServices) -> list[str]:
     """Return the queues, with all those of webhooks in place of the first."""
     return [one for queue in queues for one in (given.webhook_queues if queue == WEBHOOK.queue else (queue,))]
-
-
-def warn_of_short(secrets: Secrets) -> None:
-    """Log the secrets that are too short to be masked reliably in responses."""
-    with suppress(SettingsError):  # deliveries report an unreadable folder
-        if names := redaction.short(secrets.snapshot()):
-            logger.warning(
-                "the secrets %s are shorter than %d characters, so responses mask them only "
-                "as whole words: use longer ones",
-                ", ".join(names),
-                redaction.SHORT,
-            )
 
 
 async def workers(

@@ -5,9 +5,10 @@ The channels judge their settings when the process starts. `runtime.settings` pa
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from temporalio.client import Client
 
+from activities import redaction
 from activities.attempt_log import Log
 from activities.audience.memberships import MembershipBook
 from activities.channel import WorkerContext, adapters
@@ -39,6 +41,8 @@ from runtime.public_links import Callbacks, ReturnPaths, Unsubscribing
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
+
+logger = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
 
@@ -207,6 +211,18 @@ async def services(
             queue_shards=settings.queue_shards,
             webhook_queues=webhook_queues(await store.raise_queue_shards(settings.queue_shards)),
         )
+
+
+def warn_of_short(secrets: Secrets) -> None:
+    """Log the secrets that are too short to be masked reliably in responses."""
+    with suppress(SettingsError):  # deliveries report an unreadable folder
+        if names := redaction.short(secrets.snapshot()):
+            logger.warning(
+                "the secrets %s are shorter than %d characters, so responses mask them only "
+                "as whole words: use longer ones",
+                ", ".join(names),
+                redaction.SHORT,
+            )
 
 
 def measured_certificates(

@@ -34,6 +34,7 @@ from typing_extensions import override
 
 from activities.channel_registry import CHANNELS, QUEUES
 from activities.dependencies import services
+from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from benchmarks.stops import say
 from gateway.client import ScenarioClient
@@ -210,7 +211,7 @@ async def report(load: Load, slow: float) -> list[str]:
     """Print what the load came to. Return a sentence for each thing that is wrong."""
     wrong = [f"{len(load.wrong)} journeys neither finished nor left"] if load.wrong else []
     made = await load.attempts()
-    for channel in CHANNELS:
+    for channel in [name for name, one in CHANNELS.items() if one.queue != JOURNEYS]:
         of_it = [one for one in made if one.channel == channel]
         delivered = [one for one in of_it if one.outcome == "delivered"]
         unsent, gap = Counter(one.error for one in of_it if not sent(one)), longest_gap(delivered)

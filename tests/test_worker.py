@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 import worker
 from activities.channel_registry import QUEUES
+from activities.dependencies import warn_of_short
 from activities.email.smtp import CONNECTIONS
 from activities.sms.configured import LocalSms
 from activities.webhook.destinations.reading import DestinationsFile
@@ -38,7 +39,7 @@ from runtime.telemetry.telemetry import Telemetry
 from tests.claims import OwnNamespace
 from tests.measured import now
 from tests.runtime.hand import Hand
-from worker import DRAIN, ENDING, drain_of, main, serve, services, warn_of_short, workers
+from worker import DRAIN, ENDING, drain_of, main, serve, services, workers
 
 
 async def completes_polls(_: Any) -> bool:

@@ -35,7 +35,8 @@ from runtime.store.batches import ERASE_ENDED, ERASE_UNSENT, ITEMS_OF
 from runtime.store.campaigns import campaign_items
 from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.memberships import ERASE_MEMBERSHIPS, audience_memberships
+from runtime.store.membership_tables import audience_memberships
+from runtime.store.memberships import ERASE_MEMBERSHIPS
 from runtime.store.schema import (
     accepted_entries,
     claims,

@@ -18,11 +18,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Executable,
-    Index,
     Integer,
-    PrimaryKeyConstraint,
-    Table,
-    UniqueConstraint,
     and_,
     bindparam,
     case,
@@ -31,69 +27,14 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
     type_coerce,
     union,
     update,
 )
 
-from runtime.store.columns import Flag, SafeText, UtcDateTime
+from runtime.store.columns import Flag, SafeText
 from runtime.store.database import InsertFactory, Queries, row_of
-from runtime.store.schema import metadata, partial_index
-
-# In parentheses of its own, and word for word as in the index that serves it.
-_DIFFERS = text("(batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)))")
-
-audience_memberships = Table(
-    "audience_memberships",
-    metadata,
-    # Random. Orders the members of a request, and stays when an erasure replaces the contact's id.
-    Column("id", SafeText, nullable=False),
-    Column("destination", SafeText, nullable=False),
-    Column("audience", SafeText, nullable=False),
-    Column("contact_id", SafeText, nullable=False),
-    Column("wanted", Flag, nullable=False),
-    Column("wanted_at", UtcDateTime, nullable=False),
-    # What identifies the wanted member at the platform, encrypted if payloads are; a keyed digest of it.
-    Column("member", SafeText, nullable=False),
-    Column("digest", SafeText, nullable=False),
-    # True if the platform has the member.
-    Column("is_member", Flag, nullable=False),
-    # What was sent last, or is being sent.
-    Column("sent_member", SafeText, nullable=True),
-    Column("sent_digest", SafeText, nullable=True),
-    # The request in progress.
-    Column("batch", SafeText, nullable=True),
-    # Why the platform refused the change.
-    Column("refused", SafeText, nullable=True),
-    # The pseudonym of an erased contact.
-    Column("erased", SafeText, nullable=True),
-    PrimaryKeyConstraint("id"),
-    UniqueConstraint("destination", "audience", "contact_id"),
-    # Read for erasures.
-    Index(None, "contact_id"),
-    partial_index("ix_audience_memberships_erased", "erased", where=text("erased IS NOT NULL")),
-    partial_index("ix_audience_memberships_batch", "batch", where=text("batch IS NOT NULL")),
-    partial_index("ix_audience_memberships_differing", "destination", "audience", where=_DIFFERS),
-    partial_index("ix_audience_memberships_refused", "wanted_at", where=text("refused IS NOT NULL")),
-)
-"""One row a contact and audience, while the contact is wanted or the platform has it."""
-
-audience_syncs = Table(
-    "audience_syncs",
-    metadata,
-    Column("destination", SafeText, nullable=False),
-    Column("audience", SafeText, nullable=False),
-    Column("synced_at", UtcDateTime, nullable=True),
-    # Number of members of all requests that the platform refused without naming them.
-    Column("unnamed", Integer, nullable=False),
-    # Why it makes no progress: a sentence.
-    Column("trouble", SafeText, nullable=True),
-    # Since when it waits for an operator.
-    Column("held_at", UtcDateTime, nullable=True),
-    PrimaryKeyConstraint("destination", "audience"),
-)
-"""The state of each audience that was ever sent."""
+from runtime.store.membership_tables import DIFFERS, audience_memberships, audience_syncs
 
 ROWS_TOGETHER: Final = 500
 """Maximum number of rows that one statement names."""
@@ -281,19 +222,19 @@ _UNWANT = (
     .values(wanted=False, wanted_at=bindparam("at", type_=_row.wanted_at.type), refused=None)
 )
 _FORGET = delete(audience_memberships).where(*_IS_CONTACT, *_IS_NOTHING)
-_DIFFERENCE = select(_row.id).where(*_IS_CONTACT, _DIFFERS)
+_DIFFERENCE = select(_row.id).where(*_IS_CONTACT, DIFFERS)
 _HELD = (
     select(_sync.destination)
     .where(_sync.destination == _row.destination, _sync.audience == _row.audience, _sync.held_at.is_not(None))
     .exists()
 )
-_UNSYNCED = select(_row.destination, _row.audience).where(_DIFFERS, ~_HELD).distinct()
-_FROZEN = select(_row.batch).where(*_IS_IT, _row.batch.is_not(None), _DIFFERS).limit(1)
-_MORE = select(_row.id).where(*_IS_IT, _DIFFERS, or_(_TO_REMOVE, _TO_ADD)).limit(1)
+_UNSYNCED = select(_row.destination, _row.audience).where(DIFFERS, ~_HELD).distinct()
+_FROZEN = select(_row.batch).where(*_IS_IT, _row.batch.is_not(None), DIFFERS).limit(1)
+_MORE = select(_row.id).where(*_IS_IT, DIFFERS, or_(_TO_REMOVE, _TO_ADD)).limit(1)
 
 
 def _freezing(differs: ColumnElement[bool], **more: Column[str]) -> Executable:
-    some = select(_row.id).where(*_IS_IT, _DIFFERS, differs).order_by(_row.id).limit(bindparam("most"))
+    some = select(_row.id).where(*_IS_IT, DIFFERS, differs).order_by(_row.id).limit(bindparam("most"))
     # Once more outside: PostgreSQL compares a row again that was changed meanwhile.
     return (
         update(audience_memberships)
@@ -315,7 +256,7 @@ _IS_OUTDATED = and_(_row.batch.like("add-%"), _row.digest != _row.sent_digest)
 _REFUSE = (
     update(audience_memberships)
     .where(_IN_BATCH, _AMONG)
-    .values(batch=None, refused=case((_IS_OUTDATED, None), else_=bindparam("why")))
+    .values(batch=None, refused=case((_IS_OUTDATED, None), else_=bindparam("why", type_=SafeText)))
 )
 _THAW = (
     delete(audience_memberships).where(_IN_BATCH, *_IS_UNSENT),

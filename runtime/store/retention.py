@@ -40,7 +40,7 @@ from runtime.store.api_access import api_answers
 from runtime.store.batches import batch_items, batches
 from runtime.store.campaigns import campaign_items, campaigns
 from runtime.store.database import Queries
-from runtime.store.memberships import audience_memberships
+from runtime.store.membership_tables import audience_memberships
 from runtime.store.schema import (
     claims,
     deliveries,

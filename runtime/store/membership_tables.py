@@ -1,0 +1,64 @@
+"""The tables of audiences at other systems; see `runtime.store.memberships`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, Table, UniqueConstraint, text
+
+from runtime.store.columns import Flag, SafeText, UtcDateTime
+from runtime.store.schema import metadata, partial_index
+
+# In parentheses of its own, and word for word as in the index that serves it.
+DIFFERS: Final = text("(batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)))")
+
+audience_memberships = Table(
+    "audience_memberships",
+    metadata,
+    # Random. Orders the members of a request, and stays when an erasure replaces the contact's id.
+    Column("id", SafeText, nullable=False),
+    Column("destination", SafeText, nullable=False),
+    Column("audience", SafeText, nullable=False),
+    Column("contact_id", SafeText, nullable=False),
+    Column("wanted", Flag, nullable=False),
+    Column("wanted_at", UtcDateTime, nullable=False),
+    # What identifies the wanted member at the platform, encrypted if payloads are; a keyed digest of it.
+    Column("member", SafeText, nullable=False),
+    Column("digest", SafeText, nullable=False),
+    # True if the platform has the member.
+    Column("is_member", Flag, nullable=False),
+    # What was sent last, or is being sent.
+    Column("sent_member", SafeText, nullable=True),
+    Column("sent_digest", SafeText, nullable=True),
+    # The request in progress.
+    Column("batch", SafeText, nullable=True),
+    # Why the platform refused the change.
+    Column("refused", SafeText, nullable=True),
+    # The pseudonym of an erased contact.
+    Column("erased", SafeText, nullable=True),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("destination", "audience", "contact_id"),
+    # Read for erasures.
+    Index(None, "contact_id"),
+    partial_index("ix_audience_memberships_erased", "erased", where=text("erased IS NOT NULL")),
+    partial_index("ix_audience_memberships_batch", "batch", where=text("batch IS NOT NULL")),
+    partial_index("ix_audience_memberships_differing", "destination", "audience", where=DIFFERS),
+    partial_index("ix_audience_memberships_refused", "wanted_at", where=text("refused IS NOT NULL")),
+)
+"""One row a contact and audience, while the contact is wanted or the platform has it."""
+
+audience_syncs = Table(
+    "audience_syncs",
+    metadata,
+    Column("destination", SafeText, nullable=False),
+    Column("audience", SafeText, nullable=False),
+    Column("synced_at", UtcDateTime, nullable=True),
+    # Number of members of all requests that the platform refused without naming them.
+    Column("unnamed", Integer, nullable=False),
+    # Why it makes no progress: a sentence.
+    Column("trouble", SafeText, nullable=True),
+    # Since when it waits for an operator.
+    Column("held_at", UtcDateTime, nullable=True),
+    PrimaryKeyConstraint("destination", "audience"),
+)
+"""The state of each audience that was ever sent."""
