@@ -125,17 +125,24 @@ class ErasureActivities:
                 found = {**asdict(await self._store.count_rows_of(contact)), "audiences": deleted}
                 await self._store.begin_clearing(erasure.id, found)
                 await self._store.erase(contact, erasure.contact_hash)
-                removals = await self._store.pending_removals(erased_name(erasure.contact_hash))
-                if removals:
-                    text = f"removals from audiences that are not sent yet: {removals}; see 'scenario audience list'"
-                    await self._store.set_erasure_trouble(erasure.id, text)
-                is_waiting = being_read or request.remaining or removals or await self._store.is_being_sent(contact)
+                obstacle = await self._obstacle(erasure, contact)
+                if obstacle:
+                    await self._store.set_erasure_trouble(erasure.id, obstacle)
+                is_waiting = being_read or request.remaining or obstacle
                 if any(found.values()) or is_waiting or not request.passes:
                     await self._store.set_erasure_state(erasure.id, "waiting")
                     return RowsCleared(pause=PAUSES[min(request.passes, len(PAUSES) - 1)])
             await self._store.finish_erasure(erasure.id, erasure.contact_hash, datetime.now(UTC))
             logger.info("the erasure %s is finished", erasure.id)
             return RowsCleared(finished=True)
+
+    async def _obstacle(self, erasure: StoredErasure, contact: str) -> str:
+        """Return what must be sent before the erasure can finish, or nothing."""
+        if removals := await self._store.pending_removals(erased_name(erasure.contact_hash)):
+            return f"removals from audiences that are not sent yet: {removals}; see 'scenario audience list'"
+        if await self._store.is_being_sent(contact):
+            return "the contact is in a batch call that is being sent, or is held: see 'scenario batch list'"
+        return ""
 
     async def _record(self, erasure: StoredErasure, run: Found, running: list[Found]) -> None:
         """Record a run before anything is done to it, so that it counts whatever becomes of this process."""

@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 from runtime.store.columns import SafeText, UtcDateTime
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.schema import metadata, partial_index
+from runtime.store.schema import deliveries, metadata, partial_index
 from scenario.words import ItemOutcome
 
 batches = Table(
@@ -364,11 +364,15 @@ _is_sending = (
 _SENDING = select(_items.delivery_id).where(_of_contact, _is_sending).limit(1)
 ERASE_UNSENT = delete(batch_items).where(_of_contact, _items.batch.in_(UNFROZEN))
 """Delete the items of an erased contact that are not sent yet."""
-ERASE_ENDED = (
+ERASE_ENDED: Final = (
+    # Responses may name any member.
+    update(deliveries)
+    .where(deliveries.c.contact_id.in_(select(_items.batch).where(_of_contact, ~_is_sending)))
+    .values(response=None),
     update(batch_items)
     .where(_of_contact, ~_is_sending)
-    .values(contact_id=bindparam("name"), workflow_id="", reason=None)
+    .values(contact_id=bindparam("name"), workflow_id="", reason=None),
 )
-"""Replace the id of an erased contact in items of ended batches."""
+"""Replace the id of an erased contact in items of ended batches, and delete the responses to these batches."""
 ITEMS_OF = select(func.count()).where(_of_contact, ~_is_sending).scalar_subquery()
 """Count the items of a contact that an erasure can clear now."""

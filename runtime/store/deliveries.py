@@ -64,7 +64,7 @@ class Attempt:
 class TextCipher(Protocol):
     """Encrypts contacts' texts."""
 
-    async def seal(self, contact: str, text: str) -> str | None: ...
+    async def seal(self, contact: str | None, text: str) -> str | None: ...
 
     async def unseal(self, text: str) -> str | None: ...
 
@@ -111,7 +111,9 @@ class Deliveries(Queries):
             if len(response) > RESPONSE_LENGTH:
                 response = response[: RESPONSE_LENGTH - 1] + "…"
             if self.sealing is not None:
-                response = await self.sealing.seal(attempt.contact_id, response)
+                # A batch call has the id of its workflow in the place of a contact's.
+                contact = None if attempt.contact_id == attempt.workflow_id else attempt.contact_id
+                response = await self.sealing.seal(contact, response)
         return row_of(deliveries, attempt) | {"response": response}
 
     async def _opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:

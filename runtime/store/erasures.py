@@ -208,7 +208,8 @@ class Erasures(Queries):
         for statement in ERASE_MEMBERSHIPS:
             await self._database.write(statement, given)
         await self._database.write(ERASE_UNSENT, {"whose": contact})
-        await self._database.write(ERASE_ENDED, given)
+        for statement in ERASE_ENDED:
+            await self._database.write(statement, given)
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
         for item in await self._items(contact):

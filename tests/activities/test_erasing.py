@@ -21,6 +21,7 @@ from activities.background import ErasurePass, JourneysEnded, RowsCleared
 from activities.erasure import PAUSES, ErasureActivities, find_runs
 from runtime.encryption.keyring import REMEMBERED, Keyring, UnknownKey
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
+from runtime.store.batches import BatchItem, StoredBatch
 from runtime.store.erasures import StoredErasure
 from tests.fakes import ERASURE
 
@@ -264,6 +265,19 @@ async def test_it_is_not_finished_before_audiences_are_told(erasure: Erasure) ->
     assert await erasure.run("clear_rows", replace(ERASING, passes=2)) == RowsCleared(finished=True)
     seen = await erasure.seen()
     assert (seen.trouble, seen.rows["audience_memberships"]) == (None, 1)
+
+
+async def test_it_says_that_it_waits_for_a_batch_call(erasure: Erasure) -> None:
+    erasure.server.runs, store = [], erasure.store
+    made: dict[str, Any] = {"id": "batch-1", "scenario": "sale", "version": 1, "step": "crm", "delivery_id": "msg_b"}
+    await store.open_batch(StoredBatch(**made, created_at=NOW, due_at=NOW))
+    found: dict[str, Any] = {"delivery_id": "msg_7", "batch": "batch-1", "position": 1, "contact_id": "7"}
+    await store.join_batch(BatchItem(**found, workflow_id="sale/7", joined_at=NOW))
+    await store.freeze_batch("batch-1", NOW)
+    await erasure.run("end_journeys", replace(ERASING, passes=1))
+    assert await erasure.run("clear_rows", replace(ERASING, passes=1)) == RowsCleared(pause=PAUSES[1])
+    trouble = "the contact is in a batch call that is being sent, or is held: see 'scenario batch list'"
+    assert (await erasure.seen()).trouble == trouble
 
 
 async def test_where_nothing_is_found_a_second_pass_looks_all_the_same(erasure: Erasure) -> None:

@@ -6,9 +6,11 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
 from runtime.store.batches import BatchItem, StoredBatch
 from runtime.store.retention import Pruner
+from tests.factories import attempt
 from tests.runtime.store.conftest import both
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
@@ -144,6 +146,10 @@ async def test_an_erasure_takes_the_contact_out_and_waits_for_a_batch_that_is_be
     await store.freeze_batch("batch-1", NOW)
     await store.open_batch(replace(BATCH, id="batch-2"))
     await store.join_batch(replace(item(2, "batch-2"), contact_id="c1"))
+    store.sealing = Keyring(store, KeyWrapping([b"k" * 32]))
+    for name in ("batch-1", "batch-3"):
+        await store.record([attempt(f"msg_{name}", contact_id=name, workflow_id=name, response="who is c1?")])
+    assert len(await store.wrapped_keys()) == 1  # that of no contact: batches need none of their own
     assert (await store.count_rows_of("c1")).batch_items == 1
     await store.erase("c1", "name")
     assert await store.batch_items("batch-2") == []
@@ -156,6 +162,10 @@ async def test_an_erasure_takes_the_contact_out_and_waits_for_a_batch_that_is_be
     await store.erase("c1", "name")
     [left] = await store.batch_items("batch-1")
     assert (left.contact_id, left.workflow_id, left.data) == ("erased:name", "", None)
+    assert {one.workflow_id: one.response for one in await store.deliveries()} == {
+        "batch-1": None,
+        "batch-3": "who is c1?",
+    }
 
 
 async def test_ended_batches_go_with_the_log_of_attempts(store: Store) -> None:
