@@ -77,6 +77,7 @@ BODIES: Final[dict[tuple[str, str], Any]] = {
         "digest": "0123",
         "operator": "ann",
     },
+    ("POST", "/synced-audiences/meta/vip/retry"): {"reason": "x", "operator": "ann"},
     ("POST", "/campaigns/x/pause"): {"reason": "x", "operator": "ann", "rate": 5.0},
     ("PUT", "/scenarios/hello"): {"source": SOURCE, "files": {}, "journeys": "pin", "newest": True},
     ("POST", "/scenarios/hello/close"): {"reason": "x"},
