@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -306,7 +307,8 @@ async def test_a_worker_that_waits_for_a_server_that_is_away_does_not_keep_the_g
 
     monkeypatch.setattr(background, "_SHUTDOWN", 0.01)
     monkeypatch.setattr(background, "operations_worker", made)
-    given: Any = SimpleNamespace(settle=settled, journeys=None, activities=None)
+    audiences = SimpleNamespace(deleting_old=nullcontext)
+    given: Any = SimpleNamespace(settle=settled, journeys=None, activities=None, audiences=audiences)
     async with asyncio.timeout(30):
         async with background.running_operations(given, given):
             pass
