@@ -202,7 +202,7 @@ def _of_meta(settings: AudienceSettings, status: int, content: Any, members: Seq
     error = mapping_or_empty(answer.get("error"))
     if error:
         code = error.get("code")
-        if code in _TRANSIENT or error.get("is_transient") is True:
+        if (isinstance(code, int) and code in _TRANSIENT) or error.get("is_transient") is True:
             verdict = Verdict(Outcome.RETRY, verdict.reason)
         subcode = f"/{error['error_subcode']}" if isinstance(error.get("error_subcode"), int) else ""
         return AudienceAnswer(verdict, detail=f"{_code(code, 'unknown')}{subcode}")
@@ -211,10 +211,11 @@ def _of_meta(settings: AudienceSettings, status: int, content: Any, members: Seq
     count = answer.get("num_invalid_entries")
     samples = {value for _, value in walk(answer.get("invalid_entry_samples")) if isinstance(value, str)}
     named = {number: "invalid_entry" for number, member in enumerate(members) if samples & set(member.values())}
-    return AudienceAnswer(verdict, refused=named, unnamed=max(count - len(named), 0) if isinstance(count, int) else 0)
+    invalid = min(count, len(members)) if isinstance(count, int) else 0
+    return AudienceAnswer(verdict, refused=named, unnamed=max(invalid - len(named), 0))
 
 
-_INDEX: Final = re.compile(r"audience_?members?\[(\d+)\]", re.ASCII | re.IGNORECASE)
+_INDEX: Final = re.compile(r"audience_?members?\[(\d{1,9})\]", re.ASCII | re.IGNORECASE)
 
 
 def _of_google(settings: AudienceSettings, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:

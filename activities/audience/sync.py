@@ -99,7 +99,9 @@ class AudienceActivities:
         operation = cast("AudienceOperation", batch.batch.partition("-")[0])
         request = request_of(settings, batch.destination, batch.audience, operation, members)
         seconds = (route.named and route.named.timeout) or _TIMEOUT
-        response = await self._calls.call(route, request, f"aud_{batch.batch}", seconds=seconds)
+        # Fewer members are left if recording an answer was cut short: they are another request, with another id.
+        identifier = f"aud_{batch.batch}-{len(members)}"
+        response = await self._calls.call(route, request, identifier, seconds=seconds)
         answer = _answer(settings, response, members)
         if not answer.verdict.delivered:
             code = f" ({answer.detail})" if answer.detail else ""

@@ -207,7 +207,7 @@ async def test_a_frozen_batch_keeps_its_bytes(crm: Crm, environment: WorkflowEnv
     await environment.sleep(timedelta(hours=1))  # the pauses between attempts
     calls = crm.receiver.calls[:7]
     assert len({call.body for call in calls}) == 1
-    assert {call.header("idempotency-key") for call in calls} == {f"aud_add-{'a' * 32}"}
+    assert {call.header("idempotency-key") for call in calls} == {f"aud_add-{'a' * 32}-2"}
     assert await crm.sync() == "synced"
     assert crm.sent()[6:] == [("add", ["1", "2"]), ("remove", ["1"]), ("add", ["3"])]
 

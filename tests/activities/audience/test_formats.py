@@ -142,6 +142,8 @@ ANSWERS: list[tuple[AudienceSettings, int, Any, tuple[Outcome, str, dict[int, st
     ),
     (META, 400, {"error": {"code": 80003}}, (RETRY, "80003", {}, set(), 0)),
     (META, 400, {"error": {"code": 190}}, (FINAL, "190", {}, set(), 0)),
+    (META, 400, {"error": {"code": ["?"]}}, (FINAL, "unknown", {}, set(), 0)),
+    (META, 200, {"num_invalid_entries": 10**30}, (DONE, "", {}, set(), 3)),
     (META, 503, None, (RETRY, "", {}, set(), 0)),
     # Google carries out nothing if one member is malformed: the others are sent again.
     (GOOGLE, 200, {"requestId": "r"}, (DONE, "", {}, set(), 0)),
@@ -150,6 +152,12 @@ ANSWERS: list[tuple[AudienceSettings, int, Any, tuple[Outcome, str, dict[int, st
         GOOGLE,
         400,
         google(FIRST, violation("destinations[0].product_destination_id", "INVALID_USER_LIST_ID")),
+        (FINAL, "INVALID_ARGUMENT", {}, set(), 0),
+    ),
+    (
+        GOOGLE,
+        400,
+        google(violation(f"audience_members[{'9' * 5_000}]", "?")),
         (FINAL, "INVALID_ARGUMENT", {}, set(), 0),
     ),
     (GOOGLE, 403, google(reason="PERMISSION_DENIED"), (SHORT, "PERMISSION_DENIED", {}, set(), 0)),
