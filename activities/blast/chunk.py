@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -57,6 +57,7 @@ _BURST: Final = 1.0
 _BEAT: Final = 0.5
 _LONGEST_PAUSE: Final = 60.0
 _STORE_PAUSE: Final = 1.0
+_RATED: Final = 10.0  # seconds until the rate is read again
 _LONGEST: Final = 500  # characters of a reason
 _SOMEBODY_ELSE: Final = "the contact's journey of this campaign was started by somebody else"
 
@@ -95,8 +96,7 @@ class BlastActivities:
             opened = await self.services.content.open(campaign.scenario, campaign.version)
             due = datetime.fromisoformat(chunk.due) if chunk.due else None
             items = await store.campaign_chunk(chunk.campaign, due, chunk.first, chunk.last)
-            rate = await self._rate(chunk, campaign)
-            await _Chunk(self, campaign, opened, rate).work(items)
+            await _Chunk(self, campaign, opened, lambda: self._rate(chunk, campaign)).work(items)
         finally:
             beating.cancel()
             with suppress(asyncio.CancelledError):
@@ -123,9 +123,16 @@ class _Asked(NamedTuple):
 
 
 class _Chunk:
-    def __init__(self, blast: BlastActivities, campaign: StoredCampaign, opened: LoadedVersion, rate: float) -> None:
+    def __init__(
+        self,
+        blast: BlastActivities,
+        campaign: StoredCampaign,
+        opened: LoadedVersion,
+        read_rate: Callable[[], Awaitable[float]],
+    ) -> None:
         self._blast, self._services = blast, blast.services
-        self._campaign, self._opened, self._rate = campaign, opened, rate
+        self._campaign, self._opened, self._read_rate = campaign, opened, read_rate
+        self._rate = self._rated_until = 0.0
         self._codec = EntryCodec(blast.temporal)
         gear = gear_of(opened.table)
         found = blast.senders.get(gear.channel)
@@ -140,7 +147,9 @@ class _Chunk:
         self._clock = asyncio.get_running_loop()
         self._turn = self._clock.time()
         self._paused_until = 0.0
-        self._put_back: list[CampaignItem] = []
+        self._is_over = False
+        self._put_back: list[_Asked] = []
+        self._new: set[int] = set()  # lines that this chunk has admitted, and no earlier one
         self._trouble: Exception | None = None
         self._platform = zone_of(self._services.zone)
         steps = [row for row in opened.table.steps.values() if isinstance(row, Send)]
@@ -155,10 +164,12 @@ class _Chunk:
         )
 
     async def work(self, items: Sequence[CampaignItem]) -> None:
-        """Work on the lines. A group in progress is completed when the chunk is cancelled."""
+        """Work on the lines. Messages in progress are completed when the chunk is cancelled."""
         left, paused_until = deque(items), self._paused_until
         while left:
             await self._ready()
+            if self._clock.time() >= self._rated_until:  # other campaigns have begun or ended, perhaps
+                self._rate, self._rated_until = await self._read_rate(), self._clock.time() + _RATED
             # After a pause, one line shows whether the receiver takes messages again.
             size = 1 if paused_until != self._paused_until else max(1, min(TOGETHER, int(self._rate)))
             paused_until = self._paused_until
@@ -167,12 +178,13 @@ class _Chunk:
             try:
                 await asyncio.shield(working)
             except asyncio.CancelledError:
+                self._is_over = True
                 await asyncio.wait([working])
                 working.exception()
                 raise
             if self._trouble is not None:
                 raise self._trouble
-            left.extendleft(reversed(self._put_back))
+            left.extendleft(one.item for one in reversed(self._put_back))
             self._put_back.clear()
 
     async def _ready(self) -> None:
@@ -211,12 +223,32 @@ class _Chunk:
                 ends.append(LineEnd(number, "entered"))
             else:
                 lines.append((one, self._line(one, admitted.admitted_at)))
-        if self._once and lines:
-            numbers = [one.item.line for one, _ in lines if not one.item.marked]
-            await self._services.store.mark_campaign_lines(self._campaign.name, numbers)
+                if not admitted.again:
+                    self._new.add(number)
+        if self._once:
+            lines = await self._marked(lines)
         rest = iter(lines)
         await asyncio.gather(*(self._perform(rest, ends) for _ in range(min(_AT_ONCE, len(lines)))))
         await self._record(ends)
+        await self._withdraw()
+
+    async def _marked(self, lines: list[tuple[_Asked, Line]]) -> list[tuple[_Asked, Line]]:
+        """Mark lines, and return them without those that another worker has marked meanwhile."""
+        asked = {one.item.line for one, _ in lines if not one.item.marked}
+        marked = set(await self._services.store.mark_campaign_lines(self._campaign.name, sorted(asked)))
+        if others := asked - marked:
+            message = f"another worker sends {len(others)} of these lines: their outcomes are read again"
+            self._trouble = ApplicationError(message, type="TwoWorkers")
+        return [(one, line) for one, line in lines if one.item.line not in others]
+
+    async def _withdraw(self) -> None:
+        """Forget that lines were put back: nothing was sent, and they may wait for long."""
+        if self._put_back:
+            numbers = {one.item.line for one in self._put_back if not one.item.marked}
+            new = [one.asking for one in self._put_back if one.item.line in self._new]
+            journeys = [(one.workflow_id, one.run_id) for one in new]
+            await self._services.store.put_back_campaign_lines(self._campaign.name, sorted(numbers), journeys)
+            self._new.difference_update(numbers)
 
     async def _asked(self, items: Sequence[CampaignItem], ends: list[LineEnd]) -> list[_Asked]:
         """Return the requests for admission. Lines that the scenario refuses are added to `ends`."""
@@ -267,7 +299,10 @@ class _Chunk:
         )
 
     async def _perform(self, lines: Iterator[tuple[_Asked, Line]], ends: list[LineEnd]) -> None:
-        """Perform lines at the chunk's rate, until none is left. While the receiver takes none, they are put back."""
+        """Perform lines at the chunk's rate, until none is left.
+
+        They are put back while the receiver takes no messages, and once the chunk is cancelled or the worker stops.
+        """
         for one, line in lines:
             now = self._clock.time()
             ahead = self._turn - now
@@ -275,11 +310,11 @@ class _Chunk:
             if ahead > 0:
                 await asyncio.sleep(ahead)
             async with self._place:
-                is_paused = self._clock.time() < self._paused_until
-                if not is_paused:
+                is_late = self._is_over or activity.is_worker_shutdown() or self._clock.time() < self._paused_until
+                if not is_late:
                     await self._run(line)
-            if is_paused:
-                self._put_back.append(one.item)
+            if is_late:
+                self._put_back.append(one)
             else:
                 await self._complete(one, line, ends)
 

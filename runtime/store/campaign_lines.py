@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, TextClause, bindparam, text, update
+from sqlalchemy import Connection, TextClause, bindparam, delete, text, tuple_, update
 
 from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered
 from runtime.store.campaigns import LINES_TOGETHER, PROGRESS, campaign_items
@@ -71,10 +71,31 @@ class CampaignLines(Entries):
             for one in asking
         ]
 
-    async def mark_campaign_lines(self, campaign: str, lines: Sequence[int]) -> None:
-        """Record that the messages of lines may be sent from now on, and must not be sent twice."""
+    async def mark_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
+        """Record that the messages of lines may be sent from now on, and must not be sent twice.
+
+        Returns:
+            The lines that had no mark and no outcome: others are, or were, sent by another worker.
+        """
+        rows = [
+            row
+            for some in _together(lines)
+            for row in await self._database.write(_MARK, {"of": campaign, "lines": list(some)})
+        ]
+        return [row["line"] for row in rows]
+
+    async def put_back_campaign_lines(
+        self, campaign: str, lines: Sequence[int], journeys: Sequence[tuple[str, str]]
+    ) -> None:
+        """Remove the marks of lines, and the entries of those that were admitted for them: nothing was sent.
+
+        Args:
+            journeys: The workflow id and the root of each such entry.
+        """
         for some in _together(lines):
-            await self._database.write(_MARK, {"of": campaign, "lines": list(some)})
+            await self._database.write(_UNMARK, {"of": campaign, "lines": list(some)})
+        for some in _together(journeys):
+            await self._database.write(_WITHDRAW, {"journeys": list(some)})
 
     async def end_campaign_lines(self, campaign: str, ends: Sequence[LineEnd], at: datetime) -> None:
         """Record the outcomes of lines, and end their entries with the steps that these have completed, at once.
@@ -204,8 +225,17 @@ def _end_in_turn(
         connection.execute(add_passages(insert), [dict(zip(names, (*key, n), strict=True)) for key, n in tally.items()])
 
 
+_lines = campaign_items.c
+_NAMED = (_lines.campaign == bindparam("of"), _lines.line.in_(bindparam("lines", expanding=True)))
 _MARK = (
     update(campaign_items)
-    .where(campaign_items.c.campaign == bindparam("of"), campaign_items.c.line.in_(bindparam("lines", expanding=True)))
+    .where(*_NAMED, _lines.marked == bindparam("no", value=False, type_=_lines.marked.type), _lines.outcome.is_(None))
     .values(marked=True)
+    .returning(_lines.line)
+)
+_UNMARK = update(campaign_items).where(*_NAMED, _lines.outcome.is_(None)).values(marked=False)
+_WITHDRAW = delete(entries).where(
+    tuple_(entries.c.workflow_id, entries.c.run_id).in_(bindparam("journeys", expanding=True)),
+    entries.c.root == entries.c.run_id,
+    entries.c.ended_at.is_(None),
 )

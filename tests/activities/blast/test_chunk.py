@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.admission import AdmissionActivities
@@ -51,8 +54,19 @@ class Shop:
         raise failure.as_error(timedelta(seconds=30))
 
 
-async def test_only_lines_in_progress_become_journeys(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    checked = check(json.dumps({"scenario": "sale", "trigger": "segment", "steps": [HOOK]}))
+@dataclass
+class Setup:
+    """A campaign of forty lines, and what its chunk does with journeys."""
+
+    store: Store
+    blast: BlastActivities
+    shop: Shop
+    journeys: list[str] = field(default_factory=list[str])
+    again: set[str] = field(default_factory=set[str])  # lines that were admitted before
+
+
+async def prepared(store: Store, monkeypatch: pytest.MonkeyPatch, turned_away: set[str], **hook: Any) -> Setup:
+    checked = check(json.dumps({"scenario": "sale", "trigger": "segment", "steps": [HOOK | hook]}))
     assert checked.scenario is not None
     await store.publish("sale", document(checked.scenario), dump_plan(compile_plan(checked.scenario)), "digest")
     client: Any = SimpleNamespace(namespace="default", data_converter=DataConverter.default)
@@ -68,31 +82,73 @@ async def test_only_lines_in_progress_become_journeys(store: Store, monkeypatch:
         entry = await EntryCodec(client).encode(journey, given)
         items.append(CampaignItem(line=number, place=number, contact_id=contact, journey=journey, entry=entry))
     await store.add_campaign_items("advent", items)
-    journeys: list[str] = []
-    again = set[str]()  # lines that were put back
+    shop = Shop(turned_away)
+    services: Any = SimpleNamespace(store=store, content=Content(store), destinations=DestinationsFile(), zone="UTC")
+    admissions = AdmissionActivities(services.content, store, "UTC")
+    senders = {"webhook": ChannelSender(shop, 2)}  # one at a time
+    made = Setup(store, BlastActivities(client, services, admissions, senders), shop)
 
     async def hand_over(_: Any, *, workflow_id: str, **__: Any) -> bool:
-        journeys.append(workflow_id)
+        made.journeys.append(workflow_id)
         return True
 
     async def is_started(_: Any, workflow_id: str, root: str) -> bool:
         del root
-        again.add(workflow_id)
+        made.again.add(workflow_id)
         return False
 
     monkeypatch.setattr("activities.blast.chunk.hand_over", hand_over)
     monkeypatch.setattr("activities.blast.chunk.is_started", is_started)
+    return made
+
+
+def chunk(rate: float = 10_000.0) -> CampaignChunk:
+    return CampaignChunk(campaign="advent", first=1, last=40, rate=rate)
+
+
+@pytest.mark.parametrize("on_unknown", ["retry", "hold"])
+async def test_only_lines_in_progress_become_journeys(
+    store: Store, monkeypatch: pytest.MonkeyPatch, on_unknown: str
+) -> None:
     monkeypatch.setattr("activities.blast.chunk._LONGEST_PAUSE", 0.01)
-    shop = Shop({"c1", "c2"})
-    services: Any = SimpleNamespace(store=store, content=Content(store), destinations=DestinationsFile(), zone="UTC")
-    admissions = AdmissionActivities(services.content, store, "UTC")
-    blast = BlastActivities(client, services, admissions, {"webhook": ChannelSender(shop, 2)})  # one at a time
-    chunk = CampaignChunk(campaign="advent", first=1, last=40, rate=10_000.0)
-    await ActivityEnvironment().run(blast.blast_lines, chunk)
-    assert (await store.campaign_counts(["advent"]))["advent"] == {
-        "entered": len(journeys),
-        "delivered": 40 - len(journeys),
-    }
-    assert set(journeys) == {"sale/c1/advent", "sale/c2/advent"}
-    assert set(Counter(shop.sent).values()) == {1}
-    assert again == {one.journey for one in items[1:]}
+    made = await prepared(store, monkeypatch, {"c1", "c2"}, on_unknown=on_unknown)
+    await ActivityEnvironment().run(made.blast.blast_lines, chunk())
+    assert (await store.campaign_counts(["advent"]))["advent"] == {"entered": 2, "delivered": 38}
+    assert set(made.journeys) == {"sale/c1/advent", "sale/c2/advent"}
+    assert set(Counter(made.shop.sent).values()) == {1}
+    assert made.again == set()
+
+
+async def test_lines_that_wait_for_their_receiver_are_as_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await prepared(store, monkeypatch, {"c1"}, on_unknown="hold")
+    environment = ActivityEnvironment()
+    ready = asyncio.Event()
+
+    async def paused(_: Any) -> None:
+        if made.shop.sent:
+            ready.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("activities.blast.chunk._Chunk._ready", paused)
+    working = asyncio.create_task(environment.run(made.blast.blast_lines, chunk()))
+    await ready.wait()
+    environment.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert [entry.contact_id for entry in await store.entries(running=True)] == ["c1"]
+    assert [item.line for item in await store.campaign_items("advent") if item.marked] == [1]
+
+
+async def test_another_workers_lines_are_not_sent_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = await prepared(store, monkeypatch, set(), on_unknown="hold")
+    sending = made.shop.send
+
+    async def send(delivery: Delivery, context: AttemptContext) -> Sent:
+        if not made.shop.sent:
+            await store.mark_campaign_lines("advent", range(11, 21))
+        return await sending(delivery, context)
+
+    monkeypatch.setattr(made.shop, "send", send)
+    with pytest.raises(ApplicationError, match="another worker sends 10 of these lines"):
+        await ActivityEnvironment().run(made.blast.blast_lines, chunk(10.0))
+    assert {int(contact[1:]) for contact in made.shop.sent}.isdisjoint(range(11, 21))

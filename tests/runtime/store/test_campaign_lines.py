@@ -125,7 +125,11 @@ async def test_a_line_ends_with_its_entry_and_its_steps_once(url: str) -> None:
         lines = [CampaignItem(line=n, contact_id=f"{n}", entry="e") for n in range(1, 5)]
         await store.add_campaign_items("sale", lines)
         await store.admit_many([line("1"), line("2"), line("3")])
-        await store.mark_campaign_lines("sale", [1, 2])
+        assert sorted(await store.mark_campaign_lines("sale", [1, 2, 3])) == [1, 2, 3]
+        assert await store.mark_campaign_lines("sale", [1]) == []
+        await store.put_back_campaign_lines("sale", [3], [("welcome/3/sale", "r3"), ("welcome/1/sale", "other")])
+        assert {entry.contact_id for entry in await store.entries(running=True)} == {"1", "2"}
+        await store.admit_many([line("3")])
         ends = [ended(1, "1", split, mail), ended(2, "2", mail), LineEnd(4, "refused", "'why'")]
         for _ in range(2):
             await store.end_campaign_lines("sale", ends, LATER)
