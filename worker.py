@@ -121,9 +121,10 @@ def drain_of(book: Destinations) -> timedelta:
     return max(DRAIN, timedelta(seconds=longest) + _SPARE)
 
 
-def _shards_too(queues: Iterable[str], given: WorkerServices) -> list[str]:
-    """Return the queues, with all those of webhooks in place of the first."""
-    return [one for queue in queues for one in (given.webhook_queues if queue == WEBHOOK.queue else (queue,))]
+def served(queues: Iterable[str], given: WorkerServices) -> list[str]:
+    """Return the queues, with all those of webhooks in place of the first, and those of campaigns."""
+    found = [one for queue in queues for one in (given.webhook_queues if queue == WEBHOOK.queue else (queue,))]
+    return found + [one.campaigns for one in CHANNELS.values() if one.queue in found and one.queue != JOURNEYS]
 
 
 async def workers(
@@ -175,9 +176,7 @@ async def workers(
     made: list[Worker] = []
     # By default those of all channels that there are now, which extensions may have added.
     every = dict.fromkeys((JOURNEYS, *(channel.queue for channel in CHANNELS.values())))
-    polled = _shards_too(queues or every, given)
-    polled += [one.campaigns for one in CHANNELS.values() if one.queue in polled and one.name in blasting]
-    for queue in polled:
+    for queue in served(queues or every, given):
         if queue == JOURNEYS:
             made.append(
                 Worker(
@@ -323,7 +322,7 @@ async def serve(
             await stack.enter_async_context(pacing(client, opened.destinations, store, opened.webhook_queues))
         if telemetry.meters is not None:
             await stack.enter_async_context(
-                cluster_metrics(client, store, {queue: queue == JOURNEYS for queue in _shards_too(QUEUES, opened)})
+                cluster_metrics(client, store, {queue: queue == JOURNEYS for queue in served(QUEUES, opened)})
             )
         deadline.seconds = (drain + ENDING).total_seconds()
         crew = await stack.enter_async_context(running_workers(made, deadline=deadline, keep=CLOSING))
@@ -334,7 +333,7 @@ async def serve(
         checks["clock"] = (await stack.enter_async_context(watching_clock(compared))).is_well
         tune_garbage_collection()
         ready.set()
-        logger.info("ready, polling %s; %s", ", ".join(_shards_too(queues, opened)), channels.sentence)
+        logger.info("ready, polling %s; %s", ", ".join(served(queues, opened)), channels.sentence)
         if drain > DRAIN:
             logger.warning(
                 "because of a destination's timeout, a stop may take %d s: set the platform's grace period to "

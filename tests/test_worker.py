@@ -39,7 +39,7 @@ from runtime.telemetry.telemetry import Telemetry
 from tests.claims import OwnNamespace
 from tests.measured import now
 from tests.runtime.hand import Hand
-from worker import DRAIN, ENDING, drain_of, main, serve, services, workers
+from worker import DRAIN, ENDING, drain_of, main, serve, served, services, workers
 
 
 async def completes_polls(_: Any) -> bool:
@@ -551,7 +551,8 @@ async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings,
     async with services(settings.model_copy(update={"queue_shards": 2})) as opened:
         await workers(client, opened, ["webhooks", "sms"])
         assert opened.queue_shards == 2
-    assert given == ["webhooks", "webhooks-1", "webhooks-2", "sms", "webhooks-campaigns", "sms-campaigns"]
+    everything = ["webhooks", "webhooks-1", "webhooks-2", "sms", "webhooks-campaigns", "sms-campaigns"]
+    assert given == served(["webhooks", "sms"], opened) == everything
 
 
 async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper]):

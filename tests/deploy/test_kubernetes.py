@@ -25,7 +25,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 import worker
-from activities.channel_registry import QUEUES
+from activities.channel_registry import CHANNELS, QUEUES
 from activities.interface import JOURNEYS
 from activities.webhook.destinations.reading import examine
 from gateway.cli.app import app
@@ -233,14 +233,17 @@ def test_keda_asks_about_the_queue_of_the_workers_that_it_scales() -> None:
         assert found["apiVersion"] == "keda.sh/v1alpha1"
         spec = found["spec"]
         pod = workloads(everything)[spec["scaleTargetRef"]["name"]]
-        [trigger] = spec["triggers"]
-        given = trigger["metadata"]
-        assert trigger["type"] == "temporal"
-        assert trigger["authenticationRef"]["name"] in of_kind(everything, "TriggerAuthentication")
-        assert given.keys() == {"endpoint", "namespace", "taskQueue", "queueTypes", "targetQueueSize"}
-        assert given["taskQueue"] == options(pod)["queues"]
-        assert given["queueTypes"] == ("workflow" if given["taskQueue"] == JOURNEYS else "activity")
-        assert (given["endpoint"], given["namespace"]) == (settings["TEMPORAL_ADDRESS"], settings["TEMPORAL_NAMESPACE"])
+        queue = options(pod)["queues"]
+        queues = [queue, *(one.campaigns for one in CHANNELS.values() if one.queue == queue != JOURNEYS)]
+        assert [trigger["metadata"]["taskQueue"] for trigger in spec["triggers"]] == queues
+        for trigger in spec["triggers"]:
+            given = trigger["metadata"]
+            assert trigger["type"] == "temporal"
+            assert trigger["authenticationRef"]["name"] in of_kind(everything, "TriggerAuthentication")
+            assert given.keys() == {"endpoint", "namespace", "taskQueue", "queueTypes", "targetQueueSize"}
+            assert given["queueTypes"] == ("workflow" if queue == JOURNEYS else "activity")
+            address = (settings["TEMPORAL_ADDRESS"], settings["TEMPORAL_NAMESPACE"])
+            assert (given["endpoint"], given["namespace"]) == address
         assert spec["maxReplicaCount"] > spec["minReplicaCount"] >= 1
     assert not of_kind(everything, "HorizontalPodAutoscaler")
 
