@@ -19,6 +19,9 @@ _PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
     scalars.SEED: ("a seed", "words on one line, such as subject-2026-11"),
     scalars.BRANCH: ("a branch's name", "letters and digits, in parts joined by '-' or '_'"),
     scalars.PATH: ("a path", "'/' and what follows the destination's URL, such as /orders"),
+    scalars.FIELD_PATH: ("a field", "names joined by '.', such as error.code"),
+    scalars.COUNTRY: ("a country", "its two capital letters, such as FR"),
+    scalars.ACCOUNT: ("an account", "its digits alone"),
 }
 _LITERAL: Final = re.compile(r"'([^']*)'")
 
@@ -52,7 +55,7 @@ def worded(detail: ErrorDetails, name: str) -> Wording:
                 return Wording("type", f"{name} must be text: put {_quoted(value)} in quotes")
             return Wording("type", f"{name} must be text, not a {_kind(value)}")
         case "string_pattern_mismatch":
-            what, form = _PATTERNS[context["pattern"]]
+            what, form = _PATTERNS.get(context["pattern"], ("allowed here", f"what matches {context['pattern']}"))
             return Wording(
                 "value", f"{_quoted(value)} is not {what}: write {form}{_such_as(context['pattern'], value)}"
             )
@@ -91,6 +94,8 @@ def worded(detail: ErrorDetails, name: str) -> Wording:
             return Wording("type", f"{name} must be a whole number")
         case "float_type" | "float_parsing" | "finite_number":
             return Wording("type", f"{name} must be a number")
+        case "bool_type" | "bool_parsing":
+            return Wording("type", f"{name} must be true or false")
         case "greater_than_equal":
             return Wording("value", f"{name} must be {context['ge']:g} or more")
         case "less_than_equal":

@@ -8,15 +8,14 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from scenario.model.parts import Model, is_none
+from scenario.model.scalars import FIELD_PATH
 from scenario.type_guards import is_list, is_mapping
 
 ItemOutcome = Literal["delivered", "refused", "unknown"]
 """``unknown``: the receiver took the request, and did not say what it did with the item."""
 LONGEST_REASON: Final = 200
 
-FieldPath = Annotated[
-    str, Field(min_length=1, max_length=200, pattern=r"^[^\s.\[\]{}]+(\.[^\s.\[\]{}]+)*$", examples=["error.code"])
-]
+FieldPath = Annotated[str, Field(min_length=1, max_length=200, pattern=FIELD_PATH, examples=["error.code"])]
 
 
 class ItemResult(NamedTuple):

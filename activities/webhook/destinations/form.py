@@ -23,7 +23,7 @@ from activities.webhook.http.exchange import Tls
 from activities.webhook.presets import installed_presets
 from scenario.http.addresses import Access
 from scenario.model.parts import Model, Retry
-from scenario.model.scalars import Interval, Name, Timeout
+from scenario.model.scalars import ACCOUNT, COUNTRY, Interval, Name, Timeout
 from scenario.responses.item_results import ItemResults
 from scenario.time.duration import per_second
 from scenario.type_guards import is_mapping
@@ -252,7 +252,7 @@ class ConsentForm(Model):
     )
 
 
-_Account = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+_Account = Annotated[str, Field(pattern=ACCOUNT)]
 
 
 class AudiencesForm(Model):
@@ -266,7 +266,7 @@ class AudiencesForm(Model):
     fields: Annotated[list[MemberField], Field(min_length=1)] | None = Field(
         default=None, description="What identifies a member: by default email and phone, hashed; of generic the id."
     )
-    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
+    region: Annotated[str, Field(pattern=COUNTRY)] | None = Field(
         default=None, description="Country of telephone numbers without a country's code, such as FR."
     )
     size: Annotated[int, Field(strict=True, ge=1, le=MOST_MEMBERS)] = Field(

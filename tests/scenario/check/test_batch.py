@@ -35,6 +35,8 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("person.contact.id", "contact.id", "'contact' is there only under each item of 'contacts' in a batch call"),
     ("person.order.", "person.ordre.", "'person' has no field 'ordre': did you mean 'order'?"),
     ("/people", "/{{ contact.id }}", "'contact' is there only under each item of 'contacts' in a batch call"),
+    ("wait: true", "wait: maybe", "7:42: error type: 'wait' must be true or false"),
+    ("wait: true", "key: contact.", "'contact.' is not a field: write names joined by '.', such as error.code"),
     ("wait: true", "key: contact.emial", "has no field 'emial': did you mean 'email'?"),
 ]
 

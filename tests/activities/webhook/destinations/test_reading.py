@@ -131,7 +131,7 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
          "1:64: error value: 'failures' is a share of all results, from 1% to 100%: write 70%"),
         ("timeout: 6m", "1:53: error value: 'timeout' is one attempt's and must be from 1s to 5m: "
          "'deadline' is for all of them"),
-        ("allow_private: 1", "1:59: error value: 'allow_private' is wrong: input should be a valid boolean"),
+        ("allow_private: 1", "1:59: error type: 'allow_private' must be true or false"),
         ("allow_cidr: [10.1.0.1/16]", "1:57: error value: a network is its first address and the length of its prefix: "
          "write 10.1.0.0/16"),
         ("allow_cidr: ['::ffff:10.1.0.0/112']", "1:57: error value: a network of IPv4 addresses in IPv6 "
@@ -284,6 +284,8 @@ def test_a_name_that_no_scenario_can_write(said: Say, name: str):
         ("destinations: {a: {rate: 1/s}}\n", ["1:16: error missing: 'url' is missing here"]),
         ("destination: {}\n", ["1:1: error unknown-key: unknown key 'destination': did you mean 'destinations'?"]),
         ("destinations: {a: {url: 1}\n", None),
+        ("destinations: {a: {url: 'https://a.example', audiences: {preset: generic, region: fr}}}\n",
+         ["1:83: error value: 'fr' is not a country: write its two capital letters, such as FR"]),
         ("destinations: {}\n---\ndestinations: {}\n", ["2:1: error syntax: the file continues after '---': put all "
          "destinations under the one 'destinations:'"]),
         ("destinations: [" + "a, " * 20_000 + "a]\n", ["1:60007: error too-large: more than 20,000 values: "
