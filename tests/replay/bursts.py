@@ -72,7 +72,9 @@ from scenario.check.check import check
 from scenario.entry.entry import LARGEST_EVENT
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan, shorten
+from workflows.audience import SyncAudience
 from workflows.background import Erase, Prune
+from workflows.batch import Batch
 from workflows.campaign import CampaignWorkflow
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
@@ -82,6 +84,8 @@ from workflows.operation import OperationWorkflow
 NEEDED: Final = ("temporalio[pydantic]", "python-liquid", "pyyaml")
 """The packages that this module needs, and with it all workflow code."""
 
+OTHERS: Final = (Batch, Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, SyncAudience, UnknownWorkflow)
+"""All workflows of which histories are saved, apart from journeys."""
 WHO: Final = {"operator": "ann", "reason": "incident 42"}
 HEAD: Final = "scenario: {name}\ntrigger: segment\ntimezone: Europe/Paris\n{more}steps:\n"
 SMS: Final = "{sms: text, text: hi}"
@@ -500,7 +504,7 @@ async def record(address: str, folder: Path, names: Sequence[str] = ()) -> None:
 async def replay(folders: Sequence[Path]) -> list[str]:
     """Replay all histories in folders. Return a line for each that does not replay."""
     replayer = Replayer(
-        workflows=[Journey, Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, UnknownWorkflow],
+        workflows=[Journey, *OTHERS],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=pydantic_data_converter,
     )

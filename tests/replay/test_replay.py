@@ -22,16 +22,10 @@ from runtime.data_converter import CONVERTER
 from runtime.telemetry.tracing import JourneyIds, JourneyTracing
 from scenario.errors import ScenarioError
 from scenario.steps.registry import KINDS
-from tests.replay.bursts import BURSTS, file_of
+from tests.replay.bursts import BURSTS, OTHERS, file_of
 from tests.replay.record import FOLDER, RECORDINGS
 from tests.sandbox import sandbox
-from workflows.audience import SyncAudience
-from workflows.background import Erase, Prune
-from workflows.batch import Batch
-from workflows.campaign import CampaignWorkflow
-from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
-from workflows.operation import OperationWorkflow
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
 
@@ -39,9 +33,6 @@ HISTORIES = sorted(FOLDER.glob("*.json"))
 @cache
 def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(f"recorded/{path.stem}", path.read_text("utf-8"))
-
-
-OTHERS = (Batch, Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, SyncAudience, UnknownWorkflow)
 
 
 def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
