@@ -7,7 +7,6 @@ child process (`gateway.campaigns.reading`).
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import hashlib
@@ -135,10 +134,10 @@ class AudienceFile:
         if encoding is None:
             raise BadInput(f"{self._path} is neither UTF-8 nor {_WESTERN}: name its encoding by --encoding")
         try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise BadInput(f"there is no encoding '{encoding[:40]}': write such as cp1250 or iso-8859-2") from None
-        return AudienceForm(kind, compressed, encoding, _delimiter_of(sample.decode(encoding, "replace"))), content
+            text = sample.decode(encoding, "replace")
+        except (LookupError, ValueError):  # also codecs that are no encodings of text, such as base64
+            raise BadInput(f"there is no encoding {encoding[:40]!r}: write such as cp1250 or iso-8859-2") from None
+        return AudienceForm(kind, compressed, encoding, _delimiter_of(text)), content
 
     # ---- forms
 

@@ -139,6 +139,9 @@ class _Reader:
             self.answers.put(_REFUSED + str(error).encode(errors="replace"))
         except (MemoryError, RecursionError):
             os.abort()
+        except Exception as error:  # a mistake in the program, which a repetition would make again
+            sentence = f"{reading.file} cannot be read ({type(error).__name__}): save it as CSV in UTF-8"
+            self.answers.put(_REFUSED + sentence.encode(errors="replace"))
         except BaseException:  # a thread that ended silently would be waited for
             os._exit(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, Literal
 
 from gateway.errors import BadInput, BadOperation
@@ -12,6 +12,7 @@ from workflows.campaign import FASTEST, SLOWEST
 
 _NAME: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 _LAST_ZONE: Final = timezone(timedelta(hours=-12))
 """The zone in which each hour comes last."""
 
@@ -59,6 +60,8 @@ class CampaignRequest:
         latest = self.local_start and self.local_start.replace(tzinfo=_LAST_ZONE)
         if (self.starts_at or latest or now) < now:
             raise BadInput("the start is in the past: leave it out to start now", at=["at"])
+        if (self.starts_at or latest or now) > _LATEST:
+            raise BadInput("the start is too far away", at=["at"])
 
 
 def check_rate(rate: float | None) -> None:

@@ -186,6 +186,7 @@ async def test_what_cannot_be_begun_leaves_nothing(stand: Stands, tmp_path: Path
             ({"name": "Black Friday"}, "'Black Friday' is not a campaign's name"),
             ({"rate": 0.0}, "a rate is 0.01 to 10000 lines a second"),
             ({"starts_at": datetime(2020, 1, 1, tzinfo=UTC)}, "the start is in the past"),
+            ({"starts_at": datetime(9999, 1, 1, tzinfo=UTC)}, "the start is too far away"),
             ({"local_start": datetime.fromisoformat("2020-01-01T09:00")}, "the start is in the past"),
             ({"digest": "0123"}, "the uploaded file is another one"),
         ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,9 @@ SALE = document(
 )
 
 
-async def read(name: str, content: bytes) -> tuple[list[int], list[ReadLine], Survey]:
+async def read(name: str, content: bytes, **given: Any) -> tuple[list[int], list[ReadLine], Survey]:
     """The number of lines in each answer, the lines, and the survey."""
-    reading = AudienceReading(document=SALE, version=1, campaign="advent", zone="Europe/Paris", file=name)
+    reading = AudienceReading(document=SALE, version=1, campaign="advent", zone="Europe/Paris", file=name, **given)
     numbers, lines = list[int](), list[ReadLine]()
 
     async def parts() -> AsyncIterator[bytes]:
@@ -53,3 +54,8 @@ async def test_all_lines_arrive_in_their_order_with_the_survey_at_the_end() -> N
 async def test_a_file_that_cannot_be_used_is_refused_with_its_name() -> None:
     with pytest.raises(BadInput, match=r"^people\.csv\.gz is damaged: it cannot be decompressed"):
         await read("people.csv.gz", gzip.compress(b"contact.id\n1\n")[:-9])
+
+
+async def test_a_mistake_in_the_program_ends_the_reading_with_a_sentence() -> None:
+    with pytest.raises(BadInput, match=r"^people\.csv cannot be read \(ValueError\): save it as CSV in UTF-8$"):
+        await read("people.csv", b"contact.id\n1\n", local_start="never")
