@@ -155,7 +155,7 @@ async def workers(
     platforms = SuppressionReporter(context, ways.seal)
     # A task without a free connection waits at Temporal: it uses up no attempt there, and another worker may take it.
     audiences = AudienceActivities(context, shards=given.queue_shards)
-    own: list[Callable[..., Any]] = []  # activities of channels that only write to the store
+    own: list[Callable[..., Any]] = []  # activities that only write to the store
     senders: dict[str, tuple[list[Callable[..., Any]], int, timedelta]] = {}
     blasting: dict[str, ChannelSender] = {}
     blast = BlastActivities(client, given, admissions, blasting)
@@ -170,6 +170,7 @@ async def workers(
         blasting[channel.name] = ChannelSender(sender, at_once)
         senders[channel.queue] = ([sending_activity(sender)], at_once, grace)
         senders[channel.campaigns] = ([blast.blast_lines], CHUNKS, grace)
+    own += senders[WEBHOOK.queue][0]  # joins batch calls
     senders[WEBHOOK.queue][0].extend([platforms.tell_platform, audiences.send_audience_batch])
     senders |= dict.fromkeys(given.webhook_queues, senders[WEBHOOK.queue])
     completed, deployment = await completes_polls(client), deployment or unversioned()
@@ -206,7 +207,7 @@ async def workers(
                         audiences.hold_audience,
                         *own,
                     ],
-                    # Erasures and ends of batch calls are few, and changes of audiences take milliseconds.
+                    # Erasures and ends of batch calls are few; their joins and changes of audiences take milliseconds.
                     max_concurrent_activities=_REMOTE,
                     max_concurrent_activity_task_polls=1,
                     workflow_runner=UnsandboxedWorkflowRunner(),

@@ -20,6 +20,7 @@ from activities.channel_registry import CHANNELS
 from activities.failures import Failure, FailureKind, cause_of
 from activities.interface import (
     CLEAR,
+    JOURNEYS,
     RECALL,
     RELEASE,
     Delivery,
@@ -165,6 +166,8 @@ class DeliveryRunner:
             policy = await call(CLEAR, DestinationPolicyRequest(destination=step.to), about=step.to)
             host.stop_if_interrupted()
             step, queue = step.as_asked(policy.retry, policy.timeout), policy.queue or queue
+        if step.batch is not None:  # to join a batch sends nothing: it must not use up the destination's rate
+            queue = JOURNEYS
         step = replace(step, retry=step.retry.changed_by(state.retuned))
         identifier, entered = host.delivery_id, self._entered()
         # Fixed when the message may leave for the first time. A retry is then the same, even if the contact moves.

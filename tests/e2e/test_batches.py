@@ -100,6 +100,8 @@ async def test_a_full_batch_is_repeated_with_the_same_bytes_until_its_receiver_i
     journeys = [await site.client.enter(entry("sync", n, email=f"{n}@example.com")) for n in (1, 2, 3)]
     for journey in journeys:
         assert outcomes(await journey.result()) == [("crm", "batched"), ("wait-2", "waited")]
+    history = await site.client.temporal.get_workflow_handle(journeys[0].id).fetch_history()
+    assert "'webhooks'" not in str(history.to_json_dict()), "joining must not use up the destination's rate"
     [batch] = {item.batch for n in (1, 2, 3) for item in await site.store.batch_items_of(str(n))}
     await until(lambda: has_ended(site, batch))
     assert len(crm.calls) == 3
