@@ -107,8 +107,9 @@ class CampaignService:
             raise BadInput(f"no {request.scenario[:80]} is published: publish it first", at=["scenario"]) from None
         audience = audience or await self._store.newest_audience(caller.id, request.audience)
         known = await self._store.stored_campaign(request.name)
-        if known is not None and (known.ended_at is None or (known.loaded_at and known.confirmed_at)):
+        if known is not None:
             caller.check(known.scenario, "scenario")
+        if known is not None and (known.ended_at is None or (known.loaded_at and known.confirmed_at)):
             if (known.scenario, known.version) != (opened.name, opened.version):
                 version = f"{known.scenario}@{known.version}"
                 raise NotAccepted(known.name, f"the campaign of this name is one of {version}: choose another name")

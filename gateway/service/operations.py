@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE: Final = timedelta(seconds=10)
 """A task may wait this long for a gateway before it counts as stuck."""
+_BEATEN: Final = timedelta(seconds=20)  # more than the time between heartbeats
 _FINAL: Final = timedelta(minutes=5)  # after the end of an operation until its counts are final
 _CACHED: Final = 1_000
 _STARTING: Final = timedelta(seconds=30)  # between storing an operation and starting its workflow
@@ -349,8 +350,11 @@ def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) ->
         by = "worker" if activity.activity_type.name == BLAST else "gateway"
         if activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and waited > PATIENCE:
             return f"its work has waited {_seconds(waited)} for a {by}: check that one runs"
-        if activity.attempt > 1:
-            return f"its work has failed {activity.attempt - 1} times and is tried again: the {by}'s log says why"
+        beaten = activity.HasField("last_heartbeat_time") and _waited(activity.last_heartbeat_time, now) <= _BEATEN
+        is_working = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED and beaten
+        if activity.attempt > 1 and not is_working:  # a chunk of lines takes long, and may have lost its worker once
+            failed = f"{activity.attempt - 1} time{'s' if activity.attempt > 2 else ''}"
+            return f"its work has failed {failed} and is tried again: the {by}'s log says why"
     return None
 
 

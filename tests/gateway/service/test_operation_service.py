@@ -198,11 +198,13 @@ async def test_operations_are_listed_page_by_page(store: Store) -> None:
 
 
 def waiting(
-    state: PendingActivityState.ValueType, ago: float, attempt: int = 1, name: str = ""
+    state: PendingActivityState.ValueType, ago: float, attempt: int = 1, name: str = "", beaten: float | None = None
 ) -> DescribeWorkflowExecutionResponse:
     activity = PendingActivityInfo(state=state, attempt=attempt)
     activity.activity_type.name = name
     activity.scheduled_time.FromDatetime(NOW - timedelta(seconds=ago))
+    if beaten is not None:
+        activity.last_heartbeat_time.FromDatetime(NOW - timedelta(seconds=beaten))
     return DescribeWorkflowExecutionResponse(pending_activities=[activity])
 
 
@@ -214,6 +216,11 @@ def waiting(
         (waiting(SCHEDULED, 10), None),
         (waiting(SCHEDULED, 11), "its work has waited 11 s for a gateway: check that one runs"),
         (waiting(SCHEDULED, 11, name=BLAST), "its work has waited 11 s for a worker: check that one runs"),
+        (waiting(STARTED, 60, 2, BLAST, beaten=5), None),
+        (
+            waiting(STARTED, 60, 2, BLAST, beaten=60),
+            "its work has failed 1 time and is tried again: the worker's log says why",
+        ),
         (waiting(SCHEDULED, -30, 4), "its work has failed 3 times and is tried again: the gateway's log says why"),
     ],
 )
