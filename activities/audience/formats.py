@@ -99,6 +99,8 @@ def request_of(
             f"destination {to} has no audience '{audience}': "
             "add its id to 'ids' of the destination's 'audiences' in destinations.yaml"
         )
+    # In one order, that of stored members: previews have theirs in that of `fields`.
+    members = [dict(sorted(member.items())) for member in members]
     method, path, content = _REQUESTS[settings.preset](settings, identifier, operation, members)
     return PlatformRequest(method, path, json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode())
 

@@ -35,7 +35,7 @@ def sha(text: str) -> str:
 HERS = {
     "meta": {"email": sha("zoe.a+b@googlemail.com"), "phone": sha("33612345678")},
     "google": {"email": sha("zoea@googlemail.com"), "phone": sha("+33612345678")},
-    "generic": {"id": "7", "email": sha("zoe.a+b@googlemail.com")},
+    "generic": {"email": sha("zoe.a+b@googlemail.com"), "id": "7"},  # in the order in which members are stored
 }
 ALONE: dict[str, Member] = {name: {"email": "e2"} if name != "generic" else {"id": "8"} for name in HERS}
 TO = {
