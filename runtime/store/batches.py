@@ -216,9 +216,10 @@ class StoredBatches(Queries):
         return await self._newest(StoredBatch, batches, [], (_table.created_at, _table.id), after, limit)
 
     async def overdue_batches(self, before: datetime, limit: int = 100) -> list[StoredBatch]:
-        """Return batches that were due before a time and have not ended, the oldest first."""
+        """Return batches that were due before a time and have not ended: the oldest, but first those never started."""
         where = (_table.ended_at.is_(None), _table.due_at < before)
-        return await self._all(StoredBatch, select(batches).where(*where).order_by(_table.created_at).limit(limit))
+        order = (_table.started_at.is_not(None), _table.created_at)
+        return await self._all(StoredBatch, select(batches).where(*where).order_by(*order).limit(limit))
 
     async def batch_items_of(self, contact_id: str, *, limit: int = 100) -> list[BatchItem]:
         """Return a contact's items, the latest first."""

@@ -99,6 +99,15 @@ async def test_an_item_that_joins_while_a_batch_is_frozen_is_a_member_from_the_s
 
 
 @both
+async def test_many_batches_in_progress_do_not_hide_one_that_was_never_started(store: Store) -> None:
+    for number in range(3):
+        made = replace(BATCH, id=f"batch-{number}", created_at=NOW + timedelta(seconds=number), closed_at=NOW)
+        await store.open_batch(made if number == 2 else replace(made, started_at=NOW))
+    found = await store.overdue_batches(NOW + timedelta(hours=1), limit=2)
+    assert [one.id for one in found] == ["batch-2", "batch-0"]
+
+
+@both
 async def test_an_exit_withdraws_only_the_items_of_this_journey(store: Store) -> None:
     await store.open_batch(BATCH)
     await store.join_batch(replace(item(1), joined_at=NOW - timedelta(hours=1)))  # of an earlier journey of this id
