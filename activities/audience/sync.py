@@ -44,7 +44,6 @@ from activities.webhook.outcome import parse_retry_after
 from activities.webhook.platform_calls import CallFailed, PlatformCalls
 from activities.webhook.route import Route
 from runtime.store import Store
-from runtime.store.memberships import ROWS_TOGETHER
 from scenario.errors import NotConfigured
 from scenario.steps.audience import AudienceOperation
 from scenario.words import MARKETING
@@ -53,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = 30.0  # seconds of one request, unless the destination sets it
 _LONGEST_PAUSE: Final = 3_600  # seconds that a platform may ask to wait
+MOST_REASONS: Final = 200
+"""Maximum number of reasons of one request. Members refused for others are counted together."""
 VALIDATED: Final = (
     "the platform accepts the request, and has carried out nothing: remove 'validate_only' from destinations.yaml, "
     "then use 'scenario audience retry'"
@@ -116,13 +117,14 @@ class AudienceActivities:
         return BatchSent(again=bool(answer.again))
 
     async def _settle(self, batch: AudienceBatch, route: Route, ids: Sequence[str], answer: AudienceAnswer) -> None:
-        for reason in sorted(set(answer.refused.values())):
-            some = [ids[number] for number, why in answer.refused.items() if why == reason]
-            for start in range(0, len(some), ROWS_TOGETHER):
-                await self._store.refuse_members(batch.batch, some[start : start + ROWS_TOGETHER], reason)
-        again = [ids[number] for number in sorted(answer.again)]
-        for start in range(0, len(again), ROWS_TOGETHER):
-            await self._store.thaw_audience_batch(batch.batch, again[start : start + ROWS_TOGETHER])
+        refused: dict[str, list[str]] = {}
+        for number, code in answer.refused.items():
+            reason = code if code in refused or len(refused) < MOST_REASONS else "refused"
+            refused.setdefault(reason, []).append(ids[number])
+        for reason, some in refused.items():
+            await self._store.refuse_members(batch.batch, some, reason)
+        if answer.again:
+            await self._store.thaw_audience_batch(batch.batch, [ids[number] for number in sorted(answer.again)])
         await self._store.settle_audience_batch(batch.batch)
         await self._store.record_audience_sync(batch.destination, batch.audience, datetime.now(UTC), answer.unnamed)
         if answer.refused or answer.unnamed:

@@ -36,8 +36,7 @@ from runtime.store.columns import Flag, SafeText
 from runtime.store.database import InsertFactory, Queries, row_of
 from runtime.store.membership_tables import DIFFERS, audience_memberships, audience_syncs
 
-ROWS_TOGETHER: Final = 500
-"""Maximum number of rows that one statement names."""
+_TOGETHER: Final = 500  # maximum number of rows that one statement names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,15 +143,20 @@ class AudienceMemberships(Queries):
 
     async def refuse_members(self, batch: str, ids: Sequence[str], reason: str) -> None:
         """Record that the platform refused some changes of a batch. The removal of an erased contact is forgotten."""
-        given = {"of": batch, "ids": list(ids)}
-        await self._database.write(_DROP, given)
-        await self._database.write(_REFUSE, given | {"why": reason})
+        for start in range(0, len(ids), _TOGETHER):
+            given = {"of": batch, "ids": list(ids[start : start + _TOGETHER])}
+            await self._database.write(_DROP, given)
+            await self._database.write(_REFUSE, given | {"why": reason})
 
     async def thaw_audience_batch(self, batch: str, ids: Sequence[str] | None = None) -> None:
         """Take members out of a batch that was not carried out, by default all. A later batch sends them."""
-        given = {"of": batch} if ids is None else {"of": batch, "ids": list(ids)}
-        for statement in _THAW if ids is None else _THAW_SOME:
-            await self._database.write(statement, given)
+        if ids is None:
+            for statement in _THAW:
+                await self._database.write(statement, {"of": batch})
+            return
+        for start in range(0, len(ids), _TOGETHER):
+            for statement in _THAW_SOME:
+                await self._database.write(statement, {"of": batch, "ids": list(ids[start : start + _TOGETHER])})
 
     async def settle_audience_batch(self, batch: str) -> None:
         """Record that the platform carried out the changes that are left in a batch."""

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
+from activities.audience import sync
 from activities.audience.memberships import NO_MEMBER, SYNCED, MembershipBook
 from activities.audience.sync import VALIDATED, AudienceActivities, start_audience_syncs
 from activities.background import AUDIENCE_WORKFLOW, AudienceBatch
@@ -175,6 +176,15 @@ async def test_a_refusal_is_of_the_identifiers_that_were_sent(crm: Crm) -> None:
     assert await crm.store.audience_refusals(*WHERE) == {}
     assert await crm.sync() == "synced"
     assert crm.sent() == [("add", ["1"])]
+
+
+async def test_a_request_has_a_limited_number_of_reasons(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "MOST_REASONS", 1)
+    results = [{"id": str(number), "status": 404, "code": f"of-{number}"} for number in (1, 2, 3)]
+    crm.receiver.behaviour = answer(207, json.dumps({"results": results}).encode())
+    await crm.change("+1", "+2", "+3")
+    assert await crm.sync() == "synced"
+    assert sorted((await crm.store.audience_refusals(*WHERE)).values()) == [1, 2]
 
 
 async def test_many_changes_go_in_several_batches(crm: Crm) -> None:
