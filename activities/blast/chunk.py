@@ -32,7 +32,7 @@ from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root, hand_over, is_started
 from runtime.encryption.keyring import Erased
 from runtime.errors import StoreUnavailable
-from runtime.store import AdmissionRequest
+from runtime.store import AdmissionRequest, AdmittedRun
 from runtime.store.campaign_lines import LineDeparture, LineEnd
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.store.erasures import ERASED
@@ -208,10 +208,15 @@ class _Chunk:
     async def _group(self, items: Sequence[CampaignItem]) -> None:
         ends: list[LineEnd] = []
         asked = await self._asked(items, ends)
-        answers = await self._services.store.admit_many([one.asking for one in asked])
+        store = self._services.store
+        answers = await store.admit_many([one.asking for one in asked])
+        again = [one.item.line for one, answer in zip(asked, answers, strict=True) if _is_again(answer)]
+        done = {*again}.difference(await store.pending_campaign_lines(self._campaign.name, again))
         lines: list[tuple[_Asked, Line]] = []
         for one, answer in zip(asked, answers, strict=True):
             number = one.item.line
+            if number in done:
+                continue  # by a worker that was taken for lost, and was not
             try:
                 admitted = self._blast.admissions.admitted(answer, self._opened)
             except EntryRefused as error:
@@ -373,6 +378,10 @@ class _Chunk:
                 break
         for outcome, number in Counter(one.outcome for one in ends).items():
             CAMPAIGN_LINES.add(outcome, number=number)
+
+
+def _is_again(answer: object) -> bool:
+    return isinstance(answer, AdmittedRun) and answer.again
 
 
 async def _beat() -> None:

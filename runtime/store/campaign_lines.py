@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, TextClause, bindparam, delete, text, tuple_, update
+from sqlalchemy import Connection, TextClause, bindparam, delete, select, text, tuple_, update
 
 from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered
 from runtime.store.campaigns import LINES_TOGETHER, PROGRESS, campaign_items
@@ -70,6 +70,15 @@ class CampaignLines(Entries):
             else await self.admit(one)
             for one in asking
         ]
+
+    async def pending_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
+        """Return those of these lines that have no outcome."""
+        rows = [
+            row
+            for some in _together(lines)
+            for row in await self._database.read(_PENDING, {"of": campaign, "lines": list(some)})
+        ]
+        return [row["line"] for row in rows]
 
     async def mark_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
         """Record that the messages of lines may be sent from now on, and must not be sent twice.
@@ -227,6 +236,7 @@ def _end_in_turn(
 
 _lines = campaign_items.c
 _NAMED = (_lines.campaign == bindparam("of"), _lines.line.in_(bindparam("lines", expanding=True)))
+_PENDING = select(_lines.line).where(*_NAMED, _lines.outcome.is_(None))
 _MARK = (
     update(campaign_items)
     .where(*_NAMED, _lines.marked == bindparam("no", value=False, type_=_lines.marked.type), _lines.outcome.is_(None))

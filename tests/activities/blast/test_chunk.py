@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -152,3 +152,22 @@ async def test_another_workers_lines_are_not_sent_twice(store: Store, monkeypatc
     with pytest.raises(ApplicationError, match="another worker sends 10 of these lines"):
         await ActivityEnvironment().run(made.blast.blast_lines, chunk(10.0))
     assert {int(contact[1:]) for contact in made.shop.sent}.isdisjoint(range(11, 21))
+
+
+async def test_lines_that_another_worker_has_completed_are_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.blast.chunk.TOGETHER", 10)
+    made = await prepared(store, monkeypatch, set())
+    sending, other = made.shop.send, replace(made.blast, _places={})
+
+    async def send(delivery: Delivery, context: AttemptContext) -> Sent:
+        if not made.shop.sent:
+            made.shop.sent.append("")
+            await ActivityEnvironment().run(other.blast_lines, chunk())
+        return await sending(delivery, context)
+
+    monkeypatch.setattr(made.shop, "send", send)
+    await ActivityEnvironment().run(made.blast.blast_lines, chunk())
+    sent = Counter(made.shop.sent)
+    assert [sent[f"c{number}"] for number in range(1, 41)] == [2] * 10 + [1] * 30
