@@ -104,8 +104,8 @@ class OperationService:
             NotAnswered: No worker answered in time. A worker may still carry it out later.
             UnknownJourney: There is no such journey.
         """
-        entry = await self._store.entry(journey)
-        caller.check_journey(journey, entry and entry.scenario)
+        known = await self._store.entry(journey) or await self._store.stored_batch(journey)
+        caller.check_journey(journey, known and known.scenario)
         check_record(operator, reason)
         check_arguments(operation, more)
         if operation in NOT_HELD and step is not None:

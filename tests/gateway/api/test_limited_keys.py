@@ -151,6 +151,12 @@ async def test_it_sees_its_own_alone(limited: Door) -> None:
     assert [item["scenario"] for item in (await limited.call("GET", "/scenarios"))["items"]] == ["other"]
 
 
+async def test_it_may_operate_its_own_batch_calls(limited: Door) -> None:
+    for batch, status in (("b1", 403), ("b2", 500)):  # there is no Temporal that could answer
+        for method, path, request in (("GET", "", {}), ("POST", "/retry", {"json": WHY})):
+            await limited.call(method, f"/journeys/{batch}{path}", status=status, **request)
+
+
 async def test_journeys_of_others_hear_nothing(limited: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing(*_: object) -> list[AcceptedEntry]:
         return []
