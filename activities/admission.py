@@ -213,14 +213,17 @@ class AdmissionActivities:
         )
 
     def admitted(
-        self, answer: stored.AdmittedRun | stored.AlreadyEntered | stored.Closure, opened: LoadedVersion
+        self,
+        answer: stored.AdmittedRun | stored.AlreadyEntered | stored.Closure,
+        opened: LoadedVersion,
+        is_counted: bool = False,
     ) -> stored.AdmittedRun:
-        """Count an admission and return it, or raise EntryRefused."""
+        """Count an admission, unless it is counted already, and return it, or raise EntryRefused."""
         if isinstance(answer, stored.Closure):
             raise EntryRefused(_closed(answer, opened), "closed")
         if isinstance(answer, stored.AlreadyEntered):
             raise EntryRefused(_already_in(answer, opened), answer.why)
-        if not answer.again:
+        if not (answer.again or is_counted):
             ADMISSION.add(opened.name, "admitted", answer.outcome)
         return answer
 

@@ -150,6 +150,7 @@ class _Chunk:
         self._is_over = False
         self._put_back: list[_Asked] = []
         self._new: set[int] = set()  # lines that this chunk has admitted, and no earlier one
+        self._withdrawn: set[int] = set()  # those of them that were put back
         self._trouble: Exception | None = None
         self._platform = zone_of(self._services.zone)
         steps = [row for row in opened.table.steps.values() if isinstance(row, Send)]
@@ -218,7 +219,7 @@ class _Chunk:
             if number in done:
                 continue  # by a worker that was taken for lost, and was not
             try:
-                admitted = self._blast.admissions.admitted(answer, self._opened)
+                admitted = self._blast.admissions.admitted(answer, self._opened, number in self._withdrawn)
             except EntryRefused as error:
                 ends.append(self._refused(number, error))
                 continue
@@ -235,7 +236,6 @@ class _Chunk:
         rest = iter(lines)
         await asyncio.gather(*(self._perform(rest, ends) for _ in range(min(_AT_ONCE, len(lines)))))
         await self._record(ends)
-        await self._withdraw()
 
     async def _marked(self, lines: list[tuple[_Asked, Line]]) -> list[tuple[_Asked, Line]]:
         """Mark lines, and return them without those that another worker has marked meanwhile."""
@@ -250,10 +250,11 @@ class _Chunk:
         """Forget that lines were put back: nothing was sent, and they may wait for long."""
         if self._put_back:
             numbers = {one.item.line for one in self._put_back if not one.item.marked}
-            new = [one.asking for one in self._put_back if one.item.line in self._new]
-            journeys = [(one.workflow_id, one.run_id) for one in new]
+            new = {one.item.line: one.asking for one in self._put_back if one.item.line in self._new}
+            journeys = [(one.workflow_id, one.run_id) for one in new.values()]
             await self._services.store.put_back_campaign_lines(self._campaign.name, sorted(numbers), journeys)
-            self._new.difference_update(numbers)
+            self._new -= new.keys()
+            self._withdrawn |= new.keys()
 
     async def _asked(self, items: Sequence[CampaignItem], ends: list[LineEnd]) -> list[_Asked]:
         """Return the requests for admission. Lines that the scenario refuses are added to `ends`."""
@@ -370,6 +371,7 @@ class _Chunk:
         while True:
             try:
                 await self._services.store.end_campaign_lines(self._campaign.name, ends, datetime.now(UTC))
+                await self._withdraw()
             except StoreUnavailable:
                 if activity.is_worker_shutdown():
                     raise

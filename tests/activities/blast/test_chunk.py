@@ -111,12 +111,19 @@ async def test_only_lines_in_progress_become_journeys(
     store: Store, monkeypatch: pytest.MonkeyPatch, on_unknown: str
 ) -> None:
     monkeypatch.setattr("activities.blast.chunk._LONGEST_PAUSE", 0.01)
+    counted: list[Any] = []
+
+    def add(*labels: Any) -> None:
+        counted.append(labels)
+
+    monkeypatch.setattr("activities.admission.ADMISSION", SimpleNamespace(add=add))
     made = await prepared(store, monkeypatch, {"c1", "c2"}, on_unknown=on_unknown)
     await ActivityEnvironment().run(made.blast.blast_lines, chunk())
     assert (await store.campaign_counts(["advent"]))["advent"] == {"entered": 2, "delivered": 38}
     assert set(made.journeys) == {"sale/c1/advent", "sale/c2/advent"}
     assert set(Counter(made.shop.sent).values()) == {1}
     assert made.again == set()
+    assert counted == [("sale", "admitted", None)] * 40
 
 
 async def test_lines_that_wait_for_their_receiver_are_as_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
