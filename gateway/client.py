@@ -17,11 +17,11 @@ from temporalio.client import Client
 
 from activities.webhook.destinations.reading import read
 from gateway.journeys.snapshot import JourneySnapshot
-from gateway.operations.batch import RATE, JourneyTarget, Tally
 from gateway.operations.journey_operations import targets
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.request import RequestedOperation, operation_named
 from gateway.operations.retry_policy import RetryPolicyChange
+from gateway.operations.run import RATE, JourneyTarget, Tally
 from gateway.publishing import Journeys, Publication, publish
 from gateway.service.caller import TERMINAL
 from gateway.service.entries import Entered

@@ -33,11 +33,11 @@ from activities.webhook.item_outcomes import item_outcomes, not_delivered
 from activities.webhook.rendering import render
 from runtime.errors import StoreError
 from runtime.store import Store
-from runtime.store.batches import BatchItem, StoredBatch
+from runtime.store.batches import StoredBatch, StoredBatchItem
 from runtime.telemetry.metrics import BATCH_ITEMS
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.errors import Aborted, MissingVariable
-from scenario.model.batch import Batch, batch_data, item_of
+from scenario.model.batch import BatchCall, batch_data, item_of
 from scenario.responses.item_results import value_at_path
 from scenario.steps.delivery import delivery_id
 from scenario.steps.webhook import Webhook
@@ -59,7 +59,7 @@ class Members(NamedTuple):
     """The members of a frozen batch."""
 
     batch: StoredBatch
-    items: Sequence[BatchItem]
+    items: Sequence[StoredBatchItem]
     data: Sequence[Mapping[str, Any]]  # the variables of each
 
 
@@ -71,7 +71,7 @@ class Batches:
 
     # ---- joining
 
-    async def join(self, attempt: OpenAttempt, step: Webhook, batch: Batch, data: Mapping[str, Any]) -> None:
+    async def join(self, attempt: OpenAttempt, step: Webhook, batch: BatchCall, data: Mapping[str, Any]) -> None:
         """Join a batch, and wait for its outcome if the step does. Idempotent.
 
         Raises:
@@ -107,7 +107,7 @@ class Batches:
             if error.path[:1] != ("secrets",):  # its name is computed
                 raise
 
-    def _tell(self, attempt: OpenAttempt, item: BatchItem, stored: StoredBatch | None) -> None:
+    def _tell(self, attempt: OpenAttempt, item: StoredBatchItem, stored: StoredBatch | None) -> None:
         """Pass on an item's outcome, or wait for it."""
         note = f"in {stored.delivery_id}" if stored else None
         match item.outcome:
@@ -127,7 +127,7 @@ class Batches:
             case _:
                 raise attempt.backed_off(_pause(attempt, stored))
 
-    async def _add(self, delivery: Delivery, info: activity.Info, batch: Batch, data: dict[str, Any]) -> None:
+    async def _add(self, delivery: Delivery, info: activity.Info, batch: BatchCall, data: dict[str, Any]) -> None:
         """Make the delivery an item of the step's open batch. Open one if there is none."""
         size = len(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
         name, version, at_step = delivery.name, delivery.version, delivery.step
@@ -137,7 +137,7 @@ class Batches:
             if taken is None:
                 await self._store.open_batch(_new(delivery, batch, now))
                 continue
-            item = BatchItem(
+            item = StoredBatchItem(
                 delivery_id=delivery.id,
                 batch=taken.id,
                 position=taken.places,
@@ -178,7 +178,7 @@ class Batches:
         batch = await self._store.freeze_batch(attempt.delivery.contact, now)
         if batch is None or batch.ended_at is not None:
             raise Aborted("the batch has ended")
-        items: list[BatchItem] = []
+        items: list[StoredBatchItem] = []
         while found := await self._store.batch_items(batch.id, after=items[-1].position if items else 0, limit=_PAGE):
             items += found
         if not items:
@@ -200,7 +200,12 @@ class Batches:
         return batch_data(members.data, delivery.now)
 
     async def record(
-        self, attempt: OpenAttempt, members: Members, batch: Batch, response: Response, hidden: redaction.KnownSecrets
+        self,
+        attempt: OpenAttempt,
+        members: Members,
+        batch: BatchCall,
+        response: Response,
+        hidden: redaction.KnownSecrets,
     ) -> str | None:
         """Record the outcome of each item after a 2xx. Return a note about items that were not delivered.
 
@@ -251,7 +256,7 @@ class Batches:
         await self._store.end_batch(end.batch, end.outcome, now)
         client, turns = activity.client(), asyncio.Semaphore(_AT_ONCE)
 
-        async def wake(item: BatchItem) -> None:
+        async def wake(item: StoredBatchItem) -> None:
             async with turns:
                 activity.heartbeat()
                 # Otherwise it finds the outcome itself, some minutes later.
@@ -264,7 +269,7 @@ class Batches:
             after = items[-1].position
 
 
-def _new(delivery: Delivery, batch: Batch, now: datetime) -> StoredBatch:
+def _new(delivery: Delivery, batch: BatchCall, now: datetime) -> StoredBatch:
     # Without a slash, which would make a part of it a contact's id: see `runtime.encryption.codec.contact_of`.
     name = f"batch-{uuid4().hex}"
     return StoredBatch(
@@ -291,7 +296,7 @@ def _pause(attempt: OpenAttempt, batch: StoredBatch | None) -> Backoff:
     return Backoff(pause, why, "this delivery waits for the outcome", "batch")
 
 
-def _reset(client: Client, item: BatchItem, step: str) -> ResetActivityRequest:
+def _reset(client: Client, item: StoredBatchItem, step: str) -> ResetActivityRequest:
     """Return the request that lets an activity make its next attempt now."""
     execution = WorkflowExecution(workflow_id=item.workflow_id, run_id=item.waiting_run or "")
     return ResetActivityRequest(namespace=client.namespace, execution=execution, id=step, identity=client.identity)

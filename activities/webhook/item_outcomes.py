@@ -6,16 +6,16 @@ import json
 from collections.abc import Sequence
 
 from activities.webhook.http.exchange import Response
-from scenario.model.batch import Batch
-from scenario.responses.item_results import ItemResult, UnreadableResultsError
+from scenario.model.batch import BatchCall
+from scenario.responses.item_results import ItemAnswer, UnreadableResultsError
 
 
 def item_outcomes(
-    batch: Batch, response: Response, identifiers: Sequence[str]
-) -> tuple[Sequence[ItemResult], str | None]:
+    batch: BatchCall, response: Response, identifiers: Sequence[str]
+) -> tuple[Sequence[ItemAnswer], str | None]:
     """Return the outcome of each item, and a note if the response cannot be read: all are unknown then."""
     if batch.results is None:
-        return [ItemResult("delivered") for _ in identifiers], None
+        return [ItemAnswer("delivered") for _ in identifiers], None
     why = "it did not arrive completely, or is too large"
     try:
         if response.complete:
@@ -26,7 +26,7 @@ def item_outcomes(
     except (ValueError, RecursionError):
         why = "it is not JSON"
     why = f"the response does not say what became of the items: {why}"
-    return [ItemResult("unknown", why) for _ in identifiers], why
+    return [ItemAnswer("unknown", why) for _ in identifiers], why
 
 
 def not_delivered(destination: str, outcome: str, reason: str | None) -> str:

@@ -12,8 +12,8 @@ from gateway.api.body import Map, RequestBody
 from gateway.api.idempotency import RequestId
 from gateway.api.parameters import JourneyId, Paging, Use
 from gateway.api.problem import problems
-from gateway.operations.batch import RATE
 from gateway.operations.request import FASTEST, RequestedOperation
+from gateway.operations.run import RATE
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperatedView, OperationItemView, OperationView
 from gateway.service.view import Moment, PageView

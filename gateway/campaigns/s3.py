@@ -33,7 +33,7 @@ _TOTAL: Final = re.compile(r"bytes \d+-\d+/(\d+)", re.ASCII)
 _EMPTY: Final = hashlib.sha256(b"").hexdigest()
 
 
-class Sender(Protocol):
+class RequestSender(Protocol):
     """Sends a request, as `activities.webhook.http.transport.Transport` does."""
 
     async def send(self, request: Request) -> Response: ...
@@ -103,7 +103,7 @@ def signed(
     return {**sent, "authorization": f"AWS4-HMAC-SHA256 {credential},SignedHeaders={names},Signature={signature}"}
 
 
-async def s3_parts(place: S3Place, secrets: Mapping[str, str], sender: Sender) -> AsyncIterator[bytes]:
+async def s3_parts(place: S3Place, secrets: Mapping[str, str], sender: RequestSender) -> AsyncIterator[bytes]:
     """Yield the bytes of a file at S3.
 
     Raises:

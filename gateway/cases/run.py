@@ -28,7 +28,7 @@ from gateway.virtual.workspace import PlaceClaim, Workspace
 from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
-from scenario.model.batch import Batch
+from scenario.model.batch import BatchCall
 from scenario.plan.inputs import pick
 from scenario.policies import addresses
 from scenario.policies.suppression import Suppression
@@ -308,7 +308,7 @@ class _CaseRunner:
 
 
 def _item_outcome(
-    batch: Batch, made: Delivered, reply: AttemptReply, row: Send, data: Mapping[str, Any]
+    batch: BatchCall, made: Delivered, reply: AttemptReply, row: Send, data: Mapping[str, Any]
 ) -> Delivered | Failed:
     """Return the outcome of a contact that is alone in its batch, as the response states it."""
     response = Response(made.status or 200, reply.headers, reply.body)

@@ -20,10 +20,10 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from gateway.campaigns.background import CampaignActivities
 from gateway.errors import BadInput, NotAccepted, NotAnswered, Refusal
-from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.guarded import BEAT, guarded
 from gateway.operations.journey_operations import JourneyOperations, targets
 from gateway.operations.request import RequestedOperation, request_of
+from gateway.operations.run import JourneyTarget, OperationRun
 from gateway.service.campaigns import CampaignService
 from gateway.service.index import EVERY
 from gateway.service.operations import OperationService
@@ -220,7 +220,7 @@ class OperationActivities:
                 **request.more,
             )
             updates = RecordedUpdates(self._store, chunk.operation, send)
-            batch = Batch(updates.ask, chunk.rate)
+            batch = OperationRun(updates.ask, chunk.rate)
             try:
                 await asyncio.sleep(1 / chunk.rate)  # after the last one of the chunk before
                 await batch.run([JourneyTarget(item.workflow_id, item.step) for item in items])

@@ -16,10 +16,10 @@ from gateway.errors import BadOperation, JourneyStuck, NotAccepted, NotAnswered
 from gateway.journeys import snapshot
 from gateway.journeys.pending_activities import check_identifier
 from gateway.operations import retry_policy
-from gateway.operations.batch import RATE, Batch, JourneyTarget
 from gateway.operations.migration import forecast
 from gateway.operations.request import NOT_HELD, operation_named
 from gateway.operations.retry_policy import PendingDelivery
+from gateway.operations.run import RATE, JourneyTarget, OperationRun
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists, JourneySummary
 from runtime.encryption.keyring import Erased
@@ -135,7 +135,7 @@ class JourneyOperations:
         rate: float = RATE,
         done: Callable[[JourneyTarget], None] = lambda _: None,
         **more: Any,
-    ) -> Batch:
+    ) -> OperationRun:
         """Return a batch that sends one operation to many journeys from this process.
 
         Args:
@@ -147,7 +147,7 @@ class JourneyOperations:
             found = await client.select(Operation.RETRY, JourneyFilter(destination="wax", since=monday))
             tally = await client.batch(Operation.RETRY, operator="ann", reason="wax is back").run(targets(found))
         """
-        return Batch(self.sender(operation, operator=operator, reason=reason, **more), rate, done)
+        return OperationRun(self.sender(operation, operator=operator, reason=reason, **more), rate, done)
 
     def sender(
         self, operation: Operation, *, operator: str, reason: str, update_id: str | None = None, **more: Any

@@ -10,7 +10,7 @@ from typing import Any, Final
 from temporalio.exceptions import ApplicationError
 
 from gateway.errors import BadOperation
-from gateway.operations.batch import RATE
+from gateway.operations.run import RATE
 from gateway.service.index import JourneyFilter
 from runtime.store import StoredOperation
 from scenario.words import Operation

@@ -8,8 +8,8 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.operations.batch import RATE
 from gateway.operations.request import RequestedOperation
+from gateway.operations.run import RATE
 from gateway.pages.page import Form, Page, does, field, go_to, natural, reason_in, shows
 from gateway.pages.rendering import link
 from gateway.service.held import HeldGroupKey

@@ -14,7 +14,7 @@ from gateway.service.caller import Caller
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.view import PageView, View
 from runtime.store import Store
-from runtime.store.batches import BatchItem, StoredBatch
+from runtime.store.batches import StoredBatch, StoredBatchItem
 from scenario.words import ItemOutcome
 
 BatchState = Literal["filling", "sending", "ended"]
@@ -24,7 +24,7 @@ class _BatchPlace(TypedDict):
     batch: str
 
 
-class _ItemPlace(TypedDict):
+class _ContactPlace(TypedDict):
     position: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -85,7 +85,7 @@ class BatchItemView(View):
     """Time of the outcome."""
 
     @classmethod
-    def of(cls, item: BatchItem) -> BatchItemView:
+    def of(cls, item: StoredBatchItem) -> BatchItemView:
         return cls(
             position=item.position,
             contact=item.contact_id,
@@ -138,7 +138,7 @@ class BatchService:
             BadCursor: The cursor is not one of this list.
         """
         await self._stored(caller, batch)
-        place = page.place(_ItemPlace)
+        place = page.place(_ContactPlace)
         after = place["position"] if place else 0
         found = await self._store.batch_items(batch, outcome=outcome, after=after, limit=page.limit + 1)
         following = encode_cursor({"position": found[page.limit - 1].position}) if len(found) > page.limit else None

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from gateway.operations.batch import Tally
 from gateway.operations.migration import MigrationForecast
+from gateway.operations.run import Tally
 from gateway.service.view import View
 from runtime.store import OperationItem, StoredOperation
 from runtime.store.operations import NOT_ASKED, UNANSWERED

@@ -122,7 +122,7 @@ class StoredBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchItem:
+class StoredBatchItem:
     """An item of a batch.
 
     Attributes:
@@ -174,7 +174,7 @@ class StoredBatches(Queries):
     async def mark_batch_started(self, batch: str, at: datetime) -> None:
         await self._database.write(_START, {"of": batch, "now": at})
 
-    async def join_batch(self, item: BatchItem) -> bool:
+    async def join_batch(self, item: StoredBatchItem) -> bool:
         """Make an item a member of its batch, unless the batch is frozen or the item is in one already.
 
         An item that was not delivered may join again.
@@ -182,8 +182,8 @@ class StoredBatches(Queries):
         given = {name: getattr(item, name) for name in _GIVEN}
         return bool(await self._database.write(_join(self._database.insert), given))
 
-    async def batch_item(self, delivery_id: str) -> BatchItem | None:
-        return await self._one(BatchItem, _ITEM, {"of": delivery_id})
+    async def batch_item(self, delivery_id: str) -> StoredBatchItem | None:
+        return await self._one(StoredBatchItem, _ITEM, {"of": delivery_id})
 
     async def stored_batch(self, batch: str) -> StoredBatch | None:
         return await self._one(StoredBatch, _BATCH, {"of": batch})
@@ -204,12 +204,14 @@ class StoredBatches(Queries):
 
     async def batch_items(
         self, batch: str, *, outcome: str | None = None, after: int = 0, limit: int = 1_000
-    ) -> list[BatchItem]:
+    ) -> list[StoredBatchItem]:
         """Return items after a position, in order."""
         where = [_items.batch == batch, _items.position > after]
         if outcome is not None:
             where.append(_items.outcome == outcome)
-        return await self._all(BatchItem, select(batch_items).where(*where).order_by(_items.position).limit(limit))
+        return await self._all(
+            StoredBatchItem, select(batch_items).where(*where).order_by(_items.position).limit(limit)
+        )
 
     async def stored_batches(self, *, after: StoredBatch | None = None, limit: int = 100) -> list[StoredBatch]:
         """Return batches, the newest first; `after` is the last of the page before."""
@@ -221,11 +223,11 @@ class StoredBatches(Queries):
         order = (_table.started_at.is_not(None), _table.created_at)
         return await self._all(StoredBatch, select(batches).where(*where).order_by(*order).limit(limit))
 
-    async def batch_items_of(self, contact_id: str, *, limit: int = 100) -> list[BatchItem]:
+    async def batch_items_of(self, contact_id: str, *, limit: int = 100) -> list[StoredBatchItem]:
         """Return a contact's items, the latest first."""
         where = _items.contact_id == contact_id
         return await self._all(
-            BatchItem, select(batch_items).where(where).order_by(_items.joined_at.desc()).limit(limit)
+            StoredBatchItem, select(batch_items).where(where).order_by(_items.joined_at.desc()).limit(limit)
         )
 
     async def is_being_sent(self, contact_id: str) -> bool:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scenario.model import goal, parts, scenario
-from scenario.model.batch import Batch
+from scenario.model.batch import BatchCall
 from scenario.policies import hours
 from scenario.policies.caps import WAITS, CappedWait
 from scenario.policies.consent import Agreement
@@ -23,7 +23,7 @@ from scenario.type_guards import Path, is_mapping, value_at
 
 FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "<file>": parts.File,
-    "batch": Batch,
+    "batch": BatchCall,
     "results": ItemResults,
     "entry": scenario.EntryRules,
     "quiet_hours": hours.QuietHours,

@@ -27,7 +27,7 @@ def _span(value: timedelta) -> timedelta:
     return value
 
 
-class Batch(Model):
+class BatchCall(Model):
     """Contacts that share one request."""
 
     size: int = Field(strict=True, ge=1, le=MOST, description="Maximum number of contacts of a request.")

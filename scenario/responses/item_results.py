@@ -18,7 +18,7 @@ LONGEST_REASON: Final = 200
 FieldPath = Annotated[str, Field(min_length=1, max_length=200, pattern=FIELD_PATH, examples=["error.code"])]
 
 
-class ItemResult(NamedTuple):
+class ItemAnswer(NamedTuple):
     """The outcome of an item. The reason is the receiver's: redact it before it is stored."""
 
     outcome: ItemOutcome
@@ -68,7 +68,7 @@ class ItemResults(Model):
             raise ValueError("'ok' goes with 'status': name the field that it is compared with")
         return self
 
-    def read(self, answer: object, identifiers: Sequence[str]) -> Sequence[ItemResult]:
+    def read(self, answer: object, identifiers: Sequence[str]) -> Sequence[ItemAnswer]:
         """Return the outcome of each item, in the order of the items.
 
         An item of which nothing is said was delivered if the list is one of refused items, and is unknown otherwise.
@@ -80,7 +80,7 @@ class ItemResults(Model):
         Raises:
             UnreadableResultsError: The list is not there, or its entries cannot be matched with items.
         """
-        found: dict[int, ItemResult] = {}
+        found: dict[int, ItemAnswer] = {}
         places: dict[str, list[int]] = {}
         for number, identifier in enumerate(identifiers):
             places.setdefault(identifier, []).append(number)
@@ -94,9 +94,9 @@ class ItemResults(Model):
                 if place not in found or result.outcome == "refused":
                     found[place] = result
         if self.status is None:
-            others = ItemResult("delivered")
+            others = ItemAnswer("delivered")
         else:
-            others = ItemResult("unknown", "the response does not mention it")
+            others = ItemAnswer("unknown", "the response does not mention it")
         return [found.get(number, others) for number in range(len(identifiers))]
 
     def _entries(self, answer: object) -> Sequence[Any]:
@@ -118,12 +118,12 @@ class ItemResults(Model):
             return (position,)
         return places.get(_text(entry if self.id is None else _at(entry, self.id)), ())
 
-    def _result(self, entry: Any) -> ItemResult:
+    def _result(self, entry: Any) -> ItemAnswer:
         status = None if self.status is None else _at(entry, self.status)
         if self.status is not None and self._is_ok(status):
-            return ItemResult("delivered")
+            return ItemAnswer("delivered")
         reason = _text(_at(entry, self.reason)) if self.reason is not None else ""
-        return ItemResult("refused", (reason or (_text(status) and f"status {_text(status)}"))[:LONGEST_REASON] or None)
+        return ItemAnswer("refused", (reason or (_text(status) and f"status {_text(status)}"))[:LONGEST_REASON] or None)
 
     def _is_ok(self, status: object) -> bool:
         text = _text(status).lower()

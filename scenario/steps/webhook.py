@@ -11,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
-from scenario.model.batch import CONTACTS, Batch
+from scenario.model.batch import CONTACTS, BatchCall
 from scenario.model.parts import Body, File, Save, is_none
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
 from scenario.plan.retry import STORED
@@ -55,7 +55,7 @@ _EACH: Final = f"{{% for person in {CONTACTS} %}}{{{{ person."
 
 def _key(batch: object) -> Iterator[TemplateSource]:
     """Yield the part by which a response names an item, as a template: it is read of each item."""
-    key = batch.key if isinstance(batch, Batch) else batch.get("key") if is_mapping(batch) else None
+    key = batch.key if isinstance(batch, BatchCall) else batch.get("key") if is_mapping(batch) else None
     if isinstance(key, str) and key:
         yield TemplateSource(("batch", "key"), "plain", f"{_EACH}{key} }}}}{{% endfor %}}", len(_EACH))
 
@@ -132,7 +132,7 @@ class Webhook(DeliveryStep):
         default=None, exclude_if=is_none, description="Keep the response for later templates and conditions."
     )
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
-    batch: Batch | None = Field(
+    batch: BatchCall | None = Field(
         default=None, exclude_if=is_none, description="Sends one request for many contacts, which its body loops over."
     )
 

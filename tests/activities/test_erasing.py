@@ -21,7 +21,7 @@ from activities.background import ErasurePass, JourneysEnded, RowsCleared
 from activities.erasure import PAUSES, ErasureActivities, find_runs
 from runtime.encryption.keyring import REMEMBERED, Keyring, UnknownKey
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
-from runtime.store.batches import BatchItem, StoredBatch
+from runtime.store.batches import StoredBatch, StoredBatchItem
 from runtime.store.erasures import StoredErasure
 from tests.fakes import ERASURE
 
@@ -272,7 +272,7 @@ async def test_it_says_that_it_waits_for_a_batch_call(erasure: Erasure) -> None:
     made: dict[str, Any] = {"id": "batch-1", "scenario": "sale", "version": 1, "step": "crm", "delivery_id": "msg_b"}
     await store.open_batch(StoredBatch(**made, created_at=NOW, due_at=NOW))
     found: dict[str, Any] = {"delivery_id": "msg_7", "batch": "batch-1", "position": 1, "contact_id": "7"}
-    await store.join_batch(BatchItem(**found, workflow_id="sale/7", joined_at=NOW))
+    await store.join_batch(StoredBatchItem(**found, workflow_id="sale/7", joined_at=NOW))
     await store.freeze_batch("batch-1", NOW)
     await erasure.run("end_journeys", replace(ERASING, passes=1))
     assert await erasure.run("clear_rows", replace(ERASING, passes=1)) == RowsCleared(pause=PAUSES[1])

@@ -17,7 +17,7 @@ from activities.interface import Delivery, Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.batches import Batches
 from runtime.store import Store
-from runtime.store.batches import BatchItem, StoredBatch
+from runtime.store.batches import StoredBatch, StoredBatchItem
 from tests.fakes import Marks, Rows, Shelf, worker_context
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
@@ -52,8 +52,8 @@ async def send(store: Store, workflow: str, contact: str, data: Mapping[str, Any
     return await environment.run(webhooks.send_webhook, delivery)
 
 
-def item(number: int) -> BatchItem:
-    return BatchItem(
+def item(number: int) -> StoredBatchItem:
+    return StoredBatchItem(
         delivery_id=f"msg_{number}",
         batch=BATCH.id,
         position=number,

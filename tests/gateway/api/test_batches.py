@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runtime.store import Store
-from runtime.store.batches import BatchItem, StoredBatch
+from runtime.store.batches import StoredBatch, StoredBatchItem
 from tests.gateway.api.doors import Door, opened
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
@@ -24,7 +24,7 @@ async def door(store: Store) -> AsyncIterator[Door]:
         )
     )
     for number in (1, 2, 3):
-        item = BatchItem(
+        item = StoredBatchItem(
             delivery_id=f"msg_{number}",
             batch="batch-1",
             position=number,

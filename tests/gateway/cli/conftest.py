@@ -19,9 +19,9 @@ from gateway.cli import program, session
 from gateway.client import EventView
 from gateway.errors import UnknownJourney
 from gateway.journeys.snapshot import JourneySnapshot
-from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
+from gateway.operations.run import JourneyTarget, OperationRun
 from gateway.service.destinations import DestinationNow
 from gateway.service.erasures import ErasureView
 from gateway.service.journeys import JourneyService
@@ -208,7 +208,7 @@ class Client:
         self.asked.append(("retune_candidates", destination, given))
         return RetuneCandidates(self.flights, self.unseen)
 
-    def batch(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **more: Any) -> Batch:
+    def batch(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **more: Any) -> OperationRun:
         async def send(target: JourneyTarget) -> None:
             self.asked.append((verb, target.id, target.step, more))
             if target.id in self.answers:
@@ -216,7 +216,7 @@ class Client:
             await asyncio.sleep(self.slow.get(target.id, 0))
 
         self.asked.append(("batch", rate))
-        return Batch(send, 10_000, done)
+        return OperationRun(send, 10_000, done)
 
     async def send(self, journey: str, operation: Operation, **given: Any) -> dict[str, Any]:
         self.asked.append((operation, journey, given))

@@ -19,8 +19,8 @@ from temporalio.testing import ActivityEnvironment
 from gateway.errors import NotAccepted, NotAnswered, Refusal, UnknownJourney
 from gateway.operations import background
 from gateway.operations.background import OperationActivities, RecordedUpdates
-from gateway.operations.batch import Batch, JourneyTarget
 from gateway.operations.journey_operations import JourneyOperations
+from gateway.operations.run import JourneyTarget, OperationRun
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
 from runtime.store import OperationItem, Store, StoredOperation, StoreUnavailable
@@ -341,7 +341,7 @@ async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> Non
             raise error
 
     updates = RecordedUpdates(store, "op1", send)
-    tally = await Batch(updates.ask, rate=10_000).run(await prepared(store, 7))
+    tally = await OperationRun(updates.ask, rate=10_000).run(await prepared(store, 7))
     await updates.end()
     assert (updates.asked, updates.answered, tally.left) == (7, 4, 0)
     assert {(item.workflow_id, item.outcome, item.reason) for item in await store.items("op1")} == {
@@ -370,7 +370,7 @@ async def test_who_was_asked_when_it_was_interrupted_may_still_answer(
         await (quick.wait() if target.id == "a/0" else asyncio.Event().wait())
 
     updates = RecordedUpdates(store, "op1", send)
-    running = asyncio.create_task(Batch(updates.ask, rate=50).run(await prepared(store, 100)))
+    running = asyncio.create_task(OperationRun(updates.ask, rate=50).run(await prepared(store, 100)))
     async with asyncio.timeout(60):
         await both.wait()
     running.cancel()
@@ -397,5 +397,5 @@ async def test_a_store_that_fails_ends_the_round_and_leaves_nothing_behind(store
 
     updates._store = type("Broken", (), {"record_answer": broken})()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
     with pytest.raises(ConnectionError):
-        await Batch(updates.ask, rate=10_000).run(targets)
+        await OperationRun(updates.ask, rate=10_000).run(targets)
     await updates.end()

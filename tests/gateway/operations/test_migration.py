@@ -8,8 +8,8 @@ import pytest
 from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from gateway.errors import BadInput
-from gateway.operations.batch import JourneyTarget
 from gateway.operations.migration import MigrationForecast, forecast
+from gateway.operations.run import JourneyTarget
 from runtime.store import AdmissionRequest, Store
 from scenario.check.check import check
 from scenario.model.document import digest, document

@@ -16,7 +16,7 @@ from activities.interface import JOURNEYS
 from gateway.client import EventView, JourneyFilter, ScenarioClient, Tally, targets
 from gateway.errors import NotAnswered, UnderWay, UnknownJourney
 from gateway.operations import journey_operations
-from gateway.operations.batch import JourneyTarget
+from gateway.operations.run import JourneyTarget
 from gateway.service.caller import Caller
 from runtime.store import AcceptedEntry
 from runtime.store.api_access import SCOPES

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import BadCombination
-from gateway.operations.batch import JourneyTarget
 from gateway.operations.journey_operations import targets
+from gateway.operations.run import JourneyTarget
 from gateway.service import index
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneyLists

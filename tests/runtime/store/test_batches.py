@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
-from runtime.store.batches import BatchItem, StoredBatch
+from runtime.store.batches import StoredBatch, StoredBatchItem
 from runtime.store.retention import Pruner
 from tests.factories import attempt
 from tests.runtime.store.conftest import both
@@ -25,8 +25,8 @@ BATCH = StoredBatch(
 )
 
 
-def item(number: int, batch: str = "batch-1") -> BatchItem:
-    return BatchItem(
+def item(number: int, batch: str = "batch-1") -> StoredBatchItem:
+    return StoredBatchItem(
         delivery_id=f"msg_{number}",
         batch=batch,
         position=number,

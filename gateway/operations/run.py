@@ -75,7 +75,7 @@ class Tally:
 
 
 @dataclass
-class Batch:
+class OperationRun:
     """One operation for many journeys.
 
     Args:

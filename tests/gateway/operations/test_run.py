@@ -12,8 +12,8 @@ from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
-from gateway.operations.batch import AT_ONCE, Batch, JourneyTarget, RefusedOperation, Tally
 from gateway.operations.journey_operations import JourneyOperations
+from gateway.operations.run import AT_ONCE, JourneyTarget, OperationRun, RefusedOperation, Tally
 from runtime.store import Store
 from scenario.words import Operation
 
@@ -35,7 +35,7 @@ async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> 
         if target.id in answers:
             raise answers[target.id]
 
-    tally = await Batch(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
+    tally = await OperationRun(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
     assert sorted(tally.accepted) == ["a/0", "a/2", "a/4"]
     assert tally.refused[0] == RefusedOperation("a/1", "nothing to retry: the journey is not held")
     assert (len(tally.refused), tally.left, tally.complete) == (2, 0, False)
@@ -48,7 +48,7 @@ async def test_operations_keep_to_the_rate() -> None:
     async def send(_: JourneyTarget) -> None:
         times.append(asyncio.get_running_loop().time())
 
-    await Batch(send, rate=100).run(targets(12))
+    await OperationRun(send, rate=100).run(targets(12))
     assert times[-1] - times[0] >= 11 / 100 / 2  # half of it: the first may be noted late
 
 
@@ -60,7 +60,7 @@ async def test_what_a_slow_answer_held_up_is_not_made_up_for_by_a_burst() -> Non
         if int(target.id[2:]) < AT_ONCE:
             await asyncio.sleep(0.5)
 
-    await Batch(send, rate=100).run(targets(AT_ONCE + 10))
+    await OperationRun(send, rate=100).run(targets(AT_ONCE + 10))
     assert times[-1] - times[AT_ONCE] >= 9 / 100 / 2  # a burst would take no time
 
 
@@ -78,7 +78,7 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
         busy[0] -= 1
 
     async with asyncio.timeout(60):
-        await Batch(send, rate=100_000).run(targets(3 * AT_ONCE))
+        await OperationRun(send, rate=100_000).run(targets(3 * AT_ONCE))
     assert busy == [0, AT_ONCE]
 
 
@@ -87,7 +87,7 @@ async def test_it_is_given_up_where_no_worker_answers_and_one_answer_now_and_the
         if (number := int(target.id[2:])) % AT_ONCE or number >= 5 * AT_ONCE:
             raise NotAnswered(target.id, "no worker answered")
 
-    tally = await Batch(send, rate=100_000).run(targets(1000))
+    tally = await OperationRun(send, rate=100_000).run(targets(1000))
     assert (tally.unanswered, len(tally.accepted)) == (True, 5)
     assert 5 * AT_ONCE < len(tally.refused) + len(tally.accepted) <= 7 * AT_ONCE
     assert len(tally.refused) + len(tally.accepted) + tally.left == 1000
@@ -105,7 +105,7 @@ async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> No
                 await asyncio.sleep(60)
             raise ConnectionError
 
-    batch = Batch(send, rate=1000)
+    batch = OperationRun(send, rate=1000)
     running = asyncio.create_task(batch.run(targets(100)))
     await reached.wait()
     if cancelled:
