@@ -11,7 +11,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from activities.channel_registry import QUEUES
+from activities.channel_registry import CHANNELS, QUEUES
+from activities.interface import JOURNEYS
 from gateway.client import ScenarioClient
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
@@ -105,12 +106,13 @@ async def test_a_worker_tells_what_it_does_and_nothing_of_whom_it_is_about(
         await client.enter(order(25.5), settle=60)
         refused = await client.enter(order(3.5), settle=0)
         assert (await refused.result())["outcome"] == "refused"
+        queues = {*QUEUES, *(channel.campaigns for channel in CHANNELS.values() if channel.queue != JOURNEYS)}
         async with asyncio.timeout(200):
             while True:
                 page = await http.get(f"http://127.0.0.1:{port}/metrics")
                 series = read(page.text)
                 backlog = {dict(labels)["queue"] for name, labels in series if name == "scenario_backlog"}
-                if value(series, "scenario_delivery_attempts_total", outcome="failed") and backlog == set(QUEUES):
+                if value(series, "scenario_delivery_attempts_total", outcome="failed") and backlog == queues:
                     break
                 await asyncio.sleep(0.1)
         worker.terminate()
