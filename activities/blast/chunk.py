@@ -23,7 +23,7 @@ from temporalio.service import RPCError
 
 from activities.admission import AdmissionActivities
 from activities.background import BLAST, LINES, CampaignChunk
-from activities.blast.line import MOMENT, Course, Line
+from activities.blast.line import MOMENT, CampaignLine, Course
 from activities.blast.rates import campaign_rates
 from activities.channel import Sender
 from activities.content import LoadedVersion
@@ -213,7 +213,7 @@ class _Chunk:
         answers = await store.admit_many([one.asking for one in asked])
         again = [one.item.line for one, answer in zip(asked, answers, strict=True) if _is_again(answer)]
         done = {*again}.difference(await store.pending_campaign_lines(self._campaign.name, again))
-        lines: list[tuple[_Asked, Line]] = []
+        lines: list[tuple[_Asked, CampaignLine]] = []
         for one, answer in zip(asked, answers, strict=True):
             number = one.item.line
             if number in done:
@@ -237,7 +237,7 @@ class _Chunk:
         await asyncio.gather(*(self._perform(rest, ends) for _ in range(min(_AT_ONCE, len(lines)))))
         await self._record(ends)
 
-    async def _marked(self, lines: list[tuple[_Asked, Line]]) -> list[tuple[_Asked, Line]]:
+    async def _marked(self, lines: list[tuple[_Asked, CampaignLine]]) -> list[tuple[_Asked, CampaignLine]]:
         """Mark lines, and return them without those that another worker has marked meanwhile."""
         asked = {one.item.line for one, _ in lines if not one.item.marked}
         marked = set(await self._services.store.mark_campaign_lines(self._campaign.name, sorted(asked)))
@@ -289,12 +289,12 @@ class _Chunk:
         """Return True if a killed chunk has started a journey for a line."""
         return await is_started(self._blast.temporal, asking.workflow_id, asking.run_id)
 
-    def _line(self, one: _Asked, admitted_at: datetime) -> Line:
+    def _line(self, one: _Asked, admitted_at: datetime) -> CampaignLine:
         values, workflow_id = one.values, one.asking.workflow_id
         zone = zone_of(values["contact"].get("timezone"), self._course.plan.zone)
         entered = admitted_at.astimezone(UTC)
         root = journey_root(workflow_id, self._opened.name, self._opened.version, entered.isoformat())
-        return Line(
+        return CampaignLine(
             course=self._course,
             workflow_id=workflow_id,
             root=one.asking.run_id,
@@ -304,7 +304,7 @@ class _Chunk:
             unknown=one.item.marked,
         )
 
-    async def _perform(self, lines: Iterator[tuple[_Asked, Line]], ends: list[LineEnd]) -> None:
+    async def _perform(self, lines: Iterator[tuple[_Asked, CampaignLine]], ends: list[LineEnd]) -> None:
         """Perform lines at the chunk's rate, until none is left.
 
         They are put back while the receiver takes no messages, and once the chunk is cancelled or the worker stops.
@@ -324,7 +324,7 @@ class _Chunk:
             else:
                 await self._complete(one, line, ends)
 
-    async def _complete(self, one: _Asked, line: Line, ends: list[LineEnd]) -> None:
+    async def _complete(self, one: _Asked, line: CampaignLine, ends: list[LineEnd]) -> None:
         try:
             ends.append(await self._ended(one, line))
         except Exception as error:  # the line stays pending: the chunk's next attempt works on it again
@@ -332,13 +332,13 @@ class _Chunk:
                 _logger.exception("a line of the campaign %s has no outcome", self._campaign.name)
             self._trouble = error
 
-    async def _run(self, line: Line) -> None:
+    async def _run(self, line: CampaignLine) -> None:
         try:
             await line.run()
         except Exception:  # a mistake in the program: the journey shows it to operators
             _logger.exception("a line of the campaign %s continues as a journey", self._campaign.name)
 
-    async def _ended(self, one: _Asked, line: Line) -> LineEnd:
+    async def _ended(self, one: _Asked, line: CampaignLine) -> LineEnd:
         """Return the outcome of a line. A line that has not ended continues as a journey."""
         number = one.item.line
         if line.ended is not None:
@@ -362,7 +362,7 @@ class _Chunk:
             return LineEnd(number, "held", line.held.reason[:_LONGEST])
         return LineEnd(number, "entered", line.memory.deferral and f"it waits for {line.memory.deferral}")
 
-    def _departure(self, line: Line, outcome: str, reason: str) -> LineDeparture:
+    def _departure(self, line: CampaignLine, outcome: str, reason: str) -> LineDeparture:
         now = datetime.now(UTC)
         return LineDeparture(line.workflow_id, line.root, outcome, reason or None, now, line.passed())
 

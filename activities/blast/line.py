@@ -107,7 +107,7 @@ class _Continues(Exception):
 
 
 @dataclass(kw_only=True, eq=False)
-class Line:
+class CampaignLine:
     """An admitted line.
 
     Attributes:

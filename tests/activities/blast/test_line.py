@@ -10,7 +10,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.attempt_context import AttemptContext
-from activities.blast.line import Course, Line
+from activities.blast.line import CampaignLine, Course
 from activities.channel_registry import WEBHOOK, Channel
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
@@ -50,7 +50,7 @@ def failure(kind: FailureKind, **more: Any) -> Failure:
     return Failure(kind=kind, reason="the shop answered 500", **given)
 
 
-def line(sender: Answers, pauses: list[float] | None = None, *, vip: bool = True, **hook: Any) -> Line:
+def line(sender: Answers, pauses: list[float] | None = None, *, vip: bool = True, **hook: Any) -> CampaignLine:
     steps = [{**STEPS[0], "then": [{**STEPS[0]["then"][0], **hook}]}]
     checked = check(json.dumps({"scenario": "sale", "trigger": "segment", "steps": steps}))
     assert checked.scenario is not None
@@ -63,7 +63,7 @@ def line(sender: Answers, pauses: list[float] | None = None, *, vip: bool = True
         pause=([] if pauses is None else pauses).append,
     )
     values = {"contact": {"id": "7", "custom": {"vip": vip}}, "journey": {"id": "sale/7/advent", "timezone": "UTC"}}
-    return Line(course=course, workflow_id="sale/7/advent", root="r", entered=ENTERED, zone=UTC, values=values)
+    return CampaignLine(course=course, workflow_id="sale/7/advent", root="r", entered=ENTERED, zone=UTC, values=values)
 
 
 @pytest.mark.parametrize(
