@@ -155,8 +155,9 @@ class JourneyService:
         Raises:
             UnknownJourney: Neither Temporal nor the store knows it.
         """
-        batch = await self._store.stored_batch(journey)
-        caller.check_journey(journey, batch and batch.scenario)
+        if not caller.may_use(journey.partition("/")[0]):  # the id of a batch does not begin with its scenario
+            batch = await self._store.stored_batch(journey)
+            caller.check_journey(journey, batch and batch.scenario)
         seen = await self._snapshot(journey, run_id)
         followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario", "").partition("@")[0]
         caller.check_journey(journey, followed or None)
