@@ -164,6 +164,7 @@ class ActivityWorker(Worker):
                 nexus_supplier=_NONE,
             ),
             max_concurrent_activity_task_polls=polls,
+            max_heartbeat_throttle_interval=_BEAT,
             graceful_shutdown_timeout=grace if polls_completed else grace - timedelta(seconds=LONGEST_DRAIN),
             deployment_config=deployment,
         )
@@ -177,6 +178,8 @@ class ActivityWorker(Worker):
 
 logger = logging.getLogger(__name__)
 
+_BEAT: Final = timedelta(seconds=1)
+"""Longest time between two heartbeats, by whose answers a chunk of a campaign learns that it is paused or stopped."""
 _LOOK: Final = 0.01
 """Seconds between checks of started workers: the SDK has no event for it."""
 
