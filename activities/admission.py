@@ -178,7 +178,7 @@ class AdmissionActivities:
         root: str | None = None,
         values: dict[str, Any] | None = None,
     ) -> stored.AdmissionRequest:
-        """Return what the store decides about.
+        """Return the request for admission, which the store accepts or refuses.
 
         Args:
             root: For a campaign's journey, what its delivery ids are made from.

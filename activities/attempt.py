@@ -221,7 +221,7 @@ class ChannelActivity(Generic[Way]):
         raise NotImplementedError
 
     async def send_for_journey(self, delivery: Delivery) -> Sent:
-        """Send a journey's message from an activity of its own."""
+        """Send a journey's message once, inside a Temporal activity for this message alone."""
         context = AttemptContext()
         return await self.send(delivery.of_step(context.info.activity_id), context)
 

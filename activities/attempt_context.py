@@ -1,4 +1,4 @@
-"""The surroundings of an attempt: what it knows of Temporal's activity, what it asks, and the marks that it leaves."""
+"""The connection of an attempt to Temporal: data of the activity, the journey's status, marks for the next attempt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from activities.journey_status import JourneyStatus, journey_status, was_lost
 
 
 class AttemptContext:
-    """The surroundings of an attempt that is an activity of its own."""
+    """The connection of an attempt to Temporal, if a Temporal activity makes this attempt alone."""
 
     def __init__(self, info: activity.Info | None = None) -> None:
         self.info = info or activity.info()

@@ -17,7 +17,7 @@ from scenario.type_guards import mapping_at
 
 
 class Memberships(ChannelActivity[None]):
-    """Records who is to be a member of which audience."""
+    """Records contacts that join or leave an audience."""
 
     channel = AUDIENCE
 
@@ -41,7 +41,7 @@ class Memberships(ChannelActivity[None]):
             if step.op == "add":
                 contact = mapping_at(delivery.data, "contact")
                 member = identify(settings, step.to, delivery.contact, contact)
-                request_of(settings, step.to, step.audience, step.op, [member])  # finds what is not configured
+                request_of(settings, step.to, step.audience, step.op, [member])  # raises if a setting is missing
                 await attempt.may_leave()
                 note = await memberships.add(step.to, step.audience, delivery.contact, member, at)
             else:

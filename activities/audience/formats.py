@@ -63,7 +63,7 @@ def identify(settings: AudienceSettings, to: str, contact_id: str, contact: Mapp
 
 
 def identify_loosely(settings: AudienceSettings, contact_id: str, contact: Mapping[str, Any]) -> Member:
-    """Return what would identify a contact that is removed, as far as it is known now."""
+    """Return the identifiers of a contact that is removed. Missing ones are left out."""
     return {name: value for name, value in _known(settings, contact_id, contact).items() if value is not None}
 
 

@@ -4,8 +4,8 @@ A change of membership is recorded in the store, and nothing else. Every half mi
 each audience with changes that are not sent yet: so changes of many contacts go together, and none is lost if Temporal
 or a worker is not there when it is recorded.
 
-A batch is frozen in the store before it is sent, with its members as they are then. Every attempt sends the same bytes
-under the same id, whatever becomes of workers, and whatever is recorded meanwhile.
+Before a batch is sent, its members are fixed in the store. So every attempt sends the same bytes under the same id,
+even if a worker is lost or further changes are recorded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A line of a campaign in the gear blast: the host of its steps, which sends its message at once.
+"""A line of a campaign in the gear blast: the host of its steps, which sends its message immediately.
 
 What takes longer than a moment continues as a journey at the same step: a retry, quiet hours, a hold.
 """
@@ -51,7 +51,7 @@ _INPUTS: Final = Inputs(0, (), 0, False, False)
 
 
 class LineAttempt(AttemptContext):
-    """The surroundings of an attempt that a campaign's chunk makes. Nobody can change its journey meanwhile."""
+    """The connection of a chunk's attempt to Temporal. It has no journey that operators could change."""
 
     @property
     @override

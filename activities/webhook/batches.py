@@ -1,4 +1,4 @@
-"""Batch calls: journeys join a batch, its delivery sends the items, and its end is told to journeys that wait."""
+"""Batch calls: journeys join a batch, its delivery sends the items, and its end wakes the journeys that wait."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from scenario.words import ItemOutcome
 
 _SOON: Final = timedelta(seconds=2)
 _SELDOM: Final = timedelta(minutes=5)
-"""Minimum and maximum pause before an item's outcome is looked up again. Its batch usually ends the pause."""
+"""Minimum and maximum pause before an item's outcome is read again. Its batch usually ends the pause."""
 _RPC: Final = timedelta(seconds=5)
 _TRIES: Final = 3
 _PAGE: Final = 1_000
@@ -99,7 +99,7 @@ class Batches:
             self._tell(attempt, item, stored)
 
     async def _try_alone(self, delivery: Delivery, step: Webhook, data: Mapping[str, Any]) -> None:
-        """Render a batch of one contact: what is wrong with its data, or an abort, must not end the batch of others."""
+        """Render a batch of one contact: a mistake in its data, or an abort, must not end the batch of others."""
         names = (await self._content.open(delivery.name, delivery.version)).secrets(delivery.step)
         try:
             render(step, {**data, "secrets": dict.fromkeys(names or (), _MASK)}, delivery.id)
@@ -249,9 +249,8 @@ class Batches:
     async def settle_batch(self, end: BatchEnd) -> None:
         """Record the end of a batch, and wake the activities that wait for it."""
         now = datetime.now(UTC)
-        await self._store.freeze_batch(
-            end.batch, now
-        )  # one that was left while it was filled: nobody joins it any more
+        # If it was ended while contacts joined it, no further contact may join.
+        await self._store.freeze_batch(end.batch, now)
         await self._store.record_item_outcomes(end.batch, end.outcome, now, reason=end.reason)
         await self._store.end_batch(end.batch, end.outcome, now)
         client, turns = activity.client(), asyncio.Semaphore(_AT_ONCE)
@@ -284,7 +283,7 @@ def _new(delivery: Delivery, batch: BatchCall, now: datetime) -> StoredBatch:
 
 
 def _pause(attempt: OpenAttempt, batch: StoredBatch | None) -> Backoff:
-    """Return the pause before an item's outcome is looked up again."""
+    """Return the pause before an item's outcome is read again."""
     now = attempt.now
     if batch is None or batch.frozen_at is None:
         due = now if batch is None else batch.due_at
