@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache
@@ -58,6 +59,11 @@ _TONES: Final[Mapping[str, tuple[str, ...]]] = {
     "red": ("held", "failed", "lost", "terminated", "timed_out", "unknown", "down", "left alone", "error"),
 }
 """The colours of states and outcomes; others are grey. The word is always shown beside the colour."""
+_PLAIN: Final = re.compile(
+    "(the|a|an|it|its|this|that|these|there|no|nothing|all|each|every|some|at|if|to|what|which|while|too) "
+    "|[a-z]+ (a|an|the|this|that|these|what|one|your) "
+)
+"""The beginning of a message whose first word is no id: an id is followed by a verb."""
 _TONE: Final = {word: tone for tone, words in _TONES.items() for word in words}
 
 
@@ -96,6 +102,7 @@ def environment() -> Environment:
         "duration": format_duration,
         "moment": moment,
         "number": number,
+        "sentence": sentence,
         "time": time_of,
         "tone": tone_of,
     }
@@ -128,6 +135,12 @@ def after(words: str, first: str) -> str:
     """Return words without the ones that are shown before them: ``admitted by order`` without ``admitted``."""
     rest = words.removeprefix(first)
     return rest.lstrip(":, ") if rest == "" or (rest != words and not rest[0].isalnum()) else words
+
+
+def sentence(words: str) -> str:
+    """Return a message as a sentence. Its first letter becomes a capital unless the first word may be an id."""
+    begun = words[:1].upper() + words[1:] if _PLAIN.match(words) else words
+    return begun if begun.endswith((".", "?", "!")) else f"{begun}."
 
 
 def tone_of(word: str) -> str:
