@@ -116,8 +116,10 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _show_results(found: ResultsView) -> None:
+    from gateway.service.results_text import headline, remarks
+
     page = console()
-    for line in _results_head(found):
+    for line in headline(found):
         print_prose(page, text(line))
     has_value = found.goal is not None and found.goal.value is not None
     for one in found.comparisons:
@@ -126,23 +128,8 @@ def _show_results(found: ResultsView) -> None:
     page.print()
     if any(one.baseline for one in found.comparisons):
         print_prose(page, text(_RESULTS_LEGEND, "dim"))
-    for line in _remarks(found):
+    for line in remarks(found):
         print_prose(page, styled("warning", line) if line.startswith("warning") else text(line))
-
-
-def _results_head(found: ResultsView) -> Iterator[str]:
-    first, last = found.versions[0], found.versions[-1]
-    which = f"{found.scenario}@{first}" if first == last else f"{found.scenario}@{first} to @{last}"
-    if (goal := found.goal) is None:
-        yield f"{which} has no goal: only those who came in are counted"
-        yield f"{found.entered:,} came in"
-        return
-    from scenario.time.duration import format_duration
-
-    condition = f", if {goal.condition}" if goal.condition else ""
-    yield f"{which}: {goal.event} within {format_duration(goal.within)}{condition}"
-    still = f"; {found.open:,} more still have time" if found.open else ""
-    yield f"{found.entered:,} came in, and {found.reached:,} of them reached the goal{still}"
 
 
 def _show_comparison(one: Comparison, *, has_value: bool) -> None:
@@ -177,33 +164,3 @@ def _compared(arm: Arm) -> tuple[str, str]:
         return "", "too few to tell"
     uplift = "" if arm.uplift is None else f"{100 * arm.uplift:+.1f} %"
     return uplift, "<0.001" if arm.p < 0.001 else f"{arm.p:.3f}"
-
-
-def _remarks(found: ResultsView) -> Iterator[str]:
-    """Return warnings that a reader needs before trusting the numbers."""
-    for one in found.comparisons:
-        if one.mismatch is not None:
-            yield _out_of_ratio(f"the branches of split {one.split}", one.mismatch)
-        if one.undrawn:
-            yield (
-                f"{one.undrawn:,} are in no branch of split {one.split}: "
-                "which one they would take was not known when they came in"
-            )
-    if found.control_mismatch is not None:
-        yield _out_of_ratio("the control group", found.control_mismatch)
-    if found.goalless:
-        yield f"{found.goalless:,} more came in by versions without a goal, and are not counted"
-    if not found.is_same_goal:
-        yield "the goal is not the same in all of these versions: look at each with --version"
-    if found.contacts < found.entered:
-        yield (
-            f"{found.contacts:,} contacts came in {found.entered:,} times: entries of one contact are alike, so "
-            "intervals are wider, and p is larger, than is said here"
-        )
-
-
-def _out_of_ratio(what: str, p: float) -> str:
-    return (
-        f"warning: {what} did not come out as large as drawn (p = {p:.1g}): contacts are missing on one side, or "
-        "counted twice. Find out why before you believe the rates"
-    )

@@ -35,6 +35,7 @@ from gateway.pages import (
     operations,
     preview,
     rendering,
+    results,
     scenarios,
     sign_in,
 )
@@ -50,7 +51,7 @@ from runtime.temporal_faults import fault_of
 logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
-    *(rendering, sign_in, scenarios, journeys, journey),
+    *(rendering, sign_in, scenarios, results, journeys, journey),
     *(held, operations, campaigns, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))

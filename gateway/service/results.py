@@ -22,6 +22,9 @@ from scenario.policies.draw import CONTROL, WHOLE, WITHHELD, Lot
 
 EVERYBODY: Final = "all"
 """The arm of all journeys, if a scenario has no split."""
+SIGNIFICANT: Final = 0.05
+"""Differences with a lower probability are called better or worse. It is divided by the number of comparisons
+(Bonferroni)."""
 MISMATCH: Final = 0.001
 """Shares with a lower probability are out of ratio: contacts of a branch are lost, or counted twice. GrowthBook uses
 the same bound ("Experiment Results", sample ratio mismatch)."""
@@ -50,6 +53,8 @@ class Arm(View):
     """Probability of at least this difference by chance alone; null also if the counts are too small."""
     is_too_small: bool = False
     """True if the counts are too small to compare."""
+    verdict: str | None = None
+    """The comparison with the baseline, in words; null for the baseline itself."""
 
     @computed_field
     @property
@@ -218,14 +223,24 @@ def _compared(split: str | None, groups: Mapping[str, Sequence[GoalCount]], vers
     base = control or (arms[0] if split is not None else arms[-1])
     if len(arms) == 1:
         return Comparison(split=split, arms=arms, baseline=None)
-    against = [arm if arm is base else _against(arm, base) for arm in arms]
+    against = [arm if arm is base else _against(arm, base, SIGNIFICANT / (len(arms) - 1)) for arm in arms]
     return Comparison(split=split, arms=against, baseline=base.name)
 
 
-def _against(arm: Arm, base: Arm) -> Arm:
+def _against(arm: Arm, base: Arm, significant: float) -> Arm:
     p = p_of_rates((arm.reached, arm.entered), (base.reached, base.entered))
     uplift = arm.rate / base.rate - 1 if arm.rate is not None and base.rate else None
-    return arm.model_copy(update={"uplift": uplift, "p": p, "is_too_small": p is None})
+    compared = {"uplift": uplift, "p": p, "is_too_small": p is None, "verdict": _verdict(arm, base, p, significant)}
+    return arm.model_copy(update=compared)
+
+
+def _verdict(arm: Arm, base: Arm, p: float | None, significant: float) -> str:
+    if p is None or arm.rate is None or base.rate is None:
+        return "too few to tell"
+    rates = f"{100 * arm.rate:.2f} % against {100 * base.rate:.2f} %"
+    if p >= significant:
+        return f"no clear difference from {base.name}: {rates}"
+    return f"{'better' if arm.rate > base.rate else 'worse'} than {base.name}: {rates}"
 
 
 def _strata(split: str, version: _Version) -> list[tuple[int, float]]:

@@ -67,7 +67,7 @@ warning: the control group did not come out as large as drawn (p = 4e-08):
   contacts are missing on one side, or counted twice. Find out why before you
   believe the rates
 7 more came in by versions without a goal, and are not counted
-the goal is not the same in all of these versions: look at each with --version
+the goal is not the same in all of these versions: look at each version alone
 1,984 contacts came in 3,109 times: entries of one contact are alike, so
   intervals are wider, and p is larger, than is said here
 """

@@ -99,7 +99,8 @@ async def test_all_are_compared_with_the_control_group(store: Store, publish: Pu
     assert everybody.uplift == pytest.approx(1.0)
     assert everybody.p == pytest.approx(0.1057, abs=1e-4)  # z = 1.618
     assert (control.uplift, control.p, control.is_too_small) == (None, None, False)
-    assert (holdout.p, holdout.is_too_small) == (None, True)
+    assert (holdout.p, holdout.is_too_small, holdout.verdict) == (None, True, "too few to tell")
+    assert everybody.verdict == "no clear difference from control: 10.00 % against 5.00 %"
 
 
 async def test_branches_are_compared_with_the_first_where_there_is_no_control(
@@ -113,6 +114,7 @@ async def test_branches_are_compared_with_the_first_where_there_is_no_control(
     assert (one.split, one.baseline, one.undrawn, one.mismatch) == ("subject", "a", 3, None)
     assert named(one)["b"].uplift == pytest.approx(1.0)
     assert (named(one)["b"].p or 1) < 0.001
+    assert named(one)["b"].verdict == "better than a: 20.00 % against 10.00 %"
 
 
 async def test_a_split_out_of_ratio_is_told(store: Store, publish: Publish, fill: Fill) -> None:

@@ -1,0 +1,45 @@
+"""The page of a scenario's results: its splits, control group and goal, with their certainty."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from gateway.pages.page import Page, field, natural, shows, since
+from gateway.service.results import Comparison
+from gateway.service.results_text import headline, remarks
+
+
+async def _show(page: Page) -> Response:
+    name, given = page.request.path_params["name"], page.request.query_params
+    versions = await page.use.scenarios.versions(page.caller, name)
+    found = await page.use.journeys.results(
+        page.caller,
+        name,
+        field(given, "version", natural, "the version is a number, such as 3"),
+        field(given, "since", since, "'since' is neither a time nor a duration: write 2026-03-31T10:00 or 30d"),
+    )
+    goal, *counts = headline(found)
+    return page.render(
+        "results.html",
+        name=name,
+        versions=[one.version for one in versions],
+        asked={"version": page.asked("version"), "since": page.asked("since")},
+        found=found,
+        goal=goal,
+        counts=counts,
+        remarks=list(remarks(found)),
+        shown=[(one, _scale(one)) for one in found.comparisons],
+        has_value=found.goal is not None and found.goal.value is not None,
+    )
+
+
+def _scale(found: Comparison) -> float:
+    """Return the rate at the right end of the chart: a round number above all intervals."""
+    highest = max((arm.interval[1] for arm in found.arms if arm.entered), default=1)
+    steps = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
+    return next(step for step in steps if highest <= step)
+
+
+ROUTES: Final = (shows("/scenarios/{name}/results", _show),)
