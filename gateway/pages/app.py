@@ -36,6 +36,7 @@ from gateway.pages import (
     preview,
     rendering,
     results,
+    scenario_operations,
     scenarios,
     sign_in,
 )
@@ -51,7 +52,7 @@ from runtime.temporal_faults import fault_of
 logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
-    *(rendering, sign_in, scenarios, results, journeys, journey),
+    *(rendering, sign_in, scenarios, scenario_operations, results, journeys, journey),
     *(held, operations, campaigns, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
