@@ -13,7 +13,7 @@ from gateway.api.parameters import JourneyId, Paging, Use
 from gateway.api.problem import problems
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import AttemptView, JourneyView
-from gateway.service.listing import JourneySummary
+from gateway.service.listing import JourneySort, JourneySummary
 from gateway.service.view import Moment, PageView
 from scenario.source.findings import listed
 from scenario.words import LISTED, AttemptOutcome
@@ -55,6 +55,14 @@ async def list_journeys(
     since: Annotated[
         Moment | None, Query(description="Only those admitted then or later; held journeys: held then or later")
     ] = None,
+    until: Annotated[Moment | None, Query(description="Only those admitted, or held, before then")] = None,
+    sort: Annotated[
+        JourneySort,
+        Query(
+            description="The order; with `-`, the newest first. By the end: only journeys that have ended, and `since`"
+            " and `until` are about the end. Running journeys in a state or at a step: `-started` only"
+        ),
+    ] = "-started",
 ) -> PageView[JourneySummary]:
     """List journeys, newest first; with `state=held`, `destination` or `reason`, held journeys.
 
@@ -72,7 +80,7 @@ async def list_journeys(
     )
     caller.check(scenario)
     wanted.check()
-    return await use.journeys.list(caller, wanted, state, page)
+    return await use.journeys.list(caller, wanted, state, page, until=until, sort=sort)
 
 
 @router.get("/journeys/{id:path}", responses=problems("not-found"))

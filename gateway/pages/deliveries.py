@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.pages.page import Page, field, natural, shows, since
+from gateway.pages.page import NO_TIME, Page, field, natural, shows, since
 from gateway.pages.rendering import link
 from gateway.service.journey_view import AttemptView
 from scenario.words import AttemptOutcome
@@ -29,7 +29,7 @@ async def _show(page: Page) -> Response:
     asked = {name: page.asked(name) for name in _FIELDS}
     if asked["outcome"] not in (None, *OUTCOMES):
         raise Problem("invalid", f"no attempt has this outcome: it is one of {', '.join(OUTCOMES)}")
-    start = field(given, "since", since, "'since' is neither a time nor a duration: write 2026-03-31T10:00 or 2h")
+    start = field(given, "since", since, NO_TIME.format("since"))
     is_bounded = start is None and not any(asked[name] for name in _INDEXED)
     found = await page.use.journeys.attempts(
         page.caller,

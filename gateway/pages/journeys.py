@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from starlette.responses import Response
 
-from gateway.pages.page import Page, go_to, shows
+from gateway.api.problem import Problem, problem_of
+from gateway.errors import BadInput
+from gateway.pages.page import NO_TIME, Page, at_field, field, go_to, natural, refused, shows, since
 from gateway.pages.rendering import link, to_contact, to_journey
 from gateway.service.index import JourneyFilter
-from gateway.service.listing import JourneySummary
+from gateway.service.listing import JourneySort, JourneySummary
 from gateway.service.paging import PageRequest
 from gateway.service.view import PageView
 from gateway.why.story import EntryStory, Happening
@@ -21,6 +24,15 @@ _SEARCHED: Final = ("waiting", "held", "paused")
 _RUNNING: Final = "in progress"
 STATES: Final = (_RUNNING, *_SEARCHED, *ENDED)
 """States in the form."""
+_FILTERS: Final = ("scenario", "version", "state", "step", "contact", "since", "until", "sort")
+_SORTS: Final[Mapping[JourneySort, str]] = {
+    "-started": "Start, newest first",
+    "started": "Start, oldest first",
+    "-ended": "End, newest first",
+    "ended": "End, oldest first",
+}
+"""Orders in the form."""
+_SORTS_BY_WORD: Final[Mapping[str, JourneySort]] = {word: word for word in _SORTS}
 LISTED: Final = 50
 """Journeys per page."""
 ENTRIES: Final = 20
@@ -30,23 +42,49 @@ _MOST_ENTRIES: Final = 200
 
 async def _list(page: Page) -> Response:
     names = await page.use.scenarios.names(page.caller)
-    asked = {name: page.asked(name) for name in ("scenario", "version", "state", "step", "contact")}
+    asked = {name: page.asked(name) for name in _FILTERS}
     if page.caller.scenarios is not None and names:
         asked["scenario"] = asked["scenario"] or names[0]
     found = PageView[JourneySummary](items=[], next=None)
     if asked["scenario"] is not None or page.caller.scenarios is None:
-        found = await _find(page, asked)
-    older = link("/journeys", **asked, after=found.next) if found.next else None
-    return page.render("journeys.html", journeys=found.items, names=names, states=STATES, asked=asked, older=older)
+        try:
+            found = await _find(page, asked)
+        except (Problem, BadInput) as error:
+            page = refused(page, problem_of(error))
+    return page.render(
+        "journeys.html",
+        journeys=found.items,
+        ended=any(one.ended_at for one in found.items),
+        names=names,
+        states=STATES,
+        sorts=_SORTS,
+        asked=asked,
+        filtered=any(asked.values()),
+        older=link("/journeys", **asked, after=found.next) if found.next else None,
+    )
 
 
 async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySummary]:
     scenario, state, step = asked["scenario"], asked["state"], asked["step"]
-    wanted = JourneyFilter(scenario=scenario, version=_number(asked["version"]), contact=asked["contact"], step=step)
-    known = state if state in _SEARCHED or (state in ENDED and step is None) else None
-    request = PageRequest(LISTED, page.asked("after"))
-    running = True if state == _RUNNING else None
-    return await page.use.journeys.list(page.caller, wanted, known, request, running=running)
+    sort = _SORTS_BY_WORD.get(asked["sort"] or "-started")
+    if sort is None:
+        raise at_field("sort", "journeys are not sorted so: choose one of the list")
+    wanted = JourneyFilter(
+        scenario=scenario,
+        version=field(page.given, "version", natural, "the version is a number, such as 3"),
+        contact=asked["contact"],
+        step=step,
+        since=field(page.given, "since", since, NO_TIME.format("since")),
+    )
+    return await page.use.journeys.list(
+        page.caller,
+        wanted,
+        state if state in _SEARCHED or (state in ENDED and step is None) else None,
+        PageRequest(LISTED, page.asked("after")),
+        running=True if state == _RUNNING else None,
+        until=field(page.given, "until", since, NO_TIME.format("until")),
+        sort=sort,
+    )
 
 
 def _number(text: str | None) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -18,8 +18,9 @@ from starlette.routing import Route
 
 from gateway.api.authentication import Keys
 from gateway.api.limits import Work
-from gateway.api.problem import Problem, again
+from gateway.api.problem import Mistake, Problem, again, problem_of
 from gateway.client import ScenarioClient
+from gateway.errors import Refusal
 from gateway.pages.rendering import render
 from gateway.pages.session import is_from_here, session_of
 from gateway.service.caller import Caller, caller_with
@@ -32,9 +33,12 @@ _Value = TypeVar("_Value")
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
 """The form field that proves that a form belongs to the session."""
+NO_TIME: Final = "'{}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h"
 LONGEST_REASON: Final = 500
 """Maximum characters of the reason for an operation."""
 _FIELDS: Final = 1000
+_KEPT: Final = (409, 422, 503)
+"""Statuses of refusals after which a form is shown again, with its values."""
 
 Form = ImmutableMultiDict[str, str]
 """A sent form."""
@@ -50,11 +54,15 @@ class Page:
 
     Attributes:
         token: The token for their forms.
+        form: The form that was refused, or None.
+        problem: The reason why it, or the query, was refused.
     """
 
     request: Request
     caller: Caller
     token: str
+    form: Form | None = None
+    problem: Problem | None = None
 
     @property
     def client(self) -> ScenarioClient:
@@ -68,18 +76,32 @@ class Page:
 
     @property
     def path(self) -> str:
-        """The quoted path without the query."""
-        return self.request.url.path
+        """The path as the browser sent it, without the query."""
+        return self.request.scope["raw_path"].decode("latin-1").partition("?")[0]
 
     @property
     def address(self) -> str:
         """The path with the query."""
-        url = self.request.url
-        return f"{url.path}?{url.query}" if url.query else url.path
+        query = self.request.url.query
+        return f"{self.path}?{query}" if query else self.path
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The fields of the refused form, or else the parameters of the query."""
+        return self.request.query_params if self.form is None else self.form
 
     def asked(self, name: str) -> str | None:
-        """Return a query parameter without surrounding spaces, or None if it is empty or missing."""
-        return self.request.query_params.get(name, "").strip() or None
+        """Return a parameter without surrounding spaces, or None if it is empty or missing."""
+        return self.given.get(name, "").strip() or None
+
+    def kept(self, name: str, default: object = "") -> str:
+        """Return the text to show in a field: the one that was refused, or else the default."""
+        return str(default) if self.form is None else self.form.get(name, "")
+
+    def wrong(self, name: str) -> str | None:
+        """Return the message for a field, or None if it was not refused."""
+        errors = self.problem.errors if self.problem else ()
+        return next((one.detail for one in errors if one.pointer.endswith((f"/{name}", f":{name}"))), None)
 
     def place(self, work: Work) -> AbstractAsyncContextManager[None]:
         """Occupy one of the key's places for requests.
@@ -96,6 +118,7 @@ class Page:
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
         """Render a template for the answer."""
+        status = status if self.problem is None else self.problem.status_code
         return render(template, status=status, page=self, **context)
 
 
@@ -114,11 +137,15 @@ def shows(path: str, show: Show) -> Route:
     return Route(path, answer, methods=["GET"], name=f"shows {path}")
 
 
-def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write", *, files: int = 0) -> Route:
+def does(
+    path: str, do: Do, scope: Scope = "operate", work: Work = "write", *, files: int = 0, form_page: Show | None = None
+) -> Route:
     """Return the route of a form, for callers with the scope read and another.
 
     Args:
         files: Maximum number of files in the form. They are in `Request.form`.
+        form_page: Shows the page of the form. If the form is refused, the page is shown again with what was typed:
+            see `Page.given`, `Page.kept` and `Page.wrong`.
     """
 
     async def answer(request: Request) -> Response:
@@ -131,11 +158,26 @@ def does(path: str, do: Do, scope: Scope = "operate", work: Work = "write", *, f
                     raise Problem(
                         "forbidden", "this form belongs to another session: load its page again, then send it"
                     )
-                return await do(page, form)
+                return await _done(page, form, do, form_page)
             finally:
                 await request.close()
 
     return Route(path, answer, methods=["POST"], name=f"does {path}")
+
+
+async def _done(page: Page, form: Form, do: Do, form_page: Show | None) -> Response:
+    try:
+        return await do(page, form)
+    except (Problem, Refusal) as error:
+        problem = problem_of(error)
+        if form_page is None or problem.status_code not in _KEPT:
+            raise
+        return await form_page(refused(page, problem, form))
+
+
+def refused(page: Page, problem: Problem, form: Form | None = None) -> Page:
+    """Return the page that shows why the query or a form was refused."""
+    return replace(page, problem=problem, form=form)
 
 
 async def read_form(request: Request, files: int = 0) -> Form:
@@ -152,10 +194,15 @@ def reason_in(form: Form) -> str:
     """
     reason = form.get("reason", "").strip()
     if not reason:
-        raise Problem("invalid", "give a reason: every operation needs one, and it is recorded with the journey")
+        raise at_field("reason", "give a reason: every operation needs one, and it is recorded with the journey")
     if len(reason) > LONGEST_REASON:
-        raise Problem("invalid", f"the reason is too long: the maximum is {LONGEST_REASON} characters")
+        raise at_field("reason", f"the reason is too long: the maximum is {LONGEST_REASON} characters")
     return reason
+
+
+def at_field(name: str, sentence: str) -> Problem:
+    """Return the problem of a field."""
+    return Problem("invalid", sentence, [Mistake(pointer=f"/{name}", code="value", detail=sentence)])
 
 
 def field(given: Mapping[str, Any], name: str, read: Callable[[str], _Value], wanted: str) -> _Value | None:
@@ -172,7 +219,7 @@ def field(given: Mapping[str, Any], name: str, read: Callable[[str], _Value], wa
     try:
         return read(text) if text else None
     except (ValueError, OverflowError, DurationError):
-        raise Problem("invalid", wanted) from None
+        raise at_field(name, wanted) from None
 
 
 def natural(text: str) -> int:

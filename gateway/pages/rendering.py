@@ -24,13 +24,17 @@ from scenario.time.duration import format_duration
 
 NAVIGATION: Final = (
     ("/", "Scenarios"),
+    ("/journeys", "Journeys"),
     ("/held", "Held"),
+    ("/operations", "Operations"),
     ("/campaigns", "Campaigns"),
     ("/deliveries", "Deliveries"),
     ("/destinations", "Destinations"),
     ("/preview", "Preview"),
 )
 """The links in the header."""
+FOR_ALL_SCENARIOS: Final = ("/destinations",)
+"""Those that keys for some scenarios cannot open."""
 _KINDS: Final = {
     "pages.css": "text/css; charset=utf-8",
     "map.css": "text/css; charset=utf-8",
@@ -40,6 +44,8 @@ _KINDS: Final = {
 """The static files and their media types."""
 _STATIC: Final = Path(__file__).with_name("static")
 
+_DAY: Final = 86_400.0
+_UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 _TONES: Final[Mapping[str, tuple[str, ...]]] = {
     "blue": ("running", "waiting", "entering", "now", "let in", "surveying", "storing", "scheduled"),
     "green": ("finished", "delivered", "batched", "completed", "goal", "up", "sent", "accepted", "entered"),
@@ -90,6 +96,7 @@ def environment() -> Environment:
     functions: Mapping[str, Any] = {
         "asset": asset,
         "link": link,
+        "for_all_scenarios": FOR_ALL_SCENARIOS,
         "navigation": NAVIGATION,
         "to_contact": to_contact,
         "to_journey": to_journey,
@@ -103,6 +110,7 @@ def environment() -> Environment:
         "moment": moment,
         "number": number,
         "sentence": sentence,
+        "relative": relative,
         "time": time_of,
         "tone": tone_of,
     }
@@ -116,9 +124,10 @@ def moment(value: datetime | str) -> datetime:
     return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
-def clock_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
-    """Format a moment in a time zone: ``Tue 2026-03-03 21:04``."""
-    return clock(moment(value), ZoneInfo(zone) if isinstance(zone, str) else zone)
+def clock_of(value: datetime | str, zone: tzinfo | str = UTC, *, seconds: bool = False) -> str:
+    """Format a moment in a time zone: ``Tue 2026-03-03 21:04``, or with seconds, ``Tue 2026-03-03 21:04:09``."""
+    at = moment(value)
+    return clock(at, ZoneInfo(zone) if isinstance(zone, str) else zone) + (f":{at:%S}" if seconds else "")
 
 
 def day_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
@@ -126,9 +135,22 @@ def day_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
     return clock_of(value, zone).rpartition(" ")[0]
 
 
-def time_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
+def time_of(value: datetime | str, zone: tzinfo | str = UTC, *, seconds: bool = False) -> str:
     """Format the time of a moment."""
-    return clock_of(value, zone).rpartition(" ")[2]
+    return clock_of(value, zone, seconds=seconds).rpartition(" ")[2]
+
+
+def relative(value: datetime | str, now: datetime | None = None) -> str:
+    """Return the distance of a moment from now, if it is less than a day: ``in 12 s``, ``3 min ago``, or ""."""
+    ahead = (moment(value) - (now or datetime.now(UTC))).total_seconds()
+    distance = abs(ahead)
+    if distance >= _DAY:
+        return ""
+    if distance < 1:
+        return "now"
+    size, unit = next((size, unit) for size, unit in _UNITS if distance >= size)
+    words = f"{int(distance // size)} {unit}"
+    return f"in {words}" if ahead > 0 else f"{words} ago"
 
 
 def after(words: str, first: str) -> str:

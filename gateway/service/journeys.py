@@ -26,7 +26,7 @@ from gateway.service import stats
 from gateway.service.caller import Caller
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import AttemptView
-from gateway.service.listing import JourneyLists, JourneySummary
+from gateway.service.listing import JourneyLists, JourneySort, JourneySummary
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.results import ResultsView, results
 from gateway.service.scenarios import require
@@ -87,43 +87,56 @@ class JourneyService:
         page: PageRequest,
         *,
         running: bool | None = None,
+        until: datetime | None = None,
+        sort: JourneySort = "-started",
     ) -> PageView[JourneySummary]:
-        """List journeys, the newest first.
+        """List journeys.
 
         Args:
             state: State of the journeys, or None for any.
             running: True for running journeys only, whatever their state.
+            until: Only those admitted before this time, as `since` of the filter; held journeys: held before it.
+            sort: The order. By the end: journeys that have ended, and `since` and `until` are about the end.
 
         Raises:
             BadCombination: Some filters exclude each other.
         """
         caller.check(wanted.scenario)
-        if state == "held" or wanted.destination is not None or wanted.reason is not None:
+        is_held = state == "held" or wanted.destination is not None or wanted.reason is not None
+        is_searched = is_held or wanted.step is not None or (state is not None and state not in ENDED)
+        if is_searched and sort != "-started":
+            raise BadCombination(
+                "sort", "Temporal's search, which finds these, lists the newest first: choose that order"
+            )
+        if running and sort.endswith("ended"):
+            raise BadCombination("sort", "journeys in progress have no end: sort them by their start")
+        if is_held:
             if state not in (None, "held"):
                 raise BadCombination("state", "'destination' and 'reason' are for held journeys: leave 'state' out")
-            return await self._searched(page, lambda after: self._held(wanted, page.limit, after))
+            return await self._searched(page, lambda after: self._held(wanted, until, page.limit, after))
         if wanted.step is not None and state in ENDED:
             raise BadCombination("step", "'step' is for journeys under way: leave it or 'state' out")
-        if wanted.step is not None or (state is not None and state not in ENDED):
-            return await self._searched(page, lambda after: self._running(wanted, state, page.limit, after))
-        return await self._stored(wanted, page, state, running)
+        if is_searched:
+            return await self._searched(page, lambda after: self._running(wanted, state, until, page.limit, after))
+        return await self._stored(wanted, page, state=state, running=running, until=until, sort=sort)
 
-    async def _stored(
-        self, wanted: JourneyFilter, page: PageRequest, state: str | None, running: bool | None
-    ) -> PageView[JourneySummary]:
+    async def _stored(self, wanted: JourneyFilter, page: PageRequest, **given: Any) -> PageView[JourneySummary]:
         place = page.place(_Stored)
         after = place and await self._store.entry(place["journey"], place["run"])
         if place and after is None:
             raise BadCursor
-        found = await self.lists.newest(wanted, state=state, running=running, after=after or None, limit=page.limit + 1)
+        found = await self.lists.newest(wanted, **given, after=after or None, limit=page.limit + 1)
         last = found[page.limit - 1] if len(found) > page.limit else None
         following = encode_cursor({"journey": last.id, "run": last.run_id}) if last else None
         return PageView(items=found[: page.limit], next=following)
 
-    async def _held(self, wanted: JourneyFilter, limit: int, after: bytes | None) -> _Page:
-        return await self.lists.held_page(wanted, size=limit, after=after)
+    async def _held(self, wanted: JourneyFilter, until: datetime | None, limit: int, after: bytes | None) -> _Page:
+        found, following = await self.lists.held_page(wanted, size=limit, after=after)
+        return [item for item in found if until is None or (item.since is not None and item.since < until)], following
 
-    async def _running(self, wanted: JourneyFilter, state: str | None, limit: int, after: bytes | None) -> _Page:
+    async def _running(
+        self, wanted: JourneyFilter, state: str | None, until: datetime | None, limit: int, after: bytes | None
+    ) -> _Page:
         found, following = await self.lists.running_page(wanted, state=state, size=limit, after=after)
         since = wanted.since
         return [
@@ -131,6 +144,7 @@ class JourneyService:
             for item in found
             if state in (None, item.state)
             and (since is None or (item.entered_at is not None and item.entered_at >= since))
+            and (until is None or (item.entered_at is not None and item.entered_at < until))
         ], following
 
     async def _searched(

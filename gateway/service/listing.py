@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
 from temporalio.client import Client
 
@@ -17,6 +17,7 @@ from gateway.service.index import (
     IndexedJourney,
     JourneyFilter,
     JourneyIndex,
+    literal,
     query_of,
     tolerating_no_search,
 )
@@ -28,6 +29,8 @@ from scenario.steps.delivery import Send
 from scenario.words import ENDED
 
 _CHUNK: Final = 50  # journeys of the store at a time
+_ADMITTED_WITHIN: Final = timedelta(days=1)
+"""The time in which nearly every journey is admitted, after its workflow has started."""
 _DESCRIBED: Final = 200  # journeys of a list that are described
 _AT_ONCE: Final = 20
 
@@ -65,6 +68,10 @@ class JourneySummary(View):
     """Held journeys: the reply code of the receiver."""
 
 
+JourneySort = Literal["-started", "started", "-ended", "ended"]
+"""The order of a list: by the admission or the end, with `-` the newest first."""
+
+
 class JourneyLists:
     """Lists of journeys.
 
@@ -81,16 +88,19 @@ class JourneyLists:
         *,
         state: str | None = None,
         running: bool | None = None,
+        until: datetime | None = None,
+        sort: JourneySort = "-started",
         after: StoredEntry | None = None,
         limit: int,
     ) -> list[JourneySummary]:
-        """Return admitted journeys, the newest first.
+        """Return admitted journeys. The range in time is about the moment that they are sorted by.
 
         With a step, or the state of a running journey, this may go through all running journeys: see `running_page`.
         """
         is_over = state in ENDED
         known: dict[str, Any] = {"scenario": wanted.scenario, "version": wanted.version, "contact_id": wanted.contact}
-        known |= {"since": wanted.since, "outcome": state if is_over else None}
+        known |= {"since": wanted.since, "until": until, "outcome": state if is_over else None}
+        known |= {"by_end": sort.endswith("ended"), "oldest_first": not sort.startswith("-")}
         known["running"] = False if is_over else True if state or wanted.step else running
         found: list[JourneySummary] = []
         last = after
@@ -121,6 +131,10 @@ class JourneyLists:
             searched, known = wanted.model_copy(update={"version": None}), None
         else:
             searched, known = _searchable(wanted), state
+        if wanted.since is not None:
+            # A run that continues another one starts after the admission.
+            earliest = (wanted.since - _ADMITTED_WITHIN).isoformat()
+            conditions.append(f"StartTime >= {literal(earliest)}")
         page, following = list[IndexedJourney](), None
         with tolerating_no_search():
             page, following = await self.index.page(

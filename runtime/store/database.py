@@ -169,11 +169,15 @@ class Queries:
         order: Sequence[Column[Any]],
         after: T | None,
         limit: int,
+        *,
+        oldest_first: bool = False,
     ) -> list[T]:
         """Return a page of a table, the last in an order first; `after` is the last of the page before."""
-        statement = select(table).where(*where).order_by(*(column.desc() for column in order)).limit(limit)
+        columns = order if oldest_first else [column.desc() for column in order]
+        statement = select(table).where(*where).order_by(*columns).limit(limit)
         if after is not None:
-            statement = statement.where(tuple_(*order) < tuple(getattr(after, column.name) for column in order))
+            place = tuple(getattr(after, column.name) for column in order)
+            statement = statement.where(tuple_(*order) > place if oldest_first else tuple_(*order) < place)
         return await self._all(kind, statement)
 
     async def _add(self, table: Table, item: object) -> bool:

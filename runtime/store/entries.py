@@ -155,6 +155,9 @@ class Entries(Queries):
         running: bool | None = None,
         outcome: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
+        by_end: bool = False,
+        oldest_first: bool = False,
         after: StoredEntry | None = None,
         limit: int = 100,
     ) -> list[StoredEntry]:
@@ -162,18 +165,25 @@ class Entries(Queries):
 
         Args:
             version: Only those that follow this version, or did at their end.
+            until: Before this time.
+            by_end: `since`, `until` and the order are about the end, not the admission. Only journeys that have ended.
         """
+        order = _ORDER_OF_ENDS if by_end else _ORDER
         wanted = matching(entries, version=version, contact_id=contact_id, key=key, outcome=outcome)
         if scenario is not None:
             # A contact has few journeys and a scenario many: the index by scenario must not be used.
             wanted.append((_table.scenario if contact_id is None else _table.scenario.concat("")) == scenario)
         if outcome is not None and outcome != FINISHED:
             wanted.append(_table.outcome != literal_column(f"'{FINISHED}'"))  # makes the partial index applicable
+        if by_end:
+            running = False
         if running is not None:
             wanted.append(_table.ended_at.is_(None) if running else _table.ended_at.is_not(None))
         if since is not None:
-            wanted.append(_table.admitted_at >= since)
-        return await self._newest(stored_entry, entries, wanted, _ORDER, after, limit)
+            wanted.append(order[0] >= since)
+        if until is not None:
+            wanted.append(order[0] < until)
+        return await self._newest(stored_entry, entries, wanted, order, after, limit, oldest_first=oldest_first)
 
     async def counts(self) -> dict[tuple[str, int], int]:
         """Count the running journeys, by scenario and version."""
@@ -253,6 +263,7 @@ def _together(items: Collection[T]) -> Iterator[list[T]]:
 
 
 _ORDER = (_table.admitted_at, _table.ordinal, _table.workflow_id, _table.run_id)
+_ORDER_OF_ENDS = (_table.ended_at, *_ORDER[1:])
 _IDENTITY = ("contact_id", "scenario", "key")
 _END = ("outcome", "reason", "ended_at")
 ADMITTED: Final = (

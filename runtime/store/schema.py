@@ -64,6 +64,7 @@ closed = Table(
 """Scenarios that are closed to new entries."""
 
 _UNDER_WAY = text("ended_at IS NULL")
+_ENDED = text("ended_at IS NOT NULL")
 _GOAL_OPEN = text("goal_until IS NOT NULL AND reached_at IS NULL")
 _NOT_FINISHED = text("outcome <> 'finished'")
 
@@ -104,6 +105,7 @@ entries = Table(
     UniqueConstraint("contact_id", "scenario", "key", "ordinal"),
     Index(None, "admitted_at"),
     Index(None, "scenario", "admitted_at"),
+    partial_index(None, "ended_at", where=_ENDED),
     # Few of millions are running.
     partial_index("ix_entries_under_way", "admitted_at", where=_UNDER_WAY),
     # The version last: a scenario's journeys are in order, and their versions are read from the index.

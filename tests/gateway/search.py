@@ -53,7 +53,8 @@ class Search:
     def __post_init__(self) -> None:
         self.database.execute(
             "CREATE TABLE journeys (WorkflowId PRIMARY KEY, noted, WorkflowType DEFAULT 'Journey', "
-            f"ExecutionStatus DEFAULT 'Running', {', '.join(key.name for key in ALL)})"
+            f"ExecutionStatus DEFAULT 'Running', StartTime DEFAULT '{NOW.isoformat()}', "
+            f"{', '.join(key.name for key in ALL)})"
         )
 
     @property
@@ -160,7 +161,9 @@ class Listed:
 class Found:
     """A row, under the names of `temporalio`."""
 
-    def __init__(self, identifier: str, noted: str | None, _type: str, _status: str, *values: str | None) -> None:
+    def __init__(
+        self, identifier: str, noted: str | None, _type: str, _status: str, _start: str, *values: str | None
+    ) -> None:
         self.id, self._noted, self.run_id, self.start_time = identifier, noted, "r9", NOW
         self.status = WorkflowExecutionStatus.RUNNING
         pairs = [SearchAttributePair(key, value) for key, value in zip(ALL, values, strict=True) if value]

@@ -60,6 +60,7 @@ CREATE INDEX ix_entries_goal_open ON entries (contact_id) WHERE goal_until IS NO
 CREATE INDEX ix_entries_outcome_admitted_at ON entries (outcome, admitted_at) WHERE outcome <> 'finished';
 CREATE INDEX ix_entries_scenario_admitted_at ON entries (scenario, admitted_at);
 CREATE INDEX ix_entries_scenario_version_admitted_at ON entries (scenario, version, admitted_at);
+CREATE INDEX ix_entries_ended_at ON entries (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX ix_entries_under_way ON entries (admitted_at) WHERE ended_at IS NULL;
 -- The last: of two indexes that serve alike, SQLite uses the newer.
 CREATE INDEX ix_entries_running ON entries (scenario, admitted_at, version) WHERE ended_at IS NULL;

@@ -37,7 +37,7 @@ async def test_a_held_journey_says_why_and_what_was_tried(site: Site) -> None:
         ["later", "sms", "to come"],
     ]
     assert shown.rows("Attempts of its deliveries")[1] == [
-        *("hook", "1", "Tue 2026-03-31 10:05 (08:05 UTC)", "retry", "503", "12", "hooks.example.com", "", "")
+        *("hook", "1", "Tue 2026-03-31 10:05:00 (08:05:00 UTC)", "retry", "503", "12", "hooks.example.com", "", "")
     ]
     assert shown.rows("Operations")[1][1:] == ["skip step", "pause", "ann", "hurry"]
     assert "busy" not in shown.html  # what was answered may be about the contact
