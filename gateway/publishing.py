@@ -136,20 +136,22 @@ async def publish_checked(
         last,
         warnings,
         before,
-        await _since(store, before, scenario),
-        await _under_way(store, name, version),
+        await difference_since(store, before, scenario),
+        await running_before(store, name, version),
     )
 
 
-async def _since(store: Store, before: int, scenario: scenario.Scenario) -> VersionDifference | None:
+async def difference_since(store: Store, before: int, scenario: scenario.Scenario) -> VersionDifference | None:
+    """Return the differences from a version to a scenario, or None if a newer program published the version."""
     earlier = await store.version(scenario.scenario, before)
     try:
         return difference(load(earlier.document), scenario) if earlier else None
-    except ScenarioError:  # a newer program's
+    except ScenarioError:
         return None
 
 
-async def _under_way(store: Store, name: str, version: int) -> tuple[EarlierVersion, ...]:
+async def running_before(store: Store, name: str, version: int) -> tuple[EarlierVersion, ...]:
+    """Return the versions before one that have running journeys."""
     counts = await store.counts()
     return tuple(
         EarlierVersion(item.version, count, item.journeys == "follow")

@@ -34,6 +34,7 @@ from gateway.pages import (
     journeys,
     operations,
     preview,
+    publish,
     rendering,
     results,
     scenario_operations,
@@ -52,7 +53,7 @@ from runtime.temporal_faults import fault_of
 logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
-    *(rendering, sign_in, scenarios, scenario_operations, results, journeys, journey),
+    *(rendering, sign_in, publish, scenarios, scenario_operations, results, journeys, journey),
     *(held, operations, campaigns, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
@@ -81,7 +82,7 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "x-robots-tag": "noindex",
 }
-LARGER: Final[Mapping[str, int]] = {**preview.LARGER, "/sign-in": 8 * 1024}
+LARGER: Final[Mapping[str, int]] = {**preview.LARGER, **publish.LARGER, "/sign-in": 8 * 1024}
 """Maximum bytes of a form, by path, if different from the default. Anybody can send the sign-in form."""
 
 

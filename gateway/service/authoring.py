@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.authoring.process import Authoring
 from gateway.errors import BadCombination, CheckFailed, UnknownScenario
-from gateway.publishing import Journeys, Publication, publish_checked
+from gateway.publishing import (
+    EarlierVersion,
+    Journeys,
+    Publication,
+    difference_since,
+    publish_checked,
+    running_before,
+)
 from gateway.service.caller import Caller
 from runtime.store import Store
-from scenario.model.document import load
+from scenario.model.document import digest, load
+from scenario.model.scenario import Scenario
+from scenario.plan.difference import VersionDifference
 from scenario.source.findings import Finding
+
+
+@dataclass(frozen=True)
+class NextVersion:
+    """A checked scenario, compared with the newest published version.
+
+    Attributes:
+        scenario: The scenario, or None if a finding is an error.
+        newest: The number of the newest version, or None if there is none.
+        difference: The differences from it, or None if it cannot be read.
+        under_way: Published versions with running journeys.
+        identity: Differs if the content or the newest version does.
+    """
+
+    findings: tuple[Finding, ...]
+    scenario: Scenario | None = None
+    newest: int | None = None
+    difference: VersionDifference | None = None
+    under_way: tuple[EarlierVersion, ...] = ()
+    identity: str = ""
 
 
 class AuthoringService:
@@ -95,6 +125,35 @@ class AuthoringService:
             text = f"the file is the scenario '{made.scenario}': put it to /v1/scenarios/{made.scenario}"
             raise BadCombination("path:name", text, code="name")
         return await publish_checked(made, self._store, caller.name, tuple(findings), newest=newest, journeys=journeys)
+
+    async def next_version(self, caller: Caller, source: str, files: Mapping[str, str]) -> NextVersion:
+        """Check a scenario and compare it with the newest version, without publishing it. Raises as `publish`."""
+        content, findings = await self.check(caller, source, files)
+        if content is None:
+            return NextVersion(tuple(findings))
+        made = load(content)
+        caller.check(made.scenario)
+        newest = await self._store.newest(made.scenario) or 0
+        return NextVersion(
+            findings=tuple(findings),
+            scenario=made,
+            newest=newest or None,
+            difference=await difference_since(self._store, newest, made) if newest else None,
+            under_way=await running_before(self._store, made.scenario, newest + 1),
+            identity=f"{newest}-{digest(content)}",
+        )
+
+    async def publish_next(self, caller: Caller, made: NextVersion, journeys: Journeys) -> Publication:
+        """Make a checked scenario the newest version. That of an earlier version becomes the newest again: a rollback.
+
+        Raises:
+            CheckFailed: It has errors.
+        """
+        if made.scenario is None:
+            raise CheckFailed("scenario.yaml", made.findings)
+        return await publish_checked(
+            made.scenario, self._store, caller.name, made.findings, newest=True, journeys=journeys
+        )
 
     async def published(self, caller: Caller, scenario: str) -> dict[str, Any]:
         """Return a published scenario, with or without a version, for `gateway.authoring.work`.

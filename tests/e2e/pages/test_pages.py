@@ -42,6 +42,7 @@ def pages(place: Place) -> Mapping[str, str]:
         "scenarios": "/",
         "scenario": to_scenario("post-purchase"),
         "scenario-held": to_scenario("held-look"),
+        "publish": "/scenarios/-/publish",
         "scenario-leave": f"{to_scenario('post-purchase')}/leave",
         "journeys": "/journeys",
         "journey-waiting": to_journey(place.waiting),

@@ -1,0 +1,123 @@
+"""The page that checks a scenario, compares it with the newest version, and publishes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+from markupsafe import Markup
+from starlette.datastructures import UploadFile
+from starlette.responses import Response
+
+from gateway.api.problem import Problem, problem_of
+from gateway.errors import Refusal
+from gateway.map.map import ScenarioMap
+from gateway.map.outline import Overlay
+from gateway.map.outline import since as changed_since
+from gateway.pages.page import Form, Page, does, go_to, shows
+from gateway.pages.rendering import to_scenario
+from gateway.publishing import Journeys
+from gateway.service.authoring import AuthoringService, NextVersion
+from scenario.plan.compile import compile_plan
+
+AT: Final = "/scenarios/-/publish"
+"""The address. No scenario is called so."""
+LARGER: Final[Mapping[str, int]] = {AT: 4 * 1024 * 1024}
+"""Maximum bytes of the form."""
+_FILES: Final = 20
+_REFERENCE: Final = re.compile(r"""\bfile:\s*["']?([^\s"'}]+)""")
+
+
+async def _show(page: Page) -> Response:
+    return _render(page, "", {})
+
+
+async def _answer(page: Page, form: Form) -> Response:
+    source, files = "", dict[str, str]()
+    try:
+        source = await _source(page, form)
+        files = await _files(page, form, source)
+        return await _check(page, form, source, files)
+    except (Problem, Refusal) as error:
+        problem = problem_of(error)
+        return _render(page, source, files, wrong=problem.detail, status=problem.status_code)
+
+
+async def _check(page: Page, form: Form, source: str, files: Mapping[str, str]) -> Response:
+    author: AuthoringService = page.request.app.state.authoring
+    made = await author.next_version(page.caller, source, files)
+    if made.scenario is None or form.get("do") != "publish":
+        return _render(page, source, files, made, status=200 if made.scenario else 422)
+    if form.get("identity") != made.identity:
+        text = "the text was changed after the check, or another version was published: look at the differences below"
+        return _render(page, source, files, made, wrong=text, status=409)
+    journeys: Journeys = "follow" if form.get("journeys") == "follow" else "pin"
+    published = await author.publish_next(page.caller, made, journeys)
+    return go_to(to_scenario(published.scenario, done="publish"))
+
+
+def _render(
+    page: Page,
+    source: str,
+    files: Mapping[str, str],
+    made: NextVersion | None = None,
+    *,
+    wrong: str | None = None,
+    status: int = 200,
+) -> Response:
+    scenario, drawn = made and made.scenario, None
+    if made and scenario:
+        overlay = changed_since(made.difference) if made.difference else Overlay()
+        name = f"{scenario.scenario}@{(made.newest or 0) + 1}"
+        drawn = Markup(ScenarioMap(compile_plan(scenario), name, scenario.trigger, overlay).svg())  # noqa: S704 - it escapes its values
+    return page.render(
+        "publish.html",
+        status=status,
+        at=AT,
+        source=source,
+        lines=source.split("\n"),
+        files=files,
+        made=made,
+        map=drawn,
+        wrong=wrong,
+    )
+
+
+async def _source(page: Page, form: Form) -> str:
+    """Return the uploaded scenario, or else the text in the form."""
+    async for _, text in _uploaded(page, "file"):
+        return text
+    if not form.get("source", "").strip():
+        raise Problem("invalid", "choose a scenario file, or paste one")
+    return form["source"].replace("\r\n", "\n")  # browsers send texts with these line ends
+
+
+async def _files(page: Page, form: Form, source: str) -> dict[str, str]:
+    """Return the texts that the scenario may refer to, by path.
+
+    Browsers send names without folders, so an uploaded file gets the path by which the scenario refers to its name.
+    """
+    numbers = range(_FILES)
+    found = {path: form.get(f"text-{n}", "") for n in numbers if (path := form.get(f"path-{n}", "").strip())}
+    paths = {PurePosixPath(path).name: path for path in _REFERENCE.findall(source)}
+    async for name, text in _uploaded(page, "files"):
+        found[paths.get(name, name)] = text
+    if len(found) > _FILES:
+        raise Problem("invalid", f"a scenario on this page may refer to {_FILES} files: use the command or the API")
+    return found
+
+
+async def _uploaded(page: Page, field: str) -> AsyncIterator[tuple[str, str]]:
+    """Yield the names and texts of the files chosen in a field."""
+    for file in (await page.request.form()).getlist(field):
+        if isinstance(file, UploadFile) and file.filename:
+            name = PurePosixPath(file.filename).name
+            try:
+                yield name, (await file.read()).decode("utf-8-sig")
+            except UnicodeDecodeError:
+                raise Problem("invalid", f"the file '{name}' is not UTF-8: save it as UTF-8") from None
+
+
+ROUTES: Final = (shows(AT, _show), does(AT, _answer, "publish", "waiting", files=2 * _FILES))
