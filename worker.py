@@ -107,8 +107,7 @@ _ASKED: Final = 5
 """Polls in flight of a channel: more are hardly faster, and delay a stop."""
 _STICKY: Final = timedelta(seconds=5)
 """Time that a journey waits for the worker that has it cached, after which another one replays its history. At 2 s,
-half of 400 journeys changed workers on a busy machine.
-"""
+half of 400 journeys changed workers on a busy machine."""
 
 
 def drain_of(book: Destinations) -> timedelta:
@@ -211,6 +210,7 @@ async def workers(
                     max_concurrent_activities=_REMOTE,
                     max_concurrent_activity_task_polls=1,
                     workflow_runner=UnsandboxedWorkflowRunner(),
+                    interceptors=[given.passages],
                     max_concurrent_workflow_task_polls=_POLLERS,
                     nonsticky_to_sticky_poll_ratio=0.5,
                     sticky_queue_schedule_to_start_timeout=_STICKY,

@@ -15,6 +15,7 @@ from activities.background import IDENTIFY, EntryIdentity, IdentityRequest
 from activities.content import Content, LoadedVersion, UnknownVersion
 from activities.decision import count
 from activities.interface import ADMIT, COUNT, DEPART, Admission, AdmissionResult, CompletedSteps, Departure
+from activities.passages import count_steps
 from runtime import store as stored
 from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION, OTHER
@@ -138,17 +139,7 @@ class AdmissionActivities:
     @activity.defn(name=COUNT.name)
     async def count(self, steps: CompletedSteps) -> None:
         """Count the steps that a journey has completed. Idempotent."""
-        passed = [
-            stored.Passage(one.version, one.step, one.outcome, datetime.fromisoformat(one.at)) for one in steps.passed
-        ]
-        await self._store.count_passages(
-            steps.workflow_id,
-            steps.run_id,
-            steps.first,
-            passed,
-            revisable=steps.revisable,
-            reported_at=datetime.fromisoformat(steps.now),
-        )
+        await count_steps(self._store, steps)
 
     async def _admit(self, admission: Admission) -> AdmissionResult:
         if is_too_large(admission.entry, LARGEST):

@@ -25,6 +25,7 @@ from activities.content import Content
 from activities.email.settings import parse_server
 from activities.gate import Gate
 from activities.interface import JOURNEYS
+from activities.passages import PassageWriter
 from activities.suppressions import address_seal
 from activities.webhook.batches import Batches
 from activities.webhook.destinations.destinations import Destinations
@@ -141,6 +142,7 @@ class WorkerServices:
     zone: str
     routes: Routes
     destinations: DestinationsFile
+    passages: PassageWriter
     policies: PoliciesFile = field(default_factory=PoliciesFile)
     queue_shards: int = 1  # for new deliveries of webhooks
     webhook_queues: Sequence[str] = (WEBHOOK.queue,)  # the queues to serve: an earlier number may have been higher
@@ -195,6 +197,7 @@ async def services(
             store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
         writer = AttemptWriter(store)
         stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
+        passages = await stack.enter_async_context(PassageWriter(store))
         transport = await stack.enter_async_context(Transport())
         stack.push_async_callback(lambda: channels.close(ending.left(_CHANNELS, keep=_AFTER_CHANNELS)))
         yield WorkerServices(
@@ -207,6 +210,7 @@ async def services(
             zone=settings.platform_timezone,
             routes=routes or Direct(destinations),
             destinations=destinations,
+            passages=passages,
             policies=policies or PoliciesFile(settings.policies),
             queue_shards=settings.queue_shards,
             webhook_queues=webhook_queues(await store.raise_queue_shards(settings.queue_shards)),

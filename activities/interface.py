@@ -81,6 +81,10 @@ class CompletedSteps:
 
 
 COUNT: Final = ActivityType("count", CompletedSteps, type(None))
+REPORT_STEPS: Final = "scenario_report_steps"
+"""Name of the worker's function that takes `CompletedSteps` of a running journey; see `activities.passages`."""
+WITHDRAW_STEPS: Final = "scenario_withdraw_steps"
+"""Name of the one that drops them again, before the journey counts them itself."""
 
 
 JOURNEYS: Final = "journeys"

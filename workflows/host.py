@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from temporalio import workflow
 from typing_extensions import override
 
-from activities.interface import DECIDE, EvaluationRequest, EvaluationResult
+from activities.interface import DECIDE, REPORT_STEPS, CompletedSteps, EvaluationRequest, EvaluationResult
 from scenario.entry.entry import LARGEST, Entry, clean, is_too_large, journey_root, parse_entry, patch_contact
 from scenario.errors import EntryError
 from scenario.plan.plan import Plan, load_plan
@@ -33,7 +33,7 @@ from scenario.steps.registry import read_row
 from scenario.time.timing import unplaced, zone_of
 from workflows import visibility
 from workflows.limits import LONGEST_REASON, size_of
-from workflows.primitives import call, wait
+from workflows.primitives import call, tell_worker, wait
 from workflows.state import Held, Migration, State, StepRecord
 
 if TYPE_CHECKING:
@@ -293,6 +293,7 @@ class JourneyHost(Host):
                 way=way,
             )
         )
+        tell_worker(REPORT_STEPS, self.completed_steps)
 
     # ---- for the other parts of the journey
 
@@ -317,6 +318,19 @@ class JourneyHost(Host):
         """Number of steps completed in this workflow task, which the server may refuse and repeat."""
         is_same = workflow.info().get_current_history_length() == self._history_length
         return max(self.state.steps_completed - self._settled, 0) if is_same else 0
+
+    @property
+    def completed_steps(self) -> CompletedSteps:
+        """The completed steps that this journey has not counted yet."""
+        state = self.state
+        return CompletedSteps(
+            workflow_id=workflow.info().workflow_id,
+            run_id=state.root,
+            first=state.steps_counted,
+            passed=[*state.steps_uncounted],
+            revisable=self.revisable,
+            now=workflow.now().isoformat(),
+        )
 
     @property
     def has_matched_events(self) -> bool:

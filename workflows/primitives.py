@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
@@ -96,6 +96,13 @@ def read_answer(activity: ActivityType[Any, Result], answer: RawValue | None) ->
         if activity.instead is None:
             raise RuntimeError(f"This version of the workers cannot read the result of '{activity.name}'") from None
         return activity.instead
+
+
+def tell_worker(function: str, argument: object) -> None:
+    """Call a function of this worker (see `activities.passages`), unless this is a replay. The journey ignores it."""
+    functions: Mapping[str, Callable[..., Any]] = workflow.extern_functions()  # pyright: ignore[reportUnknownMemberType]
+    if function in functions and not workflow.unsafe.is_replaying():
+        functions[function](argument)
 
 
 def is_cancellation(error: FailureError) -> bool:

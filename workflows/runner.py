@@ -18,7 +18,7 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.interface import ADMIT, COUNT, DEPART, Admission, CompletedSteps, Departure
+from activities.interface import ADMIT, COUNT, DEPART, WITHDRAW_STEPS, Admission, Departure
 from scenario.entry.entry import is_entry, is_too_deep, is_too_large, parse_entry
 from scenario.plan.plan import load_plan, restore
 from scenario.steps.base import Row
@@ -30,7 +30,7 @@ from workflows.host import JourneyHost
 from workflows.inbox import SignalInbox
 from workflows.limits import KEPT_STEPS, LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts, is_object
 from workflows.migrations import Migrations
-from workflows.primitives import TRIES, call, is_cancellation
+from workflows.primitives import TRIES, call, is_cancellation, tell_worker
 from workflows.state import State
 from workflows.updates import OperatorUpdates
 from workflows.visibility import remember
@@ -277,14 +277,8 @@ class JourneyRunner:
         state = self.host.state
         if not state.steps_uncounted:
             return
-        passages = CompletedSteps(
-            workflow_id=workflow.info().workflow_id,
-            run_id=state.root,
-            first=state.steps_counted,
-            passed=[*state.steps_uncounted],
-            revisable=self.host.revisable,
-            now=workflow.now().isoformat(),
-        )
+        passages = self.host.completed_steps
+        tell_worker(WITHDRAW_STEPS, passages)
         number = len(passages.passed)
         try:
             await call(COUNT, passages, about=str(number), tries=TRIES)
@@ -310,6 +304,7 @@ class JourneyRunner:
 
     async def _depart(self, outcome: str, reason: str) -> None:
         host, state = self.host, self.host.state
+        tell_worker(WITHDRAW_STEPS, host.completed_steps)
         departure = Departure(
             workflow_id=workflow.info().workflow_id,
             run_id=state.root,

@@ -1,6 +1,7 @@
 """Number of journeys that completed each step, by hour and outcome.
 
-Journeys report their steps when they depart or continue as new.
+Workers report the steps of running journeys within seconds (`activities.passages`), and journeys their own when they
+depart or continue as new.
 
 A journey numbers its completed steps from 0, and each report names the number of its first. The column
 ``entries.counted_passages`` holds how many are counted, so a repeated report, or one after a reset of the journey,
@@ -133,7 +134,7 @@ def _change(
     after = first + len(told)
     tally = Counter(told[max(known - first, 0) :])
     if before and report:
-        if before.at > report.at:
+        if before.at > report.at or (before.at == report.at and after < known):  # of the same workflow task
             return None
         settled = known - len(before.told)
         if first <= known and settled <= after:  # otherwise a reset has set the journey back

@@ -55,6 +55,7 @@ from activities.interface import (
     RetuningResult,
     Sent,
 )
+from activities.passages import PassageWriter
 from activities.renewal import Renewals, StepVersions
 from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL
@@ -202,6 +203,10 @@ class Stage:
     desk: Desk
     task_timeout: timedelta | None = None
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    passages: PassageWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.passages = PassageWriter(self.store)  # not entered: tests flush it
 
     @property
     def client(self) -> Client:
@@ -223,6 +228,7 @@ class Stage:
                 *(LastAttempts(store).recall, Releases(store).release, desk.clear, desk.retune),
             ],
             workflow_runner=sandbox(),
+            interceptors=[self.passages],
         )
         senders = [
             Worker(client, task_queue=channel.queue, activities=[method])

@@ -1,4 +1,4 @@
-"""People per step: what journeys tell of the steps that they are through with, and when."""
+"""People per step: the steps that journeys and their workers count, and when."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError
 
+from activities.interface import CompletedSteps
 from runtime.errors import StoreUnavailable
 from runtime.store import Passage, Store
 from tests.workflows.conftest import WHO, Stage
@@ -18,6 +19,19 @@ from tests.workflows.test_migrating import A, B, C, Handle, begin, migrate, scen
 from workflows.limits import KEPT_STEPS
 from workflows.state import State, StepRecord
 
+FUNNEL = """
+scenario: funnel
+trigger: segment
+steps:
+  - split: {all: 100, none: 0}
+    branches: {all: [{if: contact.email, then: [{sms: hello, text: hi}]}], none: []}
+  - wait_for: order.placed
+    for: 30d
+  - wait_for: order.delivered
+    for: 30d
+  - wait: 7d
+  - {sms: bye, text: bye}
+"""
 ORDER = {"type": "order", "order": {"external_id": "A"}}
 
 
@@ -27,12 +41,42 @@ async def passed(stage: Stage, name: str) -> dict[str, int]:
     return {f"@{one.version} {one.step} {one.outcome}": one.total for one in found}
 
 
-async def test_steps_are_counted_when_the_journey_departs_and_not_before(stage: Stage) -> None:
+async def test_steps_of_every_kind_are_counted_while_the_journey_waits(stage: Stage) -> None:
+    await stage.publish(FUNNEL)
+    handle = await stage.start("funnel")
+    await stage.until(handle, "waiting")
+    await stage.passages.flush()
+    reached = {"@1 split-1 all": 1, "@1 if-1.all.1 then": 1, "@1 hello delivered": 1}
+    assert await passed(stage, "funnel") == reached
+    await stage.passages.flush()
+    assert await passed(stage, "funnel") == reached
+    await handle.signal("event", {"name": "order.placed"})
+    async with asyncio.timeout(60):
+        while (await handle.query("progress"))["at"] != "wait_for-3":
+            await asyncio.sleep(0.02)
+    # A worker that is killed now loses its report: the next one has these steps too.
+    report = CompletedSteps(workflow_id=handle.id, run_id=handle.first_execution_run_id or "")
+    stage.passages.withdraw(report)
+    await stage.passages.flush()
+    assert await passed(stage, "funnel") == reached
+    await handle.signal("event", {"name": "order.delivered"})
+    async with asyncio.timeout(60):
+        while (await handle.query("progress"))["at"] != "wait-4":
+            await asyncio.sleep(0.02)
+    await stage.passages.flush()
+    reached |= {"@1 wait_for-2 event": 1, "@1 wait_for-3 event": 1}
+    assert await passed(stage, "funnel") == reached
+    await stage.result(handle)
+    await stage.passages.flush()
+    assert await passed(stage, "funnel") == reached | {"@1 wait-4 waited": 1, "@1 bye delivered": 1}
+
+
+async def test_steps_are_counted_in_the_hour_of_their_end_when_the_journey_departs(stage: Stage) -> None:
     await stage.publish(LONG)
     began = await stage.now()
     handle = await stage.start("long", ORDER)
     await stage.until(handle, "waiting")
-    assert await passed(stage, "long") == {}
+    assert await passed(stage, "long") == {}, "its worker has not counted them yet"
     await stage.result(handle)
     assert await passed(stage, "long") == {
         "@1 first delivered": 1,

@@ -80,6 +80,7 @@ async def test_a_later_report_replaces_what_the_workflow_task_of_an_earlier_one_
     first = await report(1, mail, left)
     assert first == {("mail", "delivered"): 1, ("hook", "left"): 1}
     assert await report(1, mail, left) == first
+    assert await report(1, mail) == first, "an earlier report of the same task, late"
     second = await report(2, mail, hook, sms, revisable=2)
     assert second == {("mail", "delivered"): 1, ("hook", "delivered"): 1, ("sms", "delivered"): 1}
     assert await report(1, mail, left) == second, "the first report, late"
