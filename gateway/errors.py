@@ -18,6 +18,7 @@ Refusal
 │   └── JourneyStuck
 ├── UnknownJourney
 ├── UnknownContact
+├── UnknownDelivery
 ├── UnknownOperation
 ├── UnknownErasure
 ├── UnknownAudience
@@ -176,6 +177,10 @@ class UnknownJourney(Refusal):
 
 class UnknownContact(Refusal):
     """A contact that never had a journey."""
+
+
+class UnknownDelivery(Refusal):
+    """A delivery without recorded attempts."""
 
 
 class UnknownOperation(Refusal):

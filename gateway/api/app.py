@@ -34,6 +34,7 @@ from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.service.authoring import AuthoringService
+from gateway.service.content import ContentService
 
 PREFIX: Final = "/v1"
 DESCRIPTION: Final = f"{PREFIX}/openapi.json"
@@ -95,6 +96,7 @@ def application(
     )
     app.state.client, app.state.keys = client, keys
     app.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
+    app.state.contents = ContentService(client, app.state.authoring)
     problem.install(app)
     # The last is the outermost: the form and the key of a request are checked before its body is read.
     app.add_middleware(Idempotency, client.store, UNKEPT)

@@ -45,6 +45,7 @@ class Requires:
 Entering = Annotated[Caller, Security(Requires("enter"))]
 Reporting = Annotated[Caller, Security(Requires("events"))]
 Reading = Annotated[Caller, Security(Requires("read"))]
+Looking = Annotated[Caller, Security(Requires("content"))]
 Operating = Annotated[Caller, Security(Requires("operate"))]
 Publishing = Annotated[Caller, Security(Requires("publish"))]
 Erasing = Annotated[Caller, Security(Requires("erase"))]

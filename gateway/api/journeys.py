@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gateway.api.authorization import Reading
-from gateway.api.parameters import JourneyId, Paging, Use
+from gateway.api.authorization import Looking, Reading
+from gateway.api.parameters import Contents, JourneyId, Paging, Use
 from gateway.api.problem import problems
+from gateway.service.content import ContentView
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySort, JourneySummary
@@ -134,3 +135,13 @@ async def list_deliveries(
         error=error,
         since=since,
     )
+
+
+@deliveries.get("/deliveries/{id}/content", responses=problems("not-found"))
+async def show_content(
+    delivery: Annotated[str, Path(alias="id", max_length=100, description="The delivery's id", examples=["msg_1"])],
+    contents: Contents,
+    caller: Looking,
+) -> ContentView:
+    """Render again what a delivery sent, with secrets masked. It is the contact's data, and each look is logged."""
+    return await contents.show(caller, delivery)

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Query, Request
 
 from gateway.api.problem import CURSOR
 from gateway.service.authoring import AuthoringService
+from gateway.service.content import ContentService
 from gateway.service.paging import PageRequest
 from gateway.service.services import Services
 from scenario.model.scalars import NAME
@@ -40,10 +41,17 @@ def _page(
     return PageRequest(limit, cursor)
 
 
+def _contents(request: Request) -> ContentService:
+    contents: ContentService = request.app.state.contents
+    return contents
+
+
 Use = Annotated[Services, Depends(_services)]
 """The use cases."""
 Author = Annotated[AuthoringService, Depends(_authoring)]
 """The use cases of authors."""
+Contents = Annotated[ContentService, Depends(_contents)]
+"""The use case that shows what was sent."""
 Paging = Annotated[PageRequest, Depends(_page)]
 """The page of a list."""
 JourneyId = Annotated[

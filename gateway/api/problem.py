@@ -37,6 +37,7 @@ from gateway.errors import (
     UnknownAudience,
     UnknownBatch,
     UnknownContact,
+    UnknownDelivery,
     UnknownErasure,
     UnknownJourney,
     UnknownOperation,
@@ -195,6 +196,7 @@ def problem_of(error: Exception) -> Problem:
         case (
             UnknownJourney()
             | UnknownContact()
+            | UnknownDelivery()
             | UnknownOperation()
             | UnknownErasure()
             | UnknownAudience()

@@ -163,6 +163,10 @@ class Authoring:
         """
         return json.loads(await self._ask(key, {"do": "sample", **request}))
 
+    async def render_again(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a recorded delivery sent, as `gateway.journeys.rendered.described`."""
+        return json.loads(await self._ask(key, {"do": "render", **request}))
+
     async def close(self) -> None:
         """End the processes. They start again with the next request."""
         await asyncio.gather(*(asyncio.to_thread(process.end) for process in self._idle))

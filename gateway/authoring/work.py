@@ -1,8 +1,9 @@
 """The work of a child process: check a scenario, or preview it.
 
-Requests and answers are JSON objects. A request has ``do`` (``check``, ``preview`` or ``sample``) and ``with``
-(`Setup`). A submitted scenario has ``source``, ``files`` and ``name``; a published one ``version`` (with its name),
-``document`` and ``plan``. A preview also has ``entry``, and optionally ``at``, ``events``, ``responses`` and ``step``.
+Requests and answers are JSON objects. A request has ``do`` (``check``, ``preview``, ``sample`` or ``render``) and
+``with`` (`Setup`). A submitted scenario has ``source``, ``files`` and ``name``; a published one ``version`` (with its
+name), ``document`` and ``plan``. A preview also has ``entry``, and optionally ``at``, ``events``, ``responses`` and
+``step``. A message to render again has the ``document`` of its version, the ``delivery`` and the ``journey``.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
+from activities.interface import Delivery
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read as read_destinations
 from gateway.errors import Forbidden, Refusal
+from gateway.journeys.rendered import described, render_again
 from gateway.preview import draft as drafts
 from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import Draft
@@ -131,6 +134,12 @@ def _sample(request: Mapping[str, Any], _setup: Setup, book: Destinations | None
     return {"entry": made and first_entry(made), "findings": _plain(findings)}
 
 
+def _render(request: Mapping[str, Any], setup: Setup, book: Destinations | None, _policies: Policies) -> dict[str, Any]:
+    """Return `gateway.journeys.rendered.described`."""
+    delivery = Delivery(**request["delivery"])
+    return described(render_again(request["document"], _renderer(setup, book), delivery, request["journey"]))
+
+
 def draft_of(
     request: Mapping[str, Any], book: Destinations | None, policies: Policies
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
@@ -155,9 +164,13 @@ def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None
         events=[GivenEvent(event["name"], event["properties"]) for event in request.get("events") or ()],
         responses=request.get("responses") or {},
         platform_zone=setup.zone,
-        renderer=MessageRenderer.configured(setup.mail_from, setup.mail_from_allowed, setup.base, book),
+        renderer=_renderer(setup, book),
         policies=policies,
     )
+
+
+def _renderer(setup: Setup, book: Destinations | None) -> MessageRenderer:
+    return MessageRenderer.configured(setup.mail_from, setup.mail_from_allowed, setup.base, book)
 
 
 def _sent(request: Mapping[str, Any]) -> ScenarioFile:
@@ -168,7 +181,7 @@ def _plain(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
     return [finding.as_json() for finding in findings]
 
 
-_DONE: Final = {"check": _check, "preview": _preview, "sample": _sample}
+_DONE: Final = {"check": _check, "preview": _preview, "sample": _sample, "render": _render}
 
 
 def serve() -> None:

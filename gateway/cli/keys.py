@@ -80,9 +80,9 @@ def create(
 ) -> None:
     """Create a key and print it. It is shown only once: the store keeps only its hash.
 
-    Scopes: enter admits contacts, events reports events and changes, read reads, operate operates journeys, publish
-    publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The pages need read, and operate
-    for changes.
+    Scopes: enter admits contacts, events reports events and changes, read reads, content shows what was sent, operate
+    operates journeys, publish publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The
+    pages need read, and operate for changes.
     """
     from gateway.service.keys import KeyService
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -24,11 +24,6 @@ from gateway.cli.options import (
 from gateway.cli.output import output
 from gateway.terminal import console, dump, local, note, text
 from scenario.words import LISTED, AttemptOutcome, SkipReason
-
-_RENDERED: Final = (
-    "rendered again from the journey's data, not a copy: secrets are masked, callback addresses are placeholders, "
-    "destinations and senders are those configured here now; 'scenario show' reports whether it was sent"
-)
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
 HeldAtOption = Annotated[
@@ -169,13 +164,15 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
     """
     from gateway.cli.preview import renderer
     from gateway.cli.show_preview import Look, content, put_line
+    from gateway.journeys.rendered import NOTE
     from gateway.service.caller import TERMINAL
     from runtime.settings import Settings
 
+    remark = f"{NOTE}; 'scenario show' reports whether it was sent"
     renders = renderer(Settings(), book_in(destinations))
     found = session.ask(lambda client: client.services.journeys.rendered(TERMINAL, journey, step, renders))
     if form is Format.JSON:
-        dump({"step": step, "note": _RENDERED, "deliveries": [item.report() for item in found]})
+        dump({"step": step, "note": remark, "deliveries": [item.report() for item in found]})
         return
     page = console()
     for item in found:
@@ -187,4 +184,4 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
             put_line(page, text(f"✗ {why}", "bold red"))
         if why := report.get("skipped"):
             put_line(page, text(f"nothing to send: {why}", "yellow"))
-    note(_RENDERED)
+    note(remark)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -17,14 +16,19 @@ from activities.interface import Delivery
 from gateway.errors import BadInput
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.preview.rendering import MessageRenderer, NothingToSend, RenderProblem, Result
-from runtime.store import Store
+from runtime.store import Attempt, Store
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.model.document import load
 from scenario.plan.compile import named_steps
 from scenario.source.findings import listed, near
 from scenario.steps.delivery import Send
 
-_ACTIVITIES = {channel.activity for channel in CHANNELS.values()}
+_ACTIVITIES: Final = {channel.activity for channel in CHANNELS.values()}
+NOTE: Final = (
+    "rendered again from the journey's data, not a copy: secrets are masked, callback addresses are placeholders, "
+    "destinations and senders are those configured here now"
+)
+"""The remark that goes with rendered messages."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,24 @@ class RenderedDelivery:
 
     def report(self) -> dict[str, Any]:
         """Return it as JSON data."""
-        told: dict[str, Any] = {
+        return {
             "delivery_id": self.delivery.id,
             "scenario": self.delivery.scenario,
             "scheduled_at": self.scheduled_at.isoformat(),
             "now": self.delivery.now,
+            **described(self.result),
         }
-        match self.result:
-            case NothingToSend(reason=reason):
-                return {**told, "skipped": reason}
-            case RenderProblem(message=message):
-                return {**told, "error": message}
-            case message:
-                return {**told, **message.describe()}
+
+
+def described(result: Result) -> dict[str, Any]:
+    """Return a result as JSON data: ``request``, ``message``, ``skipped`` or ``error``."""
+    match result:
+        case NothingToSend(reason=reason):
+            return {"skipped": reason}
+        case RenderProblem(message=message):
+            return {"error": message}
+        case message:
+            return message.describe()
 
 
 async def rendered(
@@ -74,9 +83,7 @@ async def rendered(
     begun = False
     async for event in _events(temporal, view):
         begun = True
-        given = event.activity_task_scheduled_event_attributes
-        if given.activity_id == step and given.activity_type.name in _ACTIVITIES:
-            delivery = (await _delivery(temporal, event)).of_step(step)
+        if (delivery := await _delivery(temporal, event, step)) is not None:
             key = (delivery.id, delivery.scenario, repr(delivery.data))
             if key not in found:
                 result = await _render(store, renderer, delivery, view.id)
@@ -94,6 +101,26 @@ async def rendered(
         )
     if not found:
         raise BadInput(_unsent(view, step))
+    return list(found.values())
+
+
+async def scheduled(temporal: Client, attempts: Iterable[Attempt]) -> list[tuple[Delivery, datetime]]:
+    """Return the inputs of a delivery and when each was first scheduled, oldest first.
+
+    Args:
+        attempts: The attempts of one delivery.
+
+    Raises:
+        BadInput: The history cannot be read.
+    """
+    found: dict[tuple[str, str], tuple[Delivery, datetime]] = {}
+    made = ((one.delivery_id, one.workflow_id, one.run_id, one.step) for one in attempts)
+    for identifier, journey, run, step in dict.fromkeys(made):
+        async for event in _events_of(temporal, journey, run):
+            delivery = await _delivery(temporal, event, step)
+            if delivery is not None and delivery.id == identifier:
+                at = event.event_time.ToDatetime(tzinfo=UTC)
+                found.setdefault((delivery.scenario, repr(delivery.data)), (delivery, at))
     return list(found.values())
 
 
@@ -121,42 +148,52 @@ def _unsent(view: JourneySnapshot, step: str) -> str:
 
 
 async def _events(temporal: Client, view: JourneySnapshot) -> AsyncIterator[HistoryEvent]:
-    """Yield the scheduling events of all stored runs of a journey, and at least one event of each run."""
+    """Yield events of all stored runs of a journey, as `_events_of`."""
     first = view.entry.run_id if view.entry else view.run_id
     seen: set[str] = set()
     for start in (first, view.run_id):  # a reset begins a run that none before names
         run = start
         while run and run not in seen:
             seen.add(run)
-            handle, following = temporal.get_workflow_handle(view.id, run_id=run), ""
-            try:
-                async for event in handle.fetch_history_events():
-                    if event.event_type in (
-                        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
-                        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
-                    ):
-                        yield event
-                    following = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-            except RPCError as error:
-                if not is_unknown_workflow(error):
-                    raise
+            following = ""
+            async for event in _events_of(temporal, view.id, run):
+                yield event
+                following = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
             run = following
 
 
-async def _delivery(temporal: Client, event: HistoryEvent) -> Delivery:
-    payloads = event.activity_task_scheduled_event_attributes.input.payloads
+async def _events_of(temporal: Client, journey: str, run: str) -> AsyncIterator[HistoryEvent]:
+    """Yield the events of a run, or none if Temporal has deleted it."""
     try:
-        (delivery,) = await temporal.data_converter.decode(payloads, [Delivery])
+        async for event in temporal.get_workflow_handle(journey, run_id=run).fetch_history_events():
+            yield event
+    except RPCError as error:
+        if not is_unknown_workflow(error):
+            raise
+
+
+async def _delivery(temporal: Client, event: HistoryEvent, step: str) -> Delivery | None:
+    """Return the delivery of a step that an event schedules, or None."""
+    given = event.activity_task_scheduled_event_attributes
+    if given.activity_id != step or given.activity_type.name not in _ACTIVITIES:
+        return None
+    try:
+        (delivery,) = await temporal.data_converter.decode(given.input.payloads, [Delivery])
     except Exception as error:  # of whatever codec
         raise BadInput(f"what was sent cannot be read from the history ({type(error).__name__})") from None
-    return delivery
+    return delivery.of_step(step)
 
 
 async def _render(store: Store, renderer: MessageRenderer, delivery: Delivery, journey: str) -> Result:
     published = await store.version(delivery.name, delivery.version)
     if published is None:
         return RenderProblem(f"{delivery.scenario} is not in the store any more")
-    scenario = load(published.document)
+    return render_again(published.document, renderer, delivery, journey)
+
+
+def render_again(document: Mapping[str, Any], renderer: MessageRenderer, delivery: Delivery, journey: str) -> Result:
+    """Render a delivery by the document of its version."""
+    scenario = load(document)
     step = dict(named_steps(scenario)).get(delivery.step)
     if step is None:
         return RenderProblem(f"{delivery.scenario} has no step '{delivery.step}'")

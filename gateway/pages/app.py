@@ -45,6 +45,7 @@ from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import is_here, link, render
 from gateway.pages.sign_in import Door
 from gateway.service.authoring import AuthoringService
+from gateway.service.content import ContentService
 from gateway.service.outbox import Outbox
 from runtime.errors import SetupError
 from runtime.store import StoreError
@@ -113,6 +114,7 @@ def application(
     app.state.client, app.state.keys, app.state.attempts, app.state.door = client, keys, sign_in.attempts(), door
     app.state.namespace_ui = temporal_ui and f"{temporal_ui}/namespaces/{namespace}"
     app.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
+    app.state.contents = ContentService(client, app.state.authoring)
     app.state.outbox, app.state.destinations = outbox, book
     app.state.destination_states = destinations.remembered(client, book)
     return app

@@ -1,4 +1,4 @@
-"""The page of deliveries: recorded attempts, filtered."""
+"""The page of deliveries: recorded attempts, filtered. The page of one: its attempts, and what they sent."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
+from gateway.errors import BadInput, UnknownDelivery
 from gateway.pages.page import NO_TIME, Page, field, natural, shows, since
+from gateway.pages.preview import cut, local_time, masked
 from gateway.pages.rendering import link
+from gateway.service.content import ContentService
 from gateway.service.journey_view import AttemptView
 from scenario.words import AttemptOutcome
 
@@ -24,7 +27,7 @@ _NO_PLACE: Final = "the page asked for is not of this list: go to its first page
 _INDEXED: Final = ("journey", "contact", "destination", "outcome")
 
 
-async def _show(page: Page) -> Response:
+async def _list(page: Page) -> Response:
     given = page.request.query_params
     asked = {name: page.asked(name) for name in _FIELDS}
     if asked["outcome"] not in (None, *OUTCOMES):
@@ -55,6 +58,29 @@ async def _show(page: Page) -> Response:
     )
 
 
+async def _show_one(page: Page) -> Response:
+    """Show a delivery's attempts, and what they sent if the key may see it."""
+    delivery = page.request.path_params["delivery"]
+    attempts = await page.use.journeys.attempts(page.caller, delivery_id=delivery)
+    if not attempts:
+        raise UnknownDelivery(f"no attempt of a delivery '{delivery}' is recorded")
+    contents: ContentService = page.request.app.state.contents
+    content, missing = None, None
+    try:
+        content = await contents.show(page.caller, delivery) if page.may("content") else None
+    except BadInput as error:
+        missing = str(error)
+    return page.render(
+        "delivery.html",
+        attempts=attempts,
+        content=content,
+        missing=missing,
+        masked=masked,
+        cut=cut,
+        local_time=local_time,
+    )
+
+
 def _after(last: AttemptView) -> dict[str, Any]:
     """Return the parameters of the next page's address."""
     return dict(zip(_PLACE, (last.started_at.isoformat(), last.attempt, last.delivery_id), strict=True))
@@ -73,4 +99,4 @@ def _place(page: Page) -> tuple[datetime, int, str] | None:
     return place
 
 
-ROUTES: Final = (shows("/deliveries", _show),)
+ROUTES: Final = (shows("/deliveries", _list), shows("/deliveries/{delivery}", _show_one))

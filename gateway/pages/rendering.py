@@ -99,6 +99,7 @@ def environment() -> Environment:
         "for_all_scenarios": FOR_ALL_SCENARIOS,
         "navigation": NAVIGATION,
         "to_contact": to_contact,
+        "to_delivery": to_delivery,
         "to_journey": to_journey,
         "to_scenario": to_scenario,
     }
@@ -197,6 +198,10 @@ def to_scenario(name: str, **query: object) -> str:
 
 def to_contact(contact: str) -> str:
     return f"/contacts/{quote(contact, safe='')}"
+
+
+def to_delivery(delivery: str) -> str:
+    return f"/deliveries/{quote(delivery, safe='')}"
 
 
 def to_journey(journey: str) -> str:

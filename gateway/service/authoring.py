@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from activities.interface import Delivery
 from gateway.authoring.process import Authoring
 from gateway.errors import BadCombination, CheckFailed, UnknownScenario
 from gateway.publishing import (
@@ -90,6 +91,19 @@ class AuthoringService:
     async def sample(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``{"entry", "findings"}``: an entry that fits a scenario, or None. Raises as `preview`."""
         return await self._authoring.sample(caller.id, {**request, "scenarios": caller.scenarios})
+
+    async def render_again(self, caller: Caller, delivery: Delivery, journey: str) -> dict[str, Any]:
+        """Return what a recorded delivery sent, as `gateway.journeys.rendered.described`.
+
+        Raises:
+            BadInput: It takes too much time or memory.
+            Busy: Too many requests are waiting.
+        """
+        stored = await self._store.version(delivery.name, delivery.version)
+        if stored is None:
+            return {"error": f"{delivery.scenario} is not in the store any more"}
+        request = {"document": stored.document, "delivery": asdict(delivery), "journey": journey}
+        return await self._authoring.render_again(caller.id, request)
 
     async def publish(
         self,

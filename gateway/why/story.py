@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any, Final
 
@@ -39,6 +39,8 @@ class Happening(View):
     """Step id."""
     over: bool
     """True if the step ended with it."""
+    delivery_id: str | None = None
+    """Delivery, if the step sent something."""
 
 
 class EntryStory(View):
@@ -76,8 +78,17 @@ class EntryStory(View):
     """The version's plan; for an entry that was not admitted, the newest version's."""
 
 
-def _happening(at: datetime, what: str, words: str, step: str | None = None, *, over: bool = False) -> Happening:
-    return Happening(at=at, what=what, words=words, step=step, over=over)
+def _happening(
+    at: datetime,
+    what: str,
+    words: str,
+    step: str | None = None,
+    *,
+    over: bool = False,
+    attempts: Sequence[AttemptView] = (),
+) -> Happening:
+    delivery = attempts[-1].delivery_id if attempts else None
+    return Happening(at=at, what=what, words=words, step=step, over=over, delivery_id=delivery)
 
 
 def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
@@ -177,11 +188,12 @@ def _on_the_way(report: JourneyView, view: JourneySnapshot, zone: tzinfo) -> lis
         row = view.plan.steps.get(step.id) if view.plan else None
         drawn = row is not None and row.lot is not None
         words = sent(step, own) if is_delivery(step.kind) else went(step, drawn=drawn)
-        add(_happening(ends[place], step.outcome or "", words, step.id, over=True), 9, place)
+        add(_happening(ends[place], step.outcome or "", words, step.id, over=True, attempts=own), 9, place)
     for attempts in made:
         last = attempts[-1]
         over = last.outcome != "retry"
-        add(_happening(last.started_at, last.outcome, tried(attempts, zone), last.step, over=over), 0)
+        told = tried(attempts, zone)
+        add(_happening(last.started_at, last.outcome, told, last.step, over=over, attempts=attempts), 0)
     for held in _holds(report, view):
         add(held, 1)
     for done_by in report.operations:

@@ -42,9 +42,9 @@ from runtime.store.columns import Json, SafeText, UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of
 from runtime.store.schema import metadata
 
-Scope = Literal["enter", "events", "read", "operate", "publish", "erase", "decode"]
-"""Permissions of a key: enter contacts, send events, read, operate journeys, publish scenarios, erase contacts,
-decode payloads (`gateway.codec`).
+Scope = Literal["enter", "events", "read", "content", "operate", "publish", "erase", "decode"]
+"""Permissions of a key: enter contacts, send events, read, see what was sent, operate journeys, publish scenarios,
+erase contacts, decode payloads (`gateway.codec`).
 """
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)

@@ -11,8 +11,9 @@ import pytest
 from activities.failures import FailureKind
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
-from gateway.journeys.rendered import RenderedDelivery, rendered
+from gateway.journeys.rendered import RenderedDelivery, rendered, scheduled
 from gateway.preview.rendering import MessageRenderer
+from tests.factories import attempt
 from tests.workflows.conftest import Stage, failing
 
 SCENARIO = """
@@ -58,6 +59,9 @@ async def test_each_round_is_rendered_again_with_secrets_masked(stage: Stage, cl
         "https://hooks.example.com/7",
         "Bearer ~~WAX_TOKEN~~",
     )
+    given = {"workflow_id": "told/7", "run_id": handle.result_run_id, "step": "poll"}
+    made = [attempt(second.delivery.id, attempt=number, **given) for number in (1, 2)]
+    assert await scheduled(client.temporal, made) == [(second.delivery, second.scheduled_at)]
     (last,) = await shown(client, "told/7", "last")
     assert last.report()["message"]["subject"] == 'Dear Zo"é'
     for step, said in [

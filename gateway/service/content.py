@@ -1,0 +1,84 @@
+"""Use case that shows what a delivery sent, with its bytes. It is personal data, so it needs a scope of its own."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
+
+from gateway.client import ScenarioClient
+from gateway.errors import BadInput, UnknownDelivery
+from gateway.journeys.rendered import NOTE, scheduled
+from gateway.service.authoring import AuthoringService
+from gateway.service.caller import Caller
+from gateway.service.view import View
+from runtime.store import Attempt
+
+logger = logging.getLogger("gateway")
+
+_MESSAGE = WithJsonSchema({"type": "object", "additionalProperties": True})
+
+
+class ContentView(View):
+    """What a delivery sent: one message, or several if an operator retried it with other data or another version."""
+
+    delivery_id: str
+    """Delivery id."""
+    journey: str
+    """Journey id."""
+    note: str = NOTE
+    """How far the messages are the ones that were sent."""
+    messages: list[Annotated[dict[str, Any], _MESSAGE]]
+    """Messages, oldest first: `scenario`, `scheduled_at`, `now`, and `request` (webhooks) or `message` (e-mails, SMS)
+    as in a preview, `skipped` or `error`."""
+
+
+class ContentService:
+    """Shows what was sent. It is rendered again, and neither stored nor logged.
+
+    Args:
+        authoring: Renders in child processes.
+    """
+
+    def __init__(self, client: ScenarioClient, authoring: AuthoringService) -> None:
+        self._client, self._authoring = client, authoring
+
+    async def show(self, caller: Caller, delivery: str) -> ContentView:
+        """Render again what a delivery sent. The look is logged, without its content.
+
+        Raises:
+            Forbidden: The caller lacks the scope `content`.
+            UnknownDelivery: No attempt of it is recorded, or the caller may not use its scenario.
+            BadInput: What was sent is not kept, or takes too much time or memory.
+            Busy: Too many requests are waiting.
+        """
+        caller.require("content")
+        attempts = await self._client.store.deliveries(delivery_id=delivery, scenarios=caller.scenarios)
+        if not attempts:
+            raise UnknownDelivery(f"no attempt of a delivery '{delivery}' is recorded")
+        last = attempts[-1]
+        logger.info("%s looks at what %s sent, of %s, step %s", caller.name, last.delivery_id, last.scenario, last.step)
+        inputs = [] if last.test_by else await scheduled(self._client.temporal, attempts)
+        if not inputs:
+            raise BadInput(await self._missing(last))
+        messages = [
+            {
+                "scenario": one.scenario,
+                "scheduled_at": at.isoformat(),
+                "now": one.now,
+                **await self._authoring.render_again(caller, one, last.workflow_id),
+            }
+            for one, at in inputs
+        ]
+        return ContentView(delivery_id=last.delivery_id, journey=last.workflow_id, messages=messages)
+
+    async def _missing(self, attempt: Attempt) -> str:
+        if attempt.test_by:
+            return "what a test message sent is not kept"
+        if attempt.workflow_id.startswith("batch-"):
+            return "the body of a batch call is not kept: its journeys show which contacts were in it"
+        entry = await self._client.store.entry(attempt.workflow_id)
+        if entry is not None and entry.is_inline:
+            return f"the campaign {entry.key} has sent this message without a workflow, and what it sent is not kept"
+        return "Temporal has deleted the history of this journey, and with it what was sent"
