@@ -26,6 +26,7 @@ from gateway.cli.app import COMMANDS, app
 from gateway.operations.retry_policy import DeliveryInProgress
 from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySummary
+from gateway.service.overview import OverviewView
 from gateway.service.results import ResultsView
 from gateway.service.stats import StatsView
 from gateway.service.view import View
@@ -42,6 +43,7 @@ VIEWS: Final[Mapping[str, type[View]]] = {
     "scenario list": JourneySummary,
     "scenario deliveries": AttemptView,
     "scenario stats": StatsView,
+    "scenario overview": OverviewView,
     "scenario results": ResultsView,
     "scenario why": WhyView,
     "scenario retune --dry-run": DeliveryInProgress,

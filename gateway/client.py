@@ -111,6 +111,7 @@ class ScenarioClient:
         self.operation = partial(services.operations.show, TERMINAL)
         self.stop_operation = partial(services.operations.stop, TERMINAL)
         self.destinations_now = partial(services.destinations.now, TERMINAL)
+        self.overview = partial(services.overview.show, TERMINAL)
 
     @classmethod
     @asynccontextmanager

@@ -20,6 +20,7 @@ from gateway.api import (
     memberships,
     openapi,
     operations,
+    overview,
     problem,
     scenarios,
 )
@@ -53,6 +54,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     batches.router,
     campaigns.router,
     memberships.router,
+    overview.router,
     scenarios.router,
     authoring.router,
     journeys.deliveries,

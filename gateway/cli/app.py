@@ -20,6 +20,7 @@ from gateway.cli import (
     local,
     migrate,
     operate,
+    overview,
     preview,
     prune,
     send,
@@ -70,6 +71,7 @@ _GROUPS: Final = {
         "codec": serve.codec,
     },
     "Look": {
+        "overview": overview.overview,
         "why": why.why,
         "show": show.show,
         "list": show.listing,

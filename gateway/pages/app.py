@@ -33,6 +33,7 @@ from gateway.pages import (
     journey,
     journeys,
     operations,
+    overview,
     preview,
     publish,
     rendering,
@@ -54,7 +55,7 @@ from runtime.temporal_faults import fault_of
 logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
-    *(rendering, sign_in, publish, scenarios, scenario_operations, results, journeys, journey),
+    *(rendering, sign_in, overview, publish, scenarios, scenario_operations, results, journeys, journey),
     *(held, operations, campaigns, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
@@ -116,7 +117,6 @@ def application(
     app.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
     app.state.contents = ContentService(client, app.state.authoring)
     app.state.outbox, app.state.destinations = outbox, book
-    app.state.destination_states = destinations.remembered(client, book)
     return app
 
 

@@ -8,21 +8,16 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from activities.webhook.circuit_breaker import BreakerLimits
+from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.problem import Problem
-from gateway.client import ScenarioClient
-from gateway.coalescing_cache import CoalescingCache
 from gateway.operations.request import RequestedOperation
 from gateway.operations.retry_policy import RetryPolicyChange
 from gateway.pages.held import rate_in
 from gateway.pages.page import Form, Page, does, field, go_to, reason_in, seconds, shows
-from gateway.service.caller import TERMINAL
-from gateway.service.destinations import DestinationStates
 from gateway.service.index import JourneyFilter
 from scenario.words import Operation
 
-FRESH: Final = 10.0
-"""Seconds for which the state of destinations is cached."""
 SHOWN: Final = 10
 """Deliveries in progress shown before a change of their retry policy."""
 _DURATION: Final = "the {} is a duration: write 30s, 15m, 2h or 3d"
@@ -35,25 +30,12 @@ _CHANGES: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
 }
 """The fields of a change of the retry policy."""
 
-Known = CoalescingCache[None, DestinationStates]
-
-
-def remembered(client: ScenarioClient, file: DestinationsFile | None) -> Known:
-    """Return a cache of the state of destinations."""
-
-    async def find(_: None) -> DestinationStates:
-        book = file.book if file is not None and file.configured else None
-        return await client.services.destinations.states(TERMINAL, book)
-
-    return CoalescingCache(find, FRESH)
-
 
 async def _show(page: Page) -> Response:
     page.caller.check_all()
-    file: DestinationsFile | None = page.request.app.state.destinations
-    known = await _states(page).get(None)
-    others = file.book if file is not None and file.configured else None
-    return page.render("destinations.html", known=known, others=others, breaker=breaker)
+    book = _book(page)
+    known = await page.use.destinations.states(page.caller, book)
+    return page.render("destinations.html", known=known, others=book, breaker=breaker)
 
 
 def _changed(form: Form, name: str) -> Any:
@@ -61,8 +43,10 @@ def _changed(form: Form, name: str) -> Any:
     return field(form, name, read, wanted)
 
 
-def _states(page: Page) -> Known:
-    return page.request.app.state.destination_states
+def _book(page: Page) -> Destinations | None:
+    """Return the destinations of the file, or None if this process has none."""
+    file: DestinationsFile | None = page.request.app.state.destinations
+    return file.book if file is not None and file.configured else None
 
 
 def breaker(limits: BreakerLimits | None) -> str:
@@ -75,7 +59,7 @@ def breaker(limits: BreakerLimits | None) -> str:
 async def _look(page: Page) -> Response:
     destination = _destination(page, page.request.query_params)
     candidates = await page.use.destinations.in_progress(page.caller, destination, limit=SHOWN + 1)
-    known = await _states(page).get(None)
+    known = await page.use.destinations.states(page.caller, None)
     state = next((one for one in known.destinations if one.name == destination), None)
     return page.render(
         "retune.html",
@@ -98,7 +82,7 @@ async def _retune(page: Page, form: Form) -> Response:
         more={"retry": change.given()},
     )
     begun = await page.use.operations.begin(page.caller, request)
-    _states(page).clear()
+    page.use.refresh()
     return go_to(f"/operations/{begun.id}")
 
 

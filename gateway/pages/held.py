@@ -33,7 +33,7 @@ REASONS: Final[Mapping[HeldCause, str]] = {
 
 
 async def _show(page: Page) -> Response:
-    asked = {name: page.asked(name) for name in ("scenario", "step", "destination")}
+    asked = {name: page.asked(name) for name in HeldGroupKey._fields}
     wanted = {name: value for name, value in asked.items() if value is not None}
     found = await page.use.held.groups(page.caller, asked["scenario"])
     shown = [one for one in found.groups if all(getattr(one.at, name) == value for name, value in wanted.items())]
@@ -84,7 +84,7 @@ async def _begin(page: Page, form: Form) -> Response:
         more={"version": "newest"} if newest else {},
     )
     begun = await page.use.operations.begin(page.caller, request)
-    page.use.held.refresh()
+    page.use.refresh()
     return go_to(f"/operations/{begun.id}")
 
 

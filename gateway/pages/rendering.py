@@ -23,7 +23,8 @@ from gateway.why.words import clock
 from scenario.time.duration import format_duration
 
 NAVIGATION: Final = (
-    ("/", "Scenarios"),
+    ("/", "Overview"),
+    ("/scenarios", "Scenarios"),
     ("/journeys", "Journeys"),
     ("/held", "Held"),
     ("/operations", "Operations"),
@@ -48,7 +49,7 @@ _DAY: Final = 86_400.0
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 _TONES: Final[Mapping[str, tuple[str, ...]]] = {
     "blue": ("running", "waiting", "entering", "now", "let in", "surveying", "storing", "scheduled"),
-    "green": ("finished", "delivered", "batched", "completed", "goal", "up", "sent", "accepted", "entered"),
+    "green": ("finished", "delivered", "batched", "completed", "goal", "up", "sent", "accepted", "entered", "open"),
     "amber": (
         "paused",
         "retry",

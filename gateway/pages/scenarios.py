@@ -39,11 +39,12 @@ async def _list(page: Page) -> Response:
     newest, under_way = [item for item in versions if item.newest], Counter[str]()
     for item in versions:
         under_way[item.scenario] += item.under_way
-    names = [(item.scenario, item.version) for item in newest]
-    triggers = {name: await page.use.scenarios.trigger(page.caller, name, version) for name, version in names}
     held, others = await _held(page)
+    retrying = Counter[str]()
+    for one in await page.use.destinations.backoffs(page.caller):
+        retrying[one.scenario] += one.n
     return page.render(
-        "scenarios.html", scenarios=newest, under_way=under_way, held=held, others=others, triggers=triggers
+        "scenarios.html", scenarios=newest, under_way=under_way, held=held, others=others, retrying=retrying
     )
 
 
@@ -178,4 +179,4 @@ def _rules(scenario: Scenario) -> Iterator[tuple[str, str]]:
     yield "Default time zone", scenario.timezone
 
 
-ROUTES: Final = (shows("/", _list), shows("/scenarios/{name}", _show))
+ROUTES: Final = (shows("/scenarios", _list), shows("/scenarios/{name}", _show))

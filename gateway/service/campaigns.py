@@ -51,6 +51,8 @@ from workflows.operation import QUEUE
 _OPERATIONS: Final = UUID("0e1c3f52-9d7a-4c8e-b0a5-5a1f6e2d7c44")
 _EXPORTED: Final = 1_000  # lines that are exported together
 _ANSWER: Final = timedelta(seconds=15)
+_CURRENT: Final = 50
+_FAILED: Final = timedelta(days=1)
 
 
 class _NamePlace(TypedDict):
@@ -177,6 +179,15 @@ class CampaignService:
         following = encode_cursor({"campaign": found[page.limit - 1].name}) if len(found) > page.limit else None
         shown = [one for one in found[: page.limit] if caller.may_use(one.scenario)]
         return PageView(items=[*await self._views(shown)], next=following)
+
+    async def current(self, caller: Caller) -> list[CampaignView]:
+        """Return the newest campaigns that have not ended, or that failed within the last day."""
+        since = datetime.now(UTC) - _FAILED
+        found = {one.name: one for one in await self._store.stored_campaigns(is_open=True, limit=_CURRENT)}
+        for one in await self._store.stored_campaigns(limit=_CURRENT):
+            if one.outcome == "failed" and one.ended_at is not None and one.ended_at > since:
+                found[one.name] = one
+        return [*await self._views([one for one in found.values() if caller.may_use(one.scenario)])]
 
     async def lines(
         self, caller: Caller, name: str, page: PageRequest, outcome: LineOutcome | None = None

@@ -15,14 +15,15 @@ from typing import Final
 from temporalio.client import Client
 
 from activities.webhook.destinations.destinations import Destination, Destinations
+from gateway.coalescing_cache import CoalescingCache
 from gateway.journeys.pending_activities import DeliveryStatus, pending_of
 from gateway.operations import retry_policy
 from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates
-from gateway.service.caller import Caller
-from gateway.service.held import held_groups
-from gateway.service.index import EVERY, JourneyIndex
+from gateway.service.caller import TERMINAL, Caller
+from gateway.service.held import HeldService
+from gateway.service.index import EVERY
 from gateway.service.view import View
-from runtime.store import Attempt, Store
+from runtime.store import Attempt, BackoffCount, OutcomeCounts, Store
 
 LEFT_ALONE: Final = frozenset({"breaker_open", "login_left_alone"})
 """Reasons of refused attempts that mean that a destination is paused."""
@@ -30,6 +31,12 @@ LOOKED_AT: Final = 20
 """Deliveries of each destination that are looked up in Temporal: all of them get the same answer."""
 LOOKED_BACK: Final = timedelta(hours=1)
 """The period in which attempts are counted."""
+TTL: Final = 10.0
+"""Seconds for which the states of destinations are cached."""
+COST_FACTOR: Final = 20
+"""They are also cached for this many times the time that finding them took."""
+MAX_STALE: Final = 60.0
+"""Seconds for which older ones are returned while new ones are found."""
 _AT_ONCE: Final = 20  # lookups
 
 
@@ -86,11 +93,38 @@ class DestinationStates:
     at: datetime
 
 
-class DestinationService:
-    """Use cases about destinations. All raise Forbidden if the caller is limited to some scenarios."""
+@dataclass(frozen=True)
+class _Found:
+    at: datetime
+    now: list[DestinationNow]
+    outcomes: OutcomeCounts
+    held: Counter[str]
 
-    def __init__(self, temporal: Client, store: Store) -> None:
-        self._temporal, self._store = temporal, store
+
+class DestinationService:
+    """Use cases about destinations. All but `backoffs` raise Forbidden if the caller is limited to some scenarios."""
+
+    def __init__(self, temporal: Client, store: Store, held: HeldService) -> None:
+        self._temporal, self._store, self._held = temporal, store, held
+        self._cache = CoalescingCache(self._find, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+        self._backoffs = CoalescingCache(self._count, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+
+    async def close(self) -> None:
+        """Give up lookups in progress."""
+        await self._cache.close()
+        await self._backoffs.close()
+
+    def refresh(self) -> None:
+        """Discard what is cached, after an operation."""
+        self._cache.clear()
+        self._backoffs.clear()
+
+    async def backoffs(self, caller: Caller) -> list[BackoffCount]:
+        """Count the deliveries that wait for a retry, of the scenarios that the caller may use. Cached for seconds."""
+        return [one for one in await self._backoffs.get(None) if caller.may_use(one.scenario)]
+
+    async def _count(self, _: None) -> list[BackoffCount]:
+        return await self._store.backoffs(since=datetime.now(UTC) - LOOK_BACK)
 
     async def now(self, caller: Caller) -> list[DestinationNow]:
         """Return the destinations whose deliveries wait for a retry, the paused ones first.
@@ -124,15 +158,19 @@ class DestinationService:
         found = await asyncio.gather(*(state(name, attempts) for name, attempts in waiting.items()))
         return sorted((item for item in found if item), key=lambda item: (not item.left_alone, item.destination))
 
+    async def recent(self, caller: Caller) -> list[DestinationNow]:
+        """Return `now`, cached for some seconds."""
+        caller.check_all()
+        return (await self._cache.get(None)).now
+
     async def states(self, caller: Caller, book: Destinations | None) -> DestinationStates:
-        """Return the states of the destinations in `book`, and of all others that messages were sent to."""
-        at = datetime.now(UTC)
-        waiting = {now.destination: now for now in await self.now(caller)}
-        outcomes = await self._store.outcomes(since=at - LOOKED_BACK)
-        held = Counter[str]()
-        for group in (await held_groups(JourneyIndex(self._temporal))).groups:
-            if group.at.destination is not None:
-                held[group.at.destination] += group.count
+        """Return the states of the destinations in `book`, and of all others that messages were sent to.
+
+        They are cached for some seconds.
+        """
+        caller.check_all()
+        known = await self._cache.get(None)
+        waiting, outcomes = {now.destination: now for now in known.now}, known.outcomes
         found = [
             DestinationState(
                 name=name,
@@ -141,11 +179,19 @@ class DestinationService:
                 outcomes=dict(
                     sorted(outcomes.by_destination.get(name, {}).items(), key=lambda item: (-item[1], item[0]))
                 ),
-                held=held[name],
+                held=known.held[name],
             )
-            for name in {*(book.destinations if book else ()), *waiting, *outcomes.by_destination, *held}
+            for name in {*(book.destinations if book else ()), *waiting, *outcomes.by_destination, *known.held}
         ]
-        return DestinationStates(destinations=tuple(sorted(found, key=_urgency)), is_cut=outcomes.is_cut, at=at)
+        return DestinationStates(destinations=tuple(sorted(found, key=_urgency)), is_cut=outcomes.is_cut, at=known.at)
+
+    async def _find(self, _: None) -> _Found:
+        at, held = datetime.now(UTC), Counter[str]()
+        for group in (await self._held.groups(TERMINAL)).groups:
+            if group.at.destination is not None:
+                held[group.at.destination] += group.count
+        outcomes = await self._store.outcomes(since=at - LOOKED_BACK)
+        return _Found(at, await self.now(TERMINAL), outcomes, held)
 
     async def in_progress(self, caller: Caller, destination: str, *, limit: int = EVERY) -> RetuneCandidates:
         """Return the deliveries to a destination that are in progress, as far as they can be looked up quickly."""

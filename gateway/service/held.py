@@ -28,6 +28,10 @@ _COUNTED: Final = 100  # groups
 _AT_ONCE: Final = 10
 TTL: Final = 5.0
 """Seconds for which groups are cached. Temporal's search lags anyway."""
+COST_FACTOR: Final = 20
+"""Groups are also cached for this many times the time that finding them took."""
+MAX_STALE: Final = 60.0
+"""Seconds for which older groups are returned while new ones are found."""
 _KEYS: Final = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
 _HELD: Final = query_of(JourneyFilter(), state="held")
 
@@ -98,7 +102,9 @@ class HeldService:
 
     def __init__(self, index: JourneyIndex) -> None:
         self._index = index
-        self._cache = CoalescingCache[frozenset[str] | None, HeldGroups](lambda names: held_groups(index, names), TTL)
+        self._cache = CoalescingCache[frozenset[str] | None, HeldGroups](
+            lambda names: held_groups(index, names), TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE
+        )
 
     async def groups(self, caller: Caller, scenario: str | None = None) -> HeldGroups:
         """Return the held journeys of a scenario, or of all that the caller may use, in groups."""
@@ -117,6 +123,10 @@ class HeldService:
     def refresh(self) -> None:
         """Discard what is cached, after an operation."""
         self._cache.clear()
+
+    async def close(self) -> None:
+        """Give up searches in progress."""
+        await self._cache.close()
 
 
 async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = None) -> HeldGroups:

@@ -114,22 +114,11 @@ class ScenarioService:
 
     def __init__(self, store: Store) -> None:
         self._store, self.content = store, Content(store)
-        self._triggers: dict[tuple[str, int], str] = {}
         self._latest = CoalescingCache[None, list[VersionView]](lambda _: self.versions(TERMINAL), TTL)
 
     async def latest(self, caller: Caller) -> list[VersionView]:
         """Return `versions`, cached for some seconds."""
         return [item for item in await self._latest.get(None) if caller.may_use(item.scenario)]
-
-    async def trigger(self, caller: Caller, name: str, version: int) -> str:
-        """Return the kind of trigger of a version. Raises as `opened`."""
-        caller.check(name)
-        if (name, version) not in self._triggers:
-            stored = await self._store.version(name, version)
-            if stored is None:
-                raise UnknownScenario(f"there is no version {version} of {name}")
-            self._triggers[name, version] = str(stored.document.get("trigger", ""))
-        return self._triggers[name, version]
 
     async def opened(self, caller: Caller, name: str, version: int | None = None) -> LoadedVersion:
         """Return a version, by default the newest, with its steps and its plan.

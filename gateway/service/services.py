@@ -18,6 +18,7 @@ from gateway.service.index import JourneyIndex
 from gateway.service.journeys import JourneyService
 from gateway.service.memberships import MembershipService
 from gateway.service.operations import OperationService
+from gateway.service.overview import OverviewService
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
 
@@ -33,7 +34,8 @@ class Services:
     def __init__(self, temporal: Client, store: Store, zone: str = "UTC", policies: Path | None = None) -> None:
         self.scenarios = ScenarioService(store)
         content = self.scenarios.content
-        self.destinations = DestinationService(temporal, store)
+        self.held = HeldService(JourneyIndex(temporal))
+        self.destinations = DestinationService(temporal, store, self.held)
         self.entries = EntryService(temporal, store, content, zone)
         self.memberships = MembershipService(store)
         self.operations = OperationService(temporal, store)
@@ -41,10 +43,16 @@ class Services:
         self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone)
         self.erasures = ErasureService(temporal, store)
         self.events = EventService(temporal, store, content, ZoneInfo(zone))
-        self.held = HeldService(JourneyIndex(temporal))
+        self.overview = OverviewService(temporal, store, self.held, self.destinations, self.campaigns)
         self.journeys = JourneyService(temporal, store, content, policies)
+
+    def refresh(self) -> None:
+        """Discard what is cached of held journeys and destinations, after an operation."""
+        for cached in (self.held, self.destinations, self.overview):
+            cached.refresh()
 
     async def close(self) -> None:
         """Give up counts and searches in progress. The client of Temporal and the store stay open."""
-        await self.journeys.close()
+        for cached in (self.overview, self.destinations, self.held, self.journeys):
+            await cached.close()
         await self.events.close()

@@ -18,7 +18,7 @@ from runtime.errors import (
 from runtime.store.accepted_entries import AcceptedEntry
 from runtime.store.admission import AdmissionRequest, AdmittedRun, Again, AlreadyEntered, StoredEntry
 from runtime.store.claims import CapClaim
-from runtime.store.deliveries import Attempt, AttemptCount, OutcomeCounts
+from runtime.store.deliveries import Attempt, AttemptCount, BackoffCount, OutcomeCounts
 from runtime.store.entries import JourneyCount
 from runtime.store.goals import GoalCount
 from runtime.store.namespace_claims import NamespaceClaim
@@ -37,6 +37,7 @@ __all__ = [
     "Attempt",
     "AttemptCount",
     "AttemptWriter",
+    "BackoffCount",
     "CapClaim",
     "Closure",
     "GoalCount",

@@ -151,6 +151,21 @@ _items = batch_items.c
 _moment = _table.created_at.type
 
 
+@dataclass(frozen=True, slots=True)
+class BatchCount:
+    """Batches of a scenario that have not ended.
+
+    Attributes:
+        overdue: Number of those that were due before a given time.
+        due_at: When the first of them is, or was, due.
+    """
+
+    scenario: str
+    n: int
+    overdue: int
+    due_at: datetime
+
+
 class StoredBatches(Queries):
     """The tables of batches. Every call is idempotent, but `take_place`, which may leave places empty."""
 
@@ -222,6 +237,10 @@ class StoredBatches(Queries):
         where = (_table.ended_at.is_(None), _table.due_at < before)
         order = (_table.started_at.is_not(None), _table.created_at)
         return await self._all(StoredBatch, select(batches).where(*where).order_by(*order).limit(limit))
+
+    async def waiting_batches(self, before: datetime) -> list[BatchCount]:
+        """Count the batches that have not ended by scenario, and those of them that were due before a time."""
+        return await self._all(BatchCount, _WAITING, {"before": before})
 
     async def batch_items_of(self, contact_id: str, *, limit: int = 100) -> list[StoredBatchItem]:
         """Return a contact's items, the latest first."""
@@ -316,6 +335,16 @@ def _join(insert: InsertFactory) -> Executable:
     ).returning(_items.delivery_id)
 
 
+_WAITING = (
+    select(
+        _table.scenario,
+        func.count().label("n"),
+        func.sum(case((_table.due_at < bindparam("before", type_=_moment), 1), else_=0)).label("overdue"),
+        func.min(_table.due_at).label("due_at"),
+    )
+    .where(_table.ended_at.is_(None))
+    .group_by(_table.scenario)
+)
 UNFROZEN = (
     select(_table.id)
     .where(_table.id == _items.batch, _table.frozen_at.is_(None))

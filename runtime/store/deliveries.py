@@ -84,6 +84,20 @@ class AttemptCount:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class BackoffCount:
+    """Deliveries of a scenario to a destination that wait for their next attempt.
+
+    Attributes:
+        since: Start of the first attempt of the oldest of them.
+    """
+
+    scenario: str
+    destination: str
+    n: int
+    since: datetime
+
+
 @dataclass(frozen=True)
 class OutcomeCounts:
     """Number of attempts by destination and outcome; `is_cut` if there were more than the limit."""
@@ -228,6 +242,10 @@ class Deliveries(Queries):
         wanted = {"scenario": scenario, "since": since}
         return await self._all(AttemptCount, _ATTEMPTED, wanted)
 
+    async def backoffs(self, *, since: datetime) -> list[BackoffCount]:
+        """Count the deliveries that `awaiting_retry` returns, by scenario and destination."""
+        return await self._all(BackoffCount, _BACKOFFS, {"since": since})
+
     async def retry_counts(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
         """Count a scenario's deliveries that wait for their next attempt, by version and step."""
         rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
@@ -279,6 +297,25 @@ _TRYING_AGAIN = (
     .where(_WENT_WRONG, *_of_scenario, *_IS_LATEST)
     .group_by(_table.version, _table.step)
 )
+_first = deliveries.alias()
+_waiting = (
+    select(
+        _table.scenario,
+        _table.destination,
+        # By the number, which the index has in order: a delivery may have hundreds of attempts.
+        select(_first.c.started_at)
+        .where(_first.c.delivery_id == _table.delivery_id)
+        .order_by(_first.c.attempt, _first.c.started_at)
+        .limit(1)
+        .scalar_subquery()
+        .label("since"),
+    )
+    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), _table.test_by.is_(None), *_IS_LATEST)
+    .subquery()
+)
+_BACKOFFS = select(
+    _waiting.c.scenario, _waiting.c.destination, func.count().label("n"), func.min(_waiting.c.since).label("since")
+).group_by(_waiting.c.scenario, _waiting.c.destination)
 _newest = (
     select(_table.destination, _table.outcome)
     .where(_table.started_at >= bindparam("since"), _table.test_by.is_(None))

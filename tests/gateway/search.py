@@ -12,8 +12,13 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
+from temporalio.api.taskqueue.v1 import PollerInfo
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.api.workflowservice.v1 import (
+    DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
+    DescribeWorkflowExecutionResponse,
+)
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import DataConverter
@@ -29,6 +34,7 @@ NOW: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 class Search:
     """Temporal's client, with SQL for its search: SQLite understands the same clauses. Notes what is asked.
 
+    `queues` are the workers of task queues and the tasks that wait; the others have one worker, and nothing to do.
     Journeys answer queries as `answers` says, and have the deliveries in `sending` under way. `most` counts were made
     at the same time; `patience` is the timeout of the last list.
     """
@@ -44,6 +50,7 @@ class Search:
     queries: list[str] = field(default_factory=list[str])
     error: RPCStatusCode | None = None
     patience: timedelta | None = None
+    queues: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     started: dict[str, Any] = field(default_factory=dict[str, Any])
     signals: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
     namespace: str = "shop"
@@ -135,7 +142,15 @@ class Search:
                 raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
             return DescribeWorkflowExecutionResponse(pending_activities=self.sending[name])
 
-        return SimpleNamespace(describe_workflow_execution=describe)
+        async def describe_queue(request: DescribeTaskQueueRequest, **_: Any) -> DescribeTaskQueueResponse:
+            workers, tasks = self.queues.get(request.task_queue.name, (1, 0))
+            answer = DescribeTaskQueueResponse(pollers=[PollerInfo() for _ in range(workers)])
+            for poller in answer.pollers:
+                poller.last_access_time.GetCurrentTime()
+            answer.stats.approximate_backlog_count = tasks
+            return answer
+
+        return SimpleNamespace(describe_workflow_execution=describe, describe_task_queue=describe_queue)
 
 
 class Listed:

@@ -39,7 +39,8 @@ def pages(place: Place) -> Mapping[str, str]:
     """Every page, by what its picture is called."""
     held = place.held["held-look"][0]
     return {
-        "scenarios": "/",
+        "overview": "/",
+        "scenarios": "/scenarios",
         "scenario": to_scenario("post-purchase"),
         "scenario-held": to_scenario("held-look"),
         "publish": "/scenarios/-/publish",

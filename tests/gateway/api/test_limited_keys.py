@@ -77,6 +77,7 @@ ELSEWHERE = {
     "GET /campaigns",
     "GET /batches",
     "GET /scenarios",
+    "GET /overview",  # see the tests of its service
 }
 """What is answered, without anything of others: see below."""
 HARMLESS = {"POST /check", "PUT /audiences/{file}"}

@@ -26,6 +26,7 @@ from gateway.service.destinations import DestinationNow
 from gateway.service.erasures import ErasureView
 from gateway.service.journeys import JourneyService
 from gateway.service.listing import JourneySummary
+from gateway.service.overview import OverviewView
 from gateway.service.stats import StatsView
 from gateway.why.why import WhyView
 from runtime.store import Store
@@ -116,6 +117,7 @@ _ANSWERS = {
     "destinations_now": "standing",
     "in_flight": "flights",
     "erasures": "erasures_seen",
+    "overview": "seen",
 }
 """The field of `Client` with the answer of each method that only answers."""
 
@@ -138,6 +140,7 @@ class Client:
     found: list[JourneySummary] = field(default_factory=list[JourneySummary])
     flights: list[PendingDelivery] = field(default_factory=list[PendingDelivery])
     unseen: int = 0
+    seen: OverviewView | None = None
     forecast: MigrationForecast | None = None
     standing: list[DestinationNow] = field(default_factory=list[DestinationNow])
     temporal: Any = None

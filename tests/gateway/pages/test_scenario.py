@@ -47,11 +47,11 @@ async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, tempora
     await _held(site.store, temporal)
     await ScenarioService(site.store).close(TERMINAL, "sale", operator="ann", reason="<i>over</i>")
     await site.sign_in("read")
-    shown = await site.get("/")
-    ((name, under_way, held, trigger, newest, lets_in, _),) = shown.rows("Published scenarios")
-    assert (name, trigger, newest, under_way, held) == ("sale", "segment", "1", "3", "1")
-    assert lets_in.startswith("closed since")
-    assert lets_in.endswith(": <i>over</i>")
+    shown = await site.get("/scenarios")
+    ((name, state, under_way, held, retrying, _),) = shown.rows("Published scenarios")
+    assert (name, under_way, held, retrying) == ("sale @1", "3", "1", "0")
+    assert state.startswith("closed since")
+    assert state.endswith(": <i>over</i>")
     assert "/held?scenario=sale" in shown.values("td a", "href")
 
 
@@ -80,7 +80,7 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
 
 async def test_rules_stand_there_in_words(site: Site) -> None:
     await site.sign_in("read")
-    assert "No scenario is published yet." in (await site.get("/")).text()
+    assert "No scenario is published yet." in (await site.get("/scenarios")).text()
     await publish(site.store, RULED)
     shown = await site.get("/scenarios/sale")
     assert shown.texts(".rules div") == [
@@ -125,5 +125,5 @@ async def test_without_search_the_page_says_what_is_not_known(site: Site, tempor
     shown = await site.get("/scenarios/sale")
     assert "The Temporal server has no search: who stands where is not known." in shown.text()
     assert shown.rows("Steps")[0][3:5] == ["?", "?"]
-    home = await site.get("/")
+    home = await site.get("/scenarios")
     assert "The number of held journeys is not known" in home.text()

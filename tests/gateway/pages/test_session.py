@@ -54,7 +54,7 @@ async def test_a_key_begins_a_session(site: Site) -> None:
     assert "; HttpOnly; Max-Age=43200; Path=/; SameSite=strict" in cookie
     assert token.rpartition("_")[2] not in cookie
     assert site.keys[token] not in cookie
-    assert (await site.get("/")).text("h1") == "Scenarios"
+    assert (await site.get("/")).text("h1") == "Overview"
 
 
 async def test_by_https_the_cookie_is_for_https_alone(site: Site) -> None:

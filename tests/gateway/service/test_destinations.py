@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.converter import DataConverter
 
 from activities.webhook.destinations.destinations import Destination, Destinations
 from gateway.errors import Forbidden
-from gateway.service import destinations
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.destinations import LOOKED_AT, DestinationNow, DestinationService
-from gateway.service.held import HeldGroup, HeldGroupKey, HeldGroups
+from gateway.service.held import HeldGroup, HeldGroupKey, HeldGroups, HeldService
 from runtime.store import Store
 from runtime.store.api_access import SCOPES
 from tests.factories import TURNED_AWAY
@@ -31,7 +30,7 @@ async def test_paused_destinations_come_first_and_those_without_waiting_deliveri
     await record(store, "a/92", destination="delivered", next_try_at=None)
     await record(store, "a/93", destination="long-ago", started_at=NOW - timedelta(days=8))
     running = {f"a/{number}": [refused] for number in range(LOOKED_AT + 3)}
-    service = DestinationService(temporal({**running, "a/90": [activity("webhook")]}), store)
+    service = service_of(temporal({**running, "a/90": [activity("webhook")]}), store)
     due = NOW + timedelta(minutes=5)
     wax: dict[str, Any] = {
         "destination": "wax",
@@ -49,30 +48,32 @@ async def test_paused_destinations_come_first_and_those_without_waiting_deliveri
     assert await service.now(TERMINAL) == expected
 
 
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> list[HeldGroup]:
-    """The groups of held journeys that search finds."""
-    groups: list[HeldGroup] = []
+class Held:
+    """Groups of held journeys that search finds."""
 
-    async def held_groups(*_: Any) -> HeldGroups:
-        return HeldGroups(total=sum(one.count for one in groups), groups=groups)
+    def __init__(self, *found: HeldGroup) -> None:
+        self._found = HeldGroups(total=sum(one.count for one in found), groups=found)
 
-    monkeypatch.setattr(destinations, "held_groups", held_groups)
-    return groups
+    async def groups(self, _: Caller) -> HeldGroups:
+        return self._found
 
 
-async def test_failing_destinations_come_first_and_unused_ones_are_listed(store: Store, held: list[HeldGroup]) -> None:
+def service_of(client: Any, store: Store, *held: HeldGroup) -> DestinationService:
+    return DestinationService(client, store, cast("HeldService", Held(*held)))
+
+
+async def test_failing_destinations_come_first_and_unused_ones_are_listed(store: Store) -> None:
     await record(store, "a/1")
     sent = await record(store, "a/2", destination="mail.example.com", outcome="delivered", next_try_at=None)
     await store.record([replace(sent, delivery_id="old", destination="ages-ago", started_at=NOW - timedelta(hours=2))])
     at = HeldGroupKey("a", "hook", "crm", "permanent")
-    held += [
+    held = [
         HeldGroup(at=at, count=5, samples=()),
         HeldGroup(at=at._replace(step="other"), count=2, samples=()),
         HeldGroup(at=HeldGroupKey("a", "x", None, None), count=1, samples=()),
     ]
     calm = Destination(name="calm", url="https://calm.example.com", rate=7.0)
-    service = DestinationService(temporal({"a/1": [activity("webhook")]}), store)
+    service = service_of(temporal({"a/1": [activity("webhook")]}), store, *held)
     found = await service.states(TERMINAL, Destinations({"calm": calm}))
     assert [one.name for one in found.destinations] == ["wax", "crm", "calm", "mail.example.com"]
     wax, crm, named, mail = found.destinations
@@ -86,7 +87,7 @@ async def test_failing_destinations_come_first_and_unused_ones_are_listed(store:
 
 
 async def test_a_key_for_some_scenarios_sees_no_destination(store: Store) -> None:
-    service, limited = DestinationService(temporal({}), store), Caller("k", "key k", SCOPES, ["a"])
+    service, limited = service_of(temporal({}), store), Caller("k", "key k", SCOPES, ["a"])
     for use in (service.now(limited), service.states(limited, None), service.in_progress(limited, "wax")):
         with pytest.raises(Forbidden, match="this key is limited to some scenarios"):
             await use
