@@ -32,6 +32,7 @@ from gateway.pages import (
     held,
     journey,
     journeys,
+    migration,
     operations,
     overview,
     preview,
@@ -55,7 +56,7 @@ from runtime.temporal_faults import fault_of
 logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
-    *(rendering, sign_in, overview, publish, scenarios, scenario_operations, results, journeys, journey),
+    *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, results, journeys, journey),
     *(held, operations, campaigns, deliveries, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))

@@ -90,6 +90,6 @@ def _begins(change: str) -> Do:
 _AT: Final = "/scenarios/{name}/"
 ROUTES: Final = (
     *(shows(_AT + change, _confirms(change)) for change in ("close", "open", *_OF_JOURNEYS)),
-    *(does(_AT + change, _changes_entry(change)) for change in ("close", "open")),
-    *(does(_AT + change, _begins(change)) for change in _OF_JOURNEYS),
+    *(does(_AT + change, _changes_entry(change), form_page=_confirms(change)) for change in ("close", "open")),
+    *(does(_AT + change, _begins(change), form_page=_confirms(change)) for change in _OF_JOURNEYS),
 )

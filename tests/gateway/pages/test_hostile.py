@@ -123,7 +123,7 @@ async def test_what_the_form_in_the_header_finds_tells_nothing_of_other_scenario
 FORMS: list[tuple[str, dict[str, str]]] = [
     *(("/journeys/sale/7", {"operation": one}) for one in ("retry", "skip", "leave", "pause", "resume")),
     *(("/held/operation", {"operation": one, "scenario": "sale", "step": "hook"}) for one in ("retry", "skip")),
-    *((f"/scenarios/sale/{one}", {}) for one in ("close", "open", "pause", "resume", "leave")),
+    *((f"/scenarios/sale/{one}", {}) for one in ("close", "open", "pause", "resume", "leave", "move")),
     ("/operations/op1/stop", {}),
     ("/operations/op2/stop", {}),
     ("/destinations/retune", {"destination": "hooks.example.com", "maximum_attempts": "1"}),

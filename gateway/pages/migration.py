@@ -1,0 +1,121 @@
+"""The page that moves running journeys to another version of their scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.responses import Response
+
+from activities.content import LoadedVersion
+from gateway.operations.request import RequestedOperation
+from gateway.pages.held import rate_in
+from gateway.pages.page import Form, Page, does, field, go_to, natural, reason_in, shows
+from gateway.service.index import JourneyFilter
+from gateway.service.stats import VersionStats
+from scenario.plan.difference import VersionDifference, difference
+from scenario.plan.migration import fate
+from scenario.words import Operation
+
+_MAPPED: Final = "map-"
+"""The beginning of the names of fields that map a step, whose id follows."""
+_NO_VERSION: Final = "the version is a number"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Journeys of one version at one step.
+
+    Attributes:
+        state: Their state, as in `PopulationView`.
+        fits: True if they can be moved, as far as the plans show.
+        becomes: The step in the other version: ``which stays``, ``which is gone: map it``.
+        like: Steps that a step that does not fit may be mapped to: those of its kind.
+    """
+
+    step: str
+    state: str
+    journeys: int
+    fits: bool
+    becomes: str
+    like: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EarlierJourneys:
+    """The running journeys of another version.
+
+    Attributes:
+        between: Those between steps, each of which decides for itself.
+        standing: The others, or None if search fails.
+    """
+
+    version: int
+    journeys: int
+    changes: VersionDifference
+    standing: list[Standing] | None
+    between: int
+
+    @property
+    def fitting(self) -> int:
+        """The number of journeys that can be moved, as far as the plans show."""
+        return self.between + sum(one.journeys for one in self.standing or () if one.fits)
+
+
+async def _show(page: Page) -> Response:
+    name: str = page.request.path_params["name"]
+    versions = await page.use.scenarios.versions(page.caller, name)
+    to = field(page.given, "to", natural, _NO_VERSION) or versions[0].version
+    target = await page.use.scenarios.opened(page.caller, name, to)
+    counted = await page.use.journeys.stats(page.caller, name)
+    others = [one for one in counted.versions if one.under_way and one.version != to]
+    earlier = [await _earlier(page, name, one, target) for one in others]
+    return page.render(
+        "migration.html", name=name, to=to, versions=versions, earlier=earlier, trouble=counted.trouble, mapped=_MAPPED
+    )
+
+
+async def _earlier(page: Page, name: str, counted: VersionStats, target: LoadedVersion) -> EarlierJourneys:
+    opened = await page.use.scenarios.opened(page.caller, name, counted.version)
+    standing = None if counted.now is None else list(_standing(counted, opened, target))
+    return EarlierJourneys(
+        version=counted.version,
+        journeys=counted.under_way,
+        changes=difference(opened.scenario, target.scenario),
+        standing=standing,
+        between=max(counted.under_way - sum(one.journeys for one in standing or ()), 0),
+    )
+
+
+def _standing(counted: VersionStats, opened: LoadedVersion, target: LoadedVersion) -> Iterator[Standing]:
+    old, new = opened.table, target.table
+    for step in counted.steps:
+        fits, becomes = fate(old, new, step.id, {})
+        like = () if fits else tuple(one for one, row in new.steps.items() if row.kind == step.kind)
+        for state, journeys in step.now or ():
+            if journeys:
+                yield Standing(step.id, state, journeys, fits, becomes, like)
+
+
+async def _begin(page: Page, form: Form) -> Response:
+    name: str = page.request.path_params["name"]
+    names = {key.removeprefix(_MAPPED): step for key, step in form.items() if key.startswith(_MAPPED) and step}
+    request = RequestedOperation(
+        operation=Operation.MIGRATE,
+        which=JourneyFilter(scenario=name, version=field(form, "version", natural, _NO_VERSION)),
+        operator=page.caller.name,
+        reason=reason_in(form),
+        rate=rate_in(form),
+        more={
+            "version": field(form, "to", natural, _NO_VERSION) or "newest",
+            "waits": form.get("waits", "keep"),
+            **({"map": names} if names else {}),
+        },
+    )
+    begun = await page.use.operations.begin(page.caller, request)
+    return go_to(f"/operations/{begun.id}")
+
+
+_AT: Final = "/scenarios/{name}/move"
+ROUTES: Final = (shows(_AT, _show), does(_AT, _begin, form_page=_show))
