@@ -25,7 +25,7 @@ _COMPILED = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled"
 
 _HUNG = 330.0
 """Seconds after which a process is ended that does not get to the end of a test, or of itself."""
-_ON_TEST_SERVER: Final = 100
+_ON_TEST_SERVER: Final = 60
 """Seconds after which a test on the time-skipping server has hung: most take less than one."""
 _SHUTDOWN: Final = 20.0
 """Seconds after which a worker that does not shut down is cancelled: its server has lost a task, or is gone."""

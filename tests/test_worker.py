@@ -227,7 +227,7 @@ def ready(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
         return health_pages(port, checks, **named)
 
     monkeypatch.setattr("worker.health_pages", asking)
-    return lambda what="worker": asked[0][what]()
+    return lambda what="worker": what in asked[0] and asked[0][what]()
 
 
 async def until(check: Callable[[], Any], wanted: bool) -> None:
