@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
@@ -124,7 +125,9 @@ def application(
 def bounded(app: Starlette, uploaded: int = MOST_UPLOADED) -> ASGIApp:
     """Add limits and response headers to the pages. `uploaded` is the maximum number of bytes of an upload."""
     streamed = {campaigns.UPLOAD: uploaded}
-    return Measured(Unstored(Bounds(app, larger=LARGER, streamed=streamed, refuse=_page_of), HEADERS))
+    limited = Bounds(app, larger=LARGER, streamed=streamed, refuse=_page_of)
+    # The only secret in pages, the token of forms, is masked against BREACH: see `Session.token`.
+    return Measured(Unstored(GZipMiddleware(limited, minimum_size=1000, compresslevel=6), HEADERS))
 
 
 async def _sign_in_first(request: Request, _error: Exception) -> Response:

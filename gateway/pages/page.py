@@ -5,12 +5,15 @@ A module of pages has ``ROUTES``, made by `shows` and `does`; `gateway.pages.app
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+from markupsafe import Markup
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -63,6 +66,8 @@ class Page:
     token: str
     form: Form | None = None
     problem: Problem | None = None
+    _regions: list[str] = dataclasses.field(default_factory=list[str])
+    _tags: set[str] = dataclasses.field(default_factory=set[str])
 
     @property
     def client(self) -> ScenarioClient:
@@ -116,10 +121,26 @@ class Page:
         """Return True if the caller has a scope."""
         return self.caller.has(scope)
 
-    def render(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
-        """Render a template for the answer."""
+    def region(self, html: Markup) -> Markup:
+        """Note a part that the script replaces, and return it."""
+        self._regions.append(html)
+        return html
+
+    def tag(self, html: str) -> str:
+        """Note the content of a region that is refreshed by itself, and return a tag of it."""
+        tag = hashlib.sha256(html.encode()).hexdigest()[:16]
+        self._tags.add(tag)
+        return tag
+
+    def render(self, template: str, *, status: int = 200, **context: Any) -> Response:
+        """Render a template for the answer. The script gets only the regions that it replaces, if one has changed."""
         status = status if self.problem is None else self.problem.status_code
-        return render(template, status=status, page=self, **context)
+        answer = render(template, status=status, page=self, **context)
+        if "hx-request" not in self.request.headers or not self._regions:
+            return answer
+        if self.request.headers.get("if-none-match") in self._tags:
+            return Response(status_code=304)
+        return HTMLResponse("".join(self._regions), status)
 
 
 Show = Callable[[Page], Awaitable[Response]]

@@ -6,7 +6,6 @@ session ends after `LASTS`, if the person signs out, and if its key is revoked o
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -37,12 +36,30 @@ class Session:
 
     @property
     def token(self) -> str:
-        """The token that every form of this session carries; a form on another site cannot know it."""
-        return hmac.new(self.value.encode(), b"form", hashlib.sha256).hexdigest()
+        """The token that the forms of a page carry; a form on another site cannot know it.
+
+        It differs in each answer: a constant secret in a compressed page could be guessed from the page's length by
+        whoever chooses parts of its address (BREACH).
+        """
+        mask = secrets.token_bytes(len(self._secret))
+        return mask.hex() + _xor(mask, self._secret).hex()
 
     def owns(self, token: str) -> bool:
         """Return True if a form's token is of this session, compared in constant time."""
-        return hmac.compare_digest(token.encode(), self.token.encode())
+        try:
+            given = bytes.fromhex(token)
+        except ValueError:
+            return False
+        size = len(self._secret)
+        return len(given) == 2 * size and hmac.compare_digest(_xor(given[:size], given[size:]), self._secret)
+
+    @property
+    def _secret(self) -> bytes:
+        return hmac.digest(self.value.encode(), b"form", "sha256")
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
 
 
 async def begin(keys: Keys, key: ApiKey, now: datetime) -> Session:

@@ -1,0 +1,52 @@
+"""What the script gets when it refreshes a part of a page, and how pages are compressed."""
+
+from __future__ import annotations
+
+import json
+
+from tests.gateway.journey import HELD
+from tests.gateway.pages.conftest import SITE, Site
+from tests.gateway.pages.test_held import WAX
+from tests.gateway.pages.test_journey import PAGE
+from tests.gateway.search import Search
+
+HTMX = {"hx-request": "true"}
+
+
+async def test_only_the_region_is_sent_and_only_if_it_has_changed(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 4)
+    await site.sign_in()
+    page = await site.get("/held")
+    (headers,) = page.values("[hx-headers]", "hx-headers")
+    known = HTMX | json.loads(headers)
+    same = await site.browser.get("/held", headers=known)
+    assert (same.status_code, same.content) == (304, b"")
+    temporal.hold(WAX)
+    site.client.services.refresh()
+    other = await site.browser.get("/held", headers=known)
+    assert other.text.strip().startswith('<div id="held" hx-get="/held"')
+    assert other.text.strip().endswith("</div>")
+    assert "5 journeys" not in page.text()
+    assert '<strong class="figure">5</strong> journeys' in other.text
+
+
+async def test_the_parts_of_a_journey_are_sent_together(site: Site) -> None:
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    parts = await site.browser.get(PAGE, headers=HTMX)
+    assert [part in parts.text for part in ('<div id="now"', '<div id="operate"', '<div id="course"', "<main")] == [
+        *[True] * 3,
+        False,
+    ]
+
+
+async def test_the_token_of_forms_differs_in_each_compressed_page_and_is_good(site: Site) -> None:
+    await site.sign_in()
+    answer = await site.browser.get("/held", headers={"accept-encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    first, second = [(await site.get("/held")).token for _ in range(2)]
+    assert first != second
+    for token, status in ((first, 422), (second, 422), (first[:-1] + "g", 403), (first[:64] + second[64:], 403)):
+        form = {"token": token, "operation": "retry", "scenario": "a", "step": "hook"}
+        answer = await site.browser.post("/held/operation", data=form, headers={"origin": SITE})
+        assert answer.status_code == status
