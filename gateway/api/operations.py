@@ -139,9 +139,26 @@ async def begin_operation(
 
 
 @router.get("/operations")
-async def list_operations(use: Use, caller: Reading, page: Paging) -> PageView[OperationView]:
+async def list_operations(
+    use: Use,
+    caller: Reading,
+    page: Paging,
+    scenario: Annotated[str | None, Query(max_length=100, description="Only those on this scenario's journeys")] = None,
+    operation: Annotated[Operation | None, Query(description="Only those with this action")] = None,
+    operator: Annotated[str | None, Query(max_length=500, description="Only those with this in the operator")] = None,
+    destination: Annotated[str | None, Query(max_length=300, description="Only those on this destination")] = None,
+    since: Annotated[Moment | None, Query(description="Only those requested then or later")] = None,
+) -> PageView[OperationView]:
     """List operations, the newest first. A key for some scenarios sees those on their journeys."""
-    return await use.operations.list(caller, page)
+    return await use.operations.list(
+        caller,
+        page,
+        scenario=scenario,
+        operation=operation,
+        operator=operator,
+        destination=destination,
+        since=since,
+    )
 
 
 @router.get("/operations/{id}", responses=problems("not-found"))

@@ -195,9 +195,10 @@ class RetryPolicyChange:
             low, high = BOUNDS[name]
             if not low <= value <= high:
                 problem = "is too long" if value > high else "must be greater than zero"
-                raise BadInput(_NUMBERS.get(name, f"the {name.replace('_', ' ')} {problem}"))
+                raise BadInput(_NUMBERS.get(name, f"the {name.replace('_', ' ')} {problem}"), at=["retry", name])
         if not fit({STORED[name]: value for name, value in changed.items()}):
-            raise BadInput("the initial interval cannot be longer than the maximum interval")
+            text = "the initial interval cannot be longer than the maximum interval"
+            raise BadInput(text, at=["retry", "initial_interval"])
 
     def given(self) -> dict[str, float]:
         """Return the changed fields, as the update `retune` takes them."""

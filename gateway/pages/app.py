@@ -40,6 +40,7 @@ from gateway.pages import (
     publish,
     rendering,
     results,
+    retune,
     scenario_operations,
     scenarios,
     sign_in,
@@ -59,6 +60,7 @@ logger = logging.getLogger(__name__)
 _PAGES: Final = (
     *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, results, journeys, journey),
     *(held, operations, campaigns, deliveries, destinations, preview),
+    retune,
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {

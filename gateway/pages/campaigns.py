@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from gateway.api.problem import Problem
 from gateway.campaigns.request import CampaignRequest
 from gateway.errors import Forbidden, UnknownOperation
-from gateway.pages.page import Do, Form, Page, Show, does, field, go_to, reason_in, shows
+from gateway.pages.page import Do, Form, Page, Show, at_field, does, field, go_to, reason_in, shows
 from gateway.pages.rendering import link
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
 from gateway.service.paging import PageRequest
@@ -122,7 +122,7 @@ async def _begin_form(page: Page) -> Response:
 async def _begin(page: Page, form: Form) -> Response:
     file = (await page.request.form()).get("file")
     if not isinstance(file, UploadFile) or not file.filename:
-        raise Problem("invalid", "choose the file of contacts")
+        raise at_field("file", "choose the file of contacts")
     local, scenario = "local" in form, form.get("scenario", "")
     at = field(form, "at", datetime.fromisoformat, _NO_TIME)
     if at is not None and at.tzinfo is None and not local:
@@ -159,9 +159,12 @@ async def _campaign(page: Page) -> CampaignView:
 ROUTES: Final = (
     shows("/campaigns", _list),
     shows(UPLOAD, _begin_form),
-    does(UPLOAD, _begin, work="waiting", files=1),
+    does(UPLOAD, _begin, work="waiting", files=1, form_page=_begin_form),
     shows("/campaigns/{campaign}", _show),
     shows("/campaigns/{campaign}/results.csv", _export),
     *(shows(f"/campaigns/{{campaign}}/{change}", _form(change, effect)) for change, effect in _CHANGES),
-    *(does(f"/campaigns/{{campaign}}/{change}", _change(change)) for change, _ in _CHANGES),
+    *(
+        does(f"/campaigns/{{campaign}}/{change}", _change(change), form_page=_form(change, effect))
+        for change, effect in _CHANGES
+    ),
 )

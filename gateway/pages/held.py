@@ -10,7 +10,7 @@ from starlette.responses import Response
 from gateway.api.problem import Problem
 from gateway.operations.request import RequestedOperation
 from gateway.operations.run import RATE
-from gateway.pages.page import Form, Page, does, field, go_to, natural, reason_in, shows
+from gateway.pages.page import Form, Page, at_field, does, field, go_to, natural, reason_in, shows
 from gateway.pages.rendering import link
 from gateway.service.held import HeldGroupKey
 from scenario.words import HeldCause, Operation
@@ -55,7 +55,7 @@ def operation_link(at: HeldGroupKey, operation: str, most: int | None = None) ->
 
 
 async def _confirm(page: Page) -> Response:
-    operation, at, most = _selected(page.request.query_params)
+    operation, at, most = _selected(page.given)
     found = await page.use.held.group(page.caller, at, min(SHOWN, most or SHOWN))
     return page.render(
         "held_operation.html",
@@ -72,7 +72,7 @@ async def _confirm(page: Page) -> Response:
 async def _begin(page: Page, form: Form) -> Response:
     operation, at, most = _selected(form)
     if operation is Operation.LEAVE and form.get("sure") != "yes":
-        raise Problem("invalid", "confirm that these journeys are to end: this cannot be undone")
+        raise at_field("sure", "confirm that these journeys are to end: this cannot be undone")
     newest = operation is Operation.RETRY and form.get("version") == "newest"
     request = RequestedOperation(
         operation=operation,
@@ -108,5 +108,5 @@ def rate_in(form: Form) -> float:
 ROUTES: Final = (
     shows("/held", _show),
     shows("/held/operation", _confirm),
-    does("/held/operation", _begin),
+    does("/held/operation", _begin, form_page=_confirm),
 )

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
+from gateway.pages.page import Form, Page, at_field, does, go_to, reason_in, shows
 from gateway.pages.rendering import link, to_journey
 from gateway.service.journey_view import JourneyView
 from gateway.why.story import told
@@ -49,7 +49,7 @@ async def _operate(page: Page, form: Form) -> Response:
         raise Problem("invalid", "this page has no such operation")
     operation = Operation.RETRY if name == "send_now" else Operation(name)
     if operation is Operation.LEAVE and form.get("sure") != "yes":
-        raise Problem("invalid", "confirm that the journey is to end: this cannot be undone")
+        raise at_field("sure", "confirm that the journey is to end: this cannot be undone")
     now = name == "send_now" or (operation is Operation.RETRY and form.get("now") == "yes")
     step = form.get("step") if operation in (Operation.RETRY, Operation.SKIP) else None
     await page.use.operations.operate(
@@ -83,4 +83,4 @@ def _in_temporal(page: Page, view: JourneyView) -> str | None:
     return f"{namespace}/workflows/{quote(view.id, safe='')}/{quote(view.run_id, safe='')}/history"
 
 
-ROUTES: Final = (shows("/journeys/{journey:path}", _show), does("/journeys/{journey:path}", _operate))
+ROUTES: Final = (shows("/journeys/{journey:path}", _show), does("/journeys/{journey:path}", _operate, form_page=_show))

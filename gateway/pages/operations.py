@@ -6,16 +6,30 @@ from typing import Final
 
 from starlette.responses import Response
 
-from gateway.api.problem import Problem
-from gateway.errors import Forbidden, UnknownOperation
+from gateway.api.problem import Problem, problem_of
+from gateway.errors import BadInput, Forbidden, UnknownOperation
 from gateway.operations.request import RequestedOperation
 from gateway.pages.held import OFFERED, operation_link
-from gateway.pages.page import Form, Page, Show, does, go_to, reason_in, shows
+from gateway.pages.page import (
+    NO_TIME,
+    Form,
+    Page,
+    Show,
+    does,
+    field,
+    go_to,
+    reason_in,
+    refused,
+    shows,
+    since,
+)
 from gateway.pages.rendering import link
+from gateway.pages.retune import changes
 from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import OperationView
 from gateway.service.paging import PageRequest
+from gateway.service.view import PageView
 from scenario.words import Operation
 
 LISTED: Final = 50
@@ -24,9 +38,31 @@ _OUTCOMES: Final = ("accepted", "refused", "unanswered", "not_asked", "stopped")
 
 
 async def _list(page: Page) -> Response:
-    found = await page.use.operations.list(page.caller, PageRequest(LISTED, page.asked("after")))
-    older = link("/operations", after=found.next) if found.next else None
-    return page.render("operations.html", operations=found.items, older=older, which=which)
+    asked = {name: page.asked(name) for name in ("operator", "operation", "scenario", "destination", "since")}
+    found = PageView[OperationView](items=[], next=None)
+    try:
+        found = await page.use.operations.list(
+            page.caller,
+            PageRequest(LISTED, page.asked("after")),
+            scenario=asked["scenario"],
+            operation=field(page.given, "operation", Operation, "there is no such operation: choose one of the list"),
+            operator=asked["operator"],
+            destination=asked["destination"],
+            since=field(page.given, "since", since, NO_TIME.format("since")),
+        )
+    except (Problem, BadInput) as error:
+        page = refused(page, problem_of(error))
+    return page.render(
+        "operations.html",
+        operations=found.items,
+        asked=asked,
+        filtered=any(asked.values()),
+        verbs=tuple(Operation),
+        names=await page.use.scenarios.names(page.caller),
+        older=link("/operations", **asked, after=found.next) if found.next else None,
+        which=which,
+        change=change,
+    )
 
 
 async def _show(page: Page) -> Response:
@@ -48,6 +84,7 @@ async def _show(page: Page) -> Response:
         older=link(at, outcome=outcome, after=found.next) if found.next else None,
         rest=_rest(view),
         which=which,
+        change=change,
     )
 
 
@@ -83,6 +120,16 @@ def which(view: OperationView) -> str:
     return ", ".join(f"{names.get(name, name)} {value}" for name, value in view.which.items())
 
 
+def change(view: OperationView) -> str:
+    """Return an operation's further arguments, on one line: what a change of retries changes, a version."""
+    more = dict(view.more)
+    retry, version = more.pop("retry", None), more.pop("version", None)
+    parts = [changes(retry)] if retry else []
+    if version is not None:
+        parts.append(f"{'to' if view.operation == Operation.MIGRATE else 'with the templates of'} version {version}")
+    return "; ".join((*parts, *(f"{name}: {value}" for name, value in more.items())))
+
+
 async def _operation(page: Page) -> OperationView:
     try:
         return await page.use.operations.show(page.caller, page.request.path_params["operation"])
@@ -108,11 +155,13 @@ def _rest(view: OperationView) -> str | None:
     return operation_link(at, view.operation)
 
 
+_STOP_FORM: Final = _confirms("operation_stop.html")
+_RESUME_FORM: Final = _confirms("operation_resume.html")
 ROUTES: Final = (
     shows("/operations", _list),
     shows("/operations/{operation}", _show),
-    shows("/operations/{operation}/stop", _confirms("operation_stop.html")),
-    does("/operations/{operation}/stop", _stop),
-    shows("/operations/{operation}/resume", _confirms("operation_resume.html")),
-    does("/operations/{operation}/resume", _resume),
+    shows("/operations/{operation}/stop", _STOP_FORM),
+    does("/operations/{operation}/stop", _stop, form_page=_STOP_FORM),
+    shows("/operations/{operation}/resume", _RESUME_FORM),
+    does("/operations/{operation}/resume", _resume, form_page=_RESUME_FORM),
 )

@@ -71,6 +71,13 @@ _PLAIN: Final = re.compile(
     "|[a-z]+ (a|an|the|this|that|these|what|one|your) "
 )
 """The beginning of a message whose first word is no id: an id is followed by a verb."""
+_LABELS: Final = {
+    "surveying": "finding journeys",
+    "left alone": "paused by breaker",
+    "leave": "end",
+    "retune": "change retries",
+}
+"""What pages call stored words that are not plain."""
 _TONE: Final = {word: tone for tone, words in _TONES.items() for word in words}
 
 
@@ -109,8 +116,10 @@ def environment() -> Environment:
         "clock": clock_of,
         "day": day_of,
         "duration": format_duration,
+        "label": label,
         "moment": moment,
         "number": number,
+        "operation": operation,
         "sentence": sentence,
         "relative": relative,
         "time": time_of,
@@ -170,6 +179,16 @@ def sentence(words: str) -> str:
 def tone_of(word: str) -> str:
     """Return the colour of a state or an outcome."""
     return _TONE.get(word, "grey")
+
+
+def label(word: str) -> str:
+    """Return a stored word as pages show it."""
+    return _LABELS.get(word, word).replace("_", " ")
+
+
+def operation(word: str) -> str:
+    """Return an operation as the title of its page or row: ``Change retries``."""
+    return label(word).capitalize()
 
 
 def number(value: int) -> str:

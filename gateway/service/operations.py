@@ -171,20 +171,44 @@ class OperationService:
             raise BadOperation(f"there is no scenario '{scenario}': check its name", "which", "scenario")
         return stored
 
-    async def list(self, caller: Caller, page: PageRequest) -> PageView[OperationView]:
+    async def list(
+        self,
+        caller: Caller,
+        page: PageRequest,
+        *,
+        scenario: str | None = None,
+        operation: Operation | None = None,
+        operator: str | None = None,
+        destination: str | None = None,
+        since: datetime | None = None,
+    ) -> PageView[OperationView]:
         """List operations on scenarios that the caller may use, the newest first.
+
+        Args:
+            operator: A part of the operator's name.
+            since: Requested then or later.
 
         Raises:
             BadCursor: The cursor is not one of this list.
+            Forbidden: The caller may not use the scenario.
         """
+        if scenario is not None:
+            caller.check(scenario)
         place = page.place(_Place)
         last = await self._store.stored_operation(place["operation"]) if place else None
         if place and last is None:
             raise BadCursor
-        found = await self._store.stored_operations(after=last, limit=page.limit + 1)
+        found = await self._store.stored_operations(
+            verb=operation,
+            operator=operator,
+            scenarios=caller.scenarios if scenario is None else (scenario,),
+            destination=destination,
+            since=since,
+            after=last,
+            limit=page.limit + 1,
+        )
         following = encode_cursor({"operation": found[page.limit - 1].id}) if len(found) > page.limit else None
-        views = await self._views(found[: page.limit])
-        return PageView(items=[view for view in views if _may_see(caller, view)], next=following)
+        return PageView(items=[*await self._views(found[: page.limit])], next=following)
 
     async def show(self, caller: Caller, identifier: str) -> OperationView:
         """Return an operation's progress or result.

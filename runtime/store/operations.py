@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, case, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, literal_column, select, tuple_, update
 
-from runtime.store.database import Queries
+from runtime.store.columns import SafeText
+from runtime.store.database import Queries, matching
 from runtime.store.schema import operation_items, operations
 
 ITEMS_TOGETHER: Final = 500
@@ -86,11 +87,42 @@ class StoredOperations(Queries):
         return await self._one(StoredOperation, _ONE, {"of": identifier})
 
     async def stored_operations(
-        self, *, is_open: bool = False, after: StoredOperation | None = None, limit: int = 100
+        self,
+        *,
+        is_open: bool = False,
+        verb: str | None = None,
+        operator: str | None = None,
+        scenarios: Collection[str] | None = None,
+        destination: str | None = None,
+        since: datetime | None = None,
+        after: StoredOperation | None = None,
+        limit: int = 100,
     ) -> list[StoredOperation]:
-        """Return operations, the newest first; `after` is the last of the page before."""
-        where = [_table.ended_at.is_(None)] if is_open else []
+        """Return operations, the newest first; `after` is the last of the page before.
+
+        Args:
+            operator: A part of the operator's name, in capitals or not.
+            scenarios: Only those that select journeys of one of these scenarios.
+            destination: Only those that select journeys by this destination.
+            since: Requested then or later.
+        """
+        where = matching(operations, verb=verb)
+        if is_open:
+            where.append(_table.ended_at.is_(None))
+        if operator is not None:
+            where.append(_table.operator.icontains(operator, autoescape=True))
+        if scenarios is not None:
+            where.append(self._which("scenario").in_(scenarios))
+        if destination is not None:
+            where.append(self._which("destination") == destination)
+        if since is not None:
+            where.append(_table.created_at >= since)
         return await self._newest(StoredOperation, operations, where, (_table.created_at, _table.id), after, limit)
+
+    def _which(self, name: str) -> ColumnElement[str]:
+        """Return a filter of the request."""
+        text = "operations.request" if self._database.one_writer else "CAST(operations.request AS json)"
+        return literal_column(f"({text} -> 'which' ->> '{name}')", SafeText)
 
     async def add_items(self, operation: str, items: Sequence[OperationItem]) -> int:
         """Add journeys to an operation, and return the number of new ones."""

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from activities.webhook.destinations.reading import DestinationsFile
+from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.operations.retry_policy import PendingDelivery
+from gateway.pages.retune import changes, in_force
 from runtime.store import Store
+from scenario.plan.retry import RetryPolicy
 from tests.gateway.pages.conftest import Site, visited
 from tests.gateway.pages.test_deliveries import made
 from tests.gateway.pages.test_held import WAX
@@ -40,10 +44,10 @@ async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, 
     assert page.rows("Destinations, failing ones first") == [
         ["hooks.example.com", "–", "0", "–", "4", "nothing", "the default"],
         ["<b>", "–", "0", "–", "0", "delivered 1 failed 1", "the default"],
-        ["calm", "–", "0", "–", "0", "nothing", "7/s, 3 at a time per worker never left alone"],
+        ["calm", "–", "0", "–", "0", "nothing", "7/s, 3 at a time per worker no circuit breaker"],
     ]
-    assert "Any other host: 100 a second, 50 at a time per worker, left alone when 70%" in page.text()
-    assert "Retune" not in page.text()
+    assert "Any other host: 100 a second, 50 at a time per worker, paused when 70%" in page.text()
+    assert "Change retries" not in page.text()
 
 
 async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search) -> None:
@@ -71,3 +75,25 @@ async def test_what_makes_no_sense_changes_nothing(site: Site) -> None:
         page = await site.send("/destinations/retune", {**FORM, **wrong}, status=422, page="/destinations")
         assert page.text("[role=alert]").startswith(said)
         assert await site.store.stored_operations() == []
+        if "destination" not in wrong:  # what was typed is there, and the message at its field
+            typed = {**FORM, **wrong}
+            assert {name: page.values(f"input[name={name}]", "value")[0] for name in typed} == typed
+            assert page.values("[aria-invalid]", "name") == [name for name in wrong if wrong[name] or name == "reason"]
+
+
+def test_the_values_in_force_and_a_change_are_told_in_words() -> None:
+    def flight(initial: float, attempts: int = 0) -> PendingDelivery:
+        retry = RetryPolicy(initial_interval=initial, maximum_attempts=attempts)
+        status = DeliveryStatus(step="hook", state="started", attempt=1, retry=retry)
+        return PendingDelivery("a/1", "hook", "wax", None, status)
+
+    assert in_force([flight(4.123), flight(5.9, 3)]) == {
+        "initial_interval": "now 4.1s to 5.9s",
+        "backoff_coefficient": "now 3",
+        "maximum_interval": "now 6h",
+        "maximum_attempts": "now no limit to 3",
+        "deadline": "now 3d",
+    }
+    assert changes({"maximum_interval": 3600.0, "maximum_attempts": 0, "deadline": "90s"}) == (
+        "longest pause: 1h, maximum attempts: no limit, time for all attempts: 90s"
+    )

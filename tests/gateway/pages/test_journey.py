@@ -50,7 +50,7 @@ async def test_a_waiting_journey_says_until_when(site: Site) -> None:
     await site.sign_in()
     shown = await site.get(PAGE)
     assert shown.text("#now .note").startswith("Waits until Sat 2026-03-28 23:30 Europe/Paris (22:30 UTC)")
-    assert shown.texts(".operation summary") == ["Skip this step", "Pause", "Leave"]
+    assert shown.texts(".operation summary") == ["Skip this step", "Pause", "End the journey"]
 
 
 async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site) -> None:
@@ -96,7 +96,7 @@ async def test_forms_carry_the_step_that_they_are_about(site: Site) -> None:
     site.client.views["a/7/K1"] = HELD
     await site.sign_in()
     shown = await site.get(PAGE)
-    assert shown.texts(".operation summary") == ["Retry", "Skip this step", "Pause", "Leave"]
+    assert shown.texts(".operation summary") == ["Retry", "Skip this step", "Pause", "End the journey"]
     assert shown.values("input[name=step]", "value") == ["hook", "hook"]
     assert shown.values("form.form, .operation form", "action") == [PAGE] * 4
 
@@ -112,7 +112,8 @@ async def test_what_makes_no_sense_is_told_in_words(site: Site) -> None:
     ):
         shown = await site.send(PAGE, form, status=422)
         assert words in shown.text()
-        assert shown.values("main a", "href") == [PAGE]
+        is_offered = form["operation"] == "leave"
+        assert shown.values("details[open] input[name=reason]", "value") == [form["reason"]] * is_offered
         assert site.client.operated == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runtime.store import OperationItem, StoredOperation
@@ -50,6 +50,32 @@ async def test_progress_is_told_with_why_some_refused_and_what_became_of_each(si
     refused = await site.get("/operations/op1?outcome=refused")
     assert [row[0] for row in refused.rows("Its journeys")] == ["winback/7"]
     await site.get("/operations/op1?outcome=x", status=422)
+
+
+async def test_the_log_is_filtered_by_who_what_where_and_when(site: Site) -> None:
+    await begin(site, "old", operator="Ann (key a)")
+    which = {"destination": "wax"}
+    retry = {"maximum_interval": 2.0}
+    request = {"which": which, "more": {"retry": retry}}
+    await begin(site, "new", operator="key b", verb="retune", request=request, created_at=AT + timedelta(hours=1))
+    await site.sign_in("read")
+    for query, found in (
+        ("operator=ann", ["old"]),
+        ("operation=retune", ["new"]),
+        ("scenario=winback", ["old"]),
+        ("destination=wax", ["new"]),
+        ("destination=hooks.example.com&operator=a&scenario=winback&since=2026-03-31T08:00", ["old"]),
+        ("since=2026-03-31T08:30", ["new"]),
+        ("operator=%25", []),
+    ):
+        page = await site.get(f"/operations?{query}")
+        assert page.values("tbody th a", "href") == [f"/operations/{name}" for name in found], query
+    for address in ("/operations?operation=retune", "/operations/new"):
+        page = await site.get(address)
+        assert "Change retries" in page.text()
+        assert "longest pause: 2s" in page.text()
+    wrong = await site.get("/operations?since=soon&operator=ann", 422)
+    assert (wrong.values("[aria-invalid]", "name"), wrong.values("#operator", "value")) == (["since"], ["ann"])
 
 
 async def test_one_that_has_found_nobody_yet(site: Site) -> None:

@@ -1,0 +1,116 @@
+"""The page that changes the retry policy of the deliveries in progress to a destination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from gateway.api.problem import Problem
+from gateway.operations.request import RequestedOperation
+from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange
+from gateway.pages.held import rate_in
+from gateway.pages.page import Form, Page, does, field, go_to, reason_in, seconds, shows
+from gateway.service.index import JourneyFilter
+from scenario.time.duration import format_duration
+from scenario.words import Operation
+
+SHOWN: Final = 10
+"""Deliveries in progress that are shown."""
+_DURATION: Final = "the {} is a duration: write 30s, 15m, 2h or 3d"
+_READ: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
+    "initial_interval": (seconds, _DURATION.format("initial interval")),
+    "backoff_coefficient": (float, "the backoff coefficient is a number"),
+    "maximum_interval": (seconds, _DURATION.format("maximum interval")),
+    "maximum_attempts": (int, "the maximum number of attempts is a whole number"),
+    "deadline": (seconds, _DURATION.format("deadline")),
+}
+LABELS: Final = {
+    "initial_interval": "Pause before the second attempt",
+    "backoff_coefficient": "Factor for further pauses",
+    "maximum_interval": "Longest pause",
+    "maximum_attempts": "Maximum attempts, 0 for no limit",
+    "deadline": "Time for all attempts",
+}
+"""The values of a retry policy in words."""
+
+
+async def _look(page: Page) -> Response:
+    destination = _destination(page, page.given)
+    candidates = await page.use.destinations.in_progress(page.caller, destination, limit=SHOWN + 1)
+    known = await page.use.destinations.states(page.caller, None)
+    state = next((one for one in known.destinations if one.name == destination), None)
+    return page.render(
+        "retune.html",
+        destination=destination,
+        flights=candidates.found[:SHOWN],
+        more=len(candidates.found) > SHOWN,
+        waiting=state.now.waiting if state and state.now else 0,
+        labels=LABELS,
+        in_force=in_force(candidates.found),
+    )
+
+
+async def _retune(page: Page, form: Form) -> Response:
+    destination = _destination(page, form)
+    change = RetryPolicyChange(**{name: _changed(form, name) for name in _READ})
+    request = RequestedOperation(
+        operation=Operation.RETUNE,
+        which=JourneyFilter(destination=destination),
+        operator=page.caller.name,
+        reason=reason_in(form),
+        rate=rate_in(form),
+        more={"retry": change.given()},
+    )
+    begun = await page.use.operations.begin(page.caller, request)
+    page.use.refresh()
+    return go_to(f"/operations/{begun.id}")
+
+
+def _changed(form: Form, name: str) -> Any:
+    read, wanted = _READ[name]
+    return field(form, name, read, wanted)
+
+
+def in_force(found: Sequence[PendingDelivery]) -> Mapping[str, str]:
+    """Return the values that these deliveries use now, in words. They differ by scenario, and by jitter."""
+    policies = [one.pending.retry for one in found if one.pending.retry is not None]
+    used = {name: sorted({getattr(policy, name) for policy in policies}) for name in LABELS}
+    return {
+        name: "now " + " to ".join(dict.fromkeys((value_words(name, values[0]), value_words(name, values[-1]))))
+        for name, values in used.items()
+        if values
+    }
+
+
+def value_words(name: str, value: object) -> str:
+    """Return a value of a retry policy as people write it."""
+    if not isinstance(value, int | float):
+        return str(value)
+    if name == "maximum_attempts":
+        return f"{value:g}" if value else "no limit"
+    return f"{value:g}" if name == "backoff_coefficient" else format_duration(timedelta(seconds=round(value, 1)))
+
+
+def changes(retry: Mapping[str, object]) -> str:
+    """Describe the changes of an operation: ``longest pause 2s``."""
+    return ", ".join(
+        f"{LABELS.get(name, name).partition(',')[0].lower()}: {value_words(name, value)}"
+        for name, value in retry.items()
+    )
+
+
+def _destination(page: Page, given: Mapping[str, Any]) -> str:
+    page.caller.check_all()
+    name = str(given.get("destination", "")).strip()
+    if not name or len(name) > 300:
+        raise Problem("invalid", "no destination is selected: open this page from the page of destinations")
+    return name
+
+
+ROUTES: Final = (
+    shows("/destinations/retune", _look),
+    does("/destinations/retune", _retune, form_page=_look),
+)
