@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from gateway.api.problem import Problem
 from gateway.operations.request import RequestedOperation
 from gateway.pages.held import rate_in
-from gateway.pages.page import Do, Form, Page, Show, does, field, go_to, natural, reason_in, shows
+from gateway.pages.page import Do, Form, Page, Show, at_field, does, field, go_to, natural, reason_in, shows
 from gateway.pages.rendering import to_scenario
 from gateway.service.index import JourneyFilter
 from gateway.service.stats import VersionStats
@@ -70,7 +69,7 @@ def _begins(change: str) -> Do:
         operation = _OF_JOURNEYS[change]
         is_end = operation is Operation.LEAVE
         if is_end and form.get("sure") != "yes":
-            raise Problem("invalid", "confirm that these journeys are to end: this cannot be undone")
+            raise at_field("sure", "confirm that these journeys are to end: this cannot be undone")
         version = field(form, "version", natural, "the version is a number")
         more: Mapping[str, Any] = {"everybody": True} if is_end else {}
         request = RequestedOperation(

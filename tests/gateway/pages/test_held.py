@@ -32,7 +32,7 @@ async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search) -> N
     assert first.endswith("Retry three Retry all… Skip all… End all…")
     assert second.startswith("reward · <b> Held 1 Because it failed")
     assert "the reason is unreadable" in second
-    assert second.endswith("Retry it… Skip it… Leave it…")
+    assert second.endswith("Retry it… Skip it… End it…")
 
 
 async def test_what_is_a_sample_is_said_to_be_one(site: Site, temporal: Search) -> None:

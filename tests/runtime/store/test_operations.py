@@ -37,6 +37,16 @@ async def test_operations_are_listed_page_by_page_the_newest_first(store: Store)
 
 
 @both
+async def test_operations_are_filtered_by_what_they_select(store: Store) -> None:
+    await store.add_operation(replace(ONE, id="wax"))
+    await store.add_operation(replace(ONE, id="sale", request={"which": {"scenario": "sale's", "step": "a"}}))
+    await store.add_operation(replace(ONE, id="none", request={}))
+    assert [one.id for one in await store.stored_operations(destination="wax")] == ["wax"]
+    assert [one.id for one in await store.stored_operations(scenarios=["sale's", "b"])] == ["sale"]
+    assert await store.stored_operations(scenarios=[]) == []
+
+
+@both
 async def test_a_journey_is_in_an_operation_once_however_often_it_is_found(
     store: Store, another: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
