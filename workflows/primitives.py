@@ -100,7 +100,10 @@ def read_answer(activity: ActivityType[Any, Result], answer: RawValue | None) ->
 
 def tell_worker(function: str, argument: object) -> None:
     """Call a function of this worker (see `activities.passages`), unless this is a replay. The journey ignores it."""
-    functions: Mapping[str, Callable[..., Any]] = workflow.extern_functions()  # pyright: ignore[reportUnknownMemberType]
+    functions = cast(
+        "Mapping[str, Callable[..., Any]]",
+        workflow.extern_functions(),  # pyright: ignore[reportUnknownMemberType]
+    )
     if function in functions and not workflow.unsafe.is_replaying():
         functions[function](argument)
 

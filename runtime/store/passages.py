@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Executable, bindparam, case, func, select, text, update
 
 from runtime.store.columns import SafeText, UtcDateTime, storable
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import Database, InsertFactory, Queries
 from runtime.store.schema import entries, passages
 
 
@@ -50,6 +50,10 @@ class PassageCount:
 class Passages(Queries):
     """The table of completed steps."""
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._latest: dict[tuple[str, str], tuple[int, _Report | None]] = {}  # what this process counted last
+
     async def count_passages(
         self,
         workflow_id: str,
@@ -70,13 +74,17 @@ class Passages(Queries):
         this = {"of_workflow": workflow_id, "of_run": run_id}
         told = [_Told(one.version, storable(one.step), storable(one.outcome), hour_of(one.at)) for one in passed]
         report = _Report(reported_at, told[len(told) - revisable :]) if reported_at else None
-        known, before, is_read = first, None, False
+        key, is_read = (workflow_id, run_id), False
+        known, before = self._latest.pop(key, (first, None))  # a guess, which the statement checks
         while True:
             if change := _change(known, before, first, told, report):
                 after, tally = change
                 given = {**this, "known": known, "after": after}
                 given |= {"was": before and before.dump(), "becomes": report and report.dump()}
                 if await self._count(given, tally):
+                    self._latest[key] = (after, report)
+                    if len(self._latest) > _REMEMBERED:
+                        self._latest.pop(next(iter(self._latest)), None)
                     return
             elif is_read:
                 return
@@ -159,6 +167,8 @@ def _count_in_turn(
     return told is not None
 
 
+_REMEMBERED: Final = 5_000
+"""Number of journeys whose counts a process remembers, which saves two statements for each further report."""
 _table = passages.c
 _KEYS: Final = ("version", "step", "outcome", "hour")
 _this = (entries.c.workflow_id == bindparam("of_workflow"), entries.c.run_id == bindparam("of_run"))
