@@ -29,6 +29,7 @@ from gateway.service.listing import JourneySummary
 from gateway.service.overview import OverviewView
 from gateway.service.results import ResultsView
 from gateway.service.stats import StatsView
+from gateway.service.trends import TrendsView
 from gateway.service.view import View
 from gateway.why.why import WhyView
 from runtime.settings import PREFIX, Settings
@@ -44,6 +45,7 @@ VIEWS: Final[Mapping[str, type[View]]] = {
     "scenario deliveries": AttemptView,
     "scenario stats": StatsView,
     "scenario overview": OverviewView,
+    "scenario stats --by day": TrendsView,
     "scenario results": ResultsView,
     "scenario why": WhyView,
     "scenario retune --dry-run": DeliveryInProgress,

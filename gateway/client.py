@@ -104,6 +104,7 @@ class ScenarioClient:
         self.erase, self.erasure = partial(services.erasures.erase, TERMINAL), partial(services.erasures.show, TERMINAL)
         self.show, self.why = partial(services.journeys.show, TERMINAL), partial(services.journeys.why, TERMINAL)
         self.stats = partial(services.journeys.stats, TERMINAL)
+        self.trends = partial(services.journeys.trends, TERMINAL)
         journeys = services.operations.journeys
         self.send, self.select, self.batch, self.held = journeys.send, journeys.select, journeys.batch, journeys.held
         self.forecast_migration = journeys.forecast_migration

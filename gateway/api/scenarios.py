@@ -1,4 +1,4 @@
-"""``/v1/scenarios``, ``/v1/stats`` and ``/v1/results``: publish, show, close and open scenarios, and count journeys."""
+"""``/v1/scenarios``, and ``/v1/stats``, ``/v1/trends`` and ``/v1/results``, which count journeys."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gateway.publishing import Publication
 from gateway.service.results import ResultsView
 from gateway.service.scenarios import ClosedView, ScenarioView, VersionView
 from gateway.service.stats import StatsView
+from gateway.service.trends import DAYS, MOST_DAYS, TrendsView
 from gateway.service.view import Moment, PageView
 
 router = APIRouter(tags=["scenarios"])
@@ -141,6 +142,21 @@ async def show_stats(name: ScenarioName, use: Use, caller: Reading, version: Ver
     Without `version`: the newest version, and those that journeys use or completed a step of within the last day.
     """
     return await use.journeys.stats(caller, name, version)
+
+
+@router.get("/trends/{name}", responses=problems("not-found"))
+async def show_trends(
+    name: ScenarioName,
+    use: Use,
+    caller: Reading,
+    version: Version = None,
+    days: Annotated[int, Query(ge=1, le=MOST_DAYS, description="Number of days, today included")] = DAYS,
+) -> TrendsView:
+    """Count by day (UTC) the journeys that completed each step of a scenario, and the attempts to send.
+
+    Without `version`: the newest version, and those with counts.
+    """
+    return await use.journeys.trends(caller, name, version, days)
 
 
 @router.get("/results/{name}", responses=problems("not-found"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,8 +14,11 @@ from gateway.cli.output import Table, output, print_prose
 from gateway.terminal import console, local, styled, text
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from gateway.service.results import Arm, Comparison, ResultsView
     from gateway.service.stats import StatsView, StepStats, VersionStats
+    from gateway.service.trends import TrendsView
 
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
 _VersionOption = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")]
@@ -27,17 +31,38 @@ _RESULTS_LEGEND: Final = (
 )
 _STATS_LEGEND: Final = (
     "waiting, held: from Temporal's search, which lags; a sending journey counts at its last wait. "
-    "passed: by journeys that ended or continued in another run; steps of running journeys are counted later. "
-    "attempts: recorded in the last day, of all journeys."
+    "passed: people who completed the step, counted within seconds. attempts: to send, recorded in the last day."
+)
+_TRENDS_LEGEND: Final = (
+    "passed, failed, skipped: people who completed the step on that day. attempts to send: a message may take several."
 )
 
 
-def stats(name: _ScenarioArgument, version: _VersionOption = None, form: FormatOption = Format.TEXT) -> None:
+class Period(StrEnum):
+    """A period that numbers are counted by."""
+
+    DAY = "day"
+
+
+def stats(
+    name: _ScenarioArgument,
+    version: _VersionOption = None,
+    by: Annotated[Period | None, typer.Option("--by", help="numbers of each day (UTC) instead of now")] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", metavar="N", min=1, max=90, help="with --by: days, default 30")
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
     """Show how many contacts are at each step of a scenario now, and how many passed it.
 
     Without --version: the newest version, and those with running journeys or passages in the last day. JSON: see "JSON
     of commands" in the reference.
     """
+    if days is not None and by is None:
+        raise typer.BadParameter("it goes with --by day", param_hint="--days")
+    if by is not None:
+        output(session.ask(lambda client: client.trends(name, version, days or 30)), form, _show_trends)
+        return
     output(session.ask(lambda client: client.stats(name, version)), form, _show_stats)
 
 
@@ -72,6 +97,34 @@ def _show_stats(found: StatsView) -> None:
     if found.trouble:
         print_prose(page, styled("warning", f"warning: {found.trouble}"))
     print_prose(page, text(_STATS_LEGEND, "dim"))
+
+
+def _show_trends(found: TrendsView) -> None:
+    from gateway.service.stats import PeopleCount, SendingCount
+
+    page = console()
+    for version in found.versions:
+        older = "" if version.is_newest else ", an older version"
+        head = f"{found.scenario}@{version.version}{older}, {found.since} to {found.until} in UTC"
+        print_prose(page, text(head, "bold"))
+        counted: dict[tuple[date, str], list[str]] = {}
+        for step in version.steps:
+            for one in step.people:
+                counted[one.day, step.id] = [f"{n:,}" if n else "" for n in PeopleCount.of(one.outcomes)]
+            for one in step.attempts or ():
+                row = counted.setdefault((one.day, step.id), [""] * 3)
+                row.append(_listed(SendingCount.of(one.outcomes)._asdict()))
+        numbers = ("passed", "failed", "skipped")
+        rows = Table("day", "step", *numbers, "attempts to send", right=numbers, prose=("attempts to send",))
+        order = {step.id: number for number, step in enumerate(version.steps)}
+        for day, step in sorted(counted, key=lambda key: (key[0], order[key[1]])):
+            people, attempts = counted[day, step][:3], "".join(counted[day, step][3:])
+            rows.add(day.isoformat(), text(step, "bold"), *people, attempts)
+        rows.show()
+        page.print()
+    if found.attempts_since > found.since:
+        print_prose(page, styled("warning", f"warning: attempts are counted from {found.attempts_since} only"))
+    print_prose(page, text(_TRENDS_LEGEND, "dim"))
 
 
 def _stats_head(found: StatsView, version: VersionStats) -> str:

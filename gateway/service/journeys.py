@@ -22,7 +22,7 @@ from gateway.journeys import snapshot
 from gateway.journeys.rendered import RenderedDelivery, rendered
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.preview.rendering import MessageRenderer
-from gateway.service import stats
+from gateway.service import stats, trends
 from gateway.service.caller import Caller
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import AttemptView
@@ -31,6 +31,7 @@ from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.results import ResultsView, results
 from gateway.service.scenarios import require
 from gateway.service.stats import StatsView
+from gateway.service.trends import TrendsView
 from gateway.service.view import Moment, PageView
 from gateway.why.story import EntryStory
 from gateway.why.why import WhyView, why
@@ -74,10 +75,11 @@ class JourneyService:
         self._temporal, self._store, self._content, self._policies = temporal, store, content, policies
         self.lists = JourneyLists(temporal, store)
         self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
+        self._trends = CoalescingCache(self._count_days, trends.TTL, cost_factor=stats.COST_FACTOR)
 
     async def close(self) -> None:
         """Give up counts in progress."""
-        await self._stats.close()
+        await asyncio.gather(self._stats.close(), self._trends.close())
 
     async def list(
         self,
@@ -230,6 +232,16 @@ class JourneyService:
     async def _count(self, asked: tuple[str, int | None]) -> StatsView:
         before = self._stats.peek(asked)
         return await stats.stats(self._temporal, self._store, self._content, *asked, before=before)
+
+    async def trends(
+        self, caller: Caller, scenario: str, version: int | None = None, days: int = trends.DAYS
+    ) -> TrendsView:
+        """Count the people and the attempts of a scenario's steps by day, up to 90. Raises as `stats`."""
+        await self._require(caller, scenario, version)
+        return await self._trends.get((scenario, version, days))
+
+    async def _count_days(self, asked: tuple[str, int | None, int]) -> TrendsView:
+        return await trends.trends(self._store, self._content, *asked)
 
     async def results(
         self, caller: Caller, scenario: str, version: int | None = None, since: datetime | None = None

@@ -4,8 +4,8 @@ The numbers have three sources with different delays:
 
 - Temporal's search knows where a journey waits, is held or paused, with a delay. For a journey that sends, it has the
   step of its last wait.
-- ``passages`` are written when a journey ends or continues as new, so steps of running journeys are missing.
-- The log of attempts is immediate.
+- ``passages`` have the completed steps, some seconds late.
+- The log of attempts is immediate. It counts attempts, of which a journey may make many: nothing adds them to people.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import Field, ValidationError
 from temporalio.client import Client
@@ -40,6 +40,42 @@ MAX_STALE: Final = 60.0
 """Seconds for which older counts are shown while new ones are made."""
 LATELY: Final = timedelta(days=1)
 """The recent period; it begins with a full hour."""
+
+
+class PeopleCount(NamedTuple):
+    """Journeys that completed a step."""
+
+    passed: int = 0
+    failed: int = 0  # the step failed, or its message may have arrived; the journey went on
+    skipped: int = 0
+
+    @classmethod
+    def of(cls, outcomes: Mapping[str, int]) -> PeopleCount:
+        """Add up outcomes of a step. Journeys that left during the step did not complete it."""
+        failed, skipped = _number(outcomes, *_FAILED), outcomes.get("skipped", 0)
+        return cls(_number(outcomes, *outcomes) - failed - skipped - outcomes.get("left", 0), failed, skipped)
+
+
+class SendingCount(NamedTuple):
+    """Attempts to send a step's messages."""
+
+    delivered: int = 0
+    retried: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @classmethod
+    def of(cls, outcomes: Mapping[str, int]) -> SendingCount:
+        """Add up outcomes of attempts. Those that a journey cancelled are left out."""
+        words = (("delivered", "batched"), ("retry",), _FAILED, ("skipped",))
+        return cls(*(_number(outcomes, *some) for some in words))
+
+
+_FAILED: Final = ("failed", "unknown")
+
+
+def _number(outcomes: Mapping[str, int], *words: str) -> int:
+    return sum(outcomes.get(word, 0) for word in words)
 
 
 class PopulationView(View):
@@ -70,12 +106,11 @@ class StepStats(View):
     now: PopulationView | None
     """Journeys at the step; a journey that sends is counted at the step where it waited last. Null if search fails."""
     passed: dict[str, int] = Field(default_factory=dict)
-    """Journeys that have completed the step, as far back as counts are kept: journeys that have ended, or continued in
-    another run. Steps of running journeys are counted later."""
+    """Journeys that have completed the step, as far back as counts are kept. A repeated step counts each time."""
     passed_lately: dict[str, int] = Field(default_factory=dict)
     """Those among `passed` after `since`."""
     attempts: dict[str, int] | None = None
-    """Attempts after `since`, of running journeys too; null if the step sends nothing."""
+    """Attempts to send after `since`, of which a message may take several; null if the step sends nothing."""
     skipped: dict[str, int] = Field(default_factory=dict)
     """Reasons why attempts among these were skipped."""
     trying_again: int = 0
@@ -157,7 +192,7 @@ async def stats(
     )
     followed = {one.version for one in stored.population if one.outcome is None}
     numbers = {version} if version else {newest, *followed, *(one.version for one in stored.passed if one.lately)}
-    plans = {number: await _plan(content, scenario, number, newest) for number in sorted(numbers, reverse=True)}
+    plans = {number: await opened_plan(content, scenario, number, newest) for number in sorted(numbers, reverse=True)}
     trouble = ""
     found: dict[int, dict[str, PopulationView]] = {}
     known = {one.version: one for one in before.versions} if before else {}
@@ -175,7 +210,12 @@ async def stats(
     return StatsView(scenario=scenario, as_of=now, since=since, versions=versions, trouble=trouble)
 
 
-async def _plan(content: Content, scenario: str, version: int, newest: int) -> Plan:
+async def opened_plan(content: Content, scenario: str, version: int, newest: int) -> Plan:
+    """Return the plan of a version.
+
+    Raises:
+        BadInput: The version does not exist, or is not for this release.
+    """
     try:
         return (await content.open(scenario, version)).table
     except UnknownVersion:

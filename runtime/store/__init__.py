@@ -23,7 +23,7 @@ from runtime.store.entries import JourneyCount
 from runtime.store.goals import GoalCount
 from runtime.store.namespace_claims import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation
-from runtime.store.passages import Passage, PassageCount
+from runtime.store.passages import DayCount, Passage, PassageCount
 from runtime.store.store import Store
 from runtime.store.versions import Closure, NewestVersion, StoredVersion, VersionSummary
 from runtime.store.writer import AttemptWriter
@@ -40,6 +40,7 @@ __all__ = [
     "BackoffCount",
     "CapClaim",
     "Closure",
+    "DayCount",
     "GoalCount",
     "JourneyCount",
     "NamespaceClaim",

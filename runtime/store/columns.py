@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Integer, Text
+from sqlalchemy import ColumnElement, DateTime, Dialect, Integer, Text, cast, func, literal_column
 from sqlalchemy.types import TypeDecorator
 
 # PostgreSQL stores no NUL in a text, and neither engine half a surrogate pair. Both can arrive from outside
@@ -56,6 +56,13 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def day_of(moment: ColumnElement[datetime], *, on_sqlite: bool) -> ColumnElement[str]:
+    """Return the day of a time in UTC, ISO 8601, as the column ``day``."""
+    if on_sqlite:
+        return func.substr(cast(moment, Text), literal_column("1"), literal_column("10")).label("day")
+    return func.to_char(func.timezone(literal_column("'UTC'"), moment), literal_column("'YYYY-MM-DD'")).label("day")
 
 
 class Flag(TypeDecorator[bool]):

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from sqlalchemy import RowMapping, bindparam, exists, func, literal_column, select, tuple_
+from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
 
+from runtime.store.columns import day_of
 from runtime.store.database import Queries, matching, row_of
 from runtime.store.erasures import erased_name
+from runtime.store.passages import DayCount
 from runtime.store.schema import deliveries, entries
 
 RESPONSE_LENGTH = 2048
@@ -246,6 +248,11 @@ class Deliveries(Queries):
         """Count the deliveries that `awaiting_retry` returns, by scenario and destination."""
         return await self._all(BackoffCount, _BACKOFFS, {"since": since})
 
+    async def attempts_by_day(self, scenario: str, *, since: datetime, most: int = COUNTED) -> list[DayCount]:
+        """Count the attempts of a scenario's steps by day in UTC, at most the newest `most`."""
+        wanted = {"scenario": scenario, "since": since, "most": most}
+        return await self._all(DayCount, _ATTEMPTED_BY_DAY[self._database.one_writer], wanted)
+
     async def retry_counts(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
         """Count a scenario's deliveries that wait for their next attempt, by version and step."""
         rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
@@ -325,3 +332,18 @@ _newest = (
 )
 _outcome = (_newest.c.destination, _newest.c.outcome)
 _OUTCOMES = select(*_outcome, func.count().label("attempts")).group_by(*_outcome)
+
+
+def _by_day(on_sqlite: bool) -> Executable:
+    day = day_of(_table.started_at, on_sqlite=on_sqlite)
+    newest = (
+        select(day, _table.version, _table.step, _table.outcome)
+        .where(*_of_scenario)
+        .order_by(_table.started_at.desc())
+        .limit(bindparam("most"))
+        .subquery()
+    )
+    return select(*newest.c, func.count().label("total")).group_by(*newest.c)
+
+
+_ATTEMPTED_BY_DAY: Final = {on_sqlite: _by_day(on_sqlite) for on_sqlite in (True, False)}

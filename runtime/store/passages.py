@@ -16,13 +16,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Executable, bindparam, case, func, select, text, update
 
-from runtime.store.columns import SafeText, UtcDateTime, storable
+from runtime.store.columns import SafeText, UtcDateTime, day_of, storable
 from runtime.store.database import Database, InsertFactory, Queries
 from runtime.store.schema import entries, passages
 
@@ -45,6 +45,17 @@ class PassageCount:
     outcome: str
     total: int
     lately: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """Number of completions of a step, or of attempts at it, with an outcome on one day."""
+
+    day: str  # in UTC, ISO 8601
+    version: int
+    step: str
+    outcome: str
+    total: int
 
 
 class Passages(Queries):
@@ -104,6 +115,11 @@ class Passages(Queries):
     async def passage_counts(self, scenario: str, since: datetime) -> list[PassageCount]:
         """Count the completions of a scenario's steps; `since` is rounded down to the hour."""
         return await self._all(PassageCount, _PASSED, {"scenario": scenario, "since": hour_of(since)})
+
+    async def passages_by_day(self, scenario: str, since: date) -> list[DayCount]:
+        """Count the completions of a scenario's steps by day in UTC, from a day on."""
+        start = datetime.combine(since, time.min, UTC)
+        return await self._all(DayCount, _BY_DAY[self._database.one_writer], {"scenario": scenario, "since": start})
 
 
 class _Told(NamedTuple):
@@ -209,6 +225,21 @@ _PASSED = (
     .having(func.sum(_table.total) > 0)
     .order_by(_table.version, _table.step, _table.outcome)
 )
+
+
+def _by_day(on_sqlite: bool) -> Executable:
+    day = day_of(_table.hour, on_sqlite=on_sqlite)
+    kind = (day, _table.version, _table.step, _table.outcome)
+    return (
+        select(*kind, func.sum(_table.total).label("total"))
+        .where(_table.scenario == bindparam("scenario"), _table.hour >= bindparam("since", type_=UtcDateTime))
+        .group_by(*kind)
+        .having(func.sum(_table.total) > 0)
+        .order_by(*kind)
+    )
+
+
+_BY_DAY: Final = {on_sqlite: _by_day(on_sqlite) for on_sqlite in (True, False)}
 
 
 @cache

@@ -63,6 +63,7 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/contacts/7/why", {"params": OF_HELLO}),
     ("GET", "/results/hello", {}),
     ("GET", "/stats/hello", {}),
+    ("GET", "/trends/hello", {}),
     ("GET", "/synced-audiences", {}),
     ("POST", "/synced-audiences/meta/vip/retry", {"json": {"reason": "x"}}),
 ]
@@ -139,7 +140,13 @@ async def test_it_previews_its_own_drafts(limited: Door) -> None:
 
 async def test_it_does_not_tell_what_there_is(limited: Door) -> None:
     for name in ("hello", "nobody"):
-        for path in (f"/scenarios/{name}", f"/stats/{name}", f"/results/{name}", f"/journeys/{name}/7"):
+        for path in (
+            f"/scenarios/{name}",
+            f"/stats/{name}",
+            f"/trends/{name}",
+            f"/results/{name}",
+            f"/journeys/{name}/7",
+        ):
             assert (await limited.call("GET", path, status=403))["detail"] == "this key is for other scenarios"
 
 

@@ -101,7 +101,9 @@ async def test_results_and_journeys_are_counted(door: Door) -> None:
     assert found["comparisons"][0]["arms"][0]["value"] == "0"
     [version] = (await door.call("GET", "/stats/hello"))["versions"]
     assert (version["version"], [step["id"] for step in version["steps"]]) == (1, ["hello"])
-    for path in ("/results/nobody", "/results/hello?version=2", "/stats/nobody", "/stats/hello?version=2"):
+    [version] = (await door.call("GET", "/trends/hello?days=7"))["versions"]
+    assert [step["id"] for step in version["steps"]]
+    for path in (f"/{one}/{of}" for one in ("results", "stats", "trends") for of in ("nobody", "hello?version=2")):
         await door.call("GET", path, status=404)
     assert (await door.call("GET", "/stats/hello?version=0", status=422))["errors"][0]["pointer"] == "query:version"
 

@@ -28,6 +28,7 @@ from gateway.service.journeys import JourneyService
 from gateway.service.listing import JourneySummary
 from gateway.service.overview import OverviewView
 from gateway.service.stats import StatsView
+from gateway.service.trends import TrendsView
 from gateway.why.why import WhyView
 from runtime.store import Store
 from scenario.words import Operation
@@ -110,6 +111,7 @@ class Watch:
 _ANSWERS = {
     "why": "answered",
     "stats": "numbers",
+    "trends": "numbers",
     "journeys": "found",
     "held": "found",
     "select": "found",
@@ -135,7 +137,7 @@ class Client:
     ill: str | None = None
     views: dict[str, JourneySnapshot] = field(default_factory=dict[str, JourneySnapshot])
     answered: WhyView | Exception | None = None
-    numbers: StatsView | None = None
+    numbers: StatsView | TrendsView | None = None
     erasures_seen: list[ErasureView] = field(default_factory=list[ErasureView])
     found: list[JourneySummary] = field(default_factory=list[JourneySummary])
     flights: list[PendingDelivery] = field(default_factory=list[PendingDelivery])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
 from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats
+from gateway.service.trends import DayView, StepTrend, TrendsView, VersionTrends
 from tests.gateway.cli.conftest import Client, Run
 
 AS_OF = datetime(2026, 3, 31, 8, 0, 5, tzinfo=UTC)
@@ -89,3 +90,37 @@ def test_where_search_is_away_it_says_so(run: Run, client: Client) -> None:
     assert "\nmail           ?      ?    1,902         60   1,890 delivered" in ran.out
     assert "\nwarning: the Temporal server has no search: nobody knows\n" in ran.out
     assert client.asked == [("stats", "sale", 3)]
+
+
+@pytest.mark.usefixtures("paris")
+def test_each_day_has_people_and_attempts_apart(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    first, second = date(2026, 3, 30), date(2026, 3, 31)
+    sent = [DayView(day=first, outcomes={"delivered": 1900, "retry": 7}), DayView(day=second, outcomes={"failed": 1})]
+    people = [DayView(day=first, outcomes={"delivered": 1890, "skipped": 12, "unknown": 1, "left": 9})]
+    steps = [
+        StepTrend(id="mail", kind="email", what="email", people=people, attempts=sent),
+        StepTrend(id="if-2", kind="if", what="if", people=[DayView(day=first, outcomes={"then": 1, "else": 2})]),
+    ]
+    client.numbers = TrendsView(
+        scenario="sale",
+        as_of=AS_OF,
+        since=first,
+        until=second,
+        attempts_since=second,
+        versions=[VersionTrends(version=3, is_newest=True, steps=steps)],
+    )
+    ran = run("stats", "sale", "--by", "day", "--days", 2)
+    lines = [line.rstrip() for line in ran.out.splitlines()]
+    assert "\n".join(lines).startswith("""\
+sale@3, 2026-03-30 to 2026-03-31 in UTC
+day          step   passed   failed   skipped   attempts to send
+──────────────────────────────────────────────────────────────────────────
+2026-03-30   mail    1,890        1        12   1,900 delivered, 7 retried
+2026-03-30   if-2        3
+2026-03-31   mail                               1 failed
+
+warning: attempts are counted from 2026-03-31 only
+""")
+    assert client.asked == [("trends", "sale", None, 2)]
+    assert "it goes with --by day" in run("stats", "sale", "--days", 2).err

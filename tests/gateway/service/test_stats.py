@@ -13,6 +13,7 @@ from activities.content import Content
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats, stats
+from gateway.service.trends import DayView, StepTrend, of_all_versions, trends
 from runtime.store import Attempt, Passage, Store
 from scenario.check.check import check
 from scenario.model.document import digest, document
@@ -217,3 +218,45 @@ async def test_a_client_counts_once_for_all_who_look(store: Store) -> None:
     assert len({id(one) for one in found}) == 1
     assert len(search.queries) == 4
     await client.services.close()
+
+
+async def test_trends_have_people_and_attempts_by_day_and_version(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish(store)
+    await publish(store, SALE.replace("2d", "3d"))
+    days = [NOW - timedelta(days=number) for number in range(4)]
+    for number, (version, step, outcome, at) in enumerate(
+        [(1, "mail", "delivered", days[3]), (2, "mail", "delivered", days[1]), (1, "mail", "skipped", days[1])]
+    ):
+        await store.count_passages(await admit(store, number), "r", 0, [Passage(version, step, outcome, at)])
+    await store.record(
+        [
+            attempt("sale/0", "hook", "retry", started_at=days[2], version=1),
+            attempt("sale/1", "hook", "retry", started_at=days[1], version=1),
+            attempt("sale/2", "hook", "delivered", started_at=days[0], version=1),
+        ]
+    )
+    found = await trends(store, Content(store), "sale", days=3)
+    assert (found.since, found.until, found.attempts_since) == (days[2].date(), days[0].date(), days[2].date())
+    assert [(one.version, one.is_newest) for one in found.versions] == [(2, True), (1, False)]
+
+    def day(at: datetime, **outcomes: int) -> DayView:
+        return DayView(day=at.date(), outcomes=outcomes)
+
+    mail, wait, hook = found.versions[1].steps
+    assert (mail.people, mail.attempts) == ([day(days[1], skipped=1)], [])
+    assert (wait.people, wait.attempts) == ([], None)
+    assert hook == StepTrend(
+        id="hook",
+        kind="webhook",
+        what="webhook → hooks.example.com",
+        attempts=[day(days[2], retry=1), day(days[1], retry=1), day(days[0], delivered=1)],
+    )
+    merged = of_all_versions(found)
+    assert [one.id for one in merged] == ["mail", "wait-2", "hook"]
+    assert merged[0].people == [day(days[1], delivered=1, skipped=1)]
+    assert (merged[1].attempts, merged[2].attempts) == (None, hook.attempts)
+    assert [one.version for one in (await trends(store, Content(store), "sale", 1)).versions] == [1]
+    monkeypatch.setattr("gateway.service.trends.COUNTED", 3)
+    assert (await trends(store, Content(store), "sale", days=3)).attempts_since == days[1].date()

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from runtime.store import Passage, PassageCount, Store
 from runtime.store.schema import entries
-from tests.factories import admission_request
+from tests.factories import admission_request, attempt
 from tests.runtime.store.conftest import both
 
 NOW = datetime(2026, 3, 3, 10, 40, tzinfo=UTC)
@@ -143,6 +143,22 @@ async def test_hours_versions_and_outcomes_are_told_apart(store: Store) -> None:
         PassageCount(3, "mail", "failed\ufffd", 1, 1),
     ]
     assert await store.passage_counts("b", NOW) == []
+
+
+@both
+async def test_days_are_those_of_utc(store: Store) -> None:
+    journey = await admitted(store)
+    late = datetime(2026, 3, 3, 23, 30, tzinfo=timezone(timedelta(hours=-5)))  # 04:30 of the next day
+    await store.count_passages(journey, "r", 0, [*passages("mail", "mail"), *passages("mail", at=late)])
+    found = await store.passages_by_day("a", NOW.date())
+    assert [(one.day, one.step, one.total) for one in found] == [("2026-03-03", "mail", 2), ("2026-03-04", "mail", 1)]
+    assert [one.day for one in await store.passages_by_day("a", late.astimezone(UTC).date())] == ["2026-03-04"]
+    await store.record(
+        [attempt("msg_1", scenario="a", started_at=late), attempt("msg_2", scenario="a", started_at=NOW)]
+    )
+    days = await store.attempts_by_day("a", since=NOW)
+    assert sorted((one.day, one.total) for one in days) == [("2026-03-03", 1), ("2026-03-04", 1)]
+    assert [one.day for one in await store.attempts_by_day("a", since=NOW, most=1)] == ["2026-03-04"]
 
 
 async def test_who_is_in_by_which_version_and_how_it_ended(store: Store) -> None:
