@@ -10,7 +10,7 @@ from pydantic import AfterValidator, StringConstraints
 from gateway.api.authorization import Erasing, Reading, Reporting
 from gateway.api.events import Id
 from gateway.api.idempotency import keep_answer_if
-from gateway.api.parameters import Paging, Use
+from gateway.api.parameters import Cursor, Paging, Use
 from gateway.api.problem import problems
 from gateway.service.erasures import ErasureView
 from gateway.service.events import ChangeView
@@ -60,9 +60,13 @@ async def explain_contact(
     ] = None,
     since: Annotated[Moment | None, Query(description="Only entries then or later")] = None,
     limit: Annotated[int, Query(ge=1, le=250, description="Maximum number of entries, the newest")] = 20,
+    cursor: Cursor = None,
 ) -> WhyView:
-    """Explain why a contact did, or did not, get something: its entries, and what happened since."""
-    return await use.journeys.why(caller, contact, scenario, step=step, since=since, limit=limit)
+    """Explain why a contact did, or did not, get something: its entries, and what happened since.
+
+    `next` leads to older entries. A `step` is looked for among the entries of the page.
+    """
+    return await use.journeys.why(caller, contact, scenario, step=step, since=since, limit=limit, cursor=cursor)
 
 
 @router.delete(

@@ -17,6 +17,17 @@ LONGEST_CURSOR: Final = 2048
 """Characters."""
 
 
+Cursor = Annotated[
+    str | None,
+    Query(
+        max_length=LONGEST_CURSOR,
+        pattern=CURSOR,
+        description="The `next` of the page before; without it, the first page",
+    ),
+]
+"""The place at which a page begins."""
+
+
 def _services(request: Request) -> Services:
     services: Services = request.app.state.client.services
     return services
@@ -29,14 +40,7 @@ def _authoring(request: Request) -> AuthoringService:
 
 def _page(
     limit: Annotated[int, Query(ge=1, le=250, description="Maximum number of items on the page")] = 50,
-    cursor: Annotated[
-        str | None,
-        Query(
-            max_length=LONGEST_CURSOR,
-            pattern=CURSOR,
-            description="The `next` of the page before; without it, the first page",
-        ),
-    ] = None,
+    cursor: Cursor = None,
 ) -> PageRequest:
     return PageRequest(limit, cursor)
 

@@ -28,6 +28,7 @@ from gateway.client import ScenarioClient
 from gateway.errors import Refusal
 from gateway.pages import (
     campaigns,
+    contact,
     deliveries,
     destinations,
     held,
@@ -58,7 +59,8 @@ from runtime.temporal_faults import fault_of
 logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
-    *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, results, journeys, journey),
+    *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
+    *(contact, results),
     *(held, operations, campaigns, deliveries, destinations, preview),
     retune,
 )

@@ -1,9 +1,8 @@
-"""The list of journeys, the page of a contact with one timeline over all its journeys, and the search form."""
+"""The list of journeys, and the search form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
 
 from starlette.responses import Response
@@ -16,7 +15,6 @@ from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySort, JourneySummary
 from gateway.service.paging import PageRequest
 from gateway.service.view import PageView
-from gateway.why.story import EntryStory, Happening
 from scenario.words import ENDED
 
 _SEARCHED: Final = ("waiting", "held", "paused")
@@ -35,9 +33,6 @@ _SORTS: Final[Mapping[JourneySort, str]] = {
 _SORTS_BY_WORD: Final[Mapping[str, JourneySort]] = {word: word for word in _SORTS}
 LISTED: Final = 50
 """Journeys per page."""
-ENTRIES: Final = 20
-"""Entries of a contact that are shown at first."""
-_MOST_ENTRIES: Final = 200
 
 
 async def _list(page: Page) -> Response:
@@ -87,34 +82,6 @@ async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySum
     )
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-async def _show_contact(page: Page) -> Response:
-    contact, scenario = page.request.path_params["contact"], page.asked("scenario")
-    asked = _number(page.asked("limit"))
-    limit = ENTRIES if asked is None else min(max(asked, 1), _MOST_ENTRIES)
-    found = await page.use.journeys.contact(page.caller, contact, scenario, limit)
-    happened = [(one, story) for story in found.entries for one in reversed(story.happenings)]
-    happened.sort(key=_second, reverse=True)
-    more = link(to_contact(contact), scenario=scenario, limit=min(limit * 4, _MOST_ENTRIES))
-    return page.render(
-        "contact.html",
-        contact=contact,
-        stories=found.entries,
-        happened=happened,
-        scenario=scenario,
-        caps=found.caps,
-        zone=found.zone,
-        more=more if len(found.entries) == limit < _MOST_ENTRIES else None,
-    )
-
-
-def _second(one: tuple[Happening, EntryStory]) -> datetime:
-    return one[0].at.replace(microsecond=0)
-
-
 async def _search(page: Page) -> Response:
     wanted = page.asked("id")
     if wanted is None:
@@ -125,6 +92,5 @@ async def _search(page: Page) -> Response:
 
 ROUTES: Final = (
     shows("/journeys", _list),
-    shows("/contacts/{contact:path}", _show_contact),
     shows("/find", _search),
 )

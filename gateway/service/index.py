@@ -151,7 +151,8 @@ class JourneyIndex:
         self, query: str, *, limit: int | None = None, patience: timedelta | None = None
     ) -> list[IndexedJourney]:
         """Return the journeys that fit a query, the newest first."""
-        executions = self._temporal.list_workflows(query, limit=limit, rpc_timeout=patience)
+        size = _PAGE if limit is None else min(limit, _PAGE)
+        executions = self._temporal.list_workflows(query, limit=limit, page_size=size, rpc_timeout=patience)
         return await _read_all([one async for one in executions])
 
     async def page(

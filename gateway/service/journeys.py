@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,8 +32,7 @@ from gateway.service.scenarios import require
 from gateway.service.stats import StatsView
 from gateway.service.trends import TrendsView
 from gateway.service.view import Moment, PageView
-from gateway.why.story import EntryStory
-from gateway.why.why import WhyView, why
+from gateway.why.why import Question, WhyView, why
 from runtime.encryption.keyring import Erased
 from runtime.policies import read_policies
 from runtime.store import Attempt, Store
@@ -266,50 +264,58 @@ class JourneyService:
         step: str | None = None,
         since: datetime | None = None,
         limit: int = 20,
+        cursor: str | None = None,
     ) -> WhyView:
         """Explain, from records, why a contact did, or did not, get something.
 
         Args:
             step: Answer first whether the contact got this step's message.
             limit: Maximum number of entries, the newest.
+            cursor: `next` of the page before.
 
         Raises:
             UnknownContact: There are no entries.
             BadInput: None of its scenarios has the step.
+            BadCursor: The cursor is not one of this list.
             UnusableFile: `policies.yaml` cannot be used.
         """
         caller.check(scenario)
-        found = await self._why(contact, scenario, step=step, since=since, limit=limit)
+        question = Question(step) if step is not None else None
+        found = await self._why(contact, (scenario,), question=question, since=since, page=PageRequest(limit, cursor))
         # The places under caps count deliveries of all scenarios.
         return found if caller.scenarios is None else found.model_copy(update={"caps": None})
 
-    async def _why(self, contact: str, scenario: str | None, **wanted: Any) -> WhyView:
+    async def _why(self, contact: str, scenarios: Collection[str | None], **wanted: Any) -> WhyView:
         policies = read_policies(self._policies) if self._policies else None
-        return await why(self._temporal, self._store, contact, scenario, policies=policies, **wanted)
+        return await why(self._temporal, self._store, contact, scenarios, policies=policies, **wanted)
 
-    async def contact(self, caller: Caller, contact: str, scenario: str | None, limit: int) -> WhyView:
+    async def contact(
+        self,
+        caller: Caller,
+        contact: str,
+        page: PageRequest,
+        *,
+        since: datetime | None = None,
+        question: Question | None = None,
+    ) -> WhyView:
         """Explain a contact's entries to all scenarios that the caller may use.
 
-        Each scenario is read alone, so that entries to other scenarios neither use up the limit nor are revealed.
+        Each scenario of a limited key is read alone, so that entries to other scenarios neither use up the limit nor
+        are revealed.
 
         Raises:
             UnknownContact: There are no entries.
+            BadInput: None of its scenarios has the step in question.
+            BadCursor: The cursor is not one of this list.
         """
         if caller.scenarios is None:
-            return await self._why(contact, scenario, limit=limit)
-
-        async def entries(name: str) -> Sequence[EntryStory]:
-            try:
-                return (await self._why(contact, name, limit=limit)).entries
-            except UnknownContact:
-                return ()
-
-        names = [name for name in caller.scenarios if scenario in (None, name)]
-        found = list(chain.from_iterable(await asyncio.gather(*map(entries, names))))
-        if not found:
-            raise UnknownContact(f"nothing is on record of a contact '{contact}' in the scenarios of your key")
-        found.sort(key=lambda story: story.asked_at, reverse=True)
-        return WhyView(contact=contact, step=None, answer=None, entries=found[:limit], caps=None, zone=found[0].zone)
+            return await self._why(contact, (None,), since=since, question=question, page=page)
+        try:
+            found = await self._why(contact, caller.scenarios, since=since, question=question, page=page)
+        except UnknownContact:
+            nothing = f"nothing is on record of a contact '{contact}' in the scenarios of your key"
+            raise UnknownContact(nothing) from None
+        return found.model_copy(update={"caps": None})
 
 
 async def recorded_attempts(store: Store, caller: Caller, **wanted: Any) -> list[AttemptView]:

@@ -7,7 +7,7 @@ ends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -18,14 +18,38 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.journeys.pending_activities import describe
 from gateway.journeys.snapshot import JourneySnapshot, end_of, read_admitted
 from gateway.service.index import JourneyIndex, equals, literal, one_of
-from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
+from runtime.search_attributes import CONTACT_ID, JOURNEY_STATE, SCENARIO_NAME
 from runtime.store import Store
 from scenario.entry.entry import journeys_of
 
 STARTED: Final = "WorkflowType = 'Journey' AND ExecutionStatus IN ('Completed', 'Running')"
+_UNDECIDED: Final = f"{STARTED} AND {equals(JOURNEY_STATE, None)}"
+"""Journeys that have waited were admitted: the server leaves them out."""
 _CHUNK: Final = 20  # scenarios in one query
 _LOOKED_AT: Final = 200  # runs that are looked at one by one, for each query
 _ASKED: Final = 10  # at the same time
+
+
+@dataclass(frozen=True)
+class Period:
+    """A period in which entries were asked for.
+
+    Attributes:
+        until: Its end, exclusive.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def includes(self, moment: datetime) -> bool:
+        """Return True if a moment is in the period."""
+        return (self.since is None or self.since <= moment) and (self.until is None or moment < self.until)
+
+    @property
+    def condition(self) -> str:
+        """The condition of a search, or nothing."""
+        since = f" AND StartTime >= {literal(self.since.isoformat())}" if self.since else ""
+        return since + (f" AND StartTime < {literal(self.until.isoformat())}" if self.until else "")
 
 
 @dataclass(frozen=True)
@@ -52,10 +76,12 @@ class _Run(NamedTuple):
 
 
 async def journeys(
-    temporal: Client, store: Store, contact: str, scenario: str | None, since: datetime | None, limit: int
+    temporal: Client, store: Store, contact: str, scenario: str | None, period: Period, limit: int
 ) -> list[JourneySnapshot]:
     """Return a contact's admitted journeys, newest first."""
-    entries = await store.entries(contact_id=contact, scenario=scenario, since=since, limit=limit)
+    entries = await store.entries(
+        contact_id=contact, scenario=scenario, since=period.since, until=period.until, limit=limit
+    )
     turns = asyncio.Semaphore(_ASKED)
 
     async def look(index: int) -> JourneySnapshot:
@@ -66,28 +92,27 @@ async def journeys(
 
 
 async def not_let_in(
-    temporal: Client, store: Store, contact: str, scenario: str | None, since: datetime | None, limit: int
-) -> list[NotLetIn]:
+    temporal: Client, store: Store, contact: str, scenario: str | None, period: Period, limit: int
+) -> tuple[list[NotLetIn], datetime | None]:
     """Return a contact's refused and pending entries, newest first.
 
     They are found by the search attribute of the contact, or by the workflow's id, since engines need not set the
-    attribute.
+    attribute. If there are too many runs to look at all, also return the time before which none was looked at.
     """
     names = [scenario] if scenario else [found.scenario for found in await store.scenarios()]
-    runs = {run async for run in _runs(temporal, contact, names, everywhere=scenario is None)}
-    if since is not None:
-        runs = {run for run in runs if run.started >= since}
+    runs, complete_since = await _runs(temporal, contact, names, period, everywhere=scenario is None)
     under_way = await store.find_running({run.id for run in runs if run.running})
-    over = await store.admitted({(run.id, run.run_id) for run in runs if not run.running})
+    # A run may still be open that the store has ended: a control contact's, say.
+    known = await store.admitted({(run.id, run.run_id) for run in runs})
     newest = sorted(runs, key=lambda run: run.started, reverse=True)
-    asking = [run for run in newest if (run.id not in under_way if run.running else run[:2] not in over)]
+    asking = [run for run in newest if run[:2] not in known and not (run.running and run.id in under_way)]
     found: list[NotLetIn] = []
     for start in range(0, len(asking), _ASKED):
         some = asking[start : start + _ASKED]
         found += filter(None, await asyncio.gather(*(_asked(temporal, run) for run in some)))
         if len(found) >= limit:
             break
-    return found[:limit]
+    return found[:limit], complete_since
 
 
 async def _asked(temporal: Client, run: _Run) -> NotLetIn | None:
@@ -101,12 +126,20 @@ async def _asked(temporal: Client, run: _Run) -> NotLetIn | None:
     return NotLetIn(run.id, run.run_id, name, run.started, str(result.get("reason") or "no reason is on record"))
 
 
-async def _runs(temporal: Client, contact: str, names: Sequence[str], *, everywhere: bool) -> AsyncIterator[_Run]:
-    """Yield the runs of a contact's workflows that may not have been admitted."""
+async def _runs(
+    temporal: Client, contact: str, names: Sequence[str], period: Period, *, everywhere: bool
+) -> tuple[set[_Run], datetime | None]:
+    """Return the runs of a contact's workflows that may not have been admitted.
+
+    Also return the time of the oldest one if there are more.
+    """
+    found, complete_since = set[_Run](), None
     try:
         for query in _queries(contact, names, everywhere=everywhere):
-            for one in await JourneyIndex(temporal).find(query, limit=_LOOKED_AT):
-                yield _Run(one.id, one.run_id, one.started_at, one.is_running)
+            runs = await JourneyIndex(temporal).find(f"{query}{period.condition}", limit=_LOOKED_AT)
+            found |= {_Run(one.id, one.run_id, one.started_at, one.is_running) for one in runs}
+            if len(runs) == _LOOKED_AT:
+                complete_since = max(filter(None, (complete_since, runs[-1].started_at)))
     except RPCError as error:
         if error.status is not RPCStatusCode.UNIMPLEMENTED:
             raise
@@ -114,14 +147,20 @@ async def _runs(temporal: Client, contact: str, names: Sequence[str], *, everywh
         for name in names:
             if (described := await describe(temporal, journeys_of(name, contact))) is not None:
                 info = described.workflow_execution_info
-                started = info.start_time.ToDatetime(tzinfo=UTC)
-                yield _Run(info.execution.workflow_id, info.execution.run_id, started, not info.HasField("close_time"))
+                run = _Run(
+                    info.execution.workflow_id,
+                    info.execution.run_id,
+                    info.start_time.ToDatetime(tzinfo=UTC),
+                    not info.HasField("close_time"),
+                )
+                found |= {run} if period.includes(run.started) else set()
+    return found, complete_since
 
 
 def _queries(contact: str, names: Sequence[str], *, everywhere: bool) -> Iterator[str]:
-    marked = f"{STARTED} AND {equals(CONTACT_ID, contact)}"
+    marked = f"{_UNDECIDED} AND {equals(CONTACT_ID, contact)}"
     yield marked if everywhere else f"{marked} AND {equals(SCENARIO_NAME, names[0])}"
     for start in range(0, len(names), _CHUNK):
         ids = [journeys_of(name, contact) for name in names[start : start + _CHUNK]]
         begun = (f"WorkflowId STARTS_WITH {literal(f'{name}/')}" for name in ids)
-        yield f"{STARTED} AND ({' OR '.join((one_of('WorkflowId', ids), *begun))})"
+        yield f"{_UNDECIDED} AND ({' OR '.join((one_of('WorkflowId', ids), *begun))})"

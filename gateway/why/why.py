@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import zip_longest
 from typing import Final
 
 from pydantic import ConfigDict
 from temporalio.client import Client
+from typing_extensions import TypedDict
 
 from gateway.errors import BadInput, UnknownContact
-from gateway.service.view import View, Zone
+from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.view import Moment, View, Zone
 from gateway.why import of_contact
+from gateway.why.of_contact import Period
 from gateway.why.story import EntryStory, Happening, refused, told
 from runtime.store import Store
 from runtime.store.erasures import ERASED
@@ -23,7 +28,7 @@ from scenario.policies.policies import Policies
 from scenario.source.findings import listed, near
 from scenario.steps.delivery import Send
 from scenario.time.duration import format_duration
-from scenario.time.timing import spell
+from scenario.time.timing import spell, zone_of
 from scenario.words import BATCHED
 
 
@@ -74,41 +79,104 @@ class WhyView(View):
     """The contact's places under caps; null if no policies are configured here, or the key is for some scenarios."""
     zone: Zone
     """Time zone of the caps."""
+    next: str | None = None
+    """Cursor of the next page of entries; null if this is the last."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """The question whether a contact got a step's message.
+
+    Attributes:
+        scenario: The scenario of the step, or None for the newest entry that has such a step.
+    """
+
+    step: str
+    scenario: str | None = None
+
+
+class _Place(TypedDict):
+    at: Moment
+    run: str
 
 
 async def why(
     temporal: Client,
     store: Store,
     contact: str,
-    scenario: str | None = None,
+    scenarios: Collection[str | None],
     *,
-    step: str | None = None,
+    question: Question | None = None,
     since: datetime | None = None,
-    limit: int = 20,
+    page: PageRequest,
     policies: Policies | None = None,
 ) -> WhyView:
-    """Explain a contact's entries. See `gateway.service.journeys.JourneyService.why`."""
-    let_in = await of_contact.journeys(temporal, store, contact, scenario, since, limit)
-    others = await of_contact.not_let_in(temporal, store, contact, scenario, since, limit)
-    plans = await _newest(store, {entry.scenario for entry in others})
-    stories = [told(view, view.entry) for view in let_in if view.entry is not None]
-    stories += [refused(entry, plans.get(entry.scenario)) for entry in others]
-    stories.sort(key=lambda story: story.asked_at, reverse=True)
-    del stories[limit:]
-    if not stories:
-        raise UnknownContact(await _nobody(store, contact, scenario, since))
-    said = None
-    if step is not None:
-        _require(stories, step)
-        said = answer(contact, stories, step)
-        if (end := _ended(stories[0], step)) is not None and end.what == BATCHED:
-            said = await _in_batch(store, contact, stories[0], step, said)
-    now, zone = datetime.now(UTC), stories[0].zone
+    """Explain a contact's entries. See `gateway.service.journeys.JourneyService.why`.
+
+    Args:
+        scenarios: Names of scenarios, or only None for all.
+    """
+    place = page.place(_Place)
+    last = (place["at"], place["run"]) if place else None
+    # The end of a period is exclusive. Entries of the same moment may be on this page.
+    period = Period(since, last and last[0] + timedelta(microseconds=1))
+    wanted = page.limit + 2  # the last one of the page before, and one more to know that there are more
+    found = await asyncio.gather(*(_stories(temporal, store, contact, one, period, wanted) for one in scenarios))
+    stories = [story for some, _ in found for story in some if last is None or _order(story) < last]
+    complete_since = max((at for _, at in found if at is not None), default=None)
+    if complete_since is not None:
+        stories = [story for story in stories if story.asked_at >= complete_since]
+    stories.sort(key=_order, reverse=True)
+    following: tuple[datetime, str] | None = (complete_since, "") if complete_since else None
+    if len(stories) > page.limit:
+        del stories[page.limit :]
+        following = _order(stories[-1])
+    if not stories and not following:
+        (only,) = scenarios if len(scenarios) == 1 else (None,)
+        raise UnknownContact(await _nobody(store, contact, only, since))
+    now, zone = datetime.now(UTC), stories[0].zone if stories else zone_of()
     taken: list[CapPlaces] | None = None
     if policies is not None:
         back = caps.since(policies.caps, now, zone) if policies.caps else now
         taken = places(policies.caps, await store.claims_of(contact, back), now, zone)
-    return WhyView(contact=contact, step=step, answer=said, entries=stories, caps=taken, zone=zone)
+    return WhyView(
+        contact=contact,
+        step=question and question.step,
+        answer=question and await _answered(store, contact, stories, question),
+        entries=stories,
+        caps=taken,
+        zone=zone,
+        next=encode_cursor({"at": following[0], "run": following[1]}) if following else None,
+    )
+
+
+async def _stories(
+    temporal: Client, store: Store, contact: str, scenario: str | None, period: Period, limit: int
+) -> tuple[list[EntryStory], datetime | None]:
+    """Return the stories of a contact's entries, and the time since which they are complete if there are too many."""
+    let_in, (others, complete_since) = await asyncio.gather(
+        of_contact.journeys(temporal, store, contact, scenario, period, limit),
+        of_contact.not_let_in(temporal, store, contact, scenario, period, limit),
+    )
+    plans = await _newest(store, {entry.scenario for entry in others})
+    stories = [told(view, view.entry) for view in let_in if view.entry is not None]
+    known = {story.run_id for story in stories}  # admitted while Temporal was asked
+    stories += [refused(entry, plans.get(entry.scenario)) for entry in others if entry.run_id not in known]
+    return stories, complete_since
+
+
+def _order(story: EntryStory) -> tuple[datetime, str]:
+    return story.asked_at, story.run_id
+
+
+async def _answered(store: Store, contact: str, stories: Sequence[EntryStory], question: Question) -> str:
+    step = question.step
+    about = [story for story in stories if question.scenario in (None, story.scenario.partition("@")[0])]
+    _require(about, step)
+    said = answer(contact, about, step)
+    if (end := _ended(about[0], step)) is not None and end.what == BATCHED:
+        said = await _in_batch(store, contact, about[0], step, said)
+    return said
 
 
 _IN_BATCH: Final = {

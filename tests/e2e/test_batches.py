@@ -16,7 +16,6 @@ from aiohttp import web
 
 from activities.webhook import activity, batch_start
 from activities.webhook.route import Diverted
-from gateway.why.why import why
 from runtime.store import StoreUnavailable
 from scenario.words import Operation
 from tests.e2e.conftest import Server, Site, entry, opened, outcomes, publish, until
@@ -113,7 +112,7 @@ async def test_a_full_batch_is_repeated_with_the_same_bytes_until_its_receiver_i
     assert "b@x.y" not in (refused.reason or "")
     attempts = await until(lambda: logged(site, 3, delivery_id=delivery))
     assert attempts == [("retry", 503), ("retry", 503), ("delivered", 200)]
-    told = await why(site.client.temporal, site.store, "2", "sync", step="crm")
+    told = await site.client.why("2", "sync", step="crm")
     assert told.answer is not None
     assert "of sync@1? No: on " in told.answer
     assert "put into a batch call" in told.answer

@@ -113,8 +113,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     """Whom and what was asked about."""
     found: list[tuple[str, str | None]] = []
 
-    async def why(_: JourneyService, contact: str, scenario: str | None, **__: Any) -> WhyView:
-        found.append((contact, scenario))
+    async def why(_: JourneyService, contact: str, scenarios: tuple[str | None], **__: Any) -> WhyView:
+        found.append((contact, *scenarios))
         return WhyView(
             contact=contact,
             step=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from gateway.client import ScenarioClient
@@ -19,6 +20,7 @@ class Looking(ScenarioClient):
         self.contacts: dict[str, WhyView] = {}
         self.operated: list[tuple[str, str, dict[str, Any]]] = []
         self.refusal = ""
+        self.asked: dict[str, Any] = {}
         self.services.operations.journeys.send = self._noted
         self.services.journeys._snapshot = self._snapshot  # pyright: ignore[reportPrivateUsage]
         self.services.journeys._why = self._why  # pyright: ignore[reportPrivateUsage]
@@ -29,14 +31,15 @@ class Looking(ScenarioClient):
             raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
-    async def _why(self, contact: str, scenario: str | None = None, *, limit: int = 20, **_: Any) -> WhyView:
+    async def _why(self, contact: str, scenarios: Collection[str | None], **asked: Any) -> WhyView:
+        self.asked = asked
         if contact not in self.contacts:
             raise UnknownContact(f"nothing is on record of a contact '{contact}': it has never asked to come in")
-        known = self.contacts[contact]
-        entries = [one for one in known.entries if scenario in (None, one.scenario.partition("@")[0])]
+        known, page = self.contacts[contact], asked["page"]
+        entries = [one for one in known.entries if {None, one.scenario.partition("@")[0]} & {*scenarios}]
         if not entries:
-            raise UnknownContact(f"contact {contact} has asked for nothing in {scenario}")
-        return known.model_copy(update={"entries": entries[:limit]})
+            raise UnknownContact(f"contact {contact} has asked for nothing in {scenarios}")
+        return known.model_copy(update={"entries": entries[: page.limit]})
 
     async def _noted(self, journey: str, operation: str, update_id: str | None = None, **given: Any) -> dict[str, Any]:
         del update_id

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from gateway.why.of_contact import NotLetIn
 from gateway.why.story import refused, told
-from gateway.why.why import CapPlaces, WhyView
+from gateway.why.why import CapPlaces, Question, WhyView
 from tests.gateway.journey import ENTRY, HELD, PLAN, START
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
+from tests.gateway.service.test_stats import publish
 
 PARIS = ZoneInfo("Europe/Paris")
 STORIES = (
@@ -53,14 +55,27 @@ async def test_a_key_of_some_scenarios_sees_these_alone(site: Site) -> None:
     shown = await site.get("/contacts/7")
     assert "a/7/K1" not in shown.html
     assert "week" not in shown.html
-    # The newest entries are of another scenario: they take no place of its own.
     await site.sign_in("read", scenarios=["a"])
-    shown = await site.get("/contacts/7?limit=1")
+    shown = await site.get("/contacts/7")
     assert [row[0] for row in shown.rows("Its entries, newest first")] == ["a/7/K1"]
-    assert (await site.get("/contacts/7?scenario=b", 404)).status == 404
     await site.sign_in("read", scenarios=["c"])
     hidden = await site.get("/contacts/7", 404)
     assert hidden.text() == (await site.get("/contacts/8", 404)).text().replace("'8'", "'7'")
+
+
+async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(site: Site) -> None:
+    site.client.contacts["7"] = WHY.model_copy(update={"answer": "No: the cap was full.", "next": "abc"})
+    await publish(site.store)
+    await site.sign_in("read")
+    shown = await site.get("/contacts/7?why=a/hook&since=all")
+    assert site.client.asked["question"] == Question("hook", "a")
+    assert site.client.asked["since"] is None
+    assert shown.text("[role=status]") == "No: the cap was full."
+    assert "a/hook" in shown.values("#why option", "value")
+    assert shown.values(".older a", "href") == ["/contacts/7?since=all&after=abc"]
+    shown = await site.get("/contacts/7?why=sale/")
+    assert "has asked for nothing in sale" in shown.text("[role=status]")
+    assert (datetime.now(UTC) - site.client.asked["since"]).days == 30
 
 
 async def test_the_form_finds_journeys_and_contacts(site: Site) -> None:

@@ -1,0 +1,92 @@
+"""The page of a contact: one timeline over all its journeys, and the question why it did not get a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from starlette.responses import Response
+
+from gateway.errors import BadInput, UnknownContact
+from gateway.pages.page import NO_TIME, Page, field, shows, since
+from gateway.pages.rendering import link, to_contact
+from gateway.service.paging import PageRequest
+from gateway.why.story import EntryStory, Happening
+from gateway.why.why import Question, WhyView
+
+ENTRIES: Final = 20
+"""Entries per page."""
+RANGES: Final = ("7d", "30d", "90d", "365d", "all")
+"""Time ranges in the form."""
+RANGE: Final = "30d"
+"""The range at first."""
+
+
+async def _show(page: Page) -> Response:
+    contact, asked = page.request.path_params["contact"], page.asked("why")
+    scenario, _, step = (asked or "").partition("/")
+    period = page.asked("since") or RANGE
+    start = None if period == "all" else field({"since": period}, "since", since, NO_TIME.format("since"))
+    cursor = page.asked("after")
+    found, wrong = None, None
+    try:
+        question = Question(step, scenario) if step else None
+        found = await _find(page, contact, cursor, start, question)
+    except BadInput as error:  # the question cannot be answered, but the rest can be shown
+        wrong = str(error)
+        found = await _find(page, contact, cursor, start, None)
+    entries = found.entries if found else []
+    happened = [(one, story) for story in entries for one in reversed(story.happenings)]
+    happened.sort(key=_second, reverse=True)
+    steps = _steps(entries)
+    others = [name for name in await page.use.scenarios.names(page.caller) if name not in steps]
+    if scenario in others:
+        wrong = f"contact {contact} has asked for nothing in {scenario}, as far as the entries below go back"
+    return page.render(
+        "contact.html",
+        contact=contact,
+        stories=entries,
+        happened=happened,
+        steps=steps,
+        others=others,
+        asked=asked,
+        answer=found and found.answer,
+        wrong=wrong,
+        period=period,
+        ranges=RANGES if period in RANGES else (period, *RANGES),
+        caps=found and found.caps,
+        zone=found and found.zone,
+        is_live=cursor is None and any(story.now for story in entries),
+        older=link(to_contact(contact), since=page.asked("since"), after=found.next) if found and found.next else None,
+    )
+
+
+async def _find(
+    page: Page, contact: str, cursor: str | None, start: datetime | None, question: Question | None
+) -> WhyView | None:
+    """Return the contact's entries, or None if there are earlier ones only."""
+    service, request = page.use.journeys, PageRequest(ENTRIES, cursor)
+    try:
+        return await service.contact(page.caller, contact, request, since=start, question=question)
+    except UnknownContact:
+        if start is None:
+            raise
+        await service.contact(page.caller, contact, PageRequest(1))
+        return None
+
+
+def _steps(stories: Iterable[EntryStory]) -> dict[str, list[str]]:
+    """Return the steps of the scenarios of entries, by scenario, for the form."""
+    found: dict[str, dict[str, None]] = {}
+    for story in stories:
+        steps = story.plan.steps if story.plan else {}
+        found.setdefault(story.scenario.partition("@")[0], {}).update(dict.fromkeys(steps))
+    return {name: list(steps) for name, steps in sorted(found.items())}
+
+
+def _second(one: tuple[Happening, EntryStory]) -> datetime:
+    return one[0].at.replace(microsecond=0)
+
+
+ROUTES: Final = (shows("/contacts/{contact:path}", _show),)
