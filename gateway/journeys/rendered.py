@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,10 +19,12 @@ from gateway.journeys.snapshot import JourneySnapshot
 from gateway.preview.rendering import MessageRenderer, NothingToSend, RenderProblem, Result
 from runtime.store import Attempt, Store
 from runtime.temporal_faults import is_unknown_workflow
+from scenario.entry.entry import is_entry
 from scenario.model.document import load
 from scenario.plan.compile import named_steps
 from scenario.source.findings import listed, near
 from scenario.steps.delivery import Send
+from scenario.type_guards import is_mapping, mapping_or_empty
 
 _ACTIVITIES: Final = {channel.activity for channel in CHANNELS.values()}
 NOTE: Final = (
@@ -124,6 +127,24 @@ async def scheduled(temporal: Client, attempts: Iterable[Attempt]) -> list[tuple
     return list(found.values())
 
 
+async def submitted_entry(temporal: Client, journey: str) -> dict[str, Any] | None:
+    """Return the entry of a journey's newest run, or None if Temporal has deleted its history.
+
+    Raises:
+        BadInput: It cannot be read.
+    """
+    async for event in _events_of(temporal, journey, None):
+        payloads = event.workflow_execution_started_event_attributes.input.payloads
+        given: Any = None
+        with suppress(Exception):  # of whatever codec, for example because the contact was erased
+            (given, *_) = await temporal.data_converter.decode(payloads)
+        entry = given if is_entry(given) else mapping_or_empty(given).get("entry")  # with a state or a campaign
+        if not is_mapping(entry):
+            raise BadInput(f"the entry of {journey} cannot be read from its history")
+        return dict(entry)
+    return None
+
+
 def _require(view: JourneySnapshot, step: str) -> None:
     steps = view.plan.steps if view.plan else {}
     sends = [name for name, row in steps.items() if isinstance(row, Send)]
@@ -162,8 +183,8 @@ async def _events(temporal: Client, view: JourneySnapshot) -> AsyncIterator[Hist
             run = following
 
 
-async def _events_of(temporal: Client, journey: str, run: str) -> AsyncIterator[HistoryEvent]:
-    """Yield the events of a run, or none if Temporal has deleted it."""
+async def _events_of(temporal: Client, journey: str, run: str | None) -> AsyncIterator[HistoryEvent]:
+    """Yield the events of a run, by default the newest, or none if Temporal has deleted it."""
     try:
         async for event in temporal.get_workflow_handle(journey, run_id=run).fetch_history_events():
             yield event

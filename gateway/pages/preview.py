@@ -10,28 +10,32 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
-from gateway.api.problem import VERSIONED, Problem
-from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry, TooMany, UnknownScenario
-from gateway.pages.page import Form, Page, does, reason_in, shows
+from gateway.api.problem import VERSIONED, Problem, problem_of
+from gateway.errors import BadInput, Forbidden, MistakenEntry, Refusal, UnknownContact, UnknownScenario
+from gateway.pages.page import Form, Page, at_field, does, reason_in, refused, shows
 from gateway.sending import Exchange
 from gateway.service.authoring import AuthoringService
+from gateway.service.content import ContentService
 from gateway.service.outbox import Outbox
 from gateway.why.words import clock
 from scenario.errors import NotConfigured
+from scenario.steps.delivery import Send
 from scenario.time.timing import ENTRY_YEARS
 
 logger = logging.getLogger("gateway")
 
 _BYTES: Final = 4 * 1024 * 1024  # of a form, in which a character may take three
-LARGER: Final[Mapping[str, int]] = dict.fromkeys(("/preview", "/preview/sample", "/preview/send"), _BYTES)
+_FORMS: Final = ("/preview", "/preview/sample", "/preview/entry", "/preview/send")
+LARGER: Final[Mapping[str, int]] = dict.fromkeys(_FORMS, _BYTES)
 """Maximum bytes of forms: an entry, and perhaps a scenario."""
 _LINES: Final = 100
+_NONE: Final = Form()
 MOST: Final = 100_000
 """Maximum characters of a text that are shown."""
 _MASK: Final = re.compile(r"(~~\w+~~)")
@@ -46,6 +50,7 @@ class Asked:
     Attributes:
         version: A published version, ``post-purchase@3``; empty if `source` is used.
         source: A scenario file, YAML.
+        contact: The id of a contact or journey whose data is wanted.
         at: When the contact enters; empty for now.
         events: One per line, ``NAME`` or ``NAME={…}``.
         responses: One per line, ``NAME={…}``.
@@ -55,6 +60,7 @@ class Asked:
 
     version: str = ""
     source: str = ""
+    contact: str = ""
     entry: str = ""
     at: str = ""
     events: str = ""
@@ -75,39 +81,51 @@ class Shown:
 
     Attributes:
         told: The preview, as `gateway.preview.report.report` makes it.
-        wrong: The sentence that says why there is no preview or message.
     """
 
     asked: Asked
     told: Mapping[str, Any] | None = None
     sent: Exchange | None = None
-    wrong: str | None = None
 
 
 async def _show(page: Page) -> Response:
-    given = page.request.query_params
-    return await _render(page, Shown(asked=Asked(version=given.get("version", ""), step=given.get("step", ""))))
+    """Show the form; with a scenario or a contact in the address, also its preview."""
+    name = page.asked("version") or page.asked("scenario") or ""
+    asked = Asked(version=name, contact=page.asked("contact") or "", step=page.asked("step") or "")
+
+    async def begin(page: Page, asked: Asked, none: Form) -> Shown:
+        if name and "@" not in name:
+            (newest, *_) = await page.use.scenarios.versions(page.caller, name)
+            asked = replace(asked, version=f"{name}@{newest.version}")
+        if asked.contact:
+            return await _of_contact(page, asked, none)
+        return await _preview(page, asked, none) if name else Shown(asked=asked)
+
+    return await _answer(page, asked, _NONE, begin)
 
 
-def _answers(do: Callable[[Page, Asked, Form], Awaitable[Shown]]) -> Callable[[Page, Form], Awaitable[Response]]:
+Make = Callable[[Page, Asked, Form], Awaitable[Shown]]
+
+
+def _answers(make: Make) -> Callable[[Page, Form], Awaitable[Response]]:
     """Answer a form with its own page, so that its content is not lost after an error."""
 
     async def answer(page: Page, form: Form) -> Response:
-        asked = Asked.of(form)
-        try:
-            return await _render(page, await do(page, asked, form))
-        except Problem as problem:
-            return await _render(page, Shown(asked=asked, wrong=problem.detail), problem.status_code)
-        except (BadInput, MistakenEntry, NotConfigured) as error:
-            return await _render(page, Shown(asked=asked, wrong=str(error)), 422)
-        except Forbidden as error:
-            return await _render(page, Shown(asked=asked, wrong=str(error)), 403)
-        except TooMany as error:
-            return await _render(page, Shown(asked=asked, wrong=str(error)), 429)
-        except Busy as error:
-            return await _render(page, Shown(asked=asked, wrong=str(error)), 503)
+        return await _answer(page, Asked.of(form), form, make)
 
     return answer
+
+
+async def _answer(page: Page, asked: Asked, form: Form, make: Make) -> Response:
+    try:
+        return await _render(page, await make(page, asked, form))
+    except MistakenEntry as error:
+        problem = at_field("entry", str(error))
+    except NotConfigured as error:
+        problem = Problem("invalid", str(error))
+    except (Problem, Refusal) as error:
+        problem = problem_of(error)
+    return await _render(refused(page, problem, form), Shown(asked=asked))
 
 
 async def _preview(page: Page, asked: Asked, _form: Form) -> Shown:
@@ -121,14 +139,37 @@ async def _sample(page: Page, asked: Asked, _form: Form) -> Shown:
     return Shown(asked=await _with_sample(page, asked, await _scenario(page, asked)))
 
 
+async def _of_contact(page: Page, asked: Asked, _form: Form) -> Shown:
+    """Preview with the data of a contact or journey."""
+    if not asked.contact:
+        raise at_field("contact", "name a contact or a journey")
+    contents: ContentService = page.request.app.state.contents
+    name = asked.version.partition("@")[0]
+    try:
+        entry = await contents.entry(page.caller, name, asked.contact)
+    except (BadInput, UnknownContact) as error:
+        raise at_field("contact", str(error)) from None
+    given = str(entry.get("scenario", "")).partition("@")[0]
+    if not asked.version and not asked.source:
+        (newest, *_) = await page.use.scenarios.versions(page.caller, given)
+        asked = replace(asked, version=f"{given}@{newest.version}")
+    elif given != name:  # the trigger is another scenario's
+        made = json.loads((await _with_sample(page, asked, await _scenario(page, asked))).entry or "{}")
+        entry = {**made, "contact": entry.get("contact")}
+    own = {key: value for key, value in entry.items() if key != "scenario"}  # the selected version counts
+    return await _preview(page, replace(asked, entry=_text(own)), _form)
+
+
 async def _send(page: Page, asked: Asked, form: Form) -> Shown:
     outbox: Outbox | None = page.request.app.state.outbox
     if outbox is None:
         raise Problem("not-accepted", "nothing can be sent: this server has no channels")
     if not asked.step:
-        raise Problem("invalid", "name the step of the message")
+        raise at_field("step", "name the step of the message")
+    if not asked.entry:
+        raise at_field("entry", "the message needs an entry: write one, generate one, or use a contact's data")
     if form.get("sure") != "yes":
-        raise Problem("invalid", "confirm that the message is to be sent for real")
+        raise at_field("sure", "confirm that the message is to be sent for real")
     reason = reason_in(form)
     request = await _scenario(page, asked) | _circumstances(asked)
     # Rendered here in a limited process, which shows that it ends in time. Sending renders it again.
@@ -137,7 +178,7 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
     page.caller.check(name)
     step = next((one for one in told["steps"] if one["id"] == asked.step), None)
     if step is None or not ({"request", "message"} & step.keys()):
-        raise Problem("invalid", f"the step '{asked.step}' sends nothing: preview it to see why")
+        raise at_field("step", f"the step '{asked.step}' sends nothing: preview it to see why")
     sent = await outbox.send(page.caller, request, asked.step, asked.to or None)
     logger.info(
         "%s sent a test message of %s, step %s, as %s: %s; reason: %s",
@@ -147,24 +188,19 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
     return Shown(asked=asked, told=told, sent=sent)
 
 
-async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
+async def _render(page: Page, shown: Shown) -> Response:
     listed = await page.use.scenarios.versions(page.caller)
     names = [f"{one.scenario}@{one.version}" for one in listed]
     asked, told = shown.asked, shown.told
     if asked.version and asked.version not in names:
         names.append(asked.version)
-    sending = [asked.step] if asked.step else []  # unchanged after an error
-    if told:
-        sending = [step["id"] for step in told["steps"] if {"request", "message"} & step.keys()]
     return page.render(
         "preview.html",
-        status=status,
         versions=names,
         asked=asked,
         told=told,
-        sending=sending,
+        sending=await _sending(page, asked, names, told),
         sent=shown.sent,
-        wrong=shown.wrong,
         can_send=page.request.app.state.outbox is not None,
         masked=masked,
         local_time=local_time,
@@ -172,11 +208,23 @@ async def _render(page: Page, shown: Shown, status: int = 200) -> Response:
     )
 
 
+async def _sending(page: Page, asked: Asked, names: list[str], told: Mapping[str, Any] | None) -> list[str]:
+    """Return the steps of which a test can be sent: those previewed, or else those of the selected version."""
+    if told and told["steps"]:
+        return [step["id"] for step in told["steps"] if {"request", "message"} & step.keys()]
+    name, _, number = (asked.version or ("" if asked.source else "".join(names[:1]))).partition("@")
+    found = list[str]()
+    with suppress(Refusal, ValueError):
+        opened = await page.use.scenarios.opened(page.caller, name, int(number))
+        found = [step for step, row in opened.table.steps.items() if isinstance(row, Send)]
+    return found if asked.step in ("", *found) else [asked.step, *found]  # unchanged after an error
+
+
 async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
     """Return the scenario for `gateway.authoring.work`."""
     if not asked.version:
         if not asked.source:
-            raise Problem("invalid", "choose a published scenario, or paste one")
+            raise at_field("version", "choose a published scenario, or paste one")
         if not page.may("publish"):
             raise Problem("forbidden", "to paste a scenario, your key needs the scope 'publish'")
         return {"source": asked.source}
@@ -194,8 +242,11 @@ async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) ->
         raise Problem(
             "invalid", "no generated contact is admitted by the scenario's 'entry.if': write an entry by hand"
         )
-    text = json.dumps(made["entry"], ensure_ascii=False, indent=2)
-    return Asked(**{**vars(asked), "entry": text})
+    return replace(asked, entry=_text(made["entry"]))
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    return json.dumps(entry, ensure_ascii=False, indent=2)
 
 
 async def _told(page: Page, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,43 +263,43 @@ def _name(asked: Asked, told: Mapping[str, Any]) -> str:
 
 
 def _circumstances(asked: Asked) -> dict[str, Any]:
-    entry = _json(asked.entry, "the entry") if asked.entry else None
-    events = _named(asked.events, "an event", bare={})
+    entry = _json("entry", asked.entry, "the entry") if asked.entry else None
+    events = _named("events", asked.events, "an event", bare={})
     if not isinstance(entry, dict | None):
-        raise Problem("invalid", "the entry is a JSON object: {…}")
+        raise at_field("entry", "the entry is a JSON object: {…}")
     if not all(isinstance(properties, dict) for _, properties in events):
-        raise Problem("invalid", "the properties of an event are a JSON object: order.delivered={…}")
+        raise at_field("events", "the properties of an event are a JSON object: order.delivered={…}")
     return {
         "entry": {**({"scenario": asked.version.partition("@")[0]} if asked.version else {}), **(entry or {})},
         "at": _moment(asked.at),
         "events": [{"name": name, "properties": properties} for name, properties in events],
-        "responses": dict(_named(asked.responses, "a response")),
+        "responses": dict(_named("responses", asked.responses, "a response")),
     }
 
 
-def _named(text: str, what: str, bare: Any = None) -> list[tuple[str, Any]]:
+def _named(at: str, text: str, what: str, bare: Any = None) -> list[tuple[str, Any]]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) > _LINES:
-        raise Problem("invalid", f"give {_LINES} of them at most")
+        raise at_field(at, f"give {_LINES} of them at most")
     found: list[tuple[str, Any]] = []
     for line in lines:
         name, equals, given = line.partition("=")
         if not name.strip() or (not equals and bare is None):
-            raise Problem("invalid", f"{what} is a separate line: NAME={{…}}")
-        found.append((name.strip(), _json(given, f"the value of {what}") if equals else bare))
+            raise at_field(at, f"{what} is a separate line: NAME={{…}}")
+        found.append((name.strip(), _json(at, given, f"the value of {what}") if equals else bare))
     return found
 
 
-def _json(text: str, what: str) -> Any:
+def _json(at: str, text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise Problem("invalid", f"{what} is nested too deeply") from None
+        raise at_field(at, f"{what} is nested too deeply") from None
     except json.JSONDecodeError as error:
-        text = f"{what} is not JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}"
-        raise Problem("invalid", text) from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise at_field(at, f"{what} is not JSON: {place}: {error.msg.lower()}") from None
     except ValueError:  # Python reads no integer of more than some 4,000 digits
-        raise Problem("invalid", f"{what} has a number that is too long") from None
+        raise at_field(at, f"{what} has a number that is too long") from None
 
 
 def _moment(text: str) -> str | None:
@@ -259,7 +310,7 @@ def _moment(text: str) -> str | None:
     except ValueError:
         moment = None
     if moment is None or not ENTRY_YEARS[0] <= moment.year <= ENTRY_YEARS[1]:
-        raise Problem("invalid", "the time of entry is a date and time, such as 2026-03-29T10:00")
+        raise at_field("at", "the time of entry is a date and time, such as 2026-03-29T10:00")
     return moment.isoformat()
 
 
@@ -296,5 +347,6 @@ ROUTES: Final = (
     shows("/preview", _show),
     does("/preview", _answers(_preview), "read", "waiting"),
     does("/preview/sample", _answers(_sample), "read", "waiting"),
+    does("/preview/entry", _answers(_of_contact), "content", "waiting"),
     does("/preview/send", _answers(_send), "operate", "waiting"),
 )

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from pydantic import WithJsonSchema
 
 from gateway.client import ScenarioClient
-from gateway.errors import BadInput, UnknownDelivery
-from gateway.journeys.rendered import NOTE, scheduled
+from gateway.errors import BadInput, UnknownContact, UnknownDelivery
+from gateway.journeys.rendered import NOTE, scheduled, submitted_entry
 from gateway.service.authoring import AuthoringService
 from gateway.service.caller import Caller
+from gateway.service.index import JourneyFilter
+from gateway.service.paging import PageRequest
 from gateway.service.view import View
 from runtime.store import Attempt
 
@@ -72,6 +74,36 @@ class ContentService:
             for one, at in inputs
         ]
         return ContentView(delivery_id=last.delivery_id, journey=last.workflow_id, messages=messages)
+
+    async def entry(self, caller: Caller, scenario: str, whom: str) -> dict[str, Any]:
+        """Return an entry with the data of a journey, or of a contact's newest journey of a scenario.
+
+        If the contact had none of this scenario, the entry is that of its newest journey of any. The look is logged,
+        without its content.
+
+        Args:
+            whom: The id of a journey or a contact.
+
+        Raises:
+            Forbidden: The caller lacks the scope `content`.
+            UnknownContact: There is no journey of this contact that the caller may use.
+            BadInput: The entry is not kept, or cannot be read.
+        """
+        caller.require("content")
+        journeys = self._client.services.journeys
+        journey = whom if await journeys.has(caller, whom) else None
+        for name in (scenario, *(caller.scenarios or (None,))):
+            if journey is None and caller.may_use(name):
+                found = await journeys.list(caller, JourneyFilter(scenario=name, contact=whom), None, PageRequest(1))
+                journey = found.items[0].id if found.items else None
+        if journey is None:
+            raise UnknownContact(f"no journey is on record of a contact '{whom}', and none has this id")
+        logger.info("%s looks at the entry of %s", caller.name, journey)
+        entry = await submitted_entry(self._client.temporal, journey)
+        if entry is None:
+            raise BadInput(f"Temporal has deleted the history of {journey}, and with it the entry")
+        caller.check(str(entry.get("scenario", "")).partition("@")[0])
+        return entry
 
     async def _missing(self, attempt: Attempt) -> str:
         if attempt.test_by:

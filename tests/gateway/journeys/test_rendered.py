@@ -11,7 +11,7 @@ import pytest
 from activities.failures import FailureKind
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
-from gateway.journeys.rendered import RenderedDelivery, rendered, scheduled
+from gateway.journeys.rendered import RenderedDelivery, rendered, scheduled, submitted_entry
 from gateway.preview.rendering import MessageRenderer
 from tests.factories import attempt
 from tests.workflows.conftest import Stage, failing
@@ -48,6 +48,9 @@ async def test_each_round_is_rendered_again_with_secrets_masked(stage: Stage, cl
     await stage.publish(SCENARIO.replace("TEXT", "Dear"))
     handle = await stage.start("told", contact={"id": 7, "firstname": 'Zo"é'})
     assert (await handle.result())["outcome"] == "finished"
+    entry = await submitted_entry(client.temporal, "told/7")
+    assert entry is not None
+    assert entry["contact"]["firstname"] == 'Zo"é'
     first, second = found = await shown(client, "told/7", "poll")
     days = [item.delivery.now[8:10] for item in found]
     assert bodies(found) == [

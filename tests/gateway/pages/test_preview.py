@@ -29,6 +29,7 @@ from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from scenario.policies.suppression import Suppression
+from tests.factories import admission_request
 from tests.gateway.pages.conftest import Document, Site, visited
 from tests.gateway.search import Search
 
@@ -169,6 +170,57 @@ async def test_an_entry_is_made_up(site: Site) -> None:
     assert len((await preview(site, {"entry": ""})).texts("li.step")) == 5
 
 
+async def test_a_link_previews_the_newest_version_and_offers_a_test_of_its_step(site: Site) -> None:
+    await site.sign_in()
+    page = await site.get("/preview?scenario=hello&step=text")
+    assert page.texts("#version option[selected]") == ["hello@1"]
+    assert len(page.texts("li.step")) == 5
+    assert page.texts("#step option[selected]") == ["text"]
+    assert (await site.get("/preview")).texts("#step option") == ["mail", "vip", "text"]  # before any preview
+    assert "not published" in (await site.get("/preview?version=hello@9", 404)).text("[role=alert]")
+
+
+async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    entries: dict[str, Any] = {
+        "hello/7": ENTRY,
+        "other/8": {"scenario": "other", "contact": {"id": 8, "firstname": "Bob"}, "trigger": {"type": "segment"}},
+    }
+
+    async def submitted(_: object, journey: str) -> Any:
+        return entries.get(journey)
+
+    monkeypatch.setattr("gateway.service.content.submitted_entry", submitted)
+    await site.store.publish("other", {"trigger": "segment"}, {}, "digest")
+    for number, journey in (("7", "hello/7"), ("8", "other/8"), ("9", "hello/9")):
+        name = journey.partition("/")[0]
+        await site.store.admit(admission_request(number, name, workflow_id=journey))
+    await site.sign_in("read")
+    assert "Zoé" not in (await site.get("/preview?version=hello@1&contact=7", 403)).html
+    assert "looks at" not in caplog.text
+    key = await site.sign_in("read", "content")
+    for whom in ("7", "hello/7"):
+        page = await site.send("/preview/entry", {"version": "hello@1", "contact": whom}, 200, page="/preview")
+        assert json.loads(page.text("#entry")) == {name: ENTRY[name] for name in ("contact", "trigger")}
+        assert "Hello Zoé <i>" in page.text("li.step")
+    assert f"key {key} looks at the entry of hello/7" in caplog.text
+    assert "Zoé" not in caplog.text
+    assert (await site.get("/preview?contact=7")).texts("#version option[selected]") == ["hello@1"]
+    # A contact of another scenario gets an example of this one's trigger.
+    page = await site.get("/preview?scenario=hello&contact=8")
+    entry = json.loads(page.text("#entry"))
+    assert (entry["contact"]["firstname"], entry["trigger"]["type"]) == ("Bob", "order")
+    for whom, said in (("9", "Temporal has deleted the history of hello/9"), ("5", "no journey is on record")):
+        page = await site.get(f"/preview?version=hello@1&contact={whom}", 422)
+        assert page.text("#contact-wrong").startswith(said)
+    await site.sign_in("read", "content", scenarios=["hello"])
+    await site.get("/preview?scenario=hello&contact=7")
+    page = await site.get("/preview?scenario=hello&contact=other/8", 422)
+    assert "Bob" not in page.html
+
+
 async def test_events_and_responses_are_given_one_a_line(site: Site) -> None:
     await site.sign_in("read")
     page = await preview(site, {"events": 'order.delivered={"order_id": "CGX"}\n\n', "responses": "wax=[1]"})
@@ -253,7 +305,8 @@ async def test_what_cannot_be_sent_is_said(site: Site) -> None:
         page = await site.send("/preview/send", {**FORM, **more}, status=422, page="/preview")
         assert said in page.text("[role=alert]")
         if "step" in more:  # it can be mended there
-            assert (page.texts("select[name=step] option"), len(page.values("#reason", "name"))) == ([more["step"]], 1)
+            assert page.texts("select[name=step] option[selected]") == [more["step"]]
+            assert page.values("#reason", "value") == [more.get("reason", "").strip()]
 
 
 async def test_a_test_is_in_the_log_of_deliveries(site: Site) -> None:

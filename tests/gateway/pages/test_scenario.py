@@ -62,9 +62,9 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     assert shown.text("h1") == "sale@1"
     assert shown.texts(".facts div")[:4] == ["In progress 3", "Waiting 2", "Held 1", "Running 0"]
     assert shown.rows("Steps") == [
-        ["mail", "email", "wait-2", "0", "0", "0", "2", "0", "0", "0"],
+        ["mail", "email preview", "wait-2", "0", "0", "0", "2", "0", "0", "0"],
         ["wait-2", "wait 2d", "hook", "2", "0", "0", "0", "0", "0", "0"],
-        ["hook", "webhook → hooks.example.com", "the end", "0", "1", "0", "0", "1", "0", "0"],
+        ["hook", "webhook → hooks.example.com preview", "the end", "0", "1", "0", "0", "1", "0", "0"],
     ]
     drawn = shown.text("svg")
     assert "2 waiting" in drawn
