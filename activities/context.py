@@ -55,14 +55,15 @@ def template_data(
     """Return the variables of a delivery's templates. It is a pure function: every attempt renders the same bytes.
 
     They are the journey's data, `now` and `today` (when the message may leave, in the contact's zone) and `journey`.
-    `journey.entered_at` and `journey.callback_url` are present if a template uses them. Marketing always has
-    `journey.unsubscribe_url`, for its headers. Webhooks add secrets.
+    `journey.delivery_id` is always present, `journey.entered_at` and `journey.callback_url` if a template uses them.
+    Marketing always has `journey.unsubscribe_url`, for its headers. Webhooks add secrets.
 
     Raises:
         NotConfigured: A template uses `journey.callback_url`, which is not configured.
     """
     handed: dict[str, Any] = delivery.data.get("journey") or {}
     made = journey_root(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
+    made["delivery_id"] = delivery.id
     if delivery.root:
         if callbacks is None:
             raise NotConfigured(

@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from temporalio.client import Client
 
 from activities.webhook.destinations.reading import DestinationsFile
+from activities.webhook.http.transport import Transport
 from gateway import codec
 from gateway.api import app as api
 from gateway.api.authentication import Keys
@@ -41,6 +42,7 @@ from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
 from gateway.pages import app as pages
 from gateway.pages.sign_in import Door
+from gateway.providers.registry import expects_events
 from gateway.service.outbox import Outbox
 from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates
 from runtime.connection import connect
@@ -176,7 +178,8 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(namespace))).is_well
         served = _Served()
         # Without these, what is open to the world has no way to the store.
-        if wanted.api or wanted.pages or Unsubscribing.configured(settings) or KeyWrapping.configured(settings):
+        is_public = wanted.callbacks and (Unsubscribing.configured(settings) or expects_events(settings))
+        if wanted.api or wanted.pages or is_public or KeyWrapping.configured(settings):
             store, keyring = await _open_store(settings, connected, checks, ask_to_stop, stack)
             temporal = encrypt_client(temporal, keyring)
             await _serve_store(served, settings, temporal, store, keyring, wanted, stack)
@@ -265,4 +268,5 @@ async def _serve_store(
         )
     served.what += [name for name, asked in (("the API", wanted.api), ("pages", wanted.pages)) if asked]
     if wanted.callbacks:
-        served.routes = routes_of(settings, temporal, store, book)
+        transport = await stack.enter_async_context(Transport())
+        served.routes = routes_of(settings, temporal, store, book, transport)

@@ -119,6 +119,8 @@ class Callbacks:
         return CallbackClaim(journey.decode(), str(UUID(bytes=root)), f"msg_{delivery.hex()}", expires)
 
 
+PROVIDER_PATH: Final = "/inbound/events/"
+"""Path at which providers report events, between the gateway's address and the provider's name."""
 UNSUBSCRIBE_PATH: Final = "/u/"
 """Path of the URLs, between the gateway's address and the token."""
 

@@ -26,14 +26,15 @@ LEAST: Final[Ages] = {
 NATURAL: Final[Ages] = {
     "claims": timedelta(days=92),
     "soft_bounces": timedelta(days=30),
+    "provider_events": timedelta(days=9),
     "refused_members": timedelta(days=92),
     "answers": timedelta(hours=24),
 }
 """Default retention of rows that become useless.
 
 No cap looks back further than 31 days; a delivery that is retried for longer than its claim is kept claims another
-slot. Soft bounces count within a week. Answers to requests with an ``Idempotency-Key`` are kept for a day. Members that
-a platform refused stay for people to see.
+slot. Soft bounces count within a week, and so do events from providers. Answers to requests with an
+``Idempotency-Key`` are kept for a day. Members that a platform refused stay for people to see.
 """
 
 _YEARS: Final = re.compile(r"(\d{1,2})y", re.ASCII)

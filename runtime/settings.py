@@ -260,6 +260,20 @@ class Settings(BaseSettings):
     inbound_key: _Key | None = None
     """Key that a mail server sends with [bounces](../write/consent.md#handing-them-in), for `scenario serve`. Without
     it, bounces are not accepted."""
+    events_ses: str | None = None
+    """[Events from Amazon SES](../integrate/provider-events.md#amazon-ses): ARNs of SNS topics, separated by commas."""
+    events_sendgrid: SecretStr | None = None
+    """[Events from SendGrid](../integrate/provider-events.md#sendgrid): the verification key."""
+    events_mailgun: SecretStr | None = None
+    """[Events from Mailgun](../integrate/provider-events.md#mailgun): the HTTP webhook signing key."""
+    events_postmark: SecretStr | None = None
+    """[Events from Postmark](../integrate/provider-events.md#postmark): a password of your choice."""
+    events_brevo: SecretStr | None = None
+    """[Events from Brevo](../integrate/provider-events.md#brevo): a token of your choice."""
+    events_whatsapp: SecretStr | None = None
+    """[Events from WhatsApp](../integrate/provider-events.md#whatsapp): the app's secret."""
+    events_whatsapp_verify: SecretStr | None = None
+    """The verify token of WhatsApp's webhook, of your choice."""
     encryption_keys: _Keys | None = None
     """Keys that [encrypt](../run/privacy.md#encryption) contacts' data, separated by commas, the newest first. **Never
     lose them.** Without them, nothing is encrypted."""

@@ -15,6 +15,7 @@ from activities.attempt_context import AttemptContext
 from activities.channel_registry import EMAIL
 from activities.email.errors import NO_MAILER, MailError, MailServerPaused
 from activities.email.message import address_in, recipient_of, render
+from activities.email.provider_tag import tagged
 from activities.email.smtp import Mailer
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
@@ -53,6 +54,7 @@ class Emails(ChannelActivity[Mailer | None]):
             envelope = await asyncio.to_thread(render, step, delivery, data, mailer.senders, recipient)
             if (paths := self._context.return_paths) is not None:
                 envelope = replace(envelope, sender=paths.of(delivery.id, recipient.address))
+            envelope = tagged(envelope, mailer.server.host, delivery.id)
             hidden = (written, recipient.address, mailer.server.password)
             await attempt.may_leave(recipient.address)
             try:

@@ -132,9 +132,10 @@ class SmsChannel(ChannelAdapter[RenderedText, Provider]):
 
     @override
     def connect(self, settings: Settings, inbox: Path) -> Provider | None:
-        from activities.sms.configured import provider_from
+        from activities.sms.configured import provider_from, status_url
 
-        return provider_from(settings.sms.get_secret_value() if settings.sms else None, inbox)
+        url = settings.sms.get_secret_value() if settings.sms else None
+        return provider_from(url, inbox, status_url(settings))
 
     @override
     def label(self, connection: Provider | None) -> str:

@@ -16,6 +16,8 @@ from activities.sms.provider import Provider, ProviderBusy, Receipt, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 from runtime.local import make_private
+from runtime.public_links import PROVIDER_PATH
+from runtime.settings import Settings
 
 
 class LocalSms:
@@ -66,11 +68,12 @@ service's id.
 """
 
 
-def provider_from(url: str | None, inbox: Path) -> Provider | None:
+def provider_from(url: str | None, inbox: Path, statuses: str | None = None) -> Provider | None:
     """Return the provider of the setting, or None without it.
 
     Args:
         url: SCENARIO_SMS: ``twilio://sid:token@?from=+33…`` or ``local:``.
+        statuses: URL at which the provider reports what became of messages, or None.
 
     Raises:
         SettingsError: It is malformed. The message does not quote it.
@@ -79,7 +82,17 @@ def provider_from(url: str | None, inbox: Path) -> Provider | None:
         return None
     if url == "local:":
         return LocalSms(inbox)
-    return Twilio(*_account(url))
+    return Twilio(*_account(url), statuses=statuses)
+
+
+def status_url(settings: Settings) -> str | None:
+    """Return the URL for Twilio's status callbacks, or None if no gateway can receive them.
+
+    Twilio refuses messages with a URL that is not public.
+    """
+    if settings.suppression_key is None or not (settings.callback_url or "").startswith("https://"):
+        return None
+    return f"{settings.callback_url}{PROVIDER_PATH}twilio"
 
 
 def twilio_token(url: str | None) -> str | None:

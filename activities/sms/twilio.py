@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -19,29 +19,52 @@ from activities.redaction import readable
 from activities.sms.provider import OURS, ProviderBusy, ProviderError, Receipt, TextMessage, TextUnanswered, error_of
 from runtime.telemetry.metrics import HTTP_CLIENT
 from scenario.policies.bounces import BOUNCE, STOP, AddressVerdict
+from scenario.policies.suppression import SOFT
 from scenario.type_guards import mapping_or_empty
 
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0
 _SERVICE: Final = "MG"
 """Prefix of a messaging service's id, which may replace a sender's number."""
-_AGAINST: Final[dict[int, Literal["bounce", "stop"]]] = {21610: STOP, 21614: BOUNCE, 21211: BOUNCE}
-"""Permanent errors (twilio.com/docs/api/errors): the owner answered STOP; not a mobile number; not a telephone number.
+DELIVERY: Final = "delivery"
+"""Parameter of the status callback's URL: the delivery id."""
+_AGAINST: Final[Mapping[int, Literal["bounce", "soft", "stop"]]] = {
+    21610: STOP,
+    **dict.fromkeys((21614, 21211, 30005), BOUNCE),
+    **dict.fromkeys((30003, 30006), SOFT),
+}
+"""Errors that concern the number (twilio.com/docs/api/errors).
+
+The owner answered STOP; not a mobile number, not a telephone number, an unknown handset; a handset that is switched
+off, a landline or an unreachable carrier. Those from 30000 on come with a status callback.
 """
 # httpx's errors that come before the request's first byte.
 _NOT_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
+def address_verdict(code: int) -> AddressVerdict | None:
+    """Return the verdict of an error on the number, or None."""
+    source = _AGAINST.get(code)
+    return AddressVerdict(source, f"Twilio's error {code}") if source else None
+
+
 class Twilio:
-    """A Twilio account. The sender is a number, an alphanumeric name, or the id of a messaging service."""
+    """A Twilio account.
+
+    Args:
+        sender: A number, an alphanumeric name, or the id of a messaging service.
+        statuses: URL for status callbacks, or None for none.
+    """
 
     name = "twilio"
     connections = 50
 
-    def __init__(self, sid: str, token: str, sender: str, *, origin: str = _ORIGIN) -> None:
+    def __init__(
+        self, sid: str, token: str, sender: str, *, statuses: str | None = None, origin: str = _ORIGIN
+    ) -> None:
         self._url = f"{origin}/2010-04-01/Accounts/{quote(sid, safe='')}/Messages.json"
         self._from = {"MessagingServiceSid" if sender.startswith(_SERVICE) else "From": sender}
-        self._token = token
+        self._token, self._statuses = token, statuses
         self._client = httpx.AsyncClient(
             auth=(sid, token),
             timeout=None,  # noqa: S113 `send` has one for everything
@@ -63,6 +86,8 @@ class Twilio:
             left = left or event.endswith("send_request_headers.started")
 
         form = {"To": message.to, "Body": message.body, **self._from}
+        if self._statuses:
+            form["StatusCallback"] = f"{self._statuses}?{urlencode({DELIVERY: message.id})}"
         began = time.perf_counter()
         try:
             async with asyncio.timeout(message.within):
@@ -98,13 +123,12 @@ def _failure(response: httpx.Response, token: str) -> ProviderError:
     status = response.status_code
     code: Any = _content(response).get("code")
     known = isinstance(code, int)
-    source = _AGAINST.get(code) if known else None
     reason = f"Twilio answered {status}" + (f" with its error {code}" if known else "")
     details: dict[str, Any] = {
         "status": status,
         "error": f"twilio_{code}" if known else None,
         "excerpt": readable(response.content, (token,)),
-        "against": AddressVerdict(source, f"Twilio's error {code}") if source else None,
+        "against": address_verdict(code) if known else None,
     }
     error = error_of(status)
     if error is TextUnanswered:

@@ -11,10 +11,6 @@ The body is the unchanged mail. The caller authenticates with a key, but anybody
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -26,6 +22,7 @@ from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
 from gateway.inbound.report import COMPLAINT, MAX_READ, MailReport, read
+from gateway.inbound.secret import shows
 from gateway.limits import read_body, shortly
 from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
@@ -69,7 +66,7 @@ class InboundMail:
         return [Route(PATH, self._take, methods=["POST"])]
 
     async def _take(self, request: Request) -> Response:
-        if not self._let_in(request.headers.get("authorization", "")):
+        if not shows(request.headers.get("authorization", ""), [self._key]):
             return _said(401, "show SCENARIO_INBOUND_KEY", {"www-authenticate": 'Basic realm="inbound"'})
         try:
             content = await read_body(request, MAX_BODY, patience=self._patience, keep=MAX_READ)
@@ -123,20 +120,6 @@ class InboundMail:
                 except BadRecipient:
                     break
         return None
-
-    def _let_in(self, shown: str) -> bool:
-        """Return True if the key is given, as a bearer token or as any user's password."""
-        scheme, _, value = shown.partition(" ")
-        value = value.strip()
-        if scheme.lower() == "basic":
-            try:
-                value = base64.b64decode(value, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
-                return False
-        elif scheme.lower() != "bearer":
-            return False
-        given, key = (hashlib.sha256(text.encode()).digest() for text in (value, self._key))
-        return hmac.compare_digest(given, key)
 
 
 def _ignored(why: str) -> Response:

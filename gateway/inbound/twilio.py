@@ -63,7 +63,8 @@ class InboundTexts:
             form = parse_qsl((content or b"").decode(), keep_blank_values=True, max_num_fields=200)
         except (TimeoutError, ValueError):
             return JSONResponse({"error": "this is not a message from Twilio"}, 400)
-        if content is None or not self._signed(form, request.headers.get("x-twilio-signature", "")):
+        signature = request.headers.get("x-twilio-signature", "")
+        if content is None or not is_signed(self._token, self._url, form, signature):
             return JSONResponse({"error": "the signature is not that of SCENARIO_SMS's account"}, 403)
         said = dict(form)
         word = (said.get("OptOutType") or said.get("Body", "")).strip().upper()
@@ -86,7 +87,9 @@ class InboundTexts:
         await self._suppressor.notify(found, number)
         logger.info("a number has answered STOP")
 
-    def _signed(self, form: list[tuple[str, str]], signature: str) -> bool:
-        what = self._url + "".join(f"{name}{value}" for name, value in sorted(set(form)))
-        made = base64.b64encode(hmac.digest(self._token, what.encode(), hashlib.sha1))
-        return hmac.compare_digest(made, signature.encode())
+
+def is_signed(token: bytes, url: str, form: list[tuple[str, str]], signature: str) -> bool:
+    """Return True if Twilio signed a form that it posted to a URL."""
+    what = url + "".join(f"{name}{value}" for name, value in sorted(set(form)))
+    made = base64.b64encode(hmac.digest(token, what.encode(), hashlib.sha1))
+    return hmac.compare_digest(made, signature.encode())

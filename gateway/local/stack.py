@@ -293,7 +293,7 @@ async def serve_gateway(
     if keyring.encrypts:
         parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(given.store), [temporal_ui])
     if (callbacks := given.channels.callbacks) is not None:
-        more = routes_of(settings, client.temporal, given.store, destinations)
+        more = routes_of(settings, client.temporal, given.store, destinations, given.transport)
         open_to_all = application(callbacks, client.temporal, list(chain.from_iterable(more.values())))
         parts.update(dict.fromkeys(OPEN, open_to_all))
     gateway.start(Front(parts))

@@ -48,6 +48,7 @@ from runtime.store.schema import (
     operation_items,
     operations,
     passages,
+    provider_events,
     soft_bounces,
     versions,
 )
@@ -246,6 +247,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     ),
     "claims": _Kind(claims, claims.c.claimed_at),
     "soft_bounces": _Kind(soft_bounces, soft_bounces.c.bounced_at),
+    "provider_events": _Kind(provider_events, provider_events.c.seen_at),
     "passages": _Kind(passages, passages.c.hour),
     # One operation at a time.
     "operation_items": _Kind(operation_items, None, [_item == _oldest(_operation, _item)]),

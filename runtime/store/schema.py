@@ -224,6 +224,17 @@ soft_bounces = Table(
 )
 """Temporary delivery failures of an address: several within days suppress it."""
 
+provider_events = Table(
+    "provider_events",
+    metadata,
+    # A hash of the provider's name and its id of the event.
+    Column("event_hash", SafeText, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("event_hash"),
+    Index(None, "seen_at"),
+)
+"""Providers' events that had their effect: a repetition has none."""
+
 passages = Table(
     "passages",
     metadata,

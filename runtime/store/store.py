@@ -35,6 +35,7 @@ from runtime.store.namespace_claims import NamespaceClaims
 from runtime.store.operations import StoredOperations
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
+from runtime.store.provider_events import ProviderEvents
 from runtime.store.queue_shards import QueueShards
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
@@ -60,6 +61,7 @@ class Store(
     Passages,
     Claims,
     Suppressions,
+    ProviderEvents,
     StoredOperations,
     StoredCampaigns,
     CampaignCourse,

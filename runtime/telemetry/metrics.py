@@ -298,6 +298,14 @@ BATCH_ITEMS: Final = Counter(
     "contacts of batch calls that were answered with a 2xx, by outcome: `delivered`, `refused`, `unknown`. Attempts of "
     "the requests are in `scenario.delivery.attempts`",
 )
+PROVIDER_EVENTS: Final = Counter(
+    "scenario.provider_events",
+    "{event}",
+    ("provider", "event", "result"),
+    "events from providers: `told` to a journey, `goal` counted after it, `unused` by its scenario, `over` (the "
+    "journey has ended), `throttled`, `repeated`, `stale`, `unknown` (not our message), `failed` for now; `forged` "
+    "calls",
+)
 CAMPAIGNS: Final = Gauge(
     "scenario.campaigns",
     "{campaign}",
@@ -366,6 +374,6 @@ OF_ALL: Final = (
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, HTTP_SERVER, ADMISSION, START_TO_FIRST_SEND),
     *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, CAMPAIGN_LINES, BATCH_ITEMS, READY, CLOCK_OFFSET),
-    *(CERTIFICATE_LEFT, KEY),
+    *(CERTIFICATE_LEFT, KEY, PROVIDER_EVENTS),
 )
 """Reported by each process."""

@@ -10,13 +10,14 @@ from scenario.check.ways import VariableMap
 from scenario.check.webhooks import check_delivery
 from scenario.errors import EntryError
 from scenario.model.outline import WrittenStep, outline
+from scenario.provider_events import suggested_event
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.steps.base import Awaited
 from scenario.steps.registry import KINDS, kind_of
 from scenario.time.duration import format_duration
 from scenario.time.timing import parse_moment, read_zone, zone_of
-from scenario.type_guards import Path, is_mapping, list_or_empty
+from scenario.type_guards import Path, is_mapping, list_or_empty, mapping_at, mapping_or_empty
 
 _BACK: Final = 100
 """Number of earlier waits that each wait is compared with. It bounds the time of the check."""
@@ -37,6 +38,7 @@ def check_rules(data: Any, known: VariableMap, report: Report, now: datetime | N
             check_delivery(step, report)
         report.add_flaws(step.path, step.model.flaws(step.keys))
     rules = _exit_rules(data, report)
+    _event_names(data, steps, report)
     _waits(steps, rules, report)
     _rounds(steps, report)
     if now is not None:
@@ -81,6 +83,19 @@ def _unreachable(steps: Sequence[WrittenStep], known: VariableMap, report: Repor
         told.add(parent)
         cause = "a step whose branches all exit" if any(before.model.lists(before.keys)) else "an exit"
         report.add(step.path, "unreachable", f"this step is never reached: it comes after {cause}", severity="warning")
+
+
+def _event_names(scenario: Mapping[str, Any], steps: Sequence[WrittenStep], report: Report) -> None:
+    """Report names that are nearly those of events from providers. The engine may report events of any name."""
+    named: dict[Path, Any] = {("goal", "event"): mapping_at(scenario, "goal").get("event")}
+    for index, rule in enumerate(list_or_empty(scenario.get("exit"))):
+        named["exit", index, "event"] = mapping_or_empty(rule).get("event")
+    for step in steps:
+        named |= {(*step.path, *awaited.path): awaited.event for awaited in step.model.awaits(step.keys)}
+    for place, name in named.items():
+        if isinstance(name, str) and (meant := suggested_event(name)):
+            message = f"no provider reports '{clip(name)}': did you mean '{meant}'?"
+            report.add(place, "unknown-event", message, key=place[-1] == name, severity="warning", meant=meant)
 
 
 def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, str | None], Path]:

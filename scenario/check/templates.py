@@ -38,6 +38,7 @@ class Template(NamedTuple):
         source: The text, or the structure of a structured body.
         step: The model of its step, or None outside of steps.
         awaits: True if that step waits for an event.
+        events: Names of the events that a condition or a goal's value is about.
         to: The step's destination, or None.
         lead: Number of characters of the text that precede what the author wrote.
         met: Values that it is compared with, by place; see `Source`.
@@ -53,6 +54,7 @@ class Template(NamedTuple):
     lead: int = 0
     met: Sequence[tuple[Path, Sequence[str]]] = ()
     is_batch: bool = False
+    events: frozenset[str] = frozenset()
 
 
 def templates(data: Any) -> Iterator[Template]:
@@ -64,21 +66,29 @@ def templates(data: Any) -> Iterator[Template]:
     if is_list(exits := data.get("exit")):
         for index, rule in enumerate(exits):
             if is_mapping(rule):
-                yield from _texts(rule, {"if": "condition"}, ("exit", index))
+                yield from _texts(rule, {"if": "condition"}, ("exit", index), [rule.get("event")])
     if is_mapping(goal := data.get("goal")):
-        yield from _texts(goal, {"if": "condition", "value": "value"}, _GOAL)
+        yield from _texts(goal, {"if": "condition", "value": "value"}, _GOAL, [goal.get("event")])
     for step in outline(data):
-        awaits, to, is_batch = any(step.model.awaits(step.keys)), step.keys.get("to"), "batch" in step.keys
+        awaited = list(step.model.awaits(step.keys))
+        awaits, to, is_batch = bool(awaited), step.keys.get("to"), "batch" in step.keys
         for source in step.model.sources(step.keys):
             met = [((*step.path, *place), tests) for place, tests in source.met]
             path = (*step.path, *source.path)
-            yield Template(path, source.kind, source.text, step.model, awaits, to, source.lead, met, is_batch)
+            events = _names_of([one.event for one in awaited if one.condition == source.text])
+            yield Template(path, source.kind, source.text, step.model, awaits, to, source.lead, met, is_batch, events)
 
 
-def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
+def _texts(
+    keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path, events: Sequence[Any] = ()
+) -> Iterator[Template]:
     for key, kind in kinds.items():
         if isinstance(source := keys.get(key), str) and source:
-            yield Template((*path, key), kind, source)
+            yield Template((*path, key), kind, source, events=_names_of(events))
+
+
+def _names_of(events: Sequence[Any]) -> frozenset[str]:
+    return frozenset(event for event in events if isinstance(event, str))
 
 
 def check_templates(
@@ -93,11 +103,12 @@ def check_templates(
         counts = template.path[:1] == _GOAL
         looks = counts or (template.kind == "condition" and (template.awaits or template.path[0] == "exit"))
         known = (
-            roots_of_goal()
+            roots_of_goal(template.events)
             if counts
             else roots(
                 trigger if trigger in scenario.TRIGGERS else None,
                 event=here.comes or looks,
+                events=template.events if looks else (),
                 secrets=_granted(template, destinations) if template.step and template.step.secrets else None,
                 callback=template.step is not None and template.step.sends,
                 unsubscribe=marketing and template.step is not None and template.step.recipient is not None,
@@ -211,12 +222,17 @@ def _tell(template: Template, found: TemplateFinding, kept: VariableMap, known: 
         case "journey", "callback_url":
             meant = None
             code, message = "out-of-scope", "'journey.callback_url' is there only in an email, sms or webhook step"
+        case "journey", "delivery_id":
+            code, meant = "out-of-scope", None
+            message = "'journey.delivery_id' is there only in an email, sms or webhook step"
         case "journey", "unsubscribe_url":
             code, meant = "out-of-scope", None
             message = "'journey.unsubscribe_url' is there only in an email or sms step of a marketing scenario"
         case "responses", name:
             meant = None if _comes_later(name, template, kept) else meant
             code, message = "unknown-response", _unkept(name, meant, template, kept, report)
+        case "event", _ if found.suggestion is not None:
+            severity = "warning"  # the engine may report events of the same names
         case _ if code != "unknown-field" or found.suggestion is not None:
             pass
         case str(owner), _ if owner.startswith("responses."):

@@ -5,7 +5,7 @@ A field added to `scenario.entry.objects` is available in templates, checks and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
@@ -19,6 +19,7 @@ from scenario.entry.trigger import TRIGGER
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
 from scenario.model.batch import ANYWHERE, CONTACTS
 from scenario.model.scenario import TRIGGERS
+from scenario.provider_events import PROVIDER_EVENTS
 
 _TEXT: Final = Value("text")
 _DATE: Final = Value("date")
@@ -34,6 +35,8 @@ _JOURNEY: Final[Mapping[str, Tree]] = {
 _GONE: Final = "while the journey runs, but a goal is also counted after it: use event.… or journey.key"
 CALLBACK: Final = "callback_url"
 """The field of `journey` that lets its holder report events. It is created only for templates that use it."""
+DELIVERY: Final = "delivery_id"
+"""The field of `journey` for messages, by which providers report events."""
 UNSUBSCRIBE: Final = "unsubscribe_url"
 """The field of `journey` for marketing that goes to an address. It is created only for templates that use it."""
 _KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
@@ -53,6 +56,7 @@ def roots(
     secrets: Iterable[str] | None = None,
     callback: bool = False,
     unsubscribe: bool = False,
+    events: Collection[str] = (),
     responses: Mapping[str, Tree] | None = None,
     unsure: str = "",
 ) -> Roots:
@@ -62,13 +66,15 @@ def roots(
         trigger: The scenario's trigger, or None for the data of all triggers.
         event: True if `event` exists.
         secrets: Names of the available secrets, or None outside of webhooks.
-        callback: True in messages, which have `journey.callback_url`.
+        callback: True in messages, which have `journey.callback_url` and `journey.delivery_id`.
+        events: Names of the events that it may be, if that is known.
         unsubscribe: True in marketing by e-mail or SMS, which has `journey.unsubscribe_url`.
         responses: Saved responses, or None if any may exist.
         unsure: Why the event may be missing; empty if it is certain.
     """
     made = frozenset(name for name, there in ((CALLBACK, callback), (UNSUBSCRIBE, unsubscribe)) if there)
-    journey = Object({**_JOURNEY, **dict.fromkeys(sorted(made), _TEXT)}, only_by_path=made)
+    sent = (DELIVERY,) if callback else ()
+    journey = Object({**_JOURNEY, **dict.fromkeys((*sent, *sorted(made)), _TEXT)}, only_by_path=made)
     kept = Object(open=True) if responses is None else Object(responses)
     known: dict[str, Tree] = {"contact": tree_of(Contact), "journey": journey, **_ANYWHERE, "responses": kept}
     entered: dict[str, Tree] = {"type": _TEXT}
@@ -83,8 +89,7 @@ def roots(
         kinds = [kind for kind in TRIGGERS if name in _data_of(kind)]
         elsewhere[name] = f"with the trigger {' or '.join(kinds)}"
     if event or "event" in known:
-        # An event's properties are there under their own names too.
-        known["event"] = Object(tree_of(TriggerEvent).fields, open=True)
+        known["event"] = _event(events)
         elsewhere.pop("event", None)
     else:
         elsewhere["event"] = "with the trigger event, and after a 'wait_for'"
@@ -108,9 +113,9 @@ def roots_of_batch(single: Roots) -> Roots:
     return Roots({**known, CONTACTS: ListOf(item)}, {**single.availability, **elsewhere})
 
 
-def roots_of_goal() -> Roots:
+def roots_of_goal(events: Collection[str] = ()) -> Roots:
     """Return the variables of a goal. It may be evaluated after the journey, without the journey's data."""
-    known: dict[str, Tree] = {"event": Object(tree_of(TriggerEvent).fields, open=True), "journey": Object(_JOURNEY)}
+    known: dict[str, Tree] = {"event": _event(events), "journey": Object(_JOURNEY)}
     gone = {
         "contact",
         *_ANYWHERE,
@@ -120,6 +125,15 @@ def roots_of_goal() -> Roots:
         *(name for kind in TRIGGERS for name in _data_of(kind)),
     }
     return Roots(known, dict.fromkeys(gone - known.keys(), _GONE))
+
+
+def _event(names: Collection[str]) -> Object:
+    """Return the shape of an event. Its properties are there under their own names, too."""
+    fields = tree_of(TriggerEvent).fields
+    if not names or not PROVIDER_EVENTS.keys() >= set(names):
+        return Object(fields, open=True)
+    properties = {name: _TEXT for event in names for name in PROVIDER_EVENTS[event]}
+    return Object({**fields, **properties})
 
 
 def _data_of(trigger: str) -> tuple[str, ...]:

@@ -118,6 +118,7 @@ def test_the_journey_is_described_whole_and_nothing_is_left_out_of_what_was_hand
             "version": 3,
             "entered_at": "2026-02-28T08:00:00+00:00",
             "key": "CGX0094",
+            "delivery_id": DELIVERY.id,
         },
         "now": "2026-03-02T09:30:00+01:00",
         "today": "2026-03-02",

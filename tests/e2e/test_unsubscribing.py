@@ -89,7 +89,7 @@ async def shop(server: Server, inbox: Inbox, tmp_path: Path) -> AsyncIterator[Sh
         ):
             client, made = site.client, site.services
             assert made.channels.callbacks is not None
-            more = routes_of(Settings(**local), client.temporal, site.store, made.destinations)
+            more = routes_of(Settings(**local), client.temporal, site.store, made.destinations, made.transport)
             listening.start(application(made.channels.callbacks, client.temporal, more["unsubscribing"]))
             await publish(client, tmp_path, SCENARIO)
             yield Shop(client, inbox, http)

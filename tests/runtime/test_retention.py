@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.providers.effects import STALE
 from runtime.errors import SettingsError
 from runtime.retention import NATURAL, RetentionError, format_ages, parse_ages
 from runtime.settings import Settings
@@ -60,4 +61,5 @@ def test_the_setting_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_forgotten_while_it_counts() -> None:
     assert NATURAL["claims"] > LONGEST
     assert NATURAL["soft_bounces"] > 2 * SOFT_SPAN
+    assert NATURAL["provider_events"] > STALE
     assert NATURAL["answers"] >= KEPT

@@ -113,6 +113,12 @@ CREATE TABLE soft_bounces (
 );
 CREATE INDEX ix_soft_bounces_bounced_at ON soft_bounces (bounced_at);
 
+CREATE TABLE provider_events (
+    event_hash TEXT NOT NULL, seen_at {instant} NOT NULL,
+    CONSTRAINT pk_provider_events PRIMARY KEY (event_hash)
+);
+CREATE INDEX ix_provider_events_seen_at ON provider_events (seen_at);
+
 CREATE TABLE api_keys (
     id TEXT NOT NULL, digest TEXT NOT NULL, scopes TEXT NOT NULL, scenarios TEXT, rate FLOAT,
     note TEXT NOT NULL, created_at {instant} NOT NULL, created_by TEXT NOT NULL, expires_at {instant},

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from activities.sms.configured import LocalSms, provider_from
+from activities.sms.configured import LocalSms, provider_from, status_url
 from activities.sms.provider import ProviderBusy, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
+from runtime.settings import Settings
 from scenario.phone_number import BadNumber, international
 
 
@@ -32,6 +34,20 @@ async def test_twilio_is_read_from_its_url(tmp_path: Path, url: str, sid: str, s
     twilio = made(url, tmp_path)
     assert twilio["_url"] == f"https://api.twilio.com/2010-04-01/Accounts/{sid}/Messages.json"
     assert twilio["_from"] == sender
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"callback_url": "https://hooks.example.com/x"}, "https://hooks.example.com/x/inbound/events/twilio"),
+        ({"callback_url": "http://127.0.0.1:8080"}, None),
+        ({"callback_url": None}, None),
+        ({"callback_url": "https://hooks.example.com", "suppression_key": None}, None),
+    ],
+)
+def test_statuses_are_asked_for_where_a_gateway_can_receive_them(given: dict[str, Any], url: str | None):
+    """Twilio would refuse messages with a URL that is not public."""
+    assert status_url(Settings(**{"suppression_key": SecretStr("A" * 44), **given})) == url
 
 
 def test_the_local_inbox_is_a_provider_too(tmp_path: Path):

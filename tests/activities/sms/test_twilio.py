@@ -41,6 +41,14 @@ async def test_a_messaging_service_stands_in_the_senders_place(api: Receiver):
     assert {"MessagingServiceSid", "From"} & api.calls[0].form.keys() == {"MessagingServiceSid"}
 
 
+async def test_a_status_callback_names_the_delivery(api: Receiver):
+    url = "https://hooks.example.com/inbound/events/twilio"
+    twilio = Twilio("AC1", "token", "Shop", statuses=url, origin=api.url(""))
+    await twilio.send(MESSAGE)
+    await twilio.close(1)
+    assert api.calls[0].form["StatusCallback"] == f"{url}?delivery={MESSAGE.id}"
+
+
 @pytest.mark.parametrize("behaviour", [answer(200, []), faults.answer(201, b"{{{")])
 async def test_a_message_that_was_taken_is_taken_whatever_the_answer_holds(
     api: Receiver, twilio: Twilio, behaviour: Behaviour

@@ -57,3 +57,7 @@ async def test_the_documented_rights_are_enough_for_callbacks_and_unsubscribing(
         await store.record_soft_bounce("email", ["a"], "msg_1", NOW)
         assert len(await store.suppressed("email", ["a"])) == 1
         await store.unsuppress("sms", ["a"], source="stop")
+        # Events from providers.
+        assert await store.sent_deliveries(["msg_1"]) == {}
+        await store.keep_provider_events(["hash"], NOW)
+        assert await store.known_provider_events(["hash"]) == {"hash"}

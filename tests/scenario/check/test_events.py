@@ -60,3 +60,44 @@ def test_what_is_below_trigger_is_known(text: str, message: str | None):
         for finding in check(f'scenario: a\ntrigger: order\nsteps:\n- sms: s\n  text: "{text}"\n').findings
     ]
     assert told == ([message] if message else [])
+
+
+PROVIDERS = """\
+scenario: a
+trigger: order
+goal: {event: email.opened, within: 7d, if: event.code == "1"}
+exit:
+  - event: email.bounce
+  - event: email.bounced
+    if: event.type == "hard" and event.cod == "1" and event.who == "7"
+  - event: whatsapp.replied
+    if: event.anything == "x"
+steps:
+  - sms: one
+    text: "{{ journey.delivery_id }} {{ journey.unsubscribe_url }}"
+  - wait_for: sms.undelivered
+    for: 2d
+  - wait_for:
+      email.open: {if: event.anything == "x"}
+      email.clicked: {if: event.stp == "one"}
+    for: 2d
+  - repeat: {every: 1d, times: 3, until: {event: email.delivered, if: event.step == "one"}}
+    steps: [{wait: 1h}]
+  - if: journey.delivery_id == "x"
+    then: [{exit: x}]
+"""
+OTHERWISE = "unless the engine sends one"
+
+
+def test_events_of_providers_are_known_with_their_properties():
+    """All are warnings, because the engine may report events of any name."""
+    assert lines(PROVIDERS) == [
+        f"3:51: warning unknown-field: 'event' has no field 'code', {OTHERWISE}",
+        "5:12: warning unknown-event: no provider reports 'email.bounce': did you mean 'email.bounced'?",
+        "7:40: warning unknown-field: 'event' has no field 'cod': did you mean 'code'?",
+        f"7:61: warning unknown-field: 'event' has no field 'who', {OTHERWISE}",
+        "13:15: warning unknown-event: no provider reports 'sms.undelivered': did you mean 'sms.failed'?",
+        "16:7: warning unknown-event: no provider reports 'email.open': did you mean 'email.opened'?",
+        "17:33: warning unknown-field: 'event' has no field 'stp': did you mean 'step'?",
+        "21:17: error out-of-scope: 'journey.delivery_id' is there only in an email, sms or webhook step",
+    ]

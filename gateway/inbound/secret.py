@@ -1,0 +1,30 @@
+"""Shared secrets that callers show in ``Authorization``: as a bearer token, or as any user's password."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable
+
+
+def shows(authorization: str, secrets: Iterable[str]) -> bool:
+    """Return True if an ``Authorization`` header shows one of the secrets. Takes the same time for all wrong ones."""
+    scheme, _, value = authorization.partition(" ")
+    value = value.strip()
+    if scheme.lower() == "basic":
+        try:
+            value = base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+    elif scheme.lower() != "bearer":
+        return False
+    return equals(value, secrets)
+
+
+def equals(value: str, secrets: Iterable[str]) -> bool:
+    """Return True if a value is one of the secrets."""
+    given = hashlib.sha256(value.encode(errors="replace")).digest()
+    # All are compared, whichever is found.
+    return any(hmac.compare_digest(given, hashlib.sha256(one.encode()).digest()) for one in secrets)

@@ -1,0 +1,92 @@
+"""``POST /inbound/events/{provider}``: events about our messages, from their providers.
+
+There is no API key: each call carries the provider's own proof. Then the answer is 204, whatever the call is about, so
+that providers do not repeat what has no effect here, and nobody learns which deliveries exist; or 503 to have it
+repeated. The log names deliveries, never an address or a link.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.limits import read_body, shortly
+from gateway.providers.effects import ProviderEffects, Unfinished
+from gateway.providers.provider import Call, Forged, NotNow, Provider, Unreadable
+from gateway.providers.whatsapp import WhatsApp
+from runtime.public_links import PROVIDER_PATH
+from runtime.store import StoreError
+from runtime.telemetry.metrics import PROVIDER_EVENTS
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY: Final = 4 * 1024 * 1024
+"""Maximum bytes of a call. SendGrid's have some hundred KB, WhatsApp's 3 MB at most."""
+PATIENCE: Final = 10.0
+"""Seconds for a call to arrive."""
+
+_AGAIN: Final = {"retry-after": "60"}
+
+
+class InboundEvents:
+    """The routes.
+
+    Args:
+        url: Public URL of this gateway without the path, which some signatures include.
+    """
+
+    def __init__(
+        self, url: str, providers: Mapping[str, Provider], effects: ProviderEffects, *, patience: float = PATIENCE
+    ) -> None:
+        self._url, self._providers, self._effects = url.rstrip("/"), providers, effects
+        self._patience = patience
+
+    @property
+    def routes(self) -> list[Route]:
+        path = f"{PROVIDER_PATH}{{provider}}"
+        return [Route(path, self._take, methods=["POST"]), Route(path, self._verify, methods=["GET"])]
+
+    async def _take(self, request: Request) -> Response:
+        name = str(request.path_params["provider"])
+        if (provider := self._providers.get(name)) is None:
+            return _said(404, "there is nothing here")
+        try:
+            body = await read_body(request, MAX_BODY, patience=self._patience)
+        except TimeoutError:
+            return _said(408, "the call did not arrive in time", {"connection": "close"})
+        if body is None:
+            return _said(413, f"a call may have {MAX_BODY} bytes at most", {"connection": "close"})
+        query = f"?{request.url.query}" if request.url.query else ""
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        call = Call(f"{self._url}{PROVIDER_PATH}{name}{query}", headers, body)
+        try:
+            await self._effects.take(name, await provider.read(call))
+        except Forged:
+            PROVIDER_EVENTS.add(name, None, "forged")
+            return _said(403, f"this does not prove that it comes from {name}")
+        except Unreadable as error:
+            logger.warning("a call from %s cannot be read: %s", name, error)
+            return _said(400, str(error))
+        except (NotNow, Unfinished, StoreError) as error:
+            logger.warning("events from %s cannot be taken now: %s", name, shortly(error))
+            return _said(503, "the events cannot be taken now", _AGAIN)
+        return Response(status_code=204)
+
+    async def _verify(self, request: Request) -> Response:
+        """Answer Meta's verification of the URL."""
+        provider = self._providers.get(str(request.path_params["provider"]))
+        if not isinstance(provider, WhatsApp):
+            return _said(404, "there is nothing here")
+        try:
+            return PlainTextResponse(provider.answer(request.query_params))
+        except Forged:
+            return _said(403, "this is not the token of SCENARIO_EVENTS_WHATSAPP_VERIFY")
+
+
+def _said(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": sentence}, status, headers)

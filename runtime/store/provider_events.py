@@ -1,0 +1,67 @@
+"""Providers' events that had their effect, and the deliveries that such events are about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, select
+
+from runtime.store.database import Queries, insert_new
+from runtime.store.schema import deliveries, provider_events
+
+_seen = provider_events.c
+_sent = deliveries.c
+
+
+@dataclass(frozen=True, slots=True)
+class SentDelivery:
+    """The latest attempt of a delivery, without the response.
+
+    Attributes:
+        sent_at: Start of the attempt.
+    """
+
+    delivery_id: str
+    workflow_id: str
+    contact_id: str
+    scenario: str
+    version: int
+    step: str
+    sent_at: datetime
+
+
+class ProviderEvents(Queries):
+    """The table of providers' events, by the hashes of their ids."""
+
+    async def known_provider_events(self, hashes: Collection[str]) -> set[str]:
+        """Return those of these events that had their effect."""
+        if not hashes:
+            return set()
+        rows = await self._database.read(_KNOWN, {"hashes": list(hashes)})
+        return {row["event_hash"] for row in rows}
+
+    async def keep_provider_events(self, hashes: Collection[str], at: datetime) -> None:
+        """Record events that had their effect. Idempotent."""
+        if hashes:
+            rows = [{"event_hash": one, "seen_at": at} for one in hashes]
+            await self._database.write_many(insert_new(self._database.insert, provider_events), rows)
+
+    async def sent_deliveries(self, delivery_ids: Collection[str]) -> dict[str, SentDelivery]:
+        """Return journeys' deliveries by id. Unknown ones and test messages are missing."""
+        if not delivery_ids:
+            return {}
+        found = await self._all(SentDelivery, _SENT, {"ids": list(delivery_ids)})
+        return {one.delivery_id: one for one in found}
+
+
+_KNOWN = select(_seen.event_hash).where(_seen.event_hash.in_(bindparam("hashes", expanding=True)))
+_SENT = (
+    select(
+        *(_sent.delivery_id, _sent.workflow_id, _sent.contact_id, _sent.scenario, _sent.version, _sent.step),
+        _sent.started_at.label("sent_at"),
+    )
+    .where(_sent.delivery_id.in_(bindparam("ids", expanding=True)), _sent.test_by.is_(None))
+    .order_by(_sent.started_at)
+)

@@ -1,0 +1,222 @@
+"""What providers' calls mean, and which of them are proven."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_curve
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+
+from gateway.providers.provider import Call, Forged, NotNow, ProviderEvent, Unreadable
+from gateway.providers.registry import providers_of
+from gateway.providers.sendgrid import SendGrid
+from gateway.providers.twilio import TwilioStatus
+from runtime.errors import SettingsError
+from runtime.settings import Settings
+from scenario.provider_events import PROVIDER_EVENTS
+from tests.gateway.providers import callers
+from tests.gateway.providers.callers import CALLERS, CERTIFICATE, ID, TOPIC, URL, Amazon, providers
+
+SAMPLES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "samples.yaml").read_text("utf-8"))
+CLICK = {"eventType": "Click", "click": {}, "mail": {"tags": {"scenario_delivery": [ID]}}}
+ONE: dict[str, Any] = {
+    "ses": CLICK,
+    "sendgrid": [{"event": "click", "sg_event_id": "1", "scenario_delivery": ID}],
+    "mailgun": {"event-data": {"event": "clicked", "id": "1", "user-variables": {"scenario_delivery": ID}}},
+    "postmark": {"RecordType": "Click", "Metadata": {"scenario_delivery": ID}},
+    "brevo": {"event": "click", "X-Mailin-custom": ID},
+    "whatsapp": {
+        "entry": [{"changes": [{"value": {"statuses": [{"status": "read", "biz_opaque_callback_data": ID}]}}]}]
+    },
+    "twilio": {"MessageStatus": "delivered", "MessageSid": "SM1"},
+}
+"""A call of each provider with one event."""
+
+
+def filled(value: Any) -> Any:
+    return json.loads(json.dumps(value).replace("{id}", ID))
+
+
+def facts(event: ProviderEvent) -> list[Any]:
+    assert event.name in PROVIDER_EVENTS
+    assert all(event.ids)
+    return [event.name, event.code, event.bounce, event.against and event.against.source]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample['provider']}-{sample['expect']}")
+async def test_documented_samples(sample: dict[str, Any]) -> None:
+    name = sample["provider"]
+    events = await providers()[name].read(CALLERS[name](filled(sample["payload"])))
+    wanted: list[Any] = sample["expect"] or []
+    found = [fact for event in events for fact in facts(event)]
+    assert found[: len(wanted)] == wanted
+    assert found[len(wanted) :] in ([], ["", "", None])
+    for event in events:
+        assert event.delivery == ID
+        assert event.address == {"whatsapp": "", "twilio": "+33612345678"}.get(name, "recipient@example.com")
+        assert name == "twilio" or (event.at is not None and f"{event.at:%Y-%m-%d %H}" == "2026-03-29 00")
+
+
+async def test_published_signatures() -> None:
+    # sendgrid/sendgrid-python, test/unit/test_eventwebhook.py
+    key = (
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglS"
+        "I8eNEc6wEA3F+g=="
+    )
+    body = (
+        b'[{"email":"hello@world.com","event":"dropped","reason":"Bounced Address",'
+        b'"sg_event_id":"ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA",'
+        b'"sg_message_id":"LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0",'
+        b'"smtp-id":"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>","timestamp":1600112492}]\r\n'
+    )
+    signature = "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM="
+    lead = "x-twilio-email-event-webhook"
+    call = Call("", {f"{lead}-signature": signature, f"{lead}-timestamp": "1600112502"}, body)
+    [event] = await SendGrid([key]).read(call)
+    assert (*facts(event), event.delivery) == ("email.bounced", "Bounced Address", "hard", "bounce", "")
+    with pytest.raises(Forged):
+        await SendGrid([key]).read(replace(call, body=body.rstrip()))
+    # twilio/twilio-python, tests/unit/test_request_validator.py
+    form = b"CallSid=CA1234567890ABCDE&Digits=1234&From=%2B14158675309&To=%2B18005551212&Caller=%2B14158675309"
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    call = Call(url, {"x-twilio-signature": "RSOYDt4T1cUTdK1PDd93/VVr8B8="}, form)
+    assert await TwilioStatus("12345").read(call) == []
+    with pytest.raises(Forged):
+        await TwilioStatus("12345").read(replace(call, url=url.replace("foo=1", "foo=2")))
+
+
+def forged() -> dict[str, tuple[str, Call]]:
+    """Return one call for each way to forge one."""
+    made: dict[str, tuple[str, Call]] = {}
+    for name, caller in CALLERS.items():
+        call = caller(ONE[name])
+        made[f"{name}: no proof"] = name, Call(call.url, {}, b"{}")
+        if name == "ses":
+            continue
+        key = {"sendgrid": generate_curve(SECP256R1())}.get(name, "other")
+        made[f"{name}: another key"] = name, caller(ONE[name], key)
+        if name not in ("mailgun", "postmark", "brevo"):  # whose proof does not cover the event
+            changed = call.body.replace(ID.encode(), b"msg_" + b"1" * 32).replace(b"SM1", b"SM2")
+            made[f"{name}: another event"] = name, replace(call, body=changed)
+    lead = "x-twilio-email-event-webhook-timestamp"
+    call = CALLERS["sendgrid"](ONE["sendgrid"])
+    made["sendgrid: another time"] = "sendgrid", replace(call, headers={**call.headers, lead: "1774744901"})
+    made["twilio: another delivery"] = (
+        "twilio",
+        replace(callers.twilio(ONE["twilio"]), url=f"{URL}/inbound/events/twilio"),
+    )
+    call = callers.mailgun(ONE["mailgun"])
+    made["mailgun: another token"] = "mailgun", replace(call, body=call.body.replace(b'"token": "', b'"token": "0'))
+    made["mailgun: nothing signed"] = "mailgun", callers.mailgun(ONE["mailgun"], stamp="")
+    sns: dict[str, Any] = {
+        "another key": {"key": generate_private_key(65537, 2048)},
+        "another topic": {"TopicArn": TOPIC.replace("mail", "other")},
+        "another version": {"version": "3"},
+        "http": {"SigningCertURL": CERTIFICATE.replace("https", "http")},
+        "another host": {"SigningCertURL": CERTIFICATE.replace("amazonaws.com", "amazonaws.com.evil.example")},
+        "a user in the URL": {
+            "SigningCertURL": CERTIFICATE.replace("https://", "https://sns.eu-west-1.amazonaws.com@")
+        },
+        "another port": {"SigningCertURL": CERTIFICATE.replace(".com/", ".com:8443/")},
+        "another region": {"SigningCertURL": CERTIFICATE.replace("eu-west-1", "us-east-1")},
+        "another bucket": {"SigningCertURL": CERTIFICATE.replace("https://sns.", "https://evil.s3.")},
+        "another path": {"SigningCertURL": CERTIFICATE.replace(".com/", ".com/../")},
+        "a query": {"SigningCertURL": f"{CERTIFICATE}?x=.pem"},
+        "a line": {"SigningCertURL": f"{CERTIFICATE}\n"},
+    }
+    for what, given in sns.items():
+        made[f"ses: {what}"] = "ses", callers.sns(CLICK, **given)
+    call = callers.sns(CLICK)
+    made["ses: another message"] = "ses", replace(call, body=call.body.replace(b"Click", b"Open"))
+    return made
+
+
+async def test_forged_calls() -> None:
+    amazon = Amazon()
+    known = providers(amazon)
+    for what, (name, call) in forged().items():
+        with pytest.raises(Forged):
+            pytest.fail(f"{what}: {await known[name].read(call)}")
+    assert set(amazon.asked) == {CERTIFICATE}, "nothing else is dialled"
+    for name, caller in CALLERS.items():
+        assert len(await known[name].read(caller(ONE[name]))) == 1
+
+
+async def test_a_certificate_is_fetched_once_and_must_be_valid() -> None:
+    amazon = Amazon()
+    ses = providers(amazon)["ses"]
+    for version in ("1", "2"):
+        assert [event.name for event in await ses.read(callers.sns(CLICK, version=version))] == ["email.clicked"]
+    assert amazon.asked == [CERTIFICATE]
+    for pem, error in ((callers.certificate(callers.rsa(), -1), Forged), (b"<Error/>", Forged)):
+        with pytest.raises(error):
+            await providers(Amazon(pem))["ses"].read(callers.sns(CLICK))
+    away = callers.sns(CLICK, SigningCertURL=CERTIFICATE.replace("010a", "000a"))
+    for _ in range(30):
+        with pytest.raises(NotNow):
+            await ses.read(away)
+    assert len(amazon.asked) == 20, "strangers cannot have more fetched"
+
+
+async def test_only_a_signed_subscription_to_our_topic_is_confirmed() -> None:
+    amazon = Amazon()
+    ses = providers(amazon)["ses"]
+    # The URL in the message may lead anywhere.
+    asked: dict[str, Any] = {
+        "Type": "SubscriptionConfirmation",
+        "Token": "2336412f&x=1",
+        "SubscribeURL": "https://169.254.169.254/",
+    }
+    assert await ses.read(callers.sns("You have chosen to subscribe", **asked)) == []
+    assert amazon.asked[1:] == [
+        "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"
+        "&TopicArn=arn%3Aaws%3Asns%3Aeu-west-1%3A123456789012%3Amail&Token=2336412f%26x%3D1"
+    ]
+    wrong: list[dict[str, Any]] = [
+        {"TopicArn": TOPIC.replace("mail", "other")},
+        {"key": generate_private_key(65537, 2048)},
+    ]
+    for changed in wrong:
+        with pytest.raises(Forged):
+            await ses.read(callers.sns("", **asked, **changed))
+    assert len(amazon.asked) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"[1, null]", b'{"entry": [1]}', b"[" * 100_000, b"\xff"])
+async def test_malformed_bodies(body: bytes) -> None:
+    for name, call in ((name, caller(ONE[name])) for name, caller in CALLERS.items()):
+        broken = replace(call, body=body)
+        if name == "whatsapp":
+            broken = replace(broken, headers={"x-hub-signature-256": f"sha256={callers.hex_digest('s3cret', body)}"})
+        with suppress(Forged, Unreadable):
+            assert await providers()[name].read(broken) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"events_ses": "mail"}, "SCENARIO_EVENTS_SES must be ARNs of SNS topics"),
+        ({"events_sendgrid": "key"}, "SCENARIO_EVENTS_SENDGRID must be the verification key"),
+        ({"events_whatsapp": "s"}, "are set together"),
+    ],
+)
+def test_wrong_settings(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        providers_of(Settings(**given), Amazon().fetch)
+
+
+def test_meta_verifies_the_url() -> None:
+    answer: Callable[..., str] = providers()["whatsapp"].answer
+    asked = {"hub.mode": "subscribe", "hub.verify_token": "t0ken", "hub.challenge": "1158201444"}
+    assert answer(asked) == "1158201444"
+    for wrong in ({"hub.verify_token": "x"}, {"hub.challenge": "<script>"}, {"hub.mode": "unsubscribe"}):
+        with pytest.raises(Forged):
+            answer({**asked, **wrong})
