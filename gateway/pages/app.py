@@ -61,8 +61,7 @@ logger = logging.getLogger(__name__)
 _PAGES: Final = (
     *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
     *(contact, results),
-    *(held, operations, campaigns, deliveries, destinations, preview),
-    retune,
+    *(held, operations, campaigns, deliveries, retune, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {

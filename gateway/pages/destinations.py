@@ -1,4 +1,4 @@
-"""The page of destinations: their limits, state and waiting deliveries."""
+"""The page of destinations, and the page of one: its state, its attempts of a day, its policy, and what waits."""
 
 from __future__ import annotations
 
@@ -7,16 +7,54 @@ from typing import Final
 from starlette.responses import Response
 
 from activities.webhook.circuit_breaker import BreakerLimits
+from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
+from gateway.api.problem import Problem
+from gateway.pages.chart import SERIES, bars, rows_of
+from gateway.pages.held import operation_link
 from gateway.pages.page import Page, shows
+from gateway.pages.retune import LABELS, value_words
+from gateway.service.index import JourneyFilter
+
+
+async def _list(page: Page) -> Response:
+    page.caller.check_all()
+    book = _book(page)
+    known = await page.use.destinations.states(page.caller, book)
+    return page.render("destinations.html", known=known, others=book, breaker=breaker)
 
 
 async def _show(page: Page) -> Response:
     page.caller.check_all()
+    name, book = page.request.path_params["name"], _book(page)
+    seen = await page.use.destination.show(page.caller, name, book)
+    if seen is None:
+        raise Problem("not-found", "nothing was sent to a destination of this name, and none is configured")
+    limits = seen.state.named or book or Destinations()
+    rows = rows_of(seen.record.traffic.hours, seen.record.since)
+    retry = {label.partition(",")[0]: value_words(of, getattr(seen.retry, of)) for of, label in LABELS.items()}
+    return page.render(
+        "destination.html",
+        name=name,
+        seen=seen,
+        state=seen.state,
+        record=seen.record,
+        rows=rows,
+        series=tuple(SERIES),
+        chart=bars(rows),
+        retry=retry,
+        limits=limits,
+        breaker=breaker(limits.limits.breaker),
+        is_known=book is not None,
+        operation_link=operation_link,
+        which=JourneyFilter(destination=name),
+    )
+
+
+def _book(page: Page) -> Destinations | None:
+    """Return the destinations of the file, or None if this process has none."""
     file: DestinationsFile | None = page.request.app.state.destinations
-    book = file.book if file is not None and file.configured else None
-    known = await page.use.destinations.states(page.caller, book)
-    return page.render("destinations.html", known=known, others=book, breaker=breaker)
+    return file.book if file is not None and file.configured else None
 
 
 def breaker(limits: BreakerLimits | None) -> str:
@@ -26,4 +64,4 @@ def breaker(limits: BreakerLimits | None) -> str:
     return f"paused when {limits.failures:.0%} of at least {limits.minimum} fail"
 
 
-ROUTES: Final = (shows("/destinations", _show),)
+ROUTES: Final = (shows("/destinations", _list), shows("/destinations/{name}", _show))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,10 +14,9 @@ from gateway.operations.run import RATE
 from gateway.pages.page import Form, Page, at_field, does, field, go_to, natural, reason_in, shows
 from gateway.pages.rendering import link
 from gateway.service.held import HeldGroupKey
+from gateway.service.index import JourneyFilter
 from scenario.words import HeldCause, Operation
 
-TRIAL: Final = 3
-"""Journeys of a trial."""
 SHOWN: Final = 10
 """Journeys shown before an operation is confirmed."""
 OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)
@@ -37,46 +37,53 @@ async def _show(page: Page) -> Response:
     wanted = {name: value for name, value in asked.items() if value is not None}
     found = await page.use.held.groups(page.caller, asked["scenario"])
     shown = [one for one in found.groups if all(getattr(one.at, name) == value for name, value in wanted.items())]
+    at_one = Counter(one.at.destination for one in shown if one.at.destination)
     return page.render(
         "held.html",
         groups=shown,
+        # Of a destination with several groups, all journeys are operated together.
+        destinations=[
+            (JourneyFilter(destination=name), sum(one.count for one in shown if one.at.destination == name))
+            for name, groups in at_one.items()
+            if groups > 1 and page.caller.scenarios is None and wanted.keys() <= {"destination"}
+        ],
         total=sum(one.count for one in shown) if wanted else found.total,
         others=found.others,
         wanted=wanted,
         reasons=REASONS,
         operation_link=operation_link,
-        trial=TRIAL,
     )
 
 
-def operation_link(at: HeldGroupKey, operation: str, most: int | None = None) -> str:
-    """Return the URL of the page that confirms an operation on a group."""
-    return link("/held/operation", operation=operation, most=most, **at._asdict())
+def operation_link(which: JourneyFilter, operation: str, most: int | None = None) -> str:
+    """Return the URL of the page that confirms an operation on held journeys."""
+    place = {"scenario": which.scenario, "step": which.step, "destination": which.destination, "cause": which.reason}
+    return link("/held/operation", operation=operation, most=most, **place)
 
 
 async def _confirm(page: Page) -> Response:
-    operation, at, most = _selected(page.given)
-    found = await page.use.held.group(page.caller, at, min(SHOWN, most or SHOWN))
+    operation, which, most = _selected(page.given)
+    count, samples = await page.use.held.matching(page.caller, which, min(SHOWN, most or SHOWN))
     return page.render(
         "held_operation.html",
         verb=operation,
-        at=at,
+        which=which,
         most=most,
-        count=found.count,
-        goes_to=found.count if most is None else min(found.count, most),
-        samples=found.samples,
+        count=count,
+        goes_to=count if most is None else min(count, most),
+        samples=samples,
         reasons=REASONS,
     )
 
 
 async def _begin(page: Page, form: Form) -> Response:
-    operation, at, most = _selected(form)
+    operation, which, most = _selected(form)
     if operation is Operation.LEAVE and form.get("sure") != "yes":
         raise at_field("sure", "confirm that these journeys are to end: this cannot be undone")
     newest = operation is Operation.RETRY and form.get("version") == "newest"
     request = RequestedOperation(
         operation=operation,
-        which=at.filter,
+        which=which,
         operator=page.caller.name,
         reason=reason_in(form),
         rate=rate_in(form),
@@ -88,15 +95,16 @@ async def _begin(page: Page, form: Form) -> Response:
     return go_to(f"/operations/{begun.id}")
 
 
-def _selected(given: Mapping[str, Any]) -> tuple[Operation, HeldGroupKey, int | None]:
-    """Return the operation, the group, and the maximum number of journeys."""
-    operation, scenario, step = (given.get(name, "") for name in ("operation", "scenario", "step"))
+def _selected(given: Mapping[str, Any]) -> tuple[Operation, JourneyFilter, int | None]:
+    """Return the operation, its journeys (of a group, or of a destination), and their maximum number."""
+    operation, most = given.get("operation", ""), "the maximum number of journeys must be at least 1"
     if operation not in OFFERED:
         raise Problem("not-found", "there is no such operation on held journeys")
-    if not scenario or not step:
+    scenario, step, destination, cause = (given.get(name) or None for name in HeldGroupKey._fields)
+    if not destination and not (scenario and step):
         raise Problem("invalid", "no held journeys are selected: open this page from the page of held journeys")
-    at = HeldGroupKey(scenario, step, given.get("destination") or None, given.get("cause") or None)
-    return Operation(operation), at, field(given, "most", natural, "the maximum number of journeys must be at least 1")
+    which = JourneyFilter(scenario=scenario, step=step, destination=destination, reason=cause)
+    return Operation(operation), which, field(given, "most", natural, most)
 
 
 def rate_in(form: Form) -> float:

@@ -25,7 +25,6 @@ from gateway.pages.page import (
 )
 from gateway.pages.rendering import link
 from gateway.pages.retune import changes
-from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import OperationView
 from gateway.service.paging import PageRequest
@@ -149,10 +148,14 @@ def _counts(view: OperationView) -> dict[str, int]:
 def _rest(view: OperationView) -> str | None:
     """Return the link from a trial to the same operation on the remaining journeys."""
     filters = view.which
-    if not view.over or view.limit is None or view.operation not in OFFERED or "step" not in filters:
+    if (
+        not view.over
+        or view.limit is None
+        or view.operation not in OFFERED
+        or not filters.keys() & {"step", "destination"}
+    ):
         return None
-    at = HeldGroupKey(filters["scenario"], filters["step"], filters.get("destination"), filters.get("reason"))
-    return operation_link(at, view.operation)
+    return operation_link(JourneyFilter.model_validate(filters), view.operation)
 
 
 _STOP_FORM: Final = _confirms("operation_stop.html")

@@ -108,6 +108,7 @@ def environment() -> Environment:
         "navigation": NAVIGATION,
         "to_contact": to_contact,
         "to_delivery": to_delivery,
+        "to_destination": to_destination,
         "to_journey": to_journey,
         "to_scenario": to_scenario,
     }
@@ -214,6 +215,10 @@ def to_scenario(name: str, **query: object) -> str:
     """Return the URL of a scenario's page, optionally of a version: ``post-purchase@3``."""
     bare, _, version = name.partition("@")
     return link(f"/scenarios/{quote(bare, safe='')}", version=query.pop("version", version), **query)
+
+
+def to_destination(name: str) -> str:
+    return f"/destinations/{quote(name, safe='')}"
 
 
 def to_contact(contact: str) -> str:

@@ -114,11 +114,12 @@ class HeldService:
             names = [scenario]
         return await self._cache.get(None if names is None else frozenset(names))
 
-    async def group(self, caller: Caller, at: HeldGroupKey, limit: int) -> HeldGroup:
-        """Return a group with at most `limit` samples, not cached. Both are empty if no journey is held there."""
-        caller.check(at.scenario)
-        count = await self._index.count(at.query)
-        return HeldGroup(at=at, count=count, samples=await self._index.find(at.query, limit=limit) if count else ())
+    async def matching(self, caller: Caller, which: JourneyFilter, limit: int) -> tuple[int, Sequence[IndexedJourney]]:
+        """Return the number of held journeys that an operation would select, and the newest of them, not cached."""
+        caller.check(which.scenario)
+        query = query_of(which, state="held")
+        count = await self._index.count(query)
+        return count, await self._index.find(query, limit=limit) if count else ()
 
     def refresh(self) -> None:
         """Discard what is cached, after an operation."""

@@ -40,6 +40,7 @@ from runtime.store.queue_shards import QueueShards
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
+from runtime.store.traffic import DestinationTraffic
 from runtime.store.versions import Closures, Versions
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Store(
     Goals,
     Closures,
     Deliveries,
+    DestinationTraffic,
     Passages,
     Claims,
     Suppressions,

@@ -13,6 +13,7 @@ from gateway.operations.retry_policy import PendingDelivery
 from gateway.pages.retune import changes, in_force
 from runtime.store import Store
 from scenario.plan.retry import RetryPolicy
+from tests.gateway.operations.test_retry_policy import activity, record
 from tests.gateway.pages.conftest import Site, visited
 from tests.gateway.pages.test_deliveries import made
 from tests.gateway.pages.test_held import WAX
@@ -21,6 +22,13 @@ from tests.gateway.search import Search
 BOOK = """
 destinations:
   calm: {url: "https://calm.example.com", rate: 7/s, concurrency: 3, breaker: off}
+"""
+ONE = """
+  slow:
+    url: "https://slow.example.com"
+    rate: 9/s
+    timeout: 4s
+    retry: {initial_interval: 2s, maximum_attempts: 9}
 """
 FORM = {"destination": "wax", "reason": "slowly", "rate": "5", "maximum_interval": "1h", "maximum_attempts": "9"}
 
@@ -97,3 +105,52 @@ def test_the_values_in_force_and_a_change_are_told_in_words() -> None:
     assert changes({"maximum_interval": 3600.0, "maximum_attempts": 0, "deadline": "90s"}) == (
         "longest pause: 1h, maximum attempts: no limit, time for all attempts: 90s"
     )
+
+
+async def test_one_destination_with_its_policy_attempts_and_what_waits_for_it(
+    site: Site, temporal: Search, tmp_path: Path
+) -> None:
+    (tmp_path / "destinations.yaml").write_text(BOOK + ONE)
+    site.app.state.destinations = DestinationsFile(tmp_path / "destinations.yaml")
+    temporal.hold(WAX._replace(destination="slow"), 4)
+    temporal.hold(WAX._replace(destination="slow", scenario="b"), 2)
+    waiting = await record(site.store, "a/1", destination="slow")
+    temporal.sending["a/1"] = [activity("webhook")]
+    sent = {"destination": "slow", "next_try_at": None}
+    await site.store.record(
+        [
+            made(90, **sent, outcome="failed", status=410, milliseconds=300),
+            made(100, **sent, outcome="delivered", milliseconds=20),
+            made(101, **sent, outcome="delivered", milliseconds=20),
+        ]
+    )
+    await site.sign_in()
+    page = await site.get("/destinations/slow")
+    assert page.text("h1") == "slow"
+    assert page.text(".note").startswith("wax answered 503 (attempt 2). No delivery has succeeded since ")
+    assert page.texts("dl.facts div") == [
+        "Waiting for a retry 1",
+        "Held journeys 6",
+        "Half of attempts within 20 ms",
+        "95 % within 300 ms",
+    ]
+    assert page.values("svg", "aria-label")[0].startswith("Attempts by hour: 2 delivered, 1 retried, 1 failed;")
+    assert page.texts(".rules div")[:5] == [
+        "Pause before the second attempt 2s",
+        "Factor for further pauses 3",
+        "Longest pause 6h",
+        "Maximum attempts 9",
+        "Time for all attempts 3d",
+    ]
+    assert page.texts(".rules div")[5:] == [
+        "Time for one attempt 4 s",
+        "Rate 9 a second; 50 at a time per worker",
+        "Circuit breaker paused when 70% of at least 10 fail",
+    ]
+    assert [row[0] for row in page.rows("Waiting for a retry")] == [waiting.workflow_id]
+    assert [(row[0], row[4]) for row in page.rows("Newest failures")] == [("a/90", "410")]
+    assert "/held/operation?operation=retry&most=3&destination=slow" in page.values(".actions a", "href")
+    assert "/destinations/slow" in (await site.get("/destinations")).values("th a", "href")
+    assert (await site.get("/destinations/%3Cb%3E", 404)).text("h1") == "There is no such thing"
+    await site.sign_in("read", scenarios=["a"])
+    await site.get("/destinations/slow", 403)

@@ -128,7 +128,7 @@ async def test_what_makes_no_sense_begins_nothing(site: Site) -> None:
         ({"reason": "  "}, "Give a reason"),
         ({"rate": "fast"}, "The rate is a number"),
         ({"rate": "0"}, "The rate must be from 0.01"),
-        ({"step": ""}, "No held journeys are selected"),
+        ({"step": "", "destination": ""}, "No held journeys are selected"),
         ({"operation": "leave"}, "Confirm that these journeys are to end"),
         ({"operation": "migrate"}, "There is no such operation"),
     ):
@@ -144,3 +144,27 @@ async def test_a_group_that_is_gone_is_told(site: Site) -> None:
     assert "no journey is held there now" in page.text()
     assert "No journey is held." in (await site.get("/held")).text()
     assert page.values("main form", "action") == []
+
+
+async def test_all_that_is_held_at_a_destination_is_operated_at_once(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX, 4)
+    temporal.hold(WAX._replace(scenario="reward", cause="exhausted"), 3)
+    temporal.hold(WAX._replace(destination="crm"), 2)
+    await site.sign_in()
+    page = await site.get("/held")
+    (whole, *_) = page.texts("section.card")
+    assert whole.startswith("All at hooks.example.com : 7 Retry three Retry all…")
+    (trial, *_) = page.values(".actions a", "href")
+    look = await site.get(trial)
+    assert "Would go to 3 of 7 Scenario all Destination hooks.example.com Because of any cause" in look.text()
+    form = {"operation": "retry", "destination": WAX.destination or "", "most": "3", "reason": "back", "rate": "5"}
+    await site.send("/held/operation", form, page=trial)
+    (stored,) = await site.store.stored_operations()
+    assert (stored.request["which"], stored.request["limit"]) == ({"destination": "hooks.example.com"}, 3)
+    await site.store.end_operation(stored.id, "finished", stored.created_at)
+    over = await site.get(f"/operations/{stored.id}")
+    assert over.values(".note a", "href") == []  # no journey has accepted
+    await site.sign_in(scenarios=["winback"])
+    mine = await site.get("/held?destination=hooks.example.com")
+    assert "All at" not in mine.text()
+    await site.get(trial, status=403)

@@ -22,6 +22,6 @@ async def test_the_first_page_says_that_all_is_well_or_leads_to_what_is_not(site
     assert held == "Held journeys held 3 wait for a decision the receiver refused it permanently 3"
     assert deliveries.startswith("Deliveries retry 1 waits for a retry; the oldest was first tried ")
     assert workers == "Workers down No worker takes tasks of this queue. Check that one runs. email 1 task waits"
-    assert {"/held?cause=permanent", "/deliveries?destination=wax"} <= {*page.values("section.card a", "href")}
+    assert {"/held?cause=permanent", "/destinations/wax"} <= {*page.values("section.card a", "href")}
     assert "3 journeys are held, in 1 group." in (await site.get("/held?cause=permanent")).text()
     assert "No such journey is held." in (await site.get("/held?cause=capped")).text()

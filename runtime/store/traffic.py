@@ -1,0 +1,100 @@
+"""What the log of deliveries says about one destination: attempts by hour, their durations, and the last success."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Integer, bindparam, cast, extract, func, select
+
+from runtime.store.database import Queries
+from runtime.store.deliveries import COUNTED, DELIVERED
+from runtime.store.schema import deliveries
+
+SENT: Final = ("delivered", "retry", "failed", "unknown")
+"""Outcomes of attempts that reached out to the destination."""
+
+_HOUR: Final = timedelta(hours=1)
+_table = deliveries.c
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Attempts at a destination.
+
+    Attributes:
+        hours: Number of attempts by outcome, by the full hour in which they started, in UTC.
+        durations: Milliseconds of an attempt and number of attempts, the shortest first.
+        is_cut: True if there were more attempts than the newest, which were counted.
+    """
+
+    hours: Mapping[datetime, Mapping[str, int]]
+    durations: Sequence[tuple[int, int]]
+    is_cut: bool
+
+    def percentile(self, share: float) -> int | None:
+        """Return the milliseconds within which a share of attempts ended, or None without attempts."""
+        left = share * sum(n for _, n in self.durations)
+        for milliseconds, n in self.durations:
+            left -= n
+            if left <= 0:
+                return milliseconds
+        return None
+
+
+class DestinationTraffic(Queries):
+    """The table of attempts, by destination."""
+
+    async def traffic(self, destination: str, *, since: datetime, most: int = COUNTED) -> Traffic:
+        """Count the attempts at a destination since a time, at most the newest `most`."""
+        wanted = {"destination": destination, "since": since, "most": most}
+        hours: dict[datetime, dict[str, int]] = {}
+        for row in await self._database.read(_HOURS, wanted):
+            hour = datetime.fromtimestamp(row["hour"] * _HOUR.total_seconds(), UTC)
+            hours.setdefault(hour, {})[row["outcome"]] = row["n"]
+        found = await self._database.read(_DURATIONS, wanted)
+        is_cut = sum(sum(counts.values()) for counts in hours.values()) >= most
+        return Traffic(hours, [(row["milliseconds"], row["n"]) for row in found], is_cut)
+
+    async def failing_since(self, destination: str) -> datetime | None:
+        """Return the start of the first failed attempt since the last delivery, or None if there is none."""
+        [row] = await self._database.read(_FAILING, {"destination": destination})
+        return row["since"]
+
+
+_newest = (
+    select(_table.started_at, _table.outcome, _table.milliseconds)
+    .where(
+        _table.destination == bindparam("destination"),
+        _table.started_at >= bindparam("since"),
+        _table.test_by.is_(None),
+    )
+    .order_by(_table.started_at.desc())
+    .limit(bindparam("most"))
+    .subquery()
+)
+_hour = (cast(extract("epoch", _newest.c.started_at), Integer) // 3600).label("hour")
+_HOURS = select(_hour, _newest.c.outcome, func.count().label("n")).group_by(_hour, _newest.c.outcome)
+_DURATIONS = (
+    select(_newest.c.milliseconds, func.count().label("n"))
+    .where(_newest.c.outcome.in_(SENT))
+    .group_by(_newest.c.milliseconds)
+    .order_by(_newest.c.milliseconds)
+)
+_other = deliveries.alias()
+_last = (
+    select(_other.c.started_at)
+    .where(_other.c.destination == bindparam("destination"), _other.c.outcome == DELIVERED)
+    .order_by(_other.c.started_at.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_FAILING = select(func.min(_table.started_at).label("since")).where(
+    _table.destination == bindparam("destination"),
+    _table.test_by.is_(None),
+    _table.outcome.in_([outcome for outcome in SENT if outcome != DELIVERED]),
+    _table.started_at
+    > func.coalesce(_last, bindparam("never", datetime(1970, 1, 1, tzinfo=UTC), _table.started_at.type)),
+)
