@@ -45,6 +45,7 @@ from gateway.pages import (
     scenario_operations,
     scenarios,
     sign_in,
+    trends,
 )
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import is_here, link, render
@@ -60,7 +61,7 @@ logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
     *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
-    *(contact, results),
+    *(contact, results, trends),
     *(held, operations, campaigns, deliveries, retune, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))

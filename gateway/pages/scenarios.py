@@ -18,15 +18,13 @@ from gateway.map.outline import Overlay
 from gateway.map.outline import since as changed_since
 from gateway.pages.page import Page, shows
 from gateway.pages.rendering import link
-from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats
+from gateway.service.stats import FAILED, PeopleCount, PopulationView, SendingCount, StatsView, StepStats, VersionStats
 from scenario.model.scenario import Scenario
 from scenario.plan.difference import difference
 from scenario.policies.draw import percent
 from scenario.source.findings import listed
 from scenario.time.duration import format_duration
 
-_FAILED: Final = ("failed", "unknown")
-_NOT_PASSED: Final = (*_FAILED, "skipped", "left")
 _AGAIN: Final = {
     "never": "once and never again",
     "when_finished": "again after the previous journey has ended",
@@ -109,50 +107,42 @@ async def _count(page: Page, name: str, number: int) -> tuple[StatsView, Version
 
 @dataclass(frozen=True)
 class StepNumbers:
-    """The numbers of a step.
+    """The numbers of a step. Those of people and those of attempts are never added.
 
     Attributes:
         now: Journeys at the step, or None if search fails.
-        passed: Journeys that completed it within the last day.
-        failed: Deliveries that failed, or may have failed, within the last day.
-        failed_as: Their common outcome, or None if they have several.
-        sends: True if deliveries are counted instead of journeys.
-        skipped: Deliveries not sent within the last day, and steps skipped by an operator.
-        in_all: Journeys that ended and had completed the step.
+        lately: Journeys that completed it within the last day.
+        in_all: Journeys that ever passed it.
+        attempts: Attempts to send within the last day, or None if the step sends nothing.
+        failed_as: The common outcome of failed attempts, or None if they have several.
         again: Deliveries that wait for their next attempt.
     """
 
     now: PopulationView | None
-    passed: int
-    failed: int
-    failed_as: str | None
-    sends: bool
-    skipped: int
+    lately: PeopleCount
     in_all: int
+    attempts: SendingCount | None
+    failed_as: str | None
     again: int
 
     @classmethod
     def of(cls, step: StepStats) -> StepNumbers:
-        """Add up a step's counts. Attempts of sending steps count immediately, other steps when journeys end."""
-        lately = step.passed_lately if step.attempts is None else step.attempts
-        failed = [outcome for outcome in _FAILED if lately.get(outcome)]
+        """Add up a step's counts."""
+        failed = [outcome for outcome in FAILED if (step.attempts or {}).get(outcome)]
         return cls(
             now=step.now,
-            passed=sum(n for outcome, n in lately.items() if outcome not in (*_NOT_PASSED, "retry", "cancelled")),
-            failed=sum(lately[outcome] for outcome in failed),
+            lately=PeopleCount.of(step.passed_lately),
+            in_all=PeopleCount.of(step.passed).passed,
+            attempts=None if step.attempts is None else SendingCount.of(step.attempts),
             failed_as=failed[0] if len(failed) == 1 else None,
-            sends=step.attempts is not None,
-            skipped=lately.get("skipped", 0),
-            in_all=sum(n for outcome, n in step.passed.items() if outcome not in _NOT_PASSED),
             again=step.trying_again,
         )
 
     @property
     def on_the_map(self) -> dict[str, int]:
-        """The numbers by the names that the map uses."""
+        """The numbers of people by the names that the map uses."""
         now = self.now or PopulationView()
-        counted = {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}
-        return {"waiting": now.waiting + now.paused, "held": now.held, **counted}
+        return {"waiting": now.waiting + now.paused, "held": now.held, **self.lately._asdict()}
 
 
 def _rules(scenario: Scenario) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,8 @@ from runtime.store import AttemptCount, JourneyCount, PassageCount, Store
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
 
+FAILED: Final = ("failed", "unknown")
+"""Outcomes of steps and attempts that failed, or may have arrived without an answer."""
 ABORTED: Final = "aborted"
 """The reason of skipped attempts without a word in the log: the template aborted, or the contact has no address."""
 TTL: Final = 5.0
@@ -52,7 +54,7 @@ class PeopleCount(NamedTuple):
     @classmethod
     def of(cls, outcomes: Mapping[str, int]) -> PeopleCount:
         """Add up outcomes of a step. Journeys that left during the step did not complete it."""
-        failed, skipped = _number(outcomes, *_FAILED), outcomes.get("skipped", 0)
+        failed, skipped = _number(outcomes, *FAILED), outcomes.get("skipped", 0)
         return cls(_number(outcomes, *outcomes) - failed - skipped - outcomes.get("left", 0), failed, skipped)
 
 
@@ -67,11 +69,8 @@ class SendingCount(NamedTuple):
     @classmethod
     def of(cls, outcomes: Mapping[str, int]) -> SendingCount:
         """Add up outcomes of attempts. Those that a journey cancelled are left out."""
-        words = (("delivered", "batched"), ("retry",), _FAILED, ("skipped",))
+        words = (("delivered", "batched"), ("retry",), FAILED, ("skipped",))
         return cls(*(_number(outcomes, *some) for some in words))
-
-
-_FAILED: Final = ("failed", "unknown")
 
 
 def _number(outcomes: Mapping[str, int], *words: str) -> int:

@@ -45,6 +45,7 @@ def pages(place: Place) -> Mapping[str, str]:
         "scenario-held": to_scenario("held-look"),
         "publish": "/scenarios/-/publish",
         "scenario-leave": f"{to_scenario('post-purchase')}/leave",
+        "trends": f"{to_scenario('post-purchase')}/trends",
         "journeys": "/journeys",
         "journey-waiting": to_journey(place.waiting),
         "journey-held": to_journey(held),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from temporalio.service import RPCStatusCode
 
 from gateway.service.caller import TERMINAL
 from gateway.service.scenarios import ScenarioService
-from runtime.store import Store
+from runtime.store import Passage, Store
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.search import Search
-from tests.gateway.service.test_stats import SALE, attempt, publish
+from tests.gateway.service.test_stats import NOW, SALE, attempt, publish
 
 RULED = """
 scenario: sale
@@ -41,6 +43,9 @@ async def _held(store: Store, server: Search) -> None:
         server.add(f"sale/{number}", **known)
     rows = [attempt("sale/0", "mail", "delivered"), attempt("sale/1", "mail", "delivered")]
     await store.record([*rows, attempt("sale/2", "hook", "failed", "http_400")])
+    for journey, *outcomes in (("sale/0", "delivered"), ("sale/1", "delivered", "skipped")):
+        steps = [Passage(1, step, outcome, NOW) for step, outcome in zip(("mail", "wait-2"), outcomes, strict=False)]
+        await store.count_passages(journey, "r", 0, steps)
 
 
 async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, temporal: Search) -> None:
@@ -61,14 +66,19 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     shown = await site.get("/scenarios/sale")
     assert shown.text("h1") == "sale@1"
     assert shown.texts(".facts div")[:4] == ["In progress 3", "Waiting 2", "Held 1", "Running 0"]
-    assert shown.rows("Steps") == [
-        ["mail", "email preview", "wait-2", "0", "0", "0", "2", "0", "0", "0"],
-        ["wait-2", "wait 2d", "hook", "2", "0", "0", "0", "0", "0", "0"],
-        ["hook", "webhook → hooks.example.com preview", "the end", "0", "1", "0", "0", "1", "0", "0"],
+    assert shown.rows("People per step") == [
+        ["mail", "email preview", "wait-2", "–", "–", "–", "2", "–", "–", "2"],
+        ["wait-2", "wait 2d", "hook", "2", "–", "–", "–", "–", "1", "–"],
+        ["hook", "webhook → hooks.example.com preview", "the end", "–", "–", "1", "–", "–", "–", "–"],
+    ]
+    assert shown.rows("Attempts to send in the last day") == [
+        ["mail", "2", "–", "–", "–"],
+        ["hook", "–", "–", "1", "–"],
     ]
     drawn = shown.text("svg")
-    assert "2 waiting" in drawn
-    assert "1 held" in drawn
+    for people in ("2 waiting", "1 held", "2 passed", "1 skipped"):
+        assert people in drawn
+    assert "failed" not in drawn, "an attempt, which is not a person"
     links = shown.values("td a", "href")
     assert "/journeys?step=wait-2&state=waiting&scenario=sale&version=1" in links
     assert "/held?scenario=sale&step=hook" in links
@@ -76,6 +86,30 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     assert failed.startswith("/deliveries?step=hook&outcome=failed&since=20")
     assert failed.endswith("&scenario=sale&version=1")
     assert [row[2] for row in (await site.get(failed)).rows("Recorded attempts, newest first")] == ["hook"]
+
+
+async def test_trends_are_charts_and_tables_of_people_and_of_attempts(site: Site, temporal: Search) -> None:
+    await _held(site.store, temporal)
+    await publish(site.store, RULED)
+    await site.sign_in("read")
+    assert "/scenarios/sale/trends" in (await site.get("/scenarios/sale")).values("main a", "href")
+    shown = await site.get("/scenarios/sale/trends?days=7")
+    assert shown.values("svg.chart", "aria-label") == [
+        "People who completed mail by day: 2 passed",
+        "People who completed wait-2 by day: 1 skipped",
+        "Attempts to send mail by day: 2 delivered",
+        "Attempts to send hook by day: 1 failed",
+    ]
+    day = NOW.date().isoformat()
+    assert shown.texts("svg.chart g title") == [f"{day}: {what}" for what in ("2 passed", "1 skipped")] + [
+        f"{(NOW - timedelta(minutes=5)).date().isoformat()}: {what}" for what in ("2 delivered", "1 failed")
+    ]
+    assert shown.values("svg.chart rect", "height") == ["100.0", "50.0", "100.0", "50.0"], "one scale for each kind"
+    assert shown.rows("mail by day")[0] == [day, "2", "–", "–"]
+    alone = await site.get("/scenarios/sale/trends?version=2&days=90")
+    assert alone.values("svg.chart", "aria-label") == []
+    assert "none" in alone.texts("figure p")
+    await site.get("/scenarios/sale/trends?version=7", 404)
 
 
 async def test_rules_stand_there_in_words(site: Site) -> None:
@@ -108,7 +142,7 @@ async def test_versions_are_chosen_and_compared(site: Site) -> None:
     assert "added bye" in changes
     assert "removed hook" in changes
     assert any(one.startswith("changed mail : subject") for one in changes)
-    assert [row[0] for row in shown.rows("Steps")] == ["mail changed", "wait-2", "bye added"]
+    assert [row[0] for row in shown.rows("People per step")] == ["mail changed", "wait-2", "bye added"]
     old = await site.get("/scenarios/sale?version=1")
     assert "New journeys use sale@2 ." in old.text()
     assert [row[0] for row in old.rows("Versions")] == ["sale@2", "sale@1"]
@@ -124,6 +158,6 @@ async def test_without_search_the_page_says_what_is_not_known(site: Site, tempor
     await site.sign_in("read")
     shown = await site.get("/scenarios/sale")
     assert "The Temporal server has no search: who stands where is not known." in shown.text()
-    assert shown.rows("Steps")[0][3:5] == ["?", "?"]
+    assert shown.rows("People per step")[0][3:6:2] == ["?", "?"]
     home = await site.get("/scenarios")
     assert "The number of held journeys is not known" in home.text()
