@@ -31,6 +31,7 @@ from gateway.pages import (
     contact,
     deliveries,
     destinations,
+    erasures,
     held,
     journey,
     journeys,
@@ -61,7 +62,7 @@ logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
     *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
-    *(contact, results, trends),
+    *(contact, results, trends, erasures),
     *(held, operations, campaigns, deliveries, retune, destinations, preview),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
