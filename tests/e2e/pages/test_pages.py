@@ -56,6 +56,8 @@ def pages(place: Place) -> Mapping[str, str]:
         "operations": "/operations",
         "campaigns": "/campaigns",
         "campaign-new": "/campaigns/-/new",
+        "erasures": "/erasures",
+        "results": f"{to_scenario('over')}/results",
         "deliveries": "/deliveries",
         "destinations": "/destinations",
         "destinations-retune": "/destinations/retune?destination=held-look.example.com",
