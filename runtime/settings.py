@@ -302,6 +302,9 @@ class Settings(BaseSettings):
     only on this machine. Without it, Amazon's."""
     s3_region: _Region = "us-east-1"
     """Region of the files at S3."""
+    sftp_host_keys: str | None = None
+    """Public keys, as `ssh-keyscan` prints them, of the SFTP servers of [files of
+    contacts](../run/campaigns.md#files). They may be private. Without it, no SFTP server is called."""
     platform_timezone: _Zone = "Europe/Paris"
     """IANA zone of dates without an offset."""
 

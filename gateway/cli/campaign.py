@@ -31,7 +31,12 @@ AudienceOption = Annotated[
     Path, typer.Option("--audience", metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")
 ]
 SourceOption = Annotated[
-    str, typer.Option("--audience", metavar="PEOPLE", help="as for check, or a file at S3: s3://bucket/people.csv")
+    str,
+    typer.Option(
+        "--audience",
+        metavar="PEOPLE",
+        help="as for check, or a file elsewhere: s3://bucket/people.csv, sftp://user@host/folder/people.csv",
+    ),
 ]
 EncodingOption = Annotated[
     str | None,
@@ -173,20 +178,25 @@ async def _start(scenario: str, audience: str, name: str | None, given: dict[str
 
 
 async def _upload(audiences: AudienceService, source: str) -> StoredAudience:
-    """Store a file of this machine, or one at S3."""
+    """Store a file of this machine, at S3 or at an SFTP server."""
     from activities.webhook.http.transport import Transport
-    from gateway.campaigns.s3 import SCHEME, S3Place, s3_parts
+    from gateway.campaigns import s3, sftp
     from gateway.service.audiences import file_parts
     from gateway.service.caller import TERMINAL
     from runtime.secrets import Secrets
     from runtime.settings import Settings
 
-    if not source.startswith(SCHEME):
-        return await audiences.add(TERMINAL, Path(source).name, file_parts(Path(source)))
     settings = Settings()
-    place = S3Place.read(source, settings)
+    if source.startswith(sftp.SCHEME):
+        place = sftp.SftpPlace.read(source, settings)
+        return await audiences.add(
+            TERMINAL, Path(place.path).name, sftp.sftp_parts(place, Secrets(settings).snapshot())
+        )
+    if not source.startswith(s3.SCHEME):
+        return await audiences.add(TERMINAL, Path(source).name, file_parts(Path(source)))
+    at_s3 = s3.S3Place.read(source, settings)
     async with Transport() as transport:
-        parts = s3_parts(place, Secrets(settings).snapshot(), transport)
+        parts = s3.s3_parts(at_s3, Secrets(settings).snapshot(), transport)
         return await audiences.add(TERMINAL, source.rpartition("/")[2], parts)
 
 
