@@ -24,7 +24,7 @@ RANGE: Final = "30d"
 
 
 async def _show(page: Page) -> Response:
-    contact, asked = page.request.path_params["contact"], page.asked("why")
+    contact, asked = page.request.path_params.get("contact") or page.given.get("id", ""), page.asked("why")
     scenario, _, step = (asked or "").partition("/")
     period = page.asked("since") or RANGE
     start = None if period == "all" else field({"since": period}, "since", since, NO_TIME.format("since"))
@@ -89,4 +89,7 @@ def _second(one: tuple[Happening, EntryStory]) -> datetime:
     return one[0].at.replace(microsecond=0)
 
 
-ROUTES: Final = (shows("/contacts/{contact:path}", _show),)
+ROUTES: Final = (
+    shows("/contacts/{contact:path}", _show),
+    shows("/contacts", _show),  # of an id that cannot be in a path: see `to_contact`
+)

@@ -181,8 +181,8 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
         raise at_field("step", f"the step '{asked.step}' sends nothing: preview it to see why")
     sent = await outbox.send(page.caller, request, asked.step, asked.to or None)
     logger.info(
-        "%s sent a test message of %s, step %s, as %s: %s; reason: %s",
-        *(page.caller.name, name, asked.step, sent.id),
+        "key %s sent a test message of %s, step %s, as %s: %s; reason: %s",
+        *(page.caller.id, name, asked.step, sent.id),
         *("delivered" if sent.answer.delivered else "not delivered", " ".join(reason.split())),
     )
     return Shown(asked=asked, told=told, sent=sent)

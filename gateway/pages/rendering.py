@@ -36,6 +36,7 @@ NAVIGATION: Final = (
 """The links in the header."""
 FOR_ALL_SCENARIOS: Final = ("/destinations",)
 """Those that keys for some scenarios cannot open."""
+_DOTS: Final = frozenset({".", ".."})
 _KINDS: Final = {
     "pages.css": "text/css; charset=utf-8",
     "map.css": "text/css; charset=utf-8",
@@ -204,11 +205,11 @@ def link(path: str, **query: object) -> str:
     """Return a URL of this site.
 
     Args:
-        path: The quoted path.
+        path: The quoted path, perhaps with a query.
         query: Parameters; None and empty ones are left out.
     """
     given = urlencode({name: value for name, value in query.items() if value not in (None, "")})
-    return f"{path}?{given}" if given else path
+    return f"{path}{'&' if '?' in path else '?'}{given}" if given else path
 
 
 def to_scenario(name: str, **query: object) -> str:
@@ -222,7 +223,8 @@ def to_destination(name: str) -> str:
 
 
 def to_contact(contact: str) -> str:
-    return f"/contacts/{quote(contact, safe='')}"
+    """Return the URL of a contact's page. Browsers remove a path's segments ``.`` and ``..``."""
+    return link("/contacts", id=contact) if contact in _DOTS else f"/contacts/{quote(contact, safe='')}"
 
 
 def to_delivery(delivery: str) -> str:
@@ -230,8 +232,8 @@ def to_delivery(delivery: str) -> str:
 
 
 def to_journey(journey: str) -> str:
-    """Return the URL of a journey's page. Its id contains slashes."""
-    return f"/journeys/{quote(journey, safe='/')}"
+    """Return the URL of a journey's page. Its id contains slashes, which are quoted if a segment is dots only."""
+    return f"/journeys/{quote(journey, safe='' if _DOTS.intersection(journey.split('/')) else '/')}"
 
 
 def is_here(address: str) -> bool:

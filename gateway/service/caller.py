@@ -9,6 +9,9 @@ from typing import Final
 from gateway.errors import BadInput, Forbidden
 from runtime.store.api_access import SCOPES, ApiKey, Scope, names_key
 
+_LONGEST_NOTE: Final = 100
+"""Characters of a key's note in the name of its caller."""
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -16,7 +19,7 @@ class Caller:
 
     Attributes:
         id: The key's id. Limits count by it.
-        name: The name that operations record.
+        name: The name that operations record: the note of a key and its id.
         scopes: The actions that the caller may take.
         scenarios: The only scenarios that the caller may use, or None for all.
         rate: The caller's own limit of requests per second, or None for the gateway's.
@@ -77,12 +80,14 @@ class Caller:
         if names_key(stated):
             sentence = "an operator's name must not name a key: the key of the request is recorded beside it"
             raise BadInput(sentence, at=["operator"], code="operator")
-        return f"{stated} ({self.name})"
+        return f"{stated} (key {self.id})"
 
 
 def caller_with(key: ApiKey) -> Caller:
     """Return the caller who has authenticated with a key."""
-    return Caller(key.id, f"key {key.id}", key.scopes, key.scenarios, key.rate)
+    note = " ".join(key.note.split())[:_LONGEST_NOTE]
+    name = f"{note} (key {key.id})" if note else f"key {key.id}"
+    return Caller(key.id, name, key.scopes, key.scenarios, key.rate)
 
 
 TERMINAL: Final = Caller("terminal", "terminal", SCOPES)

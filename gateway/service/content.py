@@ -60,7 +60,9 @@ class ContentService:
         if not attempts:
             raise UnknownDelivery(f"no attempt of a delivery '{delivery}' is recorded")
         last = attempts[-1]
-        logger.info("%s looks at what %s sent, of %s, step %s", caller.name, last.delivery_id, last.scenario, last.step)
+        logger.info(
+            "key %s looks at what %s sent, of %s, step %s", caller.id, last.delivery_id, last.scenario, last.step
+        )
         inputs = [] if last.test_by else await scheduled(self._client.temporal, attempts)
         if not inputs:
             raise BadInput(await self._missing(last))

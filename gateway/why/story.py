@@ -217,9 +217,7 @@ def _holds(report: JourneyView, view: JourneySnapshot) -> Iterator[Happening]:
     present = waiting if report.state == "held" else {}
     for held in (view.last_held, present) if view.last_held.get("at") != present.get("at") else (present,):
         if held.get("at"):
-            yield _happening(
-                datetime.fromisoformat(held["at"]), "held", f"held for an operator: {held['reason']}", held["step"]
-            )
+            yield _happening(datetime.fromisoformat(held["at"]), "held", f"held: {held['reason']}", held["step"])
 
 
 def _deliveries(attempts: Iterable[AttemptView]) -> list[list[AttemptView]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from gateway.pages.rendering import to_contact
 from gateway.why.of_contact import NotLetIn
 from gateway.why.story import refused, told
 from gateway.why.why import CapPlaces, Question, WhyView
@@ -40,13 +41,20 @@ async def test_all_that_happened_stands_in_one_timeline(site: Site) -> None:
     assert "scenario retry" not in shown.html  # commands are for terminals
     told = shown.texts(".timeline li")
     assert told[0] == ("refused not let in: the entry rule of b does not hold: <b>x</b> Tue 2026-03-31 09:00 UTC · b/7")
-    assert told[1].startswith("held hook for an operator: hooks.example.com answered 503")
+    assert told[1].startswith("held hook hooks.example.com answered 503")
     assert told[-1] == "let in by order with the key K1 Tue 2026-03-31 10:00 Europe/Paris (08:00 UTC) · a/7/K1"
     assert shown.values(".timeline li", "class")[:2] == ["amber", "red"]
     assert shown.rows("Counts under caps") == [
         ["week", "2", "2", "7d", "Mon 2026-03-30 10:00 Europe/Paris (08:00 UTC)"]
     ]
     assert PLAN.zone in told[-1]
+
+
+async def test_a_contact_that_is_called_dots_has_a_page(site: Site) -> None:
+    site.client.contacts[".."] = WHY
+    await site.sign_in("read")
+    assert (await site.get(to_contact(".."))).text("h1") == "Contact .."
+    await site.get("/contacts", 404)
 
 
 async def test_a_key_of_some_scenarios_sees_these_alone(site: Site) -> None:

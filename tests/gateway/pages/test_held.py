@@ -113,6 +113,13 @@ async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search
     assert list(temporal.started) == [f"operation/{stored.id}"]
 
 
+async def test_the_operator_is_the_note_of_the_key(site: Site, temporal: Search) -> None:
+    temporal.hold(WAX)
+    key = await site.sign_in("read", "operate", note=" ops\nbob ")
+    await site.send("/held/operation", FORM, page="/held")
+    assert [one.operator for one in await site.store.stored_operations()] == [f"ops bob (key {key})"]
+
+
 async def test_all_are_operated_at_a_rate(site: Site, temporal: Search) -> None:
     temporal.hold(WAX, 20)
     await site.sign_in()

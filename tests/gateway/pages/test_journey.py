@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.pages.rendering import to_journey
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Site
 
@@ -151,3 +152,10 @@ async def test_over_and_unknown_journeys(site: Site) -> None:
     assert (shown.text(".head .state"), shown.texts(".operation")) == ("finished", [])
     nobody = await site.get("/journeys/a/8", 404)
     assert "There is no journey 'a/8'" in nobody.text()
+
+
+async def test_a_journey_of_a_contact_that_is_called_dots_is_operated(site: Site) -> None:
+    site.client.views["a/../K1"] = HELD
+    await site.sign_in()
+    await site.send(to_journey("a/../K1"), {"operation": "retry", "reason": "x"})
+    assert [one[:2] for one in site.client.operated] == [("a/../K1", "retry")]

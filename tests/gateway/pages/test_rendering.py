@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from urllib.parse import unquote, urljoin, urlsplit
+
 import pytest
 
-from gateway.pages.rendering import sentence
+from gateway.pages.rendering import relative, sentence, to_contact, to_journey
+from tests.factories import NOW
 
 
 @pytest.mark.parametrize(
@@ -19,3 +23,23 @@ from gateway.pages.rendering import sentence
 )
 def test_a_message_begins_with_a_capital_unless_an_id_begins_it(words: str, shown: str) -> None:
     assert sentence(words) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(12.5, "in 12 s"), (-0.4, "now"), (-59, "59 s ago"), (-200, "3 min ago"), (7300, "in 2 h"), (-86_400, "")],
+)
+def test_a_moment_within_a_day_is_told_by_its_distance(seconds: float, shown: str) -> None:
+    assert relative(NOW + timedelta(seconds=seconds), NOW) == shown
+
+
+@pytest.mark.parametrize("name", ["..", ".", "%2e%2e", "a/../b", "a b/\U0001f384?#'\"", "..a/%2F/."])
+def test_every_id_has_an_address_that_browsers_keep(name: str) -> None:
+    for address, prefix in ((to_contact(name), "/contacts"), (to_journey(f"sale/{name}/K"), "/journeys/sale/")):
+        # As a browser: the path without its segments of dots, also if these are encoded.
+        kept = urlsplit(urljoin("https://x.example.com/", address.replace("%2e", ".").replace("%2E", ".")))
+        assert f"{kept.path}?{kept.query}".rstrip("?") == address
+        assert unquote(kept.path).startswith(prefix)
+        assert name in (unquote(kept.path).removeprefix("/contacts/"), unquote(kept.query).removeprefix("id=")) or (
+            unquote(kept.path) == f"/journeys/sale/{name}/K"
+        )
