@@ -27,6 +27,8 @@ from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
 from gateway.pages import (
+    audiences,
+    batches,
     campaigns,
     contact,
     deliveries,
@@ -64,6 +66,7 @@ _PAGES: Final = (
     *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
     *(contact, results, trends, erasures),
     *(held, operations, campaigns, deliveries, retune, destinations, preview),
+    *(batches, audiences),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -36,6 +37,8 @@ NAVIGATION: Final = (
 """The links in the header."""
 FOR_ALL_SCENARIOS: Final = ("/destinations",)
 """Those that keys for some scenarios cannot open."""
+_ROW: Final = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
+_CELL: Final = re.compile(r"<t[dh]\b")
 _DOTS: Final = frozenset({".", ".."})
 _KINDS: Final = {
     "pages.css": "text/css; charset=utf-8",
@@ -49,8 +52,32 @@ _STATIC: Final = Path(__file__).with_name("static")
 _DAY: Final = 86_400.0
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 _TONES: Final[Mapping[str, tuple[str, ...]]] = {
-    "blue": ("running", "waiting", "entering", "now", "let in", "surveying", "storing", "scheduled"),
-    "green": ("finished", "delivered", "batched", "completed", "goal", "up", "sent", "accepted", "entered", "open"),
+    "blue": (
+        "running",
+        "waiting",
+        "entering",
+        "filling",
+        "sending",
+        "pending",
+        "now",
+        "let in",
+        "surveying",
+        "storing",
+        "scheduled",
+    ),
+    "green": (
+        "finished",
+        "synced",
+        "delivered",
+        "batched",
+        "completed",
+        "goal",
+        "up",
+        "sent",
+        "accepted",
+        "entered",
+        "open",
+    ),
     "amber": (
         "paused",
         "retry",
@@ -119,6 +146,7 @@ def environment() -> Environment:
         "day": day_of,
         "duration": format_duration,
         "label": label,
+        "labelled": labelled,
         "moment": moment,
         "number": number,
         "operation": operation,
@@ -186,6 +214,16 @@ def tone_of(word: str) -> str:
 def label(word: str) -> str:
     """Return a stored word as pages show it."""
     return _LABELS.get(word, word).replace("_", " ")
+
+
+def labelled(rows: Markup, headings: Sequence[str]) -> Markup:
+    """Return the rows of a table with the heading of each cell as an attribute, for small screens."""
+
+    def label_cells(row: re.Match[str]) -> str:
+        names = iter(headings)
+        return _CELL.sub(lambda cell: f'{cell[0]} data-label="{escape(next(names, "").removeprefix("#"))}"', row[0])
+
+    return Markup(_ROW.sub(label_cells, rows))  # noqa: S704 - escaped before, and here
 
 
 def operation(word: str) -> str:

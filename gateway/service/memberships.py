@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
+from typing_extensions import TypedDict
+
 from gateway.errors import BadInput, UnknownAudience
 from gateway.service.caller import Caller
-from gateway.service.view import View
+from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.view import PageView, View
 from runtime.store import Store
-from runtime.store.memberships import AudienceCounts
+from runtime.store.memberships import AudienceChange, AudienceCounts
 
 
 class SyncedAudienceView(View):
@@ -47,6 +50,28 @@ class SyncedAudienceView(View):
         return cls(state=state, refused=refused, **{name: getattr(counts, name) for name in names})
 
 
+class AudienceChangeView(View):
+    """A change of an audience that is not carried out."""
+
+    contact: str
+    """The contact's id."""
+    change: Literal["add", "remove"]
+    """What is to happen to the contact."""
+    at: datetime
+    """Time of the decision."""
+    refused: str | None
+    """The destination's code, if it refused the change."""
+
+    @classmethod
+    def of(cls, stored: AudienceChange) -> AudienceChangeView:
+        change = "add" if stored.wanted else "remove"
+        return cls(contact=stored.contact_id, change=change, at=stored.wanted_at, refused=stored.refused)
+
+
+class _Contact(TypedDict):
+    contact: str
+
+
 class MembershipService:
     """Use cases about audiences. All raise Forbidden if the caller is limited to some scenarios."""
 
@@ -71,6 +96,21 @@ class MembershipService:
             sentence = f"no contact was ever added to an audience '{audience}' here: see 'scenario audience list'"
             raise UnknownAudience(sentence)
         return found
+
+    async def changes(
+        self, caller: Caller, audience: str, destination: str, page: PageRequest, *, refused: bool
+    ) -> PageView[AudienceChangeView]:
+        """List the changes that wait, or those that the destination refused, by contact.
+
+        Raises:
+            BadCursor: The cursor is not one of this list.
+        """
+        caller.check_all()
+        place = page.place(_Contact)
+        after, limit = place["contact"] if place else "", page.limit
+        found = await self._store.audience_changes(destination, audience, refused=refused, after=after, limit=limit + 1)
+        following = encode_cursor({"contact": found[limit - 1].contact_id}) if len(found) > limit else None
+        return PageView(items=[AudienceChangeView.of(one) for one in found[:limit]], next=following)
 
     async def retry(
         self, caller: Caller, audience: str, destination: str | None, *, operator: str | None, reason: str

@@ -89,6 +89,16 @@ class AudienceCounts:
     held_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudienceChange:
+    """A change of an audience that waits, or that the platform refused for a reason."""
+
+    contact_id: str
+    wanted: bool
+    wanted_at: datetime
+    refused: str | None
+
+
 _row = audience_memberships.c
 _sync = audience_syncs.c
 
@@ -192,6 +202,13 @@ class AudienceMemberships(Queries):
         """Count the refused changes of an audience by reason."""
         rows = await self._database.read(_REFUSALS, {"to": destination, "name": audience})
         return {row["refused"]: row["n"] for row in rows}
+
+    async def audience_changes(
+        self, destination: str, audience: str, *, refused: bool, after: str = "", limit: int = 100
+    ) -> list[AudienceChange]:
+        """Return waiting or refused changes of an audience, by contact, behind one, without erased contacts."""
+        given = {"to": destination, "name": audience, "behind": after, "most": limit}
+        return await self._all(AudienceChange, _CHANGES[refused], given)
 
     async def pending_removals(self, pseudonym: str) -> int:
         """Count the removals of an erased contact that are not sent yet."""
@@ -336,6 +353,13 @@ _REFUSALS = (
     .group_by(_row.refused)
     .order_by(_row.refused)
 )
+_CHANGES = {
+    refused: select(_row.contact_id, _row.wanted, _row.wanted_at, _row.refused)
+    .where(*_IS_IT, condition, _row.erased.is_(None), _row.contact_id > bindparam("behind"))
+    .order_by(_row.contact_id)
+    .limit(bindparam("most"))
+    for refused, condition in ((False, DIFFERS), (True, _row.refused.is_not(None)))
+}
 _pseudonym = bindparam("name", type_=SafeText)
 _IS_ERASED = _row.erased == _pseudonym
 ERASE_MEMBERSHIPS: Final = (

@@ -52,7 +52,7 @@ async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, 
     assert page.rows("Destinations, failing ones first") == [
         ["hooks.example.com", "–", "0", "–", "4", "nothing", "the default"],
         ["<b>", "–", "0", "–", "0", "delivered 1 failed 1", "the default"],
-        ["calm", "–", "0", "–", "0", "nothing", "7/s, 3 at a time per worker no circuit breaker"],
+        ["calm", "–", "0", "–", "0", "nothing", "7 a second, 3 at a time per worker no circuit breaker"],
     ]
     assert "Any other host: 100 a second, 50 at a time per worker, paused when 70%" in page.text()
     assert "Change retries" not in page.text()

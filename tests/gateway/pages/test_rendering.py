@@ -6,8 +6,9 @@ from datetime import timedelta
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
+from markupsafe import Markup
 
-from gateway.pages.rendering import relative, sentence, to_contact, to_journey
+from gateway.pages.rendering import labelled, relative, sentence, to_contact, to_journey
 from tests.factories import NOW
 
 
@@ -43,3 +44,11 @@ def test_every_id_has_an_address_that_browsers_keep(name: str) -> None:
         assert name in (unquote(kept.path).removeprefix("/contacts/"), unquote(kept.query).removeprefix("id=")) or (
             unquote(kept.path) == f"/journeys/sale/{name}/K"
         )
+
+
+def test_each_cell_has_the_heading_of_its_column() -> None:
+    rows = Markup('<tr class="x"><th scope="row"><a>1</a></th><td class="number">2</td></tr><tr><td>3</td></tr>')
+    assert labelled(rows, ['The "first"', "#Count"]) == (
+        '<tr class="x"><th data-label="The &#34;first&#34;" scope="row"><a>1</a></th>'
+        '<td data-label="Count" class="number">2</td></tr><tr><td data-label="The &#34;first&#34;">3</td></tr>'
+    )
