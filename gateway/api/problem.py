@@ -108,20 +108,20 @@ class ProblemBody(ResponseBody):
 
 TITLES: Final = {
     "malformed": (400, "The request cannot be read"),
-    "unauthorized": (401, "No key, or none that is good"),
-    "forbidden": (403, "The key is not for this"),
-    "not-found": (404, "There is no such thing"),
-    "not-allowed": (405, "The method is not for this address"),
+    "unauthorized": (401, "The key is missing or wrong"),
+    "forbidden": (403, "The key does not permit this"),
+    "not-found": (404, "It was not found"),
+    "not-allowed": (405, "This address does not support the method"),
     "too-slow": (408, "The request did not arrive in time"),
-    "conflict": (409, "It is already so, or under way"),
-    "not-accepted": (409, "The operation makes no sense now"),
+    "conflict": (409, "It exists already or is in progress"),
+    "not-accepted": (409, "The operation is not possible now"),
     "too-large": (413, "The request is too large"),
-    "unsupported-media": (415, "The request has another form"),
+    "unsupported-media": (415, "The format of the body is not supported"),
     "invalid": (422, "The request has mistakes"),
     "too-many": (429, "Too many requests"),
-    "failed": (500, "Something is wrong here"),
+    "failed": (500, "An unexpected error occurred"),
     "no-answer": (503, "No worker answered"),
-    "unavailable": (503, "Something that is needed cannot be reached"),
+    "unavailable": (503, "A required service is unavailable"),
 }
 """Status and title of each code."""
 

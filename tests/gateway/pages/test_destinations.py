@@ -151,6 +151,6 @@ async def test_one_destination_with_its_policy_attempts_and_what_waits_for_it(
     assert [(row[0], row[4]) for row in page.rows("Newest failures")] == [("a/90", "410")]
     assert "/held/operation?operation=retry&most=3&destination=slow" in page.values(".actions a", "href")
     assert "/destinations/slow" in (await site.get("/destinations")).values("th a", "href")
-    assert (await site.get("/destinations/%3Cb%3E", 404)).text("h1") == "There is no such thing"
+    assert (await site.get("/destinations/%3Cb%3E", 404)).text("h1") == "It was not found"
     await site.sign_in("read", scenarios=["a"])
     await site.get("/destinations/slow", 403)
