@@ -31,7 +31,7 @@ from scenario.time.timing import ENTRY_YEARS
 logger = logging.getLogger("gateway")
 
 _BYTES: Final = 4 * 1024 * 1024  # of a form, in which a character may take three
-_FORMS: Final = ("/preview", "/preview/sample", "/preview/entry", "/preview/send")
+_FORMS: Final = ("/preview", "/preview/sample", "/preview/send")
 LARGER: Final[Mapping[str, int]] = dict.fromkeys(_FORMS, _BYTES)
 """Maximum bytes of forms: an entry, and perhaps a scenario."""
 _LINES: Final = 100
@@ -50,7 +50,8 @@ class Asked:
     Attributes:
         version: A published version, ``post-purchase@3``; empty if `source` is used.
         source: A scenario file, YAML.
-        contact: The id of a contact or journey whose data is wanted.
+        contact: The id of a contact or journey whose data is wanted as the entry.
+        loaded: The one whose data the entry has.
         at: When the contact enters; empty for now.
         events: One per line, ``NAME`` or ``NAME={…}``.
         responses: One per line, ``NAME={…}``.
@@ -61,6 +62,7 @@ class Asked:
     version: str = ""
     source: str = ""
     contact: str = ""
+    loaded: str = ""
     entry: str = ""
     at: str = ""
     events: str = ""
@@ -97,9 +99,7 @@ async def _show(page: Page) -> Response:
         if name and "@" not in name:
             (newest, *_) = await page.use.scenarios.versions(page.caller, name)
             asked = replace(asked, version=f"{name}@{newest.version}")
-        if asked.contact:
-            return await _of_contact(page, asked, none)
-        return await _preview(page, asked, none) if name else Shown(asked=asked)
+        return await _preview(page, asked, none) if name or asked.contact else Shown(asked=asked)
 
     return await _answer(page, asked, _NONE, begin)
 
@@ -129,6 +129,7 @@ async def _answer(page: Page, asked: Asked, form: Form, make: Make) -> Response:
 
 
 async def _preview(page: Page, asked: Asked, _form: Form) -> Shown:
+    asked = await _with_contact(page, asked)
     scenario = await _scenario(page, asked)
     if not asked.entry:
         asked = await _with_sample(page, asked, scenario)
@@ -139,10 +140,10 @@ async def _sample(page: Page, asked: Asked, _form: Form) -> Shown:
     return Shown(asked=await _with_sample(page, asked, await _scenario(page, asked)))
 
 
-async def _of_contact(page: Page, asked: Asked, _form: Form) -> Shown:
-    """Preview with the data of a contact or journey."""
-    if not asked.contact:
-        raise at_field("contact", "name a contact or a journey")
+async def _with_contact(page: Page, asked: Asked) -> Asked:
+    """Replace the entry by that of the contact or journey, unless it is that one already, perhaps edited."""
+    if asked.contact in ("", asked.loaded):
+        return asked
     contents: ContentService = page.request.app.state.contents
     name = asked.version.partition("@")[0]
     try:
@@ -157,7 +158,7 @@ async def _of_contact(page: Page, asked: Asked, _form: Form) -> Shown:
         made = json.loads((await _with_sample(page, asked, await _scenario(page, asked))).entry or "{}")
         entry = {**made, "contact": entry.get("contact")}
     own = {key: value for key, value in entry.items() if key != "scenario"}  # the selected version counts
-    return await _preview(page, replace(asked, entry=_text(own)), _form)
+    return replace(asked, entry=_text(own), loaded=asked.contact)
 
 
 async def _send(page: Page, asked: Asked, form: Form) -> Shown:
@@ -166,6 +167,7 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
         raise Problem("not-accepted", "nothing can be sent: this server has no channels")
     if not asked.step:
         raise at_field("step", "name the step of the message")
+    asked = await _with_contact(page, asked)
     if not asked.entry:
         raise at_field("entry", "the message needs an entry: write one, generate one, or use a contact's data")
     if form.get("sure") != "yes":
@@ -242,7 +244,7 @@ async def _with_sample(page: Page, asked: Asked, scenario: Mapping[str, Any]) ->
         raise Problem(
             "invalid", "no generated contact is admitted by the scenario's 'entry.if': write an entry by hand"
         )
-    return replace(asked, entry=_text(made["entry"]))
+    return replace(asked, entry=_text(made["entry"]), contact="", loaded="")
 
 
 def _text(entry: Mapping[str, Any]) -> str:
@@ -347,6 +349,5 @@ ROUTES: Final = (
     shows("/preview", _show),
     does("/preview", _answers(_preview), "read", "waiting"),
     does("/preview/sample", _answers(_sample), "read", "waiting"),
-    does("/preview/entry", _answers(_of_contact), "content", "waiting"),
     does("/preview/send", _answers(_send), "operate", "waiting"),
 )

@@ -202,9 +202,11 @@ async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id
     assert "looks at" not in caplog.text
     key = await site.sign_in("read", "content")
     for whom in ("7", "hello/7"):
-        page = await site.send("/preview/entry", {"version": "hello@1", "contact": whom}, 200, page="/preview")
+        page = await site.send("/preview", {"version": "hello@1", "contact": whom}, 200)
         assert json.loads(page.text("#entry")) == {name: ENTRY[name] for name in ("contact", "trigger")}
         assert "Hello Zoé <i>" in page.text("li.step")
+    edited = {"version": "hello@1", "contact": "7", "loaded": "7", "entry": json.dumps(ENTRY).replace("zoe@", "ann@")}
+    assert "to ann@example.com" in (await site.send("/preview", edited, 200)).text("li.step")
     assert f"key {key} looks at the entry of hello/7" in caplog.text
     assert "Zoé" not in caplog.text
     assert (await site.get("/preview?contact=7")).texts("#version option[selected]") == ["hello@1"]
