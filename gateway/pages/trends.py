@@ -16,7 +16,6 @@ from gateway.service.stats import PeopleCount, SendingCount
 from gateway.service.trends import DAYS, DayView, StepTrend, of_all_versions
 
 _RANGES: Final = (7, 30, 90)
-WORDS: Final = {"retried": "failed, will retry"}
 
 Counts = Mapping[date, Mapping[str, int]]
 
@@ -43,7 +42,7 @@ class Group(NamedTuple):
 
     @property
     def headings(self) -> list[str]:
-        return ["Day (UTC)", *(f"#{WORDS.get(word, word).capitalize()}" for word in self.words)]
+        return ["Day (UTC)", *(f"#{word.capitalize()}" for word in self.words)]
 
 
 async def _show(page: Page) -> Response:
@@ -68,7 +67,6 @@ async def _show(page: Page) -> Response:
             "people": _group("People who completed", people, dates, PeopleCount._fields),
             "attempts": _group("Attempts to send", sending, dates, SendingCount._fields),
         },
-        said=WORDS,
     )
 
 
