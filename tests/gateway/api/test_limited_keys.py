@@ -79,6 +79,7 @@ ELSEWHERE = {
     "GET /batches",
     "GET /scenarios",
     "GET /overview",  # see the tests of its service
+    "GET /deliveries/{id}/content",  # see the tests of its service
 }
 """What is answered, without anything of others: see below."""
 HARMLESS = {"POST /check", "PUT /audiences/{file}"}

@@ -188,7 +188,8 @@ async def test_journeys_under_way_are_found_by_search(store: Store) -> None:
     for number in range(5):
         asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
         await store.admit(asking)
-        search.add(f"hello/{number}", JourneyState="waiting" if number else "paused", StepId="wait-1")
+        state = "waiting" if number else "paused"
+        search.add(f"hello/{number}", JourneyState=state, StepId="wait-1", StartTime=NOW.isoformat())
     async with opened(store, search) as door:
         first = await door.call("GET", "/journeys?limit=3&state=waiting")
         rest = await door.call("GET", f"/journeys?limit=3&state=waiting&cursor={first['next']}")
