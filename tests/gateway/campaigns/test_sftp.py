@@ -62,9 +62,9 @@ async def read(place: str, known: str, **secrets: str) -> bytes:
     return b"".join([part async for part in sftp_parts(SftpPlace.read(place, settings), secrets)])
 
 
-@pytest.mark.parametrize("secrets", [{PASSWORD: "open"}, {KEY: USER.export_private_key().decode()}])
-async def test_a_file_is_read_with_a_password_or_a_key(address: str, secrets: dict[str, str]) -> None:
-    assert await read(f"{address}/people.csv", public(SERVER), **secrets) == CONTENT
+async def test_a_file_is_read_with_a_password_or_a_key(address: str) -> None:
+    for secrets in ({PASSWORD: "open"}, {KEY: USER.export_private_key().decode()}):
+        assert await read(f"{address}/people.csv", public(SERVER), **secrets) == CONTENT
 
 
 async def test_a_file_that_changes_meanwhile_is_refused(address: str, tmp_path: Path) -> None:
@@ -90,6 +90,7 @@ async def test_a_file_that_changes_meanwhile_is_refused(address: str, tmp_path: 
         ("people.csv", public(SERVER), {}, "needs the secret SFTP_PRIVATE_KEY or SFTP_PASSWORD"),
         ("absent.csv", public(SERVER), {PASSWORD: "open"}, "absent.csv does not exist"),
     ],
+    ids=range(7),  # keys are made anew in each process
 )
 async def test_what_cannot_be_read_is_said_in_a_sentence(
     address: str, path: str, known: str, secrets: dict[str, str], why: str
