@@ -24,7 +24,7 @@ from gateway.api.limits import Work
 from gateway.api.problem import Mistake, Problem, again, problem_of
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
-from gateway.pages.rendering import render
+from gateway.pages.rendering import render, with_visible_characters
 from gateway.pages.session import is_from_here, session_of
 from gateway.service.caller import Caller, caller_with
 from gateway.service.services import Services
@@ -140,7 +140,7 @@ class Page:
             return answer
         if self.request.headers.get("if-none-match") in self._tags:
             return Response(status_code=304)
-        return HTMLResponse("".join(self._regions), status)
+        return HTMLResponse(with_visible_characters("".join(self._regions)), status)
 
 
 Show = Callable[[Page], Awaitable[Response]]

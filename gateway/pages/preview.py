@@ -39,8 +39,6 @@ _NONE: Final = Form()
 MOST: Final = 100_000
 """Maximum characters of a text that are shown."""
 _MASK: Final = re.compile(r"(~~\w+~~)")
-# Characters that a screen does not show, or obeys: C0 but tab and line ends, DEL, C1, and bidirectional controls.
-_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,9 +326,8 @@ class Piece(NamedTuple):
 
 
 def masked(text: str) -> list[Piece]:
-    """Split a text into pieces, so that names of secrets can be highlighted. Invisible characters are named."""
-    seen = _UNSEEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", text[:MOST])
-    return [Piece(piece, number % 2 == 1) for number, piece in enumerate(_MASK.split(seen)) if piece]
+    """Split a text into pieces, so that names of secrets can be highlighted."""
+    return [Piece(piece, number % 2 == 1) for number, piece in enumerate(_MASK.split(text[:MOST])) if piece]
 
 
 def cut(text: str) -> int:

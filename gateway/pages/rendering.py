@@ -99,6 +99,12 @@ _PLAIN: Final = re.compile(
     "|[a-z]+ (a|an|the|this|that|these|what|one|your) "
 )
 """The beginning of a message whose first word is no id: an id is followed by a verb."""
+# C0 but tab and line ends, DEL, C1, and format characters. Joiners are parts of emoji, but not beside ASCII.
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+    "\U000e0000-\U000e007f]|(?<=[\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x7f])"
+)
+_TAG_OR_UNSEEN: Final = re.compile(rf"(?P<kept><textarea.*?</textarea>|<[^>]*>)|(?:{_UNSEEN.pattern})", re.DOTALL)
 _LABELS: Final = {
     "surveying": "finding journeys",
     "left alone": "paused by breaker",
@@ -115,7 +121,18 @@ def render(template: str, *, status: int = 200, headers: dict[str, str] | None =
     Args:
         context: Values for the template; ``page`` is the requested `Page`, or None before signing in.
     """
-    return HTMLResponse(environment().get_template(template).render({"page": None, **context}), status, headers)
+    made = environment().get_template(template).render({"page": None, **context})
+    return HTMLResponse(with_visible_characters(made), status, headers)
+
+
+def with_visible_characters(html: str) -> str:
+    """Name characters that a screen does not show, or obeys, so that no id looks like another one: ``<U+202E>``.
+
+    Attributes and text areas keep them, because links and forms send them.
+    """
+    if _UNSEEN.search(html) is None:
+        return html
+    return _TAG_OR_UNSEEN.sub(lambda found: found["kept"] or f"&lt;U+{ord(found[0]):04X}&gt;", html)
 
 
 @cache

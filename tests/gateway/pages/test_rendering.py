@@ -8,7 +8,14 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from markupsafe import Markup
 
-from gateway.pages.rendering import labelled, relative, sentence, to_contact, to_journey
+from gateway.pages.rendering import (
+    labelled,
+    relative,
+    sentence,
+    to_contact,
+    to_journey,
+    with_visible_characters,
+)
 from tests.factories import NOW
 
 
@@ -52,3 +59,20 @@ def test_each_cell_has_the_heading_of_its_column() -> None:
         '<tr class="x"><th data-label="The &#34;first&#34;" scope="row"><a>1</a></th>'
         '<td data-label="Count" class="number">2</td></tr><tr><td data-label="The &#34;first&#34;">3</td></tr>'
     )
+
+
+@pytest.mark.parametrize(
+    ("html", "shown"),
+    [
+        (
+            "<p>\u202eevil\u202c a\x07\u200b\ufeff</p>",
+            "<p>&lt;U+202E&gt;evil&lt;U+202C&gt; a&lt;U+0007&gt;&lt;U+200B&gt;&lt;U+FEFF&gt;</p>",
+        ),
+        ('<input value="\u202ea">\u202e', '<input value="\u202ea">&lt;U+202E&gt;'),
+        ("<textarea>\u202e<</textarea>", "<textarea>\u202e<</textarea>"),
+        ("a\u200db \U0001f469\u200d\U0001f680", "a&lt;U+200D&gt;b \U0001f469\u200d\U0001f680"),
+        ("<p>a\tb\n\u00e9</p>", "<p>a\tb\n\u00e9</p>"),
+    ],
+)
+def test_characters_that_deceive_the_eye_are_named_in_texts(html: str, shown: str) -> None:
+    assert with_visible_characters(html) == shown
