@@ -17,7 +17,7 @@ from activities.webhook.http.exchange import Response
 from activities.webhook.item_outcomes import item_outcomes, not_delivered
 from activities.webhook.saved_response import save_response
 from gateway.cases.file import Cases
-from gateway.cases.model import Case, Occurrence, ReceiverAnswer
+from gateway.cases.model import Case, CaseEvent, Occurrence, ReceiverAnswer
 from gateway.errors import BadInput
 from gateway.preview.draft import VERSION
 from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
@@ -32,6 +32,7 @@ from scenario.model.batch import BatchCall
 from scenario.plan.inputs import pick
 from scenario.policies import addresses
 from scenario.policies.suppression import Suppression
+from scenario.provider_events import PROVIDER_EVENTS
 from scenario.responses.item_results import value_at_path
 from scenario.source.source import Path as Place
 from scenario.steps.delivery import DeliveryStep, Send
@@ -146,6 +147,7 @@ class _CaseRunner:
         self._replies: dict[str, Iterator[AttemptReply]] = {}
         self._rejected: dict[Place, str] = {}
         self._sent: dict[str, list[Result]] = {}
+        self._latest: dict[str, tuple[str, str]] = {}  # step and delivery id of the latest message, by channel
 
     def course(self) -> CaseRun:
         scenario, plan = self._cases.draft.scenario, self._cases.draft.plan
@@ -197,7 +199,7 @@ class _CaseRunner:
     ) -> Iterator[tuple[datetime, Callable[[], None]]]:
         case = self._case
         lists: Sequence[tuple[str, Sequence[Occurrence], Callable[[Any], None]]] = (
-            ("events", case.events, lambda one: journey.happen(Event(name=one.name, properties=one.properties))),
+            ("events", case.events, lambda one: journey.happen(self._event(one))),
             ("changes", case.changes, lambda one: journey.change(one.contact)),
             ("operations", case.operations, lambda one: _operate(journey, one)),
         )
@@ -210,6 +212,13 @@ class _CaseRunner:
                     self._rejected[(key, index)] = "this is before the contact comes in"
                     continue
                 yield moment, lambda place=(key, index), action=action, one=one: self._do(place, action, one)
+
+    def _event(self, one: CaseEvent) -> Event:
+        """Return an event. One from a provider is about the latest message on its channel, unless the case differs."""
+        channel, _, _ = one.name.partition(".")
+        step, delivery = self._latest.get("webhook" if channel == "whatsapp" else channel, ("", ""))
+        known = {"step": step, "delivery": delivery} if one.name in PROVIDER_EVENTS else {}
+        return Event(name=one.name, properties={**known, **one.properties})
 
     def _do(self, place: Place, action: Callable[[Any], None], one: Occurrence) -> None:
         try:
@@ -257,6 +266,8 @@ class _CaseRunner:
         )
         if last and isinstance(made, Delivered) and isinstance(written, Webhook) and written.batch is not None:
             made = _item_outcome(written.batch, made, last[-1], row, {**data, "contact": whole["contact"]})
+        if last:
+            self._latest[row.channel] = step, delivery.id
         match made:
             case NotBefore():
                 journey.message = None if journey.made is None else journey.message

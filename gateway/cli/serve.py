@@ -44,8 +44,8 @@ def serve(
     --callbacks receives callbacks for journeys, unsubscriptions, bounces and STOP. It needs TEMPORAL_*,
     SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY as the workers have them; for unsubscriptions also
     SCENARIO_SUPPRESSION_KEY and SCENARIO_STORE; for bounces SCENARIO_BOUNCE_ADDRESS and SCENARIO_INBOUND_KEY; for
-    answers to SMS SCENARIO_SMS; and SCENARIO_DESTINATIONS if suppressions are sent to the platform. Put a proxy with
-    TLS in front of it.
+    answers to SMS SCENARIO_SMS; for events from providers SCENARIO_EVENTS_…; and SCENARIO_DESTINATIONS if suppressions
+    are sent to the platform. Put a proxy with TLS in front of it.
     """
     from gateway.serving import Parts
 
