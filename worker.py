@@ -12,9 +12,7 @@ import argparse
 import asyncio
 import ipaddress
 import logging
-import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +42,9 @@ from activities.dependencies import (
 from activities.erasure import ErasureActivities, starting_erasures
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
+from activities.outgoing.file import OutgoingFile
+from activities.outgoing.held import HeldReports
+from activities.outgoing.sender import sending_events
 from activities.renewal import Renewals, StepVersions
 from activities.retention import Prunings, keep_schedule
 from activities.retry import DestinationPolicies, Retunings
@@ -51,7 +52,6 @@ from activities.suppressions import PlatformNotifier, notify_nobody
 from activities.webhook.batch_start import starting_batches
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
-from activities.webhook.limiter import Limiter
 from activities.webhook.platform import SuppressionReporter
 from activities.webhook.server_rates import pacing
 from runtime import search_attributes, version
@@ -143,14 +143,13 @@ async def workers(
     erasures = ErasureActivities(client, given.store, keyring_in(given.store))
     destination_policies = DestinationPolicies(given.destinations, given.queue_shards)
     last_attempts = LastAttempts(given.store)
-    limiter = Limiter(_CONCURRENT, seed=f"{socket.gethostname()}/{os.getpid()}")
-    metrics.BREAKER_STATE.reads(limiter.breakers)
+    metrics.BREAKER_STATE.reads(given.limiter.breakers)
     ways = given.channels
     notify = notify_nobody
     if ways.seal:
         notify = PlatformNotifier(client, ways.seal, lambda: given.destinations.book, shards=given.queue_shards)
     gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, notify)
-    context = given.worker_context(gate, limiter)
+    context = given.worker_context(gate)
     platforms = SuppressionReporter(context, ways.seal)
     # A task without a free connection waits at Temporal: it uses up no attempt there, and another worker may take it.
     audiences = AudienceActivities(context, shards=given.queue_shards)
@@ -191,12 +190,9 @@ async def workers(
                         goals.goal,
                         decide,
                         destination_policies.clear,
-                        step_versions.amend,
-                        renewals.renew,
-                        renewals.adopt,
-                        retunings.retune,
+                        *(step_versions.amend, renewals.renew, renewals.adopt, retunings.retune),
                         last_attempts.recall,
-                        Releases(given.store).release,
+                        *(Releases(given.store).release, HeldReports(given.store).report_held),
                         Prunings(given.store).prune,
                         context.batches.settle_batch,
                         erasures.end_journeys,
@@ -253,6 +249,7 @@ async def serve(
     # Validated before waiting for a server.
     destinations, channels = DestinationsFile(settings.destinations), channels_of(settings, INBOX)
     policies, deployment = PoliciesFile(settings.policies), deployment_from()
+    outgoing = OutgoingFile(settings.outgoing)
     stop = asyncio.Event()
     ready = asyncio.Event()
     crew: Workers | None = None
@@ -300,6 +297,7 @@ async def serve(
                 store=store,
                 destinations=destinations,
                 policies=policies,
+                outgoing=outgoing,
                 channels=channels,
                 deadline=deadline,
             )
@@ -321,6 +319,7 @@ async def serve(
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
             await stack.enter_async_context(pacing(client, opened.destinations, store, opened.webhook_queues))
+            await stack.enter_async_context(sending_events(opened))
         if telemetry.meters is not None:
             await stack.enter_async_context(
                 cluster_metrics(client, store, {queue: queue == JOURNEYS for queue in served(QUEUES, opened)})

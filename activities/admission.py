@@ -59,24 +59,38 @@ class AdmissionActivities:
         try:
             return await self._admit(admission)
         except (EntryRefused, EntryError) as error:
-            self.count_refusal(name, error)
-            await self._report_refusal(admission, str(error))
+            word = self.count_refusal(name, error)
+            await self._report_refusal(admission, str(error), word)
             return AdmissionResult(refused=str(error))
 
-    def count_refusal(self, scenario: str, error: EntryRefused | EntryError) -> None:
-        """Count a contact that is not admitted."""
+    def count_refusal(self, scenario: str, error: EntryRefused | EntryError) -> str:
+        """Count a contact that is not admitted. Return the reason as a word."""
         word = error.word if isinstance(error, EntryRefused) else "mistaken"
         ADMISSION.add(scenario if scenario in self._names else OTHER, "refused", word)
+        return word
 
-    async def _report_refusal(self, admission: Admission, reason: str) -> None:
-        """Record the refusal in the campaign that started the journey. The entry's key is its name."""
+    async def _report_refusal(self, admission: Admission, reason: str, word: str) -> None:
+        """Record the refusal in the campaign that started the journey, whose name is the entry's key, or as an event.
+
+        The campaign's row is reported as an event, too.
+        """
         try:
             entry = parse_entry(admission.entry)
         except EntryError:
-            return  # no campaign starts such an entry
-        if entry.key is not None:
-            now = datetime.fromisoformat(admission.now)
-            await self._store.refuse_campaign_entry(entry.key, entry.contact_id, admission.workflow_id, reason, now)
+            return  # no campaign starts such an entry, and it may not name a contact
+        now, journey = datetime.fromisoformat(admission.now), admission.workflow_id
+        is_recorded = entry.key is not None and await self._store.refuse_campaign_entry(
+            entry.key, entry.contact_id, journey, reason, now
+        )
+        if not is_recorded and word != "erased":
+            await self._store.report_event(
+                "journey.refused",
+                now,
+                subject=journey,
+                scenario=entry.name,
+                contact_id=entry.contact_id,
+                data={"reason": word},
+            )
 
     @activity.defn(name=IDENTIFY.name)
     async def identify(self, request: IdentityRequest) -> EntryIdentity:

@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.attempt_context import AttemptContext
-from activities.attempt_log import Log, measure_end, record
+from activities.attempt_log import Log, measure_end, record, until_stored
 from activities.channel import WorkerContext
 from activities.channel_registry import Channel
 from activities.content import UnknownVersion
@@ -101,6 +101,8 @@ async def attempt_of(
         if outcome is not None:
             measure_end(attempt, outcome)
         await _report_to_gate(attempt, error)
+        if attempt.row is not None:
+            await until_stored(attempt.row)
 
 
 async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:

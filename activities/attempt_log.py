@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -24,9 +25,22 @@ _logger = logging.getLogger(__name__)
 class Log(Protocol):
     """A log of attempts: `runtime.store.AttemptWriter`."""
 
-    def put(self, attempt: Attempt) -> None:
-        """Record an attempt without blocking the sender."""
+    def put(self, attempt: Attempt) -> asyncio.Future[None] | None:
+        """Record an attempt without blocking the sender. Return a future if the sender should wait for its row."""
         ...
+
+
+_PATIENCE: Final = 2.0
+"""Seconds that a sender waits for the row of its attempt. While the store is unavailable, sending continues."""
+
+
+async def until_stored(row: asyncio.Future[None]) -> None:
+    """Wait for the row of an attempt.
+
+    A cancellation only ends the wait: the message is out, and its result must not be lost.
+    """
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait([row], timeout=_PATIENCE)
 
 
 def record(log: Log, attempt: OpenAttempt, milliseconds: int, error: BaseException | None) -> str | None:
@@ -70,7 +84,7 @@ def record(log: Log, attempt: OpenAttempt, milliseconds: int, error: BaseExcepti
         level, "attempt %d of %s by %s to %s: %s", row.attempt, row.delivery_id, row.channel, row.destination, outcome
     )
     try:
-        log.put(row)
+        attempt.row = log.put(row)
     except Exception:  # whatever is wrong with the log: the message is out
         _logger.exception("attempt %d of %s is not in the log of deliveries", row.attempt, row.delivery_id)
     return outcome

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import socket
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,6 +27,8 @@ from activities.content import Content
 from activities.email.settings import parse_server
 from activities.gate import Gate
 from activities.interface import JOURNEYS
+from activities.outgoing.file import OutgoingFile
+from activities.outgoing.pauses import DestinationPauses
 from activities.passages import PassageWriter
 from activities.suppressions import address_seal
 from activities.webhook.batches import Batches
@@ -144,10 +148,12 @@ class WorkerServices:
     destinations: DestinationsFile
     passages: PassageWriter
     policies: PoliciesFile = field(default_factory=PoliciesFile)
+    outgoing: OutgoingFile = field(default_factory=OutgoingFile)
+    limiter: Limiter = field(default_factory=Limiter)
     queue_shards: int = 1  # for new deliveries of webhooks
     webhook_queues: Sequence[str] = (WEBHOOK.queue,)  # the queues to serve: an earlier number may have been higher
 
-    def worker_context(self, gate: Gate, limiter: Limiter) -> WorkerContext:
+    def worker_context(self, gate: Gate) -> WorkerContext:
         return WorkerContext(
             content=self.content,
             log=self.writer,
@@ -158,7 +164,7 @@ class WorkerServices:
             transport=self.transport,
             routes=self.routes,
             secrets=self.secrets.snapshot,
-            limiter=limiter,
+            limiter=self.limiter,
             memberships=MembershipBook(self.store),
             batches=Batches(self.store, self.content),
         )
@@ -173,6 +179,7 @@ async def services(
     routes: Routes | None = None,
     destinations: DestinationsFile | None = None,
     policies: PoliciesFile | None = None,
+    outgoing: OutgoingFile | None = None,
     channels: Channels | None = None,
     deadline: Deadline | None = None,
 ) -> AsyncGenerator[WorkerServices]:
@@ -184,18 +191,23 @@ async def services(
         routes: URLs of webhooks that replace those of scenarios and `destinations.yaml`.
         destinations: The destinations, if they are already read.
         policies: The policies, if they are already read.
+        outgoing: The subscriptions to outgoing events, if they are already read.
         channels: The channels, if they are already configured.
 
     Raises:
-        SettingsError: A channel's setting, `destinations.yaml` or `policies.yaml` is wrong.
+        SettingsError: A channel's setting, `destinations.yaml`, `policies.yaml` or `outgoing.yaml` is wrong.
     """
     destinations = destinations or DestinationsFile(settings.destinations if routes is None else None)
     channels = channels or channels_of(settings, inbox or INBOX)
+    events = outgoing or OutgoingFile(settings.outgoing)
     ending = deadline or Deadline(math.inf)
     async with AsyncExitStack() as stack:
         if store is None:
             store = await stack.enter_async_context(Store.open(settings.store.get_secret_value()))
-        writer = AttemptWriter(store)
+        await store.want_events(events.content.wanted)
+        pauses = DestinationPauses(store)
+        stack.push_async_callback(pauses.close)
+        writer = AttemptWriter(store, lambda: events.content.reports_deliveries)
         stack.push_async_callback(lambda: writer.close(ending.left(_LOG, keep=_AFTER_LOG)))
         passages = await stack.enter_async_context(PassageWriter(store))
         transport = await stack.enter_async_context(Transport())
@@ -212,6 +224,8 @@ async def services(
             destinations=destinations,
             passages=passages,
             policies=policies or PoliciesFile(settings.policies),
+            outgoing=events,
+            limiter=Limiter(seed=f"{socket.gethostname()}/{os.getpid()}", changed=pauses),
             queue_shards=settings.queue_shards,
             webhook_queues=webhook_queues(await store.raise_queue_shards(settings.queue_shards)),
         )

@@ -297,6 +297,22 @@ class LastAttempt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldJourney:
+    """A journey that is held, for an outgoing event: ids and words only."""
+
+    workflow_id: str
+    contact: str
+    scenario: str  # ``post-purchase@3``
+    at: str  # since when, ISO 8601 in UTC
+    step: str
+    kind: str
+    cause: str
+    destination: str = ""
+    status: int | None = None
+    attempts: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """A delivery that is not tried any longer and has not arrived: its place under caps is free."""
 
@@ -362,6 +378,7 @@ GOAL: Final = ActivityType("goal", GoalEvent, GoalResult, instead=GoalResult(err
 DECIDE: Final = ActivityType("decide", EvaluationRequest, EvaluationResult, instead=EvaluationResult(error=_UNREADABLE))
 CLEAR: Final = ActivityType("clear", DestinationPolicyRequest, DestinationPolicy, instead=DestinationPolicy())
 RETUNE: Final = ActivityType("retune", Retuning, RetuningResult, instead=RetuningResult(error=_UNREADABLE))
+REPORT_HELD: Final = ActivityType("report_held", HeldJourney, type(None))
 RELEASE: Final = ActivityType("release", Release, type(None))
 RECALL: Final = ActivityType("recall", LastAttemptRequest, LastAttempt, instead=LastAttempt())
 AMEND: Final = ActivityType("amend", StepVersionRequest, StepVersion, instead=StepVersion(error=_UNREADABLE))

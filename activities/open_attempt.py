@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping
@@ -79,6 +80,7 @@ class OpenAttempt:
     skip_word: str | None = None  # why it was skipped, in one word
     excerpt: str = ""  # the beginning of the answer, unless it failed
     against: AddressVerdict | None = None  # the verdict on the address
+    row: asyncio.Future[None] | None = None  # done once it is in the log, if somebody waits for that
     started: float = field(default_factory=time.perf_counter)  # its start on the clock of `time.perf_counter`
 
     @property

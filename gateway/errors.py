@@ -23,6 +23,8 @@ Refusal
 ├── UnknownErasure
 ├── UnknownAudience
 ├── UnknownBatch
+├── UnknownSubscription
+├── FeedOff
 └── JourneyFailed
 """
 
@@ -197,6 +199,14 @@ class UnknownAudience(Refusal):
 
 class UnknownBatch(Refusal):
     """A batch call that does not exist."""
+
+
+class UnknownSubscription(Refusal):
+    """A subscription that never sent an outgoing event."""
+
+
+class FeedOff(Refusal):
+    """No outgoing events are stored."""
 
 
 class JourneyFailed(Refusal):

@@ -20,6 +20,7 @@ LEAST: Final[Ages] = {
     "claims": timedelta(days=32),
     "passages": timedelta(days=2),
     "operations": timedelta(days=1),
+    "events": timedelta(days=1),
 }
 """The kinds that may be set, and their minimum: caps look back 31 days by a contact's calendar, statistics a day."""
 
@@ -29,12 +30,14 @@ NATURAL: Final[Ages] = {
     "provider_events": timedelta(days=9),
     "refused_members": timedelta(days=92),
     "answers": timedelta(hours=24),
+    "events": timedelta(days=30),
 }
 """Default retention of rows that become useless.
 
 No cap looks back further than 31 days; a delivery that is retried for longer than its claim is kept claims another
 slot. Soft bounces count within a week, and so do events from providers. Answers to requests with an
-``Idempotency-Key`` are kept for a day. Members that a platform refused stay for people to see.
+``Idempotency-Key`` are kept for a day. Members that a platform refused stay for people to see. Outgoing events are sent
+within days.
 """
 
 _YEARS: Final = re.compile(r"(\d{1,2})y", re.ASCII)

@@ -184,7 +184,7 @@ _Ages = Annotated[
     str,
     _checked(
         "must be ages from 1d to 10y such as deliveries=180d,responses=30d,entries=2y, separated by commas: of "
-        "deliveries, responses, entries, claims (32d at least), passages (2d) and operations, each once",
+        "deliveries, responses, entries, claims (32d at least), passages (2d), operations and events, each once",
         _is_retention,
     ),
 ]
@@ -242,6 +242,9 @@ class Settings(BaseSettings):
     policies: Path | None = None
     """Path of [`policies.yaml`](../write/sending-times.md#policies-for-all-scenarios), read again when it changes.
     Commands that do not need it ignore a missing file."""
+    outgoing: FilePath | None = None
+    """Path of [`outgoing.yaml`](../integrate/outgoing.md), read again when it changes. The same for all workers: one
+    that starts without it switches outgoing events off."""
     callback_url: _CallbackUrl | None = None
     """Public URL of the gateway for [callbacks](../run/processes.md#callbacks), such as `https://hooks.example.com`;
     http only on this machine. Without it and its key, steps with `journey.callback_url` are held."""

@@ -104,6 +104,24 @@ class SkipReason(StrEnum):
     EXPIRED = "expired"
 
 
+EventType = Literal[
+    "journey.entered",
+    "journey.refused",
+    "journey.held",
+    "journey.ended",
+    "delivery.delivered",
+    "delivery.failed",
+    "delivery.skipped",
+    "goal.reached",
+    "destination.paused",
+    "destination.recovered",
+    "campaign.started",
+    "campaign.finished",
+]
+"""The type of an outgoing event."""
+EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
+
+
 class Operation(StrEnum):
     """An operator's action on a journey. `update` is the name of the workflow update that carries it out."""
 

@@ -66,7 +66,7 @@ class AudienceActivities:
     def __init__(self, context: WorkerContext, *, shards: int = 1) -> None:
         self._context, self._book = context, context.memberships
         self._store = context.memberships.store
-        self._calls, self._shards = PlatformCalls(context), shards
+        self._calls, self._shards = PlatformCalls.of(context), shards
 
     @activity.defn(name=FREEZE.name)
     async def freeze_audience_batch(self, wanted: AudienceBatch) -> FrozenBatch:

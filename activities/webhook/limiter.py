@@ -88,13 +88,23 @@ class Limiter:
     """The limiter of a worker process with `slots` attempts. Not thread-safe; nothing in it waits.
 
     One destination gets at most three quarters of the slots, and a twentieth while so many are used.
+
+    Args:
+        changed: Called when a breaker pauses a destination, and when the destination answers again.
     """
 
-    def __init__(self, slots: int = 200, clock: Callable[[], float] = time.monotonic, seed: str = "") -> None:
+    def __init__(
+        self,
+        slots: int = 200,
+        clock: Callable[[], float] = time.monotonic,
+        seed: str = "",
+        changed: Callable[[str, bool], None] = lambda label, paused: None,
+    ) -> None:
         self._most = max(1, slots * 3 // 4)
         self._few = max(1, slots // 20)
         self._clock = clock
         self._seed = seed
+        self._changed = changed
         self._inside = 0
         self._places: OrderedDict[str, _DestinationState] = OrderedDict()
 
@@ -117,7 +127,7 @@ class Limiter:
             self._inside -= 1
             place.leave(given, self._clock(), pulse)
             if breaker is not None and ticket is not None:
-                _give_back(label, breaker, ticket, pulse)
+                _give_back(label, breaker, ticket, pulse, self._changed)
 
         given = Permit(leave, ticket is not None and ticket.probe)
         place.inside[given] = now
@@ -214,15 +224,19 @@ def _wait(label: str, seconds: float, word: Literal["busy", "breaker_open"]) -> 
     return Backoff(timedelta(microseconds=math.ceil(seconds * 1e6)), f"{label} {reason}", then, word)
 
 
-def _give_back(label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: HealthSignal) -> None:
-    """Report a result to the breaker, and log its changes."""
+def _give_back(
+    label: str, breaker: CircuitBreaker, ticket: Ticket, pulse: HealthSignal, changed: Callable[[str, bool], None]
+) -> None:
+    """Report a result to the breaker, and log and report its changes."""
     before = breaker.state
     counted = breaker.counted()
     breaker.give_back(ticket, pulse)
     after = breaker.state
     if after is BreakerState.OPEN and before is BreakerState.CLOSED:
         logger.warning("%s is left alone: it fails too often (%d of %d before the last)", label, *counted)
+        changed(label, True)
     elif after is BreakerState.OPEN and before is BreakerState.HALF_OPEN:
         logger.info("%s is still failing, and left alone for longer", label)
     elif after is BreakerState.CLOSED and before is not BreakerState.CLOSED:
         logger.info("%s answers again", label)
+        changed(label, False)

@@ -29,7 +29,7 @@ class SuppressionReporter:
 
     def __init__(self, context: WorkerContext, seal: SealedToken | None) -> None:
         self._context, self._seal = context, seal
-        self._calls = PlatformCalls(context)
+        self._calls = PlatformCalls.of(context)
 
     @activity.defn(name=TELL.name)
     async def tell_platform(self, notice: SuppressionNotice) -> PlatformReply:

@@ -1,7 +1,8 @@
-"""Our own requests to a platform's API, which no scenario renders: reports and changes of audiences."""
+"""Our own requests, which no scenario renders: reports, changes of audiences, outgoing events."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -14,7 +15,8 @@ from activities.webhook.circuit_breaker import signal_of
 from activities.webhook.destinations.destinations import bearer
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
-from activities.webhook.http.transport import timed
+from activities.webhook.http.transport import Transport, timed
+from activities.webhook.limiter import Limiter
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.presets import PlatformRequest, with_own_headers
 from activities.webhook.route import Route
@@ -35,8 +37,13 @@ class CallFailed(Exception):
 class PlatformCalls:
     """Sends requests under their destination's headers, access token, signature, limits and network permissions."""
 
-    def __init__(self, context: WorkerContext) -> None:
-        self._context, self._tokens = context, AccessTokens(context.transport)
+    def __init__(self, transport: Transport, secrets: Callable[[], Mapping[str, str]], limiter: Limiter) -> None:
+        self._transport, self._secrets, self._limiter = transport, secrets, limiter
+        self._tokens = AccessTokens(transport)
+
+    @classmethod
+    def of(cls, context: WorkerContext) -> PlatformCalls:
+        return cls(context.transport, context.secrets, context.limiter)
 
     async def call(self, route: Route, request: PlatformRequest, identifier: str, *, seconds: float) -> Response:
         """Send a request once. A 401 replaces the access token for the next call.
@@ -49,14 +56,14 @@ class PlatformCalls:
             NotConfigured: A secret is missing or unusable.
             CallFailed: There is no response.
         """
-        secrets, named = self._context.secrets(), route.named
+        secrets, named = self._secrets(), route.named
         try:
             token = await self._tokens.token(named, secrets) if named else ""
         except TokenUnavailableError as error:
             raise CallFailed(str(error), error.backoff.delay) from None
         now = datetime.now(UTC)
         own = named.rendered_headers(secrets) | bearer(token) if named else {}
-        headers = with_own_headers(own) | signing.headers(
+        headers = with_own_headers(own, request.content_type) | signing.headers(
             named.keys(secrets, now) if named else [], identifier, now, request.body
         )
         base = named.rendered_url(secrets) if named else route.url
@@ -69,12 +76,12 @@ class PlatformCalls:
         return response
 
     async def _send(self, route: Route, request: Request, identifier: str) -> Response:
-        permit = self._context.limiter.enter(route.destination, route.limits, identifier)
+        permit = self._limiter.enter(route.destination, route.limits, identifier)
         if isinstance(permit, Backoff):
             raise CallFailed(f"{permit.reason}: {permit.then}", permit.delay)
         with permit as passed:
             try:
-                response = await timed(self._context.transport, route.destination, request)
+                response = await timed(self._transport, route.destination, request)
             except AttemptError as error:
                 passed.leave(error.pulse)
                 raise CallFailed(f"{route.destination}: {error}") from None

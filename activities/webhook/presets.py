@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from scenario.extensions import SUPPRESSION_PRESETS, load_extensions
 
-_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
+JSON: Final = "application/json"
 
 
 class PlatformRequest(NamedTuple):
@@ -16,12 +16,14 @@ class PlatformRequest(NamedTuple):
     method: str
     path: str
     body: bytes
+    content_type: str = JSON
 
 
-def with_own_headers(own: Mapping[str, str]) -> dict[str, str]:
+def with_own_headers(own: Mapping[str, str], content_type: str = JSON) -> dict[str, str]:
     """Return the headers of a request: a destination's own, and those that JSON needs."""
     taken = {name.lower() for name in own}
-    return {name: value for name, value in _HEADERS.items() if name not in taken} | dict(own)
+    needed = {"content-type": content_type, "accept": JSON}
+    return {name: value for name, value in needed.items() if name not in taken} | dict(own)
 
 
 class Rejection(NamedTuple):

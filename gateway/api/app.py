@@ -16,6 +16,7 @@ from gateway.api import (
     contacts,
     entries,
     events,
+    feed,
     journeys,
     memberships,
     openapi,
@@ -42,7 +43,7 @@ DESCRIPTION: Final = f"{PREFIX}/openapi.json"
 """The path of the API's public description."""
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SENT: Final = ("Authorization", "Content-Type", HEADER, "Prefer")
-EXPOSED: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location")
+EXPOSED: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location", feed.CURSOR)
 """Response headers that scripts of other origins may read."""
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entries.router,
@@ -55,6 +56,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     campaigns.router,
     memberships.router,
     overview.router,
+    feed.router,
     scenarios.router,
     authoring.router,
     journeys.deliveries,

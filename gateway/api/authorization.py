@@ -23,8 +23,8 @@ from gateway.api.problem import Problem
 from gateway.service.caller import Caller
 from runtime.store.api_access import Scope
 
-_EXPORTS: Final = ("/campaigns/{name}/results",)
-"""Routes whose answers may take minutes: they need no turn."""
+_EXPORTS: Final = ("/campaigns/{name}/results", "/feed")
+"""Routes whose answers may take long: they need no turn."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from gateway.errors import (
     BadCursor,
     BadInput,
     Busy,
+    FeedOff,
     Forbidden,
     JourneyFailed,
     JourneyStuck,
@@ -42,6 +43,7 @@ from gateway.errors import (
     UnknownJourney,
     UnknownOperation,
     UnknownScenario,
+    UnknownSubscription,
 )
 from runtime.errors import SetupError
 from runtime.store import StoreError
@@ -200,6 +202,8 @@ def problem_of(error: Exception) -> Problem:
             | UnknownOperation()
             | UnknownErasure()
             | UnknownAudience()
+            | UnknownSubscription()
+            | FeedOff()
             | UnknownBatch()
         ):
             return Problem("not-found", str(error))

@@ -20,6 +20,7 @@ from gateway.cli import (
     local,
     migrate,
     operate,
+    outgoing,
     overview,
     preview,
     prune,
@@ -79,6 +80,7 @@ _GROUPS: Final = {
         "stats": stats.stats,
         "results": stats.results,
         "versions": versions.versions,
+        "feed": outgoing.feed,
     },
     "Operate": {
         "retry": operate.retry,
@@ -103,6 +105,7 @@ _STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compa
 _AUDIENCE: Final = typer.Typer(help="Membership lists that scenarios keep in sync at other systems.")
 _BATCH: Final = typer.Typer(help="Batch calls: one request for many contacts.")
 _CAMPAIGN: Final = typer.Typer(help="One scenario for the contacts of a file.")
+_OUTGOING: Final = typer.Typer(help="Subscriptions to outgoing events: what was not accepted, and replays.")
 _SUBCOMMANDS: Final = {
     "audience": (
         _AUDIENCE,
@@ -123,6 +126,19 @@ _SUBCOMMANDS: Final = {
             "resume": campaign.resume,
             "retune": campaign.retune,
             "stop": campaign.stop,
+        },
+    ),
+    "outgoing": (
+        _OUTGOING,
+        "Operate",
+        {
+            "check": outgoing.check,
+            "list": outgoing.listing,
+            "show": outgoing.show,
+            "retry": outgoing.retry,
+            "skip": outgoing.skip,
+            "replay": outgoing.replay,
+            "forget": outgoing.forget,
         },
     ),
     "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),

@@ -96,7 +96,7 @@ def _content(path: Path, kind: str) -> bytes:
         raise unreadable(path, error, f"name another {kind}.yaml, here or with SCENARIO_{kind.upper()}") from None
 
 
-def _chosen(file: Path | None, configured: Path | None, kind: str) -> tuple[Path, bytes]:
+def chosen(file: Path | None, configured: Path | None, kind: str) -> tuple[Path, bytes]:
     """Return the file to examine, and its content."""
     from gateway.errors import BadInput
 
@@ -125,7 +125,7 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
     from runtime.settings import Settings
 
     settings = Settings()
-    findings, book = examine(_chosen(file, settings.destinations, "destinations")[0])
+    findings, book = examine(chosen(file, settings.destinations, "destinations")[0])
     secrets: Mapping[str, str] = Secrets(settings).snapshot() if book else {}
     anywhere = _set(book.public_secrets, secrets) if book else {}
     listed = {name: _described(found, secrets) for name, found in book.destinations.items()} if book else {}
@@ -254,7 +254,7 @@ def policies(
     from runtime.settings import Settings
     from scenario.policies.policies import examine
 
-    path, content = _chosen(file, Settings().policies, "policies")
+    path, content = chosen(file, Settings().policies, "policies")
     known = known_in(destinations)
     findings, found = examine(content, str(path), None if known is None else known.destinations)
     if form is Format.JSON:

@@ -184,14 +184,15 @@ class LiveLog:
     def __init__(self, log: Log, say: Callable[[Text], None], names: Mapping[str, str]) -> None:
         self._log, self._say, self._names = log, say, names
 
-    def put(self, attempt: Attempt) -> None:
-        self._log.put(attempt)
+    def put(self, attempt: Attempt) -> asyncio.Future[None] | None:
+        row = self._log.put(attempt)
         to = self._names.get(attempt.channel, attempt.destination)
         said = f"{attempt.channel} → {to} {attempt.status or attempt.error or ''}".rstrip()
         what = f"{said} in {attempt.milliseconds} ms, {_then(attempt)}"
         if attempt.attempt > 1:
             what += f" (attempt {attempt.attempt})"
         self._say(line(attempt.workflow_id, attempt.step, what, attempt.outcome))
+        return row
 
 
 def _then(attempt: Attempt) -> str:

@@ -24,6 +24,7 @@ from activities.attempt_log import Log
 from activities.audience.sync import starting_audience_syncs
 from activities.channel import adapters
 from activities.dependencies import INBOX, WorkerServices, channels_of
+from activities.outgoing.sender import sending_events
 from activities.retention import keep_schedule
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Diverted
@@ -143,6 +144,7 @@ async def local(
         await keep_schedule(working, settings.retention)
         await stack.enter_async_context(running_workers(await workers(working, opened)))
         await stack.enter_async_context(starting_audience_syncs(working, opened_store))
+        await stack.enter_async_context(sending_events(opened))
         client = ScenarioClient(
             *(temporal, opened.store, settings.platform_timezone),
             *(settings.destinations if send else None, settings.policies),

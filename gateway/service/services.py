@@ -19,6 +19,7 @@ from gateway.service.index import JourneyIndex
 from gateway.service.journeys import JourneyService
 from gateway.service.memberships import MembershipService
 from gateway.service.operations import OperationService
+from gateway.service.outgoing import OutgoingService
 from gateway.service.overview import OverviewService
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Store
@@ -41,6 +42,7 @@ class Services:
         self.entries = EntryService(temporal, store, content, zone)
         self.memberships = MembershipService(store)
         self.operations = OperationService(temporal, store)
+        self.outgoing = OutgoingService(store)
         self.batches = BatchService(store)
         self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone)
         self.erasures = ErasureService(temporal, store)

@@ -232,13 +232,16 @@ class StoredCampaigns(Queries):
         statement = select(*(_items[name] for name in CAMPAIGN_ITEM)).where(*where).order_by(_items.line).limit(limit)
         return await self._all(CampaignItem, statement)
 
-    async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> None:
+    async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> bool:
         """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such.
 
         If the journey was admitted before, somebody else has entered the contact again, and nothing is recorded.
+
+        Returns:
+            True if it is recorded.
         """
         given = {"of": campaign, "whose": contact, "workflow": journey, "why": reason, "at": at}
-        await self._database.write(_REFUSE, given)
+        return bool(await self._database.write(_REFUSE, given))
 
     async def count_failed_campaigns(self, since: datetime) -> int:
         """Return the number of campaigns that failed since a moment."""
@@ -306,6 +309,7 @@ _REFUSE = (
         ~select(entries.c.run_id).where(entries.c.workflow_id == bindparam("workflow")).exists(),
     )
     .values(outcome="refused", reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
+    .returning(_items.line)
 )
 PROGRESS = update(campaigns).where(*_OPEN).values(progressed_at=bindparam("at", type_=_moment))
 _FAILED = select(func.count().label("number")).where(

@@ -37,6 +37,7 @@ from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.membership_tables import audience_memberships
 from runtime.store.memberships import ERASE_MEMBERSHIPS
+from runtime.store.outgoing_tables import outgoing_events
 from runtime.store.schema import (
     accepted_entries,
     claims,
@@ -108,6 +109,7 @@ class ErasureCounts:
     campaign_items: int = 0
     audience_memberships: int = 0
     batch_items: int = 0
+    outgoing_events: int = 0
 
 
 class Erasures(Queries):
@@ -146,7 +148,6 @@ class Erasures(Queries):
         return row["number"], row["oldest"]
 
     async def set_erasure_trouble(self, identifier: str, trouble: str | None) -> None:
-        """Record why an open erasure makes no progress, or None if it does again."""
         await self._database.write(_TROUBLE, {"of": identifier, "what": trouble})
 
     async def set_erasure_state(self, identifier: str, state: ErasureState) -> None:
@@ -163,7 +164,6 @@ class Erasures(Queries):
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
     async def erasure_run_is_gone(self, identifier: str, workflow_id: str, run_id: str) -> None:
-        """Record that Temporal no longer has a run."""
         await self._database.write(_GONE, {"of": identifier, "workflow": workflow_id, "run": run_id})
 
     async def count_erasure_runs(self, identifier: str, at: datetime) -> int:
@@ -190,7 +190,6 @@ class Erasures(Queries):
         await self._database.write(_FORGET_RUNS, {"of": identifier})
 
     async def count_rows_of(self, contact: str) -> ErasureCounts:
-        """Count a contact's rows."""
         rows = await self._database.read(_COUNT, {"whose": contact})
         items, asked = await self._items(contact), await self._asked(contact)
         return ErasureCounts(**rows[0], operation_items=len(items), operations=len(asked))
@@ -203,6 +202,7 @@ class Erasures(Queries):
         """
         await self._database.write(_CLAIMS, {"whose": contact})
         await self._database.write(_ACCEPTED, {"whose": contact})
+        await self._database.write(_EVENTS, {"whose": contact})
         given = {"whose": contact, "name": erased_name(name)}
         await self._database.write(_LINES, given)
         for statement in ERASE_MEMBERSHIPS:
@@ -325,15 +325,17 @@ def _add_run(insert: InsertFactory) -> Executable:
     return statement.on_conflict_do_update(index_elements=["erasure_id", "workflow_id", "run_id"], set_=there)
 
 
+_COUNTED = (entries, deliveries, claims, accepted_entries, campaign_items, audience_memberships, outgoing_events)
 _COUNT = select(
     *(
         select(func.count()).where(table.c.contact_id == bindparam("whose")).scalar_subquery().label(table.name)
-        for table in (entries, deliveries, claims, accepted_entries, campaign_items, audience_memberships)
+        for table in _COUNTED
     ),
     ITEMS_OF.label("batch_items"),
 )
 _CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))
 _ACCEPTED = delete(accepted_entries).where(accepted_entries.c.contact_id == bindparam("whose"))
+_EVENTS = delete(outgoing_events).where(outgoing_events.c.contact_id == bindparam("whose"))
 _lines = campaign_items.c
 _LINES = (
     update(campaign_items)

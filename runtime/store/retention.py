@@ -41,6 +41,7 @@ from runtime.store.batches import batch_items, batches
 from runtime.store.campaigns import campaign_items, campaigns
 from runtime.store.database import Queries
 from runtime.store.membership_tables import audience_memberships
+from runtime.store.outgoing_tables import outgoing_events, outgoing_sends
 from runtime.store.schema import (
     claims,
     deliveries,
@@ -268,6 +269,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         batches, batches.c.created_at, [batches.c.ended_at < _until, _first_item(_batch, _in_batch).is_(None)]
     ),
     "answers": _Kind(api_answers, api_answers.c.requested_at),
+    "events": _Kind(outgoing_events, outgoing_events.c.recorded_at),
+    "event_sends": _Kind(outgoing_sends, outgoing_sends.c.recorded_at),
 }
 
 
@@ -279,6 +282,7 @@ def _deleting(table: str, one_writer: bool) -> Executable:
 _AGE_OF: Final = {
     **dict.fromkeys(("operation_items", "campaign_items", "campaigns"), "operations"),
     **dict.fromkeys(("batch_items", "batches"), "deliveries"),
+    "event_sends": "events",
 }
 TABLES: Final = tuple(_KINDS)
 """Kinds of rows, counted separately."""

@@ -33,6 +33,7 @@ from runtime.store.memberships import AudienceMemberships
 from runtime.store.migrations import ensure_current, upgrade
 from runtime.store.namespace_claims import NamespaceClaims
 from runtime.store.operations import StoredOperations
+from runtime.store.outgoing_sends import OutgoingSends
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.provider_events import ProviderEvents
@@ -77,6 +78,7 @@ class Store(
     Leases,
     QueueShards,
     Retention,
+    OutgoingSends,
     NamespaceClaims,
 ):
     """All tables, in SQLite or PostgreSQL.

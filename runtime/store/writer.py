@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Protocol, Self
@@ -32,6 +32,10 @@ class AttemptWriter:
 
     Used from one event loop.
 
+    Args:
+        awaited: True while the caller of `put` should wait until an attempt is stored: outgoing events report attempts
+            in the order of their rows, and none may be lost with the process.
+
     Attributes:
         every: Seconds that the first attempt of a batch waits for others.
         retry: Seconds between retries. Constant, since the queue is lost with the process.
@@ -42,30 +46,41 @@ class AttemptWriter:
     room = 10_000
     retry = 0.5
 
-    def __init__(self, store: Recorder) -> None:
+    def __init__(self, store: Recorder, awaited: Callable[[], bool] = lambda: False) -> None:
         LOG_DROPPED.add(number=0)  # so that the series exists before alerts compare it
         self._store = store
         self._waiting: deque[Attempt] = deque()
-        self._dropped = 0
+        self._dropped = self._taken = 0
+        self._awaited = awaited
+        self._callers: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._some = asyncio.Event()
         self._full = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, attempt: Attempt) -> None:
-        """Enqueue an attempt. Never blocks, and raises nothing if the store fails."""
+    def put(self, attempt: Attempt) -> asyncio.Future[None] | None:
+        """Enqueue an attempt. Never blocks, and raises nothing if the store fails.
+
+        Returns:
+            If the caller should wait, a future that is done once the attempt is stored.
+        """
         if len(self._waiting) >= self.room:
             if not self._dropped:
                 log.error("The log of attempts has a backlog of %d: further attempts are dropped.", self.room)
             self._dropped += 1
             LOG_DROPPED.add()
-            return
+            return None
         self._waiting.append(attempt)
         self._some.set()
-        if len(self._waiting) >= self.batch:
+        stored = None
+        if self._awaited():
+            stored = asyncio.get_running_loop().create_future()
+            self._callers.append((self._taken + len(self._waiting), stored))
+        if stored is not None or len(self._waiting) >= self.batch:
             self._full.set()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="attempt-writer")
+        return stored
 
     async def close(self, within: float = 10.0) -> None:
         """Write the queue, and stop.
@@ -108,13 +123,18 @@ class AttemptWriter:
             failures = 0
             for _ in batch:
                 self._waiting.popleft()
+            self._taken += len(batch)
+            while self._callers and self._callers[0][0] <= self._taken:
+                _, stored = self._callers.popleft()
+                if not stored.done():
+                    stored.set_result(None)
             if self._dropped:
                 log.error("%d delivery attempts were dropped because of the backlog.", self._dropped)
                 self._dropped = 0
             if not self._closing.is_set():
                 if not self._waiting:
                     self._some.clear()
-                if len(self._waiting) < self.batch:
+                if len(self._waiting) < self.batch and not self._callers:
                     self._full.clear()
 
     async def _write(self, batch: Sequence[Attempt]) -> None:

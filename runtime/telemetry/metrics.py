@@ -324,6 +324,26 @@ AUDIENCES_HELD: Final = Gauge(
     (),
     "audiences that are not kept in sync until an operator retries",
 )
+OUTGOING: Final = Counter(
+    "scenario.outgoing.events",
+    "{event}",
+    ("subscription", "outcome"),
+    "attempts to send outgoing events, by outcome: `accepted`, `failed` (attempted again), `held`, `deferred` (not "
+    "sent: the destination is paused or not configured)",
+)
+OUTGOING_PENDING: Final = Gauge(
+    "scenario.outgoing.pending",
+    "{event}",
+    ("subscription", "state"),
+    "outgoing events that were not accepted yet: `held`, `failing`, `waiting` for an earlier one about the same "
+    "subject, and those `behind` that were not taken from the log yet, of any type",
+)
+OUTGOING_OLDEST_AGE: Final = Gauge(
+    "scenario.outgoing.oldest_age",
+    "s",
+    ("subscription",),
+    "age of the oldest outgoing event that was not accepted yet, held ones included; 0 without any",
+)
 POLL_AGE: Final = Gauge(
     "scenario.poll.age",
     "s",
@@ -369,11 +389,12 @@ NAMESPACE_RETENTION: Final = Gauge(
 OF_ALL: Final = (
     *(JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, ERASURES, ERASURES_OLDEST_AGE),
     *(CAMPAIGNS, CAMPAIGNS_STALLED_AGE, AUDIENCES_HELD, NAMESPACE_RETENTION, POLL_AGE),
+    *(OUTGOING_PENDING, OUTGOING_OLDEST_AGE),
 )
 """Reported by one worker for all: see `runtime.telemetry.polling`."""
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, HTTP_SERVER, ADMISSION, START_TO_FIRST_SEND),
     *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, CAMPAIGN_LINES, BATCH_ITEMS, READY, CLOCK_OFFSET),
-    *(CERTIFICATE_LEFT, KEY, PROVIDER_EVENTS),
+    *(CERTIFICATE_LEFT, KEY, PROVIDER_EVENTS, OUTGOING),
 )
 """Reported by each process."""

@@ -108,6 +108,7 @@ class ClusterMetrics:
             "erasures": self._erasures,
             "campaigns": self._campaigns,
             "audiences": self._audiences,
+            "outgoing events": self._outgoing,
             "namespace": self._namespace,
         }
 
@@ -228,6 +229,16 @@ class ClusterMetrics:
 
     async def _audiences(self) -> Figures:
         return {metrics.AUDIENCES_HELD: [((), await self._store.count_held_audiences())]}
+
+    async def _outgoing(self) -> Figures:
+        found: Figures = {metrics.OUTGOING_PENDING: [], metrics.OUTGOING_OLDEST_AGE: []}
+        now = datetime.now(UTC)
+        for one in await self._store.subscription_states():
+            counts = {"held": one.held, "failing": one.failing, "waiting": one.waiting, "behind": one.behind}
+            found[metrics.OUTGOING_PENDING] += [((one.subscription, state), n) for state, n in counts.items()]
+            age = (now - one.oldest).total_seconds() if one.oldest else 0.0
+            found[metrics.OUTGOING_OLDEST_AGE].append(((one.subscription,), age))
+        return found
 
     async def _namespace(self) -> Figures:
         described = await describe_namespace(self._client, _PATIENCE)

@@ -70,8 +70,14 @@ async def test_a_plan_that_temporal_would_not_take_refuses_the_contact(store: St
 @pytest.mark.parametrize(("reason", "said"), [("the sale is over", " (the sale is over)"), ("", "")])
 async def test_a_closed_scenario_says_since_when_and_why(store: Store, reason: str, said: str) -> None:
     closure = Closure("welcome", datetime(2026, 3, 31, 8, 0, tzinfo=UTC), "ann", reason)
+    await store.want_events(["journey.refused"])
     admitted = await admit(store, {}, closure)
     assert admitted.refused == f"welcome is closed since Tue 2026-03-31 08:00 UTC: nobody is admitted{said}"
+    [event] = (await store.outgoing_events(0))[0]  # though it was asked twice
+    assert (event.type, event.subject, event.contact_id, event.scenario) == (
+        *("journey.refused", "welcome/1", "1", "welcome"),
+    )
+    assert event.data == {"reason": "closed"}
 
 
 async def test_no_journey_is_begun_for_an_erased_contact(store: Store) -> None:

@@ -31,12 +31,12 @@ def test_ages_are_durations_and_years() -> None:
         (
             "suppressions=1y",
             "'suppressions=1y' is not one of deliveries, responses, entries, claims, passages, "
-            "operations, each once, with its age: entries=2y",
+            "operations, events, each once, with its age: entries=2y",
         ),
         (
             "entries=1y,entries=2y",
             "'entries=2y' is not one of deliveries, responses, entries, claims, passages, "
-            "operations, each once, with its age: entries=2y",
+            "operations, events, each once, with its age: entries=2y",
         ),
         ("entries", "'' is not an age of entries: from 1d to 10y, such as 90d, 26w or 2y"),
         ("entries=-3d", "'-3d' is not an age of entries: from 1d to 10y, such as 90d, 26w or 2y"),

@@ -80,6 +80,7 @@ ELSEWHERE = {
     "GET /scenarios",
     "GET /overview",  # see the tests of its service
     "GET /deliveries/{id}/content",  # see the tests of its service
+    "GET /feed",
 }
 """What is answered, without anything of others: see below."""
 HARMLESS = {"POST /check", "PUT /audiences/{file}"}

@@ -32,6 +32,8 @@ CAMPAIGN = StoredCampaign(
 CLAIM = cap_claim()
 CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
 
+ABOUT: dict[str, Any] = {"subject": "a/7", "scenario": "a", "contact_id": "7", "data": {}}
+
 Statement = tuple[str, Any]
 
 
@@ -157,6 +159,10 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.wrapped_keys(), "(key_id>?)"),
     (lambda store: store.stored_operations(is_open=True, after=OPERATION), "ix_operations_open"),
     (lambda store: store.journeys_of("7"), "(contact_id=?)"),
+    (lambda store: store.outgoing_events(7, types=["journey.held"]), "ix_outgoing_events_position (position>? AND"),
+    (lambda store: store.report_event("journey.held", NOW, **ABOUT), "(contact_id=?)"),
+    (lambda store: store.due_sends("crm", NOW, 9), "(subscription=? AND subject=? AND position<?)"),
+    (lambda store: store.pending_subjects("crm", ["a/7"]), "(subscription=? AND subject=?)"),
     *(
         (methodcaller("delete_some", PruningJob(table, table, NOW, "a")), index)
         for table, index in {
@@ -172,6 +178,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
             "campaign_items": "ix_campaigns_created_at (created_at<?)",
             "campaigns": "ix_campaigns_created_at (created_at>? AND created_at<?)",
             "answers": "ix_api_answers_requested_at (requested_at>? AND requested_at<?)",
+            "events": "ix_outgoing_events_recorded_at (recorded_at>? AND recorded_at<?)",
         }.items()
     ),
 ]

@@ -1,0 +1,133 @@
+"""The subscriptions to outgoing events: `outgoing.yaml`, read again when it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+
+from activities.outgoing.form import Preset
+from runtime.watched_file import WatchedFile, read_bytes, require_usable
+from scenario.model.mistakes import tell
+from scenario.model.parts import Model
+from scenario.source.findings import Finding, clip, listed, near
+from scenario.source.report import Report
+from scenario.source.source import Source
+from scenario.source.yaml import MAX_NODES
+from scenario.words import EVENT_TYPES, EventType
+
+VARIABLE: Final = "SCENARIO_OUTGOING"
+"""The setting that names the file."""
+_WORDS: Final[Mapping[str, str]] = {
+    "empty": "the file is empty: begin with 'feed: true' or 'subscriptions:'",
+    "values": f"more than {MAX_NODES:,} values: remove subscriptions",
+    "single document": "there is content after '---': put everything before it",
+}
+
+
+def _page(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in url:
+        raise ValueError("this is not the address of the pages: write such as https://scenario.example.com")
+    return url.rstrip("/")
+
+
+Name = Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class Subscription(Model):
+    """A subscription: which events a destination gets."""
+
+    to: str = Field(min_length=1, description="Name of a destination in destinations.yaml.")
+    types: list[EventType] | None = Field(
+        default=None,
+        min_length=1,
+        description="Only these types; by default all, with the preset 'slack' journey.held.",
+    )
+    scenarios: list[str] | None = Field(
+        default=None, min_length=1, description="Only events of these scenarios; those about destinations have none."
+    )
+    preset: Preset | None = Field(default=None, description="The form of the body, instead of a CloudEvent.")
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The types of its events."""
+        default = ("journey.held",) if self.preset == "slack" else EVENT_TYPES
+        return frozenset(self.types or default)
+
+
+class Outgoing(Model):
+    """The content of `outgoing.yaml`."""
+
+    feed: bool = Field(default=False, description="Keep events of all types for GET /v1/feed.")
+    pages: Annotated[str, AfterValidator(_page)] | None = Field(
+        default=None, description="Address of the gateway's pages, for links in presets."
+    )
+    subscriptions: dict[Name, Subscription] = Field(
+        default_factory=dict[str, Subscription], description="Subscriptions by name."
+    )
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The types of events that somebody wants."""
+        if self.feed:
+            return frozenset(EVENT_TYPES)
+        return frozenset[str]().union(*(one.wanted for one in self.subscriptions.values()))
+
+    @property
+    def reports_deliveries(self) -> bool:
+        return any(kind.startswith("delivery.") for kind in self.wanted)
+
+
+class CheckedOutgoing(NamedTuple):
+    """All findings, in the order of the file, and its content if no finding is an error."""
+
+    findings: tuple[Finding, ...]
+    outgoing: Outgoing | None
+
+
+def examine(text: str | bytes, file: str, destinations: Collection[str] | None = None) -> CheckedOutgoing:
+    """Read and check `outgoing.yaml`. If no destinations are known, any name is accepted."""
+    source = Source(text, file, _WORDS)
+    report = Report(source)
+    outgoing: Outgoing | None = None
+    if source.data is not None:
+        data: Any = source.data
+        try:
+            outgoing = Outgoing.model_validate(data)
+        except ValidationError as error:
+            tell(error, data, Outgoing, "outgoing", report)
+        else:
+            if destinations is not None:
+                _check_destinations(outgoing, destinations, report)
+    return CheckedOutgoing(report.findings, None if report.has_errors else outgoing)
+
+
+def _check_destinations(outgoing: Outgoing, known: Collection[str], report: Report) -> None:
+    for name, subscription in outgoing.subscriptions.items():
+        if subscription.to not in known:
+            guess = near(subscription.to, known)
+            hint = f"did you mean '{guess}'?" if guess else f"there is {listed(sorted(known), 'and') or 'none'}"
+            message = f"there is no destination '{clip(subscription.to)}' in destinations.yaml: {hint}"
+            report.add(("subscriptions", name, "to"), "unknown", message)
+
+
+def read_outgoing(path: Path) -> Outgoing:
+    """Read `outgoing.yaml`, or raise UnusableFile."""
+    findings, outgoing = examine(read_bytes(path, VARIABLE), str(path))
+    return require_usable(outgoing, findings, f"scenario outgoing check {path}")
+
+
+class OutgoingFile(WatchedFile[Outgoing]):
+    """The current subscriptions. UnusableFile is raised only if the file cannot be used at the start."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        super().__init__(
+            path,
+            read=read_outgoing,
+            empty=Outgoing(),
+            size=lambda found: f"{len(found.subscriptions)} subscriptions",
+        )

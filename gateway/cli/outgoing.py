@@ -1,0 +1,198 @@
+"""Commands about outgoing events: feed, and those of the group outgoing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from gateway.cli import session
+from gateway.cli.configuration import DestinationsOption, chosen, known_in
+from gateway.cli.options import Format, FormatOption, one_of
+from gateway.cli.output import Table
+from gateway.terminal import dump, local, note, say
+from scenario.words import EVENT_TYPES
+
+if TYPE_CHECKING:
+    from gateway.service.outgoing import FeedPart, SubscriptionView
+
+_FileArgument = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="outgoing.yaml; by default SCENARIO_OUTGOING")
+]
+_NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="the subscription's name in outgoing.yaml")]
+_EventOption = Annotated[
+    list[str] | None, typer.Option("--event", metavar="ID", help="only this event, which is held; repeatable")
+]
+_EventsOption = Annotated[list[str], typer.Option("--event", metavar="ID", help="the held event; repeatable")]
+_AfterOption = Annotated[
+    str, typer.Option("--after", metavar="CURSOR", help="the sequence of the last event not to be sent again")
+]
+_CursorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--after",
+        metavar="CURSOR",
+        help="only events after this one's sequence; latest: from now on; without it, from the oldest that is kept",
+    ),
+]
+_TypesOption = Annotated[
+    list[str] | None,
+    typer.Option("--type", metavar="TYPE", parser=one_of(EVENT_TYPES), help="only this type; repeatable"),
+]
+_ScenariosOption = Annotated[
+    list[str] | None, typer.Option("--scenario", metavar="NAME", help="only events of this scenario; repeatable")
+]
+_FollowOption = Annotated[bool, typer.Option("--follow", help="wait for further events, until Ctrl-C")]
+_PART: Final = 500  # events
+
+
+def feed(
+    after: _CursorOption = None,
+    types: _TypesOption = None,
+    scenarios: _ScenariosOption = None,
+    *,
+    follow: _FollowOption = False,
+) -> None:
+    """Print outgoing events, each as a CloudEvent in JSON on a line."""
+    from gateway.service.caller import TERMINAL
+    from gateway.service.outgoing import LONGEST_WAIT, OutgoingService
+
+    async def print_all() -> None:
+        async with session.stored() as store:
+            service, cursor = OutgoingService(store), after
+            while True:
+                part = await service.feed(
+                    TERMINAL,
+                    cursor,
+                    types=types,
+                    scenarios=scenarios,
+                    limit=_PART,
+                    wait=LONGEST_WAIT if follow else 0.0,
+                )
+                _print(part)
+                cursor = part.cursor
+                if not part.lines and not follow:
+                    return
+
+    asyncio.run(print_all())
+
+
+def _print(part: FeedPart) -> None:
+    for line in part.lines:
+        typer.echo(line.decode())
+
+
+def check(
+    file: _FileArgument = None, destinations: DestinationsOption = None, form: FormatOption = Format.TEXT
+) -> None:
+    """Check outgoing.yaml, and show its subscriptions.
+
+    With a destinations.yaml, also report unknown destinations. The exit status is 1 if the file has an error. JSON has
+    the keys findings and outgoing.
+    """
+    from activities.outgoing.file import examine
+    from runtime.settings import Settings
+
+    path, content = chosen(file, Settings().outgoing, "outgoing")
+    known = known_in(destinations)
+    findings, found = examine(content, str(path), None if known is None else known.destinations)
+    if form is Format.JSON:
+        told = found and found.model_dump(mode="json", exclude_none=True)
+        dump({"findings": [finding.as_json() for finding in findings], "outgoing": told})
+    else:
+        for finding in findings:
+            say(str(finding))
+        for name, one in found.subscriptions.items() if found else ():
+            types = ", ".join(sorted(one.wanted)) if len(one.wanted) < len(EVENT_TYPES) else "all events"
+            of = f" of {', '.join(one.scenarios)}" if one.scenarios else ""
+            say(f"{name}: {types}{of}, to {one.to}{f', as {one.preset}' if one.preset else ''}")
+        if found:
+            note(f"the feed is {'on' if found.feed else 'off'}")
+    if found is None:
+        raise typer.Exit(1)
+
+
+def listing(form: FormatOption = Format.TEXT) -> None:
+    """List the subscriptions that ever sent, with the numbers of events that were not accepted."""
+    from gateway.service.caller import TERMINAL
+    from gateway.service.outgoing import OutgoingService
+
+    found = session.ask_store(lambda store: OutgoingService(store).subscriptions(TERMINAL))
+    if form is Format.JSON:
+        dump([one.model_dump(mode="json") for one in found])
+        return
+    right = ("held", "failing", "waiting", "behind")
+    rows = Table("subscription", "state", *right, "oldest (local)", right=right)
+    for one in found:
+        rows.add(one.name, one.state, one.held, one.failing, one.waiting, one.behind, _moment(one))
+    if rows:
+        rows.show()
+    else:
+        note("no subscription ever sent an event")
+
+
+def show(name: _NameArgument, form: FormatOption = Format.TEXT) -> None:
+    """Show a subscription, and the events that are held or attempted again."""
+    from gateway.service.caller import TERMINAL
+    from gateway.service.outgoing import OutgoingService
+
+    [found] = session.ask_store(lambda store: OutgoingService(store).subscriptions(TERMINAL, name))
+    events = session.ask_store(lambda store: OutgoingService(store).pending(TERMINAL, name))
+    if form is Format.JSON:
+        pending = [one.model_dump(mode="json") for one in events]
+        dump({**found.model_dump(mode="json"), "events": pending})
+        return
+    _say(found)
+    rows = Table("event", "type", "about", "state", "attempts", "why", right=("attempts",), prose=("why",))
+    for one in events:
+        rows.add(one.id, one.type, one.subject, one.state, one.attempts, one.reason or "")
+    if rows:
+        rows.show()
+
+
+def retry(name: _NameArgument, events: _EventOption = None) -> None:
+    """Send held events again: all, or some by --event. Later events about the same subjects follow them."""
+    from gateway.service.caller import TERMINAL
+    from gateway.service.outgoing import OutgoingService
+
+    number = session.ask_store(lambda store: OutgoingService(store).retry(TERMINAL, name, events or ()), writes=True)
+    say(f"{number} events are sent again")
+
+
+def skip(name: _NameArgument, events: _EventsOption) -> None:
+    """Give up held events: the receiver never gets them, and later events about the same subjects are sent."""
+    from gateway.service.caller import TERMINAL
+    from gateway.service.outgoing import OutgoingService
+
+    number = session.ask_store(lambda store: OutgoingService(store).skip(TERMINAL, name, events), writes=True)
+    say(f"{number} events are skipped")
+
+
+def replay(name: _NameArgument, after: _AfterOption) -> None:
+    """Send all events after a cursor again, under the same ids, as far as they are kept."""
+    from gateway.service.caller import TERMINAL
+    from gateway.service.outgoing import OutgoingService
+
+    _say(session.ask_store(lambda store: OutgoingService(store).replay(TERMINAL, name, after), writes=True))
+
+
+def forget(name: _NameArgument) -> None:
+    """Forget the progress of a subscription that was removed from outgoing.yaml."""
+    from gateway.service.caller import TERMINAL
+    from gateway.service.outgoing import OutgoingService
+
+    session.ask_store(lambda store: OutgoingService(store).forget(TERMINAL, name), writes=True)
+    say(f"{name} is forgotten; if it is in outgoing.yaml, it starts with the next event")
+
+
+def _say(one: SubscriptionView) -> None:
+    say(f"{one.name}: {one.state}, up to {one.sequence}")
+    say(f"  held: {one.held:,}, failing: {one.failing:,}, waiting: {one.waiting:,}, behind: {one.behind:,}")
+    if one.oldest is not None:
+        say(f"  oldest: {_moment(one)}")
+
+
+def _moment(one: SubscriptionView) -> str:
+    return local(one.oldest) if one.oldest else ""

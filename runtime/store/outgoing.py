@@ -1,0 +1,174 @@
+"""Outgoing events: a log in the order of commits, which feeds and subscriptions read by position.
+
+An event is written with the row that it reports. It gets its position afterwards, by a statement that one reader at a
+time carries out: on PostgreSQL, a row with a lower number may be committed later, and a reader that went by numbers
+would miss it. Positions only grow, also across restores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy import Connection, Executable, bindparam, delete, exists, literal, or_, select, text
+
+from runtime.store.database import InsertFactory, Queries
+from runtime.store.outgoing_tables import destination_pauses, outgoing_cursors, outgoing_events, outgoing_types
+from scenario.words import EventType
+
+TOGETHER: Final = 1_000
+"""Maximum number of events that get their position at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingEvent:
+    """An outgoing event.
+
+    Attributes:
+        position: Its place in the log.
+        id: Random; the same in every copy.
+        subject: What it is about: a journey, a destination or a campaign.
+        scenario: None for events about destinations.
+        contact_id: None for events about destinations and campaigns.
+        data: Other ids and words, by name.
+    """
+
+    position: int
+    id: str
+    type: str
+    at: datetime
+    recorded_at: datetime
+    subject: str
+    scenario: str | None
+    contact_id: str | None
+    data: Mapping[str, Any]
+
+
+class OutgoingEvents(Queries):
+    """The table of outgoing events."""
+
+    async def want_events(self, types: Collection[str]) -> None:
+        """Set the types of events that are stored from now on."""
+        await self._database.write(_UNWANT, {"wanted": sorted(types)})
+        if types:
+            rows = [{"type": name} for name in sorted(types)]
+            await self._database.write_many(self._database.insert(outgoing_types).on_conflict_do_nothing(), rows)
+
+    async def wanted_events(self) -> set[str]:
+        """Return the types of events that are stored."""
+        return {row["type"] for row in await self._database.read(select(outgoing_types.c.type))}
+
+    async def report_event(
+        self,
+        kind: EventType,
+        at: datetime,
+        *,
+        subject: str,
+        scenario: str | None,
+        contact_id: str | None,
+        data: Mapping[str, Any],
+    ) -> None:
+        """Store an event that no row reports, if its type is wanted. Idempotent by subject, type and time."""
+        row = {"id": uuid4().hex, "type": kind, "at": at, "recorded_at": datetime.now(UTC), "subject": subject}
+        row |= {"scenario": scenario, "contact_id": contact_id, "data": data}
+        await self._database.write(_add(self._database.insert), row)
+
+    async def outgoing_events(
+        self,
+        after: int,
+        *,
+        types: Collection[str] | None = None,
+        scenarios: Collection[str] | None = None,
+        limit: int = 100,
+    ) -> tuple[list[OutgoingEvent], int]:
+        """Return events after a position, in order, and the position up to which all were considered.
+
+        Args:
+            types: Only these types.
+            scenarios: Only events of these scenarios; those about destinations have none.
+        """
+        last = await self.last_event()
+        where = [_table.position > after, _table.position <= last]
+        if types is not None:
+            where.append(_table.type.in_(sorted(types)))
+        if scenarios is not None:
+            where.append(_table.scenario.in_(sorted(scenarios)))
+        found = await self._all(OutgoingEvent, _SELECT.where(*where).order_by(_table.position).limit(limit))
+        return found, found[-1].position if len(found) == limit else max(last, after)
+
+    async def outgoing_at(self, positions: Iterable[int]) -> dict[int, OutgoingEvent]:
+        """Return the events at these positions; those that were deleted are missing."""
+        found = await self._all(OutgoingEvent, _SELECT.where(_table.position.in_(sorted(positions))))
+        return {one.position: one for one in found}
+
+    async def last_event(self) -> int:
+        """Give positions to new events. Return the last one that was given, or 0."""
+        if await self._database.read(_IS_UNNUMBERED):
+            await self._number()
+        rows = await self._database.read(_LAST)
+        return rows[0]["position"] if rows else 0
+
+    async def _number(self) -> None:
+        on_sqlite = self._database.one_writer
+        await (
+            self._database.alone(_number_in_turn) if on_sqlite else self._database.write(_NUMBER, {"most": TOGETHER})
+        )
+
+    # ---- destinations that fail
+
+    async def pause_destination(self, destination: str, at: datetime) -> None:
+        """Record that a worker has paused a destination. The first report counts."""
+        row = {"destination": destination, "paused_at": at}
+        await self._database.write(self._database.insert(destination_pauses).on_conflict_do_nothing(), row)
+
+    async def recover_destination(self, destination: str) -> None:
+        """Record that a paused destination answers again."""
+        await self._database.write(_RECOVER, {"which": destination})
+
+
+_table = outgoing_events.c
+_SELECT = select(*(_table[name] for name in OutgoingEvent.__dataclass_fields__))
+_UNWANT = delete(outgoing_types).where(outgoing_types.c.type.not_in(bindparam("wanted", expanding=True)))
+_IS_UNNUMBERED = select(literal(1)).where(_table.position.is_(None)).limit(1)
+_LAST = select(outgoing_cursors.c.position).where(outgoing_cursors.c.name == "")
+_RECOVER = delete(destination_pauses).where(destination_pauses.c.destination == bindparam("which"))
+# The insertion into `outgoing_cursors` waits for others that do the same; rows that they have numbered meanwhile are
+# skipped, and their numbers stay unused.
+_NUMBER = text("""
+WITH fresh AS (
+    SELECT number, row_number() OVER (ORDER BY number) AS turn
+    FROM (SELECT number FROM outgoing_events WHERE position IS NULL ORDER BY number LIMIT :most) AS oldest
+), counter AS (
+    INSERT INTO outgoing_cursors (name, position) SELECT '', count(*) FROM fresh HAVING count(*) > 0
+    ON CONFLICT (name) DO UPDATE SET position = outgoing_cursors.position + excluded.position
+    RETURNING position
+)
+UPDATE outgoing_events SET position = counter.position - (SELECT count(*) FROM fresh) + fresh.turn
+FROM fresh, counter WHERE outgoing_events.number = fresh.number AND outgoing_events.position IS NULL
+""")
+# SQLite has one writer at a time, so that numbers are in the order of commits.
+_IN_TURN: Final[Sequence[str]] = (
+    "UPDATE outgoing_events SET position = number WHERE position IS NULL",
+    "INSERT INTO outgoing_cursors (name, position) SELECT '', seq FROM sqlite_sequence WHERE name = 'outgoing_events' "
+    "ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+)
+
+
+def _number_in_turn(connection: Connection) -> None:
+    for statement in _IN_TURN:
+        connection.exec_driver_sql(statement)
+
+
+@cache
+def _add(insert: InsertFactory) -> Executable:
+    names = ("id", "type", "at", "recorded_at", "subject", "scenario", "contact_id", "data")
+    given = {name: bindparam(name, type_=_table[name].type) for name in names}
+    is_wanted = exists().where(outgoing_types.c.type == given["type"])
+    # By the contact, whose few events an index finds.
+    same = (_table.contact_id == given["contact_id"], _table.subject == given["subject"], _table.type == given["type"])
+    is_new = or_(given["contact_id"].is_(None), ~exists().where(*same, _table.at == given["at"]))
+    return insert(outgoing_events).from_select(names, select(*given.values()).where(is_wanted, is_new))

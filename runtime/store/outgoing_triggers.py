@@ -1,0 +1,143 @@
+"""Triggers that report rows as outgoing events: a part of the first migration.
+
+The event is written in the transaction that writes the row, by whatever statement. Without anybody who wants its type,
+it is not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+_REPORT: Final = """
+INSERT INTO outgoing_events (id, type, at, recorded_at, subject, scenario, contact_id, data)
+SELECT {id}, {type}, {at}, {now}, {subject}, {scenario}, {contact}, {data}
+WHERE EXISTS (SELECT 1 FROM outgoing_types WHERE type = {type}) AND ({condition});
+"""
+
+
+def _report(
+    type_: str,
+    at: str,
+    *data: str,
+    subject: str = "NEW.workflow_id",
+    scenario: str = "NEW.scenario",
+    contact: str = "NEW.contact_id",
+    condition: str = "1 = 1",
+) -> str:
+    """Return the statement that reports a row. `data` are the columns that the event repeats."""
+    named = ", ".join(f"'{name}', NEW.{name}" for name in data)
+    given = {"type": type_, "at": at, "subject": subject, "scenario": scenario, "contact": contact}
+    return _REPORT.format(**given, condition=condition, id="{id}", now="{now}", data=f"{{object}}({named}){{as_text}}")
+
+
+_ENDED: Final = _report("'journey.ended'", "NEW.ended_at", "version", "outcome", condition="NEW.ended_at IS NOT NULL")
+_RECOVERED: Final = """
+DELETE FROM destination_pauses
+WHERE destination = NEW.destination AND paused_at < NEW.started_at AND NEW.outcome = 'delivered';
+"""
+_OF_CAMPAIGN: Final = {"subject": "NEW.name", "contact": "NULL"}
+_OF_DESTINATION: Final = {"scenario": "NULL", "contact": "NULL"}
+_TRIGGERS: Final = {
+    # A campaign may withdraw an entry that it has admitted, and admit it again.
+    "entries_inserted": (
+        "INSERT ON entries",
+        "1 = 1",
+        _report(
+            "'journey.entered'",
+            "NEW.admitted_at",
+            "version",
+            "trigger",
+            condition="COALESCE(NEW.root, '') <> NEW.run_id OR NOT EXISTS (SELECT 1 FROM outgoing_events WHERE "
+            "contact_id = NEW.contact_id AND subject = NEW.workflow_id AND type = 'journey.entered')",
+        )
+        + _ENDED,
+    ),
+    # Also if a later report of the journey's end differs.
+    "entries_ended": (
+        "UPDATE OF ended_at, outcome ON entries",
+        "NEW.ended_at IS NOT NULL AND (OLD.ended_at IS NULL OR COALESCE(OLD.outcome, '') <> COALESCE(NEW.outcome, ''))",
+        _ENDED,
+    ),
+    "entries_reached": (
+        "UPDATE OF reached_at ON entries",
+        "OLD.reached_at IS NULL AND NEW.reached_at IS NOT NULL",
+        _report("'goal.reached'", "NEW.reached_at", "version"),
+    ),
+    # Neither test messages nor the request of a batch call, which has its own id in the place of a contact's.
+    "deliveries_inserted": (
+        "INSERT ON deliveries",
+        "NEW.test_by IS NULL AND NEW.contact_id <> NEW.workflow_id AND NEW.contact_id NOT LIKE 'erased:%' AND "
+        "(NEW.outcome IN ('delivered', 'failed', 'skipped')"
+        " OR NEW.outcome IN ('retry', 'unknown') AND NEW.next_try_at IS NULL)",
+        _report(
+            "(CASE NEW.outcome WHEN 'delivered' THEN 'delivery.delivered' WHEN 'skipped' THEN 'delivery.skipped' "
+            "ELSE 'delivery.failed' END)",
+            "NEW.started_at",
+            *("version", "step", "channel", "destination", "delivery_id", "attempt", "outcome", "status", "error"),
+            # A worker may be lost after it has sent a message, which is then sent again under the same id.
+            condition="NEW.outcome <> 'delivered' OR NOT EXISTS (SELECT 1 FROM deliveries WHERE "
+            "delivery_id = NEW.delivery_id AND outcome = 'delivered' "
+            "AND NOT (attempt = NEW.attempt AND started_at = NEW.started_at))",
+        )
+        + _RECOVERED,
+    ),
+    "campaigns_started": (
+        "UPDATE OF progressed_at ON campaigns",
+        "OLD.progressed_at IS NULL AND NEW.progressed_at IS NOT NULL",
+        _report("'campaign.started'", "NEW.progressed_at", "version", "gear", **_OF_CAMPAIGN),
+    ),
+    "campaigns_ended": (
+        "UPDATE OF ended_at ON campaigns",
+        "OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL AND NEW.confirmed_at IS NOT NULL",
+        _report("'campaign.finished'", "NEW.ended_at", "version", "outcome", **_OF_CAMPAIGN),
+    ),
+    "campaign_items_refused": (
+        "UPDATE OF outcome ON campaign_items",
+        "NEW.outcome = 'refused' AND COALESCE(OLD.outcome, '') <> 'refused' AND NEW.journey IS NOT NULL",
+        _report(
+            "'journey.refused'",
+            "NEW.answered_at",
+            "campaign",
+            subject="NEW.journey",
+            scenario="(SELECT scenario FROM campaigns WHERE name = NEW.campaign)",
+        ),
+    ),
+    "destination_paused": (
+        "INSERT ON destination_pauses",
+        "1 = 1",
+        _report("'destination.paused'", "NEW.paused_at", subject="NEW.destination", **_OF_DESTINATION),
+    ),
+    "destination_recovered": (
+        "DELETE ON destination_pauses",
+        "1 = 1",
+        _report("'destination.recovered'", "{now}", subject="OLD.destination", **_OF_DESTINATION),
+    ),
+}
+"""What reports rows: the event of a table, its condition, and the statements."""
+_POSTGRESQL: Final = {
+    "id": "replace(CAST(gen_random_uuid() AS text), '-', '')",
+    "now": "clock_timestamp()",
+    "object": "CAST(json_build_object",
+    "as_text": " AS text)",
+}
+_SQLITE: Final = {
+    "id": "lower(hex(randomblob(16)))",
+    "now": "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+    "object": "json_object",
+    "as_text": "",
+}
+
+
+def outgoing_triggers(*, is_postgresql: bool) -> Iterator[str]:
+    """Yield the statements that create the triggers."""
+    words = _POSTGRESQL if is_postgresql else _SQLITE
+    for name, (event, when, body) in _TRIGGERS.items():
+        # Twice: `at` may be `now`.
+        work = f"BEGIN {body.format(**words).format(**words)}"
+        trigger = f"CREATE TRIGGER {name} AFTER {event} FOR EACH ROW WHEN ({when})"
+        if is_postgresql:
+            yield f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ {work} RETURN NULL; END $$"
+            yield f"{trigger} EXECUTE FUNCTION {name}()"
+        else:
+            yield f"{trigger} {work} END"

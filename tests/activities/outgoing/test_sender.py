@@ -1,0 +1,246 @@
+"""What subscriptions get: every event under one id, in order for each journey, signed, whatever fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from activities.outgoing import sender as module
+from activities.outgoing.file import OutgoingFile
+from activities.outgoing.sender import MOST_FAILING, OutgoingSender
+from activities.webhook.destinations.reading import DestinationsFile
+from activities.webhook.http.transport import Transport
+from activities.webhook.limiter import Limiter
+from activities.webhook.platform_calls import PlatformCalls
+from activities.webhook.route import Direct
+from gateway.errors import BadInput
+from gateway.service.caller import TERMINAL
+from gateway.service.outgoing import OutgoingService
+from runtime.store import Store
+from scenario.words import EVENT_TYPES
+from tests.activities.webhook.faults import Receiver, answer, receiver, silence
+from tests.factories import NOW, admission_request
+
+SECRET = "whsec_" + "a" * 32
+LATER = NOW + timedelta(hours=1)
+FILE = """
+pages: https://scenario.example.com
+subscriptions:
+  crm: {to: crm, scenarios: [welcome, sale]}
+  alarm: {to: crm, preset: slack}
+"""
+DESTINATIONS = """
+destinations:
+  crm:
+    url: %s
+    signing: [{key: CRM_KEY}]
+    rate: 10000/s
+    allow_private: true
+    allow_http: true
+    ports: [%d]
+"""
+
+
+@dataclass
+class Crm:
+    """A subscription to all events, and its receiver."""
+
+    store: Store
+    receiver: Receiver
+    sender: OutgoingSender
+    file: OutgoingFile
+    name: str = "crm"
+
+    async def enter(self, *contacts: str) -> None:
+        for contact in contacts:
+            await self.store.admit(admission_request(contact))
+
+    async def leave(self, *contacts: str) -> None:
+        for contact in contacts:
+            await self.store.depart(f"welcome/{contact}", "run-1", "finished", None, LATER)
+
+    async def turn(self) -> bool:
+        return await self.sender.send_some(self.name, self.file.content.subscriptions[self.name])
+
+    async def all(self) -> list[str]:
+        while await self.turn():
+            pass
+        return self.sent()
+
+    def sent(self) -> list[str]:
+        """The requests since the last look: `entered 7`, in order of their arrival."""
+        bodies: list[dict[str, Any]] = [json.loads(call.body) for call in self.receiver.calls]
+        self.receiver.calls.clear()
+        return [f"{body['type'].partition('.')[2]} {body['data']['contact_id']}" for body in bodies]
+
+    async def pending(self) -> list[tuple[str, str]]:
+        found = await OutgoingService(self.store).pending(TERMINAL, "crm")
+        return [(one.subject, one.state) for one in found]
+
+
+@pytest.fixture
+async def crm(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crm]:
+    monkeypatch.setattr(module, "_BACKOFF", timedelta(0))
+    monkeypatch.setattr(module, "_LONGEST_BACKOFF", timedelta(0))
+    (tmp_path / "outgoing.yaml").write_text(FILE)
+    async with receiver(answer()) as there, Transport(connect_timeout=30) as transport:
+        (tmp_path / "destinations.yaml").write_text(DESTINATIONS % (there.url("/events"), there.port))
+        calls = PlatformCalls(transport, lambda: {"CRM_KEY": SECRET}, Limiter())
+        file = OutgoingFile(tmp_path / "outgoing.yaml")
+        sender = OutgoingSender(store, file, calls, Direct(DestinationsFile(tmp_path / "destinations.yaml")))
+        await sender.switch()
+        await store.outgoing_cursor("crm", 0)
+        yield Crm(store, there, sender, file)
+
+
+async def test_events_arrive_once_in_order_as_signed_cloud_events(crm: Crm) -> None:
+    await crm.enter("7", "8")
+    await crm.leave("7")
+    await crm.store.admit(admission_request("9", scenario="another"))
+    while await crm.turn():
+        pass
+    first = crm.receiver.calls[0]
+    for call in crm.receiver.calls:
+        Webhook(SECRET).verify(call.body, dict(call.headers))
+    body = json.loads(first.body)
+    assert first.header("content-type") == "application/cloudevents+json"
+    assert (first.header("webhook-id"), first.target) == (body["id"], "/events")
+    assert {name: value for name, value in body.items() if name not in ("id", "data")} == {
+        "specversion": "1.0",
+        "source": "/scenario-runner",
+        "type": "journey.entered",
+        "subject": "welcome/7",
+        "time": "2026-03-29T01:30:00.000Z",
+        "datacontenttype": "application/json",
+        "sequence": f"{1:020}",
+    }
+    assert body["data"] == {
+        "scenario": "welcome", "contact_id": "7", "journey": "welcome/7", "version": 1, "trigger": "order",
+    }  # fmt: skip
+    sent = crm.sent()
+    assert sorted(sent) == ["ended 7", "entered 7", "entered 8"]
+    assert sent.index("entered 7") < sent.index("ended 7")
+    assert not await crm.turn()
+
+
+async def test_what_failed_is_sent_again_with_the_same_bytes_before_later_events_of_its_journey(crm: Crm) -> None:
+    await crm.enter("7", "8")
+    await crm.leave("7")
+    crm.receiver.behaviour = answer(503)
+    await crm.turn()
+    assert sorted(await crm.pending()) == [("welcome/7", "failing"), ("welcome/8", "failing")]
+    failed = {call.header("webhook-id"): call.body for call in crm.receiver.calls}
+    crm.receiver.calls.clear()
+    crm.receiver.behaviour = None
+    await crm.leave("8")
+    while await crm.turn():
+        pass
+    again = {call.header("webhook-id"): call.body for call in crm.receiver.calls}
+    assert len(again) == len(crm.receiver.calls) == 4
+    assert failed.items() <= again.items()
+    sent = crm.sent()
+    assert all(sent.index(f"entered {one}") < sent.index(f"ended {one}") for one in "78")
+
+
+async def test_a_rejected_event_is_held_with_those_behind_it_and_stops_no_others(crm: Crm) -> None:
+    service = OutgoingService(crm.store)
+    await crm.enter("7")
+    crm.receiver.behaviour = answer(422)
+    assert await crm.all() == ["entered 7"]
+    crm.receiver.behaviour = None
+    await crm.leave("7")
+    await crm.enter("8")
+    assert await crm.all() == ["entered 8"]
+    [held] = await service.pending(TERMINAL, "crm")
+    assert (held.subject, held.state, held.reason) == ("welcome/7", "held", "crm answered 422")
+    [state] = await service.subscriptions(TERMINAL, "crm")
+    assert (state.state, state.held, state.waiting, state.behind) == ("held", 1, 1, 0)
+    with pytest.raises(BadInput, match=r"^another is not a held event of crm: see 'scenario outgoing show crm'$"):
+        await service.skip(TERMINAL, "crm", [held.id, "another"])
+    crm.receiver.behaviour = answer(422)
+    assert await service.retry(TERMINAL, "crm", [held.id]) == 1
+    assert await crm.all() == ["entered 7"]
+    crm.receiver.behaviour = None
+    assert await service.skip(TERMINAL, "crm", [held.id]) == 1
+    assert await crm.all() == ["ended 7"]
+
+
+async def test_a_sender_that_is_killed_repeats_its_last_events(crm: Crm) -> None:
+    await crm.enter("7")
+    crm.receiver.behaviour = silence()
+    killed = asyncio.create_task(crm.turn())
+    await crm.receiver.called.wait()
+    killed.cancel()
+    await asyncio.wait([killed])
+    first = crm.receiver.calls[0]
+    crm.receiver.behaviour = None
+    crm.receiver.calls.clear()
+    assert await crm.turn()
+    [again] = crm.receiver.calls
+    assert (again.header("webhook-id"), again.body) == (first.header("webhook-id"), first.body)
+
+
+async def test_no_new_events_are_taken_while_many_fail(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_BACKOFF", "_LONGEST_BACKOFF"):
+        monkeypatch.setattr(module, name, timedelta(hours=1))
+    crm.receiver.behaviour = answer(404)  # a breaker would open for 5xx
+    await crm.enter(*map(str, range(MOST_FAILING)))
+    await crm.turn()
+    await crm.enter("later")
+    assert not await crm.turn()
+    [state] = await OutgoingService(crm.store).subscriptions(TERMINAL, "crm")
+    assert (state.failing, state.behind) == (MOST_FAILING, 1)
+
+
+async def test_a_replay_sends_the_same_again_and_an_erased_contact_nothing(crm: Crm) -> None:
+    await crm.enter("7", "8")
+    crm.receiver.behaviour = answer(422)
+    await crm.turn()
+    before = {call.header("webhook-id"): call.body for call in crm.receiver.calls}
+    crm.sent()
+    await crm.store.erase("7", "0123")
+    crm.receiver.behaviour = None
+    service = OutgoingService(crm.store)
+    assert await crm.pending() == [("welcome/8", "held")]
+    assert await service.retry(TERMINAL, "crm") == 2
+    assert await crm.all() == ["entered 8"]
+    await service.replay(TERMINAL, "crm", "0")
+    while await crm.turn():
+        pass
+    [call] = crm.receiver.calls
+    assert before[call.header("webhook-id")] == call.body
+
+
+async def test_slack_is_told_of_a_held_journey_with_a_link(crm: Crm) -> None:
+    crm.name = "alarm"
+    await crm.turn()
+    about: dict[str, Any] = {"version": 3, "step": "<offer>", "cause": "permanent", "destination": "wax", "status": 422}
+    await crm.store.report_event(
+        "journey.held", NOW, subject="welcome/a b", scenario="welcome", contact_id="a b", data=about
+    )
+    await crm.enter("7")  # of no interest
+    await crm.turn()
+    [call] = crm.receiver.calls
+    assert call.header("content-type") == "application/json"
+    assert json.loads(call.body) == {
+        "text": "*A journey is held* in welcome@3 at step &lt;offer&gt;\n"
+        "the receiver refused the message (wax answered 422)\n"
+        "<https://scenario.example.com/journeys/welcome/a%20b|open the journey>"
+    }
+
+
+async def test_the_store_keeps_what_the_file_wants(crm: Crm, tmp_path: Path) -> None:
+    assert await crm.store.wanted_events() == set(EVENT_TYPES)
+    (tmp_path / "another.yaml").write_text("subscriptions: {alarm: {to: crm, preset: slack}}")
+    alone = OutgoingFile(tmp_path / "another.yaml")
+    assert not alone.content.reports_deliveries
+    await crm.store.want_events(alone.content.wanted)
+    assert await crm.store.wanted_events() == {"journey.held"}
