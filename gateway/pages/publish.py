@@ -11,7 +11,7 @@ from markupsafe import Markup
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from gateway.api.problem import Problem, problem_of
+from gateway.api.problem import VERSIONED, Problem, problem_of
 from gateway.errors import Refusal
 from gateway.map.map import ScenarioMap
 from gateway.map.outline import Overlay
@@ -31,7 +31,15 @@ _REFERENCE: Final = re.compile(r"""\bfile:\s*["']?([^\s"'}]+)""")
 
 
 async def _show(page: Page) -> Response:
-    return _render(page, "", {})
+    """Show the form; with a published version in the address, its text, compared with the newest version."""
+    version = page.asked("version")
+    if version is None or not page.may("publish"):
+        return _render(page, "", {})
+    if not re.fullmatch(VERSIONED, version):
+        raise Problem("not-found", "this version is not published")
+    author: AuthoringService = page.request.app.state.authoring
+    source = await author.source(page.caller, version)
+    return _render(page, source, {}, await author.next_version(page.caller, source, {}), stored=version)
 
 
 async def _answer(page: Page, form: Form) -> Response:
@@ -64,6 +72,7 @@ def _render(
     files: Mapping[str, str],
     made: NextVersion | None = None,
     *,
+    stored: str | None = None,
     wrong: str | None = None,
     status: int = 200,
 ) -> Response:
@@ -80,6 +89,7 @@ def _render(
         lines=source.split("\n"),
         files=files,
         made=made,
+        stored=stored,
         map=drawn,
         wrong=wrong,
     )

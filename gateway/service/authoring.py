@@ -19,10 +19,11 @@ from gateway.publishing import (
 )
 from gateway.service.caller import Caller
 from runtime.store import Store
-from scenario.model.document import digest, load
+from scenario.model.document import concise, digest, load
 from scenario.model.scenario import Scenario
 from scenario.plan.difference import VersionDifference
 from scenario.source.findings import Finding
+from scenario.source.writing import written
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class NextVersion:
         scenario: The scenario, or None if a finding is an error.
         newest: The number of the newest version, or None if there is none.
         difference: The differences from it, or None if it cannot be read.
+        journeys: Whether journeys of the newest version stay with it or follow newer ones.
         under_way: Published versions with running journeys.
         identity: Differs if the content or the newest version does.
     """
@@ -41,6 +43,7 @@ class NextVersion:
     scenario: Scenario | None = None
     newest: int | None = None
     difference: VersionDifference | None = None
+    journeys: str = "pin"
     under_way: tuple[EarlierVersion, ...] = ()
     identity: str = ""
 
@@ -140,6 +143,10 @@ class AuthoringService:
             raise BadCombination("path:name", text, code="name")
         return await publish_checked(made, self._store, caller.name, tuple(findings), newest=newest, journeys=journeys)
 
+    async def source(self, caller: Caller, version: str) -> str:
+        """Return a published scenario as a file, with the texts of other files in it. Raises as `published`."""
+        return written(concise((await self.published(caller, version))["document"]))
+
     async def next_version(self, caller: Caller, source: str, files: Mapping[str, str]) -> NextVersion:
         """Check a scenario and compare it with the newest version, without publishing it. Raises as `publish`."""
         content, findings = await self.check(caller, source, files)
@@ -147,12 +154,14 @@ class AuthoringService:
             return NextVersion(tuple(findings))
         made = load(content)
         caller.check(made.scenario)
-        newest = await self._store.newest(made.scenario) or 0
+        stored = await self._store.version(made.scenario)
+        newest = stored.version if stored else 0
         return NextVersion(
             findings=tuple(findings),
             scenario=made,
             newest=newest or None,
             difference=await difference_since(self._store, newest, made) if newest else None,
+            journeys=stored.journeys if stored else "pin",
             under_way=await running_before(self._store, made.scenario, newest + 1),
             identity=f"{newest}-{digest(content)}",
         )

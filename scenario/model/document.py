@@ -23,6 +23,16 @@ def document(scenario: Scenario) -> dict[str, Any]:
     return _kinds_first(scenario.model_dump(mode="json", by_alias=True))
 
 
+def concise(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document without its defaults, as an author writes it. Raises as `load`."""
+    scenario = load(stored)
+    given: dict[str, Any] = {"mode": "json", "by_alias": True, "context": "file"}
+    short = _kinds_first(scenario.model_dump(**given, exclude_defaults=True))
+    # A default matters where it takes precedence over a destination's setting.
+    is_same = document(load(short)) == document(scenario)
+    return short if is_same else _kinds_first(scenario.model_dump(**given, exclude_none=True))
+
+
 def load(stored: Mapping[str, Any]) -> Scenario:
     """Read a document, also if a database has sorted its keys.
 

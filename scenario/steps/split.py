@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeGuard
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, SerializationInfo
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
@@ -125,16 +125,20 @@ def _is_pair(value: Any) -> bool:
     return len(pair) == 2 and isinstance(pair[0], str)
 
 
-def _listed(shares: Mapping[str, int]) -> list[list[Any]]:
-    """Return shares as documents store them. A database may sort keys, and the order counts in the digest."""
-    return [[name, percent(share)] for name, share in shares.items()]
+def _listed(shares: Mapping[str, int], info: SerializationInfo) -> Any:
+    """Return shares as documents store them, or as an author writes them if there is a context.
+
+    A database may sort keys, and the order counts in the digest.
+    """
+    written = {name: percent(share) for name, share in shares.items()}
+    return written if info.context else [[*pair] for pair in written.items()]
 
 
 Shares = Annotated[
     dict[BranchName, Share],
     Field(min_length=_FEWEST, max_length=_MOST),
     BeforeValidator(_pairs),
-    PlainSerializer(_listed, return_type=list[list[Any]]),
+    PlainSerializer(_listed),
 ]
 
 

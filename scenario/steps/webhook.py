@@ -193,7 +193,7 @@ class Webhook(DeliveryStep):
         if self.to is not None:
             if "timeout" not in self.own:
                 made.pop("timeout", None)
-            made["retry"] = {key: value for key, value in made["retry"].items() if key in self.own}
+            made["retry"] = {key: value for key, value in made.get("retry", {}).items() if key in self.own}
         return made
 
     @property

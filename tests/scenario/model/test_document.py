@@ -8,10 +8,11 @@ import pytest
 
 from scenario.check.check import check
 from scenario.errors import ScenarioError
-from scenario.model.document import digest, document, load
+from scenario.model.document import concise, digest, document, load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan, load_plan
+from scenario.source.writing import written
 from scenario.steps.delivery import Send
 
 FILE = """\
@@ -188,3 +189,25 @@ def test_where_no_destination_has_a_say_a_plan_does_not_tell():
     assert (step.to, step.destination, step.own_settings, step.timeout, step.retry.deadline) == (
         "wax.example", False, (), 20.0, 86_400.0
     )  # fmt: skip
+
+
+TRICKY = """\
+scenario: tricky
+trigger: order
+steps:
+  - webhook: crm
+    to: crm
+    retry: {deadline: 3d}
+    body: {a: "1e5", b: "0o17", c: null, d: "~", e: "on", f: "no", g: " x\\ny ", h: "", i: "\\u2028\\n-", j: .5}
+  - split: {b: 60, a: 40}
+    branches: {a: [], b: [{exit: b}]}
+  - wait: {until: "10:00", on: [mon]}
+"""
+
+
+@pytest.mark.parametrize("text", [FILE, TRICKY])
+def test_a_stored_scenario_is_written_as_a_short_file_that_means_the_same(text: str) -> None:
+    stored = document(scenario(text))
+    file = written(concise(stored))
+    assert document(scenario(file)) == stored
+    assert len(file) < 800
