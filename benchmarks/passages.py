@@ -129,7 +129,7 @@ async def look(store: Store, engine: str) -> None:
                 "step": f"step-{step}",
                 "outcome": outcome,
                 "hour": NOW + timedelta(hours=hour),
-                "n": 5,
+                "total": 5,
             }
             for hour in range(30 * 24)
             for step in range(10)
