@@ -46,4 +46,7 @@ def _show(seen: OverviewView) -> None:
         say(f"campaign: {campaign.name} is {campaign.state}, {campaign.done:,} of {campaign.total:,}{trouble}")
     if seen.batches.open:
         say(f"batches: {seen.batches.open:,} have not ended, {seen.batches.overdue:,} overdue")
+    for one in seen.outgoing or ():
+        waiting = one.held + one.failing + one.waiting + one.behind
+        say(f"outgoing: {count(waiting, 'event')} of {one.name}, {one.state}")
     say(f"{count(seen.in_progress, 'journey')} in progress")

@@ -50,7 +50,7 @@ def bars(rows: Sequence[HourRow]) -> Markup:
     drawn = "".join(piece for number, row in enumerate(rows) for piece in _bar(number * _STEP, row, highest))
     axis = f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{_HEIGHT}.5" y2="{_HEIGHT}.5"/>'
     svg = (
-        f'<svg class="bars" viewBox="0 -16 {_WIDTH} {_HEIGHT + 40}" role="img" '
+        f'<svg class="bars" viewBox="0 -28 {_WIDTH} {_HEIGHT + 62}" preserveAspectRatio="xMinYMid" role="img" '
         f'aria-label="Attempts by hour: {label}; at most {highest:,} an hour">'
         f'<text x="0" y="-4">{highest:,}</text>{axis}{drawn}</svg>'
     )
@@ -69,4 +69,5 @@ def _bar(x: int, row: HourRow, highest: int) -> Iterator[str]:
             yield f'<rect class="{tone}" x="{x + 4}" y="{top:.1f}" width="{_BAR}" height="{height:.1f}"/>'
     yield "</g>"
     if row.hour.hour % _LABELLED == 0:
-        yield f'<text x="{x + 4}" y="{_HEIGHT + 18}">{row.hour:%H:%M}</text>'
+        end = ' text-anchor="end"' if x > _WIDTH - 3 * _STEP else ""
+        yield f'<text x="{x + (_BAR if end else 4)}" y="{_HEIGHT + 24}"{end}>{row.hour:%H:%M}</text>'

@@ -64,6 +64,7 @@ _TONES: Final[Mapping[str, tuple[str, ...]]] = {
         "surveying",
         "storing",
         "scheduled",
+        "behind",
     ),
     "green": (
         "finished",
@@ -90,6 +91,7 @@ _TONES: Final[Mapping[str, tuple[str, ...]]] = {
         "stopped",
         "no answer",
         "unanswered",
+        "failing",
     ),
     "red": ("held", "failed", "lost", "terminated", "timed_out", "unknown", "down", "left alone", "error"),
 }

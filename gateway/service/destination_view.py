@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from temporalio.client import Client
+
 from activities.channel_registry import WEBHOOK
 from activities.webhook.destinations.destinations import Destinations
 from gateway.coalescing_cache import CoalescingCache
+from gateway.journeys.pending_activities import DeliveryStatus, pending_of
 from gateway.operations.retry_policy import LOOK_BACK
 from gateway.service.caller import Caller
 from gateway.service.destinations import COST_FACTOR, MAX_STALE, TTL, DestinationService, DestinationState
@@ -32,16 +36,18 @@ class DestinationRecord:
 
     Attributes:
         since: Beginning of `traffic`.
+        paused_since: When a worker's breaker paused it, or None.
         failing_since: First failed attempt since the last delivery, or None.
         failures: The newest deliveries that failed, or may have failed, terminally.
-        waiting: The deliveries that wait for their next attempt, the next first; some of them.
+        waiting: Some deliveries that wait for their next attempt: the latest attempt, and what Temporal has.
     """
 
     since: datetime
     traffic: Traffic
+    paused_since: datetime | None
     failing_since: datetime | None
     failures: Sequence[AttemptView]
-    waiting: Sequence[AttemptView]
+    waiting: Sequence[tuple[AttemptView, DeliveryStatus]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +68,10 @@ class DestinationView:
 class DestinationViewService:
     """Shows one destination. Raises Forbidden if the caller is limited to some scenarios."""
 
-    def __init__(self, store: Store, destinations: DestinationService, policies: Path | None) -> None:
+    def __init__(self, temporal: Client, store: Store, destinations: DestinationService, policies: Path | None) -> None:
         self._destinations, self._policies = destinations, policies
         self._records = CoalescingCache[str, DestinationRecord](
-            lambda name: record_of(store, name), TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE
+            lambda name: record_of(temporal, store, name), TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE
         )
 
     async def show(self, caller: Caller, name: str, book: Destinations | None) -> DestinationView | None:
@@ -80,7 +86,9 @@ class DestinationViewService:
         if state is None and not (record.traffic.hours or record.failures or record.waiting):
             return None
         named = state and state.named
-        channel = next((one.channel for one in (*record.waiting, *record.failures)), WEBHOOK.name)
+        channel = next(
+            (one.channel for one in (*(latest for latest, _ in record.waiting), *record.failures)), WEBHOOK.name
+        )
         caps = read_policies(self._policies).caps if self._policies else ()
         return DestinationView(
             state=state or DestinationState(name=name),
@@ -98,7 +106,7 @@ class DestinationViewService:
         await self._records.close()
 
 
-async def record_of(store: Store, destination: str) -> DestinationRecord:
+async def record_of(temporal: Client, store: Store, destination: str) -> DestinationRecord:
     """Read what the log of attempts has about a destination."""
     now = datetime.now(UTC)
     since = now.replace(minute=0, second=0, microsecond=0) - PERIOD
@@ -109,10 +117,15 @@ async def record_of(store: Store, destination: str) -> DestinationRecord:
     ]
     failures.sort(key=lambda one: one.started_at, reverse=True)
     waiting = await store.between_attempts(destination, since=now - LOOK_BACK, limit=LISTED)
+    # The log lacks attempts that were refused before sending, for example by a breaker.
+    going = await asyncio.gather(*(pending_of(temporal, one.workflow_id) for one in waiting))
     return DestinationRecord(
         since=since,
         traffic=await store.traffic(destination, since=since),
+        paused_since=await store.paused_since(destination),
         failing_since=await store.failing_since(destination),
         failures=[AttemptView.model_validate(one) for one in failures[:LISTED]],
-        waiting=[AttemptView.model_validate(one) for one in waiting],
+        waiting=[
+            (AttemptView.model_validate(one), found[0]) for one, found in zip(waiting, going, strict=True) if found
+        ],
     )

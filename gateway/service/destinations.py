@@ -187,11 +187,13 @@ class DestinationService:
 
     async def _find(self, _: None) -> _Found:
         at, held = datetime.now(UTC), Counter[str]()
-        for group in (await self._held.groups(TERMINAL)).groups:
+        groups, outcomes, now = await asyncio.gather(
+            self._held.groups(TERMINAL), self._store.outcomes(since=at - LOOKED_BACK), self.now(TERMINAL)
+        )
+        for group in groups.groups:
             if group.at.destination is not None:
                 held[group.at.destination] += group.count
-        outcomes = await self._store.outcomes(since=at - LOOKED_BACK)
-        return _Found(at, await self.now(TERMINAL), outcomes, held)
+        return _Found(at, now, outcomes, held)
 
     async def in_progress(self, caller: Caller, destination: str, *, limit: int = EVERY) -> RetuneCandidates:
         """Return the deliveries to a destination that are in progress, as far as they can be looked up quickly."""

@@ -21,6 +21,7 @@ from gateway.service.campaign_views import CampaignView
 from gateway.service.campaigns import CampaignService
 from gateway.service.destinations import DestinationService
 from gateway.service.held import HeldService
+from gateway.service.outgoing import OutgoingService, SubscriptionView
 from gateway.service.view import View
 from runtime.connection import describe_queue
 from runtime.store import Store
@@ -106,6 +107,8 @@ class OverviewView(View):
     """Campaigns that have not ended, or that failed within the last day; null if unknown."""
     batches: WaitingBatches
     """Batch calls that have not ended."""
+    outgoing: list[SubscriptionView] | None
+    """Subscriptions to outgoing events with events that wait; null for keys of some scenarios."""
     unknown: list[str] = Field(default_factory=list)
     """What could not be determined, as sentences."""
 
@@ -130,9 +133,11 @@ class OverviewService:
         held: HeldService,
         destinations: DestinationService,
         campaigns: CampaignService,
+        outgoing: OutgoingService,
     ) -> None:
         self._temporal, self._store = temporal, store
         self._held, self._destinations, self._campaigns = held, destinations, campaigns
+        self._outgoing = outgoing
         self._cache = CoalescingCache(self._make, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
 
     async def show(self, caller: Caller) -> OverviewView:
@@ -157,25 +162,28 @@ class OverviewService:
                 unknown.append(f"{what}: the Temporal server does not answer ({error.status.name})")
                 return None
 
-        held, retrying, missing, campaigns, batches, counts = await asyncio.gather(
+        held, retrying, missing, campaigns, batches, outgoing, counts = await asyncio.gather(
             known("held journeys", self._held_by_cause(caller)),
             known("failing destinations", self._retrying(caller)),
             known("workers", self._missing_workers(now)),
             known("campaigns", self._campaigns.current(caller)),
             self._batches(scenarios, now),
+            self._waiting_events(caller),
             self._store.counts(),
         )
         troubled = any(one.paused or now - one.since > LONG for one in retrying or ())
+        stuck = any(one.state == "held" for one in outgoing or ())
         failing = any(one.trouble or one.state == "failed" for one in campaigns or ())
         return OverviewView(
             at=now,
-            well=not (unknown or held or missing or troubled or failing or batches.overdue),
+            well=not (unknown or held or missing or troubled or failing or stuck or batches.overdue),
             in_progress=sum(n for (name, _), n in counts.items() if caller.may_use(name)),
             held=held,
             retrying=retrying,
             missing_workers=missing,
             campaigns=campaigns,
             batches=batches,
+            outgoing=outgoing,
             unknown=sorted(unknown),
         )
 
@@ -218,6 +226,11 @@ class OverviewService:
             return MissingWorkers(queue=queue, tasks=tasks) if tasks or queue == JOURNEYS else None
 
         return [one for one in await asyncio.gather(*map(look, QUEUES)) if one]
+
+    async def _waiting_events(self, caller: Caller) -> list[SubscriptionView] | None:
+        if caller.scenarios is not None:
+            return None
+        return [one for one in await self._outgoing.subscriptions(caller) if one.state != "current"]
 
     async def _batches(self, scenarios: Collection[str] | None, now: datetime) -> WaitingBatches:
         found = [

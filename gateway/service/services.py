@@ -38,7 +38,7 @@ class Services:
         content = self.scenarios.content
         self.held = HeldService(JourneyIndex(temporal))
         self.destinations = DestinationService(temporal, store, self.held)
-        self.destination = DestinationViewService(store, self.destinations, policies)
+        self.destination = DestinationViewService(temporal, store, self.destinations, policies)
         self.entries = EntryService(temporal, store, content, zone)
         self.memberships = MembershipService(store)
         self.operations = OperationService(temporal, store)
@@ -47,7 +47,7 @@ class Services:
         self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone)
         self.erasures = ErasureService(temporal, store)
         self.events = EventService(temporal, store, content, ZoneInfo(zone))
-        self.overview = OverviewService(temporal, store, self.held, self.destinations, self.campaigns)
+        self.overview = OverviewService(temporal, store, self.held, self.destinations, self.campaigns, self.outgoing)
         self.journeys = JourneyService(temporal, store, content, policies)
 
     def refresh(self) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Integer, bindparam, cast, extract, func, select
 
 from runtime.store.database import Queries
 from runtime.store.deliveries import COUNTED, DELIVERED
+from runtime.store.outgoing_tables import destination_pauses
 from runtime.store.schema import deliveries
 
 SENT: Final = ("delivered", "retry", "failed", "unknown")
@@ -63,7 +64,13 @@ class DestinationTraffic(Queries):
         [row] = await self._database.read(_FAILING, {"destination": destination})
         return row["since"]
 
+    async def paused_since(self, destination: str) -> datetime | None:
+        """Return since when workers have reported that a destination is paused, or None."""
+        rows = await self._database.read(_PAUSED, {"destination": destination})
+        return rows[0]["paused_at"] if rows else None
 
+
+_PAUSED = select(destination_pauses.c.paused_at).where(destination_pauses.c.destination == bindparam("destination"))
 _newest = (
     select(_table.started_at, _table.outcome, _table.milliseconds)
     .where(

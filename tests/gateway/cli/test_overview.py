@@ -15,6 +15,7 @@ WELL = OverviewView(
     missing_workers=[],
     campaigns=[],
     batches=WaitingBatches(),
+    outgoing=[],
 )
 TROUBLE = {
     "well": False,

@@ -60,7 +60,7 @@ async def test_each_trouble_is_counted_and_nothing_is_well(store: Store) -> None
     theirs = await service.show(LIMITED)
     assert theirs.held == [HeldCount(cause="permanent", journeys=3)]
     assert [(one.deliveries, one.paused, one.why) for one in theirs.retrying or ()] == [(1, None, None)]
-    assert (theirs.in_progress, theirs.batches.open) == (1, 0)
+    assert (theirs.in_progress, theirs.batches.open, seen.outgoing, theirs.outgoing) == (1, 0, [], None)
 
 
 async def test_what_cannot_be_determined_is_not_called_well(store: Store) -> None:

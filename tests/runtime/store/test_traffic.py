@@ -47,8 +47,11 @@ async def test_a_destination_fails_since_its_first_failure_after_the_last_delive
     await store.record([made, replace(failed, started_at=FULL + 2 * HOUR)])
     await store.record([replace(failed, started_at=FULL + HOUR, outcome="skipped")])
     assert await store.failing_since("wax") == FULL + 2 * HOUR
+    assert await store.paused_since("wax") is None
+    await store.pause_destination("wax", FULL + 2 * HOUR)
+    assert await store.paused_since("wax") == FULL + 2 * HOUR
     await store.record([replace(made, started_at=FULL + 3 * HOUR)])
-    assert await store.failing_since("wax") is None
+    assert (await store.failing_since("wax"), await store.paused_since("wax")) == (None, None)
 
 
 @both
