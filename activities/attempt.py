@@ -101,6 +101,7 @@ async def attempt_of(
         if outcome is not None:
             measure_end(attempt, outcome)
         await _report_to_gate(attempt, error)
+        await _report_to_journey(attempt, error)
         if attempt.row is not None:
             await until_stored(attempt.row)
 
@@ -139,6 +140,20 @@ async def _report_to_gate(attempt: OpenAttempt, error: BaseException | None) -> 
         await attempt.gate.not_delivered(message, uncertain=arrived)
     except Exception as trouble:  # whatever is wrong with the store: the outcome stands
         _logger.warning("%s keeps its place under the caps: %s", attempt.delivery.id, trouble)
+
+
+async def _report_to_journey(attempt: OpenAttempt, error: BaseException | None) -> None:
+    """Report that the delivery will be attempted again, so that lists show its journey as retrying at this step.
+
+    Each later attempt repeats the report, which may have been lost. The server drops it if it is known.
+    """
+    failure = failure_of(error) if isinstance(error, ApplicationError) else None
+    if failure is None or failure.kind is not FailureKind.RETRY or failure.unsent:
+        return
+    try:
+        await attempt.report_delay(failure)
+    except Exception as trouble:  # such as an erased contact's key: the failure stands
+        _logger.debug("%s is not shown as delayed: %s", attempt.delivery.id, trouble)
 
 
 def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) -> BaseException:

@@ -7,7 +7,8 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.journey_status import JourneyStatus, journey_status, was_lost
+from activities.interface import DelayReport
+from activities.journey_status import JourneyStatus, journey_status, report_delay, was_lost
 
 
 class AttemptContext:
@@ -39,6 +40,10 @@ class AttemptContext:
     async def journey_status(self, patience: timedelta) -> JourneyStatus:
         """Return the status of the attempt's journey, or raise RPCError."""
         return await journey_status(self.info, patience)
+
+    async def report_delay(self, report: DelayReport, patience: timedelta) -> None:
+        """Report to the attempt's journey that the delivery is delayed, or raise RPCError."""
+        await report_delay(self.info, report, patience)
 
     async def was_lost(self, patience: timedelta) -> bool:
         """Return True if a worker was lost with the previous attempt."""

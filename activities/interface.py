@@ -90,6 +90,19 @@ WITHDRAW_STEPS: Final = "scenario_withdraw_steps"
 JOURNEYS: Final = "journeys"
 """Task queue of the workflows and their local activities."""
 
+DELIVERY_DELAYED: Final = "delivery_delayed"
+"""The signal by which an attempt reports that its delivery will be attempted again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayReport:
+    """The argument of `DELIVERY_DELAYED`."""
+
+    decided: float  # of the `Delivery`, which it tells from others. A replay under another id has another delivery id.
+    destination: str  # its destination or host
+    failed: bool  # True if an attempt has failed; False if it was put off before its first attempt
+
+
 _FAIRNESS_KEY: Final = 64  # bytes; the server refuses a longer one
 
 

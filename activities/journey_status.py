@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
 
 from temporalio import activity
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+    SignalWorkflowExecutionRequest,
+)
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError
 
+from activities.interface import DELIVERY_DELAYED, DelayReport
 from runtime.temporal_faults import is_unknown_workflow
 
 _WANTED: Final = (
@@ -58,6 +65,26 @@ async def was_lost(info: activity.Info, patience: timedelta) -> bool:
     except RPCError:
         return True
     return all(one.last_failure.HasField("timeout_failure_info") for one in _own(found, info))
+
+
+async def report_delay(info: activity.Info, report: DelayReport, patience: timedelta) -> None:
+    """Signal the attempt's journey that the delivery is delayed. The server drops a repeated report.
+
+    Raises:
+        RPCError: The journey has ended, or the server has not answered in time.
+    """
+    client, name = activity.client(), info.workflow_id or ""
+    converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, name))
+    # Not the client's own method, which makes a new request id for each call.
+    request = SignalWorkflowExecutionRequest(
+        namespace=client.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=name, run_id=info.workflow_run_id or ""),
+        signal_name=DELIVERY_DELAYED,
+        input=Payloads(payloads=await converter.encode([asdict(report)])),
+        identity=client.identity,
+        request_id=f"{info.activity_id} {report.decided} {report.failed}",
+    )
+    await client.workflow_service.signal_workflow_execution(request, timeout=patience)
 
 
 async def _described(info: activity.Info, patience: timedelta) -> DescribeWorkflowExecutionResponse:

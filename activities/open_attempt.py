@@ -18,7 +18,7 @@ from activities.attempt_context import AttemptContext
 from activities.channel_registry import Channel
 from activities.failures import SENDING, SETTLED, Failure, FailureKind, mark
 from activities.gate import Gate, OutgoingMessage
-from activities.interface import Delivery, Sent
+from activities.interface import DelayReport, Delivery, Sent
 from activities.journey_status import JourneyStatus
 from activities.outcome import Backoff, Judgement, end_after
 from activities.retry import SOON, deadline, jittered, next_try, replacement_pause, time_left
@@ -52,6 +52,8 @@ _PATIENCE: Final = 2.0
 """Seconds for the server's answer before a message leaves; see `OpenAttempt.patience`."""
 _DOUBLED: Final = 8
 """Maximum factor of that time."""
+_MOMENT: Final = timedelta(seconds=10)
+"""A delivery that is put off for less time, since it was scheduled, is not shown at its step."""
 _PROMPT: Final = timedelta(milliseconds=250)
 """A first attempt that starts within this time after the decision to send does not ask for the journey's status."""
 
@@ -259,6 +261,18 @@ class OpenAttempt:
         """Shorten a pause so that the last attempt starts just before the deadline."""
         last = time_left(self.context.info, self.delivery.room)
         return min(delay, last) if last > timedelta(0) else delay
+
+    async def report_delay(self, failure: Failure) -> None:
+        """Report to the journey that the delivery will be attempted again, unless it is put off for a moment only.
+
+        Raises:
+            RPCError: The journey has ended, or the server has not answered in time.
+        """
+        failed = failure.attempt > 0
+        if not failed and datetime.fromisoformat(failure.next_try_at) - self.context.info.scheduled_time < _MOMENT:
+            return
+        report = DelayReport(decided=self.delivery.decided, destination=failure.destination, failed=failed)
+        await self.context.report_delay(report, min(timedelta(seconds=self._left), timedelta(seconds=_PATIENCE)))
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None

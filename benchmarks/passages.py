@@ -141,7 +141,6 @@ async def look(store: Store, engine: str) -> None:
         "passed": lambda: store.passage_counts("look", since),
         "population": lambda: store.journey_counts("look"),
         "attempted": lambda: store.attempt_counts("look", since=since),
-        "trying again": lambda: store.retry_counts("look", since=since),
     }
     for name, ask in questions.items():
         took: list[float] = []

@@ -29,6 +29,7 @@ STYLES: Final = {
     "lost": "red",
     "refused": "yellow",
     "retry": "yellow",
+    "retrying": "yellow",
     "paused": "yellow",
     "waiting": "cyan",
     "running": "bold green",

@@ -27,13 +27,13 @@ SCENARIO_VERSION: Final = SearchAttributeKey.for_keyword("ScenarioVersion")
 """``post-purchase@3``. Set when a journey starts to wait or is held."""
 
 STEP_ID: Final = SearchAttributeKey.for_keyword("StepId")
-"""The step at which it waits or is held. Set with `JOURNEY_STATE`."""
+"""The step at which it waits, is retrying or held. Set with `JOURNEY_STATE`."""
 
 JOURNEY_STATE: Final = SearchAttributeKey.for_keyword("JourneyState")
-"""``running``, ``waiting``, ``held`` or ``paused``."""
+"""``running``, ``waiting``, ``retrying``, ``held`` or ``paused``."""
 
 DESTINATION: Final = SearchAttributeKey.for_keyword("Destination")
-"""Destination, host or channel of a held delivery. Set with a hold, and removed with it."""
+"""Destination, host or channel of a held or delayed delivery. Set and removed with that `JOURNEY_STATE`."""
 
 HELD_REASON: Final = SearchAttributeKey.for_keyword("HeldReason")
 """Reason of a hold, see `workflows.state.Held.cause`. Set with `DESTINATION`."""

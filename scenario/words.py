@@ -19,6 +19,8 @@ class JourneyState(StrEnum):
     """Between steps, or sending."""
     WAITING = "waiting"
     """Waiting for a time, an event, or until a message may leave."""
+    RETRYING = "retrying"
+    """A delivery has failed, and will be attempted again."""
     HELD = "held"
     """A step failed terminally; an operator decides."""
     PAUSED = "paused"
@@ -50,7 +52,14 @@ ENDED: Final = (
     JourneyState.LOST,
 )
 """States of admitted journeys that have ended."""
-LISTED: Final = (JourneyState.RUNNING, JourneyState.WAITING, JourneyState.HELD, JourneyState.PAUSED, *ENDED)
+LISTED: Final = (
+    JourneyState.RUNNING,
+    JourneyState.WAITING,
+    JourneyState.RETRYING,
+    JourneyState.HELD,
+    JourneyState.PAUSED,
+    *ENDED,
+)
 """States by which journeys can be listed."""
 
 

@@ -20,8 +20,13 @@ from temporalio.api.workflow.v1 import (
     PendingWorkflowTaskInfo,
     WorkflowExecutionInfo,
 )
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+    SignalWorkflowExecutionRequest,
+)
 from temporalio.client import Client
+from temporalio.converter import DataConverter
 from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceClient
 from temporalio.testing import ActivityEnvironment
 from typing_extensions import override
@@ -30,6 +35,7 @@ from activities.attempt_log import Log
 from activities.channel import WorkerContext
 from activities.content import Content
 from activities.gate import OutgoingMessage
+from activities.interface import DELIVERY_DELAYED
 from activities.webhook.limiter import Limiter
 from activities.webhook.route import Direct
 from runtime.store import Attempt
@@ -190,6 +196,7 @@ class Marks(list[tuple[Any, ...]]):
         over: The journey has ended.
         state: The delivery's, as the server has it.
         behind: The journey was told something that it has yet to act on.
+        delays: Reports to the journey that the delivery is delayed, with their request ids.
     """
 
     def __init__(self) -> None:
@@ -198,6 +205,7 @@ class Marks(list[tuple[Any, ...]]):
         self.refusal: Exception | None = None
         self.before: Failure | RPCError = Failure(timeout_failure_info=TimeoutFailureInfo())
         self.asked: list[timedelta] = []
+        self.delays: list[tuple[str, dict[str, Any]]] = []
         self.slow = timedelta(0)
         self.over = self.behind = False
         self.state = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
@@ -220,6 +228,9 @@ class _Client:
     """What an attempt asks of its client, and of the handle that it gets; the names are those of `temporalio`."""
 
     marks: Marks
+    namespace = "default"
+    identity = "worker"
+    data_converter = DataConverter.default
 
     def get_async_activity_handle(self, *, task_token: bytes) -> _Client:
         assert task_token
@@ -250,6 +261,17 @@ class _Client:
             pending_activities=[others, mine],
             pending_workflow_task=PendingWorkflowTaskInfo() if self.marks.behind else None,
         )
+
+    async def signal_workflow_execution(
+        self,
+        given: SignalWorkflowExecutionRequest,
+        *,
+        timeout: timedelta,  # noqa: ASYNC109 - the name is Temporal's
+    ) -> None:
+        assert (given.workflow_execution.run_id, given.signal_name) == ("run", DELIVERY_DELAYED)
+        self.marks.answer(timeout)
+        [report] = await self.data_converter.decode(given.input.payloads)
+        self.marks.delays.append((given.request_id, report))
 
     async def heartbeat(self, *details: Any, rpc_timeout: timedelta) -> None:
         self.marks.answer(rpc_timeout)

@@ -38,7 +38,7 @@ from workflows.delivery_result import failure_in, read_sent, unsent
 from workflows.host import JourneyHost
 from workflows.limits import LARGEST_DELIVERY
 from workflows.primitives import TRIES, call, is_cancellation
-from workflows.visibility import summary
+from workflows.visibility import LONGEST, cut, summary
 
 GRACE: Final = timedelta(seconds=3)
 """Time that an attempt may take beyond its step's `timeout`, to render and to report to Temporal."""
@@ -97,7 +97,7 @@ class DeliveryRunner:
         sent = await self._send(row, payload)
         if isinstance(sent, Failure):
             if sent.kind is FailureKind.NOT_BEFORE and sent.next_try_at:
-                self._defer(sent.attempt)
+                self._defer(sent.attempt, row.to or sent.destination)
                 return NotBefore(moment=datetime.fromisoformat(sent.next_try_at), since=sent.reason)
             return Failed(
                 reason=sent.reason,
@@ -196,7 +196,7 @@ class DeliveryRunner:
             tried=state.tried,
             waited=waited,
             began="" if began == datetime.fromisoformat(state.now) else began.astimezone(UTC).isoformat(),
-            decided=decided.replace(microsecond=decided.microsecond // 1000 * 1000).timestamp(),
+            decided=_milliseconds(decided),
         )
         left = timedelta(seconds=max(step.lead + step.retry.deadline - waited, 0.0))
         self.in_flight, self._scheduled, self.deadline = step, decided, decided + left
@@ -271,9 +271,23 @@ class DeliveryRunner:
         reason = f"{failure.reason}; before that: {answered}" if answered else failure.reason
         return replace(failure, reason=reason, status=last.status, excerpt=last.excerpt)
 
-    def _defer(self, tried: int) -> None:
+    def show_delay(self, report: Mapping[str, Any]) -> None:
+        """Show the journey at this step while the delivery in flight waits for its next attempt.
+
+        Args:
+            report: As `activities.interface.DelayReport`. Ignored if that delivery has ended.
+        """
+        host, step = self._host, self.in_flight
+        if step is None or report.get("decided") != _milliseconds(self._scheduled):
+            return
+        host.state.retrying |= report.get("failed") is True
+        host.state.delayed_by = step.to or cut(str(report.get("destination") or ""), LONGEST) or step.channel
+        host.show()
+
+    def _defer(self, tried: int, destination: str) -> None:
         """Keep the number and the start of the attempts before policies deferred the delivery."""
         state = self._host.state
+        state.retrying, state.delayed_by = bool(tried), destination if tried else ""
         if tried:
             state.tried, state.scheduled = tried, state.scheduled or self._scheduled.astimezone(UTC).isoformat()
         else:
@@ -314,6 +328,11 @@ def retry_policy(step: Send, identifier: str) -> RetryPolicy:
         backoff_coefficient=spread.backoff_coefficient,
         maximum_interval=timedelta(seconds=spread.maximum_interval),
     )
+
+
+def _milliseconds(moment: datetime) -> float:
+    """Return a time in seconds since 1970, to the millisecond."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000).timestamp()
 
 
 def _joined(notes: list[str]) -> str | None:

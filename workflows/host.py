@@ -56,7 +56,7 @@ class JourneyHost(Host):
         self.changes = 0  # number of changes of the contact in this run
         self.received: list[Event] = []  # events that no rule or step has seen yet
         self.is_matching = False  # True while an event is compared with the exit rules
-        self.retrying = False  # True if an operator has ordered a retry of the held step
+        self.is_retry_ordered = False  # True if an operator has ordered a retry of the held step
         self.skipping: str | None = None  # the reason why the current step is skipped, if an operator has ordered that
         self.departure: Leave | None = None  # set when the journey is about to end
         self.is_full = False  # True if this run has received so many signals that it must continue as new
@@ -242,8 +242,8 @@ class JourneyHost(Host):
             cause=failed.cause,
         )
         self.memory.stop_waiting()
-        state.tried, state.scheduled = 0, None
-        self.retrying = False
+        state.forget_attempts()
+        self.is_retry_ordered = False
         fields = {"step": self.step, "kind": failed.kind, "status": failed.status, "cause": failed.cause}
         workflow.logger.warning("held", extra=fields)
         visibility.remember(state.held)
@@ -255,10 +255,10 @@ class JourneyHost(Host):
             return None
         self.stop_if_interrupted()
         self.show()
-        await workflow.wait_condition(lambda: self.retrying or self.must_continue)
-        if not self.retrying:
+        await workflow.wait_condition(lambda: self.is_retry_ordered or self.must_continue)
+        if not self.is_retry_ordered:
             return ContinueAsNew()
-        self.retrying = False
+        self.is_retry_ordered = False
         self.state.held = None
         self.show()
         return None
@@ -276,7 +276,7 @@ class JourneyHost(Host):
     ) -> None:
         state, name = self.state, self.step
         state.held = None
-        self.retrying = False
+        self.is_retry_ordered = False
         if not self.revisable:
             self._history_length = workflow.info().get_current_history_length()
             self._settled = state.steps_completed
@@ -385,9 +385,10 @@ class JourneyHost(Host):
     def show(self, *, always: bool = False) -> None:
         """Update the details and search attributes that Temporal's UI shows.
 
-        A search attribute costs the server a write. They are updated only for waits, holds, pauses and their ends.
+        A search attribute costs the server a write. They are updated only for waits, delayed deliveries, holds and
+        pauses, and for the end of what stands out.
         """
         state = self.state
         workflow.set_current_details(visibility.details(state, self.plan, f"{self.version} · {self.entry.contact_id}"))
-        if always or state.mode in ("waiting", "held", "paused") or self._attributes.stands_out:
+        if always or state.mode != "running" or self._attributes.stands_out:
             self._attributes.show(self.entry, self.version, state)

@@ -10,6 +10,7 @@ from temporalio import workflow
 from activities.interface import GOAL, GoalEvent
 from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large
 from scenario.steps.host import Event
+from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.limits import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, is_object
 from workflows.primitives import call
@@ -22,8 +23,8 @@ class SignalInbox:
     in which they arrived.
     """
 
-    def __init__(self, host: JourneyHost) -> None:
-        self._host = host
+    def __init__(self, host: JourneyHost, deliveries: DeliveryRunner) -> None:
+        self._host, self._deliveries = host, deliveries
         self._signals = 0
         self._is_open = False
         self._patches: list[dict[str, Any]] = []
@@ -60,6 +61,11 @@ class SignalInbox:
             return
         self._patches.append(patch)
         self._apply_patches()
+
+    def delivery_delayed(self, report: Any) -> None:
+        """Show that the delivery in flight has failed, or was put off."""
+        self._count()
+        self._deliveries.show_delay(report if is_object(report) else {})
 
     def _count(self) -> None:
         self._signals += 1

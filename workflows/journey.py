@@ -12,6 +12,7 @@ from typing import Any
 
 from temporalio import workflow
 
+from activities.interface import DELIVERY_DELAYED
 from scenario.errors import ScenarioError
 from workflows.runner import JourneyRunner
 from workflows.updates import OperatorUpdates
@@ -75,6 +76,11 @@ class Journey:
     def contact_changed(self, patch: Any = None, *_: Any) -> None:
         """Receive changed fields of the contact."""
         self.runner.inbox.contact_changed(patch)
+
+    @workflow.signal(name=DELIVERY_DELAYED, description="From a worker: the delivery in flight will be tried again.")
+    def delivery_delayed(self, report: Any = None, *_: Any) -> None:
+        """Receive an `activities.interface.DelayReport`."""
+        self.runner.inbox.delivery_delayed(report)
 
     @workflow.query(name="progress", description="Where the journey is, what it did, and why it waits.")
     def progress(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class JourneyRunner:
         self.host = JourneyHost(lambda row: self._deliveries.deliver(row))
         self._deliveries = DeliveryRunner(self.host)
         self._migrations = Migrations(self.host, self._deliveries)
-        self.inbox = SignalInbox(self.host)
+        self.inbox = SignalInbox(self.host, self._deliveries)
         self.updates = OperatorUpdates(self.host, self._deliveries, self._migrations)
         self._carried = carried or _carried(argument)
         self._campaign = _campaign_of(argument)
@@ -292,7 +292,7 @@ class JourneyRunner:
     @property
     def _has_decision(self) -> bool:
         """True if this run must still execute an update: pending updates are not carried to the next run."""
-        return self.host.is_interrupted or self.host.retrying
+        return self.host.is_interrupted or self.host.is_retry_ordered
 
     @property
     def _may_end_otherwise(self) -> bool:

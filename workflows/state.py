@@ -28,14 +28,14 @@ from workflows.limits import (
     size_of,
 )
 
-JourneyMode = Literal["running", "waiting", "held", "paused"]
+JourneyMode = Literal["running", "waiting", "retrying", "held", "paused"]
 MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
 """Symbols of outcomes other than success."""
 
 
 _HANDED_OVER: Final = (
     *("entered_at", "at", "since", "memory", "visits", "steps", "held", "responses"),
-    *("now", "tried", "scheduled", "digest"),
+    *("now", "tried", "scheduled", "retrying", "delayed_by", "digest"),
 )
 
 
@@ -163,6 +163,8 @@ class State:
     now: str | None = None  # of the delivery's templates; empty while deferred before its first attempt
     tried: int = 0  # number of attempts of the delivery before policies deferred it
     scheduled: str | None = None  # when the first of them was scheduled, ISO 8601 in UTC; the deadline counts from it
+    retrying: bool = False  # True if an attempt of the current delivery has failed, and another one will be made
+    delayed_by: str = ""  # destination or host of the current delivery if it is retried, or put off before it was sent
     digest: str | None = None  # digest of the data that the current delivery was first given
     ignored: list[IgnoredInput] = field(default_factory=list[IgnoredInput])  # the latest last; each `what` once
     reset: bool = False  # True if the journey was reset, in this run or an earlier one. It may then repeat deliveries.
@@ -235,7 +237,9 @@ class State:
             return "held"
         if self.paused:
             return "paused"
-        return "waiting" if self.memory.until or self.memory.awaiting else "running"
+        if self.retrying:
+            return "retrying"
+        return "waiting" if self.delayed_by or self.memory.until or self.memory.awaiting else "running"
 
     @property
     def steps_completed(self) -> int:
@@ -310,10 +314,15 @@ class State:
         """Move to a step, or to the end, and forget what concerned the current step alone."""
         self.at, self.since, self.held = step, None, None
         self.override, self.now, self.digest, self.delivery = None, None, None, None
-        self.retuned, self.send_now, self.tried, self.scheduled = {}, False, 0, None
+        self.retuned, self.send_now = {}, False
+        self.forget_attempts()
         self.memory.leave_step()
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1
+
+    def forget_attempts(self) -> None:
+        """Forget the attempts of the current delivery, which has ended."""
+        self.tried, self.scheduled, self.retrying, self.delayed_by = 0, None, False, ""
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Rename steps as another version does, in records and repetitions."""

@@ -56,7 +56,7 @@ class OperatorUpdates:
         held = state.held
         if held is not None and (version := read_version(argument)) is not None:
             amended = await self._step_in(version, held)
-            if state.held is not held or host.retrying or host.is_interrupted:
+            if state.held is not held or host.is_retry_ordered or host.is_interrupted:
                 raise refusal("nothing to retry: somebody else has decided meanwhile")
             is_own = amended.version == state.version
             state.override = None if is_own else Override(version=amended.version, step=amended.step)
@@ -64,7 +64,7 @@ class OperatorUpdates:
         if argument.get("now"):
             details["now"] = state.send_now = True
         self._note("retry_step", argument, details=details or None)
-        host.retrying = held is not None
+        host.is_retry_ordered = held is not None
         return self.progress()
 
     def check_retry_step(self, argument: Any) -> None:
@@ -74,7 +74,7 @@ class OperatorUpdates:
         if now is not True and now is not False:
             raise refusal("'now' must be true or false")
         is_deferred = now and state.memory.deferred is not None
-        if self._host.retrying or (state.held is None and not is_deferred):
+        if self._host.is_retry_ordered or (state.held is None and not is_deferred):
             raise refusal("nothing to retry: the journey is not held")
         self._check_step(argument)
         if read_version(argument) is not None and state.held is None:

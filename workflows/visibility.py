@@ -61,6 +61,8 @@ def details(state: State, plan: Plan, title: str) -> str:
     if state.paused:
         lines += [f"**Paused** since {time(state.paused.at)} by {state.paused.operator}: {state.paused.reason}", ""]
         lines += ["Let it go on with the update `resume`.", ""]
+    elif state.delayed_by and not memory.until:
+        lines += [f"{state.mode.capitalize()} at `{state.at}` for {state.delayed_by}", ""]
     elif not state.held and state.at and (memory.until or memory.awaiting):
         what = f" for event `{memory.awaiting}`" if memory.awaiting else ""
         until = f" until {time(memory.until)}" if memory.until else ""
@@ -144,8 +146,9 @@ class SearchAttributes:
 
     @property
     def stands_out(self) -> bool:
-        """True if the attributes show the journey as held or paused. The end of that must be shown too."""
-        return self._known.get(JOURNEY_STATE.name) in ("held", "paused")
+        """True if the attributes show the journey as retrying, held or paused. The end of that must be shown too."""
+        given = workflow.info().typed_search_attributes.get(JOURNEY_STATE)  # of the previous run
+        return self._known.get(JOURNEY_STATE.name, given) in ("retrying", "held", "paused")
 
     def show(self, entry: Entry, version: str, state: State) -> None:
         """Update the search attributes."""
@@ -163,7 +166,7 @@ class SearchAttributes:
             # These change only together with the ones above: no write of their own.
             changes += self._changes(
                 {
-                    DESTINATION: (held and cut(held.destination, LONGEST)) or None,
+                    DESTINATION: cut(held.destination if held else state.delayed_by, LONGEST) or None,
                     HELD_REASON: (held and held.cause) or None,
                 }
             )

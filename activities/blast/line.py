@@ -20,7 +20,7 @@ from activities.attempt_context import AttemptContext
 from activities.channel import Sender
 from activities.evaluation import evaluate
 from activities.failures import SENDING, Failure, FailureKind, cause_of, failure_of
-from activities.interface import Delivery, EvaluationRequest, EvaluationResult
+from activities.interface import DelayReport, Delivery, EvaluationRequest, EvaluationResult
 from activities.journey_status import JourneyStatus
 from runtime.store import Passage
 from scenario.errors import TemplateError
@@ -69,6 +69,10 @@ class LineAttempt(AttemptContext):
     @override
     async def journey_status(self, patience: timedelta) -> JourneyStatus:
         return JourneyStatus.CURRENT
+
+    @override
+    async def report_delay(self, report: DelayReport, patience: timedelta) -> None:
+        """Do nothing: there is no journey yet."""
 
     @override
     async def was_lost(self, patience: timedelta) -> bool:
@@ -133,6 +137,7 @@ class CampaignLine:
     _now: str = ""  # `now` of its message
     _tried: int = 0
     _scheduled: datetime | None = None
+    _delayed_by: str = ""  # the destination whose attempt failed
 
     must_continue = True
     row_override = None
@@ -199,6 +204,8 @@ class CampaignLine:
             "responses": self.responses,
             "tried": self._tried,
             "scheduled": self._scheduled and self._scheduled.isoformat(),
+            "retrying": bool(self._delayed_by),
+            "delayed_by": self._delayed_by,
         }
         if self._is_sending:
             state["now"] = self._now
@@ -264,7 +271,7 @@ class CampaignLine:
     def hold(self, failed: Failed) -> None:
         self.held = failed
         self.memory.stop_waiting()
-        self._tried, self._scheduled = 0, None
+        self._tried, self._scheduled, self._delayed_by = 0, None, ""
 
     async def decided(self) -> Outcome | None:
         return None if self.held is None else ContinueAsNew()
@@ -377,7 +384,8 @@ class CampaignLine:
         if failure.kind is FailureKind.NOT_BEFORE:
             self._now = ""  # fixed when the message may leave
             return NotBefore(moment=due, since=failure.reason)
-        self._scheduled = started if self._tried else None
+        if self._tried:
+            self._scheduled, self._delayed_by = started, row.to or failure.destination
         self.memory.defer(NotBefore(moment=due, since=_NEXT_ATTEMPT), self.zone)
         raise _Continues
 

@@ -30,7 +30,7 @@ _RESULTS_LEGEND: Final = (
     "0.05 it is seldom."
 )
 _STATS_LEGEND: Final = (
-    "waiting, held: from Temporal's search, which lags; a sending journey counts at its last wait. "
+    "waiting, retrying, held: from Temporal's search, which lags; a first attempt counts at the last wait. "
     "passed: people who completed the step, counted within seconds. attempts: to send, recorded in the last day."
 )
 _TRENDS_LEGEND: Final = (
@@ -149,15 +149,13 @@ def _steps(version: VersionStats) -> None:
 
 
 def _details(step: StepStats) -> Iterator[str]:
-    if step.now is not None and step.now.paused:
-        yield f"{step.now.paused:,} paused"
+    if step.now is not None:
+        yield from (f"{n:,} {state}" for state, n in step.now if n and state in ("retrying", "paused"))
     if step.passed:
         yield _listed(step.passed)
     if step.attempts:
         skipped = f" ({_listed(step.skipped)})" if step.skipped else ""
         yield f"attempts: {_listed(step.attempts)}{skipped}"
-    if step.trying_again:
-        yield f"{step.trying_again:,} to be retried"
 
 
 def _number(n: int) -> str:

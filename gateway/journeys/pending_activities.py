@@ -23,6 +23,7 @@ from gateway.errors import UnknownJourney
 from gateway.service.view import View
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.plan.retry import RetryPolicy
+from scenario.words import JourneyState
 
 LONGEST: Final = 1000
 """Maximum bytes of a workflow id in Temporal."""
@@ -63,6 +64,8 @@ class DeliveryStatus(View):
     """Reason why the last attempt was refused before sending, in one word: `breaker_open`, `busy`, …"""
     why: str | None = None
     """The same in a few words, or the failure of the last attempt."""
+    journey_state: Annotated[JourneyState, Field(exclude=True)] = JourneyState.RUNNING
+    """State of the journey because of it."""
 
 
 async def describe(
@@ -116,6 +119,15 @@ async def _failure(temporal: Client, told: TemporalFailure) -> Failure | None:
     return failure_of(error) if isinstance(error, ApplicationError) else None
 
 
+def _journey_state(activity: PendingActivityInfo, failure: Failure | None) -> JourneyState:
+    """Return ``retrying`` if an attempt has failed, ``waiting`` if the first one was put off, or else ``running``."""
+    if not activity.HasField("last_failure"):
+        return JourneyState.RUNNING
+    if failure is None or failure.attempt - failure.unsent > 0:
+        return JourneyState.RETRYING
+    return JourneyState.WAITING
+
+
 def _pending(activity: PendingActivityInfo, failure: Failure | None) -> DeliveryStatus:
     name = PendingActivityState.Name(activity.state)
     room = activity.activity_options.start_to_close_timeout.ToTimedelta()  # see `Delivery.room`
@@ -133,6 +145,7 @@ def _pending(activity: PendingActivityInfo, failure: Failure | None) -> Delivery
         fairness_key=activity.priority.fairness_key,
         turned_away=failure.error if failure and failure.turned_away else None,
         why=(failure.why or failure.reason) if failure else activity.last_failure.message or None,
+        journey_state=_journey_state(activity, failure),
     )
 
 

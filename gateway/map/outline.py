@@ -18,7 +18,7 @@ from scenario.steps.base import Role, Row
 from scenario.time.duration import format_duration
 
 Mark = Literal["added", "changed"]
-NUMBERS: Final = ("waiting", "held", "paused", "running", "passed", "failed", "skipped")
+NUMBERS: Final = ("waiting", "retrying", "held", "paused", "running", "passed", "failed", "skipped")
 """Counts at steps, in their order."""
 
 

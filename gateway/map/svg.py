@@ -63,7 +63,7 @@ STYLE: Final = f"""\
 .map .badge text {{ fill: var(--badge); }}
 .map .badge {{ --badge: var(--map-soft); }}
 .map .badge.waiting {{ --badge: var(--map-sends); }}
-.map .badge.held, .map .badge.failed {{ --badge: var(--map-bad); }}
+.map .badge.retrying, .map .badge.held, .map .badge.failed {{ --badge: var(--map-bad); }}
 .map .badge.passed, .map .badge.added {{ --badge: var(--map-good); }}
 .map .badge.paused, .map .badge.changed {{ --badge: var(--map-warn); }}
 """

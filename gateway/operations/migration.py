@@ -30,6 +30,7 @@ Version = int | Literal["newest"]
 
 _DOING: Final = {
     JourneyState.WAITING: ("waits at", "wait at"),
+    JourneyState.RETRYING: ("is retrying at", "are retrying at"),
     JourneyState.HELD: ("is held at", "are held at"),
     JourneyState.PAUSED: ("is paused at", "are paused at"),
 }
@@ -46,7 +47,7 @@ class StepPopulation:
     Attributes:
         version: The version's number.
         step: The step's id, or None if it is unknown.
-        state: ``waiting``, ``held``, ``paused``, or ``running`` for journeys in a delivery or between steps.
+        state: ``waiting``, ``retrying``, ``held``, ``paused``, or ``running`` for those in a delivery or between steps.
         journeys: Their ids.
         fits: True if they can be migrated, as far as the plans show.
         becomes: The step in the other version: ``which stays``, ``which is gone: map it``.

@@ -17,7 +17,7 @@ from gateway.service.paging import PageRequest
 from gateway.service.view import PageView
 from scenario.words import ENDED
 
-_SEARCHED: Final = ("waiting", "held", "paused")
+_SEARCHED: Final = ("waiting", "retrying", "held", "paused")
 """States that Temporal's search has, with a short lag."""
 _RUNNING: Final = "in progress"
 STATES: Final = (_RUNNING, *_SEARCHED, *ENDED)

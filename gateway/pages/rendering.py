@@ -82,6 +82,7 @@ _TONES: Final[Mapping[str, tuple[str, ...]]] = {
     "amber": (
         "paused",
         "retry",
+        "retrying",
         "refused",
         "closed",
         "leaving",

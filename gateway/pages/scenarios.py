@@ -115,7 +115,6 @@ class StepNumbers:
         in_all: Journeys that ever passed it.
         attempts: Attempts to send within the last day, or None if the step sends nothing.
         failed_as: The common outcome of failed attempts, or None if they have several.
-        again: Deliveries that wait for their next attempt.
     """
 
     now: PopulationView | None
@@ -123,7 +122,6 @@ class StepNumbers:
     in_all: int
     attempts: SendingCount | None
     failed_as: str | None
-    again: int
 
     @classmethod
     def of(cls, step: StepStats) -> StepNumbers:
@@ -135,14 +133,14 @@ class StepNumbers:
             in_all=PeopleCount.of(step.passed).passed,
             attempts=None if step.attempts is None else SendingCount.of(step.attempts),
             failed_as=failed[0] if len(failed) == 1 else None,
-            again=step.trying_again,
         )
 
     @property
     def on_the_map(self) -> dict[str, int]:
         """The numbers of people by the names that the map uses."""
         now = self.now or PopulationView()
-        return {"waiting": now.waiting + now.paused, "held": now.held, **self.lately._asdict()}
+        at_step = {"waiting": now.waiting + now.paused, "retrying": now.retrying, "held": now.held}
+        return {**at_step, **self.lately._asdict()}
 
 
 def _rules(scenario: Scenario) -> Iterator[tuple[str, str]]:

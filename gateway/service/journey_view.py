@@ -122,8 +122,8 @@ class JourneyView(View):
     """Temporal's status: `running`, `completed`, `failed`, …; `forgotten` after its retention; `inline` for
     a message that a campaign sends without a workflow."""
     state: str
-    """`entering`, `running`, `waiting`, `held`, `paused` or `leaving`; ended: `finished`, `exited`, `control`,
-    `holdout`, `refused` or `lost`; Temporal's status if the journey has no state."""
+    """`entering`, `running`, `waiting`, `retrying`, `held`, `paused` or `leaving`; ended: `finished`, `exited`,
+    `control`, `holdout`, `refused` or `lost`; Temporal's status if the journey has no state."""
     reason: str | None
     """Reason why the journey is held, paused, refused, has left or failed; finished: how many deliveries failed."""
     entered_at: datetime | None
@@ -231,7 +231,9 @@ def _state(seen: JourneySnapshot) -> str:
         case "running" if seen.entry is None and seen.progress is None:
             return "entering"
         case "running":
-            return str((seen.progress or {}).get("state") or seen.state or seen.status)
+            state = str((seen.progress or {}).get("state") or seen.state or seen.status)
+            # Temporal knows of a failed attempt before the journey does.
+            return seen.pending[0].journey_state if seen.pending and state in ("running", "waiting") else state
         case "paused":  # the whole workflow, on the server
             return seen.status
         case _ if seen.result is not None:
@@ -275,7 +277,9 @@ def _inline_steps(seen: JourneySnapshot) -> Iterator[dict[str, Any]]:
 
 
 def _step(seen: JourneySnapshot) -> str | None:
-    return seen.progress.get("at") if seen.progress is not None else seen.step
+    if seen.progress is not None:
+        return seen.progress.get("at")
+    return seen.pending[0].step if seen.pending else seen.step
 
 
 def _steps(seen: JourneySnapshot, done: Iterable[Mapping[str, Any]]) -> Iterator[StepView]:

@@ -49,7 +49,8 @@ class JourneySummary(View):
     key: str | None
     """Key that distinguishes several journeys of a contact."""
     state: str
-    """`running`, `waiting`, `held` or `paused`; ended: `finished`, `exited`, `control`, `holdout` or `lost`."""
+    """`running`, `waiting`, `retrying`, `held` or `paused`; ended: `finished`, `exited`, `control`, `holdout` or
+    `lost`."""
     step: str | None
     """Current step, as search has it: some moments late."""
     reason: str | None
@@ -121,7 +122,7 @@ class JourneyLists:
         """Return a page of running journeys in a state or at a step, and the token of the next page.
 
         The page may have fewer journeys, and none, although others follow. A journey found as `waiting` may be
-        `running` by now, since search does not know of deliveries.
+        `running` by now, since search does not know of deliveries that have not failed.
         """
         conditions: list[str] = []
         if state == "running":
@@ -155,9 +156,10 @@ class JourneyLists:
                 going = await pending_of(self._temporal, item.id)
             if not going:
                 return item
-            return item.model_copy(update={"state": "running", "step": going[0].step, "reason": going[0].why})
+            at = going[0]
+            return item.model_copy(update={"state": at.journey_state, "step": at.step, "reason": at.why})
 
-        busy = [item for item in items if item.ended_at is None and item.state in ("running", "waiting")]
+        busy = [item for item in items if item.ended_at is None and item.state in ("running", "waiting", "retrying")]
         some = busy[: max(limit, 0)]
         looked = dict(zip(some, await asyncio.gather(*map(look, some)), strict=True))
         return [looked.get(item, item) for item in items]

@@ -172,7 +172,7 @@ class StepPopulationView(View):
     step: str | None
     """The step's id; null if it is unknown."""
     state: str
-    """`waiting`, `held`, `paused` or `running`."""
+    """`waiting`, `retrying`, `held`, `paused` or `running`."""
     journeys: int
     """Number of journeys."""
     fits: bool

@@ -2,8 +2,8 @@
 
 The numbers have three sources with different delays:
 
-- Temporal's search knows where a journey waits, is held or paused, with a delay. For a journey that sends, it has the
-  step of its last wait.
+- Temporal's search knows where a journey waits, retries a delivery, is held or paused, with a delay. For a journey that
+  sends for the first time, it has the step of its last wait.
 - ``passages`` have the completed steps, some seconds late.
 - The log of attempts is immediate. It counts attempts, of which a journey may make many: nothing adds them to people.
 """
@@ -82,12 +82,14 @@ class PopulationView(View):
 
     waiting: int = 0
     """Waiting for a time, an event, or until a delivery may leave."""
+    retrying: int = 0
+    """Sending a message that has failed and will be attempted again."""
     held: int = 0
     """Held for an operator's decision."""
     paused: int = 0
     """Paused by an operator."""
     running: int = 0
-    """Between steps, or sending."""
+    """Between steps, or sending for the first time."""
 
 
 _STATES: Final = tuple(PopulationView.model_fields)
@@ -103,7 +105,7 @@ class StepStats(View):
     what: str
     """Description in a few words."""
     now: PopulationView | None
-    """Journeys at the step; a journey that sends is counted at the step where it waited last. Null if search fails."""
+    """Journeys at the step; one that sends for the first time is counted where it waited last. Null if search fails."""
     passed: dict[str, int] = Field(default_factory=dict)
     """Journeys that have completed the step, as far back as counts are kept. A repeated step counts each time."""
     passed_lately: dict[str, int] = Field(default_factory=dict)
@@ -112,8 +114,6 @@ class StepStats(View):
     """Attempts to send after `since`, of which a message may take several; null if the step sends nothing."""
     skipped: dict[str, int] = Field(default_factory=dict)
     """Reasons why attempts among these were skipped."""
-    trying_again: int = 0
-    """Deliveries that wait for their next attempt."""
 
 
 class VersionStats(View):
@@ -157,7 +157,6 @@ class _Stored:
     passed: Sequence[PassageCount]
     population: Sequence[JourneyCount]
     attempted: Sequence[AttemptCount]
-    trying_again: Mapping[tuple[int, str], int]
 
 
 async def stats(
@@ -186,7 +185,6 @@ async def stats(
             store.passage_counts(scenario, since),
             store.journey_counts(scenario),
             store.attempt_counts(scenario, since=since),
-            store.retry_counts(scenario, since=since),
         )
     )
     followed = {one.version for one in stored.population if one.outcome is None}
@@ -254,7 +252,8 @@ def _version(
     if found is not None:
         # Those that have never waited are unknown to search.
         now = found.get("", PopulationView())
-        now = now.model_copy(update={"running": max(under_way - now.waiting - now.held - now.paused, 0)})
+        known = now.waiting + now.retrying + now.held + now.paused
+        now = now.model_copy(update={"running": max(under_way - known, 0)})
     over = Counter[str]()
     for one in population:
         if one.outcome is not None:
@@ -271,7 +270,6 @@ def _version(
             passed_lately={one.outcome: one.lately for one in passed if one.step == name and one.lately},
             attempts=_summed(attempted, name, "outcome") if isinstance(row, Send) else None,
             skipped=_summed([one for one in attempted if one.outcome == "skipped"], name, "error"),
-            trying_again=stored.trying_again.get((number, name), 0),
         )
         for name, row in plan.steps.items()
     ]

@@ -253,11 +253,6 @@ class Deliveries(Queries):
         wanted = {"scenario": scenario, "since": since, "most": most}
         return await self._all(DayCount, _ATTEMPTED_BY_DAY[self._database.one_writer], wanted)
 
-    async def retry_counts(self, scenario: str, *, since: datetime) -> dict[tuple[int, str], int]:
-        """Count a scenario's deliveries that wait for their next attempt, by version and step."""
-        rows = await self._database.read(_TRYING_AGAIN, {"scenario": scenario, "since": since})
-        return {(row["version"], row["step"]): row["n"] for row in rows}
-
 
 def _without(name: str | None, attempt: Attempt) -> Attempt:
     if name is None:
@@ -299,11 +294,6 @@ _of_scenario = (
     _table.test_by.is_(None),
 )
 _ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
-_TRYING_AGAIN = (
-    select(_table.version, _table.step, func.count().label("n"))
-    .where(_WENT_WRONG, *_of_scenario, *_IS_LATEST)
-    .group_by(_table.version, _table.step)
-)
 _first = deliveries.alias()
 _waiting = (
     select(

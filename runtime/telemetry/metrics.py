@@ -233,7 +233,7 @@ JOURNEYS: Final = Gauge(
     "scenario.journeys",
     "{journey}",
     ("scenario", "state"),
-    "running journeys: `held`, `paused`, or `running`, which is all others, including those that wait",
+    "running journeys: `retrying`, `held`, `paused`, or `running`, which is all others, including those that wait",
 )
 HELD: Final = Gauge(
     "scenario.held",

@@ -251,9 +251,10 @@ class ClusterMetrics:
         running: Counter[str] = Counter()
         for (scenario, _), number in counted.items():
             running[scenario] += number
-        held, paused = await self._look("held"), await self._look("paused")
+        looked_at = {state: await self._look(state) for state in ("retrying", "held", "paused")}
+        held = looked_at["held"]
         found: Figures = {metrics.JOURNEYS: []}
-        for state, looked in (("held", held), ("paused", paused)):
+        for state, looked in looked_at.items():
             for (scenario,), number in (await self._grouped(state, looked, SCENARIO_NAME)).items():
                 found[metrics.JOURNEYS].append(((scenario, state), number))
                 running[scenario] -= number

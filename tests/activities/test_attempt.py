@@ -144,6 +144,13 @@ class Stage:
         return failure, error, row
 
 
+def put_off(seconds: float) -> Callable[[OpenAttempt], Any]:
+    def block(attempt: OpenAttempt) -> None:
+        attempt.obey(Backoff(timedelta(seconds=seconds), "wax is down", "it waits", "breaker_open"))
+
+    return block
+
+
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
@@ -847,3 +854,36 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
         gate = Gate(rejected=answer)
         failure, _, _ = await stage.refused(HOLD, self.answered(outcome, against), gate=gate)
         assert (failure.kind, len(gate.verdicts)) == (kind, told)
+
+
+async def _unsent(attempt: OpenAttempt) -> None:
+    raise attempt.not_sent("The store is away", "store")
+
+
+DELAYS: list[tuple[int, Callable[[OpenAttempt], Any], bool | None]] = [
+    (1, failing(FailureKind.RETRY), True),
+    (2, failing(FailureKind.RETRY), True),
+    (2, put_off(1), True),
+    (1, put_off(30), False),
+    (1, put_off(2), None),
+    (1, _unsent, None),
+    (1, failing(FailureKind.PERMANENT), None),
+    (1, lambda attempt: attempt.delivered(200), None),
+]
+
+
+@pytest.mark.parametrize(("number", "block", "failed"), DELAYS)
+async def test_a_journey_learns_that_its_delivery_is_tried_again(
+    stage: Stage, number: int, block: Callable[[OpenAttempt], Any], failed: bool | None
+) -> None:
+    stage.schedule(attempt=number, activity_id="thanks")
+    await stage.run(replace(RETRY, decided=7.5), block)
+    report = {"decided": 7.5, "destination": "twilio", "failed": failed}
+    assert stage.marks.delays == ([] if failed is None else [(f"thanks 7.5 {failed}", report)])
+
+
+async def test_a_report_that_takes_too_long_changes_nothing(stage: Stage) -> None:
+    stage.schedule(attempt=1)
+    stage.marks.slow = timedelta(seconds=3)
+    failure, _, _ = await stage.refused(RETRY, failing(FailureKind.RETRY))
+    assert (failure.kind, stage.marks.delays) == (FailureKind.RETRY, [])

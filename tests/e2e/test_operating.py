@@ -56,9 +56,11 @@ def scenario(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return run
 
 
-async def enter(stand: Stand, folder: Path, name: str, *contacts: int, text: str = "hi") -> list[str]:
+async def enter(
+    stand: Stand, folder: Path, name: str, *contacts: int, text: str = "hi", scenario: str = SCENARIO
+) -> list[str]:
     """Publishes the scenario under a name of its own, since tests share a server, and admits contacts."""
-    await publish(stand.client, folder, SCENARIO.replace("NAME", name).replace("TEXT", text))
+    await publish(stand.client, folder, scenario.replace("NAME", name).replace("TEXT", text))
     entered = await asyncio.gather(*(stand.client.enter(entry(name, contact), settle=20) for contact in contacts))
     return [journey.id for journey in entered]
 
@@ -142,13 +144,23 @@ async def test_journeys_are_paused_and_resumed_by_scenario(stand: Stands, scenar
 
 
 async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Command, tmp_path: Path) -> None:
-    async with stand(fail={"/slow.example.com": [503]}) as standing:
-        journeys = await enter(standing, tmp_path, "slow", 1, 2)
+    async with stand(fail={"/slow.example.com": [503, 503]}) as standing:
+        waits = SCENARIO.replace("steps:", "steps:\n  - wait: 1s") + "  - wait: 30d\n"
+        journeys = await enter(standing, tmp_path, "slow", 1, 2, scenario=waits)
         for journey in journeys:
             await until_retrying(standing.client, journey)
-        listed = (await scenario("list", "--scenario", "slow", "--format", "json")).json
+        retrying = "ScenarioName = 'slow' AND JourneyState = 'retrying' AND Destination = 'slow.example.com'"
+        async with asyncio.timeout(10):  # for operators it is true by then
+            await until_found(standing.client.temporal, f"{retrying} AND StepId = 'hook'", 2)
+        listed = (await scenario("list", "--scenario", "slow", "--state", "retrying", "--format", "json")).json
         why = "slow.example.com answered 503"
-        assert [(item["state"], item["step"], item["reason"]) for item in listed] == [("running", "hook", why)] * 2
+        assert [(item["state"], item["step"], item["reason"]) for item in listed] == [("retrying", "hook", why)] * 2
+        [version] = (await standing.client.stats("slow")).versions
+        assert [(step.id, step.now and (step.now.waiting, step.now.retrying)) for step in version.steps] == [
+            ("wait-1", (0, 0)),
+            ("hook", (0, 2)),
+            ("wait-3", (0, 0)),
+        ]
         (now,) = (await scenario("destinations", "--now", "--format", "json")).json
         assert (now["destination"], now["waiting"], now["left_alone"]) == ("slow.example.com", 2, False)
         policy = ("retune", "slow.example.com", "--initial-interval", "1s", "--reason", "it is back")
@@ -156,8 +168,13 @@ async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Com
         assert dry.err == "scenario: retune would be sent to 2 deliveries: nothing was done\n"
         ran = await scenario(*policy)
         assert (ran.status, ran.out, ran.err) == (0, "accepted 2\n", "")
+        await until_found(standing.client.temporal, "ScenarioName = 'slow' AND StepId = 'wait-3'", 2)
+        await until_found(standing.client.temporal, retrying, 0)
         for journey in journeys:
-            assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
+            # The reports of two attempts would be two signals, if the server kept both.
+            history = await standing.client.temporal.get_workflow_handle(journey).fetch_history()
+            kinds = [event.WhichOneof("attributes") for event in history.events]
+            assert kinds.count("workflow_execution_signaled_event_attributes") == 1
         assert (await scenario(*policy)).err == "scenario: nothing to retune: no delivery matches\n"
         (sent,) = (await scenario("show", journeys[0], "--rendered", "hook", "--format", "json")).json["deliveries"]
         received = [got.body for got in standing.receiver.requests() if got.header("webhook-id") == sent["delivery_id"]]

@@ -327,7 +327,7 @@ class Fakes:
 
     async def _send(self, delivery: Delivery) -> Sent:
         scheduled = self.attempts[delivery.name] = self.attempts.get(delivery.name, 0) + 1
-        failing = partial(Failure, destination="sms", attempt=1)
+        failing = partial(Failure, destination="sms", attempt=0 if delivery.step in ("night", "evening") else 1)
         match delivery.step:
             case "slow" | "lost" | "marked" if scheduled == 1 or delivery.step == "slow":
                 raise failing(kind=FailureKind.RETRY, reason="it answered 503").as_error()
@@ -415,6 +415,8 @@ class Recorder:
     async def _senders(self) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             for channel in CHANNELS.values():
+                if channel.queue == JOURNEYS:  # which has the worker of the journeys; no burst sends there
+                    continue
                 send = self._fakes.sender(channel.activity)
                 await stack.enter_async_context(Worker(self._client, task_queue=channel.queue, activities=[send]))
             yield

@@ -60,6 +60,7 @@ BAD: Final = {
     "/hooks.example.com/changed": [422],
     "/hooks.example.com/lines": [422],
     "/hooks.example.com/deferred": [503],
+    "/hooks.example.com/retrying": [503],
     "/quiet.example.com/down": [503] * 99,
     "/wax/busy": [503],
     "/wax/no": [422],
@@ -414,6 +415,17 @@ async def deferred(recorder: Recorder) -> None:
         await recorder.save("deferred", await recorder.start("deferred", [hook, MAIL]))
 
 
+async def retrying(recorder: Recorder) -> None:
+    """A delivery that fails once, paused and resumed in its back-off, and sent after a retune."""
+    hook = DOWN.replace("down", "retrying")
+    handle = await recorder.start("retrying", ["{wait: 1s}", hook, MAIL])
+    await recorder.reached(handle, "retrying")
+    await recorder.order(handle, "pause")
+    await recorder.order(handle, "resume")
+    await recorder.order(handle, "retune", retry={"initial_interval": "1s"})
+    await recorder.save("retrying", handle)
+
+
 async def past(recorder: Recorder) -> None:
     """Dates that are past: the contact skips what follows, goes on at once, and leaves."""
     until = 'until: "{{ contact.creation_date }}"'
@@ -761,7 +773,22 @@ _FIRST: Final = {
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     _FIRST.get(make, make.__name__.replace("_", "-")): make
     for make in (
-        *(linear, clock, offset, event, late, forks, left, held, dropped, paused, continued, refused, entered),
+        *(
+            retrying,
+            linear,
+            clock,
+            offset,
+            event,
+            late,
+            forks,
+            left,
+            held,
+            dropped,
+            paused,
+            continued,
+            refused,
+            entered,
+        ),
         *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
         *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
         *(counted, noted, together, migrated, followed, operations, campaign, handed_over, audience, batch, pruned),

@@ -120,7 +120,7 @@ def test_a_pending_retry_is_not_repeated() -> None:
     deliveries = DeliveryRunner(host)
     updates = OperatorUpdates(host, deliveries, Migrations(host, deliveries))
     updates.check_retry_step(WHO)
-    host.retrying = True
+    host.is_retry_ordered = True
     with pytest.raises(ApplicationError, match="nothing to retry: the journey is not held"):
         updates.check_retry_step(WHO)
 

@@ -272,7 +272,7 @@ async def test_a_retry_that_is_kept_back_waits_as_the_first_attempt_does_and_its
     handle = await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
     await stage.attempted("hi")
     await stage.environment.sleep(30)  # until the first retry
-    progress = await stage.until(handle, "waiting")
+    progress = await stage.until(handle, "retrying")
     assert progress["waiting"]["for"] == "quiet hours"
     result = await stage.result(handle)
     assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 3), ("delivered", 1)]

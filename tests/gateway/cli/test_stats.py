@@ -34,9 +34,8 @@ STEPS = (
         id="hook",
         kind="webhook",
         what="webhook → hooks.example.com",
-        now=PopulationView(held=7),
+        now=PopulationView(retrying=9, held=7),
         attempts={"retry": 40},
-        trying_again=9,
     ),
 )
 VERSION = VersionStats(
@@ -45,13 +44,13 @@ VERSION = VersionStats(
     entered=4120,
     under_way=2120,
     over={"exited": 120, "finished": 1890},
-    now=PopulationView(waiting=2104, held=7, paused=0, running=9),
+    now=PopulationView(waiting=2104, retrying=9, held=7, paused=0),
     steps=[*STEPS],
 )
 FOUND = StatsView(scenario="sale", as_of=AS_OF, since=datetime(2026, 3, 30, 8, tzinfo=UTC), versions=[VERSION])
 SHOWN = """\
 sale@3, at 2026-03-31 10:00:05; last day: since 2026-03-30 10:00:00
-4,120 entered; 2,120 in progress (2,104 waiting, 7 held, 9 running); ended: 120
+4,120 entered; 2,120 in progress (2,104 waiting, 9 retrying, 7 held); ended: 120
   exited, 1,890 finished
 
 step     waiting   held   passed   last day   in detail
@@ -60,10 +59,9 @@ mail                       1,902         60   1,890 delivered, 12 skipped;
                                               attempts: 310 delivered, 4 skipped
                                               (4 capped)
 wait-2     2,104           1,700         55   1,700 waited
-hook                  7                       attempts: 40 retry; 9 to be
-                                              retried
+hook                  7                       9 retrying; attempts: 40 retry
 
-waiting, held: from Temporal's search, which lags; a sending journey counts at
+waiting, retrying, held: from Temporal's search, which lags; a first attempt
 """
 
 

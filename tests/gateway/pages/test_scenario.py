@@ -37,7 +37,7 @@ steps:
 
 async def _held(store: Store, server: Search) -> None:
     await publish(store)
-    for number, (state, step) in enumerate([("waiting", "wait-2"), ("waiting", "wait-2"), ("held", "hook")]):
+    for number, (state, step) in enumerate([("waiting", "wait-2"), ("retrying", "hook"), ("held", "hook")]):
         await admit(store, f"sale/{number}", str(number))
         known = {"ScenarioName": "sale", "ScenarioVersion": "sale@1", "JourneyState": state, "StepId": step}
         server.add(f"sale/{number}", **known)
@@ -65,22 +65,23 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     await site.sign_in("read")
     shown = await site.get("/scenarios/sale")
     assert shown.text("h1") == "sale@1"
-    assert shown.texts(".facts div")[:4] == ["In progress 3", "Waiting 2", "Held 1", "Running 0"]
+    assert shown.texts(".facts div")[:5] == ["In progress 3", "Waiting 1", "Retrying 1", "Held 1", "Running 0"]
     assert shown.rows("People per step") == [
         ["mail", "email preview", "wait-2", "–", "–", "–", "2", "–", "–", "2"],
-        ["wait-2", "wait 2d", "hook", "2", "–", "–", "–", "–", "1", "–"],
-        ["hook", "webhook → hooks.example.com preview", "the end", "–", "–", "1", "–", "–", "–", "–"],
+        ["wait-2", "wait 2d", "hook", "1", "–", "–", "–", "–", "1", "–"],
+        ["hook", "webhook → hooks.example.com preview", "the end", "–", "1", "1", "–", "–", "–", "–"],
     ]
     assert shown.rows("Attempts to send in the last day") == [
         ["mail", "2", "–", "–", "–"],
         ["hook", "–", "–", "1", "–"],
     ]
     drawn = shown.text("svg")
-    for people in ("2 waiting", "1 held", "2 passed", "1 skipped"):
+    for people in ("1 waiting", "1 retrying", "1 held", "2 passed", "1 skipped"):
         assert people in drawn
     assert "failed" not in drawn, "an attempt, which is not a person"
     links = shown.values("td a", "href")
     assert "/journeys?step=wait-2&state=waiting&scenario=sale&version=1" in links
+    assert "/journeys?step=hook&state=retrying&scenario=sale&version=1" in links
     assert "/held?scenario=sale&step=hook" in links
     (failed,) = [link for link in links if "outcome=failed" in link]
     assert failed.startswith("/deliveries?step=hook&outcome=failed&since=20")

@@ -86,14 +86,16 @@ async def test_search_finds_those_in_a_state_page_by_page(store: Store) -> None:
 
 
 async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
-    """Search has heard of its last wait, and of no delivery."""
+    """Search has heard of its last wait, and of no delivery. What has failed is retried; what was put off waits."""
     activity = PendingActivityInfo(activity_id="hook", attempt=3)
-    await DataConverter.default.encode_failure(TURNED_AWAY.as_error(), activity.last_failure)
     await let_in(store, "a/7")
     temporal = Search(sending={"a/7": [activity]})
     temporal.put("a/7", "waiting")
-    (listed,) = await newest(temporal, store, limit=10)
-    assert (listed.state, listed.step, listed.reason) == ("running", "hook", "wax has failed too often")
+    for failure, state in ((None, "running"), (replace(TURNED_AWAY, attempt=0), "waiting"), (TURNED_AWAY, "retrying")):
+        if failure is not None:
+            await DataConverter.default.encode_failure(failure.as_error(), activity.last_failure)
+        (listed,) = await newest(temporal, store, limit=10)
+        assert (listed.state, listed.step, listed.reason) == (state, "hook", failure and failure.why)
     (going,) = await pending(temporal.client, DescribeWorkflowExecutionResponse(pending_activities=[activity]))
     assert (going.turned_away, going.why) == ("breaker_open", "wax has failed too often")
 

@@ -105,7 +105,6 @@ async def test_tests_are_on_record_and_counted_nowhere(store: Store) -> None:
     assert (kept.workflow_id, kept.scenario, kept.version, kept.step) == ("", "sale", 2, "text")
     assert (kept.outcome, kept.error, kept.status, kept.response) == ("failed", "http_400", 400, "no")
     assert (await store.attempt_counts("sale", since=since), await store.outcomes(since=since)) == before
-    assert await store.retry_counts("sale", since=since) == {}
 
 
 async def test_a_test_of_an_erased_contact_is_of_no_journey(store: Store) -> None:

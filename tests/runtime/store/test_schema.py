@@ -92,7 +92,6 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
         "ix_deliveries_started_at (started_at>? AND started_at<?)",
     ),
     (lambda store: store.attempt_counts("a", since=NOW), "(scenario=? AND started_at>?)"),
-    (lambda store: store.retry_counts("a", since=NOW), "(scenario=? AND started_at>?)"),
     (lambda store: store.passage_counts("a", NOW), "(scenario=?)"),
     (lambda store: store.deliveries(outcome="unknown"), "ix_deliveries_outcome_started_at (outcome=?)"),
     (lambda store: store.deliveries(after=PLACE), "(started_at<?)"),
