@@ -127,6 +127,7 @@ def application(
     app.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
     app.state.contents = ContentService(client, app.state.authoring)
     app.state.outbox, app.state.destinations = outbox, book
+    app.state.hashes = outbox and outbox.trials.hashes
     return app
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gateway.errors import BadInput, UnknownContact
 from gateway.pages.page import NO_TIME, Page, field, shows, since
 from gateway.pages.rendering import link, to_contact
+from gateway.service.contact_suppressions import suppressions_of
 from gateway.service.paging import PageRequest
 from gateway.why.story import EntryStory, Happening
 from gateway.why.why import Question, WhyView
@@ -43,8 +44,11 @@ async def _show(page: Page) -> Response:
     others = [name for name in await page.use.scenarios.names(page.caller) if name not in steps]
     if scenario in others:
         wrong = f"contact {contact} has asked for nothing in {scenario}, as far as the entries below go back"
+    client = page.client
+    suppressions = await suppressions_of(client.temporal, client.store, page.request.app.state.hashes, entries)
     return page.render(
         "contact.html",
+        suppressions=suppressions,
         contact=contact,
         stories=entries,
         happened=happened,

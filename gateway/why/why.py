@@ -263,7 +263,8 @@ def _answer(story: EntryStory, plan: Plan | None, step: str) -> str:
         return f"No: the journey went another way at {turned.step}: {_on(story, turned)}."
     if not story.known:
         return f"That is not on record any more: {_on(story, story.happenings[-1])}."
-    return f"No: the journey was over before: {_on(story, story.happenings[-1])}."
+    end = next((one for one in reversed(story.happenings) if one.what != "goal"), story.happenings[-1])
+    return f"No: the journey was over before: {_on(story, end)}."
 
 
 def _turned(story: EntryStory, plan: Plan, step: str) -> Happening | None:

@@ -22,6 +22,11 @@ def sources(channel: str) -> tuple[Source, ...]:
     return next((model.suppressed_by for model in _senders() if model.channel == channel), ())
 
 
+def recipients() -> dict[str, tuple[str, str]]:
+    """Return the root and field of the recipient's address, by channel whose addresses may be suppressed."""
+    return {model.channel: model.recipient for model in _senders() if model.suppressed_by and model.recipient}
+
+
 def spelled(channel: str, address: str) -> str:
     """Return the canonical spelling of an address that one of `channels` can send to.
 
