@@ -1,8 +1,8 @@
 """``POST /inbound/events/{provider}``: events about our messages, from their providers.
 
-There is no API key: each call carries the provider's own proof. Then the answer is 204, whatever the call is about, so
-that providers do not repeat what has no effect here, and nobody learns which deliveries exist; or 503 to have it
-repeated. The log names deliveries, never an address or a link.
+There is no API key: each call carries the provider's own proof. A proven call is answered with 204, also if it has no
+effect: the provider then does not repeat it, and the answer does not tell which deliveries exist. The answer 503 asks
+for a repetition. The log names deliveries, never an address or a link.
 """
 
 from __future__ import annotations

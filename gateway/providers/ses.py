@@ -37,9 +37,9 @@ _NAMES: Final = {
 }
 _BOUNCES: Final[Mapping[tuple[str, str], Bounce]] = {
     **{("Permanent", sub): "hard" for sub in ("General", "NoEmail", "Suppressed", "OnAccountSuppressionList")},
-    **{("Transient", sub): "soft" for sub in ("General", "MailboxFull")},
+    ("Transient", "MailboxFull"): "soft",
 }
-"""Bounces that are about the address, by type and subtype."""
+"""Bounces that are about the address, by type and subtype. Automatic replies are Transient and General."""
 
 
 class Ses(Provider):

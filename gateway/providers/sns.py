@@ -109,7 +109,7 @@ class SignedMessages:
         if topic not in self._topics or place is None or named is None or place[1] != named[1]:
             raise Forged
         names = _SIGNED if kind == "Notification" else _SIGNED_CONFIRMATION
-        signed = "".join(f"{name}\n{text_at(data, name)}\n" for name in names if name in data)
+        signed = "".join(f"{name}\n{text}\n" for name in names if (text := text_at(data, name)))
         await self._verify(url, text_at(data, "SignatureVersion"), text_at(data, "Signature"), signed.encode())
         if kind == "SubscriptionConfirmation":
             await self._confirm(topic, text_at(data, "Token"), url.removeprefix("https://").partition("/")[0])
