@@ -92,6 +92,20 @@ async def test_a_later_report_replaces_what_the_workflow_task_of_an_earlier_one_
     assert await report(5, first=2, revisable=0) == first
 
 
+async def test_a_journey_that_is_reset_while_it_runs_counts_each_step_once(store: Store) -> None:
+    journey, minute = await admitted(store), count()
+    for whole in (
+        ("mail", "wait", "sms", "hook"),
+        ("mail", "wait"),
+        ("mail", "wait", "sms"),
+        ("mail", "wait", "sms", "hook"),
+    ):
+        at = NOW + timedelta(minutes=next(minute))
+        await store.count_passages(journey, "r", 0, passages(*whole), revisable=1, reported_at=at)
+    assert await seen(store) == dict.fromkeys(("mail", "wait", "sms", "hook"), 1)
+    assert await counted(store, journey) == 4
+
+
 async def test_of_who_was_not_admitted_and_of_nothing_nothing_counts(store: Store) -> None:
     await store.count_passages("nobody", "r", 0, passages("mail"))
     journey = await admitted(store)
