@@ -121,11 +121,12 @@ def which(view: OperationView) -> str:
 
 def change(view: OperationView) -> str:
     """Return an operation's further arguments, on one line: what a change of retries changes, a version."""
-    more = dict(view.more)
+    more = {name: value for name, value in view.more.items() if view.which.get(name) != value}
     retry, version = more.pop("retry", None), more.pop("version", None)
     parts = [changes(retry)] if retry else []
     if version is not None:
-        parts.append(f"{'to' if view.operation == Operation.MIGRATE else 'with the templates of'} version {version}")
+        named = "the newest version" if version == "newest" else f"version {version}"
+        parts.append(f"{'to' if view.operation == Operation.MIGRATE else 'with the templates of'} {named}")
     return "; ".join((*parts, *(f"{name}: {value}" for name, value in more.items())))
 
 

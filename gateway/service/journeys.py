@@ -105,9 +105,8 @@ class JourneyService:
         is_held = state == "held" or wanted.destination is not None or wanted.reason is not None
         is_searched = is_held or wanted.step is not None or (state is not None and state not in ENDED)
         if is_searched and sort != "-started":
-            raise BadCombination(
-                "sort", "Temporal's search, which finds these, lists the newest first: choose that order"
-            )
+            text = "running journeys in a state or at a step are listed by their start, newest first: choose this order"
+            raise BadCombination("sort", text)
         if running and sort.endswith("ended"):
             raise BadCombination("sort", "journeys in progress have no end: sort them by their start")
         if is_held:

@@ -70,7 +70,7 @@ async def test_an_audience_lists_waiting_and_refused_changes_and_is_sent_again(s
     assert [refused[0], refused[1], refused[3]] == ["b", "add", "bad_hash"]
     form = {"operation": "retry", "destination": "meta", "audience": "vip", "reason": ""}
     again = await site.send("/audiences/one", form, status=422, page=ONE)
-    assert again.text("#reason-retry-wrong").startswith("give a reason")
+    assert again.text("#reason-retry-wrong").startswith("Give a reason")
     done = await site.send("/audiences/one", {**form, "reason": "accepted"}, page=ONE)
     assert "It is sent again." in done.text()
     assert f"key {key} has it sent again: accepted" in done.text()

@@ -114,10 +114,10 @@ async def test_a_mistake_stands_at_its_field_and_all_filters_are_kept(site: Site
     await site.sign_in("read")
     kept = "scenario=sale&version=1&state=waiting&step=wait-2&contact=7&since=2h&until=1h"
     for mistake, name, message in (
-        ("sort=ended", "sort", "lists the newest first"),
+        ("sort=ended", "sort", "are listed by their start, newest first"),
         ("sort=x", "sort", "choose one of the list"),
         ("since=soon", "since", "'since' is neither a time nor a duration"),
-        ("version=two", "version", "the version is a number"),
+        ("version=two", "version", "The version is a number"),
     ):
         name_kept = "&".join(pair for pair in kept.split("&") if not pair.startswith(f"{name}="))
         shown = await site.get(f"/journeys?{name_kept}&{mistake}", 422)
