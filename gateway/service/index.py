@@ -6,6 +6,7 @@ Only this module writes queries and reads search attributes.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ PATIENCE: Final = timedelta(seconds=5)
 """The time in which search answers a person."""
 _PAGE: Final = 1000  # as many as servers return at a time
 _IDS: Final = 50  # in one query
+_UNMATCHED: Final = re.compile(r'["\\]')
+"""Characters that the server's search does not match, however they are quoted."""
 COUNTS: Final = 4
 """Counts that search makes at a time."""
 
@@ -177,12 +180,14 @@ class JourneyIndex:
 
     async def states(self, ids: Sequence[str]) -> dict[str, IndexedJourney]:
         """Return the running journeys among these ids. Empty if the server has no search."""
+        odd = [name for name in ids if _UNMATCHED.search(name)]
+        plain = [name for name in ids if not _UNMATCHED.search(name)] if odd else ids
+        queries = [one_of("WorkflowId", plain[start : start + _IDS]) for start in range(0, len(plain), _IDS)]
         found: dict[str, IndexedJourney] = {}
         with tolerating_no_search():
-            for start in range(0, len(ids), _IDS):
-                some = f"{RUNNING} AND {one_of('WorkflowId', ids[start : start + _IDS])}"
-                found.update((one.id, one) for one in await self.find(some))
-        return found
+            for query in (*queries, *map(_around, odd)):
+                found.update((one.id, one) for one in await self.find(f"{RUNNING} AND {query}", limit=_PAGE))
+        return {name: one for name, one in found.items() if name in ids} if odd else found
 
     async def count_by_step(
         self, version: str, state: str, steps: Iterable[str], turns: asyncio.Semaphore
@@ -265,6 +270,13 @@ def differs(key: SearchAttributeKey[str], value: str | None) -> str:
 def one_of(name: str, values: Iterable[str]) -> str:
     """Return a condition that an attribute has one of some values."""
     return f"{name} IN ({', '.join(map(literal, values))})"
+
+
+def _around(identifier: str) -> str:
+    """Return a condition on the ids near one that search cannot match: those that begin like it."""
+    found = _UNMATCHED.search(identifier)
+    start, code = (identifier[: found.start()], ord(found[0])) if found else (identifier, 1)
+    return f"WorkflowId BETWEEN {literal(start + chr(code - 1))} AND {literal(start + chr(code + 1))}"
 
 
 def literal(text: str) -> str:

@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import BadInput
 from gateway.journeys.pending_activities import pending
-from gateway.service.index import JourneyFilter, literal
+from gateway.service.index import JourneyFilter, JourneyIndex, literal
 from gateway.service.journeys import with_next_tries
 from gateway.service.listing import JourneyLists, JourneySummary
 from runtime.store import AdmissionRequest, Store
@@ -40,6 +40,16 @@ async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: 
     assert {item.state for item in listed if item.id != "a/7"} == {"running"}
     assert len(temporal.queries) == 2
     assert all(query.count("'a/") <= 50 for query in temporal.queries)
+
+
+async def test_ids_that_search_cannot_match_are_found_by_a_range() -> None:
+    temporal = Search()
+    names = ['a/d"1', 'a/d"2', "a/back\\slash", "a/7"]
+    for name in names:
+        temporal.put(name, "paused")
+    wanted = [name for name in names if name != 'a/d"2']
+    assert (await JourneyIndex(temporal.client).states(wanted)).keys() == set(wanted)
+    assert sum("BETWEEN 'a/d!' AND 'a/d#'" in query for query in temporal.queries) == 1
 
 
 async def let_in(store: Store, name: str, version: int = 3, *, minutes: float = 0) -> None:
