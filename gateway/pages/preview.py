@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
+from temporalio.service import RPCError
 
 from gateway.api.problem import VERSIONED, Problem, problem_of
 from gateway.errors import BadInput, Forbidden, MistakenEntry, Refusal, UnknownContact, UnknownScenario
@@ -22,7 +23,9 @@ from gateway.pages.page import Form, Page, at_field, does, reason_in, refused, s
 from gateway.sending import Exchange
 from gateway.service.authoring import AuthoringService
 from gateway.service.content import ContentService
+from gateway.service.index import JourneyFilter
 from gateway.service.outbox import Outbox
+from gateway.service.paging import PageRequest
 from gateway.why.words import clock
 from scenario.errors import NotConfigured
 from scenario.steps.delivery import Send
@@ -35,6 +38,7 @@ _FORMS: Final = ("/preview", "/preview/sample", "/preview/send")
 LARGER: Final[Mapping[str, int]] = dict.fromkeys(_FORMS, _BYTES)
 """Maximum bytes of forms: an entry, and perhaps a scenario."""
 _LINES: Final = 100
+_RUNNING: Final = 10
 _NONE: Final = Form()
 MOST: Final = 100_000
 """Maximum characters of a text that are shown."""
@@ -194,12 +198,14 @@ async def _render(page: Page, shown: Shown) -> Response:
     asked, told = shown.asked, shown.told
     if asked.version and asked.version not in names:
         names.append(asked.version)
+    selected = asked.version or ("" if asked.source else "".join(names[:1]))
     return page.render(
         "preview.html",
         versions=names,
         asked=asked,
         told=told,
-        sending=await _sending(page, asked, names, told),
+        sending=await _sending(page, asked, selected, told),
+        running=await _running(page, selected),
         sent=shown.sent,
         can_send=page.request.app.state.outbox is not None,
         masked=masked,
@@ -208,11 +214,22 @@ async def _render(page: Page, shown: Shown) -> Response:
     )
 
 
-async def _sending(page: Page, asked: Asked, names: list[str], told: Mapping[str, Any] | None) -> list[str]:
+async def _running(page: Page, version: str) -> list[str]:
+    """Return some running journeys of a scenario, whose data may be wanted."""
+    found = list[str]()
+    if version and page.may("content"):
+        wanted = JourneyFilter(scenario=version.partition("@")[0])
+        with suppress(Refusal, RPCError):
+            listed = await page.use.journeys.list(page.caller, wanted, None, PageRequest(_RUNNING), running=True)
+            found = [one.id for one in listed.items]
+    return found
+
+
+async def _sending(page: Page, asked: Asked, version: str, told: Mapping[str, Any] | None) -> list[str]:
     """Return the steps of which a test can be sent: those previewed, or else those of the selected version."""
     if told and told["steps"]:
         return [step["id"] for step in told["steps"] if {"request", "message"} & step.keys()]
-    name, _, number = (asked.version or ("" if asked.source else "".join(names[:1]))).partition("@")
+    name, _, number = version.partition("@")
     found = list[str]()
     with suppress(Refusal, ValueError):
         opened = await page.use.scenarios.opened(page.caller, name, int(number))

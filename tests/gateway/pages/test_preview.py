@@ -205,6 +205,7 @@ async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id
         page = await site.send("/preview", {"version": "hello@1", "contact": whom}, 200)
         assert json.loads(page.text("#entry")) == {name: ENTRY[name] for name in ("contact", "trigger")}
         assert "Hello Zoé <i>" in page.text("li.step")
+    assert page.values("#running option", "value") == ["hello/9", "hello/7"]
     edited = {"version": "hello@1", "contact": "7", "loaded": "7", "entry": json.dumps(ENTRY).replace("zoe@", "ann@")}
     assert "to ann@example.com" in (await site.send("/preview", edited, 200)).text("li.step")
     assert f"key {key} looks at the entry of hello/7" in caplog.text
