@@ -24,9 +24,9 @@ async def test_journeys_are_moved_after_a_look_at_who_can_move(site: Site, tempo
     look = await site.get("/scenarios/sale/move")
     assert look.texts(".facts div") == ["Running 4", "Can move 3", "Cannot move 1"]
     assert look.rows("Journeys of version 1") == [
-        ["wait-2", "waiting", "1", "no", "The step, which is gone: map it, for example to pause."],
-        ["hook", "held", "2", "yes", "The step, which stays."],
-        ["between steps", "", "1", "yes", "Each journey decides."],
+        ["wait-2", "waiting", "1", "no", "is gone: map it, for example to pause"],
+        ["hook", "held", "2", "yes", "stays"],
+        ["between steps", "", "1", "yes", "each journey decides"],
     ]
     assert look.texts("#map-wait-2 option") == ["(they stay in their version)", "pause"]
     form = {"to": "2", "map-wait-2": "pause", "waits": "restart", "rate": "50"}

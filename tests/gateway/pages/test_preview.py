@@ -215,7 +215,7 @@ async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id
     page = await site.get("/preview?scenario=hello&contact=8")
     entry = json.loads(page.text("#entry"))
     assert (entry["contact"]["firstname"], entry["trigger"]["type"]) == ("Bob", "order")
-    for whom, said in (("9", "Temporal has deleted the history of hello/9"), ("5", "no journey is on record")):
+    for whom, said in (("9", "Temporal has deleted the history of hello/9"), ("5", "No journey is on record")):
         page = await site.get(f"/preview?version=hello@1&contact={whom}", 422)
         assert page.text("#contact-wrong").startswith(said)
     await site.sign_in("read", "content", scenarios=["hello"])
