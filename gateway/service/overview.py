@@ -162,14 +162,14 @@ class OverviewService:
                 unknown.append(f"{what}: the Temporal server does not answer ({error.status.name})")
                 return None
 
-        held, retrying, missing, campaigns, batches, outgoing, counts = await asyncio.gather(
+        held, retrying, missing, campaigns = await asyncio.gather(
             known("held journeys", self._held_by_cause(caller)),
             known("failing destinations", self._retrying(caller)),
             known("workers", self._missing_workers(now)),
             known("campaigns", self._campaigns.current(caller)),
-            self._batches(scenarios, now),
-            self._waiting_events(caller),
-            self._store.counts(),
+        )
+        batches, outgoing, counts = await asyncio.gather(
+            self._batches(scenarios, now), self._waiting_events(caller), self._store.counts()
         )
         troubled = any(one.paused or now - one.since > LONG for one in retrying or ())
         stuck = any(one.state == "held" for one in outgoing or ())
