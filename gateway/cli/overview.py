@@ -46,6 +46,8 @@ def _show(seen: OverviewView) -> None:
         say(f"campaign: {campaign.name} is {campaign.state}, {campaign.done:,} of {campaign.total:,}{trouble}")
     if seen.batches.open:
         say(f"batches: {seen.batches.open:,} have not ended, {seen.batches.overdue:,} overdue")
+    if seen.held_audiences:
+        say(f"held: {count(seen.held_audiences, 'audience')}")
     for one in seen.outgoing or ():
         waiting = one.held + one.failing + one.waiting + one.behind
         say(f"outgoing: {count(waiting, 'event')} of {one.name}, {one.state}")

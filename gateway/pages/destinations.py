@@ -10,7 +10,7 @@ from activities.webhook.circuit_breaker import BreakerLimits
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.problem import Problem
-from gateway.pages.chart import SERIES, bars, rows_of
+from gateway.pages.chart import HourlyAttempts
 from gateway.pages.held import operation_link
 from gateway.pages.page import Page, shows
 from gateway.pages.retune import LABELS, value_words
@@ -31,7 +31,6 @@ async def _show(page: Page) -> Response:
     if seen is None:
         raise Problem("not-found", "nothing was sent to a destination of this name, and none is configured")
     limits = seen.state.named or book or Destinations()
-    rows = rows_of(seen.record.traffic.hours, seen.record.since)
     retry = {label.partition(",")[0]: value_words(of, getattr(seen.retry, of)) for of, label in LABELS.items()}
     return page.render(
         "destination.html",
@@ -39,9 +38,7 @@ async def _show(page: Page) -> Response:
         seen=seen,
         state=seen.state,
         record=seen.record,
-        rows=rows,
-        series=tuple(SERIES),
-        chart=bars(rows),
+        attempts=HourlyAttempts.of(name, seen.record.traffic.hours, seen.record.since),
         retry=retry,
         limits=limits,
         breaker=breaker(limits.limits.breaker),

@@ -107,6 +107,8 @@ class OverviewView(View):
     """Campaigns that have not ended, or that failed within the last day; null if unknown."""
     batches: WaitingBatches
     """Batch calls that have not ended."""
+    held_audiences: int | None
+    """Audiences whose changes wait for an operator; null for keys of some scenarios."""
     outgoing: list[SubscriptionView] | None
     """Subscriptions to outgoing events with events that wait; null for keys of some scenarios."""
     unknown: list[str] = Field(default_factory=list)
@@ -168,21 +170,21 @@ class OverviewService:
             known("workers", self._missing_workers(now)),
             known("campaigns", self._campaigns.current(caller)),
         )
-        batches, outgoing, counts = await asyncio.gather(
-            self._batches(scenarios, now), self._waiting_events(caller), self._store.counts()
-        )
+        batches, counts = await asyncio.gather(self._batches(scenarios, now), self._store.counts())
+        audiences, outgoing = (None, None) if scenarios is not None else await self._of_all_scenarios()
         troubled = any(one.paused or now - one.since > LONG for one in retrying or ())
         stuck = any(one.state == "held" for one in outgoing or ())
         failing = any(one.trouble or one.state == "failed" for one in campaigns or ())
         return OverviewView(
             at=now,
-            well=not (unknown or held or missing or troubled or failing or stuck or batches.overdue),
+            well=not (unknown or held or missing or troubled or failing or stuck or audiences or batches.overdue),
             in_progress=sum(n for (name, _), n in counts.items() if caller.may_use(name)),
             held=held,
             retrying=retrying,
             missing_workers=missing,
             campaigns=campaigns,
             batches=batches,
+            held_audiences=audiences,
             outgoing=outgoing,
             unknown=sorted(unknown),
         )
@@ -227,10 +229,9 @@ class OverviewService:
 
         return [one for one in await asyncio.gather(*map(look, QUEUES)) if one]
 
-    async def _waiting_events(self, caller: Caller) -> list[SubscriptionView] | None:
-        if caller.scenarios is not None:
-            return None
-        return [one for one in await self._outgoing.subscriptions(caller) if one.state != "current"]
+    async def _of_all_scenarios(self) -> tuple[int, list[SubscriptionView]]:
+        subscriptions = await self._outgoing.subscriptions(TERMINAL)
+        return await self._store.count_held_audiences(), [one for one in subscriptions if one.state != "current"]
 
     async def _batches(self, scenarios: Collection[str] | None, now: datetime) -> WaitingBatches:
         found = [

@@ -15,6 +15,7 @@ WELL = OverviewView(
     missing_workers=[],
     campaigns=[],
     batches=WaitingBatches(),
+    held_audiences=0,
     outgoing=[],
 )
 TROUBLE = {

@@ -134,7 +134,7 @@ async def test_one_destination_with_its_policy_attempts_and_what_waits_for_it(
         "Half of attempts within 20 ms",
         "95 % within 300 ms",
     ]
-    assert page.values("svg", "aria-label")[0].startswith("Attempts by hour: 2 delivered, 1 retried, 1 failed;")
+    assert page.values("svg", "aria-label") == ["Attempts at slow by hour: 2 delivered, 1 retried, 1 failed"]
     assert page.texts(".rules div")[:5] == [
         "Pause before the second attempt 2s",
         "Factor for further pauses 3",
