@@ -1,7 +1,7 @@
 """The effects of providers' events: suppressions first, then an event to the journey that sent the message.
 
 Every effect is idempotent, and an event is recorded once all of its effects are done. So a repetition after a failure
-completes it, and any later repetition changes nothing.
+completes it, and any later repetition changes nothing. Events without an effect are not recorded.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ _LOOKS: Final = (0.5, 0.5, 1.0)
 _SKEW: Final = timedelta(seconds=10)
 """More than the clocks of two workers differ."""
 _AT_ONCE: Final = 20
+_EFFECTIVE: Final = frozenset({"told", "goal", "throttled"})
+"""Results of events that are recorded. Most events have no effect, now or later, and would fill the store."""
 _TEMPORARY: Final = (StoreError, RPCError, TimeoutError, Busy)
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -120,7 +122,7 @@ class ProviderEffects:
     async def _in_turn(
         self, provider: str, sent: SentDelivery, events: Sequence[ProviderEvent]
     ) -> tuple[list[ProviderEvent], bool]:
-        """Carry out the events of a delivery. Return those that are done, and False if one failed."""
+        """Carry out the events of a delivery. Return those that had an effect, and False if one failed."""
         done: list[ProviderEvent] = []
         async with self._turns:
             for event in events:
@@ -133,7 +135,8 @@ class ProviderEffects:
                     PROVIDER_EVENTS.add(provider, event.name, "failed")
                     return done, False
                 PROVIDER_EVENTS.add(provider, event.name, result)
-                done.append(event)
+                if result in _EFFECTIVE or (event.suppresses and result != "stale"):
+                    done.append(event)
         return done, True
 
     async def _carry_out(self, provider: str, sent: SentDelivery, event: ProviderEvent) -> str:

@@ -99,6 +99,11 @@ class ProviderEvent:
     bounce: Bounce = ""
     against: AddressVerdict | None = None
 
+    @property
+    def suppresses(self) -> bool:
+        """True if it may suppress the address."""
+        return self.against is not None or self.name.endswith((".complained", ".unsubscribed"))
+
 
 class Provider(Protocol):
     """A provider whose events are accepted."""

@@ -1,4 +1,4 @@
-"""Providers' events that had their effect, and the deliveries that such events are about."""
+"""Providers' events that had an effect, and the deliveries that such events are about."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def check_templates(
             else roots(
                 trigger if trigger in scenario.TRIGGERS else None,
                 event=here.comes or looks,
-                events=template.events if looks else (),
+                events=template.events if looks else here.events,
                 secrets=_granted(template, destinations) if template.step and template.step.secrets else None,
                 callback=template.step is not None and template.step.sends,
                 unsubscribe=marketing and template.step is not None and template.step.recipient is not None,

@@ -11,7 +11,7 @@ from scenario.errors import TemplateError
 from scenario.liquid.shapes import Tree
 from scenario.model.outline import outline
 from scenario.responses.schema import merged, tree_of_schema
-from scenario.steps.base import BaseStep
+from scenario.steps.base import Awaited, BaseStep
 from scenario.steps.registry import KINDS, kind_of
 from scenario.type_guards import Path, is_mapping, list_or_empty
 
@@ -32,6 +32,7 @@ class KnownVariables:
         awaited: Path of a step that awaited the event, or None.
         asked: Properties that the conditions of such steps use.
         passed: Path of a step that awaited another event and timed out, or None.
+        events: Names of the events that it may be; empty if they are unknown.
     """
 
     responses: Known = field(default_factory=dict[str, Tree])
@@ -41,6 +42,7 @@ class KnownVariables:
     awaited: Path | None = None
     asked: frozenset[tuple[str, ...]] = frozenset()
     passed: Path | None = None
+    events: frozenset[str] = frozenset()
 
 
 _MET: Final[frozenset[Path]] = frozenset()
@@ -126,9 +128,9 @@ def _entered(
     step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Path, here: KnownVariables
 ) -> KnownVariables:
     """Return the variables at the start of a branch."""
-    opened = {awaited.way: awaited.condition for awaited in step.awaits(keys)}
+    opened = {awaited.way: awaited for awaited in step.awaits(keys)}
     if way in opened:
-        return replace(here, comes=True, missed=_MET, entered=False, awaited=place, asked=_asked(opened[way]))
+        return replace(_after(opened[way], place, here), missed=_MET)
     if opened and way != step.loop:
         return replace(here, missed=frozenset({place}) if here.missed else _MET, passed=place)
     condition, result = step.implied(keys).get(way, (None, False))
@@ -146,9 +148,15 @@ def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, her
                 ends.append(replace(here, responses=dict([found])))
             for awaited in inner.model.awaits(inner.keys):
                 spot = (*place, *path, *inner.path[1:])
-                came = replace(here, responses={}, comes=True, entered=False)
-                ends.append(replace(came, awaited=spot, asked=_asked(awaited.condition)))
+                ends.append(_after(awaited, spot, replace(here, responses={})))
     return joined(ends)
+
+
+def _after(awaited: Awaited, place: Path, here: KnownVariables) -> KnownVariables:
+    """Return the variables after an event that a step awaited."""
+    events = frozenset({awaited.event}) if isinstance(awaited.event, str) else frozenset[str]()
+    asked = _asked(awaited.condition)
+    return replace(here, comes=True, entered=False, awaited=place, asked=asked, events=events)
 
 
 def _asked(condition: Any) -> frozenset[tuple[str, ...]]:
@@ -186,7 +194,12 @@ def joined(ends: Sequence[KnownVariables]) -> KnownVariables:
         awaited=next((end.awaited for end in ends if end.awaited), None),
         asked=frozenset[tuple[str, ...]]().union(*(end.asked for end in ends)),
         passed=next((end.passed for end in ends if end.passed), None),
+        events=_united([end.events for end in ends if end.comes]),
     )
+
+
+def _united(events: Sequence[frozenset[str]]) -> frozenset[str]:
+    return frozenset[str]().union(*events) if all(events) else frozenset()
 
 
 def _saved(save: Any) -> tuple[str, Tree] | None:

@@ -79,7 +79,7 @@ steps:
     for: 2d
   - wait_for:
       email.open: {if: event.anything == "x"}
-      email.clicked: {if: event.stp == "one"}
+      email.clicked: {if: event.stp == "one", then: [{sms: two, text: "{{ event.stp }} {{ journey.unsubscribe_url }}"}]}
     for: 2d
   - repeat: {every: 1d, times: 3, until: {event: email.delivered, if: event.step == "one"}}
     steps: [{wait: 1h}]
@@ -99,5 +99,6 @@ def test_events_of_providers_are_known_with_their_properties():
         "13:15: warning unknown-event: no provider reports 'sms.undelivered': did you mean 'sms.failed'?",
         "16:7: warning unknown-event: no provider reports 'email.open': did you mean 'email.opened'?",
         "17:33: warning unknown-field: 'event' has no field 'stp': did you mean 'step'?",
+        "17:81: warning unknown-field: 'event' has no field 'stp': did you mean 'step'?",
         "21:17: error out-of-scope: 'journey.delivery_id' is there only in an email, sms or webhook step",
     ]
