@@ -59,6 +59,8 @@ def pages(place: Place) -> Mapping[str, str]:
         "erasures": "/erasures",
         "results": f"{to_scenario('over')}/results",
         "deliveries": "/deliveries",
+        "batches": "/batches",
+        "audiences": "/audiences",
         "destinations": "/destinations",
         "destinations-retune": "/destinations/retune?destination=held-look.example.com",
         "preview": "/preview?version=post-purchase@1",

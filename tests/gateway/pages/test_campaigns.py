@@ -15,7 +15,7 @@ from scenario.model.document import document
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
-from tests.gateway.pages.conftest import Site
+from tests.gateway.pages.conftest import Document, Site
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 SALE = StoredCampaign(
@@ -141,13 +141,13 @@ async def test_a_file_is_uploaded_read_and_started(
         assert answer.status_code == status, answer.text
         return answer
 
-    for status, wrong in (
-        (422, {"at": "soon"}),
-        (422, {"rate": "fast"}),
-        (403, {"token": "x"}),
-        (403, {"scenario": "winback"}),
-    ):
-        await send(status, PEOPLE, **wrong)
+    for wrong in ({"at": "soon"}, {"rate": "fast"}):
+        again = Document(await send(422, PEOPLE, **wrong))
+        assert again.values("[aria-invalid]", "name") == [*wrong]
+        for field, typed in {**form, **wrong}.items() - form.items() | {("name", "advent")}:
+            assert again.values(f"input[name={field}]", "value") == [typed]
+    for wrong in ({"token": "x"}, {"scenario": "winback"}):
+        await send(403, PEOPLE, **wrong)
     await send(422, None)
     began = list[str]()
 

@@ -39,7 +39,7 @@ async def test_the_next_attempt_is_told_where_it_is_still_to_come(site: Site) ->
     await site.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over
     await site.sign_in("read")
     first, second = (await site.get("/deliveries")).rows("Recorded attempts, newest first")
-    assert first[4:8] == ["1", "retry", "503", "http_503"]
+    assert first[4:8] == ["1", "retry", "503", ""]
     assert first[8] == f"{due:%a %Y-%m-%d %H:%M:%S} in 2 h"
     assert second[8] == ""
 
