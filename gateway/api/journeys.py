@@ -48,7 +48,11 @@ async def list_journeys(
     state: Annotated[ListedState | None, Query(description="Only those in this state")] = None,
     step: Annotated[str | None, Query(max_length=300, description="Only running journeys at this step")] = None,
     destination: Annotated[
-        str | None, Query(max_length=300, description="Only those held because of this destination or host")
+        str | None,
+        Query(
+            max_length=300,
+            description="Only those held or, with `state=retrying`, retrying because of this destination or host",
+        ),
     ] = None,
     reason: Annotated[
         str | None, Query(max_length=50, description="Only those held for this cause", examples=["exhausted"])

@@ -20,7 +20,8 @@ from temporalio.service import RPCError
 
 from gateway.journeys.pending_activities import describe, word_of
 from gateway.journeys.snapshot import end_of, last_run, progress_of
-from gateway.service.index import RUNNING, one_of
+from gateway.service.index import one_of
+from runtime.search_attributes import RUNNING
 from runtime.temporal_faults import is_unknown_workflow
 
 PAGE: Final = 1000

@@ -25,7 +25,6 @@ from runtime.search_attributes import (
     DESTINATION,
     HELD_REASON,
     JOURNEY_STATE,
-    RUNNING,
     SCENARIO_NAME,
     SCENARIO_VERSION,
     STEP_ID,
@@ -57,8 +56,8 @@ class JourneyFilter(BaseModel):
     contact: str | None = None
     """Contact id."""
     destination: str | None = None
-    """Held journeys: the destination or host that a delivery failed to reach. Running ones: a destination that their
-    version of the scenario has a step for."""
+    """Held and retrying journeys: the destination or host that a delivery failed to reach. Other running ones: a
+    destination that their version of the scenario has a step for."""
     reason: str | None = None
     """Held journeys: the cause, in one word."""
     step: str | None = None
@@ -179,14 +178,14 @@ class JourneyIndex:
             yield await _read_all(page, holds=holds)
 
     async def states(self, ids: Sequence[str]) -> dict[str, IndexedJourney]:
-        """Return the running journeys among these ids. Empty if the server has no search."""
+        """Return the running journeys and batch calls among these ids. Empty if the server has no search."""
         odd = [name for name in ids if _UNMATCHED.search(name)]
         plain = [name for name in ids if not _UNMATCHED.search(name)] if odd else ids
         queries = [one_of("WorkflowId", plain[start : start + _IDS]) for start in range(0, len(plain), _IDS)]
         found: dict[str, IndexedJourney] = {}
         with tolerating_no_search():
             for query in (*queries, *map(_around, odd)):
-                found.update((one.id, one) for one in await self.find(f"{RUNNING} AND {query}", limit=_PAGE))
+                found.update((one.id, one) for one in await self.find(f"{running('held')} AND {query}", limit=_PAGE))
         return {name: one for name, one in found.items() if name in ids} if odd else found
 
     async def count_by_step(

@@ -102,7 +102,8 @@ class JourneyService:
             BadCombination: Some filters exclude each other.
         """
         caller.check(wanted.scenario)
-        is_held = state == "held" or wanted.destination is not None or wanted.reason is not None
+        is_retrying = state == "retrying" and wanted.reason is None
+        is_held = state == "held" or wanted.reason is not None or (wanted.destination is not None and not is_retrying)
         is_searched = is_held or wanted.step is not None or (state is not None and state not in ENDED)
         if is_searched and sort != "-started":
             text = "running journeys in a state or at a step are listed by their start, newest first: choose this order"
@@ -111,7 +112,8 @@ class JourneyService:
             raise BadCombination("sort", "journeys in progress have no end: sort them by their start")
         if is_held:
             if state not in (None, "held"):
-                raise BadCombination("state", "'destination' and 'reason' are for held journeys: leave 'state' out")
+                text = "'reason' is for held journeys, 'destination' also for retrying ones: leave 'state' out"
+                raise BadCombination("state", text)
             return await self._searched(page, lambda after: self._held(wanted, until, page.limit, after))
         if wanted.step is not None and state in ENDED:
             raise BadCombination("step", "'step' is for journeys under way: leave it or 'state' out")

@@ -60,7 +60,7 @@ class JourneySummary(View):
     ended_at: datetime | None
     """Time of the end."""
     destination: str | None = None
-    """Held journeys: the destination that a delivery failed to reach."""
+    """Held and retrying journeys: the destination that a delivery failed to reach."""
     held_reason: str | None = None
     """Held journeys: the cause, in one word."""
     since: datetime | None = None
@@ -335,6 +335,7 @@ def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> Journey
         reason=entry.reason,
         entered_at=entry.admitted_at,
         ended_at=entry.ended_at,
+        destination=now and now.destination,
     )
     return _with_hold(journey, now.hold) if now is not None and now.state == "held" else journey
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.run import Tally
+from gateway.service.index import IndexedJourney
 from gateway.service.view import View
 from runtime.store import OperationItem, StoredOperation
 from runtime.store.operations import NOT_ASKED, UNANSWERED
@@ -125,6 +126,19 @@ class OperationItemView(View):
             reason=item.reason,
             answered_at=item.answered_at,
         )
+
+
+class JourneyNow(NamedTuple):
+    """The state of a journey after an operation."""
+
+    state: str
+    step: str | None = None  # while it runs
+    reason: str | None = None  # why it is held or has ended
+
+    @classmethod
+    def of(cls, indexed: IndexedJourney) -> JourneyNow:
+        """Return the state of a running journey."""
+        return cls(indexed.state, indexed.step, indexed.hold.reason)
 
 
 class OperatedView(View):

@@ -30,9 +30,9 @@ from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
 from gateway.service.caller import Caller
-from gateway.service.index import IndexedJourney
 from gateway.service.operation_views import (
     ItemOutcome,
+    JourneyNow,
     OperatedView,
     OperationItemView,
     OperationView,
@@ -243,9 +243,14 @@ class OperationService:
         following = encode_cursor({"number": last.number, "journey": last.workflow_id}) if last else None
         return PageView(items=[OperationItemView.of(item) for item in found[: page.limit]], next=following)
 
-    async def journeys_of(self, items: Sequence[OperationItemView]) -> Mapping[str, IndexedJourney]:
-        """Return the journeys of some items that still run, by their ids."""
-        return await self.journeys.lists.index.states([item.journey for item in items])
+    async def journeys_of(self, items: Sequence[OperationItemView]) -> Mapping[str, JourneyNow]:
+        """Return the state of the journeys of some items, by their ids. Forgotten journeys are missing."""
+        ids = [item.journey for item in items]
+        found = {one.id: JourneyNow.of(one) for one in (await self.journeys.lists.index.states(ids)).values()}
+        for entry in await asyncio.gather(*map(self._store.entry, ids)):
+            if entry is not None and entry.ended_at is not None:
+                found[entry.workflow_id] = JourneyNow(entry.outcome or "lost", reason=entry.reason)
+        return found
 
     async def stop(self, caller: Caller, identifier: str, *, operator: str, reason: str) -> OperationView:
         """Stop an operation within a second or two, or as soon as a gateway runs. Accepted operations stay done.

@@ -198,6 +198,10 @@ async def test_journeys_under_way_are_found_by_search(store: Store) -> None:
         found = await door.call("GET", "/journeys?step=wait-1&state=paused&since=2026-11-27T04:00:00Z")
         assert [item["id"] for item in found["items"]] == ["hello/0"]
         assert (await door.call("GET", "/journeys?step=wait-1&since=2026-11-27T04:00:01Z"))["items"] == []
+        for number, destination in ((1, "wax"), (2, "crm")):
+            search.add(f"hello/{number}", JourneyState="retrying", StepId="hook", Destination=destination)
+        [retrying] = (await door.call("GET", "/journeys?state=retrying&destination=wax"))["items"]
+        assert (retrying["id"], retrying["step"], retrying["destination"]) == ("hello/1", "hook", "wax")
         await door.call("GET", "/journeys?state=waiting&cursor=e30", status=422)
 
 

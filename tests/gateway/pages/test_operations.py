@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runtime.store import OperationItem, StoredOperation
+from tests.factories import admission_request
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_held import WAX
 from tests.gateway.search import Search
@@ -33,19 +34,27 @@ def item(number: int, outcome: str | None = None, reason: str | None = None) -> 
 
 async def test_progress_is_told_with_why_some_refused_and_what_became_of_each(site: Site, temporal: Search) -> None:
     temporal.hold(WAX, 2)  # winback/0 and winback/1
-    await begin(site, "op1", item(0, "accepted"), item(7, "refused", "the journey is not held"), item(1))
+    temporal.add("winback/2", ScenarioName="winback", StepId="wax", JourneyState="retrying")
+    for number, outcome, reason in ((3, "finished", "1 of 2 deliveries failed"), (4, "exited", "event order.returned")):
+        await site.store.admit(admission_request(str(number), "winback", run_id="r"))
+        await site.store.depart(f"winback/{number}", "r", outcome, reason, AT)
+    done = (item(number, "accepted") for number in (0, 2, 3, 4))
+    await begin(site, "op1", *done, item(7, "refused", "the journey is not held"), item(1))
     await site.store.complete_survey("op1", {"which": {"scenario": "winback"}, "rate": 5.0}, AT)
     await site.sign_in()
     page = await site.get("/operations/op1")
     assert (page.text("h1"), page.text(".head .state")) == ("Retry journeys", "running")
-    assert "Journeys 3 Accepted 1 Refused 1 To be asked 1" in page.text()
+    assert "Journeys 6 Accepted 4 Refused 1 To be asked 1" in page.text()
     assert "wax <is> back" in page.text()
     assert page.rows("Its journeys") == [
-        ["winback/0", "accepted", "", "held at wax"],
-        ["winback/1", "to be asked", "", "held at wax"],
+        ["winback/0", "accepted", "", f"held at wax (since {AT.isoformat()})"],
+        ["winback/1", "to be asked", "", f"held at wax (since {(AT + timedelta(seconds=1)).isoformat()})"],
+        ["winback/2", "accepted", "", "retrying at wax"],
+        ["winback/3", "accepted", "", "finished (1 of 2 deliveries failed)"],
+        ["winback/4", "accepted", "", "exited (event order.returned)"],
         ["winback/7", "refused", "the journey is not held", "over"],
     ]
-    assert page.values("progress", "value") == ["2"]
+    assert page.values("progress", "value") == ["5"]
     assert page.values("#operation", "hx-trigger") == ["every 2s"]
     refused = await site.get("/operations/op1?outcome=refused")
     assert [row[0] for row in refused.rows("Its journeys")] == ["winback/7"]
