@@ -21,6 +21,7 @@ _HEADERS: Final[tuple[tuple[str, str, Callable[[str], str]], ...]] = (
     ("mailgun.org", "X-Mailgun-Variables", lambda delivery: json.dumps({CUSTOM: delivery})),
     ("postmarkapp.com", f"X-PM-Metadata-{CUSTOM}", str),
     ("brevo.com", "X-Mailin-custom", lambda delivery: json.dumps({CUSTOM: delivery})),
+    ("sendinblue.com", "X-Mailin-custom", lambda delivery: json.dumps({CUSTOM: delivery})),
 )
 """Domain of the mail server, name of the header, and its value for a delivery id."""
 

@@ -111,6 +111,8 @@ class SignedMessages:
         names = _SIGNED if kind == "Notification" else _SIGNED_CONFIRMATION
         signed = "".join(f"{name}\n{text}\n" for name in names if (text := text_at(data, name)))
         await self._verify(url, text_at(data, "SignatureVersion"), text_at(data, "Signature"), signed.encode())
+        if kind == "UnsubscribeConfirmation":
+            logger.warning("an SNS topic of SCENARIO_EVENTS_SES no longer reports here: subscribe it again")
         if kind == "SubscriptionConfirmation":
             await self._confirm(topic, text_at(data, "Token"), url.removeprefix("https://").partition("/")[0])
         return text_at(data, "Message") if kind == "Notification" else None
