@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -145,7 +146,8 @@ async def difference_since(store: Store, before: int, scenario: scenario.Scenari
     """Return the differences from a version to a scenario, or None if a newer program published the version."""
     earlier = await store.version(scenario.scenario, before)
     try:
-        return difference(load(earlier.document), scenario) if earlier else None
+        # Of thousands of steps, it takes seconds.
+        return await asyncio.to_thread(difference, load(earlier.document), scenario) if earlier else None
     except ScenarioError:
         return None
 

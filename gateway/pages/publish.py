@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import PurePosixPath
@@ -16,10 +17,11 @@ from gateway.errors import Refusal
 from gateway.map.map import ScenarioMap
 from gateway.map.outline import Overlay
 from gateway.map.outline import since as changed_since
-from gateway.pages.page import Form, Page, does, go_to, shows
+from gateway.pages.page import Form, Page, at_field, does, go_to, refused, shows
 from gateway.pages.rendering import to_scenario
 from gateway.publishing import Journeys
 from gateway.service.authoring import AuthoringService, NextVersion
+from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 
 AT: Final = "/scenarios/-/publish"
@@ -34,53 +36,48 @@ async def _show(page: Page) -> Response:
     """Show the form; with a published version in the address, its text, compared with the newest version."""
     version = page.asked("version")
     if version is None or not page.may("publish"):
-        return _render(page, "", {})
+        return await _render(page, "", {})
     if not re.fullmatch(VERSIONED, version):
         raise Problem("not-found", "this version is not published")
     author: AuthoringService = page.request.app.state.authoring
     source = await author.source(page.caller, version)
-    return _render(page, source, {}, await author.next_version(page.caller, source, {}), stored=version)
+    return await _render(page, source, {}, await author.next_version(page.caller, source, {}), stored=version)
 
 
 async def _answer(page: Page, form: Form) -> Response:
-    source, files = "", dict[str, str]()
+    source, files = "", _kept(form)
     try:
         source = await _source(page, form)
-        files = await _files(page, form, source)
+        files |= await _chosen(page, source, _FILES - len(files))
         return await _check(page, form, source, files)
     except (Problem, Refusal) as error:
-        problem = problem_of(error)
-        return _render(page, source, files, wrong=problem.detail, status=problem.status_code)
+        source = source or form.get("source", "")
+        return await _render(refused(page, problem_of(error), form), source, files)
 
 
 async def _check(page: Page, form: Form, source: str, files: Mapping[str, str]) -> Response:
     author: AuthoringService = page.request.app.state.authoring
     made = await author.next_version(page.caller, source, files)
     if made.scenario is None or form.get("do") != "publish":
-        return _render(page, source, files, made, status=200 if made.scenario else 422)
+        return await _render(page, source, files, made, status=200 if made.scenario else 422)
     if form.get("identity") != made.identity:
         text = "the text was changed after the check, or another version was published: look at the differences below"
-        return _render(page, source, files, made, wrong=text, status=409)
+        return await _render(refused(page, Problem("conflict", text), form), source, files, made)
     journeys: Journeys = "follow" if form.get("journeys") == "follow" else "pin"
     published = await author.publish_next(page.caller, made, journeys)
     return go_to(to_scenario(published.scenario, done="publish"))
 
 
-def _render(
+async def _render(
     page: Page,
     source: str,
     files: Mapping[str, str],
     made: NextVersion | None = None,
     *,
     stored: str | None = None,
-    wrong: str | None = None,
     status: int = 200,
 ) -> Response:
-    scenario, drawn = made and made.scenario, None
-    if made and scenario:
-        overlay = changed_since(made.difference) if made.difference else Overlay()
-        name = f"{scenario.scenario}@{(made.newest or 0) + 1}"
-        drawn = Markup(ScenarioMap(compile_plan(scenario), name, scenario.trigger, overlay).svg())  # noqa: S704 - it escapes its values
+    drawn = await asyncio.to_thread(_map, made, made.scenario) if made and made.scenario else None
     return page.render(
         "publish.html",
         status=status,
@@ -91,8 +88,14 @@ def _render(
         made=made,
         stored=stored,
         map=drawn,
-        wrong=wrong,
     )
+
+
+def _map(made: NextVersion, scenario: Scenario) -> Markup:
+    overlay = changed_since(made.difference) if made.difference else Overlay()
+    name = f"{scenario.scenario}@{(made.newest or 0) + 1}"
+    drawn = ScenarioMap(compile_plan(scenario), name, scenario.trigger, overlay)
+    return Markup(drawn.svg())  # noqa: S704 - it escapes its values
 
 
 async def _source(page: Page, form: Form) -> str:
@@ -100,22 +103,25 @@ async def _source(page: Page, form: Form) -> str:
     async for _, text in _uploaded(page, "file"):
         return text
     if not form.get("source", "").strip():
-        raise Problem("invalid", "choose a scenario file, or paste one")
+        raise at_field("source", "choose a scenario file, or paste one")
     return form["source"].replace("\r\n", "\n")  # browsers send texts with these line ends
 
 
-async def _files(page: Page, form: Form, source: str) -> dict[str, str]:
-    """Return the texts that the scenario may refer to, by path.
+def _kept(form: Form) -> dict[str, str]:
+    """Return the texts in the form that the scenario may refer to, by path."""
+    paths = ((number, form.get(f"path-{number}", "").strip()) for number in range(_FILES))
+    return {path: form.get(f"text-{number}", "") for number, path in paths if path}
 
-    Browsers send names without folders, so an uploaded file gets the path by which the scenario refers to its name.
+
+async def _chosen(page: Page, source: str, most: int) -> dict[str, str]:
+    """Return the uploaded texts, by the paths by which the scenario refers to their names.
+
+    Browsers send names without folders.
     """
-    numbers = range(_FILES)
-    found = {path: form.get(f"text-{n}", "") for n in numbers if (path := form.get(f"path-{n}", "").strip())}
     paths = {PurePosixPath(path).name: path for path in _REFERENCE.findall(source)}
-    async for name, text in _uploaded(page, "files"):
-        found[paths.get(name, name)] = text
-    if len(found) > _FILES:
-        raise Problem("invalid", f"a scenario on this page may refer to {_FILES} files: use the command or the API")
+    found = {paths.get(name, name): text async for name, text in _uploaded(page, "files")}
+    if len(found) > most:
+        raise at_field("files", f"this page takes {_FILES} files at most: use the command or the API")
     return found
 
 
@@ -127,7 +133,7 @@ async def _uploaded(page: Page, field: str) -> AsyncIterator[tuple[str, str]]:
             try:
                 yield name, (await file.read()).decode("utf-8-sig")
             except UnicodeDecodeError:
-                raise Problem("invalid", f"the file '{name}' is not UTF-8: save it as UTF-8") from None
+                raise at_field(field, f"the file '{name}' is not UTF-8: save it as UTF-8") from None
 
 
-ROUTES: Final = (shows(AT, _show), does(AT, _answer, "publish", "waiting", files=2 * _FILES))
+ROUTES: Final = (shows(AT, _show), does(AT, _answer, "publish", "waiting", files=_FILES))

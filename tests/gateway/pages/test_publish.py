@@ -82,8 +82,12 @@ async def test_mistakes_are_shown_with_their_lines_and_the_text_is_kept(site: Si
     assert page.values("#path-0", "value") == ["mails/hi.txt"]
     assert await upload(site, {**mended, "path-0": "mails/hi.txt", "text-0": "Hello there"})
     for file, said in ((b"\xff", "The file 'hi.txt' is not UTF-8"), (b"", "1 mistake")):
-        page = await upload(site, mended, ("files", "hi.txt", file), status=422)
+        page = await upload(site, {**mended, "path-0": "a", "text-0": "b"}, ("files", "hi.txt", file), status=422)
+        assert page.text("#text-0") == "b"
         assert page.text("[role=alert]").startswith(said)
+    assert (await upload(site, {"source": " "}, status=422)).text(
+        "#source-wrong"
+    ) == "Choose a scenario file, or paste one."
 
 
 async def test_only_a_key_with_its_scope_publishes_and_only_its_scenarios(site: Site) -> None:
