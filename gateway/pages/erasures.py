@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gateway.api.problem import Problem
 from gateway.pages.page import Form, Page, at_field, does, go_to, reason_in, shows
-from gateway.pages.rendering import link
+from gateway.pages.rendering import as_shown, link
 from gateway.service.paging import PageRequest
 
 _LISTED: Final = 50
@@ -25,7 +25,7 @@ async def _ask(page: Page) -> Response:
 
 async def _erase(page: Page, form: Form) -> Response:
     contact = form.get("contact", "").strip()
-    if not contact or form.get("again", "").strip() != contact:
+    if not contact or form.get("again", "").strip() not in (contact, as_shown(contact)):
         raise at_field("again", "type the contact's id exactly as it is shown above")
     begun = await page.use.erasures.erase(page.caller, contact, operator=page.caller.name, reason=reason_in(form))
     return go_to(link(f"/erasures/{begun.id}"))

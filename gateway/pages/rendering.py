@@ -135,7 +135,16 @@ def with_visible_characters(html: str) -> str:
     """
     if _UNSEEN.search(html) is None:
         return html
-    return _TAG_OR_UNSEEN.sub(lambda found: found["kept"] or f"&lt;U+{ord(found[0]):04X}&gt;", html)
+    return _TAG_OR_UNSEEN.sub(lambda found: found["kept"] or escape(_named(found)), html)
+
+
+def as_shown(text: str) -> str:
+    """Return a text as people see it on a page."""
+    return _UNSEEN.sub(_named, text)
+
+
+def _named(character: re.Match[str]) -> str:
+    return f"<U+{ord(character[0]):04X}>"
 
 
 @cache

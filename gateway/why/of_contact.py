@@ -27,7 +27,7 @@ _UNDECIDED: Final = f"{STARTED} AND {equals(JOURNEY_STATE, None)}"
 """Journeys that have waited were admitted: the server leaves them out."""
 _CHUNK: Final = 20  # scenarios in one query
 _LOOKED_AT: Final = 200  # runs that are looked at one by one, for each query
-_ASKED: Final = 10  # at the same time
+_ASKED: Final = 20  # at the same time: without a worker, each waits for seconds
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.search import Search
 
-FORM = {"contact": "7/é", "again": "7/é", "reason": "request 4711"}
+WHO = "7/\u202eé"
+FORM = {"contact": WHO, "again": "7/<U+202E>é", "reason": "request 4711"}
 
 
 async def _no_runs(*_: Any) -> AsyncIterator[WorkflowExecution]:
@@ -27,9 +28,9 @@ async def test_a_contact_is_erased_once_its_id_is_typed_again(
 ) -> None:
     monkeypatch.setattr("gateway.service.erasures.find_runs", _no_runs)
     site.store.sealing = Keyring(site.store, None)
-    await admit(site.store, "a/7", "7/é")
+    await admit(site.store, "a/7", WHO)
     await site.sign_in("read", "erase")
-    asked = "/erase?contact=7%2F%C3%A9"
+    asked = "/erase?contact=7%2F%E2%80%AE%C3%A9"
     form = await site.get(asked)
     assert ["Rows of the store: entries", "1"] in form.rows("Would be erased")
     refused = await site.send("/erase", {**FORM, "again": "7/e"}, 422, page=asked)
@@ -40,7 +41,7 @@ async def test_a_contact_is_erased_once_its_id_is_typed_again(
     (name,) = temporal.started
     assert report.text("h1") == f"Erasure {name.removeprefix('erasure-')}"
     assert "request 4711" in report.text(".facts")
-    assert "7/é" not in report.html
+    assert "é" not in report.html
     assert [row[4] for row in (await site.get("/erasures")).rows("Erasures, newest first")] == ["request 4711"]
 
 
