@@ -101,6 +101,8 @@ ADDRESSES: list[str] = [
     *("/scenarios/sale", "/scenarios/sale?version=1", "/journeys/sale/7", "/journeys?scenario=sale"),
     *("/contacts/7", "/contacts/7?scenario=sale", "/held?scenario=sale", "/operations/op1", "/operations/op2"),
     *("/held/operation?operation=retry&scenario=sale&step=hook", "/operations/op1/stop", "/destinations"),
+    *("/scenarios/sale/leave", "/scenarios/sale/close", "/scenarios/sale/move", "/scenarios/-/publish?version=sale@1"),
+    *("/preview?scenario=sale", "/preview?version=sale@1"),
     "/destinations/retune?destination=hooks.example.com",
 ]
 
