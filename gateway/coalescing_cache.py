@@ -36,7 +36,8 @@ class CoalescingCache(Generic[Key, Value]):
     Args:
         ttl: Seconds a value stays valid, counted from the start of its lookup.
         cost_factor: A value also stays valid for this many times the duration of its lookup.
-        max_stale: Seconds, counted likewise, during which an expired value is returned while a new one is looked up.
+        max_stale: Seconds, counted likewise, during which an expired value is returned while a new one is looked up. An
+            expensive value may be as old again as it was valid, so that callers do not wait for the next one.
     """
 
     def __init__(
@@ -95,8 +96,10 @@ class CoalescingCache(Generic[Key, Value]):
         except Exception:
             entry.expires = self._clock() + self._ttl if self._max_stale else -inf
             raise
-        entry.expires = started + max(self._ttl, self._cost_factor * (self._clock() - started))
-        entry.usable_until = started + self._max_stale
+        valid = max(self._ttl, self._cost_factor * (self._clock() - started))
+        entry.expires = started + valid
+        if self._max_stale:
+            entry.usable_until = started + max(self._max_stale, 2 * valid)
         return entry.value
 
     def _finish(self, entry: _Entry[Value], task: asyncio.Task[Value]) -> None:

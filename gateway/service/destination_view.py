@@ -17,7 +17,8 @@ from gateway.coalescing_cache import CoalescingCache
 from gateway.journeys.pending_activities import DeliveryStatus, pending_of
 from gateway.operations.retry_policy import LOOK_BACK
 from gateway.service.caller import Caller
-from gateway.service.destinations import COST_FACTOR, MAX_STALE, TTL, DestinationService, DestinationState
+from gateway.service.destinations import TTL, DestinationService, DestinationState
+from gateway.service.held import COST_FACTOR, MAX_STALE
 from gateway.service.journey_view import AttemptView
 from runtime.policies import read_policies
 from runtime.store import Store

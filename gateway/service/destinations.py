@@ -20,7 +20,7 @@ from gateway.journeys.pending_activities import DeliveryStatus, pending_of
 from gateway.operations import retry_policy
 from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.held import HeldService
+from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
 from gateway.service.index import EVERY
 from gateway.service.view import View
 from runtime.store import Attempt, BackoffCount, OutcomeCounts, Store
@@ -33,10 +33,6 @@ LOOKED_BACK: Final = timedelta(hours=1)
 """The period in which attempts are counted."""
 TTL: Final = 10.0
 """Seconds for which the states of destinations are cached."""
-COST_FACTOR: Final = 20
-"""They are also cached for this many times the time that finding them took."""
-MAX_STALE: Final = 60.0
-"""Seconds for which older ones are returned while new ones are found."""
 _AT_ONCE: Final = 20  # lookups
 
 

@@ -30,8 +30,8 @@ TTL: Final = 5.0
 """Seconds for which groups are cached. Temporal's search lags anyway."""
 COST_FACTOR: Final = 20
 """Groups are also cached for this many times the time that finding them took."""
-MAX_STALE: Final = 60.0
-"""Seconds for which older groups are returned while new ones are found."""
+MAX_STALE: Final = 15.0
+"""Seconds for which older groups are returned while new ones are found. Programs that poll must get recent ones."""
 _KEYS: Final = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
 _HELD: Final = query_of(JourneyFilter(), state="held")
 

@@ -20,7 +20,7 @@ from gateway.service.caller import TERMINAL, Caller
 from gateway.service.campaign_views import CampaignView
 from gateway.service.campaigns import CampaignService
 from gateway.service.destinations import DestinationService
-from gateway.service.held import HeldService
+from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
 from gateway.service.outgoing import OutgoingService, SubscriptionView
 from gateway.service.view import View
 from runtime.connection import describe_queue
@@ -28,10 +28,6 @@ from runtime.store import Store
 
 TTL: Final = 5.0
 """Seconds for which an overview is cached."""
-COST_FACTOR: Final = 20
-"""It is also cached for this many times the time that it took."""
-MAX_STALE: Final = 60.0
-"""Seconds for which an older one is returned while a new one is made."""
 LONG: Final = timedelta(minutes=15)
 """Deliveries that have been retried for longer need attention. Shorter troubles of receivers end by themselves."""
 LATE: Final = timedelta(minutes=5)

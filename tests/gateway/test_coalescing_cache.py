@@ -104,6 +104,17 @@ async def test_an_expensive_value_stays_valid_for_longer() -> None:
         assert len(lookup.keys) == lookups
 
 
+async def test_an_expensive_value_may_be_stale_for_as_long_as_it_was_valid() -> None:
+    lookup = Lookup(takes=2.0)
+    cache = lookup.cache(cost_factor=20, max_stale=15)
+    await cache.get("a")
+    lookup.now = 79.9
+    assert await cache.get("a") == 1
+    await settled()
+    lookup.now = 200
+    assert await cache.get("a") == 3
+
+
 async def test_a_stale_value_hides_failures_until_it_is_too_old(caplog: pytest.LogCaptureFixture) -> None:
     lookup = Lookup()
     cache = lookup.cache(max_stale=60)

@@ -62,6 +62,7 @@ def pages(place: Place) -> Mapping[str, str]:
         "batches": "/batches",
         "audiences": "/audiences",
         "destinations": "/destinations",
+        "destination": "/destinations/held-look.example.com",
         "destinations-retune": "/destinations/retune?destination=held-look.example.com",
         "preview": "/preview?version=post-purchase@1",
         "problem": "/problem",
