@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from temporalio import workflow
 from typing_extensions import override
 
-from activities.interface import DECIDE, REPORT_STEPS, CompletedSteps, EvaluationRequest, EvaluationResult
+from activities.interface import DECIDE, REPORT_HELD, REPORT_STEPS, CompletedSteps, EvaluationRequest, EvaluationResult
 from scenario.entry.entry import LARGEST, Entry, clean, is_too_large, journey_root, parse_entry, patch_contact
 from scenario.errors import EntryError
 from scenario.plan.plan import Plan, load_plan
@@ -251,10 +251,13 @@ class JourneyHost(Host):
 
     @override
     async def decided(self) -> Outcome | None:
-        if self.state.held is None:
+        held = self.state.held
+        if held is None:
             return None
         self.stop_if_interrupted()
         self.show()
+        report = held.report(workflow.info().workflow_id, self.entry.contact_id, self.version)
+        await call(REPORT_HELD, report, about=self.step)  # a later run repeats it, with the same time
         await workflow.wait_condition(lambda: self.is_retry_ordered or self.must_continue)
         if not self.is_retry_ordered:
             return ContinueAsNew()

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
-from activities.interface import CompletedStep
+from activities.interface import CompletedStep, HeldJourney
 from scenario.entry.plain_json import has_form
 from scenario.plan.plan import load_plan
 from scenario.steps.host import Event, Memory, Rounds
@@ -31,6 +31,7 @@ from workflows.limits import (
 JourneyMode = Literal["running", "waiting", "retrying", "held", "paused"]
 MARKS: Final = {"failed": "✗", "unknown": "?", "left": "■", "exited": "■", "skipped": "–", "timeout": "⌛"}
 """Symbols of outcomes other than success."""
+_REPORTED: Final = ("at", "step", "kind", "cause", "destination", "status", "attempts")
 
 
 _HANDED_OVER: Final = (
@@ -81,6 +82,11 @@ class Held:
     attempts: int | None = None
     excerpt: str = ""  # the first 2 KB of the reply, redacted
     cause: str = ""  # one of `scenario.words.HeldCause`
+
+    def report(self, workflow_id: str, contact: str, scenario: str) -> HeldJourney:
+        """Return the report of the hold, which holds ids and words only."""
+        words = {name: getattr(self, name) for name in _REPORTED}
+        return HeldJourney(workflow_id=workflow_id, contact=contact, scenario=scenario, **words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ from activities.email.message import Envelope
 from activities.email.session import Reply
 from activities.gate import OutgoingMessage, PolicyGate, Releases
 from activities.interface import CLEAR, JOURNEYS, DestinationPolicy, DestinationPolicyRequest
+from activities.outgoing.held import HeldReports
 from activities.sms import provider as text
 from activities.sms.activity import Texts
 from activities.sms.channel import ERRORS, RenderedText
@@ -257,7 +258,7 @@ async def world(
         content, log, links, away = Content(store), Log(), StandIn(), UnsubscribeStandIn()
         admissions = AdmissionActivities(content, store, ZONE)
         local: list[Any] = [admissions.admit, admissions.depart, decide, LastAttempts(cast("Any", log)).recall, clear]
-        local += [GoalActivities(content, store).goal, Releases(store).release]
+        local += [GoalActivities(content, store).goal, Releases(store).release, HeldReports(store).report_held]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
         transport, mailer = SimpleNamespace(send=world.send_request), SimpleNamespace(send=world.send_mail)
         mailer.server, mailer.senders = world.server, world.senders

@@ -49,6 +49,7 @@ from activities.interface import (
     RECALL,
     RELEASE,
     RENEW,
+    REPORT_HELD,
     Admission,
     AdmissionResult,
     Adoption,
@@ -59,6 +60,7 @@ from activities.interface import (
     DestinationPolicyRequest,
     GoalEvent,
     GoalResult,
+    HeldJourney,
     LastAttempt,
     LastAttemptRequest,
     Release,
@@ -316,6 +318,9 @@ class Fakes:
     @activity.defn(name=RELEASE.name)
     async def release(self, _: Release) -> None: ...
 
+    @activity.defn(name=REPORT_HELD.name)
+    async def report_held(self, _: HeldJourney) -> None: ...
+
     def sender(self, name: str) -> Callable[[Delivery], Awaitable[Sent]]:
         """Return the activity of a channel."""
 
@@ -403,7 +408,7 @@ class Recorder:
             workflows=[Journey],
             activities=[
                 *(fakes.admit, fakes.renew, fakes.goal, fakes.clear, fakes.recall, fakes.depart),
-                *(fakes.count, fakes.adopt, fakes.release, decide, Retunings(self._client).retune),
+                *(fakes.count, fakes.adopt, fakes.release, fakes.report_held, decide, Retunings(self._client).retune),
             ],
             workflow_runner=UnsandboxedWorkflowRunner(),
             # Else the server would keep the messages for the worker that has gone.

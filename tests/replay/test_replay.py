@@ -136,7 +136,7 @@ def test_every_local_activity_is_recorded() -> None:
         if event.marker_recorded_event_attributes.marker_name == "core_local_activity"
     } == {
         *("admit", "identify", "depart", "decide", "clear", "amend", "retune"),
-        *("recall", "renew", "adopt", "count", "goal", "release", "prune"),
+        *("recall", "renew", "adopt", "count", "goal", "release", "prune", "report_held"),
         *("freeze_audience_batch", "hold_audience"),
     }
 

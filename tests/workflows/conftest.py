@@ -55,6 +55,7 @@ from activities.interface import (
     RetuningResult,
     Sent,
 )
+from activities.outgoing.held import HeldReports
 from activities.passages import PassageWriter
 from activities.renewal import Renewals, StepVersions
 from runtime.data_converter import CONVERTER
@@ -225,7 +226,13 @@ class Stage:
             activities=[
                 *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide),
                 *(GoalActivities(content, store).goal, StepVersions(content).amend, renewals.renew, renewals.adopt),
-                *(LastAttempts(store).recall, Releases(store).release, desk.clear, desk.retune),
+                *(
+                    LastAttempts(store).recall,
+                    Releases(store).release,
+                    HeldReports(store).report_held,
+                    desk.clear,
+                    desk.retune,
+                ),
             ],
             workflow_runner=sandbox(),
             interceptors=[self.passages],

@@ -1,5 +1,6 @@
 """What operators may do, when, and what comes of it."""
 
+import asyncio
 from typing import Any
 
 from temporalio.client import WorkflowHandle
@@ -30,6 +31,7 @@ async def held(stage: Stage) -> WorkflowHandle[Any, dict[str, Any]]:
 
 
 async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
+    await stage.store.want_events(["journey.held"])
     handle = await held(stage)
     progress = await handle.query("progress")
     assert progress["at"] == "hook"
@@ -67,6 +69,20 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
             "attempts": 1,
             "at": progress["waiting"]["at"],
         }
+    }
+    while not (events := (await stage.store.outgoing_events(0))[0]):  # the journey is about to report it
+        await asyncio.sleep(0.01)
+    [event] = events
+    assert (event.type, event.subject, event.scenario) == ("journey.held", handle.id, "holds")
+    assert (event.contact_id, event.at.isoformat()) == (handle.id.partition("/")[2], progress["waiting"]["at"])
+    assert event.data == {
+        "version": 1,
+        "step": "hook",
+        "kind": "DeliveryPermanent",
+        "cause": "permanent",
+        "destination": "hooks.example.com",
+        "status": 422,
+        "attempts": 1,
     }
     await handle.terminate()
 

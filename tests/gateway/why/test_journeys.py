@@ -25,6 +25,7 @@ from activities.decision import decide
 from activities.email.activity import Emails
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
+from activities.outgoing.held import HeldReports
 from activities.sms.activity import Texts
 from activities.sms.provider import Receipt, error_of
 from activities.webhook.activity import Webhooks
@@ -138,7 +139,7 @@ async def outside(
     assert policies is not None
     gate, admissions = PolicyGate(content, store, lambda: policies, None), AdmissionActivities(content, store, "UTC")
     local: list[Callable[..., Any]] = [admissions.admit, admissions.depart, decide, clear]
-    local += [LastAttempts(store).recall, Releases(store).release]
+    local += [LastAttempts(store).recall, Releases(store).release, HeldReports(store).report_held]
     transport, provider = SimpleNamespace(send=outside.send_request), SimpleNamespace(send=outside.send_text)
     provider.name, provider.connections = "twilio", 50
     mailer = SimpleNamespace(send=None, server=SimpleNamespace(host="mail.example.com", password=""), senders=SENDERS)
