@@ -171,9 +171,11 @@ class Entries(Queries):
         order = _ORDER_OF_ENDS if by_end else _ORDER
         wanted = matching(entries, version=version, contact_id=contact_id, key=key, outcome=outcome)
         if scenario is not None:
-            # A contact has few journeys and a scenario many: the index by scenario must not be used.
-            wanted.append((_table.scenario if contact_id is None else _table.scenario.concat("")) == scenario)
-        if outcome is not None and outcome != FINISHED:
+            # A contact has few journeys and a scenario many: the index by scenario must not be used. Nor for an order
+            # by the end, which it does not have.
+            is_indexed = contact_id is None and not by_end
+            wanted.append((_table.scenario if is_indexed else _table.scenario.concat("")) == scenario)
+        if outcome is not None and outcome != FINISHED and not by_end:
             wanted.append(_table.outcome != literal_column(f"'{FINISHED}'"))  # makes the partial index applicable
         if by_end:
             running = False

@@ -40,9 +40,11 @@ async def test_all_that_happened_stands_in_one_timeline(site: Site) -> None:
     ]
     assert "scenario retry" not in shown.html  # commands are for terminals
     told = shown.texts(".timeline li")
-    assert told[0] == ("refused not let in: the entry rule of b does not hold: <b>x</b> Tue 2026-03-31 09:00 UTC · b/7")
+    assert told[0] == (
+        "refused not let in: the entry rule of b does not hold: <b>x</b> Tue 2026-03-31 09:00:00 UTC · b/7"
+    )
     assert told[1].startswith("held hook hooks.example.com answered 503")
-    assert told[-1] == "let in by order with the key K1 Tue 2026-03-31 10:00 Europe/Paris (08:00 UTC) · a/7/K1"
+    assert told[-1] == "let in by order with the key K1 Tue 2026-03-31 10:00:00 Europe/Paris (08:00:00 UTC) · a/7/K1"
     assert shown.values(".timeline li", "class")[:2] == ["amber", "red"]
     assert shown.rows("Counts under caps") == [
         ["week", "2", "2", "7d", "Mon 2026-03-30 10:00 Europe/Paris (08:00 UTC)"]
