@@ -61,4 +61,4 @@ def breaker(limits: BreakerLimits | None) -> str:
     return f"paused when {limits.failures:.0%} of at least {limits.minimum} fail"
 
 
-ROUTES: Final = (shows("/destinations", _list), shows("/destinations/{name}", _show))
+ROUTES: Final = (shows("/destinations", _list), shows("/destinations/{name:path}", _show))

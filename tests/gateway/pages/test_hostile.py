@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from gateway.pages.rendering import to_contact, to_journey
+from gateway.pages.rendering import to_contact, to_destination, to_journey
 from gateway.why.why import WhyView
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Document, Site
@@ -52,7 +52,16 @@ async def test_what_others_have_made_up_is_text(site: Site, temporal: Search) ->
     await site.sign_in("read", "operate", "publish")
     asked = f"scenario=sale&step={'%3Cscript%3E%22'}"
     for address in (
-        *("/", "/scenarios/sale", "/journeys", f"/journeys?{asked}&contact=%22%3E%3Cscript%3E", to_journey(journey)),
+        *(
+            "/",
+            "/scenarios",
+            "/destinations",
+            to_destination(EVIL),
+            "/scenarios/sale",
+            "/journeys",
+            f"/journeys?{asked}&contact=%22%3E%3Cscript%3E",
+            to_journey(journey),
+        ),
         *(to_contact(EVIL), "/held", f"/held?{asked}", "/operations", "/operations/op1", "/operations/op1/stop"),
         *("/deliveries", f"/deliveries?{asked}&destination=%22%3E%3Cimg%3E", "/preview?version=%22%3E%3Cscript%3E"),
         *("/destinations/retune?destination=%22%3E%3Cscript%3E", "/sign-in?next=%22%3E%3Cscript%3E"),
@@ -84,7 +93,7 @@ async def limited(site: Site, temporal: Search) -> Site:
 
 
 LISTS: list[str] = [
-    *("/", "/journeys", "/journeys?state=held", "/journeys?contact=7", "/journeys?step=hook"),
+    *("/", "/scenarios", "/journeys", "/journeys?state=held", "/journeys?contact=7", "/journeys?step=hook"),
     *("/held", "/held?destination=hooks.example.com", "/operations", "/deliveries", "/deliveries?contact=7"),
     *("/deliveries?journey=sale/7&scenario=mine", "/deliveries?destination=hooks.example.com", "/preview"),
 ]
@@ -103,7 +112,8 @@ ADDRESSES: list[str] = [
     *("/held/operation?operation=retry&scenario=sale&step=hook", "/operations/op1/stop", "/destinations"),
     *("/scenarios/sale/leave", "/scenarios/sale/close", "/scenarios/sale/move", "/scenarios/-/publish?version=sale@1"),
     *("/preview?scenario=sale", "/preview?version=sale@1"),
-    "/destinations/retune?destination=hooks.example.com",
+    *("/destinations/retune?destination=hooks.example.com", "/destinations/hooks.example.com"),
+    "/held/operation?operation=retry&destination=hooks.example.com",
 ]
 
 
