@@ -25,6 +25,7 @@ from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENA
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
 from runtime.store.campaign_lines import LineEnd
 from runtime.store.campaigns import StoredCampaign
+from runtime.store.outgoing_sends import PendingSend
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.polling import ClusterMetrics, cluster_metrics
 from tests.fakes import ERASURE
@@ -148,6 +149,19 @@ async def admit(store: Store, scenario: str, number: int) -> None:
         await store.admit(asked)
 
 
+def rejected_event(subscription: str, at: datetime) -> PendingSend:
+    return PendingSend(
+        subscription=subscription,
+        position=1,
+        subject="welcome/1",
+        attempts=1,
+        next_try_at=at,
+        reason="crm answered 400",
+        held_at=at,
+        recorded_at=at,
+    )
+
+
 async def add_campaigns(store: Store) -> None:
     """Campaigns of which the one without progress for the longest time has had none for 20 minutes."""
     now = datetime.now(UTC)
@@ -181,8 +195,12 @@ async def add_campaigns(store: Store) -> None:
 
 
 async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callable[[Server], ClusterMetrics]):
+    await store.want_events(["journey.entered"])
     await admit(store, "welcome", 5)
     await admit(store, "birthday", 2)
+    await store.outgoing_cursor("crm", 3)
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    await store.add_sends([rejected_event("crm", an_hour_ago)])
     held = [Journey("welcome", "wax", "exhausted", 5), Journey("welcome", "wax", "exhausted"), Journey("welcome")]
     server = Server(held=held, paused=[Journey("birthday")], counts={"TemporalReportedProblems IS NOT NULL": 4})
     asked = datetime.now(UTC) - timedelta(hours=2)
@@ -195,7 +213,11 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
     assert told.pop("scenario.campaigns.stalled_age")[()] == pytest.approx(20 * 60, abs=60)
     assert told.pop("scenario.held.oldest_age")[()] == pytest.approx(5 * 3600, abs=60)
     assert told.pop("scenario.erasures.oldest_age")[()] == pytest.approx(2 * 3600, abs=60)
+    assert told.pop("scenario.outgoing.oldest_age")[("crm",)] == pytest.approx(3600, abs=60)
     assert told == {
+        "scenario.outgoing.pending": {
+            ("crm", "held"): 1, ("crm", "failing"): 0, ("crm", "waiting"): 0, ("crm", "behind"): 4,
+        },
         "scenario.backlog": {("journeys",): 7, ("webhooks",): 7},
         "scenario.backlog.age": {("journeys",): 3, ("webhooks",): 3},
         "scenario.pollers": {("journeys",): 2, ("webhooks",): 2},
