@@ -42,7 +42,7 @@ from runtime.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.temporal_faults import bound_calls
-from scenario.words import Operation
+from scenario.words import JourneyState, Operation
 
 __all__ = [
     "Entered",
@@ -173,6 +173,7 @@ class ScenarioClient:
         contact: str | None = None,
         state: str | None = None,
         step: str | None = None,
+        destination: str | None = None,
         since: datetime | None = None,
         limit: int = 50,
     ) -> list[JourneySummary]:
@@ -181,9 +182,14 @@ class ScenarioClient:
         Args:
             state: Only those in this state: one of `scenario.words.LISTED`.
             step: Only running journeys at this step. Temporal's search lags by some moments.
+            destination: Only retrying journeys whose delivery goes to this destination or host.
         """
         wanted = JourneyFilter(scenario=scenario, version=version, contact=contact, step=step, since=since)
-        return await self.services.journeys.lists.newest(wanted, state=state, limit=limit)
+        lists = self.services.journeys.lists
+        if state == JourneyState.RETRYING:  # which search finds, without a look at all that run
+            retrying = wanted.model_copy(update={"state": "retrying", "destination": destination})
+            return await lists.with_deliveries(await lists.held(retrying, limit=limit), limit=limit)
+        return await lists.newest(wanted, state=state, limit=limit)
 
     async def operate(
         self,

@@ -76,12 +76,14 @@ class WhichBody(RequestBody):
     contact: str | None = Field(None, min_length=1, max_length=300)
     """The contact's id."""
     destination: str | None = Field(None, min_length=1, max_length=300)
-    """For held journeys: the name or host of the destination that could not be delivered to. For others: the
-    destination that their scenario sends to. The only filter of `retune`."""
+    """For held and retrying journeys: the name or host of the destination that could not be delivered to. For others:
+    the destination that their scenario sends to. The only filter of `retune`."""
     reason: str | None = Field(None, min_length=1, max_length=50, examples=["exhausted"])
     """For held journeys: the cause, as one word."""
     step: str | None = Field(None, min_length=1, max_length=300)
-    """The step's id, for held journeys and for `migrate`."""
+    """The step's id, for held and retrying journeys and for `migrate`."""
+    state: Literal["held", "retrying"] | None = None
+    """For `skip` and `leave`: the state of the journeys. By default they are held."""
     since: Moment | None = None
     """For held journeys: held since then. For others: admitted since then."""
     operation: str | None = Field(None, min_length=1, max_length=100)
@@ -92,9 +94,9 @@ class BeginBody(ArgumentsBody):
     """An operation on many journeys."""
 
     operation: Operation
-    """The action on each journey. `retry`, `skip` and `leave` find held journeys; `pause` those that are not paused,
-    `resume` those that are; `retune` those with a delivery to the destination in progress; `migrate` those of other
-    versions."""
+    """The action on each journey. `retry`, `skip` and `leave` find held journeys, the last two also retrying ones;
+    `pause` those that are not paused, `resume` those that are; `retune` those with a delivery to the destination in
+    progress; `migrate` those of other versions."""
     which: WhichBody
     """Filters that select the journeys."""
     reason: _Reason

@@ -20,6 +20,7 @@ from gateway.cli.options import (
     OperatorOptions,
     PausedJourneys,
     RunningJourneys,
+    StoppedJourneys,
     VersionOption,
     grouped,
     length,
@@ -52,19 +53,20 @@ def retry(
 
 
 @grouped
-def skip(record: OperatorOptions, journeys: HeldJourneys, sending: BatchOptions) -> None:
-    """Skip the current step of a journey, or of all held journeys that match.
+def skip(record: OperatorOptions, journeys: StoppedJourneys, sending: BatchOptions) -> None:
+    """Skip the current step of a journey, or of all held journeys that match; with --state retrying, of retrying ones.
 
-    --since: held since then.
+    --since: held since then; with --state retrying, admitted since then.
     """
     _run(OperationCommand(Operation.SKIP, record, sending), journeys, "is skipped")
 
 
 @grouped
 def leave(record: OperatorOptions, journeys: LeavingJourneys, sending: BatchOptions) -> None:
-    """End a journey, or all held journeys that match; with --all, all running journeys that match.
+    """End a journey, or all held journeys that match; with --state retrying, retrying ones; with --all, all that run.
 
-    --since: held since then; with --all, admitted since then. To stop new entries, use 'scenario close'.
+    --since: held since then; with --state retrying or --all, admitted since then. To stop new entries, use 'scenario
+    close'.
     """
     _run(OperationCommand(Operation.LEAVE, record, sending), journeys)
 
@@ -95,8 +97,8 @@ def _run(command: OperationCommand, journeys: RunningJourneys, done: str = "") -
     if journey is None:
         if not which:
             raise typer.BadParameter("name a JOURNEY, or select journeys by --scenario, --destination or --since")
-        if everybody and (step or "held_reason" in which):
-            option = "step" if step else "held-reason"
+        if everybody and (step or which.keys() & {"held_reason", "state"}):
+            option = "step" if step else "state" if "state" in which else "held-reason"
             raise typer.BadParameter(f"--{option} is for held journeys: leave it out, or --all")
         raise typer.Exit(operate_many(command, {**which, **step}, everybody=everybody))
     if everybody:

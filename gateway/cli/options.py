@@ -210,7 +210,16 @@ class HeldJourneys(RunningJourneys):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeavingJourneys(HeldJourneys):
+class StoppedJourneys(HeldJourneys):
+    """The journey that an operation goes to, or filters for held or retrying journeys."""
+
+    state: Annotated[
+        str | None, word_option("--state", ("held", "retrying"), "those in this state, by default held")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeavingJourneys(StoppedJourneys):
     """The journey to end, or filters for held or all running journeys."""
 
     everybody: Annotated[

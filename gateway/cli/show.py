@@ -23,7 +23,7 @@ from gateway.cli.options import (
 )
 from gateway.cli.output import output
 from gateway.terminal import console, dump, local, note, text
-from scenario.words import LISTED, AttemptOutcome, SkipReason
+from scenario.words import LISTED, AttemptOutcome, JourneyState, SkipReason
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
 HeldAtOption = Annotated[
@@ -95,9 +95,10 @@ def listing(
     wanted: dict[str, Any] = {"scenario": scenario, "version": version, "contact": contact, "step": step}
     wanted |= {"since": since, "limit": limit}
     only_held: dict[str, Any] = {"destination": destination, "reason": reason}
-    if not held and any(only_held.values()):
-        named = next(name for name, value in only_held.items() if value)
-        raise typer.BadParameter(f"--{named} goes with --held")
+    is_retrying = state == JourneyState.RETRYING
+    if not held and (reason or (destination and not is_retrying)):
+        named = "--reason goes with --held" if reason else "--destination goes with --held or --state retrying"
+        raise typer.BadParameter(named)
     if held and state:
         raise typer.BadParameter("--state does not go with --held, which is a state itself")
     if version and not scenario:
@@ -105,7 +106,8 @@ def listing(
     if held:
         found = session.ask(lambda client: client.held(**wanted, **only_held))
     else:
-        found = session.ask(lambda client: client.journeys(**wanted, state=state))
+        to = {"destination": destination} if is_retrying else {}
+        found = session.ask(lambda client: client.journeys(**wanted, **to, state=state))
     if form is Format.JSON:
         dump(found)
     elif found:

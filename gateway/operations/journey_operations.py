@@ -50,7 +50,8 @@ class JourneyOperations:
     ) -> list[JourneySummary]:
         """Return the journeys for which an operation makes sense.
 
-        `pause` finds running journeys that are not paused, `resume` those that are, all others those that are held.
+        `pause` finds running journeys that are not paused, `resume` those that are, all others those that are held or
+        in the filter's state.
 
         Args:
             ask: True to include why and since when journeys are held.
@@ -235,10 +236,10 @@ class JourneyOperations:
 
 
 def targets(found: list[JourneySummary] | list[PendingDelivery]) -> list[JourneyTarget]:
-    """Return the targets of a batch. A held journey, or a delivery, is a target only at its step."""
+    """Return the targets of a batch. A held or retrying journey, or a delivery, is a target only at its step."""
     return [
         JourneyTarget(item.journey, item.step)
         if isinstance(item, PendingDelivery)
-        else JourneyTarget(item.id, item.step if item.state == "held" else None)
+        else JourneyTarget(item.id, item.step if item.state in ("held", "retrying") else None)
         for item in found
     ]

@@ -93,6 +93,10 @@ class RequestedOperation:
                 raise BadOperation(text, "which", name)
             if name in _HELD_FILTERS and (self.everybody or self.operation in NOT_HELD):
                 raise BadOperation(f"'{name}' is for held journeys: leave it out", "which", name)
+        if "state" in filters and (self.everybody or self.operation not in (Operation.SKIP, Operation.LEAVE)):
+            raise BadOperation("'state' is for skip and leave without 'everybody': leave it out", "which", "state")
+        if self.which.state == "retrying" and "reason" in filters:
+            raise BadOperation("'reason' is for held journeys: leave it out", "which", "reason")
         if "campaign" in filters and not self.everybody:
             raise BadOperation("'campaign' is for leave with 'everybody': leave it out", "which", "campaign")
         if "operation" in filters:

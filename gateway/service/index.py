@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequenc
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
@@ -68,6 +68,8 @@ class JourneyFilter(BaseModel):
     """Id of an earlier pause, for the journeys that accepted it."""
     campaign: str | None = None
     """Name of a campaign, for the journeys that it started."""
+    state: Literal["held", "retrying"] | None = None
+    """For skip and leave: the state of the journeys. By default they are held."""
 
     def check(self) -> None:
         """Raise BadCombination if the filter has a version, but no scenario."""

@@ -175,14 +175,15 @@ class JourneyLists:
     async def held_by_page(
         self, wanted: JourneyFilter, *, details: bool = True, size: int = EVERY
     ) -> AsyncIterator[list[JourneySummary]]:
-        """Yield held journeys, page by page.
+        """Yield held journeys, or those in the filter's state, page by page.
 
         Args:
             details: Add the reason and the times of the admission and of the hold.
             size: Size of a page; a page may have fewer, and none.
         """
         read_holds = details or wanted.since is not None
-        async for page in self.index.pages(query_of(wanted, state="held"), size=size, holds=read_holds):
+        query = query_of(wanted, state=wanted.state or "held")
+        async for page in self.index.pages(query, size=size, holds=read_holds):
             found = [item for item in map(_held, page) if not read_holds or _fits(item, wanted)]
             yield await self._with_entries(found) if details else found
 
@@ -341,14 +342,14 @@ def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> Journey
 
 
 def _held(indexed: IndexedJourney) -> JourneySummary:
-    """Return a held journey, as search has it."""
+    """Return a held or retrying journey, as search has it."""
     journey = JourneySummary(
         id=indexed.id,
         run_id=indexed.run_id,
         scenario=indexed.version or indexed.scenario or "",
         contact=indexed.contact or "",
         key=None,
-        state="held",
+        state=indexed.state,
         step=indexed.step,
         reason=None,
         entered_at=indexed.started_at,
@@ -376,12 +377,13 @@ def _searchable(wanted: JourneyFilter) -> JourneyFilter:
 
 
 def _fits(journey: JourneySummary, wanted: JourneyFilter) -> bool:
-    """Return True if a held journey still fits. Its memo is newer than what search has indexed."""
+    """Return True if a journey still fits. The memo of a held one is newer than what search has indexed."""
+    since = journey.since if journey.state == "held" else journey.entered_at
     return (
         wanted.version in (None, _version_of(journey))
         and wanted.destination in (None, journey.destination)
         and wanted.reason in (None, journey.held_reason)
-        and (wanted.since is None or (journey.since is not None and journey.since >= wanted.since))
+        and (wanted.since is None or (since is not None and since >= wanted.since))
     )
 
 

@@ -103,6 +103,12 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
         ),
         ({"operation": Operation.MIGRATE, "which": JourneyFilter(step="a")}, "which", "migrate needs a scenario"),
         ({"which": JourneyFilter(operation="op0")}, "which", "'operation' is for resume"),
+        ({"which": JourneyFilter(state="retrying")}, "which", "'state' is for skip and leave"),
+        (
+            {"operation": Operation.SKIP, "which": JourneyFilter(state="retrying", reason="exhausted")},
+            "which",
+            "'reason' is for held journeys",
+        ),
         (
             {"operation": Operation.RESUME, "which": JourneyFilter(operation="op0", since=NOW)},
             "which",

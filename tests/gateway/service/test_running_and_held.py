@@ -125,6 +125,19 @@ async def test_no_memo_is_read_for_what_search_alone_can_find(store: Store) -> N
     assert targets(found)[0] == JourneyTarget("a/0", "hook")
 
 
+async def test_retrying_journeys_are_found_by_their_destination_and_operated_at_their_step(store: Store) -> None:
+    temporal = Search()
+    temporal.put("a/held")
+    for number, destination in enumerate(("wax", "wax", "crm")):
+        known = {"ScenarioVersion": "a@1", "StepId": "hook", "JourneyState": "retrying", "Destination": destination}
+        temporal.add(f"a/{number}", **known)
+    found = await lists(temporal, store).held(JourneyFilter(destination="wax", state="retrying"), details=False)
+    assert set(targets(found)) == {JourneyTarget("a/0", "hook"), JourneyTarget("a/1", "hook")}
+    assert {(item.state, item.reason, item.since) for item in found} == {("retrying", None, None)}
+    since = JourneyFilter(state="retrying", since=NOW - timedelta(days=1))
+    assert len(await lists(temporal, store).held(since)) == 3, "since their admission"
+
+
 async def test_no_more_held_journeys_are_found_than_the_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [f"a/{number}" for number in range(120)]
     temporal = Search()
