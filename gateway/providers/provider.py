@@ -131,10 +131,11 @@ def delivery_in(*values: Any) -> str:
 
 
 def text_at(data: Any, *path: str) -> str:
-    """Return a text or a number below some keys as text, or ""."""
+    """Return a text or a number below some keys as text, or "". Half characters, which JSON can name, become "?"."""
     for key in path:
         data = mapping_or_empty(data).get(key)
-    return str(data) if isinstance(data, str | int | float) and not isinstance(data, bool) else ""
+    is_text = isinstance(data, str | int | float) and not isinstance(data, bool)
+    return str(data).encode(errors="replace").decode() if is_text else ""
 
 
 def moment(value: Any) -> datetime | None:

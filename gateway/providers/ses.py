@@ -79,7 +79,7 @@ def _events(data: Mapping[str, Any], identifier: str, published: str) -> Iterato
     if (name := _NAMES.get(kind)) is None:
         return
     about, mail = mapping_or_empty(data.get(kind.lower())), mapping_or_empty(data.get("mail"))
-    address, fields = next(iter(map(str, list_or_empty(mail.get("destination")))), ""), dict[str, Any]()
+    address, fields = next(iter(map(text_at, list_or_empty(mail.get("destination")))), ""), dict[str, Any]()
     if kind == "Bounce":
         # Each of our messages has one recipient.
         recipient = next(iter(list_or_empty(about.get("bouncedRecipients"))), None)

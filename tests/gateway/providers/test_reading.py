@@ -116,6 +116,12 @@ def forged() -> dict[str, tuple[str, Call]]:
     call = callers.mailgun(ONE["mailgun"])
     made["mailgun: another token"] = "mailgun", replace(call, body=call.body.replace(b'"token": "', b'"token": "0'))
     made["mailgun: nothing signed"] = "mailgun", callers.mailgun(ONE["mailgun"], stamp="")
+    half = b'{"signature": {"timestamp": "\\ud800", "token": "t"}}'
+    made["mailgun: half a character"] = "mailgun", replace(call, body=half)
+    call = callers.sns(CLICK)
+    made["ses: half a character"] = "ses", replace(call, body=call.body.replace(b'"2026', b'"\\ud8002026'))
+    for name in ("postmark", "brevo"):
+        made[f"{name}: not ASCII"] = name, replace(CALLERS[name](ONE[name]), headers={"authorization": "Basic \xe9"})
     sns: dict[str, Any] = {
         "another key": {"key": generate_private_key(65537, 2048)},
         "another topic": {"TopicArn": TOPIC.replace("mail", "other")},
