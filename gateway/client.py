@@ -106,7 +106,8 @@ class ScenarioClient:
         self.stats = partial(services.journeys.stats, TERMINAL)
         self.trends = partial(services.journeys.trends, TERMINAL)
         journeys = services.operations.journeys
-        self.send, self.select, self.batch, self.held = journeys.send, journeys.select, journeys.batch, journeys.held
+        self.send = self.services.operations.send
+        self.select, self.batch, self.held = journeys.select, journeys.batch, journeys.held
         self.forecast_migration = journeys.forecast_migration
         self.in_flight, self.retune_candidates = journeys.in_flight, journeys.retune_candidates
         self.operation = partial(services.operations.show, TERMINAL)

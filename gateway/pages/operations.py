@@ -127,6 +127,8 @@ def change(view: OperationView) -> str:
     if version is not None:
         named = "the newest version" if version == "newest" else f"version {version}"
         parts.append(f"{'to' if view.operation == Operation.MIGRATE else 'with the templates of'} {named}")
+    if more.pop("now", False):
+        parts.append("in spite of quiet hours, windows and caps")
     return "; ".join((*parts, *(f"{name}: {value}" for name, value in more.items())))
 
 

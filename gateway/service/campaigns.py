@@ -36,8 +36,9 @@ from gateway.service.caller import Caller
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView, LeavingView, Speedometer
 from gateway.service.entries import EntryService
 from gateway.service.index import JourneyFilter
-from gateway.service.operations import OperationService, trouble_of
+from gateway.service.operations import OperationService
 from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.standstill import trouble_of
 from gateway.service.view import PageView
 from runtime.store import Store
 from runtime.store.audiences import StoredAudience

@@ -21,7 +21,7 @@ ItemOutcome = Literal["accepted", "refused", "unanswered", "stopped", "not_asked
 
 
 class OperationView(View):
-    """An operation on many journeys. `total` is the sum of `accepted`, `refused`, `unanswered` and `left`."""
+    """An operation on one journey or many. `total` is the sum of `accepted`, `refused`, `unanswered` and `left`."""
 
     id: str
     """The operation's id."""
@@ -36,7 +36,7 @@ class OperationView(View):
     reason: str
     """The operator's reason."""
     rate: float
-    """Maximum number of journeys a second."""
+    """Maximum number of journeys a second; 0 if it was sent to one journey."""
     limit: int | None
     """Maximum number of journeys; null for all that match."""
     dry_run: bool

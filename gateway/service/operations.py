@@ -13,23 +13,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import Field
-from temporalio.api.enums.v1 import PendingActivityState
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
-from activities.background import BLAST
 from activities.priority import OPERATORS, priority_of
 from gateway.errors import BadCursor, BadInput, BadOperation, Forbidden, NotAccepted, UnknownOperation
 from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
 from gateway.service.caller import Caller
+from gateway.service.operation_log import record_operation
 from gateway.service.operation_views import (
     ItemOutcome,
     JourneyNow,
@@ -38,8 +35,9 @@ from gateway.service.operation_views import (
     OperationView,
 )
 from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.standstill import trouble_of
 from gateway.service.view import PageView
-from runtime.store import Store, StoredOperation
+from runtime.store import Store, StoredOperation, StoreError
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.words import Operation
 from workflows.operation import QUEUE, STOP, WORKFLOW
@@ -47,9 +45,6 @@ from workflows.operation import OperationState as WorkflowState
 
 logger = logging.getLogger(__name__)
 
-PATIENCE: Final = timedelta(seconds=10)
-"""A task may wait this long for a gateway before it counts as stuck."""
-_BEATEN: Final = timedelta(seconds=20)  # more than the time between heartbeats
 _FINAL: Final = timedelta(minutes=5)  # after the end of an operation until its counts are final
 _CACHED: Final = 1_000
 _STARTING: Final = timedelta(seconds=30)  # between storing an operation and starting its workflow
@@ -115,10 +110,40 @@ class OperationService:
             raise BadInput(text, at=["destination"], code="combination")
         defaults = {"version": "newest"} if operation is Operation.MIGRATE else {}
         arguments = {**defaults, **more, "step": step, "destination": destination}
-        progress = await self.journeys.send(
+        progress = await self.send(
             journey, operation, operator=operator, reason=reason, update_id=update_id, **arguments
         )
         return OperatedView(journey=journey, progress=progress)
+
+    async def send(
+        self,
+        journey: str,
+        operation: Operation,
+        *,
+        operator: str,
+        reason: str,
+        update_id: str | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Send an operation to one journey, and list it among the operations. See `JourneyOperations.send`."""
+        requested_at = datetime.now(UTC)
+        progress = await self.journeys.send(
+            journey, operation, operator=operator, reason=reason, update_id=update_id, **more
+        )
+        try:
+            await record_operation(
+                self._store,
+                journey,
+                operation,
+                more,
+                operator=operator,
+                reason=reason,
+                requested_at=requested_at,
+                identifier=update_id,
+            )
+        except StoreError as error:  # it is carried out, and the journey has recorded it
+            logger.warning("an operation on a journey is not listed: %s", error)
+        return progress
 
     async def begin(self, caller: Caller, request: RequestedOperation, identifier: str | None = None) -> OperationView:
         """Begin an operation on all matching journeys. It continues in whichever gateway runs.
@@ -351,45 +376,3 @@ def _workflow(identifier: str) -> str:
 
 def _may_see(caller: Caller, view: OperationView) -> bool:
     return caller.may_use(view.which.get("scenario"))
-
-
-async def trouble_of(temporal: Client, workflow_id: str, what: str) -> str | None:
-    """Return why the workflow of an ``operation`` or a ``campaign`` makes no progress, or None if it does."""
-    try:
-        described = await temporal.get_workflow_handle(workflow_id).describe()
-    except RPCError as error:
-        return None if is_unknown_workflow(error) else f"Temporal does not answer: the {what} continues once it does"
-    return standstill(described.raw_description, datetime.now(UTC))
-
-
-def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) -> str | None:
-    """Return why an operation that has not ended makes no progress, or None if it does.
-
-    Args:
-        description: The operation's workflow, described by Temporal.
-        now: The current time, UTC.
-    """
-    waited = _waited(description.pending_workflow_task.original_scheduled_time, now)
-    if description.HasField("pending_workflow_task") and waited > PATIENCE:
-        return (
-            f"its next task has waited {_seconds(waited)} for a gateway: check that one runs, and that Temporal is fast"
-        )
-    for activity in description.pending_activities:
-        waited = _waited(activity.scheduled_time, now)
-        by = "worker" if activity.activity_type.name == BLAST else "gateway"
-        if activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and waited > PATIENCE:
-            return f"its work has waited {_seconds(waited)} for a {by}: check that one runs"
-        beaten = activity.HasField("last_heartbeat_time") and _waited(activity.last_heartbeat_time, now) <= _BEATEN
-        is_working = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED and beaten
-        if activity.attempt > 1 and not is_working:  # a chunk of lines takes long, and may have lost its worker once
-            failed = f"{activity.attempt - 1} time{'s' if activity.attempt > 2 else ''}"
-            return f"its work has failed {failed} and is tried again: the {by}'s log says why"
-    return None
-
-
-def _waited(since: Timestamp, now: datetime) -> timedelta:
-    return now - since.ToDatetime(UTC)
-
-
-def _seconds(waited: timedelta) -> str:
-    return f"{int(waited.total_seconds())} s"

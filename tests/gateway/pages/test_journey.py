@@ -6,8 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.pages.rendering import to_journey
+from runtime.store import StoreUnavailable
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Site
 
@@ -154,8 +157,31 @@ async def test_over_and_unknown_journeys(site: Site) -> None:
     assert "There is no journey 'a/8'" in nobody.text()
 
 
-async def test_a_journey_of_a_contact_that_is_called_dots_is_operated(site: Site) -> None:
+async def test_a_journey_of_a_contact_that_is_called_dots_is_operated_and_listed(site: Site) -> None:
     site.client.views["a/../K1"] = HELD
-    await site.sign_in()
-    await site.send(to_journey("a/../K1"), {"operation": "retry", "reason": "x"})
+    key = await site.sign_in(note="ann")
+    await site.send(to_journey("a/../K1"), {"operation": "retry", "reason": "x", "step": "hook", "now": "yes"})
     assert [one[:2] for one in site.client.operated] == [("a/../K1", "retry")]
+    log = await site.get("/operations")
+    (row,) = log.rows("Operations")
+    assert [*row[:2], *row[3:5]] == [
+        "Retry",
+        "finished",
+        f"ann (key {key})",
+        "one journey: scenario a, step hook in spite of quiet hours, windows and caps",
+    ]
+    (address,) = log.values("tbody th a", "href")
+    assert [row[:2] for row in (await site.get(address)).rows("Its journeys")] == [["a/../K1", "accepted"]]
+
+
+async def test_what_the_journey_has_done_is_done_although_the_log_is_out_of_reach(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> bool:
+        raise StoreUnavailable("the disk is full")
+
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    monkeypatch.setattr(site.store, "add_operation", fail)
+    done = await site.send(PAGE, {"operation": "retry", "reason": "x"})
+    assert "The step is retried." in done.text()

@@ -19,8 +19,8 @@ from activities.background import BLAST
 from gateway.client import JourneyFilter, OperationView, ScenarioClient
 from gateway.errors import BadInput, BadOperation, Forbidden
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.operations import standstill
 from gateway.service.paging import PageRequest
+from gateway.service.standstill import standstill
 from runtime.store import OperationItem, Store, StoredOperation
 from runtime.store.api_access import SCOPES
 from runtime.store.campaigns import StoredCampaign
