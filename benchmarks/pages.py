@@ -2,7 +2,7 @@
 
 Run by hand, from the project's folder: ``python -m benchmarks.pages [JOURNEYS]`` (20,000 by default). The journeys are
 rows, copied from one of each kind: in Temporal's table for searches, in `entries` and in `deliveries`. Each page is
-opened twice; ``refresh`` is what the script asks for then, and the sizes are those of compressed answers.
+opened twice; ``refresh`` is the request of the page's script. Sizes are those of compressed answers.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ Value = TypeVar("Value")
 
 logger = logging.getLogger(__name__)
 
+LONGEST: Final = 60.0
+"""Seconds for which a value is valid at most because its lookup took long."""
 _MAX_KEYS: Final = 100  # the least recently fetched is evicted first
 
 
@@ -35,7 +37,7 @@ class CoalescingCache(Generic[Key, Value]):
 
     Args:
         ttl: Seconds a value stays valid, counted from the start of its lookup.
-        cost_factor: A value also stays valid for this many times the duration of its lookup.
+        cost_factor: A value also stays valid for this many times the duration of its lookup, up to `LONGEST`.
         max_stale: Seconds, counted likewise, during which an expired value is returned while a new one is looked up. An
             expensive value may be as old again as it was valid, so that callers do not wait for the next one.
     """
@@ -96,7 +98,7 @@ class CoalescingCache(Generic[Key, Value]):
         except Exception:
             entry.expires = self._clock() + self._ttl if self._max_stale else -inf
             raise
-        valid = max(self._ttl, self._cost_factor * (self._clock() - started))
+        valid = max(self._ttl, min(self._cost_factor * (self._clock() - started), LONGEST))
         entry.expires = started + valid
         if self._max_stale:
             entry.usable_until = started + max(self._max_stale, 2 * valid)

@@ -1,4 +1,4 @@
-"""One destination: its policy, its attempts of a day, its newest failures, and what waits for it."""
+"""The view of one destination: policy, attempts of a day, newest failures, and deliveries that wait."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from activities.channel_registry import WEBHOOK
 from activities.webhook.destinations.destinations import Destinations
@@ -29,18 +30,20 @@ PERIOD: Final = timedelta(days=1)
 """The period in which attempts are counted; it begins with a full hour."""
 LISTED: Final = 10
 """Failures, and deliveries that wait."""
+_PATIENCE: Final = 3.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationRecord:
-    """What the log of attempts has about a destination.
+    """Recorded attempts at a destination.
 
     Attributes:
         since: Beginning of `traffic`.
         paused_since: When a worker's breaker paused it, or None.
         failing_since: First failed attempt since the last delivery, or None.
         failures: The newest deliveries that failed, or may have failed, terminally.
-        waiting: Some deliveries that wait for their next attempt: the latest attempt, and what Temporal has.
+        waiting: Some deliveries that wait for their next attempt: the latest attempt, and
+            what Temporal has, if it answers.
     """
 
     since: datetime
@@ -48,7 +51,7 @@ class DestinationRecord:
     paused_since: datetime | None
     failing_since: datetime | None
     failures: Sequence[AttemptView]
-    waiting: Sequence[tuple[AttemptView, DeliveryStatus]]
+    waiting: Sequence[tuple[AttemptView, DeliveryStatus | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +111,7 @@ class DestinationViewService:
 
 
 async def record_of(temporal: Client, store: Store, destination: str) -> DestinationRecord:
-    """Read what the log of attempts has about a destination."""
+    """Read the recorded attempts at a destination."""
     now = datetime.now(UTC)
     since = now.replace(minute=0, second=0, microsecond=0) - PERIOD
     failures = [
@@ -119,7 +122,7 @@ async def record_of(temporal: Client, store: Store, destination: str) -> Destina
     failures.sort(key=lambda one: one.started_at, reverse=True)
     waiting = await store.between_attempts(destination, since=now - LOOK_BACK, limit=LISTED)
     # The log lacks attempts that were refused before sending, for example by a breaker.
-    going = await asyncio.gather(*(pending_of(temporal, one.workflow_id) for one in waiting))
+    going = await asyncio.gather(*(_pending(temporal, one.workflow_id) for one in waiting))
     return DestinationRecord(
         since=since,
         traffic=await store.traffic(destination, since=since),
@@ -127,6 +130,17 @@ async def record_of(temporal: Client, store: Store, destination: str) -> Destina
         failing_since=await store.failing_since(destination),
         failures=[AttemptView.model_validate(one) for one in failures[:LISTED]],
         waiting=[
-            (AttemptView.model_validate(one), found[0]) for one, found in zip(waiting, going, strict=True) if found
+            (AttemptView.model_validate(one), found[0] if found else None)
+            for one, found in zip(waiting, going, strict=True)
+            if found is None or found  # else the step was skipped, or the journey has ended
         ],
     )
+
+
+async def _pending(temporal: Client, journey: str) -> list[DeliveryStatus] | None:
+    """Return the deliveries of a journey that are in progress, or None if Temporal does not answer in time."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await pending_of(temporal, journey)
+    except (RPCError, TimeoutError):
+        return None

@@ -34,6 +34,7 @@ LATE: Final = timedelta(minutes=5)
 """Batches that are due for longer need attention."""
 _RECENT: Final = timedelta(minutes=2)  # a worker polls every minute at least
 _PATIENCE: Final = timedelta(seconds=5)
+_AGAIN: Final = timedelta(seconds=15)  # after an overview that lacks something
 
 _T = TypeVar("_T")
 
@@ -140,7 +141,12 @@ class OverviewService:
 
     async def show(self, caller: Caller) -> OverviewView:
         """Return the overview, cached for some seconds."""
-        return await self._cache.get(None if caller.scenarios is None else frozenset(caller.scenarios))
+        key = None if caller.scenarios is None else frozenset(caller.scenarios)
+        seen = await self._cache.get(key)
+        if seen.unknown and datetime.now(UTC) - seen.at > _AGAIN:
+            self._cache.clear()  # that it took long is no reason to keep it
+            seen = await self._cache.get(key)
+        return seen
 
     def refresh(self) -> None:
         """Discard what is cached, after an operation."""
@@ -155,9 +161,10 @@ class OverviewService:
 
         async def known(what: str, found: Awaitable[_T]) -> _T | None:
             try:
-                return await found
-            except RPCError as error:
-                unknown.append(f"{what}: the Temporal server does not answer ({error.status.name})")
+                async with asyncio.timeout(_PATIENCE.total_seconds()):
+                    return await found
+            except (RPCError, TimeoutError):
+                unknown.append(f"{what}: the Temporal server does not answer")
                 return None
 
         held, retrying, missing, campaigns = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""What the log of deliveries says about one destination: attempts by hour, their durations, and the last success."""
+"""Attempts at one destination: by hour, by duration, and since the last success."""
 
 from __future__ import annotations
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from temporalio.converter import DataConverter
 from temporalio.service import RPCStatusCode
 
+from gateway.service import overview
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.held import HeldGroupKey
 from gateway.service.overview import HeldCount, MissingWorkers
@@ -63,8 +65,15 @@ async def test_each_trouble_is_counted_and_nothing_is_well(store: Store) -> None
     assert (theirs.in_progress, theirs.batches.open, seen.outgoing, theirs.outgoing) == (1, 0, [], None)
 
 
-async def test_what_cannot_be_determined_is_not_called_well(store: Store) -> None:
+async def test_what_cannot_be_determined_is_not_called_well_and_soon_looked_for_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = Search(error=RPCStatusCode.UNAVAILABLE)
-    seen = await Services(search.client, store).overview.show(TERMINAL)
+    service = Services(search.client, store).overview
+    seen = await service.show(TERMINAL)
     assert (seen.well, seen.held, seen.missing_workers) == (False, None, [])
-    assert seen.unknown == ["held journeys: the Temporal server does not answer (UNAVAILABLE)"]
+    assert seen.unknown == ["held journeys: the Temporal server does not answer"]
+    search.error = None
+    assert (await service.show(TERMINAL)).unknown == seen.unknown
+    monkeypatch.setattr(overview, "_AGAIN", timedelta(0))
+    assert (await service.show(TERMINAL)).well
