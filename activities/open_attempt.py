@@ -52,7 +52,7 @@ _PATIENCE: Final = 2.0
 """Seconds for the server's answer before a message leaves; see `OpenAttempt.patience`."""
 _DOUBLED: Final = 8
 """Maximum factor of that time."""
-_MOMENT: Final = timedelta(seconds=10)
+_MOMENT: Final = timedelta(seconds=5)
 """A delivery that is put off for less time, since it was scheduled, is not shown at its step."""
 _PROMPT: Final = timedelta(milliseconds=250)
 """A first attempt that starts within this time after the decision to send does not ask for the journey's status."""

@@ -35,6 +35,7 @@ class Doing(StrEnum):
 
     RUNNING = "running"
     WAITING = "waiting"
+    RETRYING = "retrying"
     HELD = "held"
     PAUSED = "paused"
 

@@ -106,7 +106,7 @@ def listing(
     if held:
         found = session.ask(lambda client: client.held(**wanted, **only_held))
     else:
-        to = {"destination": destination} if is_retrying else {}
+        to: dict[str, Any] = {"destination": destination} if is_retrying else {}
         found = session.ask(lambda client: client.journeys(**wanted, **to, state=state))
     if form is Format.JSON:
         dump(found)

@@ -104,7 +104,7 @@ async def _wait_of(temporal: Client, journey: str, run: str) -> _JourneyWait | N
     except TemporalError:  # it is over, or its worker is busy
         return None
     waiting: dict[str, Any] = progress["waiting"] or {}
-    if progress["state"] != "waiting":
+    if progress["state"] != "waiting" or not waiting:  # a delivery that was put off has neither reason nor end
         return None
     now = clock.ToDatetime(UTC) if clock.seconds else datetime.now(UTC)
     until = datetime.fromisoformat(waiting["until"]) if waiting.get("until") else now
