@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gateway.map.outline import Overlay
 from gateway.map.outline import since as changed_since
 from gateway.pages.page import Page, shows
 from gateway.pages.rendering import link
+from gateway.service.index import PATIENCE
 from gateway.service.stats import FAILED, PeopleCount, PopulationView, SendingCount, StatsView, StepStats, VersionStats
 from scenario.model.scenario import Scenario
 from scenario.plan.difference import difference
@@ -49,8 +51,9 @@ async def _list(page: Page) -> Response:
 async def _held(page: Page) -> tuple[Counter[str] | None, int]:
     """Return the number of held journeys of each scenario and of all others, or None if search fails."""
     try:
-        found = await page.use.held.groups(page.caller)
-    except RPCError:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            found = await page.use.held.groups(page.caller)
+    except (RPCError, TimeoutError):
         return None, 0
     counts = Counter[str]()
     for group in found.groups:
