@@ -37,13 +37,15 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 100
 """Maximum number of events that are taken from the log at a time."""
 MOST_FAILING: Final = 20
-"""Number of events in back-off at which no new ones are taken."""
+"""Number of failing events at which no new ones are taken."""
 MOST_HELD: Final = 100
 """Number of held events at which no new ones are taken."""
 MOST_PENDING: Final = 5_000
 """Number of pending events, also those behind held ones, at which no new ones are taken."""
 LONGEST: Final = timedelta(days=7)
-"""Time after which an event that is still not accepted is held."""
+"""Age at which an event that is still not accepted is held."""
+LEAST: Final = 15
+"""Number of attempts that even an old event has, about 90 minutes: it may be sent again, or after a long outage."""
 _AT_ONCE: Final = 20
 _TIMEOUT: Final = 15.0  # seconds of one request, unless the destination sets it
 _BACKOFF: Final = timedelta(seconds=5)
@@ -152,7 +154,7 @@ class OutgoingSender:
         store, now = self._store, datetime.now(UTC)
         cursor = await store.outgoing_cursor(name, await store.last_event())
         due = await store.due_sends(name, now, BATCH)
-        counts, fresh, position = await store.pending_counts(name, now), list[OutgoingEvent](), cursor
+        counts, fresh, position = await store.pending_counts(name), list[OutgoingEvent](), cursor
         if counts.held < MOST_HELD and counts.failing < MOST_FAILING and counts.pending < MOST_PENDING:
             scenarios = subscription.scenarios
             fresh, position = await store.outgoing_events(
@@ -251,7 +253,7 @@ def _pending(subscription: str, event: OutgoingEvent) -> PendingSend:
 def _deferred(send: PendingSend, failure: _Failure) -> PendingSend:
     now, attempts = datetime.now(UTC), send.attempts + failure.attempts
     delay = failure.delay or min(_BACKOFF * 2 ** min(max(attempts - 1, 0), 20), _LONGEST_BACKOFF)
-    is_held = failure.is_final or (attempts > 0 and now - send.recorded_at > LONGEST)
+    is_held = failure.is_final or (attempts >= LEAST and now - send.recorded_at > LONGEST)
     return replace(
         send,
         attempts=attempts,

@@ -37,6 +37,7 @@ from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.membership_tables import audience_memberships
 from runtime.store.memberships import ERASE_MEMBERSHIPS
+from runtime.store.outgoing_sends import ERASE_SENDS
 from runtime.store.outgoing_tables import outgoing_events
 from runtime.store.schema import (
     accepted_entries,
@@ -200,9 +201,8 @@ class Erasures(Queries):
         Args:
             name: The HMAC of the contact's id.
         """
-        await self._database.write(_CLAIMS, {"whose": contact})
-        await self._database.write(_ACCEPTED, {"whose": contact})
-        await self._database.write(_EVENTS, {"whose": contact})
+        for statement in (_CLAIMS, _ACCEPTED, ERASE_SENDS, _EVENTS):
+            await self._database.write(statement, {"whose": contact})
         given = {"whose": contact, "name": erased_name(name)}
         await self._database.write(_LINES, given)
         for statement in ERASE_MEMBERSHIPS:

@@ -58,7 +58,7 @@ class SubscriptionState:
 
 @dataclass(frozen=True, slots=True)
 class PendingCounts:
-    """Numbers of a subscription's pending events: all, held ones, and those between two attempts."""
+    """Numbers of a subscription's pending events: all, held ones, and those that are attempted again."""
 
     pending: int
     held: int
@@ -83,7 +83,10 @@ class OutgoingSends(OutgoingEvents):
         return bool(await self._database.write(_MOVE, given))
 
     async def replay_outgoing(self, subscription: str, after: int) -> bool:
-        """Have all events after a position sent again. Return False if the subscription never sent any."""
+        """Have all events after a position sent again. Return False if the subscription never sent any.
+
+        A position beyond its own leaves no event out.
+        """
         moved = await self._database.write(_REPLAY, {"which": subscription, "to": after})
         await self._database.write(_FORGET, {"which": subscription, "after": after})
         return bool(moved)
@@ -92,8 +95,8 @@ class OutgoingSends(OutgoingEvents):
         """Return events that are due: each the first that is pending about its subject."""
         return await self._all(PendingSend, _DUE, {"which": subscription, "now": now, "most": limit})
 
-    async def pending_counts(self, subscription: str, now: datetime) -> PendingCounts:
-        [row] = await self._database.read(_PENDING, {"which": subscription, "now": now})
+    async def pending_counts(self, subscription: str) -> PendingCounts:
+        [row] = await self._database.read(_PENDING, {"which": subscription})
         return PendingCounts(**row)
 
     async def pending_subjects(self, subscription: str, subjects: Collection[str]) -> set[str]:
@@ -141,6 +144,9 @@ class OutgoingSends(OutgoingEvents):
 
 
 _sends, _cursors, _events = outgoing_sends.c, outgoing_cursors.c, outgoing_events.c
+_of_contact = select(_events.position).where(_events.contact_id == bindparam("whose"))
+ERASE_SENDS: Final = delete(outgoing_sends).where(_sends.position.in_(_of_contact))
+"""Has no event of a contact sent again. Precedes the deletion of the events."""
 _COLUMNS = tuple(_sends[name] for name in PendingSend.__dataclass_fields__)
 _OF = _sends.subscription == bindparam("which")
 _OF_CURSOR = (_cursors.name == bindparam("which"), _cursors.name != "")
@@ -152,7 +158,9 @@ _MOVE = (
     .values(position=bindparam("to"))
     .returning(_cursors.name)
 )
-_REPLAY = update(outgoing_cursors).where(*_OF_CURSOR).values(position=bindparam("to")).returning(_cursors.name)
+_to = bindparam("to", type_=_cursors.position.type)
+_back = case((_cursors.position > _to, _to), else_=_cursors.position)
+_REPLAY = update(outgoing_cursors).where(*_OF_CURSOR).values(position=_back).returning(_cursors.name)
 _FORGET = delete(outgoing_sends).where(_OF, _sends.position > bindparam("after"))
 _FORGET_CURSOR = delete(outgoing_cursors).where(*_OF_CURSOR).returning(_cursors.name)
 _earlier = outgoing_sends.alias()
@@ -177,11 +185,12 @@ _DUE = (
     .order_by(_sends.position)
     .limit(bindparam("most"))
 )
-_backs_off = and_(_sends.held_at.is_(None), _sends.next_try_at > bindparam("now", type_=_moment))
+# Also those that are due: when all are, the receiver is no better.
+_fails = and_(_sends.held_at.is_(None), _sends.reason.is_not(None))
 _PENDING = select(
     func.count().label("pending"),
     func.count(_sends.held_at).label("held"),
-    func.count(case((_backs_off, 1))).label("failing"),
+    func.count(case((_fails, 1))).label("failing"),
 ).where(_OF)
 _SUBJECTS = select(_sends.subject).distinct().where(_OF, _sends.subject.in_(bindparam("subjects", expanding=True)))
 _DEFER = (

@@ -207,5 +207,7 @@ async def test_a_replay_moves_the_cursor_under_a_sender_and_forgets_what_comes_a
     assert await log.replay_outgoing("crm", 3)
     assert not await log.move_cursor("crm", 7, 9)
     assert await log.move_cursor("crm", 3, 9)
+    assert await log.replay_outgoing("crm", 2**62)
+    assert await log.outgoing_cursor("crm", 0) == 9, "none is left out"
     assert await log.pending_subjects("crm", ["a", "b"]) == {"a"}
     assert not await log.replay_outgoing("another", 3)
