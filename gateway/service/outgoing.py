@@ -59,7 +59,7 @@ class SubscriptionView(View):
     waiting: int
     """Number of events that wait for an earlier one about the same subject."""
     behind: int
-    """Number of events of any type that follow in the log."""
+    """Number of events of any type that follow in the log; deleted ones are counted, too."""
     oldest: datetime | None
     """When the oldest event that was not accepted was recorded."""
 

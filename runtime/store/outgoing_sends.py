@@ -43,7 +43,7 @@ class SubscriptionState:
         held: Number of events that wait for an operator.
         failing: Number of events that are attempted again.
         waiting: Number of events that wait for an earlier one about the same subject.
-        behind: Number of events in the log after its position.
+        behind: Maximum number of events in the log after its position.
         oldest: When the oldest event that was not accepted was recorded.
     """
 
@@ -231,9 +231,15 @@ _pending = (
     .subquery()
 )
 _counts = _pending.c
-_next = outgoing_events.alias()
-_later = select(func.count()).where(_next.c.position > _cursors.position).scalar_subquery()
-_first = select(func.min(_next.c.recorded_at)).where(_next.c.position > _cursors.position).scalar_subquery()
+_last = outgoing_cursors.alias()
+_behind = select(_last.c.position).where(_last.c.name == "").scalar_subquery() - _cursors.position
+_first = (
+    select(_events.recorded_at)
+    .where(_events.position > _cursors.position)
+    .order_by(_events.position)
+    .limit(1)
+    .scalar_subquery()
+)
 _zero: Final = literal(0)
 _held, _waiting = func.coalesce(_counts.held, _zero), func.coalesce(_counts.waiting, _zero)
 _STATES = (
@@ -243,7 +249,7 @@ _STATES = (
         _held.label("held"),
         _waiting.label("waiting"),
         (func.coalesce(_counts.pending, _zero) - _held - _waiting).label("failing"),
-        _later.label("behind"),
+        case((_behind > 0, _behind), else_=_zero).label("behind"),
         func.coalesce(_counts.oldest, _first).label("oldest"),
     )
     .select_from(outgoing_cursors.outerjoin(_pending, _counts.subscription == _cursors.name))

@@ -292,6 +292,13 @@ OTHERS: list[Callable[[Store], Awaitable[object]]] = [
     methodcaller("finish_erasure", "e1", "0123", NOW),
     methodcaller("revoke_key", "k", NOW),
     methodcaller("end_session", "a"),
+    *map(methodcaller, ("subscription_states", "wanted_events")),
+    methodcaller("want_events", ["journey.held"]),
+    methodcaller("outgoing_cursor", "crm", 7),
+    methodcaller("pending_counts", "crm", NOW),
+    methodcaller("held_sends", "crm"),
+    methodcaller("drop_sends", "crm", [7]),
+    methodcaller("forget_subscription", "crm"),
     methodcaller("release_keys", "a"),
     methodcaller("pending_page", AcceptedEntry("welcome/7", "run-1", "7", NOW), 9),
 ]
