@@ -60,7 +60,7 @@ async def _list(page: Page) -> Response:
 
 
 async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySummary]:
-    scenario, state, step = asked["scenario"], asked["state"], asked["step"]
+    scenario, state = asked["scenario"], asked["state"]
     sort = _SORTS_BY_WORD.get(asked["sort"] or "-started")
     if sort is None:
         raise at_field("sort", "journeys are not sorted so: choose one of the list")
@@ -68,13 +68,13 @@ async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySum
         scenario=scenario,
         version=field(page.given, "version", natural, "the version is a number, such as 3"),
         contact=asked["contact"],
-        step=step,
+        step=asked["step"],
         since=field(page.given, "since", since, NO_TIME.format("since")),
     )
     return await page.use.journeys.list(
         page.caller,
         wanted,
-        state if state in _SEARCHED or (state in ENDED and step is None) else None,
+        state if state in (*_SEARCHED, *ENDED) else None,
         PageRequest(LISTED, page.asked("after")),
         running=True if state == _RUNNING else None,
         until=field(page.given, "until", since, NO_TIME.format("until")),

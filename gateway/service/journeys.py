@@ -116,7 +116,7 @@ class JourneyService:
                 raise BadCombination("state", text)
             return await self._searched(page, lambda after: self._held(wanted, until, page.limit, after))
         if wanted.step is not None and state in ENDED:
-            raise BadCombination("step", "'step' is for journeys under way: leave it or 'state' out")
+            raise BadCombination("step", "leave the step or the state out: only running journeys are at a step")
         if is_searched:
             return await self._searched(page, lambda after: self._running(wanted, state, until, page.limit, after))
         return await self._stored(wanted, page, state=state, running=running, until=until, sort=sort)

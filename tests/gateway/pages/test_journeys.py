@@ -129,6 +129,8 @@ async def test_a_mistake_stands_at_its_field_and_all_filters_are_kept(site: Site
             one: value for one, value in fields.items() if one != "sort"
         }
         assert shown.texts("option[selected]")[:2] == ["sale", "waiting"]
+    ended = await site.get("/journeys?state=finished&step=wait-2", 422)
+    assert ended.text("#step-wrong") == "Leave the step or the state out: only running journeys are at a step."
 
 
 async def test_a_version_without_a_scenario_is_a_filter_in_every_state(site: Site, temporal: Search) -> None:
