@@ -112,6 +112,13 @@ class OutgoingEvents(Queries):
         rows = await self._database.read(_LAST)
         return rows[0]["position"] if rows else 0
 
+    async def leap(self, position: int) -> None:
+        """Have the next events follow a position: readers may know later ones than a backup of the store has."""
+        await self._database.write(_LEAP, {"to": position})
+        if self._database.one_writer:
+            for statement in _LEAP_NUMBERS:
+                await self._database.write(statement, {"to": position})
+
     async def _number(self) -> None:
         on_sqlite = self._database.one_writer
         await (
@@ -150,6 +157,17 @@ WITH fresh AS (
 UPDATE outgoing_events SET position = counter.position - (SELECT count(*) FROM fresh) + fresh.turn
 FROM fresh, counter WHERE outgoing_events.number = fresh.number AND outgoing_events.position IS NULL
 """)
+_LEAP = text("""
+INSERT INTO outgoing_cursors (name, position) VALUES ('', :to)
+ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE outgoing_cursors.position < excluded.position
+""")
+_LEAP_NUMBERS: Final = (
+    text("UPDATE sqlite_sequence SET seq = :to WHERE name = 'outgoing_events' AND seq < :to"),
+    text(
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'outgoing_events', :to "
+        "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'outgoing_events')"
+    ),
+)
 # SQLite has one writer at a time, so that numbers are in the order of commits.
 _IN_TURN: Final[Sequence[str]] = (
     "UPDATE outgoing_events SET position = number WHERE position IS NULL",

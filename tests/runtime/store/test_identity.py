@@ -333,6 +333,7 @@ async def test_a_claim_by_force_moves_the_namespace(client: Client, store: Store
     await original.tend()
     async with copied(tmp_path / "store.db") as copy:
         await StoreIdentity(client, copy).claim(by="ann", reason="the disk of the old one is gone")
+        assert await copy.last_event() > 10**15, "readers of outgoing events may know some that the copy lacks"
         moved = StoreIdentity(client, copy, every=0.0)
         await moved.ensure()
         await moved.tend()

@@ -177,6 +177,17 @@ async def test_nothing_of_an_erased_contact_is_left(log: Store) -> None:
     assert [one.contact_id for one in (await log.outgoing_events(0))[0]] == ["8", "8", "9", "9", "9"]
 
 
+@both
+async def test_events_after_a_leap_follow_it(log: Store) -> None:
+    for number, to in enumerate((10**15, 2 * 10**15, 10**15)):
+        await log.leap(to)
+        await log.admit(admission_request(str(number)))
+        await log.last_event()
+    found = (await log.outgoing_events(0))[0]
+    assert [one.position // 10**15 for one in found] == [1, 2, 2]
+    assert [one.contact_id for one in (await log.outgoing_events(found[1].position))[0]] == ["2"]
+
+
 def pending(position: int, subject: str, **given: Any) -> PendingSend:
     defaults: dict[str, Any] = {"attempts": 0, "next_try_at": NOW, "reason": None, "held_at": None, "recorded_at": NOW}
     return PendingSend(subscription="crm", position=position, subject=subject, **{**defaults, **given})
