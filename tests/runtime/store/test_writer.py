@@ -183,3 +183,18 @@ async def test_closing_ends_it_also_where_it_was_about_to_go_on(ticks: int) -> N
         await asyncio.sleep(0)
     async with asyncio.timeout(60):
         await closing
+
+
+async def test_who_must_not_go_on_before_its_attempt_is_stored_can_wait_for_that() -> None:
+    fails = [StoreUnavailable("away"), None]
+    store = Recorder(lambda _: fails.pop(0) if fails else None)
+    writer = AttemptWriter(store, awaited=lambda: True)
+    writer.every = 60.0  # nobody waits for others
+    writer.retry = 0.005
+    rows = [writer.put(one) for one in attempts(3)]
+    async with asyncio.timeout(30):
+        for row in rows:
+            assert row is not None
+            await row
+    assert store.written == attempts(3)
+    assert AttemptWriter(store).put(ATTEMPT) is None
