@@ -30,7 +30,7 @@ _NO_TIME: Final = "the time is a date and a time: such as 2026-11-27T09:00"
 _NO_RATE: Final = "the rate is a number of lines a second"
 _OUTCOMES: Final[Mapping[str, LineOutcome]] = {word: word for word in LINE_OUTCOMES}
 _CHANGES: Final[tuple[tuple[CampaignOperation, str], ...]] = (
-    ("start", "It starts as its survey says."),
+    ("start", "It starts at its rate, or at its time if that is later."),
     ("pause", "No further journey is started until the campaign is resumed. Journeys that were started continue."),
     ("resume", "The campaign continues at its rate."),
     ("retune", "The new rate applies at once."),

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from gateway.api.problem import Problem, problem_of
 from gateway.errors import BadInput, Forbidden, UnknownOperation
 from gateway.operations.request import RequestedOperation
-from gateway.pages.held import OFFERED, operation_link
+from gateway.pages.held import OFFERED, REASONS, operation_link
 from gateway.pages.page import (
     NO_TIME,
     Form,
@@ -115,8 +115,9 @@ async def _resume(page: Page, form: Form) -> Response:
 
 def which(view: OperationView) -> str:
     """Return the filters of an operation, on one line."""
-    names = {"reason": "held for", "operation": "paused by operation"}
-    return ", ".join(f"{names.get(name, name)} {value}" for name, value in view.which.items())
+    names = {"reason": "held because", "operation": "paused by operation"}
+    causes = {str(cause): said for cause, said in REASONS.items()}
+    return ", ".join(f"{names.get(name, name)} {causes.get(value, value)}" for name, value in view.which.items())
 
 
 def change(view: OperationView) -> str:

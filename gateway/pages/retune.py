@@ -21,11 +21,11 @@ SHOWN: Final = 10
 """Deliveries in progress that are shown."""
 _DURATION: Final = "the {} is a duration: write 30s, 15m, 2h or 3d"
 _READ: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
-    "initial_interval": (seconds, _DURATION.format("initial interval")),
-    "backoff_coefficient": (float, "the backoff coefficient is a number"),
-    "maximum_interval": (seconds, _DURATION.format("maximum interval")),
+    "initial_interval": (seconds, _DURATION.format("pause before the second attempt")),
+    "backoff_coefficient": (float, "the factor for further pauses is a number"),
+    "maximum_interval": (seconds, _DURATION.format("longest pause")),
     "maximum_attempts": (int, "the maximum number of attempts is a whole number"),
-    "deadline": (seconds, _DURATION.format("deadline")),
+    "deadline": (seconds, _DURATION.format("time for all attempts")),
 }
 LABELS: Final = {
     "initial_interval": "Pause before the second attempt",

@@ -252,13 +252,13 @@ def _answer(story: EntryStory, plan: Plan | None, step: str) -> str:
     if got := _ended(story, step, "delivered"):
         return f"Yes: {_on(story, got)}."
     if story.at == step:
-        return f"Not yet: {story.now}."
+        return f"Not yet: {story.stands}."
     if (end := _ended(story, step)) is not None:
         sends = plan is not None and isinstance(plan.steps[step], Send)
         sure = "Perhaps" if end.what in ("unknown", BATCHED) else "No" if sends else "It sends nothing"
         return f"{sure}: {_on(story, end)}."
     if plan is None or (story.at is not None and step in plan.ahead(story.at)):
-        return f"Not yet: it comes after {story.at}. Now: {story.now}."
+        return f"Not yet: it comes after {story.at}. Now: {story.stands}."
     if turned := _turned(story, plan, step):
         return f"No: the journey went another way at {turned.step}: {_on(story, turned)}."
     if not story.known:

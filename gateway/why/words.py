@@ -72,7 +72,7 @@ def tried(attempts: Sequence[AttemptView], zone: tzinfo) -> str:
         case "unknown":
             words = f"may have been sent{to}: no answer came"
         case _:
-            words = f"not sent{to}: {_answers(attempts)}"
+            words = f"not delivered{to}: {_answers(attempts)}"
     if last.next_try_at:
         words += f"; next try {clock(last.next_try_at, zone)}"
     return words

@@ -131,7 +131,7 @@ async def test_a_file_is_uploaded_read_and_started(
     name = await site.sign_in("read", "operate", scenarios=["offer"])
     assert (await site.get("/campaigns")).values(".actions a", "href") == ["/campaigns/-/new"]
     page = await site.get("/campaigns/-/new")
-    assert page.texts("option") == ["offer"]
+    assert page.texts("option") == ["choose a scenario", "offer"]
     form = {"token": page.token, "scenario": "offer", "name": "advent", "rate": "50", "at": "2999-11-27T09:00"}
     headers = {"origin": "https://test", "sec-fetch-site": "same-origin"}
 
@@ -182,7 +182,7 @@ async def test_one_that_is_ready_shows_its_survey_and_is_started(site: Site, cha
     name = await site.sign_in()
     page = await site.get("/campaigns/sale")
     assert (page.text(".head .state"), page.values(".actions a", "href")[0]) == ("ready", "/campaigns/sale/start")
-    assert "9 of 10 lines can enter; 1 are invalid, 0 repeat a contact. It takes about 2s" in page.text()
+    assert "9 of 10 lines can enter. Invalid: 1; repeated contacts: 0. It takes about 2s" in page.text()
     assert "kept as they are written: contact.emial" in page.text()
     await site.send("/campaigns/sale/start", {"reason": "fine"})
     assert changes == [("sale", "start", {"operator": f"key {name}", "reason": "fine", "rate": None, "leave": False})]

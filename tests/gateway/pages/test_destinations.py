@@ -73,7 +73,7 @@ async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search)
 async def test_what_makes_no_sense_changes_nothing(site: Site) -> None:
     await site.sign_in()
     for wrong, said in (
-        ({"maximum_interval": "soon"}, "The maximum interval is a duration"),
+        ({"maximum_interval": "soon"}, "The longest pause is a duration"),
         ({"maximum_attempts": "many"}, "The maximum number of attempts is a whole number"),
         ({"maximum_interval": "", "maximum_attempts": ""}, "Name what to change"),
         ({"backoff_coefficient": "0.5"}, "The backoff coefficient must be from 1"),

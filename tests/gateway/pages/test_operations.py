@@ -79,6 +79,8 @@ async def test_the_log_is_filtered_by_who_what_where_and_when(site: Site) -> Non
     ):
         page = await site.get(f"/operations?{query}")
         assert page.values("tbody th a", "href") == [f"/operations/{name}" for name in found], query
+    old = await site.get("/operations/old")
+    assert "held because the receiver refused it permanently" in old.text()
     for address in ("/operations?operation=retune", "/operations/new"):
         page = await site.get(address)
         assert "Change retries" in page.text()

@@ -35,7 +35,7 @@ def test_a_held_journey_is_told_from_its_beginning() -> None:
         "10:00 mail: sent by mx.example.com (250); rendered again with a@4",
         "10:05 pause: skipped by ann: hurry",
         "10:05 hook: retune by ann: it is slow",
-        "10:10 hook: not sent to hooks.example.com: 503 (2 times)",
+        "10:10 hook: not delivered to hooks.example.com: 503 (2 times)",
         "10:20 hook: held: hooks.example.com answered 503",
         "now held at hook: decide with 'scenario retry|skip|leave a/7/K1 --reason …'",
     ]
