@@ -21,7 +21,7 @@ from activities.context import subscriber_of, template_data
 from activities.failures import SENDING, SETTLED, FailureKind, failure_of, tally
 from activities.gate import Gate, OutgoingMessage
 from activities.interface import Delivery, Sent
-from activities.open_attempt import OpenAttempt
+from activities.open_attempt import BEHIND, OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
 from activities.retry import LATER, deadline
 from runtime.errors import SettingsError, StoreError
@@ -148,11 +148,11 @@ async def _report_to_journey(attempt: OpenAttempt, error: BaseException | None) 
     Each later attempt repeats the report, which may have been lost. The server drops it if it is known.
     """
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
-    if failure is None or failure.kind is not FailureKind.RETRY or failure.unsent:
+    if failure is None or failure.kind is not FailureKind.RETRY or attempt.unsent or failure.error == BEHIND:
         return
     try:
         await attempt.report_delay(failure)
-    except Exception as trouble:  # such as an erased contact's key: the failure stands
+    except (Exception, asyncio.CancelledError) as trouble:  # such as an erased contact's key: the failure stands
         _logger.debug("%s is not shown as delayed: %s", attempt.delivery.id, trouble)
 
 

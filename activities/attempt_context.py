@@ -41,9 +41,9 @@ class AttemptContext:
         """Return the status of the attempt's journey, or raise RPCError."""
         return await journey_status(self.info, patience)
 
-    async def report_delay(self, report: DelayReport, patience: timedelta) -> None:
+    async def report_delay(self, report: DelayReport) -> None:
         """Report to the attempt's journey that the delivery is delayed, or raise RPCError."""
-        await report_delay(self.info, report, patience)
+        await report_delay(self.info, report)
 
     async def was_lost(self, patience: timedelta) -> bool:
         """Return True if a worker was lost with the previous attempt."""

@@ -67,11 +67,11 @@ async def was_lost(info: activity.Info, patience: timedelta) -> bool:
     return all(one.last_failure.HasField("timeout_failure_info") for one in _own(found, info))
 
 
-async def report_delay(info: activity.Info, report: DelayReport, patience: timedelta) -> None:
+async def report_delay(info: activity.Info, report: DelayReport) -> None:
     """Signal the attempt's journey that the delivery is delayed. The server drops a repeated report.
 
     Raises:
-        RPCError: The journey has ended, or the server has not answered in time.
+        RPCError: The journey has ended, or the server refuses the signal.
     """
     client, name = activity.client(), info.workflow_id or ""
     converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, name))
@@ -84,7 +84,7 @@ async def report_delay(info: activity.Info, report: DelayReport, patience: timed
         identity=client.identity,
         request_id=f"{info.activity_id} {report.decided} {report.failed}",
     )
-    await client.workflow_service.signal_workflow_execution(request, timeout=patience)
+    await client.workflow_service.signal_workflow_execution(request, retry=True)
 
 
 async def _described(info: activity.Info, patience: timedelta) -> DescribeWorkflowExecutionResponse:

@@ -29,6 +29,8 @@ from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.delivery import SOONEST
 from scenario.time.timing import spell, zone_of
 
+BEHIND: Final = "journey"
+"""Word of the log if the journey has not yet processed a signal or an update."""
 _CALLED_OFF: Final = "called_off"
 _UNSENT: Final = {
     _CALLED_OFF: "It was called off",
@@ -36,7 +38,7 @@ _UNSENT: Final = {
     "not_noted": "Temporal could not note the sending in time",
     "no_time": "The attempt timed out before sending",
 }
-_BEHIND: Final = "the journey has not yet processed a signal or an update"
+_NOT_READY: Final = "the journey has not yet processed a signal or an update"
 _ENDS: Final[Mapping[str, FailureKind]] = {
     "permanent": FailureKind.PERMANENT,
     "exhausted": FailureKind.PERMANENT,
@@ -158,7 +160,7 @@ class OpenAttempt:
         if status is JourneyStatus.UNWANTED:
             raise self._unsent(_CALLED_OFF)
         if status is JourneyStatus.BEHIND:
-            raise self.backed_off(Backoff(self._pause(), _BEHIND, "this delivery waits until it has", "journey"))
+            raise self.backed_off(Backoff(self._pause(), _NOT_READY, "this delivery waits until it has", BEHIND))
 
     async def sending(self) -> None:
         """Record that from now on the message may arrive.
@@ -266,13 +268,15 @@ class OpenAttempt:
         """Report to the journey that the delivery will be attempted again, unless it is put off for a moment only.
 
         Raises:
-            RPCError: The journey has ended, or the server has not answered in time.
+            RPCError: The journey has ended, or the server refuses the report.
+            TimeoutError: The server has not answered in time.
         """
         failed = failure.attempt > 0
         if not failed and datetime.fromisoformat(failure.next_try_at) - self.context.info.scheduled_time < _MOMENT:
             return
         report = DelayReport(decided=self.delivery.decided, destination=failure.destination, failed=failed)
-        await self.context.report_delay(report, min(timedelta(seconds=self._left), timedelta(seconds=_PATIENCE)))
+        async with asyncio.timeout(min(self._left, _MOMENT.total_seconds())):
+            await self.context.report_delay(report)
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None

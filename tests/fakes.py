@@ -210,6 +210,9 @@ class Marks(list[tuple[Any, ...]]):
         self.over = self.behind = False
         self.state = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 
+    async def signalled(self) -> None:
+        """Take a signal; a test may replace this."""
+
     def answer(self, patience: timedelta) -> None:
         """Answer, unless that takes too long."""
         if patience < self.slow:
@@ -262,14 +265,9 @@ class _Client:
             pending_workflow_task=PendingWorkflowTaskInfo() if self.marks.behind else None,
         )
 
-    async def signal_workflow_execution(
-        self,
-        given: SignalWorkflowExecutionRequest,
-        *,
-        timeout: timedelta,  # noqa: ASYNC109 - the name is Temporal's
-    ) -> None:
-        assert (given.workflow_execution.run_id, given.signal_name) == ("run", DELIVERY_DELAYED)
-        self.marks.answer(timeout)
+    async def signal_workflow_execution(self, given: SignalWorkflowExecutionRequest, *, retry: bool) -> None:
+        assert (given.workflow_execution.run_id, given.signal_name, retry) == ("run", DELIVERY_DELAYED, True)
+        await self.marks.signalled()
         [report] = await self.data_converter.decode(given.input.payloads)
         self.marks.delays.append((given.request_id, report))
 

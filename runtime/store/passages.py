@@ -164,7 +164,7 @@ def _change(
         if first <= known and settled <= after:  # otherwise a reset has set the journey back
             tally = Counter(told[max(settled - first, 0) :])
             tally.subtract(before.told[max(first - settled, 0) :])
-            is_same = after == known and not any(tally.values())
+            is_same = after == known and before.at == report.at and not any(tally.values())
             return None if is_same else (after, tally)
     return None if after <= known else (after, tally)
 
@@ -178,7 +178,7 @@ def _count_in_turn(
     insert: InsertFactory, given: dict[str, Any], rows: list[dict[str, Any]], connection: Connection
 ) -> bool:
     told = connection.execute(_TELL, given).first()
-    if told is not None:
+    if told is not None and rows:
         connection.execute(add_passages(insert), [{**row, "scenario": told.scenario} for row in rows])
     return told is not None
 

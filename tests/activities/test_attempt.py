@@ -1,7 +1,7 @@
 """One attempt, from its beginning to its end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities import open_attempt
 from activities.attempt import attempt_of
 from activities.channel_registry import SMS
 from activities.content import UnknownVersion
@@ -860,6 +861,14 @@ async def _unsent(attempt: OpenAttempt) -> None:
     raise attempt.not_sent("The store is away", "store")
 
 
+async def _called_off(attempt: OpenAttempt) -> None:
+    raise attempt.not_sent("It was called off", "called_off")
+
+
+def _behind(attempt: OpenAttempt) -> None:
+    attempt.obey(Backoff(timedelta(seconds=30), "the journey has not yet processed a signal", "it waits", "journey"))
+
+
 DELAYS: list[tuple[int, Callable[[OpenAttempt], Any], bool | None]] = [
     (1, failing(FailureKind.RETRY), True),
     (2, failing(FailureKind.RETRY), True),
@@ -867,6 +876,8 @@ DELAYS: list[tuple[int, Callable[[OpenAttempt], Any], bool | None]] = [
     (1, put_off(30), False),
     (1, put_off(2), None),
     (1, _unsent, None),
+    (1, _called_off, None),
+    (1, _behind, None),
     (1, failing(FailureKind.PERMANENT), None),
     (1, lambda attempt: attempt.delivered(200), None),
 ]
@@ -882,8 +893,20 @@ async def test_a_journey_learns_that_its_delivery_is_tried_again(
     assert stage.marks.delays == ([] if failed is None else [(f"thanks 7.5 {failed}", report)])
 
 
-async def test_a_report_that_takes_too_long_changes_nothing(stage: Stage) -> None:
+async def _silent() -> None:
+    await asyncio.Event().wait()
+
+
+async def _stopping() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("server", [_silent, _stopping])
+async def test_a_report_that_is_cut_short_changes_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, server: Callable[[], Awaitable[None]]
+) -> None:
+    monkeypatch.setattr(stage.marks, "signalled", server)
+    monkeypatch.setattr(open_attempt, "_MOMENT", timedelta(milliseconds=1))
     stage.schedule(attempt=1)
-    stage.marks.slow = timedelta(seconds=3)
     failure, _, _ = await stage.refused(RETRY, failing(FailureKind.RETRY))
     assert (failure.kind, stage.marks.delays) == (FailureKind.RETRY, [])

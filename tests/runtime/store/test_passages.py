@@ -90,6 +90,8 @@ async def test_a_later_report_replaces_what_the_workflow_task_of_an_earlier_one_
     third = await report(4, sms, first=2)
     assert third == {**first, ("sms", "delivered"): 1}
     assert await report(5, first=2, revisable=0) == first
+    assert await report(7, first=2, revisable=0) == first
+    assert await report(6, sms, first=2) == first, "a report of a refused task, after one that changed nothing"
 
 
 async def test_a_journey_that_is_reset_while_it_runs_counts_each_step_once(store: Store) -> None:
