@@ -160,7 +160,7 @@ async def test_messages_of_any_shape_stop_no_journey(stand: Stands, server: Serv
         await case.pending(PENDING)
         engine: Any = (await server.connect()).get_workflow_handle(case.handle.id)  # it encrypts nothing
         for shape in MESSAGES:
-            for name in ("event", "contact_changed"):
+            for name in ("event", "contact_changed", "delivery_delayed"):
                 await engine.signal(name, args=shape)
             with pytest.raises(WorkflowUpdateFailedError):
                 await engine.execute_update("skip_step", args=shape)
@@ -172,7 +172,7 @@ async def test_messages_of_any_shape_stop_no_journey(stand: Stands, server: Serv
             with pytest.raises(WorkflowUpdateFailedError):
                 await engine.execute_update(name, WRONG)
         found = await case.progress()
-        assert (found["state"], found["at"], found["operations"]) == ("running", "hook", [])
+        assert (found["state"], found["at"], found["operations"]) == ("retrying", "hook", [])
         assert {one["what"] for one in found["passed_over"]} == {"event", "contact_changed"}
         assert await case.stumbled() == []
         await standing.client.send(case.handle.id, Operation.LEAVE, operator="ann", reason="seen")
