@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import faulthandler
 import gc
+import inspect
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Generator, Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -20,6 +22,7 @@ import pytest_timeout  # pyright: ignore[reportMissingTypeStubs]
 import time_machine
 from hypothesis import Phase, settings
 from hypothesis.internal.conjecture import providers
+from pydantic._internal import _docs_extraction
 
 _COMPILED = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled"
 
@@ -37,6 +40,16 @@ if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(_COMPILED)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def _module_of(of: Any) -> Any:
+    """Return the module of a frame or of a class, by the name that it tells."""
+    return sys.modules.get(of.f_globals["__name__"] if inspect.isframe(of) else of.__module__)
+
+
+# pydantic asks for the module of each frame where it looks for the docstrings of a class's fields. Up to Python 3.12
+# that goes through all modules that are loaded, each time: half a second in each process.
+_docs_extraction.inspect = SimpleNamespace(**{**vars(inspect), "getmodule": _module_of})  # pyright: ignore
 
 # jsonschema compiles grammars with it, for a second in each process, to check formats that nothing here has.
 sys.modules["rfc3987_syntax"] = None  # pyright: ignore[reportArgumentType]
