@@ -78,8 +78,7 @@ async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(site: Site
     await publish(site.store)
     await site.sign_in("read")
     shown = await site.get("/contacts/7?why=a/hook&since=all")
-    assert site.client.asked["question"] == Question("hook", "a")
-    assert site.client.asked["since"] is None
+    assert (site.client.asked["question"], site.client.asked["since"]) == (Question("hook", "a"), None)
     assert shown.text("[role=status]") == "No: the cap was full."
     assert "a/hook" in shown.values("#why option", "value")
     assert shown.values(".older a", "href") == ["/contacts/7?since=all&after=abc"]
