@@ -295,7 +295,7 @@ OTHERS: list[Callable[[Store], Awaitable[object]]] = [
     *map(methodcaller, ("subscription_states", "wanted_events")),
     methodcaller("want_events", ["journey.held"]),
     methodcaller("outgoing_cursor", "crm", 7),
-    methodcaller("pending_counts", "crm", NOW),
+    methodcaller("pending_counts", "crm"),
     methodcaller("held_sends", "crm"),
     methodcaller("drop_sends", "crm", [7]),
     methodcaller("forget_subscription", "crm"),
