@@ -244,7 +244,7 @@ class Settings(BaseSettings):
     Commands that do not need it ignore a missing file."""
     outgoing: FilePath | None = None
     """Path of [`outgoing.yaml`](../integrate/outgoing.md), read again when it changes. The same for all workers: one
-    that starts without it switches outgoing events off."""
+    that starts without it switches outgoing events off, until another that has it looks, at most 30 seconds later."""
     callback_url: _CallbackUrl | None = None
     """Public URL of the gateway for [callbacks](../run/processes.md#callbacks), such as `https://hooks.example.com`;
     http only on this machine. Without it and its key, steps with `journey.callback_url` are held."""

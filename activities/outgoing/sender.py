@@ -52,6 +52,7 @@ _BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=10)
 _UNCONFIGURED: Final = timedelta(seconds=30)
 _IDLE: Final = 0.5  # seconds until the next look into the log, after one that found nothing
+_LOOK: Final = 30.0  # seconds between two looks at what is stored
 _EVERY: Final = 5.0  # seconds between two renewals of a lease
 _LEASE: Final = timedelta(seconds=20)
 _AFTER_ERROR: Final = 5.0
@@ -83,6 +84,7 @@ class OutgoingSender:
     def __init__(self, store: Store, file: OutgoingFile, calls: PlatformCalls, routes: Routes) -> None:
         self._store, self._file, self._calls, self._routes = store, file, calls, routes
         self._wanted: frozenset[str] | None = None
+        self._looked = 0.0
         self._rated: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -104,11 +106,20 @@ class OutgoingSender:
             await asyncio.gather(*leading.values(), return_exceptions=True)
 
     async def switch(self) -> None:
-        """Have the events stored that the file wants, if that has changed."""
-        wanted = self._file.content.wanted
+        """Have the events stored that the file wants, if that has changed, or if a worker does not want them."""
+        wanted, now = self._file.content.wanted, asyncio.get_running_loop().time()
         if wanted != self._wanted:
             await self._store.want_events(wanted)
-            self._wanted = wanted
+            self._wanted, self._looked = wanted, now
+        elif wanted and now - self._looked >= _LOOK:
+            self._looked, there = now, await self._store.wanted_events()
+            if missing := wanted - there:
+                logger.warning(
+                    "events of the types %s were not stored for a while: a worker has started without this "
+                    "outgoing.yaml. They are stored again.",
+                    ", ".join(sorted(missing)),
+                )
+                await self._store.want_events(wanted | there)
 
     async def _lead(self, name: str) -> None:
         """Send to a subscription while this process has its lease."""

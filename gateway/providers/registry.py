@@ -44,16 +44,16 @@ def providers_of(settings: Settings, fetch: Fetch) -> dict[str, Provider]:
     """
     made: list[Provider] = []
     if settings.events_ses is not None:
-        made.append(Ses(_several(settings.events_ses), fetch))
+        made.append(Ses(_several(settings.events_ses, "events_ses"), fetch))
     for name, kind in _BY_SECRETS.items():
         secret: SecretStr | None = getattr(settings, name)
         if secret is not None:
-            made.append(kind(_several(secret.get_secret_value())))
+            made.append(kind(_several(secret.get_secret_value(), name)))
     secret, token = settings.events_whatsapp, settings.events_whatsapp_verify
     if (secret is None) != (token is None):
         raise SettingsError("SCENARIO_EVENTS_WHATSAPP and SCENARIO_EVENTS_WHATSAPP_VERIFY are set together")
     if secret is not None and token is not None:
-        made.append(WhatsApp(_several(secret.get_secret_value()), token.get_secret_value()))
+        made.append(WhatsApp(_several(secret.get_secret_value(), "events_whatsapp"), token.get_secret_value()))
     if account := twilio_token(settings.sms.get_secret_value() if settings.sms else None):
         made.append(TwilioStatus(account))
     return {provider.name: provider for provider in made}
@@ -79,5 +79,10 @@ def fetching(transport: Transport) -> Fetch:
     return fetch
 
 
-def _several(text: str) -> list[str]:
-    return [one.strip() for one in text.split(",") if one.strip()]
+def _several(text: str, setting: str) -> list[str]:
+    found = [one.strip() for one in text.split(",") if one.strip()]
+    if not found:
+        raise SettingsError(
+            f"SCENARIO_{setting.upper()} has no value: every call would be refused. Set it, or remove it"
+        )
+    return found

@@ -21,7 +21,7 @@ from runtime.store.outgoing_tables import destination_pauses, outgoing_cursors, 
 from scenario.words import EventType
 
 TOGETHER: Final = 1_000
-"""Maximum number of events that get their position at a time."""
+"""Maximum number of events that one statement gives positions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class OutgoingEvents(Queries):
 
     async def last_event(self) -> int:
         """Give positions to new events. Return the last one that was given, or 0."""
-        if await self._database.read(_IS_UNNUMBERED):
+        while await self._database.read(_IS_UNNUMBERED):
             await self._number()
         rows = await self._database.read(_LAST)
         return rows[0]["position"] if rows else 0

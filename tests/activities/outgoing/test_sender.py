@@ -240,10 +240,13 @@ async def test_slack_is_told_of_a_held_journey_with_a_link(crm: Crm) -> None:
     }
 
 
-async def test_the_store_keeps_what_the_file_wants(crm: Crm, tmp_path: Path) -> None:
+async def test_the_store_keeps_what_the_file_wants(crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await crm.store.wanted_events() == set(EVENT_TYPES)
     (tmp_path / "another.yaml").write_text("subscriptions: {alarm: {to: crm, preset: slack}}")
     alone = OutgoingFile(tmp_path / "another.yaml")
     assert not alone.content.reports_deliveries
     await crm.store.want_events(alone.content.wanted)
     assert await crm.store.wanted_events() == {"journey.held"}
+    monkeypatch.setattr(module, "_LOOK", 0.0)
+    await crm.sender.switch()
+    assert await crm.store.wanted_events() == set(EVENT_TYPES)

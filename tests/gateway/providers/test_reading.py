@@ -212,6 +212,7 @@ async def test_malformed_bodies(body: bytes) -> None:
         ({"events_ses": "mail"}, "SCENARIO_EVENTS_SES must be ARNs of SNS topics"),
         ({"events_sendgrid": "key"}, "SCENARIO_EVENTS_SENDGRID must be the verification key"),
         ({"events_whatsapp": "s"}, "are set together"),
+        ({"events_postmark": " , "}, "SCENARIO_EVENTS_POSTMARK has no value"),
     ],
 )
 def test_wrong_settings(given: dict[str, Any], words: str) -> None:

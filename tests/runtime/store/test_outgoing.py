@@ -178,6 +178,14 @@ async def test_nothing_of_an_erased_contact_is_left(log: Store) -> None:
 
 
 @both
+async def test_all_new_events_get_their_positions(log: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.store.outgoing.TOGETHER", 1)
+    await live(log)
+    latest = await log.last_event()
+    assert await log.outgoing_events(latest) == ([], latest)
+
+
+@both
 async def test_events_after_a_leap_follow_it(log: Store) -> None:
     for number, to in enumerate((10**15, 2 * 10**15, 10**15)):
         await log.leap(to)
