@@ -56,6 +56,8 @@ _DOUBLED: Final = 8
 """Maximum factor of that time."""
 _MOMENT: Final = timedelta(seconds=5)
 """A delivery that is put off for less time, since it was scheduled, is not shown at its step."""
+_REPORTED: Final = 10.0
+"""Maximum seconds of a report to the journey that its delivery is delayed."""
 _PROMPT: Final = timedelta(milliseconds=250)
 """A first attempt that starts within this time after the decision to send does not ask for the journey's status."""
 
@@ -275,7 +277,7 @@ class OpenAttempt:
         if not failed and datetime.fromisoformat(failure.next_try_at) - self.context.info.scheduled_time < _MOMENT:
             return
         report = DelayReport(decided=self.delivery.decided, destination=failure.destination, failed=failed)
-        async with asyncio.timeout(min(self._left, _MOMENT.total_seconds())):
+        async with asyncio.timeout(min(self._left, _REPORTED)):
             await self.context.report_delay(report)
 
     def delivered(

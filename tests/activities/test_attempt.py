@@ -906,7 +906,7 @@ async def test_a_report_that_is_cut_short_changes_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, server: Callable[[], Awaitable[None]]
 ) -> None:
     monkeypatch.setattr(stage.marks, "signalled", server)
-    monkeypatch.setattr(open_attempt, "_MOMENT", timedelta(milliseconds=1))
+    monkeypatch.setattr(open_attempt, "_REPORTED", 0.001)
     stage.schedule(attempt=1)
     failure, _, _ = await stage.refused(RETRY, failing(FailureKind.RETRY))
     assert (failure.kind, stage.marks.delays) == (FailureKind.RETRY, [])

@@ -24,7 +24,8 @@ async def sale(site: Site, temporal: Search) -> None:
 
 async def test_a_scenario_is_closed_for_a_reason_and_opened_again(site: Site) -> None:
     name = await site.sign_in()
-    await site.send("/scenarios/sale/close", {"reason": " "}, status=422)
+    refused = await site.send("/scenarios/sale/close", {"reason": " "}, status=422)
+    assert len(refused.texts("[role=alert]")) == 1
     shown = await site.send("/scenarios/sale/close", {"reason": "sold <out>"})
     assert f"by key {name}: sold <out>" in shown.text("p.warn")
     assert "/scenarios/sale/open" in shown.values(".actions a", "href")
