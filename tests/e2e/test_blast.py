@@ -40,7 +40,7 @@ KINDS = ("yes", "no", "left out", "fails", "wrong")
 """What becomes of the contacts, by the number of each."""
 
 
-def people(folder: Path, number: int = 20) -> Path:
+def people(folder: Path, number: int = 15) -> Path:
     """A file of contacts of all kinds, in turn."""
     path = folder / "people.jsonl"
     lines = [
@@ -72,7 +72,7 @@ async def settled(here: Stand, campaign: str) -> None:
         while True:
             view = await here.client.services.campaigns.show(TERMINAL, campaign)
             entries = await store.entries(scenario="sale", key=campaign, running=True)
-            if view.over and len(entries) == 4 and len(await attempts(here, campaign)) == 16:
+            if view.over and len(entries) == 3 and len(await attempts(here, campaign)) == 12:
                 return
             await asyncio.sleep(0.05)
 
@@ -118,10 +118,10 @@ async def test_both_gears_send_the_same_and_count_the_same(stand: Stands, tmp_pa
         (bodies, log, entries, counted), (*others, both) = seen
         assert [bodies, log, entries] == others
         assert both == {step: 2 * number for step, number in counted.items()}
-        assert Counter(outcome for _, outcome, _ in entries) == {"finished": 8, "exited": 4, None: 4}
+        assert Counter(outcome for _, outcome, _ in entries) == {"finished": 6, "exited": 3, None: 3}
         direct = await results(here, "one")
         assert Counter(outcome for outcome, _ in direct.values()) == {
-            "delivered": 4, "refused": 4, "skipped": 4, "entered": 4, "held": 4
+            "delivered": 3, "refused": 3, "skipped": 3, "entered": 3, "held": 3
         }  # fmt: skip
         assert direct["c4"] == ("held", "hooks.example.com answered 400")
         assert direct["c2"] == ("skipped", "its way has no message")
@@ -162,9 +162,9 @@ async def test_a_worker_is_killed_before_it_records_what_it_sent(
         requests = here.receiver.requests()
         messages = {one.json()["id"]: one.body for one in requests}
         assert {one.body for one in requests} == set(messages.values())  # repeated, the bytes are the same
-        assert len(messages) == 20
-        assert len(requests) == (40 if word == "retry" else 20)
-        assert ended.outcomes == {"delivered" if word == "retry" else "held": 20}
+        assert len(messages) == 15
+        assert len(requests) == (30 if word == "retry" else 15)
+        assert ended.outcomes == {"delivered" if word == "retry" else "held": 15}
 
 
 async def test_it_is_paused_and_resumed(stand: Stands, tmp_path: Path) -> None:
@@ -181,4 +181,4 @@ async def test_it_is_paused_and_resumed(stand: Stands, tmp_path: Path) -> None:
             await campaigns.change(TERMINAL, "advent", "retune", rate=100.0, **who)
             await campaigns.change(TERMINAL, "advent", "resume", **who)
             ended = await until(client, lambda seen: seen.over)
-        assert (ended.outcomes, len(here.receiver.requests())) == ({"delivered": 20}, 20)
+        assert (ended.outcomes, len(here.receiver.requests())) == ({"delivered": 15}, 15)

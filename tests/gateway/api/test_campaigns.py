@@ -186,6 +186,7 @@ async def test_a_key_starts_its_scenarios_with_its_own_files(gateway: Door) -> N
     await other.call("POST", "/campaigns", status=202, json=BODY)
     stranger = await gateway.limited("another")
     await stranger.call("POST", "/campaigns", status=403, json=BODY)
+    assert [len((await door.call("GET", "/campaigns"))["items"]) for door in (stranger, other)] == [0, 1]
     for call in (("PUT", "/audiences/people.csv"), ("POST", "/campaigns")):
         await reader.call(*call, status=403)
 
