@@ -12,13 +12,13 @@ from activities.attempt_context import AttemptContext
 from activities.channel_registry import SMS
 from activities.interface import Delivery, Sent
 from activities.outcome import Judgement
-from activities.sms.provider import NO_PROVIDER, Provider, ProviderError, TextMessage, number_in, render
+from activities.sms.provider import NO_PROVIDER, ProviderError, SmsProvider, TextMessage, number_in, render
 from scenario.errors import NotConfigured
 from scenario.phone_number import international
 from scenario.steps.sms import Sms
 
 
-class Texts(ChannelActivity[Provider | None]):
+class Texts(ChannelActivity[SmsProvider | None]):
     """Sends text messages through a provider."""
 
     channel = SMS

@@ -31,9 +31,9 @@ from activities.interface import Delivery
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.sms.provider import (
     NO_PROVIDER,
-    Provider,
     ProviderBusy,
     ProviderError,
+    SmsProvider,
     TextMessage,
     TextUnanswered,
     error_of,
@@ -77,7 +77,7 @@ class RenderedText(RenderedMessage):
         return {"to": self.to, "text": self.text}
 
 
-class SmsChannel(ChannelAdapter[RenderedText, Provider]):
+class SmsChannel(ChannelAdapter[RenderedText, SmsProvider]):
     """Text messages, sent by a provider."""
 
     title: ClassVar[str] = "SMS"
@@ -91,7 +91,7 @@ class SmsChannel(ChannelAdapter[RenderedText, Provider]):
         return RenderedText(international(context.to or number_in(delivery.data)), render(step, data))
 
     @override
-    async def send(self, context: SendContext[RenderedText, Provider]) -> tuple[RenderedText, TestReply]:
+    async def send(self, context: SendContext[RenderedText, SmsProvider]) -> tuple[RenderedText, TestReply]:
         message, provider, delivery = context.message, context.connection, context.delivery
         text = TextMessage(id=delivery.id, to=message.to, body=message.text, within=delivery.timeout)
         try:
@@ -121,24 +121,24 @@ class SmsChannel(ChannelAdapter[RenderedText, Provider]):
         return Arrival(name, number, shorten(text), "" if count == 1 else f"the inbox has it {count} times")
 
     @override
-    def host(self, connection: Provider) -> str:
+    def host(self, connection: SmsProvider) -> str:
         return connection.name
 
     @override
-    def sender(self, context: WorkerContext, connection: Provider | None) -> Sender:
+    def sender(self, context: WorkerContext, connection: SmsProvider | None) -> Sender:
         from activities.sms.activity import Texts
 
         return Texts(context, connection)
 
     @override
-    def connect(self, settings: Settings, inbox: Path) -> Provider | None:
+    def connect(self, settings: Settings, inbox: Path) -> SmsProvider | None:
         from activities.sms.configured import provider_from, status_url
 
         url = settings.sms.get_secret_value() if settings.sms else None
         return provider_from(url, inbox, status_url(settings))
 
     @override
-    def label(self, connection: Provider | None) -> str:
+    def label(self, connection: SmsProvider | None) -> str:
         return f"{self.title} ({connection.name})" if connection else self.title
 
     @override

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from activities.sms.provider import Provider, ProviderBusy, Receipt, TextMessage
+from activities.sms.provider import ProviderBusy, Receipt, SmsProvider, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 from runtime.local import make_private
@@ -68,7 +68,7 @@ service's id.
 """
 
 
-def provider_from(url: str | None, inbox: Path, statuses: str | None = None) -> Provider | None:
+def provider_from(url: str | None, inbox: Path, statuses: str | None = None) -> SmsProvider | None:
     """Return the provider of the setting, or None without it.
 
     Args:

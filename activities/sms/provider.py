@@ -124,7 +124,7 @@ class Receipt:
     reference: str = ""
 
 
-class Provider(Protocol):
+class SmsProvider(Protocol):
     """Sends text messages. Each provider is one module."""
 
     name: str  # its name in failures and in the log of attempts

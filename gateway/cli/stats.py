@@ -38,7 +38,7 @@ _TRENDS_LEGEND: Final = (
 )
 
 
-class Period(StrEnum):
+class Interval(StrEnum):
     """A period that numbers are counted by."""
 
     DAY = "day"
@@ -47,7 +47,7 @@ class Period(StrEnum):
 def stats(
     name: _ScenarioArgument,
     version: _VersionOption = None,
-    by: Annotated[Period | None, typer.Option("--by", help="numbers of each day (UTC) instead of now")] = None,
+    by: Annotated[Interval | None, typer.Option("--by", help="numbers of each day (UTC) instead of now")] = None,
     days: Annotated[
         int | None, typer.Option("--days", metavar="N", min=1, max=90, help="with --by: days, default 30")
     ] = None,

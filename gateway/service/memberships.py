@@ -16,7 +16,7 @@ from gateway.service.caller import Caller
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.view import PageView, View
 from runtime.store import Store
-from runtime.store.memberships import AudienceChange, AudienceCounts
+from runtime.store.memberships import AudienceCounts, UnsyncedChange
 
 
 class SyncedAudienceView(View):
@@ -63,7 +63,7 @@ class AudienceChangeView(View):
     """The destination's code, if it refused the change."""
 
     @classmethod
-    def of(cls, stored: AudienceChange) -> AudienceChangeView:
+    def of(cls, stored: UnsyncedChange) -> AudienceChangeView:
         change = "add" if stored.wanted else "remove"
         return cls(contact=stored.contact_id, change=change, at=stored.wanted_at, refused=stored.refused)
 

@@ -48,7 +48,7 @@ class HeldCount(View):
     """Number of journeys."""
 
 
-class Backoff(View):
+class RetryingDestination(View):
     """A destination whose deliveries wait for a retry."""
 
     destination: str
@@ -96,7 +96,7 @@ class OverviewView(View):
     """Number of running journeys."""
     held: list[HeldCount] | None
     """Held journeys by cause, the most frequent first; null if unknown."""
-    retrying: list[Backoff] | None
+    retrying: list[RetryingDestination] | None
     """Destinations with deliveries that wait for a retry, the longest failing first; null if unknown."""
     missing_workers: list[MissingWorkers] | None
     """Task queues that no worker polls; null if unknown."""
@@ -199,11 +199,11 @@ class OverviewService:
         counted[None] += found.others
         return [HeldCount(cause=cause, journeys=n) for cause, n in counted.most_common() if n]
 
-    async def _retrying(self, caller: Caller) -> list[Backoff]:
-        found: dict[str, Backoff] = {}
+    async def _retrying(self, caller: Caller) -> list[RetryingDestination]:
+        found: dict[str, RetryingDestination] = {}
         for one in await self._destinations.backoffs(caller):
             before = found.get(one.destination)
-            found[one.destination] = Backoff(
+            found[one.destination] = RetryingDestination(
                 destination=one.destination,
                 deliveries=one.n + (before.deliveries if before else 0),
                 since=min(one.since, before.since) if before else one.since,

@@ -90,7 +90,7 @@ class AudienceCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AudienceChange:
+class UnsyncedChange:
     """A change of an audience that waits, or that the platform refused for a reason."""
 
     contact_id: str
@@ -205,10 +205,10 @@ class AudienceMemberships(Queries):
 
     async def audience_changes(
         self, destination: str, audience: str, *, refused: bool, after: str = "", limit: int = 100
-    ) -> list[AudienceChange]:
+    ) -> list[UnsyncedChange]:
         """Return waiting or refused changes of an audience, by contact, behind one, without erased contacts."""
         given = {"to": destination, "name": audience, "behind": after, "most": limit}
-        return await self._all(AudienceChange, _CHANGES[refused], given)
+        return await self._all(UnsyncedChange, _CHANGES[refused], given)
 
     async def pending_removals(self, pseudonym: str) -> int:
         """Count the removals of an erased contact that are not sent yet."""

@@ -10,7 +10,7 @@ from activities.content import Content
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
 from activities.sms.activity import Texts
-from activities.sms.provider import Provider
+from activities.sms.provider import SmsProvider
 from activities.sms.twilio import Twilio
 from tests.activities.sms.conftest import answer
 from tests.activities.webhook.faults import Behaviour, Receiver, close_unanswered
@@ -40,7 +40,7 @@ def environment(marks: Marks) -> ActivityEnvironment:
 
 @pytest.fixture
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
-    async def run(provider: Provider | None, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
+    async def run(provider: SmsProvider | None, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
         written = {name: value for name, value in (STEP | step).items() if value is not None}
         return await environment.run(Texts(worker_context(Content(Shelf(written)), rows), provider).send_sms, delivery)
 

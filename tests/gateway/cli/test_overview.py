@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.service.overview import Backoff, HeldCount, MissingWorkers, OverviewView, WaitingBatches
+from gateway.service.overview import HeldCount, MissingWorkers, OverviewView, RetryingDestination, WaitingBatches
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.journey import START
 
@@ -21,7 +21,9 @@ WELL = OverviewView(
 TROUBLE = {
     "well": False,
     "held": [HeldCount(cause="permanent", journeys=1_000), HeldCount(cause=None, journeys=1)],
-    "retrying": [Backoff(destination="wax", deliveries=2, since=START, paused=True, why="wax answered 503")],
+    "retrying": [
+        RetryingDestination(destination="wax", deliveries=2, since=START, paused=True, why="wax answered 503")
+    ],
     "missing_workers": [MissingWorkers(queue="email", tasks=7)],
     "batches": WaitingBatches(open=2, overdue=1, oldest_due_at=START),
 }
