@@ -57,6 +57,25 @@ async def test_a_waiting_journey_says_until_when(site: Site) -> None:
     assert shown.texts(".operation summary") == ["Skip this step", "Pause", "End the journey"]
 
 
+async def test_a_paused_journey_says_by_whom_also_if_it_is_held(site: Site) -> None:
+    pause = {
+        "name": "pause",
+        "operator": "ann",
+        "reason": "a recall",
+        "at": "2026-03-28T22:30:00+00:00",
+        "step": "pause",
+    }
+    held = {"for": "an operator", "step": "pause", "at": pause["at"], "reason": "no such field"}
+    resume = {"for": "resume", "operator": "ann", "reason": "a recall"}
+    await site.sign_in()
+    for state, waiting, first in (("paused", resume, "Paused since"), ("held", held, "Held at pause since")):
+        site.client.views["a/7/K1"] = _waiting(state=state, at="pause", operations=[pause], waiting=waiting)
+        notes = (await site.get(PAGE)).texts("#now .note")
+        assert notes[0].startswith(first)
+        assert notes[-1].endswith("by ann: a recall")
+        assert len(notes) == (1 if state == "paused" else 2)
+
+
 async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site) -> None:
     going = DeliveryStatus(
         step="hook", state="scheduled", attempt=3, next_try_at=START, why="hooks.example.com answered 503"
