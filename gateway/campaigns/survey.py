@@ -15,11 +15,11 @@ from pydantic import Field
 from activities.background import LINES
 from gateway.campaigns.audience_file import AudienceFile, AudienceLine
 from gateway.errors import BadInput
-from gateway.service.entries import plain
 from gateway.service.view import View
 from scenario.entry.admission import EntryRefused, check_trigger, entry_data
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.entry.objects import ALIASES, DATA, Contact
+from scenario.entry.plain_json import plain_entry
 from scenario.errors import EntryError
 from scenario.model.scenario import Scenario
 from scenario.plan.gear import GearName
@@ -173,7 +173,7 @@ class Surveyor:
 
     def _entry(self, line: AudienceLine, data: Mapping[str, Any], now: datetime) -> AudienceEntry | None:
         """Return the entry of a line, or None for a duplicate. Raise EntryError or EntryRefused for an invalid one."""
-        entry = plain(self._arranged(data) if self._paths is not None else self._completed(data))
+        entry = plain_entry(self._arranged(data) if self._paths is not None else self._completed(data))
         parsed = parse_entry(entry)
         check_trigger(parsed, self.scenario)
         known = entry_data(parsed, self.scenario, self.version or 1, self.zone, now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -28,14 +27,12 @@ from runtime.encryption.keyring import Erased
 from runtime.store import AcceptedEntry, Store, StoreError
 from runtime.store.erasures import ERASED
 from scenario.entry.admission import EntryMistaken, EntryRefused, identity
-from scenario.entry.entry import is_too_deep, parse_entry
-from scenario.entry.plain_json import DEEPEST, unsent
+from scenario.entry.entry import parse_entry
+from scenario.entry.plain_json import plain_entry
 from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
 from scenario.time.timing import unplaced
 
-MAX_ENTRY: Final = 1024 * 1024
-"""Maximum bytes of an entry as JSON. Temporal refuses an argument of 2 MB."""
 FIRST_LOOK: Final = 0.02
 """Seconds until the first look at a single entry. Each pause is longer than the one before."""
 LOOK: Final = 0.25
@@ -284,7 +281,7 @@ class EntryService:
         scenario = entry.get("scenario")
         caller.check(scenario.partition("@")[0] if isinstance(scenario, str) else "")
         try:
-            argument = plain(entry)
+            argument = plain_entry(entry)
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
             at = (opened.version, self._zone, datetime.now(UTC))
@@ -355,20 +352,3 @@ class EntryService:
         stored = await self._store.entry(started.id, started.run_id)
         withheld = stored.reason if stored is not None and stored.outcome in WITHHELD else None
         return replace(started, admitted=True, withheld=withheld or "")
-
-
-def plain(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry as plain JSON for the workflow.
-
-    Raises:
-        EntryError: JSON does not have a value of it, or it is too long.
-    """
-    try:
-        content = json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError):
-        raise EntryError(unsent(entry, "the entry")) from None
-    if is_too_deep(entry):
-        raise EntryError(f"the entry is nested more than {DEEPEST} levels deep")
-    if len(content) > MAX_ENTRY:
-        raise EntryError(f"the entry has {len(content)} bytes, and may have {MAX_ENTRY}: leave out what no step names")
-    return dict(entry)

@@ -1,20 +1,39 @@
-"""Reasons why data cannot travel to a journey as plain JSON. No message contains the data."""
+"""Entries as plain JSON, and reasons why data cannot travel to a journey so. No message contains the data."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from scenario.entry.entry import LARGEST, is_too_deep
+from scenario.errors import EntryError
 from scenario.source.decoding import MOST_DIGITS, TOO_LONG, NotJson, TooDeep, read_json
 from scenario.type_guards import is_mapping, is_sequence
 
 _TOO_LONG: Final = 10**MOST_DIGITS
 DEEPEST: Final = 100
 """Maximum nesting. Journeys wrap the data, and readers of JSON give up at some 200 levels."""
+
+
+def plain_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry as plain JSON for the workflow.
+
+    Raises:
+        EntryError: JSON does not have a value of it, or it is too long.
+    """
+    try:
+        content = json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise EntryError(unsent(entry, "the entry")) from None
+    if is_too_deep(entry):
+        raise EntryError(f"the entry is nested more than {DEEPEST} levels deep")
+    if len(content) > LARGEST:
+        raise EntryError(f"the entry has {len(content)} bytes, and may have {LARGEST}: leave out what no step names")
+    return dict(entry)
 
 
 def unsent(data: object, what: str) -> str:
