@@ -127,6 +127,7 @@ async def list_deliveries(
     since: Annotated[Moment | None, Query(description="Only those that started then or later")] = None,
 ) -> PageView[AttemptView]:
     """List delivery attempts, newest first."""
+    caller.check(scenario)
     return await use.journeys.deliveries(
         caller,
         page,

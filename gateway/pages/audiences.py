@@ -11,10 +11,6 @@ from gateway.errors import UnknownAudience
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
 from gateway.pages.rendering import link
 from gateway.service.memberships import SyncedAudienceView
-from gateway.service.paging import PageRequest
-
-LISTED: Final = 50
-"""Contacts per page."""
 
 
 async def _list(page: Page) -> Response:
@@ -28,19 +24,16 @@ def _to(audience: SyncedAudienceView) -> str:
 async def _show(page: Page) -> Response:
     audience = await _audience(page)
     refused = page.asked("changes") == "refused"
-    request = PageRequest(LISTED, page.asked("after"))
     found = await page.use.memberships.changes(
-        page.caller, audience.audience, audience.destination, request, refused=refused
+        page.caller, audience.audience, audience.destination, page.range, refused=refused
     )
-    at = _to(audience)
-    changes = "refused" if refused else None
     return page.render(
         "audience.html",
         audience=audience,
-        at=at,
+        at=_to(audience),
         changes=found.items,
         refused=refused,
-        older=f"{at}&{link('', changes=changes, after=found.next)[1:]}" if found.next else None,
+        older=page.following(found.next),
         done=page.form is None and page.asked("done") == "retry",
     )
 

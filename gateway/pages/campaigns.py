@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Final
@@ -15,20 +15,15 @@ from gateway.api.problem import Problem
 from gateway.campaigns.request import CampaignRequest
 from gateway.errors import Forbidden, UnknownOperation
 from gateway.pages.page import Do, Form, Page, Show, at_field, does, field, go_to, reason_in, shows
-from gateway.pages.rendering import link
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
-from gateway.service.paging import PageRequest
-from scenario.words import LINE_OUTCOMES, LineOutcome
+from scenario.words import LINE_OUTCOMES
 
-LISTED: Final = 50
-"""Campaigns, or lines of one, per page."""
 UPLOAD: Final = "/campaigns/-/new"
 """The form that uploads a file. No campaign is called so."""
 _PART: Final = 256 * 1024  # bytes
 _USUAL_RATE: Final = 100.0
 _NO_TIME: Final = "the time is a date and a time: such as 2026-11-27T09:00"
 _NO_RATE: Final = "the rate is a number of lines a second"
-_OUTCOMES: Final[Mapping[str, LineOutcome]] = {word: word for word in LINE_OUTCOMES}
 _CHANGES: Final[tuple[tuple[CampaignOperation, str], ...]] = (
     ("start", "It starts at its rate, or at its time if that is later."),
     ("pause", "No further journey is started until the campaign is resumed. Journeys that were started continue."),
@@ -40,31 +35,23 @@ _CHANGES: Final[tuple[tuple[CampaignOperation, str], ...]] = (
 
 
 async def _list(page: Page) -> Response:
-    found = await page.use.campaigns.list(page.caller, PageRequest(LISTED, page.asked("after")))
-    older = link("/campaigns", after=found.next) if found.next else None
-    return page.render("campaigns.html", campaigns=found.items, older=older)
+    found = await page.use.campaigns.list(page.caller, page.range)
+    return page.render("campaigns.html", campaigns=found.items, older=page.following(found.next))
 
 
 async def _show(page: Page) -> Response:
     view = await _campaign(page)
-    wanted = page.asked("outcome")
-    outcome = _OUTCOMES.get(wanted) if wanted else None
-    if wanted and outcome is None:
-        raise Problem("invalid", f"there is no such outcome: it is one of {', '.join(_OUTCOMES)}")
-    found = await page.use.campaigns.lines(page.caller, view.name, PageRequest(LISTED, page.asked("after")), outcome)
-    at = f"/campaigns/{view.name}"
-    older = link(at, outcome=outcome, after=found.next) if found.next else None
-    takes = _span(view.estimate.seconds) if view.estimate else None
-    left = None if view.seconds_left is None else _span(view.seconds_left)
+    outcome = page.choice("outcome", LINE_OUTCOMES)
+    found = await page.use.campaigns.lines(page.caller, view.name, page.range, outcome)
     return page.render(
         "campaign.html",
         campaign=view,
-        at=at,
+        at=f"/campaigns/{view.name}",
         lines=found.items,
         outcome=outcome,
-        older=older,
-        takes=takes,
-        left=left,
+        older=page.following(found.next),
+        takes=_span(view.estimate.seconds) if view.estimate else None,
+        left=None if view.seconds_left is None else _span(view.seconds_left),
     )
 
 
@@ -74,7 +61,7 @@ def _span(seconds: float) -> timedelta:
 
 async def _export(page: Page) -> Response:
     view = await _campaign(page)
-    outcome = _OUTCOMES.get(page.asked("outcome") or "")
+    outcome = page.choice("outcome", LINE_OUTCOMES)
 
     async def text() -> AsyncIterator[str]:
         first = True

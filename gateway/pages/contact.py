@@ -9,7 +9,7 @@ from typing import Final
 from starlette.responses import Response
 
 from gateway.errors import BadInput, UnknownContact
-from gateway.pages.page import NO_TIME, Page, field, shows, since
+from gateway.pages.page import Page, moment_in, shows
 from gateway.pages.rendering import link, to_contact
 from gateway.service.contact_suppressions import suppressions_of
 from gateway.service.paging import PageRequest
@@ -28,7 +28,7 @@ async def _show(page: Page) -> Response:
     contact, asked = page.request.path_params.get("contact") or page.given.get("id", ""), page.asked("why")
     scenario, _, step = (asked or "").partition("/")
     period = page.asked("since") or RANGE
-    start = None if period == "all" else field({"since": period}, "since", since, NO_TIME.format("since"))
+    start = None if period == "all" else moment_in({"since": period}, "since")
     cursor = page.asked("after")
     found, wrong = None, None
     try:

@@ -3,58 +3,48 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
-from gateway.api.problem import Problem
 from gateway.errors import BadInput, UnknownDelivery
-from gateway.pages.page import NO_TIME, Page, field, natural, shows, since
+from gateway.pages.page import Page, moment_in, shows, version_in
 from gateway.pages.preview import cut, local_time, masked
-from gateway.pages.rendering import link
 from gateway.service.content import ContentService
-from gateway.service.journey_view import AttemptView
 from scenario.words import AttemptOutcome
 
-LISTED: Final = 50
-"""Attempts per page."""
 LOOKED_BACK: Final = timedelta(days=7)
 """The period searched by default, if no filter has an index."""
-OUTCOMES: Final = tuple(AttemptOutcome)
 _FIELDS: Final = ("journey", "contact", "scenario", "version", "step", "destination", "outcome", "since")
-_PLACE: Final = ("after_at", "after_attempt", "after_delivery")
-_NO_PLACE: Final = "the page asked for is not of this list: go to its first page"
 _INDEXED: Final = ("journey", "contact", "destination", "outcome")
 
 
 async def _list(page: Page) -> Response:
     given = page.request.query_params
     asked = {name: page.asked(name) for name in _FIELDS}
-    if asked["outcome"] not in (None, *OUTCOMES):
-        raise Problem("invalid", f"no attempt has this outcome: it is one of {', '.join(OUTCOMES)}")
-    start = field(given, "since", since, NO_TIME.format("since"))
+    outcome = page.choice("outcome", AttemptOutcome)
+    start = moment_in(given, "since")
     is_bounded = start is None and not any(asked[name] for name in _INDEXED)
-    found = await page.use.journeys.attempts(
+    found = await page.use.journeys.deliveries(
         page.caller,
+        page.range,
         workflow_id=asked["journey"],
         contact_id=asked["contact"],
         scenario=asked["scenario"],
-        version=field(given, "version", natural, "the version is a number, such as 3"),
+        version=version_in(given),
         step=asked["step"],
         destination=asked["destination"],
-        outcome=asked["outcome"],
+        outcome=outcome,
         since=datetime.now(UTC) - LOOKED_BACK if is_bounded else start,
-        after=_place(page),
-        limit=LISTED,
     )
     return page.render(
         "deliveries.html",
-        attempts=found,
+        attempts=found.items,
         asked=asked,
-        outcomes=OUTCOMES,
+        outcomes=tuple(AttemptOutcome),
         days=LOOKED_BACK.days if is_bounded else None,
         filtered=any(asked.values()),
-        older=link("/deliveries", **asked, **_after(found[-1])) if len(found) == LISTED else None,
+        older=page.following(found.next),
     )
 
 
@@ -79,24 +69,6 @@ async def _show_one(page: Page) -> Response:
         cut=cut,
         local_time=local_time,
     )
-
-
-def _after(last: AttemptView) -> dict[str, Any]:
-    """Return the parameters of the next page's address."""
-    return dict(zip(_PLACE, (last.started_at.isoformat(), last.attempt, last.delivery_id), strict=True))
-
-
-def _place(page: Page) -> tuple[datetime, int, str] | None:
-    at, number, delivery = (page.asked(name) for name in _PLACE)
-    if at is None and number is None and delivery is None:
-        return None
-    try:
-        place = datetime.fromisoformat(at or "").astimezone(UTC), int(number or ""), delivery or ""
-    except (ValueError, OverflowError):
-        raise Problem("invalid", _NO_PLACE) from None
-    if not 0 <= place[1] < 2**31:
-        raise Problem("invalid", _NO_PLACE)
-    return place
 
 
 ROUTES: Final = (shows("/deliveries", _list), shows("/deliveries/{delivery}", _show_one))

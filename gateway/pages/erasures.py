@@ -9,9 +9,6 @@ from starlette.responses import Response
 from gateway.api.problem import Problem
 from gateway.pages.page import Form, Page, at_field, does, go_to, reason_in, shows
 from gateway.pages.rendering import as_shown, link
-from gateway.service.paging import PageRequest
-
-_LISTED: Final = 50
 
 
 async def _ask(page: Page) -> Response:
@@ -33,9 +30,8 @@ async def _erase(page: Page, form: Form) -> Response:
 
 async def _list(page: Page) -> Response:
     page.caller.require("erase")
-    found = await page.use.erasures.list(page.caller, PageRequest(_LISTED, page.asked("after")))
-    older = link("/erasures", after=found.next) if found.next else None
-    return page.render("erasures.html", erasures=found.items, older=older)
+    found = await page.use.erasures.list(page.caller, page.range)
+    return page.render("erasures.html", erasures=found.items, older=page.following(found.next))
 
 
 async def _show(page: Page) -> Response:

@@ -9,9 +9,8 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.operations.request import RequestedOperation
-from gateway.operations.run import RATE
-from gateway.pages.page import Form, Page, at_field, does, field, go_to, natural, reason_in, shows
+from gateway.pages.operation_form import begin_operation
+from gateway.pages.page import Form, Page, check_sure, does, field, natural, shows
 from gateway.pages.rendering import link
 from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
@@ -78,21 +77,11 @@ async def _confirm(page: Page) -> Response:
 
 async def _begin(page: Page, form: Form) -> Response:
     operation, which, most = _selected(form)
-    if operation is Operation.LEAVE and form.get("sure") != "yes":
-        raise at_field("sure", "confirm that these journeys are to end: this cannot be undone")
+    if operation is Operation.LEAVE:
+        check_sure(form, "these journeys are to end: this cannot be undone")
     newest = operation is Operation.RETRY and form.get("version") == "newest"
-    request = RequestedOperation(
-        operation=operation,
-        which=which,
-        operator=page.caller.name,
-        reason=reason_in(form),
-        rate=rate_in(form),
-        limit=most,
-        more={"version": "newest"} if newest else {},
-    )
-    begun = await page.use.operations.begin(page.caller, request)
-    page.use.refresh()
-    return go_to(f"/operations/{begun.id}")
+    more = {"version": "newest"} if newest else {}
+    return await begin_operation(page, form, operation, which, limit=most, more=more)
 
 
 def _selected(given: Mapping[str, Any]) -> tuple[Operation, JourneyFilter, int | None]:
@@ -105,12 +94,6 @@ def _selected(given: Mapping[str, Any]) -> tuple[Operation, JourneyFilter, int |
         raise Problem("invalid", "no held journeys are selected: open this page from the page of held journeys")
     which = JourneyFilter(scenario=scenario, step=step, destination=destination, reason=cause)
     return Operation(operation), which, field(given, "most", natural, most)
-
-
-def rate_in(form: Form) -> float:
-    """Return the maximum rate of an operation, in journeys a second."""
-    rate = field(form, "rate", float, "the rate is a number of journeys a second")
-    return RATE if rate is None else rate
 
 
 ROUTES: Final = (

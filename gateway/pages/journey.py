@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.pages.page import Form, Page, at_field, does, go_to, reason_in, shows
+from gateway.pages.page import Form, Page, check_sure, does, go_to, reason_in, shows
 from gateway.pages.rendering import link, to_journey
 from gateway.service.journey_view import JourneyView
 from gateway.why.story import told
@@ -48,8 +48,8 @@ async def _operate(page: Page, form: Form) -> Response:
     if name not in _DONE:
         raise Problem("invalid", "this page has no such operation")
     operation = Operation.RETRY if name == "send_now" else Operation(name)
-    if operation is Operation.LEAVE and form.get("sure") != "yes":
-        raise at_field("sure", "confirm that the journey is to end: this cannot be undone")
+    if operation is Operation.LEAVE:
+        check_sure(form, "the journey is to end: this cannot be undone")
     now = name == "send_now" or (operation is Operation.RETRY and form.get("now") == "yes")
     step = form.get("step") if operation in (Operation.RETRY, Operation.SKIP) else None
     await page.use.operations.operate(

@@ -9,11 +9,10 @@ from starlette.responses import Response
 
 from gateway.api.problem import Problem, problem_of
 from gateway.errors import BadInput
-from gateway.pages.page import NO_TIME, Page, at_field, field, go_to, natural, refused, shows, since
-from gateway.pages.rendering import link, to_contact, to_journey
+from gateway.pages.page import Page, at_field, go_to, moment_in, refused, shows, version_in
+from gateway.pages.rendering import to_contact, to_journey
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySort, JourneySummary
-from gateway.service.paging import PageRequest
 from gateway.service.view import PageView
 from scenario.words import ENDED
 
@@ -31,8 +30,6 @@ _SORTS: Final[Mapping[JourneySort, str]] = {
 }
 """Orders in the form."""
 _SORTS_BY_WORD: Final[Mapping[str, JourneySort]] = {word: word for word in _SORTS}
-LISTED: Final = 50
-"""Journeys per page."""
 
 
 async def _list(page: Page) -> Response:
@@ -55,7 +52,7 @@ async def _list(page: Page) -> Response:
         sorts=_SORTS,
         asked=asked,
         filtered=any(asked.values()),
-        older=link("/journeys", **asked, after=found.next) if found.next else None,
+        older=page.following(found.next),
     )
 
 
@@ -66,18 +63,18 @@ async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySum
         raise at_field("sort", "journeys are not sorted so: choose one of the list")
     wanted = JourneyFilter(
         scenario=scenario,
-        version=field(page.given, "version", natural, "the version is a number, such as 3"),
+        version=version_in(page.given),
         contact=asked["contact"],
         step=asked["step"],
-        since=field(page.given, "since", since, NO_TIME.format("since")),
+        since=moment_in(page.given, "since"),
     )
     return await page.use.journeys.list(
         page.caller,
         wanted,
         state if state in (*_SEARCHED, *ENDED) else None,
-        PageRequest(LISTED, page.asked("after")),
+        page.range,
         running=True if state == _RUNNING else None,
-        until=field(page.given, "until", since, NO_TIME.format("until")),
+        until=moment_in(page.given, "until"),
         sort=sort,
     )
 

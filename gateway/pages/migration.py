@@ -9,9 +9,8 @@ from typing import Final
 from starlette.responses import Response
 
 from activities.content import LoadedVersion
-from gateway.operations.request import RequestedOperation
-from gateway.pages.held import rate_in
-from gateway.pages.page import Form, Page, does, field, go_to, natural, reason_in, shows
+from gateway.pages.operation_form import begin_operation
+from gateway.pages.page import Form, Page, does, shows, version_in
 from gateway.service.index import JourneyFilter
 from gateway.service.stats import VersionStats
 from scenario.plan.difference import VersionDifference, difference
@@ -20,7 +19,6 @@ from scenario.words import Operation
 
 _MAPPED: Final = "map-"
 """The beginning of the names of fields that map a step, whose id follows."""
-_NO_VERSION: Final = "the version is a number"
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class EarlierJourneys:
 async def _show(page: Page) -> Response:
     name: str = page.request.path_params["name"]
     versions = await page.use.scenarios.versions(page.caller, name)
-    to = field(page.given, "to", natural, _NO_VERSION) or versions[0].version
+    to = version_in(page.given, "to") or versions[0].version
     target = await page.use.scenarios.opened(page.caller, name, to)
     counted = await page.use.journeys.stats(page.caller, name)
     others = [one for one in counted.versions if one.under_way and one.version != to]
@@ -101,20 +99,11 @@ def _standing(counted: VersionStats, opened: LoadedVersion, target: LoadedVersio
 async def _begin(page: Page, form: Form) -> Response:
     name: str = page.request.path_params["name"]
     names = {key.removeprefix(_MAPPED): step for key, step in form.items() if key.startswith(_MAPPED) and step}
-    request = RequestedOperation(
-        operation=Operation.MIGRATE,
-        which=JourneyFilter(scenario=name, version=field(form, "version", natural, _NO_VERSION)),
-        operator=page.caller.name,
-        reason=reason_in(form),
-        rate=rate_in(form),
-        more={
-            "version": field(form, "to", natural, _NO_VERSION) or "newest",
-            "waits": form.get("waits", "keep"),
-            **({"map": names} if names else {}),
-        },
+    which = JourneyFilter(scenario=name, version=version_in(form))
+    more = {"version": version_in(form, "to") or "newest", "waits": form.get("waits", "keep")}
+    return await begin_operation(
+        page, form, Operation.MIGRATE, which, more={**more, **({"map": names} if names else {})}
     )
-    begun = await page.use.operations.begin(page.caller, request)
-    return go_to(f"/operations/{begun.id}")
 
 
 _AT: Final = "/scenarios/{name}/move"

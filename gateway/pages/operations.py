@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 from starlette.responses import Response
 
 from gateway.api.problem import Problem, problem_of
 from gateway.errors import BadInput, Forbidden, UnknownOperation
-from gateway.operations.request import RequestedOperation
 from gateway.pages.held import OFFERED, REASONS, operation_link
-from gateway.pages.page import (
-    NO_TIME,
-    Form,
-    Page,
-    Show,
-    does,
-    field,
-    go_to,
-    reason_in,
-    refused,
-    shows,
-    since,
-)
-from gateway.pages.rendering import link
+from gateway.pages.operation_form import begin_operation
+from gateway.pages.page import Form, Page, Show, does, field, go_to, moment_in, reason_in, refused, shows
 from gateway.pages.retune import changes
 from gateway.service.index import JourneyFilter
-from gateway.service.operation_views import OperationView
-from gateway.service.paging import PageRequest
+from gateway.service.operation_views import ItemOutcome, OperationView
 from gateway.service.view import PageView
 from scenario.words import Operation
 
-LISTED: Final = 50
-"""Operations, or journeys of one, per page."""
-_OUTCOMES: Final = ("accepted", "refused", "unanswered", "not_asked", "stopped")
+_OUTCOMES: Final[tuple[ItemOutcome, ...]] = get_args(ItemOutcome)
 
 
 async def _list(page: Page) -> Response:
@@ -42,12 +26,12 @@ async def _list(page: Page) -> Response:
     try:
         found = await page.use.operations.list(
             page.caller,
-            PageRequest(LISTED, page.asked("after")),
+            page.range,
             scenario=asked["scenario"],
             operation=field(page.given, "operation", Operation, "there is no such operation: choose one of the list"),
             operator=asked["operator"],
             destination=asked["destination"],
-            since=field(page.given, "since", since, NO_TIME.format("since")),
+            since=moment_in(page.given, "since"),
         )
     except (Problem, BadInput) as error:
         page = refused(page, problem_of(error))
@@ -58,7 +42,7 @@ async def _list(page: Page) -> Response:
         filtered=any(asked.values()),
         verbs=tuple(Operation),
         names=await page.use.scenarios.names(page.caller),
-        older=link("/operations", **asked, after=found.next) if found.next else None,
+        older=page.following(found.next),
         which=which,
         change=change,
     )
@@ -66,21 +50,17 @@ async def _list(page: Page) -> Response:
 
 async def _show(page: Page) -> Response:
     view = await _operation(page)
-    outcome = page.asked("outcome")
-    if outcome not in (None, *_OUTCOMES):
-        raise Problem("invalid", f"there is no outcome '{outcome}': it is one of {', '.join(_OUTCOMES)}")
-    request = PageRequest(LISTED, page.asked("after"))
-    found = await page.use.operations.items(page.caller, view.id, request, outcome)
-    at = f"/operations/{view.id}"
+    outcome = page.choice("outcome", _OUTCOMES)
+    found = await page.use.operations.items(page.caller, view.id, page.range, outcome)
     return page.render(
         "operation.html",
         operation=view,
-        at=at,
+        at=f"/operations/{view.id}",
         items=found.items,
         now=await page.use.operations.journeys_of(found.items),
         outcome=outcome,
         outcomes=[(name, count) for name, count in _counts(view).items() if count],
-        older=link(at, outcome=outcome, after=found.next) if found.next else None,
+        older=page.following(found.next),
         rest=_rest(view),
         which=which,
         change=change,
@@ -106,11 +86,7 @@ async def _stop(page: Page, form: Form) -> Response:
 async def _resume(page: Page, form: Form) -> Response:
     view = await _operation(page)
     paused = JourneyFilter(scenario=view.which.get("scenario"), operation=view.id)
-    request = RequestedOperation(
-        operation=Operation.RESUME, which=paused, operator=page.caller.name, reason=reason_in(form)
-    )
-    begun = await page.use.operations.begin(page.caller, request)
-    return go_to(f"/operations/{begun.id}")
+    return await begin_operation(page, form, Operation.RESUME, paused)
 
 
 def which(view: OperationView) -> str:

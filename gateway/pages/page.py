@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,19 +24,22 @@ from gateway.api.limits import Work
 from gateway.api.problem import Mistake, Problem, again, problem_of
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
-from gateway.pages.rendering import render, with_visible_characters
+from gateway.pages.rendering import link, render, with_visible_characters
 from gateway.pages.session import is_from_here, session_of
 from gateway.service.caller import Caller, caller_with
+from gateway.service.paging import PageRequest
 from gateway.service.services import Services
 from runtime.store.api_access import Scope
 from scenario.errors import DurationError
 from scenario.time.duration import parse_duration
 
 _Value = TypeVar("_Value")
+_Word = TypeVar("_Word", bound=str)
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
 """The form field that proves that a form belongs to the session."""
-NO_TIME: Final = "'{}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h"
+LISTED: Final = 50
+"""Items of a list per page."""
 LONGEST_REASON: Final = 500
 """Maximum characters of the reason for an operation."""
 _FIELDS: Final = 1000
@@ -98,6 +101,28 @@ class Page:
     def asked(self, name: str) -> str | None:
         """Return a parameter without surrounding spaces, or None if it is empty or missing."""
         return self.given.get(name, "").strip() or None
+
+    def choice(self, name: str, words: Iterable[_Word]) -> _Word | None:
+        """Return a parameter that must be one of some words, or None if it is empty.
+
+        Raises:
+            Problem: It is another word.
+        """
+        words, wanted = tuple(words), self.asked(name)
+        found = next((word for word in words if word == wanted), None)
+        if wanted is not None and found is None:
+            raise at_field(name, f"there is no such {name}: it is one of {', '.join(words)}")
+        return found
+
+    @property
+    def range(self) -> PageRequest:
+        """The requested part of a list."""
+        return PageRequest(LISTED, self.asked("after"))
+
+    def following(self, cursor: str | None) -> str | None:
+        """Return the URL of the next part of a list, or None if this is the last."""
+        query = {name: value for name, value in self.request.query_params.items() if name != "done"}
+        return link(self.path, **{**query, "after": cursor}) if cursor else None
 
     def kept(self, name: str, default: object = "") -> str:
         """Return the text to show in a field: the one that was refused, or else the default."""
@@ -221,6 +246,12 @@ def reason_in(form: Form) -> str:
     return reason
 
 
+def check_sure(form: Form, what: str) -> None:
+    """Raise Problem if the tick that confirms an operation is missing."""
+    if form.get("sure") != "yes":
+        raise at_field("sure", f"confirm that {what}")
+
+
 def at_field(name: str, sentence: str) -> Problem:
     """Return the problem of a field."""
     return Problem("invalid", sentence, [Mistake(pointer=f"/{name}", code="value", detail=sentence)])
@@ -243,6 +274,20 @@ def field(given: Mapping[str, Any], name: str, read: Callable[[str], _Value], wa
         raise at_field(name, wanted) from None
 
 
+def version_in(given: Mapping[str, Any], name: str = "version") -> int | None:
+    """Return the number of a version in a field, or None if it is empty. Raise Problem if it is no number."""
+    return field(given, name, natural, "the version is a number, such as 3")
+
+
+def moment_in(given: Mapping[str, Any], name: str) -> datetime | None:
+    """Return the time in a field, or None if it is empty: ISO 8601, in UTC by default, or a duration ago (``2h``).
+
+    Raises:
+        Problem: It is neither.
+    """
+    return field(given, name, _moment, f"'{name}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h")
+
+
 def natural(text: str) -> int:
     """Parse a positive number of at most nine digits. Raise ValueError if it is not one."""
     if text.isascii() and text.isdigit() and len(text) < 10 and int(text):
@@ -255,8 +300,7 @@ def seconds(text: str) -> float:
     return parse_duration(text).total_seconds()
 
 
-def since(text: str) -> datetime:
-    """Parse a duration ago (``2h``), or an ISO 8601 date and time, in UTC by default."""
+def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 
 from gateway.api.problem import VERSIONED, Problem, problem_of
 from gateway.errors import BadInput, Forbidden, MistakenEntry, Refusal, UnknownContact, UnknownScenario
-from gateway.pages.page import Form, Page, at_field, does, reason_in, refused, shows
+from gateway.pages.page import Form, Page, at_field, check_sure, does, reason_in, refused, shows
 from gateway.sending import Exchange
 from gateway.service.authoring import AuthoringService
 from gateway.service.content import ContentService
@@ -172,8 +172,7 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
     asked = await _with_contact(page, asked)
     if not asked.entry:
         raise at_field("entry", "the message needs an entry: write one, generate one, or use a contact's data")
-    if form.get("sure") != "yes":
-        raise at_field("sure", "confirm that the message is to be sent for real")
+    check_sure(form, "the message is to be sent for real")
     reason = reason_in(form)
     request = await _scenario(page, asked) | _circumstances(asked)
     # Rendered here in a limited process, which shows that it ends in time. Sending renders it again.

@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from gateway.pages.page import Page, field, natural, shows, since
+from gateway.pages.page import Page, moment_in, shows, version_in
 from gateway.service.results import Comparison
 from gateway.service.results_text import headline, remarks
 
@@ -14,12 +14,7 @@ from gateway.service.results_text import headline, remarks
 async def _show(page: Page) -> Response:
     name, given = page.request.path_params["name"], page.request.query_params
     versions = await page.use.scenarios.versions(page.caller, name)
-    found = await page.use.journeys.results(
-        page.caller,
-        name,
-        field(given, "version", natural, "the version is a number, such as 3"),
-        field(given, "since", since, "'since' is neither a time nor a duration: write 2026-03-31T10:00 or 30d"),
-    )
+    found = await page.use.journeys.results(page.caller, name, version_in(given), moment_in(given, "since"))
     goal, *counts = headline(found)
     return page.render(
         "results.html",

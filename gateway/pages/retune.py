@@ -9,10 +9,9 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.operations.request import RequestedOperation
 from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange
-from gateway.pages.held import rate_in
-from gateway.pages.page import Form, Page, does, field, go_to, reason_in, seconds, shows
+from gateway.pages.operation_form import begin_operation
+from gateway.pages.page import Form, Page, does, field, seconds, shows
 from gateway.service.index import JourneyFilter
 from scenario.time.duration import format_duration
 from scenario.words import Operation
@@ -56,17 +55,8 @@ async def _look(page: Page) -> Response:
 async def _retune(page: Page, form: Form) -> Response:
     destination = _destination(page, form)
     change = RetryPolicyChange(**{name: _changed(form, name) for name in _READ})
-    request = RequestedOperation(
-        operation=Operation.RETUNE,
-        which=JourneyFilter(destination=destination),
-        operator=page.caller.name,
-        reason=reason_in(form),
-        rate=rate_in(form),
-        more={"retry": change.given()},
-    )
-    begun = await page.use.operations.begin(page.caller, request)
-    page.use.refresh()
-    return go_to(f"/operations/{begun.id}")
+    which = JourneyFilter(destination=destination)
+    return await begin_operation(page, form, Operation.RETUNE, which, more={"retry": change.given()})
 
 
 def _changed(form: Form, name: str) -> Any:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
-from gateway.operations.request import RequestedOperation
-from gateway.pages.held import rate_in
-from gateway.pages.page import Do, Form, Page, Show, at_field, does, field, go_to, natural, reason_in, shows
+from gateway.pages.operation_form import begin_operation
+from gateway.pages.page import Do, Form, Page, Show, check_sure, does, go_to, reason_in, shows, version_in
 from gateway.pages.rendering import to_scenario
 from gateway.service.index import JourneyFilter
 from gateway.service.stats import VersionStats
@@ -68,20 +67,10 @@ def _begins(change: str) -> Do:
     async def begin(page: Page, form: Form) -> Response:
         operation = _OF_JOURNEYS[change]
         is_end = operation is Operation.LEAVE
-        if is_end and form.get("sure") != "yes":
-            raise at_field("sure", "confirm that these journeys are to end: this cannot be undone")
-        version = field(form, "version", natural, "the version is a number")
-        more: Mapping[str, Any] = {"everybody": True} if is_end else {}
-        request = RequestedOperation(
-            operation=operation,
-            which=JourneyFilter(scenario=page.request.path_params["name"], version=version),
-            operator=page.caller.name,
-            reason=reason_in(form),
-            rate=rate_in(form),
-            **more,
-        )
-        begun = await page.use.operations.begin(page.caller, request)
-        return go_to(f"/operations/{begun.id}")
+        if is_end:
+            check_sure(form, "these journeys are to end: this cannot be undone")
+        which = JourneyFilter(scenario=page.request.path_params["name"], version=version_in(form))
+        return await begin_operation(page, form, operation, which, everybody=is_end)
 
     return begin
 

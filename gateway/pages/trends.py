@@ -11,7 +11,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from gateway.map.chart import bars, sums
-from gateway.pages.page import Page, field, natural, shows
+from gateway.pages.page import Page, shows, version_in
 from gateway.service.stats import PeopleCount, SendingCount
 from gateway.service.trends import DAYS, DayView, StepTrend, of_all_versions
 
@@ -48,7 +48,7 @@ class Group(NamedTuple):
 async def _show(page: Page) -> Response:
     name, given = page.request.path_params["name"], page.request.query_params
     versions = await page.use.scenarios.versions(page.caller, name)
-    version = field(given, "version", natural, "the version is a number, such as 3")
+    version = version_in(given)
     asked = page.asked("days") or str(DAYS)
     days = next((one for one in _RANGES if str(one) == asked), DAYS)
     found = await page.use.journeys.trends(page.caller, name, version, days)

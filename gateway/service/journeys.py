@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from temporalio.client import Client
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
@@ -53,7 +53,7 @@ class _Searched(TypedDict):
 
 class _Attempted(TypedDict):
     at: Moment
-    attempt: int
+    attempt: Annotated[int, Field(ge=0, le=2**31 - 1)]
     delivery: str
 
 
@@ -193,7 +193,6 @@ class JourneyService:
         self, caller: Caller, page: PageRequest, *, scenario: str | None = None, **wanted: Any
     ) -> PageView[AttemptView]:
         """List attempts of deliveries, the newest first. `wanted` are filters of `Store.deliveries`."""
-        caller.check(scenario)
         place = page.place(_Attempted)
         after = (place["at"], place["attempt"], place["delivery"]) if place else None
         items = await self.attempts(caller, scenario=scenario, after=after, limit=page.limit + 1, **wanted)

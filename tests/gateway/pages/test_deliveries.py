@@ -76,8 +76,5 @@ async def test_without_an_index_only_the_last_days_are_looked_through(site: Site
     await site.sign_in("read")
     page = await site.get("/deliveries?step=hook")
     assert "No attempt is recorded that matches within 7 days. Fill in Since to look further back." in page.text()
-    for malformed in (
-        *("outcome=lost", "since=soon", "since=0001-01-01T00:00%2B23:00", "version=x", "after_at=x"),
-        *("after_delivery=x", *(f"after_at=2026-01-01&after_attempt={given}" for given in ("x", "9" * 20))),
-    ):
+    for malformed in ("outcome=lost", "since=soon", "since=0001-01-01T00:00%2B23:00", "version=x", "after=x"):
         await site.get(f"/deliveries?{malformed}", status=422)
