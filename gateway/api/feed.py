@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.authorization import Reading
 from gateway.api.batch import LINES
@@ -30,6 +30,7 @@ router = APIRouter(tags=["feed"])
     },
 )
 async def read_feed(
+    request: Request,
     use: Use,
     caller: Reading,
     after: Annotated[
@@ -50,5 +51,7 @@ async def read_feed(
     ] = 0.0,
 ) -> Any:
     """Return outgoing events in order, each as a CloudEvent on a line. A key for some scenarios gets theirs."""
-    part = await use.outgoing.feed(caller, after, types=types, scenarios=scenarios, limit=limit, wait=wait)
+    part = await use.outgoing.feed(
+        caller, after, types=types, scenarios=scenarios, limit=limit, wait=wait, gone=request.is_disconnected
+    )
     return Response(b"".join(line + b"\n" for line in part.lines), media_type=LINES, headers={CURSOR: part.cursor})

@@ -142,7 +142,7 @@ class ProviderEffects:
     async def _carry_out(self, provider: str, sent: SentDelivery, event: ProviderEvent) -> str:
         """Carry out an event, and return what became of it, in a word."""
         now = datetime.now(UTC)
-        at = min(event.at or now, now)
+        at = min(max(event.at or now, sent.sent_at), now)  # some providers state whole seconds
         if (event.at or sent.sent_at) < now - STALE:
             return "stale"
         await self._suppress(provider, sent, event, at)

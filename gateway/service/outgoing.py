@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -93,6 +93,7 @@ class OutgoingService:
         scenarios: Collection[str] | None = None,
         limit: int = 100,
         wait: float = 0.0,
+        gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> FeedPart:
         """Return the events after a cursor, in order; without a cursor, from the oldest that is kept.
 
@@ -101,6 +102,7 @@ class OutgoingService:
         Args:
             after: The cursor, or ``latest`` for events from now on.
             wait: Seconds to wait for the first event, at most `LONGEST_WAIT`.
+            gone: Returns True once nobody waits any more.
 
         Raises:
             BadCombination: The cursor is malformed.
@@ -116,7 +118,7 @@ class OutgoingService:
         position, end = await self._position(after), clock.time() + min(wait, LONGEST_WAIT)
         while True:
             found, position = await self._store.outgoing_events(position, types=types, scenarios=visible, limit=limit)
-            if found or clock.time() >= end:
+            if found or clock.time() >= end or (gone is not None and await gone()):
                 return FeedPart([json_line(cloud_event(one)) for one in found], f"{position:020}")
             await asyncio.sleep(min(_LOOK, max(end - clock.time(), 0.0)))
 

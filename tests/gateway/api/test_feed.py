@@ -59,6 +59,23 @@ async def test_a_request_waits_for_the_next_event(api: Api, store: Store) -> Non
     assert told(await waiting)
 
 
+async def test_a_request_ends_with_its_connection(api: Api, store: Store) -> None:
+    await store.want_events(EVENT_TYPES)
+    came = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        return next(came, {"type": "http.disconnect"})
+
+    async def send(_message: object) -> None:
+        pass
+
+    basis: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http"}
+    headers = [(b"authorization", f"Bearer {api.token}".encode())]
+    asked = {"path": "/v1/feed", "raw_path": b"/v1/feed", "query_string": b"wait=30", "headers": headers}
+    async with asyncio.timeout(10):
+        await api.app({**basis, **asked, "client": ("a", 1), "server": ("b", 2)}, receive, send)
+
+
 async def test_a_key_for_some_scenarios_gets_their_events_alone(api: Api, store: Store) -> None:
     await store.want_events(EVENT_TYPES)
     await live(store, "7")
