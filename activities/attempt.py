@@ -101,9 +101,9 @@ async def attempt_of(
         if outcome is not None:
             measure_end(attempt, outcome)
         await _report_to_gate(attempt, error)
-        await _report_to_journey(attempt, error)
         if attempt.row is not None:
             await until_stored(attempt.row)
+        await _report_to_journey(attempt, error)  # last: it takes the time that is left
 
 
 async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:

@@ -62,7 +62,7 @@ def details(state: State, plan: Plan, title: str) -> str:
         lines += [f"**Paused** since {time(state.paused.at)} by {state.paused.operator}: {state.paused.reason}", ""]
         lines += ["Let it go on with the update `resume`.", ""]
     elif state.delayed_by and not memory.until:
-        lines += [f"{state.mode.capitalize()} at `{state.at}` for {state.delayed_by}", ""]
+        lines += [f"{state.mode.capitalize()} at `{state.at}`: the next attempt goes to {state.delayed_by}", ""]
     elif not state.held and state.at and (memory.until or memory.awaiting):
         what = f" for event `{memory.awaiting}`" if memory.awaiting else ""
         until = f" until {time(memory.until)}" if memory.until else ""

@@ -30,8 +30,9 @@ _RESULTS_LEGEND: Final = (
     "0.05 it is seldom."
 )
 _STATS_LEGEND: Final = (
-    "waiting, retrying, held: from Temporal's search, which lags; a first attempt counts at the last wait. "
-    "passed: people who completed the step, counted within seconds. attempts: to send, recorded in the last day."
+    "waiting, retrying, held: from Temporal's search, which lags. During its first attempt, a journey counts as "
+    "waiting at its previous wait. passed: people who completed the step, counted within seconds. attempts: to send, "
+    "recorded in the last day."
 )
 _TRENDS_LEGEND: Final = (
     "passed, failed, skipped: people who completed the step on that day. attempts to send: a message may take several."

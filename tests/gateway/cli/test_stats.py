@@ -61,7 +61,7 @@ mail                       1,902         60   1,890 delivered, 12 skipped;
 wait-2     2,104           1,700         55   1,700 waited
 hook                  7                       9 retrying; attempts: 40 retry
 
-waiting, retrying, held: from Temporal's search, which lags; a first attempt
+waiting, retrying, held: from Temporal's search, which lags. During its first
 """
 
 
