@@ -60,9 +60,9 @@ async def start(client: ScenarioClient, audience: Path, **request: Any) -> Campa
     return await use.campaigns.begin(TERMINAL, replace(given, **request), file)
 
 
-async def until(client: ScenarioClient, ready: Callable[[CampaignView], bool]) -> CampaignView:
+async def until(client: ScenarioClient, ready: Callable[[CampaignView], bool], name: str = "advent") -> CampaignView:
     async with asyncio.timeout(60):
-        while not ready(seen := await client.services.campaigns.show(TERMINAL, "advent")):
+        while not ready(seen := await client.services.campaigns.show(TERMINAL, name)):
             await asyncio.sleep(0.05)
     return seen
 
