@@ -1,50 +1,74 @@
-"""The attempts at a destination by hour, as a chart and as the rows of a table."""
+"""Charts of people or attempts by day or hour, with the numbers for their tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Final
+from datetime import date
 
 from markupsafe import Markup
 
 from gateway.map.chart import bars, sums
-from gateway.service.stats import SendingCount
-
-HOURS: Final = 25
-"""A day, and the current hour."""
+from gateway.service.stats import PeopleCount, SendingCount
 
 
 @dataclass(frozen=True)
-class HourlyAttempts:
-    """Attempts by hour.
+class Chart:
+    """A chart.
 
     Attributes:
-        counts: Numbers by word, of hours with attempts.
-        highest: Number of attempts in the busiest hour.
+        counts: Numbers by word, of days or hours that have any.
     """
 
-    hours: Sequence[datetime]
+    name: str
     counts: Mapping[date, Mapping[str, int]]
-    highest: int
     svg: Markup
-
-    @classmethod
-    def of(cls, name: str, outcomes: Mapping[datetime, Mapping[str, int]], since: datetime) -> HourlyAttempts:
-        """Count and draw the attempts at a destination."""
-        hours = [since + number * timedelta(hours=1) for number in range(HOURS)]
-        counts: dict[date, dict[str, int]] = {hour: SendingCount.of(one)._asdict() for hour, one in outcomes.items()}
-        highest = max((sum(one.values()) for one in counts.values()), default=0)
-        svg = Markup(bars(f"Attempts at {name} by hour", hours, counts, highest))  # noqa: S704 - it escapes
-        return cls(hours, counts, highest, svg)
 
     @property
     def sums(self) -> dict[str, int]:
-        """Numbers of the whole day by word."""
+        """Numbers of the whole period by word."""
         return sums(self.counts)
 
     @property
     def headings(self) -> list[str]:
-        """The headings of the table."""
-        return ["Hour (UTC)", *(f"#{word.capitalize()}" for word in SendingCount._fields)]
+        """Headings of the numbers in a table."""
+        return [f"#{word.capitalize()}" for word in self.sums]
+
+
+@dataclass(frozen=True)
+class ChartGroup:
+    """Charts of one kind of number, which have one scale.
+
+    Attributes:
+        highest: The number at the top.
+    """
+
+    charts: Sequence[Chart]
+    highest: int
+    words: tuple[str, ...]
+
+    @classmethod
+    def draw(
+        cls,
+        title: str,
+        kind: type[PeopleCount] | type[SendingCount],
+        outcomes: Mapping[str, Mapping[date, Mapping[str, int]]],
+        times: Sequence[date],
+    ) -> ChartGroup:
+        """Count and draw.
+
+        Args:
+            title: Text alternative of a chart, with a place for its name.
+            outcomes: Numbers by outcome, by the name of their chart, and by day or hour.
+            times: Days or hours from left to right.
+        """
+        counts = {
+            name: {at: kind.of(one)._asdict() for at, one in some.items() if any(kind.of(one))}
+            for name, some in outcomes.items()
+        }
+        highest = max((sum(one.values()) for some in counts.values() for one in some.values()), default=0)
+        charts = [
+            Chart(name, some, Markup(bars(title.format(name), times, some, highest)))  # noqa: S704 - it escapes
+            for name, some in counts.items()
+        ]
+        return cls(charts, highest, kind._fields)

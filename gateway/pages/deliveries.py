@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from gateway.errors import BadInput, UnknownDelivery
 from gateway.pages.page import Page, moment_in, shows, version_in
-from gateway.pages.preview import cut, local_time, masked
 from gateway.service.content import ContentService
 from scenario.words import AttemptOutcome
 
@@ -65,9 +64,6 @@ async def _show_one(page: Page) -> Response:
         attempts=attempts,
         content=content,
         missing=missing,
-        masked=masked,
-        cut=cut,
-        local_time=local_time,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from starlette.responses import Response
@@ -10,11 +11,15 @@ from activities.webhook.circuit_breaker import BreakerLimits
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.problem import Problem
-from gateway.pages.chart import HourlyAttempts
+from gateway.pages.chart import ChartGroup
 from gateway.pages.held import operation_link
 from gateway.pages.page import Page, shows
 from gateway.pages.retune import LABELS, value_words
 from gateway.service.index import JourneyFilter
+from gateway.service.stats import SendingCount
+
+_HOURS: Final = 25
+"""A day, and the current hour."""
 
 
 async def _list(page: Page) -> Response:
@@ -32,13 +37,14 @@ async def _show(page: Page) -> Response:
         raise Problem("not-found", "nothing was sent to a destination of this name, and none is configured")
     limits = seen.state.named or book or Destinations()
     retry = {label.partition(",")[0]: value_words(of, getattr(seen.retry, of)) for of, label in LABELS.items()}
+    hours = [seen.record.since + number * timedelta(hours=1) for number in range(_HOURS)]
     return page.render(
         "destination.html",
         name=name,
         seen=seen,
         state=seen.state,
         record=seen.record,
-        attempts=HourlyAttempts.of(name, seen.record.traffic.hours, seen.record.since),
+        attempts=ChartGroup.draw("Attempts at {} by hour", SendingCount, {name: {**seen.record.traffic.hours}}, hours),
         retry=retry,
         limits=limits,
         breaker=breaker(limits.limits.breaker),

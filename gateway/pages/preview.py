@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from starlette.responses import Response
 from temporalio.service import RPCError
@@ -26,7 +26,6 @@ from gateway.service.content import ContentService
 from gateway.service.index import JourneyFilter
 from gateway.service.outbox import Outbox
 from gateway.service.paging import PageRequest
-from gateway.why.words import clock
 from scenario.errors import NotConfigured
 from scenario.steps.delivery import Send
 from scenario.time.timing import ENTRY_YEARS
@@ -40,9 +39,6 @@ LARGER: Final[Mapping[str, int]] = dict.fromkeys(_FORMS, _BYTES)
 _LINES: Final = 100
 _RUNNING: Final = 10
 _NONE: Final = Form()
-MOST: Final = 100_000
-"""Maximum characters of a text that are shown."""
-_MASK: Final = re.compile(r"(~~\w+~~)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,9 +203,6 @@ async def _render(page: Page, shown: Shown) -> Response:
         running=await _running(page, selected),
         sent=shown.sent,
         can_send=page.request.app.state.outbox is not None,
-        masked=masked,
-        local_time=local_time,
-        cut=cut,
     )
 
 
@@ -328,34 +321,6 @@ def _moment(text: str) -> str | None:
     if moment is None or not ENTRY_YEARS[0] <= moment.year <= ENTRY_YEARS[1]:
         raise at_field("at", "the time of entry is a date and time, such as 2026-03-29T10:00")
     return moment.isoformat()
-
-
-class Piece(NamedTuple):
-    """A piece of a text.
-
-    Attributes:
-        is_secret: True if it is the name of a secret, shown instead of its value.
-    """
-
-    text: str
-    is_secret: bool
-
-
-def masked(text: str) -> list[Piece]:
-    """Split a text into pieces, so that names of secrets can be highlighted."""
-    return [Piece(piece, number % 2 == 1) for number, piece in enumerate(_MASK.split(text[:MOST])) if piece]
-
-
-def cut(text: str) -> int:
-    """Return the number of characters that are not shown."""
-    return max(0, len(text) - MOST)
-
-
-def local_time(text: str) -> str:
-    """Format a moment of a preview in the contact's time zone: ``Tue 2026-03-03 10:00``."""
-    at = datetime.fromisoformat(text)
-    assert at.tzinfo is not None  # noqa: S101 - reports have offsets
-    return clock(at, at.tzinfo)
 
 
 ROUTES: Final = (

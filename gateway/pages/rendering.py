@@ -20,6 +20,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gateway.map.svg import STYLE
+from gateway.pages.message import cut, masked
+from gateway.service.journey_view import AttemptView
 from gateway.why.words import clock
 from scenario.time.duration import format_duration
 
@@ -171,11 +173,15 @@ def environment() -> Environment:
     }
     filters: Mapping[str, Any] = {
         "after": after,
+        "attempt_error": attempt_error,
         "clock": clock_of,
+        "cut": cut,
         "day": day_of,
         "duration": format_duration,
         "label": label,
         "labelled": labelled,
+        "local_time": local_time,
+        "masked": masked,
         "moment": moment,
         "number": number,
         "operation": operation,
@@ -198,6 +204,13 @@ def clock_of(value: datetime | str, zone: tzinfo | str = UTC, *, seconds: bool =
     """Format a moment in a time zone: ``Tue 2026-03-03 21:04``, or with seconds, ``Tue 2026-03-03 21:04:09``."""
     at = moment(value)
     return clock(at, ZoneInfo(zone) if isinstance(zone, str) else zone) + (f":{at:%S}" if seconds else "")
+
+
+def local_time(text: str) -> str:
+    """Format a moment of a preview in the contact's time zone: ``Tue 2026-03-03 10:00``."""
+    at = datetime.fromisoformat(text)
+    assert at.tzinfo is not None  # noqa: S101 - reports have offsets
+    return clock(at, at.tzinfo)
 
 
 def day_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
@@ -227,6 +240,11 @@ def after(words: str, first: str) -> str:
     """Return words without the ones that are shown before them: ``admitted by order`` without ``admitted``."""
     rest = words.removeprefix(first)
     return rest.lstrip(":, ") if rest == "" or (rest != words and not rest[0].isalnum()) else words
+
+
+def attempt_error(attempt: AttemptView) -> str:
+    """Return the error of an attempt, or "" if its status says the same."""
+    return "" if attempt.error == f"http_{attempt.status}" else attempt.error or ""
 
 
 def sentence(words: str) -> str:
