@@ -47,7 +47,7 @@ async def read_feed(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of events")] = 100,
     wait: Annotated[
-        float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the first event, if there is none")
+        float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for an event if there is none yet")
     ] = 0.0,
 ) -> Any:
     """Return outgoing events in order, each as a CloudEvent on a line. A key for some scenarios gets theirs."""

@@ -1,7 +1,7 @@
 """Mailgun's webhooks, signed with HMAC-SHA256 over a timestamp and a token.
 
-documentation.mailgun.com/docs/mailgun/user-manual/webhooks. The signature does not cover the event, so each token
-counts once, and its timestamp may not be old.
+documentation.mailgun.com/docs/mailgun/user-manual/webhooks. The signature does not cover the event, so no token has
+an effect twice, and none has one after a week.
 """
 
 from __future__ import annotations

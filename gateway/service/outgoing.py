@@ -49,7 +49,7 @@ class SubscriptionView(View):
     name: str
     """The subscription's name."""
     state: Literal["current", "behind", "failing", "held"]
-    """`held`: events wait for an operator; `failing`: some are attempted again; `behind`: some were not taken yet."""
+    """`held`: events wait for an operator; `failing`: some are attempted again; `behind`: some were not sent yet."""
     sequence: int
     """All events up to this place in the log were accepted, skipped or left out, or are counted below."""
     held: int
