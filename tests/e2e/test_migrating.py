@@ -39,7 +39,7 @@ PLACES: Final[dict[str, tuple[int, str, str, str]]] = {
     ),
     "renamed": (2, "{wait: 1h, id: old}", "{wait: 1s, id: new}", "2 wait at old, which becomes new"),
     "paused": (2, "{wait: 1h, id: quiet}", "{wait: 1s, id: quiet}", "2 are paused at quiet"),
-    "slow": (2, SLOW, SLOW, "2 are at slow, which stays"),
+    "slow": (2, SLOW, SLOW, "2 are retrying at slow, which stays"),
     "held": (2, hook("broken", "old"), hook("broken", "new"), "2 are held at broken"),
     "asked": (
         2,
@@ -83,7 +83,7 @@ async def test_journeys_at_every_kind_of_step_go_on_in_another_version(stand: St
         common = {"scenario": "fleet", "trigger": {"type": "segment"}}
         entered = await asyncio.gather(*(client.enter({**common, **entry}, settle=0) for entry in entries))
         waiting = sum(PLACES[place][0] for place in ("wait", "date", "event", "first", "rounds", "renamed", "paused"))
-        await in_place(client, waiting=waiting, held=HELD)
+        await in_place(client, waiting=waiting, retrying=PLACES["slow"][0], held=HELD)
         paused = [journey.id for journey, place in zip(entered, places, strict=True) if place == "paused"]
         await asyncio.gather(*(client.send(journey, Operation.PAUSE, **WHO) for journey in paused))
         await in_place(client, paused=PLACES["paused"][0])
