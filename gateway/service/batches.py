@@ -9,19 +9,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from gateway.errors import BadCursor, UnknownBatch
+from gateway.errors import UnknownBatch
 from gateway.service.caller import Caller
-from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.paging import PageRequest
 from gateway.service.view import PageView, View
 from runtime.store import Store
 from runtime.store.batches import StoredBatch, StoredBatchItem
 from scenario.words import ItemOutcome
 
 BatchState = Literal["filling", "sending", "ended"]
-
-
-class _BatchPlace(TypedDict):
-    batch: str
 
 
 class _ContactPlace(TypedDict):
@@ -109,13 +105,10 @@ class BatchService:
         Raises:
             BadCursor: The cursor is not one of this list.
         """
-        place = page.place(_BatchPlace)
-        last = await self._store.stored_batch(place["batch"]) if place else None
-        if place and last is None:
-            raise BadCursor
+        last = await page.item(self._store.stored_batch)
         found = await self._store.stored_batches(after=last, limit=page.limit + 1)
-        following = encode_cursor({"batch": found[page.limit - 1].id}) if len(found) > page.limit else None
-        shown = [one for one in found[: page.limit] if caller.may_use(one.scenario)]
+        items, following = page.split(found, lambda one: {"id": one.id})
+        shown = [one for one in items if caller.may_use(one.scenario)]
         counts = await self._store.batch_counts([one.id for one in shown])
         return PageView(items=[BatchView.of(one, counts[one.id]) for one in shown], next=following)
 
@@ -141,8 +134,8 @@ class BatchService:
         place = page.place(_ContactPlace)
         after = place["position"] if place else 0
         found = await self._store.batch_items(batch, outcome=outcome, after=after, limit=page.limit + 1)
-        following = encode_cursor({"position": found[page.limit - 1].position}) if len(found) > page.limit else None
-        return PageView(items=[BatchItemView.of(item) for item in found[: page.limit]], next=following)
+        items, following = page.split(found, lambda item: {"position": item.position})
+        return PageView(items=[BatchItemView.of(item) for item in items], next=following)
 
     async def _stored(self, caller: Caller, batch: str) -> StoredBatch:
         stored = await self._store.stored_batch(batch)

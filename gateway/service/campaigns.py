@@ -29,7 +29,7 @@ from activities.content import Content, UnknownVersion
 from activities.priority import CAMPAIGNS, priority_of
 from gateway.campaigns.background import CampaignActivities
 from gateway.campaigns.request import CampaignRequest, check_rate
-from gateway.errors import BadCursor, BadInput, NotAccepted, NotAnswered, UnknownOperation
+from gateway.errors import BadInput, NotAccepted, NotAnswered, UnknownOperation
 from gateway.operations.request import RequestedOperation, check_record
 from gateway.service.audiences import AudienceService
 from gateway.service.caller import Caller
@@ -37,7 +37,7 @@ from gateway.service.campaign_views import CampaignLineView, CampaignOperation, 
 from gateway.service.entries import EntryService
 from gateway.service.index import JourneyFilter
 from gateway.service.operations import OperationService
-from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.paging import PageRequest
 from gateway.service.standstill import trouble_of
 from gateway.service.view import PageView
 from runtime.store import Store
@@ -54,10 +54,6 @@ _EXPORTED: Final = 1_000  # lines that are exported together
 _ANSWER: Final = timedelta(seconds=15)
 _CURRENT: Final = 50
 _FAILED: Final = timedelta(days=1)
-
-
-class _NamePlace(TypedDict):
-    campaign: str
 
 
 class _LinePlace(TypedDict):
@@ -172,13 +168,10 @@ class CampaignService:
         Raises:
             BadCursor: The cursor is not one of this list.
         """
-        place = page.place(_NamePlace)
-        last = await self._store.stored_campaign(place["campaign"]) if place else None
-        if place and last is None:
-            raise BadCursor
+        last = await page.item(self._store.stored_campaign)
         found = await self._store.stored_campaigns(after=last, limit=page.limit + 1)
-        following = encode_cursor({"campaign": found[page.limit - 1].name}) if len(found) > page.limit else None
-        shown = [one for one in found[: page.limit] if caller.may_use(one.scenario)]
+        items, following = page.split(found, lambda one: {"id": one.name})
+        shown = [one for one in items if caller.may_use(one.scenario)]
         return PageView(items=[*await self._views(shown)], next=following)
 
     async def current(self, caller: Caller) -> list[CampaignView]:
@@ -203,8 +196,8 @@ class CampaignService:
         place = page.place(_LinePlace)
         after = place["line"] if place else 0
         found = await self._store.campaign_items(name, outcome=outcome, after=after, limit=page.limit + 1)
-        following = encode_cursor({"line": found[page.limit - 1].line}) if len(found) > page.limit else None
-        return PageView(items=[CampaignLineView.of(item) for item in found[: page.limit]], next=following)
+        items, following = page.split(found, lambda item: {"line": item.line})
+        return PageView(items=[CampaignLineView.of(item) for item in items], next=following)
 
     async def all_lines(
         self, caller: Caller, name: str, outcome: LineOutcome | None = None

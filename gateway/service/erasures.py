@@ -12,12 +12,11 @@ from typing import Any, Final, Self
 from pydantic import Field
 from temporalio.client import Client
 from temporalio.service import RPCError
-from typing_extensions import TypedDict
 
 from activities.erasure import find_runs, start_erasure
-from gateway.errors import BadCursor, BadInput, UnknownErasure
+from gateway.errors import BadInput, UnknownErasure
 from gateway.service.caller import Caller
-from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.paging import PageRequest
 from gateway.service.view import PageView, View
 from runtime.encryption.opening import keyring_in
 from runtime.store import Store
@@ -131,10 +130,6 @@ class ErasureView(View):
 _STORED: Final = ErasureView.model_fields.keys() & {field.name for field in fields(StoredErasure)}
 
 
-class _Place(TypedDict):
-    erasure: str
-
-
 class ErasureService:
     """Use cases about erasures. All raise Forbidden if the caller is limited to some scenarios."""
 
@@ -191,14 +186,10 @@ class ErasureService:
             BadCursor: The cursor is not one of this list.
         """
         caller.check_all()
-        place = page.place(_Place)
-        last = await self._store.stored_erasure(place["erasure"]) if place else None
-        if place and last is None:
-            raise BadCursor
+        last = await page.item(self._store.stored_erasure)
         found = await self._store.stored_erasures(is_open=is_open, after=last, limit=page.limit + 1)
-        items = [ErasureView.of(one) for one in found[: page.limit]]
-        following = encode_cursor({"erasure": items[-1].id}) if len(found) > page.limit else None
-        return PageView(items=items, next=following)
+        items, following = page.split(found, lambda one: {"id": one.id})
+        return PageView(items=[ErasureView.of(one) for one in items], next=following)
 
     async def _start(self, identifier: str) -> None:
         try:

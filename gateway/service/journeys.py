@@ -127,9 +127,8 @@ class JourneyService:
         if place and after is None:
             raise BadCursor
         found = await self.lists.newest(wanted, **given, after=after or None, limit=page.limit + 1)
-        last = found[page.limit - 1] if len(found) > page.limit else None
-        following = encode_cursor({"journey": last.id, "run": last.run_id}) if last else None
-        return PageView(items=found[: page.limit], next=following)
+        items, following = page.split(found, lambda one: {"journey": one.id, "run": one.run_id})
+        return PageView(items=[*items], next=following)
 
     async def _held(self, wanted: JourneyFilter, until: datetime | None, limit: int, after: bytes | None) -> _Page:
         found, following = await self.lists.held_page(wanted, size=limit, after=after)
@@ -195,10 +194,11 @@ class JourneyService:
         """List attempts of deliveries, the newest first. `wanted` are filters of `Store.deliveries`."""
         place = page.place(_Attempted)
         after = (place["at"], place["attempt"], place["delivery"]) if place else None
-        items = await self.attempts(caller, scenario=scenario, after=after, limit=page.limit + 1, **wanted)
-        last = items[page.limit - 1] if len(items) > page.limit else None
-        following = last and {"at": last.started_at, "attempt": last.attempt, "delivery": last.delivery_id}
-        return PageView(items=items[: page.limit], next=encode_cursor(following) if following else None)
+        found = await self.attempts(caller, scenario=scenario, after=after, limit=page.limit + 1, **wanted)
+        items, following = page.split(
+            found, lambda one: {"at": one.started_at, "attempt": one.attempt, "delivery": one.delivery_id}
+        )
+        return PageView(items=[*items], next=following)
 
     async def attempts(self, caller: Caller, **wanted: Any) -> list[AttemptView]:
         """Return attempts, the newest first, of the scenarios that the caller may use."""

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from gateway.errors import BadInput, UnknownAudience
 from gateway.service.caller import Caller
-from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.paging import PageRequest
 from gateway.service.view import PageView, View
 from runtime.store import Store
 from runtime.store.memberships import AudienceCounts, UnsyncedChange
@@ -107,10 +107,12 @@ class MembershipService:
         """
         caller.check_all()
         place = page.place(_Contact)
-        after, limit = place["contact"] if place else "", page.limit
-        found = await self._store.audience_changes(destination, audience, refused=refused, after=after, limit=limit + 1)
-        following = encode_cursor({"contact": found[limit - 1].contact_id}) if len(found) > limit else None
-        return PageView(items=[AudienceChangeView.of(one) for one in found[:limit]], next=following)
+        after = place["contact"] if place else ""
+        found = await self._store.audience_changes(
+            destination, audience, refused=refused, after=after, limit=page.limit + 1
+        )
+        items, following = page.split(found, lambda one: {"contact": one.contact_id})
+        return PageView(items=[AudienceChangeView.of(one) for one in items], next=following)
 
     async def retry(
         self, caller: Caller, audience: str, destination: str | None, *, operator: str | None, reason: str

@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
 from activities.priority import OPERATORS, priority_of
-from gateway.errors import BadCursor, BadInput, BadOperation, Forbidden, NotAccepted, UnknownOperation
+from gateway.errors import BadInput, BadOperation, Forbidden, NotAccepted, UnknownOperation
 from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
@@ -34,7 +34,7 @@ from gateway.service.operation_views import (
     OperationItemView,
     OperationView,
 )
-from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.paging import PageRequest
 from gateway.service.standstill import trouble_of
 from gateway.service.view import PageView
 from runtime.store import Store, StoredOperation, StoreError
@@ -48,10 +48,6 @@ logger = logging.getLogger(__name__)
 _FINAL: Final = timedelta(minutes=5)  # after the end of an operation until its counts are final
 _CACHED: Final = 1_000
 _STARTING: Final = timedelta(seconds=30)  # between storing an operation and starting its workflow
-
-
-class _Place(TypedDict):
-    operation: str
 
 
 class _ItemPlace(TypedDict):
@@ -219,10 +215,7 @@ class OperationService:
         """
         if scenario is not None:
             caller.check(scenario)
-        place = page.place(_Place)
-        last = await self._store.stored_operation(place["operation"]) if place else None
-        if place and last is None:
-            raise BadCursor
+        last = await page.item(self._store.stored_operation)
         found = await self._store.stored_operations(
             verb=operation,
             operator=operator,
@@ -232,8 +225,8 @@ class OperationService:
             after=last,
             limit=page.limit + 1,
         )
-        following = encode_cursor({"operation": found[page.limit - 1].id}) if len(found) > page.limit else None
-        return PageView(items=[*await self._views(found[: page.limit])], next=following)
+        items, following = page.split(found, lambda one: {"id": one.id})
+        return PageView(items=[*await self._views(items)], next=following)
 
     async def show(self, caller: Caller, identifier: str) -> OperationView:
         """Return an operation's progress or result.
@@ -264,9 +257,8 @@ class OperationService:
         place = page.place(_ItemPlace)
         after = place and (place["number"], place["journey"])
         found = await self._store.items(identifier, outcome=outcome, after=after, limit=page.limit + 1)
-        last = found[page.limit - 1] if len(found) > page.limit else None
-        following = encode_cursor({"number": last.number, "journey": last.workflow_id}) if last else None
-        return PageView(items=[OperationItemView.of(item) for item in found[: page.limit]], next=following)
+        items, following = page.split(found, lambda item: {"number": item.number, "journey": item.workflow_id})
+        return PageView(items=[OperationItemView.of(item) for item in items], next=following)
 
     async def journeys_of(self, items: Sequence[OperationItemView]) -> Mapping[str, JourneyNow]:
         """Return the state of the journeys of some items, by their ids. Forgotten journeys are missing."""

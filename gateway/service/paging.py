@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from gateway.errors import BadCursor
 
 _Shape = TypeVar("_Shape")
+_Item = TypeVar("_Item")
+
+
+class _Id(TypedDict):
+    id: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,33 @@ class PageRequest:
     def place(self, shape: type[_Shape]) -> _Shape | None:
         """Return the place that the page begins after, or None for the first page. See `decode_cursor`."""
         return decode_cursor(self.cursor, shape) if self.cursor else None
+
+    async def item(self, find: Callable[[str], Awaitable[_Item | None]]) -> _Item | None:
+        """Return the item that the page begins after, or None for the first page. The cursor has its `id`.
+
+        Args:
+            find: Returns the item with an id.
+
+        Raises:
+            BadCursor: There is no such item.
+        """
+        place = self.place(_Id)
+        found = await find(place["id"]) if place else None
+        if place and found is None:
+            raise BadCursor
+        return found
+
+    def split(
+        self, found: Sequence[_Item], place: Callable[[_Item], Mapping[str, Any]]
+    ) -> tuple[Sequence[_Item], str | None]:
+        """Return the items of the page, and the cursor of the next page, or None if this is the last.
+
+        Args:
+            found: The items after the place, one more than `limit` if there are as many.
+            place: Returns the place of an item.
+        """
+        items = found[: self.limit]
+        return items, encode_cursor(place(items[-1])) if len(found) > self.limit else None
 
 
 def encode_cursor(place: Mapping[str, Any]) -> str:

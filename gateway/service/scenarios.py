@@ -12,7 +12,7 @@ from activities.content import Content, LoadedVersion, UnknownVersion
 from gateway.coalescing_cache import CoalescingCache
 from gateway.errors import BadInput, UnknownScenario
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.paging import PageRequest, encode_cursor
+from gateway.service.paging import PageRequest
 from gateway.service.view import PageView, View
 from runtime.store import Closure, Store
 from scenario.errors import ScenarioError
@@ -187,9 +187,8 @@ class ScenarioService:
         found = sorted(await self.versions(caller, scenario), key=_order)  # databases differ in their collation
         if (place := page.place(_Place)) is not None:
             found = [item for item in found if _order(item) > (place["scenario"], -place["version"])]
-        last = found[page.limit - 1] if len(found) > page.limit else None
-        following = encode_cursor({"scenario": last.scenario, "version": last.version}) if last else None
-        return PageView(items=found[: page.limit], next=following)
+        items, following = page.split(found, lambda one: {"scenario": one.scenario, "version": one.version})
+        return PageView(items=[*items], next=following)
 
     async def show(self, caller: Caller, name: str, version: int | None = None) -> ScenarioView:
         """Return a version, by default the newest, with its content.
