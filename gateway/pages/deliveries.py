@@ -7,9 +7,12 @@ from typing import Final
 
 from starlette.responses import Response
 
+from gateway.api.problem import Problem, problem_of
 from gateway.errors import BadInput, UnknownDelivery
-from gateway.pages.page import Page, moment_in, shows, version_in
+from gateway.pages.page import Page, moment_in, refused, shows, version_in
 from gateway.service.content import ContentService
+from gateway.service.journey_view import AttemptView
+from gateway.service.view import PageView
 from scenario.words import AttemptOutcome
 
 LOOKED_BACK: Final = timedelta(days=7)
@@ -21,21 +24,24 @@ _INDEXED: Final = ("journey", "contact", "destination", "outcome")
 async def _list(page: Page) -> Response:
     given = page.request.query_params
     asked = {name: page.asked(name) for name in _FIELDS}
-    outcome = page.choice("outcome", AttemptOutcome)
-    start = moment_in(given, "since")
-    is_bounded = start is None and not any(asked[name] for name in _INDEXED)
-    found = await page.use.journeys.deliveries(
-        page.caller,
-        page.range,
-        workflow_id=asked["journey"],
-        contact_id=asked["contact"],
-        scenario=asked["scenario"],
-        version=version_in(given),
-        step=asked["step"],
-        destination=asked["destination"],
-        outcome=outcome,
-        since=datetime.now(UTC) - LOOKED_BACK if is_bounded else start,
-    )
+    is_bounded = asked["since"] is None and not any(asked[name] for name in _INDEXED)
+    found = PageView[AttemptView](items=[], next=None)
+    try:
+        start = moment_in(given, "since")
+        found = await page.use.journeys.deliveries(
+            page.caller,
+            page.range,
+            workflow_id=asked["journey"],
+            contact_id=asked["contact"],
+            scenario=asked["scenario"],
+            version=version_in(given),
+            step=asked["step"],
+            destination=asked["destination"],
+            outcome=page.choice("outcome", AttemptOutcome),
+            since=datetime.now(UTC) - LOOKED_BACK if is_bounded else start,
+        )
+    except (Problem, BadInput) as error:
+        page = refused(page, problem_of(error))
     return page.render(
         "deliveries.html",
         attempts=found.items,

@@ -78,3 +78,6 @@ async def test_without_an_index_only_the_last_days_are_looked_through(site: Site
     assert "No attempt is recorded that matches within 7 days. Fill in Since to look further back." in page.text()
     for malformed in ("outcome=lost", "since=soon", "since=0001-01-01T00:00%2B23:00", "version=x", "after=x"):
         await site.get(f"/deliveries?{malformed}", status=422)
+    typed = await site.get("/deliveries?step=hook&since=soon", status=422)
+    assert typed.values("[aria-invalid]", "value") == ["soon"]
+    assert typed.values("#by-step", "value") == ["hook"]
