@@ -29,8 +29,12 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def _page(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or "@" in url:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an unclosed bracket
+        parts = urlsplit("")
+    is_plain = not (parts.query or parts.fragment or set(url) & set("@ |<>"))  # it becomes a part of Slack's markup
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
         raise ValueError("this is not the address of the pages: write such as https://scenario.example.com")
     return url.rstrip("/")
 

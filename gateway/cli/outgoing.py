@@ -188,7 +188,7 @@ def forget(name: _NameArgument) -> None:
 
 
 def _say(one: SubscriptionView) -> None:
-    say(f"{one.name}: {one.state}, up to {one.sequence}")
+    say(f"{one.name}: {one.state}, up to sequence {one.sequence}")
     say(f"  held: {one.held:,}, failing: {one.failing:,}, waiting: {one.waiting:,}, behind: {one.behind:,}")
     if one.oldest is not None:
         say(f"  oldest: {_moment(one)}")
