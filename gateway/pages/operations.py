@@ -11,6 +11,7 @@ from gateway.errors import BadInput, Forbidden, UnknownOperation
 from gateway.pages.held import OFFERED, REASONS, operation_link
 from gateway.pages.operation_form import begin_operation
 from gateway.pages.page import Form, Page, Show, does, field, go_to, moment_in, reason_in, refused, shows
+from gateway.pages.rendering import operation
 from gateway.pages.retune import changes
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperationView
@@ -40,7 +41,7 @@ async def _list(page: Page) -> Response:
         operations=found.items,
         asked=asked,
         filtered=any(asked.values()),
-        verbs=tuple(Operation),
+        verbs={verb: operation(verb) for verb in Operation},
         names=await page.use.scenarios.names(page.caller),
         older=page.following(found.next),
         which=which,

@@ -123,7 +123,7 @@ async def _answer(page: Page, asked: Asked, form: Form, make: Make) -> Response:
         problem = Problem("invalid", str(error))
     except (Problem, Refusal) as error:
         problem = problem_of(error)
-    return await _render(refused(page, problem, form), Shown(asked=asked))
+    return await _render(refused(page, problem, form or None), Shown(asked=asked))
 
 
 async def _preview(page: Page, asked: Asked, _form: Form) -> Shown:
@@ -200,6 +200,7 @@ async def _render(page: Page, shown: Shown) -> Response:
         asked=asked,
         told=told,
         sending=await _sending(page, asked, selected, told),
+        selected=selected,
         running=await _running(page, selected),
         sent=shown.sent,
         can_send=page.request.app.state.outbox is not None,

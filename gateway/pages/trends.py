@@ -30,7 +30,7 @@ async def _show(page: Page) -> Response:
         "trends.html",
         name=name,
         versions=[one.version for one in versions],
-        ranges=_RANGES,
+        ranges={one: f"{one} days" for one in _RANGES},
         asked={"days": days, "version": version},
         found=found,
         what={step.id: step.what for step in steps},

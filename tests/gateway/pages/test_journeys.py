@@ -52,7 +52,7 @@ async def test_search_finds_those_at_a_step(site: Site, temporal: Search) -> Non
     await site.sign_in("read")
     held = await site.get("/journeys?scenario=sale&state=held&step=hook&version=")
     assert [row[0] for row in held.rows("Journeys")] == ["sale/3"]
-    assert held.values("option[selected]", "value") == ["", ""]
+    assert held.values("option[selected]", "value") == ["sale", "held"]
     waiting = await site.get("/journeys?scenario=sale&version=1&step=wait-2")
     assert "ScenarioVersion = 'sale@1'" in temporal.queries[-1]
     (older,) = waiting.values("a[rel=next]", "href")
