@@ -6,6 +6,7 @@ be added, and none changes its meaning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Literal, get_args
 
@@ -78,6 +79,17 @@ class HeldCause(StrEnum):
     """A template, a condition or a date cannot be evaluated for this contact."""
     CAPPED = "capped"
     """A cap is full, and the step holds instead of skipping."""
+
+
+CAUSES: Final[Mapping[str, str]] = {
+    HeldCause.PERMANENT: "the receiver refused it permanently",
+    HeldCause.EXHAUSTED: "attempts or time ran out",
+    HeldCause.UNKNOWN: "it may or may not have arrived",
+    HeldCause.UNCONFIGURED: "something is not configured",
+    HeldCause.TEMPLATE: "a template, condition or date could not be evaluated",
+    HeldCause.CAPPED: "a cap is full",
+}
+"""Causes as parts of a sentence."""
 
 
 class AttemptOutcome(StrEnum):

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from runtime.store.outgoing import OutgoingEvent
+from scenario.words import CAUSES
 
 CLOUD_EVENTS: Final = "application/cloudevents+json"
 """The content type of a CloudEvent in structured mode."""
@@ -18,14 +19,6 @@ Preset = Literal["slack"]
 
 # What an event's subject is, by the first part of its type.
 _SUBJECTS: Final = {"goal": "journey", "delivery": "journey"}
-_CAUSES: Final[Mapping[str, str]] = {
-    "permanent": "the receiver refused the message",
-    "exhausted": "all attempts failed",
-    "unknown": "the message may or may not have been delivered",
-    "unconfigured": "a destination, a secret or a setting is missing",
-    "template": "a template, a condition or a date cannot be evaluated for this contact",
-    "capped": "a cap is full",
-}
 
 
 def cloud_event(event: OutgoingEvent) -> dict[str, Any]:
@@ -64,7 +57,7 @@ def slack_message(event: OutgoingEvent, pages: str | None) -> dict[str, str]:
         cause = str(data.get("cause") or "")
         lines = [
             f"*A journey is held* in {_escaped(version)} at step {_escaped(str(data.get('step')))}",
-            f"{_CAUSES.get(cause, cause)}{_escaped(answer)}",
+            _escaped(CAUSES.get(cause, cause) + answer),
         ]
     elif outcome := data.get("outcome"):
         lines.append(_escaped(str(outcome)))

@@ -67,7 +67,7 @@ class _Failure(NamedTuple):
 
 @dataclass
 class _Turn:
-    """The results of some requests."""
+    """The results of one round of requests."""
 
     accepted: list[int] = field(default_factory=list[int])  # positions of pending events
     deferred: list[PendingSend] = field(default_factory=list[PendingSend])
@@ -92,12 +92,12 @@ class OutgoingSender:
         leading: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
-                with suppress(StoreError):  # said by those that send
+                with suppress(StoreError):  # logged by those that send
                     await self.switch()
-                there = self._file.content.subscriptions
-                for name in leading.keys() - there.keys():
+                wanted = self._file.content.subscriptions
+                for name in leading.keys() - wanted.keys():
                     leading.pop(name).cancel()
-                for name in there.keys() - leading.keys():
+                for name in wanted.keys() - leading.keys():
                     leading[name] = asyncio.create_task(self._lead(name), name=f"outgoing {name}")
                 await asyncio.sleep(1.0)
         finally:
@@ -106,20 +106,20 @@ class OutgoingSender:
             await asyncio.gather(*leading.values(), return_exceptions=True)
 
     async def switch(self) -> None:
-        """Have the events stored that the file wants, if that has changed, or if a worker does not want them."""
+        """Have the store keep the events that the file wants, after a change or if a worker has switched them off."""
         wanted, now = self._file.content.wanted, asyncio.get_running_loop().time()
         if wanted != self._wanted:
             await self._store.want_events(wanted)
             self._wanted, self._looked = wanted, now
         elif wanted and now - self._looked >= _LOOK:
-            self._looked, there = now, await self._store.wanted_events()
-            if missing := wanted - there:
+            self._looked, stored = now, await self._store.wanted_events()
+            if missing := wanted - stored:
                 logger.warning(
                     "events of the types %s were not stored for a while: a worker has started without this "
                     "outgoing.yaml. They are stored again.",
                     ", ".join(sorted(missing)),
                 )
-                await self._store.want_events(wanted | there)
+                await self._store.want_events(wanted | stored)
 
     async def _lead(self, name: str) -> None:
         """Send to a subscription while this process has its lease."""
@@ -171,12 +171,12 @@ class OutgoingSender:
             fresh, position = await store.outgoing_events(
                 cursor, types=subscription.wanted, scenarios=scenarios, limit=BATCH
             )
-        there = await store.outgoing_at(one.position for one in due)
-        turn = _Turn(accepted=[one.position for one in due if one.position not in there])  # erased, or expired
+        events = await store.outgoing_at(one.position for one in due)
+        turn = _Turn(accepted=[one.position for one in due if one.position not in events])  # erased, or expired
         pending = await store.pending_subjects(name, {one.subject for one in fresh}) if fresh else set[str]()
         groups: dict[str, list[_Item]] = {}
         for send in due:
-            if event := there.get(send.position):
+            if event := events.get(send.position):
                 groups[event.subject] = [(event, send)]
         for event in fresh:
             if event.subject in pending:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from scenario.words import CAUSES
+
 
 class Format(StrEnum):
     """The output format: text for people or JSON for programs."""
@@ -26,9 +28,6 @@ FormatOption = Annotated[Format, typer.Option("--format", help="text for people,
 JourneyArgument = Annotated[
     str, typer.Argument(metavar="JOURNEY", help="the journey's id, such as post-purchase/3028687/CGX0094")
 ]
-
-CAUSES: Final = ("permanent", "exhausted", "unknown", "unconfigured", "template", "capped")
-"""The words for why a journey is held."""
 _LONGEST: Final = 500  # characters of an operation's operator and reason; the journey would refuse more
 
 
@@ -203,7 +202,7 @@ class HeldJourneys(RunningJourneys):
         str | None,
         typer.Option("--destination", metavar="NAME", help="only those held because of this destination or host"),
     ] = None
-    held_reason: Annotated[str | None, word_option("--held-reason", CAUSES, "only those held for this")] = None
+    held_reason: Annotated[str | None, word_option("--held-reason", tuple(CAUSES), "only those held for this")] = None
     step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="only if the journey is at this step")] = (
         None
     )

@@ -10,7 +10,6 @@ import typer
 from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, book_in
 from gateway.cli.options import (
-    CAUSES,
     ContactOption,
     Format,
     FormatOption,
@@ -23,7 +22,7 @@ from gateway.cli.options import (
 )
 from gateway.cli.output import output
 from gateway.terminal import console, dump, local, note, text
-from scenario.words import LISTED, AttemptOutcome, JourneyState, SkipReason
+from scenario.words import CAUSES, LISTED, AttemptOutcome, JourneyState, SkipReason
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
 HeldAtOption = Annotated[
@@ -32,7 +31,7 @@ HeldAtOption = Annotated[
         "--destination", metavar="NAME", help="with --held: only those held because of this destination or host"
     ),
 ]
-HeldForOption = Annotated[str | None, word_option("--reason", CAUSES, "with --held: only those held for this")]
+HeldForOption = Annotated[str | None, word_option("--reason", tuple(CAUSES), "with --held: only those held for this")]
 StepOption = Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those at this step")]
 StateOption = Annotated[str | None, word_option("--state", LISTED, "only those in this state")]
 DestinationOption = Annotated[

@@ -14,21 +14,12 @@ from gateway.pages.page import Form, Page, check_sure, does, field, natural, sho
 from gateway.pages.rendering import link
 from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
-from scenario.words import HeldCause, Operation
+from scenario.words import CAUSES, Operation
 
 SHOWN: Final = 10
 """Journeys shown before an operation is confirmed."""
 OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)
 """Operations on held journeys."""
-REASONS: Final[Mapping[HeldCause, str]] = {
-    HeldCause.PERMANENT: "the receiver refused it permanently",
-    HeldCause.EXHAUSTED: "attempts or time ran out",
-    HeldCause.UNKNOWN: "it may or may not have arrived",
-    HeldCause.UNCONFIGURED: "something is not configured",
-    HeldCause.TEMPLATE: "a template, condition or date could not be evaluated",
-    HeldCause.CAPPED: "a cap is full",
-}
-"""Causes as parts of a sentence."""
 
 
 async def _show(page: Page) -> Response:
@@ -49,7 +40,7 @@ async def _show(page: Page) -> Response:
         total=sum(one.count for one in shown) if wanted else found.total,
         others=found.others,
         wanted=wanted,
-        reasons=REASONS,
+        reasons=CAUSES,
         operation_link=operation_link,
     )
 
@@ -71,7 +62,7 @@ async def _confirm(page: Page) -> Response:
         count=count,
         goes_to=count if most is None else min(count, most),
         samples=samples,
-        reasons=REASONS,
+        reasons=CAUSES,
     )
 
 

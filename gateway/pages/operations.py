@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gateway.api.problem import Problem, problem_of
 from gateway.errors import BadInput, Forbidden, UnknownOperation
-from gateway.pages.held import OFFERED, REASONS, operation_link
+from gateway.pages.held import OFFERED, operation_link
 from gateway.pages.operation_form import begin_operation
 from gateway.pages.page import Form, Page, Show, does, field, go_to, moment_in, reason_in, refused, shows
 from gateway.pages.rendering import operation
@@ -16,7 +16,7 @@ from gateway.pages.retune import changes
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperationView
 from gateway.service.view import PageView
-from scenario.words import Operation
+from scenario.words import CAUSES, Operation
 
 _OUTCOMES: Final[tuple[ItemOutcome, ...]] = get_args(ItemOutcome)
 
@@ -93,8 +93,7 @@ async def _resume(page: Page, form: Form) -> Response:
 def which(view: OperationView) -> str:
     """Return the filters of an operation, on one line."""
     names = {"reason": "held because", "operation": "paused by operation"}
-    causes = {str(cause): said for cause, said in REASONS.items()}
-    return ", ".join(f"{names.get(name, name)} {causes.get(value, value)}" for name, value in view.which.items())
+    return ", ".join(f"{names.get(name, name)} {CAUSES.get(value, value)}" for name, value in view.which.items())
 
 
 def change(view: OperationView) -> str:

@@ -23,14 +23,14 @@ _MESSAGE = WithJsonSchema({"type": "object", "additionalProperties": True})
 
 
 class ContentView(View):
-    """What a delivery sent: one message, or several if an operator retried it with other data or another version."""
+    """The messages of a delivery: one, or several if an operator retried it with other data or another version."""
 
     delivery_id: str
     """Delivery id."""
     journey: str
     """Journey id."""
     note: str = NOTE
-    """How far the messages are the ones that were sent."""
+    """Differences that the messages may have from those sent."""
     messages: list[Annotated[dict[str, Any], _MESSAGE]]
     """Messages, oldest first: `scenario`, `scheduled_at`, `now`, and `request` (webhooks) or `message` (e-mails, SMS)
     as in a preview, `skipped` or `error`."""

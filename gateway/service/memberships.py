@@ -56,7 +56,7 @@ class AudienceChangeView(View):
     contact: str
     """The contact's id."""
     change: Literal["add", "remove"]
-    """What is to happen to the contact."""
+    """Change of the membership."""
     at: datetime
     """Time of the decision."""
     refused: str | None

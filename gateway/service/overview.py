@@ -109,7 +109,7 @@ class OverviewView(View):
     outgoing: list[SubscriptionView] | None
     """Subscriptions to outgoing events with events that wait; null for keys of some scenarios."""
     unknown: list[str] = Field(default_factory=list)
-    """What could not be determined, as sentences."""
+    """Checks that failed, as sentences."""
 
     @property
     def held_journeys(self) -> int:

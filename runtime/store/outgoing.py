@@ -113,17 +113,17 @@ class OutgoingEvents(Queries):
         return rows[0]["position"] if rows else 0
 
     async def leap(self, position: int) -> None:
-        """Have the next events follow a position: readers may know later ones than a backup of the store has."""
+        """Give new events later positions than this. After a restore, readers may know later ones than the store."""
         await self._database.write(_LEAP, {"to": position})
         if self._database.one_writer:
             for statement in _LEAP_NUMBERS:
                 await self._database.write(statement, {"to": position})
 
     async def _number(self) -> None:
-        on_sqlite = self._database.one_writer
-        await (
-            self._database.alone(_number_in_turn) if on_sqlite else self._database.write(_NUMBER, {"most": TOGETHER})
-        )
+        if self._database.one_writer:
+            await self._database.alone(_number_in_turn)
+        else:
+            await self._database.write(_NUMBER, {"most": TOGETHER})
 
     # ---- destinations that fail
 

@@ -773,22 +773,8 @@ _FIRST: Final = {
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
     _FIRST.get(make, make.__name__.replace("_", "-")): make
     for make in (
-        *(
-            retrying,
-            linear,
-            clock,
-            offset,
-            event,
-            late,
-            forks,
-            left,
-            held,
-            dropped,
-            paused,
-            continued,
-            refused,
-            entered,
-        ),
+        *(linear, clock, offset, event, late, forks, left, held, retrying, dropped, paused, continued),
+        *(refused, entered),
         *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
         *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
         *(counted, noted, together, migrated, followed, operations, campaign, handed_over, audience, batch, pruned),

@@ -70,8 +70,9 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
             "at": progress["waiting"]["at"],
         }
     }
-    while not (events := (await stage.store.outgoing_events(0))[0]):  # the journey is about to report it
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while not (events := (await stage.store.outgoing_events(0))[0]):  # the journey is about to report it
+            await asyncio.sleep(0.01)
     [event] = events
     assert (event.type, event.subject, event.scenario) == ("journey.held", handle.id, "holds")
     assert (event.contact_id, event.at.isoformat()) == (handle.id.partition("/")[2], progress["waiting"]["at"])

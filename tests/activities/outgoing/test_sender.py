@@ -235,7 +235,7 @@ async def test_slack_is_told_of_a_held_journey_with_a_link(crm: Crm) -> None:
     assert call.header("content-type") == "application/json"
     assert json.loads(call.body) == {
         "text": "*A journey is held* in welcome@3 at step &lt;offer&gt;\n"
-        "the receiver refused the message (wax answered 422)\n"
+        "the receiver refused it permanently (wax answered 422)\n"
         "<https://scenario.example.com/journeys/welcome/a%20b|open the journey>"
     }
 
