@@ -214,7 +214,7 @@ _RELEASE = (
 _SKIP = delete(outgoing_sends).where(_OF, _AT, _sends.held_at.is_not(None)).returning(_sends.position)
 _TROUBLED = (
     select(*_COLUMNS)
-    .where(_OF, or_(_sends.held_at.is_not(None), _sends.attempts > 0))
+    .where(_OF, or_(_sends.held_at.is_not(None), _sends.reason.is_not(None)))
     .order_by(_sends.position)
     .limit(bindparam("most"))
 )

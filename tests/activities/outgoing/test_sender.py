@@ -14,7 +14,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from activities.outgoing import sender as module
-from activities.outgoing.file import OutgoingFile
+from activities.outgoing.file import OutgoingFile, Subscription
 from activities.outgoing.sender import MOST_FAILING, OutgoingSender
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
@@ -201,6 +201,14 @@ async def test_no_new_events_are_taken_while_many_fail(crm: Crm, monkeypatch: py
         [state] = await service.subscriptions(TERMINAL, "crm")
         states.append((state.failing, state.held, state.behind))
     assert states == [(MOST_FAILING, 0, 1), (1, MOST_FAILING, 0)], "even old events are attempted for a while"
+
+
+async def test_events_of_a_destination_that_is_gone_wait_and_say_why(crm: Crm) -> None:
+    await crm.enter("7")
+    await crm.sender.send_some("crm", Subscription(to="gone"))
+    [event] = await OutgoingService(crm.store).pending(TERMINAL, "crm")
+    assert (event.state, event.attempts) == ("failing", 0)
+    assert "'gone'" in (event.reason or "")
 
 
 async def test_a_replay_sends_the_same_again_and_an_erased_contact_nothing(crm: Crm) -> None:
