@@ -18,7 +18,7 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.interface import ADMIT, COUNT, DEPART, WITHDRAW_STEPS, Admission, Departure
+from activities.interface import ADMIT, COUNT, DEPART, REPORT_STEPS, WITHDRAW_STEPS, Admission, Departure
 from scenario.entry.entry import is_entry, is_too_deep, is_too_large, parse_entry
 from scenario.plan.plan import load_plan, restore
 from scenario.steps.base import Row
@@ -137,6 +137,8 @@ class JourneyRunner:
         state.at = load_plan(plan).start
         state = state.continue_from(begun) if begun else state
         self.host.open(state, data)
+        if begun:
+            tell_worker(REPORT_STEPS, self.host.completed_steps)
         if state.held:
             remember(state.held)
         return None

@@ -39,6 +39,8 @@ steps:
 KINDS = ("yes", "no", "left out", "fails", "wrong")
 """What becomes of the contacts, by the number of each."""
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 def people(folder: Path, number: int = 15) -> Path:
     """A file of contacts of all kinds, in turn."""
@@ -65,14 +67,16 @@ async def attempts(here: Stand, campaign: str) -> list[Any]:
     ]
 
 
-async def settled(here: Stand, campaign: str) -> None:
-    """Wait until the campaign is over, its journeys are held or have ended, and all attempts are in the log."""
+async def settled(here: Stand, campaign: str, campaigns: int) -> None:
+    """Wait until the campaign is over, its journeys are held or have ended, and all attempts and steps are counted."""
     store = here.client.store
     async with asyncio.timeout(60):
         while True:
             view = await here.client.services.campaigns.show(TERMINAL, campaign)
             entries = await store.entries(scenario="sale", key=campaign, running=True)
-            if view.over and len(entries) == 3 and len(await attempts(here, campaign)) == 12:
+            passed = sum(one.total for one in await store.passage_counts("sale", LONG_AGO) if one.step == "if-1")
+            counted = passed == 12 * campaigns
+            if counted and view.over and len(entries) == 3 and len(await attempts(here, campaign)) == 12:
                 return
             await asyncio.sleep(0.05)
 
@@ -94,18 +98,18 @@ async def test_both_gears_send_the_same_and_count_the_same(stand: Stands, tmp_pa
         audience = people(tmp_path)
         seen: list[Any] = []
         async with running_operations(client.services.operations, client.services.campaigns):
-            for name, gear in (("one", None), ("two", "enter")):
+            for number, (name, gear) in enumerate((("one", None), ("two", "enter")), 1):
                 before = len(here.receiver.requests())
                 begun = await start(client, audience, name=name, gear=gear)
                 assert begun.gear == ("enter" if gear else "blast")
-                await settled(here, name)
+                await settled(here, name, number)
                 created = begun.since
                 arrived = sent(here, before)
                 for contact, requests in arrived.items():
                     workflow = f"sale/{contact}/{name}"
                     mine = delivery_id(workflow, campaign_root(workflow, created), "hook", 0)
                     assert {headers["webhook-id"] for _, headers in requests} == {mine}
-                counts = await store.passage_counts("sale", datetime(2000, 1, 1, tzinfo=UTC))
+                counts = await store.passage_counts("sale", LONG_AGO)
                 entries = await store.entries(scenario="sale", key=name)
                 seen.append(
                     (

@@ -66,6 +66,8 @@ async def test_a_journey_that_is_handed_over_held_is_retried_under_its_own_deliv
     assert (progress["scenario"], progress["at"], progress["waiting"]["reason"]) == ("offer@1", "text", HELD.reason)
     described = await handle.describe()
     assert (await described.memo())["LastHeld"] == {name: value for name, value in asdict(HELD).items() if value}
+    await stage.passages.flush()
+    assert [one.step for one in await stage.store.passage_counts("offer", NOW)] == ["tone"]
     await stage.operate(handle, "retry_step", WHO)
     result = await stage.result(handle)
     assert outcomes(result) == [("tone", "a"), ("text", "delivered")]
