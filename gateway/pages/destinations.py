@@ -32,7 +32,7 @@ async def _list(page: Page) -> Response:
 async def _show(page: Page) -> Response:
     page.caller.check_all()
     name, book = page.request.path_params["name"], _book(page)
-    seen = await page.use.destination.show(page.caller, name, book)
+    seen = await page.use.destinations.show(page.caller, name, book)
     if seen is None:
         raise Problem("not-found", "nothing was sent to a destination of this name, and none is configured")
     limits = seen.state.named or book or Destinations()

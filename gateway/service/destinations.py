@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from temporalio.client import Client
 
+from activities.channel_registry import WEBHOOK
 from activities.webhook.destinations.destinations import Destination, Destinations
 from gateway.coalescing_cache import CoalescingCache
 from gateway.journeys.pending_activities import DeliveryStatus, pending_of
 from gateway.operations import retry_policy
 from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates
 from gateway.service.caller import TERMINAL, Caller
+from gateway.service.destination_record import DestinationRecord, read_record
 from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
 from gateway.service.index import EVERY
 from gateway.service.view import View
+from runtime.policies import read_policies
 from runtime.store import Attempt, BackoffCount, OutcomeCounts, Store
+from scenario.plan.retry import RetryPolicy
 
 LEFT_ALONE: Final = frozenset({"breaker_open", "login_left_alone"})
 """Reasons of refused attempts that mean that a destination is paused."""
@@ -89,6 +95,21 @@ class DestinationStates:
     at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class DestinationView:
+    """A destination.
+
+    Attributes:
+        retry: The retry policy of its deliveries, unless a step has its own.
+        caps: The caps of `policies.yaml` that count its deliveries, in words.
+    """
+
+    state: DestinationState
+    record: DestinationRecord
+    retry: RetryPolicy
+    caps: Sequence[str]
+
+
 @dataclass(frozen=True)
 class _Found:
     at: datetime
@@ -100,20 +121,22 @@ class _Found:
 class DestinationService:
     """Use cases about destinations. All but `backoffs` raise Forbidden if the caller is limited to some scenarios."""
 
-    def __init__(self, temporal: Client, store: Store, held: HeldService) -> None:
-        self._temporal, self._store, self._held = temporal, store, held
+    def __init__(self, temporal: Client, store: Store, held: HeldService, policies: Path | None = None) -> None:
+        self._temporal, self._store, self._held, self._policies = temporal, store, held, policies
         self._cache = CoalescingCache(self._find, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
         self._backoffs = CoalescingCache(self._count, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+        read = partial(read_record, temporal, store)
+        self._records = CoalescingCache(read, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
 
     async def close(self) -> None:
         """Give up lookups in progress."""
-        await self._cache.close()
-        await self._backoffs.close()
+        for cached in (self._cache, self._backoffs, self._records):
+            await cached.close()
 
     def refresh(self) -> None:
         """Discard what is cached, after an operation."""
-        self._cache.clear()
-        self._backoffs.clear()
+        for cached in (self._cache, self._backoffs, self._records):
+            cached.clear()
 
     async def backoffs(self, caller: Caller) -> list[BackoffCount]:
         """Count the deliveries that wait for a retry, of the scenarios that the caller may use. Cached for seconds."""
@@ -180,6 +203,29 @@ class DestinationService:
             for name in {*(book.destinations if book else ()), *waiting, *outcomes.by_destination, *known.held}
         ]
         return DestinationStates(destinations=tuple(sorted(found, key=_urgency)), is_cut=outcomes.is_cut, at=known.at)
+
+    async def show(self, caller: Caller, name: str, book: Destinations | None) -> DestinationView | None:
+        """Return a destination, cached for some seconds, or None if it is not configured and nothing was sent to it.
+
+        Raises:
+            UnusableFile: `policies.yaml` cannot be used.
+        """
+        states = await self.states(caller, book)
+        state = next((one for one in states.destinations if one.name == name), None)
+        record = await self._records.get(name)
+        if state is None and not (record.traffic.hours or record.failures or record.waiting):
+            return None
+        named = state and state.named
+        channel = next(
+            (one.channel for one in (*(latest for latest, _ in record.waiting), *record.failures)), WEBHOOK.name
+        )
+        caps = read_policies(self._policies).caps if self._policies else ()
+        return DestinationView(
+            state=state or DestinationState(name=name),
+            record=record,
+            retry=RetryPolicy().changed_by(named.retry if named else {}),
+            caps=[f"{cap.name}: {cap.words}" for cap in caps if cap.applies_to(channel, name)],
+        )
 
     async def _find(self, _: None) -> _Found:
         at, held = datetime.now(UTC), Counter[str]()

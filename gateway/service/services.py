@@ -9,7 +9,6 @@ from temporalio.client import Client
 
 from gateway.service.batches import BatchService
 from gateway.service.campaigns import CampaignService
-from gateway.service.destination_view import DestinationViewService
 from gateway.service.destinations import DestinationService
 from gateway.service.entries import EntryService
 from gateway.service.erasures import ErasureService
@@ -37,8 +36,7 @@ class Services:
         self.scenarios = ScenarioService(store)
         content = self.scenarios.content
         self.held = HeldService(JourneyIndex(temporal))
-        self.destinations = DestinationService(temporal, store, self.held)
-        self.destination = DestinationViewService(temporal, store, self.destinations, policies)
+        self.destinations = DestinationService(temporal, store, self.held, policies)
         self.entries = EntryService(temporal, store, content, zone)
         self.memberships = MembershipService(store)
         self.operations = OperationService(temporal, store)
@@ -52,11 +50,11 @@ class Services:
 
     def refresh(self) -> None:
         """Discard what is cached of held journeys and destinations, after an operation."""
-        for cached in (self.held, self.destinations, self.destination, self.overview):
+        for cached in (self.held, self.destinations, self.overview):
             cached.refresh()
 
     async def close(self) -> None:
         """Give up counts and searches in progress. The client of Temporal and the store stay open."""
-        for cached in (self.overview, self.destination, self.destinations, self.held, self.journeys):
+        for cached in (self.overview, self.destinations, self.held, self.journeys):
             await cached.close()
         await self.events.close()
