@@ -32,6 +32,8 @@ async def test_a_scenario_is_closed_for_a_reason_and_opened_again(site: Site) ->
     assert "sale is closed already." in (await site.get("/scenarios/sale/close")).text()
     await site.send("/scenarios/sale/open", {})
     assert await site.store.closure("sale") is None
+    assert (await site.get("/scenarios/sale?done=open")).texts("[role=status]")
+    assert not (await site.get("/scenarios/sale?done=close")).texts("[role=status]"), "somebody has opened it since"
 
 
 @pytest.mark.parametrize(
