@@ -99,13 +99,15 @@ def which(view: OperationView) -> str:
 def change(view: OperationView) -> str:
     """Return an operation's further arguments, on one line: what a change of retries changes, a version."""
     more = {name: value for name, value in view.more.items() if view.which.get(name) != value}
-    retry, version = more.pop("retry", None), more.pop("version", None)
+    retry, version, waits = (more.pop(name, None) for name in ("retry", "version", "waits"))
     parts = [changes(retry)] if retry else []
     if version is not None:
         named = "the newest version" if version == "newest" else f"version {version}"
         parts.append(f"{'to' if view.operation == Operation.MIGRATE else 'with the templates of'} {named}")
     if more.pop("now", False):
         parts.append("in spite of quiet hours, windows and caps")
+    if waits is not None:
+        parts.append("waits start again" if waits == "restart" else "waits keep their start")
     return "; ".join((*parts, *(f"{name}: {value}" for name, value in more.items())))
 
 

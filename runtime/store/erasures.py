@@ -35,6 +35,7 @@ from runtime.store.batches import ERASE_ENDED, ERASE_UNSENT, ITEMS_OF
 from runtime.store.campaigns import campaign_items
 from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
+from runtime.store.entries import LOST
 from runtime.store.membership_tables import audience_memberships
 from runtime.store.memberships import ERASE_MEMBERSHIPS
 from runtime.store.outgoing_sends import ERASE_SENDS
@@ -394,7 +395,7 @@ _ENTRIES = (
         workflow_id=entries.c.scenario + literal("/") + bindparam("name"),
         # The run's id distinguishes it from journeys erased before.
         key=entries.c.run_id,
-        reason=None,
+        reason=case((entries.c.outcome == LOST, "the contact was erased"), else_=None),
         root=None,
     )
 )

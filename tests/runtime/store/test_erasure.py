@@ -68,6 +68,8 @@ async def test_one_that_was_admitted_meanwhile_keeps_its_row_until_it_has_been_e
     await store.depart(*ended, "lost", None, NOW)
     await store.erase("7", "0123")
     assert list(await store.journeys_of("7")) == [running]
+    (erased,) = await store.entries(contact_id="erased:0123", limit=9)
+    assert (erased.outcome, erased.reason) == ("lost", "the contact was erased")
 
 
 @both
