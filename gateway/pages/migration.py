@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,7 @@ from activities.content import LoadedVersion
 from gateway.pages.operation_form import begin_operation
 from gateway.pages.page import Form, Page, does, shows, version_in
 from gateway.service.index import JourneyFilter
+from gateway.service.operation_views import StepPopulationView
 from gateway.service.stats import VersionStats
 from scenario.plan.difference import VersionDifference, difference
 from scenario.plan.migration import fate
@@ -22,38 +23,21 @@ _MAPPED: Final = "map-"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Journeys of one version at one step.
-
-    Attributes:
-        state: Their state, as in `PopulationView`.
-        fits: True if they can be moved, as far as the plans show.
-        becomes: The step in the other version: ``which stays``, ``which is gone: map it``.
-        like: Steps that a step that does not fit may be mapped to: those of its kind.
-    """
-
-    step: str
-    state: str
-    journeys: int
-    fits: bool
-    becomes: str
-    like: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class EarlierJourneys:
     """The running journeys of another version.
 
     Attributes:
         between: Those between steps, each of which decides for itself.
         standing: The others, or None if search fails.
+        mappable: Steps that those which do not fit may be mapped to: those of the same kind.
     """
 
     version: int
     journeys: int
     changes: VersionDifference
-    standing: list[Standing] | None
+    standing: list[StepPopulationView] | None
     between: int
+    mappable: Mapping[str, list[str]]
 
     @property
     def fitting(self) -> int:
@@ -70,30 +54,44 @@ async def _show(page: Page) -> Response:
     others = [one for one in counted.versions if one.under_way and one.version != to]
     earlier = [await _earlier(page, name, one, target) for one in others]
     return page.render(
-        "migration.html", name=name, to=to, versions=versions, earlier=earlier, trouble=counted.trouble, mapped=_MAPPED
+        "migration.html",
+        name=name,
+        to=to,
+        versions=versions,
+        earlier=earlier,
+        mappable={step: names for one in earlier for step, names in one.mappable.items()},
+        trouble=counted.trouble,
+        mapped=_MAPPED,
     )
 
 
 async def _earlier(page: Page, name: str, counted: VersionStats, target: LoadedVersion) -> EarlierJourneys:
     opened = await page.use.scenarios.opened(page.caller, name, counted.version)
     standing = None if counted.now is None else list(_standing(counted, opened, target))
+    unfit = {one.step for one in standing or () if not one.fits}
+    kinds = {step: row.kind for step, row in target.table.steps.items()}
     return EarlierJourneys(
         version=counted.version,
         journeys=counted.under_way,
         changes=difference(opened.scenario, target.scenario),
         standing=standing,
         between=max(counted.under_way - sum(one.journeys for one in standing or ()), 0),
+        mappable={
+            step.id: [name for name, kind in kinds.items() if kind == step.kind]
+            for step in counted.steps
+            if step.id in unfit
+        },
     )
 
 
-def _standing(counted: VersionStats, opened: LoadedVersion, target: LoadedVersion) -> Iterator[Standing]:
-    old, new = opened.table, target.table
+def _standing(counted: VersionStats, opened: LoadedVersion, target: LoadedVersion) -> Iterator[StepPopulationView]:
     for step in counted.steps:
-        fits, becomes = fate(old, new, step.id, {})
-        like = () if fits else tuple(one for one, row in new.steps.items() if row.kind == step.kind)
+        fits, becomes = fate(opened.table, target.table, step.id, {})
         for state, journeys in step.now or ():
             if journeys:
-                yield Standing(step.id, state, journeys, fits, becomes, like)
+                yield StepPopulationView(
+                    version=counted.version, step=step.id, state=state, journeys=journeys, fits=fits, becomes=becomes
+                )
 
 
 async def _begin(page: Page, form: Form) -> Response:
