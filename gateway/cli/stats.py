@@ -189,7 +189,7 @@ def _show_comparison(one: Comparison, *, has_value: bool) -> None:
     what = f"split {one.split}, as drawn at the entry" if one.split is not None else "all who went through"
     against = f"; compared with {one.baseline}" if one.baseline else ""
     print_prose(page, text(f"{what}{against}", "bold"))
-    numbers = "came in", "reached", "rate", "95 %", "uplift", "p"
+    numbers = "entered", "reached", "rate", "95 %", "uplift", "p"
     rows = Table("", *numbers, right=numbers)
     for arm in one.arms:
         compared = _compared(arm) if arm.name != one.baseline and one.baseline else ("", "")
@@ -197,7 +197,7 @@ def _show_comparison(one: Comparison, *, has_value: bool) -> None:
     rows.show()
     if has_value:
         page.print()
-        worth = "value", "for each who came in"
+        worth = "value", "for each who entered"
         rows = Table("", *worth, right=worth)
         for arm in one.arms:
             rows.add(arm.name, f"{arm.value:,.2f}", "" if arm.each is None else f"{arm.each:,.2f}")

@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
 from gateway.inbound.report import COMPLAINT, MAX_READ, MailReport, read
-from gateway.inbound.secret import shows
+from gateway.inbound.secret import is_authorized
 from gateway.limits import read_body, shortly
 from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
@@ -66,7 +66,7 @@ class InboundMail:
         return [Route(PATH, self._take, methods=["POST"])]
 
     async def _take(self, request: Request) -> Response:
-        if not shows(request.headers.get("authorization", ""), [self._key]):
+        if not is_authorized(request.headers.get("authorization", ""), [self._key]):
             return _said(401, "show SCENARIO_INBOUND_KEY", {"www-authenticate": 'Basic realm="inbound"'})
         try:
             content = await read_body(request, MAX_BODY, patience=self._patience, keep=MAX_READ)

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Iterable
 
 
-def shows(authorization: str, secrets: Iterable[str]) -> bool:
+def is_authorized(authorization: str, secrets: Iterable[str]) -> bool:
     """Return True if an ``Authorization`` header shows one of the secrets. Takes the same time for all wrong ones."""
     scheme, _, value = authorization.partition(" ")
     value = value.strip()
@@ -19,10 +19,10 @@ def shows(authorization: str, secrets: Iterable[str]) -> bool:
             return False
     elif scheme.lower() != "bearer":
         return False
-    return equals(value, secrets)
+    return is_one_of(value, secrets)
 
 
-def equals(value: str, secrets: Iterable[str]) -> bool:
+def is_one_of(value: str, secrets: Iterable[str]) -> bool:
     """Return True if a value is one of the secrets."""
     given = hashlib.sha256(value.encode(errors="replace")).digest()
     # All are compared, whichever is found.

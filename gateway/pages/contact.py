@@ -43,7 +43,7 @@ async def _show(page: Page) -> Response:
     steps = _steps(entries)
     others = [name for name in await page.use.scenarios.names(page.caller) if name not in steps]
     if scenario in others:
-        wrong = f"contact {contact} has asked for nothing in {scenario}, as far as the entries below go back"
+        wrong = f"contact {contact} has no entries in {scenario} among those below"
     client = page.client
     suppressions = await suppressions_of(client.temporal, client.store, page.request.app.state.hashes, entries)
     return page.render(

@@ -60,7 +60,7 @@ async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySum
     scenario, state = asked["scenario"], asked["state"]
     sort = _SORTS_BY_WORD.get(asked["sort"] or "-started")
     if sort is None:
-        raise at_field("sort", "journeys are not sorted so: choose one of the list")
+        raise at_field("sort", "there is no such order: choose one of the list")
     wanted = JourneyFilter(
         scenario=scenario,
         version=version_in(page.given),

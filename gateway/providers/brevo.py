@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 from typing_extensions import override
 
-from gateway.inbound.secret import shows
+from gateway.inbound.secret import is_authorized
 from gateway.providers.provider import (
     Bounce,
     Call,
@@ -44,7 +44,7 @@ class Brevo(Provider):
 
     @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
-        if not shows(call.headers.get("authorization", ""), self._secrets):
+        if not is_authorized(call.headers.get("authorization", ""), self._secrets):
             raise Forged
         return [event for item in call.objects for event in _events(item)]
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from typing_extensions import override
 
 from activities.email.provider_tag import CUSTOM
-from gateway.inbound.secret import shows
+from gateway.inbound.secret import is_authorized
 from gateway.providers.provider import (
     Bounce,
     Call,
@@ -55,7 +55,7 @@ class Postmark(Provider):
 
     @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
-        if not shows(call.headers.get("authorization", ""), self._secrets):
+        if not is_authorized(call.headers.get("authorization", ""), self._secrets):
             raise Forged
         item = call.object
         kind, name = text_at(item, "RecordType"), _NAMES.get(text_at(item, "RecordType"))

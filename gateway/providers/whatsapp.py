@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from typing_extensions import override
 
-from gateway.inbound.secret import equals
+from gateway.inbound.secret import is_one_of
 from gateway.providers.provider import Call, Forged, Provider, ProviderEvent, code_of, delivery_in, moment, text_at
 from scenario.type_guards import list_or_empty, mapping_or_empty
 
@@ -39,7 +39,7 @@ class WhatsApp(Provider):
         """Return the challenge of a verification request, or raise Forged."""
         challenge = query.get("hub.challenge", "")
         is_asked = query.get("hub.mode") == "subscribe" and _CHALLENGE.fullmatch(challenge) is not None
-        if not equals(query.get("hub.verify_token", ""), [self._token]) or not is_asked:
+        if not is_one_of(query.get("hub.verify_token", ""), [self._token]) or not is_asked:
             raise Forged
         return challenge
 

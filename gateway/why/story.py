@@ -98,7 +98,7 @@ def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
         plan: The newest version of its scenario, or None.
     """
     over = () if entry.reason is None else (_happening(entry.asked_at, "refused", f"not let in: {entry.reason}"),)
-    asks = "" if over else "asks to come in: no worker has looked at it yet"
+    asks = "" if over else "waits for admission: no worker has processed it yet"
     return EntryStory(
         journey=entry.id,
         run_id=entry.run_id,

@@ -224,11 +224,11 @@ async def _nobody(store: Store, contact: str, scenario: str | None, since: datet
     if not (scenario or since) or not await store.has_entered(contact):
         where = f" in {scenario}" if scenario else ""
         return (
-            f"nothing is on record of a contact '{contact}'{where}: it has never asked to come in, or was refused "
-            f"so long ago that Temporal has forgotten it"
+            f"nothing is on record of a contact '{contact}'{where}: it has never entered, or Temporal has "
+            f"deleted its refused entries since"
         )
     place, time = f" in {scenario}" if scenario else "", " since then" if since else ""
-    return f"contact {contact} has asked for nothing{place}{time}"
+    return f"contact {contact} has no entries{place}{time}"
 
 
 def answer(contact: str, stories: Sequence[EntryStory], step: str) -> str:

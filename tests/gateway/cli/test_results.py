@@ -37,17 +37,17 @@ FOUND = ResultsView(
 )
 SHOWN = """\
 sale@1: order.placed within 14d, if event.total > 0
-5,003 came in, and 416 of them reached the goal; 180 more still have time
+5,003 entered, and 416 of them reached the goal; 180 more still have time
 
 split subject, as drawn at the entry; compared with control
-          came in   reached     rate           95 %    uplift                 p
+          entered   reached     rate           95 %    uplift                 p
 ───────────────────────────────────────────────────────────────────────────────
 a           2,250       180   8.00 %    6.95–9.19 %   +33.3 %             0.128
 b           2,025       202   9.98 %   8.74–11.36 %   +66.3 %            <0.001
 none            0         0                                     too few to tell
 control       500        30   6.00 %    4.23–8.44 %
 
-              value   for each who came in
+              value   for each who entered
 ──────────────────────────────────────────
 a          8,910.00                   3.96
 b         11,160.50                   5.51
@@ -57,7 +57,7 @@ control    1,350.00                   2.70
 95 %: where the true rate is in 95 of 100 cases. p: how often chance alone would
   make such a difference; below 0.05 it is seldom.
 3 are in no branch of split subject: which one they would take was not known
-  when they came in
+  when they entered
 """
 WARNED = """\
 warning: the branches of split subject did not come out as large as drawn (p =
@@ -66,9 +66,9 @@ warning: the branches of split subject did not come out as large as drawn (p =
 warning: the control group did not come out as large as drawn (p = 4e-08):
   contacts are missing on one side, or counted twice. Find out why before you
   believe the rates
-7 more came in by versions without a goal, and are not counted
+7 more entered by versions without a goal, and are not counted
 the goal is not the same in all of these versions: look at each version alone
-1,984 contacts came in 3,109 times: entries of one contact are alike, so
+1,984 contacts entered 3,109 times: entries of one contact are alike, so
   intervals are wider, and p is larger, than is said here
 """
 Shown = Callable[..., list[str]]
@@ -106,7 +106,7 @@ def test_what_makes_numbers_doubtful_is_told(shown: Shown) -> None:
     lines = shown(**doubtful, versions=[1, 3], entered=3109, contacts=1984, comparisons=[skewed])
     assert [*lines[:2], *lines[8:]] == [
         "sale@1 to @3: order.placed within 7d, if event.total > 0",
-        "3,109 came in, and 416 of them reached the goal",
+        "3,109 entered, and 416 of them reached the goal",
         *WARNED.splitlines(),
     ]
 
@@ -114,8 +114,8 @@ def test_what_makes_numbers_doubtful_is_told(shown: Shown) -> None:
 def test_a_scenario_without_a_goal_has_entries_alone(shown: Shown) -> None:
     everybody = Comparison(split=None, arms=[Arm(name="all", entered=7)], baseline=None)
     assert shown(goal=None, comparisons=[everybody])[:4] == [
-        "sale@1 has no goal: only those who came in are counted",
-        "5,003 came in",
+        "sale@1 has no goal: only those who entered are counted",
+        "5,003 entered",
         "",
         "all who went through",
     ]

@@ -34,11 +34,11 @@ class Looking(ScenarioClient):
     async def _why(self, contact: str, scenarios: Collection[str | None], **asked: Any) -> WhyView:
         self.asked = asked
         if contact not in self.contacts:
-            raise UnknownContact(f"nothing is on record of a contact '{contact}': it has never asked to come in")
+            raise UnknownContact(f"nothing is on record of a contact '{contact}': it has never entered")
         known, page = self.contacts[contact], asked["page"]
         entries = [one for one in known.entries if {None, one.scenario.partition("@")[0]} & {*scenarios}]
         if not entries:
-            raise UnknownContact(f"contact {contact} has asked for nothing in {scenarios}")
+            raise UnknownContact(f"contact {contact} has no entries in {scenarios}")
         return known.model_copy(update={"entries": entries[: page.limit]})
 
     async def _noted(self, journey: str, operation: str, update_id: str | None = None, **given: Any) -> dict[str, Any]:

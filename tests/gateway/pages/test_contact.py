@@ -83,7 +83,7 @@ async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(site: Site
     assert "a/hook" in shown.values("#why option", "value")
     assert shown.values(".older a", "href") == ["/contacts/7?since=all&after=abc"]
     shown = await site.get("/contacts/7?why=sale/")
-    assert "has asked for nothing in sale" in shown.text("[role=status]")
+    assert "has no entries in sale" in shown.text("[role=status]")
     assert (datetime.now(UTC) - site.client.asked["since"]).days == 30
 
 

@@ -65,7 +65,7 @@ def test_whether_a_step_was_reached_is_answered() -> None:
     assert "No: on Wed 2026-04-01 10:00 Europe/Paris, not let in: the contact was in a@3 before." in said
     assert "By an earlier entry, on Tue 2026-03-31 10:00 Europe/Paris, it was sent" in said
     asking = refused(NotLetIn("a/7", "r9", "a", START, None), PLAN)
-    assert "Not yet: asks to come in: no worker has looked at it yet." in answer("7", [asking], "mail")
+    assert "Not yet: waits for admission: no worker has processed it yet." in answer("7", [asking], "mail")
     over = told(replace(HELD, status="completed", progress=None, result={**PROGRESS, "outcome": "exited"}), OVER)
     assert "No: the journey was over before: on Tue 2026-03-31 11:00" in answer("7", [over], "later")
 
