@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -284,6 +285,14 @@ def test_no_module_is_a_drawer() -> None:
         if DRAWERS & {path.stem, path.parent.name}
     ]
     assert found == []
+
+
+def test_no_class_name_stands_twice() -> None:
+    names = Counter(
+        node.name for path in production() for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)
+    )
+    twice = {one for one, number in names.items() if number > 1 and not one.startswith("_")}
+    assert twice == {"Store"}, "the database, and the shop of an order"
 
 
 def test_modules_are_short() -> None:

@@ -71,7 +71,7 @@ class Cases:
         """Return the time of a case's entry."""
         return case.at or self.file.at or ""
 
-    def answers(self, case: Case) -> Mapping[str, list[model.ReceiverAnswer]]:
+    def answers(self, case: Case) -> Mapping[str, list[model.ScriptedAnswer]]:
         """Return the answers of a case's receivers."""
         return {**self.file.answers, **case.answers}
 
@@ -265,7 +265,7 @@ def _check(made: Draft, file: CaseFile, place: Place, case: Case, report: Report
             _unknown((*place, "expect", "never", index), told, name, {*rows, *kinds}, report)
 
 
-def _check_answers(made: Draft, place: Place, step: str, answers: list[model.ReceiverAnswer], report: Report) -> None:
+def _check_answers(made: Draft, place: Place, step: str, answers: list[model.ScriptedAnswer], report: Report) -> None:
     row = made.plan.steps.get(step)
     if not isinstance(row, Send):
         sending = [name for name, row in made.plan.steps.items() if isinstance(row, Send)]

@@ -62,7 +62,7 @@ Entry = Annotated[Annotated[str, Tag("<file>")] | Annotated[dict[str, Any], Tag(
 """An entry, inline or in a JSON file."""
 
 
-class ReceiverAnswer(Model):
+class ScriptedAnswer(Model):
     """A receiver's answer to an attempt."""
 
     status: int | None = Field(
@@ -240,7 +240,7 @@ class CaseInputs(Model):
         default=None, description="Entry, or the path of its JSON file, relative to the case file."
     )
     at: Moment | None = Field(default=None, description="Time of entry, in the contact's zone unless it has one.")
-    answers: dict[str, list[ReceiverAnswer]] = Field(
+    answers: dict[str, list[ScriptedAnswer]] = Field(
         default_factory=dict, description="Answers of receivers by step id, attempt by attempt."
     )
 

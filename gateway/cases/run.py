@@ -17,7 +17,7 @@ from activities.webhook.http.exchange import Response
 from activities.webhook.item_outcomes import item_outcomes, not_delivered
 from activities.webhook.saved_response import save_response
 from gateway.cases.file import Cases
-from gateway.cases.model import Case, CaseEvent, Occurrence, ReceiverAnswer
+from gateway.cases.model import Case, CaseEvent, Occurrence, ScriptedAnswer
 from gateway.errors import BadInput
 from gateway.preview.draft import VERSION
 from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
@@ -354,7 +354,7 @@ def _moment(text: str, zone: tzinfo) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def replies(step: str, answers: Sequence[ReceiverAnswer]) -> Iterator[AttemptReply]:
+def replies(step: str, answers: Sequence[ScriptedAnswer]) -> Iterator[AttemptReply]:
     """Yield the results of attempts at a step: the case's, then successes."""
     left = _MOST
     for answer in answers:
@@ -369,7 +369,7 @@ def replies(step: str, answers: Sequence[ReceiverAnswer]) -> Iterator[AttemptRep
     )
 
 
-def _reply(answer: ReceiverAnswer) -> AttemptReply:
+def _reply(answer: ScriptedAnswer) -> AttemptReply:
     body = answer.body
     if isinstance(body, str) or body is None:
         content = (body or "").encode()
