@@ -47,11 +47,11 @@ _LONGEST_TOKEN: Final = 2_000
 
 
 class Certificates:
-    """Public keys of signing certificates, kept for a day."""
+    """Public keys of signing certificates, kept for a day, or longer if the certificate cannot be fetched again."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._keys: OrderedDict[str, tuple[RSAPublicKey, datetime]] = OrderedDict()
+        self._keys: OrderedDict[str, tuple[RSAPublicKey, datetime, datetime]] = OrderedDict()  # fresh, and valid, until
         self._lock = asyncio.Lock()
         self._pace = RateLimit(*_FETCHES)
 
@@ -66,21 +66,29 @@ class Certificates:
             now = datetime.now(UTC)
             if (kept := self._keys.get(url)) is not None and now < kept[1]:
                 return kept[0]
-            if self._pace.take("certificates"):
-                raise NotNow("too many certificates were asked for")
             try:
-                certificate = load_pem_x509_certificate(await self._fetch(url))
+                certificate = load_pem_x509_certificate(await self._fetched(url))
                 key = certificate.public_key()
+            except NotNow:  # strangers can use up the fetches
+                if kept is None or now >= kept[2]:
+                    raise
+                return kept[0]
             except ValueError:
                 raise Forged from None
             is_valid = certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
             if not isinstance(key, RSAPublicKey) or not is_valid:
                 raise Forged
-            self._keys[url] = key, min(now + _LIFE, certificate.not_valid_after_utc)
+            end = certificate.not_valid_after_utc
+            self._keys[url] = key, min(now + _LIFE, end), end
             self._keys.move_to_end(url)
             while len(self._keys) > _KEPT:
                 self._keys.popitem(last=False)
             return key
+
+    async def _fetched(self, url: str) -> bytes:
+        if self._pace.take("certificates"):
+            raise NotNow("too many certificates were asked for")
+        return await self._fetch(url)
 
 
 class SignedMessages:

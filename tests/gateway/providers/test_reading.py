@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ async def test_forged_calls() -> None:
         assert len(await known[name].read(caller(ONE[name]))) == 1
 
 
-async def test_a_certificate_is_fetched_once_and_must_be_valid() -> None:
+async def test_a_certificate_is_fetched_once_and_must_be_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     amazon = Amazon()
     ses = providers(amazon)["ses"]
     for version in ("1", "2"):
@@ -165,11 +166,16 @@ async def test_a_certificate_is_fetched_once_and_must_be_valid() -> None:
     for pem, error in ((callers.certificate(callers.rsa(), -1), Forged), (b"<Error/>", Forged)):
         with pytest.raises(error):
             await providers(Amazon(pem))["ses"].read(callers.sns(CLICK))
+    monkeypatch.setattr("gateway.providers.sns._LIFE", timedelta(0))
+    amazon = Amazon()
+    ses = providers(amazon)["ses"]
+    assert await ses.read(callers.sns(CLICK))
     away = callers.sns(CLICK, SigningCertURL=CERTIFICATE.replace("010a", "000a"))
     for _ in range(30):
         with pytest.raises(NotNow):
             await ses.read(away)
     assert len(amazon.asked) == 20, "strangers cannot have more fetched"
+    assert await ses.read(callers.sns(CLICK)), "nor keep Amazon's own messages out"
 
 
 async def test_only_a_signed_subscription_to_our_topic_is_confirmed() -> None:
