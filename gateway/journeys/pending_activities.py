@@ -47,7 +47,7 @@ class DeliveryStatus(View):
     state: str
     """`scheduled` (waits for its turn or the next attempt), `started`, `paused`, …"""
     attempt: int
-    """Number of the attempt, from 1; counts those that were refused before sending."""
+    """Number of the attempt, from 1; those that ended before sending do not count."""
     next_try_at: datetime | None = None
     """Time of the next attempt; null while one is running."""
     last_failure: str | None = None
@@ -134,7 +134,8 @@ def _pending(activity: PendingActivityInfo, failure: Failure | None) -> Delivery
     return DeliveryStatus(
         step=activity.activity_id,
         state=name.removeprefix("PENDING_ACTIVITY_STATE_").lower(),
-        attempt=activity.attempt,
+        # Temporal's number also counts what was not sent, such as while a circuit breaker was open.
+        attempt=activity.attempt if failure is None else failure.attempt - failure.unsent + 1,
         next_try_at=_instant(activity.next_attempt_schedule_time)
         if activity.HasField("next_attempt_schedule_time")
         else None,

@@ -108,6 +108,7 @@ async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
         assert (listed.state, listed.step, listed.reason) == (state, "hook", failure and failure.why)
     (going,) = await pending(temporal.client, DescribeWorkflowExecutionResponse(pending_activities=[activity]))
     assert (going.turned_away, going.why) == ("breaker_open", "wax has failed too often")
+    assert going.attempt == TURNED_AWAY.attempt + 1  # and not Temporal's, which counts what was put off
 
 
 async def test_journeys_are_looked_for_by_state_step_and_version(store: Store) -> None:
