@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
@@ -53,50 +53,12 @@ _STATIC: Final = Path(__file__).with_name("static")
 
 _DAY: Final = 86_400.0
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
-_TONES: Final[Mapping[str, tuple[str, ...]]] = {
-    "blue": (
-        "running",
-        "waiting",
-        "entering",
-        "filling",
-        "sending",
-        "pending",
-        "now",
-        "let in",
-        "surveying",
-        "storing",
-        "scheduled",
-        "behind",
-    ),
-    "green": (
-        "finished",
-        "synced",
-        "delivered",
-        "batched",
-        "completed",
-        "goal",
-        "up",
-        "sent",
-        "accepted",
-        "entered",
-        "open",
-    ),
-    "amber": (
-        "paused",
-        "retry",
-        "retrying",
-        "refused",
-        "closed",
-        "leaving",
-        "ignored",
-        "pause",
-        "warning",
-        "stopped",
-        "no answer",
-        "unanswered",
-        "failing",
-    ),
-    "red": ("held", "failed", "lost", "terminated", "timed_out", "unknown", "down", "left alone", "error"),
+_TONES: Final = {
+    "blue": "running, waiting, entering, filling, sending, pending, now, let in, surveying, storing, scheduled, behind",
+    "green": "finished, synced, delivered, batched, completed, goal, up, sent, accepted, entered, open",
+    "amber": "paused, retry, retrying, refused, closed, leaving, ignored, pause, warning, stopped, no answer, "
+    "unanswered, failing",
+    "red": "held, failed, lost, terminated, timed_out, unknown, down, left alone, error",
 }
 """The colours of states and outcomes; others are grey. The word is always shown beside the colour."""
 _PLAIN: Final = re.compile(
@@ -117,7 +79,7 @@ _LABELS: Final = {
     "retune": "change retries",
 }
 """What pages call stored words that are not plain."""
-_TONE: Final = {word: tone for tone, words in _TONES.items() for word in words}
+_TONE: Final = {word: tone for tone, words in _TONES.items() for word in words.split(", ")}
 
 
 def render(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> HTMLResponse:
@@ -160,38 +122,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    functions: Mapping[str, Any] = {
-        "asset": asset,
-        "link": link,
-        "for_all_scenarios": FOR_ALL_SCENARIOS,
-        "navigation": NAVIGATION,
-        "to_contact": to_contact,
-        "to_delivery": to_delivery,
-        "to_destination": to_destination,
-        "to_journey": to_journey,
-        "to_scenario": to_scenario,
-    }
-    filters: Mapping[str, Any] = {
-        "after": after,
-        "attempt_error": attempt_error,
-        "clock": clock_of,
-        "cut": cut,
-        "day": day_of,
-        "duration": format_duration,
-        "label": label,
-        "labelled": labelled,
-        "local_time": local_time,
-        "masked": masked,
-        "moment": moment,
-        "number": number,
-        "operation": operation,
-        "sentence": sentence,
-        "relative": relative,
-        "time": time_of,
-        "tone": tone_of,
-    }
-    made.globals.update(functions)
-    made.filters.update(filters)
+    urls = (asset, link, to_contact, to_delivery, to_destination, to_journey, to_scenario)
+    functions: dict[str, Any] = {one.__name__: one for one in urls}
+    made.globals.update(functions | {"navigation": NAVIGATION, "for_all_scenarios": FOR_ALL_SCENARIOS})
+    words = (after, attempt_error, cut, label, labelled, local_time, masked, moment, number, operation, relative)
+    made.filters.update({one.__name__: one for one in (*words, sentence)})
+    made.filters.update(clock=clock_of, day=day_of, duration=format_duration, time=time_of, tone=tone_of)
     return made
 
 
