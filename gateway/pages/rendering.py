@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
@@ -123,11 +123,22 @@ def environment() -> Environment:
         auto_reload=False,
     )
     urls = (asset, link, to_contact, to_delivery, to_destination, to_journey, to_scenario)
-    functions: dict[str, Any] = {one.__name__: one for one in urls}
-    made.globals.update(functions | {"navigation": NAVIGATION, "for_all_scenarios": FOR_ALL_SCENARIOS})
     words = (after, attempt_error, cut, label, labelled, local_time, masked, moment, number, operation, relative)
-    made.filters.update({one.__name__: one for one in (*words, sentence)})
-    made.filters.update(clock=clock_of, day=day_of, duration=format_duration, time=time_of, tone=tone_of)
+    functions: Mapping[str, Any] = {
+        **{one.__name__: one for one in urls},
+        "for_all_scenarios": FOR_ALL_SCENARIOS,
+        "navigation": NAVIGATION,
+    }
+    filters: Mapping[str, Any] = {
+        **{one.__name__: one for one in (*words, sentence)},
+        "clock": clock_of,
+        "day": day_of,
+        "duration": format_duration,
+        "time": time_of,
+        "tone": tone_of,
+    }
+    made.globals.update(functions)
+    made.filters.update(filters)
     return made
 
 
