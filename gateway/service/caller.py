@@ -80,7 +80,7 @@ class Caller:
         if names_key(stated):
             sentence = "an operator's name must not name a key: the key of the request is recorded beside it"
             raise BadInput(sentence, at=["operator"], code="operator")
-        return f"{stated} (key {self.id})"
+        return f"{stated} ({'terminal' if self.id == TERMINAL.id else f'key {self.id}'})"
 
 
 def caller_with(key: ApiKey) -> Caller:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from runtime.store import OperationItem, Store, StoredOperation
 from scenario.words import Operation
+
+IN_JOURNEY: Final = "recorded in the journey"
 
 
 async def record_operation(
@@ -18,11 +20,12 @@ async def record_operation(
     arguments: Mapping[str, Any],
     *,
     operator: str,
-    reason: str,
     requested_at: datetime,
     identifier: str | None,
 ) -> None:
     """Record an operation that a journey has accepted. Idempotent if it has an id.
+
+    Its reason may be about the contact, so only the journey's history has it, which is encrypted and erased.
 
     Raises:
         StoreError: The store cannot be written.
@@ -37,7 +40,7 @@ async def record_operation(
         verb=operation,
         request={"which": which, "rate": 0.0, "limit": None, "dry_run": False, "everybody": False, "more": more},
         operator=operator,
-        reason=reason,
+        reason=IN_JOURNEY,
         created_at=requested_at,
         surveyed_at=at,
         ended_at=at,

@@ -133,7 +133,6 @@ class OperationService:
                 operation,
                 more,
                 operator=operator,
-                reason=reason,
                 requested_at=requested_at,
                 identifier=update_id,
             )

@@ -94,6 +94,7 @@ async def test_the_whole_trace_of_a_journey(stand: Stands, tmp_path: Path) -> No
         (4, "POST"),
         (3, "RunActivity:send_webhook"),
         (4, "POST"),
+        (2, "HandleSignal:delivery_delayed"),
         (2, "StartActivity:decide"),
         (3, "RunActivity:decide"),
         (2, "step text"),
