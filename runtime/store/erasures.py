@@ -38,7 +38,7 @@ from runtime.store.database import InsertFactory, Queries
 from runtime.store.entries import LOST
 from runtime.store.membership_tables import audience_memberships
 from runtime.store.memberships import ERASE_MEMBERSHIPS
-from runtime.store.outgoing_sends import ERASE_SENDS
+from runtime.store.outgoing_sends import ERASE_EVENTS
 from runtime.store.outgoing_tables import outgoing_events
 from runtime.store.schema import (
     accepted_entries,
@@ -202,7 +202,7 @@ class Erasures(Queries):
         Args:
             name: The HMAC of the contact's id.
         """
-        for statement in (_CLAIMS, _ACCEPTED, ERASE_SENDS, _EVENTS):
+        for statement in (_CLAIMS, _ACCEPTED, *ERASE_EVENTS):
             await self._database.write(statement, {"whose": contact})
         given = {"whose": contact, "name": erased_name(name)}
         await self._database.write(_LINES, given)
@@ -336,7 +336,6 @@ _COUNT = select(
 )
 _CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))
 _ACCEPTED = delete(accepted_entries).where(accepted_entries.c.contact_id == bindparam("whose"))
-_EVENTS = delete(outgoing_events).where(outgoing_events.c.contact_id == bindparam("whose"))
 _lines = campaign_items.c
 _LINES = (
     update(campaign_items)

@@ -144,9 +144,12 @@ class OutgoingSends(OutgoingEvents):
 
 
 _sends, _cursors, _events = outgoing_sends.c, outgoing_cursors.c, outgoing_events.c
-_of_contact = select(_events.position).where(_events.contact_id == bindparam("whose"))
-ERASE_SENDS: Final = delete(outgoing_sends).where(_sends.position.in_(_of_contact))
-"""Has no event of a contact sent again. Precedes the deletion of the events."""
+_is_of_contact = _events.contact_id == bindparam("whose")
+ERASE_EVENTS: Final = (
+    delete(outgoing_sends).where(_sends.position.in_(select(_events.position).where(_is_of_contact))),
+    delete(outgoing_events).where(_is_of_contact),
+)
+"""Delete a contact's events, in this order."""
 _COLUMNS = tuple(_sends[name] for name in PendingSend.__dataclass_fields__)
 _OF = _sends.subscription == bindparam("which")
 _OF_CURSOR = (_cursors.name == bindparam("which"), _cursors.name != "")
