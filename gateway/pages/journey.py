@@ -11,7 +11,6 @@ from gateway.api.problem import Problem
 from gateway.pages.page import Form, Page, check_sure, does, go_to, reason_in, shows
 from gateway.pages.rendering import link, to_journey
 from gateway.service.journey_view import JourneyView
-from gateway.why.story import told
 from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
 from scenario.words import Operation
@@ -30,12 +29,11 @@ _DONE: Final = {
 async def _show(page: Page) -> Response:
     journey = page.request.path_params["journey"]
     seen = await page.use.journeys.show(page.caller, journey, page.asked("run"))
-    view, story = JourneyView.of(seen), told(seen, seen.entry) if seen.entry else None
+    view = JourneyView.of(seen)
     return page.render(
         "journey.html",
         journey=view,
-        zone=story.zone if story else zone_of((seen.progress or {}).get("zone")),
-        happenings=reversed(story.happenings) if story else (),
+        zone=zone_of((seen.progress or {}).get("zone"), seen.plan.zone if seen.plan else None),
         operations=_operations(view) if view.status == "running" else (),
         temporal=_in_temporal(page, view),
         done=_DONE.get(page.asked("done") or ""),
