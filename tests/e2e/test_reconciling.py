@@ -228,7 +228,9 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
             7: "finished",
             8: None,
         }
-        assert outcomes[3] == rows[3], "it is as it was admitted"
+        # The number of counted steps was lost with the row: they are counted again.
+        before, after = (one and replace(one, counted_passages=0) for one in (rows[3], outcomes[3]))
+        assert before == after, "it is as it was admitted"
         assert outcomes[7] is not None
         assert rows[7] is not None
         assert replace(outcomes[7], ended_at=None, outcome=None, reason=None) == replace(rows[7], counted_passages=0)
