@@ -70,9 +70,9 @@ class AdmissionActivities:
         return word
 
     async def _report_refusal(self, admission: Admission, reason: str, word: str) -> None:
-        """Record the refusal in the campaign that started the journey, whose name is the entry's key, or as an event.
+        """Record a refusal: in the campaign that started the journey, or as an event.
 
-        The campaign's row is reported as an event, too.
+        The entry's key names the campaign. Its recorded line becomes an event as well.
         """
         try:
             entry = parse_entry(admission.entry)

@@ -17,7 +17,7 @@ SOURCE: Final = "/scenario-runner"
 """The attribute `source` of all events."""
 Preset = Literal["slack"]
 
-# What an event's subject is, by the first part of its type.
+# The kind of an event's subject, by the first part of its type; or else this part.
 _SUBJECTS: Final = {"goal": "journey", "delivery": "journey"}
 
 

@@ -44,7 +44,7 @@ class DestinationPauses:
                     self._waiting.pop(destination, None)
 
     async def close(self) -> None:
-        """Give up what is not written."""
+        """Stop writing; reports that are still pending are dropped."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -52,7 +52,7 @@ _BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=10)
 _UNCONFIGURED: Final = timedelta(seconds=30)
 _IDLE: Final = 0.5  # seconds until the next look into the log, after one that found nothing
-_LOOK: Final = 30.0  # seconds between two looks at what is stored
+_LOOK: Final = 30.0  # seconds between two checks of the stored types
 _EVERY: Final = 5.0  # seconds between two renewals of a lease
 _LEASE: Final = timedelta(seconds=20)
 _AFTER_ERROR: Final = 5.0

@@ -1,4 +1,4 @@
-"""Use case that shows what a delivery sent, with its bytes. It is personal data, so it needs a scope of its own."""
+"""Use case that shows the bytes of a delivery. They are personal data, so it requires the scope `content`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ContentView(View):
 
 
 class ContentService:
-    """Shows what was sent. It is rendered again, and neither stored nor logged.
+    """Renders the messages of a delivery again. They are neither stored nor logged.
 
     Args:
         authoring: Renders in child processes.
@@ -47,7 +47,7 @@ class ContentService:
         self._client, self._authoring = client, authoring
 
     async def show(self, caller: Caller, delivery: str) -> ContentView:
-        """Render again what a delivery sent. The look is logged, without its content.
+        """Render the messages of a delivery again. The request is logged, without their content.
 
         Raises:
             Forbidden: The caller lacks the scope `content`.
