@@ -103,7 +103,7 @@ async def attempt_of(
         await _report_to_gate(attempt, error)
         if attempt.row is not None:
             await until_stored(attempt.row)
-        await _report_to_journey(attempt, error)  # last: it takes the time that is left
+        _report_to_journey(attempt, error)
 
 
 async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
@@ -142,18 +142,14 @@ async def _report_to_gate(attempt: OpenAttempt, error: BaseException | None) -> 
         _logger.warning("%s keeps its place under the caps: %s", attempt.delivery.id, trouble)
 
 
-async def _report_to_journey(attempt: OpenAttempt, error: BaseException | None) -> None:
+def _report_to_journey(attempt: OpenAttempt, error: BaseException | None) -> None:
     """Report that the delivery will be attempted again, so that lists show its journey as retrying at this step.
 
     Each later attempt repeats the report, which may have been lost. The server drops it if it is known.
     """
     failure = failure_of(error) if isinstance(error, ApplicationError) else None
-    if failure is None or failure.kind is not FailureKind.RETRY or attempt.unsent or failure.error == BEHIND:
-        return
-    try:
-        await attempt.report_delay(failure)
-    except (Exception, asyncio.CancelledError) as trouble:  # such as an erased contact's key: the failure stands
-        _logger.debug("%s is not shown as delayed: %s", attempt.delivery.id, trouble)
+    if failure is not None and failure.kind is FailureKind.RETRY and not attempt.unsent and failure.error != BEHIND:
+        attempt.report_delay(failure)
 
 
 def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) -> BaseException:

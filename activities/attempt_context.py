@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from temporalio import activity
 
 from activities.interface import DelayReport
 from activities.journey_status import JourneyStatus, journey_status, report_delay, was_lost
+
+REPORTS: Final[set[asyncio.Task[None]]] = set()
+"""Reports to journeys in progress."""
 
 
 class AttemptContext:
@@ -41,9 +45,11 @@ class AttemptContext:
         """Return the status of the attempt's journey, or raise RPCError."""
         return await journey_status(self.info, patience)
 
-    async def report_delay(self, report: DelayReport) -> None:
-        """Report to the attempt's journey that the delivery is delayed, or raise RPCError."""
-        await report_delay(self.info, report)
+    def report_delay(self, report: DelayReport) -> None:
+        """Report to the attempt's journey that the delivery is delayed. The attempt does not wait for it."""
+        task = asyncio.create_task(report_delay(self.info, report))
+        REPORTS.add(task)
+        task.add_done_callback(REPORTS.discard)
 
     async def was_lost(self, patience: timedelta) -> bool:
         """Return True if a worker was lost with the previous attempt."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, timedelta
 from enum import Enum, auto
 from typing import Final
 
 from temporalio import activity
 from temporalio.api.common.v1 import Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
-from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, WorkflowExecutionStatus
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo, PendingWorkflowTaskInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryReverseRequest,
     SignalWorkflowExecutionRequest,
 )
 from temporalio.converter import WorkflowSerializationContext
@@ -22,6 +26,26 @@ from temporalio.service import RPCError
 from activities.interface import DELIVERY_DELAYED, DelayReport
 from runtime.temporal_faults import is_unknown_workflow
 
+_logger = logging.getLogger(__name__)
+_REPORTED: Final = 10.0
+"""Maximum seconds of a report that a delivery is delayed."""
+_NEWEST: Final = 30
+"""Number of events to read, since a pending workflow task was scheduled."""
+_TASKS: Final = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+    }
+)
+_DECIDED: Final = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
+    }
+)
 _WANTED: Final = (
     PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED,
     PendingActivityState.PENDING_ACTIVITY_STATE_STARTED,
@@ -34,7 +58,7 @@ class JourneyStatus(Enum):
     CURRENT = auto()
     """The journey has acted on everything that it received, and wants the delivery."""
     BEHIND = auto()
-    """The journey has received something that it has not yet acted on, perhaps an exit."""
+    """The journey has received something that it has not yet acted on, perhaps an exit: more than reports of delays."""
     UNWANTED = auto()
     """The journey has ended, or the delivery was cancelled or paused."""
 
@@ -51,7 +75,36 @@ async def journey_status(info: activity.Info, patience: timedelta) -> JourneySta
     if not running or all(one.state not in _WANTED for one in _own(found, info)):
         return JourneyStatus.UNWANTED
     # A signal, an update or an answer schedules a workflow task, which is pending until it is completed.
-    return JourneyStatus.BEHIND if found.HasField("pending_workflow_task") else JourneyStatus.CURRENT
+    if not found.HasField("pending_workflow_task"):
+        return JourneyStatus.CURRENT
+    # Otherwise an attempt's own report would delay the next attempt while no worker can run the journey.
+    only_reports = await _has_only_reports(info, found.pending_workflow_task, patience)
+    return JourneyStatus.CURRENT if only_reports else JourneyStatus.BEHIND
+
+
+async def _has_only_reports(info: activity.Info, task: PendingWorkflowTaskInfo, patience: timedelta) -> bool:
+    """Return True if a workflow task is pending only because of reports of delayed deliveries."""
+    if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:  # the server hides newer events
+        return False
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=info.namespace, execution=_execution(info), maximum_page_size=_NEWEST
+    )
+    read = await activity.client().workflow_service.get_workflow_execution_history_reverse(request, timeout=patience)
+    reported = None
+    for event in read.history.events:
+        if event.workflow_execution_signaled_event_attributes.signal_name == DELIVERY_DELAYED:
+            reported = event.event_time.ToDatetime(UTC)
+        elif event.event_type not in _TASKS:
+            # An update has no event before it is accepted, but may have scheduled the task before the first report.
+            by_report = reported is not None and task.original_scheduled_time.ToDatetime(UTC) >= reported
+            return by_report and _is_decision(event)
+    return False
+
+
+def _is_decision(event: HistoryEvent) -> bool:
+    """Return True if the event is a completed workflow task, or recorded with one."""
+    attributes = getattr(event, event.WhichOneof("attributes") or "", None)
+    return event.event_type in _DECIDED or hasattr(attributes, "workflow_task_completed_event_id")
 
 
 async def was_lost(info: activity.Info, patience: timedelta) -> bool:
@@ -68,17 +121,24 @@ async def was_lost(info: activity.Info, patience: timedelta) -> bool:
 
 
 async def report_delay(info: activity.Info, report: DelayReport) -> None:
-    """Signal the attempt's journey that the delivery is delayed. The server drops a repeated report.
+    """Signal the attempt's journey that the delivery is delayed, unless that fails or takes too long.
 
-    Raises:
-        RPCError: The journey has ended, or the server refuses the signal.
+    The server drops a repeated report.
     """
+    try:
+        async with asyncio.timeout(_REPORTED):
+            await _signal(info, report)
+    except Exception as trouble:  # such as an erased contact's key, or the end of the journey
+        _logger.debug("%s is not shown as delayed: %s", info.workflow_id, trouble)
+
+
+async def _signal(info: activity.Info, report: DelayReport) -> None:
     client, name = activity.client(), info.workflow_id or ""
     converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, name))
     # Not the client's own method, which makes a new request id for each call.
     request = SignalWorkflowExecutionRequest(
         namespace=client.namespace,
-        workflow_execution=WorkflowExecution(workflow_id=name, run_id=info.workflow_run_id or ""),
+        workflow_execution=_execution(info),
         signal_name=DELIVERY_DELAYED,
         input=Payloads(payloads=await converter.encode([asdict(report)])),
         identity=client.identity,
@@ -90,9 +150,13 @@ async def report_delay(info: activity.Info, report: DelayReport) -> None:
 async def _described(info: activity.Info, patience: timedelta) -> DescribeWorkflowExecutionResponse:
     request = DescribeWorkflowExecutionRequest(
         namespace=info.namespace,
-        execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
+        execution=_execution(info),
     )
     return await activity.client().workflow_service.describe_workflow_execution(request, timeout=patience)
+
+
+def _execution(info: activity.Info) -> WorkflowExecution:
+    return WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or "")
 
 
 def _own(found: DescribeWorkflowExecutionResponse, info: activity.Info) -> list[PendingActivityInfo]:

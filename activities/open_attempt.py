@@ -56,8 +56,6 @@ _DOUBLED: Final = 8
 """Maximum factor of that time."""
 _MOMENT: Final = timedelta(seconds=5)
 """A delivery that is put off for less time, since it was scheduled, is not shown at its step."""
-_REPORTED: Final = 10.0
-"""Maximum seconds of a report to the journey that its delivery is delayed."""
 _PROMPT: Final = timedelta(milliseconds=250)
 """A first attempt that starts within this time after the decision to send does not ask for the journey's status."""
 
@@ -266,19 +264,13 @@ class OpenAttempt:
         last = time_left(self.context.info, self.delivery.room)
         return min(delay, last) if last > timedelta(0) else delay
 
-    async def report_delay(self, failure: Failure) -> None:
-        """Report to the journey that the delivery will be attempted again, unless it is put off for a moment only.
-
-        Raises:
-            RPCError: The journey has ended, or the server refuses the report.
-            TimeoutError: The server has not answered in time.
-        """
-        failed = failure.attempt > 0
-        if not failed and datetime.fromisoformat(failure.next_try_at) - self.context.info.scheduled_time < _MOMENT:
+    def report_delay(self, failure: Failure) -> None:
+        """Report to the journey that the delivery will be attempted again, unless it is put off for a moment only."""
+        failed, due = failure.attempt > 0, failure.next_try_at
+        if not due or not (failed or datetime.fromisoformat(due) - self.context.info.scheduled_time >= _MOMENT):
             return
         report = DelayReport(decided=self.delivery.decided, destination=failure.destination, failed=failed)
-        async with asyncio.timeout(min(self._left, _REPORTED)):
-            await self.context.report_delay(report)
+        self.context.report_delay(report)
 
     def delivered(
         self, status: int | None = None, excerpt: str = "", *, saved: Any = None, note: str | None = None

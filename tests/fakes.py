@@ -15,6 +15,7 @@ from temporalio import activity
 from temporalio.api.common.v1 import GrpcStatus
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
+from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.workflow.v1 import (
     PendingActivityInfo,
     PendingWorkflowTaskInfo,
@@ -23,6 +24,8 @@ from temporalio.api.workflow.v1 import (
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryReverseRequest,
+    GetWorkflowExecutionHistoryReverseResponse,
     SignalWorkflowExecutionRequest,
 )
 from temporalio.client import Client
@@ -196,6 +199,8 @@ class Marks(list[tuple[Any, ...]]):
         over: The journey has ended.
         state: The delivery's, as the server has it.
         behind: The journey was told something that it has yet to act on.
+        task: The journey's pending workflow task, if the journey is `behind`.
+        events: Its history, the oldest event first.
         delays: Reports to the journey that the delivery is delayed, with their request ids.
     """
 
@@ -208,6 +213,8 @@ class Marks(list[tuple[Any, ...]]):
         self.delays: list[tuple[str, dict[str, Any]]] = []
         self.slow = timedelta(0)
         self.over = self.behind = False
+        self.task = PendingWorkflowTaskInfo()
+        self.events: list[HistoryEvent] = []
         self.state = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 
     async def signalled(self) -> None:
@@ -262,8 +269,19 @@ class _Client:
         return DescribeWorkflowExecutionResponse(
             workflow_execution_info=WorkflowExecutionInfo(status=status),
             pending_activities=[others, mine],
-            pending_workflow_task=PendingWorkflowTaskInfo() if self.marks.behind else None,
+            pending_workflow_task=self.marks.task if self.marks.behind else None,
         )
+
+    async def get_workflow_execution_history_reverse(
+        self,
+        asked: GetWorkflowExecutionHistoryReverseRequest,
+        *,
+        timeout: timedelta,  # noqa: ASYNC109 - the name is Temporal's
+    ) -> GetWorkflowExecutionHistoryReverseResponse:
+        assert asked.execution.workflow_id
+        self.marks.answer(timeout)
+        events = self.marks.events[::-1][: asked.maximum_page_size]
+        return GetWorkflowExecutionHistoryReverseResponse(history=History(events=events))
 
     async def signal_workflow_execution(self, given: SignalWorkflowExecutionRequest, *, retry: bool) -> None:
         assert (given.workflow_execution.run_id, given.signal_name, retry) == ("run", DELIVERY_DELAYED, True)

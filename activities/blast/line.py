@@ -71,7 +71,7 @@ class LineAttempt(AttemptContext):
         return JourneyStatus.CURRENT
 
     @override
-    async def report_delay(self, report: DelayReport) -> None:
+    def report_delay(self, report: DelayReport) -> None:
         """Do nothing: there is no journey yet."""
 
     @override

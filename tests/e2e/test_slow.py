@@ -129,6 +129,17 @@ async def test_a_retry_goes_on_once_the_journey_has_heard_what_ends_nothing(plac
     assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 2)]
 
 
+async def test_a_retry_does_not_wait_for_a_journey_that_heard_of_the_failure_only(place: Place, tmp_path: Path) -> None:
+    await publish(place.client, tmp_path, RETRIED)
+    async with place.work(WEBHOOK.queue):
+        async with place.work(JOURNEYS):
+            await place.enter("retried", "3")
+            await place.receiver.called(1)
+        place.receiver.opened.set()
+        async with asyncio.timeout(20):
+            await place.receiver.called(2)
+
+
 NEWS = """
 scenario: NAME
 trigger: segment
