@@ -160,6 +160,15 @@ class Operation(StrEnum):
         return f"{self}_step" if self in (Operation.RETRY, Operation.SKIP) else str(self)
 
 
+class OutgoingOperation(StrEnum):
+    """An operator's action on a subscription to outgoing events."""
+
+    RETRY = "retry"
+    SKIP = "skip"
+    REPLAY = "replay"
+    FORGET = "forget"
+
+
 Purpose = Literal["marketing", "transactional"]
 """Transactional messages are requested by the contact: quiet hours, caps, subscriptions and the holdout do not apply.
 """

@@ -28,7 +28,7 @@ from activities.webhook.route import Routes
 from runtime.process.shutdown import background_task
 from runtime.store import Store, StoreError
 from runtime.store.outgoing import OutgoingEvent
-from runtime.store.outgoing_sends import PendingSend
+from runtime.store.outgoing_sends import PendingSend, sender_lease
 from runtime.telemetry.metrics import OUTGOING
 from scenario.errors import NotConfigured
 
@@ -123,7 +123,7 @@ class OutgoingSender:
 
     async def _lead(self, name: str) -> None:
         """Send to a subscription while this process has its lease."""
-        lease, holder, working = f"outgoing {name}", uuid4().hex, None
+        lease, holder, working = sender_lease(name), uuid4().hex, None
         try:
             while True:
                 now = datetime.now(UTC)

@@ -17,7 +17,7 @@ from gateway.operations.run import RATE
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperatedView, OperationItemView, OperationView
 from gateway.service.view import Moment, PageView
-from scenario.words import Operation
+from scenario.words import Operation, OutgoingOperation
 from workflows.operation import SLOWEST
 
 router = APIRouter(tags=["operations"])
@@ -146,7 +146,7 @@ async def list_operations(
     caller: Reading,
     page: Paging,
     scenario: Annotated[str | None, Query(max_length=100, description="Only those on this scenario's journeys")] = None,
-    operation: Annotated[Operation | None, Query(description="Only those with this action")] = None,
+    operation: Annotated[Operation | OutgoingOperation | None, Query(description="Only those with this action")] = None,
     operator: Annotated[str | None, Query(max_length=500, description="Only those with this in the operator")] = None,
     destination: Annotated[str | None, Query(max_length=300, description="Only those on this destination")] = None,
     since: Annotated[Moment | None, Query(description="Only those requested then or later")] = None,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, chosen, known_in
-from gateway.cli.options import Format, FormatOption, one_of
-from gateway.cli.output import Table
+from gateway.cli.options import Format, FormatOption, OperatorOptions, grouped, one_of
+from gateway.cli.output import Table, count
 from gateway.terminal import dump, local, note, say
-from scenario.words import EVENT_TYPES
+from scenario.words import EVENT_TYPES, OutgoingOperation
 
 if TYPE_CHECKING:
     from gateway.service.outgoing import FeedPart, SubscriptionView
@@ -124,9 +124,12 @@ def listing(form: FormatOption = Format.TEXT) -> None:
         dump([one.model_dump(mode="json") for one in found])
         return
     right = ("held", "failing", "waiting", "behind")
-    rows = Table("subscription", "state", *right, "oldest (local)", right=right)
+    rows = Table(
+        "subscription", "state", *right, "oldest (local)", "last failure", right=right, prose=("last failure",)
+    )
     for one in found:
-        rows.add(one.name, one.state, one.held, one.failing, one.waiting, one.behind, _moment(one))
+        numbers = (one.held, one.failing, one.waiting, one.behind)
+        rows.add(one.name, one.state, *numbers, _moment(one), one.trouble or "")
     if rows:
         rows.show()
     else:
@@ -138,53 +141,55 @@ def show(name: _NameArgument, form: FormatOption = Format.TEXT) -> None:
     from gateway.service.caller import TERMINAL
     from gateway.service.outgoing import OutgoingService
 
-    [found] = session.ask_store(lambda store: OutgoingService(store).subscriptions(TERMINAL, name))
-    events = session.ask_store(lambda store: OutgoingService(store).pending(TERMINAL, name))
+    found = session.ask_store(lambda store: OutgoingService(store).show(TERMINAL, name))
     if form is Format.JSON:
-        pending = [one.model_dump(mode="json") for one in events]
-        dump({**found.model_dump(mode="json"), "events": pending})
+        dump(found.model_dump(mode="json"))
         return
     _say(found)
     rows = Table("event", "type", "about", "state", "attempts", "why", right=("attempts",), prose=("why",))
-    for one in events:
+    for one in found.events:
         rows.add(one.id, one.type, one.subject, one.state, one.attempts, one.reason or "")
     if rows:
         rows.show()
 
 
-def retry(name: _NameArgument, events: _EventOption = None) -> None:
+@grouped
+def retry(name: _NameArgument, events: _EventOption = None, *, record: OperatorOptions) -> None:
     """Send held events again: all, or some by --event. Later events about the same subjects follow them."""
-    from gateway.service.caller import TERMINAL
-    from gateway.service.outgoing import OutgoingService
-
-    number = session.ask_store(lambda store: OutgoingService(store).retry(TERMINAL, name, events or ()), writes=True)
-    say(f"{number} events are sent again")
+    number = _operate(name, OutgoingOperation.RETRY, record, ids=events or ())
+    say(f"{count(number, 'event')} sent again")
 
 
-def skip(name: _NameArgument, events: _EventsOption) -> None:
+@grouped
+def skip(name: _NameArgument, events: _EventsOption, *, record: OperatorOptions) -> None:
     """Give up held events: the receiver never gets them, and later events about the same subjects are sent."""
-    from gateway.service.caller import TERMINAL
-    from gateway.service.outgoing import OutgoingService
-
-    number = session.ask_store(lambda store: OutgoingService(store).skip(TERMINAL, name, events), writes=True)
-    say(f"{number} events are skipped")
+    say(f"{count(_operate(name, OutgoingOperation.SKIP, record, ids=events), 'event')} skipped")
 
 
-def replay(name: _NameArgument, after: _AfterOption) -> None:
+@grouped
+def replay(name: _NameArgument, after: _AfterOption, *, record: OperatorOptions) -> None:
     """Send all events after a cursor again, under the same ids, as far as they are kept."""
+    number = _operate(name, OutgoingOperation.REPLAY, record, after=after)
+    say(f"{name} gets what it wants of the last {count(number, 'event')} again")
+
+
+@grouped
+def forget(name: _NameArgument, *, record: OperatorOptions) -> None:
+    """Forget a subscription that was removed from outgoing.yaml, and its events that wait."""
+    number = _operate(name, OutgoingOperation.FORGET, record)
+    say(f"{name} is forgotten, with {count(number, 'event')} that waited")
+
+
+def _operate(name: str, operation: OutgoingOperation, record: OperatorOptions, **more: Any) -> int:
+    """Carry out an operation. Return the number of events that it is about."""
     from gateway.service.caller import TERMINAL
-    from gateway.service.outgoing import OutgoingService
+    from gateway.service.outgoing import OperatorRecord, OutgoingService
 
-    _say(session.ask_store(lambda store: OutgoingService(store).replay(TERMINAL, name, after), writes=True))
-
-
-def forget(name: _NameArgument) -> None:
-    """Forget the progress of a subscription that was removed from outgoing.yaml."""
-    from gateway.service.caller import TERMINAL
-    from gateway.service.outgoing import OutgoingService
-
-    session.ask_store(lambda store: OutgoingService(store).forget(TERMINAL, name), writes=True)
-    say(f"{name} is forgotten; if it is in outgoing.yaml, it starts with the next event")
+    noted = OperatorRecord(reason=record.reason, operator=record.who)
+    done = session.ask_store(
+        lambda store: OutgoingService(store).operate(TERMINAL, name, operation, noted, **more), writes=True
+    )
+    return done.events or 0
 
 
 def _say(one: SubscriptionView) -> None:

@@ -39,6 +39,7 @@ from gateway.pages import (
     journeys,
     migration,
     operations,
+    outgoing,
     overview,
     preview,
     publish,
@@ -66,7 +67,7 @@ _PAGES: Final = (
     *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
     *(contact, results, trends, erasures),
     *(held, operations, campaigns, deliveries, retune, destinations, preview),
-    *(batches, audiences),
+    *(batches, audiences, outgoing),
 )
 ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {

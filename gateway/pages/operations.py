@@ -16,9 +16,17 @@ from gateway.pages.retune import changes
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperationView
 from gateway.service.view import PageView
-from scenario.words import CAUSES, Operation
+from scenario.words import CAUSES, Operation, OutgoingOperation
 
+_NAMED: Final = 3  # events
 _OUTCOMES: Final[tuple[ItemOutcome, ...]] = get_args(ItemOutcome)
+
+
+def _verb(word: str) -> Operation | OutgoingOperation:
+    try:
+        return Operation(word)
+    except ValueError:
+        return OutgoingOperation(word)
 
 
 async def _list(page: Page) -> Response:
@@ -29,7 +37,7 @@ async def _list(page: Page) -> Response:
             page.caller,
             page.range,
             scenario=asked["scenario"],
-            operation=field(page.given, "operation", Operation, "there is no such operation: choose one of the list"),
+            operation=field(page.given, "operation", _verb, "there is no such operation: choose one of the list"),
             operator=asked["operator"],
             destination=asked["destination"],
             since=moment_in(page.given, "since"),
@@ -41,7 +49,7 @@ async def _list(page: Page) -> Response:
         operations=found.items,
         asked=asked,
         filtered=any(asked.values()),
-        verbs={verb: operation(verb) for verb in Operation},
+        verbs={verb: operation(verb) for verb in (*Operation, *OutgoingOperation)},
         names=await page.use.scenarios.names(page.caller),
         older=page.following(found.next),
         which=which,
@@ -108,6 +116,8 @@ def change(view: OperationView) -> str:
         parts.append("in spite of quiet hours, windows and caps")
     if waits is not None:
         parts.append("waits start again" if waits == "restart" else "waits keep their start")
+    if ids := more.pop("ids", ()):
+        parts.append(f"events {', '.join(ids[:_NAMED])}{' and others' if len(ids) > _NAMED else ''}")
     return "; ".join((*parts, *(f"{name}: {value}" for name, value in more.items())))
 
 

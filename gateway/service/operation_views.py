@@ -21,14 +21,17 @@ ItemOutcome = Literal["accepted", "refused", "unanswered", "stopped", "not_asked
 
 
 class OperationView(View):
-    """An operation on one journey or many. `total` is the sum of `accepted`, `refused`, `unanswered` and `left`."""
+    """An operation on one journey or many, or on a subscription to outgoing events.
+
+    `total` is the sum of `accepted`, `refused`, `unanswered` and `left`.
+    """
 
     id: str
     """The operation's id."""
     operation: str
-    """The action on each journey."""
+    """The action on each journey, or on the subscription."""
     which: dict[str, Any]
-    """The filters that select the journeys."""
+    """The filters that select the journeys, or the `subscription`."""
     more: dict[str, Any]
     """Further arguments of the operation."""
     operator: str
@@ -36,7 +39,7 @@ class OperationView(View):
     reason: str
     """The operator's reason."""
     rate: float
-    """Maximum number of journeys a second; 0 if it was sent to one journey."""
+    """Maximum number of journeys a second; 0 if it was sent to one journey or a subscription."""
     limit: int | None
     """Maximum number of journeys; null for all that match."""
     dry_run: bool
@@ -55,6 +58,8 @@ class OperationView(View):
     """Number of journeys that have not answered. They are asked again while the operation runs."""
     left: int
     """Number of journeys that were not asked."""
+    events: int | None
+    """Number of outgoing events that it was about; null if it was about journeys."""
     since: datetime
     """Time of the request."""
     ended_at: datetime | None
@@ -88,6 +93,7 @@ class OperationView(View):
             refused=counts.get("refused", 0),
             unanswered=counts.get(UNANSWERED, 0),
             left=counts.get(NOT_ASKED, 0) + counts.get("stopped", 0),
+            events=request.get("events"),
             since=stored.created_at,
             ended_at=stored.ended_at,
             trouble=stored.trouble,

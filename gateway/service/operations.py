@@ -39,7 +39,7 @@ from gateway.service.standstill import trouble_of
 from gateway.service.view import PageView
 from runtime.store import Store, StoredOperation, StoreError
 from runtime.temporal_faults import is_unknown_workflow
-from scenario.words import Operation
+from scenario.words import Operation, OutgoingOperation
 from workflows.operation import QUEUE, STOP, WORKFLOW
 from workflows.operation import OperationState as WorkflowState
 
@@ -197,7 +197,7 @@ class OperationService:
         page: PageRequest,
         *,
         scenario: str | None = None,
-        operation: Operation | None = None,
+        operation: Operation | OutgoingOperation | None = None,
         operator: str | None = None,
         destination: str | None = None,
         since: datetime | None = None,

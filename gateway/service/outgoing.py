@@ -1,25 +1,31 @@
-"""Use cases about outgoing events: the feed, and the subscriptions to which workers send."""
+"""Use cases about outgoing events: the feed, the subscriptions to which workers send, and operations on these."""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from functools import partial
+from typing import Any, Final, Literal
 
 from activities.outgoing.form import cloud_event, json_line
-from gateway.errors import BadCombination, BadInput, FeedOff, UnknownSubscription
+from gateway.errors import BadCombination, BadInput, FeedOff, NotAccepted, UnknownSubscription
+from gateway.operations.request import check_record
 from gateway.service.caller import Caller
+from gateway.service.operation_views import OperationView
 from gateway.service.view import View
-from runtime.store import Store
+from runtime.store import Store, StoredOperation
 from runtime.store.outgoing import OutgoingEvent
-from runtime.store.outgoing_sends import PendingSend, SubscriptionState
+from runtime.store.outgoing_sends import PendingSend, SubscriptionState, sender_lease
+from scenario.words import OutgoingOperation
 
 LONGEST_WAIT: Final = 30.0
 """Maximum seconds that a request for the feed waits for events."""
 _LOOK: Final = 0.5  # seconds between two looks into the log
 _SHOWN: Final = 1_000
+_NO_CURSOR: Final = "this is not a cursor: give the `sequence` of the last event, or 'latest'"
 
 
 class PendingEventView(View):
@@ -62,12 +68,35 @@ class SubscriptionView(View):
     """Number of events of any type that follow in the log; deleted ones are counted, too."""
     oldest: datetime | None
     """When the oldest event that was not accepted was recorded."""
+    trouble: str | None
+    """Why the last attempt of the first event that was not accepted failed, as a sentence."""
 
     @classmethod
     def of(cls, found: SubscriptionState) -> SubscriptionView:
         state = "held" if found.held else "failing" if found.failing else "behind" if found.behind else "current"
-        counts = {name: getattr(found, name) for name in ("held", "failing", "waiting", "behind", "oldest")}
-        return cls(name=found.subscription, state=state, sequence=found.position, **counts)
+        same = {name: getattr(found, name) for name in ("held", "failing", "waiting", "behind", "oldest", "trouble")}
+        return cls(name=found.subscription, state=state, sequence=found.position, **same)
+
+
+class SubscriptionEventsView(SubscriptionView):
+    """A subscription with its events that are held or attempted again."""
+
+    events: list[PendingEventView]
+    """These events, in order; at most a thousand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorRecord:
+    """Who requests an operation, and why.
+
+    Attributes:
+        operator: The operator's name, or None for the caller's.
+        identifier: An id that makes the request idempotent, or None.
+    """
+
+    reason: str
+    operator: str | None = None
+    identifier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,19 +144,19 @@ class OutgoingService:
         if not await self._store.wanted_events():
             raise FeedOff("no outgoing events are stored: set 'feed: true' in outgoing.yaml, see SCENARIO_OUTGOING")
         clock = asyncio.get_running_loop()
-        position, end = await self._position(after), clock.time() + min(wait, LONGEST_WAIT)
+        position = await self._position(after, BadCombination("after", _NO_CURSOR, code="cursor"))
+        end = clock.time() + min(wait, LONGEST_WAIT)
         while True:
             found, position = await self._store.outgoing_events(position, types=types, scenarios=visible, limit=limit)
             if found or clock.time() >= end or (gone is not None and await gone()):
                 return FeedPart([json_line(cloud_event(one)) for one in found], f"{position:020}")
             await asyncio.sleep(min(_LOOK, max(end - clock.time(), 0.0)))
 
-    async def _position(self, after: str | None) -> int:
+    async def _position(self, after: str | None, mistake: BadInput) -> int:
         if after == "latest":
             return await self._store.last_event()
         if after is not None and not (after.isascii() and after.isdigit() and int(after) < 2**63):
-            sentence = "this is not a cursor: give the `sequence` of the last event, or 'latest'"
-            raise BadCombination("after", sentence, code="cursor")
+            raise mistake
         return int(after or 0)
 
     async def subscriptions(self, caller: Caller, name: str | None = None) -> list[SubscriptionView]:
@@ -143,35 +172,83 @@ class OutgoingService:
             raise _unknown(name)
         return found
 
-    async def pending(self, caller: Caller, name: str) -> list[PendingEventView]:
-        """Return the events of a subscription that are held or attempted again, in order; at most a thousand."""
-        await self.subscriptions(caller, name)
-        return [_pending(send, event) for send, event in await self._pending(name)]
+    async def show(self, caller: Caller, name: str) -> SubscriptionEventsView:
+        """Return a subscription with its events that are held or attempted again.
 
-    async def retry(self, caller: Caller, name: str, ids: Collection[str] = ()) -> int:
-        """Have held events sent again, all without ids. Return their number."""
-        await self.subscriptions(caller, name)
-        positions = await self._positions(name, ids) if ids else None
-        return await self._store.release_sends(name, positions, datetime.now(UTC))
-
-    async def skip(self, caller: Caller, name: str, ids: Collection[str]) -> int:
-        """Give up held events, so that later ones about their subjects are sent. Return their number."""
-        await self.subscriptions(caller, name)
-        return await self._store.skip_sends(name, await self._positions(name, ids))
-
-    async def replay(self, caller: Caller, name: str, after: str) -> SubscriptionView:
-        """Have all events after a cursor sent again, under the same ids."""
-        caller.check_all()
-        if not await self._store.replay_outgoing(name, await self._position(after)):
-            raise _unknown(name)
+        Raises:
+            UnknownSubscription: There is none of this name.
+        """
         [found] = await self.subscriptions(caller, name)
-        return found
+        events = [_pending(send, event) for send, event in await self._pending(name)]
+        return SubscriptionEventsView(**dict(found), events=events)
 
-    async def forget(self, caller: Caller, name: str) -> None:
-        """Forget the progress of a subscription that was removed from `outgoing.yaml`."""
-        caller.check_all()
-        if not await self._store.forget_subscription(name):
-            raise _unknown(name)
+    async def operate(
+        self,
+        caller: Caller,
+        name: str,
+        operation: OutgoingOperation,
+        record: OperatorRecord,
+        *,
+        ids: Collection[str] = (),
+        after: str | None = None,
+    ) -> OperationView:
+        """Carry out an operation on a subscription.
+
+        It is recorded first: nothing is done that is not on record, and after a failure it can be repeated.
+
+        Args:
+            ids: The held events to retry or skip; to retry, none for all.
+            after: For `replay`: the cursor after which all events are sent again.
+
+        Raises:
+            BadInput: An argument is missing, superfluous or wrong, or an event is not held.
+            NotAccepted: A worker sends to the subscription that is to be forgotten.
+            UnknownSubscription: There is none of this name.
+        """
+        operator, now = caller.operator(record.operator), datetime.now(UTC)
+        check_record(operator, record.reason)
+        _check_arguments(operation, ids, after)
+        more: dict[str, Any] = {"ids": list(ids)} if ids else {}
+        try:
+            [found] = await self.subscriptions(caller, name)
+            match operation:
+                case OutgoingOperation.RETRY:
+                    positions = await self._positions(name, ids) if ids else None
+                    events = len(ids) or found.held
+                    act = partial(self._store.release_sends, name, positions, now)
+                case OutgoingOperation.SKIP:
+                    events, act = len(ids), partial(self._store.skip_sends, name, await self._positions(name, ids))
+                case OutgoingOperation.REPLAY:
+                    position = await self._position(after, BadInput(_NO_CURSOR, at=["after"], code="cursor"))
+                    events = max(await self._store.last_event() - min(position, found.sequence), 0)
+                    more, act = {"after": f"{position:020}"}, partial(self._store.replay_outgoing, name, position)
+                case OutgoingOperation.FORGET:
+                    if await self._store.is_leased(sender_lease(name), now):
+                        text = "a worker sends to it: remove it from outgoing.yaml, and wait half a minute"
+                        raise NotAccepted(name, text)
+                    events = found.held + found.failing + found.waiting + found.behind
+                    act = partial(self._store.forget_subscription, name)
+        except (BadInput, UnknownSubscription):
+            # A repetition after its answer was lost: there is nothing left to do.
+            known = record.identifier and await self._store.stored_operation(record.identifier)
+            if not known:
+                raise
+            return OperationView.of(known, {})
+        stored = StoredOperation(
+            id=record.identifier or uuid.uuid4().hex[:20],
+            verb=operation,
+            request={"which": {"subscription": name}, "more": more, "events": events},
+            operator=operator,
+            reason=record.reason,
+            created_at=now,
+            surveyed_at=now,
+            ended_at=now,
+            outcome="finished",
+        )
+        if not await self._store.add_operation(stored):
+            stored = await self._store.stored_operation(stored.id) or stored  # the first number counts
+        await act()
+        return OperationView.of(stored, {})
 
     async def _pending(self, name: str) -> list[tuple[PendingSend, OutgoingEvent]]:
         sends = await self._store.held_sends(name, _SHOWN)
@@ -186,8 +263,20 @@ class OutgoingService:
         """
         held = {event.id: send.position for send, event in await self._pending(name) if send.held_at is not None}
         if missing := [one for one in ids if one not in held]:
-            raise BadInput(f"{missing[0]} is not a held event of {name}: see 'scenario outgoing show {name}'")
+            text = f"{missing[0]} is not a held event of {name}: see 'scenario outgoing show {name}'"
+            raise BadInput(text, at=["events"], code="event")
         return [held[one] for one in ids]
+
+
+def _check_arguments(operation: OutgoingOperation, ids: Collection[str], after: str | None) -> None:
+    takes_events = operation in (OutgoingOperation.RETRY, OutgoingOperation.SKIP)
+    if ids and not takes_events:
+        raise BadInput(f"{operation} takes no events: leave them out", at=["events"], code="combination")
+    if not ids and operation is OutgoingOperation.SKIP:
+        raise BadInput("skip needs the held events, by their ids", at=["events"], code="combination")
+    if (after is None) == (operation is OutgoingOperation.REPLAY):
+        text = "replay needs a cursor" if after is None else f"{operation} takes no cursor: leave it out"
+        raise BadInput(text, at=["after"], code="combination")
 
 
 def _unknown(name: str) -> UnknownSubscription:

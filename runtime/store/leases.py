@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, bindparam, delete, or_
+from sqlalchemy import Executable, bindparam, delete, literal, or_, select
 
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import leases
@@ -27,6 +27,10 @@ class Leases(Queries):
         row = {"name": name, "holder": holder, "expires_at": expires_at, "now": now}
         return bool(await self._database.write(_take(self._database.insert), row))
 
+    async def is_leased(self, name: str, now: datetime) -> bool:
+        """Return True if a process holds a lease."""
+        return bool(await self._database.read(_HELD, {"which": name, "now": now}))
+
     async def give_up(self, name: str, holder: str) -> None:
         """End one's own lease, so that another process need not wait for it to expire."""
         await self._database.write(_GIVE_UP, {"which": name, "whose": holder})
@@ -42,4 +46,7 @@ def _take(insert: InsertFactory) -> Executable:
     return row.on_conflict_do_update(index_elements=["name"], set_=taken, where=free).returning(_table.name)
 
 
+_HELD = select(literal(1)).where(
+    _table.name == bindparam("which"), _table.expires_at > bindparam("now", type_=_table.expires_at.type)
+)
 _GIVE_UP = delete(leases).where(_table.name == bindparam("which"), _table.holder == bindparam("whose"))

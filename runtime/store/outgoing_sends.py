@@ -13,6 +13,11 @@ from runtime.store.outgoing import OutgoingEvents
 from runtime.store.outgoing_tables import outgoing_cursors, outgoing_events, outgoing_sends
 
 
+def sender_lease(subscription: str) -> str:
+    """Return the name of the lease of the worker that sends to a subscription."""
+    return f"outgoing {subscription}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingSend:
     """An event that a subscription has taken from the log, and that was not accepted yet.
@@ -45,6 +50,7 @@ class SubscriptionState:
         waiting: Number of events that wait for an earlier one about the same subject.
         behind: Maximum number of events in the log after its position.
         oldest: When the oldest event that was not accepted was recorded.
+        trouble: Why the last attempt of the first pending event failed, as a sentence.
     """
 
     subscription: str
@@ -54,6 +60,7 @@ class SubscriptionState:
     waiting: int
     behind: int
     oldest: datetime | None
+    trouble: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +250,13 @@ _first = (
     .limit(1)
     .scalar_subquery()
 )
+_trouble = (
+    select(_sends.reason)
+    .where(_sends.subscription == _cursors.name, _sends.reason.is_not(None))
+    .order_by(_sends.position)
+    .limit(1)
+    .scalar_subquery()
+)
 _zero: Final = literal(0)
 _held, _waiting = func.coalesce(_counts.held, _zero), func.coalesce(_counts.waiting, _zero)
 _STATES = (
@@ -254,6 +268,7 @@ _STATES = (
         (func.coalesce(_counts.pending, _zero) - _held - _waiting).label("failing"),
         case((_behind > 0, _behind), else_=_zero).label("behind"),
         func.coalesce(_counts.oldest, _first).label("oldest"),
+        _trouble.label("trouble"),
     )
     .select_from(outgoing_cursors.outerjoin(_pending, _counts.subscription == _cursors.name))
     .where(_cursors.name != "")

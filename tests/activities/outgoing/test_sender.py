@@ -23,9 +23,9 @@ from activities.webhook.platform_calls import PlatformCalls
 from activities.webhook.route import Direct
 from gateway.errors import BadInput
 from gateway.service.caller import TERMINAL
-from gateway.service.outgoing import OutgoingService
+from gateway.service.outgoing import OperatorRecord, OutgoingService
 from runtime.store import Store
-from scenario.words import EVENT_TYPES
+from scenario.words import EVENT_TYPES, OutgoingOperation
 from tests.activities.webhook.faults import Receiver, answer, receiver, silence
 from tests.factories import NOW, admission_request
 
@@ -82,8 +82,13 @@ class Crm:
         return [f"{body['type'].partition('.')[2]} {body['data']['contact_id']}" for body in bodies]
 
     async def pending(self) -> list[tuple[str, str]]:
-        found = await OutgoingService(self.store).pending(TERMINAL, "crm")
-        return [(one.subject, one.state) for one in found]
+        found = await OutgoingService(self.store).show(TERMINAL, "crm")
+        return [(one.subject, one.state) for one in found.events]
+
+    async def operate(self, operation: OutgoingOperation, **more: Any) -> int | None:
+        record = OperatorRecord(reason="it is repaired")
+        done = await OutgoingService(self.store).operate(TERMINAL, "crm", operation, record, **more)
+        return done.events
 
 
 @pytest.fixture
@@ -159,17 +164,17 @@ async def test_a_rejected_event_is_held_with_those_behind_it_and_stops_no_others
     await crm.leave("7")
     await crm.enter("8")
     assert await crm.all() == ["entered 8"]
-    [held] = await service.pending(TERMINAL, "crm")
+    [held] = (await service.show(TERMINAL, "crm")).events
     assert (held.subject, held.state, held.reason) == ("welcome/7", "held", "crm answered 422")
     [state] = await service.subscriptions(TERMINAL, "crm")
     assert (state.state, state.held, state.waiting, state.behind) == ("held", 1, 1, 0)
     with pytest.raises(BadInput, match=r"^another is not a held event of crm: see 'scenario outgoing show crm'$"):
-        await service.skip(TERMINAL, "crm", [held.id, "another"])
+        await crm.operate(OutgoingOperation.SKIP, ids=[held.id, "another"])
     crm.receiver.behaviour = answer(422)
-    assert await service.retry(TERMINAL, "crm", [held.id]) == 1
+    assert await crm.operate(OutgoingOperation.RETRY, ids=[held.id]) == 1
     assert await crm.all() == ["entered 7"]
     crm.receiver.behaviour = None
-    assert await service.skip(TERMINAL, "crm", [held.id]) == 1
+    assert await crm.operate(OutgoingOperation.SKIP, ids=[held.id]) == 1
     assert await crm.all() == ["ended 7"]
 
 
@@ -206,7 +211,7 @@ async def test_no_new_events_are_taken_while_many_fail(crm: Crm, monkeypatch: py
 async def test_events_of_a_destination_that_is_gone_wait_and_say_why(crm: Crm) -> None:
     await crm.enter("7")
     await crm.sender.send_some("crm", Subscription(to="gone"))
-    [event] = await OutgoingService(crm.store).pending(TERMINAL, "crm")
+    [event] = (await OutgoingService(crm.store).show(TERMINAL, "crm")).events
     assert (event.state, event.attempts) == ("failing", 0)
     assert "'gone'" in (event.reason or "")
 
@@ -219,11 +224,10 @@ async def test_a_replay_sends_the_same_again_and_an_erased_contact_nothing(crm: 
     crm.sent()
     await crm.store.erase("7", "0123")
     crm.receiver.behaviour = None
-    service = OutgoingService(crm.store)
     assert await crm.pending() == [("welcome/8", "held")]
-    assert await service.retry(TERMINAL, "crm") == 1
+    assert await crm.operate(OutgoingOperation.RETRY) == 1
     assert await crm.all() == ["entered 8"]
-    await service.replay(TERMINAL, "crm", "0")
+    assert await crm.operate(OutgoingOperation.REPLAY, after="0") == 2, "also the one that is deleted"
     while await crm.turn():
         pass
     [call] = crm.receiver.calls

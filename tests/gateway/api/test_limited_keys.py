@@ -66,6 +66,9 @@ FORBIDDEN: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/trends/hello", {}),
     ("GET", "/synced-audiences", {}),
     ("POST", "/synced-audiences/meta/vip/retry", {"json": {"reason": "x"}}),
+    ("GET", "/outgoing", {}),
+    ("GET", "/outgoing/crm", {}),
+    ("POST", "/outgoing/crm/retry", {"json": {"reason": "x"}}),
 ]
 CAMPAIGN = StoredCampaign(
     name="", scenario="", version=1, file="", digest="", rate=1.0, operator="ann", created_at=NOW, ended_at=NOW
@@ -88,6 +91,8 @@ HARMLESS = {"POST /check", "PUT /audiences/{file}"}
 
 NAMES = {
     "meta/vip/retry": "{destination}/{audience}/retry",
+    "crm/retry": "{name}/{operation}",
+    "outgoing/crm": "outgoing/{name}",
     "hello/7/retry": "{id}/{operation}",
     "journeys/hello/7": "journeys/{id}",
     "contacts/7/why": "contacts/{contact}/why",

@@ -78,6 +78,7 @@ BODIES: Final[dict[tuple[str, str], Any]] = {
         "operator": "ann",
     },
     ("POST", "/synced-audiences/meta/vip/retry"): {"reason": "x", "operator": "ann"},
+    ("POST", "/outgoing/crm/skip"): {"reason": "x", "operator": "ann", "events": ["a"], "after": "1"},
     ("POST", "/campaigns/x/pause"): {"reason": "x", "operator": "ann", "rate": 5.0},
     ("PUT", "/scenarios/hello"): {"source": SOURCE, "files": {}, "journeys": "pin", "newest": True},
     ("POST", "/scenarios/hello/close"): {"reason": "x"},

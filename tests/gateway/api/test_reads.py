@@ -15,6 +15,7 @@ from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from tests.factories import attempt
 from tests.gateway.api.doors import Door, opened
+from tests.gateway.service.test_outgoing import held
 
 START = datetime(2026, 3, 3, 9, tzinfo=UTC)
 ATTEMPT = attempt(workflow_id="hello/1", scenario="hello", contact_id="1", started_at=START)
@@ -156,3 +157,22 @@ async def test_a_held_audience_is_shown_and_retried(door: Door, store: Store) ->
     assert said["trouble"].startswith("ann (key ")
     problem = await door.call("POST", "/synced-audiences/meta/no/retry", json={"reason": "x"}, status=404)
     assert problem["detail"] == "no contact was ever added to an audience 'no' here: see 'scenario audience list'"
+
+
+async def test_held_outgoing_events_are_shown_and_retried_once(door: Door, store: Store) -> None:
+    [identifier] = await held(store, "7")
+    [listed] = await door.call("GET", "/outgoing")
+    shown = await door.call("GET", "/outgoing/crm")
+    assert (listed["held"], [one["id"] for one in shown["events"]]) == (1, [identifier])
+    asked = {
+        "json": {"reason": "repaired", "operator": "ann", "events": [identifier]},
+        "headers": {"idempotency-key": "k"},
+    }
+    done = await door.call("POST", "/outgoing/crm/retry", **asked)
+    assert (done["events"], done["operator"][:9]) == (1, "ann (key ")
+    assert await door.call("POST", "/outgoing/crm/retry", **asked) == done
+    [operation] = (await door.call("GET", "/operations?operation=retry"))["items"]
+    assert operation == done
+    late = await door.call("POST", "/outgoing/crm/skip", json={"reason": "x", "events": [identifier]}, status=422)
+    assert late["errors"][0]["pointer"] == "/events"
+    await door.call("GET", "/outgoing/none", status=404)

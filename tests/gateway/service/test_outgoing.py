@@ -1,0 +1,119 @@
+"""Operations on subscriptions to outgoing events: who did what to how many, once, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.errors import BadInput, Forbidden, NotAccepted, UnknownSubscription
+from gateway.service.caller import TERMINAL, Caller
+from gateway.service.outgoing import OperatorRecord, OutgoingService
+from runtime.store import Store
+from runtime.store.outgoing_sends import PendingSend, sender_lease
+from scenario.words import EVENT_TYPES, OutgoingOperation
+from tests.factories import NOW, admission_request
+
+ENGINE = Caller("k1", "the engine (key k1)", ("read", "operate"))
+WHY = OperatorRecord(reason="it is repaired", identifier="0123")
+RETRY, SKIP, REPLAY, FORGET = OutgoingOperation
+
+
+async def held(store: Store, *contacts: str) -> list[str]:
+    """Have a subscription whose receiver has rejected the events of these contacts. Return their ids."""
+    await store.want_events(EVENT_TYPES)
+    for contact in contacts:
+        await store.admit(admission_request(contact))
+    events, position = await store.outgoing_events(0)
+    await store.outgoing_cursor("crm", position)
+    await store.add_sends(
+        [
+            PendingSend(
+                subscription="crm",
+                position=event.position,
+                subject=event.subject,
+                attempts=1,
+                next_try_at=NOW,
+                reason="crm answered 422",
+                held_at=NOW,
+                recorded_at=NOW,
+            )
+            for event in events
+        ]
+    )
+    return [event.id for event in events]
+
+
+async def test_an_operation_is_recorded_and_a_repetition_does_nothing_more(store: Store) -> None:
+    service, ids = OutgoingService(store), await held(store, "7", "8", "9")
+    done = await service.operate(ENGINE, "crm", SKIP, WHY, ids=ids[:2])
+    again = await service.operate(ENGINE, "crm", SKIP, WHY, ids=ids[:2])  # nothing is held under these ids any more
+    assert done.model_dump(exclude={"since", "ended_at"}) == again.model_dump(exclude={"since", "ended_at"})
+    [left] = (await service.show(ENGINE, "crm")).events
+    assert (left.id, left.reason) == (ids[2], "crm answered 422")
+    await service.operate(ENGINE, "crm", RETRY, replace(WHY, operator="ann", identifier=None))
+    await service.operate(ENGINE, "crm", REPLAY, replace(WHY, identifier=None), after="1")
+    assert [(one.verb, one.operator, one.reason, one.request) for one in await store.stored_operations()] == [
+        (verb, who, WHY.reason, {"which": {"subscription": "crm"}, "more": more, "events": events})
+        for verb, who, more, events in (
+            ("replay", ENGINE.name, {"after": f"{1:020}"}, 2),
+            ("retry", "ann (key k1)", {}, 1),
+            ("skip", ENGINE.name, {"ids": ids[:2]}, 2),
+        )
+    ]
+
+
+async def test_a_repetition_carries_out_what_a_killed_process_only_recorded(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = OutgoingService(store)
+    await held(store, "7")
+
+    async def die(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "release_sends", die)
+        with pytest.raises(KeyboardInterrupt):
+            await service.operate(ENGINE, "crm", RETRY, WHY)
+    assert (await service.operate(ENGINE, "crm", RETRY, WHY)).events == 1
+    [state] = await service.subscriptions(ENGINE, "crm")
+    assert (state.state, state.trouble) == ("failing", "crm answered 422")
+
+
+async def test_a_subscription_that_a_worker_sends_to_is_not_forgotten(store: Store) -> None:
+    service, now = OutgoingService(store), datetime.now(UTC)
+    await held(store, "7")
+    await store.lease(sender_lease("crm"), "worker", now=now, expires_at=now + timedelta(minutes=1))
+    with pytest.raises(NotAccepted, match=r"^crm: a worker sends to it: remove it from outgoing\.yaml"):
+        await service.operate(TERMINAL, "crm", FORGET, WHY)
+    assert await store.stored_operations() == []
+    await store.give_up(sender_lease("crm"), "worker")
+    assert (await service.operate(TERMINAL, "crm", FORGET, WHY)).events == 1
+    assert await service.subscriptions(TERMINAL) == []
+
+
+async def test_what_is_refused_is_not_recorded(store: Store) -> None:
+    service = OutgoingService(store)
+    await held(store, "7")
+    mistakes: list[tuple[OutgoingOperation, dict[str, Any], str]] = [
+        (SKIP, {}, "events"),
+        (SKIP, {"ids": ["x"]}, "events"),
+        (REPLAY, {}, "after"),
+        (REPLAY, {"after": "x"}, "after"),
+        (RETRY, {"after": "1"}, "after"),
+        (FORGET, {"ids": ["x"]}, "events"),
+        (RETRY, {"reason": " "}, "reason"),
+    ]
+    for operation, more, at in mistakes:
+        record = OperatorRecord(reason=more.pop("reason", "x"))
+        with pytest.raises(BadInput) as refused:
+            await service.operate(TERMINAL, "crm", operation, record, **more)
+        assert [*(refused.value.at or ())] == [at], operation
+    with pytest.raises(UnknownSubscription):
+        await service.operate(TERMINAL, "other", RETRY, WHY)
+    with pytest.raises(Forbidden):
+        await service.operate(replace(ENGINE, scenarios=("welcome",)), "crm", RETRY, WHY)
+    assert await store.stored_operations() == []
