@@ -11,8 +11,8 @@ from starlette.responses import Response
 from gateway.errors import BadInput, UnknownContact
 from gateway.pages.page import Page, moment_in, shows
 from gateway.pages.rendering import link, to_contact
-from gateway.service.contact_suppressions import suppressions_of
 from gateway.service.paging import PageRequest
+from gateway.service.suppressions import suppressions_of
 from gateway.why.story import EntryStory, Happening
 from gateway.why.why import Question, WhyView
 

@@ -1,4 +1,4 @@
-"""Templates, URLs and static files of pages. Templates escape all values."""
+"""Templates, URLs, static files and shown texts of pages. Templates escape all values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
@@ -20,10 +20,35 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gateway.map.svg import STYLE
-from gateway.pages.message import cut, masked
 from gateway.service.journey_view import AttemptView
 from gateway.why.words import clock
 from scenario.time.duration import format_duration
+
+MOST: Final = 100_000
+"""Maximum characters of a text that are shown."""
+_MASK: Final = re.compile(r"(~~\w+~~)")
+
+
+class Piece(NamedTuple):
+    """A piece of a text.
+
+    Attributes:
+        is_secret: True if it is the name of a secret, shown instead of its value.
+    """
+
+    text: str
+    is_secret: bool
+
+
+def masked(text: str) -> list[Piece]:
+    """Split a text into pieces, so that names of secrets can be highlighted."""
+    return [Piece(piece, number % 2 == 1) for number, piece in enumerate(_MASK.split(text[:MOST])) if piece]
+
+
+def cut(text: str) -> int:
+    """Return the number of characters that are not shown."""
+    return max(0, len(text) - MOST)
+
 
 NAVIGATION: Final = (
     ("/", "Overview"),

@@ -19,11 +19,10 @@ from gateway.publishing import (
 )
 from gateway.service.caller import Caller
 from runtime.store import Store
-from scenario.model.document import concise, digest, load
+from scenario.model.document import concise, digest, load, written
 from scenario.model.scenario import Scenario
 from scenario.plan.difference import VersionDifference
 from scenario.source.findings import Finding
-from scenario.source.writing import written
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Use cases about suppressions: add, remove, list, import and export them. Only an operator on a terminal does so.
+"""Suppressions: use cases of an operator on a terminal (add, remove, list, import, export), and those of a contact.
 
 Addresses are hashed as soon as they are read. They are never stored, and no message quotes one.
 """
@@ -6,23 +6,28 @@ Addresses are hashed as soon as they are read. They are never stored, and no mes
 from __future__ import annotations
 
 import csv
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
+from temporalio.client import Client
+
 from activities.redaction import readable
 from gateway.errors import BadInput
+from gateway.journeys.rendered import submitted_entry
 from gateway.service.view import View
+from gateway.why.story import EntryStory
 from runtime.derived_keys import HASH, AddressHashes
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store
 from runtime.store.suppressions import SUPPRESSED_TOGETHER
 from scenario.errors import BadRecipient
-from scenario.policies.addresses import channels, sources, spelled
+from scenario.policies.addresses import channels, recipients, sources, spelled
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 from scenario.source.findings import listed, near
+from scenario.type_guards import mapping_or_empty
 
 BY_HAND: Final = "custom"
 """The source of an operator's suppressions."""
@@ -296,3 +301,46 @@ def _moment(text: str) -> datetime:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise BadInput("its suppressed_at is not a time: write 2026-03-31T10:00:00+02:00") from None
+
+
+@dataclass(frozen=True)
+class ContactSuppressions:
+    """The suppressions of a contact's addresses, as it entered with them.
+
+    Attributes:
+        journey: The journey that has the addresses.
+        channels: Channels that the contact has an address for.
+        unknown: The sentence that says why nothing is known, or None.
+    """
+
+    journey: str | None = None
+    channels: Sequence[str] = ()
+    found: Sequence[Suppression] = ()
+    unknown: str | None = None
+
+
+async def suppressions_of(
+    temporal: Client, store: Store, hashes: AddressHashes | None, stories: Iterable[EntryStory]
+) -> ContactSuppressions:
+    """Return the suppressions of a contact whose entries have these stories, newest first. No address is returned."""
+    if hashes is None:
+        return ContactSuppressions(unknown="suppressions are not configured here: set SCENARIO_SUPPRESSION_KEY")
+    journey = next((story.journey for story in stories if story.let_in and story.now), None)
+    if journey is None:
+        return ContactSuppressions(unknown="no running journey above knows the contact's addresses")
+    try:
+        entry = await submitted_entry(temporal, journey) or {}
+    except BadInput as error:
+        return ContactSuppressions(journey, unknown=str(error))
+    channels, found = list[str](), list[Suppression]()
+    for channel, (root, name) in recipients().items():
+        address = mapping_or_empty(entry.get(root)).get(name)
+        try:
+            addresses = hashes.of(channel, str(address)) if address else ()
+        except BadRecipient:  # no message is sent to it either
+            addresses = ()
+        if addresses:
+            channels.append(channel)
+            found += await store.suppressed(channel, addresses)
+    unknown = None if channels else f"the entry of {journey} has no addresses"
+    return ContactSuppressions(journey, channels, found, unknown)

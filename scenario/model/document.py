@@ -1,12 +1,13 @@
-"""Scenarios as stored: JSON documents with all defaults written out, and their digests."""
+"""Scenarios as stored: JSON documents with all defaults written out, their digests, and their YAML."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+import yaml
 from pydantic import ValidationError
 
 from scenario.errors import ScenarioError
@@ -72,3 +73,28 @@ def digest(stored: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a document's canonical JSON (sorted keys, no blanks, UTF-8), in hexadecimal."""
     canonical = json.dumps(stored, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_LIKE_NUMBERS: Final = frozenset("0123456789+-.")
+_ODD_BREAKS: Final = frozenset("\x85\u2028\u2029")  # line breaks for PyYAML, but not for YAML 1.2
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, and quotes those that YAML 1.2 might take for numbers."""
+
+
+def _text(dumper: Any, text: str) -> yaml.ScalarNode:
+    style = "'" if text[:1] in _LIKE_NUMBERS else None
+    if not _ODD_BREAKS.isdisjoint(text):
+        style = '"'
+    elif "\n" in text:
+        style = "|"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def written(document: Mapping[str, Any]) -> str:
+    """Return a document as YAML that `scenario.source.yaml` reads back as the same values."""
+    return yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import BadInput
-from gateway.service.contact_suppressions import ContactSuppressions, suppressions_of
+from gateway.service.suppressions import ContactSuppressions, suppressions_of
 from gateway.why.story import told
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
@@ -34,7 +34,7 @@ async def test_addresses_of_a_running_journey_are_looked_up(store: Store, monkey
             raise given
         return given
 
-    monkeypatch.setattr("gateway.service.contact_suppressions.submitted_entry", submitted)
+    monkeypatch.setattr("gateway.service.suppressions.submitted_entry", submitted)
 
     async def look(*stories: Any, hashes: AddressHashes | None = HASHES) -> ContactSuppressions:
         return await suppressions_of(Search().client, store, hashes, stories)

@@ -8,11 +8,10 @@ import pytest
 
 from scenario.check.check import check
 from scenario.errors import ScenarioError
-from scenario.model.document import concise, digest, document, load
+from scenario.model.document import concise, digest, document, load, written
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan, load_plan
-from scenario.source.writing import written
 from scenario.steps.delivery import Send
 
 FILE = """\
