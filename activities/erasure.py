@@ -53,7 +53,7 @@ from runtime.errors import SetupError
 from runtime.process.shutdown import background_task
 from runtime.search_attributes import CONTACT_ID, quote
 from runtime.store import Store, StoreError
-from runtime.store.erasures import StoredErasure, erased_name
+from runtime.store.schema import StoredErasure, erased_name
 from runtime.temporal_faults import fault_of, is_unknown_workflow
 from scenario.entry.entry import journeys_of
 

@@ -31,7 +31,7 @@ from gateway.service.audiences import file_parts
 from gateway.service.caller import TERMINAL
 from runtime.process.shutdown import exit_process
 from runtime.store import Store
-from runtime.store.schema import deliveries
+from runtime.store.deliveries import deliveries
 from tests.runtime.store.conftest import Server, programs
 
 IN_FLIGHT: Final = 20

@@ -21,9 +21,11 @@ from benchmarks.journeys import cpu
 from benchmarks.stops import say
 from runtime.process.shutdown import exit_process
 from runtime.store import CapClaim, Store
-from runtime.store.claims import _take  # pyright: ignore[reportPrivateUsage]
+from runtime.store.claims import (
+    _take,  # pyright: ignore[reportPrivateUsage]
+    claims,
+)
 from runtime.store.database import Database
-from runtime.store.schema import claims
 from scenario.policies.caps import Cap
 from tests.runtime.store.conftest import Server, programs
 

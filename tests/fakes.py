@@ -42,7 +42,7 @@ from activities.interface import DELIVERY_DELAYED
 from activities.webhook.limiter import Limiter
 from activities.webhook.route import Direct
 from runtime.store import Attempt
-from runtime.store.erasures import StoredErasure
+from runtime.store.schema import StoredErasure
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Ruling, Skip
 

@@ -20,7 +20,7 @@ from gateway.service.paging import PageRequest
 from gateway.service.view import PageView, View
 from runtime.encryption.opening import keyring_in
 from runtime.store import Store
-from runtime.store.erasures import ErasureState, StoredErasure
+from runtime.store.schema import ErasureState, StoredErasure
 from scenario.entry.values import as_id
 
 logger = logging.getLogger(__name__)

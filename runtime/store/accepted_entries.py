@@ -15,17 +15,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import bindparam, delete, exists, or_, select, tuple_
+from sqlalchemy import Index, PrimaryKeyConstraint, bindparam, delete, exists, or_, select, tuple_
 
 from runtime.store.columns import UtcDateTime
 from runtime.store.database import Queries
-from runtime.store.schema import accepted_entries, entries
+from runtime.store.schema import entries, table_of
 
 KEPT: Final = timedelta(days=1)
 """Retention of a row without an admitted run."""
 _TOGETHER: Final = 500  # the oldest rows that one statement looks at
-
-_table = accepted_entries.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,18 @@ class AcceptedEntry:
     @property
     def scenario(self) -> str:
         return self.workflow_id.partition("/")[0]
+
+
+accepted_entries = table_of(
+    "accepted_entries",
+    AcceptedEntry,
+    # The contact first: a contact's pending entries are queried for every event.
+    PrimaryKeyConstraint("contact_id", "workflow_id", "run_id"),
+    Index(None, "accepted_at"),
+)
+"""Entries that a gateway has acknowledged. One is pending while `entries` lacks its run."""
+
+_table = accepted_entries.c
 
 
 class AcceptedEntries(Queries):

@@ -53,9 +53,13 @@ class StoredEntry:
     """An admitted journey, running or ended.
 
     Attributes:
-        ordinal: 1, 2, … among the contact's entries under this scenario and key.
+        ordinal: 1, 2, … among the contact's entries under this scenario and key. It makes admission atomic without a
+            lock, see `runtime.store.entries`.
         outcome: ``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running.
-        entered_version: The version that admitted it, if it has moved to another.
+        entered_version: The version that admitted it, if it has moved to another: results are measured by it.
+        branches: Branch of each split, by the split's id, drawn at admission.
+        goal_until: End of the goal's window.
+        goal_value: The value of the reached goal, a decimal number.
         root: See `AdmissionRequest`.
     """
 

@@ -23,28 +23,9 @@ from sqlalchemy import (
 )
 
 from runtime.store.campaigns import campaigns
-from runtime.store.columns import SafeText, UtcDateTime
+from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries, insert_new
-from runtime.store.schema import metadata
-
-audiences = Table(
-    "audiences",
-    metadata,
-    Column("id", SafeText, nullable=False),
-    Column("name", SafeText, nullable=False),
-    # The key or person that may use it.
-    Column("owner", SafeText, nullable=False),
-    Column("digest", SafeText, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("parts", Integer, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    # When all parts were stored.
-    Column("completed_at", UtcDateTime, nullable=True),
-    PrimaryKeyConstraint("id"),
-    Index(None, "created_at"),
-    Index(None, "owner", "name", "created_at"),
-)
-"""Uploaded files, each under an id of its own: a file never changes."""
+from runtime.store.schema import metadata, table_of
 
 audience_parts = Table(
     "audience_parts",
@@ -65,6 +46,7 @@ class StoredAudience:
     Attributes:
         owner: The id of the key that uploaded it.
         digest: SHA-256 of its bytes, in hex; empty until it is complete.
+        completed_at: When all parts were stored.
     """
 
     id: str
@@ -75,6 +57,17 @@ class StoredAudience:
     bytes: int = 0
     parts: int = 0
     completed_at: datetime | None = None
+
+
+audiences = table_of(
+    "audiences",
+    StoredAudience,
+    Column("bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id"),
+    Index(None, "created_at"),
+    Index(None, "owner", "name", "created_at"),
+)
+"""Uploaded files, each under an id of its own: a file never changes."""
 
 
 class StoredAudiences(Queries):

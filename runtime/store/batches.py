@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from runtime.store.batch_tables import batch_items, batches
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.schema import deliveries
+from runtime.store.deliveries import deliveries
 from scenario.words import ItemOutcome
 
 LARGEST: Final = 4 * 1024 * 1024
@@ -67,7 +67,6 @@ class StoredBatchItem:
     """An item of a batch.
 
     Attributes:
-        position: Its place in the batch, from 1.
         waiting_run: The run whose activity waits for the outcome, if one waits.
         data: The encoded variables of its templates; None once it has an outcome.
         status: The status code of the response.

@@ -10,11 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
-    Float,
     Index,
-    Integer,
     PrimaryKeyConstraint,
-    Table,
     bindparam,
     func,
     or_,
@@ -24,83 +21,10 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.columns import Flag, Json, SafeText, UtcDateTime
+from runtime.store.columns import Flag, SafeText
 from runtime.store.database import Queries
 from runtime.store.row_list import RowList, column_type
-from runtime.store.schema import entries, metadata, partial_index
-
-campaigns = Table(
-    "campaigns",
-    metadata,
-    Column("name", SafeText, nullable=False),
-    Column("scenario", SafeText, nullable=False),
-    Column("version", Integer, nullable=False),
-    # The id of the uploaded file, its name and SHA-256: the same campaign has the same file.
-    Column("audience", SafeText, nullable=False),
-    Column("file", SafeText, nullable=False),
-    Column("digest", SafeText, nullable=False),
-    Column("encoding", SafeText, nullable=True),
-    # Whether it starts if more lines are invalid than usual.
-    Column("accept", Flag, nullable=False),
-    # The result of reading the file.
-    Column("survey", Json, nullable=True),
-    # Maximum number of lines a second.
-    Column("rate", Float, nullable=False),
-    Column("operator", SafeText, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("starts_at", UtcDateTime, nullable=True),
-    # Each contact's own date and time of the start, without a zone.
-    Column("local_start", SafeText, nullable=True),
-    # When all lines were stored.
-    Column("loaded_at", UtcDateTime, nullable=True),
-    # When its start was requested; null while it waits for that.
-    Column("confirmed_at", UtcDateTime, nullable=True),
-    Column("paused_by", SafeText, nullable=True),
-    Column("pause_reason", SafeText, nullable=True),
-    Column("ended_at", UtcDateTime, nullable=True),
-    Column("outcome", SafeText, nullable=True),
-    Column("trouble", SafeText, nullable=True),
-    Column("stopped_by", SafeText, nullable=True),
-    Column("stop_reason", SafeText, nullable=True),
-    Column("gear", SafeText, nullable=False),
-    # Why it has this gear.
-    Column("gear_reason", SafeText, nullable=False),
-    # Destination or host of its only sending step; "" for the gear ``enter``.
-    Column("destination", SafeText, nullable=False),
-    # Time of the latest outcome of a line.
-    Column("progressed_at", UtcDateTime, nullable=True),
-    PrimaryKeyConstraint("name"),
-    Index(None, "created_at"),
-    partial_index("ix_campaigns_open", "created_at", where=text("ended_at IS NULL")),
-)
-"""Campaigns, open or ended."""
-
-campaign_items = Table(
-    "campaign_items",
-    metadata,
-    Column("campaign", SafeText, nullable=False),
-    Column("line", Integer, nullable=False),
-    # Its number among the entries that are due at the same time, from 1. Null for a line without an entry.
-    Column("place", Integer, nullable=True),
-    # When it is due, if each contact has its own time.
-    Column("due_at", UtcDateTime, nullable=True),
-    # "" for an invalid line.
-    Column("contact_id", SafeText, nullable=False),
-    Column("journey", SafeText, nullable=True),
-    # Encoded, and encrypted if payloads are. Null as soon as the line has an outcome.
-    Column("entry", SafeText, nullable=True),
-    Column("outcome", SafeText, nullable=True),
-    Column("reason", SafeText, nullable=True),
-    Column("answered_at", UtcDateTime, nullable=True),
-    # True if its message may have been sent, and must not be sent twice.
-    Column("marked", Flag, nullable=False, server_default="0"),
-    PrimaryKeyConstraint("campaign", "line"),
-    # The contact first: read for erasures.
-    Index(None, "contact_id", "campaign"),
-    Index(None, "campaign", "outcome", "line"),
-    Index(None, "campaign", "due_at", "place"),
-)
-"""The lines of campaigns, with their outcomes."""
+from runtime.store.schema import entries, partial_index, table_of
 
 LINES_TOGETHER: Final = 500
 """Maximum number of lines of a statement."""
@@ -128,7 +52,9 @@ class StoredCampaign:
         outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
         trouble: Why it makes no progress, or why it failed: a sentence.
         gear: ``enter`` if each line starts a journey, ``blast`` if the messages are sent without.
+        gear_reason: Why it has this gear.
         destination: Destination or host of its only sending step; empty for the gear ``enter``.
+        progressed_at: Time of the latest outcome of a line.
     """
 
     name: str
@@ -160,16 +86,26 @@ class StoredCampaign:
     progressed_at: datetime | None = None
 
 
+campaigns = table_of(
+    "campaigns",
+    StoredCampaign,
+    PrimaryKeyConstraint("name"),
+    Index(None, "created_at"),
+    partial_index("ix_campaigns_open", "created_at", where=text("ended_at IS NULL")),
+)
+"""Campaigns, open or ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignItem:
     """A line of a campaign.
 
     Attributes:
-        place: Its number among the entries that are due at the same time, from 1.
+        place: Its number among the entries that are due at the same time, from 1; None for a line without an entry.
         due_at: When it is due, if each contact has its own time.
         contact_id: The contact's id; empty for an invalid line.
         journey: The id of the journey that it starts.
-        entry: The entry, encoded; None as soon as the line has an outcome.
+        entry: The entry, encoded, and encrypted if payloads are; None as soon as the line has an outcome.
         outcome: One of `scenario.words.LineOutcome`; None while it waits.
         marked: True if its message may have been sent, and must not be sent twice.
     """
@@ -184,6 +120,20 @@ class CampaignItem:
     reason: str | None = None
     answered_at: datetime | None = None
     marked: bool = False
+
+
+campaign_items = table_of(
+    "campaign_items",
+    CampaignItem,
+    Column("campaign", SafeText, nullable=False),
+    Column("marked", Flag, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("campaign", "line"),
+    # The contact first: read for erasures.
+    Index(None, "contact_id", "campaign"),
+    Index(None, "campaign", "outcome", "line"),
+    Index(None, "campaign", "due_at", "place"),
+)
+"""The lines of campaigns, with their outcomes."""
 
 
 _table = campaigns.c

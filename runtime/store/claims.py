@@ -15,9 +15,12 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
+    Column,
     ColumnElement,
     Executable,
+    Index,
     Integer,
+    PrimaryKeyConstraint,
     bindparam,
     column,
     exists,
@@ -28,12 +31,11 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.columns import UtcDateTime, storable
+from runtime.store.columns import Flag, UtcDateTime, storable
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.schema import claims, deliveries
+from runtime.store.deliveries import deliveries
+from runtime.store.schema import table_of
 from scenario.policies.caps import Cap, Full, full
-
-_table = claims.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ class CapClaim:
     permanent: bool = False
 
 
+claims = table_of(
+    "claims",
+    CapClaim,
+    # True if it was released. It still counts if the log of attempts records an arrival.
+    Column("released", Flag, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("delivery_id"),
+    Index(None, "contact_id", "claimed_at"),
+    Index(None, "claimed_at"),
+)
+"""Slots under caps: one row a delivery, claimed before it is sent."""
+
+_table = claims.c
 _GIVEN = tuple(field.name for field in fields(CapClaim) if field.name != "permanent")
 
 

@@ -40,11 +40,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC.
-
-        Raises:
-            ValueError: The time has no zone.
-        """
+        """Convert to UTC. Raise ValueError if the time has no zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -96,11 +92,7 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Write compact JSON, and None as NULL.
-
-        Raises:
-            ValueError: A number is not finite.
-        """
+        """Write compact JSON, and None as NULL. Raise ValueError if a number is not finite."""
         if value is None:
             return None
         return json_text(value)

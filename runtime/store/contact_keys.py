@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, bindparam, delete, select, update
+from sqlalchemy import (
+    Column,
+    Executable,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    select,
+    update,
+)
 
+from runtime.store.columns import UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of
-from runtime.store.schema import contact_keys, key_holders
-
-_table = contact_keys.c
+from runtime.store.schema import table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,7 @@ class WrappedKey:
 
     Attributes:
         owner: An HMAC of the contact's id, or the name of a key that belongs to no contact.
-        wrapped_key: "" once it is destroyed.
+        wrapped_key: The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed.
     """
 
     key_id: str
@@ -29,6 +37,12 @@ class WrappedKey:
     wrapped_key: str
     created_at: datetime
     destroyed_at: datetime | None = None
+
+
+contact_keys = table_of("contact_keys", WrappedKey, PrimaryKeyConstraint("key_id"), UniqueConstraint("owner"))
+"""Encryption keys of contacts. The row of an erased contact stays, so that late data does not create a new key."""
+
+_table = contact_keys.c
 
 
 class ContactKeys(Queries):
@@ -95,15 +109,27 @@ def _destroy(insert: InsertFactory) -> Executable:
     return row.on_conflict_do_update(index_elements=["owner"], set_=gone, where=_table.destroyed_at.is_(None))
 
 
-_holders = key_holders.c
-
-
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """A running process, and the names of the keys it has."""
+    """A running process, and the names of the keys of SCENARIO_ENCRYPTION_KEYS it has.
+
+    Attributes:
+        process: A name for people, such as "worker on host-1 (12-5f3a)".
+    """
 
     process: str
     keys: Sequence[str]
+
+
+key_holders = table_of(
+    "key_holders",
+    KeyHolder,
+    Column("expires_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("process"),
+)
+"""Running processes and the keys they have: contacts' keys may be wrapped by a key that all processes have."""
+
+_holders = key_holders.c
 
 
 class KeyHolders(Queries):

@@ -7,13 +7,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Executable, RowMapping, bindparam, exists, func, literal_column, select, tuple_
+from sqlalchemy import (
+    Executable,
+    Index,
+    PrimaryKeyConstraint,
+    RowMapping,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
 
 from runtime.store.columns import day_of
 from runtime.store.database import Queries, matching, row_of
-from runtime.store.erasures import erased_name
 from runtime.store.passages import DayCount
-from runtime.store.schema import deliveries, entries
+from runtime.store.schema import entries, erased_name, partial_index, table_of
 
 RESPONSE_LENGTH = 2048
 """Maximum number of characters of a stored response."""
@@ -23,8 +34,6 @@ COUNTED: Final = 100_000
 
 DELIVERED = "delivered"
 """The outcome of most attempts."""
-
-_table = deliveries.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,28 @@ class Attempt:
     trace_id: str | None = None
     now: str | None = None
     test_by: str | None = None
+
+
+deliveries = table_of(
+    "deliveries",
+    Attempt,
+    # An operator's retry restarts the attempt numbers, so the time is part of the key.
+    PrimaryKeyConstraint("delivery_id", "attempt", "started_at"),
+    Index(None, "workflow_id", "started_at"),
+    Index(None, "destination", "started_at"),
+    Index(None, "contact_id", "started_at"),
+    Index(None, "scenario", "started_at"),
+    Index(None, "started_at"),
+    # Partial, since most deliveries succeed at their first attempt.
+    partial_index(None, "destination", "next_try_at", where=text("next_try_at IS NOT NULL")),
+    partial_index(None, "outcome", "started_at", where=text("outcome <> 'delivered'")),
+    partial_index(None, "error", "started_at", where=text("error IS NOT NULL")),
+    # Responses have a shorter retention than attempts.
+    partial_index("ix_deliveries_answered", "started_at", where=text("response IS NOT NULL")),
+)
+"""One row a delivery attempt."""
+
+_table = deliveries.c
 
 
 class TextCipher(Protocol):

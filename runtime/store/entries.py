@@ -46,8 +46,8 @@ from runtime.store.admission import (
 )
 from runtime.store.columns import storable
 from runtime.store.database import InsertFactory, Queries, insert_new, matching
-from runtime.store.schema import closed, entries
-from runtime.store.versions import Closure
+from runtime.store.schema import entries
+from runtime.store.versions import Closure, closed
 
 LOST = "lost"
 """The outcome of a journey that ended without reporting it: it was terminated, or its departure was not recorded."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from sqlalchemy import (
     Executable,
@@ -31,71 +31,31 @@ from sqlalchemy import (
     update,
 )
 
+from runtime.store.accepted_entries import accepted_entries
 from runtime.store.batches import ERASE_ENDED, ERASE_UNSENT, ITEMS_OF
 from runtime.store.campaigns import campaign_items
+from runtime.store.claims import claims
 from runtime.store.columns import Flag
 from runtime.store.database import InsertFactory, Queries
+from runtime.store.deliveries import deliveries
 from runtime.store.entries import LOST
 from runtime.store.membership_tables import audience_memberships
 from runtime.store.memberships import ERASE_MEMBERSHIPS
+from runtime.store.operations import operation_items, operations
 from runtime.store.outgoing_sends import ERASE_EVENTS
 from runtime.store.outgoing_tables import outgoing_events
-from runtime.store.schema import (
-    accepted_entries,
-    claims,
-    deliveries,
-    entries,
-    erasure_runs,
-    erasures,
-    operation_items,
-    operations,
-)
+from runtime.store.schema import ErasureState, StoredErasure, entries, erased_name, erasure_runs, erasures
 
-ErasureState = Literal["requested", "ending", "deleting", "clearing", "waiting", "finished"]
-"""The phase of an erasure: journeys are ended, histories deleted, rows cleared. It then waits for the next pass."""
 _RECEIVED: Final = ("delivered", "unknown", "cancelled")
 """Outcomes of attempts that the receiver has or may have received. Other attempts count if the receiver answered."""
+
 
 _table = erasures.c
 _runs = erasure_runs.c
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredErasure:
-    """An erasure.
-
-    Attributes:
-        contact_hash: An HMAC of the contact's id.
-        sent_to: Channels and destinations that may hold messages; None until it is finished.
-    """
-
-    id: str
-    contact_hash: str
-    contact_id: str | None
-    operator: str
-    reason: str
-    encrypted: bool
-    before: bool
-    requested_at: datetime
-    state: ErasureState = "requested"
-    ended: int = 0
-    histories: int = 0
-    remaining: int = 0
-    rows: Mapping[str, int] = field(default_factory=dict[str, int])
-    sent_to: Sequence[Mapping[str, str]] | None = None
-    trouble: str | None = None
-    confirmed_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
 ERASED = "the contact was erased: no data about it is stored or accepted"
 """The error message for new data about an erased contact."""
 _TOGETHER = 500  # rows that one statement changes
-
-
-def erased_name(name: str) -> str:
-    """Return the pseudonym in rows of an erased contact, made from the HMAC of its id."""
-    return f"erased:{name}"
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, literal_column, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Index,
+    PrimaryKeyConstraint,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from runtime.store.columns import SafeText
 from runtime.store.database import Queries, matching
-from runtime.store.schema import operation_items, operations
+from runtime.store.schema import partial_index, table_of
 
 ITEMS_TOGETHER: Final = 500
 """Maximum number of items of a statement."""
@@ -23,6 +37,7 @@ class StoredOperation:
 
     Attributes:
         request: Filter, rate, dry run and arguments, in the format of their writer.
+        surveyed_at: When the search for its journeys was complete.
         outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
         trouble: Why it makes no progress, or why it failed: a sentence.
     """
@@ -46,6 +61,8 @@ class OperationItem:
     """A journey of an operation.
 
     Attributes:
+        number: Its place in the order; not unique if two processes search concurrently.
+        step: Step of the journey when it was found, if relevant.
         outcome: ``accepted``, ``refused``, ``unanswered`` or ``stopped``; None until it answers.
         reason: Why it refused; without an outcome, why it did not answer.
     """
@@ -64,6 +81,26 @@ class OperationItem:
 
 UNANSWERED: Final = "unanswered"
 NOT_ASKED: Final = "not_asked"
+
+operations = table_of(
+    "operations",
+    StoredOperation,
+    PrimaryKeyConstraint("id"),
+    Index(None, "created_at"),
+    partial_index("ix_operations_open", "created_at", where=text("ended_at IS NULL")),
+)
+"""Operations on many journeys, open or ended."""
+
+operation_items = table_of(
+    "operation_items",
+    OperationItem,
+    Column("operation_id", SafeText, nullable=False),
+    # A journey is in an operation once, also if it is found twice.
+    PrimaryKeyConstraint("operation_id", "workflow_id"),
+    Index(None, "operation_id", "number", "workflow_id"),
+    partial_index("ix_operation_items_to_do", "operation_id", "number", "workflow_id", where=text("outcome IS NULL")),
+)
+"""The journeys of an operation, and their answers."""
 
 _table = operations.c
 _items = operation_items.c

@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import bindparam, select
 
 from runtime.store.database import Queries, insert_new
-from runtime.store.schema import deliveries, provider_events
+from runtime.store.deliveries import deliveries
+from runtime.store.schema import provider_events
 
 _seen = provider_events.c
 _sent = deliveries.c

@@ -39,20 +39,14 @@ from runtime.retention import NATURAL, Ages
 from runtime.store.api_access import api_answers
 from runtime.store.batch_tables import batch_items, batches
 from runtime.store.campaigns import campaign_items, campaigns
+from runtime.store.claims import claims
 from runtime.store.database import Queries
+from runtime.store.deliveries import deliveries
 from runtime.store.membership_tables import audience_memberships
+from runtime.store.operations import operation_items, operations
 from runtime.store.outgoing_tables import outgoing_events, outgoing_sends
-from runtime.store.schema import (
-    claims,
-    deliveries,
-    entries,
-    operation_items,
-    operations,
-    passages,
-    provider_events,
-    soft_bounces,
-    versions,
-)
+from runtime.store.schema import entries, passages, provider_events, soft_bounces
+from runtime.store.versions import versions
 from scenario.errors import DurationError
 from scenario.time.duration import format_duration, parse_duration
 

@@ -9,11 +9,22 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, bindparam, delete, func, select
 
+from runtime.store.columns import SafeText
 from runtime.store.database import Queries, insert_new, matching, row_of
-from runtime.store.schema import soft_bounces, suppressions
+from runtime.store.schema import soft_bounces, table_of
 from scenario.policies.suppression import SOFT, SOFT_BOUNCES, SOFT_SPAN, Suppression, lasting
+
+suppressions = table_of(
+    "suppressions",
+    Suppression,
+    Column("source", SafeText, nullable=False),
+    # The address first: read before each attempt.
+    PrimaryKeyConstraint("channel", "address_hash", "scope", "source"),
+    Index(None, "suppressed_at"),
+)
+"""Suppressed addresses, and the reasons."""
 
 _table = suppressions.c
 _soft = soft_bounces.c

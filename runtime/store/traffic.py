@@ -10,9 +10,8 @@ from typing import Final
 from sqlalchemy import Integer, bindparam, cast, extract, func, select
 
 from runtime.store.database import Queries
-from runtime.store.deliveries import COUNTED, DELIVERED
+from runtime.store.deliveries import COUNTED, DELIVERED, deliveries
 from runtime.store.outgoing_tables import destination_pauses
-from runtime.store.schema import deliveries
 
 SENT: Final = ("delivered", "retry", "failed", "unknown")
 """Outcomes of attempts that reached out to the destination."""

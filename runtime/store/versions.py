@@ -8,12 +8,22 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Executable, bindparam, delete, func, literal, or_, select
+from sqlalchemy import (
+    Column,
+    Executable,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 
+from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.schema import closed, versions
-
-_table = versions.c
+from runtime.store.schema import table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,19 @@ class StoredVersion:
     published_at: datetime
     published_by: str = ""
     journeys: str = "pin"
+
+
+versions = table_of(
+    "scenario_versions",
+    StoredVersion,
+    Column("journeys", SafeText, nullable=False, server_default="pin"),
+    PrimaryKeyConstraint("scenario", "version"),
+    # Equal content is one version, also if two publishers race.
+    UniqueConstraint("scenario", "digest"),
+)
+"""Published scenarios. A row never changes and is never deleted: running journeys depend on it."""
+
+_table = versions.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +196,6 @@ def _add(insert: InsertFactory) -> Executable:
     return insert(versions).from_select(["version", *_ADDED], row).on_conflict_do_nothing().returning(_table.version)
 
 
-_closed = closed.c
-
-
 @dataclass(frozen=True, slots=True)
 class Closure:
     """A scenario that is closed to new entries, and an optional reason."""
@@ -184,6 +204,12 @@ class Closure:
     closed_at: datetime
     closed_by: str
     reason: str
+
+
+closed = table_of("closed_scenarios", Closure, PrimaryKeyConstraint("scenario"))
+"""Scenarios that are closed to new entries."""
+
+_closed = closed.c
 
 
 class Closures(Queries):

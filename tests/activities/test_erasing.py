@@ -22,7 +22,7 @@ from activities.erasure import PAUSES, ErasureActivities, find_runs
 from runtime.encryption.keyring import REMEMBERED, Keyring, UnknownKey
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
 from runtime.store.batches import StoredBatch, StoredBatchItem
-from runtime.store.erasures import StoredErasure
+from runtime.store.schema import StoredErasure
 from tests.fakes import ERASURE
 
 NOW = ERASURE.requested_at

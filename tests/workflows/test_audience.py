@@ -31,8 +31,8 @@ from gateway.service.caller import TERMINAL
 from gateway.service.memberships import MembershipService
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
-from runtime.store.erasures import erased_name
 from runtime.store.memberships import AudienceCounts
+from runtime.store.schema import erased_name
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
 from tests.fakes import Rows, Shelf, worker_context
 from tests.sandbox import sandbox
