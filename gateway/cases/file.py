@@ -55,7 +55,6 @@ class Cases:
 
     Attributes:
         source: The places of its content.
-        book: The destinations, or None if unknown.
     """
 
     path: Path
@@ -138,7 +137,7 @@ def parsed(
     found = {name: _entry(path, file, name, case, report) for name, case in file.cases.items()}
     entries = {name: entry for name, entry in found.items() if entry is not None}
     for name, case in file.cases.items():
-        _check(made, file, ("cases", name), case, report)
+        _check(made, ("cases", name), case, report)
     for step, answers in file.answers.items():
         _check_answers(made, ("answers", step), step, answers, report)
     if report.has_errors:
@@ -229,7 +228,7 @@ def patched(value: Any, patch: Any) -> Any:
     return made
 
 
-def _check(made: Draft, file: CaseFile, place: Place, case: Case, report: Report) -> None:
+def _check(made: Draft, place: Place, case: Case, report: Report) -> None:
     rows = made.plan.steps
     for step, answers in case.answers.items():
         _check_answers(made, (*place, "answers", step), step, answers, report)

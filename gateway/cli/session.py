@@ -33,28 +33,18 @@ async def connected() -> AsyncGenerator[ScenarioClient]:
     from temporalio.service import RPCError
 
     from gateway.client import ScenarioClient
-    from runtime.connection import connect
-    from runtime.encryption.codec import encrypt_client
-    from runtime.encryption.opening import check_keys, keyring_of
-    from runtime.identity import StoreIdentity
     from runtime.settings import Settings
     from runtime.telemetry.telemetry import Telemetry
-    from runtime.temporal_faults import bound_calls
 
     quieten()
     settings = Settings()
     telemetry = Telemetry.start(measures=False)
     try:
-        temporal = await connect(role="scenario", patience=PATIENCE)
-        async with stored() as store:
-            await StoreIdentity(temporal, store).verify()
-            keys = keyring_of(settings, store)
-            await check_keys(keys, store)
-            temporal = bound_calls(encrypt_client(temporal, keys))
+        async with ScenarioClient.open(settings, patience=PATIENCE) as client:
             try:
-                yield ScenarioClient(temporal, store, settings.platform_timezone, policies=settings.policies)
+                yield client
             except RPCError as error:
-                raise worded(error, temporal.namespace) from error
+                raise worded(error, client.temporal.namespace) from error
     finally:
         telemetry.shutdown()
 

@@ -27,7 +27,7 @@ class Text:
     """A line of text.
 
     Attributes:
-        x: Its start, or its centre if it is `centred`.
+        x: Its start.
         look: The CSS class; see `gateway.map.svg`.
     """
 
@@ -36,7 +36,6 @@ class Text:
     text: str
     look: str
     width: float
-    centred: bool = False
 
 
 @dataclass(frozen=True)

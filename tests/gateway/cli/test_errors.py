@@ -150,8 +150,8 @@ def test_a_command_without_the_encryption_keys_sends_nothing(
         await Keyring(store, KeyWrapping([b"k" * 32])).seal("7", "hello")
 
     stored(seal)
-    monkeypatch.setattr("runtime.connection.connect", connect)
-    monkeypatch.setattr("runtime.identity.StoreIdentity", OwnNamespace)
+    monkeypatch.setattr("gateway.client.connect", connect)
+    monkeypatch.setattr("gateway.client.StoreIdentity", OwnNamespace)
     ran = run("event", "7", "ordered")
     assert (ran.status, ran.err) == (
         1,
