@@ -197,11 +197,7 @@ class Sender(Protocol):
     def channel(self) -> Channel: ...
 
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
-        """Send one message, once.
-
-        Raises:
-            ApplicationError: It is not delivered; see `activities.failures`.
-        """
+        """Send one message, once. Raise ApplicationError if it is not delivered; see `activities.failures`."""
         ...
 
 

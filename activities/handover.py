@@ -109,7 +109,6 @@ def of_campaign(entry: Mapping[str, Any], root: str, state: Mapping[str, Any] | 
     """Return the argument of a campaign's journey.
 
     Args:
-        root: See `campaign_root`.
         state: The place at which it continues, as `workflows.state.State.dump` writes it; None at the beginning.
     """
     return {"entry": entry, "campaign": {"root": root, "state": state}}

@@ -70,8 +70,6 @@ class Pins:
     Attributes:
         production: Dependencies of a worker.
         local: These, and those of local servers: all that the wheel depends on.
-        build: Dependencies of the build.
-        everything: All groups.
     """
 
     production: Sequence[Pin]
@@ -106,11 +104,7 @@ class Pins:
 
 
 def parse(text: str) -> list[Pin]:
-    """Parse an export, or a lock.
-
-    Raises:
-        ValueError: A line is neither a pin, nor one of its hashes, nor a comment.
-    """
+    """Parse an export, or a lock. Raise ValueError if a line is neither a pin, nor one of its hashes, nor a comment."""
     pins: list[Pin] = []
     for line in text.splitlines(keepends=True):
         if line.startswith("    --hash=") and pins:

@@ -83,11 +83,7 @@ def text_of(sbom: dict[str, Any]) -> str:
 
 
 def made() -> dict[str, Any]:
-    """List the packages of the lock.
-
-    Raises:
-        ValueError: A licence is unknown or not accepted.
-    """
+    """List the packages of the lock. Raise ValueError if a licence is unknown or not accepted."""
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     image = re.search(r"^FROM python:(\d+\.\d+)", dockerfile, re.MULTILINE)
     if image is None:

@@ -72,7 +72,6 @@ def check_file(
 
     Args:
         destinations: The existing destinations, or None if they are not known.
-        quiet_hours: The quiet hours of the policies.
 
     Raises:
         BadInput: The file cannot be read.

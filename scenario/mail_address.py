@@ -31,7 +31,6 @@ class Mailbox:
 
     Attributes:
         address: The address, with its domain in ASCII (IDNA).
-        name: The displayed name.
     """
 
     address: str

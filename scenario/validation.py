@@ -78,7 +78,6 @@ def flaws(
 
     Args:
         errors: Pydantic's, with their context and without documentation links.
-        data: The validated data.
         model: The model it was validated by, which knows names that may have been meant.
         whole: The name of the data in sentences.
         forms: The predicate for a text that does not match a pattern, by the pattern.

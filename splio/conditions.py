@@ -81,11 +81,7 @@ OldCondition = OldComparison | Negation | ConditionGroup
 
 
 def parse_condition(text: str) -> OldCondition:
-    """Parse a condition.
-
-    Raises:
-        ConversionError: It is malformed.
-    """
+    """Parse a condition. Raise ConversionError if it is malformed."""
     reader = _ConditionParser(_tokens(text))
     if not reader.tokens:
         raise ConversionError("the condition is missing")

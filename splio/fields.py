@@ -26,7 +26,6 @@ class PlatformTable(NamedTuple):
     """One of the platform's tables.
 
     Attributes:
-        path: Its path in a template.
         model: The model that parses its data.
         names: Old names that differ, with the new ones. A dot leads into an object.
     """

@@ -84,7 +84,6 @@ class MailServerPaused(MailUnreachable):
     """No connection was tried: every refused login brings the account closer to being locked.
 
     Attributes:
-        seconds: Remaining seconds.
         why: The cause, as half a sentence.
     """
 

@@ -120,8 +120,6 @@ class AccessTokens:
         """Return the destination's access token, or ``""`` if it uses none.
 
         Args:
-            destination: The destination.
-            secrets: All secrets by name.
             rejected: A token that the destination answered with 401: another one is fetched.
 
         Raises:

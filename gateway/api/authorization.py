@@ -29,11 +29,7 @@ _EXPORTS: Final = ("/campaigns/{name}/results", "/feed")
 
 @dataclass(frozen=True)
 class Requires:
-    """The dependency with which a route declares its scope. Its value is the `Caller`.
-
-    Attributes:
-        scope: The required scope.
-    """
+    """The dependency with which a route declares its scope. Its value is the `Caller`."""
 
     scope: Scope
 

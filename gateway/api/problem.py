@@ -135,7 +135,6 @@ class Problem(HTTPException):
         code: One of `TITLES`.
         detail: One sentence, without anything of a contact except ids.
         errors: The mistakes, if they have places.
-        journey: The journey that the problem is about.
     """
 
     def __init__(

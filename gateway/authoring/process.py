@@ -46,11 +46,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncGenerator[None]:
-        """Wait for a turn and hold it.
-
-        Raises:
-            Busy: Too many requests are waiting.
-        """
+        """Wait for a turn and hold it. Raise Busy if too many requests are waiting."""
         if self._free and not self._running[key]:
             self._begin(key)
         else:

@@ -161,21 +161,13 @@ def _acceptable(request: Request) -> None:
 
 
 def _event(body: bytes, request: Request) -> tuple[CallbackEvent, str | None]:
-    """Return the event in a body, and its id, if any.
-
-    Raises:
-        BadInput: It is malformed.
-    """
+    """Return the event in a body, and its id, if any. Raise BadInput if it is malformed."""
     event = CallbackEvent.parse(body)
     return event, event.id or _identifier(request)
 
 
 def _identifier(request: Request) -> str | None:
-    """Return the client's id of its message, for repeated requests.
-
-    Raises:
-        BadInput: It is malformed.
-    """
+    """Return the client's id of its message, for repeated requests. Raise BadInput if it is malformed."""
     for name in ("webhook-id", "idempotency-key"):
         # The latter is a string in quotes by its draft, and bare in practice.
         if given := request.headers.get(name, "").strip().removeprefix('"').removesuffix('"'):

@@ -57,11 +57,7 @@ class CallbackEvent(BaseModel):
 
     @classmethod
     def parse(cls, content: bytes) -> CallbackEvent:
-        """Read an event from JSON.
-
-        Raises:
-            BadInput: It is malformed. The message quotes nothing.
-        """
+        """Read an event from JSON. Raise BadInput if it is malformed. The message quotes nothing."""
         try:
             event = cls.model_validate_json(content)
         except ValidationError as error:

@@ -103,11 +103,7 @@ def is_link(request: Request) -> bool:
 
 
 def event_of(request: Request) -> tuple[CallbackEvent, str]:
-    """Return the event of a link and its id for deduplication.
-
-    Raises:
-        BadInput: It is malformed.
-    """
+    """Return the event of a link and its id for deduplication. Raise BadInput if it is malformed."""
     properties = dict(request.query_params)
     event = CallbackEvent(**event_message(properties.pop("name"), properties))
     whole = json.dumps([event.name, properties], sort_keys=True)

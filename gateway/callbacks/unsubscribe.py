@@ -58,7 +58,6 @@ class Unsubscriptions:
 
     Args:
         tell: Sends an event to a contact's journeys.
-        pace: Rate limit of each token.
         pauses: Seconds after each try to reach the journeys.
     """
 

@@ -55,11 +55,7 @@ class S3Place:
 
     @classmethod
     def read(cls, text: str, settings: Settings) -> S3Place:
-        """Return the place that such as ``s3://bucket/folder/people.csv`` names.
-
-        Raises:
-            BadInput: It names none.
-        """
+        """Return the place that such as ``s3://bucket/folder/people.csv`` names. Raise BadInput if it names none."""
         found = _PLACE.fullmatch(text)
         if found is None:
             raise BadInput(f"'{text[:80]}' is no file at S3: write such as s3://bucket/folder/people.csv")
@@ -104,11 +100,7 @@ def signed(
 
 
 async def s3_parts(place: S3Place, secrets: Mapping[str, str], sender: RequestSender) -> AsyncIterator[bytes]:
-    """Yield the bytes of a file at S3.
-
-    Raises:
-        BadInput: It cannot be read, or changed while it was read.
-    """
+    """Yield the bytes of a file at S3. Raise BadInput if it cannot be read, or changed while it was read."""
     missing = next((name for name in (KEY_ID, KEY) if not secrets.get(name)), None)
     if missing is not None:
         raise BadInput(f"a file at S3 needs the secret {missing}: set SCENARIO_SECRET_{missing}")

@@ -66,7 +66,6 @@ def remark(entered: Entered, trouble: str | None = None) -> None:
     """Print remarks about a journey that was just started.
 
     Args:
-        entered: The journey.
         trouble: Why the store cannot be used, or None.
     """
     if entered.already:

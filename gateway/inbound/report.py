@@ -49,8 +49,6 @@ class MailReport:
     """The content of a mail.
 
     Attributes:
-        against: The verdict on an address, or None.
-        complaint: True for a complaint.
         addresses: Addresses that it may concern, until a return path proves one.
         word: Its kind in a word or two, for the log.
     """

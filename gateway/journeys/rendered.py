@@ -110,9 +110,6 @@ async def rendered(
 async def scheduled(temporal: Client, attempts: Iterable[Attempt]) -> list[tuple[Delivery, datetime]]:
     """Return the inputs of a delivery and when each was first scheduled, oldest first.
 
-    Args:
-        attempts: The attempts of one delivery.
-
     Raises:
         BadInput: The history cannot be read.
     """

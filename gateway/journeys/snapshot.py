@@ -41,7 +41,6 @@ class JourneySnapshot:
     """A journey, seen from outside.
 
     Attributes:
-        run_id: The run that is shown.
         status: Temporal's status: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention;
             ``inline`` if a campaign sends or has sent its message without a workflow.
         progress: The answer to the query `progress`; None if no worker answers.

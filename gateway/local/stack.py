@@ -159,11 +159,7 @@ async def local(
 
 
 async def _refuse_others(temporal: Client, state: Path) -> None:
-    """Refuse to send if contacts entered when nothing was sent.
-
-    Raises:
-        LocalError: Journeys are running.
-    """
+    """Refuse to send if contacts entered when nothing was sent. Raise LocalError if journeys are running."""
     under_way = await temporal.count_workflows(search_attributes.RUNNING)
     if under_way.count:
         raise LocalError(

@@ -117,7 +117,6 @@ async def forecast(
     """Return where journeys stand, and compare their versions with the target version.
 
     Args:
-        to: The target version.
         version: Only journeys of this version; None for all but the target.
         state: Only journeys in this state; see `StepPopulation.state`.
         names: New ids of steps by their old ones.

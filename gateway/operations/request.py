@@ -60,11 +60,7 @@ class RequestedOperation:
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def check(self) -> None:
-        """Validate the request, without looking at journeys.
-
-        Raises:
-            BadOperation: The request is invalid.
-        """
+        """Validate the request, without looking at journeys. Raise BadOperation if the request is invalid."""
         check_record(self.operator, self.reason)
         if not SLOWEST <= self.rate <= FASTEST:
             raise BadOperation(f"the rate must be from {SLOWEST:g} to {FASTEST:g} journeys a second", "rate")
@@ -150,11 +146,7 @@ def check_arguments(operation: Operation, more: Mapping[str, Any]) -> None:
 
 
 def operation_named(name: str) -> Operation:
-    """Return the operation of a name.
-
-    Raises:
-        BadOperation: There is no such operation.
-    """
+    """Return the operation of a name. Raise BadOperation if there is no such operation."""
     try:
         return Operation(name)
     except ValueError:
@@ -162,11 +154,7 @@ def operation_named(name: str) -> Operation:
 
 
 def request_of(stored: StoredOperation) -> RequestedOperation:
-    """Return the request of a stored operation.
-
-    Raises:
-        BadOperation: A newer release has written it.
-    """
+    """Return the request of a stored operation. Raise BadOperation if a newer release has written it."""
     try:
         arguments = dict(stored.request)
         which = dict(arguments.pop("which"))

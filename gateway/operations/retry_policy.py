@@ -44,7 +44,6 @@ class PendingDelivery:
 
     Attributes:
         goes_to: The destination as the journey names it: the channel's name for e-mails and SMS.
-        latest: The latest recorded attempt, or None.
         pending: The delivery's activity, as Temporal reports it.
     """
 

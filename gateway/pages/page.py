@@ -134,11 +134,7 @@ class Page:
         return next((one.detail for one in errors if one.pointer.endswith((f"/{name}", f":{name}"))), None)
 
     def place(self, work: Work) -> AbstractAsyncContextManager[None]:
-        """Occupy one of the key's places for requests.
-
-        Raises:
-            Problem: All of them are taken.
-        """
+        """Occupy one of the key's places for requests. Raise Problem if all of them are taken."""
         keys: Keys = self.request.app.state.keys
         return keys.places.place(self.caller, work)
 
@@ -233,11 +229,7 @@ async def read_form(request: Request, files: int = 0) -> Form:
 
 
 def reason_in(form: Form) -> str:
-    """Return the required reason for an operation.
-
-    Raises:
-        Problem: It is missing or too long.
-    """
+    """Return the required reason for an operation. Raise Problem if it is missing or too long."""
     reason = form.get("reason", "").strip()
     if not reason:
         raise at_field("reason", "give a reason: every operation needs one, and it is recorded with the journey")

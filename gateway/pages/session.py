@@ -63,22 +63,14 @@ def _xor(one: bytes, other: bytes) -> bytes:
 
 
 async def begin(keys: Keys, key: ApiKey, now: datetime) -> Session:
-    """Begin a session for a verified key.
-
-    Raises:
-        StoreError: The store cannot be reached.
-    """
+    """Begin a session for a verified key. Raise StoreError if the store cannot be reached."""
     session = Session(key, secrets.token_urlsafe())
     await keys.store.begin_session(digest_of(session.value), key.id, now, now + LASTS)
     return session
 
 
 async def session_of(request: Request, keys: Keys) -> Session | None:
-    """Return the valid session of a request, or None.
-
-    Raises:
-        StoreError: The store cannot be reached.
-    """
+    """Return the valid session of a request, or None. Raise StoreError if the store cannot be reached."""
     value = request.cookies.get(_name(request))
     if value is None:
         return None
@@ -88,11 +80,7 @@ async def session_of(request: Request, keys: Keys) -> Session | None:
 
 
 async def end(request: Request, keys: Keys) -> None:
-    """End the session of a request, for every copy of its cookie.
-
-    Raises:
-        StoreError: The store cannot be reached.
-    """
+    """End the session of a request, for every copy of its cookie. Raise StoreError if the store cannot be reached."""
     await keys.store.end_session(digest_of(request.cookies.get(_name(request), "")))
 
 

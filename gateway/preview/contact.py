@@ -98,11 +98,7 @@ def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
 
 
 def refusal(draft: Draft, argument: object, given: PreviewInputs) -> str | None:
-    """Return why a contact is not admitted, or None.
-
-    Raises:
-        EntryError: The entry is malformed.
-    """
+    """Return why a contact is not admitted, or None. Raise EntryError if the entry is malformed."""
     rules = draft.scenario.entry
     if rules.condition is None and rules.key is None:
         return None

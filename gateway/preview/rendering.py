@@ -121,11 +121,7 @@ class MessageRenderer:
         )
 
     def render(self, step: BaseStep, delivery: Delivery, journey: str, scenario: Scenario) -> Result:
-        """Render a delivery.
-
-        Raises:
-            BadRecipient: `to` is not a valid recipient.
-        """
+        """Render a delivery. Raise BadRecipient if `to` is not a valid recipient."""
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
         seen = template_data(delivery, journey, self.callbacks, self._unsubscribe_url(step, delivery, scenario))
         context = RenderContext(senders=self.senders, book=self.book, to=self.to)

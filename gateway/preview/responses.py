@@ -54,11 +54,7 @@ class MadeUpAnswer:
         self._left = _PARTS
 
     def value(self) -> Any:
-        """Return a response. Not all of them match the schema.
-
-        Raises:
-            Unmade: None was found.
-        """
+        """Return a response. Not all of them match the schema. Raise Unmade if none was found."""
         if self._schema is not None:
             return self._by(self._schema, (), 0)
         if self._mode == "mixed" and self._chance.random() < 0.25:

@@ -85,8 +85,6 @@ class ProviderEvent:
         ids: The provider's ids of the event. A repetition has one of them in common.
         at: The provider's time, or None if it states none.
         address: The recipient as the provider states it, for suppressions.
-        code: The reason in codes.
-        bounce: The kind of a bounce.
         against: The verdict of a failure on the address, or None.
     """
 

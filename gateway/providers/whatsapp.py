@@ -26,7 +26,6 @@ class WhatsApp(Provider):
     """WhatsApp's Cloud API.
 
     Args:
-        secrets: Secrets of the app.
         verify_token: Token of the request by which Meta verifies the URL.
     """
 

@@ -44,7 +44,6 @@ class Reconciler:
     """Compares a store with Temporal.
 
     Args:
-        client: A client of both.
         since: Compare the journeys that have ended since then.
         sent_since: Also compare the messages that were delivered since then.
         rate: Calls to Temporal a second at most.

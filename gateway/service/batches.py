@@ -113,11 +113,7 @@ class BatchService:
         return PageView(items=[BatchView.of(one, counts[one.id]) for one in shown], next=following)
 
     async def show(self, caller: Caller, batch: str) -> BatchView:
-        """Return a batch.
-
-        Raises:
-            UnknownBatch: There is none of this id.
-        """
+        """Return a batch. Raise UnknownBatch if there is none of this id."""
         stored = await self._stored(caller, batch)
         return BatchView.of(stored, (await self._store.batch_counts([batch]))[batch])
 

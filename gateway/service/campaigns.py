@@ -151,11 +151,7 @@ class CampaignService:
         return await self.show(caller, request.name)
 
     async def show(self, caller: Caller, name: str) -> CampaignView:
-        """Return a campaign's progress or result.
-
-        Raises:
-            UnknownOperation: There is none of this name.
-        """
+        """Return a campaign's progress or result. Raise UnknownOperation if there is none of this name."""
         stored = await self._stored(name)
         caller.check(stored.scenario, "scenario")
         if stored.ended_at is None and await self._settle(stored):

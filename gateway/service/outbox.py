@@ -37,7 +37,6 @@ class Outbox:
     """Sends test messages.
 
     Attributes:
-        book: The destinations, or None if none are configured.
         trials: The rules of test messages, and their record.
     """
 

@@ -151,11 +151,7 @@ class _Version:
 async def results(
     store: Store, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
 ) -> ResultsView:
-    """Count the journeys that reached a scenario's goal.
-
-    Raises:
-        BadInput: There is no such scenario or version.
-    """
+    """Count the journeys that reached a scenario's goal. Raise BadInput if there is no such scenario or version."""
     newest = await require(store, scenario)
     found = await store.goal_counts(scenario, now, version=version, since=since)
     content = Content(store)

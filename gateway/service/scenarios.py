@@ -179,11 +179,7 @@ class ScenarioService:
         return found
 
     async def list(self, caller: Caller, page: PageRequest, scenario: str | None = None) -> PageView[VersionView]:
-        """Return a page of `versions`.
-
-        Raises:
-            BadCursor: The cursor is not one of this list.
-        """
+        """Return a page of `versions`. Raise BadCursor if the cursor is not one of this list."""
         found = sorted(await self.versions(caller, scenario), key=_order)  # databases differ in their collation
         if (place := page.place(_Place)) is not None:
             found = [item for item in found if _order(item) > (place["scenario"], -place["version"])]

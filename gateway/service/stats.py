@@ -208,11 +208,7 @@ async def stats(
 
 
 async def opened_plan(content: Content, scenario: str, version: int, newest: int) -> Plan:
-    """Return the plan of a version.
-
-    Raises:
-        BadInput: The version does not exist, or is not for this release.
-    """
+    """Return the plan of a version. Raise BadInput if the version does not exist, or is not for this release."""
     try:
         return (await content.open(scenario, version)).table
     except UnknownVersion:

@@ -242,7 +242,6 @@ async def deliver(
 
     Args:
         row: The step, with its destination's settings.
-        replies: The reply to each attempt.
         took: Processes the reply of a delivered message. Returns a note.
         asked: Returns the policies' ruling on an attempt.
     """

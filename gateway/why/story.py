@@ -115,11 +115,7 @@ def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
 
 
 def told(view: JourneySnapshot, entry: StoredEntry) -> EntryStory:
-    """Return the story of an admitted entry.
-
-    Args:
-        entry: Its row in the store.
-    """
+    """Return the story of an admitted entry."""
     report = JourneyView.of(view)
     zone = zone_of((view.progress or {}).get("zone"), view.plan.zone if view.plan else None)
     happenings = [_entered(entry), *_on_the_way(report, view, zone), *_end(report, entry)]

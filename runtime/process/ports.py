@@ -20,11 +20,7 @@ def free_port() -> int:
 
 
 def check_port(port: int, purpose: str) -> None:
-    """Check that a port can be listened on.
-
-    Raises:
-        LocalError: This user may not listen on it, or it is invalid.
-    """
+    """Check that a port can be listened on. Raise LocalError if this user may not listen on it, or it is invalid."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do, or a recently closed connection would count as a listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -54,7 +54,6 @@ def check(
         file: The file's name in findings.
         destinations: Known destinations. If None, any name is accepted, and secrets may go anywhere.
         now: The time, with a zone, for warnings about past dates. None turns these off.
-        quiet_hours: Quiet hours of all scenarios.
     """
     source = Source(text, file)
     report = Report(source)

@@ -53,11 +53,7 @@ def _meant(word: str) -> str | None:
 
 
 def check_structure(source: Source, report: Report) -> Any:
-    """Report mistakes in a scenario's keys and values.
-
-    Returns:
-        The scenario's data with misspelt keys corrected.
-    """
+    """Report mistakes in a scenario's keys and values. Return the scenario's data with misspelt keys corrected."""
     data = source.data
     faults = faults_of(data)
     # Each round takes at least one unknown key away, so the rounds come to an end.

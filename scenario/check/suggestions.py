@@ -110,8 +110,6 @@ class Fault(NamedTuple):
 
     Attributes:
         path: Path of the value, or of the missing or unknown key.
-        form: The model.
-        detail: The error.
     """
 
     path: Path

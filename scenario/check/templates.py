@@ -33,7 +33,6 @@ class Template(NamedTuple):
     """A template in the file.
 
     Attributes:
-        path: Its path.
         kind: Its purpose.
         source: The text, or the structure of a structured body.
         step: The model of its step, or None outside of steps.

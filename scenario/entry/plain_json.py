@@ -40,7 +40,6 @@ def unsent(data: object, what: str) -> str:
     """Return why data cannot be written as JSON.
 
     Args:
-        data: The data.
         what: Its name in the message.
     """
     return _cause(data, what) or f"{what} holds something that JSON does not have, such as NaN: send plain JSON"
@@ -50,7 +49,6 @@ def unread(content: bytes, what: str, hint: str = "") -> str:
     """Return why a JSON text cannot be read by a worker, or an empty text if no cause is found.
 
     Args:
-        content: The text.
         what: Its name in the message.
         hint: What to write if it is no JSON.
     """

@@ -128,11 +128,7 @@ def canonical(address: str | Address) -> Address:
 
 @lru_cache(maxsize=4096)
 def classify(address: str | Address) -> AddressKind:
-    """Return the kind of an address.
-
-    Raises:
-        ValueError: It is not a numeric address.
-    """
+    """Return the kind of an address. Raise ValueError if it is not a numeric address."""
     match canonical(address):
         case IPv4Address() as v4:
             if _within(v4, _NEVER_V4):

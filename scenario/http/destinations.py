@@ -17,7 +17,6 @@ class KnownDestination:
         headers: Names of the headers that it sets.
         secrets: Secrets that its steps may use.
         owners: Scenarios that may use it, or None for all.
-        has_audiences: True if it has audiences.
     """
 
     headers: tuple[str, ...] = ()

@@ -104,11 +104,7 @@ class Target:
 
 @lru_cache(maxsize=256)
 def parse(url: str, access: Access) -> Target:
-    """Read a delivery's URL and check everything that needs no DNS.
-
-    Raises:
-        UrlError: It may not be called.
-    """
+    """Read a delivery's URL and check everything that needs no DNS. Raise UrlError if it may not be called."""
     if len(url) > MAX_URL:
         raise UrlError(f"it is longer than {MAX_URL} characters")
     if _CONTROL.search(url):

@@ -21,7 +21,6 @@ def tell(error: ValidationError, data: Any, form: type[BaseModel], whole: str, r
     """Report pydantic's errors. A missing key that is only misspelt is reported once.
 
     Args:
-        error: The validation error.
         data: The file's data.
         form: The model of the whole file.
         whole: The file's name as the subject of a sentence.

@@ -22,7 +22,6 @@ class WrittenStep(NamedTuple):
         step: Its keys and values, or its model.
         path: Its path, ``("steps", 4, "then", 0)``.
         kind: Its kind, or None if no key names one.
-        keys: Its keys and values.
         place: Its position for generated ids, ``5.then.1``.
     """
 

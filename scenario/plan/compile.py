@@ -41,7 +41,6 @@ def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
     """Compile a checked scenario.
 
     Args:
-        scenario: The scenario.
         follows: True if its journeys follow newer versions.
 
     Raises:

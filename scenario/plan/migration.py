@@ -30,7 +30,6 @@ class Place:
     """A journey's position and past. Journeys send it to activities, so fields may be added.
 
     Attributes:
-        at: The step.
         is_over: True if the step, or its delivery, ends before the migration.
         way: The branch taken out of a completed step.
         following: The next step after a completed one, or None at the end.
@@ -91,8 +90,6 @@ def unknown(new: Plan, steps: Mapping[str, BaseStep], at: str, place: Place) -> 
     """Return variables that steps read and that the journey lacks: ``responses.poll``, ``event``.
 
     Args:
-        new: The new plan.
-        steps: Its steps by id.
         at: The step at which the journey would continue.
         place: The journey's position.
     """
@@ -136,11 +133,7 @@ def fate(old: Plan, new: Plan, at: str, names: Names) -> tuple[bool, str]:
 
 
 def _require(old: Plan, new: Plan, was: str, becomes: str) -> None:
-    """Check that a step exists and has the same kind.
-
-    Raises:
-        MigrationError: It does not.
-    """
+    """Check that a step exists and has the same kind. Raise MigrationError if it does not."""
     row, other = old.steps[was], new.steps.get(becomes)
     if other is None:
         raise MigrationError(f"step '{was}' no longer exists: map it{_hint(old, new, was)}")

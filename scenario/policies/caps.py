@@ -193,7 +193,6 @@ def full(caps: Iterable[Cap], claims: Iterable[Counted], now: datetime, zone: tz
     Args:
         caps: The caps that apply to the message.
         claims: The contact's other claims, at least those since `since`.
-        now: The time.
         zone: The contact's zone.
     """
     counted = sorted((claim.claimed_at, claim.channel, claim.destination) for claim in claims)

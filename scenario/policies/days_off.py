@@ -71,7 +71,6 @@ def holidays_of(place: str, year: int) -> Mapping[date, str]:
 
     Args:
         place: The code of a country, or of a part of one.
-        year: The year.
     """
     from holidays import country_holidays
 

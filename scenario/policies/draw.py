@@ -55,11 +55,7 @@ def drawn(shares: Mapping[str, int], number: int) -> str:
 
 
 def hundredths(value: object) -> int:
-    """Return a percentage such as 33.33 in hundredths.
-
-    Raises:
-        ValueError: It is malformed.
-    """
+    """Return a percentage such as 33.33 in hundredths. Raise ValueError if it is malformed."""
     if isinstance(value, str) and value.strip().removesuffix("%").strip().replace(".", "", 1).isdecimal():
         raise ValueError(f"write the per cent as a number: {value.strip().removesuffix('%').strip()}")
     if isinstance(value, Mapping):

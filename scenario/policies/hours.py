@@ -207,7 +207,6 @@ def opening(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Opening | No
     """Return when something may be sent, or None if it may be sent now.
 
     Args:
-        rules: All rules of the delivery.
         now: With a zone.
         zone: The contact's zone.
     """
@@ -235,7 +234,6 @@ def stretches(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Iterator[t
     """Yield the periods, start and end in UTC, in which all rules allow sending.
 
     Args:
-        rules: As for `opening`.
         now: Start of the search, with a zone; it ends after `AHEAD`.
         zone: The contact's zone.
     """

@@ -65,7 +65,6 @@ class PlannedMessage:
     """A message that is to leave.
 
     Attributes:
-        delivery: Its delivery id.
         destination: Its destination or host; empty for channels with one place.
         began: Start of its step.
         contact: The contact's fields that consent needs.

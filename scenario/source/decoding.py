@@ -60,7 +60,6 @@ def read_json(text: str, *, unique: bool = False) -> Any:
     """Read a JSON text.
 
     Args:
-        text: The text.
         unique: True to reject repeated keys.
 
     Raises:

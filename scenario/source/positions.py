@@ -20,10 +20,6 @@ def written(text: str, node: ScalarNode) -> list[int]:
     """Return the index in the file of each character of a scalar, and of its end.
 
     Exact for literal (``|``), plain and quoted scalars; for folded ones (``>``) except blanks at line ends.
-
-    Args:
-        text: The file.
-        node: The scalar, with its marks.
     """
     start, end = node.start_mark.index, node.end_mark.index
     if properties := _PROPERTIES.match(text, start, end):

@@ -41,7 +41,6 @@ class Report:
         """Add a finding.
 
         Args:
-            path: The path of the value.
             code: A short word for programs.
             message: One sentence for the author.
             key: True to point at the key instead of its value.

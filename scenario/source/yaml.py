@@ -40,7 +40,6 @@ class SyntaxFault(Exception):
     """The text is not YAML, or exceeds a limit.
 
     Attributes:
-        mark: The place.
         code: As in `scenario.source.findings.Finding`.
         word: The key of a message that other kinds of files replace: see `scenario.source.source`.
     """
@@ -115,11 +114,7 @@ class Composed(NamedTuple):
 
 
 def compose(text: str) -> Composed:
-    """Parse a text.
-
-    Raises:
-        SyntaxFault: It is not YAML.
-    """
+    """Parse a text. Raise SyntaxFault if it is not YAML."""
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise larger()
     odd = [character for character in _ODD_BREAKS if character in text]

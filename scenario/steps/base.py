@@ -57,7 +57,6 @@ class Awaited(NamedTuple):
     Attributes:
         path: Where it is named, relative to the step.
         way: The key of the way that it opens.
-        condition: The condition on the event; None for any.
         is_new: True if only an event counts that arrives while the step waits.
         is_certain: True if no contact passes the step without the event.
     """

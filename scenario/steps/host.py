@@ -278,7 +278,6 @@ class Host(Protocol):
 
         Args:
             text: The condition or template.
-            kind: How to evaluate it.
             event: The event that the condition sees as `event`.
             cases: Return the matching case of the value, or None.
             offset: Return the value as a date moved by so many seconds, in `moment`.

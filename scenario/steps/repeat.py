@@ -38,7 +38,6 @@ class RepeatRow(Row):
         times: Maximum number of rounds.
         until: The condition that ends the repetition.
         event: The event that ends it, instead.
-        condition: The condition on that event.
         first: The first step of a round.
     """
 

@@ -43,7 +43,6 @@ class SplitRow(Row):
     """A fork that divides contacts by shares.
 
     Attributes:
-        seed: The seed of the draw.
         shares: Of each branch, in hundredths of a per cent. A list, since its order counts and histories may sort keys.
         branches: The next step of each branch.
         by: The unit: ``contact``, ``journey``, or a template.

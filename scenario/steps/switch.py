@@ -74,7 +74,6 @@ class SwitchRow(Row):
     """A fork with a way for each of some values, and one for all others.
 
     Attributes:
-        value: The expression.
         cases: The next step of each case.
     """
 

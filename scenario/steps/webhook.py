@@ -39,7 +39,6 @@ def body_fault(content: Content, body: object) -> str | None:
     """Return why a body does not fit the content type, or None.
 
     Args:
-        content: The content type.
         body: Text, a mapping or a list. A reference to a file stands for the text that replaces it.
     """
     is_text = isinstance(body, str | File)

@@ -91,7 +91,6 @@ def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> 
         now: With a zone; the current minute counts.
         clock: ``HH:MM``.
         days: Some of `WEEKDAYS`, or empty for every day.
-        zone: The zone.
     """
     wanted = time.fromisoformat(clock)
     today = now.astimezone(zone).date()

@@ -267,7 +267,6 @@ def _is_missing_with(side: Expression, root: str, last: frozenset[str]) -> bool:
     """Return True if a side has no value when a variable is missing.
 
     Args:
-        side: The side.
         root: The variable's name.
         last: Further filters that may be the last one, since the comparison treats their empty result as missing.
     """

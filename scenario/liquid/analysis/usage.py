@@ -114,7 +114,6 @@ class TracedValue(NamedTuple):
     """A value, as far as it can be determined without the data.
 
     Attributes:
-        sources: The data that it may be.
         items: The data that a new list may contain.
     """
 

@@ -87,7 +87,6 @@ def make_error(reason: str, source: str, offset: int | None, *, limit: bool = Fa
     """Return a template's error.
 
     Args:
-        reason: One sentence.
         source: The template's text.
         offset: Index into the text, or None if it is unknown.
         limit: Whether a limit was exceeded.

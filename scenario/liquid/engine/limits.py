@@ -109,11 +109,7 @@ class Budget:
         self._looked: float | None = None  # most renderings end before the first look, which is a system call
 
     def spend(self, steps: int) -> None:
-        """Take some steps.
-
-        Raises:
-            BoundReached: Steps or time are used up.
-        """
+        """Take some steps. Raise BoundReached if steps or time are used up."""
         self.steps -= steps
         if self.steps < self.next_check:
             self.check()

@@ -129,7 +129,6 @@ def date(
         zone: The zone in which to show an instant, such as ``Europe/Paris`` or ``+02:00``. The default is
             `journey.timezone`. Dates and times without an offset are not converted.
         language: The language of names and order, such as ``fr`` or ``contact.language``. The default is English.
-        context: The variables.
 
     Returns: The text, or an empty text if there is no value. A text that is not a date is returned unchanged, as in
         Shopify's Liquid.

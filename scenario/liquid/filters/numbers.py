@@ -196,7 +196,6 @@ def to_number(name: str, value: object) -> Number | None:
 
     Args:
         name: The filter's name, for messages.
-        value: The value.
     """
     if value is None or is_undefined(value):
         return None

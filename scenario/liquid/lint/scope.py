@@ -135,7 +135,6 @@ class TemplateScope:
     """The names in scope at one place of a template.
 
     Attributes:
-        schema: The variables of the template.
         inner: The names of enclosing loops and ``$let``, innermost last.
         own: The template's assignments.
         tested: Variables that an enclosing ``if`` tests, so that they may belong to another trigger.

@@ -61,8 +61,6 @@ class LiquidPart(BodyPart):
     """A text with Liquid in it.
 
     Attributes:
-        template: The parsed text.
-        source: The text.
         output: The expression of the value if the text is a single output.
     """
 
