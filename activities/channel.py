@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 TEST_HEADER: Final = "x-scenario-test"
 """Header of test messages."""
+_SHORT: Final = 60  # characters
 _CONSEQUENCES: Final = {
     Outcome.RETRY: "a journey would try again",
     Outcome.RETRY_SHORT: "a journey would try again for an hour",
@@ -166,10 +167,10 @@ class Arrival:
         return not self.problem
 
 
-def shorten(text: str, length: int = 60) -> str:
+def shorten(text: str) -> str:
     """Return the beginning of a text on one line."""
     line = " ".join(text.split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"
+    return line if len(line) <= _SHORT else f"{line[: _SHORT - 1]}…"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,8 +67,8 @@ class Callbacks:
         keys: The current key, then the previous ones; see `derive_keys`.
     """
 
-    def __init__(self, base_url: str, keys: Sequence[bytes], life: timedelta = CALLBACK_LIFE) -> None:
-        self._base, self._life = base_url.rstrip("/"), life
+    def __init__(self, base_url: str, keys: Sequence[bytes]) -> None:
+        self._base = base_url.rstrip("/")
         self._tokens = SealedToken(keys, "callback", "c1.")
 
     @classmethod
@@ -98,7 +98,7 @@ class Callbacks:
         found = _DELIVERY.fullmatch(delivery_id)
         if found is None or now.tzinfo is None or not workflow_id:
             raise ValueError("a callback address needs a journey's id, a delivery's id, and a time with a zone")
-        expires = int((now + self._life).timestamp())
+        expires = int((now + CALLBACK_LIFE).timestamp())
         ids = UUID(root).bytes + bytes.fromhex(found[1])
         token = self._tokens.seal(expires.to_bytes(_EXPIRY) + ids + workflow_id.encode())
         return f"{self._base}/callbacks/{token}"

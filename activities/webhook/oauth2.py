@@ -104,16 +104,10 @@ class AccessTokens:
     Args:
         transport: Sends token requests.
         clock: Returns seconds that never go back.
-        wall: Returns seconds since 1970, for assertions.
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
-        self._transport, self._clock, self._wall = transport, clock, wall
+    def __init__(self, transport: Transport, clock: Callable[[], float] = time.monotonic) -> None:
+        self._transport, self._clock = transport, clock
         self._entries: dict[str, _Entry] = {}
 
     async def token(self, destination: Destination, secrets: Mapping[str, str], *, rejected: str = "") -> str:
@@ -204,7 +198,7 @@ class AccessTokens:
     def _assertion(self, name: str, settings: OAuth2, secrets: Mapping[str, str]) -> str:
         """Return a signed assertion (RFC 7523 §3)."""
         key, algorithm = _private_key(name, settings.key or "", secrets[settings.key or ""])
-        now = int(self._wall())
+        now = int(time.time())
         claims = {"iss": settings.client_id, "aud": settings.audience or settings.token_url, "iat": now}
         claims |= {"exp": now + _ASSERTION_LIFE, "jti": str(uuid4())}
         claims |= _given(sub=settings.subject, scope=settings.scope)

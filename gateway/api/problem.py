@@ -272,11 +272,11 @@ def invalid(errors: Sequence[Any], body: object, model: object = None) -> Proble
     return Problem("invalid", f"the request has mistakes at {where}", mistakes)
 
 
-def mistakes_in(errors: Sequence[Any], data: object, model: object = None, whole: str = "the body") -> list[Mistake]:
+def mistakes_in(errors: Sequence[Any], data: object, model: object = None) -> list[Mistake]:
     """Return the mistakes of JSON that pydantic refuses; see `scenario.validation.flaws`."""
     return [
         Mistake(pointer=pointer_to(flaw.at), code=flaw.code, detail=flaw.sentence, did_you_mean=flaw.meant)
-        for flaw in flaws(errors, data, model, whole=whole, forms=FORMS)
+        for flaw in flaws(errors, data, model, whole="the body", forms=FORMS)
     ]
 
 

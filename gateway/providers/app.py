@@ -40,11 +40,8 @@ class InboundEvents:
         url: Public URL of this gateway without the path, which some signatures include.
     """
 
-    def __init__(
-        self, url: str, providers: Mapping[str, Provider], effects: ProviderEffects, *, patience: float = PATIENCE
-    ) -> None:
+    def __init__(self, url: str, providers: Mapping[str, Provider], effects: ProviderEffects) -> None:
         self._url, self._providers, self._effects = url.rstrip("/"), providers, effects
-        self._patience = patience
 
     @property
     def routes(self) -> list[Route]:
@@ -56,7 +53,7 @@ class InboundEvents:
         if (provider := self._providers.get(name)) is None:
             return _said(404, "there is nothing here")
         try:
-            body = await read_body(request, MAX_BODY, patience=self._patience)
+            body = await read_body(request, MAX_BODY, patience=PATIENCE)
         except TimeoutError:
             return _said(408, "the call did not arrive in time", {"connection": "close"})
         if body is None:

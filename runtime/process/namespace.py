@@ -148,10 +148,9 @@ class PollerCheck(NamespaceCheck):
         client: Client,
         workers: Sequence[PollingWorker],
         steers: str,
-        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(client, clock)
+        super().__init__(client)
         self._wall_clock = wall_clock
         self._polled: dict[str, tuple[float, float]] = {}
         self._steers = steers

@@ -22,6 +22,7 @@ from scenario.http.addresses import Access, canonical, permitted
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """Returns the numeric addresses of a host name, or raises `LookupFailedError`."""
 
+_THREADS: Final = 16
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
@@ -49,9 +50,9 @@ class SystemLookup:
     everything else. A caller waits for `timeout` seconds.
     """
 
-    def __init__(self, *, timeout: float = 5.0, threads: int = 16) -> None:
+    def __init__(self, *, timeout: float = 5.0) -> None:
         self._timeout = timeout
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="dns")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dns")
 
     async def __call__(self, host: str) -> Sequence[str]:
         """Return the numeric addresses of a host name, or raise LookupFailedError."""
