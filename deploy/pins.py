@@ -49,31 +49,25 @@ _HEAD = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker
 
 @dataclass(frozen=True)
 class Pin:
-    """A version of a package.
-
-    Attributes:
-        name: Normalised (PEP 503).
-        marker: Environment marker (PEP 508), or "".
-        text: Its lines in the lock, including hashes.
-    """
+    """A version of a package."""
 
     name: str
+    """Normalised (PEP 503)."""
     version: str
     marker: str
+    """Environment marker (PEP 508), or ""."""
     text: str
+    """Its lines in the lock, including hashes."""
 
 
 @dataclass(frozen=True)
 class Pins:
-    """The result of a resolution.
-
-    Attributes:
-        production: Dependencies of a worker.
-        local: These, and those of local servers: all that the wheel depends on.
-    """
+    """The result of a resolution."""
 
     production: Sequence[Pin]
+    """Dependencies of a worker."""
     local: Sequence[Pin]
+    """These, and those of local servers: all that the wheel depends on."""
     build: Sequence[Pin]
     everything: Sequence[Pin]
 

@@ -43,23 +43,20 @@ class EarlierVersion:
 
 @dataclass(frozen=True)
 class Publication:
-    """A published version.
-
-    Attributes:
-        version: Its number; that of an earlier version if the content is not new.
-        newest: The number of the newest version, which new journeys take unless their entry names another.
-        before: The version that was the newest before, or None if this one is not new.
-        difference: The differences from that one, or None if it cannot be read.
-        under_way: Earlier versions with running journeys.
-    """
+    """A published version."""
 
     scenario: str
     version: int
+    """Its number; that of an earlier version if the content is not new."""
     newest: int
+    """The number of the newest version, which new journeys take unless their entry names another."""
     warnings: tuple[Finding, ...] = ()
     before: int | None = None
+    """The version that was the newest before, or None if this one is not new."""
     difference: VersionDifference | None = None
+    """The differences from that one, or None if it cannot be read."""
     under_way: tuple[EarlierVersion, ...] = ()
+    """Earlier versions with running journeys."""
 
     def __str__(self) -> str:
         return f"{self.scenario}@{self.version}"

@@ -18,17 +18,14 @@ SENT: Final = "scenario.yaml"
 
 @dataclass(frozen=True)
 class ScenarioFile:
-    """The source of a scenario.
-
-    Attributes:
-        name: Its name in findings.
-        content: YAML; of a file that is too large, only its beginning.
-        read: Returns a text that it refers to; see `scenario.check.check.check`.
-    """
+    """The source of a scenario."""
 
     name: str
+    """Its name in findings."""
     content: str | bytes = field(repr=False)
+    """YAML; of a file that is too large, only its beginning."""
     read: Callable[[str], str]
+    """Returns a text that it refers to; see `scenario.check.check.check`."""
 
     @classmethod
     def at(cls, path: Path) -> Self:

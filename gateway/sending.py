@@ -34,40 +34,34 @@ from scenario.steps.delivery import DeliveryStep, Send
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """A message that was sent, and the response.
-
-    Attributes:
-        contact: The preview of the scenario for the contact.
-        message: The message, with names of secrets instead of their values.
-    """
+    """A message that was sent, and the response."""
 
     id: str
     contact: Preview
+    """The preview of the scenario for the contact."""
     message: RenderedMessage
+    """The message, with names of secrets instead of their values."""
     answer: TestReply
     milliseconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """The connections, secrets and options for sending a test message.
-
-    Attributes:
-        sender: The key or person that sends it, for the log of attempts.
-        trials: The rules of test messages, and their record.
-        to: Another recipient: a URL, to which no secret is sent, an e-mail address, or a number.
-        called: The name of `to` in messages.
-        guarded: True if a URL in `to` must have a public address. False trusts the sender with this machine's network.
-    """
+    """The connections, secrets and options for sending a test message."""
 
     channels: Channels
     routes: Routes
     secrets: Mapping[str, str] = field(repr=False)
     sender: str
+    """The key or person that sends it, for the log of attempts."""
     trials: Trials
+    """The rules of test messages, and their record."""
     to: str | None = None
+    """Another recipient: a URL, to which no secret is sent, an e-mail address, or a number."""
     called: str = "--to"
+    """The name of `to` in messages."""
     guarded: bool = False
+    """True if a URL in `to` must have a public address. False trusts the sender with this machine's network."""
 
 
 async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, means: Means) -> Exchange:

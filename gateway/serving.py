@@ -200,18 +200,15 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
 
 @dataclass
 class _Served:
-    """What a process serves.
-
-    Attributes:
-        what: The names of the parts, for the log.
-        routes: Routes of suppressions that are open to the world, by purpose.
-        crew: The workers of operations on many journeys.
-    """
+    """What a process serves."""
 
     parts: dict[str, ASGIApp] = field(default_factory=dict[str, ASGIApp])
     what: list[str] = field(default_factory=list[str])
+    """The names of the parts, for the log."""
     routes: dict[str, list[Route]] = field(default_factory=dict[str, list[Route]])
+    """Routes of suppressions that are open to the world, by purpose."""
     crew: Workers | None = None
+    """The workers of operations on many journeys."""
 
 
 async def _open_store(

@@ -48,16 +48,13 @@ _DELIVERY: Final = re.compile(r"msg_([0-9a-f]{32})", re.ASCII)
 
 @dataclass(frozen=True)
 class CallbackClaim:
-    """The content of a callback token.
-
-    Attributes:
-        expires: End of its lifetime, UTC.
-    """
+    """The content of a callback token."""
 
     workflow_id: str
     root: str
     delivery_id: str
     expires: datetime
+    """End of its lifetime, UTC."""
 
 
 class Callbacks:
@@ -127,15 +124,12 @@ UNSUBSCRIBE_PATH: Final = "/u/"
 
 @dataclass(frozen=True)
 class Subscriber:
-    """A subscription that an unsubscribe URL ends.
-
-    Attributes:
-        channel: ``email`` or ``sms``.
-        scope: Id or name of the list; "" for all marketing messages on the channel.
-    """
+    """A subscription that an unsubscribe URL ends."""
 
     channel: str
+    """``email`` or ``sms``."""
     scope: str
+    """Id or name of the list; "" for all marketing messages on the channel."""
     contact_id: str
     address: str = field(repr=False)
 

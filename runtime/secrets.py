@@ -133,14 +133,11 @@ class Secrets:
 
 @dataclass(repr=False)
 class SecretsSnapshot(Mapping[str, str]):
-    """The secrets at one time. It lists readable ones; access to an unreadable one raises its error.
-
-    Attributes:
-        unreadable: The error messages, by the name of the secret.
-    """
+    """The secrets at one time. It lists readable ones; access to an unreadable one raises its error."""
 
     found: Mapping[str, str]
     unreadable: Mapping[str, str]
+    """The error messages, by the name of the secret."""
 
     def __getitem__(self, name: str) -> str:
         if name in self.unreadable:

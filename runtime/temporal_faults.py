@@ -37,15 +37,12 @@ NO_WORKER: Final = frozenset(
 
 @dataclass(frozen=True)
 class TemporalFault:
-    """A fault of Temporal or of this installation.
-
-    Attributes:
-        advice: One sentence for operators: the fault, and what to do. It quotes nothing of a request.
-        retry_after: Seconds after which the same request may succeed.
-    """
+    """A fault of Temporal or of this installation."""
 
     advice: str
+    """One sentence for operators: the fault, and what to do. It quotes nothing of a request."""
     retry_after: int
+    """Seconds after which the same request may succeed."""
     passing: bool = True
     lacks_attributes: bool = False
 

@@ -27,13 +27,10 @@ class BadAddress(BadRecipient):
 
 @dataclass(frozen=True)
 class Mailbox:
-    """An e-mail address with an optional name.
-
-    Attributes:
-        address: The address, with its domain in ASCII (IDNA).
-    """
+    """An e-mail address with an optional name."""
 
     address: str
+    """The address, with its domain in ASCII (IDNA)."""
     name: str = ""
 
     @property

@@ -51,19 +51,16 @@ _LONGEST_NAME: Final = 40
 
 
 class InputFlaw(NamedTuple):
-    """An error in JSON data.
-
-    Attributes:
-        at: Keys and indexes that lead to it; for a missing field, to the place where it belongs.
-        code: One of `CODES`.
-        sentence: The error as a sentence for people.
-        meant: The name that was probably meant.
-    """
+    """An error in JSON data."""
 
     at: tuple[str | int, ...]
+    """Keys and indexes that lead to it; for a missing field, to the place where it belongs."""
     code: str
+    """One of `CODES`."""
     sentence: str
+    """The error as a sentence for people."""
     meant: str | None = None
+    """The name that was probably meant."""
 
 
 def flaws(

@@ -51,14 +51,11 @@ Operand = VariableReference | LiteralOperand
 
 @dataclass(frozen=True)
 class OldComparison:
-    """A comparison of two operands.
-
-    Attributes:
-        operator: ``= != < <= > >= LIKE``, or empty for a single operand.
-    """
+    """A comparison of two operands."""
 
     left: Operand
     operator: str = ""
+    """``= != < <= > >= LIKE``, or empty for a single operand."""
     right: Operand = LiteralOperand("")
 
 

@@ -15,16 +15,13 @@ from splio.writer import Writer
 
 @dataclass(frozen=True)
 class ConversionResult:
-    """A converted text.
-
-    Attributes:
-        text: Liquid, or a scenario file.
-        notes: Further remarks for the author, one sentence each.
-    """
+    """A converted text."""
 
     text: str
+    """Liquid, or a scenario file."""
     unconverted: tuple[Unconverted, ...] = ()
     notes: tuple[str, ...] = ()
+    """Further remarks for the author, one sentence each."""
 
 
 def convert(source: str, names: CustomFieldNames | None = None, *, keep_liquid: bool = False) -> ConversionResult:

@@ -38,16 +38,13 @@ class UnconvertedOffset(NamedTuple):
 
 @dataclass(frozen=True)
 class Edits:
-    """The edits of a text.
-
-    Attributes:
-        edits: In order, without overlaps.
-        numbers: The custom fields that are named by number.
-    """
+    """The edits of a text."""
 
     edits: tuple[Edit, ...]
+    """In order, without overlaps."""
     unconverted: tuple[UnconvertedOffset, ...]
     numbers: frozenset[int]
+    """The custom fields that are named by number."""
 
     def apply(self, source: str) -> str:
         pieces: list[str] = []

@@ -23,16 +23,13 @@ CONTACT: Final = ""
 
 
 class PlatformTable(NamedTuple):
-    """One of the platform's tables.
-
-    Attributes:
-        model: The model that parses its data.
-        names: Old names that differ, with the new ones. A dot leads into an object.
-    """
+    """One of the platform's tables."""
 
     path: str
     model: type[Shape]
+    """The model that parses its data."""
     names: Mapping[str, str]
+    """Old names that differ, with the new ones. A dot leads into an object."""
 
 
 _TRANSACTION: Final = {
@@ -110,13 +107,10 @@ _QUOTABLE: Final = re.compile(r"[^'\"\\{}%\x00-\x1f\x7f-\x9f]{1,100}")
 
 @dataclass(frozen=True)
 class CustomFieldNames:
-    """The names of custom fields, by table and number.
-
-    Attributes:
-        by_number: ``{"": {0: "civility"}}``, by the keys of ``TABLES``.
-    """
+    """The names of custom fields, by table and number."""
 
     by_number: Mapping[str, Mapping[int, str]] = field(default_factory=dict[str, Mapping[int, str]])
+    """``{"": {0: "civility"}}``, by the keys of ``TABLES``."""
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> CustomFieldNames:
@@ -157,17 +151,14 @@ def _read_numbers(data: object) -> dict[int, str]:
 
 
 class MappedField(NamedTuple):
-    """A field of the scenario language.
-
-    Attributes:
-        path: ``contact.firstname``.
-        kind: Its type, or None for custom fields.
-        number: The number of a custom field without a known name.
-    """
+    """A field of the scenario language."""
 
     path: str
+    """``contact.firstname``."""
     kind: Scalar | None
+    """Its type, or None for custom fields."""
     number: int | None = None
+    """The number of a custom field without a known name."""
 
 
 def find_field(table: str, name: str, names: CustomFieldNames, trigger: str | None = None) -> MappedField | None:

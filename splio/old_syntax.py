@@ -43,29 +43,23 @@ class ExistingLiquid(OldSyntaxPart):
 
 @dataclass(frozen=True, slots=True)
 class OldVariable(OldSyntaxPart):
-    """``$firstname$`` or ``$order.extid$``.
-
-    Attributes:
-        table: The text before the dot, or empty.
-    """
+    """``$firstname$`` or ``$order.extid$``."""
 
     table: str
+    """The text before the dot, or empty."""
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class OldTag(OldSyntaxPart):
-    """``{SPLIO IF …}``.
-
-    Attributes:
-        word: IF, ELSEIF, ELSE, ENDIF, FOREACH, ENDFOREACH, or another word, in capitals.
-        rest: The text after the word, with its HTML entities resolved.
-        closed: Whether it has a closing brace.
-    """
+    """``{SPLIO IF …}``."""
 
     word: str
+    """IF, ELSEIF, ELSE, ENDIF, FOREACH, ENDFOREACH, or another word, in capitals."""
     rest: str
+    """The text after the word, with its HTML entities resolved."""
     closed: bool = True
+    """Whether it has a closing brace."""
 
 
 def split_template(source: str, *, liquid: bool = False) -> Iterator[OldSyntaxPart]:

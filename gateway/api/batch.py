@@ -54,15 +54,12 @@ class BatchAnswer(ResponseBody):
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One item of a batch.
-
-    Attributes:
-        request: Its request id, if the batch has one.
-    """
+    """One item of a batch."""
 
     index: int
     value: dict[str, Any]
     request: UUID | None
+    """Its request id, if the batch has one."""
 
 
 @dataclass
@@ -70,17 +67,15 @@ class BatchRequest:
     """A batch whose items are processed concurrently.
 
     Items about the same subject, such as a contact, are processed in order.
-
-    Attributes:
-        request_id: The request's id, if it has one.
-        about: Returns the subject of an item.
-        work: Processes an item. Returns status and further fields of its result, or raises the refusal.
     """
 
     request: Request
     request_id: UUID | None
+    """The request's id, if it has one."""
     about: Callable[[dict[str, Any]], object]
+    """Returns the subject of an item."""
     work: Callable[[BatchItem], Awaitable[tuple[int, dict[str, Any]]]]
+    """Processes an item. Returns status and further fields of its result, or raises the refusal."""
 
     async def run(self) -> tuple[int, list[dict[str, Any]]]:
         """Process all items.

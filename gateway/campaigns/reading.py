@@ -38,21 +38,18 @@ _NICE: Final = 5
 
 @dataclass(frozen=True, kw_only=True)
 class AudienceReading:
-    """The settings of a surveyor, and of the file that it reads.
-
-    Attributes:
-        document: The scenario as it is stored.
-        file: The file's name.
-        local_start: Each contact's own date and time of the start, in ISO 8601.
-    """
+    """The settings of a surveyor, and of the file that it reads."""
 
     document: Mapping[str, Any]
+    """The scenario as it is stored."""
     version: int
     campaign: str
     zone: str
     file: str
+    """The file's name."""
     encoding: str | None = None
     local_start: str | None = None
+    """Each contact's own date and time of the start, in ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,33 +19,30 @@ _LAST_ZONE: Final = timezone(timedelta(hours=-12))
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignRequest:
-    """A campaign to be started.
-
-    Attributes:
-        scenario: A published scenario, or ``name@version``.
-        audience: The name of an uploaded file of contacts.
-        digest: The SHA-256 that the file must have, in hex; None: any.
-        encoding: The encoding of CSV, or None to detect it.
-        rate: Maximum number of lines a second.
-        starts_at: Time of the start, with its zone; None: immediately.
-        local_start: Date and time, without a zone, at which it starts for each contact by the contact's own clock.
-        accept: Start even if more lines are invalid than usual.
-        ask: Wait with the start until it is confirmed.
-        gear: ``enter`` to start a journey for each line; None: the fastest gear for the scenario.
-    """
+    """A campaign to be started."""
 
     name: str
     scenario: str
+    """A published scenario, or ``name@version``."""
     audience: str
+    """The name of an uploaded file of contacts."""
     operator: str
     rate: float
+    """Maximum number of lines a second."""
     digest: str | None = None
+    """The SHA-256 that the file must have, in hex; None: any."""
     encoding: str | None = None
+    """The encoding of CSV, or None to detect it."""
     starts_at: datetime | None = None
+    """Time of the start, with its zone; None: immediately."""
     local_start: datetime | None = None
+    """Date and time, without a zone, at which it starts for each contact by the contact's own clock."""
     accept: bool = False
+    """Start even if more lines are invalid than usual."""
     ask: bool = False
+    """Wait with the start until it is confirmed."""
     gear: Literal["enter"] | None = None
+    """``enter`` to start a journey for each line; None: the fastest gear for the scenario."""
 
     def check(self, now: datetime) -> None:
         """Raise BadInput if a part of it is wrong, apart from the scenario and the file."""

@@ -41,17 +41,14 @@ class RequestSender(Protocol):
 
 @dataclass(frozen=True)
 class S3Place:
-    """A file at S3.
-
-    Attributes:
-        url: Its URL for requests.
-        access: The addresses that may be called: public ones, unless the settings name the service.
-    """
+    """A file at S3."""
 
     name: str
     url: str
+    """Its URL for requests."""
     region: str
     access: Access
+    """The addresses that may be called: public ones, unless the settings name the service."""
 
     @classmethod
     def read(cls, text: str, settings: Settings) -> S3Place:

@@ -32,19 +32,16 @@ _ACCESS: Final = Access(allow_private=True)
 
 @dataclass(frozen=True)
 class SftpPlace:
-    """A file at an SFTP server.
-
-    Attributes:
-        name: As it was given; it holds no password.
-        known: The servers' public keys, in the format of OpenSSH's `known_hosts`.
-    """
+    """A file at an SFTP server."""
 
     name: str
+    """As it was given; it holds no password."""
     user: str
     host: str
     port: int
     path: str
     known: str
+    """The servers' public keys, in the format of OpenSSH's `known_hosts`."""
 
     @classmethod
     def read(cls, text: str, settings: Settings) -> SftpPlace:

@@ -22,21 +22,18 @@ _MINUTE: Final = len("2026-03-02 09:00")
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A difference between expectation and run.
-
-    Attributes:
-        place: Path in the case file, from the case on.
-        what: ``subject of email thank-you``.
-        got: The actual value, or `MISSING`.
-        kind: ``value`` if `got` can replace `expected`; ``steps`` if the number of steps differs; ``case`` if only a
-            change of the case itself helps.
-    """
+    """A difference between expectation and run."""
 
     place: Place
+    """Path in the case file, from the case on."""
     what: str
+    """``subject of email thank-you``."""
     expected: Any
     got: Any
+    """The actual value, or `MISSING`."""
     kind: str = "value"
+    """``value`` if `got` can replace `expected`; ``steps`` if the number of steps differs; ``case`` if only a change of
+    the case itself helps."""
 
 
 def compare(case: Case, course: CaseRun) -> list[Mismatch]:

@@ -51,14 +51,11 @@ class DefaultFiles:
 
 @dataclass(frozen=True)
 class Cases:
-    """A case file that can be run.
-
-    Attributes:
-        source: The places of its content.
-    """
+    """A case file that can be run."""
 
     path: Path
     source: Source
+    """The places of its content."""
     file: CaseFile
     draft: Draft
     book: Destinations | None

@@ -48,15 +48,12 @@ _PARTS: Final = ("text", "html")
 
 @dataclass(frozen=True)
 class Look:
-    """Options for showing messages.
-
-    Attributes:
-        source: Show e-mails as source instead of their parts.
-        pretty: Indent JSON bodies instead of showing the bytes sent.
-    """
+    """Options for showing messages."""
 
     source: bool = False
+    """Show e-mails as source instead of their parts."""
     pretty: bool = False
+    """Indent JSON bodies instead of showing the bytes sent."""
 
 
 def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:

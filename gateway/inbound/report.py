@@ -46,17 +46,14 @@ _EXCERPT: Final = 4096
 
 @dataclass(frozen=True)
 class MailReport:
-    """The content of a mail.
-
-    Attributes:
-        addresses: Addresses that it may concern, until a return path proves one.
-        word: Its kind in a word or two, for the log.
-    """
+    """The content of a mail."""
 
     against: AddressVerdict | None = None
     complaint: bool = False
     addresses: tuple[str, ...] = ()
+    """Addresses that it may concern, until a return path proves one."""
     word: str = ""
+    """Its kind in a word or two, for the log."""
 
 
 def read(content: bytes) -> MailReport:

@@ -38,36 +38,33 @@ SHOWN: Final = 1000
 
 @dataclass(frozen=True)
 class JourneySnapshot:
-    """A journey, seen from outside.
-
-    Attributes:
-        status: Temporal's status: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention;
-            ``inline`` if a campaign sends or has sent its message without a workflow.
-        progress: The answer to the query `progress`; None if no worker answers.
-        entry: The store's record of its admission; None if it was refused.
-        attempts: Recorded delivery attempts, oldest first; at most the newest `SHOWN`.
-        failure: Why it has no result, if it ended without one.
-        plan: The version that it follows; None if it was refused.
-        state: Its state according to search attributes, for when no worker answers. It may lag by some steps.
-        step: Its step according to search attributes.
-        earlier: Whether there are older recorded attempts.
-        last_held: Why it was last held, from its memo; empty if it never was.
-    """
+    """A journey, seen from outside."""
 
     id: str
     run_id: str
     status: str
+    """Temporal's status: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention; ``inline`` if a
+    campaign sends or has sent its message without a workflow."""
     progress: dict[str, Any] | None
+    """The answer to the query `progress`; None if no worker answers."""
     entry: StoredEntry | None
+    """The store's record of its admission; None if it was refused."""
     attempts: Sequence[Attempt]
+    """Recorded delivery attempts, oldest first; at most the newest `SHOWN`."""
     result: dict[str, Any] | None = None
     failure: str | None = None
+    """Why it has no result, if it ended without one."""
     plan: Plan | None = None
+    """The version that it follows; None if it was refused."""
     pending: Sequence[DeliveryStatus] = ()
     state: str | None = None
+    """Its state according to search attributes, for when no worker answers. It may lag by some steps."""
     step: str | None = None
+    """Its step according to search attributes."""
     earlier: bool = False
+    """Whether there are older recorded attempts."""
     last_held: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Why it was last held, from its memo; empty if it never was."""
 
 
 async def read(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneySnapshot:

@@ -44,16 +44,13 @@ _PATIENCE: Final = 120.0
 
 @dataclass(frozen=True)
 class DemoRun:
-    """The completed journey of an entry.
-
-    Attributes:
-        arrivals: Its deliveries, each with whether it arrived as sent.
-    """
+    """The completed journey of an entry."""
 
     entry: dict[str, Any]
     journey: Entered
     result: dict[str, Any]
     arrivals: list[Arrival]
+    """Its deliveries, each with whether it arrived as sent."""
 
     @property
     def sound(self) -> bool:

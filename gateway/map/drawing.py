@@ -24,17 +24,14 @@ class Area:
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text.
-
-    Attributes:
-        x: Its start.
-        look: The CSS class; see `gateway.map.svg`.
-    """
+    """A line of text."""
 
     x: float
+    """Its start."""
     y: float
     text: str
     look: str
+    """The CSS class; see `gateway.map.svg`."""
     width: float
 
 
@@ -69,18 +66,15 @@ class Label:
 
 @dataclass
 class Edge:
-    """A way from a step, or from the entry (None), to the next step.
-
-    Attributes:
-        source: The step that it leaves.
-        target: The step that it leads to; None is the end.
-    """
+    """A way from a step, or from the entry (None), to the next step."""
 
     source: str | None
+    """The step that it leaves."""
     way: str
     label: str
     points: list[Point]
     target: str | None = None
+    """The step that it leads to; None is the end."""
 
     def over(self, *points: Point) -> Edge:
         """Return the edge extended by points."""

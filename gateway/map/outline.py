@@ -24,17 +24,14 @@ NUMBERS: Final = ("waiting", "retrying", "held", "paused", "running", "passed", 
 
 @dataclass(frozen=True)
 class Way:
-    """A way out of a step.
-
-    Attributes:
-        key: As in `scenario.steps.base.Row.ways`.
-        label: Its label; empty for a single way.
-        to: The next step; None is the end.
-    """
+    """A way out of a step."""
 
     key: str
+    """As in `scenario.steps.base.Row.ways`."""
     label: str
+    """Its label; empty for a single way."""
     to: str | None
+    """The next step; None is the end."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,11 @@ class Step:
 
 @dataclass(frozen=True)
 class ShownStep:
-    """A step with its additions.
-
-    Attributes:
-        numbers: Its counts without zeros.
-    """
+    """A step with its additions."""
 
     step: Step
     numbers: Mapping[str, int]
+    """Its counts without zeros."""
     mark: Mark | None
     changes: tuple[str, ...]
     link: str | None
@@ -71,20 +65,17 @@ def _nowhere(step: str) -> str | None:
 
 @dataclass(frozen=True)
 class Overlay:
-    """Additions to a map.
-
-    Attributes:
-        numbers: Numbers of people at each step: `{"thank-you": {"waiting": 3}}`, with words of `NUMBERS`.
-        changes: Changed keys of steps: `{"thank-you": ("subject", "html")}`.
-        removed: Steps of the other version only.
-        link: Returns a step's URL, or None.
-    """
+    """Additions to a map."""
 
     numbers: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    """Numbers of people at each step: `{"thank-you": {"waiting": 3}}`, with words of `NUMBERS`."""
     marks: Mapping[str, Mark] = field(default_factory=dict[str, Mark])
     changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Changed keys of steps: `{"thank-you": ("subject", "html")}`."""
     removed: tuple[str, ...] = ()
+    """Steps of the other version only."""
     link: Callable[[str], str | None] = _nowhere
+    """Returns a step's URL, or None."""
 
     def of(self, step: Step) -> ShownStep:
         """Return a step with its additions."""
@@ -119,16 +110,13 @@ class Jump:
 
 @dataclass(frozen=True)
 class Block:
-    """A sequence of steps.
-
-    Attributes:
-        goes_on: True if journeys continue behind the block.
-        jump: The target of its last step, if it is elsewhere.
-    """
+    """A sequence of steps."""
 
     items: tuple[OutlineItem, ...]
     goes_on: bool
+    """True if journeys continue behind the block."""
     jump: Jump | None = None
+    """The target of its last step, if it is elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -141,30 +129,24 @@ class Branch:
 
 @dataclass(frozen=True)
 class OutlineItem:
-    """A step with its contents.
-
-    Attributes:
-        branches: Ways of a fork.
-        round: The way of a repetition that returns to it.
-    """
+    """A step with its contents."""
 
     step: Step
     branches: tuple[Branch, ...] = ()
+    """Ways of a fork."""
     round: Branch | None = None
+    """The way of a repetition that returns to it."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A whole plan.
-
-    Attributes:
-        course: The steps from the first to the end.
-        notes: Exit rules and the goal.
-    """
+    """A whole plan."""
 
     course: Block
+    """The steps from the first to the end."""
     aside: tuple[Block, ...]
     notes: tuple[str, ...]
+    """Exit rules and the goal."""
 
     @property
     def steps(self) -> list[Step]:

@@ -42,23 +42,20 @@ _NAMED: Final = 20  # steps in a sentence
 
 @dataclass(frozen=True)
 class StepPopulation:
-    """Journeys of one version that are at one step in one state.
-
-    Attributes:
-        version: The version's number.
-        step: The step's id, or None if it is unknown.
-        state: ``waiting``, ``retrying``, ``held``, ``paused``, or ``running`` for those in a delivery or between steps.
-        journeys: Their ids.
-        fits: True if they can be migrated, as far as the plans show.
-        becomes: The step in the other version: ``which stays``, ``which is gone: map it``.
-    """
+    """Journeys of one version that are at one step in one state."""
 
     version: int
+    """The version's number."""
     step: str | None
+    """The step's id, or None if it is unknown."""
     state: str
+    """``waiting``, ``retrying``, ``held``, ``paused``, or ``running`` for those in a delivery or between steps."""
     journeys: tuple[str, ...]
+    """Their ids."""
     fits: bool
+    """True if they can be migrated, as far as the plans show."""
     becomes: str
+    """The step in the other version: ``which stays``, ``which is gone: map it``."""
 
     def __str__(self) -> str:
         """Return such as ``412 wait at wait-2, which is gone: map it``."""
@@ -69,18 +66,15 @@ class StepPopulation:
 
 @dataclass(frozen=True)
 class MigrationForecast:
-    """A forecast of a migration.
-
-    Attributes:
-        to: The number of the target version.
-        differences: The differences between each current version and the target, or None if a version is unreadable.
-        standing: The journeys, those of later versions first, in the order of steps.
-    """
+    """A forecast of a migration."""
 
     scenario: str
     to: int
+    """The number of the target version."""
     differences: Mapping[int, VersionDifference | None]
+    """The differences between each current version and the target, or None if a version is unreadable."""
     standing: tuple[StepPopulation, ...]
+    """The journeys, those of later versions first, in the order of steps."""
 
     @property
     def fitting(self) -> list[str]:

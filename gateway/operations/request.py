@@ -39,25 +39,22 @@ _ARGUMENTS: Final[Mapping[Operation, Mapping[str, Callable[[dict[str, Any]], Any
 
 @dataclass(frozen=True, kw_only=True)
 class RequestedOperation:
-    """A request for an operation on many journeys.
-
-    Attributes:
-        which: The journeys it applies to.
-        limit: Maximum number of journeys, or None for all that match.
-        dry_run: True to find the journeys only.
-        everybody: For `leave`: all running journeys, held or not.
-        more: Further arguments of the update; see `gateway.client.ScenarioClient.operate`.
-    """
+    """A request for an operation on many journeys."""
 
     operation: Operation
     which: JourneyFilter
+    """The journeys it applies to."""
     operator: str
     reason: str
     rate: float = RATE
     limit: int | None = None
+    """Maximum number of journeys, or None for all that match."""
     dry_run: bool = False
+    """True to find the journeys only."""
     everybody: bool = False
+    """For `leave`: all running journeys, held or not."""
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Further arguments of the update; see `gateway.client.ScenarioClient.operate`."""
 
     def check(self) -> None:
         """Validate the request, without looking at journeys. Raise BadOperation if the request is invalid."""

@@ -40,18 +40,15 @@ _CHUNK: Final = 200  # journeys looked up before the limit is checked
 
 @dataclass(frozen=True)
 class PendingDelivery:
-    """A delivery in progress.
-
-    Attributes:
-        goes_to: The destination as the journey names it: the channel's name for e-mails and SMS.
-        pending: The delivery's activity, as Temporal reports it.
-    """
+    """A delivery in progress."""
 
     journey: str
     step: str
     goes_to: str
+    """The destination as the journey names it: the channel's name for e-mails and SMS."""
     latest: Attempt | None
     pending: DeliveryStatus
+    """The delivery's activity, as Temporal reports it."""
 
 
 class DeliveryInProgress(View):
@@ -83,14 +80,11 @@ class DeliveryInProgress(View):
 
 @dataclass(frozen=True)
 class RetuneCandidates:
-    """The deliveries to a destination that are in progress, as far as they were looked up.
-
-    Attributes:
-        unseen: Number of journeys that were not looked up and may have one more.
-    """
+    """The deliveries to a destination that are in progress, as far as they were looked up."""
 
     found: list[PendingDelivery]
     unseen: int
+    """Number of journeys that were not looked up and may have one more."""
 
 
 async def pending_deliveries(

@@ -23,15 +23,12 @@ AT_ONCE: Final = 20
 
 @dataclass(frozen=True)
 class JourneyTarget:
-    """A journey that an operation applies to.
-
-    Attributes:
-        step: The step at which the journey was found. The journey refuses the operation at any other step. None if
-            the step does not matter.
-    """
+    """A journey that an operation applies to."""
 
     id: str
     step: str | None = None
+    """The step at which the journey was found. The journey refuses the operation at any other step. None if the step
+    does not matter."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +41,16 @@ class RefusedOperation:
 
 @dataclass
 class Tally:
-    """The progress and result of a batch.
-
-    Attributes:
-        accepted: Journeys that accepted, in this order.
-        refused: Journeys that did not, for example because they have ended.
-        left: Number of journeys that were not asked.
-        unanswered: True if the batch ended because no worker answered.
-    """
+    """The progress and result of a batch."""
 
     accepted: list[str] = field(default_factory=list[str])
+    """Journeys that accepted, in this order."""
     refused: list[RefusedOperation] = field(default_factory=list[RefusedOperation])
+    """Journeys that did not, for example because they have ended."""
     left: int = 0
+    """Number of journeys that were not asked."""
     unanswered: bool = False
+    """True if the batch ended because no worker answered."""
 
     @property
     def complete(self) -> bool:
@@ -81,15 +75,13 @@ class OperationRun:
     Args:
         send: Sends it to one. A `Refusal` is counted; any other error ends the batch.
         done: Called for each journey that has answered.
-
-    Attributes:
-        tally: The progress so far, also if `run` is cancelled or fails.
     """
 
     send: Callable[[JourneyTarget], Awaitable[Any]]
     rate: float = RATE
     done: Callable[[JourneyTarget], None] = lambda _: None
     tally: Tally = field(default_factory=Tally)
+    """The progress so far, also if `run` is cancelled or fails."""
     _silent: int = 0
 
     async def run(self, targets: Sequence[JourneyTarget]) -> Tally:

@@ -68,14 +68,11 @@ def _day(number: int, day: date, counts: Mapping[str, int], highest: int) -> Ite
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart.
-
-    Attributes:
-        counts: Numbers by word, of days or hours that have any.
-    """
+    """A chart."""
 
     name: str
     counts: Mapping[date, Mapping[str, int]]
+    """Numbers by word, of days or hours that have any."""
     svg: Markup
 
     @property
@@ -91,14 +88,11 @@ class Chart:
 
 @dataclass(frozen=True)
 class ChartGroup:
-    """Charts of one kind of number, which have one scale.
-
-    Attributes:
-        highest: The number at the top.
-    """
+    """Charts of one kind of number, which have one scale."""
 
     charts: Sequence[Chart]
     highest: int
+    """The number at the top."""
     words: tuple[str, ...]
 
     @classmethod

@@ -24,20 +24,17 @@ _MAPPED: Final = "map-"
 
 @dataclass(frozen=True)
 class EarlierJourneys:
-    """The running journeys of another version.
-
-    Attributes:
-        between: Those between steps, each of which decides for itself.
-        standing: The others, or None if search fails.
-        mappable: Steps that those which do not fit may be mapped to: those of the same kind.
-    """
+    """The running journeys of another version."""
 
     version: int
     journeys: int
     changes: VersionDifference
     standing: list[StepPopulationView] | None
+    """The others, or None if search fails."""
     between: int
+    """Those between steps, each of which decides for itself."""
     mappable: Mapping[str, list[str]]
+    """Steps that those which do not fit may be mapped to: those of the same kind."""
 
     @property
     def fitting(self) -> int:

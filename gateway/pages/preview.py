@@ -43,31 +43,28 @@ _NONE: Final = Form()
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The filled-in form, unchanged.
-
-    Attributes:
-        version: A published version, ``post-purchase@3``; empty if `source` is used.
-        source: A scenario file, YAML.
-        contact: The id of a contact or journey whose data is wanted as the entry.
-        loaded: The one whose data the entry has.
-        at: When the contact enters; empty for now.
-        events: One per line, ``NAME`` or ``NAME={…}``.
-        responses: One per line, ``NAME={…}``.
-        to: The recipient, instead of the entry's.
-        reason: Why it is sent.
-    """
+    """The filled-in form, unchanged."""
 
     version: str = ""
+    """A published version, ``post-purchase@3``; empty if `source` is used."""
     source: str = ""
+    """A scenario file, YAML."""
     contact: str = ""
+    """The id of a contact or journey whose data is wanted as the entry."""
     loaded: str = ""
+    """The one whose data the entry has."""
     entry: str = ""
     at: str = ""
+    """When the contact enters; empty for now."""
     events: str = ""
+    """One per line, ``NAME`` or ``NAME={…}``."""
     responses: str = ""
+    """One per line, ``NAME={…}``."""
     step: str = ""
     to: str = ""
+    """The recipient, instead of the entry's."""
     reason: str = ""
+    """Why it is sent."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Asked:
@@ -77,14 +74,11 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """The content of the page.
-
-    Attributes:
-        told: The preview, as `gateway.preview.report.report` makes it.
-    """
+    """The content of the page."""
 
     asked: Asked
     told: Mapping[str, Any] | None = None
+    """The preview, as `gateway.preview.report.report` makes it."""
     sent: Exchange | None = None
 
 

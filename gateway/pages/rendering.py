@@ -30,14 +30,11 @@ _MASK: Final = re.compile(r"(~~\w+~~)")
 
 
 class Piece(NamedTuple):
-    """A piece of a text.
-
-    Attributes:
-        is_secret: True if it is the name of a secret, shown instead of its value.
-    """
+    """A piece of a text."""
 
     text: str
     is_secret: bool
+    """True if it is the name of a secret, shown instead of its value."""
 
 
 def masked(text: str) -> list[Piece]:

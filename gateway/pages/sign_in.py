@@ -26,15 +26,12 @@ _INVALID: Final = "this key is not valid: a key begins with sr_, and is shown on
 
 @dataclass(frozen=True)
 class Door:
-    """An address that signs in without a key, for a server that only its own machine can reach.
-
-    Attributes:
-        token: The end of the address: unguessable, and new at each start.
-        key: The id of the key that it signs in with.
-    """
+    """An address that signs in without a key, for a server that only its own machine can reach."""
 
     token: str
+    """The end of the address: unguessable, and new at each start."""
     key: str
+    """The id of the key that it signs in with."""
 
 
 def attempts() -> RateLimit:

@@ -20,32 +20,26 @@ from scenario.time.timing import unplaced, zone_of
 
 @dataclass(frozen=True, kw_only=True)
 class ShownExit:
-    """An exit rule.
-
-    Attributes:
-        met: True if a given event fulfils it.
-    """
+    """An exit rule."""
 
     rule: plan.PlannedExit
     met: bool
+    """True if a given event fulfils it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The messages that a scenario would send to one contact, and all steps.
-
-    Attributes:
-        start: Time of the entry, in UTC.
-        withheld: Why the contact would get nothing, or None. Its messages are shown anyway.
-    """
+    """The messages that a scenario would send to one contact, and all steps."""
 
     journey: str
     contact: str
     key: str | None
     zone: tzinfo
     start: datetime
+    """Time of the entry, in UTC."""
     refused: str | None
     withheld: Withheld | None
+    """Why the contact would get nothing, or None. Its messages are shown anyway."""
     notes: tuple[str, ...]
     steps: tuple[StepPreview, ...]
     exits: tuple[ShownExit, ...]

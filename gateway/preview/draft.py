@@ -29,17 +29,14 @@ _OF_PUBLISHING: Final = frozenset({"secret", "no-unsubscribe"})
 
 @dataclass(frozen=True)
 class Draft:
-    """A checked and compiled scenario.
-
-    Attributes:
-        scenario: The scenario as it would be read back after publishing.
-        steps: Steps by id, in the order of the file.
-    """
+    """A checked and compiled scenario."""
 
     file: ScenarioFile
     scenario: Scenario
+    """The scenario as it would be read back after publishing."""
     plan: Plan
     steps: Mapping[str, Step]
+    """Steps by id, in the order of the file."""
     warnings: tuple[Finding, ...] = ()
 
     def require(self, step: str | None) -> None:

@@ -35,17 +35,14 @@ _DRAWS: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class RenderFailure:
-    """A contact for whom a step cannot be rendered.
-
-    Attributes:
-        finding: The mistake, at its place in the file.
-        fields: Values of the fields that the failing template uses, for people.
-    """
+    """A contact for whom a step cannot be rendered."""
 
     number: int
     step: str
     finding: Finding
+    """The mistake, at its place in the file."""
     fields: Mapping[str, str]
+    """Values of the fields that the failing template uses, for people."""
     entry: dict[str, Any]
     events: tuple[GivenEvent, ...] = ()
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -53,23 +50,20 @@ class RenderFailure:
 
 @dataclass(kw_only=True)
 class Trial:
-    """The result of a trial.
-
-    Attributes:
-        rendered: Number of contacts without a problem.
-        refused: Number of contacts for whom no admitted entry was found.
-        missed: Steps that no contact reached, with the problem that one would have had there.
-        untaken: Branches without steps that no contact took, by step.
-        unmade: Names of saved responses for which none matching the schema was found.
-    """
+    """The result of a trial."""
 
     wanted: int
     rendered: int = 0
+    """Number of contacts without a problem."""
     refused: int = 0
+    """Number of contacts for whom no admitted entry was found."""
     failure: RenderFailure | None = None
     missed: dict[str, Finding | None] = field(default_factory=dict[str, Finding | None])
+    """Steps that no contact reached, with the problem that one would have had there."""
     untaken: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """Branches without steps that no contact took, by step."""
     unmade: list[str] = field(default_factory=list[str])
+    """Names of saved responses for which none matching the schema was found."""
 
 
 def attempt(

@@ -33,16 +33,13 @@ _SHORT: Final = ("first", "last", "size")
 
 @dataclass(frozen=True)
 class UsedFields:
-    """The fields that templates and conditions use.
-
-    Attributes:
-        looped: Paths of loops, with the fields used of each item.
-        literals: Values that conditions compare, by path.
-    """
+    """The fields that templates and conditions use."""
 
     named: frozenset[Path] = frozenset()
     looped: Mapping[Path, Set[str]] = field(default_factory=dict[Path, Set[str]])
+    """Paths of loops, with the fields used of each item."""
     literals: Mapping[Path, Sequence[Any]] = field(default_factory=dict[Path, Sequence[Any]])
+    """Values that conditions compare, by path."""
 
     @classmethod
     def of(cls, draft: Draft) -> Self:

@@ -43,48 +43,42 @@ class GivenEvent:
 
 @dataclass(frozen=True)
 class PreviewInputs:
-    """The circumstances of a preview.
-
-    Attributes:
-        at: Time of the entry; without a zone in the contact's zone. None: now.
-        responses: Responses of webhooks with `save:`, by name.
-        platform_zone: IANA zone of the platform's dates without an offset.
-    """
+    """The circumstances of a preview."""
 
     at: datetime | None = None
+    """Time of the entry; without a zone in the contact's zone. None: now."""
     events: Sequence[GivenEvent] = ()
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Responses of webhooks with `save:`, by name."""
     platform_zone: str = "UTC"
+    """IANA zone of the platform's dates without an offset."""
     renderer: MessageRenderer = field(default_factory=MessageRenderer)
     policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepPreview:
-    """A step of a preview.
-
-    Attributes:
-        taken: True if the contact reaches it.
-        reachable: True if only events or chance keep the contact away.
-        began: Its start on the virtual clock, in UTC.
-        outcome: ``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; a split's
-            branch; ``exited``; or the effect of `on_failure`: ``held``, ``failed``.
-        until: End of its wait, in UTC.
-        way: The branch taken, if the outcome does not name it.
-        note: The draw, if chance decides.
-    """
+    """A step of a preview."""
 
     id: str
     row: Row
     branch: Branch
     taken: bool
+    """True if the contact reaches it."""
     reachable: bool
+    """True if only events or chance keep the contact away."""
     began: datetime
+    """Its start on the virtual clock, in UTC."""
     outcome: str
+    """``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; a split's branch;
+    ``exited``; or the effect of `on_failure`: ``held``, ``failed``."""
     reason: str | None = None
     until: datetime | None = None
+    """End of its wait, in UTC."""
     way: str | None = None
+    """The branch taken, if the outcome does not name it."""
     note: str | None = None
+    """The draw, if chance decides."""
     result: Result | None = None
     delivery: Delivery | None = None
 
@@ -96,11 +90,7 @@ class StepPreview:
 
 @dataclass(frozen=True)
 class _Position:
-    """The contact's state: time, last event, responses, and whether it is or might be here.
-
-    Attributes:
-        skips: True until the next wait of the list, after a date that is past.
-    """
+    """The contact's state: time, last event, responses, and whether it is or might be here."""
 
     now: datetime
     taken: bool = True
@@ -108,6 +98,7 @@ class _Position:
     event: Mapping[str, Any] | None = None
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
     skips: bool = False
+    """True until the next wait of the list, after a date that is past."""
 
 
 class PreviewRun:

@@ -40,15 +40,12 @@ class NotNow(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A request of a provider.
-
-    Attributes:
-        url: The public URL that was called, with its query.
-        headers: By lower-case name.
-    """
+    """A request of a provider."""
 
     url: str = field(repr=False)
+    """The public URL that was called, with its query."""
     headers: Mapping[str, str] = field(repr=False)
+    """By lower-case name."""
     body: bytes = field(repr=False)
 
     @cached_property
@@ -77,25 +74,22 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderEvent:
-    """A provider's report about a message.
-
-    Attributes:
-        name: One of `scenario.provider_events`.
-        delivery: The delivery id, or "" if the message is not one of ours.
-        ids: The provider's ids of the event. A repetition has one of them in common.
-        at: The provider's time, or None if it states none.
-        address: The recipient as the provider states it, for suppressions.
-        against: The verdict of a failure on the address, or None.
-    """
+    """A provider's report about a message."""
 
     name: str
+    """One of `scenario.provider_events`."""
     delivery: str
+    """The delivery id, or "" if the message is not one of ours."""
     ids: tuple[str, ...]
+    """The provider's ids of the event. A repetition has one of them in common."""
     at: datetime | None = None
+    """The provider's time, or None if it states none."""
     address: str = field(default="", repr=False)
+    """The recipient as the provider states it, for suppressions."""
     code: str = ""
     bounce: Bounce = ""
     against: AddressVerdict | None = None
+    """The verdict of a failure on the address, or None."""
 
     @property
     def suppresses(self) -> bool:

@@ -23,14 +23,11 @@ class Kind(StrEnum):
 
 
 class KindWords(NamedTuple):
-    """A kind of difference in words.
-
-    Attributes:
-        repair: What a repair does.
-    """
+    """A kind of difference in words."""
 
     what: str
     repair: str
+    """What a repair does."""
 
 
 MEANINGS: Final = {

@@ -26,17 +26,14 @@ FORGOTTEN: Final = "it has ended, and its entry cannot be read: its contact coun
 
 @dataclass(frozen=True)
 class LostEntry:
-    """The entry of a journey, as far as its workflow has it.
-
-    Attributes:
-        entry: The row to write back; None if that is impossible.
-        lacks: Name and number of the version that the store has to have first.
-        trouble: Why it cannot be written back, and what to do.
-    """
+    """The entry of a journey, as far as its workflow has it."""
 
     entry: StoredEntry | None = None
+    """The row to write back; None if that is impossible."""
     lacks: str | None = None
+    """Name and number of the version that the store has to have first."""
     trouble: str | None = None
+    """Why it cannot be written back, and what to do."""
 
 
 async def lost_entry(

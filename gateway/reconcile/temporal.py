@@ -38,30 +38,24 @@ _RUNNING: Final = (
 
 @dataclass(frozen=True)
 class WorkflowEnd:
-    """The end of a journey's workflow.
-
-    Attributes:
-        outcome: In the store's words.
-        reason: Why, without personal data.
-        version: Name and version that it followed, if its result says so.
-    """
+    """The end of a journey's workflow."""
 
     outcome: str
+    """In the store's words."""
     reason: str | None
+    """Why, without personal data."""
     at: datetime
     version: str | None = None
+    """Name and version that it followed, if its result says so."""
 
 
 class Beginning(NamedTuple):
-    """The beginning of a run.
-
-    Attributes:
-        argument: The workflow's argument; None if it cannot be read.
-        at: The time that its code saw first; None if no worker has begun it.
-    """
+    """The beginning of a run."""
 
     argument: Any
+    """The workflow's argument; None if it cannot be read."""
     at: datetime | None
+    """The time that its code saw first; None if no worker has begun it."""
 
 
 class _Pace:

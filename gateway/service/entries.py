@@ -49,23 +49,20 @@ _PRUNING: Final = 60.0  # seconds between two prunings of recorded entries
 
 @dataclass(frozen=True)
 class Entered:
-    """A journey that was started, or found running.
-
-    Attributes:
-        already: True if it was running before.
-        admitted: False if no worker has decided yet: it may still be refused.
-        withheld: Why it has ended already, if the contact was admitted only for comparison.
-        unplaced: Why the contact's time zone cannot be used, or empty.
-    """
+    """A journey that was started, or found running."""
 
     id: str
     run_id: str
     already: bool
+    """True if it was running before."""
     handle: WorkflowHandle[Any, dict[str, Any]] = field(repr=False, compare=False)
     contact: str = ""
     admitted: bool = True
+    """False if no worker has decided yet: it may still be refused."""
     withheld: str = ""
+    """Why it has ended already, if the contact was admitted only for comparison."""
     unplaced: str = ""
+    """Why the contact's time zone cannot be used, or empty."""
 
     async def result(self) -> dict[str, Any]:
         """Wait for the journey's end and return its result.

@@ -34,11 +34,7 @@ _CLOSING: Final = 2.0  # seconds for mail servers to answer QUIT
 
 @dataclass(frozen=True)
 class Outbox:
-    """Sends test messages.
-
-    Attributes:
-        trials: The rules of test messages, and their record.
-    """
+    """Sends test messages."""
 
     setup: Setup
     channels: Channels
@@ -46,6 +42,7 @@ class Outbox:
     secrets: Secrets = field(repr=False)
     book: DestinationsFile | None = None
     trials: Trials = field(default_factory=Trials)
+    """The rules of test messages, and their record."""
     _sent: RateLimit = field(default_factory=lambda: RateLimit(PER_HOUR, 3600.0), repr=False)
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), repr=False)
 

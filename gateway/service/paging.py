@@ -27,14 +27,11 @@ class _Id(TypedDict):
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A request for one page of a list.
-
-    Attributes:
-        cursor: The `next` of the page before, or None for the first page.
-    """
+    """A request for one page of a list."""
 
     limit: int = 50
     cursor: str | None = None
+    """The `next` of the page before, or None for the first page."""
 
     def place(self, shape: type[_Shape]) -> _Shape | None:
         """Return the place that the page begins after, or None for the first page. See `decode_cursor`."""

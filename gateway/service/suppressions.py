@@ -62,16 +62,13 @@ class SuppressionView(View):
 
 @dataclass
 class Import:
-    """The result of an import.
-
-    Attributes:
-        known: Number of suppressions that existed before.
-        bad: Numbers of lines in the file that cannot be used, with the reasons.
-    """
+    """The result of an import."""
 
     new: int = 0
     known: int = 0
+    """Number of suppressions that existed before."""
     bad: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """Numbers of lines in the file that cannot be used, with the reasons."""
 
 
 class SuppressionService:
@@ -305,18 +302,15 @@ def _moment(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class ContactSuppressions:
-    """The suppressions of a contact's addresses, as it entered with them.
-
-    Attributes:
-        journey: The journey that has the addresses.
-        channels: Channels that the contact has an address for.
-        unknown: The sentence that says why nothing is known, or None.
-    """
+    """The suppressions of a contact's addresses, as it entered with them."""
 
     journey: str | None = None
+    """The journey that has the addresses."""
     channels: Sequence[str] = ()
+    """Channels that the contact has an address for."""
     found: Sequence[Suppression] = ()
     unknown: str | None = None
+    """The sentence that says why nothing is known, or None."""
 
 
 async def suppressions_of(

@@ -25,37 +25,31 @@ logger = logging.getLogger("gateway")
 
 @dataclass(frozen=True, kw_only=True)
 class TrialMessage:
-    """A test message.
-
-    Attributes:
-        delivery: Its delivery, of no journey.
-        destination: A destination's name or a host; for e-mail and SMS the server's or provider's.
-        address: The recipient's address; empty for webhooks. It is neither recorded nor logged.
-        sender: The key or person that sends it.
-        began: When the attempt began, in UTC.
-    """
+    """A test message."""
 
     delivery: Delivery
+    """Its delivery, of no journey."""
     channel: str
     destination: str
+    """A destination's name or a host; for e-mail and SMS the server's or provider's."""
     address: str
+    """The recipient's address; empty for webhooks. It is neither recorded nor logged."""
     sender: str
+    """The key or person that sends it."""
     began: datetime
+    """When the attempt began, in UTC."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """The rules that test messages respect, and their record.
-
-    Attributes:
-        store: Suppressions and the log of attempts, or None to record nothing.
-        hashes: The keys of addresses, or None if suppressions are not configured.
-        recipients: The setting SCENARIO_TEST_RECIPIENTS. None: all recipients are allowed.
-    """
+    """The rules that test messages respect, and their record."""
 
     store: Store | None = None
+    """Suppressions and the log of attempts, or None to record nothing."""
     hashes: AddressHashes | None = None
+    """The keys of addresses, or None if suppressions are not configured."""
     recipients: str | None = None
+    """The setting SCENARIO_TEST_RECIPIENTS. None: all recipients are allowed."""
 
     async def check(self, message: TrialMessage, rules: Rules) -> None:
         """Raise BadInput if a message of a step with these rules may not go to its recipient.

@@ -45,14 +45,11 @@ class JourneyEnd:
 
 
 class AttemptsMade(NamedTuple):
-    """The attempts of a delivery before policies deferred it.
-
-    Attributes:
-        began: When the first was scheduled. The deadline counts from then.
-    """
+    """The attempts of a delivery before policies deferred it."""
 
     number: int
     began: datetime
+    """When the first was scheduled. The deadline counts from then."""
     status: int | None = None
     said: str = ""
 

@@ -28,15 +28,12 @@ class PlaceClaim:
 
 @dataclass
 class Workspace:
-    """The policies, suppressions and claims that apply to one contact's messages.
-
-    Attributes:
-        places: The contact's claims under caps.
-    """
+    """The policies, suppressions and claims that apply to one contact's messages."""
 
     policies: Policies = field(default_factory=Policies)
     suppressions: Sequence[Suppression] = ()
     places: list[PlaceClaim] = field(default_factory=list[PlaceClaim])
+    """The contact's claims under caps."""
 
     async def ask(self, host: VirtualHost, scenario: Scenario, step: DeliveryStep, row: Send, delivery: str) -> Ruling:
         """Return the ruling on a message."""

@@ -32,14 +32,11 @@ _ASKED: Final = 20  # at the same time: without a worker, each waits for seconds
 
 @dataclass(frozen=True)
 class Period:
-    """A period in which entries were asked for.
-
-    Attributes:
-        until: Its end, exclusive.
-    """
+    """A period in which entries were asked for."""
 
     since: datetime | None = None
     until: datetime | None = None
+    """Its end, exclusive."""
 
     def includes(self, moment: datetime) -> bool:
         """Return True if a moment is in the period."""
@@ -54,18 +51,15 @@ class Period:
 
 @dataclass(frozen=True)
 class NotLetIn:
-    """An entry that was refused, or is not decided yet.
-
-    Attributes:
-        asked_at: Time of the entry.
-        reason: Why it was refused, or None if it is not decided yet.
-    """
+    """An entry that was refused, or is not decided yet."""
 
     id: str
     run_id: str
     scenario: str
     asked_at: datetime
+    """Time of the entry."""
     reason: str | None
+    """Why it was refused, or None if it is not decided yet."""
 
 
 class _Run(NamedTuple):

@@ -85,14 +85,11 @@ class WhyView(View):
 
 @dataclass(frozen=True)
 class Question:
-    """The question whether a contact got a step's message.
-
-    Attributes:
-        scenario: The scenario of the step, or None for the newest entry that has such a step.
-    """
+    """The question whether a contact got a step's message."""
 
     step: str
     scenario: str | None = None
+    """The scenario of the step, or None for the newest entry that has such a step."""
 
 
 class _Place(TypedDict):

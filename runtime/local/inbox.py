@@ -26,15 +26,12 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Mail:
-    """A message in the inbox.
-
-    Attributes:
-        data: The exact bytes received.
-    """
+    """A message in the inbox."""
 
     path: Path
     at: datetime
     data: bytes
+    """The exact bytes received."""
 
     @property
     def message(self) -> EmailMessage:

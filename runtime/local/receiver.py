@@ -30,19 +30,16 @@ NAME: Final = "receiver.json"
 
 @dataclass(frozen=True, slots=True)
 class ReceiverAnswer:
-    """The responses to requests for one place.
-
-    Attributes:
-        first: Statuses for the first requests of each delivery (each ``webhook-id``), in order.
-        delay: Seconds until the response.
-        told: Time of the configuration, in nanoseconds since 1970. A repeated one restarts `first`.
-    """
+    """The responses to requests for one place."""
 
     first: tuple[int, ...] = ()
+    """Statuses for the first requests of each delivery (each ``webhook-id``), in order."""
     then: int = 200
     delay: float = 0.0
+    """Seconds until the response."""
     refuse: bool = False
     told: int = 0
+    """Time of the configuration, in nanoseconds since 1970. A repeated one restarts `first`."""
 
     @property
     def words(self) -> str:

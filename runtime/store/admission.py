@@ -17,30 +17,27 @@ Why = Literal["under_way", "entered_before", "too_soon"]
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """A run that requests admission.
-
-    Attributes:
-        key: Distinguishes journeys of the same contact, such as an order's number. None or "" if a contact has one.
-        trigger: Type of the trigger, such as ``order``.
-        branches: Branch of each split, by the split's id, as far as drawn.
-        outcome: Outcome of an entry that is admitted but receives no messages, else None.
-        root: For a campaign's journey, what its delivery ids are made from. Equal to `run_id` without a workflow.
-    """
+    """A run that requests admission."""
 
     scenario: str
     version: int
     contact_id: str
     key: str | None
+    """Distinguishes journeys of the same contact, such as an order's number. None or "" if a contact has one."""
     workflow_id: str
     run_id: str
     again: Again
     now: datetime
     trigger: str = ""
+    """Type of the trigger, such as ``order``."""
     goal_until: datetime | None = None
     branches: Mapping[str, str] | None = None
+    """Branch of each split, by the split's id, as far as drawn."""
     outcome: str | None = None
+    """Outcome of an entry that is admitted but receives no messages, else None."""
     reason: str | None = None
     root: str | None = None
+    """For a campaign's journey, what its delivery ids are made from. Equal to `run_id` without a workflow."""
 
     @property
     def is_inline(self) -> bool:
@@ -50,18 +47,7 @@ class AdmissionRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """An admitted journey, running or ended.
-
-    Attributes:
-        ordinal: 1, 2, … among the contact's entries under this scenario and key. It makes admission atomic without a
-            lock, see `runtime.store.entries`.
-        outcome: ``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running.
-        entered_version: The version that admitted it, if it has moved to another: results are measured by it.
-        branches: Branch of each split, by the split's id, drawn at admission.
-        goal_until: End of the goal's window.
-        goal_value: The value of the reached goal, a decimal number.
-        root: See `AdmissionRequest`.
-    """
+    """An admitted journey, running or ended."""
 
     workflow_id: str
     run_id: str
@@ -70,18 +56,26 @@ class StoredEntry:
     contact_id: str
     key: str | None
     ordinal: int
+    """1, 2, … among the contact's entries under this scenario and key. It makes admission atomic without a lock, see
+    `runtime.store.entries`."""
     trigger: str
     admitted_at: datetime
     ended_at: datetime | None
     outcome: str | None
+    """``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running."""
     reason: str | None
     entered_version: int | None = None
+    """The version that admitted it, if it has moved to another: results are measured by it."""
     branches: Mapping[str, str] | None = None
+    """Branch of each split, by the split's id, drawn at admission."""
     goal_until: datetime | None = None
+    """End of the goal's window."""
     reached_at: datetime | None = None
     goal_value: str | None = None
+    """The value of the reached goal, a decimal number."""
     counted_passages: int = 0
     root: str | None = None
+    """See `AdmissionRequest`."""
 
     @property
     def is_inline(self) -> bool:
@@ -96,12 +90,7 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRun:
-    """The run is admitted.
-
-    Attributes:
-        again: True if it was admitted before.
-        taken_over_by: The run of the workflow that has taken over an entry without a workflow, if one has.
-    """
+    """The run is admitted."""
 
     version: int
     ordinal: int
@@ -109,22 +98,21 @@ class AdmittedRun:
     outcome: str | None = None
     reason: str | None = None
     again: bool = False
+    """True if it was admitted before."""
     taken_over_by: str | None = None
+    """The run of the workflow that has taken over an entry without a workflow, if one has."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlreadyEntered:
-    """The run is refused because of an earlier entry.
-
-    Attributes:
-        until: Time from which the contact is admitted again if the reason is ``too_soon``, else None.
-    """
+    """The run is refused because of an earlier entry."""
 
     why: Why
     workflow_id: str
     run_id: str
     admitted_at: datetime
     until: datetime | None = None
+    """Time from which the contact is admitted again if the reason is ``too_soon``, else None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,22 +41,19 @@ audience_parts = Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAudience:
-    """An uploaded file.
-
-    Attributes:
-        owner: The id of the key that uploaded it.
-        digest: SHA-256 of its bytes, in hex; empty until it is complete.
-        completed_at: When all parts were stored.
-    """
+    """An uploaded file."""
 
     id: str
     name: str
     owner: str
+    """The id of the key that uploaded it."""
     created_at: datetime
     digest: str = ""
+    """SHA-256 of its bytes, in hex; empty until it is complete."""
     bytes: int = 0
     parts: int = 0
     completed_at: datetime | None = None
+    """When all parts were stored."""
 
 
 audiences = table_of(

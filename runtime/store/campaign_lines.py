@@ -38,17 +38,14 @@ class LineDeparture:
 
 @dataclass(frozen=True, slots=True)
 class LineEnd:
-    """The outcome of a line.
-
-    Attributes:
-        outcome: One of `scenario.words.LineOutcome`.
-        departure: The end of its entry; None if it has none, or if a workflow continues it.
-    """
+    """The outcome of a line."""
 
     line: int
     outcome: str
+    """One of `scenario.words.LineOutcome`."""
     reason: str | None = None
     departure: LineDeparture | None = None
+    """The end of its entry; None if it has none, or if a workflow continues it."""
 
 
 class CampaignLines(Entries):

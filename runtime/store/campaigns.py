@@ -34,56 +34,53 @@ PENDING: Final = "pending"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCampaign:
-    """A campaign.
-
-    Attributes:
-        audience: The id of the uploaded file.
-        file: Its name.
-        digest: SHA-256 of the file, in hex.
-        encoding: The encoding of CSV, or None to detect it.
-        accept: True to start even if more lines are invalid than usual.
-        survey: The result of reading the file, see `gateway.campaigns.survey.Survey`.
-        rate: Maximum number of lines a second.
-        starts_at: Time of the start that was asked for, or of the next group of entries, if any.
-        local_start: Each contact's own date and time of the start, in ISO 8601.
-        loaded_at: When all lines were stored; None before.
-        confirmed_at: When its start was requested; None while it waits for that.
-        paused_by: The operator who paused it, or None if it is not paused.
-        outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
-        trouble: Why it makes no progress, or why it failed: a sentence.
-        gear: ``enter`` if each line starts a journey, ``blast`` if the messages are sent without.
-        gear_reason: Why it has this gear.
-        destination: Destination or host of its only sending step; empty for the gear ``enter``.
-        progressed_at: Time of the latest outcome of a line.
-    """
+    """A campaign."""
 
     name: str
     scenario: str
     version: int
     audience: str = ""
+    """The id of the uploaded file."""
     file: str
+    """Its name."""
     digest: str
+    """SHA-256 of the file, in hex."""
     rate: float
+    """Maximum number of lines a second."""
     operator: str
     created_at: datetime
     encoding: str | None = None
+    """The encoding of CSV, or None to detect it."""
     accept: bool = False
+    """True to start even if more lines are invalid than usual."""
     survey: Mapping[str, Any] | None = None
+    """The result of reading the file, see `gateway.campaigns.survey.Survey`."""
     starts_at: datetime | None = None
+    """Time of the start that was asked for, or of the next group of entries, if any."""
     local_start: str | None = None
+    """Each contact's own date and time of the start, in ISO 8601."""
     loaded_at: datetime | None = None
+    """When all lines were stored; None before."""
     confirmed_at: datetime | None = None
+    """When its start was requested; None while it waits for that."""
     paused_by: str | None = None
+    """The operator who paused it, or None if it is not paused."""
     pause_reason: str | None = None
     ended_at: datetime | None = None
     outcome: str | None = None
+    """``finished``, ``stopped`` or ``failed``; None while it is open."""
     trouble: str | None = None
+    """Why it makes no progress, or why it failed: a sentence."""
     stopped_by: str | None = None
     stop_reason: str | None = None
     gear: str = "enter"
+    """``enter`` if each line starts a journey, ``blast`` if the messages are sent without."""
     gear_reason: str = ""
+    """Why it has this gear."""
     destination: str = ""
+    """Destination or host of its only sending step; empty for the gear ``enter``."""
     progressed_at: datetime | None = None
+    """Time of the latest outcome of a line."""
 
 
 campaigns = table_of(
@@ -98,28 +95,25 @@ campaigns = table_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignItem:
-    """A line of a campaign.
-
-    Attributes:
-        place: Its number among the entries that are due at the same time, from 1; None for a line without an entry.
-        due_at: When it is due, if each contact has its own time.
-        contact_id: The contact's id; empty for an invalid line.
-        journey: The id of the journey that it starts.
-        entry: The entry, encoded, and encrypted if payloads are; None as soon as the line has an outcome.
-        outcome: One of `scenario.words.LineOutcome`; None while it waits.
-        marked: True if its message may have been sent, and must not be sent twice.
-    """
+    """A line of a campaign."""
 
     line: int
     place: int | None = None
+    """Its number among the entries that are due at the same time, from 1; None for a line without an entry."""
     due_at: datetime | None = None
+    """When it is due, if each contact has its own time."""
     contact_id: str = ""
+    """The contact's id; empty for an invalid line."""
     journey: str | None = None
+    """The id of the journey that it starts."""
     entry: str | None = None
+    """The entry, encoded, and encrypted if payloads are; None as soon as the line has an outcome."""
     outcome: str | None = None
+    """One of `scenario.words.LineOutcome`; None while it waits."""
     reason: str | None = None
     answered_at: datetime | None = None
     marked: bool = False
+    """True if its message may have been sent, and must not be sent twice."""
 
 
 campaign_items = table_of(

@@ -40,20 +40,17 @@ from scenario.policies.caps import Cap, Full, full
 
 @dataclass(frozen=True, slots=True)
 class CapClaim:
-    """A delivery's slot.
-
-    Attributes:
-        channel: ``email``, ``webhook``, …
-        permanent: True if the message may have arrived: the slot is not released.
-    """
+    """A delivery's slot."""
 
     delivery_id: str
     contact_id: str
     channel: str
+    """``email``, ``webhook``, …"""
     destination: str
     scenario: str
     claimed_at: datetime
     permanent: bool = False
+    """True if the message may have arrived: the slot is not released."""
 
 
 claims = table_of(

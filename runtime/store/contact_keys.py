@@ -25,16 +25,13 @@ from runtime.store.schema import table_of
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """A contact's key as stored.
-
-    Attributes:
-        owner: An HMAC of the contact's id, or the name of a key that belongs to no contact.
-        wrapped_key: The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed.
-    """
+    """A contact's key as stored."""
 
     key_id: str
     owner: str
+    """An HMAC of the contact's id, or the name of a key that belongs to no contact."""
     wrapped_key: str
+    """The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed."""
     created_at: datetime
     destroyed_at: datetime | None = None
 
@@ -111,13 +108,10 @@ def _destroy(insert: InsertFactory) -> Executable:
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """A running process, and the names of the keys of SCENARIO_ENCRYPTION_KEYS it has.
-
-    Attributes:
-        process: A name for people, such as "worker on host-1 (12-5f3a)".
-    """
+    """A running process, and the names of the keys of SCENARIO_ENCRYPTION_KEYS it has."""
 
     process: str
+    """A name for people, such as "worker on host-1 (12-5f3a)"."""
     keys: Sequence[str]
 
 

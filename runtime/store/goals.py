@@ -20,14 +20,11 @@ from scenario.policies.draw import WITHHELD
 
 @dataclass(frozen=True, slots=True)
 class GoalCount:
-    """Number of entries with the same version, group and branches.
-
-    Attributes:
-        group: One of `scenario.policies.draw.WITHHELD`, or "" for entries that receive messages.
-    """
+    """Number of entries with the same version, group and branches."""
 
     version: int
     group: str
+    """One of `scenario.policies.draw.WITHHELD`, or "" for entries that receive messages."""
     branches: Mapping[str, str]
     entered: int
     contacts: int

@@ -25,25 +25,22 @@ _claims = Table(
 
 @dataclass(frozen=True, slots=True)
 class NamespaceClaim:
-    """A store's claim on a namespace, stored by both.
-
-    Attributes:
-        token: The latest token. The store has it before the namespace does.
-        previous_token: "" for the first token.
-        rotated_at: Time of the latest token, ISO 8601.
-        database: See `Database.identity`; "" if unknown.
-        claimed_at: Time of the claim, ISO 8601.
-        reason: The operator's reason; "" for the first claim.
-    """
+    """A store's claim on a namespace, stored by both."""
 
     token: str
+    """The latest token. The store has it before the namespace does."""
     previous_token: str
+    """"" for the first token."""
     rotation: int
     rotated_at: str
+    """Time of the latest token, ISO 8601."""
     database: str
+    """See `Database.identity`; "" if unknown."""
     claimed_at: str
+    """Time of the claim, ISO 8601."""
     claimed_by: str
     reason: str = ""
+    """The operator's reason; "" for the first claim."""
 
 
 class NamespaceClaims(Queries):

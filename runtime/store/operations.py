@@ -33,45 +33,39 @@ ITEMS_TOGETHER: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOperation:
-    """An operation on many journeys.
-
-    Attributes:
-        request: Filter, rate, dry run and arguments, in the format of their writer.
-        surveyed_at: When the search for its journeys was complete.
-        outcome: ``finished``, ``stopped`` or ``failed``; None while it is open.
-        trouble: Why it makes no progress, or why it failed: a sentence.
-    """
+    """An operation on many journeys."""
 
     id: str
     verb: str
     request: Mapping[str, Any]
+    """Filter, rate, dry run and arguments, in the format of their writer."""
     operator: str
     reason: str
     created_at: datetime
     surveyed_at: datetime | None = None
+    """When the search for its journeys was complete."""
     ended_at: datetime | None = None
     outcome: str | None = None
+    """``finished``, ``stopped`` or ``failed``; None while it is open."""
     trouble: str | None = None
+    """Why it makes no progress, or why it failed: a sentence."""
     stopped_by: str | None = None
     stop_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationItem:
-    """A journey of an operation.
-
-    Attributes:
-        number: Its place in the order; not unique if two processes search concurrently.
-        step: Step of the journey when it was found, if relevant.
-        outcome: ``accepted``, ``refused``, ``unanswered`` or ``stopped``; None until it answers.
-        reason: Why it refused; without an outcome, why it did not answer.
-    """
+    """A journey of an operation."""
 
     number: int
+    """Its place in the order; not unique if two processes search concurrently."""
     workflow_id: str
     step: str | None = None
+    """Step of the journey when it was found, if relevant."""
     outcome: str | None = None
+    """``accepted``, ``refused``, ``unanswered`` or ``stopped``; None until it answers."""
     reason: str | None = None
+    """Why it refused; without an outcome, why it did not answer."""
     answered_at: datetime | None = None
 
     @property

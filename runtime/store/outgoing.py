@@ -26,26 +26,23 @@ TOGETHER: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEvent:
-    """An outgoing event.
-
-    Attributes:
-        position: Its place in the log.
-        id: Random; the same in every copy.
-        subject: What it is about: a journey, a destination or a campaign.
-        scenario: None for events about destinations.
-        contact_id: None for events about destinations and campaigns.
-        data: Other ids and words, by name.
-    """
+    """An outgoing event."""
 
     position: int
+    """Its place in the log."""
     id: str
+    """Random; the same in every copy."""
     type: str
     at: datetime
     recorded_at: datetime
     subject: str
+    """What it is about: a journey, a destination or a campaign."""
     scenario: str | None
+    """None for events about destinations."""
     contact_id: str | None
+    """None for events about destinations and campaigns."""
     data: Mapping[str, Any]
+    """Other ids and words, by name."""
 
 
 class OutgoingEvents(Queries):

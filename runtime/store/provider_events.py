@@ -18,11 +18,7 @@ _sent = deliveries.c
 
 @dataclass(frozen=True, slots=True)
 class SentDelivery:
-    """The latest attempt of a delivery, without the response.
-
-    Attributes:
-        sent_at: Start of the attempt.
-    """
+    """The latest attempt of a delivery, without the response."""
 
     delivery_id: str
     workflow_id: str
@@ -31,6 +27,7 @@ class SentDelivery:
     version: int
     step: str
     sent_at: datetime
+    """Start of the attempt."""
 
 
 class ProviderEvents(Queries):

@@ -22,17 +22,14 @@ _table = deliveries.c
 
 @dataclass(frozen=True)
 class Traffic:
-    """Attempts at a destination.
-
-    Attributes:
-        hours: Number of attempts by outcome, by the full hour in which they started, in UTC.
-        durations: Milliseconds of an attempt and number of attempts, the shortest first.
-        is_cut: True if there were more attempts than the newest, which were counted.
-    """
+    """Attempts at a destination."""
 
     hours: Mapping[datetime, Mapping[str, int]]
+    """Number of attempts by outcome, by the full hour in which they started, in UTC."""
     durations: Sequence[tuple[int, int]]
+    """Milliseconds of an attempt and number of attempts, the shortest first."""
     is_cut: bool
+    """True if there were more attempts than the newest, which were counted."""
 
     def percentile(self, share: float) -> int | None:
         """Return the milliseconds within which a share of attempts ended, or None without attempts."""

@@ -28,23 +28,20 @@ from runtime.store.schema import table_of
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """A published version of a scenario.
-
-    Attributes:
-        digest: Digest of the content, unique within the scenario. A ``+follow`` is appended if `journeys` is
-            ``follow``, and ``~`` with the replaced version if earlier content was published again.
-        published_by: Publisher as stated, or "".
-        journeys: ``pin``: its journeys stay with it. ``follow``: they move to newer versions.
-    """
+    """A published version of a scenario."""
 
     scenario: str
     version: int
     document: dict[str, Any]
     plan: dict[str, Any]
     digest: str
+    """Digest of the content, unique within the scenario. A ``+follow`` is appended if `journeys` is ``follow``, and
+    ``~`` with the replaced version if earlier content was published again."""
     published_at: datetime
     published_by: str = ""
+    """Publisher as stated, or ""."""
     journeys: str = "pin"
+    """``pin``: its journeys stay with it. ``follow``: they move to newer versions."""
 
 
 versions = table_of(

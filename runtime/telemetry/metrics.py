@@ -36,14 +36,11 @@ _meter = metrics.get_meter(SCOPE)
 
 @dataclass(eq=False)
 class Metric:
-    """A metric.
-
-    Attributes:
-        unit: In UCUM; ``{…}`` is only for people.
-    """
+    """A metric."""
 
     name: str
     unit: str
+    """In UCUM; ``{…}`` is only for people."""
     labels: tuple[str, ...]
     meaning: str
 
@@ -70,13 +67,10 @@ class Counter(Metric):
 
 @dataclass(eq=False)
 class Histogram(Metric):
-    """Durations.
-
-    Attributes:
-        buckets: Upper bounds, in seconds.
-    """
+    """Durations."""
 
     buckets: tuple[float, ...] = ()
+    """Upper bounds, in seconds."""
 
     def __post_init__(self) -> None:
         self._record = _meter.create_histogram(

@@ -106,13 +106,10 @@ _NO_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 class Fault(NamedTuple):
-    """One of pydantic's errors about a scenario.
-
-    Attributes:
-        path: Path of the value, or of the missing or unknown key.
-    """
+    """One of pydantic's errors about a scenario."""
 
     path: Path
+    """Path of the value, or of the missing or unknown key."""
     form: type[BaseModel]
     detail: ErrorDetails
 

@@ -21,28 +21,25 @@ Known = Mapping[str, Tree]
 
 @dataclass(frozen=True)
 class KnownVariables:
-    """Variables known at one place.
-
-    Attributes:
-        responses: Responses that may exist.
-        comes: True if an event may exist.
-        missed: Ways without an event: each is the path of the last ``wait_for`` that timed out, or empty if the way has
-            none. An empty set means that an event certainly exists.
-        entered: True if the event may be the trigger's.
-        awaited: Path of a step that awaited the event, or None.
-        asked: Properties that the conditions of such steps use.
-        passed: Path of a step that awaited another event and timed out, or None.
-        events: Names of the events that it may be; empty if they are unknown.
-    """
+    """Variables known at one place."""
 
     responses: Known = field(default_factory=dict[str, Tree])
+    """Responses that may exist."""
     comes: bool = False
+    """True if an event may exist."""
     missed: frozenset[Path] = frozenset({()})
+    """Ways without an event: each is the path of the last ``wait_for`` that timed out, or empty if the way has none. An
+    empty set means that an event certainly exists."""
     entered: bool = False
+    """True if the event may be the trigger's."""
     awaited: Path | None = None
+    """Path of a step that awaited the event, or None."""
     asked: frozenset[tuple[str, ...]] = frozenset()
+    """Properties that the conditions of such steps use."""
     passed: Path | None = None
+    """Path of a step that awaited another event and timed out, or None."""
     events: frozenset[str] = frozenset()
+    """Names of the events that it may be; empty if they are unknown."""
 
 
 _MET: Final[frozenset[Path]] = frozenset()
@@ -50,19 +47,16 @@ _MET: Final[frozenset[Path]] = frozenset()
 
 @dataclass(frozen=True)
 class VariableMap:
-    """Variables known at the places of a scenario.
-
-    Attributes:
-        before: Variables before each step, by the step's path.
-        saves: Path of the first step that saves each response.
-        anywhere: All responses.
-        ends: Paths of steps after which no contact continues.
-    """
+    """Variables known at the places of a scenario."""
 
     before: Mapping[Path, KnownVariables]
+    """Variables before each step, by the step's path."""
     saves: Mapping[str, Path]
+    """Path of the first step that saves each response."""
     anywhere: Known
+    """All responses."""
     ends: Set[Path]
+    """Paths of steps after which no contact continues."""
 
     def at(self, path: Path) -> KnownVariables:
         """Return the variables of a template or condition by its path. Exit rules may be evaluated at any time."""

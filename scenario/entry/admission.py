@@ -87,16 +87,13 @@ def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
 
 
 class Withheld(NamedTuple):
-    """A contact that is admitted and gets nothing, for comparison.
-
-    Attributes:
-        outcome: Outcome of its journey: one of `scenario.policies.draw.WITHHELD`.
-        why: The draw: ``0.0412 of 1, by contact``.
-    """
+    """A contact that is admitted and gets nothing, for comparison."""
 
     outcome: str
+    """Outcome of its journey: one of `scenario.policies.draw.WITHHELD`."""
     reason: str
     why: str
+    """The draw: ``0.0412 of 1, by contact``."""
 
 
 def withheld(scenario: Scenario, contact_id: str, holdout: Holdout | None) -> Withheld | None:

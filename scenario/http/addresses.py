@@ -24,15 +24,13 @@ class Access:
     """The network access of one destination.
 
     The default, also for plain URLs, is HTTPS on port 443 to public unicast addresses.
-
-    Attributes:
-        allow_private: Also private unicast networks (RFC 1918, RFC 4193, RFC 6598, loopback), but never link-local,
-            multicast, "this host" or a cloud's metadata address.
-        allow_cidr: Further networks, also special-purpose ones except `AddressKind.NEVER`.
     """
 
     allow_private: bool = False
+    """Also private unicast networks (RFC 1918, RFC 4193, RFC 6598, loopback), but never link-local, multicast, "this
+    host" or a cloud's metadata address."""
     allow_cidr: tuple[Network, ...] = ()
+    """Further networks, also special-purpose ones except `AddressKind.NEVER`."""
     allow_http: bool = False
     ports: tuple[int, ...] = (443,)
 

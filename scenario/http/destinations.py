@@ -11,17 +11,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class KnownDestination:
-    """A destination as authors of scenarios see it.
-
-    Attributes:
-        headers: Names of the headers that it sets.
-        secrets: Secrets that its steps may use.
-        owners: Scenarios that may use it, or None for all.
-    """
+    """A destination as authors of scenarios see it."""
 
     headers: tuple[str, ...] = ()
+    """Names of the headers that it sets."""
     secrets: frozenset[str] = frozenset()
+    """Secrets that its steps may use."""
     owners: frozenset[str] | None = None
+    """Scenarios that may use it, or None for all."""
     has_audiences: bool = False
 
 

@@ -83,16 +83,13 @@ class UrlError(ScenarioError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that may be called.
-
-    Attributes:
-        url: The URL as it is sent, percent-encoded.
-        host: Lower-case name or address, without brackets.
-    """
+    """A URL that may be called."""
 
     url: str = field(repr=False)
+    """The URL as it is sent, percent-encoded."""
     scheme: str
     host: str
+    """Lower-case name or address, without brackets."""
     port: int
 
     @property

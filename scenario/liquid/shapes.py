@@ -22,19 +22,16 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Values by name.
-
-    Attributes:
-        fields: The fields that always exist, with or without a value.
-        open: True if other fields may exist, too.
-        only_by_path: Fields that exist only if a path names them. The object as a whole lacks them.
-        requires_field: True if a template must name one field literally, as in ``secrets.TOKEN``.
-    """
+    """Values by name."""
 
     fields: Mapping[str, Tree] = field(default_factory=dict[str, "Tree"])
+    """The fields that always exist, with or without a value."""
     open: bool = False
+    """True if other fields may exist, too."""
     only_by_path: frozenset[str] = frozenset()
+    """Fields that exist only if a path names them. The object as a whole lacks them."""
     requires_field: bool = False
+    """True if a template must name one field literally, as in ``secrets.TOKEN``."""
 
     @property
     def whole(self) -> Object:
@@ -62,14 +59,10 @@ Tree = Value | Object | ListOf | Anything
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """The variables of one template.
-
-    Attributes:
-        availability: By the name of any other variable, where it exists, as the end of a sentence: ``with the trigger
-            reward``.
-        possibly_missing: By the name of a variable that may be missing, the reason and the remedy.
-    """
+    """The variables of one template."""
 
     known: Mapping[str, Tree]
     availability: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By the name of any other variable, where it exists, as the end of a sentence: ``with the trigger reward``."""
     possibly_missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By the name of a variable that may be missing, the reason and the remedy."""

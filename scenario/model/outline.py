@@ -16,20 +16,17 @@ _LONGEST: Final = 40
 
 
 class WrittenStep(NamedTuple):
-    """One step.
-
-    Attributes:
-        step: Its keys and values, or its model.
-        path: Its path, ``("steps", 4, "then", 0)``.
-        kind: Its kind, or None if no key names one.
-        place: Its position for generated ids, ``5.then.1``.
-    """
+    """One step."""
 
     step: Any
+    """Its keys and values, or its model."""
     path: Path
+    """Its path, ``("steps", 4, "then", 0)``."""
     kind: str | None
+    """Its kind, or None if no key names one."""
     keys: Mapping[str, Any]
     place: str
+    """Its position for generated ids, ``5.then.1``."""
 
     @property
     def id(self) -> str | None:

@@ -22,17 +22,14 @@ _ELSEWHERE: Final = frozenset({"scenario", "description", "steps"})
 
 @dataclass(frozen=True)
 class Redrawn:
-    """A draw whose results differ.
-
-    Attributes:
-        what: ``split subject``, or ``control``.
-        share: Share of changed results, in hundredths of a percent; None if everything is drawn again.
-        whom: The units: ``contacts``, ``journeys``, or another one.
-    """
+    """A draw whose results differ."""
 
     what: str
+    """``split subject``, or ``control``."""
     share: int | None
+    """Share of changed results, in hundredths of a percent; None if everything is drawn again."""
     whom: str
+    """The units: ``contacts``, ``journeys``, or another one."""
 
     def since(self, version: str) -> str:
         """Return ``split subject: 7 % of contacts would now take another branch than in post-purchase@3``."""
@@ -44,21 +41,18 @@ class Redrawn:
 
 @dataclass(frozen=True)
 class VersionDifference:
-    """The difference between a version and a later one.
-
-    Attributes:
-        added: Steps of the later version only.
-        removed: Steps of the earlier version only.
-        changed: Changes of a step: keys of the file (``subject``, ``wait``), and other successors (``then → sms-2``).
-        settings: Changed keys of the scenario itself: ``exit``, ``timezone``.
-        redrawn: Draws with other results.
-    """
+    """The difference between a version and a later one."""
 
     added: tuple[str, ...] = ()
+    """Steps of the later version only."""
     removed: tuple[str, ...] = ()
+    """Steps of the earlier version only."""
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Changes of a step: keys of the file (``subject``, ``wait``), and other successors (``then → sms-2``)."""
     settings: tuple[str, ...] = ()
+    """Changed keys of the scenario itself: ``exit``, ``timezone``."""
     redrawn: tuple[Redrawn, ...] = ()
+    """Draws with other results."""
 
     def __str__(self) -> str:
         parts = [f"added: {', '.join(self.added)}"] if self.added else []

@@ -13,20 +13,17 @@ _INSTANT: Final = ("divides", "ends")
 
 
 class Gear(NamedTuple):
-    """A gear, and the reason for it.
-
-    Attributes:
-        name: ``blast``: a worker sends the message of each line, and only contacts that must wait become journeys.
-            ``enter``: each line starts a journey.
-        reason: A clause: ``its journeys wait at wait-1``.
-        channel: The channel of the message, in the gear blast.
-        destination: Its destination or host, if it has one.
-    """
+    """A gear, and the reason for it."""
 
     name: GearName
+    """``blast``: a worker sends the message of each line, and only contacts that must wait become journeys. ``enter``:
+    each line starts a journey."""
     reason: str
+    """A clause: ``its journeys wait at wait-1``."""
     channel: str = ""
+    """The channel of the message, in the gear blast."""
     destination: str = ""
+    """Its destination or host, if it has one."""
 
 
 def gear_of(plan: Plan) -> Gear:

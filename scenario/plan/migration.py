@@ -27,26 +27,23 @@ class MigrationError(ScenarioError):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A journey's position and past. Journeys send it to activities, so fields may be added.
-
-    Attributes:
-        is_over: True if the step, or its delivery, ends before the migration.
-        way: The branch taken out of a completed step.
-        following: The next step after a completed one, or None at the end.
-        sent: Steps whose message was or may have been sent.
-        rounds: Current repetitions.
-        responses: Names of saved responses.
-        has_event: True if `event` has a value.
-    """
+    """A journey's position and past. Journeys send it to activities, so fields may be added."""
 
     at: str
     is_over: bool = False
+    """True if the step, or its delivery, ends before the migration."""
     way: str | None = None
+    """The branch taken out of a completed step."""
     following: str | None = None
+    """The next step after a completed one, or None at the end."""
     sent: tuple[str, ...] = ()
+    """Steps whose message was or may have been sent."""
     rounds: tuple[str, ...] = ()
+    """Current repetitions."""
     responses: tuple[str, ...] = ()
+    """Names of saved responses."""
     has_event: bool = False
+    """True if `event` has a value."""
 
 
 def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:

@@ -45,22 +45,19 @@ class PlannedGoal:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Plan:
-    """Everything that a journey needs to find its way.
-
-    Attributes:
-        start: The first step's id.
-        steps: Steps by id. A successor of None is the end.
-        zone: IANA zone of contacts without a zone.
-        follows: True if its journeys follow newer versions.
-    """
+    """Everything that a journey needs to find its way."""
 
     start: str
+    """The first step's id."""
     steps: dict[str, Step]
+    """Steps by id. A successor of None is the end."""
     exit: tuple[PlannedExit, ...] = ()
     zone: str = "UTC"
+    """IANA zone of contacts without a zone."""
     goal: PlannedGoal | None = None
     purpose: str = MARKETING
     follows: bool = False
+    """True if its journeys follow newer versions."""
     events: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
 
     def __post_init__(self) -> None:

@@ -34,15 +34,12 @@ _UNKNOWN: Final = re.compile(
 
 
 class AddressVerdict(NamedTuple):
-    """A receiver's verdict on an address.
-
-    Attributes:
-        source: ``bounce``: invalid. ``soft``: temporarily unreachable, after all attempts. ``stop``: opted out.
-        evidence: Codes only: a server's words often contain the address.
-    """
+    """A receiver's verdict on an address."""
 
     source: Literal["bounce", "soft", "stop"]
+    """``bounce``: invalid. ``soft``: temporarily unreachable, after all attempts. ``stop``: opted out."""
     evidence: str
+    """Codes only: a server's words often contain the address."""
 
 
 def against(code: int | None, words: str) -> AddressVerdict | None:

@@ -158,18 +158,15 @@ class Cap(Model):
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """A cap without a free place.
-
-    Attributes:
-        cap: Its name; of several, the one whose place is free last.
-        per: Its period as written: ``day``, ``7d``.
-        free: Time (UTC, whole seconds) at which this cap and all others have a place, unless others take it.
-    """
+    """A cap without a free place."""
 
     cap: str
+    """Its name; of several, the one whose place is free last."""
     at_most: int
     per: str
+    """Its period as written: ``day``, ``7d``."""
     free: datetime
+    """Time (UTC, whole seconds) at which this cap and all others have a place, unless others take it."""
 
     def words(self, now: datetime, zone: tzinfo) -> str:
         """Return the reason: ``capped by week: 4 in 7d, next Thu 10:02``, in the contact's zone."""

@@ -125,17 +125,14 @@ class DrawResult(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Lot:
-    """A draw.
-
-    Attributes:
-        seed: Equal seeds draw the same units.
-        shares: In hundredths of a percent, in the order of their ranges.
-        by: The unit: ``contact``, ``journey``, or a template.
-    """
+    """A draw."""
 
     seed: str
+    """Equal seeds draw the same units."""
     shares: Mapping[str, int]
+    """In hundredths of a percent, in the order of their ranges."""
     by: str = CONTACT
+    """The unit: ``contact``, ``journey``, or a template."""
 
     def unit(self, data: Mapping[str, Any]) -> str | None:
         """Return the unit from a journey's data, or None if a template gives it."""

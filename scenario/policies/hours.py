@@ -189,18 +189,15 @@ class Window(Hours):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The time at which something may be sent that may not be sent now.
-
-    Attributes:
-        moment: First time (UTC) at which nothing forbids it; None if there is none within `AHEAD`. Ask again then: a
-            window on Mondays may fall on a holiday.
-        since: What forbids it now, in a few words.
-        spread: Period over which waiting messages are spread: see `spread_by`. New messages are sent immediately.
-    """
+    """The time at which something may be sent that may not be sent now."""
 
     moment: datetime | None
+    """First time (UTC) at which nothing forbids it; None if there is none within `AHEAD`. Ask again then: a window on
+    Mondays may fall on a holiday."""
     since: str
+    """What forbids it now, in a few words."""
     spread: timedelta
+    """Period over which waiting messages are spread: see `spread_by`. New messages are sent immediately."""
 
 
 def opening(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Opening | None:

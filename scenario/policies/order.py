@@ -24,29 +24,23 @@ from scenario.words import MARKETING, Purpose, SkipReason
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """The message may not be sent before a time in UTC, when the rules decide again.
-
-    Attributes:
-        reason: A short phrase that completes "kept back until …", such as ``quiet hours``.
-        code: One word for metrics and the log of attempts.
-    """
+    """The message may not be sent before a time in UTC, when the rules decide again."""
 
     until: datetime
     reason: str
+    """A short phrase that completes "kept back until …", such as ``quiet hours``."""
     code: str
+    """One word for metrics and the log of attempts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """The message must not be sent, and the step is skipped.
-
-    Attributes:
-        reason: A short phrase without any of the contact's data.
-        code: A `SkipReason`.
-    """
+    """The message must not be sent, and the step is skipped."""
 
     reason: str
+    """A short phrase without any of the contact's data."""
     code: str
+    """A `SkipReason`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,42 +56,36 @@ Ruling: TypeAlias = Defer | Skip | Hold | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedMessage:
-    """A message that is to leave.
-
-    Attributes:
-        destination: Its destination or host; empty for channels with one place.
-        began: Start of its step.
-        contact: The contact's fields that consent needs.
-        at_once: True if an operator wants it sent despite hours and caps.
-    """
+    """A message that is to leave."""
 
     delivery: str
     channel: str
     destination: str
+    """Its destination or host; empty for channels with one place."""
     began: datetime
+    """Start of its step."""
     zone: tzinfo
     contact: Mapping[str, Any]
+    """The contact's fields that consent needs."""
     at_once: bool = False
+    """True if an operator wants it sent despite hours and caps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The rules for a message.
-
-    Attributes:
-        subscription: The consent that the scenario requires.
-        hours: Hours, all of which must be open.
-        expires: Maximum wait.
-        caps: Caps that count it.
-        capped: What happens if a cap is full.
-    """
+    """The rules for a message."""
 
     purpose: Purpose = MARKETING
     subscription: consent.Subscription | None = None
+    """The consent that the scenario requires."""
     hours: tuple[Hours, ...] = ()
+    """Hours, all of which must be open."""
     expires: timedelta | None = None
+    """Maximum wait."""
     caps: tuple[Cap, ...] = ()
+    """Caps that count it."""
     capped: Capped = "skip"
+    """What happens if a cap is full."""
 
 
 class Facts(Protocol):

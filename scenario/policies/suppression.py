@@ -34,20 +34,17 @@ _SAID: Final[Mapping[Source, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """A suppressed address.
-
-    Attributes:
-        address_hash: An HMAC of the address, see `runtime.derived_keys`.
-        scope: A list's id or name; empty for all.
-        evidence: Evidence such as a status, without addresses and numbers.
-    """
+    """A suppressed address."""
 
     channel: str
     address_hash: str
+    """An HMAC of the address, see `runtime.derived_keys`."""
     source: Source
     suppressed_at: datetime
     scope: str = ""
+    """A list's id or name; empty for all."""
     evidence: str = ""
+    """Evidence such as a status, without addresses and numbers."""
 
     @property
     def words(self) -> str:

@@ -41,25 +41,22 @@ class Lines:
 
 @dataclass(frozen=True, order=True, slots=True)
 class Finding:
-    """One mistake in a scenario file, or in a text that it refers to.
-
-    Attributes:
-        file: The file's name, as the caller gave it.
-        line: Line, from 1.
-        column: Column, from 1, in characters.
-        severity: An error forbids publishing; a warning does not.
-        code: A short word for programs, such as ``unknown-key``.
-        message: One sentence for the author.
-        did_you_mean: A suggestion of one word, which the message also contains.
-    """
+    """One mistake in a scenario file, or in a text that it refers to."""
 
     file: str
+    """The file's name, as the caller gave it."""
     line: int
+    """Line, from 1."""
     column: int
+    """Column, from 1, in characters."""
     severity: Severity
+    """An error forbids publishing; a warning does not."""
     code: str
+    """A short word for programs, such as ``unknown-key``."""
     message: str
+    """One sentence for the author."""
     did_you_mean: str | None = field(default=None, compare=False)
+    """A suggestion of one word, which the message also contains."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code}: {self.message}"
@@ -70,19 +67,16 @@ class Finding:
 
 
 class Flaw(NamedTuple):
-    """A mistake in a part of a file whose keys and values are valid.
-
-    Attributes:
-        path: Its path within the part; empty for the whole.
-        code: See `Finding`.
-        message: One sentence for the author.
-        key: True to point at the key instead of its value.
-    """
+    """A mistake in a part of a file whose keys and values are valid."""
 
     path: Path
+    """Its path within the part; empty for the whole."""
     code: str
+    """See `Finding`."""
     message: str
+    """One sentence for the author."""
     key: bool = False
+    """True to point at the key instead of its value."""
     severity: Severity = "error"
 
 

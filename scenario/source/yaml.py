@@ -100,17 +100,14 @@ def too_large(mark: Mark, *, deep: bool = False) -> SyntaxFault:
 
 
 class Composed(NamedTuple):
-    """A parsed text.
-
-    Attributes:
-        root: The root node, or None for an empty text.
-        text: The text as the parser saw it, with some characters replaced; indexes are the same.
-        hidden: Restores replaced characters, by `str.translate`.
-    """
+    """A parsed text."""
 
     root: Node | None
+    """The root node, or None for an empty text."""
     text: str
+    """The text as the parser saw it, with some characters replaced; indexes are the same."""
     hidden: Mapping[int, str]
+    """Restores replaced characters, by `str.translate`."""
 
 
 def compose(text: str) -> Composed:

@@ -33,40 +33,34 @@ def is_given(value: object) -> bool:
 
 
 class TemplateSource(NamedTuple):
-    """A template in a step, as written.
-
-    Attributes:
-        path: Relative to the step.
-        kind: What its output becomes.
-        text: The text, or the mapping or list of a structured body.
-        lead: Number of characters of `text` before what the author wrote.
-        met: The values it is compared with: for each its path relative to the step, and conditions of which one holds
-            if the value matches.
-    """
+    """A template in a step, as written."""
 
     path: Path
+    """Relative to the step."""
     kind: Kind
+    """What its output becomes."""
     text: Any
+    """The text, or the mapping or list of a structured body."""
     lead: int = 0
+    """Number of characters of `text` before what the author wrote."""
     met: Sequence[tuple[Path, Sequence[str]]] = ()
+    """The values it is compared with: for each its path relative to the step, and conditions of which one holds if the
+    value matches."""
 
 
 class Awaited(NamedTuple):
-    """An event that a step waits for, as written.
-
-    Attributes:
-        path: Where it is named, relative to the step.
-        way: The key of the way that it opens.
-        is_new: True if only an event counts that arrives while the step waits.
-        is_certain: True if no contact passes the step without the event.
-    """
+    """An event that a step waits for, as written."""
 
     path: Path
+    """Where it is named, relative to the step."""
     way: str
+    """The key of the way that it opens."""
     event: Any
     condition: Any
     is_new: bool
+    """True if only an event counts that arrives while the step waits."""
     is_certain: bool
+    """True if no contact passes the step without the event."""
 
 
 @plain(frozen=True)

@@ -39,49 +39,42 @@ def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> s
 
 @dataclass(frozen=True, kw_only=True)
 class Batching:
-    """A delivery as an item of a batch.
-
-    Attributes:
-        within: Seconds after which the batch is sent.
-        wait: True if the journey waits for the item's outcome.
-    """
+    """A delivery as an item of a batch."""
 
     within: float
+    """Seconds after which the batch is sent."""
     wait: bool = False
+    """True if the journey waits for the item's outcome."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Send(Row):
-    """A delivery.
-
-    Attributes:
-        to: The host or destination of a webhook.
-        destination: True if `to` names a destination instead of a host.
-        fields: The data that its templates name.
-        item_fields: The parts that the templates read of each item of those `fields` that may be lists, if that is
-            known: `{"order.products": ("name", "options[].label")}`. Otherwise items are passed whole.
-        own_settings: The values of the retry policy, and `timeout`, that the scenario sets. A destination may set the
-            others.
-        save: The name under which the response is saved, if any.
-        via: The channel; empty if it has the kind's name.
-        batch: How it joins a batch, if one request is sent for many contacts.
-    """
+    """A delivery."""
 
     own_role = "sends"
 
     next: str | None = None
     to: str = ""
+    """The host or destination of a webhook."""
     fields: tuple[str, ...] = ()
+    """The data that its templates name."""
     item_fields: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The parts that the templates read of each item of those `fields` that may be lists, if that is known:
+    `{"order.products": ("name", "options[].label")}`. Otherwise items are passed whole."""
     retry: RetryPolicy = RetryPolicy()
     timeout: float = 15.0
     on_failure: OnFailure = "hold"
     on_unknown: OnUnknown = "retry"
     destination: bool = False
+    """True if `to` names a destination instead of a host."""
     own_settings: tuple[str, ...] = ()
+    """The values of the retry policy, and `timeout`, that the scenario sets. A destination may set the others."""
     save: str | None = None
+    """The name under which the response is saved, if any."""
     via: str = ""
+    """The channel; empty if it has the kind's name."""
     batch: Batching | None = None
+    """How it joins a batch, if one request is sent for many contacts."""
 
     @property
     def channel(self) -> str:

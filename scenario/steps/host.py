@@ -66,20 +66,17 @@ class Evaluation(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """An event of the contact. Journeys carry these: fields may be added, and never renamed.
-
-    Attributes:
-        name: Such as ``order.delivered``.
-        at: When it happened, or when the journey received it if the sender did not state a time. ISO 8601 in UTC.
-        id: The sender's id, if any.
-        number: Position among the kept events of this journey, from 1.
-    """
+    """An event of the contact. Journeys carry these: fields may be added, and never renamed."""
 
     name: str
+    """Such as ``order.delivered``."""
     properties: dict[str, Any] = field(default_factory=dict[str, Any])
     at: str = ""
+    """When it happened, or when the journey received it if the sender did not state a time. ISO 8601 in UTC."""
     id: str | None = None
+    """The sender's id, if any."""
     number: int = 0
+    """Position among the kept events of this journey, from 1."""
 
     @cached_property
     def size(self) -> int:
@@ -93,17 +90,14 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """The progress of a repetition. Journeys carry these: fields may be added, and never renamed.
-
-    Attributes:
-        number: Number of the latest round; 0 before the first.
-        began: When that round was due, ISO 8601 in UTC.
-        mark: Number of events kept when the repetition began.
-    """
+    """The progress of a repetition. Journeys carry these: fields may be added, and never renamed."""
 
     number: int = 0
+    """Number of the latest round; 0 before the first."""
     began: str = ""
+    """When that round was due, ISO 8601 in UTC."""
     mark: int = 0
+    """Number of events kept when the repetition began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,25 +113,22 @@ class Delivered:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """A terminal failure of a step.
-
-    Attributes:
-        kind: One of `activities.failures.FailureKind`.
-        cause: One of `scenario.words.HeldCause`, for searches.
-        unknown: True if the message may have been delivered.
-        excerpt: The first 2 KB of the reply, redacted.
-        note: A remark for the step's record.
-    """
+    """A terminal failure of a step."""
 
     reason: str
     kind: str = "TemplateFailed"
+    """One of `activities.failures.FailureKind`."""
     cause: str = "template"
+    """One of `scenario.words.HeldCause`, for searches."""
     unknown: bool = False
+    """True if the message may have been delivered."""
     destination: str = ""
     status: int | None = None
     attempts: int = 1
     excerpt: str = ""
+    """The first 2 KB of the reply, redacted."""
     note: str | None = None
+    """A remark for the step's record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,41 +152,35 @@ class RowOverride(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """The effects of signals and updates. A step that wakes compares them with those it saw before.
-
-    Attributes:
-        changes: Number of changes of the contact in this run.
-        events: The kept events, oldest first.
-        counted: Number of events kept so far, including forgotten ones.
-        send_now: True if an operator wants the current delivery sent regardless of hours and caps.
-    """
+    """The effects of signals and updates. A step that wakes compares them with those it saw before."""
 
     changes: int
+    """Number of changes of the contact in this run."""
     events: Sequence[Event]
+    """The kept events, oldest first."""
     counted: int
+    """Number of events kept so far, including forgotten ones."""
     paused: bool
     send_now: bool
+    """True if an operator wants the current delivery sent regardless of hours and caps."""
 
 
 @dataclass(kw_only=True)
 class Memory:
-    """The memory of steps. It survives interruptions and continue-as-new.
-
-    Attributes:
-        until: When the current wait or deferral ends, in UTC, once computed.
-        awaiting: Name of the event that the current step waits for.
-        deferral: The reason why the current delivery may not be sent before `until`.
-        deferrals: Sentences about all deferrals of the current delivery, for its record.
-        mark: Number of events kept when the current step began.
-        rounds: Progress of each repetition by step id. A repetition removes its own entry when it ends.
-    """
+    """The memory of steps. It survives interruptions and continue-as-new."""
 
     until: datetime | None = None
+    """When the current wait or deferral ends, in UTC, once computed."""
     awaiting: str | None = None
+    """Name of the event that the current step waits for."""
     deferral: str | None = None
+    """The reason why the current delivery may not be sent before `until`."""
     deferrals: list[str] = field(default_factory=list[str])
+    """Sentences about all deferrals of the current delivery, for its record."""
     mark: int = 0
+    """Number of events kept when the current step began."""
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
+    """Progress of each repetition by step id. A repetition removes its own entry when it ends."""
     event: dict[str, Any] | None = None
 
     @property

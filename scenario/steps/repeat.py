@@ -31,24 +31,21 @@ _END: Final = "end"
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatRow(Row):
-    """Steps that are performed in rounds. The last of them leads back here.
-
-    Attributes:
-        every: Seconds between the beginnings of rounds. Whole days are calendar days.
-        times: Maximum number of rounds.
-        until: The condition that ends the repetition.
-        event: The event that ends it, instead.
-        first: The first step of a round.
-    """
+    """Steps that are performed in rounds. The last of them leads back here."""
 
     again = _ROUND
 
     every: float
+    """Seconds between the beginnings of rounds. Whole days are calendar days."""
     times: int
+    """Maximum number of rounds."""
     until: str | None = None
+    """The condition that ends the repetition."""
     event: str | None = None
+    """The event that ends it, instead."""
     condition: str | None = None
     first: str | None = None
+    """The first step of a round."""
     next: str | None = None
 
     @property

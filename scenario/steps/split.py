@@ -40,20 +40,17 @@ _OUTCOMES: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRow(Row):
-    """A fork that divides contacts by shares.
-
-    Attributes:
-        shares: Of each branch, in hundredths of a per cent. A list, since its order counts and histories may sort keys.
-        branches: The next step of each branch.
-        by: The unit: ``contact``, ``journey``, or a template.
-        following: The next step if an operator skips this one.
-    """
+    """A fork that divides contacts by shares."""
 
     seed: str
     shares: tuple[tuple[str, int], ...]
+    """Of each branch, in hundredths of a per cent. A list, since its order counts and histories may sort keys."""
     branches: dict[str, str | None]
+    """The next step of each branch."""
     by: str = CONTACT
+    """The unit: ``contact``, ``journey``, or a template."""
     following: str | None = None
+    """The next step if an operator skips this one."""
 
     @property
     @override

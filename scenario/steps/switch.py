@@ -71,14 +71,11 @@ def values_of(case: str) -> list[str | int | float | bool]:
 
 @dataclass(frozen=True, kw_only=True)
 class SwitchRow(Row):
-    """A fork with a way for each of some values, and one for all others.
-
-    Attributes:
-        cases: The next step of each case.
-    """
+    """A fork with a way for each of some values, and one for all others."""
 
     value: str
     cases: dict[str, str | None]
+    """The next step of each case."""
     otherwise: str | None = None
 
     @property

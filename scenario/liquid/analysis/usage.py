@@ -64,21 +64,19 @@ class DataUsage:
 
     Only the data determine the type of a value. A value that is read as a list but is an object is included whole, and
     so is an item that is a list itself.
-
-    Attributes:
-        depth: Levels above it.
-        whole: Whether all of it may be read.
-        tested: Whether its existence is tested.
-        each: The usage of its items, if it is read as a list.
-        fields: The usage of its fields, if it is read as an object.
     """
 
     depth: int = 0
+    """Levels above it."""
     is_item: bool = False
     whole: bool = False
+    """Whether all of it may be read."""
     tested: bool = False
+    """Whether its existence is tested."""
     each: DataUsage | None = None
+    """The usage of its items, if it is read as a list."""
     fields: dict[str, DataUsage] = field(default_factory=dict[str, "DataUsage"])
+    """The usage of its fields, if it is read as an object."""
 
     def field_usage(self, name: str) -> Iterable[DataUsage]:
         """Return the usage of a field, or nothing if the object is included whole."""
@@ -111,14 +109,11 @@ class DataUsage:
 
 
 class TracedValue(NamedTuple):
-    """A value, as far as it can be determined without the data.
-
-    Attributes:
-        items: The data that a new list may contain.
-    """
+    """A value, as far as it can be determined without the data."""
 
     sources: frozenset[DataUsage] = frozenset()
     items: frozenset[DataUsage] = frozenset()
+    """The data that a new list may contain."""
 
     def union(self, other: TracedValue) -> TracedValue:
         """Return the value that may be either of two."""

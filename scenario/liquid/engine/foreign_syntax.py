@@ -46,15 +46,12 @@ _METHODS: Final = {
 
 
 class ForeignWord(NamedTuple):
-    """One word or sign.
-
-    Attributes:
-        offset: Index into the source that contains the condition.
-        message: One sentence with the Liquid equivalent.
-    """
+    """One word or sign."""
 
     offset: int
+    """Index into the source that contains the condition."""
     message: str
+    """One sentence with the Liquid equivalent."""
 
 
 class ForeignSyntaxError(LiquidSyntaxError):

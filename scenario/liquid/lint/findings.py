@@ -16,31 +16,28 @@ ALIKE: Final = 0.6
 
 @dataclass(frozen=True, slots=True)
 class TemplateFinding:
-    """One mistake in a template.
-
-    Attributes:
-        code: A stable identifier, such as ``unknown-field``.
-        message: One sentence for the author, including the suggestion.
-        severity: An error would fail or send wrong text; a warning is probably not intended.
-        line: From 1, in the template's text.
-        column: From 1, in characters.
-        offset: Index into the template's text.
-        suggestion: The probable intention, or None.
-        path: The keys and indexes of a text in a structured body.
-        in_key: Whether the text is the last key of the path instead of its value.
-        missing: An unknown field: its object as named in the template, and the field.
-    """
+    """One mistake in a template."""
 
     code: str
+    """A stable identifier, such as ``unknown-field``."""
     message: str
+    """One sentence for the author, including the suggestion."""
     severity: Severity
+    """An error would fail or send wrong text; a warning is probably not intended."""
     line: int
+    """From 1, in the template's text."""
     column: int
+    """From 1, in characters."""
     offset: int
+    """Index into the template's text."""
     suggestion: str | None = None
+    """The probable intention, or None."""
     path: tuple[str | int, ...] = ()
+    """The keys and indexes of a text in a structured body."""
     in_key: bool = False
+    """Whether the text is the last key of the path instead of its value."""
     missing: tuple[str, str] | None = None
+    """An unknown field: its object as named in the template, and the field."""
 
     def __str__(self) -> str:
         place = f"{'.'.join(map(str, self.path))} " if self.path else ""

@@ -132,20 +132,17 @@ _VIRTUAL: Final = frozenset({"size", "first", "last"})
 
 @dataclass(frozen=True)
 class TemplateScope:
-    """The names in scope at one place of a template.
-
-    Attributes:
-        inner: The names of enclosing loops and ``$let``, innermost last.
-        own: The template's assignments.
-        tested: Variables that an enclosing ``if`` tests, so that they may belong to another trigger.
-        present: Variables that the outcome of an enclosing condition proves to exist.
-    """
+    """The names in scope at one place of a template."""
 
     schema: Roots
     inner: tuple[Mapping[str, Tree], ...] = ()
+    """The names of enclosing loops and ``$let``, innermost last."""
     own: dict[str, Tree] = field(default_factory=dict[str, Tree])
+    """The template's assignments."""
     tested: frozenset[str] = frozenset()
+    """Variables that an enclosing ``if`` tests, so that they may belong to another trigger."""
     present: frozenset[str] = frozenset()
+    """Variables that the outcome of an enclosing condition proves to exist."""
 
     def with_names(self, names: Mapping[str, Tree]) -> TemplateScope:
         """Return the scope with more names, such as a loop's."""

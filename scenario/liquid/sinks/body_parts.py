@@ -58,16 +58,13 @@ class ConstantPart(BodyPart):
 
 @dataclass(frozen=True, slots=True)
 class LiquidPart(BodyPart):
-    """A text with Liquid in it.
-
-    Attributes:
-        output: The expression of the value if the text is a single output.
-    """
+    """A text with Liquid in it."""
 
     path: str
     template: ParsedTemplate
     source: str
     output: Expression | None
+    """The expression of the value if the text is a single output."""
 
     def value(self, context: Context) -> object:
         """Return the value of a single output, otherwise the rendered text."""
