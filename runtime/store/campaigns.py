@@ -8,18 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    Index,
-    PrimaryKeyConstraint,
-    bindparam,
-    func,
-    or_,
-    select,
-    text,
-    tuple_,
-    update,
-)
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, bindparam, func, or_, select, text, tuple_, update
 
 from runtime.store.columns import Flag, SafeText
 from runtime.store.database import Queries

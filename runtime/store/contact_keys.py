@@ -7,16 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import (
-    Column,
-    Executable,
-    PrimaryKeyConstraint,
-    UniqueConstraint,
-    bindparam,
-    delete,
-    select,
-    update,
-)
+from sqlalchemy import Column, Executable, PrimaryKeyConstraint, UniqueConstraint, bindparam, delete, select, update
 
 from runtime.store.columns import UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of

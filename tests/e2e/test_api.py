@@ -23,16 +23,7 @@ from sqlalchemy import text
 
 from runtime.store import Store
 from tests.e2e.apis import Api, api
-from tests.e2e.conftest import (
-    Process,
-    Server,
-    Stands,
-    entry,
-    listening_port,
-    process,
-    publish,
-    store_in,
-)
+from tests.e2e.conftest import Process, Server, Stands, entry, listening_port, process, publish, store_in
 from tests.servers import reserved_port
 
 pytestmark = pytest.mark.encrypted

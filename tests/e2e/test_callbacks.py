@@ -25,12 +25,7 @@ from runtime.local.receiver import Receiver
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim
 from scenario.steps.delivery import delivery_id
-from tests.e2e.conftest import (
-    Server,
-    opened,
-    outcomes,
-    publish,
-)
+from tests.e2e.conftest import Server, opened, outcomes, publish
 
 pytestmark = pytest.mark.encrypted
 

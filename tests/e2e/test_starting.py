@@ -9,10 +9,7 @@ from typing import NoReturn
 import pytest
 
 import worker
-from tests.e2e.conftest import (
-    environment,
-    store_in,
-)
+from tests.e2e.conftest import environment, store_in
 from tests.e2e.process import impatient
 from tests.servers import reserved_port
 

@@ -24,13 +24,7 @@ from activities.webhook.destinations.destinations import (
     Signer,
     SuppressionReports,
 )
-from activities.webhook.destinations.form import (
-    BreakerForm,
-    DestinationForm,
-    DestinationsForm,
-    LimitsForm,
-    OAuth2Form,
-)
+from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm, OAuth2Form
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.limiter import Limits
 from runtime.watched_file import WatchedFile, read_bytes, require_usable

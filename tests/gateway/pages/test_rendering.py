@@ -8,14 +8,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from markupsafe import Markup
 
-from gateway.pages.rendering import (
-    labelled,
-    relative,
-    sentence,
-    to_contact,
-    to_journey,
-    with_visible_characters,
-)
+from gateway.pages.rendering import labelled, relative, sentence, to_contact, to_journey, with_visible_characters
 from tests.factories import NOW
 
 

@@ -11,13 +11,7 @@ import pytest
 from scenario.errors import TemplateError
 from scenario.liquid import render_json
 from scenario.liquid.engine.environment import json_engine
-from scenario.liquid.sinks.json_text import (
-    ESCAPED,
-    INSIDE,
-    OUTSIDE,
-    blank_stray_commas,
-    scan,
-)
+from scenario.liquid.sinks.json_text import ESCAPED, INSIDE, OUTSIDE, blank_stray_commas, scan
 from scenario.liquid.sinks.text import parse_template
 
 DATA: dict[str, Any] = {
