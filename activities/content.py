@@ -41,9 +41,7 @@ class VersionSource(Protocol):
         """Return the number of a scenario's newest version, or None."""
         ...
 
-    async def version(self, scenario: str, version: int) -> PublishedVersion | None:
-        """Return a version, or None."""
-        ...
+    async def version(self, scenario: str, version: int) -> PublishedVersion | None: ...
 
 
 class UnknownVersion(Exception):

@@ -135,7 +135,6 @@ class SealedToken:
         return f"SealedToken({len(self._ciphers)} keys)"
 
     def seal(self, content: bytes) -> str:
-        """Make a token."""
         return self._prefix + _encode(self._ciphers[0].encrypt(content, [self._prefix.encode()]))
 
     def open(self, token: str) -> bytes:

@@ -35,7 +35,6 @@ _Value = TypeVar("_Value", str, SecretStr)
 
 
 def parse_key(value: SecretStr) -> bytes:
-    """Return the key in a setting."""
     return _bytes(value.get_secret_value())
 
 

@@ -135,7 +135,6 @@ def _find_node(node: Node | None, path: Path, hidden: Mapping[int, str]) -> Scal
 
 
 def _translate_edits(text: str, node: ScalarNode, leaf: _TemplateText, *, whole: bool) -> Iterator[Edit]:
-    """Yield the edits of a template as edits of the file."""
     if whole or node.style is None:
         # Braces or colons could change the meaning of an unquoted text.
         start, end = node.start_mark.index, node.end_mark.index

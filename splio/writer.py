@@ -165,7 +165,6 @@ class Writer:
             return f"{{{{ {self._record_unconverted(part, str(error))} }}}}"
 
     def resolve_field(self, named: VariableReference) -> MappedField:
-        """Return the field of a variable."""
         table = named.table.lower()
         shown = f"${f'{named.table}.' if named.table else ''}{named.name}$"
         known = find_field(table, named.name, self.names, self.trigger)

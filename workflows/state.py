@@ -294,7 +294,6 @@ class State:
         self.steps_uncounted = self.steps_uncounted[number:]
 
     def note(self, operation: OperationRecord) -> None:
-        """Record an operation."""
         self.operations = [*self.operations[-(KEPT_OPERATIONS - 1) :], operation]
 
     def ignore(self, what: str, reason: str, at: str) -> int:

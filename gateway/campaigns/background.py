@@ -104,7 +104,6 @@ class CampaignActivities:
 
     @activity.defn(name=RECORD)
     async def record_campaign(self, change: CampaignChange) -> None:
-        """Record a change of a campaign."""
         async with guarded():
             match change.change:
                 case "start":

@@ -244,7 +244,6 @@ _NARROWEST: Final = 320.0
 def lay_out(
     read: Outline, title: str, *, trigger: str = "", overlay: Overlay | None = None, heading: bool = True
 ) -> Drawing:
-    """Lay out a map."""
     shown = overlay or Overlay()
     on = Drawing(title)
     course = _column(read.course, shown, WIDEST)

@@ -115,7 +115,6 @@ class ErasureView(View):
 
     @classmethod
     def of(cls, stored: StoredErasure, *, dry_run: bool = False) -> Self:
-        """Return the view of a stored erasure."""
         late = stored.remaining and datetime.now(UTC) - stored.requested_at > _LATE
         known = {
             **{name: getattr(stored, name) for name in _STORED},

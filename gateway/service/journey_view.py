@@ -167,7 +167,6 @@ class JourneyView(View):
 
     @classmethod
     def of(cls, seen: JourneySnapshot) -> JourneyView:
-        """Return the view of a journey."""
         progress: Mapping[str, Any] = seen.progress or {}
         result: Mapping[str, Any] = seen.result or {}
         waiting: Mapping[str, Any] = progress.get("waiting") or {}

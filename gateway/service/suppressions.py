@@ -55,7 +55,6 @@ class SuppressionView(View):
 
     @classmethod
     def of(cls, stored: Suppression) -> SuppressionView:
-        """Return the view of a stored suppression."""
         known = {name: getattr(stored, name) for name in COLUMNS if name != "hash"}
         return cls.model_validate({**known, "hash": stored.address_hash})
 

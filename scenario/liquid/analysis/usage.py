@@ -134,7 +134,6 @@ class TracedValue(NamedTuple):
         return TracedValue(frozenset(found for need in self.sources for found in need.field_usage(name)))
 
     def item(self) -> TracedValue:
-        """Return one of its items."""
         return TracedValue(frozenset(found for need in self.sources for found in need.item_usage()) | self.items)
 
     def flat(self) -> frozenset[DataUsage]:

@@ -60,7 +60,6 @@ class PositionedStream(TokenStream):
 
 
 def expression_stream(token: Token) -> PositionedStream:
-    """Return the tokens of one expression."""
     text = token.value
     if text.count("[") + text.count("(") > MAX_BRACKETS:
         raise BoundReached(f"an expression has more than {MAX_BRACKETS} brackets", token)

@@ -79,7 +79,6 @@ def compact(items: Iterable[Any], key: object = None) -> list[Any]:
 
 @sequence_filter
 def map_field(items: Iterable[Any], key: object) -> list[Any]:
-    """Return one field of each object."""
     made: list[Any] = []
     for item in items:
         if is_mapping(item):

@@ -102,7 +102,6 @@ class ExpressionLinter:
             self.linted.add("mixed-logic", message, expression.token.start_index, severity=severity)
 
     def _check_test(self, part: Expression, names: TemplateScope) -> None:
-        """Check a tested expression."""
         self._comparisons.check_test(part, self.check(part, names, test=True))
 
     def _check_side(self, side: Expression, names: TemplateScope) -> Tree:

@@ -170,7 +170,6 @@ class TemplateScope:
         return None
 
     def all_names(self) -> list[str]:
-        """Return all names in scope."""
         return [name for names in (*self.inner, self.own, self.schema.known) for name in names]
 
     def resolve(self, path: Path, linted: LintedText, *, test: bool = False, quiet: bool = False) -> Tree:

@@ -72,7 +72,6 @@ class BodyCompiler:
         self._engine = strict_engine()
 
     def compile(self, body: object, path: str, depth: int = 0) -> BodyPart:
-        """Compile one part."""
         if depth > MAX_DEPTH:
             raise make_error(f"a body may be nested {MAX_DEPTH} levels deep", "", None, limit=True, at=path)
         if isinstance(body, str):
