@@ -27,9 +27,9 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from benchmarks.bulk import IN_FLIGHT, side_by_side, start
 from benchmarks.journeys import Place, cpu, entry, place, say, scenario
 from runtime import search_attributes
+from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.process.shutdown import exit_process
 from runtime.store import AdmissionRequest, Store
-from runtime.store.api_access import SCOPES, ApiKey, make_token
 
 BATCH: Final = 250
 _SETTLING: Final = 30.0

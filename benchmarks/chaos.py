@@ -45,6 +45,7 @@ from benchmarks.story import tell
 from benchmarks.unsteady import CHAOS, SHOP, STEPS, Unsteady
 from gateway.client import Entered, ScenarioClient
 from gateway.errors import NotEntered
+from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.connection import connect
 from runtime.encryption.keyring import Erased, Keyring
 from runtime.encryption.opening import keyring_of
@@ -54,7 +55,6 @@ from runtime.process.ports import free_port
 from runtime.process.shutdown import exit_process
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, make_token
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import KEYS, ROOT, environment, outcomes, publish, sealing
 from tests.e2e.decoding import inside

@@ -24,9 +24,9 @@ import aiohttp
 
 from benchmarks.api import Gateway, gateway
 from benchmarks.journeys import Place, cpu, entry, place, say, scenario
+from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.process.shutdown import exit_process
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, Scope, make_token
 
 MOST: Final = 3.0
 """The ratio of the good key's p99 beside a hostile one to that alone."""

@@ -20,8 +20,8 @@ from gateway.api.limits import KeyPlaces
 from gateway.api.problem import SEND_AGAIN, Problem, again
 from gateway.limits import RateLimit
 from gateway.service.caller import Caller, caller_with
+from runtime.api_keys import ApiKey, digest_of, parse_token
 from runtime.store import Store
-from runtime.store.api_access import ApiKey, digest_of, parse_token
 
 RATE: Final = 200.0
 """Default limit of requests per second for a key."""

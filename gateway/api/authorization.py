@@ -21,7 +21,7 @@ from gateway.api.authentication import Keys, bearer
 from gateway.api.limits import UPLOADS, Work
 from gateway.api.problem import Problem
 from gateway.service.caller import Caller
-from runtime.store.api_access import Scope
+from runtime.api_keys import Scope
 
 _EXPORTS: Final = ("/campaigns/{name}/results", "/feed")
 """Routes whose answers may take long: they need no turn."""

@@ -13,19 +13,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from activities.interface import Delivery
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read as read_destinations
 from gateway.errors import Forbidden, Refusal
-from gateway.journeys.rendered import described, render_again
 from gateway.preview import draft as drafts
 from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import Draft
 from gateway.preview.first_entry import first_entry
 from gateway.preview.places import TemplateLocator
-from gateway.preview.rendering import MessageRenderer
+from gateway.preview.rendering import MessageRenderer, described, render_again
 from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from gateway.publishing import check_file
@@ -34,11 +33,13 @@ from gateway.service.caller import Caller
 from runtime.errors import SetupError
 from runtime.policies import read_policies
 from runtime.process.sandboxed import answer_requests
-from runtime.settings import Settings
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.document import document
 from scenario.policies.policies import Policies
 from scenario.source.findings import Finding
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
 
 DONE: Final = b"+"
 """First byte of a successful answer."""
@@ -135,7 +136,7 @@ def _sample(request: Mapping[str, Any], _setup: Setup, book: Destinations | None
 
 
 def _render(request: Mapping[str, Any], setup: Setup, book: Destinations | None, _policies: Policies) -> dict[str, Any]:
-    """Return `gateway.journeys.rendered.described`."""
+    """Return `gateway.preview.rendering.described`."""
     delivery = Delivery(**request["delivery"])
     return described(render_again(request["document"], _renderer(setup, book), delivery, request["journey"]))
 

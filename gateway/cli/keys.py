@@ -12,6 +12,7 @@ from gateway.cli import session
 from gateway.cli.options import Format, FormatOption, a_second, login, one_of, record
 from gateway.cli.output import Table
 from gateway.terminal import dump, local, note, say, styled
+from runtime.api_keys import SCOPES
 
 if TYPE_CHECKING:
     from gateway.service.keys import KeyView
@@ -21,8 +22,6 @@ _SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def _scope(text: str) -> str:
-    from runtime.store.api_access import SCOPES  # not at import, which would load the store for every command
-
     return one_of(SCOPES)(text)
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from runtime.api_keys import names_key
 from scenario.words import CAUSES
 
 
@@ -56,8 +57,6 @@ def record(text: str) -> str:
 
 def operator_name(text: str) -> str:
     """Return an operator's name for the record. Only the gateway records keys."""
-    from runtime.store.api_access import names_key
-
     if names_key(text):
         raise typer.BadParameter("an operator's name must not name a key")
     return record(text)

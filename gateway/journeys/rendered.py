@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +16,10 @@ from activities.channel_registry import CHANNELS
 from activities.interface import Delivery
 from gateway.errors import BadInput
 from gateway.journeys.snapshot import JourneySnapshot
-from gateway.preview.rendering import MessageRenderer, NothingToSend, RenderProblem, Result
+from gateway.preview.rendering import MessageRenderer, RenderProblem, Result, described, render_again
 from runtime.store import Attempt, Store
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.entry.entry import is_entry
-from scenario.model.document import load
-from scenario.plan.compile import named_steps
 from scenario.source.findings import listed, near
 from scenario.steps.delivery import Send
 from scenario.type_guards import is_mapping, mapping_or_empty
@@ -56,17 +54,6 @@ class RenderedDelivery:
             "now": self.delivery.now,
             **described(self.result),
         }
-
-
-def described(result: Result) -> dict[str, Any]:
-    """Return a result as JSON data: ``request``, ``message``, ``skipped`` or ``error``."""
-    match result:
-        case NothingToSend(reason=reason):
-            return {"skipped": reason}
-        case RenderProblem(message=message):
-            return {"error": message}
-        case message:
-            return message.describe()
 
 
 async def rendered(
@@ -207,12 +194,3 @@ async def _render(store: Store, renderer: MessageRenderer, delivery: Delivery, j
     if published is None:
         return RenderProblem(f"{delivery.scenario} is not in the store any more")
     return render_again(published.document, renderer, delivery, journey)
-
-
-def render_again(document: Mapping[str, Any], renderer: MessageRenderer, delivery: Delivery, journey: str) -> Result:
-    """Render a delivery by the document of its version."""
-    scenario = load(document)
-    step = dict(named_steps(scenario)).get(delivery.step)
-    if step is None:
-        return RenderProblem(f"{delivery.scenario} has no step '{delivery.step}'")
-    return renderer.render(step, delivery, journey, scenario)

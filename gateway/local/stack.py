@@ -41,6 +41,7 @@ from gateway.service.outbox import Outbox
 from gateway.service.trial_messages import Trials
 from gateway.serving import OPEN, Front, Parts, parts_of
 from runtime import search_attributes
+from runtime.api_keys import SCOPES, ApiKey, make_token, parse_token
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.keyring import Keyring
@@ -55,7 +56,6 @@ from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, make_token, parse_token
 from worker import running_workers, services, workers
 
 _KEY = "suppression.key"

@@ -29,7 +29,7 @@ from gateway.pages.session import is_from_here, session_of
 from gateway.service.caller import Caller, caller_with
 from gateway.service.paging import PageRequest
 from gateway.service.services import Services
-from runtime.store.api_access import Scope
+from runtime.api_keys import Scope
 from scenario.errors import DurationError
 from scenario.time.duration import parse_duration
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.authentication import Keys
-from runtime.store.api_access import ApiKey, digest_of
+from runtime.api_keys import ApiKey, digest_of
 
 LASTS: Final = timedelta(hours=12)
 """Lifetime of a session."""

@@ -14,7 +14,9 @@ from activities.email.settings import ANY, Senders
 from activities.interface import Delivery
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.mail_address import Mailbox
+from scenario.model.document import load
 from scenario.model.scenario import Scenario
+from scenario.plan.compile import named_steps
 from scenario.steps.base import BaseStep
 from scenario.steps.delivery import DeliveryStep
 from scenario.time.timing import LAST
@@ -144,3 +146,23 @@ class MessageRenderer:
         except BadRecipient:
             return ""  # rendering reports it, unless the message has another recipient
         return self.unsubscribing.url(subscriber) if subscriber else ""
+
+
+def render_again(document: Mapping[str, Any], renderer: MessageRenderer, delivery: Delivery, journey: str) -> Result:
+    """Render a delivery by the document of its version."""
+    scenario = load(document)
+    step = dict(named_steps(scenario)).get(delivery.step)
+    if step is None:
+        return RenderProblem(f"{delivery.scenario} has no step '{delivery.step}'")
+    return renderer.render(step, delivery, journey, scenario)
+
+
+def described(result: Result) -> dict[str, Any]:
+    """Return a result as JSON data: ``request``, ``message``, ``skipped`` or ``error``."""
+    match result:
+        case NothingToSend(reason=reason):
+            return {"skipped": reason}
+        case RenderProblem(message=message):
+            return {"error": message}
+        case message:
+            return message.describe()

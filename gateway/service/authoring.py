@@ -95,7 +95,7 @@ class AuthoringService:
         return await self._authoring.sample(caller.id, {**request, "scenarios": caller.scenarios})
 
     async def render_again(self, caller: Caller, delivery: Delivery, journey: str) -> dict[str, Any]:
-        """Return what a recorded delivery sent, as `gateway.journeys.rendered.described`.
+        """Return what a recorded delivery sent, as `gateway.preview.rendering.described`.
 
         Raises:
             BadInput: It takes too much time or memory.

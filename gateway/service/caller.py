@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import BadInput, Forbidden
-from runtime.store.api_access import SCOPES, ApiKey, Scope, names_key
+from runtime.api_keys import SCOPES, ApiKey, Scope, names_key
 
 _LONGEST_NOTE: Final = 100
 """Characters of a key's note in the name of its caller."""

@@ -8,8 +8,8 @@ from typing import Literal
 
 from gateway.errors import BadInput
 from gateway.service.view import View
+from runtime.api_keys import ApiKey, Scope, make_token, parse_token
 from runtime.store import Store
-from runtime.store.api_access import ApiKey, Scope, make_token, parse_token
 
 
 class KeyView(View):

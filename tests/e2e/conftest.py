@@ -35,6 +35,7 @@ from gateway.api.authentication import Keys
 from gateway.client import ScenarioClient
 from gateway.codec import PREFIX, application
 from runtime import search_attributes
+from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import keyring_of
@@ -47,7 +48,6 @@ from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, Scope, make_token
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
 from tests.fakes import Ran

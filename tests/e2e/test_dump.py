@@ -23,13 +23,13 @@ from gateway.api.authentication import Keys
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
 from gateway.serving import Front, Parts, parts_of
+from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.derived_keys import TokenError
 from runtime.encryption.opening import keyring_in
 from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
 from runtime.public_links import Callbacks
 from runtime.settings import Settings
-from runtime.store.api_access import SCOPES, ApiKey, make_token
 from tests.e2e.conftest import Server, namespace_on, opened, publish
 
 CONTACT = "planted-eve-4720"

@@ -25,11 +25,11 @@ from gateway.errors import (
     UnknownJourney,
 )
 from gateway.service.caller import Caller
+from runtime.api_keys import SCOPES
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
-from runtime.store.api_access import SCOPES
 from scenario.words import Operation
 from tests.claims import OwnNamespace
 from tests.fakes import RefusingService

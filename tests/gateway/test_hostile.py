@@ -22,9 +22,9 @@ from temporalio.client import Client
 from gateway.api import limits
 from gateway.client import ScenarioClient
 from gateway.serving import Front, Parts, parts_of
+from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.process.http_server import HttpServer
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, make_token
 
 MARK = "zoe-obrien"
 """Stands in for what is somebody's own: no log may have it."""

@@ -21,8 +21,8 @@ from gateway.client import EventView
 from gateway.service.caller import Caller
 from gateway.service.entries import Entered
 from gateway.service.services import Services
+from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, Scope, make_token
 from tests.gateway.api.routes import application
 
 

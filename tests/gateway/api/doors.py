@@ -16,8 +16,8 @@ from gateway.api.limits import MOST_UPLOADED
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
+from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey, Scope, make_token
 from tests.gateway.api.routes import application
 
 AUTHORS = Authoring(Setup(zone="Europe/Paris"))

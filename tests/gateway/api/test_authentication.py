@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.api.authentication import MISSES, REMEMBERED
-from runtime.store.api_access import ApiKey, make_token
+from runtime.api_keys import ApiKey, make_token
 from tests.gateway.api.conftest import Api, Opening
 
 ENTRY = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}

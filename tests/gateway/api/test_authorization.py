@@ -19,7 +19,7 @@ from gateway.api.limits import AT_ONCE, AUTHORING, MOST_REQUESTS, REQUESTS, SHAR
 from gateway.api.problem import Problem
 from gateway.errors import Busy
 from gateway.service.caller import Caller
-from runtime.store.api_access import SCOPES, Scope
+from runtime.api_keys import SCOPES, Scope
 from tests.gateway.api.conftest import Api, http_scope
 
 ROUTES = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.store.api_access import ApiKey, parse_token
+from runtime.api_keys import ApiKey, parse_token
 from tests.gateway.cli.conftest import Run, Stored
 
 

@@ -18,10 +18,10 @@ from temporalio.converter import WorkflowSerializationContext
 
 from gateway.api.authentication import Keys
 from gateway.codec import MOST, application
+from runtime.api_keys import ApiKey, Scope, make_token
 from runtime.encryption.codec import EncryptionCodec
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
-from runtime.store.api_access import ApiKey, Scope, make_token
 
 UI = "https://temporal.example.com"
 CLEAR = Payload(metadata={"encoding": b"json/plain"}, data=b'"Zo\xc3\xa9"')

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.local.stack import kept_api_key, kept_key, until_interrupted
+from runtime.api_keys import SCOPES
 from runtime.errors import LocalError
 from runtime.store import Store
-from runtime.store.api_access import SCOPES
 
 
 async def test_ctrl_c_ends_the_wait_and_leaves_the_task_as_it_was() -> None:

@@ -18,8 +18,8 @@ from starlette.routing import BaseRoute
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.pages.app import application, bounded
+from runtime.api_keys import ApiKey, Scope, make_token
 from runtime.store import Store
-from runtime.store.api_access import ApiKey, Scope, make_token
 from tests.gateway.conftest import store
 from tests.gateway.pages.server import Looking
 from tests.gateway.search import Search

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecution
 
+from runtime.api_keys import Scope
 from runtime.encryption.keyring import Keyring
-from runtime.store.api_access import Scope
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.search import Search

@@ -14,8 +14,8 @@ from gateway.errors import Forbidden
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.destinations import LOOKED_AT, DestinationNow, DestinationService
 from gateway.service.held import HeldGroup, HeldGroupKey, HeldGroups, HeldService
+from runtime.api_keys import SCOPES
 from runtime.store import Store
-from runtime.store.api_access import SCOPES
 from tests.factories import TURNED_AWAY
 from tests.gateway.operations.test_retry_policy import NOW, activity, record, temporal
 

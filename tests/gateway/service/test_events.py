@@ -19,8 +19,8 @@ from gateway.publishing import publish
 from gateway.service import events
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.unadmitted import UnadmittedSearch
+from runtime.api_keys import SCOPES
 from runtime.store import AcceptedEntry, Store
-from runtime.store.api_access import SCOPES
 from tests.factories import NOW, admission_request
 from tests.fakes import RefusingService
 

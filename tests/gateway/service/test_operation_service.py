@@ -21,8 +21,8 @@ from gateway.errors import BadInput, BadOperation, Forbidden
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.paging import PageRequest
 from gateway.service.standstill import standstill
+from runtime.api_keys import SCOPES
 from runtime.store import OperationItem, Store, StoredOperation
-from runtime.store.api_access import SCOPES
 from runtime.store.campaigns import StoredCampaign
 from scenario.words import Operation
 from tests.factories import admission_request

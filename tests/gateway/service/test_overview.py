@@ -13,8 +13,8 @@ from gateway.service.caller import TERMINAL, Caller
 from gateway.service.held import HeldGroupKey
 from gateway.service.overview import HeldCount, MissingWorkers
 from gateway.service.services import Services
+from runtime.api_keys import SCOPES
 from runtime.store import Store
-from runtime.store.api_access import SCOPES
 from runtime.store.batches import StoredBatch
 from tests.factories import TURNED_AWAY
 from tests.gateway.operations.test_retry_policy import NOW, activity, record

@@ -18,8 +18,8 @@ from gateway.errors import NotAnswered, UnderWay, UnknownJourney
 from gateway.operations import journey_operations
 from gateway.operations.run import JourneyTarget
 from gateway.service.caller import Caller
+from runtime.api_keys import SCOPES
 from runtime.store import AcceptedEntry
-from runtime.store.api_access import SCOPES
 from scenario.words import Operation
 from tests.workflows.conftest import Stage
 

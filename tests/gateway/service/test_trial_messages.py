@@ -15,11 +15,11 @@ from gateway.errors import BadInput
 from gateway.service.caller import caller_with
 from gateway.service.outbox import Outbox
 from gateway.service.trial_messages import TrialMessage, Trials, is_allowed
+from runtime.api_keys import SCOPES, ApiKey
 from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store
-from runtime.store.api_access import SCOPES, ApiKey
 from scenario.policies.order import Rules
 from scenario.policies.suppression import Suppression
 from tests.gateway.journey import attempt

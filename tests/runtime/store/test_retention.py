@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from runtime.api_keys import ApiKey
 from runtime.store import AdmittedRun, AlreadyEntered, Attempt, Passage, Store
-from runtime.store.api_access import ApiKey, ClaimedRequest
+from runtime.store.api_access import ClaimedRequest
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.operations import OperationItem
 from runtime.store.retention import Pruner, PruningJob, PruningPlan, PruningPosition

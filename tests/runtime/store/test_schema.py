@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from runtime.api_keys import ApiKey
 from runtime.store import AcceptedEntry, Closure, NamespaceClaim, Passage, Store
-from runtime.store.api_access import ApiKey, ClaimedRequest
+from runtime.store.api_access import ClaimedRequest
 from runtime.store.audiences import StoredAudience
 from runtime.store.campaign_lines import LineEnd
 from runtime.store.campaigns import CampaignItem, StoredCampaign
