@@ -30,8 +30,12 @@ def right_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def client(deserted: Stage) -> ScenarioClient:
-    """A client of the stage's server and store. Waiting for a result skips no time, unlike with the stage's own."""
+async def client(deserted: Stage, monkeypatch: pytest.MonkeyPatch) -> ScenarioClient:
+    """A client of the stage's server and store. Waiting for a result skips no time, unlike with the stage's own.
+
+    The server does not say whether tasks wait for a worker, so each event is preceded by a search.
+    """
+    monkeypatch.setattr("gateway.service.unadmitted.APART", 0.0)
     stages = deserted.client
     temporal = await Client.connect(
         stages.service_client.config.target_host, namespace=stages.namespace, data_converter=stages.data_converter

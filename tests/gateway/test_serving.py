@@ -125,7 +125,6 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
     ("wanted", "more", "said"),
     [
         (Parts(api=True), {}, "for the API"),
-        (Parts(api=True, callbacks=True), CALLBACKS, "for the API and callbacks; not configured: unsubscribing"),
         (
             Parts(api=True, callbacks=True, codec=True),
             {**CALLBACKS, "suppression_key": KEY, "encryption_keys": KEY},

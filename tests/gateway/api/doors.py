@@ -13,15 +13,10 @@ import httpx
 from gateway.api import app
 from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED
-from gateway.authoring.process import Authoring
-from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.store import Store
 from tests.gateway.api.routes import application
-
-AUTHORS = Authoring(Setup(zone="Europe/Paris"))
-"""One for all tests of a process: each starts processes of its own."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ async def opened(store: Store, temporal: object = None, *, uploaded: int = MOST_
     """The API, asked by who may do all."""
     client = ScenarioClient(cast("Any", temporal), store, "Europe/Paris")
     token = await _key(store, SCOPES)
-    with application(client, Keys(store), AUTHORS) as made:
+    with application(client, Keys(store)) as made:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app.bounded(made, uploaded)),
             base_url="http://test",

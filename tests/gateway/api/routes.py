@@ -17,6 +17,9 @@ from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.service.authoring import AuthoringService
 
+AUTHORS: Final = Authoring(Setup(zone="Europe/Paris"))
+"""One for all tests of a process: each starts processes of its own."""
+
 
 class _Present:
     """What each test has of its own, behind an application that they share."""
@@ -41,7 +44,7 @@ _FREE: Final[list[tuple[FastAPI, _Shared]]] = []
 
 
 @contextmanager
-def application(client: Any, keys: Keys, authors: Authoring | None = None) -> Generator[FastAPI]:
+def application(client: Any, keys: Keys) -> Generator[FastAPI]:
     """The API, which an earlier test may have had.
 
     An application works its routes out when it is first asked, which takes longer than most tests.
@@ -53,7 +56,7 @@ def application(client: Any, keys: Keys, authors: Authoring | None = None) -> Ge
         made = shared.made()
     shared.store.now, shared.keys.now = client.store, keys
     made.state.client, made.state.keys = client, keys
-    made.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
+    made.state.authoring = AuthoringService(client.store, AUTHORS)
     made.middleware_stack = None  # so that it is made anew, and nothing in it is from another test
     try:
         yield made
@@ -65,4 +68,5 @@ def application(client: Any, keys: Keys, authors: Authoring | None = None) -> Ge
 def described() -> dict[str, Any]:
     """The API's OpenAPI document."""
     nothing: Any = SimpleNamespace(store=None)
-    return app.application(nothing, Keys(nothing)).openapi()
+    with application(nothing, nothing) as made:
+        return made.openapi()

@@ -52,8 +52,8 @@ class Journeys:
 
 @dataclass(frozen=True)
 class Gateway:
-    listening: HttpServer
     client: httpx.AsyncClient
+    port: int = 0  # if it listens
 
     def path(self, key: bytes = KEY, *, age: timedelta = timedelta(), workflow_id: str = JOURNEY) -> str:
         callbacks = Callbacks("", [key])
@@ -65,7 +65,7 @@ class Gateway:
 
     async def raw(self, head: str, *chunks: bytes, pause: float = 0.0) -> bytes:
         """What is answered to a request that no client would write."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.listening.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(f"POST {self.path()} HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n".encode())
             for chunk in chunks:
@@ -88,11 +88,23 @@ def journeys() -> Journeys:
 async def serve(journeys: Journeys) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
+        async def start(**options: Any) -> Gateway:
+            transport = httpx.ASGITransport(Receiving(Callbacks("", [KEY]), journeys.tell, **options).application)
+            client = httpx.AsyncClient(transport=transport, base_url="http://test")
+            return Gateway(await stack.enter_async_context(client))
+
+        yield start
+
+
+@pytest.fixture
+async def listen(journeys: Journeys) -> AsyncIterator[Callable[..., Any]]:
+    async with AsyncExitStack() as stack:
+
         async def start(head: float = 10.0, **options: Any) -> Gateway:
             listening = await stack.enter_async_context(HttpServer())
             listening.start(Receiving(Callbacks("", [KEY]), journeys.tell, **options).application, patience=head)
             client = httpx.AsyncClient(base_url=listening.url, trust_env=False, verify=False)
-            return Gateway(listening, await stack.enter_async_context(client))
+            return Gateway(await stack.enter_async_context(client), listening.port)
 
         yield start
 
@@ -100,6 +112,11 @@ async def serve(journeys: Journeys) -> AsyncIterator[Callable[..., Any]]:
 @pytest.fixture
 async def gateway(serve: Callable[..., Any]) -> Gateway:
     return await serve()
+
+
+@pytest.fixture
+async def listening(listen: Callable[..., Any]) -> Gateway:
+    return await listen()
 
 
 async def test_an_event_reaches_the_journey_of_the_address_and_is_answered_202(gateway: Gateway, journeys: Journeys):
@@ -178,17 +195,17 @@ async def test_a_body_of_64_kb_is_taken_and_one_more_byte_is_not(gateway: Gatewa
     assert len(journeys.told) == 1
 
 
-async def test_what_comes_is_counted_and_not_what_is_said(gateway: Gateway, journeys: Journeys):
+async def test_what_comes_is_counted_and_not_what_is_said(listening: Gateway, journeys: Journeys):
     head = "content-type: application/json\r\ntransfer-encoding: chunked"
     chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
-    answer = await gateway.raw(head, *[chunk] * 3)
+    answer = await listening.raw(head, *[chunk] * 3)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"connection: close" in answer.lower()
     assert journeys.told == []
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(serve: Callable[..., Any], journeys: Journeys):
-    gateway = await serve(patience=0.2)
+async def test_a_body_that_does_not_come_is_not_waited_for(listen: Callable[..., Any], journeys: Journeys):
+    gateway = await listen(patience=0.2)
     head = "content-type: application/json\r\ncontent-length: 100"
     # Nor is one that comes drop by drop.
     drops = [b"{"] * 4
@@ -196,8 +213,10 @@ async def test_a_body_that_does_not_come_is_not_waited_for(serve: Callable[..., 
     assert journeys.told == []
 
 
-async def test_a_request_that_takes_longer_than_its_head_may_is_answered(serve: Callable[..., Any], journeys: Journeys):
-    gateway = await serve(head=0.25)
+async def test_a_request_that_takes_longer_than_its_head_may_is_answered(
+    listen: Callable[..., Any], journeys: Journeys
+):
+    gateway = await listen(head=0.25)
     body = json.dumps(EVENT).encode()
     head = f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}"
     answer = await gateway.raw(head, body[:9], body[9:], pause=0.5)
@@ -206,15 +225,15 @@ async def test_a_request_that_takes_longer_than_its_head_may_is_answered(serve: 
 
 
 async def test_a_client_that_goes_away_in_the_middle_is_no_trouble(
-    gateway: Gateway, journeys: Journeys, caplog: pytest.LogCaptureFixture
+    listening: Gateway, journeys: Journeys, caplog: pytest.LogCaptureFixture
 ):
-    _, writer = await asyncio.open_connection("127.0.0.1", gateway.listening.port)
-    writer.write(f"POST {gateway.path()} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n".encode())
+    _, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+    writer.write(f"POST {listening.path()} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n".encode())
     writer.write(b"content-length: 100\r\n\r\n{")
     await writer.drain()
     await asyncio.sleep(0.05)
     writer.close()
-    assert (await gateway.post()).status_code == 202
+    assert (await listening.post()).status_code == 202
     assert len(journeys.told) == 1
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -251,17 +270,17 @@ async def test_health_needs_no_journey(gateway: Gateway):
 
 
 async def test_no_token_and_no_property_is_logged(
-    gateway: Gateway, journeys: Journeys, caplog: pytest.LogCaptureFixture
+    listening: Gateway, journeys: Journeys, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
-    path = gateway.path()
-    await gateway.post({"name": "whatsapp.replied", "properties": {"text": "zoe.obrien@example.com"}}, path)
-    await gateway.client.get(path)
+    path = listening.path()
+    await listening.post({"name": "whatsapp.replied", "properties": {"text": "zoe.obrien@example.com"}}, path)
+    await listening.client.get(path)
     journeys.answer = ValueError("zoe: a bug")
-    answer = await gateway.post(path=path)
+    answer = await listening.post(path=path)
     assert (answer.status_code, answer.text) == (500, "Internal Server Error")
     journeys.answer = False
-    await gateway.post(path=path)
+    await listening.post(path=path)
     said = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     assert f"event whatsapp.replied for {JOURNEY} by {DELIVERY}" in said
     assert path.rpartition("/")[2] not in "\n".join(said)

@@ -1,4 +1,4 @@
-"""Where contacts unsubscribe, with sockets on one side and stand-ins for store and journeys on the other."""
+"""Where contacts unsubscribe, with stand-ins for store and journeys."""
 
 from __future__ import annotations
 
@@ -73,6 +73,12 @@ class World:
         return 1
 
 
+def receiving(world: World, **options: Any) -> Receiving:
+    suppressor = Suppressor(world, HASHES, world.news)
+    ours = Unsubscriptions(UNSUBSCRIBING, suppressor, world.tell, pauses=(0.0, 0.0), **options)
+    return Receiving(Callbacks("", [KEY]), world.tell, more=ours.routes)  # pyright: ignore[reportArgumentType]
+
+
 @pytest.fixture
 def world() -> World:
     return World()
@@ -83,14 +89,8 @@ async def serve(world: World) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
         async def start(**options: Any) -> httpx.AsyncClient:
-            listening = await stack.enter_async_context(HttpServer())
-            suppressor = Suppressor(world, HASHES, world.news)
-            ours = Unsubscriptions(UNSUBSCRIBING, suppressor, world.tell, pauses=(0.0, 0.0), **options)
-            receiving = Receiving(Callbacks("", [KEY]), world.tell, more=ours.routes)  # pyright: ignore[reportArgumentType]
-            listening.start(receiving.application)
-            return await stack.enter_async_context(
-                httpx.AsyncClient(base_url=listening.url, trust_env=False, verify=False)
-            )
+            transport = httpx.ASGITransport(receiving(world, **options).application)
+            return await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
 
         yield start
 
@@ -225,14 +225,14 @@ async def test_an_erased_contact_unsubscribes_as_anybody(
     assert "Traceback" not in caplog.text
 
 
-async def test_bodies_are_bounded(serve: Callable[..., Any], world: World) -> None:
-    http = await serve(patience=0.2)
+async def test_bodies_are_bounded(http: httpx.AsyncClient, world: World) -> None:
     assert (await http.post(PATH, content=b"x" * (MAX_BODY + 1))).status_code == 413
-
-    reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
-    writer.write(f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 26\r\n\r\nList-".encode())
-    assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
-    writer.close()
+    async with HttpServer() as server:
+        server.start(receiving(world, patience=0.2).application)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 26\r\n\r\nList-".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
     assert world.rows == []
 
 

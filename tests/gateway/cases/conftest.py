@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
 import pytest
 
@@ -29,14 +30,23 @@ def differences(cases: Cases) -> Mapping[str, list[Mismatch]]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Written:
-    """Writes a scenario of some steps, and a case of it; gives the case file."""
+    """Writes a scenario of some steps, and a case of it, or several by name; gives the case file."""
 
-    def write(steps: str, case: str, *, head: str = "trigger: birthday", top: str = TOP, name: str = "s") -> Path:
+    def write(
+        steps: str,
+        case: str | Mapping[str, str],
+        *,
+        head: str = "trigger: birthday",
+        top: str = TOP,
+        name: str = "s",
+    ) -> Path:
+        cases = {"one": case} if isinstance(case, str) else case
         steps = indent(dedent(steps).strip(), "  ")
         text = f"scenario: {name}\ntimezone: Europe/Paris\n{dedent(head).strip()}\nsteps:\n{steps}\n"
         (tmp_path / f"{name}.yaml").write_text(text, "utf-8")
         path = tmp_path / f"{name}.test.yaml"
-        path.write_text(f"{top.strip()}\n  one:\n{indent(dedent(case).strip(), '    ')}\n", "utf-8")
+        text = "".join(f"  {name}:\n{indent(dedent(case).strip(), '    ')}\n" for name, case in cases.items())
+        path.write_text(f"{top.strip()}\n{text}", "utf-8")
         return path
 
     return write
@@ -46,7 +56,7 @@ def written(tmp_path: Path) -> Written:
 def reading(written: Written) -> Read:
     """Reads a scenario of some steps and a case of it."""
 
-    def read_them(*texts: str, **more: str) -> tuple[Cases | None, tuple[Finding, ...]]:
+    def read_them(*texts: Any, **more: str) -> tuple[Cases | None, tuple[Finding, ...]]:
         return read(written(*texts, **more))
 
     return read_them

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
-
-import pytest
 
 from gateway.cases.compare import MISSING
 from tests.gateway.cases.conftest import Read, differences
@@ -32,6 +31,11 @@ def one(step: str) -> str:
     """All steps, this one of them as it is."""
     kind = step.partition("}")[0].partition(",")[0]
     return f"steps: [{ALL.replace(kind + '}', step, 1)}]"
+
+
+def cases_of(expectations: Iterable[str]) -> dict[str, str]:
+    start = "with: {contact: {firstname: Zoé}}\nexpect: "
+    return {f"case-{number}": f"{start}{{{expect}}}" for number, expect in enumerate(expectations)}
 
 
 RIGHT = [
@@ -73,19 +77,17 @@ WRONG: list[tuple[str, tuple[Any, ...], Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("expect", RIGHT)
-def test_what_is_right_is_not_a_difference(reading: Read, expect: str) -> None:
-    cases, findings = reading(STEPS, f"with: {{contact: {{firstname: Zoé}}}}\nexpect: {{{expect}}}")
+def test_what_is_right_is_not_a_difference(reading: Read) -> None:
+    cases, findings = reading(STEPS, cases_of(RIGHT))
     assert cases is not None, findings
-    assert differences(cases) == {"one": []}
+    assert [*zip(RIGHT, differences(cases).values(), strict=True)] == [(expect, []) for expect in RIGHT]
 
 
-@pytest.mark.parametrize(("expect", "place", "expected", "got"), WRONG)
-def test_a_difference_has_its_place(reading: Read, expect: str, place: Any, expected: Any, got: Any) -> None:
-    cases, findings = reading(STEPS, f"with: {{contact: {{firstname: Zoé}}}}\nexpect: {{{expect}}}")
+def test_a_difference_has_its_place(reading: Read) -> None:
+    cases, findings = reading(STEPS, cases_of(expect for expect, *_ in WRONG))
     assert cases is not None, findings
-    (found,) = differences(cases)["one"]
-    assert (found.place[1:], found.expected, found.got) == (place, expected, got)
+    for different, (_, *wrong) in zip(differences(cases).values(), WRONG, strict=True):
+        assert [[one.place[1:], one.expected, one.got] for one in different] == [wrong]
 
 
 def test_a_message_too_many_and_one_that_is_missing(reading: Read) -> None:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 from runtime.store import AdmissionRequest, Store
 from scenario.entry.entry import parse_entry
@@ -121,15 +121,14 @@ OBEYED = {
 @pytest.mark.parametrize("kind", OBEYED)
 def test_a_schema_is_one_that_the_examples_obey(run: Run, kind: str) -> None:
     schema = run("schema", kind).json
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator: Any = jsonschema.Draft202012Validator(schema)
+    validator = Draft202012Validator(schema)
     for path in OBEYED[kind]:
         validator.validate(Source(path.read_text("utf-8")).data)
     assert not validator.is_valid({"frobnicate": 1})
 
 
 def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run) -> None:
-    schema = run("schema", "entry").json
+    validator = Draft202012Validator(run("schema", "entry").json)
     contact: dict[str, Any] = {
         "id": 7,
         "lists": "",
@@ -142,11 +141,10 @@ def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run) -> None:
     trigger: dict[str, Any] = {"type": "order", "order": order}
     entry: dict[str, Any] = {"scenario": "a@3", "contact": contact, "trigger": trigger, "key": 5}
     parse_entry(entry)
-    jsonschema.validate(entry, schema)
+    validator.validate(entry)
     others: list[dict[str, Any]] = [{"contact": {}}, {"trigger": {"type": "odor"}}, {"more": 1}]
     for wrong in ({**entry, **other} for other in others):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(wrong, schema)
+        assert not validator.is_valid(wrong)
 
 
 @pytest.mark.parametrize("path", SCENARIOS[:3], ids=[path.stem for path in SCENARIOS[:3]])

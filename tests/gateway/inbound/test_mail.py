@@ -1,4 +1,4 @@
-"""What mail servers hand in, as they write it, over a socket and into a real store."""
+"""What mail servers hand in, as they write it, into a real store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from activities.suppressions import Suppressor
 from gateway.inbound.mail import MAX_BODY, InboundMail
 from gateway.inbound.report import MAX_READ, MailReport, read
 from runtime.derived_keys import AddressHashes
-from runtime.process.http_server import HttpServer
 from runtime.public_links import ReturnPaths
 from runtime.store import Store
 from scenario.policies.suppression import Suppression
@@ -61,10 +60,9 @@ async def serve(store: Store, platform: Platform) -> AsyncIterator[Callable[...,
     async with AsyncExitStack() as stack:
 
         async def start(**options: Any) -> httpx.AsyncClient:
-            listening = await stack.enter_async_context(HttpServer())
             inbound = InboundMail(PATHS, Suppressor(store, HASHES, platform), SECRET, **options)
-            listening.start(Starlette(routes=inbound.routes))
-            client = httpx.AsyncClient(base_url=listening.url, trust_env=False, verify=False, headers=AUTHORIZED)
+            transport = httpx.ASGITransport(Starlette(routes=inbound.routes))
+            client = httpx.AsyncClient(transport=transport, base_url="http://test", headers=AUTHORIZED)
             return await stack.enter_async_context(client)
 
         yield start
@@ -181,11 +179,7 @@ async def test_bodies_are_bounded(http: httpx.AsyncClient) -> None:
         for _ in range(MAX_BODY // 2**20 + 1):
             yield b"x" * 2**20
 
-    try:
-        answer = await http.post("/inbound/email", content=endless())
-        assert answer.status_code == 413
-    except httpx.TransportError:  # it was cut off before it had said all
-        pass
+    assert (await http.post("/inbound/email", content=endless())).status_code == 413
 
 
 async def test_a_mail_that_takes_too_long_to_be_read_keeps_nobody(
