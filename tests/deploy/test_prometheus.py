@@ -26,7 +26,6 @@ from tests.documents import DOCS
 
 FOLDER: Final = RULES.parent
 TESTS: Final = sorted(FOLDER.glob("*_test.yaml"))
-TRIED: Final[list[dict[str, Any]]] = [yaml.safe_load(path.read_text("utf-8")) for path in TESTS]
 RUNBOOKS: Final = (DOCS / "run/slo.md").read_text("utf-8")
 EXPRESSIONS: Final = [*RECORDS.values(), *(alert["expr"] for alert in ALERTS.values()), *(text for _, text in panels())]
 OF_OTHERS: Final = {
@@ -35,6 +34,11 @@ OF_OTHERS: Final = {
 }
 """What Prometheus and its client tell, and journeys by the SDK; `python -m benchmarks.dashboard` sees that they do."""
 OF_THE_SCRAPE: Final = {"le", "job", "instance"}
+
+
+@cache
+def tried() -> list[dict[str, Any]]:
+    return [yaml.safe_load(path.read_text("utf-8")) for path in TESTS]
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -101,7 +105,7 @@ def test_the_alerts_fire_where_they_have_to_and_only_there(path: Path, tmp_path:
 
 
 def test_an_alert_is_tried_with_what_makes_it_fire_and_with_what_does_not() -> None:
-    cases = [case for one in TRIED for test in one["tests"] for case in test["alert_rule_test"]]
+    cases = [case for one in tried() for test in one["tests"] for case in test["alert_rule_test"]]
     for name in ALERTS:
         mine = [case["exp_alerts"] for case in cases if case["alertname"] == name]
         fired = [alert for alerts in mine for alert in alerts]
@@ -111,7 +115,7 @@ def test_an_alert_is_tried_with_what_makes_it_fire_and_with_what_does_not() -> N
 
 
 def test_what_is_tried_is_evaluated_in_an_order() -> None:
-    for one in TRIED:
+    for one in tried():
         assert one["group_eval_order"] == [group["name"] for group in GROUPS]
 
 

@@ -14,7 +14,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -515,13 +515,13 @@ async def replay(folders: Sequence[Path]) -> list[str]:
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=pydantic_data_converter,
     )
-    failed: list[str] = []
-    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
-        history = WorkflowHistory.from_json(f"recorded/{path.stem}", path.read_text("utf-8"))
-        replayed = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-        if replayed.replay_failure is not None:
-            failed.append(f"{path.parent.name}/{path.name}: {replayed.replay_failure}")
-    return failed
+
+    async def histories() -> AsyncIterator[WorkflowHistory]:
+        for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+            yield WorkflowHistory.from_json(f"{path.parent.name}/{path.name}", path.read_text("utf-8"))
+
+    async with replayer.workflow_replay_iterator(histories()) as results:
+        return [f"{one.history.workflow_id}: {one.replay_failure}" async for one in results if one.replay_failure]
 
 
 async def main(command: str, *arguments: str) -> int:
