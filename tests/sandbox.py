@@ -1,4 +1,4 @@
-"""The sandbox in which tests run workflow code; workers run it without one (`benchmarks/README.md`)."""
+"""The sandbox in which histories are replayed; workers and other tests run without one (`benchmarks/README.md`)."""
 
 from __future__ import annotations
 

@@ -10,11 +10,10 @@ from opentelemetry import baggage, context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode
 from temporalio.client import HeaderCodecBehavior
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from runtime.telemetry.tracing import JourneyTracing
 from tests.e2e.conftest import Stands, outcomes, publish
-from tests.sandbox import sandbox
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey
 
@@ -116,7 +115,7 @@ async def test_the_whole_trace_of_a_journey(stand: Stands, tmp_path: Path) -> No
 
     replayer = Replayer(
         workflows=[Journey, Enter, UnknownWorkflow],
-        workflow_runner=sandbox(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=place.client.temporal.data_converter,
         header_codec_behavior=HeaderCodecBehavior.CODEC,
         interceptors=[JourneyTracing(place.provider)],

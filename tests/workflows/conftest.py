@@ -35,7 +35,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.testing._workflow import _V1WorkflowEnvironment  # pyright: ignore[reportPrivateUsage]
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
@@ -66,7 +66,6 @@ from scenario.entry.entry import parse_entry
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
-from tests.sandbox import sandbox
 from tests.servers import time_skipping_server
 from tests.updates import until_admitted
 from workflows.enter import Enter, UnknownWorkflow
@@ -234,7 +233,7 @@ class Stage:
                     desk.retune,
                 ),
             ],
-            workflow_runner=sandbox(),
+            workflow_runner=UnsandboxedWorkflowRunner(),
             interceptors=[self.passages],
         )
         senders = [

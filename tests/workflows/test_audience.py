@@ -14,7 +14,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.audience import sync
 from activities.audience.memberships import NO_MEMBER, SYNCED, MembershipBook
@@ -35,7 +35,6 @@ from runtime.store.memberships import AudienceCounts
 from runtime.store.schema import erased_name
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
 from tests.fakes import Rows, Shelf, worker_context
-from tests.sandbox import sandbox
 from tests.workflows.conftest import failure_of
 from workflows.audience import SyncAudience
 
@@ -135,7 +134,7 @@ async def crm(environment: WorkflowEnvironment, script: Sequence[Behaviour], tmp
                 task_queue=JOURNEYS,
                 workflows=[SyncAudience],
                 activities=own,
-                workflow_runner=sandbox(),
+                workflow_runner=UnsandboxedWorkflowRunner(),
             ),
             Worker(environment.client, task_queue=WEBHOOK.queue, activities=[activities.send_audience_batch]),
         ):

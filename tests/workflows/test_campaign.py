@@ -14,10 +14,9 @@ from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.background import CampaignChunk
-from tests.sandbox import sandbox
 from workflows.campaign import (
     ENTER,
     PREPARE,
@@ -98,7 +97,7 @@ async def client(environment: WorkflowEnvironment, gateway: Gateway) -> AsyncIte
         task_queue=QUEUE,
         workflows=[CampaignWorkflow],
         activities=[gateway.prepare, gateway.enter, gateway.record],
-        workflow_runner=sandbox(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_heartbeat_throttle_interval=timedelta(milliseconds=100),
     ):
         yield environment.client

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from activities.failures import FailureKind
 from activities.interface import CompletedStep, Sent
 from runtime.data_converter import CONVERTER
 from scenario.steps.host import Memory, Rounds
-from tests.sandbox import sandbox
 from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing, outcomes
 from workflows.journey import Journey
 from workflows.state import Event, Held, IgnoredInput, OperationRecord, Override, State, StepRecord
@@ -140,7 +139,7 @@ async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server suggests it for thousands of events only, and refuses signals from the 10,001st on."""
-    monkeypatch.setattr("workflows.limits.MOST_SIGNALS", 30)  # the sandbox loads anew what reads it
+    monkeypatch.setattr("workflows.inbox.MOST_SIGNALS", 30)
     await stage.publish(LONG)
     handle = await stage.start("long", {"type": "order", "order": {"external_id": "A"}})
     await stage.until(handle, "waiting")
@@ -152,7 +151,7 @@ async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(
     await handle.signal("event", {"name": "order.delivered"})
     assert outcomes(await stage.result(handle))[-2:] == [("hook", "delivered"), ("last", "delivered")]
     assert await runs(stage, handle) == 2
-    replayer = Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER)
+    replayer = Replayer(workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER)
     await replayer.replay_workflow(await first.fetch_history())
 
 

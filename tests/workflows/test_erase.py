@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.background import (
     CLEAR_ROWS,
@@ -23,7 +23,6 @@ from activities.background import (
     RowsCleared,
 )
 from activities.interface import JOURNEYS
-from tests.sandbox import sandbox
 from tests.workflows.conftest import failure_of
 from workflows.background import Erase
 
@@ -76,7 +75,7 @@ async def client(environment: WorkflowEnvironment, script: Script) -> AsyncItera
         task_queue=JOURNEYS,
         workflows=[Erase],
         activities=[script.end_journeys, script.delete_histories, script.clear_rows],
-        workflow_runner=sandbox(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         yield environment.client
 

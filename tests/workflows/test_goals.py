@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowHandle
-from temporalio.worker import Replayer, Worker
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.content import Content
@@ -17,7 +17,6 @@ from activities.decision import decide
 from activities.interface import GOAL, JOURNEYS, GoalEvent, GoalResult
 from runtime.data_converter import CONVERTER
 from runtime.store import StoredEntry
-from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
 from workflows.limits import KEPT_EVENT_BYTES
@@ -192,7 +191,7 @@ async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_c
         task_queue=queue,
         workflows=[Journey],
         activities=[admissions.admit, admissions.depart, admissions.count, decide, slow.goal],
-        workflow_runner=sandbox(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
     )
     async with worker:
         trigger = {"type": "order", "order": {"external_id": "CGX0094"}}
@@ -210,7 +209,7 @@ async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_c
         await handle.signal("event", {"name": "go"})
         assert (await handle.result())["outcome"] == "finished"
     assert (await entry(stage)).goal_value == "49"
-    replayer = Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER)
+    replayer = Replayer(workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER)
     await replayer.replay_workflow(await handle.fetch_history())
 
 

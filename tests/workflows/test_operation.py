@@ -13,9 +13,8 @@ from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from tests.sandbox import sandbox
 from workflows.operation import (
     CLOSE,
     OPERATE,
@@ -81,7 +80,7 @@ async def client(environment: WorkflowEnvironment, gateway: Gateway) -> AsyncIte
         task_queue=QUEUE,
         workflows=[OperationWorkflow],
         activities=[gateway.survey, gateway.operate, gateway.close],
-        workflow_runner=sandbox(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_heartbeat_throttle_interval=timedelta(milliseconds=100),
     ):
         yield environment.client

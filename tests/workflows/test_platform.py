@@ -13,7 +13,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.background import TELL, TELL_WORKFLOW, PlatformReply, SuppressionNotice
 from activities.channel_registry import WEBHOOK, webhook_queue
@@ -21,7 +21,6 @@ from activities.interface import JOURNEYS
 from activities.suppressions import PlatformNotifier, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations, SuppressionReports
 from scenario.policies.suppression import Suppression
-from tests.sandbox import sandbox
 from tests.workflows.conftest import failure_of
 from workflows.background import TellPlatform
 
@@ -64,7 +63,12 @@ def platform() -> Platform:
 @pytest.fixture
 async def client(environment: WorkflowEnvironment, platform: Platform) -> AsyncIterator[Client]:
     async with (
-        Worker(environment.client, task_queue=JOURNEYS, workflows=[TellPlatform], workflow_runner=sandbox()),
+        Worker(
+            environment.client,
+            task_queue=JOURNEYS,
+            workflows=[TellPlatform],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        ),
         Worker(environment.client, task_queue=WEBHOOK.queue, activities=[platform.tell]),
         Worker(environment.client, task_queue=webhook_queue("splio", 2), activities=[platform.tell]),
     ):

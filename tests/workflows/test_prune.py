@@ -12,7 +12,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.background import PRUNE, PRUNE_WORKFLOW, PruneRequest, PruneResult
 from activities.interface import JOURNEYS
@@ -20,7 +20,6 @@ from activities.retention import Prunings
 from runtime.store import Store, StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 from tests.measured import Measured
-from tests.sandbox import sandbox
 from tests.workflows.conftest import failure_of
 from workflows.background import Prune
 
@@ -60,7 +59,7 @@ async def client(environment: WorkflowEnvironment, script: Script) -> AsyncItera
         workflows=[Prune],
         activities=[script.prune],
         no_remote_activities=True,
-        workflow_runner=sandbox(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         yield environment.client
 

@@ -13,7 +13,7 @@ import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.channel_registry import WEBHOOK
@@ -23,7 +23,6 @@ from activities.failures import FailureKind
 from activities.gate import Releases
 from activities.interface import JOURNEYS, Delivery, Sent
 from runtime.store import Store
-from tests.sandbox import sandbox
 from tests.workflows.conftest import WHO, Channels, Desk, Stage, deep, failing, outcomes
 from workflows.journey import Journey
 from workflows.primitives import PATIENCE
@@ -66,7 +65,7 @@ class Absent:
             task_queue=JOURNEYS,
             workflows=[Journey],
             activities=[self.admissions.admit, self.admissions.depart, decide, Releases(self.stage.store).release],
-            workflow_runner=sandbox(),
+            workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=0,
         )
 

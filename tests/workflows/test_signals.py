@@ -3,14 +3,13 @@
 import asyncio
 from typing import Any
 
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.channel_registry import SMS
 from activities.content import Content
 from activities.decision import decide
 from activities.interface import JOURNEYS, Delivery, Sent
-from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage, outcomes
 from workflows.journey import Journey
 from workflows.limits import KEPT_EVENT_BYTES
@@ -117,7 +116,7 @@ async def test_a_journey_whose_last_step_ends_while_an_exit_rule_is_evaluated_fi
             task_queue=JOURNEYS,
             workflows=[Journey],
             activities=[admissions.admit, admissions.depart, decide],
-            workflow_runner=sandbox(),
+            workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=0,  # else the server would keep the next task for the worker that is gone
             max_concurrent_workflow_task_polls=1,
         )

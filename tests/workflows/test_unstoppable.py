@@ -13,12 +13,11 @@ from typing import Any, Final
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from runtime.data_converter import CONVERTER
 from scenario.errors import EntryError
 from scenario.steps import host
-from tests.sandbox import sandbox
 from tests.workflows.conftest import WHO, Stage, refusal
 from workflows.journey import Journey
 from workflows.state import State
@@ -118,7 +117,7 @@ async def test_a_run_that_cron_begins_anew_is_a_journey_of_its_own() -> None:
         for name, argument in recorded:
             yield begun_by_cron(name, argument)
 
-    replayer = Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER)
+    replayer = Replayer(workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER)
     async with replayer.workflow_replay_iterator(histories()) as results:
         failures = {one.history.workflow_id: one.replay_failure async for one in results if one.replay_failure}
     assert failures == {}

@@ -22,7 +22,6 @@ from activities.decision import decide
 from activities.interface import DECIDE, EvaluationRequest, EvaluationResult
 from runtime.data_converter import CONVERTER
 from scenario.time import timing
-from tests.sandbox import sandbox
 from tests.workflows.conftest import Stage
 from workflows.host import JourneyHost
 from workflows.journey import Journey
@@ -61,7 +60,9 @@ def move(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 async def replay(history: WorkflowHistory) -> None:
-    await Replayer(workflows=[Journey], workflow_runner=sandbox(), data_converter=CONVERTER).replay_workflow(history)
+    await Replayer(
+        workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER
+    ).replay_workflow(history)
 
 
 async def until_noon(stage: Stage) -> None:
@@ -91,7 +92,7 @@ async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_
         task_queue="apart",
         workflows=[Journey],
         activities=[admissions.admit, admissions.depart, slow],
-        workflow_runner=sandbox(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
     )
     entry = {"scenario": "waits", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": REWARD}
     await until_noon(stage)
