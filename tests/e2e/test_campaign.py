@@ -159,6 +159,7 @@ async def test_it_is_paused_retuned_and_stopped(stand: Stands, tmp_path: Path) -
                 await campaigns.change(TERMINAL, "advent", "resume", **WHO)
 
 
+@pytest.mark.nightly
 async def test_a_chunk_whose_gateway_is_lost_while_it_is_interrupted_is_worked_on_again(
     stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

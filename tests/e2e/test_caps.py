@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 from temporalio.service import RPCError
 
@@ -51,6 +52,7 @@ caps:
 """
 
 
+@pytest.mark.nightly
 async def test_caps_hold_over_workers_that_are_killed_in_mid_send_and_nobody_goes_without(
     server: Server, tmp_path: Path
 ) -> None:

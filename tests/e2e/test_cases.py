@@ -82,12 +82,10 @@ from workflows.journey import Journey
 __all__ = ["environment", "written"]
 
 ZONE = "Europe/Paris"
-TRIED = (
-    *SCENARIOS,
-    *(path for path in CAMPAIGNS if path.stem in ("holdout", "welcome", "win-back")),
-    *(Path(__file__).with_name(f"{name}.yaml") for name in ("kinds", "control", "policies")),
-)
-"""The examples, those of campaigns with a goal or days off too, and what none of them has."""
+EXAMPLES = (*SCENARIOS, *(path for path in CAMPAIGNS if path.stem in ("holdout", "welcome", "win-back")))
+"""The examples, those of campaigns with a goal or days off too."""
+OURS = tuple(Path(__file__).with_name(f"{name}.yaml") for name in ("kinds", "control", "policies"))
+"""Longer scenarios with all kinds of steps, groups for comparison and policies."""
 HASHES = AddressHashes([b"k" * 32])
 ONE = Cap.model_validate({"name": "any", "at_most": 1000, "per": "31d"})
 CLOSE = timedelta(minutes=3)
@@ -235,11 +233,16 @@ async def _prepare(live: Live, store: Store) -> None:
         await store.suppress(Suppression(channel, address, cast("Any", source), live.start))
 
 
-@pytest.fixture
-def files(written: Written) -> list[Path]:
-    """Case files: those of the scenarios, and one for each of the small ones whose cases are run elsewhere, too."""
+@pytest.fixture(params=["steps", pytest.param("examples", marks=pytest.mark.nightly)])
+def files(request: pytest.FixtureRequest, written: Written) -> list[Path]:
+    """Case files: of our scenarios and of small ones of each kind of step, whose cases are run elsewhere, too.
+
+    The examples' cases join the same steps in another order: they become journeys each night.
+    """
+    if request.param == "examples":
+        return [file for path in EXAMPLES for file in case_files(path)]
     small = [written(*texts, head=HEAD, name=f"small-{number}") for number, texts in enumerate(CASES.values())]
-    return [*(file for path in TRIED for file in case_files(path)), *small]
+    return [*(file for path in OURS for file in case_files(path)), *small]
 
 
 @pytest.fixture

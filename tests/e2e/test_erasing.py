@@ -165,6 +165,7 @@ async def test_it_is_finished_whatever_worker_is_lost(
     assert MARK not in caplog.text
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("hurry")
 async def test_it_is_finished_once_temporal_and_the_store_are_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -118,6 +118,7 @@ async def remove(address: str, attribute: str) -> None:
     await temporal.operator_service.remove_search_attributes(request)
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("temporal_program")
 async def test_what_temporal_lacks_is_never_the_engines_fault_and_is_repaired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
