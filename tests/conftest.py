@@ -84,14 +84,20 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spreads the tests of real servers evenly among the others: side by side, the last of them would run alone."""
+    """Spreads the tests of real servers evenly among the others: side by side, the last of them would run alone.
+
+    Each process begins with an equal part of the list, whose last quarter has quick tests only: no long one runs on
+    when the other processes have nothing left to take over.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = [item for item in items if "e2e" in item.path.parts]
     quick = [item for item in items if "e2e" not in item.path.parts]
     places: dict[int, float] = {}
-    for some in (slow, quick):
+    for some, share in ((slow, 0.75), (quick, 1.0)):
         stages: dict[Path, float] = {}
         for index, item in enumerate(some):
-            place = index / len(some)
+            part, within = divmod(processes * index / len(some), 1)
+            place = (part + share * within) / processes
             # The pages stand on servers and a browser for the whole module: each process would start them anew.
             places[id(item)] = (
                 stages.setdefault(item.path, place) if some is slow and "pages" in item.path.parts else place
