@@ -2,7 +2,8 @@
 
 Run by hand, from the project's folder: ``python -m benchmarks.pages [JOURNEYS]`` (20,000 by default). The journeys are
 rows, copied from one of each kind: in Temporal's table for searches, in `entries` and in `deliveries`. Each page is
-opened twice; ``refresh`` is the request of the page's script. Sizes are those of compressed answers.
+opened twice; ``refresh`` is the request of the page's script. Sizes are those of compressed answers. At the end it
+tells which kinds of pages were not asked for.
 """
 
 from __future__ import annotations
@@ -14,14 +15,22 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from starlette.routing import Route
 
 from benchmarks.stops import say
 from gateway.local.stack import LocalStack, local
+from gateway.pages.app import ROUTES
+from gateway.service.caller import TERMINAL
+from gateway.service.paging import PageRequest
 from runtime.process.shutdown import exit_process
+from runtime.store.batches import StoredBatch
+from runtime.store.campaigns import CampaignItem, StoredCampaign
+from scenario.words import Operation
 
 SCENARIO: Final = """
 scenario: NAME
@@ -35,10 +44,30 @@ steps:
 KINDS: Final = {"parked": ("30d", 0.7), "refused": ("1s", 0.2), "outage": ("1s", 0.1)}
 """Scenarios: the length of the wait, and the share of journeys."""
 PAGES: Final = (
-    *("/", "/scenarios", "/scenarios/parked", "/journeys", "/journeys?scenario=parked"),
-    *("/journeys?scenario=parked&step=wait-1&state=waiting", "/contacts/0", "/held"),
-    "/held/operation?operation=retry&destination=refused.example.com",
-    *("/operations", "/campaigns", "/deliveries", "/destinations", "/destinations/outage.example.com"),
+    *("/", "/scenarios", "/scenarios/parked", "/scenarios/refused", "/scenarios/outage/results"),
+    *(
+        "/scenarios/outage/trends",
+        "/scenarios/outage/trends?days=90",
+        "/scenarios/parked/pause",
+        "/scenarios/parked/close",
+    ),
+    *("/scenarios/parked/move", "/scenarios/-/publish", "/preview", "/preview?version=outage@1&step=hook"),
+    *("/journeys", "/journeys?scenario=parked", "/journeys?scenario=parked&step=wait-1&state=waiting"),
+    *("/journeys?state=held", "/journeys?state=retrying", "/journeys?state=paused", "/journeys?state=finished"),
+    *("/journeys?since=2h&until=1m", "/journeys?sort=started", "/journeys?scenario=parked&sort=-ended"),
+    *("/journeys/refused/0", "/journeys/parked/0", "/find?id=7"),
+    *("/contacts/0", "/contacts/0?since=all&why=outage/hook", "/erase?contact=0", "/erasures"),
+    *("/held", "/held?scenario=refused", "/held/operation?operation=retry&destination=refused.example.com"),
+    *("/operations", "/operations?scenario=parked&since=1h", "/operations/OPERATION"),
+    *(
+        "/deliveries",
+        "/deliveries?scenario=outage&step=hook&since=1d",
+        "/deliveries?outcome=retry",
+        "/deliveries/DELIVERY",
+    ),
+    *("/batches", "/batches/BATCH", "/campaigns", "/campaigns/-/new", "/campaigns/sale", "/campaigns/sale/results.csv"),
+    *("/destinations", "/destinations/outage.example.com", "/destinations/retune?destination=outage.example.com"),
+    "/audiences",
 )
 
 
@@ -47,7 +76,7 @@ async def first_byte(browser: httpx.AsyncClient, path: str, **headers: str) -> t
     began = time.perf_counter()
     async with browser.stream("GET", path, headers={"accept-encoding": "gzip", **headers}) as answer:
         elapsed = time.perf_counter() - began
-        assert answer.status_code in (200, 304), (path, answer.status_code)
+        assert answer.status_code in (200, 303, 304), (path, answer.status_code)
         return elapsed, sum([len(part) async for part in answer.aiter_raw()])
 
 
@@ -98,6 +127,44 @@ async def fill(stack: LocalStack, folder: Path, many: int) -> None:
             await asyncio.to_thread(copied, state / "store.db", "deliveries", f"{name}/0", number, **log)
 
 
+async def some_more(stack: LocalStack) -> dict[str, str]:
+    """One operation, one batch call, one campaign. Returns the ids that stand in `PAGES` as words."""
+    client, now = stack.client, datetime.now(UTC)
+    asking = {"operator": "benchmark", "reason": "to be listed"}
+    await client.services.operations.operate(TERMINAL, "parked/0", Operation.PAUSE, **asking, more={})
+    await client.store.open_batch(
+        StoredBatch(
+            id="b1", scenario="outage", version=1, step="hook", delivery_id="msg_b1", created_at=now, due_at=now
+        )
+    )
+    await client.store.add_campaign(
+        StoredCampaign(
+            name="sale",
+            scenario="parked",
+            version=1,
+            file="people.csv",
+            digest="0" * 64,
+            rate=10.0,
+            created_at=now,
+            operator="benchmark",
+        )
+    )
+    await client.store.add_campaign_items(
+        "sale", [CampaignItem(line=line, contact_id=str(line)) for line in range(2, 5_002)]
+    )
+    (operation,) = (await client.services.operations.list(TERMINAL, PageRequest())).items
+    (attempt,) = await client.store.deliveries(outcome="retry", limit=1)
+    return {"OPERATION": operation.id, "BATCH": "b1", "DELIVERY": attempt.delivery_id}
+
+
+def not_asked() -> list[str]:
+    """The pages that `PAGES` has no address of."""
+    paths = [path.partition("?")[0] for path in PAGES]
+    known = [one for one in ROUTES if isinstance(one, Route) and "GET" in (one.methods or ())]
+    missing = {one.path for one in known if not any(one.path_regex.match(path) for path in paths)}
+    return sorted(missing - {"/static/{version}/{name}", "/sign-in", "/open/{token}"})
+
+
 async def main(many: int) -> None:
     """Fills, opens, and prints."""
     fail = {"/refused.example.com/hook": (422,), "/outage.example.com/hook": (503,) * 10_000}
@@ -105,15 +172,19 @@ async def main(many: int) -> None:
         folder = Path(name)
         async with local(folder / "state", fail=fail) as stack:
             await fill(stack, folder, many)
+            ids = await some_more(stack)
             async with httpx.AsyncClient(base_url=stack.gateway.url, timeout=120) as browser:
                 await browser.post("/sign-in", data={"key": stack.access.key})
                 say(f"{'first byte, ms':58}  first  later refresh  bytes refresh")
                 for path in PAGES:
+                    for word, identifier in ids.items():
+                        path = path.replace(word, identifier)
                     first, size = await first_byte(browser, path)
                     later, _ = await first_byte(browser, path)
                     refresh, part = await first_byte(browser, path, **{"hx-request": "true"})
                     times = " ".join(f"{1000 * one:6.0f}" for one in (first, later, refresh))
                     say(f"{path:58} {times} {size:6} {part:7}")
+                say(f"not asked: {', '.join(not_asked())}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import chain
+from threading import Thread
 from typing import Final
 
 from starlette.responses import JSONResponse
@@ -41,6 +42,7 @@ from gateway.callbacks.server import routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
 from gateway.pages import app as pages
+from gateway.pages.rendering import compile_largest
 from gateway.pages.sign_in import Door
 from gateway.providers.registry import expects_events
 from gateway.service.outbox import Outbox
@@ -135,6 +137,7 @@ def parts_of(
     if wanted.pages:
         site = pages.application(client, keys, authors, outbox=outbox, book=book, temporal_ui=temporal_ui, door=door)
         made["/"] = pages.bounded(site, uploaded)
+        Thread(target=compile_largest, name="templates", daemon=True).start()
     return made
 
 

@@ -8,8 +8,9 @@ from typing import Final
 
 from starlette.responses import Response
 
+from gateway.api.problem import Problem
 from gateway.errors import BadInput, UnknownContact
-from gateway.pages.page import Page, moment_in, shows
+from gateway.pages.page import Page, moment_in, refused, shows
 from gateway.pages.rendering import link, to_contact
 from gateway.service.paging import PageRequest
 from gateway.service.suppressions import suppressions_of
@@ -28,7 +29,11 @@ async def _show(page: Page) -> Response:
     contact, asked = page.request.path_params.get("contact") or page.given.get("id", ""), page.asked("why")
     scenario, _, step = (asked or "").partition("/")
     period = page.asked("since") or RANGE
-    start = None if period == "all" else moment_in({"since": period}, "since")
+    try:
+        start = None if period == "all" else moment_in({"since": period}, "since")
+    except Problem as error:
+        page, period = refused(page, error), RANGE
+        start = moment_in({"since": period}, "since")
     cursor = page.asked("after")
     found, wrong = None, None
     try:

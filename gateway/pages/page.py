@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from markupsafe import Markup
 from starlette.datastructures import ImmutableMultiDict
@@ -60,6 +60,7 @@ class Page:
 
     Attributes:
         token: The token for their forms.
+        tag: Stands in templates for the tag of the regions, which depends on all of them.
         form: The form that was refused, or None.
         problem: The reason why it, or the query, was refused.
     """
@@ -69,8 +70,8 @@ class Page:
     token: str
     form: Form | None = None
     problem: Problem | None = None
+    tag: ClassVar[str] = "tag of all regions"
     _regions: list[str] = dataclasses.field(default_factory=list[str])
-    _tags: set[str] = dataclasses.field(default_factory=set[str])
 
     @property
     def client(self) -> ScenarioClient:
@@ -147,21 +148,19 @@ class Page:
         self._regions.append(html)
         return html
 
-    def tag(self, html: str) -> str:
-        """Note the content of a region that is refreshed by itself, and return a tag of it."""
-        tag = hashlib.sha256(html.encode()).hexdigest()[:16]
-        self._tags.add(tag)
-        return tag
-
     def render(self, template: str, *, status: int = 200, **context: Any) -> Response:
         """Render a template for the answer. The script gets only the regions that it replaces, if one has changed."""
         status = status if self.problem is None else self.problem.status_code
         answer = render(template, status=status, page=self, **context)
-        if "hx-request" not in self.request.headers or not self._regions:
+        if not self._regions:
             return answer
-        if self.request.headers.get("if-none-match") in self._tags:
+        regions = "".join(self._regions)
+        tag = hashlib.sha256(regions.replace(self.token, "").encode()).hexdigest()[: len(self.tag)]
+        if "hx-request" not in self.request.headers:
+            return HTMLResponse(bytes(answer.body).replace(self.tag.encode(), tag.encode()), status)
+        if self.request.headers.get("if-none-match") == tag:
             return Response(status_code=304)
-        return HTMLResponse(with_visible_characters("".join(self._regions)), status)
+        return HTMLResponse(with_visible_characters(regions).replace(self.tag, tag), status)
 
 
 Show = Callable[[Page], Awaitable[Response]]

@@ -164,6 +164,12 @@ def environment() -> Environment:
     return made
 
 
+def compile_largest() -> None:
+    """Compile the parts of all pages and the largest ones, for which the first visitor would wait."""
+    for name in ("base.html", "macros.html", "overview.html", "scenario.html", "scenario_operations.html"):
+        environment().get_template(name)
+
+
 def moment(value: datetime | str) -> datetime:
     """Convert a moment of a report or row to UTC."""
     return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
@@ -193,16 +199,25 @@ def time_of(value: datetime | str, zone: tzinfo | str = UTC, *, seconds: bool = 
 
 
 def relative(value: datetime | str, now: datetime | None = None) -> str:
-    """Return the distance of a moment from now, if it is less than a day: ``in 12 s``, ``3 min ago``, or ""."""
-    ahead = (moment(value) - (now or datetime.now(UTC))).total_seconds()
-    distance = abs(ahead)
-    if distance >= _DAY:
+    """Return the distance of a moment from now, if it is less than a day: ``in 12 s``, ``3 min ago``, or "".
+
+    Beyond a minute it is counted in minutes of the clock, so that all distances of a page change together, and a part
+    that is as before need not be sent each time.
+    """
+    at, now = moment(value), now or datetime.now(UTC)
+    ahead = (at - now).total_seconds()
+    if abs(ahead) >= _DAY:
         return ""
-    if distance < 1:
+    if abs(ahead) < 1:
         return "now"
+    distance = abs(ahead if abs(ahead) < 60 else (_minute(at) - _minute(now)).total_seconds())
     size, unit = next((size, unit) for size, unit in _UNITS if distance >= size)
     words = f"{int(distance // size)} {unit}"
     return f"in {words}" if ahead > 0 else f"{words} ago"
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
 
 
 def after(words: str, first: str) -> str:

@@ -6,21 +6,27 @@ from typing import Final
 
 from starlette.responses import Response
 
-from gateway.pages.page import Page, moment_in, shows, version_in
+from gateway.api.problem import Problem
+from gateway.pages.page import Page, moment_in, refused, shows, version_in
 from gateway.service.results import Comparison
 from gateway.service.results_text import headline, remarks
 
 
 async def _show(page: Page) -> Response:
-    name, given = page.request.path_params["name"], page.request.query_params
-    versions = await page.use.scenarios.versions(page.caller, name)
-    found = await page.use.journeys.results(page.caller, name, version_in(given), moment_in(given, "since"))
+    name = page.request.path_params["name"]
+    versions = [one.version for one in await page.use.scenarios.versions(page.caller, name)]
+    asked = {"version": page.asked("version"), "since": page.asked("since")}
+    try:
+        version, since = version_in(page.given), moment_in(page.given, "since")
+    except Problem as error:
+        return refused(page, error).render("results.html", name=name, versions=versions, asked=asked, found=None)
+    found = await page.use.journeys.results(page.caller, name, version, since)
     goal, *counts = headline(found)
     return page.render(
         "results.html",
         name=name,
-        versions=[one.version for one in versions],
-        asked={"version": page.asked("version"), "since": page.asked("since")},
+        versions=versions,
+        asked=asked,
         found=found,
         goal=goal,
         counts=counts,

@@ -6,7 +6,7 @@ A destination serves all scenarios, so a caller must be allowed to use all of th
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -217,9 +217,7 @@ class DestinationService:
         Only worker processes know their circuit breakers. The refused attempts report them.
         """
         caller.check_all()
-        waiting: defaultdict[str, list[Attempt]] = defaultdict(list)
-        for attempt in await self._store.awaiting_retry(since=datetime.now(UTC) - LOOK_BACK):
-            waiting[attempt.destination].append(attempt)
+        waiting = await self._store.awaiting_retry(since=datetime.now(UTC) - LOOK_BACK, each=LOOKED_AT)
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def look(attempt: Attempt) -> DeliveryStatus | None:
@@ -227,20 +225,20 @@ class DestinationService:
                 going = await pending_of(self._temporal, attempt.workflow_id)
             return next((item for item in going if item.step == attempt.step), None)
 
-        async def state(name: str, attempts: list[Attempt]) -> DestinationNow | None:
-            looked = [item for item in await asyncio.gather(*map(look, attempts[:LOOKED_AT])) if item is not None]
+        async def state(name: str, count: int, attempts: list[Attempt]) -> DestinationNow | None:
+            looked = [item for item in await asyncio.gather(*map(look, attempts)) if item is not None]
             if not looked:
                 return None  # the steps were skipped, or the journeys have ended
             paused = [item for item in looked if item.turned_away in LEFT_ALONE]
             return DestinationNow(
                 destination=name,
-                waiting=len(looked) if len(attempts) <= LOOKED_AT else len(attempts),
+                waiting=len(looked) if count == len(attempts) else count,
                 left_alone=bool(paused),
                 why=(paused or looked)[-1].why,
                 next_try_at=min((item.next_try_at for item in looked if item.next_try_at), default=None),
             )
 
-        found = await asyncio.gather(*(state(name, attempts) for name, attempts in waiting.items()))
+        found = await asyncio.gather(*(state(name, *some) for name, some in waiting.items()))
         return sorted((item for item in found if item), key=lambda item: (not item.left_alone, item.destination))
 
     async def recent(self, caller: Caller) -> list[DestinationNow]:

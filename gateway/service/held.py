@@ -24,7 +24,7 @@ GROUPS: Final = 40
 """Groups that are returned, the largest first; so many fit on a page."""
 _READ_NEXT: Final = 20  # journeys of no group found so far, each time
 _ROUNDS: Final = 40
-_COUNTED: Final = 100  # groups
+_MOST_COUNTED: Final = 100  # groups
 _AT_ONCE: Final = 10
 TTL: Final = 5.0
 """Seconds for which groups are cached. Temporal's search lags anyway."""
@@ -34,6 +34,7 @@ MAX_STALE: Final = 15.0
 """Seconds for which older groups are returned while new ones are found. Programs that poll must get recent ones."""
 _KEYS: Final = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
 _HELD: Final = query_of(JourneyFilter(), state="held")
+_COUNTED: Final = query_of(JourneyFilter(), state="held", counted=True)
 
 
 class HeldGroupKey(NamedTuple):
@@ -51,8 +52,8 @@ class HeldGroupKey(NamedTuple):
 
     @property
     def query(self) -> str:
-        """The query for the group's journeys."""
-        return " AND ".join((_HELD, *(equals(key, value) for key, value in zip(_KEYS, self, strict=True))))
+        """The query to count the group's journeys."""
+        return " AND ".join((_COUNTED, *(equals(key, value) for key, value in zip(_KEYS, self, strict=True))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +118,8 @@ class HeldService:
     async def matching(self, caller: Caller, which: JourneyFilter, limit: int) -> tuple[int, Sequence[IndexedJourney]]:
         """Return the number of held journeys that an operation would select, and the newest of them, not cached."""
         caller.check(which.scenario)
-        query = query_of(which, state="held")
-        count = await self._index.count(query)
-        return count, await self._index.find(query, limit=limit) if count else ()
+        count = await self._index.count(query_of(which, state="held", counted=True))
+        return count, await self._index.find(query_of(which, state="held"), limit=limit) if count else ()
 
     def refresh(self) -> None:
         """Discard what is cached, after an operation."""
@@ -134,20 +134,20 @@ async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = N
     """Return the held journeys of some scenarios, or for None of all, in groups."""
     if scenarios is not None and not scenarios:
         return HeldGroups(total=0, groups=())
-    held = _HELD if scenarios is None else f"{_HELD} AND {one_of(SCENARIO_NAME.name, sorted(scenarios))}"
-    total = await index.count(held)
+    among = "" if scenarios is None else f" AND {one_of(SCENARIO_NAME.name, sorted(scenarios))}"
+    total = await index.count(_COUNTED + among)
     samples: dict[HeldGroupKey, list[IndexedJourney]] = {}
     counts: dict[HeldGroupKey, int] = {}
     for turn in range(_ROUNDS if total else 0):
         size = _READ_NEXT if turn else READ_FIRST
         others = "".join(f" AND ({_outside(key)})" for key in counts)
-        found = await index.find(held + others, limit=size)
+        found = await index.find(_HELD + among + others, limit=size)
         for one in found:
             samples.setdefault(_key(one), []).append(one)
         new = sorted((key for key in samples if key not in counts), key=lambda key: -len(samples[key]))
-        new = new[: _COUNTED - len(counts)]
+        new = new[: _MOST_COUNTED - len(counts)]
         counts.update(zip(new, await _counts(index, new), strict=True))
-        if len(found) < size or len(counts) >= _COUNTED or sum(counts.values()) >= total:
+        if len(found) < size or len(counts) >= _MOST_COUNTED or sum(counts.values()) >= total:
             break
     # A journey that was read exists, even if search has just dropped it from its count.
     groups = [

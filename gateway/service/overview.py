@@ -167,14 +167,15 @@ class OverviewService:
                 unknown.append(f"{what}: the Temporal server does not answer")
                 return None
 
-        held, retrying, missing, campaigns = await asyncio.gather(
-            known("held journeys", self._held_by_cause(caller)),
-            known("failing destinations", self._retrying(caller)),
-            known("workers", self._missing_workers(now)),
-            known("campaigns", self._campaigns.current(caller)),
+        (held, retrying, missing, campaigns), (batches, counts, (audiences, outgoing)) = await asyncio.gather(
+            asyncio.gather(
+                known("held journeys", self._held_by_cause(caller)),
+                known("failing destinations", self._retrying(caller)),
+                known("workers", self._missing_workers(now)),
+                known("campaigns", self._campaigns.current(caller)),
+            ),
+            asyncio.gather(self._batches(scenarios, now), self._store.counts(), self._of_all_scenarios(scenarios)),
         )
-        batches, counts = await asyncio.gather(self._batches(scenarios, now), self._store.counts())
-        audiences, outgoing = (None, None) if scenarios is not None else await self._of_all_scenarios()
         troubled = any(one.paused or now - one.since > LONG for one in retrying or ())
         stuck = any(one.state == "held" for one in outgoing or ())
         failing = any(one.trouble or one.state == "failed" for one in campaigns or ())
@@ -232,7 +233,11 @@ class OverviewService:
 
         return [one for one in await asyncio.gather(*map(look, QUEUES)) if one]
 
-    async def _of_all_scenarios(self) -> tuple[int, list[SubscriptionView]]:
+    async def _of_all_scenarios(
+        self, scenarios: Collection[str] | None
+    ) -> tuple[int, list[SubscriptionView]] | tuple[None, None]:
+        if scenarios is not None:
+            return None, None
         subscriptions = await self._outgoing.subscriptions(TERMINAL)
         return await self._store.count_held_audiences(), [one for one in subscriptions if one.state != "current"]
 

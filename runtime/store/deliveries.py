@@ -163,7 +163,7 @@ class Deliveries(Queries):
                 response = await self.sealing.seal(contact, response)
         return row_of(deliveries, attempt) | {"response": response}
 
-    async def _opened(self, rows: Iterable[RowMapping]) -> list[Attempt]:
+    async def _opened(self, rows: Iterable[RowMapping | Mapping[str, Any]]) -> list[Attempt]:
         found = [Attempt(**row) for row in rows]
         if (sealing := self.sealing) is None:
             return found
@@ -257,10 +257,19 @@ class Deliveries(Queries):
         wanted = {"destination": destination, "since": since, "limit": limit}
         return await self._opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
 
-    async def awaiting_retry(self, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
-        """Return what `between_attempts` returns for all destinations, the newest first."""
-        wanted = {"since": since, "limit": limit}
-        return await self._opened(await self._database.read(_TO_BE_TRIED_AGAIN, wanted))
+    async def awaiting_retry(self, *, since: datetime, each: int) -> dict[str, tuple[int, list[Attempt]]]:
+        """Return the number of deliveries that wait for their next attempt, and the newest of them, by destination.
+
+        Args:
+            since: Only those whose latest attempt started since then.
+            each: Maximum number of deliveries of a destination that are returned.
+        """
+        rows = await self._database.read(_TO_BE_TRIED_AGAIN, {"since": since, "each": each})
+        attempts = await self._opened({name: row[name] for name in _COLUMNS} for row in rows)
+        found: dict[str, tuple[int, list[Attempt]]] = {}
+        for row, attempt in zip(rows, attempts, strict=True):
+            found.setdefault(attempt.destination, (row["waiting"], []))[1].append(attempt)
+        return found
 
     async def outcomes(self, *, since: datetime, most: int = COUNTED) -> OutcomeCounts:
         """Count the outcomes of attempts since a time, at most the newest `most`."""
@@ -276,7 +285,7 @@ class Deliveries(Queries):
         return await self._all(AttemptCount, _ATTEMPTED, wanted)
 
     async def backoffs(self, *, since: datetime) -> list[BackoffCount]:
-        """Count the deliveries that `awaiting_retry` returns, by scenario and destination."""
+        """Count the deliveries that `awaiting_retry` counts, by scenario and destination."""
         return await self._all(BackoffCount, _BACKOFFS, {"since": since})
 
     async def attempts_by_day(self, scenario: str, *, since: datetime, most: int = COUNTED) -> list[DayCount]:
@@ -306,11 +315,21 @@ _IS_LATEST = (
         entries.c.admitted_at <= _table.started_at,
     ),
 )
-_TO_BE_TRIED_AGAIN = (
-    select(deliveries)
+_COLUMNS: Final = tuple(_table.keys())
+_whither = _table.destination.concat("")  # not from an index: that of destinations has no times
+_by_destination = (
+    select(
+        deliveries,
+        func.count().over(partition_by=_whither).label("waiting"),
+        func.row_number().over(partition_by=_whither, order_by=_table.started_at.desc()).label("place"),
+    )
     .where(_WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
-    .order_by(_table.started_at.desc())
-    .limit(bindparam("limit"))
+    .subquery()
+)
+_TO_BE_TRIED_AGAIN = (
+    select(_by_destination)
+    .where(_by_destination.c.place <= bindparam("each"))
+    .order_by(_by_destination.c.destination, _by_destination.c.place)
 )
 _BETWEEN_ATTEMPTS = (
     select(deliveries)

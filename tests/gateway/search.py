@@ -162,10 +162,12 @@ class Listed:
         self.current_page: list[Found] | None = None
         self.next_page_token: bytes | None = None
 
-    async def fetch_next_page(self) -> None:
-        found = self._search.find(self._query, limit=self._size + 1, offset=self._start)
-        self.current_page = [Found(*row) for row in found[: self._size]]
-        self.next_page_token = str(self._start + self._size).encode() if len(found) > self._size else None
+    async def fetch_next_page(self, *, page_size: int | None = None) -> None:
+        size = page_size or self._size
+        found = self._search.find(self._query, limit=size, offset=self._start)
+        self._start += len(found)
+        self.current_page = [Found(*row) for row in found]
+        self.next_page_token = str(self._start).encode() if len(found) == size else None
 
     async def __aiter__(self) -> AsyncIterator[Found]:
         for row in self._search.find(self._query, limit=self._limit or -1):

@@ -85,6 +85,9 @@ async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(site: Site
     shown = await site.get("/contacts/7?why=sale/")
     assert "has no entries in sale" in shown.text("[role=status]")
     assert (datetime.now(UTC) - site.client.asked["since"]).days == 30
+    shown = await site.get("/contacts/7?since=soon", 422)
+    assert "neither a time nor a duration" in shown.text("#since-wrong")
+    assert (shown.texts("#since option[selected]"), "a/7/K1" in shown.html) == (["the last 30 days"], True)
 
 
 async def test_the_form_finds_journeys_and_contacts(site: Site) -> None:

@@ -33,6 +33,9 @@ async def test_only_the_region_is_sent_and_only_if_it_has_changed(site: Site, te
 async def test_the_parts_of_a_journey_are_sent_together(site: Site) -> None:
     site.client.views["a/7/K1"] = HELD
     await site.sign_in()
+    (headers,) = (await site.get(PAGE)).values("[hx-headers]", "hx-headers")
+    same = await site.browser.get(PAGE, headers=HTMX | json.loads(headers))
+    assert same.status_code == 304, "but for the tokens of its forms"
     parts = await site.browser.get(PAGE, headers=HTMX)
     assert [part in parts.text for part in ('<div id="now"', '<div id="operate"', '<div id="course"', "<main")] == [
         *[True] * 3,

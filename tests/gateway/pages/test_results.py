@@ -33,6 +33,8 @@ async def test_arms_are_compared_in_a_table_a_chart_and_words(site: Site, monkey
         "9.98 %, between 8.74 % and 11.36 %, on a scale to 20.00 %"
     )
     assert "did not come out as large as drawn" in shown.text(".note.warn")
-    await site.get("/scenarios/sale/results?since=soon", 422)
+    refused = await site.get("/scenarios/sale/results?since=soon", 422)
+    assert "neither a time nor a duration" in refused.text("#since-wrong")
+    assert (refused.values("#since", "value"), refused.texts("h2, table")) == (["soon"], [])
     await site.sign_in("read", scenarios=["b"])
     await site.get("/scenarios/sale/results", 403)

@@ -82,6 +82,7 @@ async def test_search_finds_those_in_a_state_page_by_page(store: Store) -> None:
     assert ([item.id for item in page], {item.state for item in page}) == (["a/4", "a/2"], {"waiting"})
     page, following = await lists.running_page(a, state="waiting", size=3, after=following)
     assert ([item.id for item in page], following) == (["a/0"], None)
+    assert (await lists.running_page(a, state="paused", size=2))[1] is None, "though the page is full"
     second = JourneyFilter(scenario="a", version=2, contact="7", step="hook")
     await lists.running_page(second, state="running", size=3)
     assert server.queries[-1] == (

@@ -167,8 +167,10 @@ async def test_deliveries_to_be_tried_again_are_those_of_journeys_under_way(stor
     arrived = [replace(one, delivery_id="msg_3", step="mail") for one in (FAILED, DELIVERED)]
     await store.record([FAILED, over, *arrived])
     await store.depart("welcome/8", "run-1", "finished", None, NOW)
-    assert [one.delivery_id for one in await store.awaiting_retry(since=NOW - MINUTE)] == [FAILED.delivery_id]
-    assert await store.awaiting_retry(since=NOW + MINUTE) == []
+    older = replace(FAILED, delivery_id="msg_4", started_at=FAILED.started_at - timedelta(seconds=1))
+    await store.record([older])
+    assert await store.awaiting_retry(since=NOW - MINUTE, each=1) == {FAILED.destination: (2, [FAILED])}
+    assert await store.awaiting_retry(since=NOW + MINUTE, each=1) == {}
 
 
 @both

@@ -139,7 +139,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.entries(outcome="lost", running=False, after=LAST), "(outcome=? AND admitted_at<?)"),
     (lambda store: store.deliveries(error="capped"), "ix_deliveries_error_started_at (error=?)"),
     (lambda store: store.outcomes(since=NOW), "(started_at>?)"),
-    (lambda store: store.awaiting_retry(since=NOW), "ix_deliveries_"),
+    (lambda store: store.awaiting_retry(since=NOW, each=20), "ix_deliveries_"),
     (lambda store: store.journey_counts("a"), "(scenario=?)"),
     (lambda store: store.goal_counts("a", NOW), "(scenario=?)"),
     (lambda store: store.open_goals("7", NOW), "ix_entries_goal_open (contact_id=?)"),
