@@ -234,7 +234,7 @@ class JourneyHost(Host):
             step=self.step,
             kind=failed.kind,
             reason=failed.reason,
-            at=workflow.now().isoformat(timespec="seconds"),
+            at=workflow.now().isoformat(timespec="microseconds"),  # identifies the hold
             destination=failed.destination,
             status=failed.status,
             attempts=failed.attempts or None,
