@@ -1,14 +1,15 @@
-"""Limits of requests: rates by key, and sizes of public bodies."""
+"""Limits of requests: rates by key, and sizes of public bodies. Answers to public calls that are refused."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Final
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from temporalio.service import RPCError
 
 _KEPT: Final = 10_000
@@ -63,6 +64,11 @@ async def read_body(request: Request, most: int, *, patience: float, keep: int |
                 return None
             kept += chunk if keep is None else chunk[: max(0, keep - len(kept))]
     return bytes(kept)
+
+
+def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the answer to a public call that is refused."""
+    return JSONResponse({"error": sentence}, status, headers)
 
 
 def shortly(error: Exception) -> str:

@@ -32,7 +32,7 @@ from temporalio.service import RPCError
 from gateway.callbacks import page
 from gateway.callbacks.deliver import CallbackEvent, EventId, Unsettled
 from gateway.errors import BadInput
-from gateway.limits import RateLimit, read_body
+from gateway.limits import RateLimit, read_body, refusal
 from runtime.derived_keys import ExpiredToken, TokenError
 from runtime.encryption.keyring import Erased
 from runtime.errors import SetupError
@@ -189,7 +189,7 @@ async def _said(request: Request, error: Exception) -> Response:
     sentence = (
         error.detail if isinstance(error, ErrorAnswer) else _SENTENCES.get(error.status_code, "that is not possible")
     )
-    return JSONResponse({"error": sentence}, error.status_code, error.headers)
+    return refusal(error.status_code, sentence, error.headers)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

@@ -23,7 +23,7 @@ from temporalio.service import RPCError
 from activities.suppressions import Suppressor
 from gateway.inbound.report import COMPLAINT, MAX_READ, MailReport, read
 from gateway.inbound.secret import is_authorized
-from gateway.limits import read_body, shortly
+from gateway.limits import read_body, refusal, shortly
 from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
@@ -67,13 +67,13 @@ class InboundMail:
 
     async def _take(self, request: Request) -> Response:
         if not is_authorized(request.headers.get("authorization", ""), [self._key]):
-            return _said(401, "show SCENARIO_INBOUND_KEY", {"www-authenticate": 'Basic realm="inbound"'})
+            return refusal(401, "show SCENARIO_INBOUND_KEY", {"www-authenticate": 'Basic realm="inbound"'})
         try:
             content = await read_body(request, MAX_BODY, patience=self._patience, keep=MAX_READ)
         except TimeoutError:
-            return _said(408, "the mail did not arrive in time", {"connection": "close"})
+            return refusal(408, "the mail did not arrive in time", {"connection": "close"})
         if content is None:
-            return _said(413, f"a mail may have {MAX_BODY} bytes at most", {"connection": "close"})
+            return refusal(413, f"a mail may have {MAX_BODY} bytes at most", {"connection": "close"})
         # Some servers say only outside the mail to which of many addresses it came.
         outside = request.query_params.get("recipient", "").encode()
         tokens = list(dict.fromkeys(self._paths.tokens(outside + b"\n" + content)))[:_MOST_TOKENS]
@@ -84,14 +84,14 @@ class InboundMail:
                 report = await asyncio.get_running_loop().run_in_executor(self._readers, read, content)
         except TimeoutError:
             logger.warning("%d bytes of a mail to a return path take too long to be read", len(content))
-            return _said(503, "the mail cannot be read now", _AGAIN)
+            return refusal(503, "the mail cannot be read now", _AGAIN)
         if report.against is None and not report.complaint:
             return _ignored(report.word)
         try:
             return await self._heard(report, tokens)
         except (StoreError, RPCError) as error:
             logger.warning("a mail to a return path cannot be taken now: %s", shortly(error))
-            return _said(503, "the mail cannot be taken now", _AGAIN)
+            return refusal(503, "the mail cannot be taken now", _AGAIN)
 
     async def _heard(self, report: MailReport, tokens: list[str]) -> Response:
         proven = self._proven(report, tokens)
@@ -125,7 +125,3 @@ class InboundMail:
 def _ignored(why: str) -> Response:
     logger.info("a mail that was handed in is ignored: %s", why)
     return JSONResponse({"ignored": why}, 202)
-
-
-def _said(status: int, sentence: str, headers: dict[str, str]) -> Response:
-    return JSONResponse({"error": sentence}, status, headers)

@@ -13,12 +13,12 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.limits import read_body, shortly
+from gateway.limits import read_body, refusal, shortly
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store, StoreError
 from scenario.errors import BadRecipient
@@ -62,10 +62,10 @@ class InboundTexts:
             content = await read_body(request, MAX_BODY, patience=PATIENCE)
             form = parse_qsl((content or b"").decode(), keep_blank_values=True, max_num_fields=200)
         except (TimeoutError, ValueError):
-            return JSONResponse({"error": "this is not a message from Twilio"}, 400)
+            return refusal(400, "this is not a message from Twilio")
         signature = request.headers.get("x-twilio-signature", "")
         if content is None or not is_signed(self._token, self._url, form, signature):
-            return JSONResponse({"error": "the signature is not that of SCENARIO_SMS's account"}, 403)
+            return refusal(403, "the signature is not that of SCENARIO_SMS's account")
         said = dict(form)
         word = (said.get("OptOutType") or said.get("Body", "")).strip().upper()
         try:
@@ -79,7 +79,7 @@ class InboundTexts:
             logger.info("a short code or a name has answered, not a number")
         except (StoreError, RPCError) as error:
             logger.warning("an answer to a text message cannot be taken now: %s", shortly(error))
-            return JSONResponse({"error": "the answer cannot be taken now"}, 503)
+            return refusal(503, "the answer cannot be taken now")
         return Response(_NOTHING, media_type="text/xml")
 
     async def _stop(self, number: str) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.limits import read_body, shortly
+from gateway.limits import read_body, refusal, shortly
 from gateway.providers.effects import ProviderEffects, Unfinished
 from gateway.providers.provider import Call, Forged, NotNow, Provider, Unreadable
 from gateway.providers.whatsapp import WhatsApp
@@ -51,13 +51,13 @@ class InboundEvents:
     async def _take(self, request: Request) -> Response:
         name = str(request.path_params["provider"])
         if (provider := self._providers.get(name)) is None:
-            return _said(404, "there is nothing here")
+            return refusal(404, "there is nothing here")
         try:
             body = await read_body(request, MAX_BODY, patience=PATIENCE)
         except TimeoutError:
-            return _said(408, "the call did not arrive in time", {"connection": "close"})
+            return refusal(408, "the call did not arrive in time", {"connection": "close"})
         if body is None:
-            return _said(413, f"a call may have {MAX_BODY} bytes at most", {"connection": "close"})
+            return refusal(413, f"a call may have {MAX_BODY} bytes at most", {"connection": "close"})
         query = f"?{request.url.query}" if request.url.query else ""
         headers = {key.lower(): value for key, value in request.headers.items()}
         call = Call(f"{self._url}{PROVIDER_PATH}{name}{query}", headers, body)
@@ -65,25 +65,21 @@ class InboundEvents:
             await self._effects.take(name, await provider.read(call))
         except Forged:
             PROVIDER_EVENTS.add(name, None, "forged")
-            return _said(403, f"this does not prove that it comes from {name}")
+            return refusal(403, f"this does not prove that it comes from {name}")
         except Unreadable as error:
             logger.warning("a call from %s cannot be read: %s", name, error)
-            return _said(400, str(error))
+            return refusal(400, str(error))
         except (NotNow, Unfinished, StoreError) as error:
             logger.warning("events from %s cannot be taken now: %s", name, shortly(error))
-            return _said(503, "the events cannot be taken now", _AGAIN)
+            return refusal(503, "the events cannot be taken now", _AGAIN)
         return Response(status_code=204)
 
     async def _verify(self, request: Request) -> Response:
         """Answer Meta's verification of the URL."""
         provider = self._providers.get(str(request.path_params["provider"]))
         if not isinstance(provider, WhatsApp):
-            return _said(404, "there is nothing here")
+            return refusal(404, "there is nothing here")
         try:
             return PlainTextResponse(provider.answer(request.query_params))
         except Forged:
-            return _said(403, "this is not the token of SCENARIO_EVENTS_WHATSAPP_VERIFY")
-
-
-def _said(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": sentence}, status, headers)
+            return refusal(403, "this is not the token of SCENARIO_EVENTS_WHATSAPP_VERIFY")
