@@ -126,7 +126,7 @@ def _keys_of(path: Path, setting: str) -> list[bytes]:
     return keys
 
 
-REMEMBERED: Final = 60.0
+REMEMBERED: Final = 20.0
 """Seconds that a key is cached after it was destroyed elsewhere. While the store is unavailable, cached keys stay in
 use, since none can be destroyed either.
 """
