@@ -78,6 +78,7 @@ def record(log: Log, attempt: OpenAttempt, milliseconds: int, error: BaseExcepti
         response=(failure.excerpt if failure else attempt.excerpt) or None,
         trace_id=trace.format_trace_id(context.trace_id) if context.is_valid else None,
         now=delivery.now,
+        recipient=attempt.admitted and attempt.gate.recipient(attempt.admitted),
     )
     level = logging.DEBUG if error is None else logging.INFO
     _logger.log(

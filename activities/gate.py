@@ -44,6 +44,10 @@ class Gate(Protocol):
 
     async def check(self, message: OutgoingMessage) -> Ruling: ...
 
+    def recipient(self, message: OutgoingMessage) -> str | None:
+        """Return the hash of the recipient's address for the log, or None if there is no address or no key."""
+        ...
+
     async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
         """Record that the receiver rejected the address. Return `Skip` if the address is now suppressed."""
         ...
@@ -87,6 +91,11 @@ class PolicyGate:
         )
         facts = _StoreFacts(self._store, self._hashes, message, subject)
         return await ask(subject, await self._rules(message), facts)
+
+    def recipient(self, message: OutgoingMessage) -> str | None:
+        if self._hashes is None or not message.address:
+            return None
+        return self._hashes.of_recipient(message.delivery.id, message.channel.name, message.address)[0]
 
     async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
         if self._suppressor is None or not message.address:

@@ -19,6 +19,7 @@ from activities.interface import JOURNEYS
 from activities.priority import priority_of
 from activities.webhook.destinations.destinations import Destinations
 from runtime.derived_keys import AddressHashes, SealedToken
+from scenario.errors import BadRecipient
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.suppression import SOFT, Source, Suppression
 from scenario.words import TRANSACTIONAL
@@ -53,6 +54,12 @@ class Suppressor:
     def __init__(self, store: SuppressionStore, hashes: AddressHashes, notify: Notify = notify_nobody) -> None:
         self._store, self._hashes = store, hashes
         self.notify = notify
+
+    def is_recipient(self, channel: str, address: str, delivery_id: str, recipient: str) -> bool:
+        """Return True if a delivery on record with this recipient went to an address. False if it is malformed."""
+        with suppress(BadRecipient):
+            return recipient in self._hashes.of_recipient(delivery_id, channel, address)
+        return False
 
     async def suppress(
         self, channel: str, address: str, source: Source, evidence: str, *, scope: str = "", at: datetime | None = None

@@ -96,7 +96,18 @@ class AddressHashes:
         Raises:
             BadRecipient: The address is malformed. The message does not quote it.
         """
-        what = f"{channel}\0{addresses.spelled(channel, address)}".encode()
+        return self._digests(channel, address)
+
+    def of_recipient(self, delivery_id: str, channel: str, address: str) -> tuple[str, ...]:
+        """Return shorter hashes of an address for one delivery alone, which link it to no other row.
+
+        Raises:
+            BadRecipient: The address is malformed.
+        """
+        return tuple(one[:20] for one in self._digests(channel, address, f"\0{delivery_id}"))
+
+    def _digests(self, channel: str, address: str, purpose: str = "") -> tuple[str, ...]:
+        what = f"{channel}\0{addresses.spelled(channel, address)}{purpose}".encode()
         return tuple(hmac.digest(key, what, hashlib.sha256).hex() for key in self._keys)
 
 

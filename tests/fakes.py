@@ -154,6 +154,9 @@ class OpenGate:
     async def check(self, message: OutgoingMessage) -> Ruling:
         return None
 
+    def recipient(self, message: OutgoingMessage) -> str | None:
+        return None
+
     async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
         return None
 

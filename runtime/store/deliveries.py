@@ -47,6 +47,7 @@ class Attempt:
         outcome: ``delivered``, ``retry``, ``failed``, ``unknown``, ``skipped``, …
         response: Start of the response without secrets, cut to ``RESPONSE_LENGTH`` characters.
         now: The value of `now` in its templates, or None if it is not recorded.
+        recipient: Hash of the address that it was sent to, which other deliveries do not share. None for webhooks.
         test_by: Sender of a test message, which has no `workflow_id`; None for a journey's.
     """
 
@@ -70,6 +71,7 @@ class Attempt:
     trace_id: str | None = None
     now: str | None = None
     test_by: str | None = None
+    recipient: str | None = None
 
 
 deliveries = table_of(
@@ -300,7 +302,7 @@ def _without(name: str | None, attempt: Attempt) -> Attempt:
     whose = erased_name(name)
     journey = f"{attempt.scenario}/{whose}" if attempt.test_by is None else ""
     place = {"contact_id": whose, "workflow_id": journey}
-    return replace(attempt, **place, response=None, trace_id=None, next_try_at=None)
+    return replace(attempt, **place, response=None, trace_id=None, next_try_at=None, recipient=None)
 
 
 _WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")

@@ -325,6 +325,7 @@ _DELIVERIES = (
         response=None,
         trace_id=None,
         next_try_at=None,
+        recipient=None,
     )
     .returning(deliveries.c.delivery_id)
 )

@@ -28,6 +28,8 @@ class SentDelivery:
     step: str
     sent_at: datetime
     """Start of the attempt."""
+    recipient: str | None
+    """Hash of the address that it was sent to, or None if that is unknown."""
 
 
 class ProviderEvents(Queries):
@@ -58,7 +60,7 @@ _KNOWN = select(_seen.event_hash).where(_seen.event_hash.in_(bindparam("hashes",
 _SENT = (
     select(
         *(_sent.delivery_id, _sent.workflow_id, _sent.contact_id, _sent.scenario, _sent.version, _sent.step),
-        _sent.started_at.label("sent_at"),
+        *(_sent.started_at.label("sent_at"), _sent.recipient),
     )
     .where(_sent.delivery_id.in_(bindparam("ids", expanding=True)), _sent.test_by.is_(None))
     .order_by(_sent.started_at)

@@ -68,6 +68,9 @@ class Gate:
         self.messages.append(message)
         return self.answer
 
+    def recipient(self, message: OutgoingMessage) -> str | None:
+        return f"hash of {message.address}"
+
     async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
         assert message == self.messages[-1]
         self.verdicts.append(verdict)
@@ -582,7 +585,8 @@ class TestAJourneyThatIsBehind:
         decided = datetime.now(UTC) - timedelta(seconds=waited)
         delivery = replace(HOLD, decided=decided.timestamp())
         if ending == "delivered":
-            sent, _, _ = await stage.run(delivery, asking)
+            sent, _, row = await stage.run(delivery, asking)
+            assert row.recipient == "hash of +33612345678"
             assert sent == Sent(attempt=attempt, status=201)
             return
         failure, error, row = await stage.refused(delivery, asking)

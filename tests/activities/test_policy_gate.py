@@ -91,6 +91,10 @@ async def test_a_suppressed_address_is_not_written_to(made: Make, store: Store) 
     await store.suppress(Suppression("sms", address, "stop", datetime(2026, 2, 3, tzinfo=UTC)))
     assert await gates.ask() == Skip("the address has answered STOP (stop, 2026-02-03)", "suppressed")
     assert await gates.ask(address="+33699999999") is None
+    # The log names its recipient, in a way that no other row does.
+    assert gates.gate.recipient(gates.leaving()) == HASHES.of_recipient("msg_1", "sms", "0033 6 12 34 56 78")[0]
+    assert gates.gate.recipient(gates.leaving(2)) != gates.gate.recipient(gates.leaving())
+    assert gates.gate.recipient(gates.leaving(channel=WEBHOOK, address="")) is None
     assert await gates.ask(channel=EMAIL, address="zoe@example.com") is None
 
 

@@ -213,6 +213,9 @@ class Gates:
     async def check(self, message: OutgoingMessage) -> Ruling:
         return await self._gates[message.delivery.name].check(message)
 
+    def recipient(self, message: OutgoingMessage) -> str | None:
+        return self._gates[message.delivery.name].recipient(message)
+
     async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
         return await self._gates[message.delivery.name].rejected(message, verdict)
 

@@ -78,7 +78,7 @@ CREATE TABLE deliveries (
     workflow_id TEXT NOT NULL, run_id TEXT NOT NULL, scenario TEXT NOT NULL, version INTEGER NOT NULL,
     step TEXT NOT NULL, channel TEXT NOT NULL, destination TEXT NOT NULL, contact_id TEXT NOT NULL,
     milliseconds INTEGER NOT NULL, outcome TEXT NOT NULL, status INTEGER, error TEXT, next_try_at {instant},
-    response TEXT, trace_id TEXT, now TEXT, test_by TEXT,
+    response TEXT, trace_id TEXT, now TEXT, test_by TEXT, recipient TEXT,
     CONSTRAINT pk_deliveries PRIMARY KEY (delivery_id, attempt, started_at)
 );
 CREATE INDEX ix_deliveries_answered ON deliveries (started_at) WHERE response IS NOT NULL;

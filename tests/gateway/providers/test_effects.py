@@ -132,6 +132,15 @@ def sendgrid(event: str, number: int, delivery: str = ID, ago: float = 60.0, **m
     return {**basis, "scenario_delivery": delivery, **more}
 
 
+async def test_an_event_about_another_address_than_the_message_s_has_no_effect(gateway: Gateway) -> None:
+    [recipient] = HASHES.of_recipient(ID, "email", ADA)
+    await gateway.store.record([attempt(ID, step="hello", channel="email", started_at=NOW, recipient=recipient)])
+    for number, address in enumerate(("bob@example.com", "?", ADA.upper())):
+        await gateway.post(callers.sendgrid([sendgrid("spamreport", number, email=address)]))
+        expected = [("email", "fbl", "")] if address == ADA.upper() else []
+        assert await gateway.suppressed() == expected
+
+
 BOUNCE: dict[str, Any] = {"type": "bounce", "status": "5.1.1", "reason": f"550 5.1.1 <{ADA}> unknown"}
 
 

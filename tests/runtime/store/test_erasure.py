@@ -12,7 +12,12 @@ from tests.factories import NOW, admission_request, cap_claim, retried_attempt, 
 from tests.runtime.store.conftest import both
 
 ATTEMPT = retried_attempt(
-    workflow_id="sale/a%2Fb/k1", scenario="sale", contact_id="a/b", next_try_at=NOW, response="hello Zoé"
+    workflow_id="sale/a%2Fb/k1",
+    scenario="sale",
+    contact_id="a/b",
+    next_try_at=NOW,
+    response="hello Zoé",
+    recipient="0a",
 )
 
 
@@ -46,7 +51,7 @@ async def test_its_rows_lead_to_nobody_and_others_stay(store: Store) -> None:
     assert not await store.has_entered("a/b")
     (kept,) = await store.deliveries(delivery_id="msg_a/b")
     assert (kept.contact_id, kept.workflow_id) == ("erased:0123", "sale/erased:0123")
-    assert (kept.response, kept.next_try_at, kept.outcome) == (None, None, "retry")
+    assert (kept.response, kept.next_try_at, kept.outcome, kept.recipient) == (None, None, "retry", None)
     assert len(await store.entries(contact_id="erased:0123", limit=9)) == 2
     for other in ("a_b", "7"):
         assert (await store.count_rows_of(other)).entries == 2
@@ -103,4 +108,4 @@ async def test_an_attempt_that_was_on_its_way_leads_to_nobody_either(store: Stor
     assert other == made[1]
     assert late.contact_id == f"erased:{await keys.name_of('7')}"
     assert late.workflow_id == f"sale/{late.contact_id}"
-    assert (late.response, late.next_try_at, late.outcome) == (None, None, "retry")
+    assert (late.response, late.next_try_at, late.outcome, late.recipient) == (None, None, "retry", None)
