@@ -61,6 +61,7 @@ def pages(place: Place) -> Mapping[str, str]:
         "deliveries": "/deliveries",
         "batches": "/batches",
         "audiences": "/audiences",
+        "outgoing": "/outgoing",
         "destinations": "/destinations",
         "destination": "/destinations/held-look.example.com",
         "destinations-retune": "/destinations/retune?destination=held-look.example.com",
