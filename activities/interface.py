@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import TypeAdapter
@@ -237,11 +238,11 @@ class Delivery:
         moment = datetime.fromtimestamp(self.decided, UTC).astimezone(read_zone(self.zone) or UTC)
         return moment.isoformat(timespec="seconds")
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.scenario.partition("@")[0]
 
-    @property
+    @cached_property
     def version(self) -> int:
         return int(self.scenario.partition("@")[2])
 

@@ -12,7 +12,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 def is_mapping(value: object) -> TypeIs[Mapping[Any, Any]]:
-    return isinstance(value, Mapping)
+    return isinstance(value, dict | Mapping)  # a dict is recognized without the slow check of an abstract class
 
 
 def is_list(value: object) -> TypeIs[list[Any]]:

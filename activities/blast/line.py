@@ -304,8 +304,9 @@ class CampaignLine:
         step, turns = self.course.adjust(row), 0
         while True:
             started = self.now()
+            delivery = self._delivery(step, started)
             try:
-                sent = await self.course.sender.send(self._delivery(step, started), self._attempt(step, started))
+                sent = await self.course.sender.send(delivery, self._attempt(step, delivery, started))
             except ApplicationError as error:
                 failure = failure_of(error)
                 if failure is None:
@@ -343,9 +344,8 @@ class CampaignLine:
             decided=started.timestamp(),
         )
 
-    def _attempt(self, step: Send, started: datetime) -> LineAttempt:
-        identifier = delivery_id(self.workflow_id, self.root, self.step, 0)
-        policy, room = step.retry.spread(identifier), timedelta(seconds=step.timeout) + _ROOM
+    def _attempt(self, step: Send, delivery: Delivery, started: datetime) -> LineAttempt:
+        policy, room = step.retry.spread(delivery.id), timedelta(seconds=delivery.room)
         return LineAttempt(
             replace(
                 self.course.info,

@@ -163,15 +163,10 @@ async def exchange(
     if attempt.number > 1:
         attributes["http.request.resend_count"] = attempt.number - 1
     await attempt.sending()
-    with _tracer.start_as_current_span(
-        rendered.method,
-        kind=trace.SpanKind.CLIENT,
-        attributes=attributes,
-        record_exception=False,  # the exception's text is our own, but its traceback is not
-        set_status_on_exception=False,
-    ) as span:
+    span = _tracer.start_span(rendered.method, kind=trace.SpanKind.CLIENT, attributes=attributes)
+    try:
         headers = dict(rendered.headers)
-        _TRACE_CONTEXT.inject(headers)  # never baggage: it may be confidential
+        _TRACE_CONTEXT.inject(headers, trace.set_span_in_context(span))  # never baggage: it may be confidential
         headers.pop("tracestate", None)  # nor what tracing systems say to each other (W3C Trace Context §3.3 allows it)
         try:
             response = await timed(
@@ -197,6 +192,8 @@ async def exchange(
             span.set_attribute("error.type", str(response.status))
             span.set_status(trace.StatusCode.ERROR)
         return response
+    finally:
+        span.end()
 
 
 def judge(

@@ -7,7 +7,6 @@ from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Self
-from uuid import UUID, uuid5
 
 from temporalio import activity
 from temporalio.client import Client
@@ -32,7 +31,6 @@ _SAVED_EVERY: Final = 1.0
 """Seconds between two records of outcomes. After a kill, lines in between are started again under the same request."""
 _COMPLETION: Final = 20.0
 """Maximum seconds for starts in progress when a chunk is interrupted."""
-_REQUESTS: Final = UUID("6f3c1c86-3df5-4c0e-9a6c-0d2f7a5f6b11")
 
 
 class CampaignActivities:
@@ -90,11 +88,10 @@ class CampaignActivities:
 
     async def _start(self, campaign: StoredCampaign, item: CampaignItem, outcomes: _Outcomes) -> None:
         """Start the journey of a line. A repeated request starts none."""
-        request = uuid5(_REQUESTS, f"{campaign.name}/{item.line}")
         try:
             entry = await self._codec.decode(item.journey or "", item.entry or "")
             root = campaign_root(item.journey or "", campaign.created_at)
-            entered = await self._entries.enter_line(entry, request=request, root=root)
+            entered = await self._entries.enter_line(entry, root)
         except UnderWay:
             outcomes.add(item.line, "refused", "the contact's journey of this campaign was started by somebody else")
         except (NotEntered, Erased) as error:

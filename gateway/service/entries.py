@@ -258,8 +258,8 @@ class EntryService:
             await self.record(entered)
         return entered
 
-    async def enter_line(self, entry: Mapping[str, Any], *, request: UUID, root: str) -> Entered:
-        """Start the journey of a campaign's line, whose entry was checked before and has its key.
+    async def enter_line(self, entry: Mapping[str, Any], root: str) -> Entered:
+        """Start the journey of a campaign's line, whose entry was checked before and has its key. Idempotent.
 
         The caller records it, with others, before it acknowledges the line: see `record`.
 
@@ -269,7 +269,7 @@ class EntryService:
         Raises:
             NotEntered: As in `enter`.
         """
-        return await self._start(TERMINAL, entry, request, root)
+        return await self._start(TERMINAL, entry, UUID(root), root)
 
     async def _start(
         self, caller: Caller, entry: Mapping[str, Any], request: UUID | None, root: str | None = None
@@ -278,7 +278,7 @@ class EntryService:
         scenario = entry.get("scenario")
         caller.check(scenario.partition("@")[0] if isinstance(scenario, str) else "")
         try:
-            argument = plain_entry(entry)
+            argument = plain_entry(entry) if root is None else dict(entry)  # a line's was when its file was read
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
             at = (opened.version, self._zone, datetime.now(UTC))

@@ -11,14 +11,14 @@ Temporal has lost the run, the row is its only record, which `scenario store rec
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Index, PrimaryKeyConstraint, bindparam, delete, exists, or_, select, tuple_
 
 from runtime.store.columns import UtcDateTime
-from runtime.store.database import Queries
+from runtime.store.database import Queries, row_of
 from runtime.store.schema import entries, table_of
 
 KEPT: Final = timedelta(days=1)
@@ -58,7 +58,7 @@ class AcceptedEntries(Queries):
     async def accept(self, *accepted: AcceptedEntry) -> None:
         """Record entries that are about to be acknowledged. Idempotent."""
         statement = self._database.insert(accepted_entries).on_conflict_do_nothing()
-        await self._database.write_many(statement, [asdict(entry) for entry in accepted])
+        await self._database.write_many(statement, [row_of(accepted_entries, entry) for entry in accepted])
 
     async def pending_entries(self, contact_id: str) -> list[AcceptedEntry]:
         """Return a contact's acknowledged entries that have not been admitted, the oldest first."""

@@ -54,11 +54,8 @@ class RowList:
         """Return the parameter's value, from rows with their values in the order of the columns."""
         zone = "" if on_sqlite else "+00"
 
-        def plain(value: Any) -> Any:
-            if isinstance(value, str):
-                return storable(value)
-            if isinstance(value, datetime):  # as SQLite stores it
-                return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") + zone
-            return value
+        def moment(value: datetime) -> str:  # as SQLite stores it
+            return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") + zone
 
-        return json.dumps([[*map(plain, row)] for row in rows], ensure_ascii=False, separators=(",", ":"))
+        plain = [[storable(value) if isinstance(value, str) else value for value in row] for row in rows]
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), default=moment)

@@ -123,6 +123,8 @@ _LATER: Final = ("now", "today", "responses", "event")
 
 def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any]) -> dict[str, str]:
     """Return the branches that a contact will take, by step id, as far as the data of `entry_data` decide them."""
+    if not lots:
+        return {}
     journey = {**data["journey"], "id": workflow_id, "key": journey_root(workflow_id, "", 0, None)["key"]}
     known = {**data, "journey": journey}
     found: dict[str, str] = {}

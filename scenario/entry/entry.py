@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import tzinfo
+from functools import cached_property
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -55,7 +56,7 @@ class Entry(BaseModel):
         _, at, number = self.scenario.partition("@")
         return int(number) if at else None
 
-    @property
+    @cached_property
     def contact_id(self) -> str:
         """The contact's id as text."""
         return as_id(self.contact["id"]) or ""
@@ -85,9 +86,9 @@ def parse_entry(data: object) -> Entry:
     if kind not in TRIGGERS:
         raise EntryError(f"'trigger.type' must be one of {', '.join(TRIGGERS)}", at=["trigger", "type"])
     try:
-        identifier = Contact.model_validate({"id": entry.contact.get("id")}).id
-    except ValidationError as error:
-        raise EntryError(_sentence("contact", error), at=["contact", "id"]) from None
+        identifier = as_id(entry.contact.get("id"))
+    except ValueError as error:
+        raise EntryError(f"'id' of contact: {error}", at=["contact", "id"]) from None
     for place, value in ((("contact", "id"), identifier), (("key",), entry.key)):
         if value is not None and len(value.encode()) > _LONGEST_ID:
             raise EntryError(f"'{'.'.join(place)}' is longer than {_LONGEST_ID} bytes", at=place)
