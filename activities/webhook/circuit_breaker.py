@@ -145,9 +145,10 @@ class CircuitBreaker:
             self._room *= 2
         now = self._clock()
         self._window.add(now, self.limits.window, failing=failing)
-        bad, total = self._window.counts(now, self.limits.window)
-        if failing and total >= self.limits.minimum and bad >= self.limits.failures * total - _SLIP:
-            self._open()
+        if failing:
+            bad, total = self._window.counts(now, self.limits.window)
+            if total >= self.limits.minimum and bad >= self.limits.failures * total - _SLIP:
+                self._open()
 
     def _open(self) -> None:
         pause = self.limits.pause
