@@ -87,16 +87,13 @@ class SubscriptionEventsView(SubscriptionView):
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorRecord:
-    """Who requests an operation, and why.
-
-    Attributes:
-        operator: The operator's name, or None for the caller's.
-        identifier: An id that makes the request idempotent, or None.
-    """
+    """Who requests an operation, and why."""
 
     reason: str
     operator: str | None = None
+    """The operator's name, or None for the caller's."""
     identifier: str | None = None
+    """An id that makes the request idempotent, or None."""
 
 
 @dataclass(frozen=True)

@@ -20,47 +20,41 @@ def sender_lease(subscription: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingSend:
-    """An event that a subscription has taken from the log, and that was not accepted yet.
-
-    Attributes:
-        attempts: Number of attempts that the receiver did not accept.
-        reason: Why the last attempt failed, as a sentence; None before the first.
-        held_at: Since when it waits for an operator, or None.
-        recorded_at: When the event was recorded.
-    """
+    """An event that a subscription has taken from the log, and that was not accepted yet."""
 
     subscription: str
     position: int
     subject: str
     attempts: int
+    """Number of attempts that the receiver did not accept."""
     next_try_at: datetime
     reason: str | None
+    """Why the last attempt failed, as a sentence; None before the first."""
     held_at: datetime | None
+    """Since when it waits for an operator, or None."""
     recorded_at: datetime
+    """When the event was recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionState:
-    """The progress of a subscription.
-
-    Attributes:
-        position: All events up to here were accepted, skipped, or are counted by the other attributes.
-        held: Number of events that wait for an operator.
-        failing: Number of events that are attempted again.
-        waiting: Number of events that wait for an earlier one about the same subject.
-        behind: Maximum number of events in the log after its position.
-        oldest: When the oldest event that was not accepted was recorded.
-        trouble: Why the last attempt of the first pending event failed, as a sentence.
-    """
+    """The progress of a subscription."""
 
     subscription: str
     position: int
+    """All events up to here were accepted, skipped, or are counted by the other attributes."""
     held: int
+    """Number of events that wait for an operator."""
     failing: int
+    """Number of events that are attempted again."""
     waiting: int
+    """Number of events that wait for an earlier one about the same subject."""
     behind: int
+    """Maximum number of events in the log after its position."""
     oldest: datetime | None
+    """When the oldest event that was not accepted was recorded."""
     trouble: str | None
+    """Why the last attempt of the first pending event failed, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
