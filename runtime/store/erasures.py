@@ -42,8 +42,8 @@ from runtime.store.entries import LOST
 from runtime.store.membership_tables import audience_memberships
 from runtime.store.memberships import ERASE_MEMBERSHIPS
 from runtime.store.operations import operation_items, operations
+from runtime.store.outgoing import outgoing_events
 from runtime.store.outgoing_sends import ERASE_EVENTS
-from runtime.store.outgoing_tables import outgoing_events
 from runtime.store.schema import ErasureState, StoredErasure, entries, erased_name, erasure_runs, erasures
 
 _RECEIVED: Final = ("delivered", "unknown", "cancelled")

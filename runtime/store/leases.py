@@ -1,14 +1,14 @@
-"""Leases: of several processes, one does some work on behalf of all."""
+"""What processes agree on: leases, of which one process has each, and the number of queues that workers serve."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, bindparam, delete, literal, or_, select
+from sqlalchemy import Executable, bindparam, case, delete, literal, or_, select
 
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.schema import leases
+from runtime.store.schema import leases, queue_shards
 
 _table = leases.c
 
@@ -50,3 +50,22 @@ _HELD = select(literal(1)).where(
     _table.name == bindparam("which"), _table.expires_at > bindparam("now", type_=_table.expires_at.type)
 )
 _GIVE_UP = delete(leases).where(_table.name == bindparam("which"), _table.holder == bindparam("whose"))
+
+_QUEUE = "webhooks"
+
+
+class QueueShards(Queries):
+    """The table of numbers of task queues."""
+
+    async def raise_queue_shards(self, number: int) -> int:
+        """Remember the number of task queues of webhooks. Return the highest number ever remembered."""
+        rows = await self._database.write(_raise(self._database.insert), {"queue": _QUEUE, "most": number})
+        return rows[0]["most"]
+
+
+@cache
+def _raise(insert: InsertFactory) -> Executable:
+    row = insert(queue_shards)
+    known, new = queue_shards.c.most, row.excluded.most
+    highest = case((known < new, new), else_=known)
+    return row.on_conflict_do_update(index_elements=["queue"], set_={"most": highest}).returning(known)

@@ -14,10 +14,27 @@ from functools import cache
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, Executable, bindparam, delete, exists, literal, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Executable,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    literal,
+    or_,
+    select,
+    text,
+)
 
+from runtime.store.columns import SafeText, UtcDateTime
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.outgoing_tables import destination_pauses, outgoing_cursors, outgoing_events, outgoing_types
+from runtime.store.schema import metadata, partial_index, table_of
 from scenario.words import EventType
 
 TOGETHER: Final = 1_000
@@ -36,13 +53,53 @@ class OutgoingEvent:
     at: datetime
     recorded_at: datetime
     subject: str
-    """What it is about: a journey, a destination or a campaign."""
+    """What it is about: a journey, a destination or a campaign. Events about the same stay in order."""
     scenario: str | None
     """None for events about destinations."""
     contact_id: str | None
     """None for events about destinations and campaigns."""
     data: Mapping[str, Any]
     """Other ids and words, by name."""
+
+
+outgoing_events = table_of(
+    "outgoing_events",
+    OutgoingEvent,
+    # Order of insertion, which on PostgreSQL is not that of commits.
+    Column("number", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    # Given after its commit; null before.
+    Column("position", BigInteger, nullable=True),
+    Index(None, "position"),
+    # Read for erasures.
+    Index(None, "contact_id"),
+    Index(None, "recorded_at"),
+    partial_index("ix_outgoing_events_unnumbered", "number", where=text("position IS NULL")),
+)
+"""Outgoing events, written by the triggers of `outgoing_triggers` and by activities."""
+
+outgoing_types = Table(
+    "outgoing_types", metadata, Column("type", SafeText, nullable=False), PrimaryKeyConstraint("type")
+)
+"""The types of events that somebody wants. Others are not stored."""
+
+outgoing_cursors = Table(
+    "outgoing_cursors",
+    metadata,
+    # A subscription of `outgoing.yaml`; "" for the last position that was given.
+    Column("name", SafeText, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
+"""The place up to which each subscription's events were sent, or are in `outgoing_sends`."""
+
+destination_pauses = Table(
+    "destination_pauses",
+    metadata,
+    Column("destination", SafeText, nullable=False),
+    Column("paused_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("destination"),
+)
+"""Destinations that a worker has paused because they failed too often."""
 
 
 class OutgoingEvents(Queries):

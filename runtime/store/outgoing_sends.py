@@ -7,10 +7,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Index,
+    PrimaryKeyConstraint,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
-from runtime.store.outgoing import OutgoingEvents
-from runtime.store.outgoing_tables import outgoing_cursors, outgoing_events, outgoing_sends
+from runtime.store.outgoing import OutgoingEvents, outgoing_cursors, outgoing_events
+from runtime.store.schema import table_of
 
 
 def sender_lease(subscription: str) -> str:
@@ -34,6 +49,17 @@ class PendingSend:
     """Since when it waits for an operator, or None."""
     recorded_at: datetime
     """When the event was recorded."""
+
+
+outgoing_sends = table_of(
+    "outgoing_sends",
+    PendingSend,
+    Column("position", BigInteger, nullable=False),
+    PrimaryKeyConstraint("subscription", "position"),
+    Index(None, "subscription", "subject", "position"),
+    Index(None, "recorded_at"),
+)
+"""Events before a subscription's cursor that were not accepted yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,8 @@ from runtime.store.database import Queries
 from runtime.store.deliveries import deliveries
 from runtime.store.membership_tables import audience_memberships
 from runtime.store.operations import operation_items, operations
-from runtime.store.outgoing_tables import outgoing_events, outgoing_sends
+from runtime.store.outgoing import outgoing_events
+from runtime.store.outgoing_sends import outgoing_sends
 from runtime.store.schema import entries, passages, provider_events, soft_bounces
 from runtime.store.versions import versions
 from scenario.errors import DurationError

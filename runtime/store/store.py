@@ -28,7 +28,7 @@ from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.erasures import Erasures
 from runtime.store.goals import Goals
-from runtime.store.leases import Leases
+from runtime.store.leases import Leases, QueueShards
 from runtime.store.memberships import AudienceMemberships
 from runtime.store.migrations import ensure_current, upgrade
 from runtime.store.namespace_claims import NamespaceClaims
@@ -37,7 +37,6 @@ from runtime.store.outgoing_sends import OutgoingSends
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.provider_events import ProviderEvents
-from runtime.store.queue_shards import QueueShards
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions

@@ -11,7 +11,7 @@ from sqlalchemy import Integer, bindparam, cast, extract, func, select
 
 from runtime.store.database import Queries
 from runtime.store.deliveries import COUNTED, DELIVERED, deliveries
-from runtime.store.outgoing_tables import destination_pauses
+from runtime.store.outgoing import destination_pauses
 
 SENT: Final = ("delivered", "retry", "failed", "unknown")
 """Outcomes of attempts that reached out to the destination."""
