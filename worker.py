@@ -43,7 +43,7 @@ from activities.erasure import ErasureActivities, starting_erasures
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
 from activities.outgoing.file import OutgoingFile
-from activities.outgoing.held import HeldReports
+from activities.outgoing.reports import HeldReports
 from activities.outgoing.sender import sending_events
 from activities.renewal import Renewals, StepVersions
 from activities.retention import Prunings, keep_schedule

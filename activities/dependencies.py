@@ -28,7 +28,7 @@ from activities.email.settings import parse_server
 from activities.gate import Gate
 from activities.interface import JOURNEYS
 from activities.outgoing.file import OutgoingFile
-from activities.outgoing.pauses import DestinationPauses
+from activities.outgoing.reports import DestinationPauses
 from activities.passages import PassageWriter
 from activities.suppressions import address_seal
 from activities.webhook.batches import Batches

@@ -55,7 +55,7 @@ from activities.interface import (
     RetuningResult,
     Sent,
 )
-from activities.outgoing.held import HeldReports
+from activities.outgoing.reports import HeldReports
 from activities.passages import PassageWriter
 from activities.renewal import Renewals, StepVersions
 from runtime.data_converter import CONVERTER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from activities.outgoing.pauses import DestinationPauses
+from activities.outgoing.reports import DestinationPauses
 from activities.webhook.circuit_breaker import BreakerLimits, HealthSignal
 from activities.webhook.limiter import Limiter, Limits, Permit
 from runtime.store import Store

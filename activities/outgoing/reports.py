@@ -1,17 +1,45 @@
-"""Records in the store which destinations this worker has paused, for outgoing events."""
+"""What workers report as outgoing events: held journeys, and destinations that they have paused."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from temporalio import activity
+
+from activities.interface import REPORT_HELD, HeldJourney
 from runtime.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
 _AGAIN: Final = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class HeldReports:
+    """Reports held journeys."""
+
+    store: Store
+
+    @activity.defn(name=REPORT_HELD.name)
+    async def report_held(self, held: HeldJourney) -> None:
+        """Store the event, if it is wanted. Idempotent."""
+        if await self.store.is_erased(held.contact):
+            return
+        name, _, version = held.scenario.partition("@")
+        words = ("step", "kind", "cause", "destination", "status", "attempts")
+        data = {word: value for word in words if (value := getattr(held, word)) not in (None, "")}
+        await self.store.report_event(
+            "journey.held",
+            datetime.fromisoformat(held.at),
+            subject=held.workflow_id,
+            scenario=name,
+            contact_id=held.contact,
+            data={"version": int(version), **data},
+        )
 
 
 class DestinationPauses:
