@@ -26,18 +26,11 @@ from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
 from gateway.service.caller import Caller
-from gateway.service.operation_log import record_operation
-from gateway.service.operation_views import (
-    ItemOutcome,
-    JourneyNow,
-    OperatedView,
-    OperationItemView,
-    OperationView,
-)
+from gateway.service.operation_views import ItemOutcome, JourneyNow, OperatedView, OperationItemView, OperationView
 from gateway.service.paging import PageRequest
 from gateway.service.standstill import trouble_of
 from gateway.service.view import PageView
-from runtime.store import Store, StoredOperation, StoreError
+from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.words import Operation, OutgoingOperation
 from workflows.operation import QUEUE, STOP, WORKFLOW
@@ -47,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 _FINAL: Final = timedelta(minutes=5)  # after the end of an operation until its counts are final
 _CACHED: Final = 1_000
+_IN_JOURNEY: Final = "recorded in the journey"
 _STARTING: Final = timedelta(seconds=30)  # between storing an operation and starting its workflow
 
 
@@ -127,18 +121,44 @@ class OperationService:
             journey, operation, operator=operator, reason=reason, update_id=update_id, **more
         )
         try:
-            await record_operation(
-                self._store,
-                journey,
-                operation,
-                more,
-                operator=operator,
-                requested_at=requested_at,
-                identifier=update_id,
-            )
+            await self._record(journey, operation, more, operator, requested_at, update_id)
         except StoreError as error:  # it is carried out, and the journey has recorded it
             logger.warning("an operation on a journey is not listed: %s", error)
         return progress
+
+    async def _record(
+        self,
+        journey: str,
+        operation: Operation,
+        arguments: Mapping[str, Any],
+        operator: str,
+        requested_at: datetime,
+        identifier: str | None,
+    ) -> None:
+        """Record an operation that a journey has accepted. Idempotent if it has an id.
+
+        Its reason may be about the contact, so only the journey's history has it, which is encrypted and erased.
+        """
+        known = await self._store.entry(journey) or await self._store.stored_batch(journey)
+        more = {name: value for name, value in arguments.items() if value is not None}
+        which: dict[str, Any] = {"scenario": known.scenario if known else journey.partition("/")[0]}
+        which |= {name: more.pop(name) for name in ("step", "destination") if name in more}
+        at = datetime.now(UTC)
+        stored = StoredOperation(
+            id=identifier or uuid.uuid4().hex[:20],
+            verb=operation,
+            request={"which": which, "rate": 0.0, "limit": None, "dry_run": False, "everybody": False, "more": more},
+            operator=operator,
+            reason=_IN_JOURNEY,
+            created_at=requested_at,
+            surveyed_at=at,
+            ended_at=at,
+            outcome="finished",
+        )
+        if await self._store.add_operation(stored):
+            step = which.get("step")
+            item = OperationItem(number=1, workflow_id=journey, step=step, outcome="accepted", answered_at=at)
+            await self._store.add_items(stored.id, [item])
 
     async def begin(self, caller: Caller, request: RequestedOperation, identifier: str | None = None) -> OperationView:
         """Begin an operation on all matching journeys. It continues in whichever gateway runs.
@@ -238,7 +258,7 @@ class OperationService:
         if stored.ended_at is None and await self._settle(stored):
             stored = await self._stored(identifier)
         [view] = await self._views([stored])
-        if not _may_see(caller, view):
+        if not caller.may_use(view.which.get("scenario")):
             raise Forbidden("this key is for some scenarios, and the operation is not about one of them")
         return view
 
@@ -363,7 +383,3 @@ class OperationService:
 
 def _workflow(identifier: str) -> str:
     return f"operation/{identifier}"
-
-
-def _may_see(caller: Caller, view: OperationView) -> bool:
-    return caller.may_use(view.which.get("scenario"))
