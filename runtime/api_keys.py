@@ -28,17 +28,14 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as stored.
-
-    Attributes:
-        digest: SHA-256 of its secret, in hex.
-        scenarios: Names of the scenarios it is restricted to, or None for all.
-    """
+    """A key as stored."""
 
     id: str
     digest: str
+    """SHA-256 of its secret, in hex."""
     scopes: Collection[Scope]
     scenarios: Collection[str] | None
+    """Names of the scenarios it is restricted to, or None for all."""
     rate: float | None
     note: str
     created_at: datetime

@@ -55,23 +55,20 @@ MEGABYTES: Final = 512
 
 @dataclass(frozen=True)
 class Setup:
-    """Settings for checks and previews, without secrets.
-
-    Attributes:
-        destinations: Path of `destinations.yaml`, or None.
-        policies: Path of `policies.yaml`, or None.
-        zone: IANA zone of the platform's dates without an offset.
-        mail_from: Sender of e-mails.
-        mail_from_allowed: Other allowed senders.
-        base: Base of callback URLs.
-    """
+    """Settings for checks and previews, without secrets."""
 
     destinations: str | None = None
+    """Path of `destinations.yaml`, or None."""
     policies: str | None = None
+    """Path of `policies.yaml`, or None."""
     zone: str = "UTC"
+    """IANA zone of the platform's dates without an offset."""
     mail_from: str | None = None
+    """Sender of e-mails."""
     mail_from_allowed: str | None = None
+    """Other allowed senders."""
     base: str | None = None
+    """Base of callback URLs."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

@@ -34,16 +34,13 @@ NOTE: Final = (
 
 @dataclass(frozen=True)
 class RenderedDelivery:
-    """A scheduled delivery, and what its attempts sent.
-
-    Attributes:
-        scheduled_at: Time when it was first scheduled with this input.
-        result: The rendered message; `NothingToSend` or a `RenderProblem` if there is none.
-    """
+    """A scheduled delivery, and what its attempts sent."""
 
     delivery: Delivery
     scheduled_at: datetime
+    """Time when it was first scheduled with this input."""
     result: Result = field(repr=False)
+    """The rendered message; `NothingToSend` or a `RenderProblem` if there is none."""
 
     def report(self) -> dict[str, Any]:
         """Return it as JSON data."""

@@ -63,19 +63,16 @@ _KEY = "suppression.key"
 
 @dataclass(frozen=True)
 class LocalStack:
-    """The running local servers.
-
-    Attributes:
-        inbox: Receives e-mails and SMS.
-        access: The API and the pages, on the same port.
-    """
+    """The running local servers."""
 
     client: ScenarioClient
     server: DevServer
     inbox: Inbox
+    """Receives e-mails and SMS."""
     receiver: Receiver
     gateway: HttpServer
     access: LocalAccess
+    """The API and the pages, on the same port."""
     services: WorkerServices
 
 
@@ -241,17 +238,14 @@ KEY: Final = "api.key"
 
 @dataclass(frozen=True)
 class LocalAccess:
-    """Addresses of the local gateway.
-
-    Attributes:
-        pages: A sign-in link that works until the server ends.
-        authors: Checks and previews, to be closed.
-    """
+    """Addresses of the local gateway."""
 
     pages: str
+    """A sign-in link that works until the server ends."""
     api: str
     key: str
     authors: Authoring
+    """Checks and previews, to be closed."""
 
 
 async def serve_gateway(

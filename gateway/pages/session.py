@@ -25,14 +25,11 @@ LASTS: Final = timedelta(hours=12)
 
 @dataclass(frozen=True)
 class Session:
-    """A valid session.
-
-    Attributes:
-        value: The random token in the cookie.
-    """
+    """A valid session."""
 
     key: ApiKey
     value: str
+    """The random token in the cookie."""
 
     @property
     def token(self) -> str:

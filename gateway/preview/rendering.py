@@ -74,14 +74,11 @@ class NothingToSend:
 
 @dataclass(frozen=True)
 class RenderProblem:
-    """Why a step cannot be performed.
-
-    Attributes:
-        error: The template's error, if a template is the reason.
-    """
+    """Why a step cannot be performed."""
 
     message: str
     error: TemplateError | None = None
+    """The template's error, if a template is the reason."""
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
@@ -95,19 +92,16 @@ def placeholder(step: str) -> str:
 
 @dataclass(frozen=True)
 class MessageRenderer:
-    """Renders messages.
-
-    Attributes:
-        book: The destinations. If None, a URL begins with the destination's name.
-        to: Recipient of e-mails and SMS instead of the contact.
-    """
+    """Renders messages."""
 
     senders: Senders = SENDERS
     callbacks: CallbackUrls = field(default_factory=StandIn)
     unsubscribing: UnsubscribeUrls = field(default_factory=UnsubscribeStandIn)
     identify: Callable[[str], str] = placeholder
     book: Destinations | None = None
+    """The destinations. If None, a URL begins with the destination's name."""
     to: str | None = None
+    """Recipient of e-mails and SMS instead of the contact."""
 
     @classmethod
     def configured(

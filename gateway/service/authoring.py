@@ -27,24 +27,21 @@ from scenario.source.findings import Finding
 
 @dataclass(frozen=True)
 class NextVersion:
-    """A checked scenario, compared with the newest published version.
-
-    Attributes:
-        scenario: The scenario, or None if a finding is an error.
-        newest: The number of the newest version, or None if there is none.
-        difference: The differences from it, or None if it cannot be read.
-        journeys: Whether journeys of the newest version stay with it or follow newer ones.
-        under_way: Published versions with running journeys.
-        identity: Differs if the content or the newest version does.
-    """
+    """A checked scenario, compared with the newest published version."""
 
     findings: tuple[Finding, ...]
     scenario: Scenario | None = None
+    """The scenario, or None if a finding is an error."""
     newest: int | None = None
+    """The number of the newest version, or None if there is none."""
     difference: VersionDifference | None = None
+    """The differences from it, or None if it cannot be read."""
     journeys: str = "pin"
+    """Whether journeys of the newest version stay with it or follow newer ones."""
     under_way: tuple[EarlierVersion, ...] = ()
+    """Published versions with running journeys."""
     identity: str = ""
+    """Differs if the content or the newest version does."""
 
 
 class AuthoringService:

@@ -15,21 +15,18 @@ _LONGEST_NOTE: Final = 100
 
 @dataclass(frozen=True)
 class Caller:
-    """The caller of a use case.
-
-    Attributes:
-        id: The key's id. Limits count by it.
-        name: The name that operations record: the note of a key and its id.
-        scopes: The actions that the caller may take.
-        scenarios: The only scenarios that the caller may use, or None for all.
-        rate: The caller's own limit of requests per second, or None for the gateway's.
-    """
+    """The caller of a use case."""
 
     id: str
+    """The key's id. Limits count by it."""
     name: str
+    """The name that operations record: the note of a key and its id."""
     scopes: Collection[Scope]
+    """The actions that the caller may take."""
     scenarios: Collection[str] | None = None
+    """The only scenarios that the caller may use, or None for all."""
     rate: float | None = None
+    """The caller's own limit of requests per second, or None for the gateway's."""
 
     def has(self, scope: Scope) -> bool:
         """Return True if the caller has a scope."""

@@ -106,15 +106,12 @@ _answers = api_answers.c
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRequest:
-    """A request that the caller has to carry out.
-
-    Attributes:
-        requested_at: Time of the first request, also if an earlier attempt was given up.
-    """
+    """A request that the caller has to carry out."""
 
     key_id: str
     idempotency_key: str
     requested_at: datetime
+    """Time of the first request, also if an earlier attempt was given up."""
     started_at: datetime
 
 
