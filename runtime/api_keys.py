@@ -37,6 +37,7 @@ class ApiKey:
     scenarios: Collection[str] | None
     """Names of the scenarios it is restricted to, or None for all."""
     rate: float | None
+    """Requests a second; None for the gateway's default."""
     note: str
     created_at: datetime
     created_by: str

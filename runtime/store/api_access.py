@@ -14,7 +14,6 @@ from typing import Final
 from sqlalchemy import (
     Column,
     Executable,
-    Float,
     Index,
     Integer,
     PrimaryKeyConstraint,
@@ -31,28 +30,11 @@ from sqlalchemy import (
 )
 
 from runtime.api_keys import ApiKey
-from runtime.store.columns import Json, SafeText, UtcDateTime
+from runtime.store.columns import SafeText, UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of
-from runtime.store.schema import metadata
+from runtime.store.schema import metadata, table_of
 
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("id", SafeText, nullable=False),
-    # SHA-256 of the secret, in hex: a secret of 256 random bits needs no slow hash.
-    Column("digest", SafeText, nullable=False),
-    Column("scopes", Json, nullable=False),
-    # Names of the scenarios it is restricted to; null for all.
-    Column("scenarios", Json, nullable=True),
-    # Requests a second; null for the gateway's default.
-    Column("rate", Float, nullable=True),
-    Column("note", SafeText, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("created_by", SafeText, nullable=False),
-    Column("expires_at", UtcDateTime, nullable=True),
-    Column("revoked_at", UtcDateTime, nullable=True),
-    PrimaryKeyConstraint("id"),
-)
+api_keys = table_of("api_keys", ApiKey, PrimaryKeyConstraint("id"))
 """Keys of the HTTP API. A revoked key stays, to be distinguished from an unknown one."""
 
 sessions = Table(
