@@ -168,7 +168,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _show_results(found: ResultsView) -> None:
-    from gateway.service.results_text import headline, remarks
+    from gateway.service.results import headline, remarks
 
     page = console()
     for line in headline(found):

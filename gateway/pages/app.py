@@ -33,7 +33,6 @@ from gateway.pages import (
     contact,
     deliveries,
     destinations,
-    erasures,
     held,
     journey,
     journeys,
@@ -49,7 +48,6 @@ from gateway.pages import (
     scenario_operations,
     scenarios,
     sign_in,
-    trends,
 )
 from gateway.pages.page import Page, SignInFirst, go_to
 from gateway.pages.rendering import is_here, link, render
@@ -65,7 +63,7 @@ logger = logging.getLogger(__name__)
 
 _PAGES: Final = (
     *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
-    *(contact, results, trends, erasures),
+    *(contact, results),
     *(held, operations, campaigns, deliveries, retune, destinations, preview),
     *(batches, audiences, outgoing),
 )

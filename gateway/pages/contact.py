@@ -1,4 +1,7 @@
-"""The page of a contact: one timeline over all its journeys, and the question why it did not get a message."""
+"""The pages of a contact: its timeline over all journeys with the question why it did not get a message; its erasure.
+
+Erasures need the scope erase: the form with what would be erased, and the report.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from starlette.responses import Response
 
 from gateway.api.problem import Problem
 from gateway.errors import BadInput, UnknownContact
-from gateway.pages.page import Page, moment_in, refused, shows
-from gateway.pages.rendering import link, to_contact
+from gateway.pages.page import Form, Page, at_field, does, go_to, moment_in, reason_in, refused, shows
+from gateway.pages.rendering import as_shown, link, to_contact
 from gateway.service.paging import PageRequest
 from gateway.service.suppressions import suppressions_of
 from gateway.why.story import EntryStory, Happening
@@ -98,7 +101,40 @@ def _second(one: tuple[Happening, EntryStory]) -> datetime:
     return one[0].at.replace(microsecond=0)
 
 
+async def _ask(page: Page) -> Response:
+    page.caller.require("erase")
+    contact = page.asked("contact")
+    if contact is None:
+        raise Problem("invalid", "name the contact: its page leads here")
+    forecast = await page.use.erasures.erase(page.caller, contact, operator=page.caller.name, reason="", dry_run=True)
+    return page.render("erase.html", contact=contact, forecast=forecast)
+
+
+async def _erase(page: Page, form: Form) -> Response:
+    contact = form.get("contact", "").strip()
+    if not contact or form.get("again", "").strip() not in (contact, as_shown(contact)):
+        raise at_field("again", "type the contact's id exactly as it is shown above")
+    begun = await page.use.erasures.erase(page.caller, contact, operator=page.caller.name, reason=reason_in(form))
+    return go_to(link(f"/erasures/{begun.id}"))
+
+
+async def _erasures(page: Page) -> Response:
+    page.caller.require("erase")
+    found = await page.use.erasures.list(page.caller, page.range)
+    return page.render("erasures.html", erasures=found.items, older=page.following(found.next))
+
+
+async def _erasure(page: Page) -> Response:
+    page.caller.require("erase")
+    found = await page.use.erasures.show(page.caller, page.request.path_params["erasure"])
+    return page.render("erasure.html", erasure=found)
+
+
 ROUTES: Final = (
     shows("/contacts/{contact:path}", _show),
     shows("/contacts", _show),  # of an id that cannot be in a path: see `to_contact`
+    shows("/erase", _ask),
+    does("/erase", _erase, "erase", form_page=_ask),
+    shows("/erasures", _erasures),
+    shows("/erasures/{erasure}", _erasure),
 )

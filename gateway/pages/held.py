@@ -9,8 +9,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.pages.operation_form import begin_operation
-from gateway.pages.page import Form, Page, check_sure, does, field, natural, shows
+from gateway.pages.page import Form, Page, begin_operation, check_sure, does, field, natural, shows
 from gateway.pages.rendering import link
 from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter

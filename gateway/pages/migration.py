@@ -9,8 +9,7 @@ from typing import Final
 from starlette.responses import Response
 
 from activities.content import LoadedVersion
-from gateway.pages.operation_form import begin_operation
-from gateway.pages.page import Form, Page, does, shows, version_in
+from gateway.pages.page import Form, Page, begin_operation, does, shows, version_in
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import StepPopulationView
 from gateway.service.stats import VersionStats

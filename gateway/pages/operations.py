@@ -9,8 +9,19 @@ from starlette.responses import Response
 from gateway.api.problem import Problem, problem_of
 from gateway.errors import BadInput, Forbidden, UnknownOperation
 from gateway.pages.held import OFFERED, operation_link
-from gateway.pages.operation_form import begin_operation
-from gateway.pages.page import Form, Page, Show, does, field, go_to, moment_in, reason_in, refused, shows
+from gateway.pages.page import (
+    Form,
+    Page,
+    Show,
+    begin_operation,
+    does,
+    field,
+    go_to,
+    moment_in,
+    reason_in,
+    refused,
+    shows,
+)
 from gateway.pages.rendering import operation
 from gateway.pages.retune import changes
 from gateway.service.index import JourneyFilter

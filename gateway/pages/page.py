@@ -24,14 +24,18 @@ from gateway.api.limits import Work
 from gateway.api.problem import Mistake, Problem, again, problem_of
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
+from gateway.operations.request import RequestedOperation
+from gateway.operations.run import RATE
 from gateway.pages.rendering import link, render, with_visible_characters
 from gateway.pages.session import is_from_here, session_of
 from gateway.service.caller import Caller, caller_with
+from gateway.service.index import JourneyFilter
 from gateway.service.paging import PageRequest
 from gateway.service.services import Services
 from runtime.api_keys import Scope
 from scenario.errors import DurationError
 from scenario.time.duration import parse_duration
+from scenario.words import Operation
 
 _Value = TypeVar("_Value")
 _Word = TypeVar("_Word", bound=str)
@@ -316,3 +320,23 @@ async def _page_of(request: Request, *scopes: Scope) -> Page:
     for scope in ("read", *scopes):
         caller.require(scope)
     return page
+
+
+async def begin_operation(page: Page, form: Form, operation: Operation, which: JourneyFilter, **more: Any) -> Response:
+    """Begin an operation with the reason and the rate of a form, and go to its page.
+
+    Args:
+        more: Further arguments of `RequestedOperation`.
+    """
+    rate = field(form, "rate", float, "the rate is a number of journeys a second")
+    request = RequestedOperation(
+        operation=operation,
+        which=which,
+        operator=page.caller.name,
+        reason=reason_in(form),
+        rate=RATE if rate is None else rate,
+        **more,
+    )
+    begun = await page.use.operations.begin(page.caller, request)
+    page.use.refresh()
+    return go_to(f"/operations/{begun.id}")

@@ -10,8 +10,7 @@ from starlette.responses import Response
 
 from gateway.api.problem import Problem
 from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange
-from gateway.pages.operation_form import begin_operation
-from gateway.pages.page import Form, Page, does, field, seconds, shows
+from gateway.pages.page import Form, Page, begin_operation, does, field, seconds, shows
 from gateway.service.index import JourneyFilter
 from scenario.time.duration import format_duration
 from scenario.words import Operation

@@ -7,8 +7,19 @@ from typing import Final
 
 from starlette.responses import Response
 
-from gateway.pages.operation_form import begin_operation
-from gateway.pages.page import Do, Form, Page, Show, check_sure, does, go_to, reason_in, shows, version_in
+from gateway.pages.page import (
+    Do,
+    Form,
+    Page,
+    Show,
+    begin_operation,
+    check_sure,
+    does,
+    go_to,
+    reason_in,
+    shows,
+    version_in,
+)
 from gateway.pages.rendering import to_scenario
 from gateway.service.index import JourneyFilter
 from gateway.service.stats import VersionStats
