@@ -209,7 +209,9 @@ async def test_a_body_that_does_not_come_is_not_waited_for(listen: Callable[...,
     head = "content-type: application/json\r\ncontent-length: 100"
     # Nor is one that comes drop by drop.
     drops = [b"{"] * 4
-    assert (await gateway.raw(head, *drops, pause=0.04)).startswith(b"HTTP/1.1 408 ")
+    answer = await gateway.raw(head, *drops, pause=0.04)
+    # Who writes on to a connection that is closed may lose what was answered before (RFC 9112 §9.6).
+    assert answer.startswith(b"HTTP/1.1 408 ") or answer == b"reset"
     assert journeys.told == []
 
 

@@ -15,7 +15,6 @@ from starlette.applications import Starlette
 from activities.suppressions import Suppressor
 from gateway.inbound.twilio import InboundTexts
 from runtime.derived_keys import AddressHashes
-from runtime.process.http_server import HttpServer
 from runtime.store import Store
 from scenario.policies.suppression import Suppression
 
@@ -41,10 +40,9 @@ async def http(store: Store, told: list[tuple[str, str]]) -> AsyncIterator[httpx
         told.append((suppression.source, address))
 
     inbound = InboundTexts(URL, TOKEN, Suppressor(store, HASHES, tell), store, HASHES)
-    async with HttpServer() as listening:
-        listening.start(Starlette(routes=inbound.routes))
-        async with httpx.AsyncClient(base_url=listening.url, trust_env=False, verify=False) as client:
-            yield client
+    transport = httpx.ASGITransport(Starlette(routes=inbound.routes))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
 
 
 async def say(http: httpx.AsyncClient, signature: str | None = None, **form: str) -> httpx.Response:

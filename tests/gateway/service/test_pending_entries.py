@@ -267,7 +267,7 @@ async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
         assert await client.select(Operation.PAUSE, others) == []
     assert await client.select(Operation.RESUME, JourneyFilter(contact="7")) == []
 
-    pausing = asyncio.create_task(client.batch(Operation.PAUSE, **WHO).run(targets(leaving)))
+    pausing = asyncio.create_task(client.batch(Operation.PAUSE, operator="ann", reason="x").run(targets(leaving)))
     async with deserted.working():
         assert (await pausing).accepted == [entered.id]
         await client.send(entered.id, Operation.LEAVE, **WHO)
