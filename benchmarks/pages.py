@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from starlette.routing import Route
 
 from benchmarks.stops import say
 from gateway.local.stack import LocalStack, local
@@ -28,6 +27,7 @@ from gateway.pages.app import ROUTES
 from gateway.service.caller import TERMINAL
 from gateway.service.paging import PageRequest
 from runtime.process.shutdown import exit_process
+from runtime.process.workers import tune_garbage_collection
 from runtime.store.batches import StoredBatch
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from scenario.words import Operation
@@ -160,8 +160,8 @@ async def some_more(stack: LocalStack) -> dict[str, str]:
 def not_asked() -> list[str]:
     """The pages that `PAGES` has no address of."""
     paths = [path.partition("?")[0] for path in PAGES]
-    known = [one for one in ROUTES if isinstance(one, Route) and "GET" in (one.methods or ())]
-    missing = {one.path for one in known if not any(one.path_regex.match(path) for path in paths)}
+    pages = [one for one in ROUTES if "GET" in (one.methods or ())]
+    missing = {one.path for one in pages if not any(one.path_regex.match(path) for path in paths)}
     return sorted(missing - {"/static/{version}/{name}", "/sign-in", "/open/{token}"})
 
 
@@ -174,6 +174,7 @@ async def main(many: int) -> None:
             await fill(stack, folder, many)
             ids = await some_more(stack)
             async with httpx.AsyncClient(base_url=stack.gateway.url, timeout=120) as browser:
+                tune_garbage_collection()  # as `scenario serve`
                 await browser.post("/sign-in", data={"key": stack.access.key})
                 say(f"{'first byte, ms':58}  first  later refresh  bytes refresh")
                 for path in PAGES:

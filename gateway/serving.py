@@ -56,7 +56,7 @@ from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process.health import Check, measuring_readiness, readiness, watching, watching_clock
 from runtime.process.http_server import ALIVE, DRAIN, READY, HttpServer
 from runtime.process.namespace import NamespaceCheck, watching_namespace
-from runtime.process.workers import Workers
+from runtime.process.workers import Workers, tune_garbage_collection
 from runtime.public_links import Callbacks, Unsubscribing
 from runtime.settings import Settings, parse_origins
 from runtime.store import Store
@@ -193,6 +193,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
             served.what += ["callbacks", *served.routes]
         listening.start(Front(served.parts, checks))
         stack.push_async_callback(listening.stop)  # before what its requests need is closed
+        tune_garbage_collection()
         ready = True
         unset = "" if callbacks is None or "unsubscribing" in served.routes else "; not configured: unsubscribing"
         logger.info("ready, listening on port %d for %s%s", listening.port, listed(served.what, "and"), unset)

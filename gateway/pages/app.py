@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 from temporalio.service import RPCError
 
@@ -67,7 +68,7 @@ _PAGES: Final = (
     *(held, operations, campaigns, deliveries, retune, destinations, preview),
     *(batches, audiences, outgoing),
 )
-ROUTES: Final = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
+ROUTES: Final[tuple[Route, ...]] = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {
     404: ("not-found", "there is no page at this address"),
     405: ("not-allowed", "this address accepts only a form, or only requests without one: go to its page first"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final
@@ -158,10 +159,12 @@ class ScenarioService:
         if scenario is not None:
             caller.check(scenario)
             await require(self._store, scenario, hint=caller.scenarios is None)
-        counts, closures = await self._store.counts(), await self._store.closures()
+        counts, closures, versions = await asyncio.gather(
+            self._store.counts(), self._store.closures(), self._store.version_summaries(scenario)
+        )
         found: list[VersionView] = []
         names: set[str] = set()
-        for item in await self._store.version_summaries(scenario):
+        for item in versions:
             newest, count = item.scenario not in names, counts.get((item.scenario, item.version), 0)
             names.add(item.scenario)
             if caller.may_use(item.scenario) and (scenario or newest or count):

@@ -313,7 +313,8 @@ _YOUNG: Final = 10_000
 def tune_garbage_collection() -> None:
     """Exempt all existing objects from collection, and collect others less often.
 
-    Imported modules alone are some hundred thousand objects. Scanning them took an eighth of a worker's time.
+    Imported modules alone are some hundred thousand objects. Scanning them took an eighth of a worker's time, and
+    a gateway's first visitors waited for it.
     """
     gc.collect()
     gc.freeze()
