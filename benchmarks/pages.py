@@ -67,7 +67,7 @@ PAGES: Final = (
     ),
     *("/batches", "/batches/BATCH", "/campaigns", "/campaigns/-/new", "/campaigns/sale", "/campaigns/sale/results.csv"),
     *("/destinations", "/destinations/outage.example.com", "/destinations/retune?destination=outage.example.com"),
-    "/audiences",
+    *("/audiences", "/outgoing"),
 )
 
 
