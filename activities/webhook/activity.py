@@ -82,7 +82,7 @@ class Webhooks(ChannelActivity[Transport]):
                 step,
                 delivery.step,
                 data,
-                delivery.id,
+                delivery.id if members is None else members.request_id(delivery),
                 scenario=delivery.name,
                 routes=self._context.routes,
                 secrets=secrets,

@@ -25,11 +25,12 @@ from activities.content import Content
 from activities.failures import FailureKind
 from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
-from activities.outcome import Backoff
+from activities.outcome import Backoff, Judgement, Outcome, Verdict
 from activities.retry import jittered
 from activities.webhook.batch_start import start_batch
 from activities.webhook.http.exchange import Response
-from activities.webhook.item_outcomes import item_outcomes, not_delivered
+from activities.webhook.item_outcomes import is_deferred, item_outcomes, not_delivered
+from activities.webhook.outcome import parse_retry_after
 from activities.webhook.rendering import render
 from runtime.errors import StoreError
 from runtime.store import Store
@@ -56,11 +57,21 @@ _MASK: Final = "x"  # stands for each secret when a rendering is only tried
 
 
 class Members(NamedTuple):
-    """The members of a frozen batch."""
+    """The members of a frozen batch that its next request has.
+
+    Attributes:
+        data: The variables of each.
+        deferred: How often the receiver wanted them later.
+    """
 
     batch: StoredBatch
     items: Sequence[StoredBatchItem]
-    data: Sequence[Mapping[str, Any]]  # the variables of each
+    data: Sequence[Mapping[str, Any]]
+    deferred: int
+
+    def request_id(self, delivery: Delivery) -> str:
+        """Return the id of the request: another one once the body has fewer items."""
+        return f"{delivery.id}-{self.deferred + 1}" if self.deferred else delivery.id
 
 
 class Batches:
@@ -183,16 +194,25 @@ class Batches:
             items += found
         if not items:
             raise Aborted("every contact has left")
-        if recorded := next((item for item in items if item.data is None), None):
-            await self._store.record_item_outcomes(batch.id, "unknown", now, reason=_UNRECORDED, status=recorded.status)
+        deferred = max(item.deferred for item in items)
+        recorded = next((item for item in items if item.data is None and item.deferred == deferred), None)
+        # An item of a request whose response was recorded, though not for this item.
+        lost = deferred if recorded else deferred - 1
+        if any(item.data is not None and item.deferred <= lost for item in items):
+            status = recorded.status if recorded else None
+            await self._store.record_item_outcomes(
+                batch.id, "unknown", now, reason=_UNRECORDED, status=status, deferred=lost
+            )
+        if recorded:
             attempt.delivered(recorded.status)
             return None
+        items = [item for item in items if item.data is not None and item.deferred == deferred]
         data: list[Mapping[str, Any]] = []
         for item in items:
             data.append(await _decode(batch.id, item.data or ""))
             if not len(data) % _AT_ONCE:
                 await asyncio.sleep(0)  # other deliveries go on meanwhile
-        return Members(batch, items, data)
+        return Members(batch, items, data, deferred)
 
     @staticmethod
     def data(members: Members, delivery: Delivery) -> dict[str, Any]:
@@ -210,6 +230,9 @@ class Batches:
         """Record the outcome of each item after a 2xx. Return a note about items that were not delivered.
 
         The store is tried several times, since the request must otherwise be sent again.
+
+        Raises:
+            ApplicationError: The receiver wants some items later. The next attempt has only these.
         """
         if batch.key is None:
             identifiers = [item.contact_id for item in members.items]
@@ -218,18 +241,25 @@ class Batches:
         outcomes, note = item_outcomes(batch, response, identifiers)
         at, identifier = datetime.now(UTC), members.batch.id
         groups: dict[tuple[ItemOutcome, str | None], list[int]] = {}
-        for item, (outcome, reason) in zip(members.items, outcomes, strict=True):
-            if outcome != "delivered":
-                shown = redaction.excerpt(reason.encode(), hidden) if reason else None
-                key = (outcome, shown if len(groups) < _MOST_REASONS else None)
-                groups.setdefault(key, []).append(item.position)
+        deferred: dict[str | None, list[int]] = {}
+        for item, answer in zip(members.items, outcomes, strict=True):
+            if answer.outcome != "delivered":
+                shown = redaction.excerpt(answer.reason.encode(), hidden) if answer.reason else None
+                reason = shown if len(groups) + len(deferred) < _MOST_REASONS else None
+                places = deferred.setdefault(reason, []) if is_deferred(answer) else None
+                (groups.setdefault((answer.outcome, reason), []) if places is None else places).append(item.position)
         for number in range(1, _TRIES + 1):
             try:
+                # First, and more often than others: a recording that is cut short is told by it.
+                for reason, places in deferred.items():
+                    await self._store.defer_items(identifier, places, members.deferred + 1, reason=reason)
                 for (outcome, reason), places in groups.items():
                     await self._store.record_item_outcomes(
                         identifier, outcome, at, positions=places, reason=reason, status=response.status
                     )
-                await self._store.record_item_outcomes(identifier, "delivered", at, status=response.status)
+                await self._store.record_item_outcomes(
+                    identifier, "delivered", at, status=response.status, deferred=members.deferred
+                )
                 break
             except StoreError:
                 if number == _TRIES:
@@ -238,9 +268,14 @@ class Batches:
         destination = attempt.destination
         for (outcome, _), places in groups.items():
             BATCH_ITEMS.add(destination, outcome, number=len(places))
-        failed = sum(map(len, groups.values()))
-        if failed < len(members.items):
-            BATCH_ITEMS.add(destination, "delivered", number=len(members.items) - failed)
+        failed, later = sum(map(len, groups.values())), sum(map(len, deferred.values()))
+        if failed + later < len(members.items):
+            BATCH_ITEMS.add(destination, "delivered", number=len(members.items) - failed - later)
+        if later:
+            sentence = f"{destination} wants {later:,} of {len(members.items):,} items later"
+            asked = parse_retry_after(response.headers.get("retry-after"), at)
+            judgement = Judgement(Verdict(Outcome.RETRY, "items_deferred"), sentence, asked)
+            raise attempt.failed(judgement, status=response.status, excerpt=redaction.excerpt(response.body, hidden))
         return note or (f"{failed:,} of {len(members.items):,} items were not delivered" if failed else None)
 
     # ---- the end

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from activities.outcome import Outcome
+from activities.webhook import outcome
 from activities.webhook.http.exchange import Response
 from scenario.model.batch import BatchCall
 from scenario.responses.item_results import ItemAnswer, UnreadableResultsError
@@ -29,8 +31,13 @@ def item_outcomes(
     return [ItemAnswer("unknown", why) for _ in identifiers], why
 
 
-def not_delivered(destination: str, outcome: str, reason: str | None) -> str:
+def is_deferred(item: ItemAnswer) -> bool:
+    """Return True if an item was refused for now: a request with its status would be retried until the deadline."""
+    return item.status is not None and outcome.of_status(item.status).outcome is Outcome.RETRY
+
+
+def not_delivered(destination: str, word: str, reason: str | None) -> str:
     """Return the sentence about a contact whose item was refused, or has an unknown outcome."""
-    said = "may not have taken" if outcome == "unknown" else "refused"
+    said = "may not have taken" if word == "unknown" else "refused"
     sentence = f"{destination} {said} this contact's item of a batch"
     return f"{sentence}: {reason}" if reason else sentence

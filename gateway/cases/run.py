@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from http import HTTPStatus
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -13,8 +14,9 @@ from activities.channel import AttemptReply
 from activities.channel_registry import CHANNELS
 from activities.interface import Delivery
 from activities.redaction import KnownSecrets
+from activities.webhook import outcome
 from activities.webhook.http.exchange import Response
-from activities.webhook.item_outcomes import item_outcomes, not_delivered
+from activities.webhook.item_outcomes import is_deferred, item_outcomes, not_delivered
 from activities.webhook.saved_response import save_response
 from gateway.cases.file import Cases
 from gateway.cases.model import Case, CaseEvent, Occurrence, ScriptedAnswer
@@ -256,6 +258,9 @@ class _CaseRunner:
             case _:
                 pass
         coming = self._replies_to(step, journey.message)
+        if isinstance(written, Webhook) and (batch := written.batch) is not None:
+            key = value_at_path({**data, "contact": whole["contact"]}, batch.key or "contact.id")
+            coming = (_of_item(batch, reply, key) for reply in coming)
         last: list[AttemptReply] = []
         made = await deliver(
             journey,
@@ -316,6 +321,15 @@ class _CaseRunner:
             )
             steps.append(journey.step_run(record))
         return CaseRun(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
+
+
+def _of_item(batch: BatchCall, reply: AttemptReply, key: str) -> AttemptReply:
+    """Return the reply to a batch of one contact: that for the contact, if the receiver wants it later."""
+    status = reply.status or HTTPStatus.OK
+    if reply.error is not None or not outcome.of_status(status).delivered:
+        return reply
+    (one,), _ = item_outcomes(batch, Response(status, reply.headers, reply.body), [key])
+    return replace(reply, status=one.status) if is_deferred(one) else reply
 
 
 def _item_outcome(

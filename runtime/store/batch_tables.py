@@ -49,6 +49,8 @@ batch_items = Table(
     Column("data", SafeText, nullable=True),
     # When its delivery was scheduled, by Temporal's clock: an operator's retry is later.
     Column("joined_at", UtcDateTime, nullable=False),
+    # Number of requests after which the receiver wanted it later. The next request has only items of the highest one.
+    Column("deferred", Integer, nullable=False),
     Column("outcome", SafeText, nullable=True),
     Column("reason", SafeText, nullable=True),
     Column("status", Integer, nullable=True),

@@ -34,6 +34,7 @@ from scenario.words import ItemOutcome
 LARGEST: Final = 4 * 1024 * 1024
 """Bytes of data of all items of a batch. Then it is full."""
 _TOGETHER: Final = 500
+_MOST_DEFERRED: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,7 @@ class StoredBatchItem:
         waiting_run: The run whose activity waits for the outcome, if one waits.
         data: The encoded variables of its templates; None once it has an outcome.
         status: The status code of the response.
+        deferred: Number of requests after which the receiver wanted it later.
     """
 
     delivery_id: str
@@ -80,6 +82,7 @@ class StoredBatchItem:
     joined_at: datetime
     waiting_run: str | None = None
     data: str | None = None
+    deferred: int = 0
     outcome: str | None = None
     reason: str | None = None
     status: int | None = None
@@ -202,14 +205,26 @@ class StoredBatches(Queries):
         positions: Sequence[int] | None = None,
         reason: str | None = None,
         status: int | None = None,
+        deferred: int = _MOST_DEFERRED,
     ) -> None:
-        """Record the outcome of items without one, and delete their data. By default that of all."""
-        given = {"of": batch, "how": outcome, "why": reason, "code": status, "now": at}
+        """Record the outcome of items without one, and delete their data.
+
+        Args:
+            positions: Their positions, or None for all.
+            deferred: Only those that were not deferred more often.
+        """
+        given = {"of": batch, "how": outcome, "why": reason, "code": status, "now": at, "at_most": deferred}
         if positions is None:
             await self._database.write(_RECORD_ALL, given)
             return
         for start in range(0, len(positions), _TOGETHER):
             await self._database.write(_RECORD, {**given, "places": list(positions[start : start + _TOGETHER])})
+
+    async def defer_items(self, batch: str, positions: Sequence[int], deferred: int, *, reason: str | None) -> None:
+        """Record that the receiver wants items later, for the `deferred`-th time."""
+        given = {"of": batch, "times": deferred, "why": reason}
+        for start in range(0, len(positions), _TOGETHER):
+            await self._database.write(_DEFER, {**given, "places": list(positions[start : start + _TOGETHER])})
 
     async def end_batch(self, batch: str, outcome: str, at: datetime) -> None:
         """Record the end of a batch. The first report wins."""
@@ -254,7 +269,17 @@ _FREEZE = (
         closed_at=func.coalesce(_table.closed_at, bindparam("now", type_=_moment)),
     )
 )
-_GIVEN: Final = ("delivery_id", "batch", "position", "contact_id", "workflow_id", "waiting_run", "data", "joined_at")
+_GIVEN: Final = (
+    "delivery_id",
+    "batch",
+    "position",
+    "contact_id",
+    "workflow_id",
+    "waiting_run",
+    "data",
+    "joined_at",
+    "deferred",
+)
 _NOT_DELIVERED: Final = ("refused", "unknown", "skipped")
 
 
@@ -302,9 +327,11 @@ _WITHDRAW_ALL = (
     )
     .returning(_items.delivery_id)
 )
+_IS_OPEN = (_items.batch == bindparam("of"), _items.outcome.is_(None))
+_AMONG = _items.position.in_(bindparam("places", expanding=True))
 _RECORD_ALL = (
     update(batch_items)
-    .where(_items.batch == bindparam("of"), _items.outcome.is_(None))
+    .where(*_IS_OPEN, _items.deferred <= bindparam("at_most", type_=Integer))
     .values(
         outcome=bindparam("how"),
         reason=bindparam("why"),
@@ -313,7 +340,12 @@ _RECORD_ALL = (
         data=None,
     )
 )
-_RECORD = _RECORD_ALL.where(_items.position.in_(bindparam("places", expanding=True)))
+_RECORD = _RECORD_ALL.where(_AMONG)
+_DEFER = (
+    update(batch_items)
+    .where(*_IS_OPEN, _AMONG)
+    .values(deferred=bindparam("times", type_=Integer), reason=bindparam("why"))
+)
 _END = (
     update(batches)
     .where(_IS_IT, _table.ended_at.is_(None))

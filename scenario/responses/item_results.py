@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
@@ -14,15 +15,21 @@ from scenario.type_guards import is_list, is_mapping
 ItemOutcome = Literal["delivered", "refused", "unknown"]
 """``unknown``: the receiver took the request, and did not say what it did with the item."""
 LONGEST_REASON: Final = 200
+_STATUS: Final = re.compile(r"[2-5][0-9]{2}", re.ASCII)
 
 FieldPath = Annotated[str, Field(min_length=1, max_length=200, pattern=FIELD_PATH, examples=["error.code"])]
 
 
 class ItemAnswer(NamedTuple):
-    """The outcome of an item. The reason is the receiver's: redact it before it is stored."""
+    """The outcome of an item. The reason is the receiver's: redact it before it is stored.
+
+    Attributes:
+        status: The HTTP status of a refused item, if its status is one.
+    """
 
     outcome: ItemOutcome
     reason: str | None = None
+    status: int | None = None
 
 
 class UnreadableResultsError(ValueError):
@@ -123,7 +130,9 @@ class ItemResults(Model):
         if self.status is not None and self._is_ok(status):
             return ItemAnswer("delivered")
         reason = _text(_at(entry, self.reason)) if self.reason is not None else ""
-        return ItemAnswer("refused", (reason or (_text(status) and f"status {_text(status)}"))[:LONGEST_REASON] or None)
+        text = _text(status)
+        code = int(text) if _STATUS.fullmatch(text) else None
+        return ItemAnswer("refused", (reason or (text and f"status {text}"))[:LONGEST_REASON] or None, code)
 
     def _is_ok(self, status: object) -> bool:
         text = _text(status).lower()

@@ -31,7 +31,7 @@ exit:
 steps:
   - webhook: crm
     url: https://crm.example.com/people
-    batch: {size: SIZE, within: WITHIN, wait: WAIT, results: {list: refused, id: id, reason: why}}
+    batch: {size: SIZE, within: WITHIN, wait: WAIT, results: {list: results, id: id, status: code, reason: why}}
     retry: {initial_interval: 1s, backoff_coefficient: 1}
     body:
       people:
@@ -42,11 +42,16 @@ steps:
 Answer = Callable[[int, list[str]], tuple[int, Any]]
 
 
+def results(ids: list[str], **others: int) -> dict[str, Any]:
+    """A result for each item: 200, or another status."""
+    return {"results": [{"id": one, "code": others.get(f"c{one}", 200), "why": "who is b@x.y?"} for one in ids]}
+
+
 @dataclass
 class Crm:
     """A receiver of batches."""
 
-    answer: Answer = lambda number, ids: (200, {})
+    answer: Answer = lambda number, ids: (200, results(ids))
     calls: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     url: str = ""
 
@@ -94,7 +99,7 @@ async def published(site: Site, folder: Path, *, size: int, within: str, wait: b
 async def test_a_full_batch_is_repeated_with_the_same_bytes_until_its_receiver_is_up(
     site: Site, crm: Crm, tmp_path: Path
 ) -> None:
-    crm.answer = lambda number, ids: (503 if number <= 2 else 200, {"refused": [{"id": "2", "why": "who is b@x.y?"}]})
+    crm.answer = lambda number, ids: (503 if number <= 2 else 207, results(ids, c2=404, c3=503 if number == 3 else 200))
     await published(site, tmp_path, size=3, within="1d")
     journeys = [await site.client.enter(entry("sync", n, email=f"{n}@example.com")) for n in (1, 2, 3)]
     for journey in journeys:
@@ -103,15 +108,17 @@ async def test_a_full_batch_is_repeated_with_the_same_bytes_until_its_receiver_i
     assert "'webhooks'" not in str(history.to_json_dict()), "joining must not use up the destination's rate"
     [batch] = {item.batch for n in (1, 2, 3) for item in await site.store.batch_items_of(str(n))}
     await until(lambda: has_ended(site, batch))
-    assert len(crm.calls) == 3
-    [(delivery, body)] = set(crm.calls)
+    assert len(crm.calls) == 4
+    [(delivery, body)] = set(crm.calls[:3])
     assert sorted(ids(body)) == ["1", "2", "3"]
+    again, rest = crm.calls[3]
+    assert (again, ids(rest)) == (f"{delivery}-2", ["3"]), "what the receiver wants later is another request"
     assert await site.store.batch_counts([batch]) == {batch: {"delivered": 2, "refused": 1}}
     [refused] = await site.store.batch_items(batch, outcome="refused")
-    assert (refused.contact_id, refused.status, refused.data) == ("2", 200, None)
+    assert (refused.contact_id, refused.status, refused.data) == ("2", 207, None)
     assert "b@x.y" not in (refused.reason or "")
-    attempts = await until(lambda: logged(site, 3, delivery_id=delivery))
-    assert attempts == [("retry", 503), ("retry", 503), ("delivered", 200)]
+    attempts = await until(lambda: logged(site, 4, delivery_id=delivery))
+    assert attempts == [("retry", 503), ("retry", 503), ("retry", 207), ("delivered", 207)]
     told = await site.client.why("2", "sync", step="crm")
     assert told.answer is not None
     assert "of sync@1? No: on " in told.answer
@@ -134,12 +141,12 @@ async def has_ended(site: Site, batch: str) -> bool:
 async def test_journeys_wait_for_their_item_and_a_refused_one_is_held_and_joins_another_batch(
     site: Site, crm: Crm, tmp_path: Path
 ) -> None:
-    crm.answer = lambda number, ids: (207, {"refused": [{"id": "2", "why": "no such person"}] if number == 1 else []})
+    crm.answer = lambda number, ids: (207, results(ids, c2=404 if number == 1 else 200))
     await published(site, tmp_path, size=2, within="1h", wait=True)
     first, second = [await site.client.enter(entry("sync", n)) for n in (1, 2)]
     assert outcomes(await first.result()) == [("crm", "delivered"), ("wait-2", "waited")]
     held = await until(lambda: state_of(site, second.id, "held"))
-    assert held["waiting"]["reason"].endswith("refused this contact's item of a batch: no such person")
+    assert "refused this contact's item of a batch: who is" in held["waiting"]["reason"]
     await site.client.send(second.id, Operation.RETRY, operator="ann", reason="known now")
     third = await site.client.enter(entry("sync", 3))
     assert outcomes(await second.result()) == outcomes(await third.result())

@@ -236,8 +236,8 @@ CREATE INDEX ix_batches_created_at ON batches (created_at);
 
 CREATE TABLE batch_items (
     delivery_id TEXT NOT NULL, batch TEXT NOT NULL, position INTEGER NOT NULL, contact_id TEXT NOT NULL,
-    workflow_id TEXT NOT NULL, waiting_run TEXT, data TEXT, joined_at {instant} NOT NULL, outcome TEXT, reason TEXT,
-    status INTEGER, answered_at {instant},
+    workflow_id TEXT NOT NULL, waiting_run TEXT, data TEXT, joined_at {instant} NOT NULL, deferred INTEGER NOT NULL,
+    outcome TEXT, reason TEXT, status INTEGER, answered_at {instant},
     CONSTRAINT pk_batch_items PRIMARY KEY (delivery_id),
     CONSTRAINT uq_batch_items_batch_position UNIQUE (batch, position)
 );

@@ -72,15 +72,19 @@ async def test_a_contact_for_whom_nothing_can_be_sent_does_not_join(store: Store
     assert await store.take_place("post-purchase", 3, "crm", size=1, most=9, now=NOW) is None
 
 
-async def test_a_batch_whose_recording_was_cut_short_is_not_sent_again(store: Store) -> None:
+@pytest.mark.parametrize("deferred", [0, 1])
+async def test_a_batch_whose_recording_was_cut_short_is_not_sent_again(store: Store, deferred: int) -> None:
     await store.open_batch(BATCH)
-    for number in (1, 2):
+    for number in (1, 2, 3):
         await store.join_batch(item(number))
-    await store.record_item_outcomes(BATCH.id, "refused", NOW, positions=[1], status=207)
+    await store.defer_items(BATCH.id, [1] * deferred, 1, reason="busy")
+    await store.record_item_outcomes(BATCH.id, "refused", NOW, positions=[2], status=207)
+    if deferred:  # and the request for the first one was recorded
+        await store.record_item_outcomes(BATCH.id, "refused", NOW, positions=[1], status=207)
     sent = await send(store, BATCH_WORKFLOW, BATCH.id, {})
     assert (sent.outcome, sent.status) == ("delivered", 207)
-    assert [(one.outcome, one.status) for one in await store.batch_items(BATCH.id)] == [
-        *(("refused", 207), ("unknown", 207)),
+    assert [one.outcome for one in await store.batch_items(BATCH.id)] == [
+        *("refused" if deferred else "unknown", "refused", "unknown")
     ]
 
 

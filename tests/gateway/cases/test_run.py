@@ -120,7 +120,7 @@ def test_a_malformed_entry_is_told(reading: Read) -> None:
 BATCH = """
 - webhook: crm
   url: https://crm.example/people
-  batch: {size: 9, within: 10m, wait: WAIT, results: {list: refused, id: id, reason: why}}
+  batch: {size: 9, within: 10m, wait: WAIT, results: {list: results, id: id, status: code, reason: why}}
   body: {ids: {$for: person in contacts, $each: "{{ person.contact.id }}"}}
 - exit: done
 """
@@ -132,12 +132,13 @@ BATCH = """
         ("false", "[{status: 500, times: always}]", "[{webhook: crm, outcome: batched, at: '2026-03-02 09:00'}]"),
         (
             "true",
-            "[{status: 503}, {status: 207, body: {refused: [{id: '8'}]}}]",
-            "[{webhook: crm, outcome: delivered, attempts: 2, at: '2026-03-02 09:10', status: 207}]",
+            "[{status: 503}, {status: 207, body: {results: [{id: '7', code: 429}]}}, "
+            "{status: 207, body: {results: [{id: '7', code: 200}]}}]",
+            "[{webhook: crm, outcome: delivered, attempts: 3, at: '2026-03-02 09:10', status: 207}]",
         ),
         (
             "true",
-            "[{status: 207, body: {refused: [{id: '7', why: no such person}]}}]",
+            "[{status: 207, body: {results: [{id: '7', code: 404, why: no such person}]}}]",
             "[{webhook: crm, outcome: held, status: 207, reason: \"crm.example refused this contact's item of a batch: "
             'no such person"}]',
         ),
