@@ -28,7 +28,7 @@ NATURAL: Final[Ages] = {
     "claims": timedelta(days=92),
     "soft_bounces": timedelta(days=30),
     "provider_events": timedelta(days=9),
-    "refused_members": timedelta(days=92),
+    "non_members": timedelta(days=92),
     "answers": timedelta(hours=24),
     "events": timedelta(days=30),
 }
@@ -36,7 +36,8 @@ NATURAL: Final[Ages] = {
 
 No cap looks back further than 31 days; a delivery that is retried for longer than its claim is kept claims another
 slot. Soft bounces count within a week, and so do events from providers. Answers to requests with an
-``Idempotency-Key`` are kept for a day. Members that a platform refused stay for people to see. Outgoing events are sent
+``Idempotency-Key`` are kept for a day. Members that a platform refused stay for people to see, and removed
+ones because additions that were decided earlier may be held that long. Outgoing events are sent
 within days.
 """
 

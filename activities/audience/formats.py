@@ -16,6 +16,7 @@ from typing import Any, Final
 from activities.outcome import Outcome, Verdict
 from activities.webhook import outcome
 from activities.webhook.destinations.destinations import AudiencePreset, AudienceSettings, Destination
+from activities.webhook.item_outcomes import is_deferred
 from activities.webhook.presets import PlatformRequest
 from scenario.errors import Aborted, NotConfigured
 from scenario.http.destinations import disowned, without_audiences
@@ -167,6 +168,7 @@ class AudienceAnswer:
     Attributes:
         verdict: The outcome for the request as a whole.
         detail: The platform's error code, if it names one. Never its message, which may quote members.
+        request: The platform's id of a request that it carries out later.
         refused: Why members were refused, by their index in the request.
         again: Indexes of members that must be sent again.
         unnamed: Number of refused members that the platform does not name.
@@ -174,6 +176,7 @@ class AudienceAnswer:
 
     verdict: Verdict
     detail: str = ""
+    request: str = ""
     refused: Mapping[int, str] = field(default_factory=dict[int, str])
     again: frozenset[int] = frozenset()
     unnamed: int = 0
@@ -221,11 +224,14 @@ _INDEX: Final = re.compile(r"audience_?members?\[(\d{1,9})\]", re.ASCII | re.IGN
 
 
 def _of_google(settings: AudienceSettings, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
-    """Return the meaning of a response. If one member is malformed, Google carries out nothing of a request."""
+    """Return the meaning of a response. If one member is malformed, Google carries out nothing of a request.
+
+    Its later verdict (``requestStatus.retrieve``) has numbers by reason, and names no member.
+    """
     del settings
     verdict = outcome.of_status(status)
     if verdict.delivered:
-        return AudienceAnswer(verdict)
+        return AudienceAnswer(verdict, request=_code(mapping_or_empty(content).get("requestId"), ""))
     error = mapping_or_empty(mapping_or_empty(content).get("error"))
     details = [mapping_or_empty(one) for one in list_or_empty(error.get("details"))]
     refused: dict[int, str] = {}
@@ -253,12 +259,15 @@ def _of_generic(settings: AudienceSettings, status: int, content: Any, members: 
         results = (settings.results or _RESULTS).read(content, [member["id"] for member in members])
     except UnreadableResultsError as error:
         return AudienceAnswer(Verdict(Outcome.PERMANENT, "no_results"), detail=f"in its response, {error}")
+    later = frozenset(number for number, one in enumerate(results) if is_deferred(one))
+    if len(later) == len(members):
+        return AudienceAnswer(Verdict(Outcome.RETRY, "items_deferred"))
     refused = {
         number: _code((one.reason or "refused").replace(" ", "_"), "refused")
         for number, one in enumerate(results)
-        if one.outcome == "refused"
+        if one.outcome == "refused" and number not in later
     }
-    return AudienceAnswer(verdict, refused=refused)
+    return AudienceAnswer(verdict, refused=refused, again=later)
 
 
 _RESULTS: Final = ItemResults(list="results", id="id", status="status", reason="code")

@@ -31,7 +31,9 @@ class MembershipBook:
     async def add(self, destination: str, audience: str, contact: str, member: Member, at: datetime) -> str | None:
         """Want a contact to be a member. Return a remark if nothing is to be sent."""
         text = json.dumps(member, separators=(",", ":"), sort_keys=True)
-        sealed = await self._keys.seal(None, text)
+        # A receiver that gets ids tells contacts with one address apart.
+        shared = {} if "id" in member else member
+        digests = {name: await self._keys.name_of(value) for name, value in shared.items()}
         wanted = Membership(
             id=uuid4().hex,
             destination=destination,
@@ -39,17 +41,41 @@ class MembershipBook:
             contact_id=contact,
             wanted=True,
             wanted_at=at,
-            # A digest under a key of the store: encrypted texts cannot be compared.
+            # Digests under a key of the store: encrypted texts cannot be compared.
             digest=await self._keys.name_of(text),
-            member=sealed or "",
+            member=await self._keys.seal(None, text) or "",
+            email=digests.get("email"),
+            phone=digests.get("phone"),
         )
-        return None if await self.store.want_member(wanted) else SYNCED
+        return None if await self.store.record_membership(wanted) else SYNCED
 
     async def remove(self, destination: str, audience: str, contact: str, at: datetime) -> str | None:
         """Want a contact to be no member. Return a remark if nothing is to be sent."""
-        return None if await self.store.want_no_member(destination, audience, contact, at) else NO_MEMBER
+        unwanted = Membership(
+            id=uuid4().hex,
+            destination=destination,
+            audience=audience,
+            contact_id=contact,
+            wanted=False,
+            wanted_at=at,
+            digest="",
+            member="",
+        )
+        return None if await self.store.record_membership(unwanted) else NO_MEMBER
 
     async def members(self, batch: str) -> tuple[Sequence[str], Sequence[Member]]:
-        """Return the ids of a batch's rows and their members, in an order that never changes."""
-        rows = await self.store.audience_batch(batch)
-        return [row.id for row in rows], [json.loads(await self._keys.unseal(row.member) or "{}") for row in rows]
+        """Return the ids of a batch's rows and their members, in an order that never changes.
+
+        A removal has only what no other member has, too. Rows of which nothing is left are left out.
+        """
+        ids: list[str] = []
+        members: list[Member] = []
+        for row in await self.store.audience_batch(batch):
+            member: Member = json.loads(await self._keys.unseal(row.member) or "{}")
+            if "id" not in member:
+                sent = {"email": row.sent_email, "phone": row.sent_phone}
+                member = {name: value for name, value in member.items() if sent[name] is not None}
+            if member:
+                ids.append(row.id)
+                members.append(member)
+        return ids, members

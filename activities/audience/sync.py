@@ -86,7 +86,9 @@ class AudienceActivities:
             ApplicationError: The platform was not reached, or refuses the batch. No message identifies a member.
         """
         ids, members = await self._book.members(batch.batch)
-        if not ids:  # recorded by an attempt whose result was lost
+        if not ids:
+            # Recorded by an attempt whose result was lost; or other members have all that is to be removed.
+            await self._store.settle_audience_batch(batch.batch)
             return BatchSent()
         try:
             return await self._send(batch, ids, members)
@@ -127,6 +129,8 @@ class AudienceActivities:
             await self._store.thaw_audience_batch(batch.batch, [ids[number] for number in sorted(answer.again)])
         await self._store.settle_audience_batch(batch.batch)
         await self._store.record_audience_sync(batch.destination, batch.audience, datetime.now(UTC), answer.unnamed)
+        if answer.request:
+            logger.info("%s has the audience %s as request %s", batch.destination, batch.audience, answer.request)
         if answer.refused or answer.unnamed:
             logger.warning(
                 "%s refused %d of %d members of the audience %s",

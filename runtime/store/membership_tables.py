@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, Table, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    and_,
+    literal_column,
+    or_,
+    text,
+)
 
 from runtime.store.columns import Flag, SafeText, UtcDateTime
 from runtime.store.schema import metadata, partial_index
 
 # In parentheses of its own, and word for word as in the index that serves it.
 DIFFERS: Final = text("(batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)))")
+NO_MEMBER: Final = literal_column("is_member = 0", Boolean)
 
 audience_memberships = Table(
     "audience_memberships",
@@ -27,9 +40,14 @@ audience_memberships = Table(
     Column("digest", SafeText, nullable=False),
     # True if the platform has the member.
     Column("is_member", Flag, nullable=False),
-    # What was sent last, or is being sent.
+    # Keyed digests of the wanted member's address and number, if the platform knows members by them alone.
+    Column("email", SafeText, nullable=True),
+    Column("phone", SafeText, nullable=True),
+    # What was sent last, or is being sent. An address or number that another member has, too, is null in a removal.
     Column("sent_member", SafeText, nullable=True),
     Column("sent_digest", SafeText, nullable=True),
+    Column("sent_email", SafeText, nullable=True),
+    Column("sent_phone", SafeText, nullable=True),
     # The request in progress.
     Column("batch", SafeText, nullable=True),
     # Why the platform refused the change.
@@ -44,8 +62,17 @@ audience_memberships = Table(
     partial_index("ix_audience_memberships_batch", "batch", where=text("batch IS NOT NULL")),
     partial_index("ix_audience_memberships_differing", "destination", "audience", where=DIFFERS),
     partial_index("ix_audience_memberships_refused", "wanted_at", where=text("refused IS NOT NULL")),
+    partial_index("ix_audience_memberships_no_member", "wanted_at", where=text("is_member = 0")),
+    partial_index("ix_audience_memberships_email", "destination", "audience", "email", where=text("email IS NOT NULL")),
+    partial_index("ix_audience_memberships_phone", "destination", "audience", "phone", where=text("phone IS NOT NULL")),
 )
-"""One row a contact and audience, while the contact is wanted or the platform has it."""
+"""One row a contact and audience. That of a removed contact stays a while: an earlier addition may arrive."""
+
+IS_SETTLED: Final = or_(
+    audience_memberships.c.refused.is_not(None),
+    and_(audience_memberships.c.wanted == 0, audience_memberships.c.batch.is_(None)),
+)
+"""With `NO_MEMBER`: the platform refused the contact, or it was removed."""
 
 audience_syncs = Table(
     "audience_syncs",

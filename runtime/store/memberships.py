@@ -1,7 +1,10 @@
 """Memberships of audiences at other systems: the wanted ones, and those that were sent.
 
 A row differs if the platform lacks a wanted member, has one that is not wanted, or has one under other identifiers. The
-latter is removed first and then added. A contact that is no member has no row.
+latter is removed first and then added. The row of a contact that is no member any more remains without identifiers,
+until retention deletes it: an addition that was decided earlier may arrive later.
+
+Platforms know addresses, not contacts. A removal leaves out those that another member has, too.
 
 A batch is the rows that have its id. `sent_member` is what it sends, so that a change in between alters no attempt.
 """
@@ -15,8 +18,6 @@ from functools import cache
 from typing import Final
 
 from sqlalchemy import (
-    Column,
-    ColumnElement,
     Executable,
     Integer,
     and_,
@@ -32,8 +33,25 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.columns import Flag, SafeText
+from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries, row_of
+from runtime.store.membership_batches import (
+    ADD_AGAIN,
+    BATCH,
+    DROP,
+    FREEZE,
+    FROZEN,
+    GONE,
+    IS_GONE,
+    IS_IT,
+    MORE,
+    REFUSE,
+    SETTLE,
+    THAW,
+    THAW_SOME,
+    TO_ADD,
+    TO_REMOVE,
+)
 from runtime.store.membership_tables import DIFFERS, audience_memberships, audience_syncs
 
 _TOGETHER: Final = 500  # maximum number of rows that one statement names
@@ -52,8 +70,12 @@ class Membership:
     member: str
     digest: str
     is_member: bool = False
+    email: str | None = None
+    phone: str | None = None
     sent_member: str | None = None
     sent_digest: str | None = None
+    sent_email: str | None = None
+    sent_phone: str | None = None
     batch: str | None = None
     refused: str | None = None
     erased: str | None = None
@@ -61,10 +83,17 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class BatchMember:
-    """A member as a batch sends it."""
+    """A member as a batch sends it.
+
+    Attributes:
+        sent_email: None if the batch leaves the address out, because another member has it.
+        sent_phone: The same for the number.
+    """
 
     id: str
     member: str
+    sent_email: str | None
+    sent_phone: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,20 +135,13 @@ _sync = audience_syncs.c
 class AudienceMemberships(Queries):
     """The tables of audiences. Every call is idempotent."""
 
-    async def want_member(self, wanted: Membership) -> bool:
-        """Record that a contact is to be a member. Return False if the platform has it. The later decision holds."""
-        await self._database.write(_want(self._database.insert), row_of(audience_memberships, wanted))
-        return await self._differs(wanted.destination, wanted.audience, wanted.contact_id)
+    async def record_membership(self, decided: Membership) -> bool:
+        """Record that a contact is to be a member, or none. Return False if the platform has it so.
 
-    async def want_no_member(self, destination: str, audience: str, contact: str, at: datetime) -> bool:
-        """Record that a contact is to be no member. Return False if the platform does not have it."""
-        given = {"to": destination, "name": audience, "whose": contact}
-        await self._database.write(_UNWANT, given | {"at": at})
-        await self._database.write(_FORGET, given)
-        return await self._differs(destination, audience, contact)
-
-    async def _differs(self, destination: str, audience: str, contact: str) -> bool:
-        given = {"to": destination, "name": audience, "whose": contact}
+        Of several decisions the latest holds, whatever order they arrive in.
+        """
+        await self._database.write(_decide(self._database.insert), row_of(audience_memberships, decided))
+        given = {"to": decided.destination, "name": decided.audience, "whose": decided.contact_id}
         return bool(await self._database.read(_DIFFERENCE, given))
 
     async def unsynced_audiences(self) -> list[tuple[str, str]]:
@@ -138,40 +160,42 @@ class AudienceMemberships(Queries):
             The batch's id, which is an earlier one if one is frozen, or "" if nothing differs. True if more differs.
         """
         given = {"to": destination, "name": audience}
-        frozen = await self._database.read(_FROZEN, given)
+        frozen = await self._database.read(FROZEN, given)
         identifier = frozen[0]["batch"] if frozen else ""
-        for operation, statement in () if identifier else _FREEZE.items():
+        for operation, statement in () if identifier else FREEZE.items():
             wanted = given | {"made": f"{operation}-{batch}", "most": size}
             if await self._database.write(statement, wanted):
                 identifier = f"{operation}-{batch}"
                 break
-        return identifier, bool(identifier and await self._database.read(_MORE, given))
+        return identifier, bool(identifier and await self._database.read(MORE, given))
 
     async def audience_batch(self, batch: str) -> list[BatchMember]:
         """Return the members of a batch, in an order that never changes."""
-        return await self._all(BatchMember, _BATCH, {"of": batch})
+        return await self._all(BatchMember, BATCH, {"of": batch})
 
     async def refuse_members(self, batch: str, ids: Sequence[str], reason: str) -> None:
         """Record that the platform refused some changes of a batch. The removal of an erased contact is forgotten."""
         for start in range(0, len(ids), _TOGETHER):
             given = {"of": batch, "ids": list(ids[start : start + _TOGETHER])}
-            await self._database.write(_DROP, given)
-            await self._database.write(_REFUSE, given | {"why": reason})
+            await self._database.write(DROP, given)
+            await self._database.write(REFUSE, given | {"why": reason})
 
     async def thaw_audience_batch(self, batch: str, ids: Sequence[str] | None = None) -> None:
         """Take members out of a batch that was not carried out, by default all. A later batch sends them."""
         if ids is None:
-            for statement in _THAW:
+            for statement in THAW:
                 await self._database.write(statement, {"of": batch})
             return
         for start in range(0, len(ids), _TOGETHER):
-            for statement in _THAW_SOME:
+            for statement in THAW_SOME:
                 await self._database.write(statement, {"of": batch, "ids": list(ids[start : start + _TOGETHER])})
 
     async def settle_audience_batch(self, batch: str) -> None:
         """Record that the platform carried out the changes that are left in a batch."""
-        await self._database.write(_GONE, {"of": batch})
-        await self._database.write(_SETTLE, {"of": batch, "is_new": batch.startswith("add-")})
+        if is_removal := batch.startswith("remove-"):
+            for statement in (*ADD_AGAIN, GONE):
+                await self._database.write(statement, {"of": batch})
+        await self._database.write(SETTLE, {"of": batch, "is_new": not is_removal})
 
     async def record_audience_sync(self, destination: str, audience: str, at: datetime, unnamed: int) -> None:
         """Record that a request was carried out."""
@@ -215,20 +239,13 @@ class AudienceMemberships(Queries):
         return (await self._database.read(_PENDING, {"name": pseudonym}))[0]["n"]
 
 
-_IS_IT = (_row.destination == bindparam("to"), _row.audience == bindparam("name"))
-_IS_CONTACT = (*_IS_IT, _row.contact_id == bindparam("whose"))
-_IN_BATCH = _row.batch == bindparam("of")
-_AMONG = _row.id.in_(bindparam("ids", expanding=True))
-_IS_NOTHING = (_row.wanted == 0, _row.is_member == 0, _row.batch.is_(None))
-_IS_FREE = and_(_row.batch.is_(None), _row.refused.is_(None))
-_TO_REMOVE = and_(_IS_FREE, _row.is_member == 1, or_(_row.wanted == 0, _row.digest != _row.sent_digest))
-_TO_ADD = and_(_IS_FREE, _row.is_member == 0, _row.wanted == 1)
+_IS_CONTACT = (*IS_IT, _row.contact_id == bindparam("whose"))
 
 
 @cache
-def _want(insert: InsertFactory) -> Executable:
+def _decide(insert: InsertFactory) -> Executable:
     row = insert(audience_memberships)
-    named = ("wanted", "wanted_at", "member", "digest")
+    named = ("wanted", "wanted_at", "member", "digest", "email", "phone")
     changes = {name: row.excluded[name] for name in named} | {"refused": None}
     return row.on_conflict_do_update(
         index_elements=["destination", "audience", "contact_id"],
@@ -237,12 +254,6 @@ def _want(insert: InsertFactory) -> Executable:
     )
 
 
-_UNWANT = (
-    update(audience_memberships)
-    .where(*_IS_CONTACT, _row.wanted_at <= bindparam("at", type_=_row.wanted_at.type))
-    .values(wanted=False, wanted_at=bindparam("at", type_=_row.wanted_at.type), refused=None)
-)
-_FORGET = delete(audience_memberships).where(*_IS_CONTACT, *_IS_NOTHING)
 _DIFFERENCE = select(_row.id).where(*_IS_CONTACT, DIFFERS)
 _HELD = (
     select(_sync.destination)
@@ -250,55 +261,6 @@ _HELD = (
     .exists()
 )
 _UNSYNCED = select(_row.destination, _row.audience).where(DIFFERS, ~_HELD).distinct()
-_FROZEN = select(_row.batch).where(*_IS_IT, _row.batch.is_not(None), DIFFERS).limit(1)
-_MORE = select(_row.id).where(*_IS_IT, DIFFERS, or_(_TO_REMOVE, _TO_ADD)).limit(1)
-
-
-def _freezing(differs: ColumnElement[bool], **more: Column[str]) -> Executable:
-    some = select(_row.id).where(*_IS_IT, DIFFERS, differs).order_by(_row.id).limit(bindparam("most"))
-    # Once more outside: PostgreSQL compares a row again that was changed meanwhile.
-    return (
-        update(audience_memberships)
-        .where(_row.id.in_(some.correlate(None)), differs)
-        .values(batch=bindparam("made"), **more)
-        .returning(_row.id)
-    )
-
-
-_FREEZE: Final = {
-    "remove": _freezing(_TO_REMOVE),
-    "add": _freezing(_TO_ADD, sent_member=_row.member, sent_digest=_row.digest),
-}
-_BATCH = select(_row.id, _row.sent_member.label("member")).where(_IN_BATCH).order_by(_row.id)
-_IS_UNSENT = (_row.wanted == 0, _row.is_member == 0)
-_DROP = delete(audience_memberships).where(_IN_BATCH, _AMONG, or_(and_(*_IS_UNSENT), _row.erased.is_not(None)))
-# A member that is wanted under other identifiers by now was not refused under these.
-_IS_OUTDATED = and_(_row.batch.like("add-%"), _row.digest != _row.sent_digest)
-_REFUSE = (
-    update(audience_memberships)
-    .where(_IN_BATCH, _AMONG)
-    .values(batch=None, refused=case((_IS_OUTDATED, None), else_=bindparam("why", type_=SafeText)))
-)
-_THAW = (
-    delete(audience_memberships).where(_IN_BATCH, *_IS_UNSENT),
-    update(audience_memberships).where(_IN_BATCH).values(batch=None),
-)
-_THAW_SOME = (
-    delete(audience_memberships).where(_IN_BATCH, _AMONG, *_IS_UNSENT),
-    update(audience_memberships).where(_IN_BATCH, _AMONG).values(batch=None),
-)
-_GONE = delete(audience_memberships).where(_IN_BATCH, _row.wanted == 0, _row.batch.like("remove-%"))
-_is_new = bindparam("is_new", type_=Flag)
-_SETTLE = (
-    update(audience_memberships)
-    .where(_IN_BATCH)
-    .values(
-        batch=None,
-        is_member=_is_new,
-        sent_member=case((_is_new == 1, _row.sent_member), else_=None),
-        sent_digest=case((_is_new == 1, _row.sent_digest), else_=None),
-    )
-)
 
 
 @cache
@@ -322,14 +284,17 @@ _RELEASE = (
     .values(held_at=None, trouble=bindparam("note"))
 )
 _COUNT_HELD = select(func.count().label("n")).where(_sync.held_at.is_not(None))
-_ADMIT = update(audience_memberships).where(*_IS_IT, _row.refused.is_not(None)).values(refused=None)
-_known = union(select(_row.destination, _row.audience), select(_sync.destination, _sync.audience)).subquery()
+_ADMIT = update(audience_memberships).where(*IS_IT, _row.refused.is_not(None)).values(refused=None)
+_known = union(
+    select(_row.destination, _row.audience).where(or_(_row.wanted == 1, _row.is_member == 1)),
+    select(_sync.destination, _sync.audience),
+).subquery()
 _COUNTS = (
     select(
         _known.c.destination,
         _known.c.audience,
         func.coalesce(func.sum(type_coerce(_row.is_member, Integer)), 0).label("members"),
-        func.sum(case((or_(_row.batch.is_not(None), _TO_ADD, _TO_REMOVE), 1), else_=0)).label("waiting"),
+        func.sum(case((or_(_row.batch.is_not(None), TO_ADD, TO_REMOVE), 1), else_=0)).label("waiting"),
         func.sum(case((_row.refused.is_not(None), 1), else_=0)).label("refused"),
         func.max(_sync.synced_at).label("synced_at"),
         func.coalesce(func.max(_sync.unnamed), 0).label("unnamed"),
@@ -349,13 +314,13 @@ _COUNTS = (
 )
 _REFUSALS = (
     select(_row.refused, func.count().label("n"))
-    .where(*_IS_IT, _row.refused.is_not(None))
+    .where(*IS_IT, _row.refused.is_not(None))
     .group_by(_row.refused)
     .order_by(_row.refused)
 )
 _CHANGES = {
     refused: select(_row.contact_id, _row.wanted, _row.wanted_at, _row.refused)
-    .where(*_IS_IT, condition, _row.erased.is_(None), _row.contact_id > bindparam("behind"))
+    .where(*IS_IT, condition, _row.erased.is_(None), _row.contact_id > bindparam("behind"))
     .order_by(_row.contact_id)
     .limit(bindparam("most"))
     for refused, condition in ((False, DIFFERS), (True, _row.refused.is_not(None)))
@@ -371,9 +336,12 @@ ERASE_MEMBERSHIPS: Final = (
         erased=_pseudonym,
         wanted=False,
         member="",
+        digest="",
+        email=None,
+        phone=None,
         refused=None,
     ),
-    delete(audience_memberships).where(_IS_ERASED, *_IS_NOTHING),
+    delete(audience_memberships).where(*IS_GONE, _IS_ERASED, _row.batch.is_(None)),
 )
 """Remove an erased contact from all audiences. Rows stay, under its pseudonym, until the platforms have removed it."""
 _PENDING = select(func.count().label("n")).where(_IS_ERASED)

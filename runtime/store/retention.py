@@ -42,7 +42,7 @@ from runtime.store.campaigns import campaign_items, campaigns
 from runtime.store.claims import claims
 from runtime.store.database import Queries
 from runtime.store.deliveries import deliveries
-from runtime.store.membership_tables import audience_memberships
+from runtime.store.membership_tables import IS_SETTLED, NO_MEMBER, audience_memberships
 from runtime.store.operations import operation_items, operations
 from runtime.store.outgoing import outgoing_events
 from runtime.store.outgoing_sends import outgoing_sends
@@ -254,11 +254,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "campaigns": _Kind(
         campaigns, campaigns.c.created_at, [campaigns.c.ended_at < _until, _first_item(_campaign, _line).is_(None)]
     ),
-    "refused_members": _Kind(
-        audience_memberships,
-        audience_memberships.c.wanted_at,
-        [audience_memberships.c.refused.is_not(None), audience_memberships.c.is_member == 0],
-    ),
+    "non_members": _Kind(audience_memberships, audience_memberships.c.wanted_at, [NO_MEMBER, IS_SETTLED]),
     "batch_items": _Kind(batch_items, None, [_in_batch == _oldest(_batch, _in_batch)]),
     "batches": _Kind(
         batches, batches.c.created_at, [batches.c.ended_at < _until, _first_item(_batch, _in_batch).is_(None)]

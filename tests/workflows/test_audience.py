@@ -55,6 +55,12 @@ destinations:
     allow_private: true
     allow_http: true
     ports: [{port}]
+  social:
+    url: {url}
+    audiences: {{preset: meta, ids: {{vip: "9"}}}}
+    allow_private: true
+    allow_http: true
+    ports: [{port}]
 """
 
 
@@ -157,10 +163,8 @@ async def test_only_differences_are_sent(crm: Crm) -> None:
     counts = await crm.counts()
     assert (counts.members, counts.waiting, counts.refused, counts.trouble) == (2, 0, 1, None)
     # What is at rest identifies nobody.
-    [stored, _, _] = (
-        sqlite3.connect(crm.path).execute("SELECT member, sent_member FROM audience_memberships").fetchall()
-    )
-    assert [text[:3] for text in stored] == ["e1.", "e1."]
+    stored = sqlite3.connect(crm.path).execute("SELECT member, sent_member FROM audience_memberships").fetchall()
+    assert {text[:3] for row in stored for text in row if text} == {"e1."}
 
 
 async def test_a_refusal_is_of_the_identifiers_that_were_sent(crm: Crm) -> None:
@@ -254,6 +258,19 @@ async def test_validation_alone_makes_no_members(crm: Crm) -> None:
     assert await crm.sync(destination="ads", audience="vip") == "held"
     counts = await crm.counts()
     assert (counts.members, counts.waiting, counts.trouble) == (0, 1, VALIDATED)
+
+
+async def test_an_address_is_removed_with_its_last_member(crm: Crm) -> None:
+    for contact in ("1", "2"):
+        await crm.book.add("social", "vip", contact, {"email": "e1"}, NOW)
+    await crm.sync(destination="social", audience="vip")
+    for minutes, contact in enumerate(("1", "2"), start=1):
+        await crm.book.remove("social", "vip", contact, NOW + timedelta(minutes=minutes))
+        assert await crm.sync(destination="social", audience="vip") == "synced"
+        counts = await crm.counts()
+        assert (counts.members, counts.waiting) == (2 - minutes, 0)
+    assert [call.method for call in crm.receiver.calls] == ["POST", "DELETE"]
+    assert b'"data":[["e1",""]]' in crm.receiver.calls[1].body
 
 
 async def test_an_erased_contact_is_removed_and_then_forgotten(crm: Crm) -> None:

@@ -207,7 +207,8 @@ CREATE TABLE audience_parts (
 CREATE TABLE audience_memberships (
     id TEXT NOT NULL, destination TEXT NOT NULL, audience TEXT NOT NULL, contact_id TEXT NOT NULL,
     wanted INTEGER NOT NULL, wanted_at {instant} NOT NULL, member TEXT NOT NULL, digest TEXT NOT NULL,
-    is_member INTEGER NOT NULL, sent_member TEXT, sent_digest TEXT, batch TEXT, refused TEXT, erased TEXT,
+    is_member INTEGER NOT NULL, email TEXT, phone TEXT, sent_member TEXT, sent_digest TEXT, sent_email TEXT,
+    sent_phone TEXT, batch TEXT, refused TEXT, erased TEXT,
     CONSTRAINT pk_audience_memberships PRIMARY KEY (id),
     CONSTRAINT uq_audience_memberships_destination_audience_contact_id UNIQUE (destination, audience, contact_id)
 );
@@ -217,6 +218,11 @@ CREATE INDEX ix_audience_memberships_batch ON audience_memberships (batch) WHERE
 CREATE INDEX ix_audience_memberships_differing ON audience_memberships (destination, audience)
     WHERE (batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)));
 CREATE INDEX ix_audience_memberships_refused ON audience_memberships (wanted_at) WHERE refused IS NOT NULL;
+CREATE INDEX ix_audience_memberships_no_member ON audience_memberships (wanted_at) WHERE is_member = 0;
+CREATE INDEX ix_audience_memberships_email ON audience_memberships (destination, audience, email)
+    WHERE email IS NOT NULL;
+CREATE INDEX ix_audience_memberships_phone ON audience_memberships (destination, audience, phone)
+    WHERE phone IS NOT NULL;
 
 CREATE TABLE audience_syncs (
     destination TEXT NOT NULL, audience TEXT NOT NULL, synced_at {instant}, unnamed INTEGER NOT NULL, trouble TEXT,

@@ -170,6 +170,13 @@ ANSWERS: list[tuple[AudienceSettings, int, Any, tuple[Outcome, str, dict[int, st
         {"results": [{"id": "1", "status": 404, "code": "no such Zoe!"}, {"id": 2, "status": 200}, {"id": "x"}]},
         (DONE, "", {1: "refused"}, set(), 0),
     ),
+    (
+        GENERIC,
+        207,
+        {"results": [{"id": "0", "status": 503}, {"id": "1", "status": 501}, {"id": "2", "status": 200}]},
+        (DONE, "", {1: "status_501"}, {0}, 0),
+    ),
+    (GENERIC, 207, {"results": [{"id": str(n), "status": 429} for n in range(3)]}, (RETRY, "", {}, set(), 0)),
     (GENERIC, 207, {"ok": True}, (FINAL, "in its response, it has no list at 'results'", {}, set(), 0)),
     (LISTED, 200, {"failed": ["2"]}, (DONE, "", {2: "refused"}, set(), 0)),
     (GENERIC, 422, None, (FINAL, "", {}, set(), 0)),

@@ -58,7 +58,7 @@ async def test_an_audience_lists_waiting_and_refused_changes_and_is_sent_again(s
     key = await site.sign_in()
     assert "No scenario has changed an audience yet." in (await site.get("/audiences")).text()
     for contact in ("a", "b", "c"):
-        await site.store.want_member(membership(contact))
+        await site.store.record_membership(membership(contact))
     await site.store.freeze_audience_batch(*VIP, "1", 2)
     await site.store.refuse_members("add-1", ["id-b"], "bad_hash")
     await site.store.settle_audience_batch("add-1")

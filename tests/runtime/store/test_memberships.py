@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from runtime.store import Store
@@ -13,17 +14,32 @@ NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 VIP = ("meta", "vip")
 
 
-def membership(contact: str, *, minutes: int = 0, digest: str = "d") -> Membership:
+def membership(
+    contact: str,
+    *,
+    minutes: int = 0,
+    digest: str = "d",
+    wanted: bool = True,
+    email: str | None = None,
+    phone: str | None = None,
+) -> Membership:
     return Membership(
         id=f"id-{contact}",
         destination="meta",
         audience="vip",
         contact_id=contact,
-        wanted=True,
+        wanted=wanted,
         wanted_at=NOW + timedelta(minutes=minutes),
         member=f"member-{contact}-{digest}",
         digest=digest,
+        email=email,
+        phone=phone,
     )
+
+
+def gone(contact: str, *, minutes: int = 0) -> Membership:
+    """A decision to remove a contact."""
+    return replace(membership(contact, minutes=minutes, digest="", wanted=False), id=f"gone-{contact}", member="")
 
 
 async def sent(store: Store, batch: str) -> list[str]:
@@ -33,12 +49,12 @@ async def sent(store: Store, batch: str) -> list[str]:
 @both
 async def test_a_change_while_a_batch_is_sent_is_a_new_difference(store: Store) -> None:
     for contact in ("a", "b", "c", "d"):
-        assert await store.want_member(membership(contact))
+        assert await store.record_membership(membership(contact))
     assert await store.freeze_audience_batch(*VIP, "1", 3) == ("add-1", True)
-    assert not await store.want_no_member(*VIP, "e", NOW)
-    assert await store.want_no_member(*VIP, "a", NOW + timedelta(minutes=1))
-    assert await store.want_member(membership("b", minutes=1, digest="new"))
-    assert await store.want_no_member(*VIP, "c", NOW - timedelta(minutes=1))  # an earlier decision, which comes late
+    assert not await store.record_membership(gone("e"))
+    assert await store.record_membership(gone("a", minutes=1))
+    assert await store.record_membership(membership("b", minutes=1, digest="new"))
+    assert await store.record_membership(gone("c", minutes=-1))  # an earlier decision, which comes late
     assert await store.freeze_audience_batch(*VIP, "2", 3) == ("add-1", True), "the frozen one goes first"
     assert await sent(store, "add-1") == ["member-a-d", "member-b-d", "member-c-d"]
     await store.settle_audience_batch("add-1")
@@ -54,9 +70,50 @@ async def test_a_change_while_a_batch_is_sent_is_a_new_difference(store: Store) 
     assert (counts.members, counts.waiting, counts.unnamed, counts.synced_at) == (3, 0, 2, NOW)
 
 
+@both
+async def test_an_addition_that_was_decided_before_a_removal_and_arrives_after_it_does_nothing(store: Store) -> None:
+    await store.record_membership(membership("a"))
+    await store.freeze_audience_batch(*VIP, "1", 9)
+    await store.settle_audience_batch("add-1")
+    for contact in ("a", "b"):
+        await store.record_membership(gone(contact, minutes=2))
+    await store.freeze_audience_batch(*VIP, "2", 9)
+    await store.settle_audience_batch("remove-2")
+    for contact in ("a", "b"):
+        assert not await store.record_membership(membership(contact, minutes=1))
+    assert await store.unsynced_audiences() == []
+    assert (await store.count_rows_of("a")).audience_memberships == 1
+    await Pruner(store).run({}, NOW + timedelta(days=93))
+    assert (await store.count_rows_of("a")).audience_memberships == 0
+    await store.record_membership(gone("b"))
+    assert await store.record_membership(membership("b", minutes=3))
+
+
+@both
+async def test_what_another_member_has_too_is_not_removed(store: Store) -> None:
+    for contact in ("a", "b", "c"):
+        await store.record_membership(membership(contact, email="x", phone=contact))
+    await store.record_membership(replace(membership("d", email="x"), audience="other"))
+    await store.freeze_audience_batch(*VIP, "1", 9)
+    await store.settle_audience_batch("add-1")
+    for contact in ("a", "b"):
+        await store.record_membership(gone(contact, minutes=1))
+    await store.freeze_audience_batch(*VIP, "2", 1)
+    assert [(one.sent_email, one.sent_phone) for one in await store.audience_batch("remove-2")] == [(None, "a")]
+    await store.settle_audience_batch("remove-2")
+
+    await store.record_membership(gone("c", minutes=1))
+    await store.freeze_audience_batch(*VIP, "3", 1)
+    assert [(one.sent_email, one.sent_phone) for one in await store.audience_batch("remove-3")] == [("x", "b")]
+    assert not await store.record_membership(membership("c", minutes=2, email="x", phone="c"))  # wanted again
+    await store.settle_audience_batch("remove-3")
+    assert await store.freeze_audience_batch(*VIP, "4", 9) == ("add-4", False), "its address was removed meanwhile"
+    assert await sent(store, "add-4") == ["member-c-d"]
+
+
 async def test_a_refused_member_is_forgotten_after_a_quarter(store: Store) -> None:
     for contact in ("a", "b"):
-        await store.want_member(membership(contact))
+        await store.record_membership(membership(contact))
     await store.freeze_audience_batch(*VIP, "1", 9)
     await store.refuse_members("add-1", ["id-a"], "unknown")
     await store.settle_audience_batch("add-1")
