@@ -26,7 +26,7 @@ from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement
 from activities.webhook import outcome
 from activities.webhook.circuit_breaker import signal_of
-from activities.webhook.destinations.destinations import CredentialsError
+from activities.webhook.destinations.destinations import CredentialsError, Destination
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import MAX_BODY, MAX_RESULTS, Request, Response
 from activities.webhook.http.transport import Transport, timed
@@ -88,17 +88,21 @@ class Webhooks(ChannelActivity[Transport]):
                 secrets=secrets,
                 named=(await self._content.open(delivery.name, delivery.version)).secrets(delivery.step),
             )
-            token = await self._token(attempt, step, secrets)
+            destination = self._context.routes.named(step.to).named if step.to is not None else None
+            token = await self._token(attempt, destination, secrets)
             # A large batch would block other deliveries.
             ready = prepare(token=token) if members is None else await asyncio.to_thread(prepare, token=token)
             longest = MAX_BODY if step.batch is None or step.batch.results is None else MAX_RESULTS
             attempt.destination = ready.route.destination
+            if token and ready.route.named != destination:
+                why = f"Destination {attempt.destination} was changed while its access token was fetched"
+                raise attempt.not_sent(why, "access_token")
             await (attempt.may_leave() if members is None else attempt.is_wanted())
             response = await self._send(attempt, ready, longest)
             if response.status == HTTPStatus.UNAUTHORIZED and token:  # revoked, or expired on the way
-                newer = await self._another_token(attempt, step, secrets, token)
-                if newer:
-                    ready = prepare(token=newer)
+                newer = await self._another_token(attempt, destination, secrets, token)
+                if newer and (again := prepare(token=newer)).route.named == destination:
+                    ready = again
                     response = await self._send(attempt, ready, longest)
             note = None
             if members is not None and step.batch is not None and outcome.of_status(response.status).delivered:
@@ -106,9 +110,8 @@ class Webhooks(ChannelActivity[Transport]):
             judge(attempt, response, step, ready.hidden, ready.given, note)
         return attempt.sent
 
-    async def _token(self, attempt: OpenAttempt, step: Webhook, secrets: Mapping[str, str]) -> str:
+    async def _token(self, attempt: OpenAttempt, destination: Destination | None, secrets: Mapping[str, str]) -> str:
         """Return the access token of a step's destination, if it uses one. Without it, Temporal retries later."""
-        destination = self._context.routes.named(step.to).named if step.to is not None else None
         if destination is None:
             return ""
         try:
@@ -120,9 +123,10 @@ class Webhooks(ChannelActivity[Transport]):
             why = f"Destination {destination.name} got no access token in time"
             raise attempt.not_sent(why, "access_token") from None
 
-    async def _another_token(self, attempt: OpenAttempt, step: Webhook, secrets: Mapping[str, str], old: str) -> str:
+    async def _another_token(
+        self, attempt: OpenAttempt, destination: Destination | None, secrets: Mapping[str, str], old: str
+    ) -> str:
         """Return the token after one that was rejected, or nothing: the response to that one then counts."""
-        destination = self._context.routes.named(step.to).named if step.to is not None else None
         try:
             async with asyncio.timeout(max(attempt.within, 0.0)):
                 newer = await self._tokens.token(destination, secrets, rejected=old) if destination else old

@@ -78,9 +78,10 @@ class _NoTokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """Everything that a token depends on."""
+    """Everything that a token depends on, and where it goes: a token for one server is not shown to another."""
 
     settings: OAuth2
+    url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -126,7 +127,7 @@ class AccessTokens:
         for secret in settings.secrets:
             if not secrets.get(secret):
                 raise unset(f"destination {name}", secret)
-        inputs = _Inputs(settings, tuple(secrets[secret] for secret in settings.secrets))
+        inputs = _Inputs(settings, destination.url, tuple(secrets[secret] for secret in settings.secrets))
         entry = self._entries.get(name)
         if entry is None or entry.inputs != inputs:
             entry = self._entries[name] = _Entry(inputs)

@@ -152,9 +152,9 @@ async def test_a_destination_that_rejects_every_token_gets_few_new_ones(
 
 
 async def test_other_secrets_and_settings_get_another_token(tokens: AccessTokens, server: Issuer):
-    one = await tokens.token(ads(server), SECRETS)
-    other = await tokens.token(ads(server, scope="more"), SECRETS)
-    assert one != other
+    there = ads(server)
+    found = [there, ads(server, scope="more"), there, replace(there, url="https://other.example")]
+    assert len({await tokens.token(one, SECRETS) for one in found}) == 4
     with pytest.raises(
         CredentialsError, match=r"answered 401 \(invalid_client\): check client_id and the secret ADS_S"
     ):
@@ -316,7 +316,7 @@ class Sending:
             "utf-8",
         )
         content = Content(Shelf({"webhook": "told", "to": "ads", "path": "/in", "body": {"a": "1"}}))
-        routes = Direct(DestinationsFile(self._file))
+        routes = Direct(DestinationsFile(self._file, every=0.0))
         given = {"transport": self._transport, "secrets": lambda: self.secrets, "routes": routes}
         return Webhooks(worker_context(content, self.rows, **given))
 
@@ -354,6 +354,24 @@ async def test_a_request_carries_the_token_and_the_same_one_again(sending: Sendi
         for _ in range(2):
             await sending.send(webhooks)
     assert shown(there) == server.issued * 2
+
+
+async def test_a_destination_that_changes_meanwhile_does_not_get_the_token(
+    sending: Sending, server: Issuer, monkeypatch: pytest.MonkeyPatch
+):
+    async with receiver(answer(200)) as old, receiver(answer(200)) as new:
+        webhooks, fetch = sending.to(old), AccessTokens.token
+
+        async def slow(tokens: AccessTokens, *given: Any, **more: Any) -> str:
+            token = await fetch(tokens, *given, **more)
+            sending.to(new)
+            return token
+
+        monkeypatch.setattr(AccessTokens, "token", slow)
+        failure = await sending.fail(webhooks)
+        assert (failure.kind, failure.unsent, old.calls, new.calls) == (FailureKind.RETRY, True, [], [])
+        assert (await sending.send(webhooks)).outcome == "delivered"
+    assert shown(new) == server.issued[1:]
 
 
 async def test_a_401_gets_another_token_within_the_same_attempt(sending: Sending, server: Issuer):
