@@ -29,6 +29,8 @@ from scenario.type_guards import is_mapping
 
 MAX_LINE: Final = 1024 * 1024
 """Maximum characters of a line."""
+MAX_LINES: Final = 20_000_000
+"""Maximum number of lines, with blank ones: a small compressed file may have any number."""
 MAX_COLUMNS: Final = 1000
 _SAMPLE: Final = 64 * 1024
 """Bytes that are read to detect the form."""
@@ -144,7 +146,7 @@ class AudienceFile:
     def _json_lines(self) -> Iterator[AudienceLine]:
         number = 0
         while text := self._content.readline(MAX_LINE + 1):
-            number += 1
+            number = _counted(number + 1)
             if len(text) > MAX_LINE and not text.endswith(b"\n"):
                 yield AudienceLine(number, problem=f"is longer than {MAX_LINE:,} bytes")
                 while text and not text.endswith(b"\n"):
@@ -188,7 +190,7 @@ class AudienceFile:
             number = 0
             for batch in file.iter_batches(1000):
                 for row in batch.to_pylist():
-                    number += 1
+                    number = _counted(number + 1)
                     yield AudienceLine(
                         number, {name: _cell(row[name]) for name in header if row[name] not in (None, "")}
                     )
@@ -211,6 +213,7 @@ class AudienceFile:
         """Yield the lines of a table. Its first row is the header."""
         header: tuple[str, ...] | None = None
         for number, row in rows:
+            _counted(number)
             if row and isinstance(row[0], csv.Error):
                 problem = f"has a misplaced quotation mark or is too long ({row[0]})"
                 if header is None:
@@ -237,6 +240,13 @@ class AudienceFile:
             raise BadInput(f"{self._path} has two columns '{twice[:80]}'")
         self.form = self.form._replace(columns=tuple(names))
         return self.form.columns
+
+
+def _counted(number: int) -> int:
+    """Return the number of a line. Raise BadInput if the file has too many."""
+    if number > MAX_LINES:
+        raise BadInput(f"the file has more than {MAX_LINES:,} lines: make several files of it")
+    return number
 
 
 @contextmanager

@@ -27,8 +27,6 @@ from scenario.time.timing import at_local, zone_of
 
 MAX_INVALID: Final = 0.01
 """Share of invalid lines from which a campaign does not start without consent."""
-_MOST: Final = 20_000_000
-"""Maximum number of lines: a small compressed file may have any number."""
 _LISTED: Final = 100
 """Maximum number of invalid lines that are listed."""
 _ACTIONS: Final = 5.5
@@ -132,8 +130,6 @@ class Surveyor:
         now = datetime.now(UTC)
         for line in file.lines():
             self.lines += 1
-            if self.lines > _MOST:
-                raise BadInput(f"the file has more than {_MOST:,} lines: make several files of it")
             self._learn(file)
             problem, entry = line.problem, line.data
             if entry is not None:

@@ -180,7 +180,9 @@ def test_each_entry_has_the_moment_at_which_its_contacts_clock_shows_the_start(
     assert f"{entry.due:%Y-%m-%d %H:%M %Z}" == shown
 
 
-def test_a_file_without_an_end_is_refused(table: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.campaigns.survey._MOST", 2)
-    with pytest.raises(BadInput, match="the file has more than 2 lines: make several files of it"):
-        survey(table, "contact.id\n1\n1\n1\n")
+@pytest.mark.parametrize("text", ["contact.id\n1\n\n\n", '{"contact": {"id": "1"}}\n\n\n\n'])
+def test_a_file_without_an_end_is_refused(table: Path, monkeypatch: pytest.MonkeyPatch, text: str):
+    monkeypatch.setattr("gateway.campaigns.audience_file.MAX_LINES", 3)
+    path = table.with_name("people.jsonl") if text[0] == "{" else table
+    with pytest.raises(BadInput, match="the file has more than 3 lines: make several files of it"):
+        survey(path, text)
