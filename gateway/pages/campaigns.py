@@ -66,7 +66,7 @@ async def _export(page: Page) -> Response:
     async def text() -> AsyncIterator[str]:
         first = True
         async for lines in page.use.campaigns.all_lines(page.caller, view.name, outcome):
-            yield CampaignLineView.as_csv(lines, header=first)
+            yield CampaignLineView.as_csv(lines, header=first, for_spreadsheets=True)
             first = False
 
     name = f"{view.name}{f'-{outcome}' if outcome else ''}.csv"

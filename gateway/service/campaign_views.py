@@ -20,6 +20,9 @@ CampaignOperation = Literal["start", "pause", "resume", "retune", "stop"]
 CampaignProgress = Literal["preparing", "ready", "scheduled", "running", "paused", "finished", "stopped", "failed"]
 
 
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
 class LeavingView(View):
     """The end of the journeys that a campaign started."""
 
@@ -148,13 +151,22 @@ class CampaignLineView(View):
     """Time of the outcome."""
 
     @classmethod
-    def as_csv(cls, lines: Iterable[CampaignLineView], *, header: bool = False) -> str:
-        """Return lines as CSV, the first row perhaps with the names of the fields."""
+    def as_csv(cls, lines: Iterable[CampaignLineView], *, header: bool = False, for_spreadsheets: bool = False) -> str:
+        """Return lines as CSV, the first row perhaps with the names of the fields.
+
+        Args:
+            for_spreadsheets: Put an apostrophe before texts that a spreadsheet would execute as formulas (OWASP, "CSV
+                Injection"). Programs get the exact texts.
+        """
         text = io.StringIO()
         written: csv.DictWriter[str] = csv.DictWriter(text, tuple(cls.model_fields), lineterminator="\n")
         if header:
             written.writeheader()
-        written.writerows(line.model_dump(mode="json") for line in lines)
+        for line in lines:
+            row = line.model_dump(mode="json")
+            if for_spreadsheets:
+                row = {name: f"'{cell}" if str(cell).startswith(_FORMULA) else cell for name, cell in row.items()}
+            written.writerow(row)
         return text.getvalue()
 
     @classmethod

@@ -189,8 +189,11 @@ async def test_one_that_is_ready_shows_its_survey_and_is_started(site: Site, cha
 
 
 async def test_its_lines_are_downloaded(site: Site) -> None:
-    await begin(site)
+    await begin(site, *LINES, CampaignItem(line=5, contact_id="=1+1", outcome="refused", reason="-", answered_at=AT))
     await site.sign_in("read")
     answer = await site.browser.get("/campaigns/sale/results.csv?outcome=invalid")
     assert answer.headers["content-disposition"] == 'attachment; filename="sale-invalid.csv"'
     assert answer.text.splitlines()[1:] == ["3,,,invalid,no <id>,2026-03-31T08:00:00Z"]
+    # A spreadsheet would execute the contact's id.
+    answer = await site.browser.get("/campaigns/sale/results.csv?outcome=refused")
+    assert answer.text.splitlines()[1:] == ["5,'=1+1,,refused,'-,2026-03-31T08:00:00Z"]
