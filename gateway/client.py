@@ -95,7 +95,7 @@ class ScenarioClient:
         policies: Path | None = None,
     ) -> None:
         self.temporal, self.store, self.zone, self._destinations = temporal, store, zone, destinations
-        services = self.services = Services(temporal, store, zone, policies)
+        services = self.services = Services(temporal, store, zone, policies, destinations)
         self.enter = partial(services.entries.enter, TERMINAL)
         self.watch_admissions = services.entries.watch_admissions
         self.event = partial(services.events.report, TERMINAL)

@@ -87,7 +87,8 @@ class BlastActivities:
     @activity.defn(name=BLAST)
     async def blast_lines(self, chunk: CampaignChunk) -> None:
         """Send the messages of the lines of a chunk that have no outcome yet, and record their outcomes."""
-        beating = asyncio.create_task(_beat())
+        waits: list[str] = []  # why it waits for its receiver: `gateway.service.standstill` reads it from heartbeats
+        beating = asyncio.create_task(_beat(waits))
         try:
             store = self.services.store
             campaign = await store.stored_campaign(chunk.campaign)
@@ -96,7 +97,7 @@ class BlastActivities:
             opened = await self.services.content.open(campaign.scenario, campaign.version)
             due = datetime.fromisoformat(chunk.due) if chunk.due else None
             items = await store.campaign_chunk(chunk.campaign, due, chunk.first, chunk.last)
-            await _Chunk(self, campaign, opened, lambda: self._rate(chunk, campaign)).work(items)
+            await _Chunk(self, campaign, opened, lambda: self._rate(chunk, campaign), waits).work(items)
         finally:
             beating.cancel()
             with suppress(asyncio.CancelledError):
@@ -129,9 +130,10 @@ class _Chunk:
         campaign: StoredCampaign,
         opened: LoadedVersion,
         read_rate: Callable[[], Awaitable[float]],
+        waits: list[str],
     ) -> None:
         self._blast, self._services = blast, blast.services
-        self._campaign, self._opened, self._read_rate = campaign, opened, read_rate
+        self._campaign, self._opened, self._read_rate, self._waits = campaign, opened, read_rate, waits
         self._rate = self._rated_until = 0.0
         self._codec = EntryCodec(blast.temporal)
         gear = gear_of(opened.table)
@@ -195,12 +197,15 @@ class _Chunk:
                 raise ApplicationError("the worker stops: another one continues", type="WorkerStops")
             left = self._paused_until - self._clock.time()
             if left <= 0:
+                self._waits.clear()
                 return
             await asyncio.sleep(min(left, _BEAT))
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, why: str) -> None:
         """Begin nothing for so long."""
         self._paused_until = self._clock.time() + min(max(seconds, MOMENT), _LONGEST_PAUSE)
+        self._waits[:] = [why]
+        activity.heartbeat(why)
 
     def _adjust(self, row: Send) -> Send:
         found = self._services.destinations.book.get(row.to) if row.destination else None
@@ -386,7 +391,7 @@ def _is_again(answer: object) -> bool:
     return isinstance(answer, AdmittedRun) and answer.again
 
 
-async def _beat() -> None:
+async def _beat(waits: Sequence[str]) -> None:
     while True:
-        activity.heartbeat()
+        activity.heartbeat(*waits)
         await asyncio.sleep(_BEAT)

@@ -88,7 +88,7 @@ class Course:
     info: activity.Info  # of the chunk's activity
     sender: Sender
     adjust: Callable[[Send], Send]  # returns a step with the settings of its destination
-    pause: Callable[[float], None]  # reports that the receiver takes no messages for so many seconds
+    pause: Callable[[float, str], None]  # reports for how many seconds the receiver takes no messages, and why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +317,7 @@ class CampaignLine:
                     if pause <= MOMENT and turns <= _TURNS:
                         await asyncio.sleep(pause)
                         continue
-                    self.course.pause(pause)
+                    self.course.pause(pause, failure.why or failure.reason)
                 return self._failed(row, failure, started)
             if row.save is not None and sent.saved is not None:
                 self.responses[row.save] = sent.saved

@@ -267,8 +267,10 @@ def _unknown(columns: Sequence[str]) -> Iterator[str]:
 class Estimate(View):
     """The estimated cost of a campaign."""
 
+    rate: float
+    """Lines a second: its rate or, in the gear `blast`, at most 80 % of its destination's."""
     seconds: float
-    """Time from its start to its end, at its rate."""
+    """Time from its start to its end, at this rate."""
     actions: int
     """Temporal actions, with one message for each line. In the gear `blast`, without lines that become journeys."""
     bytes: int
@@ -280,4 +282,4 @@ class Estimate(View):
         number, actions, size = entries, _ACTIONS, _BYTES
         if gear == "blast":
             number, actions, size = entries // LINES + 1, _CHUNK_ACTIONS, _CHUNK_BYTES
-        return cls(seconds=entries / rate, actions=round(number * actions), bytes=number * size)
+        return cls(rate=rate, seconds=entries / rate, actions=round(number * actions), bytes=number * size)

@@ -227,8 +227,8 @@ def _show_plan(view: CampaignView, survey: Survey, cost: Estimate) -> None:
     )
     note(f"scenario: gear {view.gear}, because {view.gear_reason}: {GEARS[view.gear]}")
     note(
-        f"scenario: about {span} or longer; with one message for each line, {cost.actions:,} Temporal actions and "
-        f"{cost.bytes / 1e6:,.1f} MB at Temporal"
+        f"scenario: about {span} or longer{_share(view)}; with one message for each line, {cost.actions:,} Temporal "
+        f"actions and {cost.bytes / 1e6:,.1f} MB at Temporal"
     )
 
 
@@ -260,6 +260,12 @@ async def _watch(campaign: str, form: Format) -> CampaignView:
             else:
                 say(f"{view.state}: {view.done:,} of {view.total:,}{_pace(view)}")
             await asyncio.sleep(_WATCHED)
+
+
+def _share(view: CampaignView) -> str:
+    """Return the share of the destination's rate, if it is less than that of the campaign."""
+    share = view.estimate.rate if view.estimate else view.rate
+    return f" (its destination takes {share:g} from campaigns)" if share < view.rate else ""
 
 
 def _pace(view: CampaignView) -> str:
@@ -369,7 +375,7 @@ def _show_campaign(campaign: CampaignView, form: Format) -> None:
     if form is Format.JSON:
         dump(campaign.model_dump(mode="json"))
         return
-    rate = f"at most {campaign.rate:g} lines a second"
+    rate = f"at most {campaign.rate:g} lines a second{_share(campaign)}"
     say(f"{campaign.name}: {campaign.state}, {campaign.scenario}, gear {campaign.gear}, {rate}")
     say(f"{campaign.done:,} of {campaign.total:,} lines are done{_pace(campaign)}")
     if campaign.local_start:

@@ -7,6 +7,7 @@ import io
 from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from math import inf
 from time import monotonic
 from typing import Final, Literal
 
@@ -90,8 +91,12 @@ class CampaignView(View):
     """In the answer to `stop` with `leave`: the operation that ends its journeys."""
 
     @classmethod
-    def of(cls, stored: StoredCampaign, counts: Mapping[str, int]) -> CampaignView:
-        """Return the view of a stored campaign with these numbers of lines by outcome."""
+    def of(cls, stored: StoredCampaign, counts: Mapping[str, int], most: float = inf) -> CampaignView:
+        """Return the view of a stored campaign with these numbers of lines by outcome.
+
+        Args:
+            most: Lines a second that its destination takes from campaigns.
+        """
         known: dict[LineOutcome, int] = {name: counts[name] for name in LINE_OUTCOMES if counts.get(name)}
         total = sum(counts.values())
         gear: GearName = "blast" if stored.gear == "blast" else "enter"
@@ -105,7 +110,7 @@ class CampaignView(View):
             file=stored.file,
             digest=stored.digest,
             survey=survey,
-            estimate=Estimate.of(gear, survey.entries, stored.rate) if survey else None,
+            estimate=Estimate.of(gear, survey.entries, min(stored.rate, most)) if survey else None,
             rate=stored.rate,
             outcomes=known,
             done=total - counts.get(PENDING, 0),
@@ -124,7 +129,7 @@ class CampaignView(View):
 
     def moving(self, speed: float | None) -> CampaignView:
         """Return the view of a running campaign that works on so many lines a second, if that is known."""
-        pace = self.rate if speed is None else speed
+        pace = (self.estimate.rate if self.estimate else self.rate) if speed is None else speed
         left = (self.total - self.done) / pace if pace else None
         return self.model_copy(update={"speed": speed, "seconds_left": left})
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
+from math import inf
+from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID, uuid5
 
@@ -24,9 +26,12 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
+from activities.blast.rates import SHARED
 from activities.channel_registry import CHANNELS
 from activities.content import Content, UnknownVersion
 from activities.priority import CAMPAIGNS, priority_of
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.reading import DestinationsFile
 from gateway.campaigns.background import CampaignActivities
 from gateway.campaigns.request import CampaignRequest, check_rate
 from gateway.errors import BadInput, NotAccepted, NotAnswered, UnknownOperation
@@ -44,6 +49,7 @@ from runtime.store import Store
 from runtime.store.audiences import StoredAudience
 from runtime.store.campaigns import StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow
+from runtime.watched_file import UnusableFile
 from scenario.plan.gear import Gear, gear_of
 from scenario.words import LineOutcome, Operation
 from workflows.campaign import WORKFLOW, CampaignState
@@ -76,8 +82,11 @@ class CampaignService:
         entries: EntryService,
         operations: OperationService,
         zone: str,
+        destinations: Path | None = None,
     ) -> None:
         self._operations, self._speeds = operations, Speedometer()
+        self._path = destinations
+        self._destinations: DestinationsFile | None = None
         self.audiences = AudienceService(temporal, store)
         self._temporal, self._store, self._content = temporal, store, content
         self.activities = CampaignActivities(temporal, store, entries, zone)
@@ -280,9 +289,11 @@ class CampaignService:
     async def _views(self, stored: Sequence[StoredCampaign]) -> Sequence[CampaignView]:
         """Return the views of campaigns, with the reason why an open one makes no progress."""
         counts = await self._store.campaign_counts([one.name for one in stored])
+        book = self._book()
 
         async def view(one: StoredCampaign) -> CampaignView:
-            made = CampaignView.of(one, counts[one.name])
+            rate = SHARED * book.rates.get(one.destination, book.rate) if one.destination else inf
+            made = CampaignView.of(one, counts[one.name], rate)
             if made.state == "running":
                 made = made.moving(self._speeds.speed(one.name, made.done))
             else:
@@ -294,6 +305,14 @@ class CampaignService:
             )
 
         return await asyncio.gather(*map(view, stored))
+
+    def _book(self) -> Destinations:
+        """Return the destinations; none if the file cannot be used, which workers report."""
+        try:
+            self._destinations = self._destinations or DestinationsFile(self._path)
+        except UnusableFile:
+            return Destinations()
+        return self._destinations.book
 
     async def _begin(self, stored: StoredCampaign) -> None:
         opened = await self._content.open(stored.scenario, stored.version)

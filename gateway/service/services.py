@@ -30,9 +30,17 @@ class Services:
     Args:
         zone: IANA zone of the platform's zone-less dates.
         policies: The workers' `policies.yaml`, to report places under caps, or None.
+        destinations: The workers' `destinations.yaml`, to estimate the time of campaigns, or None.
     """
 
-    def __init__(self, temporal: Client, store: Store, zone: str = "UTC", policies: Path | None = None) -> None:
+    def __init__(
+        self,
+        temporal: Client,
+        store: Store,
+        zone: str = "UTC",
+        policies: Path | None = None,
+        destinations: Path | None = None,
+    ) -> None:
         self.scenarios = ScenarioService(store)
         content = self.scenarios.content
         self.held = HeldService(JourneyIndex(temporal))
@@ -42,7 +50,7 @@ class Services:
         self.operations = OperationService(temporal, store)
         self.outgoing = OutgoingService(store)
         self.batches = BatchService(store)
-        self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone)
+        self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone, destinations)
         self.erasures = ErasureService(temporal, store)
         self.events = EventService(temporal, store, content, ZoneInfo(zone))
         self.overview = OverviewService(temporal, store, self.held, self.destinations, self.campaigns, self.outgoing)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -25,7 +27,20 @@ async def trouble_of(temporal: Client, workflow_id: str, what: str) -> str | Non
         described = await temporal.get_workflow_handle(workflow_id).describe()
     except RPCError as error:
         return None if is_unknown_workflow(error) else f"Temporal does not answer: the {what} continues once it does"
-    return standstill(described.raw_description, datetime.now(UTC))
+    now = datetime.now(UTC)
+    return standstill(described.raw_description, now) or await _of_receiver(
+        temporal, described.raw_description.pending_activities, now
+    )
+
+
+async def _of_receiver(temporal: Client, pending: Iterable[PendingActivityInfo], now: datetime) -> str | None:
+    """Return why the receiver of a campaign takes no messages, as the worker's heartbeats report it."""
+    for activity in pending:
+        if activity.activity_type.name == BLAST and _is_working(activity, now):
+            details = activity.heartbeat_details.payloads
+            for why in await temporal.data_converter.decode(details, [str] * len(details)):
+                return f"its receiver takes no messages for the moment: {why}"
+    return None
 
 
 def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) -> str | None:
@@ -45,12 +60,17 @@ def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) ->
         by = "worker" if activity.activity_type.name == BLAST else "gateway"
         if activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and waited > PATIENCE:
             return f"its work has waited {_seconds(waited)} for a {by}: check that one runs"
-        beaten = activity.HasField("last_heartbeat_time") and _waited(activity.last_heartbeat_time, now) <= _BEATEN
-        is_working = activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED and beaten
-        if activity.attempt > 1 and not is_working:  # a chunk of lines takes long, and may have lost its worker once
+        if activity.attempt > 1 and not _is_working(
+            activity, now
+        ):  # a chunk of lines takes long, and may have lost its worker once
             failed = f"{activity.attempt - 1} time{'s' if activity.attempt > 2 else ''}"
             return f"its work has failed {failed} and is tried again: the {by}'s log says why"
     return None
+
+
+def _is_working(activity: PendingActivityInfo, now: datetime) -> bool:
+    beaten = activity.HasField("last_heartbeat_time") and _waited(activity.last_heartbeat_time, now) <= _BEATEN
+    return activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED and beaten
 
 
 def _waited(since: Timestamp, now: datetime) -> timedelta:

@@ -118,7 +118,10 @@ async def test_only_lines_in_progress_become_journeys(
 
     monkeypatch.setattr("activities.admission.ADMISSION", SimpleNamespace(add=add))
     made = await prepared(store, monkeypatch, {"c1", "c2"}, on_unknown=on_unknown)
-    await ActivityEnvironment().run(made.blast.blast_lines, chunk())
+    environment, beats = ActivityEnvironment(), list[tuple[Any, ...]]()
+    environment.on_heartbeat = lambda *details: beats.append(details)
+    await environment.run(made.blast.blast_lines, chunk())
+    assert ("busy",) in beats, "it says why it waits"
     assert (await store.campaign_counts(["advent"]))["advent"] == {"entered": 2, "delivered": 38}
     assert set(made.journeys) == {"sale/c1/advent", "sale/c2/advent"}
     assert set(Counter(made.shop.sent).values()) == {1}

@@ -50,7 +50,9 @@ def failure(kind: FailureKind, **more: Any) -> Failure:
     return Failure(kind=kind, reason="the shop answered 500", **given)
 
 
-def line(sender: Answers, pauses: list[float] | None = None, *, vip: bool = True, **hook: Any) -> CampaignLine:
+def line(
+    sender: Answers, pauses: list[tuple[float, str]] | None = None, *, vip: bool = True, **hook: Any
+) -> CampaignLine:
     steps = [{**STEPS[0], "then": [{**STEPS[0]["then"][0], **hook}]}]
     checked = check(json.dumps({"scenario": "sale", "trigger": "segment", "steps": steps}))
     assert checked.scenario is not None
@@ -60,7 +62,7 @@ def line(sender: Answers, pauses: list[float] | None = None, *, vip: bool = True
         info=ActivityEnvironment.default_info(),
         sender=sender,
         adjust=lambda row: row,
-        pause=([] if pauses is None else pauses).append,
+        pause=lambda *pause: None if pauses is None else pauses.append(pause),
     )
     values = {"contact": {"id": "7", "custom": {"vip": vip}}, "journey": {"id": "sale/7/advent", "timezone": "UTC"}}
     return CampaignLine(course=course, workflow_id="sale/7/advent", root="r", entered=ENTERED, zone=UTC, values=values)
@@ -148,11 +150,11 @@ async def test_a_journey_continues_what_cannot_end_now(answer: Failure, expected
 
 async def test_a_message_waits_a_moment_for_its_turn() -> None:
     turned = failure(FailureKind.RETRY, turned_away=True)
-    sender, pauses = Answers(turned, Sent(status=200, attempt=1), pause=0.0), list[float]()
+    sender, pauses = Answers(turned, Sent(status=200, attempt=1), pause=0.0), list[tuple[float, str]]()
     made = line(sender, pauses)
     await made.run()
     assert (made.outcome(), pauses) == (("delivered", None), [])
     long = Answers(turned, pause=30.0)
     other = line(long, pauses)
     await other.run()
-    assert (other.ended, pauses) == (None, [30.0])
+    assert (other.ended, pauses) == (None, [(30.0, turned.reason)])

@@ -1,0 +1,78 @@
+"""Campaigns and their receivers: how long a campaign takes, and why it waits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.converter import DataConverter
+
+from activities.background import BLAST
+from gateway.campaigns.survey import Survey
+from gateway.service.caller import TERMINAL
+from gateway.service.services import Services
+from gateway.service.standstill import trouble_of
+from runtime.store import Store
+from runtime.store.campaigns import StoredCampaign
+
+AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+SURVEY = Survey(
+    form="CSV",
+    columns=(),
+    unknown_columns=(),
+    digest="",
+    lines=800,
+    entries=800,
+    invalid=0,
+    invalid_lines=(),
+    duplicates=0,
+)
+STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+
+
+@pytest.mark.parametrize(("rate", "share"), [(50.0, 8.0), (5.0, 5.0)])
+async def test_an_estimate_counts_with_the_share_of_the_destinations_rate(
+    store: Store, tmp_path: Path, rate: float, share: float
+) -> None:
+    destinations = tmp_path / "destinations.yaml"
+    destinations.write_text("destinations: {crm: {url: 'https://crm.example.com', rate: 10/s}}")
+    await store.add_campaign(
+        StoredCampaign(
+            name="sale", scenario="offer", version=1, file="p.csv", digest="", rate=rate, operator="ann",
+            created_at=AT, gear="blast", destination="crm", ended_at=AT, survey=SURVEY.model_dump(mode="json"),
+        )
+    )  # fmt: skip
+    services = Services(cast("Any", SimpleNamespace(namespace="default")), store, destinations=destinations)
+    estimate = (await services.campaigns.show(TERMINAL, "sale")).estimate
+    assert estimate is not None
+    assert (estimate.rate, estimate.seconds) == (share, 800 / share)
+
+
+@pytest.mark.parametrize(
+    ("beaten", "details", "trouble"),
+    [
+        (5, ["crm has failed too often"], "its receiver takes no messages for the moment: crm has failed too often"),
+        (5, [], None),
+        (60, ["crm has failed too often"], None),
+    ],
+)
+async def test_a_campaign_says_why_it_waits_for_its_receiver(
+    beaten: float, details: list[str], trouble: str | None
+) -> None:
+    activity = PendingActivityInfo(state=STARTED, attempt=1)
+    activity.activity_type.name = BLAST
+    activity.last_heartbeat_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=beaten))
+    activity.heartbeat_details.payloads.extend(await DataConverter.default.encode(details))
+
+    async def describe() -> Any:
+        return SimpleNamespace(raw_description=DescribeWorkflowExecutionResponse(pending_activities=[activity]))
+
+    handle = SimpleNamespace(describe=describe)
+    temporal: Any = SimpleNamespace(data_converter=DataConverter.default, get_workflow_handle=lambda _: handle)  # pyright: ignore[reportUnknownLambdaType]
+    assert await trouble_of(temporal, "campaign/sale", "campaign") == trouble
