@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 from temporalio.client import HeaderCodecBehavior
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
+from runtime.encryption import keyring
 from runtime.telemetry.tracing import JourneyTracing
 from tests.e2e.conftest import Stands, outcomes, publish
 from workflows.enter import Enter, UnknownWorkflow
@@ -61,7 +62,8 @@ def tree(finished: Sequence[ReadableSpan]) -> list[tuple[int, str]]:
     return below(None, 0)
 
 
-async def test_the_whole_trace_of_a_journey(stand: Stands, tmp_path: Path) -> None:
+async def test_the_whole_trace_of_a_journey(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "REMEMBERED", 3600.0)  # the replay decrypts after the store is closed
     async with stand(fail={"/hooks.example.com/busy": [503]}) as place:
         await publish(place.client, tmp_path, TRACED)
         token = context.attach(baggage.set_baggage("email", EMAIL))
