@@ -32,8 +32,7 @@ class MembershipBook:
         """Want a contact to be a member. Return a remark if nothing is to be sent."""
         text = json.dumps(member, separators=(",", ":"), sort_keys=True)
         # A receiver that gets ids tells contacts with one address apart.
-        shared = {} if "id" in member else member
-        digests = {name: await self._keys.name_of(value) for name, value in shared.items()}
+        digests = {name: await self._keys.name_of(value) for name, value in member.items() if "id" not in member}
         wanted = Membership(
             id=uuid4().hex,
             destination=destination,

@@ -62,7 +62,7 @@ def line(
         info=ActivityEnvironment.default_info(),
         sender=sender,
         adjust=lambda row: row,
-        pause=lambda *pause: None if pauses is None else pauses.append(pause),
+        pause=lambda seconds, why: None if pauses is None else pauses.append((seconds, why)),
     )
     values = {"contact": {"id": "7", "custom": {"vip": vip}}, "journey": {"id": "sale/7/advent", "timezone": "UTC"}}
     return CampaignLine(course=course, workflow_id="sale/7/advent", root="r", entered=ENTERED, zone=UTC, values=values)
