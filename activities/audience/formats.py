@@ -163,23 +163,20 @@ _REQUESTS: Final[
 
 @dataclass(frozen=True)
 class AudienceAnswer:
-    """The meaning of a response.
-
-    Attributes:
-        verdict: The outcome for the request as a whole.
-        detail: The platform's error code, if it names one. Never its message, which may quote members.
-        request: The platform's id of a request that it carries out later.
-        refused: Why members were refused, by their index in the request.
-        again: Indexes of members that must be sent again.
-        unnamed: Number of refused members that the platform does not name.
-    """
+    """The meaning of a response."""
 
     verdict: Verdict
+    """The outcome for the request as a whole."""
     detail: str = ""
+    """The platform's error code, if it names one. Never its message, which may quote members."""
     request: str = ""
+    """The platform's id of a request that it carries out later."""
     refused: Mapping[int, str] = field(default_factory=dict[int, str])
+    """Why members were refused, by their index in the request."""
     again: frozenset[int] = frozenset()
+    """Indexes of members that must be sent again."""
     unnamed: int = 0
+    """Number of refused members that the platform does not name."""
 
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)

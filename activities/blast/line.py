@@ -112,22 +112,19 @@ class _Continues(Exception):
 
 @dataclass(kw_only=True, eq=False)
 class CampaignLine:
-    """An admitted line.
-
-    Attributes:
-        root: What its delivery ids are made from.
-        entered: The time of its admission. `now` of its message, so that a repeated attempt has the same bytes.
-        values: The entry's data, by root name.
-        unknown: True if a killed chunk may have sent a message that must not be sent twice.
-    """
+    """An admitted line."""
 
     course: Course
     workflow_id: str
     root: str
+    """What its delivery ids are made from."""
     entered: datetime
+    """The time of its admission. `now` of its message, so that a repeated attempt has the same bytes."""
     values: Mapping[str, Any]
+    """The entry's data, by root name."""
     zone: tzinfo
     unknown: bool = False
+    """True if a killed chunk may have sent a message that must not be sent twice."""
     step: str = ""
     memory: Memory = field(default_factory=Memory)
     done: list[StepDone] = field(default_factory=list[StepDone])

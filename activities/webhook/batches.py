@@ -57,17 +57,14 @@ _MASK: Final = "x"  # stands for each secret when a rendering is only tried
 
 
 class Members(NamedTuple):
-    """The members of a frozen batch that its next request has.
-
-    Attributes:
-        data: The variables of each.
-        deferred: How often the receiver wanted them later.
-    """
+    """The members of a frozen batch that its next request has."""
 
     batch: StoredBatch
     items: Sequence[StoredBatchItem]
     data: Sequence[Mapping[str, Any]]
+    """The variables of each."""
     deferred: int
+    """How often the receiver wanted them later."""
 
     def request_id(self, delivery: Delivery) -> str:
         """Return the id of the request: another one once the body has fewer items."""

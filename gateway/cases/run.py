@@ -49,19 +49,16 @@ _ASKED: Final = "as the case says"
 
 @dataclass(frozen=True)
 class Circumstances:
-    """The circumstances of all cases.
-
-    Attributes:
-        platform_zone: IANA zone of the platform's dates without an offset.
-        renderer: Renders messages, without the destinations of the case files.
-        start: Time of all entries, or None for the cases' own.
-        root: The run id for delivery ids.
-    """
+    """The circumstances of all cases."""
 
     platform_zone: str = "UTC"
+    """IANA zone of the platform's dates without an offset."""
     renderer: MessageRenderer = field(default_factory=MessageRenderer)
+    """Renders messages, without the destinations of the case files."""
     start: datetime | None = None
+    """Time of all entries, or None for the cases' own."""
     root: str = ROOT
+    """The run id for delivery ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,23 +86,20 @@ class StepRun(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CaseRun:
-    """The run of a case.
-
-    Attributes:
-        refused: Why the contact was not admitted, or None.
-        ends: ``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting``; empty if refused.
-        sent: Messages of all attempts, by step.
-        failed: Why the case cannot be run: a malformed entry, or no end.
-        rejected: Operations that were not accepted, by their place in the case.
-    """
+    """The run of a case."""
 
     refused: str | None = None
+    """Why the contact was not admitted, or None."""
     steps: tuple[StepRun, ...] = ()
     ends: str = ""
+    """``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting``; empty if refused."""
     reason: str = ""
     sent: Mapping[str, Sequence[Result]] = field(default_factory=dict[str, Sequence[Result]])
+    """Messages of all attempts, by step."""
     failed: str | None = None
+    """Why the case cannot be run: a malformed entry, or no end."""
     rejected: Mapping[Place, str] = field(default_factory=dict[Place, str])
+    """Operations that were not accepted, by their place in the case."""
 
 
 class _RecordedJourney(VirtualJourney):

@@ -60,21 +60,18 @@ class SignInFirst(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """A request for a page.
-
-    Attributes:
-        token: The token for their forms.
-        tag: Stands in templates for the tag of the regions, which depends on all of them.
-        form: The form that was refused, or None.
-        problem: The reason why it, or the query, was refused.
-    """
+    """A request for a page."""
 
     request: Request
     caller: Caller
     token: str
+    """The token for their forms."""
     form: Form | None = None
+    """The form that was refused, or None."""
     problem: Problem | None = None
+    """The reason why it, or the query, was refused."""
     tag: ClassVar[str] = "tag of all regions"
+    """Stands in templates for the tag of the regions, which depends on all of them."""
     _regions: list[str] = dataclasses.field(default_factory=list[str])
 
     @property

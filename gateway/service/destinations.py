@@ -42,23 +42,19 @@ _PATIENCE: Final = 3.0  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationRecord:
-    """Recorded attempts at a destination.
-
-    Attributes:
-        since: Beginning of `traffic`.
-        paused_since: When a worker's breaker paused it, or None.
-        failing_since: First failed attempt since the last delivery, or None.
-        failures: The newest deliveries that failed, or may have failed, terminally.
-        waiting: Some deliveries that wait for their next attempt: the latest attempt, and
-            what Temporal has, if it answers.
-    """
+    """Recorded attempts at a destination."""
 
     since: datetime
+    """Beginning of `traffic`."""
     traffic: Traffic
     paused_since: datetime | None
+    """When a worker's breaker paused it, or None."""
     failing_since: datetime | None
+    """First failed attempt since the last delivery, or None."""
     failures: Sequence[AttemptView]
+    """The newest deliveries that failed, or may have failed, terminally."""
     waiting: Sequence[tuple[AttemptView, DeliveryStatus | None]]
+    """Some deliveries that wait for their next attempt: the latest attempt, and what Temporal has, if it answers."""
 
 
 async def read_record(temporal: Client, store: Store, destination: str) -> DestinationRecord:
@@ -125,20 +121,17 @@ class DestinationNow(View):
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationState:
-    """A destination with its configuration and recent traffic.
-
-    Attributes:
-        named: Its entry in `destinations.yaml`, or None.
-        now: Its deliveries that wait for a retry, or None if there are none.
-        outcomes: Attempts of the last hour by outcome, the most frequent first.
-        held: Number of journeys that are held because of it.
-    """
+    """A destination with its configuration and recent traffic."""
 
     name: str
     named: Destination | None = None
+    """Its entry in `destinations.yaml`, or None."""
     now: DestinationNow | None = None
+    """Its deliveries that wait for a retry, or None if there are none."""
     outcomes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Attempts of the last hour by outcome, the most frequent first."""
     held: int = 0
+    """Number of journeys that are held because of it."""
 
     @property
     def attempts(self) -> int:
@@ -148,32 +141,26 @@ class DestinationState:
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationStates:
-    """The states of all known destinations.
-
-    Attributes:
-        destinations: The states, failing destinations first.
-        is_cut: True if the last hour has more attempts than were counted. The counts are then of the newest.
-        at: Time of the count.
-    """
+    """The states of all known destinations."""
 
     destinations: tuple[DestinationState, ...]
+    """The states, failing destinations first."""
     is_cut: bool
+    """True if the last hour has more attempts than were counted. The counts are then of the newest."""
     at: datetime
+    """Time of the count."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationView:
-    """A destination.
-
-    Attributes:
-        retry: The retry policy of its deliveries, unless a step has its own.
-        caps: The caps of `policies.yaml` that count its deliveries, in words.
-    """
+    """A destination."""
 
     state: DestinationState
     record: DestinationRecord
     retry: RetryPolicy
+    """The retry policy of its deliveries, unless a step has its own."""
     caps: Sequence[str]
+    """The caps of `policies.yaml` that count its deliveries, in words."""
 
 
 @dataclass(frozen=True)

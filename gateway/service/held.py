@@ -58,16 +58,13 @@ class HeldGroupKey(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldGroup:
-    """A group of held journeys.
-
-    Attributes:
-        count: Number of journeys, as search has it.
-        samples: Some of the journeys, the newest first.
-    """
+    """A group of held journeys."""
 
     at: HeldGroupKey
     count: int
+    """Number of journeys, as search has it."""
     samples: Sequence[IndexedJourney]
+    """Some of the journeys, the newest first."""
 
     @property
     def is_sampled(self) -> bool:

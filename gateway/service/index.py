@@ -99,14 +99,7 @@ class HoldMemo:
 
 @dataclass(frozen=True)
 class IndexedJourney:
-    """A run of a journey, as search has it.
-
-    Attributes:
-        version: Name and version, or None if the journey has not waited yet.
-        state: `running` also if the journey has not waited yet.
-        held_reason: The cause of the hold, in one word.
-        hold: Empty if the journey is not held, or its memo was not read.
-    """
+    """A run of a journey, as search has it."""
 
     id: str
     run_id: str
@@ -114,12 +107,16 @@ class IndexedJourney:
     is_running: bool
     scenario: str | None
     version: str | None
+    """Name and version, or None if the journey has not waited yet."""
     contact: str | None
     state: str
+    """`running` also if the journey has not waited yet."""
     step: str | None
     destination: str | None
     held_reason: str | None
+    """The cause of the hold, in one word."""
     hold: HoldMemo = HoldMemo()
+    """Empty if the journey is not held, or its memo was not read."""
 
 
 async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJourney:

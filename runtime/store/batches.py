@@ -39,13 +39,7 @@ _MOST_DEFERRED: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBatch:
-    """A batch.
-
-    Attributes:
-        places: Number of places that were given away. An item that was withdrawn leaves its place empty.
-        size: Bytes of the items' data.
-        outcome: ``delivered``, ``failed``, ``unknown`` or ``skipped``; None while it is open.
-    """
+    """A batch."""
 
     id: str
     scenario: str
@@ -55,24 +49,20 @@ class StoredBatch:
     created_at: datetime
     due_at: datetime
     places: int = 0
+    """Number of places that were given away. An item that was withdrawn leaves its place empty."""
     size: int = 0
+    """Bytes of the items' data."""
     started_at: datetime | None = None
     closed_at: datetime | None = None
     frozen_at: datetime | None = None
     ended_at: datetime | None = None
     outcome: str | None = None
+    """``delivered``, ``failed``, ``unknown`` or ``skipped``; None while it is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBatchItem:
-    """An item of a batch.
-
-    Attributes:
-        waiting_run: The run whose activity waits for the outcome, if one waits.
-        data: The encoded variables of its templates; None once it has an outcome.
-        status: The status code of the response.
-        deferred: Number of requests after which the receiver wanted it later.
-    """
+    """An item of a batch."""
 
     delivery_id: str
     batch: str
@@ -81,11 +71,15 @@ class StoredBatchItem:
     workflow_id: str
     joined_at: datetime
     waiting_run: str | None = None
+    """The run whose activity waits for the outcome, if one waits."""
     data: str | None = None
+    """The encoded variables of its templates; None once it has an outcome."""
     deferred: int = 0
+    """Number of requests after which the receiver wanted it later."""
     outcome: str | None = None
     reason: str | None = None
     status: int | None = None
+    """The status code of the response."""
     answered_at: datetime | None = None
 
 
@@ -96,17 +90,14 @@ _moment = _table.created_at.type
 
 @dataclass(frozen=True, slots=True)
 class BatchCount:
-    """Batches of a scenario that have not ended.
-
-    Attributes:
-        overdue: Number of those that were due before a given time.
-        due_at: When the first of them is, or was, due.
-    """
+    """Batches of a scenario that have not ended."""
 
     scenario: str
     n: int
     overdue: int
+    """Number of those that were due before a given time."""
     due_at: datetime
+    """When the first of them is, or was, due."""
 
 
 class StoredBatches(Queries):

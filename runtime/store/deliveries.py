@@ -38,40 +38,37 @@ DELIVERED = "delivered"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt to deliver.
-
-    Attributes:
-        run_id: The run that made the attempt, which may be a later one than the journey's first.
-        channel: ``email``, ``webhook``, …
-        destination: Name of the destination or host; for e-mail and SMS the server or provider.
-        outcome: ``delivered``, ``retry``, ``failed``, ``unknown``, ``skipped``, …
-        response: Start of the response without secrets, cut to ``RESPONSE_LENGTH`` characters.
-        now: The value of `now` in its templates, or None if it is not recorded.
-        recipient: Hash of the address that it was sent to, which other deliveries do not share. None for webhooks.
-        test_by: Sender of a test message, which has no `workflow_id`; None for a journey's.
-    """
+    """An attempt to deliver."""
 
     delivery_id: str
     attempt: int
     workflow_id: str
     run_id: str
+    """The run that made the attempt, which may be a later one than the journey's first."""
     scenario: str
     version: int
     step: str
     channel: str
+    """``email``, ``webhook``, …"""
     destination: str
+    """Name of the destination or host; for e-mail and SMS the server or provider."""
     contact_id: str
     started_at: datetime
     milliseconds: int
     outcome: str
+    """``delivered``, ``retry``, ``failed``, ``unknown``, ``skipped``, …"""
     status: int | None = None
     error: str | None = None
     next_try_at: datetime | None = None
     response: str | None = None
+    """Start of the response without secrets, cut to ``RESPONSE_LENGTH`` characters."""
     trace_id: str | None = None
     now: str | None = None
+    """The value of `now` in its templates, or None if it is not recorded."""
     test_by: str | None = None
+    """Sender of a test message, which has no `workflow_id`; None for a journey's."""
     recipient: str | None = None
+    """Hash of the address that it was sent to, which other deliveries do not share. None for webhooks."""
 
 
 deliveries = table_of(
@@ -121,16 +118,13 @@ class AttemptCount:
 
 @dataclass(frozen=True, slots=True)
 class BackoffCount:
-    """Deliveries of a scenario to a destination that wait for their next attempt.
-
-    Attributes:
-        since: Start of the first attempt of the oldest of them.
-    """
+    """Deliveries of a scenario to a destination that wait for their next attempt."""
 
     scenario: str
     destination: str
     n: int
     since: datetime
+    """Start of the first attempt of the oldest of them."""
 
 
 @dataclass(frozen=True)

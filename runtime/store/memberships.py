@@ -83,37 +83,31 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class BatchMember:
-    """A member as a batch sends it.
-
-    Attributes:
-        sent_email: None if the batch leaves the address out, because another member has it.
-        sent_phone: The same for the number.
-    """
+    """A member as a batch sends it."""
 
     id: str
     member: str
     sent_email: str | None
+    """None if the batch leaves the address out, because another member has it."""
     sent_phone: str | None
+    """The same for the number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceCounts:
-    """The state of an audience.
-
-    Attributes:
-        members: Number of members that the platform has, as far as is known.
-        waiting: Number of changes that are not sent yet.
-        refused: Number of changes that the platform refused.
-        unnamed: Number of members that it refused without naming them.
-    """
+    """The state of an audience."""
 
     destination: str
     audience: str
     members: int
+    """Number of members that the platform has, as far as is known."""
     waiting: int
+    """Number of changes that are not sent yet."""
     refused: int
+    """Number of changes that the platform refused."""
     synced_at: datetime | None
     unnamed: int
+    """Number of members that it refused without naming them."""
     trouble: str | None
     held_at: datetime | None
 

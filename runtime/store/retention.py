@@ -58,13 +58,10 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class PruningJob:
-    """Expired rows of one kind.
-
-    Attributes:
-        name: Unique name, such as ``entries/welcome``. Jobs are ordered.
-    """
+    """Expired rows of one kind."""
 
     name: str
+    """Unique name, such as ``entries/welcome``. Jobs are ordered."""
     table: str
     before: datetime
     scenario: str = ""
@@ -178,17 +175,14 @@ def _needed(again: str) -> timedelta:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of rows.
-
-    Attributes:
-        at: The indexed time they are selected by, or None if they have none.
-        instead: New values of columns, if the rows are emptied instead of deleted.
-    """
+    """A kind of rows."""
 
     table: Table
     at: Column[datetime] | None
+    """The indexed time they are selected by, or None if they have none."""
     also: Sequence[ColumnElement[bool]] = ()
     instead: Mapping[str, None] = field(default_factory=dict[str, None])
+    """New values of columns, if the rows are emptied instead of deleted."""
 
     @property
     def wanted(self) -> Sequence[ColumnElement[bool]]:

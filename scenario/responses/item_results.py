@@ -21,15 +21,12 @@ FieldPath = Annotated[str, Field(min_length=1, max_length=200, pattern=FIELD_PAT
 
 
 class ItemAnswer(NamedTuple):
-    """The outcome of an item. The reason is the receiver's: redact it before it is stored.
-
-    Attributes:
-        status: The HTTP status of a refused item, if its status is one.
-    """
+    """The outcome of an item. The reason is the receiver's: redact it before it is stored."""
 
     outcome: ItemOutcome
     reason: str | None = None
     status: int | None = None
+    """The HTTP status of a refused item, if its status is one."""
 
 
 class UnreadableResultsError(ValueError):
