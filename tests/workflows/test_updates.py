@@ -86,7 +86,7 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
         "attempts": 1,
     }
     # Each hold is an event, however soon it follows the one before.
-    await handle.execute_update("retry_step", {"operator": "ann", "reason": "again"})
+    await stage.operate(handle, "retry_step", {"operator": "ann", "reason": "again"})
     async with asyncio.timeout(60):
         while len((await stage.store.outgoing_events(0))[0]) < 2:
             await asyncio.sleep(0.01)

@@ -164,7 +164,7 @@ async def test_held_outgoing_events_are_shown_and_retried_once(door: Door, store
     [listed] = await door.call("GET", "/outgoing")
     shown = await door.call("GET", "/outgoing/crm")
     assert (listed["held"], [one["id"] for one in shown["events"]]) == (1, [identifier])
-    asked = {
+    asked: dict[str, Any] = {
         "json": {"reason": "repaired", "operator": "ann", "events": [identifier]},
         "headers": {"idempotency-key": "k"},
     }
