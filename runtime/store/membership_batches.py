@@ -102,8 +102,8 @@ def _adding_again(name: str) -> Executable:
         )
         .where(_IN_BATCH, _other.batch.is_(None), _other.wanted == 1, _other.is_member == 1)
     )
-    changes = {"is_member": False} | dict.fromkeys(_SENT)
-    return update(audience_memberships).where(_row.id.in_(lost.correlate(None))).values(changes)
+    # So they differ: what the platform still has of them is removed before they are added.
+    return update(audience_memberships).where(_row.id.in_(lost.correlate(None))).values(sent_digest="")
 
 
 ADD_AGAIN: Final = tuple(_adding_again(name) for name in _IDENTIFIERS)

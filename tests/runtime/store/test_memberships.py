@@ -107,8 +107,28 @@ async def test_what_another_member_has_too_is_not_removed(store: Store) -> None:
     assert [(one.sent_email, one.sent_phone) for one in await store.audience_batch("remove-3")] == [("x", "b")]
     assert not await store.record_membership(membership("c", minutes=2, email="x", phone="c"))  # wanted again
     await store.settle_audience_batch("remove-3")
-    assert await store.freeze_audience_batch(*VIP, "4", 9) == ("add-4", False), "its address was removed meanwhile"
-    assert await sent(store, "add-4") == ["member-c-d"]
+    assert await store.freeze_audience_batch(*VIP, "4", 9) == ("remove-4", False), "its address was removed meanwhile"
+    await store.settle_audience_batch("remove-4")
+    assert await store.freeze_audience_batch(*VIP, "5", 9) == ("add-5", False)
+    assert await sent(store, "add-5") == ["member-c-d"]
+
+
+@both
+async def test_nothing_stays_of_a_member_who_shares_what_a_removal_takes(store: Store) -> None:
+    await store.record_membership(membership("a", email="x"))
+    for contact in ("b", "c"):
+        await store.record_membership(membership(contact, email="y", phone=contact))
+    await store.freeze_audience_batch(*VIP, "1", 9)
+    await store.settle_audience_batch("add-1")
+    for contact in ("a", "c"):
+        await store.record_membership(gone(contact, minutes=1))
+    await store.freeze_audience_batch(*VIP, "2", 9)
+    for contact in ("b", "c"):  # while it is sent, they take over the address that it removes
+        await store.record_membership(membership(contact, minutes=2, digest="new", email="x", phone=contact))
+    await store.settle_audience_batch("remove-2")
+    await store.record_membership(gone("b", minutes=3))
+    await store.freeze_audience_batch(*VIP, "3", 9)
+    assert [(one.sent_email, one.sent_phone) for one in await store.audience_batch("remove-3")] == [("y", "b")]
 
 
 async def test_a_refused_member_is_forgotten_after_a_quarter(store: Store) -> None:
