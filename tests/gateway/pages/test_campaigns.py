@@ -183,7 +183,7 @@ async def test_one_that_is_ready_shows_its_survey_and_is_started(site: Site, cha
     page = await site.get("/campaigns/sale")
     assert (page.text(".head .state"), page.values(".actions a", "href")[0]) == ("ready", "/campaigns/sale/start")
     assert "9 of 10 lines can enter. Invalid: 1; repeated contacts: 0. It takes about 2s" in page.text()
-    assert "kept as they are written: contact.emial" in page.text()
+    assert "so kept unchanged: contact.emial" in page.text()
     await site.send("/campaigns/sale/start", {"reason": "fine"})
     assert changes == [("sale", "start", {"operator": f"key {name}", "reason": "fine", "rate": None, "leave": False})]
 
