@@ -85,6 +85,7 @@ class AdmissionActivities:
         if not is_recorded and word != "erased":
             await self._store.report_event(
                 "journey.refused",
+                admission.run_id.replace("-", ""),  # whatever is repeated
                 now,
                 subject=journey,
                 scenario=entry.name,

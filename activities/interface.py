@@ -314,6 +314,7 @@ class LastAttempt:
 class HeldJourney:
     """A journey that is held, for an outgoing event: ids and words only."""
 
+    id: str  # of the event
     workflow_id: str
     contact: str
     scenario: str  # ``post-purchase@3``

@@ -230,11 +230,12 @@ class JourneyHost(Host):
     @override
     def hold(self, failed: Failed) -> None:
         state = self.state
+        state.hold = workflow.uuid4().hex
         state.held = Held(
             step=self.step,
             kind=failed.kind,
             reason=failed.reason,
-            at=workflow.now().isoformat(timespec="microseconds"),  # identifies the hold
+            at=workflow.now().isoformat(timespec="seconds"),
             destination=failed.destination,
             status=failed.status,
             attempts=failed.attempts or None,
@@ -256,8 +257,8 @@ class JourneyHost(Host):
             return None
         self.stop_if_interrupted()
         self.show()
-        report = held.report(workflow.info().workflow_id, self.entry.contact_id, self.version)
-        await call(REPORT_HELD, report, about=self.step)  # a later run repeats it, with the same time
+        report = held.report(self.state.hold, workflow.info().workflow_id, self.entry.contact_id, self.version)
+        await call(REPORT_HELD, report, about=self.step)  # a later run repeats it, with the same id
         await workflow.wait_condition(lambda: self.is_retry_ordered or self.must_continue)
         if not self.is_retry_ordered:
             return ContinueAsNew()

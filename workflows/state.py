@@ -83,10 +83,10 @@ class Held:
     excerpt: str = ""  # the first 2 KB of the reply, redacted
     cause: str = ""  # one of `scenario.words.HeldCause`
 
-    def report(self, workflow_id: str, contact: str, scenario: str) -> HeldJourney:
+    def report(self, identifier: str, workflow_id: str, contact: str, scenario: str) -> HeldJourney:
         """Return the report of the hold, which holds ids and words only."""
         words = {name: getattr(self, name) for name in _REPORTED}
-        return HeldJourney(workflow_id=workflow_id, contact=contact, scenario=scenario, **words)
+        return HeldJourney(id=identifier, workflow_id=workflow_id, contact=contact, scenario=scenario, **words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +161,7 @@ class State:
     event_ids: list[str] = field(default_factory=list[str])
     patch: dict[str, Any] = field(default_factory=dict[str, Any])  # changes of the contact's fields since its entry
     held: Held | None = None
+    hold: str = ""  # id of the event that reports it: the same one if a workflow task is repeated, at another time
     paused: OperationRecord | None = None  # the operation that paused the journey, if it is paused
     operations: list[OperationRecord] = field(default_factory=list[OperationRecord])
     responses: dict[str, Any] = field(default_factory=dict[str, Any])  # saved responses by name, the latest last

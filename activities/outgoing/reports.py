@@ -34,6 +34,7 @@ class HeldReports:
         data = {word: value for word in words if (value := getattr(held, word)) not in (None, "")}
         await self.store.report_event(
             "journey.held",
+            held.id,
             datetime.fromisoformat(held.at),
             subject=held.workflow_id,
             scenario=name,

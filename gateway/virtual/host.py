@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Literal
 
-from activities.decision import evaluate
+from activities.evaluation import evaluate
 from activities.interface import EvaluationRequest, EvaluationResult
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError

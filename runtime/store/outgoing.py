@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
-from uuid import uuid4
 
 from sqlalchemy import (
     BigInteger,
@@ -27,7 +26,6 @@ from sqlalchemy import (
     delete,
     exists,
     literal,
-    or_,
     select,
     text,
 )
@@ -48,7 +46,7 @@ class OutgoingEvent:
     position: int
     """Its place in the log."""
     id: str
-    """Random; the same in every copy."""
+    """The same in every copy."""
     type: str
     at: datetime
     recorded_at: datetime
@@ -119,15 +117,16 @@ class OutgoingEvents(Queries):
     async def report_event(
         self,
         kind: EventType,
+        identifier: str,
         at: datetime,
         *,
         subject: str,
         scenario: str | None,
-        contact_id: str | None,
+        contact_id: str,
         data: Mapping[str, Any],
     ) -> None:
-        """Store an event that no row reports, if its type is wanted. Idempotent by subject, type and time."""
-        row = {"id": uuid4().hex, "type": kind, "at": at, "recorded_at": datetime.now(UTC), "subject": subject}
+        """Store an event that no row reports, if its type is wanted and it is not stored yet."""
+        row = {"id": identifier, "type": kind, "at": at, "recorded_at": datetime.now(UTC), "subject": subject}
         row |= {"scenario": scenario, "contact_id": contact_id, "data": data}
         await self._database.write(_add(self._database.insert), row)
 
@@ -241,6 +240,5 @@ def _add(insert: InsertFactory) -> Executable:
     given = {name: bindparam(name, type_=_table[name].type) for name in names}
     is_wanted = exists().where(outgoing_types.c.type == given["type"])
     # By the contact, whose few events an index finds.
-    same = (_table.contact_id == given["contact_id"], _table.subject == given["subject"], _table.type == given["type"])
-    is_new = or_(given["contact_id"].is_(None), ~exists().where(*same, _table.at == given["at"]))
+    is_new = ~exists().where(_table.contact_id == given["contact_id"], _table.id == given["id"])
     return insert(outgoing_events).from_select(names, select(*given.values()).where(is_wanted, is_new))

@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
+import pytest
 from temporalio.client import WorkflowHandle
 
 from activities.failures import FailureKind
-from activities.interface import Sent
+from activities.interface import REPORT_HELD, ActivityType, HeldJourney, Sent
 from tests.workflows.conftest import WHO, Stage, failing, outcomes, refusal
+from workflows import host, primitives
 
 HOLDS = """
 scenario: holds
@@ -30,8 +32,20 @@ async def held(stage: Stage) -> WorkflowHandle[Any, dict[str, Any]]:
     return handle
 
 
-async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
+async def test_a_failed_step_is_held_and_says_why(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await stage.store.want_events(["journey.held"])
+    reports = list[HeldJourney]()
+
+    async def call(activity: ActivityType[Any, Any], argument: Any, *, about: str) -> Any:
+        """The workflow task of the first report is lost, and repeated."""
+        answer = await primitives.call(activity, argument, about=about)
+        if activity is REPORT_HELD:
+            reports.append(argument)
+            if len(reports) == 1:
+                raise RuntimeError("lost")
+        return answer
+
+    monkeypatch.setattr(host, "call", call)
     handle = await held(stage)
     progress = await handle.query("progress")
     assert progress["at"] == "hook"
@@ -71,9 +85,9 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage) -> None:
         }
     }
     async with asyncio.timeout(60):
-        while not (events := (await stage.store.outgoing_events(0))[0]):  # the journey is about to report it
+        while len(reports) < 2:  # the journey is about to report it again
             await asyncio.sleep(0.01)
-    [event] = events
+    [event] = (await stage.store.outgoing_events(0))[0]
     assert (event.type, event.subject, event.scenario) == ("journey.held", handle.id, "holds")
     assert (event.contact_id, event.at.isoformat()) == (handle.id.partition("/")[2], progress["waiting"]["at"])
     assert event.data == {

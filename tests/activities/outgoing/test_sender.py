@@ -239,7 +239,7 @@ async def test_slack_is_told_of_a_held_journey_with_a_link(crm: Crm) -> None:
     await crm.turn()
     about: dict[str, Any] = {"version": 3, "step": "<offer>", "cause": "permanent", "destination": "wax", "status": 422}
     await crm.store.report_event(
-        "journey.held", NOW, subject="welcome/a b", scenario="welcome", contact_id="a b", data=about
+        "journey.held", "e1", NOW, subject="welcome/a b", scenario="welcome", contact_id="a b", data=about
     )
     await crm.enter("7")  # of no interest
     await crm.turn()

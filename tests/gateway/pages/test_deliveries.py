@@ -34,7 +34,7 @@ async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site)
 async def test_the_next_attempt_is_told_where_it_is_still_to_come(site: Site) -> None:
     request = AdmissionRequest("a", 1, "1", None, "a/1", "r1", "always", NOW - timedelta(hours=1), "order")
     await site.store.admit(request)
-    due = NOW.replace(microsecond=0) + timedelta(hours=3)
+    due = NOW.replace(microsecond=0) + timedelta(hours=2, minutes=30)
     failed = {"outcome": "retry", "status": 503, "error": "http_503", "next_try_at": due}
     await site.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over
     await site.sign_in("read")

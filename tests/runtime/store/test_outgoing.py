@@ -130,11 +130,11 @@ async def test_campaigns_and_destinations_are_reported(log: Store) -> None:
 
 async def test_an_event_of_no_row_is_stored_once(log: Store) -> None:
     about: dict[str, Any] = {"subject": "welcome/7", "scenario": "welcome", "contact_id": "7", "data": {"step": "a"}}
-    for at in (NOW, NOW, LATER):
-        await log.report_event("journey.held", at, **about)
-    assert [one.at for one in (await log.outgoing_events(0))[0]] == [NOW, LATER]
+    for identifier, at in (("e1", NOW), ("e1", LATER), ("e2", NOW)):
+        await log.report_event("journey.held", identifier, at, **about)
+    assert [(one.id, one.at) for one in (await log.outgoing_events(0))[0]] == [("e1", NOW), ("e2", NOW)]
     await log.want_events([])
-    await log.report_event("journey.held", LATER + timedelta(hours=1), **about)
+    await log.report_event("journey.held", "e3", LATER, **about)
     assert len(await told(log)) == 2
 
 

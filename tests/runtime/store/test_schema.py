@@ -160,7 +160,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.stored_operations(is_open=True, after=OPERATION), "ix_operations_open"),
     (lambda store: store.journeys_of("7"), "(contact_id=?)"),
     (lambda store: store.outgoing_events(7, types=["journey.held"]), "ix_outgoing_events_position (position>? AND"),
-    (lambda store: store.report_event("journey.held", NOW, **ABOUT), "(contact_id=?)"),
+    (lambda store: store.report_event("journey.held", "e1", NOW, **ABOUT), "(contact_id=?)"),
     (lambda store: store.due_sends("crm", NOW, 9), "(subscription=? AND subject=? AND position<?)"),
     (lambda store: store.pending_subjects("crm", ["a/7"]), "(subscription=? AND subject=?)"),
     *(
