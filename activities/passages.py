@@ -48,7 +48,7 @@ class PassageWriter(Interceptor):
         after: Seconds that a report waits: most journeys without waits end within them, and count their steps
             themselves.
         room: Number of journeys with a pending report. Further ones are not counted before their next step.
-        closing: Seconds that `__aexit__` may take to count what is pending.
+        closing: Seconds that `__aexit__` may take to count pending passages.
     """
 
     after = 2.0
@@ -78,10 +78,10 @@ class PassageWriter(Interceptor):
         self._pending.pop((report.workflow_id, report.run_id), None)
 
     async def flush(self, *, after: float = 0.0) -> None:
-        """Count what has been pending for so many seconds.
+        """Count passages that have been pending for so many seconds.
 
         Raises:
-            StoreUnavailable: What is not counted stays pending.
+            StoreUnavailable: Passages that are not counted stay pending.
         """
         due = time.monotonic() - after
         for key in list(self._pending):  # one bytecode: workflows' threads cannot change it meanwhile

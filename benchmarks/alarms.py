@@ -96,7 +96,7 @@ def frozen(pid: int) -> Generator[None]:
 
 
 class Place:
-    """What is run, and what the alarms say of it.
+    """A run, and the alarms that fired in it.
 
     Args:
         folder: For files and logs.
@@ -285,6 +285,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patience", type=float, default=120.0, help="seconds that an alarm may take")
     parser.add_argument("--faketime", help="the path of libfaketimeMT.so.1; without it no clock is wrong")
-    parser.add_argument("--stage", action="append", choices=STAGES, help="what is broken; all by default")
+    parser.add_argument("--stage", action="append", choices=STAGES, help="the parts to break; all by default")
     given = parser.parse_args()
     raise SystemExit(asyncio.run(measure(given.patience, given.faketime, given.stage or STAGES)))

@@ -1,8 +1,8 @@
 """Entries through the HTTP API against bare starts of the same workflow, and a scenario's page with many on it.
 
-Run by hand, from the project's folder: ``python -m benchmarks.api``. The gateway is a process of its own, as people
+Run by hand, from the project's folder: ``python -m benchmarks.api``. The gateway is its own process, as people
 run it. Ways to let contacts in take turns in one run, on one dev server and one worker, so their ratios hold on a busy
-machine. ``--parked 20000`` puts so many journeys on a scenario's map: workflows that nobody performs, with the search
+machine. ``--parked 20000`` puts so many journeys on a scenario's map: workflows without a worker, with the search
 attributes and the row in the store that a waiting journey has, since 20,000 real ones would take the worker minutes.
 """
 
@@ -217,7 +217,7 @@ async def sign_in(by: Gateway) -> None:
 
 
 def main() -> None:
-    """Reads what is to be measured, and measures it."""
+    """Parse the arguments, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=500, help="entries of a round and way")
     parser.add_argument("--rounds", type=int, default=3)

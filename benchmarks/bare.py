@@ -29,7 +29,7 @@ _ATTEMPT: Final = timedelta(seconds=15)
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent: a path at the receiver, and the JSON body."""
+    """The request: a path at the receiver, and the JSON body."""
 
     path: str
     body: dict[str, Any]

@@ -127,7 +127,7 @@ STRUCTURE: dict[str, Any] = {
 
 
 def cases() -> dict[str, Callable[[], object]]:
-    """What is measured, by name. The first is what the others are compared with."""
+    """The measured calls, by name. The others are compared with the first."""
     stock = Environment()
     stock.add_filter("json", JSON())
     known = roots("order", event=True, secrets=("WAX_TOKEN",))

@@ -57,7 +57,7 @@ steps:
 
 
 async def module(name: str, *words: str, stdin: int | None = None) -> Process:
-    """Run a module in a process of its own, and return once it is ready."""
+    """Run a module in a new process, and return once it is ready."""
     return await asyncio.create_subprocess_exec(sys.executable, "-m", name, *words, stdin=stdin, stdout=PIPE)
 
 

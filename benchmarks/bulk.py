@@ -1,4 +1,4 @@
-"""Many journeys at once: entering them, listing the held ones, trying them again, looking at deliveries under way.
+"""Operations on many journeys: entering them, listing and retrying held ones, listing deliveries in progress.
 
 Run by hand, from the project's folder: ``python -m benchmarks.bulk``. The command line is run as people run it, in a
 process of its own, against one dev server and one worker process. Entering takes turns with bare starts of the same
@@ -46,7 +46,7 @@ FAIL: Final = {"/refusing.example.com": (422,), "/slow.example.com": (503,) * 10
 
 
 async def run(at: Place, *arguments: object) -> tuple[float, str, str]:
-    """Runs ``scenario`` and gives the seconds that it took, and what it wrote."""
+    """Run ``scenario``. Return its seconds and its output."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from gateway.cli import main; main()", *map(str, arguments)),
@@ -64,7 +64,7 @@ async def run(at: Place, *arguments: object) -> tuple[float, str, str]:
 
 
 async def start(client: Client, name: str, number: int) -> None:
-    """A bare start: what an engine does that knows Temporal alone."""
+    """A bare start, as an engine that knows only Temporal makes it."""
     given = entry(name, number)
     identifier = f"{name}/{given['contact']['id']}/{given['trigger']['order']['external_id']}"
     await client.start_workflow("Journey", given, id=identifier, task_queue=JOURNEYS)
@@ -139,7 +139,7 @@ async def entering(at: Place, store: Store, count: int, rounds: int) -> None:
 
 
 async def timed(at: Place, name: str, *arguments: object) -> tuple[float, str, str]:
-    """Runs ``scenario``, and prints what it took."""
+    """Run ``scenario``, and print its seconds."""
     own, server, worker = children(), cpu(at.server), cpu(at.worker)
     seconds, out, err = await run(at, *arguments)
     own, server, worker = children() - own, cpu(at.server) - server, cpu(at.worker) - worker
@@ -166,7 +166,7 @@ async def held(at: Place, store: Store, count: int, retried: int) -> None:
     which = ("--scenario", "held", "--reason", "bench")
     await timed(at, "retry --dry-run", "retry", *which, "--dry-run")
 
-    # An operation of which nothing follows: what is left is finding, and asking each journey.
+    # An operation without an effect: it only finds and asks each journey.
     client = ScenarioClient(at.client, store)
     # Not those that the retry finds, the newest: it is to find them out of the cache, as the most are.
     found = targets(await client.held(scenario="held", limit=2 * retried))[-retried:]

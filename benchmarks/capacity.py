@@ -164,7 +164,7 @@ async def standing(worker: int) -> AsyncGenerator[None]:
 
 
 def _way_in(found: Mapping[str, float]) -> Cost:
-    """Return what a way to enter costs besides the journey."""
+    """Return the cost of a way to enter, besides the journey."""
     return Cost(**{name: found[name] for name in ("gateway", "postgresql", "statements", "store")})
 
 

@@ -68,7 +68,7 @@ ERASE: Final = 0.5
 PRUNE: Final = (0.1, 0.25, 0.58, 0.75)
 """After these shares of all deliveries."""
 GONE: Final = KILLS[2]
-"""After this kill, nobody serves for a while."""
+"""After this kill, no worker serves for a while."""
 GATEWAY: Final = (0.15, 0.65)
 """After these shares, the gateway is killed."""
 BY_COMMAND: Final = PRUNE[1]
@@ -124,7 +124,7 @@ caps: [{{name: week, at_most: 100, per: 7d}}]
 """
 AGES: Final = "deliveries=1d,responses=1d,entries=1d,claims=32d,passages=2d"
 OLD: Final = "scenario: old\ntrigger: segment\nentry: {again: always}\nsteps: [{wait: 1d}]\n"
-# Of each lot, what is old and not needed, and what is young or needed: by a word in their names.
+# Of each lot, the old rows that are not needed, and the others: by a word in their names.
 FILL: Final = """
 INSERT INTO deliveries SELECT w.word || '_{lot}_' || n, 1, now() - w.age - n * interval '1 s', 'old/' || n, 'r', 'old',
     1, 'hook', 'webhook', 'other', w.word, 12, 'delivered', 200, NULL, NULL, 'thanks', NULL
@@ -292,7 +292,7 @@ def deliveries_of(contact: str, journey: Entered) -> set[str]:
 
 
 def inbox(folder: Path) -> dict[str, list[tuple[float, bytes]]]:
-    """When the inbox took text messages and e-mails, and what they were, by delivery."""
+    """Text messages and e-mails in the inbox, with their times, by delivery."""
     found = dict[str, list[tuple[float, bytes]]]()
     for path in sorted((folder / INBOX).iterdir()):
         if one := re.search("msg_[0-9a-f]{32}", path.name):
@@ -418,7 +418,7 @@ async def change_by_api(place: Place, contact: str) -> int:
 
 @asynccontextmanager
 async def working(place: Place, number: int, queues: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """A worker in a process of its own, and on a port of its own: as if it had its own address."""
+    """A worker with its own process and port, as if it had its own address."""
     command = (sys.executable, str(ROOT / "worker.py"), "--queues", queues, "--metrics-port", f"{place.ports[number]}")
     async with process(place.folder / f"worker-{number}.log", *command, cwd=place.folder, env=place.environ) as started:
         yield started
@@ -492,7 +492,7 @@ async def stop_the_database(place: Place) -> None:
 
 
 async def erase_somebody(place: Place) -> None:
-    """Erases a contact whose journey is under way, by the API, after a copy of its history was made."""
+    """Copy the history of a contact's running journey, then erase the contact by the API."""
     await place.have(ERASE)
     await place.entered.wait()
 

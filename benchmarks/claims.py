@@ -1,4 +1,4 @@
-"""What a place under a cap costs, beside a bare insert, and that there is never one too many.
+"""The cost of a place under a cap, beside a bare insert, and that there is never one too many.
 
 Run by hand, from the project's folder: ``python -m benchmarks.claims``. All ways take turns; of the client's times the
 least of fifty rounds stands here. The database's is the processor time of PostgreSQL's processes, on average; SQLite's

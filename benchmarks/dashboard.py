@@ -105,7 +105,7 @@ OLD: Final = Attempt(
     milliseconds=1,
     outcome="delivered",
 )
-"""What is old enough to be deleted."""
+"""Rows that are old enough to be deleted."""
 
 
 class Receiver:
@@ -215,7 +215,7 @@ class Prometheus:
                 await asyncio.sleep(0.2)
 
     async def ask(self, expression: str) -> list[dict[str, str]]:
-        """The labels of what an expression finds.
+        """The labels of the series that an expression finds.
 
         Raises:
             LocalError: It cannot be evaluated.
@@ -231,7 +231,7 @@ class Prometheus:
         return next(iter((await self.numbers(expression)).values()), 0.0)
 
     async def numbers(self, expression: str) -> dict[str, float]:
-        """What an expression finds: values of its labels → number.
+        """The series that an expression finds: values of its labels → number.
 
         Raises:
             LocalError: It cannot be evaluated.
@@ -277,7 +277,7 @@ def _named(labels: Mapping[str, str]) -> str:
 
 
 def wanted() -> dict[str, str]:
-    """What is to find something, by a name: panels and recorded figures whole, of alerts all that they ask for."""
+    """The expressions that must find something, by name: panels and recorded figures whole, of alerts each query."""
     found = {f"panel {title}: {text}": text for title, text in panels()}
     found |= {f"figure {name}": text for name, text in RECORDS.items()}
     for name, alert in ALERTS.items():

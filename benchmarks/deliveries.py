@@ -1,7 +1,7 @@
-"""What a delivery costs, beside bare clients that send the same bytes: rate, processor time, connections, memory.
+"""The cost of a delivery, beside bare clients that send the same bytes: rate, processor time, connections, memory.
 
 Run by hand, from the project's folder: ``python -m benchmarks.deliveries``. The sender is kept on one core and the
-receiver, a process of its own, on another. All clients take turns in one run, so that their ratios hold on a busy
+receiver, another process, on another. All clients take turns in one run, so that their ratios hold on a busy
 machine. *Ours* is the whole activity, from the template to the verdict, its row for the log included, only without
 Temporal around it; *our transport* is what sends. ``--memory 100000`` watches memory over so many deliveries.
 """
@@ -220,7 +220,7 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured."""
+    """Measurements."""
 
     rate: float
     cpu: float
@@ -245,7 +245,7 @@ async def measure(send: Sender, in_flight: int, seconds: float) -> tuple[int, fl
 
 
 async def compare(in_flight: int, delay: int, seconds: float) -> dict[str, Figures]:
-    """All clients in turns, each against a receiver of its own and over connections that are open already."""
+    """All clients in turns, each against its own receiver and over connections that are open already."""
     figures: dict[str, Figures] = {}
     async with AsyncExitStack() as stack:
         ends: dict[str, tuple[Receiver, Sender]] = {}

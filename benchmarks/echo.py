@@ -1,4 +1,4 @@
-"""A receiver that costs next to nothing, in a process of its own: `python -m benchmarks.echo MILLISECONDS [EVERY]`.
+"""A receiver that costs next to nothing, in its own process: `python -m benchmarks.echo MILLISECONDS [EVERY]`.
 
 It prints its port, answers every request with 200 after so many milliseconds, and prints at the end of its standard
 input how many requests came over how many connections. With EVERY, one of so many messages is answered with 500 at

@@ -28,7 +28,7 @@ WORK: Final[dict[str, Callable[[], object]]] = {
 
 
 def ended(work: Callable[[], object]) -> str:
-    """Do it, and say what it ended in."""
+    """Do it. Return its result or error in words."""
     try:
         work()
     except TemplateError as error:

@@ -33,10 +33,10 @@ def cell_memory() -> float:
 
 
 def measure(html: str | None, name: str = "") -> tuple[float, float, float, str | None]:
-    """Render one, with a process of its own to read it.
+    """Render one, with a new process to read it.
 
     Returns:
-        Seconds here, seconds there, MB there, and what it ended in.
+        Seconds here, seconds there, MB there, and the result or error in words.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.thread_time()

@@ -1,4 +1,4 @@
-"""What a journey costs, against a bare workflow with the same entry that sends the same.
+"""The cost of a journey, against a bare workflow with the same entry that sends the same.
 
 Run by hand, from the project's folder: ``python -m benchmarks.journeys``. Journeys and bare workflows take turns on
 one dev server in one run, each with a worker process: so their ratios hold on a busy machine, and the processor time
@@ -201,7 +201,7 @@ def server_pid(state: Path) -> int:
 
 
 async def work(address: str, store: str, receiver: str, smtp: str, metrics: int) -> None:
-    """The worker process: our workers as they are. With a port, it serves its metrics."""
+    """The worker process: our unchanged workers. With a port, it serves its metrics."""
     logging.getLogger("temporalio.workflow").setLevel(logging.ERROR)  # thousands are held where that is measured
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -242,7 +242,7 @@ class Place:
 
 @asynccontextmanager
 async def process(module: str, *words: str, **environ: str) -> AsyncGenerator[int]:
-    """Runs a worker in a process of its own, from when it is ready. Yields the process's id."""
+    """Run a worker in a new process. Yield the process's id once it is ready."""
     with tempfile.TemporaryDirectory() as compiled:
         started = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", module, *words),
@@ -311,7 +311,7 @@ async def place(
 
 
 async def turn(at: Place, tally: Tally, start: Start, numbers: range) -> None:
-    """Runs workflows to their ends, so many at once."""
+    """Run workflows to their ends, so many concurrently."""
     slots = asyncio.Semaphore(CONCURRENT)
 
     async def one(number: int) -> None:
@@ -351,7 +351,7 @@ async def race(runners: dict[str, tuple[Place, Start]], count: int, rounds: int)
 
 
 async def compare(places: dict[str, Place], start: Start, count: int) -> list[Tally]:
-    """Lets the same journeys run in several places, in turns, each for a contact who is new."""
+    """Lets the same journeys run in several places, in turns, each for a new contact."""
     tallies = {name: Tally(name) for name in places}
     for name, at in places.items():
         await turn(at, Tally(name), start, range(900_000, 900_020))
@@ -412,7 +412,7 @@ async def park(at: Place, count: int) -> None:
 
 
 async def measured(count: int, rounds: int) -> None:
-    """Compares a worker whose metrics are scraped with one that has none."""
+    """Compare a worker with scraped metrics and one without metrics."""
     port = free_port()
 
     async def scrape(times: int, pause: float) -> None:
@@ -451,7 +451,7 @@ async def parked(client: Client, count: int) -> None:
 
 
 def say(text: str) -> None:
-    """Prints a line at once."""
+    """Print a line immediately."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

@@ -16,7 +16,7 @@ from tests.gateway.map.test_layout import crowded
 
 
 def main() -> None:
-    """Draws maps and prints what they cost."""
+    """Draw maps, and print their cost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--times", type=int, default=30)

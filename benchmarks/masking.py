@@ -1,7 +1,7 @@
-"""What it costs a delivery to mask the answer: time for the masking alone, and for a whole delivery with and without.
+"""The cost of masking the answer of a delivery: time for the masking alone, and for a whole delivery with and without.
 
 Run by hand, from the project's folder: ``python -m benchmarks.masking``. A delivery is the whole activity without a
-network: a transport that has the answer at once stands for it. Times are of the processor, the least of
+network: a transport that answers immediately stands for it. Times are of the processor, the least of
 many rounds: the machine may be shared.
 """
 
@@ -56,7 +56,7 @@ def listed(size: int, **more: Any) -> bytes:
 
 
 def cases(size: int) -> dict[str, bytes]:
-    """Answers, by what is in them."""
+    """Answers, by content."""
     echoed = {
         "plain": TOKEN,
         "json": json.dumps({"authorization": f"Bearer {TOKEN}"}),
@@ -85,7 +85,7 @@ def microseconds(act: Callable[[], object]) -> float:
 
 
 class Answering:
-    """A transport that has the answer at once."""
+    """A transport that answers immediately."""
 
     def __init__(self, body: bytes) -> None:
         self._response = Response(200, {}, body)

@@ -1,4 +1,4 @@
-"""Mutates the realistic templates many times and prints what is wrong with what becomes of them.
+"""Mutates the realistic templates many times and prints the wrong results.
 
 Run by hand, from the project's root: ``python -m benchmarks.mutate_liquid --number 40000 --seed 1``.
 """

@@ -53,7 +53,7 @@ async def admitted(store: Store) -> str:
 
 
 async def cost(place: Place, in_flight: int, *, counts: bool) -> Cost:
-    """Of departures, with and without what they have passed."""
+    """The cost of departures, with and without the steps passed."""
     journeys = [await admitted(place.store) for _ in range(MANY)]
     todo = iter(journeys)
     server, own, began = place.cpu(), time.process_time(), time.perf_counter()
@@ -88,7 +88,7 @@ async def measure(url: str, server: Server | None, engine: str) -> None:
 
 
 async def look(store: Store, engine: str) -> None:
-    """What is counted for those who look, where many are parked and a month has passed."""
+    """The cost of counts for readers, when many are parked and a month has passed."""
     database = store._database  # pyright: ignore[reportPrivateUsage]
     now = datetime.now(UTC)
     journey = {"scenario": "look", "version": 1, "key": "", "ordinal": 1, "trigger": "segment", "run_id": "r"}

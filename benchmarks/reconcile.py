@@ -1,4 +1,4 @@
-"""What the store says of journeys, compared with their histories and with what receivers got."""
+"""The store's records of journeys, compared with their histories and with what receivers got."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ async def work(address: str, url: str, receiver: str) -> None:
 
 @dataclass
 class Journeys:
-    """Journeys that run one after the other, some at once, for as long as it takes.
+    """Journeys that run one after the other, some of them concurrently, until they are stopped.
 
     Attributes:
         done: When each was through, and how long it took.
@@ -197,7 +197,7 @@ async def check(place: Place, before: Mapping[str, Any], now: datetime) -> None:
     for contact in (10, place.ask("SELECT max(contact_id::int) FROM entries WHERE scenario = 'once'")):
         asking = AdmissionRequest("once", 1, str(contact), None, f"once/{contact}", "again", "never", now)
         assert isinstance(await place.store.admit(asking), AlreadyEntered), contact
-    say("again: never holds, journeys under way are there, statistics are the same")
+    say("again: never holds, running journeys are there, statistics are the same")
 
 
 def needed(place: Place, now: datetime) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """One hostile API key of each scope beside a good one: how much slower does the good one's p99 become?
 
-Run by hand, from the project's folder: ``python -m benchmarks.shares``. The gateway is a process of its own. The good
+Run by hand, from the project's folder: ``python -m benchmarks.shares``. The gateway is its own process. The good
 key's requests alone and beside the hostile key take turns in one run, so that their ratio holds on a busy machine. It
 exits with 1 if a ratio is above `MOST`.
 """
@@ -127,7 +127,7 @@ HOSTILE: Final[dict[Scope, Hostile]] = {
     ),
     "decode": _slow("/v1/events"),
 }
-"""What the holder of a key with one scope does, again and again."""
+"""The requests that the holder of a key with one scope repeats."""
 
 
 def _named(number: int) -> dict[str, str]:
@@ -195,7 +195,7 @@ async def beside(at: Place, by: Gateway, scope: Scope, options: argparse.Namespa
 
 
 async def quiet(at: Place, by: Gateway) -> None:
-    """Wait until what the hostile key has asked for is done, a minute at most."""
+    """Wait for the hostile key's pending requests, for a minute at most."""
     pids = (by.pid, at.worker, at.server)
     for _ in range(60):
         before = [cpu(pid) for pid in pids]
@@ -221,7 +221,7 @@ async def measure(options: argparse.Namespace) -> list[float]:
 
 
 def main() -> None:
-    """Read what is to be measured, and measure it."""
+    """Parse the arguments, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scope", action="append", choices=SCOPES)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each turn")

@@ -1,7 +1,7 @@
 """What ordinary stops cost: two workers replaced one after the other, four times, while journeys run.
 
-Run by hand, from the project's folder: ``python -m benchmarks.stops``. It tells what was held, lost or sent twice, how
-many tasks were lost with a worker that stopped, and how long deliveries and journeys waited for that.
+Run by hand, from the project's folder: ``python -m benchmarks.stops``. It reports messages held, lost or sent twice,
+how many tasks were lost with a worker that stopped, and how long deliveries and journeys waited for that.
 ``--set KEY=VALUE`` changes the server's dynamic configuration.
 """
 
@@ -64,7 +64,7 @@ def say(line: str) -> None:
 
 @dataclass
 class Tally:
-    """What the histories tell."""
+    """The contents of the histories."""
 
     outcomes: Counter[str] = field(default_factory=Counter[str])
     lost: Counter[str] = field(default_factory=Counter[str])
@@ -99,7 +99,7 @@ class Tally:
 
 
 async def working(stack: AsyncExitStack, variables: dict[str, str], log: Path) -> asyncio.subprocess.Process:
-    """A worker in a process of its own, once it is ready."""
+    """A worker in its own process, once it is ready."""
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.e2e.process"), cwd=log.parent, env=variables, stderr=errors

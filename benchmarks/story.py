@@ -1,4 +1,4 @@
-"""What Prometheus tells of a run of `benchmarks.chaos`, beside what is known of it from elsewhere."""
+"""The metrics of a run of `benchmarks.chaos`, beside the facts known from elsewhere."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from benchmarks.chaos import Place
 
 STEP: Final = 5
-"""Seconds between two looks at what was."""
+"""Seconds between two samples."""
 LAST: Final = "last_over_time({}[3h])"
-"""Each process has a series of its own, and counts from 0: the last of all together are what was counted."""
+"""Each process has its own series, which starts at 0: the sum of the last values is the count."""
 UNSCRAPED: Final = 4.0
 """Seconds between two scrapes at most: one is tried every 2 s, and may fail where the worker is busy."""
 UNDER_WAY: Final = 'sum(scenario_journeys{scenario="chaos"}) or 0 * max(scenario_poll_age_seconds)'
@@ -65,7 +65,7 @@ async def settled(prometheus: Prometheus, patience: float = 300.0) -> bool:
 
 async def tell(prometheus: Prometheus, place: Place) -> None:
     """Tells it, as tables, and what of it is not so."""
-    place.expect(await settled(prometheus), "the figures do not come back to what they were")
+    place.expect(await settled(prometheus), "the figures do not return to their earlier values")
     await asyncio.sleep(2 * STEP)  # so that the last look is after that
     # Until then the last worker is scraped: its counters are whole.
     counted = await counters(prometheus, place)

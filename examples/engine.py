@@ -1,7 +1,7 @@
 """An automation engine that knows Temporal and nothing else of this project.
 
 It lets a contact into a scenario and reports an event, with plain JSON only, as an engine in Go, Java, TypeScript, PHP,
-Ruby or .NET would: what is marked 1 to 5 is all there is to it, and looks nearly the same in each of Temporal's SDKs.
+Ruby or .NET would: the parts marked 1 to 5 are everything, and look nearly the same in each of Temporal's SDKs.
 
     scenario dev                                      # a server and a worker, in another terminal
     scenario publish examples/post-purchase.yaml
@@ -42,7 +42,7 @@ async def main(entry: dict[str, Any]) -> None:
     sys.stdout.write(f"{handle.id}\n")
 
     # 5. Later, something happens to the contact: tell the journey, with a signal. An event that no step waits for is
-    #    not kept. The "id" is optional: an event that is told twice under one id counts once, so that the engine may
+    #    not kept. The "id" is optional: an event that is sent twice under one id counts once, so that the engine may
     #    safely tell it again when it does not know whether it did.
     event = {
         "name": "order.delivered",
@@ -53,9 +53,9 @@ async def main(entry: dict[str, Any]) -> None:
 
 
 async def enter(client: Client, entry: dict[str, Any], contact: str, key: str) -> WorkflowHandle[Any, Any]:
-    """Starts a journey, or finds the one that is under way."""
+    """Start a journey, or find the running one."""
     # 3. The workflow id says who is in what: <scenario>/<contact id>, and /<key> where the scenario's entry has a key
-    #    (here the order's number, so that each order has a journey of its own). Two starts under one id are one
+    #    (here the order's number, so that each order has its own journey). Two starts under one id are one
     #    journey: this is what makes the engine's own retries safe. A wrong id is refused, with the right form of it.
     name = str(entry["scenario"]).partition("@")[0]
     identifier = f"{name}/{contact}/{key}"
@@ -68,7 +68,7 @@ async def enter(client: Client, entry: dict[str, Any], contact: str, key: str) -
         entry,
         id=identifier,
         task_queue="journeys",
-        # While one is under way, be given that one; FAIL would raise an error instead.
+        # While one is running, return that one; FAIL would raise an error instead.
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         # Shown and searched in Temporal's UI: ids only, since search attributes are never encrypted. Both optional.
         static_summary=f"{name} · contact {contact} · order {key}",

@@ -21,11 +21,11 @@ from urllib.parse import quote
 
 SAMPLE: Final = Path(__file__).parent / "entries" / "post-purchase.json"
 AGAIN: Final = {429, 502, 503, 504}
-"""What is worth trying again, as is all that has a Retry-After: there are too many requests, or something is out."""
+"""Worth trying again, as is every response with a Retry-After: there are too many requests, or something is out."""
 
 
 class Answered(Exception):
-    """The API did not do what was asked; its problem says why (RFC 9457)."""
+    """The API refused the request; its problem says why (RFC 9457)."""
 
     def __init__(self, problem: dict[str, Any]) -> None:
         self.problem = problem
@@ -39,7 +39,7 @@ def call(method: str, path: str, body: object = None, *, key: str | None = None,
         method: HTTP's.
         path: Behind ``/v1``.
         body: Becomes JSON.
-        key: What the request is known by. Made twice with one key, it is done once, and the second gets the first's
+        key: Identifies the request. Made twice with one key, it is done once, and the second gets the first's
             answer: so a request whose answer was lost is simply made again.
         patience: Seconds.
     """
@@ -85,7 +85,7 @@ def main(entry: dict[str, Any]) -> None:
     assert call("POST", "/entries", entry, key=key) == entered  # noqa: S101
     sys.stdout.write(f"{entered['journey']}\n")
 
-    # The event has an id of its own: told twice under one id, it counts once.
+    # The event has its own id: sent twice under one id, it counts once.
     event = {
         "journey": entered["journey"],
         "name": "order.delivered",

@@ -65,7 +65,7 @@ class Unstored:
 
 
 class Traced:
-    """Continues the caller's trace (https://www.w3.org/TR/trace-context/) without a span of its own."""
+    """Continues the caller's trace (https://www.w3.org/TR/trace-context/) without its own span."""
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application

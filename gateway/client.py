@@ -159,7 +159,7 @@ class ScenarioClient:
         return await publish(path, self.store, by, newest=newest, journeys=journeys, destinations=known)
 
     async def trouble(self) -> str | None:
-        """Return why the store cannot be written now, such as a full disk. Nobody is admitted meanwhile."""
+        """Return why the store cannot be written now, such as a full disk. No contact is admitted meanwhile."""
         try:
             await self.store.check(writing=True)
         except StoreError as error:

@@ -44,7 +44,7 @@ class BadInput(Refusal):
 
     Attributes:
         line: The line of the file that the text names, or None.
-        at: Keys and indexes that lead to the mistake in JSON data; None if the text says where it is.
+        at: Keys and indexes that lead to the mistake in JSON data; None if the text names the place.
         code: A stable word for the kind of mistake, for programs.
     """
 
@@ -112,7 +112,7 @@ def unreadable(name: object, error: OSError, advice: str = "") -> BadInput:
 
 
 def why(error: OSError) -> str:
-    """Return what is wrong with a file, in the system's words."""
+    """Return the error of a file, in the system's words."""
     return (error.strerror or "it is not a file").lower()
 
 
@@ -141,7 +141,7 @@ class MistakenEntry(NotEntered):
 
     Attributes:
         at: Keys and indexes that lead to the mistake; empty if it is the whole, or the place is not known.
-        meant: What was probably meant there, if anything is like it.
+        meant: The probable intention, if a known name is similar.
     """
 
     def __init__(self, text: str, *, at: Sequence[str | int] = (), meant: str | None = None) -> None:

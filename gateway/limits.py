@@ -72,5 +72,5 @@ def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None
 
 
 def shortly(error: Exception) -> str:
-    """Return an error for the log of a public request: Temporal's own sentences may name what nobody should read."""
+    """Return an error for the log of a public request: Temporal's own sentences may contain confidential names."""
     return error.status.name if isinstance(error, RPCError) else str(error) or type(error).__name__

@@ -7,7 +7,7 @@
 | codec | ``/codec/`` | Temporal's UI and command line, with a key |
 | pages | all others | people, with a key |
 
-Each process also answers ``/healthz`` and ``/readyz``. It serves only the parts it is told to, so that public parts can
+Each process also answers ``/healthz`` and ``/readyz``. It serves only the requested parts, so that public parts can
 be separate.
 """
 
@@ -198,13 +198,13 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         unset = "" if callbacks is None or "unsubscribing" in served.routes else "; not configured: unsubscribing"
         logger.info("ready, listening on port %d for %s%s", listening.port, listed(served.what, "and"), unset)
         await (served.crew.until(stop) if served.crew is not None else stop.wait())
-        logger.info("stopping: requests under way have %d s", DRAIN)
+        logger.info("stopping: requests in progress have %d s", DRAIN)
     logger.info("stopped")
 
 
 @dataclass
 class _Served:
-    """What a process serves."""
+    """The parts that a process serves."""
 
     parts: dict[str, ASGIApp] = field(default_factory=dict[str, ASGIApp])
     what: list[str] = field(default_factory=list[str])

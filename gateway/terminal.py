@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # The bidirectional controls (Unicode Standard Annex 9, §2) reorder what a terminal shows, also beyond their own text.
 _BIDIRECTIONAL: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_WIDE: Final = 160  # columns where nobody's terminal sets a limit
+_WIDE: Final = 160  # columns without a terminal
 
 STYLES: Final = {
     "held": "bold red",
@@ -79,7 +79,7 @@ def as_data(value: Any) -> Any:
 
 
 def _write(stream: TextIO, line: str) -> None:
-    # At once, for whoever reads a pipe; and by the stream that is there now, which a progress bar replaces to keep
+    # Flushed, for the reader of a pipe; and looked up each time, since a progress bar replaces the stream to keep
     # lines and bar apart.
     stream.write(f"{line}\n")
     stream.flush()

@@ -1,4 +1,4 @@
-"""Keys derived from those in the settings, and what they hash and seal.
+"""Keys derived from those in the settings, and the hashes and seals made with them.
 
 Each purpose has its own key, so that none reveals anything about another.
 """

@@ -18,8 +18,8 @@ message may be read at any time.
 ``bounces+<token>@mail.example.com`` is the return path of one delivery (VERP), to which anyone can send a bounce. The
 token identifies the delivery and proves, with the recipient's address that the bounce names, that this delivery was
 sent to that address: it is the delivery's 128 bits and 80 bits of an HMAC over both. So no address is visible, and
-nobody can suppress an address that received no message. It is in Base32 in lower case (RFC 4648 §6), since some servers
-change the case, and has 42 characters, so that the local part has at most 64 (RFC 5321 §4.5.3.1.1).
+only addresses that received a message can be suppressed. It is in Base32 in lower case (RFC 4648 §6), since some
+servers change the case, and has 42 characters, so that the local part has at most 64 (RFC 5321 §4.5.3.1.1).
 """
 
 from __future__ import annotations

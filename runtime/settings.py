@@ -290,7 +290,7 @@ class Settings(BaseSettings):
     """URL of Temporal's UI, for links on the [pages](../run/pages.md)."""
     test_recipients: _Recipients | None = None
     """Allowed recipients of test messages, separated by commas: addresses, domains (`@example.com`), numbers
-    (`+33612345678`), destinations or hosts. Without it, every recipient who is not suppressed."""
+    (`+33612345678`), destinations or hosts. Without it, all except suppressed recipients."""
     retention: _Ages | None = None
     """Maximum age of stored data, such as `deliveries=180d,responses=30d,entries=2y`, see
     [Retention](../run/retention.md). Without it, data is kept."""

@@ -89,7 +89,7 @@ class WatchedFile(Generic[Content]):
         except SettingsError as error:
             self._fault = str(error)
             if self._fault != told:
-                _logger.error("%s; what was read before stays in use", error)  # noqa: TRY400 a sentence for people
+                _logger.error("%s; the earlier content stays in use", error)  # noqa: TRY400 a sentence for people
             return
         self._fault = ""
         if content != self._content:

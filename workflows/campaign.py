@@ -35,7 +35,7 @@ WINDOW: Final = 4
 HEARTBEAT: Final = timedelta(seconds=10)
 """Time after which another gateway continues a chunk if its gateway was killed."""
 UNCONFIRMED: Final = timedelta(days=1)
-"""Time after which a prepared campaign that nobody starts is stopped."""
+"""Time after which a prepared campaign is stopped unless it is started."""
 FASTEST: Final = 10_000.0
 SLOWEST: Final = 0.01
 _RETRY: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))

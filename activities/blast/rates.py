@@ -1,4 +1,4 @@
-"""The rates at which campaigns without journeys send, and what they leave to journeys."""
+"""The rates at which campaigns without journeys send, and the rest for journeys."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Sends outgoing events to subscriptions, at least once, and in order for each subject.
 
 For each subscription, one worker at a time reads the log after the subscription's cursor. An event that is not accepted
-becomes a row of pending events, together with all later ones about the same subject; the cursor goes on. So one event
+becomes a row of pending events, together with all later ones about the same subject; the cursor advances. So one event
 that a receiver rejects does not block others. A rejected event is held until an operator decides. While many events
 fail, no new ones are taken.
 """

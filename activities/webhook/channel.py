@@ -55,7 +55,7 @@ class Masks(dict[str, str]):
     """A mask for every secret name, such as ``~~WAX_TOKEN~~``.
 
     It has all names: a preview must not reveal which secrets a worker has. `scenario check` refuses those that may not
-    be used. URLs, headers, forms and JSON leave the characters of a mask as they are.
+    be used. URLs, headers, forms and JSON leave the characters of a mask unchanged.
     """
 
     def __missing__(self, name: str) -> str:

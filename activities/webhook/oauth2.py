@@ -78,7 +78,7 @@ class _NoTokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """Everything that a token depends on, and where it goes: a token for one server is not shown to another."""
+    """The data that a token depends on, with the servers that receive it: one's token is not shown to another."""
 
     settings: OAuth2
     url: str = field(repr=False)

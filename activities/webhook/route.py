@@ -85,7 +85,7 @@ class Direct:
 
 
 class Diverted:
-    """Routes to one local receiver, so that a trial run reaches nobody and needs no `destinations.yaml`.
+    """Routes to one local receiver, so that a trial run reaches no real receiver and needs no `destinations.yaml`.
 
     The path begins with the intended host, ``http://127.0.0.1:4000/hooks.example.com/wax/9f31``, or with the
     destination's name, ``http://127.0.0.1:4000/wax/messages``. For some paths, `refuses` returns an origin that refuses

@@ -122,5 +122,5 @@ def application(
 
 
 def bounded(app: FastAPI, uploaded: int = MOST_UPLOADED) -> ASGIApp:
-    """Return the API with its limits, as it is served. `uploaded` is the maximum number of bytes of an upload."""
+    """Return the API with its limits, ready to serve. `uploaded` is the maximum number of bytes of an upload."""
     return Unstored(Measured(Bounds(app, larger=LARGER, streamed={UPLOADS: uploaded}), PREFIX))

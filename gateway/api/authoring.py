@@ -1,4 +1,4 @@
-"""``/v1/check`` and ``/v1/preview``: check a scenario, and show what it would send. Nothing is sent or stored."""
+"""``/v1/check`` and ``/v1/preview``: check a scenario, and preview its messages. Nothing is sent or stored."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ async def upload_audience(file: File, request: Request, use: Use, caller: Operat
     "/campaigns", status_code=status.HTTP_202_ACCEPTED, responses=problems("forbidden", "invalid", "not-accepted")
 )
 async def start_campaign(body: CampaignBody, use: Use, caller: Operating) -> CampaignView:
-    """Start a campaign. A gateway first reads the file. Repeated, the request returns the campaign as it is."""
+    """Start a campaign. A gateway first reads the file. Repeated, the request returns the existing campaign."""
     at = _moment(body.at)
     if body.local and at is None:
         raise BadInput("a local start needs 'at': such as 2026-11-27T09:00", at=["local"])

@@ -187,7 +187,7 @@ async def enter_contact(
 async def enter_contacts(request: Request, use: Use, caller: Entering, request_id: RequestId) -> EntriesAnswer:
     """Admit many contacts. Each is accepted or refused separately.
 
-    With an `Idempotency-Key`, an interrupted batch can be sent again: nobody is admitted twice.
+    With an `Idempotency-Key`, an interrupted batch can be sent again: no contact is admitted twice.
     """
 
     async def enter(item: BatchItem) -> tuple[int, dict[str, Any]]:

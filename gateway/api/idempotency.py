@@ -53,7 +53,7 @@ _KEY: Final = re.compile(rb"[!-~]{1,255}")
 _SPACE: Final = UUID("5b1f0a5e-2f4b-4b0e-9a53-6f5d0c3b7e11")
 _ABOUT_NOW: Final = (415, 429)  # the content type, which the digest lacks, and the rate
 _NONCE: Final = 12  # bytes, as NIST SP 800-38D recommends
-_SOON: Final = 2.0  # seconds after which a request under way is probably over
+_SOON: Final = 2.0  # seconds after which a request in progress has probably ended
 _PRUNING: Final = 60.0  # seconds between two looks for answers to forget
 
 
@@ -179,7 +179,7 @@ class _Collected:
 
 
 class _Seal:
-    """Encrypts what is kept of a request: its key, content and answer."""
+    """Encrypts the stored parts of a request: its key, content and answer."""
 
     def __init__(self, token: str, key: bytes) -> None:
         self._secret = hmac.digest(token.encode(), b"idempotency\n" + key, "sha256")
@@ -215,7 +215,7 @@ def _replay(found: StoredAnswer, seal: _Seal, digest: str) -> Response:
     if found.digest != digest:
         raise _mistake("this Idempotency-Key was given with another request: take a new one for each")
     if found.status is None or found.answer is None:
-        raise again("conflict", "the request with this Idempotency-Key is under way: send it again later", _SOON)
+        raise again("conflict", "the request with this Idempotency-Key is in progress: send it again later", _SOON)
     headers, body = seal.open(found.answer)
     return Response(body, found.status, {**headers, REPLAYED: "true"})
 

@@ -62,7 +62,7 @@ class Bounds:
         headers = dict(scope["headers"])
         said = headers.get(b"content-length", b"0")
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-            problem = Problem("unsupported-media", "send the body as it is, without a content-encoding", headers=_CLOSE)
+            problem = Problem("unsupported-media", "send the body without a content-encoding", headers=_CLOSE)
             await self._refuse(problem)(scope, receive, send)
             return
         if not said.isdigit() or int(said) > most:
@@ -96,9 +96,9 @@ class Bounds:
                 if arrived > most:
                     raise _too_large(most)
                 if self._of_key[key] > self._together // SHARE:
-                    raise _later("too-many", "this key sends too much at once: wait for the answers")
+                    raise _later("too-many", "this key sends too much in parallel: wait for the answers")
                 if self._under_way > self._together:
-                    raise _later("unavailable", "too much is being sent at once: try again")
+                    raise _later("unavailable", "too much is being sent in parallel: try again")
             return message
 
         try:

@@ -55,7 +55,7 @@ Use = Annotated[Services, Depends(_services)]
 Author = Annotated[AuthoringService, Depends(_authoring)]
 """The use cases of authors."""
 Contents = Annotated[ContentService, Depends(_contents)]
-"""The use case that shows what was sent."""
+"""The use case that shows the content of deliveries."""
 Paging = Annotated[PageRequest, Depends(_page)]
 """The page of a list."""
 JourneyId = Annotated[

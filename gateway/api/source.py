@@ -38,7 +38,7 @@ class FindingBody(ResponseBody):
 
 
 def bodies_of(findings: Iterable[Finding]) -> list[FindingBody]:
-    """Return findings as they are sent."""
+    """Return findings as the API sends them."""
     return [FindingBody(**one.as_json()) for one in findings]
 
 

@@ -100,8 +100,8 @@ async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, ide
     the run.
 
     Args:
-        identifier: Id for deduplication. It is separate for each delivery and from the engine's ids, so that nobody can
-            suppress another sender's event.
+        identifier: Id for deduplication. It is separate for each delivery and from the engine's ids, so that no
+            caller can suppress another sender's event.
 
     Returns:
         False if that journey has ended.

@@ -1,6 +1,6 @@
 """The preparation of a campaign: its file is read, and its lines are stored.
 
-It may be repeated: lines that are stored stay as they are.
+It may be repeated: stored lines do not change.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class AudienceReading:
     """The settings of a surveyor, and of the file that it reads."""
 
     document: Mapping[str, Any]
-    """The scenario as it is stored."""
+    """The stored scenario."""
     version: int
     campaign: str
     zone: str

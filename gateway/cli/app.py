@@ -105,7 +105,7 @@ _STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compa
 _AUDIENCE: Final = typer.Typer(help="Membership lists that scenarios keep in sync at other systems.")
 _BATCH: Final = typer.Typer(help="Batch calls: one request for many contacts.")
 _CAMPAIGN: Final = typer.Typer(help="One scenario for the contacts of a file.")
-_OUTGOING: Final = typer.Typer(help="Subscriptions to outgoing events: what was not accepted, and replays.")
+_OUTGOING: Final = typer.Typer(help="Subscriptions to outgoing events: held events, and replays.")
 _SUBCOMMANDS: Final = {
     "audience": (
         _AUDIENCE,

@@ -44,7 +44,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
 
 
 def show(audience: AudienceArgument, destination: DestinationOption = None, form: FormatOption = Format.TEXT) -> None:
-    """Show an audience: its members, what waits, what was refused and why."""
+    """Show an audience: its members, pending changes, and refusals with their reasons."""
     from gateway.service.caller import TERMINAL
     from gateway.service.memberships import MembershipService
 

@@ -220,7 +220,7 @@ def _show_plan(view: CampaignView, survey: Survey, cost: Estimate) -> None:
     span = format_duration(timedelta(seconds=round(cost.seconds) or 1))
     note(f"scenario: {survey.form}")
     for column in survey.unknown_columns:
-        note(f"scenario: '{column}' is not a standard field of a contact: it is kept as it is written")
+        note(f"scenario: '{column}' is not a standard field of a contact: it is kept unchanged")
     note(
         f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {view.scenario} as the campaign {view.name} "
         f"({survey.invalid:,} invalid, {survey.duplicates:,} duplicates)"
@@ -344,7 +344,7 @@ def retune(
 def stop(
     campaign: CampaignArgument, *, leave: LeaveOption = False, record: OperatorOptions, form: FormatOption = Format.TEXT
 ) -> None:
-    """End a campaign. The remaining lines are skipped. Journeys that were started continue, unless --leave is given.
+    """End a campaign. The remaining lines are skipped. Started journeys continue, unless you add --leave.
 
     With --leave, the campaign may have ended before.
     """

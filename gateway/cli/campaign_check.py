@@ -74,7 +74,7 @@ def _show(survey: Survey, audience: Path, scenario: str) -> None:
     if survey.columns:
         say(f"columns: {', '.join(survey.columns)}")
     for column in survey.unknown_columns:
-        note(f"scenario: '{column}' is not a standard field of a contact: it is kept as it is written")
+        note(f"scenario: '{column}' is not a standard field of a contact: it is kept unchanged")
     say(f"{survey.entries:,} of {survey.lines:,} lines can enter {scenario}")
     if survey.duplicates:
         say(f"duplicates, which are skipped: {survey.duplicates:,}")

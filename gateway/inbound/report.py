@@ -1,6 +1,6 @@
 """Parses a mail to a return path: a bounce (RFC 3464), a complaint (ARF, RFC 5965), or anything else.
 
-Anybody may have written it. Only what is needed is read, within limits, and it counts only if a return path's token
+Anybody may have written it. Only the necessary parts are read, within limits. It counts only if a return path's token
 proves it (`runtime.public_links`).
 """
 

@@ -182,12 +182,12 @@ async def _delivery(temporal: Client, event: HistoryEvent, step: str) -> Deliver
     try:
         (delivery,) = await temporal.data_converter.decode(given.input.payloads, [Delivery])
     except Exception as error:  # of whatever codec
-        raise BadInput(f"what was sent cannot be read from the history ({type(error).__name__})") from None
+        raise BadInput(f"the message cannot be read from the history ({type(error).__name__})") from None
     return delivery.of_step(step)
 
 
 async def _render(store: Store, renderer: MessageRenderer, delivery: Delivery, journey: str) -> Result:
     published = await store.version(delivery.name, delivery.version)
     if published is None:
-        return RenderProblem(f"{delivery.scenario} is not in the store any more")
+        return RenderProblem(f"{delivery.scenario} is no longer in the store")
     return render_again(published.document, renderer, delivery, journey)

@@ -260,7 +260,7 @@ def lay_out(
     y += GAP + course.height
     y = _end(on, edges, left, y)
     for column in aside:
-        y = _head(on, ["no journey comes to:"], "note", y + GAP)
+        y = _head(on, ["no journey reaches:"], "note", y + GAP)
         rest = column.place(on, left, y + 8.0, [])
         y = _end(on, rest, left, y + 8.0 + column.height)
     if shown.removed:

@@ -181,7 +181,7 @@ class OperationActivities:
             await self._store.set_operation_trouble(operation, None)
 
     async def _find(self, operation: str, request: RequestedOperation) -> RequestedOperation:
-        """Record all journeys. Return the request, completed by what is known only now."""
+        """Record all journeys. Return the request, completed by the facts that are known only now."""
         limit, number = request.limit or EVERY, 0
         counts = await self._store.item_counts([operation])
         room = limit - sum(counts[operation].values())

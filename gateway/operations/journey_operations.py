@@ -215,7 +215,7 @@ class JourneyOperations:
             raise NotAccepted(journey, reason) from None
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             task = asyncio.current_task()
-            if task is not None and task.cancelling():  # the SDK turns a cancellation into an error of its own
+            if task is not None and task.cancelling():  # the SDK turns a cancellation into another error
                 raise asyncio.CancelledError from error
             text = (
                 f"pending: no worker answered within {ANSWER:g} s. Check that one is running: "

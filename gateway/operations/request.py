@@ -102,7 +102,7 @@ class RequestedOperation:
             raise BadOperation(f"{self.operation} needs a {known[0]}", "which", known[0])
 
     def as_json(self) -> dict[str, Any]:
-        """Return the request as it is stored, without operation, operator and reason."""
+        """Return the request in its stored form, without operation, operator and reason."""
         since = self.which.since
         which = {**self.which.model_dump(), "since": since and since.astimezone(UTC).isoformat()}
         return {

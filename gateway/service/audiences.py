@@ -54,7 +54,7 @@ class AudienceService:
         self._store, self._codec = store, EntryCodec(temporal)
 
     async def upload(self, caller: Caller, name: str, content: AsyncIterable[bytes]) -> AudienceView:
-        """Store a file under a name. An earlier file of this name is not used any more.
+        """Store a file under a name. It replaces an earlier file of this name.
 
         Raises:
             BadInput: The name cannot be used, or the file is empty.

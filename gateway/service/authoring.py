@@ -71,7 +71,7 @@ class AuthoringService:
         return checked["document"], [Finding(**one) for one in checked["findings"]]
 
     async def preview(self, caller: Caller, request: Mapping[str, Any], scenario: str | None = None) -> bytes:
-        """Return what a scenario would send to a contact, as JSON.
+        """Return the messages that a scenario would send to a contact, as JSON.
 
         Args:
             request: Entry and circumstances, and the scenario unless it is published; see `gateway.authoring.work`.
@@ -100,7 +100,7 @@ class AuthoringService:
         """
         stored = await self._store.version(delivery.name, delivery.version)
         if stored is None:
-            return {"error": f"{delivery.scenario} is not in the store any more"}
+            return {"error": f"{delivery.scenario} is no longer in the store"}
         request = {"document": stored.document, "delivery": asdict(delivery), "journey": journey}
         return await self._authoring.render_again(caller.id, request)
 

@@ -100,7 +100,7 @@ class CampaignService:
             audience: The uploaded file, if it is not the newest one of that name of the caller.
 
         Returns:
-            The campaign. One that was begun before with the same scenario and file is returned as it is.
+            The campaign. Return the existing campaign if it was begun before with the same scenario and file.
 
         Raises:
             BadInput: The request is invalid, or there is no such file.

@@ -52,7 +52,7 @@ class ContentService:
         Raises:
             Forbidden: The caller lacks the scope `content`.
             UnknownDelivery: No attempt of it is recorded, or the caller may not use its scenario.
-            BadInput: What was sent is not kept, or takes too much time or memory.
+            BadInput: The message is not kept, or takes too much time or memory.
             Busy: Too many requests are waiting.
         """
         caller.require("content")
@@ -109,10 +109,10 @@ class ContentService:
 
     async def _missing(self, attempt: Attempt) -> str:
         if attempt.test_by:
-            return "what a test message sent is not kept"
+            return "the content of a test message is not kept"
         if attempt.workflow_id.startswith("batch-"):
             return "the body of a batch call is not kept: its journeys show which contacts were in it"
         entry = await self._client.store.entry(attempt.workflow_id)
         if entry is not None and entry.is_inline:
-            return f"the campaign {entry.key} has sent this message without a workflow, and what it sent is not kept"
-        return "Temporal has deleted the history of this journey, and with it what was sent"
+            return f"the campaign {entry.key} has sent this message without a workflow, so its content is not kept"
+        return "Temporal has deleted the history of this journey, and with it the message"

@@ -187,7 +187,7 @@ class DestinationService:
             await cached.close()
 
     def refresh(self) -> None:
-        """Discard what is cached, after an operation."""
+        """Discard cached values, after an operation."""
         for cached in (self._cache, self._backoffs, self._records):
             cached.clear()
 

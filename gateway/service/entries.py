@@ -104,7 +104,7 @@ class AdmissionWatch:
     """A watch over started journeys until their admission is known.
 
     One query of the store tells which of hundreds were admitted. Only the server knows the refused ones. It is asked
-    only about those that many later ones have overtaken, or if nobody was admitted since the last look.
+    only about those that many later ones have overtaken, or if no contact was admitted since the last look.
 
     Args:
         temporal: The server on which they were started.

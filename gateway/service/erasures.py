@@ -31,11 +31,11 @@ KEPT: Final = (
     "answers to requests with an Idempotency-Key, sealed with the caller's API key: for 24 hours",
     "copies of the store that were made before, and its free pages: they hold the contact's key, wrapped, until the "
     "key of SCENARIO_ENCRYPTION_KEYS that wrapped it is destroyed, after 'scenario encryption rotate'",
-    "free pages of Temporal's database and copies of it: what was encrypted cannot be read there",
+    "free pages of Temporal's database and copies of it: encrypted data cannot be read there",
     "Temporal's own queues of tasks and timers: ids of journeys, until these are due: a wait's end, or the retention's",
-    "histories of workflows that are no journeys: operations, with ids of journeys; what the platform is told of "
-    "suppressions, with addresses sealed; entries of schedules: until the retention of Temporal's namespace is over",
-    "logs and traces, which hold ids: for as long as they are kept",
+    "histories of workflows that are no journeys: operations, with ids of journeys; reports of suppressions to "
+    "the platform, with addresses sealed; entries of schedules: until the retention of Temporal's namespace is over",
+    "logs and traces, which hold ids, until they are deleted",
 )
 """The data that an erasure keeps, and the reasons."""
 _LATE: Final = timedelta(minutes=10)
@@ -43,7 +43,7 @@ _START: Final = 5.0  # seconds for which the caller waits for Temporal
 
 
 class ReceiverView(View):
-    """A system that messages to the contact went to, or may have reached. Its operator has to erase what it keeps."""
+    """A system that messages to the contact went to, or may have reached. Its operator has to erase its copy."""
 
     channel: str
     """`email`, `sms` or `webhook`."""
@@ -208,13 +208,13 @@ class ErasureService:
 
 
 def _as_in_entries(contact: str) -> str:
-    """Return an id as it is read in entries, so that it names the contact that entered with it."""
+    """Return an id normalized as in entries, so that it names the contact that entered with it."""
     try:
         known = as_id(contact)
     except ValueError as error:
         raise BadInput(str(error)) from None
     if known is None:
-        raise BadInput("the contact's id is empty: say who is to be erased")
+        raise BadInput("the contact's id is empty: name the contact to erase")
     if "%2F" in known:
         raise BadInput("the contact's id has '%2F' in it, which stands for '/' in ids of journeys: give it with '/'")
     return known

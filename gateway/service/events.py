@@ -35,7 +35,7 @@ from scenario.steps.host import Event
 from workflows.limits import MOST_PARTS, has_too_many_parts
 
 LONGEST_ID: Final = 200
-"""Characters of an event's id: a journey compares no more of them."""
+"""Characters of an event's id: a journey compares only these."""
 NO_NAME: Final = "'name' must be an event's name, such as whatsapp.replied"
 NO_PROPERTIES: Final = "'properties' must be an object"
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(EventName, config=ConfigDict(strict=True))

@@ -119,7 +119,7 @@ class HeldService:
         return count, await self._index.find(query_of(which, state="held"), limit=limit) if count else ()
 
     def refresh(self) -> None:
-        """Discard what is cached, after an operation."""
+        """Discard cached values, after an operation."""
         self._cache.clear()
 
     async def close(self) -> None:

@@ -163,7 +163,7 @@ class JourneyIndex:
 
         The server has a token after a full page even if nothing follows.
         """
-        # The server treats an invalid token as a failure of its own, which the SDK retries: hence the time limit.
+        # The server treats an invalid token as its own failure, which the SDK retries: hence the time limit.
         found = self._temporal.list_workflows(query, page_size=size, next_page_token=after, rpc_timeout=PATIENCE)
         await found.fetch_next_page()
         items, following = found.current_page or (), found.next_page_token or None
@@ -207,7 +207,7 @@ class JourneyIndex:
             turns: Limits the number of counts at a time.
         """
         of_version, in_state = (SCENARIO_VERSION, version), (JOURNEY_STATE, state)
-        # What few have is the range that is read. Most journeys wait.
+        # The database reads the range, so it is that of the rarer value. Most journeys wait.
         few, many = (of_version, in_state) if state == "waiting" else (in_state, of_version)
         begun = f"{running(state)} AND {equals(*many)}"
 
@@ -308,5 +308,5 @@ def literal(text: str) -> str:
         BadInput: It holds U+0000, which no id does. Search would end there, and be retried without end.
     """
     if "\0" in text:
-        raise BadInput("what is looked for holds the character U+0000, which no id does")
+        raise BadInput("the search contains the character U+0000, which no id has")
     return search_attributes.quote(text)

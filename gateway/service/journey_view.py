@@ -48,7 +48,7 @@ class StepView(View):
 
 
 class AttemptView(View):
-    """An attempt of a delivery. What was sent is not on record."""
+    """An attempt of a delivery. The record does not contain the message."""
 
     delivery_id: str
     """The same for all attempts of a delivery; also the webhook-id and the Message-ID."""
@@ -171,7 +171,7 @@ class JourneyView(View):
         result: Mapping[str, Any] = seen.result or {}
         waiting: Mapping[str, Any] = progress.get("waiting") or {}
         entry = seen.entry
-        # What a journey that has ended was doing last does not count.
+        # The last activity of an ended journey does not count.
         now: Mapping[str, Any] = progress if seen.status in _RUNNING else {}
         return cls(
             id=seen.id,

@@ -207,7 +207,7 @@ class JourneyService:
     async def rendered(
         self, caller: Caller, journey: str, step: str, renderer: MessageRenderer
     ) -> list[RenderedDelivery]:
-        """Render again what a step sent, for each time that the journey reached it.
+        """Render a step's messages again, one for each time that the journey reached it.
 
         Raises:
             UnknownJourney: There is no such journey.

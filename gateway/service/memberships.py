@@ -1,4 +1,4 @@
-"""Use cases about audiences: what was sent, what waits, what was refused, and the release of a held one.
+"""Use cases about audiences: sent, pending and refused changes, and the release of a held audience.
 
 An audience serves all scenarios, so a caller must be allowed to use all of them.
 """

@@ -195,7 +195,7 @@ class OperationService:
         return OperationView.of(stored, {})
 
     async def _validated(self, request: RequestedOperation) -> dict[str, Any]:
-        """Validate a request, and return it as it is stored."""
+        """Validate a request, and return its stored form."""
         request.check()
         scenario, stored = request.which.scenario, request.as_json()
         await self.journeys.paused_by(request.which)

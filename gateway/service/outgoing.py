@@ -128,7 +128,7 @@ class OutgoingService:
         Args:
             after: The cursor, or ``latest`` for events from now on.
             wait: Seconds to wait for the first event, at most `LONGEST_WAIT`.
-            gone: Returns True once nobody waits any more.
+            gone: Returns True once the caller has gone.
 
         Raises:
             BadCombination: The cursor is malformed.

@@ -149,7 +149,7 @@ class OverviewService:
         return seen
 
     def refresh(self) -> None:
-        """Discard what is cached, after an operation."""
+        """Discard cached values, after an operation."""
         self._cache.clear()
 
     async def close(self) -> None:

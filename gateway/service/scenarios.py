@@ -79,7 +79,7 @@ class ScenarioView(View):
     version: VersionView
     """The version."""
     document: dict[str, Any]
-    """The scenario as it is stored: files inlined, defaults written out."""
+    """The stored scenario: files inlined, defaults written out."""
     trigger: str
     """The kind of trigger."""
     events: list[str]

@@ -57,7 +57,7 @@ class Services:
         self.journeys = JourneyService(temporal, store, content, policies)
 
     def refresh(self) -> None:
-        """Discard what is cached of held journeys and destinations, after an operation."""
+        """Discard cached values of held journeys and destinations, after an operation."""
         for cached in (self.held, self.destinations, self.overview):
             cached.refresh()
 

@@ -1,6 +1,6 @@
 """Suppressions: use cases of an operator on a terminal (add, remove, list, import, export), and those of a contact.
 
-Addresses are hashed as soon as they are read. They are never stored, and no message quotes one.
+Addresses are hashed as soon as they are read. They are never stored, and never quoted in messages.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class SuppressionService:
     async def remove(
         self, address: str, *, channel: str | None = None, source: str | None = None, scope: str | None = None
     ) -> tuple[str, list[SuppressionView]]:
-        """Remove suppressions of an address. Return its channel and what was removed. Raise as `add`."""
+        """Remove suppressions of an address. Return its channel and the removed suppressions. Raise as `add`."""
         channel, hashes = self._hashed(address, channel)
         gone = await self._store.unsuppress(channel, hashes, source=source, scope=scope)
         return channel, [SuppressionView.of(one) for one in gone]
@@ -315,7 +315,7 @@ class ContactSuppressions:
 async def suppressions_of(
     temporal: Client, store: Store, hashes: AddressHashes | None, stories: Iterable[EntryStory]
 ) -> ContactSuppressions:
-    """Return the suppressions of a contact whose entries have these stories, newest first. No address is returned."""
+    """Return the suppressions of a contact, given the stories of its entries, newest first. No address is returned."""
     if hashes is None:
         return ContactSuppressions(unknown="suppressions are not configured here: set SCENARIO_SUPPRESSION_KEY")
     journey = next((story.journey for story in stories if story.let_in and story.now), None)

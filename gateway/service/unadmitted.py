@@ -2,7 +2,7 @@
 
 The store knows the entries that a gateway has accepted. Only Temporal's search finds those that an engine, a schedule
 or `Enter` has started. A server allows some ten searches a second, so journeys are searched for only while workflow
-tasks wait for a worker, and for many contacts at once.
+tasks wait for a worker, and for many contacts together.
 """
 
 from __future__ import annotations

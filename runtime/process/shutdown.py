@@ -44,7 +44,7 @@ class Deadline:
 
 @asynccontextmanager
 async def background_task(work: Coroutine[Any, Any, None], name: str) -> AsyncGenerator[None]:
-    """Run a coroutine that has no end of its own, and cancel it at the end."""
+    """Run an endless coroutine, and cancel it at the end."""
     task = asyncio.create_task(work, name=name)
     try:
         yield

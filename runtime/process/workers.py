@@ -5,7 +5,7 @@ leave a queue unserved, so the end of any worker ends the process.
 
 A worker of activities loses no tasks when it stops. It has several polls in flight. A server with
 `frontend.enableCancelWorkerPollsOnShutdown` completes them when the worker stops. With any other the SDK cancels them,
-and a task that is assigned at that moment reaches nobody until it times out. The worker then stops polling first, and
+and a task that is assigned at that moment is lost until it times out. The worker then stops polling first, and
 waits briefly for the answers.
 """
 

@@ -64,7 +64,7 @@ audiences = table_of(
     Index(None, "created_at"),
     Index(None, "owner", "name", "created_at"),
 )
-"""Uploaded files, each under an id of its own: a file never changes."""
+"""Uploaded files, each under its own id: a file never changes."""
 
 
 class StoredAudiences(Queries):

@@ -23,7 +23,7 @@ batches = Table(
     Column("due_at", UtcDateTime, nullable=False),
     # When its workflow was started.
     Column("started_at", UtcDateTime, nullable=True),
-    # When it was full or frozen: nothing joins it any more.
+    # When it was full or frozen: no item joins it after that.
     Column("closed_at", UtcDateTime, nullable=True),
     Column("frozen_at", UtcDateTime, nullable=True),
     Column("ended_at", UtcDateTime, nullable=True),

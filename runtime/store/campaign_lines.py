@@ -1,4 +1,4 @@
-"""Many lines of a campaign at once, with the entries that they begin and end."""
+"""Lines of a campaign in bulk, with the entries that they begin and end."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class CampaignLines(Entries):
             await self._database.write(_WITHDRAW, {"journeys": list(some)})
 
     async def end_campaign_lines(self, campaign: str, ends: Sequence[LineEnd], at: datetime) -> None:
-        """Record the outcomes of lines, and end their entries with the steps that these have completed, at once.
+        """Record the outcomes of lines, and end their entries with the steps that these have completed.
 
         The first outcome of a line and the first end of an entry win.
         """

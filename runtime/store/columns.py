@@ -75,7 +75,7 @@ class Flag(TypeDecorator[bool]):
 
 
 def json_text(value: Any) -> str:
-    """Return a JSON value as it is stored. Raise ValueError if a number is not finite."""
+    """Return the stored form of a JSON value. Raise ValueError if a number is not finite."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # A lone surrogate is legal in JSON as an escape only; such a document is written in ASCII.
     return json.dumps(value, allow_nan=False) if _UNSTORABLE.search(text) else text

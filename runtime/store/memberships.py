@@ -1,12 +1,12 @@
 """Memberships of audiences at other systems: the wanted ones, and those that were sent.
 
 A row differs if the platform lacks a wanted member, has one that is not wanted, or has one under other identifiers. The
-latter is removed first and then added. The row of a contact that is no member any more remains without identifiers,
+latter is removed first and then added. The row of a former member remains without identifiers,
 until retention deletes it: an addition that was decided earlier may arrive later.
 
 Platforms know addresses, not contacts. A removal leaves out those that another member has, too.
 
-A batch is the rows that have its id. `sent_member` is what it sends, so that a change in between alters no attempt.
+A batch is the rows that have its id. It sends `sent_member`, so that a change in between alters no attempt.
 """
 
 from __future__ import annotations

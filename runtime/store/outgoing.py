@@ -51,7 +51,7 @@ class OutgoingEvent:
     at: datetime
     recorded_at: datetime
     subject: str
-    """What it is about: a journey, a destination or a campaign. Events about the same stay in order."""
+    """Its subject: a journey, a destination or a campaign. Events about the same stay in order."""
     scenario: str | None
     """None for events about destinations."""
     contact_id: str | None

@@ -300,7 +300,7 @@ LONGEST_PAUSE: Final = 30.0
 """Seconds. A batch that took minutes waited for a lock, which a longer pause does not help."""
 
 VACUUM: Final = (
-    "the space of what was deleted is used again, and its bytes remain in the files until VACUUM (SQLite), "
+    "the space of deleted rows is used again, and its bytes remain in the files until VACUUM (SQLite), "
     "or autovacuum and VACUUM FULL (PostgreSQL)"
 )
 """Advice about the disk space of deleted rows."""

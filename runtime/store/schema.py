@@ -1,6 +1,6 @@
 """The tables, as the newest migration creates them. A test compares them with ``migrations/``.
 
-Here are those whose rows are written as they are. Others are made from the dataclass of their row, and stand beside it.
+Tables of several modules are here. The others stand beside the dataclass of their row.
 """
 
 from __future__ import annotations

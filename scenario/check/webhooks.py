@@ -1,4 +1,4 @@
-"""Checks of deliveries: where they go, what they contain, what they save."""
+"""Checks of deliveries: receivers, contents and saved responses."""
 
 from __future__ import annotations
 

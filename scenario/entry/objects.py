@@ -1,6 +1,6 @@
 """The platform's objects as its API sends them, in clean shapes for templates.
 
-The models accept what is sent (see `scenario.entry.values`) and keep unknown fields. Missing known fields become None,
+The models accept raw values (see `scenario.entry.values`) and keep unknown fields. Missing known fields become None,
 so that in a webhook only a misspelling is an error.
 """
 

@@ -73,7 +73,7 @@ def _steps_in(items: Any, path: Path, place: str) -> Iterator[WrittenStep]:
 def spelled(way: str) -> str:
     """Return the unique spelling of a branch in step ids.
 
-    A short word stays as it is, and `.` becomes `--`. Anything else becomes its letters and digits and a digest.
+    A short word does not change, and `.` becomes `--`. Anything else becomes its letters and digits and a digest.
     """
     if _WORD.fullmatch(way) and len(way) <= _LONGEST:
         return way.replace(".", "--")

@@ -1,4 +1,4 @@
-"""The data that a step gets: what its templates use, and no more."""
+"""The data that a step gets: only the parts that its templates use."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Classifies replies of mail servers: is the recipient's address at fault, or the sender (RFC 3463, RFC 5248)?
 
-An address is suppressed only for reasons of its own. Anything that may concern the sender never counts: a blocked
+An address is suppressed only for its own errors. Anything that may concern the sender never counts: a blocked
 sender (5.7.1, 4.7.x) would otherwise lose all contacts of a provider within a week.
 """
 

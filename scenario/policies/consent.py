@@ -57,7 +57,7 @@ class Agreement(Model):
         return (LISTS,) * (self.mailing_list is not None) + (TRACKING,) * (self.tracking is not None)
 
     def missing(self, channel: str, contact: Mapping[str, Any]) -> str:
-        """Return what is missing of the contact's consent, or an empty text."""
+        """Return the missing part of the contact's consent, or an empty text."""
         if self.mailing_list is not None and not _is_on(self.mailing_list, _rows(contact, LISTS)):
             return f"the contact is not on the list {self.mailing_list}"
         if self.tracking is not None and not any(

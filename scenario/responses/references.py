@@ -73,7 +73,7 @@ class Whole:
     def _count(self, start: Mapping[str, Any], looks: dict[int, int]) -> bool:
         """Count the applications of a part and everything it refers to. Return False if that has no end.
 
-        It uses a stack of its own, because a chain of references may exceed Python's recursion limit.
+        It uses its own stack, because a chain of references may exceed Python's recursion limit.
         """
         under_way: set[int] = set()
         stack = [(start, False)]

@@ -99,7 +99,7 @@ class SplitRow(Row):
                 drawn = lot.draw(unit)
                 host.record(drawn.name, note="; ".join(filter(None, (str(drawn), self.note(host)))))
                 return Next(self.ways[drawn.name], drawn.name)
-            reason = f"what it is drawn by cannot be worked out: {error}" if error else "what it is drawn by is blank"
+            reason = f"the value of 'by' cannot be determined: {error}" if error else "the value of 'by' is blank"
             host.hold(Failed(reason=reason))
 
 
@@ -245,4 +245,4 @@ def _mistaken(by: str) -> str:
     guess = _MEANT.get(by.lower()) or near(by, UNITS)
     written = f"{{{{ {by} }}}}" if re.fullmatch(r"\w+(\.\w+)+", by) else "contact, journey or {{ … }}"
     hint = f"did you mean '{guess}'?" if guess else f"write {written}"
-    return f"'{clip(by)}' is not what a split can go by: {hint}"
+    return f"'{clip(by)}' cannot be the 'by' of a split: {hint}"

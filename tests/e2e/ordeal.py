@@ -306,7 +306,7 @@ async def through_everything(place: Place) -> None:
     file.write_text(place.book.replace("Bearer {{ secrets.TOKEN }}", f"{{{{ {LITERAL} }}}}"))
     await publish(place.client, place.folder, SCENARIO.replace("PERMANENT", "204"))
     async with asyncio.timeout(60):
-        while b"what was read before stays in use" not in (place.folder / "worker.log").read_bytes():
+        while b"the earlier content stays in use" not in (place.folder / "worker.log").read_bytes():
             await asyncio.sleep(0.2)
             await place.run("list", "--held")
     await place.run("destinations", str(file), fails=True)

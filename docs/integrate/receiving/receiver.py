@@ -30,11 +30,11 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_):
-        pass  # the path may hold what nobody should read
+        pass  # the path may hold confidential data
 
 
 def keep(identifier, body):
-    """Notes a delivery and what is to be done about it, once: another program takes it from there."""
+    """Record a delivery and its task, once: another program takes it from there."""
     database = sqlite3.connect(os.environ["DATABASE"])
     try:
         with database:  # one transaction

@@ -7,7 +7,7 @@ LATER = {408, 429, 500, 502, 503, 504}
 
 
 def tell(address, name, properties, identifier, tries=5, pause=1.0):
-    """Tells a journey. Returns False where it is over, or the address has expired."""
+    """Report to a journey. Return False if it has ended, or the address has expired."""
     event = {"name": name, "properties": properties, "id": identifier}
     request = urllib.request.Request(
         address, json.dumps(event).encode(), {"content-type": "application/json"}, method="POST"

@@ -49,7 +49,7 @@ def test_a_survey_is_text_for_people(run: Run, tmp_path: Path):
     digest, gear = ran.out.splitlines()[-2:]
     assert digest.startswith("SHA-256 ")
     assert gear.startswith("gear blast, because ")
-    assert ran.err == "scenario: 'contact.emial' is not a standard field of a contact: it is kept as it is written\n"
+    assert ran.err == "scenario: 'contact.emial' is not a standard field of a contact: it is kept unchanged\n"
 
 
 def test_a_survey_is_json_for_programs(run: Run, tmp_path: Path):

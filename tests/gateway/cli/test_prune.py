@@ -47,7 +47,7 @@ def test_it_deletes_what_is_older_and_says_what_remains(run: Run, stored: Stored
     assert (ran.status, ran.out) == (0, "deleted 1 deliveries, 1 responses\n")
     assert ran.err.splitlines() == [
         "scenario: once keeps all its entries: a version of it says 'again: never'",
-        "scenario: the space of what was deleted is used again, and its bytes remain in the files until VACUUM "
+        "scenario: the space of deleted rows is used again, and its bytes remain in the files until VACUUM "
         "(SQLite), or autovacuum and VACUUM FULL (PostgreSQL)",
     ]
     assert attempts(stored) == ["msg_100 None", "msg_10 thanks"]

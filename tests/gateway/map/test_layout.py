@@ -108,7 +108,7 @@ def test_a_map_with_ways_back_and_steps_that_nobody_comes_to_is_clear() -> None:
     drawing = laid_out(plan_of_jumps())
     assert_clear(drawing)
     assert [pill.text for pill in drawing.pills if pill.look == "pill jump"] == ["→ a", "→ gone"]
-    assert [text.text for text in drawing.texts if text.look == "note"] == ["no journey comes to:"]
+    assert [text.text for text in drawing.texts if text.look == "note"] == ["no journey reaches:"]
 
 
 def test_every_way_is_drawn_from_its_step_to_where_it_leads() -> None:

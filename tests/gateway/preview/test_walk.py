@@ -393,7 +393,7 @@ def test_the_branch_of_a_split_is_shown_with_its_number(follow: Follow, tmp_path
 
 def test_a_split_by_what_is_blank_is_held(follow: Follow, tmp_path: Path) -> None:
     store = told(follow(SPLIT, firstname="Zoé"), tmp_path)["store"]
-    assert (store["outcome"], store["error"]["message"]) == ("held", "what it is drawn by is blank")
+    assert (store["outcome"], store["error"]["message"]) == ("held", "the value of 'by' is blank")
 
 
 def test_who_would_get_nothing_is_told_what_it_would_be(follow: Follow, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
         [message] = caplog.messages
         assert message == (
             f"{file}:1: 'url' is missing here (and 1 more: see 'scenario destinations {file}'); "
-            "what was read before stays in use"
+            "the earlier content stays in use"
         )
         file.write_text(TWO)
         for clock.now in (8, 10):
