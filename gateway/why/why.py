@@ -211,8 +211,9 @@ def _require(stories: Sequence[EntryStory], step: str) -> None:
     if step in names:
         return
     guess = near(step, names)
-    hint = f"did you mean '{guess}'?" if guess else f"there are {listed(list(names), 'and')}"
-    raise BadInput(f"no scenario that the contact asked for has a step '{step}': {hint if names else 'none is known'}")
+    there = f"there are {listed(names, 'and')}" if names else "none is known"
+    hint = f"did you mean '{guess}'?" if guess else there
+    raise BadInput(f"no scenario that the contact asked for has a step '{step}': {hint}")
 
 
 async def _nobody(store: Store, contact: str, scenario: str | None, since: datetime | None) -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.client import ScenarioClient
-from gateway.errors import BadCursor, UnknownContact
+from gateway.errors import BadCursor, BadInput, UnknownContact
 from runtime.store import Store
 from tests.factories import admission_request
 from tests.gateway.conftest import store
@@ -43,3 +43,5 @@ async def test_pages_have_every_entry_once(store: Store) -> None:
         await client.why("7", since=NOW + timedelta(hours=1))
     with pytest.raises(BadCursor):
         await client.why("7", cursor="abc")
+    with pytest.raises(BadInput, match=r"has a step 'hello': none is known$"):  # no version of 'a' is stored
+        await client.why("7", step="hello")
