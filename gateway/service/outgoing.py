@@ -152,7 +152,7 @@ class OutgoingService:
     async def _position(self, after: str | None, mistake: BadInput) -> int:
         if after == "latest":
             return await self._store.last_event()
-        if after is not None and not (after.isascii() and after.isdigit() and int(after) < 2**63):
+        if after is not None and not (len(after) <= 20 and after.isascii() and after.isdigit() and int(after) < 2**63):
             raise mistake
         return int(after or 0)
 
@@ -205,7 +205,8 @@ class OutgoingService:
         operator, now = caller.operator(record.operator), datetime.now(UTC)
         check_record(operator, record.reason)
         _check_arguments(operation, ids, after)
-        more: dict[str, Any] = {"ids": list(ids)} if ids else {}
+        ids = list(dict.fromkeys(ids))
+        more: dict[str, Any] = {"ids": ids} if ids else {}
         try:
             [found] = await self.subscriptions(caller, name)
             match operation:

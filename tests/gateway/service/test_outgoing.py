@@ -48,7 +48,7 @@ async def held(store: Store, *contacts: str) -> list[str]:
 
 async def test_an_operation_is_recorded_and_a_repetition_does_nothing_more(store: Store) -> None:
     service, ids = OutgoingService(store), await held(store, "7", "8", "9")
-    done = await service.operate(ENGINE, "crm", SKIP, WHY, ids=ids[:2])
+    done = await service.operate(ENGINE, "crm", SKIP, WHY, ids=[*ids[:2], ids[0]])
     again = await service.operate(ENGINE, "crm", SKIP, WHY, ids=ids[:2])  # nothing is held under these ids any more
     assert done.model_dump(exclude={"since", "ended_at"}) == again.model_dump(exclude={"since", "ended_at"})
     [left] = (await service.show(ENGINE, "crm")).events
@@ -103,6 +103,7 @@ async def test_what_is_refused_is_not_recorded(store: Store) -> None:
         (SKIP, {"ids": ["x"]}, "events"),
         (REPLAY, {}, "after"),
         (REPLAY, {"after": "x"}, "after"),
+        (REPLAY, {"after": "9" * 5000}, "after"),
         (RETRY, {"after": "1"}, "after"),
         (FORGET, {"ids": ["x"]}, "events"),
         (RETRY, {"reason": " "}, "reason"),
