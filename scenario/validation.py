@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
@@ -47,6 +48,7 @@ _BOUNDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "less_than": ("range", "lt", "must be less than {}"),
 }
 _MUST: Final = "must be "
+_OR: Final = re.compile(", | or ")
 _LONGEST_NAME: Final = 40
 
 
@@ -165,7 +167,8 @@ def _merged(at: tuple[str | int, ...], subject: str, said: Sequence[tuple[str, s
     codes, texts = ({choice[part]: None for choice in choices} for part in (0, 1))
     code = next(iter(codes)) if len(codes) == 1 else "value"
     if all(text.startswith(_MUST) for text in texts):
-        text = _MUST + listed([text.removeprefix(_MUST) for text in texts])
+        words = (word for text in texts for word in _OR.split(text.removeprefix(_MUST)))
+        text = _MUST + listed(dict.fromkeys(words))
     else:
         text = next(iter(texts))
     return InputFlaw(at, code, text.removesuffix(".") if text.endswith(".") else f"{subject} {text}")

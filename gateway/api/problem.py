@@ -262,12 +262,14 @@ def invalid(errors: Sequence[Any], body: object, model: object = None) -> Proble
         return Problem("malformed", "the body is not JSON")
     in_body = [{**item, "loc": item["loc"][1:]} for item in errors if item["loc"][0] == "body"]
     mistakes = mistakes_in(in_body, body, model)
+    of_parameters: dict[tuple[str, str], list[Any]] = {}
     for item in errors:
         part, *rest = item["loc"]
         if part != "body":
-            found: list[Any] = [{**item, "loc": (rest[0],)}]
-            (flaw,) = flaws(found, {rest[0]: None}, forms=FORMS)
-            mistakes.append(Mistake(pointer=f"{part}:{rest[0]}", code=flaw.code, detail=flaw.sentence))
+            of_parameters.setdefault((part, rest[0]), []).append({**item, "loc": (rest[0],)})
+    for (part, name), found in of_parameters.items():
+        (flaw,) = flaws(found, {name: None}, forms=FORMS)
+        mistakes.append(Mistake(pointer=f"{part}:{name}", code=flaw.code, detail=flaw.sentence))
     where = ", ".join(sorted({item.pointer or "the body" for item in mistakes}))
     return Problem("invalid", f"the request has mistakes at {where}", mistakes)
 

@@ -173,6 +173,9 @@ async def test_held_outgoing_events_are_shown_and_retried_once(door: Door, store
     assert await door.call("POST", "/outgoing/crm/retry", **asked) == done
     [operation] = (await door.call("GET", "/operations?operation=retry"))["items"]
     assert operation == done
+    [mistake] = (await door.call("GET", "/operations?operation=fly", status=422))["errors"]
+    words = "retry, skip, leave, pause, resume, retune, migrate, replay or forget"
+    assert mistake["detail"] == f"'operation' must be {words}"
     late = await door.call("POST", "/outgoing/crm/skip", json={"reason": "x", "events": [identifier]}, status=422)
     assert late["errors"][0]["pointer"] == "/events"
     await door.call("GET", "/outgoing/none", status=404)
