@@ -197,7 +197,7 @@ async def run(lines: int, workers: int, kills: int) -> None:
             say(f"campaign, {workers} workers: {lines / seconds:,.0f} lines/s, {used / lines * 1e6:,.0f} µs a line")
             say(f"ratio of rates: {lines / seconds / rate:.2f}; memory of workers: {first} → {memory} MB")
             say(f"outcomes: {dict(ended.outcomes)}, sum {sum(ended.outcomes.values()):,} of {lines:,}")
-        events = [one async for one in client.get_workflow_handle("campaign/advent").fetch_history_events()]
+        events = [one async for one in client.get_workflow_handle("campaign:advent").fetch_history_events()]
         say(f"events of the campaign's last run: {len(events)}, {sum(one.ByteSize() for one in events):,} bytes")
         assert receiving.stdin is not None
         receiving.stdin.close()

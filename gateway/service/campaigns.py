@@ -365,4 +365,5 @@ class CampaignService:
 
 
 def _workflow(name: str) -> str:
-    return f"campaign/{name}"
+    # Without a slash, which would make the name a contact's id: see `runtime.encryption.codec.contact_of`.
+    return f"campaign:{name}"

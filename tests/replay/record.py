@@ -659,7 +659,7 @@ async def campaign(recorder: Recorder) -> None:
                 await campaigns.change(TERMINAL, name, "retune", rate=20.0, **who)
             else:
                 await campaigns.change(TERMINAL, name, "stop", **who)
-            await recorder.save(name, client.temporal.get_workflow_handle(f"campaign/{name}"))
+            await recorder.save(name, client.temporal.get_workflow_handle(f"campaign:{name}"))
 
 
 async def audience(recorder: Recorder) -> None:

@@ -106,7 +106,7 @@ async def client(environment: WorkflowEnvironment, gateway: Gateway) -> AsyncIte
 
 async def begin(client: Client, lines: int = 4_500, **more: Any) -> WorkflowHandle[Any, str]:
     state = CampaignState(campaign="sale", rate=100.0, lines=lines, **more)
-    return await client.start_workflow(WORKFLOW, state, id="campaign/sale", task_queue=QUEUE, result_type=str)
+    return await client.start_workflow(WORKFLOW, state, id="campaign:sale", task_queue=QUEUE, result_type=str)
 
 
 async def update(handle: WorkflowHandle[Any, str], name: str, argument: Any) -> None:
@@ -250,5 +250,5 @@ async def test_a_file_that_cannot_be_used_ends_it_with_the_reason(client: Client
 @pytest.mark.parametrize("argument", [None, {"campaign": "sale", "rate": 0, "lines": 1}, {"rate": 1.0, "lines": 1}])
 async def test_an_argument_from_elsewhere_is_refused(client: Client, argument: Any) -> None:
     with pytest.raises(WorkflowFailureError) as failed:
-        await client.execute_workflow(WORKFLOW, argument, id="campaign/odd", task_queue=QUEUE)
+        await client.execute_workflow(WORKFLOW, argument, id="campaign:odd", task_queue=QUEUE)
     assert str(failed.value.cause) == "NotACampaign: The argument of Campaign must come from the gateway"

@@ -12,12 +12,14 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.converter import DataConverter
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.background import BLAST
 from gateway.campaigns.survey import Survey
 from gateway.service.caller import TERMINAL
 from gateway.service.services import Services
 from gateway.service.standstill import trouble_of
+from runtime.encryption.codec import contact_of
 from runtime.store import Store
 from runtime.store.campaigns import StoredCampaign
 
@@ -75,4 +77,26 @@ async def test_a_campaign_says_why_it_waits_for_its_receiver(
 
     handle = SimpleNamespace(describe=describe)
     temporal: Any = SimpleNamespace(data_converter=DataConverter.default, get_workflow_handle=lambda _: handle)  # pyright: ignore[reportUnknownLambdaType]
-    assert await trouble_of(temporal, "campaign/sale", "campaign") == trouble
+    assert await trouble_of(temporal, "campaign:sale", "campaign") == trouble
+
+
+async def test_a_campaign_is_no_journey_of_a_contact_that_has_its_name(store: Store) -> None:
+    """Otherwise the contact's key encrypts it, and an erasure destroys that key."""
+    named: list[str] = []
+
+    def handle(name: str) -> Any:
+        named.append(name)
+        return SimpleNamespace(describe=describe)
+
+    async def describe() -> Any:
+        raise RPCError("none", RPCStatusCode.UNAVAILABLE, b"")
+
+    await store.add_campaign(
+        StoredCampaign(
+            name="sale", scenario="offer", version=1, file="p.csv", digest="", rate=5.0, operator="ann", created_at=AT
+        )
+    )
+    services = Services(cast("Any", SimpleNamespace(namespace="default", get_workflow_handle=handle)), store)
+    with pytest.raises(RPCError):
+        await services.campaigns.show(TERMINAL, "sale")
+    assert [contact_of(name) for name in named] == [None]
