@@ -28,9 +28,9 @@ from runtime.temporal_faults import is_unknown_workflow
 
 _logger = logging.getLogger(__name__)
 _REPORTED: Final = 10.0
-"""Maximum seconds of a report that a delivery is delayed."""
+"""Maximum seconds to report that a delivery is delayed."""
 _NEWEST: Final = 30
-"""Number of events to read, since a pending workflow task was scheduled."""
+"""Number of newest events that are searched for the cause of a pending workflow task."""
 _TASKS: Final = frozenset(
     {
         EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
@@ -58,7 +58,7 @@ class JourneyStatus(Enum):
     CURRENT = auto()
     """The journey has acted on everything that it received, and wants the delivery."""
     BEHIND = auto()
-    """The journey has received something that it has not yet acted on, perhaps an exit: more than reports of delays."""
+    """The journey has not yet acted on a message, which may be an exit. Reports of delays do not count."""
     UNWANTED = auto()
     """The journey has ended, or the delivery was cancelled or paused."""
 

@@ -1,4 +1,4 @@
-"""Limits of requests: rates by key, and sizes of public bodies. Answers to public calls that are refused."""
+"""Limits of requests: rates by key, and sizes of public bodies, with the answers to refused public calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of the HTTP API, apart from the store that keeps them: children of the gateway and the command line know them.
+"""Keys of the HTTP API. The store is not imported, since child processes of the gateway load this module, too.
 
 A key is ``sr_<id>_<secret>``. The id identifies it in lists and logs. The secret is 256 random bits, of which only the
 SHA-256 is stored: such a secret cannot be guessed from its hash, so a slow hash is not needed.

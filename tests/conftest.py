@@ -1,4 +1,4 @@
-"""How the suite is spread over the machine, and what it keeps between its processes."""
+"""Settings of all tests: their order, processes, time limits and fixtures of the whole run."""
 
 from __future__ import annotations
 

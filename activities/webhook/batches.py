@@ -159,7 +159,7 @@ class Batches:
                 return
             current = await self._store.batch_item(delivery.id)
             if current is not None and current.outcome is None:
-                return  # by an attempt whose worker was lost
+                return  # an attempt whose worker was lost has added it
 
     async def _run(self, batch: StoredBatch) -> None:
         """Make sure that a batch has a workflow, which knows if it is full."""
@@ -193,7 +193,7 @@ class Batches:
             raise Aborted("every contact has left")
         deferred = max(item.deferred for item in items)
         recorded = next((item for item in items if item.data is None and item.deferred == deferred), None)
-        # An item of a request whose response was recorded, though not for this item.
+        # Items without an outcome, although the response to their request was recorded, are unknown.
         lost = deferred if recorded else deferred - 1
         if any(item.data is not None and item.deferred <= lost for item in items):
             status = recorded.status if recorded else None
@@ -208,7 +208,7 @@ class Batches:
         for item in items:
             data.append(await _decode(batch.id, item.data or ""))
             if not len(data) % _AT_ONCE:
-                await asyncio.sleep(0)  # other deliveries go on meanwhile
+                await asyncio.sleep(0)  # other deliveries run meanwhile
         return Members(batch, items, data, deferred)
 
     @staticmethod
@@ -247,7 +247,7 @@ class Batches:
                 (groups.setdefault((answer.outcome, reason), []) if places is None else places).append(item.position)
         for number in range(1, _TRIES + 1):
             try:
-                # First, and more often than others: a recording that is cut short is told by it.
+                # Deferred items come first: their higher number shows a recording that was cut short.
                 for reason, places in deferred.items():
                     await self._store.defer_items(identifier, places, members.deferred + 1, reason=reason)
                 for (outcome, reason), places in groups.items():

@@ -245,7 +245,7 @@ class AudienceFile:
 def _counted(number: int) -> int:
     """Return the number of a line. Raise BadInput if the file has too many."""
     if number > MAX_LINES:
-        raise BadInput(f"the file has more than {MAX_LINES:,} lines: make several files of it")
+        raise BadInput(f"the file has more than {MAX_LINES:,} lines: split it into several files")
     return number
 
 

@@ -168,16 +168,16 @@ def skip(name: _NameArgument, events: _EventsOption, *, record: OperatorOptions)
 
 @grouped
 def replay(name: _NameArgument, after: _AfterOption, *, record: OperatorOptions) -> None:
-    """Send all events after a cursor again, under the same ids, as far as they are kept."""
+    """Send all stored events after a cursor again, under the same ids."""
     number = _operate(name, OutgoingOperation.REPLAY, record, after=after)
-    say(f"{name} gets what it wants of the last {count(number, 'event')} again")
+    say(f"{name} gets the last {count(number, 'event')} again, as far as it subscribes to them")
 
 
 @grouped
 def forget(name: _NameArgument, *, record: OperatorOptions) -> None:
-    """Forget a subscription that was removed from outgoing.yaml, and its events that wait."""
+    """Forget a subscription that was removed from outgoing.yaml, with its pending events."""
     number = _operate(name, OutgoingOperation.FORGET, record)
-    say(f"{name} is forgotten, with {count(number, 'event')} that waited")
+    say(f"{name} is forgotten, with {count(number, 'pending event')}")
 
 
 def _operate(name: str, operation: OutgoingOperation, record: OperatorOptions, **more: Any) -> int:

@@ -278,7 +278,7 @@ class EntryService:
         scenario = entry.get("scenario")
         caller.check(scenario.partition("@")[0] if isinstance(scenario, str) else "")
         try:
-            argument = plain_entry(entry) if root is None else dict(entry)  # a line's was when its file was read
+            argument = plain_entry(entry) if root is None else dict(entry)  # a line was checked with its file
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
             at = (opened.version, self._zone, datetime.now(UTC))

@@ -60,9 +60,7 @@ def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) ->
         by = "worker" if activity.activity_type.name == BLAST else "gateway"
         if activity.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED and waited > PATIENCE:
             return f"its work has waited {_seconds(waited)} for a {by}: check that one runs"
-        if activity.attempt > 1 and not _is_working(
-            activity, now
-        ):  # a chunk of lines takes long, and may have lost its worker once
+        if activity.attempt > 1 and not _is_working(activity, now):  # a chunk that works again has only lost its worker
             failed = f"{activity.attempt - 1} time{'s' if activity.attempt > 2 else ''}"
             return f"its work has failed {failed} and is tried again: the {by}'s log says why"
     return None

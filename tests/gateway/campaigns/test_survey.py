@@ -184,5 +184,5 @@ def test_each_entry_has_the_moment_at_which_its_contacts_clock_shows_the_start(
 def test_a_file_without_an_end_is_refused(table: Path, monkeypatch: pytest.MonkeyPatch, text: str):
     monkeypatch.setattr("gateway.campaigns.audience_file.MAX_LINES", 3)
     path = table.with_name("people.jsonl") if text[0] == "{" else table
-    with pytest.raises(BadInput, match="the file has more than 3 lines: make several files of it"):
+    with pytest.raises(BadInput, match="the file has more than 3 lines: split it into several files"):
         survey(path, text)

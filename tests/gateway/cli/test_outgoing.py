@@ -12,9 +12,9 @@ def test_operations_on_held_events_name_the_operator_and_a_reason(run: Run, stor
     why = ("--reason", "it is repaired", "--operator", "ann")
     assert run("outgoing", "skip", "crm", "--event", first, *why).out == "1 event skipped\n"
     assert run("outgoing", "retry", "crm", *why).out == "1 event sent again\n"
-    assert run("outgoing", "replay", "crm", "--after", "0", *why).out.startswith("crm gets what it wants of the last 2")
+    assert run("outgoing", "replay", "crm", "--after", "0", *why).out.startswith("crm gets the last 2 events")
     assert run("outgoing", "list", "--format", "json").json[0]["behind"] == 2
-    assert run("outgoing", "forget", "crm", *why).out == "crm is forgotten, with 2 events that waited\n"
+    assert run("outgoing", "forget", "crm", *why).out == "crm is forgotten, with 2 pending events\n"
     found = stored(lambda store: store.stored_operations())
     assert [(one.verb, one.operator) for one in found] == [
         (verb, "ann (terminal)") for verb in ("forget", "replay", "retry", "skip")
