@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, TextIO
 
 from typing_extensions import override
 
@@ -160,7 +160,7 @@ class AudienceFile:
             self._content, self.form.encoding, "surrogateescape", newline=""
         )  # closes if freed
         csv.field_size_limit(MAX_LINE)
-        rows = csv.reader(self._text, delimiter=self.form.delimiter, strict=True)
+        rows = csv.reader(_short_lines(self._text), delimiter=self.form.delimiter, strict=True)
         while True:
             number = rows.line_num + 1
             try:
@@ -240,6 +240,16 @@ class AudienceFile:
             raise BadInput(f"{self._path} has two columns '{twice[:80]}'")
         self.form = self.form._replace(columns=tuple(names))
         return self.form.columns
+
+
+def _short_lines(text: TextIO) -> Iterator[str]:
+    """Yield lines of CSV: a small compressed file may have one that does not fit into memory."""
+    while line := text.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE and not line.endswith(("\n", "\r")):
+            while line and not line.endswith(("\n", "\r")):
+                line = text.readline(MAX_LINE)
+            line = "x" * (MAX_LINE + 1)  # which the reader of CSV refuses, and counts
+        yield line
 
 
 def _counted(number: int) -> int:

@@ -141,6 +141,12 @@ def test_a_file_of_parquet_has_columns_and_nested_values(tmp_path: Path):
             {2: "has a misplaced quotation mark or is too long (',' expected after '\"')"},
             id="quotation mark",
         ),
+        pytest.param(
+            "a.csv",
+            b"contact.id\n1" + b"," * 3_300_000 + b"\n2\n",
+            {2: "has a misplaced quotation mark or is too long (field larger than field limit (1048576))"},
+            id="too long for memory",
+        ),
         pytest.param("a.jsonl", b'{"a": }\n', {1: "is not JSON (column 7): a value is missing"}, id="no JSON"),
         pytest.param("a.jsonl", b"[1]\n", {1: "is no JSON object"}, id="no object"),
         pytest.param("a.jsonl", b'"\xff"\n{}\n', {1: "is not UTF-8"}, id="no UTF-8"),
