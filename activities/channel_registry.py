@@ -37,7 +37,7 @@ class Channel:
 WEBHOOK: Final = Channel("webhook", "webhooks", "send_webhook", addressed=True)
 EMAIL: Final = Channel("email", "email", "send_email")
 SMS: Final = Channel("sms", "sms", "send_sms")
-# Writes to the store and sends nothing, so that it needs neither a queue nor a rate of its own.
+# Writes to the store and sends nothing, so that it needs neither its own queue nor its own rate.
 AUDIENCE: Final = Channel("audience", JOURNEYS, "change_audience", addressed=True)
 CHANNELS: Final = {channel.name: channel for channel in (WEBHOOK, EMAIL, SMS, AUDIENCE)}
 """All channels by name. To add one, add its row here, its package, and its kind of step."""

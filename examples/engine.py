@@ -62,7 +62,7 @@ async def enter(client: Client, entry: dict[str, Any], contact: str, key: str) -
 
     # 4. Start the workflow type "Journey" on the task queue "journeys", with the entry as its only argument. Whether
     #    this contact is admitted (again) is decided by the scenario's entry rules, in the worker, which remembers
-    #    longer than Temporal: one that is not admitted completes at once with {"outcome": "refused", "reason": …}.
+    #    longer than Temporal: one that is not admitted completes immediately with {"outcome": "refused", "reason": …}.
     return await client.start_workflow(
         "Journey",
         entry,

@@ -67,7 +67,7 @@ def call(method: str, path: str, body: object = None, *, key: str | None = None,
             if (later is None and error.code not in AGAIN) or time.monotonic() > end:
                 raise Answered(json.load(error)) from None
             wait = float(later or pause)
-        except OSError:  # nobody there, or the answer was lost: with a key, it is safe to ask again
+        except OSError:  # no server, or the answer was lost: with a key, it is safe to ask again
             if time.monotonic() > end or (key is None and method == "POST"):
                 raise
             wait = pause

@@ -180,7 +180,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         temporal = bound_calls(connected, noticed=lambda fault: namespace.suspect() if fault.lacks_attributes else None)
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(namespace))).is_well
         served = _Served()
-        # Without these, what is open to the world has no way to the store.
+        # Without these, public routes have no access to the store.
         is_public = wanted.callbacks and (Unsubscribing.configured(settings) or expects_events(settings))
         if wanted.api or wanted.pages or is_public or KeyWrapping.configured(settings):
             store, keyring = await _open_store(settings, connected, checks, ask_to_stop, stack)

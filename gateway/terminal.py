@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Escape sequences in a contact's key or a receiver's answer must not reach the terminal.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# The bidirectional controls (Unicode Standard Annex 9, §2) reorder what a terminal shows, also beyond their own text.
+# The bidirectional controls (Unicode Standard Annex 9, §2) reorder a terminal's output, also beyond their own text.
 _BIDIRECTIONAL: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _WIDE: Final = 160  # columns without a terminal
 

@@ -74,7 +74,7 @@ class AudienceActivities:
         try:
             size = settings_of(self._context.routes.named(wanted.destination).named, wanted.destination).size
         except NotConfigured:
-            size = MOST_MEMBERS  # sending it reports what is missing
+            size = MOST_MEMBERS  # sending it reports the missing setting
         batch, more = await self._store.freeze_audience_batch(wanted.destination, wanted.audience, wanted.batch, size)
         return FrozenBatch(batch=batch, more=more, queue=webhook_queue(wanted.destination, self._shards))
 
@@ -87,7 +87,7 @@ class AudienceActivities:
         """
         ids, members = await self._book.members(batch.batch)
         if not ids:
-            # Recorded by an attempt whose result was lost; or other members have all that is to be removed.
+            # An attempt whose result was lost has recorded them, or other members have all addresses to remove.
             await self._store.settle_audience_batch(batch.batch)
             return BatchSent()
         try:

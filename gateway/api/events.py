@@ -100,7 +100,7 @@ async def report_events(request: Request, use: Use, caller: Reporting, request_i
 
 
 async def _report(event: EventReport, use: Services, caller: Caller, request: UUID | None) -> EventView:
-    # Without an id of its own, the event has the request's, so that a repeated request does not count twice.
+    # Without its own id, the event has the request's, so that a repeated request does not count twice.
     identifier = event.id if event.id is not None or request is None else str(request)
     report, whom = (use.events.report_to, event.journey) if event.journey else (use.events.report, str(event.contact))
     return await report(caller, whom, event.name, event.properties, identifier, at=event.at)

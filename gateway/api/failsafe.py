@@ -34,7 +34,7 @@ class Failsafe:
 
         try:
             await self._application(scope, receive, watched)
-        except ClientDisconnect:  # nobody is there any more
+        except ClientDisconnect:  # the client has gone
             return
         except Exception as error:
             problem = problem_of(error)

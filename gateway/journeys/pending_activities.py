@@ -134,7 +134,7 @@ def _pending(activity: PendingActivityInfo, failure: Failure | None) -> Delivery
     return DeliveryStatus(
         step=activity.activity_id,
         state=name.removeprefix("PENDING_ACTIVITY_STATE_").lower(),
-        # Temporal's number also counts what was not sent, such as while a circuit breaker was open.
+        # Temporal's number also counts attempts that sent nothing, such as while a circuit breaker was open.
         attempt=activity.attempt if failure is None else failure.attempt - failure.unsent + 1,
         next_try_at=_instant(activity.next_attempt_schedule_time)
         if activity.HasField("next_attempt_schedule_time")

@@ -117,7 +117,7 @@ async def _look(
     handle = temporal.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
     result, failure = await end_of(handle) if status not in ("running", "paused") else (None, None)
     known = decode_typed_search_attributes(described.workflow_execution_info.search_attributes)
-    # A run that was over at once knows nothing, and a paused workflow answers nobody.
+    # A run that ended immediately has no state, and a paused workflow answers no query.
     asked = status != "paused" and (result is None or result.get("outcome") not in ("refused", *WITHHELD))
     attempts, earlier = await _attempts(store, entry) if entry else ([], False)
     return JourneySnapshot(

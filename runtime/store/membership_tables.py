@@ -21,7 +21,7 @@ from sqlalchemy import (
 from runtime.store.columns import Flag, SafeText, UtcDateTime
 from runtime.store.schema import metadata, partial_index
 
-# In parentheses of its own, and word for word as in the index that serves it.
+# In parentheses, and word for word as in the index that serves it.
 DIFFERS: Final = text("(batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)))")
 NO_MEMBER: Final = literal_column("is_member = 0", Boolean)
 
@@ -43,7 +43,7 @@ audience_memberships = Table(
     # Keyed digests of the wanted member's address and number, if the platform knows members by them alone.
     Column("email", SafeText, nullable=True),
     Column("phone", SafeText, nullable=True),
-    # What was sent last, or is being sent. An address or number that another member has, too, is null in a removal.
+    # The member that was sent last, or is being sent. In a removal, an address or number of another member is null.
     Column("sent_member", SafeText, nullable=True),
     Column("sent_digest", SafeText, nullable=True),
     Column("sent_email", SafeText, nullable=True),

@@ -51,7 +51,7 @@ def _patience(step: WrittenStep, report: Report) -> None:
     if not is_mapping(retry):
         return
     defaults = Retry()
-    # The destination may set what the step leaves out, so a missing value is not checked.
+    # The destination may set missing values, so they are not checked.
     known = step.keys.get("to") is None
     deadline = _length(retry.get("deadline"), defaults.deadline if known else timedelta.max)
     initial = _length(retry.get("initial_interval"), defaults.initial_interval if known else timedelta.min)

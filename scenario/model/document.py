@@ -29,7 +29,7 @@ def concise(stored: Mapping[str, Any]) -> dict[str, Any]:
     scenario = load(stored)
     given: dict[str, Any] = {"mode": "json", "by_alias": True, "context": "file"}
     short = _kinds_first(scenario.model_dump(**given, exclude_defaults=True))
-    # A default matters where it takes precedence over a destination's setting.
+    # A default matters if it takes precedence over a destination's setting.
     is_same = document(load(short)) == document(scenario)
     return short if is_same else _kinds_first(scenario.model_dump(**given, exclude_none=True))
 

@@ -13,7 +13,7 @@ from runtime.store.outgoing_triggers import outgoing_triggers
 revision = "0001"
 down_revision = None
 
-# A statement sees what was committed before it began, so it would miss the claims of those whose lock it waited for.
+# A statement sees rows committed before it began, so it would miss the claims of those whose lock it waited for.
 # Within a VOLATILE function each statement has its own snapshot, so the second sees them all. The lock is the contact's
 # and ends with the transaction, which is the calling statement. The seed ("Claim" in ASCII) tells it from other locks.
 _CLAIMS_IN_TURN = """
