@@ -212,7 +212,7 @@ class StoredBatches(Queries):
             await self._database.write(_RECORD, {**given, "places": list(positions[start : start + _TOGETHER])})
 
     async def defer_items(self, batch: str, positions: Sequence[int], deferred: int, *, reason: str | None) -> None:
-        """Record that the receiver wants items later, for the `deferred`-th time."""
+        """Record that the receiver wants items later, for the `deferred`-th time, unless a later one is recorded."""
         given = {"of": batch, "times": deferred, "why": reason}
         for start in range(0, len(positions), _TOGETHER):
             await self._database.write(_DEFER, {**given, "places": list(positions[start : start + _TOGETHER])})
@@ -334,7 +334,7 @@ _RECORD_ALL = (
 _RECORD = _RECORD_ALL.where(_AMONG)
 _DEFER = (
     update(batch_items)
-    .where(*_IS_OPEN, _AMONG)
+    .where(*_IS_OPEN, _AMONG, _items.deferred < bindparam("times", type_=Integer))
     .values(deferred=bindparam("times", type_=Integer), reason=bindparam("why"))
 )
 _END = (

@@ -123,16 +123,18 @@ async def test_the_first_outcome_of_an_item_stands_and_a_refused_one_may_join_ag
     for number in (1, 2, 3):
         await store.join_batch(item(number))
     await store.freeze_batch("batch-1", NOW)
+    for times in (2, 1):  # the latter by a worker that was taken for lost, and was not
+        await store.defer_items("batch-1", [3], times, reason="busy")
     await store.record_item_outcomes("batch-1", "refused", NOW, positions=[2], reason="unknown id", status=207)
     await store.record_item_outcomes("batch-1", "delivered", NOW, status=207)
     await store.record_item_outcomes("batch-1", "skipped", NOW)
     await store.end_batch("batch-1", "delivered", NOW)
     await store.end_batch("batch-1", "skipped", NOW + timedelta(hours=1))
     found = await store.batch_items("batch-1")
-    assert [(one.outcome, one.reason, one.status, one.data) for one in found] == [
-        ("delivered", None, 207, None),
-        ("refused", "unknown id", 207, None),
-        ("delivered", None, 207, None),
+    assert [(one.outcome, one.reason, one.status, one.data, one.deferred) for one in found] == [
+        ("delivered", None, 207, None, 0),
+        ("refused", "unknown id", 207, None, 0),
+        ("delivered", None, 207, None, 2),
     ]
     assert await store.batch_counts(["batch-1", "batch-0"]) == {
         "batch-1": {"delivered": 2, "refused": 1},
