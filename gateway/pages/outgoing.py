@@ -7,7 +7,6 @@ from typing import Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.errors import UnknownSubscription
 from gateway.pages.page import Form, Page, check_sure, does, go_to, reason_in, shows
 from gateway.service.outgoing import OperatorRecord, SubscriptionEventsView
 from scenario.words import OutgoingOperation
@@ -64,10 +63,7 @@ def _operation(page: Page) -> OutgoingOperation:
 
 
 async def _subscription(page: Page) -> SubscriptionEventsView:
-    try:
-        return await page.use.outgoing.show(page.caller, page.request.path_params["name"])
-    except UnknownSubscription:
-        raise Problem("not-found", "no subscription of this name ever sent an event") from None
+    return await page.use.outgoing.show(page.caller, page.request.path_params["name"])
 
 
 ROUTES: Final = (

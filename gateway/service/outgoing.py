@@ -257,7 +257,7 @@ class OutgoingService:
         """Return the places of held events. Raise BadInput if one of them is not held."""
         held = {event.id: send.position for send, event in await self._pending(name) if send.held_at is not None}
         if missing := [one for one in ids if one not in held]:
-            text = f"{missing[0]} is not a held event of {name}: see 'scenario outgoing show {name}'"
+            text = f"'{missing[0]}' is not a held event of {name}, or no longer: look at its events again"
             raise BadInput(text, at=["events"], code="event")
         return [held[one] for one in ids]
 
@@ -274,7 +274,8 @@ def _check_arguments(operation: OutgoingOperation, ids: Collection[str], after: 
 
 
 def _unknown(name: str) -> UnknownSubscription:
-    return UnknownSubscription(f"no subscription '{name}' ever sent an event: see 'scenario outgoing list'")
+    advice = "list the subscriptions to find its name"
+    return UnknownSubscription(f"no subscription '{name[:64]}' that has sent an event is known: {advice}")
 
 
 def _pending(send: PendingSend, event: OutgoingEvent) -> PendingEventView:

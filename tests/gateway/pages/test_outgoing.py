@@ -26,6 +26,9 @@ async def test_held_events_are_shown_skipped_and_retried_with_a_reason_on_record
     done = await site.send("/outgoing/crm/skip", {**form, "sure": "yes"}, page=skip)
     assert done.text("h1") == "Skip outgoing events"
     assert all(one in done.text() for one in ("Events 1 ", f"By key {key}", f"events {first}", "it is a test"))
+    late = await site.send("/outgoing/crm/skip", {**form, "sure": "yes"}, status=422, page="/outgoing/crm/forget")
+    assert f"'{first}' is not a held event of crm, or no longer" in late.text()
+    assert "scenario outgoing" not in late.html  # commands are for terminals
     await site.send("/outgoing/crm/retry", {"reason": "repaired"}, page="/outgoing/crm/retry")
     wrong = await site.send(
         "/outgoing/crm/replay", {"reason": "x", "after": "x"}, status=422, page="/outgoing/crm/replay"
@@ -40,5 +43,9 @@ async def test_held_events_are_shown_skipped_and_retried_with_a_reason_on_record
         await site.get(path, 404)
     await site.sign_in("read")
     assert "need the scope operate" in (await site.get("/outgoing/crm")).text()
+    await site.sign_in()
+    forget = "/outgoing/crm/forget"
+    gone = await site.send(forget, {"reason": "it was removed", "sure": "yes"}, page=forget)
+    assert gone.values("main p.actions a", "href") == ["/outgoing"]
     await site.sign_in("read", scenarios=["welcome"])
     await site.get("/outgoing", 403)
