@@ -8,7 +8,7 @@ from tests.gateway.service.test_outgoing import held
 
 async def test_held_events_are_shown_skipped_and_retried_with_a_reason_on_record(site: Site) -> None:
     key = await site.sign_in()
-    assert "No subscription has got an event yet." in (await site.get("/outgoing")).text()
+    assert "No event has been sent yet." in (await site.get("/outgoing")).text()
     first, second = await held(site.store, "7", "8")
     (row,) = (await site.get("/outgoing")).rows("Subscriptions")
     assert (row[:6], row[7]) == (["crm", "held", "2", "0", "0", "0"], "crm answered 422")
