@@ -382,4 +382,4 @@ class OperationService:
 
 
 def _workflow(identifier: str) -> str:
-    return f"operation/{identifier}"
+    return f"operation:{identifier}"

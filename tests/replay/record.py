@@ -617,7 +617,7 @@ async def operations(recorder: Recorder) -> None:
         verb, rate = (Operation.PAUSE, 0.1) if name == "operation-stopped" else (Operation.SKIP, 10.0)
         looks = name == "operation-looks"
         begun = await client.operate(verb, which, operator="ann", reason="incident 42", rate=rate, dry_run=looks)
-        handle = client.temporal.get_workflow_handle(f"operation/{begun.id}")
+        handle = client.temporal.get_workflow_handle(f"operation:{begun.id}")
         if name == "operation-stopped":
             async with asyncio.timeout(60):
                 while (await client.operation(begun.id)).state != "running":

@@ -87,7 +87,7 @@ async def client(environment: WorkflowEnvironment, gateway: Gateway) -> AsyncIte
 
 
 async def begin(client: Client, argument: Any = STATE) -> WorkflowHandle[Any, str]:
-    return await client.start_workflow(WORKFLOW, argument, id="operation/op1", task_queue=QUEUE, result_type=str)
+    return await client.start_workflow(WORKFLOW, argument, id="operation:op1", task_queue=QUEUE, result_type=str)
 
 
 def all_but(left: list[int]) -> Script:

@@ -70,7 +70,7 @@ async def test_an_operation_begins_in_the_background(door: Door, server: Server)
     assert (begun["operation"], begun["state"], begun["total"], begun["rate"]) == ("retry", "surveying", 0, 5)
     assert (begun["which"], begun["more"], begun["dry_run"]) == ({"scenario": "hello"}, {"now": True}, True)
     assert begun["operator"].startswith("key ")
-    assert list(server.started) == [f"operation/{begun['id']}"]
+    assert list(server.started) == [f"operation:{begun['id']}"]
     assert await door.call("GET", f"/operations/{begun['id']}") == begun
     assert (await door.call("GET", "/operations"))["items"] == [begun]
 

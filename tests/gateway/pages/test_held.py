@@ -110,7 +110,7 @@ async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search
         "reason": "permanent",
     }
     assert (stored.request["limit"], stored.request["more"]) == (3, {"version": "newest"})
-    assert list(temporal.started) == [f"operation/{stored.id}"]
+    assert list(temporal.started) == [f"operation:{stored.id}"]
 
 
 async def test_the_operator_is_the_note_of_the_key(site: Site, temporal: Search) -> None:

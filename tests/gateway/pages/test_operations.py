@@ -127,7 +127,7 @@ async def test_one_is_stopped_for_a_reason(site: Site, temporal: Search) -> None
     await site.send(address, {"reason": ""}, status=422)
     assert temporal.signals == []
     await site.send(address, {"reason": "wax is down again"})
-    assert temporal.signals == [("operation/op1", "stop", {"operator": f"key {name}", "reason": "wax is down again"})]
+    assert temporal.signals == [("operation:op1", "stop", {"operator": f"key {name}", "reason": "wax is down again"})]
     await site.store.end_operation("op1", "stopped", AT, stopped_by="key a", stop_reason="down <again>")
     over = await site.get("/operations/op1")
     assert "Stopped by key a: down <again>" in over.text()

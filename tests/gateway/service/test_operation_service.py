@@ -79,18 +79,18 @@ async def asked_for(store: Store, identifier: str, ago: timedelta) -> None:
 
 
 async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway(store: Store) -> None:
-    temporal = Temporal({"operation/runs": WorkflowExecutionStatus.RUNNING})
+    temporal = Temporal({"operation:runs": WorkflowExecutionStatus.RUNNING})
     client = ScenarioClient(cast("Client", temporal), store)
     for identifier, ago in (("lost", timedelta(hours=1)), ("new", timedelta(0)), ("runs", timedelta(hours=1))):
         await asked_for(store, identifier, ago)
     await client.services.operations.settle()
-    assert list(temporal.started) == ["operation/lost"], "the new one may be on its way, and one runs"
-    assert temporal.started["operation/lost"].rate == 10
+    assert list(temporal.started) == ["operation:lost"], "the new one may be on its way, and one runs"
+    assert temporal.started["operation:lost"].rate == 10
     assert {item.state for item in (await client.operations()).items} == {"surveying"}
 
 
 async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Store) -> None:
-    temporal = Temporal({"operation/ended": WorkflowExecutionStatus.TERMINATED})
+    temporal = Temporal({"operation:ended": WorkflowExecutionStatus.TERMINATED})
     client = ScenarioClient(cast("Client", temporal), store)
     await asked_for(store, "ended", timedelta(hours=1))
     await store.add_items("ended", [OperationItem(number=1, workflow_id="a/1")])
@@ -107,11 +107,11 @@ async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store
     assert (await client.operations()).items == []
     temporal.fails = False
     begun = await begin_once(client)
-    assert (begun.state, list(temporal.started)) == ("surveying", ["operation/once"])
+    assert (begun.state, list(temporal.started)) == ("surveying", ["operation:once"])
 
 
 async def test_one_that_was_started_although_the_answer_was_lost_goes_on(store: Store) -> None:
-    temporal = Temporal({"operation/once": WorkflowExecutionStatus.RUNNING}, fails=True)
+    temporal = Temporal({"operation:once": WorkflowExecutionStatus.RUNNING}, fails=True)
     client = ScenarioClient(cast("Client", temporal), store)
     temporal.before = lambda: store.complete_survey("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
     begun = await begin_once(client)
@@ -123,14 +123,14 @@ async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store
     temporal = Temporal()
     client = client_of(temporal, store)
     await begin_once(client)
-    assert list(temporal.started) == ["operation/once"]
+    assert list(temporal.started) == ["operation:once"]
     assert len((await client.operations()).items) == 1
 
 
 async def test_one_that_does_not_move_says_why(store: Store) -> None:
     task = PendingWorkflowTaskInfo()
     task.original_scheduled_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=90))
-    temporal = Temporal({"operation/slow": WorkflowExecutionStatus.RUNNING})
+    temporal = Temporal({"operation:slow": WorkflowExecutionStatus.RUNNING})
     client = ScenarioClient(cast("Client", temporal), store)
     await asked_for(store, "slow", timedelta(minutes=2))
     assert (await client.operation("slow")).trouble is None
