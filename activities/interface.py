@@ -1,7 +1,6 @@
 """Names, queues, arguments and results of the activities of journeys, without their code.
 
-Histories hold these classes without default values (`runtime.data_converter`). Results may come from workers of another
-version.
+Histories hold them without default values (`runtime.data_converter`). Results may come from workers of another version.
 """
 
 from __future__ import annotations

@@ -159,5 +159,5 @@ async def test_a_server_without_search_still_can_be_looked_at(store: Store) -> N
 
 def test_no_id_can_change_a_query() -> None:
     assert [literal(text) for text in ("a", "a\\", "x' OR 'y")] == ["'a'", r"'a\\'", r"'x\' OR \'y'"]
-    with pytest.raises(BadInput, match=r"holds the character U\+0000"):
+    with pytest.raises(BadInput, match=r"contains the character U\+0000"):
         literal("a\0b")
