@@ -57,7 +57,8 @@ def kinds_of(path: Path) -> set[str]:
     """The kinds of the steps that a journey did."""
     ended = events(path)[-1].get("workflowExecutionCompletedEventAttributes", {})
     result = told(ended["result"]) if "result" in ended else None
-    return {step["kind"] for step in result.get("steps", ())} if isinstance(result, dict) else set()
+    steps = cast("dict[str, Any]", result).get("steps", ()) if isinstance(result, dict) else ()
+    return {step["kind"] for step in steps}
 
 
 async def test_recorded_histories_replay() -> None:
