@@ -25,7 +25,6 @@ from gateway.operations import retry_policy
 from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
-from gateway.service.index import EVERY
 from gateway.service.journey_view import AttemptView
 from gateway.service.view import View
 from runtime.policies import read_policies
@@ -288,10 +287,11 @@ class DestinationService:
                 held[group.at.destination] += group.count
         return _Found(at, now, outcomes, held)
 
-    async def in_progress(self, caller: Caller, destination: str, *, limit: int = EVERY) -> RetuneCandidates:
-        """Return the deliveries to a destination that are in progress, as far as they can be looked up quickly."""
+    async def in_progress(self, caller: Caller, destination: str, *, limit: int) -> RetuneCandidates:
+        """Return some deliveries to a destination that are in progress, as far as they can be looked up quickly."""
         caller.check_all()
-        return await retry_policy.pending_deliveries(self._temporal, self._store, destination, limit=limit)
+        pending = retry_policy.pending_deliveries
+        return await pending(self._temporal, self._store, destination, limit=limit, look_up=10 * limit)
 
 
 def _urgency(one: DestinationState) -> tuple[bool, bool, bool, str]:
