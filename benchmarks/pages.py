@@ -153,7 +153,7 @@ async def some_more(stack: LocalStack) -> dict[str, str]:
         "sale", [CampaignItem(line=line, contact_id=str(line)) for line in range(2, 5_002)]
     )
     (operation,) = (await client.services.operations.list(TERMINAL, PageRequest())).items
-    (attempt,) = await client.store.deliveries(outcome="retry", limit=1)
+    (attempt,) = await client.store.deliveries("outage/0", outcome="retry", limit=1)  # no copy: it has a history
     return {"OPERATION": operation.id, "BATCH": "b1", "DELIVERY": attempt.delivery_id}
 
 
