@@ -87,7 +87,7 @@ class AudienceActivities:
         """
         ids, members = await self._book.members(batch.batch)
         if not ids:
-            # An attempt whose result was lost has recorded them, or other members have all addresses to remove.
+            # An earlier attempt recorded them, but its result was lost; or other members still have all the addresses.
             await self._store.settle_audience_batch(batch.batch)
             return BatchSent()
         try:

@@ -159,7 +159,7 @@ class Batches:
                 return
             current = await self._store.batch_item(delivery.id)
             if current is not None and current.outcome is None:
-                return  # an attempt whose worker was lost has added it
+                return  # an earlier attempt added it, and then its worker was lost
 
     async def _run(self, batch: StoredBatch) -> None:
         """Make sure that a batch has a workflow, which knows if it is full."""

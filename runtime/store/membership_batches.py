@@ -88,7 +88,7 @@ GONE = delete(audience_memberships).where(_IN_BATCH, _row.erased.is_not(None))
 
 
 def _adding_again(name: str) -> Executable:
-    """Return the statement that adds members again whose address or number goes with the removals of a batch."""
+    """Return the statement that adds members again if a batch of removals takes their address or number."""
     lost = (
         select(_other.id)
         .select_from(audience_memberships)
