@@ -67,7 +67,10 @@ PAGES: Final = (
     ),
     *("/batches", "/batches/BATCH", "/campaigns", "/campaigns/-/new", "/campaigns/sale", "/campaigns/sale/results.csv"),
     *("/destinations", "/destinations/outage.example.com", "/destinations/retune?destination=outage.example.com"),
-    *("/audiences", "/outgoing"),
+    *("/audiences", "/outgoing", "/contacts?id=0"),
+    *(f"/scenarios/parked/{what}" for what in ("leave", "open", "resume")),
+    *(f"/campaigns/sale/{what}" for what in ("pause", "resume", "retune", "start", "stop")),
+    *(f"/operations/OPERATION/{what}" for what in ("resume", "stop")),
 )
 
 
@@ -175,6 +178,7 @@ async def main(many: int) -> None:
             ids = await some_more(stack)
             async with httpx.AsyncClient(base_url=stack.gateway.url, timeout=120) as browser:
                 tune_garbage_collection()  # as `scenario serve`
+                stack.access.authors.prepare()
                 await browser.post("/sign-in", data={"key": stack.access.key})
                 say(f"{'first byte, ms':58}  first  later refresh  bytes refresh")
                 for path in PAGES:

@@ -264,6 +264,7 @@ async def _serve_store(
         uploaded=settings.audience_megabytes * 2**20,
     )
     if wanted.api or wanted.pages:
+        authors.prepare()
         served.crew = await stack.enter_async_context(
             running_operations(client.services.operations, client.services.campaigns)
         )

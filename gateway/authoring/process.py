@@ -106,7 +106,7 @@ logger = logging.getLogger("gateway")
 SECONDS: Final = 10.0
 """Maximum duration of a request, once it has a process."""
 PROCESSES: Final = 2
-"""Maximum number of processes. Each starts when it is first needed."""
+"""Maximum number of processes. Each starts when it is first needed, unless `Authoring.prepare` started it."""
 TOGETHER: Final = 40
 """Maximum number of waiting requests of all keys."""
 
@@ -124,6 +124,20 @@ class Authoring:
         self._setup, self._seconds = setup.as_json(), seconds
         self._idle = [SandboxedProcess(_MODULE) for _ in range(PROCESSES)]
         self._turns = Turns(PROCESSES, waiting=WAITING, together=TOGETHER)
+        self._preparing: asyncio.Task[None] | None = None
+
+    def prepare(self) -> None:
+        """Start a process in the background, because a start takes half a second. A failure is that of a request."""
+        self._preparing = asyncio.create_task(self._prepare())
+
+    async def _prepare(self) -> None:
+        async with self._turns.turn(""):
+            process = self._idle.pop()
+            try:
+                with suppress(RuntimeError):
+                    await asyncio.to_thread(_start, process)
+            finally:
+                self._idle.append(process)
 
     async def check(
         self, key: str, source: str, files: Mapping[str, str] | None = None, name: str = ""
@@ -165,6 +179,8 @@ class Authoring:
 
     async def close(self) -> None:
         """End the processes. They start again with the next request."""
+        if self._preparing is not None:
+            await self._preparing
         await asyncio.gather(*(asyncio.to_thread(process.end) for process in self._idle))
 
     async def _ask(self, key: str, request: Mapping[str, Any]) -> bytes:

@@ -66,6 +66,7 @@ async def dev(
         async with local(
             state, port=port, ui_port=ui_port, gateway_port=gateway_port, send=send, resume=resume, log=log
         ) as place:
+            place.access.authors.prepare()
             if send:
                 say("[bold red]Messages leave this machine and reach real recipients.[/]")
             say(f"[bold]Pages[/]      {place.access.pages}  (signs you in)")

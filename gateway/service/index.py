@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ _UNMATCHED: Final = re.compile(r'["\\]')
 """Characters that the server's search does not match, however they are quoted."""
 COUNTS: Final = 4
 """Counts that search makes at a time."""
+_LISTED: Final = 50
+"""As many journeys are listed faster than they are counted twice."""
 
 
 class JourneyFilter(BaseModel):
@@ -149,12 +152,12 @@ class JourneyIndex:
         return (await self._temporal.count_workflows(query, rpc_timeout=patience)).count
 
     async def find(
-        self, query: str, *, limit: int | None = None, patience: timedelta | None = None
+        self, query: str, *, limit: int | None = None, patience: timedelta | None = None, holds: bool = True
     ) -> list[IndexedJourney]:
-        """Return the journeys that fit a query, the newest first."""
+        """Return the journeys that fit a query, the newest first; with `holds`, their memos are decoded."""
         size = _PAGE if limit is None else min(limit, _PAGE)
         executions = self._temporal.list_workflows(query, limit=limit, page_size=size, rpc_timeout=patience)
-        return await _read_all([one async for one in executions])
+        return await _read_all([one async for one in executions], holds=holds)
 
     async def page(
         self, query: str, *, size: int, after: bytes | None = None
@@ -198,8 +201,8 @@ class JourneyIndex:
     ) -> dict[str, int]:
         """Count the journeys of a version in a state, by step. The total is under the empty text.
 
-        Search cannot group by an attribute, and a count takes tens of milliseconds if tens of thousands run. Steps are
-        therefore counted only until all journeys are found.
+        Search cannot group by an attribute, and a count takes tens of milliseconds if tens of thousands run. Few
+        journeys are therefore listed, and the steps of many are counted only until all journeys are found.
 
         Args:
             version: Name and version.
@@ -215,8 +218,14 @@ class JourneyIndex:
             async with turns:
                 return await self.count(query, patience=PATIENCE)
 
-        found = {"": await count(f"{begun} AND {as_range(*few)}")}
-        left, names = found[""], list(steps)
+        total = await count(f"{begun} AND {as_range(*few)}")
+        found, left, names = {"": total}, total, list(steps)
+        if 0 < total <= _LISTED:
+            async with turns:
+                query = f"{begun} AND {as_range(*few)}"
+                listed = await self.find(query, limit=2 * _LISTED, patience=PATIENCE, holds=False)
+            steps_of = Counter(one.step for one in listed)
+            return found | {name: steps_of[name] for name in names}
         for start in range(0, len(names), COUNTS):
             if left <= 0:
                 break

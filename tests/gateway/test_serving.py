@@ -20,6 +20,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway import serving
+from gateway.authoring.process import Authoring
 from gateway.serving import OPEN, Front, Parts, serve
 from runtime.errors import AttributesMissing, LocalError, SettingsError, WorkerFailed
 from runtime.process.health import watching
@@ -85,6 +86,8 @@ class Queue:
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
+        self.prepared = 0
+        """How often a process for previews was started."""
 
     async def run(self) -> None:
         await self.ended.wait()
@@ -109,7 +112,12 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
 
     monkeypatch.setattr(serving, "connect", connect)
     monkeypatch.setattr(serving, "StoreIdentity", OwnNamespace)
+
+    def prepare(_: Authoring) -> None:
+        queue.prepared += 1
+
     monkeypatch.setattr(serving, "running_operations", operations)
+    monkeypatch.setattr(Authoring, "prepare", prepare)
     return queue
 
 
@@ -120,7 +128,7 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
     return int(ready[0].split("port ")[1].split()[0])
 
 
-@pytest.mark.usefixtures("connected", "store")
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("wanted", "more", "said"),
     [
@@ -133,7 +141,12 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
     ],
 )
 async def test_it_says_what_it_serves_and_ends_when_asked_to(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, str], said: str
+    tmp_path: Path,
+    connected: Queue,
+    caplog: pytest.LogCaptureFixture,
+    wanted: Parts,
+    more: dict[str, str],
+    said: str,
 ) -> None:
     caplog.set_level(logging.INFO)
     task = asyncio.create_task(serve(settings(tmp_path, **more), "127.0.0.1", 0, wanted))
@@ -149,6 +162,7 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
     os.kill(os.getpid(), signal.SIGTERM)
     await task
     assert caplog.messages[-1] == "stopped"
+    assert connected.prepared == 1
 
 
 @pytest.mark.usefixtures("store")
@@ -230,6 +244,7 @@ async def test_a_process_open_to_the_world_carries_none_out(
         assert (await client.post("/v1/entries", json={})).status_code == 404
     os.kill(os.getpid(), signal.SIGTERM)
     await task
+    assert connected.prepared == 0
 
 
 async def test_callbacks_without_their_settings_are_a_sentence(tmp_path: Path) -> None:

@@ -27,10 +27,15 @@ MANY = "scenario: hello\ntrigger: order\nsteps:\n" + "".join(
 )
 
 
+def started(authors: Authoring) -> list[int]:
+    """The ids of its processes."""
+    return [one.pid for one in authors._idle if one.pid]  # pyright: ignore[reportPrivateUsage]
+
+
 def environ(authors: Authoring) -> bytes:
     """What its process was given."""
-    (started,) = [one.pid for one in authors._idle if one.pid]  # pyright: ignore[reportPrivateUsage]
-    return Path(f"/proc/{started}/environ").read_bytes()
+    (pid,) = started(authors)
+    return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +62,32 @@ async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pyt
         await asked
     done = await asyncio.gather(*(authors.check("k", GOOD) for _ in range(5)), return_exceptions=True)
     assert [type(one) for one in done] == [dict, dict, dict, Busy, Busy]
+
+
+async def test_prepared_it_answers_the_first_request_with_the_process_that_runs() -> None:
+    authors = Authoring(Setup())
+    authors.prepare()
+    async with asyncio.timeout(30):
+        while not (running := started(authors)):
+            await asyncio.sleep(0.01)
+    assert (await authors.check("k", GOOD))["findings"] == []
+    assert started(authors) == running
+    await authors.close()
+    assert not any(one.is_running for one in authors._idle)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_closed_while_it_prepares_it_leaves_no_process() -> None:
+    authors = Authoring(Setup())
+    authors.prepare()
+    await asyncio.sleep(0)
+    await authors.close()
+    assert not any(one.is_running for one in authors._idle)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_process_that_cannot_start_is_the_trouble_of_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_MODULE", "gateway.authoring.nothing")
+    authors = Authoring(Setup())
+    authors.prepare()
+    with pytest.raises(RuntimeError, match="the process that checks scenarios could not be started"):
+        await authors.check("k", GOOD)
+    await authors.close()

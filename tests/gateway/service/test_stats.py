@@ -187,6 +187,24 @@ async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) 
     assert len(search.queries) == 5 + 4, "those where somebody stood, first"
 
 
+async def test_few_journeys_are_listed_instead_of_counted_by_step(store: Store) -> None:
+    steps = "".join(f"  - id: w{number}\n    wait: 1d\n" for number in range(60))
+    await publish(store, f"scenario: sale\ntrigger: segment\nsteps:\n{steps}")
+    await admit(store, 1)
+    search = standing(
+        *(("sale@1", "waiting", "w50", 30), ("sale@1", "waiting", "w3", 5)),
+        *(("sale@1", "paused", "w59", 1), ("sale@2", "waiting", "w3", 1)),
+    )
+    [version] = (await asked(store, search)).versions
+    people = {one.id: one.now for one in version.steps if one.now != PopulationView()}
+    assert people == {
+        "w3": PopulationView(waiting=5),
+        "w50": PopulationView(waiting=30),
+        "w59": PopulationView(paused=1),
+    }
+    assert len(search.queries) == 5 + 2
+
+
 async def test_without_search_there_is_what_the_store_knows(store: Store) -> None:
     await publish(store)
     journey = await admit(store, 1)
