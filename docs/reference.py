@@ -153,6 +153,17 @@ def _kind(field: Schema) -> str:
     return f"list of {_kind(field['items'])}" if kind == "array" and "items" in field else str(kind)
 
 
+def _default(value: object) -> str:
+    """Return a default value as YAML has it, if it is not empty."""
+    match value:
+        case bool():
+            return f"`{str(value).lower()}`"
+        case str() | int() | float() if value != "":
+            return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+        case _:
+            return ""
+
+
 def file_page(title: str, text: str, schema: Callable[[], Schema]) -> Callable[[], Iterator[str]]:
     """Return the maker of the page of a file's keys, from its JSON Schema."""
 
@@ -170,7 +181,7 @@ def file_page(title: str, text: str, schema: Callable[[], Schema]) -> Callable[[
                     (
                         f"`{key}`{' (required)' if key in required else ''}",
                         *(_kind(field), field.get("description", "")),
-                        f"`{str(field['default']).lower()}`" if isinstance(field.get("default"), str | int) else "",
+                        _default(field.get("default")),
                     )
                     for key, field in properties.items()
                 ]
