@@ -208,7 +208,6 @@ def quote(text: str) -> str:
 
 
 def write_condition(condition: OldCondition, find: FieldLookup) -> str:
-    """Return a condition in Liquid."""
     return _write_parts(condition, find)[1]
 
 
@@ -283,7 +282,6 @@ def _write_order(known: MappedField, operator: str, text: str) -> str:
 
 
 def _write_field_comparison(known: MappedField, operator: str, other: MappedField) -> str:
-    """Compare two fields."""
     if operator in ("=", "!="):
         return f"{known.path} {'==' if operator == '=' else '!='} {other.path}"
     if known.kind == other.kind and known.kind in ("number", "date", "text"):

@@ -53,7 +53,6 @@ def describe_numbered_fields(numbers: frozenset[int]) -> tuple[str, ...]:
 def plan_edits(
     source: str, names: CustomFieldNames, *, trigger: str | None = None, liquid_is_kept: bool = False
 ) -> Edits:
-    """Return the edits that convert a template."""
     return _check_result(source, Writer(source, names, trigger, liquid_is_kept).convert())
 
 

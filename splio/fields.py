@@ -128,11 +128,9 @@ class CustomFieldNames:
         return cls(found)
 
     def find_by_number(self, table: str, number: int) -> str | None:
-        """Return the name of a table's custom field, or None if it is unknown."""
         return self.by_number.get(_normalize_table(table), {}).get(number)
 
     def find_by_name(self, table: str, name: str) -> str | None:
-        """Return the custom field with a name, ignoring case."""
         known = self.by_number.get(_normalize_table(table), {}).values()
         return next((one for one in known if one.lower() == name.lower()), None)
 

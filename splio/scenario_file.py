@@ -45,7 +45,6 @@ class _TemplateText:
 
 
 def convert_scenario(text: str, names: CustomFieldNames | None = None) -> ConversionResult:
-    """Convert the templates in a scenario file."""
     source = Source(text)
     if source.data is None:
         fault = source.findings[0]

@@ -91,8 +91,6 @@ _OPENING: Final = re.compile(r"\{+%|\{{2,}|\{\Z")
 
 @dataclass
 class _Block:
-    """An open ``IF`` or ``FOREACH``."""
-
     tag: OldTag
     word: str
     has_else: bool = False

@@ -37,7 +37,6 @@ class Mismatch:
 
 
 def compare(case: Case, course: CaseRun) -> list[Mismatch]:
-    """Return all differences of a case."""
     return list(_compare(case, course))
 
 
@@ -73,7 +72,6 @@ def _compare(case: Case, course: CaseRun) -> Iterator[Mismatch]:
 
 
 def label(step: StepRun | Expected) -> str:
-    """Return a step as two words."""
     return f"{step.kind} {step.step if isinstance(step, StepRun) else step.id}"
 
 
@@ -132,14 +130,8 @@ def _step(place: Place, expected: Expected, got: StepRun) -> Iterator[Mismatch]:
 def facts_of(got: StepRun) -> dict[str, Any]:
     """Return everything known about a step, by the keys of an expected step."""
     at = got.at.strftime("%Y-%m-%d %H:%M:%S")
-    facts: dict[str, Any] = {
-        "outcome": got.outcome,
-        "way": got.way,
-        "at": at,
-        "attempts": got.attempts,
-        "status": got.status,
-    }
-    facts |= {"reason": got.reason or MISSING, "note": got.note or MISSING}
+    facts: dict[str, Any] = {"outcome": got.outcome, "way": got.way, "at": at, "attempts": got.attempts}
+    facts |= {"status": got.status, "reason": got.reason or MISSING, "note": got.note or MISSING}
     return facts | (got.message.facts() if isinstance(got.message, RenderedMessage) else {})
 
 

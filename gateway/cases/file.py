@@ -27,7 +27,7 @@ from scenario.source.source import Path as Place
 from scenario.source.source import Source
 from scenario.source.yaml import MAX_NODES
 from scenario.steps.delivery import Send
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import is_list, is_mapping, members
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
@@ -64,11 +64,9 @@ class Cases:
     beside: DefaultFiles
 
     def at(self, case: Case) -> str:
-        """Return the time of a case's entry."""
         return case.at or self.file.at or ""
 
     def answers(self, case: Case) -> Mapping[str, list[model.ScriptedAnswer]]:
-        """Return the answers of a case's receivers."""
         return {**self.file.answers, **case.answers}
 
 
@@ -93,16 +91,12 @@ def case_files(path: Path) -> list[Path]:
 def read(path: Path, beside: DefaultFiles = DefaultFiles()) -> tuple[Cases | None, tuple[Finding, ...]]:
     """Read a case file, its scenario and its entries.
 
-    Args:
-        beside: Files that are used if it names none.
-
     Returns:
         The cases, or None if there is a mistake, and all findings, including the scenario's.
 
     Raises:
         BadInput: The file cannot be read.
-        UnusableFile: The destinations cannot be read.
-        UnusableFile: The policies cannot be read.
+        UnusableFile: The destinations or policies cannot be read.
     """
     return parsed(content(path), path, beside)
 
@@ -157,7 +151,6 @@ def _policies(path: Path, file: CaseFile, beside: DefaultFiles) -> Policies:
 
 
 def _named(path: Path, own: str | None, given: Path | None, what: str) -> Path | None:
-    """Return the path of a file that applies to all cases of a file."""
     named = path.parent / own if own else given
     if named is None or named == Path():  # an empty variable is one not set
         return None
@@ -173,14 +166,10 @@ def _empty(data: Any, path: Place, report: Report) -> None:
     """Report keys without a value, unless JSON's null is meant."""
     if path and path[-1] in _JSON:
         return
-    if is_mapping(data):
-        for key, value in data.items():
-            if value is None and key not in _JSON:
-                report.add((*path, key), *empty(f"'{clip(key)}'"), key=True)
-            _empty(value, (*path, key), report)
-    elif is_list(data):
-        for index, item in enumerate(data):
-            _empty(item, (*path, index), report)
+    for key, value in members(data):
+        if value is None and is_mapping(data) and key not in _JSON:
+            report.add((*path, key), *empty(f"'{clip(str(key))}'"), key=True)
+        _empty(value, (*path, key), report)
 
 
 # ---- contradictions to the scenario

@@ -131,7 +131,6 @@ class CaseOperation(Occurrence):
 
     @property
     def verb(self) -> str:
-        """Its name."""
         return next(verb for verb in VERBS if getattr(self, verb) is not None)
 
     @property
@@ -177,12 +176,10 @@ class Expected(Model):
 
     @property
     def kind(self) -> str:
-        """The step's kind."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
     def id(self) -> str:
-        """The step's id."""
         return getattr(self, self.kind)
 
 

@@ -55,7 +55,6 @@ def shown(value: Any) -> str:
 
 
 def lines(one: Result) -> list[str]:
-    """Return a case as text, followed by its differences."""
     if one.passed:
         return [f"  ✓ {one.name}"]
     said = [f"  ✗ {one.name}"]

@@ -128,7 +128,6 @@ class _RecordedJourney(VirtualJourney):
 
 
 def run(cases: Cases, name: str, circumstances: Circumstances) -> CaseRun:
-    """Run one case."""
     try:
         return _CaseRunner(cases, name, circumstances).course()
     except (BadInput, EntryError) as error:
@@ -303,8 +302,8 @@ class _CaseRunner:
         if journey.ending is not None:
             ends, reason = journey.ending.outcome, journey.ending.reason
         else:
-            ends, reason = _standing(journey)
             held = journey.held
+            ends, reason = ("held", held.reason) if held else ("paused" if journey.paused else "waiting", "")
             record = Record(
                 step=journey.step,
                 outcome=ends,
@@ -342,13 +341,6 @@ def _item_outcome(
         attempts=made.attempts or 1,
         unknown=one.outcome == "unknown",
     )
-
-
-def _standing(journey: _RecordedJourney) -> tuple[str, str]:
-    """Return the state of a journey that has not ended, and the reason."""
-    if journey.held is not None:
-        return "held", journey.held.reason
-    return ("paused", "") if journey.paused else ("waiting", "")
 
 
 def _operate(journey: VirtualJourney, one: Any) -> None:

@@ -18,7 +18,7 @@ from gateway.cases.compare import MISSING, Mismatch, compare, facts_of, matches
 from gateway.cases.file import Cases, parsed
 from gateway.cases.run import CaseRun, Circumstances, StepRun, run
 from scenario.source.source import Path as Place
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import is_list, is_mapping, value_at
 
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()!?'-]|:(?=\S))*(?<! )")
 """Text that is a plain scalar of YAML everywhere."""
@@ -60,7 +60,7 @@ def _edits(cases: Cases, name: str, course: CaseRun) -> list[Edit]:
         start, end = source.span(place)
         made = {"expect": _expectation(course)}
         if source.text[start] == "{":
-            comma = ", " if _value(source.data, place) else ""
+            comma = ", " if value_at(source.data, place) else ""
             return [(end - 1, end - 1, comma + _in_line(made)[1:-1])]
         written = _block(made)
         return [(end, end, "".join(f"\n{' ' * column}{line}" for line in written))]
@@ -74,7 +74,7 @@ def _edits(cases: Cases, name: str, course: CaseRun) -> list[Edit]:
         if one.got is not MISSING and not (anew and one.place[:2] == steps)
     ]
     if anew:
-        listed: list[dict[str, Any]] = copy.deepcopy(_value(source.data, (*place, *steps)))
+        listed: list[dict[str, Any]] = copy.deepcopy(value_at(source.data, (*place, *steps)))
         edits.append(_anew(cases, (*place, *steps), _steps(listed, found, case.expect.steps or (), course)))
     return edits
 
@@ -94,9 +94,13 @@ def _steps(
     for one in found:
         match one.place:
             case ("expect", "steps", int(), _, *_) if one.kind == "value":
-                _put(written, one.place[2:], one.got)
+                around = value_at(written, one.place[2:-1])
+                if one.got is MISSING:
+                    del around[one.place[-1]]
+                else:
+                    around[one.place[-1]] = one.got
             case ("expect", "steps", int(), _, *_):  # more than the whole body
-                _value(written, one.place[2:]).update(one.got)
+                value_at(written, one.place[2:]).update(one.got)
             case _:
                 pass
     met = matches(expected, course)
@@ -115,22 +119,6 @@ def _new(got: StepRun) -> dict[str, Any]:
         if key in facts and not usual:
             made[key] = facts[key].removesuffix(":00") if key == "at" else facts[key]
     return made
-
-
-def _put(written: Any, place: Place, value: Any) -> None:
-    *around, last = place
-    for part in around:
-        written = written[part]
-    if value is MISSING:
-        del written[last]
-    else:
-        written[last] = value
-
-
-def _value(data: Any, path: Place) -> Any:
-    for part in path:
-        data = data[part]
-    return data
 
 
 # ---- text

@@ -77,7 +77,6 @@ class Edge:
     """The step that it leads to; None is the end."""
 
     def over(self, *points: Point) -> Edge:
-        """Return the edge extended by points."""
         self.points += points
         return self
 

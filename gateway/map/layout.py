@@ -94,7 +94,6 @@ class JumpPart:
 
 
 def _finish(on: Drawing, coming: Sequence[Edge], x: float, y: float, target: str | None) -> None:
-    """Draw edges to their targets."""
     for edge in coming:
         edge.target = target
         on.edges.append(edge.over((x, y)))

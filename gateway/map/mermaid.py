@@ -29,7 +29,6 @@ _MARKS: Final = {
 
 
 def mermaid(read: Outline, *, trigger: str = "", overlay: Overlay | None = None) -> str:
-    """Write a map."""
     return "".join(f"{line}\n" for line in _lines(read, trigger, overlay or Overlay()))
 
 

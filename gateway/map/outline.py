@@ -6,6 +6,7 @@ back to an earlier step becomes a `Block.jump`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -58,11 +59,6 @@ class ShownStep:
     link: str | None
 
 
-def _nowhere(step: str) -> str | None:
-    del step
-    return None
-
-
 @dataclass(frozen=True)
 class Overlay:
     """Additions to a map."""
@@ -74,11 +70,10 @@ class Overlay:
     """Changed keys of steps: `{"thank-you": ("subject", "html")}`."""
     removed: tuple[str, ...] = ()
     """Steps of the other version only."""
-    link: Callable[[str], str | None] = _nowhere
+    link: Callable[[str], str | None] = lambda _: None
     """Returns a step's URL, or None."""
 
     def of(self, step: Step) -> ShownStep:
-        """Return a step with its additions."""
         found = self.numbers.get(step.id, {})
         numbers = {word: number for word in NUMBERS if (number := found.get(word, 0))}
         return ShownStep(step, numbers, self.marks.get(step.id), self.changes.get(step.id, ()), self.link(step.id))
@@ -87,7 +82,7 @@ class Overlay:
 def since(
     difference: VersionDifference,
     numbers: Mapping[str, Mapping[str, int]] | None = None,
-    link: Callable[[str], str | None] = _nowhere,
+    link: Callable[[str], str | None] = lambda _: None,
 ) -> Overlay:
     """Return the overlay that marks differences from another version.
 
@@ -150,7 +145,6 @@ class Outline:
 
     @property
     def steps(self) -> list[Step]:
-        """All steps, in reading order."""
         return [step for block in (self.course, *self.aside) for step in _steps_in(block)]
 
 
@@ -162,7 +156,6 @@ def _steps_in(block: Block) -> Iterator[Step]:
 
 
 def outline(plan: Plan) -> Outline:
-    """Return the blocks of a plan."""
     reader = _OutlineReader(plan.steps)
     course = reader.block(plan.start, None)
     aside = tuple(reader.block(name, None) for name in plan.steps if name not in reader.seen)
@@ -181,8 +174,6 @@ def _line(text: str) -> str:
 
 
 class _OutlineReader:
-    """Reads blocks from the table."""
-
     def __init__(self, rows: Mapping[str, Row]) -> None:
         self._rows = rows
         self.seen: set[str] = set()
@@ -221,10 +212,8 @@ class _OutlineReader:
         one does.
         """
         reached = [self._reached(way.to, stop) for way in ways]
-        counts: dict[str, int] = {}
-        for name in (name for found, _ in reached for name in found):
-            counts[name] = counts.get(name, 0) + 1
-        if common := next((name for name in self._rows if counts.get(name, 0) > 1), None):
+        counts = Counter(name for found, _ in reached for name in found)
+        if common := next((name for name in self._rows if counts[name] > 1), None):
             return common
         targets = [way.to for way in ways]
         on = [target for target, (_, goes_on) in zip(targets, reached, strict=True) if goes_on]

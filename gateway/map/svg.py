@@ -5,6 +5,7 @@ Elements have no inline styles, so a page's policy can forbid them.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -72,7 +73,6 @@ STYLE: Final = f"""\
 
 _ILLEGAL: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot contain (XML 1.0, §2.2)."""
-_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 _CORNER: Final = 7.0
 _HEAD: Final = 5.0
 _ICONS: Final[dict[Role, str]] = {
@@ -94,13 +94,13 @@ def svg(drawing: Drawing, *, standalone: bool = False) -> str:
     """
     width, height = _number(drawing.width), _number(drawing.height)
     has_links = any(box.shown.link for box in drawing.boxes)
-    title = f"Map of {drawing.title}"
+    title, count = f"Map of {drawing.title}", len(drawing.boxes)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="map" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="{"group" if has_links else "img"}" aria-label="{escaped(title)}" '
         f'font-family="{escaped(FONT)}">',
         f"<title>{escaped(title)}</title>",
-        f"<desc>{escaped(_description(drawing))}</desc>",
+        f"<desc>{count} step{'' if count == 1 else 's'}, from where contacts come in to the end.</desc>",
     ]
     if standalone:
         lines.append(f"<style>\n{STYLE}</style>")
@@ -115,16 +115,11 @@ def svg(drawing: Drawing, *, standalone: bool = False) -> str:
 
 def escaped(text: str) -> str:
     """Return a text for an element or a quoted attribute."""
-    return re.sub("[&<>\"']", lambda found: _ENTITIES[found[0]], _ILLEGAL.sub("\ufffd", text))
+    return html.escape(_ILLEGAL.sub("\ufffd", text)).replace("&#x27;", "&#39;")
 
 
 def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
-
-
-def _description(drawing: Drawing) -> str:
-    count = len(drawing.boxes)
-    return f"{count} step{'' if count == 1 else 's'}, from where contacts come in to the end."
 
 
 def _rect(area: Area, radius: float, look: str = "") -> str:

@@ -76,6 +76,9 @@ def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
     data["journey"] = {**data["journey"], "id": journey, "key": key}
     seen = {name: value for name, value in data.items() if name not in ("now", "today")}
     walk = PreviewRun(draft, seen, zone, given, version=f"{scenario.scenario}@{number}")
+    # They are probably misspelt.
+    unheard = (event.name for event in given.events if event.name not in draft.plan.events)
+    notes += (f"no step and no exit rule waits for '{name}'" for name in unheard)
     exits = tuple(ShownExit(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit)
     return Preview(
         journey=journey,
@@ -85,7 +88,7 @@ def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
         start=start,
         refused=refused,
         withheld=withheld(scenario, entry.contact_id, given.policies.holdout),
-        notes=(*notes, *_unheard(draft, given), *_unmet(exits, given), *_unanswered(draft, given)),
+        notes=(*notes, *_unmet(exits, given), *_unanswered(draft, given)),
         steps=tuple(walk.go(start)),
         exits=exits,
     )
@@ -134,15 +137,6 @@ def _unmet(exits: Sequence[ShownExit], given: PreviewInputs) -> list[str]:
         f"the given {name} ends no journey: it does not meet the condition of the exit rule"
         for name in named
         if name in told - met
-    ]
-
-
-def _unheard(draft: Draft, given: PreviewInputs) -> list[str]:
-    """Return notes about given events that no step awaits: they are probably misspelt."""
-    return [
-        f"no step and no exit rule waits for '{event.name}'"
-        for event in given.events
-        if event.name not in draft.plan.events
     ]
 
 

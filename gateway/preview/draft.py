@@ -40,7 +40,6 @@ class Draft:
     warnings: tuple[Finding, ...] = ()
 
     def require(self, step: str | None) -> None:
-        """Raise BadInput if a step is named that does not exist."""
         if step is None or step in self.steps:
             return
         guess = near(step, self.steps) or near(step, [name.replace("-", "_") for name in self.steps])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
@@ -31,8 +32,9 @@ def first_entry(draft: Draft) -> dict[str, Any] | None:
     samples, wanted = _UsualSamples(draft, 0), _wanted(draft)
     for again in range(_DRAWS):
         entry = _with_consent(_pruned(samples.entry(1, again), wanted), draft)
-        if _is_admitted(draft, entry):
-            return entry
+        with suppress(EntryError):
+            if refusal(draft, entry, PreviewInputs()) is None:
+                return entry
     return None
 
 
@@ -153,13 +155,6 @@ def _wanted(draft: Draft) -> frozenset[Path]:
         if isinstance(step, DeliveryStep) and not step.is_message:
             addresses |= {(root, name) for root, name in step.always}
     return _ALWAYS | addresses | paths | {(*path, name) for path, names in inside.items() for name in names or {""}}
-
-
-def _is_admitted(draft: Draft, entry: dict[str, Any]) -> bool:
-    try:
-        return refusal(draft, entry, PreviewInputs()) is None
-    except EntryError:
-        return False
 
 
 def _with_consent(entry: dict[str, Any], draft: Draft) -> dict[str, Any]:

@@ -50,12 +50,10 @@ class TemplateLocator:
         report = self._read()
         place = self._steps.get(step, ())
         message = problem.message
-        offset: int | None = None
-        key = False
+        offset, key = None, False
         if problem.error is not None and (found := self._failing(place, problem, problem.error)):
             template, error = found
-            place, offset, key, reason = _inside(template, error)
-            message = reason
+            place, offset, key, message = _inside(template, error)
         asked = (place, message, key, offset)
         if asked not in self._found:
             known = set(report.findings)
@@ -66,7 +64,6 @@ class TemplateLocator:
         return self._found[asked]
 
     def template(self, step: str, problem: RenderProblem) -> Template | None:
-        """Return the failing template, or None."""
         self._read()
         if problem.error is None:
             return None
@@ -79,7 +76,8 @@ class TemplateLocator:
         """Return the template of a step that raises this error, and its own error."""
         failing: list[tuple[Template, TemplateError]] = []
         for template in templates(self._data):
-            if template.path[: len(place)] != place or self._deeper(template.path, place):
+            inner = (path for path in self._steps.values() if len(path) > len(place))
+            if template.path[: len(place)] != place or any(template.path[: len(path)] == path for path in inner):
                 continue
             try:
                 _RENDER[template.kind](template.source, problem.data)
@@ -90,10 +88,6 @@ class TemplateLocator:
         said = (error.reason, error.offset)
         same = (found for found in failing if (found[1].reason, found[1].offset) == said)
         return next(same, failing[0] if failing else None)
-
-    def _deeper(self, path: Place, step: Place) -> bool:
-        """Return True if a template belongs to an inner step."""
-        return any(len(inner) > len(step) and path[: len(inner)] == inner for inner in self._steps.values())
 
     def _read(self) -> Report:
         if self._report is None:

@@ -55,14 +55,9 @@ def _step(passed: StepPreview, places: TemplateLocator, zone: str) -> dict[str, 
         "at": _local(passed.began, zone),
         "outcome": passed.outcome,
     }
-    if passed.reason is not None:
-        made["reason"] = passed.reason
-    if passed.until is not None:
-        made["waits_until"] = _local(passed.until, zone)
-    if passed.way is not None:
-        made["way"] = passed.way
-    if passed.note is not None:
-        made["note"] = passed.note
+    until = None if passed.until is None else _local(passed.until, zone)
+    further = {"reason": passed.reason, "waits_until": until, "way": passed.way, "note": passed.note}
+    made |= {key: value for key, value in further.items() if value is not None}
     if isinstance(passed.result, RenderedMessage):
         made |= passed.result.describe()
     if passed.problem is not None:

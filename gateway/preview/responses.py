@@ -266,7 +266,6 @@ class Replies:
         return made
 
     def _one(self, chance: random.Random, save: Save, mode: str) -> Any:
-        """Return a response that would be saved, or None."""
         for draw in range(_DRAWS):
             # A strict schema is rather met by a value that has everything, or nothing.
             way = mode if draw < _DRAWS // 2 else ("ordinary", "empty")[draw % 2]

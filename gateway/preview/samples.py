@@ -96,7 +96,6 @@ class EntryMaker:
         self._lavish = self._rows is None
 
     def shape(self, shape: type[BaseModel], path: Path) -> dict[str, Any]:
-        """Return an object by its model."""
         made: dict[str, Any] = {}
         for name, info, reader in _fields(shape):
             if self._mode == "bare" or (self._mode == "mixed" and self._chance.random() < 0.08):
@@ -176,7 +175,6 @@ class EntryMaker:
 
 @cache
 def _fields(shape: type[BaseModel]) -> tuple[tuple[str, FieldInfo, Callable[..., Any] | None], ...]:
-    """Return a model's fields and their readers."""
     return tuple((name, info, _reader(info)) for name, info in shape.model_fields.items())
 
 

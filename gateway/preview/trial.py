@@ -25,7 +25,7 @@ from scenario.plan.inputs import pick
 from scenario.plan.plan import PATH_SEPARATOR
 from scenario.source.findings import Finding
 from scenario.steps.delivery import Send
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import Path, is_mapping, value_at, walk, with_value
 
 _TRIES: Final = 400
 """Maximum number of variants in the search of the smallest entry."""
@@ -195,7 +195,6 @@ def _circumstances(given: PreviewInputs) -> dict[str, Any]:
 
 
 def _with_circumstances(given: PreviewInputs, reduced: Mapping[str, Any]) -> PreviewInputs:
-    """Return the circumstances with other events and responses."""
     events = [GivenEvent(name, properties) for name, properties in reduced["events"].items()]
     return replace(given, events=events, responses=reduced["responses"])
 
@@ -218,7 +217,6 @@ def _spelt(data: Any, path: list[str]) -> str:
     return text if len(text) <= 100 else f"{text[:100]}… ({len(text)} characters)"
 
 
-Path = tuple[str | int, ...]
 ENTRY: Final[frozenset[Path]] = frozenset(
     (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
 )
@@ -239,7 +237,7 @@ def simplest(
         again = True
         while again and left > 0:
             again = False
-            for path in [path for path in _paths(best, ()) if path not in kept]:
+            for path in [path for path, _ in walk(best) if path and path not in kept]:
                 for candidate in change(best, path):
                     left -= 1
                     if fails(candidate):
@@ -253,47 +251,23 @@ def simplest(
     return best
 
 
-def _paths(data: Any, path: Path) -> Iterator[Path]:
-    """Yield every place of an entry that may be changed, parents first."""
-    if path:
-        yield path
-    if is_mapping(data):
-        for key, value in data.items():
-            yield from _paths(value, (*path, key))
-    elif is_list(data):
-        for index, value in enumerate(data):
-            yield from _paths(value, (*path, index))
-
-
-def _at(data: Any, path: Path) -> Any:
-    for part in path:
-        data = data[part]
-    return data
-
-
 def _without(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
     changed = copy.deepcopy(entry)
-    del _at(changed, path[:-1])[path[-1]]
+    del value_at(changed, path[:-1])[path[-1]]
     yield changed
 
 
 def _halved(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
     """Yield the entry with either half of a long text."""
-    value = _at(entry, path)
+    value = value_at(entry, path)
     if isinstance(value, str) and len(value) > 1:
         middle = len(value) // 2
         for half in (value[:middle], value[middle:]):
-            yield _with(entry, path, half)
+            yield with_value(entry, path, half)
 
 
 def _plain(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
     """Yield the entry with a plain text at a path."""
-    value = _at(entry, path)
+    value = value_at(entry, path)
     if isinstance(value, str) and value != "x":
-        yield _with(entry, path, "x")
-
-
-def _with(entry: dict[str, Any], path: Path, value: str) -> dict[str, Any]:
-    changed = copy.deepcopy(entry)
-    _at(changed, path[:-1])[path[-1]] = value
-    return changed
+        yield with_value(entry, path, "x")

@@ -119,7 +119,6 @@ class PreviewRun:
         self._delivery: Delivery | None = None
 
     def go(self, start: datetime) -> list[StepPreview]:
-        """Return all steps, in the order of the file."""
         self._passed = []
         self._through(self._draft.scenario.steps, _Position(start), ())
         return self._passed

@@ -66,7 +66,6 @@ class VirtualHost:
         self.begin("")
 
     def begin(self, step: str) -> None:
-        """Make a step the current one."""
         self.step, self.began = step, self.clock.now
         self.held: Failed | None = None
         self.send_now = False
@@ -100,11 +99,9 @@ class VirtualHost:
 
     @property
     def inputs(self) -> Inputs:
-        """The inputs so far."""
         return Inputs(self.changes, self.kept, len(self.kept), self.paused, self.send_now)
 
     def now(self) -> datetime:
-        """Return the virtual time, in UTC."""
         return self.clock.now
 
     async def evaluate(
@@ -134,7 +131,6 @@ class VirtualHost:
             return EvaluationResult(error=str(error))
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
-        """Wait on the virtual clock."""
         del what
         self.stop_if_interrupted()
         woke = await self.clock.wait(self, until, lambda: wake() or self.interrupted)
@@ -154,11 +150,9 @@ class VirtualHost:
         self.fault = None
 
     async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
-        """Simulate the delivery."""
         return await self._deliver(self, row)
 
     def hold(self, failed: Failed) -> None:
-        """Hold the current step."""
         self.held, self.memory.until = failed, None
 
     async def decided(self) -> Outcome | None:
@@ -175,6 +169,5 @@ class VirtualHost:
         note: str | None = None,
         way: str | None = None,
     ) -> None:
-        """Record how the step ended."""
         at, said = self.now().astimezone(self.zone), "; ".join(filter(None, (*self.memory.deferrals, note)))
         self.records.append(Record(self.step, outcome, at, reason, status, attempts, said or None, way))

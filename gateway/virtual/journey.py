@@ -154,7 +154,6 @@ class VirtualJourney(VirtualHost):
 
     @property
     def delivery(self) -> str:
-        """The id of the current step's delivery."""
         return delivery_id(self._data["journey"]["id"], self.root, self.step, self._visits.get(self.step, 0))
 
     @override

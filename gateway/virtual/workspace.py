@@ -36,7 +36,6 @@ class Workspace:
     """The contact's claims under caps."""
 
     async def ask(self, host: VirtualHost, scenario: Scenario, step: DeliveryStep, row: Send, delivery: str) -> Ruling:
-        """Return the ruling on a message."""
         destination = row.to if CHANNELS[row.channel].addressed else ""
         message = PlannedMessage(
             delivery=delivery,
@@ -51,7 +50,6 @@ class Workspace:
         return await ask(message, rules, _Facts(self, message, host.now()))
 
     def release(self, delivery: str) -> None:
-        """Release the claim of a delivery."""
         self.places = [place for place in self.places if place.delivery_id != delivery]
 
 

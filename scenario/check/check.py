@@ -17,7 +17,6 @@ from scenario.check.webhooks import check_destinations
 from scenario.entry.entry import is_too_large
 from scenario.extensions import CHECKS, load_extensions
 from scenario.http.destinations import KnownDestinations
-from scenario.model import scenario
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
@@ -33,7 +32,7 @@ class CheckedScenario:
     """All findings, in the order of the file, and the scenario with its files inlined if no finding is an error."""
 
     findings: tuple[Finding, ...]
-    scenario: scenario.Scenario | None
+    scenario: Scenario | None
 
 
 def check(
@@ -61,7 +60,9 @@ def check(
         return CheckedScenario(report.findings, None)
     data = check_structure(source, report)
     data = inline_files(data, read, report)
-    if not is_storable(data, report):
+    if _size(data) > LARGEST:
+        message = f"with its aliases and files in place the scenario is larger than {LARGEST // 2**20} MB: split it"
+        report.add((), "too-large", message)
         return CheckedScenario(report.findings, None)
     known = ways(data)
     check_rules(data, known, report, now)
@@ -74,22 +75,13 @@ def check(
         check_further(data, report)
     if report.has_errors:
         return CheckedScenario(report.findings, None)
-    made = scenario.Scenario.model_validate(data, by_alias=True, by_name=False)
+    made = Scenario.model_validate(data, by_alias=True, by_name=False)
     check_plan(made, report)
     return CheckedScenario(report.findings, None if report.has_errors else made)
 
 
 LARGEST: Final = 8 * 2**20
 """Maximum number of characters of a scenario as JSON."""
-
-
-def is_storable(data: Any, report: Report) -> bool:
-    """Report a scenario that is too large with its files in place. Return True if it can be checked further."""
-    if _size(data) <= LARGEST:
-        return True
-    message = f"with its aliases and files in place the scenario is larger than {LARGEST // 2**20} MB: split it"
-    report.add((), "too-large", message)
-    return False
 
 
 def check_plan(made: Scenario, report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -55,10 +56,8 @@ def _names(steps: Sequence[WrittenStep], report: Report) -> None:
         for key in _naming(step):
             name, place = step.keys[key], (*step.path, key)
             if first.setdefault(name, step.path) != step.path:
-                line = report.line(first[name])
-                report.add(
-                    place, "duplicate-name", f"'{clip(name)}' is the name of the step on line {line}: choose another"
-                )
+                message = f"'{clip(name)}' is the name of the step on line {report.line(first[name])}: choose another"
+                report.add(place, "duplicate-name", message)
             elif name in made:
                 message = f"'{name}' is the name that an unnamed step gets from its place: choose another name"
                 report.add(place, "duplicate-name", message)
@@ -75,8 +74,7 @@ def _unreachable(steps: Sequence[WrittenStep], known: VariableMap, report: Repor
     by_path = {step.path: step for step in steps}
     told: set[Path] = set()
     for step in steps:
-        *around, index = step.path
-        parent = tuple(around)
+        parent, index = step.path[:-1], step.path[-1]
         before = by_path.get((*parent, index - 1)) if isinstance(index, int) else None
         if before is None or parent in told or before.path not in known.ends:
             continue
@@ -102,10 +100,8 @@ def _exit_rules(scenario: Mapping[str, Any], report: Report) -> dict[tuple[str, 
     """Return exit rules by event and condition, and report duplicates."""
     rules: dict[tuple[str, str | None], Path] = {}
     for index, rule in enumerate(list_or_empty(scenario.get("exit"))):
-        if not is_mapping(rule):
-            continue
         place = ("exit", index)
-        event, condition = rule.get("event"), rule.get("if")
+        event, condition = mapping_or_empty(rule).get("event"), mapping_or_empty(rule).get("if")
         if not isinstance(event, str) or not isinstance(condition, str | None):
             continue
         before = rules.get((event, None)) or rules.get((event, condition))
@@ -201,22 +197,18 @@ def _moments(scenario: Mapping[str, Any], steps: Sequence[WrittenStep], now: dat
     """Report dates of a scenario's steps that are past before any contact can reach them."""
     zone = zone_of(scenario.get("timezone"))
     for step in steps:
-        written = step.model.moment(step.keys)
-        if written is None:
+        if (written := step.model.moment(step.keys)) is None:
             continue
         path, text = written
-        try:
+        with suppress(EntryError):  # the model said so
             moment = parse_moment(text, zone)
-        except EntryError:
-            continue  # the model said so
-        if moment is not None and moment <= now:
-            message = "this date is in the past: contacts will not wait here"
-            report.add((*step.path, *path), "past", message, severity="warning")
+            if moment is not None and moment <= now:
+                message = "this date is in the past: contacts will not wait here"
+                report.add((*step.path, *path), "past", message, severity="warning")
 
 
 def _key(scenario: Mapping[str, Any], report: Report) -> None:
-    entry = scenario.get("entry")
-    key = entry.get("key") if is_mapping(entry) else None
+    key = mapping_at(scenario, "entry").get("key")
     if isinstance(key, str) and "{{" not in key:
         message = "this key is the same for every entry: write an output such as {{ order.external_id }}"
         report.add(("entry", "key"), "constant-key", message, severity="warning")

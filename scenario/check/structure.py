@@ -80,7 +80,6 @@ def check_structure(source: Source, report: Report) -> Any:
 
 
 def _renamed(data: Any, path: Path, words: Mapping[Path, str]) -> Any:
-    """Return the data with renamed keys, in the same order."""
     if is_mapping(data):
         return {words.get((*path, key), key): _renamed(value, (*path, key), words) for key, value in data.items()}
     if is_list(data):

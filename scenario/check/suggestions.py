@@ -130,10 +130,6 @@ class Fault(NamedTuple):
         return None if form is scenario.Scenario else form
 
     @property
-    def is_missing(self) -> bool:
-        return self.detail["type"] == "missing"
-
-    @property
     def is_kindless(self) -> bool:
         """True if it is a step without a kind."""
         return self.detail["type"] == "union_tag_not_found" and isinstance(self.path[-1], int)
@@ -259,20 +255,16 @@ def guesses_at(faults: Sequence[Fault], data: Any) -> dict[Path, Guess]:
         beside[fault.path[:-1]].append(fault)
     for fault in faults:
         path, guess = fault.path, None
+        begins_step = fault.key in KINDS and _is_step(fault.form)  # a step of its own without its '-'
         if fault.is_kindless and (word := leading(fault.detail["input"])):
             path = (*path, word)
             guess = _misspelt_kind(word, {word})
-        elif fault.is_unknown and not fault.instead and not _begins_step(fault) and path not in silent:
+        elif fault.is_unknown and not fault.instead and not begins_step and path not in silent:
             guess = _misspelt_key(fault, value_at(data, path[:-1]), beside[path[:-1]])
         if guess and (target := (*path[:-1], guess.word)) not in taken:
             taken.add(target)
             guesses[path] = guess
     return guesses
-
-
-def _begins_step(fault: Fault) -> bool:
-    """Return True if an unknown key of a step is a kind: it is a step of its own without its '-'."""
-    return fault.key in KINDS and _is_step(fault.form)
 
 
 def _misspelt_kind(word: str, present: Set[str]) -> Guess | None:
@@ -290,7 +282,7 @@ def _misspelt_key(fault: Fault, around: Any, beside: Sequence[Fault]) -> Guess |
     meant = _HOMONYMS.get(fault.key) or (_WORDS.get(fault.key),)
     word = near(fault.key, known) or next((key for key in meant if key in known), None)
     if word is None and fault.form in _SINGLE:
-        missing = [other.key for other in beside if other.is_missing]
+        missing = [other.key for other in beside if other.detail["type"] == "missing"]
         word = missing[0] if missing and sum(other.is_unknown for other in beside) == 1 else None
     return Guess(word, "unknown-key", f"unknown key '{clip(fault.key)}': did you mean '{word}'?") if word else None
 

@@ -162,7 +162,6 @@ def _check_date(source: str, path: Path, known: Roots, report: Report) -> None:
 
 
 def _shape_of(known: Roots, name: str) -> Tree | None:
-    """Return the shape of a variable by its path (``journey.key``), or None if there is none."""
     first, *rest = name.split(".")
     shape = known.known.get(first)
     for part in rest:
@@ -215,15 +214,14 @@ def _tell(template: Template, found: TemplateFinding, kept: VariableMap, known: 
     code, severity, message, meant = found.code, found.severity, found.message, found.suggestion
     # Only the platform's objects keep undeclared fields; the fields of all others are known.
     match found.missing:
-        case "journey", "callback_url":
-            meant = None
-            code, message = "out-of-scope", "'journey.callback_url' is there only in an email, sms or webhook step"
-        case "journey", "delivery_id":
+        case "journey", ("callback_url" | "delivery_id" | "unsubscribe_url") as field:
             code, meant = "out-of-scope", None
-            message = "'journey.delivery_id' is there only in an email, sms or webhook step"
-        case "journey", "unsubscribe_url":
-            code, meant = "out-of-scope", None
-            message = "'journey.unsubscribe_url' is there only in an email or sms step of a marketing scenario"
+            steps = (
+                "an email or sms step of a marketing scenario"
+                if field == UNSUBSCRIBE
+                else "an email, sms or webhook step"
+            )
+            message = f"'journey.{field}' is there only in {steps}"
         case "responses", name:
             meant = None if _comes_later(name, template, kept) else meant
             code, message = "unknown-response", _unkept(name, meant, template, kept, report)

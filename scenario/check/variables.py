@@ -118,10 +118,10 @@ def roots_of_goal(events: Collection[str] = ()) -> Roots:
     known: dict[str, Tree] = {"event": _event(events), "journey": Object(_JOURNEY)}
     gone = {
         "contact",
-        *_ANYWHERE,
         "responses",
-        TRIGGER,
         "secrets",
+        TRIGGER,
+        *_ANYWHERE,
         *(name for kind in TRIGGERS for name in _data_of(kind)),
     }
     return Roots(known, dict.fromkeys(gone - known.keys(), _GONE))

@@ -166,20 +166,17 @@ def ways(data: Any) -> VariableMap:
     walk = _Walk()
     if is_mapping(data):
         # With the trigger event there is one from the beginning.
-        start = (
-            KnownVariables(comes=True, missed=_MET, entered=True)
-            if data.get("trigger") == "event"
-            else KnownVariables()
-        )
+        is_event = data.get("trigger") == "event"
+        start = KnownVariables(comes=True, missed=_MET, entered=True) if is_event else KnownVariables()
         walk.steps(data.get("steps"), ("steps",), start)
-    return VariableMap(
-        walk.before, walk.saves, {name: merged(shapes) for name, shapes in walk.shapes.items()}, walk.ends
-    )
+    anywhere = {name: merged(shapes) for name, shapes in walk.shapes.items()}
+    return VariableMap(walk.before, walk.saves, anywhere, walk.ends)
 
 
 def joined(ends: Sequence[KnownVariables]) -> KnownVariables:
     """Return the variables known where several ways meet."""
     names = dict.fromkeys(name for end in ends for name in end.responses)
+    events = [end.events for end in ends if end.comes]
     return KnownVariables(
         {name: merged([end.responses[name] for end in ends if name in end.responses]) for name in names},
         comes=any(end.comes for end in ends),
@@ -188,12 +185,8 @@ def joined(ends: Sequence[KnownVariables]) -> KnownVariables:
         awaited=next((end.awaited for end in ends if end.awaited), None),
         asked=frozenset[tuple[str, ...]]().union(*(end.asked for end in ends)),
         passed=next((end.passed for end in ends if end.passed), None),
-        events=_united([end.events for end in ends if end.comes]),
+        events=frozenset[str]().union(*events) if all(events) else frozenset(),
     )
-
-
-def _united(events: Sequence[frozenset[str]]) -> frozenset[str]:
-    return frozenset[str]().union(*events) if all(events) else frozenset()
 
 
 def _saved(save: Any) -> tuple[str, Tree] | None:

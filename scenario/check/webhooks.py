@@ -34,7 +34,6 @@ _BARE_SECRET: Final = re.compile(r"\{\{-?\s*secrets\.(\w+)\s*-?\}\}")
 
 
 def check_delivery(step: WrittenStep, report: Report) -> None:
-    """Report mistakes of a step that sends."""
     _patience(step, report)
     _mailboxes(step, report)
     _secret_path(step, report)
@@ -78,11 +77,8 @@ def _secret_path(step: WrittenStep, report: Report) -> None:
         written = step.keys.get(key)
         path = written.partition("?")[0] if isinstance(written, str) and step.model.secrets else ""
         for found in _BARE_SECRET.finditer(path):
-            message = (
-                "in a path, a secret's slashes are percent-encoded too: write "
-                f"{{{{ secrets.{clip(found[1])} | url_escape }}}} if it is several parts of the path, "
-                "else url_encode"
-            )
+            several = f"{{{{ secrets.{clip(found[1])} | url_escape }}}} if it is several parts of the path"
+            message = f"in a path, a secret's slashes are percent-encoded too: write {several}, else url_encode"
             report.add((*step.path, key), "secret-path", message, offset=found.start(), severity="warning")
 
 
@@ -114,7 +110,8 @@ def _headers(step: WrittenStep, report: Report) -> None:
             liquid.check_header_name(name)
         except TemplateError as error:
             report.add(place, "header", error.reason, key=True)
-        if _is_credential(name, value):
+        literal = value if isinstance(value, str) and "{{" not in value and "{%" not in value else ""
+        if _TOKEN.search(literal) or (name.lower() in _CREDENTIALS and literal.strip()):
             message = (
                 f"the credential in '{clip(name)}' would be published with the scenario, for all to read: keep it as a "
                 "secret of the workers, and write {{ secrets.NAME }}"
@@ -123,12 +120,6 @@ def _headers(step: WrittenStep, report: Report) -> None:
         other = seen.setdefault(name.lower(), name)
         if other != name:
             report.add(place, "header", f"'{clip(name)}' and '{clip(other)}' are the same header: keep one", key=True)
-
-
-def _is_credential(name: str, value: object) -> bool:
-    if not isinstance(value, str) or "{{" in value or "{%" in value:
-        return False
-    return bool(_TOKEN.search(value)) or (name.lower() in _CREDENTIALS and bool(value.strip()))
 
 
 def _quotes(step: WrittenStep, report: Report) -> None:

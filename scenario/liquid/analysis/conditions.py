@@ -67,7 +67,6 @@ class _ValueCollector:
         self.found: defaultdict[DataPath, list[Any]] = defaultdict(list)
 
     def collect(self, part: Expression) -> None:
-        """Record the values that a part of the condition compares."""
         if isinstance(part, COMPARISONS):
             left, right = part.children()
             self.collect_side(left, _literal_values(right))
@@ -79,7 +78,6 @@ class _ValueCollector:
                 self.collect(inner)
 
     def collect_side(self, side: Expression, values: list[Any]) -> None:
-        """Record the values for one side of a comparison."""
         filters: Sequence[Filter] = ()
         while isinstance(side, FilteredExpression):
             filters, side = [*(side.filters or ()), *filters], side.left

@@ -67,8 +67,6 @@ def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "te
 
 
 class _FieldCollector:
-    """A walk over a parsed template."""
-
     def __init__(self) -> None:
         self.found: set[tuple[str, ...]] = set()
 

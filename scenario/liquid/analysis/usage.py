@@ -116,11 +116,9 @@ class TracedValue(NamedTuple):
     """The data that a new list may contain."""
 
     def union(self, other: TracedValue) -> TracedValue:
-        """Return the value that may be either of two."""
         return TracedValue(self.sources | other.sources, self.items | other.items)
 
     def mark_whole(self) -> None:
-        """Record that all of it is read."""
         for need in self.sources | self.items:
             need.whole = True
 
@@ -188,8 +186,6 @@ def trace_usage(
 
 
 class _Tracer:
-    """A walk over one parsed template."""
-
     def __init__(self, root: DataUsage) -> None:
         self._root = root
         self._names: dict[str, TracedValue] = {}
@@ -259,7 +255,10 @@ class _Tracer:
             case Path():
                 return self._path(expression, scope)
             case FilteredExpression():
-                return self._filtered(self._value(expression.left, scope), expression.filters, scope)
+                value = self._value(expression.left, scope)
+                for used in expression.filters or ():
+                    value = self._filter(value, used, scope)
+                return value
             case BooleanExpression():
                 self._test(expression.expression, scope)
             case LogicalNotExpression():
@@ -301,13 +300,7 @@ class _Tracer:
                 value = value.field(key)
         return value
 
-    def _filtered(self, value: TracedValue, filters: Iterable[Filter] | None, scope: _Scope) -> TracedValue:
-        for one in filters or ():
-            value = self._filter(value, one, scope)
-        return value
-
     def _filter(self, value: TracedValue, used: Filter, scope: _Scope) -> TracedValue:
-        """Return the result of a filter."""
         arguments: Sequence[Expression] = [one.value for one in used.args if not isinstance(one, KeywordArgument)]
         match used.name, arguments:
             case "size", []:

@@ -47,8 +47,6 @@ class Open(dict[str, Any]):
 
 
 class _OpenList(list[Any]):
-    """A list of open mappings."""
-
     __slots__ = ()
 
     def copy(self) -> list[Any]:
@@ -101,7 +99,7 @@ class StrictMissing(Undefined):
 
     __slots__ = ()
 
-    def raise_missing(self) -> Never:
+    def raise_missing(self, *_: object) -> Never:
         """Raise the error that names the missing path."""
         path = tuple(self.obj) if is_sequence(self.obj) else (self.name,)
         raise MissingValueError(self.hint or f"there is no '{self.name}'", path, self.token)
@@ -114,27 +112,5 @@ class StrictMissing(Undefined):
 
     __hash__ = Undefined.__hash__
 
-    def __str__(self) -> str:
-        self.raise_missing()
-
-    def __int__(self) -> int:
-        self.raise_missing()
-
-    def __len__(self) -> int:
-        self.raise_missing()
-
-    def __iter__(self) -> Iterator[Any]:
-        self.raise_missing()
-
-    def __contains__(self, item: object) -> bool:
-        self.raise_missing()
-
-    def __getitem__(self, key: str) -> object:
-        self.raise_missing()
-
-    def __reversed__(self) -> Iterator[Any]:
-        self.raise_missing()
-
-    def poke(self) -> bool:
-        """Raise. python-liquid calls this before it reads a value's length or items."""
-        self.raise_missing()
+    __str__ = __int__ = __len__ = __iter__ = __contains__ = __getitem__ = __reversed__ = raise_missing
+    poke = raise_missing  # python-liquid calls this before it reads a value's length or items

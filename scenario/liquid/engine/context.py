@@ -64,7 +64,6 @@ class Context(RenderContext):
         return found
 
     def missing(self, path: Sequence[object], token: Token | None) -> object:
-        """Return the value that represents a missing path."""
         root = path[0]
         name = root if isinstance(root, str) else "a variable"
         # Only literal keys: evaluated ones are data.
@@ -92,8 +91,10 @@ class Context(RenderContext):
                     return items[0]
                 case "last":
                     return items[-1]
+                case int() if not isinstance(key, bool):
+                    return items[key]
                 case _:
-                    return items[_require_index(key)]
+                    raise TypeError("a list has no fields")
         raise TypeError("a value without fields")
 
 
@@ -108,12 +109,6 @@ def _get_mapping_item(mapping: Mapping[Any, Any], key: Any) -> Any:
     if isinstance(mapping, Open):
         return None
     raise KeyError(key)
-
-
-def _require_index(key: Any) -> int:
-    if isinstance(key, int) and not isinstance(key, bool):
-        return key
-    raise TypeError("a list has no fields")
 
 
 def _find_spelling(token: Token | None) -> str:

@@ -57,7 +57,6 @@ class FilterCall(Filter):
         self.takes_context = bool(getattr(function, "with_context", False))
 
     def evaluate(self, left: object, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Apply the filter."""
         budget = context.budget
         budget.steps -= 1 + step_cost(left)
         if budget.steps < budget.next_check:
@@ -92,12 +91,9 @@ class FilterCall(Filter):
             raise BoundReached(f"'{self.name}' needs too much memory", self.token) from error
         except (LiquidError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
             # python-liquid's filters raise all of these for odd values. Their messages quote the values.
-            raise _unfit(self._describe_values(left, arguments), self.token) from error
+            given = f" and {', '.join(map(describe_type, arguments))}" if arguments else ""
+            raise _unfit(f"'{self.name}' cannot work with {describe_type(left)}{given}", self.token) from error
         return made
-
-    def _describe_values(self, left: object, arguments: list[object]) -> str:
-        given = f" and {', '.join(describe_type(argument) for argument in arguments)}" if arguments else ""
-        return f"'{self.name}' cannot work with {describe_type(left)}{given}"
 
 
 def _unfit(message: str, token: Token) -> FilterValueError:
@@ -125,27 +121,19 @@ def find_argument_problem(parsed: Filter, function: Callable[..., Any]) -> str |
             return f"'{parsed.name}' has no argument '{argument.name}'"
     if required <= len(given) <= most:
         return None
-    if required == most:
-        wanted = f"{required or 'no'} argument{'' if required == 1 else 's'}"
-    elif len(given) < required:
-        wanted = f"at least {required} argument{'' if required == 1 else 's'}"
-    else:
-        wanted = f"at most {most} argument{'' if most == 1 else 's'}"
+    limit = required if len(given) < required else most
+    least_or_most = "" if required == most else "at least " if len(given) < required else "at most "
+    wanted = f"{least_or_most}{limit or 'no'} argument{'' if limit == 1 else 's'}"
     return f"'{parsed.name}' takes {wanted}, not {len(given)}"
 
 
 @lru_cache(maxsize=512)
 def list_parameters(function: Callable[..., Any]) -> tuple[int, int, frozenset[str]]:
     """Return the least and the greatest number of arguments, and the names of keyword arguments."""
-    positional = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ][1:]
-    names = {
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("context", "environment")
-    }
-    required = sum(parameter.default is parameter.empty for parameter in positional)
-    return required, len(positional), frozenset(names)
+    parameters = inspect.signature(function).parameters
+    named = {name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+    _, *positional = (
+        one for one in parameters.values() if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    )
+    required = sum(one.default is one.empty for one in positional)
+    return required, len(positional), frozenset(named - {"context", "environment"})

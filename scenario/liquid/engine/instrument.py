@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, Node
-from liquid.builtin.expressions import Filter, FilteredExpression, LoopExpression, Path
+from liquid.builtin.expressions import FilteredExpression, LoopExpression, Path
 from liquid.builtin.expressions.logical import (
     ContainsExpression,
     EqExpression,
@@ -247,16 +247,11 @@ def instrument_expression(expression: Expression, environment: Environment, seen
                 # python-liquid's name type compares in Python, at every lookup of any variable in the loop.
                 part.identifier = str(part.identifier)
         elif isinstance(part, FilteredExpression):
-            part.filters = _bind_all(part.filters, environment)
+            filters = part.filters or []
+            if len(filters) > MAX_FILTERS:
+                message = f"an expression has more than {MAX_FILTERS} filters"
+                raise BoundReached(message, filters[MAX_FILTERS].token)
+            part.filters = [bind_filter(one, environment) for one in filters] or part.filters
         pending.extend(part.children())
         if isinstance(part, AnyExpression):
             pending.append(part.left)
-
-
-def _bind_all(filters: list[Filter] | None, environment: Environment) -> list[Filter] | None:
-    if not filters:
-        return filters
-    if len(filters) > MAX_FILTERS:
-        message = f"an expression has more than {MAX_FILTERS} filters"
-        raise BoundReached(message, filters[MAX_FILTERS].token)
-    return [bind_filter(one, environment) for one in filters]

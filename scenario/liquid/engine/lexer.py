@@ -79,7 +79,6 @@ def _words_as_names(tokens: Iterable[Token]) -> Iterator[Token]:
 
 
 def template_stream(source: str) -> PositionedStream:
-    """Return the tokens of a template."""
     if len(source) > MAX_SOURCE:
         raise BoundReached(
             f"a template may have {MAX_SOURCE // 1024} KB of text", Token(TOKEN_EOF, "", MAX_SOURCE, source)
@@ -109,14 +108,11 @@ def liquid_tag_stream(token: Token, depth: int) -> PositionedStream:
 
 @dataclass(slots=True)
 class _Lexer:
-    """One pass over a template."""
-
     source: str
     at: int = 0
     trim_next: bool = False
     comment_depth: int = 0
     comment_start: int = 0
-    comment: list[str] = field(default_factory=list[str])
     # Index of the next closing brace or end tag at the last lookup, or -1 if none remains.
     ahead: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -132,10 +128,9 @@ class _Lexer:
                 yield from self._output(start) if source[start + 1] == "{" else self._tag(start)
 
     def _content(self, start: int, end: int) -> Iterator[Token]:
-        text = self.source[start:end]
         if self.comment_depth:
-            self.comment.append(text)
             return
+        text = self.source[start:end]
         if self.trim_next:
             stripped = text.lstrip()
             start += len(text) - len(stripped)
@@ -168,7 +163,6 @@ class _Lexer:
             return
         expression, self.at, trims = found
         if self.comment_depth:
-            self.comment.append(self.source[start : self.at])
             return
         self.trim_next = trims
         stripped = expression.lstrip()
@@ -184,16 +178,13 @@ class _Lexer:
             if close == -1:
                 yield from self._unclosed(start, "missing tag name or closing delimiter")
                 return
-            self.comment.append(source[start : close + 2])
             self.at = close + 2
             return
         name = named.group(1)
         if name in _VERBATIM:
             verbatim = self._verbatim(name, start)
             if verbatim is not None:
-                if self.comment_depth:
-                    self.comment.append(source[start : self.at])
-                elif verbatim.value:
+                if verbatim.value and not self.comment_depth:
                     yield verbatim
                 return
         found = self._markup(named.end(), "%}")
@@ -217,13 +208,10 @@ class _Lexer:
             self.comment_depth += 1
         elif tag.value == "endcomment":
             self.comment_depth -= 1
-        if self.comment_depth:
-            self.comment.append(self.source[start : self.at])
-            return
-        self.trim_next = trims
-        yield Token(TOKEN_COMMENT, "".join(self.comment), self.comment_start, self.source)
-        self.comment.clear()
-        yield tag
+        if not self.comment_depth:
+            self.trim_next = trims
+            yield Token(TOKEN_COMMENT, self.source[self.comment_start : start], self.comment_start, self.source)
+            yield tag
 
     def _verbatim(self, name: str, start: int) -> Token | None:
         """Return a complete ``raw`` or ``doc`` block, or None if this tag does not open one."""
@@ -242,9 +230,7 @@ class _Lexer:
 
     def _unclosed(self, start: int, message: str) -> Iterator[Token]:
         if self.comment_depth:
-            # Comments may contain unclosed tags.
-            self.comment.append(self.source[start : start + 2])
-            self.at = start + 2
+            self.at = start + 2  # comments may contain unclosed tags
             return
         raise LiquidSyntaxError(message, token=Token(TOKEN_EOF, self.source[start : start + 2], start, self.source))
         yield  # makes this a generator, as its callers expect

@@ -152,7 +152,6 @@ def check_range(numbers: range) -> None:
 
 
 def check_result(name: str, made: object) -> None:
-    """Reject the result of a filter if it is too large."""
     if isinstance(made, str):
         if len(made) > MAX_TEXT:
             raise BoundReached(f"'{name}' makes a text of more than {MAX_TEXT:,} characters")

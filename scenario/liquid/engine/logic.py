@@ -113,7 +113,6 @@ def _explain_remainder(tokens: TokenStream) -> str:
 
 
 def parse_loop(env: Environment, token: Token) -> LoopExpression:
-    """Parse the source of a loop. Raises as `parse_condition` does."""
     return LoopExpression.parse(env, expression_stream(token))
 
 

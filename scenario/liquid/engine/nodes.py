@@ -43,7 +43,6 @@ _LONGEST_REASON: Final = 200
 
 
 def child_nodes(node: Node) -> Iterable[Node]:
-    """Return the nodes inside of a node."""
     return node.children(_NO_CONTEXT, include_partials=False)
 
 

@@ -49,11 +49,9 @@ class Sink:
         return self.put(text)
 
     def literal(self, node: LiteralText) -> int:
-        """Write the template's own text."""
         return self.put(node.text)
 
     def value(self, value: object, token: Token) -> int:
-        """Write the value of an output."""
         return self.put(value if type(value) is str else to_text(value))
 
 

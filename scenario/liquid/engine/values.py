@@ -183,7 +183,9 @@ def are_equal(left: object, right: object) -> bool:
     """
     if isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         keyword, value = (left, right) if isinstance(left, Blank | Empty) else (right, left)
-        return _is_blank(value) if isinstance(keyword, Blank) else _is_empty(value)
+        if isinstance(keyword, Blank):
+            return _is_blank(value)
+        return isinstance(value, Empty) or (isinstance(value, list | dict | str) and not value)
     left, right = _as_json_value(left), _as_json_value(right)
     if isinstance(left, bool) or isinstance(right, bool):
         return isinstance(left, bool) and isinstance(right, bool) and left == right
@@ -211,12 +213,7 @@ def _is_blank(value: object) -> bool:
     return isinstance(value, list | dict) and not value
 
 
-def _is_empty(value: object) -> bool:
-    return isinstance(value, Empty) or (isinstance(value, list | dict | str) and not value)
-
-
 def _as_json_value(value: object) -> object:
-    """Return the value as JSON data would have it."""
     if type(value) is str:
         return value
     if isinstance(value, dt.date):

@@ -90,16 +90,6 @@ def _from_seconds(seconds: int) -> dt.datetime | None:
     return dt.datetime.fromtimestamp(seconds, dt.UTC) if abs(seconds) < _LAST_SECOND else None
 
 
-_NO_ZONE: Final = "'date' takes a time zone such as 'Europe/Paris'"
-
-
-def _require_zone(name: str) -> dt.tzinfo:
-    found = read_zone(name)
-    if found is None:
-        raise FilterValueError(_NO_ZONE)
-    return found
-
-
 def _find_journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
     """Return the zone in the data's `journey.timezone`. A template's own variable of this name has no effect."""
     journey = context.globals.get("journey") if context else None  # the linter evaluates constants without a context
@@ -108,7 +98,6 @@ def _find_journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
 
 
 def _read_clock(context: RenderContext, word: str) -> object:
-    """Return the current time in the data."""
     for name in (word, "now"):
         found = context.resolve(name, default=None)
         if found is not None and not is_undefined(found):
@@ -143,8 +132,11 @@ def date(
     at = _to_datetime(value, "date")
     if at is None:
         return to_text(value)
-    is_named = zone is not None and not is_undefined(zone) and zone != ""
-    if shown_in := _require_zone(to_text(zone)) if is_named else _find_journey_zone(context):
+    if zone is None or is_undefined(zone) or zone == "":
+        shown_in = _find_journey_zone(context)
+    elif (shown_in := read_zone(to_text(zone))) is None:
+        raise FilterValueError("'date' takes a time zone such as 'Europe/Paris'")
+    if shown_in is not None:
         at = _convert_zone(shown_in, at)
     if len(pattern) > _LONGEST_FORMAT:
         raise BoundReached(f"'date' takes a format of up to {_LONGEST_FORMAT} characters")
@@ -258,12 +250,12 @@ def next_anniversary(value: object, *, context: RenderContext) -> str | None:
     if at is None:
         return None
     today = _read_today("next_anniversary", context)
-    return next(day for year in (today.year, today.year + 1) if (day := _move_to_year(at, year)) >= today).isoformat()
-
-
-def _move_to_year(at: dt.datetime, year: int) -> dt.date:
     is_leap_day = (at.month, at.day) == (2, 29)
-    return dt.date(year, 2, 29 if isleap(year) else 28) if is_leap_day else dt.date(year, at.month, at.day)
+    days = (
+        dt.date(year, at.month, 28 if is_leap_day and not isleap(year) else at.day)
+        for year in (today.year, today.year + 1)
+    )
+    return next(day for day in days if day >= today).isoformat()
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {

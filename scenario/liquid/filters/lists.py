@@ -19,7 +19,6 @@ from scenario.type_guards import is_mapping, is_sequence
 
 @sequence_filter
 def join(items: Iterable[object], separator: object = " ") -> str:
-    """Join the items' texts."""
     return _join(items, to_text(separator))
 
 

@@ -116,7 +116,6 @@ def _divide(value: Decimal, other: Decimal) -> Decimal:
 
 
 def modulo(value: object, other: object) -> Number:
-    """Return the remainder of a division."""
     if not _to_operand(other):
         raise FilterValueError("'modulo' cannot divide by zero")
     return _calculate(value, other, lambda a, b: a % b, _remainder)
@@ -128,13 +127,11 @@ def _remainder(value: Decimal, other: Decimal) -> Decimal:
 
 
 def at_least(value: object, least: object) -> Number:
-    """Return the value, but not less than the minimum."""
     first, second = _to_operand(value), _to_operand(least)
     return second if to_exact_decimal(first) < to_exact_decimal(second) else first
 
 
 def at_most(value: object, most: object) -> Number:
-    """Return the value, but not more than the maximum."""
     first, second = _to_operand(value), _to_operand(most)
     return second if to_exact_decimal(first) > to_exact_decimal(second) else first
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from babel import Locale
 
@@ -101,37 +101,25 @@ def _format_name(at: dt.datetime, names: Locale, directive: str) -> str:
         case "t":
             return "\t"
         case "A" | "a":
-            return _get_name(names.days["format"]["wide" if directive == "A" else "abbreviated"], at.weekday())
+            return str(names.days["format"]["wide" if directive == "A" else "abbreviated"][at.weekday()])
         case "B" | "b" | "h":
-            return _get_name(names.months["format"]["wide" if directive == "B" else "abbreviated"], at.month)
+            return str(names.months["format"]["wide" if directive == "B" else "abbreviated"][at.month])
         case "p":
             return "AM" if at.hour < 12 else "PM"
         case "P":
             return "am" if at.hour < 12 else "pm"
         case "q":
-            return _ordinal_suffix(at.day)
+            return "th" if at.day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(at.day % 10, "th")
         case "z" | ":z":
-            return _format_offset(at, ":" if directive == ":z" else "")
+            offset = _aware(at).utcoffset() or dt.timedelta()
+            hours, minutes = divmod(abs(offset) // dt.timedelta(minutes=1), 60)
+            sign, between = "-" if offset < dt.timedelta() else "+", ":" if directive == ":z" else ""
+            return f"{sign}{hours:02d}{between}{minutes:02d}"
         case "Z":
             return _aware(at).tzname() or ""
         case _:
             raise FilterValueError(f"'date' has no directive '%{directive}'")
 
 
-def _get_name(table: Any, key: int) -> str:
-    return str(table[key])
-
-
 def _aware(at: dt.datetime) -> dt.datetime:
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
-
-
-def _format_offset(at: dt.datetime, between: str) -> str:
-    offset = _aware(at).utcoffset() or dt.timedelta()
-    sign = "-" if offset < dt.timedelta() else "+"
-    hours, minutes = divmod(abs(offset) // dt.timedelta(minutes=1), 60)
-    return f"{sign}{hours:02d}{between}{minutes:02d}"
-
-
-def _ordinal_suffix(day: int) -> str:
-    return "th" if day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")

@@ -19,7 +19,6 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def replace(value: object, old: object, new: object = "") -> str:
-    """Replace each occurrence of a text."""
     text, old, new = to_text(value), to_text(old), to_text(new)
     if len(text) + text.count(old) * (len(new) - len(old)) > MAX_TEXT:
         raise BoundReached(f"'replace' makes a text of more than {MAX_TEXT:,} characters")

@@ -35,7 +35,6 @@ class ComparisonLinter:
         """The last comparison, to which ``or 'y'`` in ``a == 'x' or 'y'`` refers."""
 
     def check_comparison(self, comparison: Expression, first: Tree, second: Tree) -> None:
-        """Report the mistakes of a comparison."""
         left, right = comparison.children()
         self._last = str(left) if isinstance(left, Path) else self._last
         chained = [side for side in (left, right) if isinstance(side, COMPARISONS)]
@@ -97,7 +96,8 @@ class ComparisonLinter:
         is_equality = isinstance(comparison, EqExpression | NeExpression)
         left, right = comparison.children()
         for side, shape, other in ((left, first, right), (right, second, left)):
-            if not (_is_custom(side) and isinstance(shape, Anything) and isinstance(other, StringLiteral)):
+            is_custom = isinstance(side, Path) and len(side.path) > 1 and side.path[-2] == "custom"
+            if not (is_custom and isinstance(shape, Anything) and isinstance(other, StringLiteral)):
                 continue
             if is_equality and (flag := _FLAGS.get(other.value.lower())) is not None:
                 typed = f"if its data_type is boolean, '{side}' is never the text {other}: write {side} == {flag}"
@@ -121,11 +121,6 @@ class ComparisonLinter:
             if isinstance(first.item, Object):
                 message = f"{message}: write {left} | map: '{_find_key_field(first.item)}' contains {right}"
             self._report_constant("comparison", message, at)
-
-
-def _is_custom(side: Expression) -> bool:
-    """Return True for a custom field, which has the type of its `data_type`."""
-    return isinstance(side, Path) and len(side.path) > 1 and side.path[-2] == "custom"
 
 
 def _type_name(shape: Tree) -> str:
@@ -162,11 +157,8 @@ def _suggest(comparison: Expression, first: Tree, second: Tree) -> str:
             case Value("flag") if isinstance(side, BooleanExpression):
                 return ": compare each value in the parentheses, a == 'x' or b == 'x'"
             case Value("flag"):
-                return (
-                    f": write {side} == true, or {side} alone"
-                    if not isinstance(side, TrueLiteral | FalseLiteral)
-                    else ""
-                )
+                is_literal = isinstance(side, TrueLiteral | FalseLiteral)
+                return "" if is_literal else f": write {side} == true, or {side} alone"
             case Value("date") if _type_name(beside) == "number":
                 return ": a date is text, such as '2026-12-24'"
             case Value("number") if isinstance(other, StringLiteral):

@@ -39,16 +39,12 @@ _CELLS: Final = ("td", "th", "table")
 """Elements that limit the effect of an end tag."""
 
 
-def check_nesting(nodes: Iterable[Node], linted: LintedText) -> None:
-    """Report the first element that is nested too deeply."""
-    _check_nodes(nodes, [], linted)
-
-
-def _check_nodes(nodes: Iterable[Node], around: list[str], linted: LintedText) -> bool:
+def _check_nesting(nodes: Iterable[Node], linted: LintedText, around: Iterable[str] = ()) -> bool:
+    """Report the first element that is nested too deeply, and return True if there is one."""
     stack = list(around)
     for node in nodes:
         if not isinstance(node, LiteralText):
-            if _check_nodes(child_nodes(node), stack, linted):
+            if _check_nesting(child_nodes(node), linted, stack):
                 return True
             continue
         for tag in _TAG.finditer(node.text):
@@ -134,7 +130,7 @@ def check_texts(nodes: Iterable[Node], kind: str, linted: LintedText) -> None:
     if kind == "value":
         _check_date(nodes, linted)
     if kind == "html":
-        check_nesting(nodes, linted)
+        _check_nesting(nodes, linted)
     if kind == "line":
         _check_length(nodes, linted)
     if kind not in ("header", *_URLS):
@@ -167,14 +163,10 @@ def check_texts(nodes: Iterable[Node], kind: str, linted: LintedText) -> None:
             if not _check_host(written, linted):
                 _check_refused(rendered, kind, linted)
     except TemplateError as error:
-        if kind == "header":
-            linted.add("header", error.reason, 0)
-        else:
-            linted.add("url", error.reason, 0)
+        linted.add("header" if kind == "header" else "url", error.reason, 0)
 
 
 def _check_length(nodes: Iterable[Node], linted: LintedText) -> None:
-    """Report a subject with too much literal text."""
     left = MAX_SUBJECT
     for node in nodes:
         if isinstance(node, LiteralText):

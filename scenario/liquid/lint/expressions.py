@@ -66,7 +66,8 @@ class ExpressionLinter:
             case Path():
                 return names.resolve(expression, self.linted, test=test)
             case FilteredExpression():
-                shape = self.check(expression.left, names, test=test or self._has_default(expression))
+                has_default = bool(expression.filters) and expression.filters[0].name == "default"
+                shape = self.check(expression.left, names, test=test or has_default)
                 return self._check_filters(expression.left, expression.filters, shape, names)
             case BooleanExpression():
                 self._check_test(expression.expression, names)
@@ -87,10 +88,6 @@ class ExpressionLinter:
                 for part in expression.children():
                     self.check(part, names)
                 return _literal_shape(expression)
-
-    @staticmethod
-    def _has_default(expression: FilteredExpression) -> bool:
-        return bool(expression.filters) and expression.filters[0].name == "default"
 
     def _check_logic(self, expression: LogicalAndExpression | LogicalOrExpression) -> None:
         if isinstance(expression, LogicalAndExpression) and isinstance(expression.right, LogicalOrExpression):
@@ -170,7 +167,6 @@ class ExpressionLinter:
             linted.add("unescaped", message, at, severity="warning")
 
     def _check_date_arithmetic(self, applied: Filter, shape: Tree, before: Filter | None) -> None:
-        """Report arithmetic on a date."""
         right = {"plus": "add", "minus": "subtract"}.get(applied.name)
         if right is not None and (shape == DATE or (before is not None and _writes_date(before))):
             message = f"'{applied.name}' works with numbers, and this is a date: write {right}: '3d', before 'date'"
@@ -178,9 +174,8 @@ class ExpressionLinter:
 
     def _check_clock(self, left: Expression, applied: Filter) -> None:
         if applied.name == "date" and isinstance(left, StringLiteral) and left.value in _CLOCK_WORDS:
-            message = (
-                f"'{left.value}' is the time at which the message may leave, not the clock's: write it without quotes"
-            )
+            why = "is the time at which the message may leave, not the clock's: write it without quotes"
+            message = f"'{left.value}' {why}"
             self.linted.add("clock", message, left.token.start_index, severity="warning")
 
 

@@ -80,6 +80,5 @@ class LintedText:
 
 
 def find_nearest(word: str, known: Iterable[str], alike: float = ALIKE) -> str | None:
-    """Return the most similar known word, or None."""
     found = get_close_matches(word, list(known), 1, alike)
     return found[0] if found else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from liquid.ast import Node
@@ -17,7 +17,16 @@ from liquid.builtin.tags.unless_tag import UnlessNode
 
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.lint.findings import LintedText
-from scenario.liquid.sinks.json_text import ESCAPED, INSIDE, OUTSIDE, TOO_DEEP, JsonContent, blank_stray_commas
+from scenario.liquid.sinks.json_text import (
+    ESCAPED,
+    INSIDE,
+    OUTSIDE,
+    TOO_DEEP,
+    JsonContent,
+    JsonSink,
+    blank_stray_commas,
+    find_origin,
+)
 from scenario.source.decoding import NotJson, TooDeep, read_json
 
 States = frozenset[int]
@@ -62,10 +71,11 @@ class _StateWalker:
             case ForNode():
                 return self._loop(node, states)
             case IfNode() | UnlessNode():
-                branches = list(child_nodes(node))
-                return self._branches(branches, states, always=node.default is not None)
-            case CaseNode():
-                return self._case(node, states)
+                return self._branches(child_nodes(node), states, always=node.default is not None)
+            case CaseNode(blocks=blocks):
+                inner = [block.block if isinstance(block, MultiExpressionBlockNode) else block for block in blocks]
+                has_else = any(not isinstance(block, MultiExpressionBlockNode) for block in blocks)
+                return self._branches(inner, states, always=has_else)
             case _:
                 return self.sequence(child_nodes(node), states)
 
@@ -96,44 +106,26 @@ class _StateWalker:
 
     def _loop(self, node: ForNode, states: States) -> States:
         reached = states
-        while True:
-            # Repeated until no iteration adds a state.
-            after = reached | self._node(node.block, reached)
-            if after == reached:
-                break
+        while (after := reached | self._node(node.block, reached)) != reached:
             reached = after
         return reached | self._node(node.default, states) if node.default is not None else reached
 
-    def _branches(self, branches: list[Node], states: States, *, always: bool) -> States:
+    def _branches(self, branches: Iterable[Node], states: States, *, always: bool) -> States:
         ends = [self._node(branch, states) for branch in branches]
         return frozenset(state for end in (*ends, *(() if always else (states,))) for state in end)
 
-    def _case(self, node: CaseNode, states: States) -> States:
-        blocks = [block.block if isinstance(block, MultiExpressionBlockNode) else block for block in node.blocks]
-        has_else = any(not isinstance(block, MultiExpressionBlockNode) for block in node.blocks)
-        return self._branches(list(blocks), states, always=has_else)
 
-
-def _check_plain(nodes: list[Node], linted: LintedText) -> None:
+def _check_plain(nodes: Iterable[Node], linted: LintedText) -> None:
     """Parse the result of a template without tags, in which all values have the same effect."""
-    pieces: list[tuple[int, int, str]] = []
-    state, size = OUTSIDE, 0
+    sink = JsonSink()
     for node in nodes:
-        text = "0" if isinstance(node, OutputNode) and state == OUTSIDE else ""
         if isinstance(node, JsonContent):
-            text, state = node.text, node.after[state]
-        pieces.append((size, node.token.start_index, text))
-        size += len(text)
-    rendered = blank_stray_commas("".join(text for _, _, text in pieces))
+            sink.literal(node)
+        else:
+            sink.value(0, node.token)
     try:
-        read_json(rendered)
+        read_json(blank_stray_commas(sink.getvalue()))
     except TooDeep as error:
-        linted.add("limit", TOO_DEEP, _origin(pieces, error.at))
+        linted.add("limit", TOO_DEEP, find_origin(sink, error.at))
     except NotJson as error:
-        linted.add("no-json", f"this is not JSON: {error.reason}", _origin(pieces, error.at))
-
-
-def _origin(pieces: Sequence[tuple[int, int, str]], place: int) -> int:
-    """Return the index in the template that wrote a character."""
-    start, offset, text = next(piece for piece in reversed(pieces) if piece[0] <= place or piece[0] == 0)
-    return offset + (min(place - start, len(text)) if text != "0" else 0)
+        linted.add("no-json", f"this is not JSON: {error.reason}", find_origin(sink, error.at))

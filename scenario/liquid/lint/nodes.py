@@ -25,7 +25,6 @@ from scenario.liquid.shapes import ListOf, Object, Tree, Value
 
 
 def lint_nodes(nodes: Iterable[Node], reader: ExpressionLinter, names: TemplateScope, *, looping: bool = False) -> None:
-    """Check the nodes of a template."""
     for node in nodes:
         _lint_node(node, reader, names, looping=looping)
 
@@ -35,17 +34,19 @@ def _lint_node(node: Node, reader: ExpressionLinter, names: TemplateScope, *, lo
         case AssignNode():
             names.own[str(node.name)] = reader.check(node.expression, names)
         case CaptureNode():
-            lint_nodes(_children(node), reader, names, looping=looping)
+            lint_nodes(child_nodes(node), reader, names, looping=looping)
             names.own[str(node.name)] = TEXT
         case IncrementNode() | DecrementNode():
             names.own.setdefault(str(node.name), NUMBER)
         case ForNode():
-            inside = names.with_names({**_loop_variable(node.expression, reader, names), "forloop": FORLOOP})
+            item = loop_item_shape(node.expression, reader, names)
+            inside = names.with_names({str(node.expression.identifier): item, "forloop": FORLOOP})
             lint_nodes([node.block], reader, inside, looping=True)
             if node.default is not None:
                 lint_nodes([node.default], reader, names, looping=looping)
         case TablerowNode():
-            inside = names.with_names({**_loop_variable(node.expression, reader, names), "tablerowloop": TABLEROWLOOP})
+            item = loop_item_shape(node.expression, reader, names)
+            inside = names.with_names({str(node.expression.identifier): item, "tablerowloop": TABLEROWLOOP})
             lint_nodes([node.block], reader, inside, looping=True)
         case BreakNode() | ContinueNode():
             if not looping:
@@ -67,7 +68,7 @@ def _lint_node(node: Node, reader: ExpressionLinter, names: TemplateScope, *, lo
         case _:
             for expression in node.expressions():
                 reader.check(expression, names)
-            lint_nodes(_children(node), reader, names, looping=looping)
+            lint_nodes(child_nodes(node), reader, names, looping=looping)
 
 
 def _lint_branches(node: IfNode | UnlessNode, reader: ExpressionLinter, names: TemplateScope, *, looping: bool) -> None:
@@ -93,15 +94,6 @@ def _when_condition(case: CaseNode, when: MultiExpressionBlockNode) -> Expressio
     for other in others:
         made = LogicalOrExpression(when.token, made, other)
     return made
-
-
-def _children(node: Node) -> Iterable[Node]:
-    return child_nodes(node)
-
-
-def _loop_variable(loop: LoopExpression, reader: ExpressionLinter, names: TemplateScope) -> dict[str, Tree]:
-    """Return a loop's variable and its shape."""
-    return {str(loop.identifier): loop_item_shape(loop, reader, names)}
 
 
 def loop_item_shape(loop: LoopExpression, reader: ExpressionLinter, names: TemplateScope) -> Tree:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from liquid.ast import Node
@@ -48,17 +47,14 @@ def parse_with_repairs(linted: LintedText, engine: Engine) -> list[Node] | None:
     if tokens is None:
         return None
     tokens = _TagBalancer(linted, engine).balance(_inline_liquid_tags(tokens, linted))
+    end = Token(TOKEN_EOF, "", len(linted.source), linted.source)
     for _ in range(MAX_MISTAKES):
         try:
-            return get_parser(engine).parse(PositionedStream(tokens, _end(linted)))
+            return get_parser(engine).parse(PositionedStream(tokens, end))
         except LiquidError as error:
             if not _repair(tokens, error, linted):
                 return None
     return None
-
-
-def _end(linted: LintedText) -> Token:
-    return Token(TOKEN_EOF, "", len(linted.source), linted.source)
 
 
 def _tokens(linted: LintedText) -> list[Token] | None:
@@ -108,21 +104,13 @@ def _inline_liquid_tags(tokens: Sequence[Token], linted: LintedText) -> list[Tok
     return made
 
 
-@dataclass(slots=True)
-class _OpenBlock:
-    """A block tag without its end."""
-
-    token: Token
-    name: str
-
-
 class _TagBalancer:
     """A pass that pairs block tags and end tags."""
 
     def __init__(self, linted: LintedText, engine: Engine) -> None:
         self._linted, self._engine = linted, engine
         self._blocks = {name for name, tag in engine.tags.items() if tag.block and tag.end}
-        self._open: list[_OpenBlock] = []
+        self._open: list[Token] = []
         self._made: list[Token] = []
 
     def balance(self, tokens: list[Token]) -> list[Token]:
@@ -131,7 +119,8 @@ class _TagBalancer:
         for token in tokens:
             if token.kind == TOKEN_EXPRESSION and dropping:
                 continue
-            if token.kind == TOKEN_EXPRESSION and self._made and self._is_else(self._made[-1]) and token.value.strip():
+            after_else = bool(self._made) and self._made[-1].is_tag("else")
+            if token.kind == TOKEN_EXPRESSION and after_else and token.value.strip():
                 message = "what follows 'else' is ignored: write 'elsif', or remove it"
                 self._linted.add("else-if", message, token.start_index)
             dropping = token.kind == TOKEN_TAG and not self._tag(token)
@@ -140,10 +129,6 @@ class _TagBalancer:
         while self._open:
             self._close_unclosed(self._open.pop(), len(self._linted.source))
         return self._made
-
-    @staticmethod
-    def _is_else(token: Token) -> bool:
-        return token.kind == TOKEN_TAG and token.value == "else"
 
     def _tag(self, token: Token) -> bool:
         """Process a tag, and return True if it stays."""
@@ -162,16 +147,16 @@ class _TagBalancer:
             # Continue as if the tag had been correct, so that its counterpart is not reported as well.
             return meant is not None and self._tag(token._replace(value=meant))
         if name in self._blocks:
-            self._open.append(_OpenBlock(token, name))
+            self._open.append(token)
         self._made.append(token)
         return True
 
     def _inner(self, token: Token) -> bool:
-        if self._open and token.value in _INNER.get(self._open[-1].name, ()):
+        if self._open and token.value in _INNER.get(self._open[-1].value, ()):
             self._made.append(token)
             return True
         for depth, block in enumerate(reversed(self._open)):
-            if token.value in _INNER.get(block.name, ()) and token.value != "else":
+            if token.value in _INNER.get(block.value, ()) and token.value != "else":
                 for _ in range(depth):
                     self._close_unclosed(self._open.pop(), token.start_index)
                 self._made.append(token)
@@ -180,22 +165,21 @@ class _TagBalancer:
         return False
 
     def _end(self, token: Token, name: str) -> bool:
-        if not any(block.name == name for block in self._open):
+        if not any(block.value == name for block in self._open):
             self._linted.add("syntax", f"'end{name}' closes nothing: there is no open '{name}'", token.start_index)
             return False
-        while self._open[-1].name != name:
+        while self._open[-1].value != name:
             self._close_unclosed(self._open.pop(), token.start_index)
         self._open.pop()
         self._made.append(token)
         return True
 
-    def _close_unclosed(self, block: _OpenBlock, at: int) -> None:
-        self._linted.add(
-            "unclosed-tag", f"'{block.name}' is not closed: add '{{% end{block.name} %}}'", block.token.start_index
-        )
-        if block.name == "comment" and not any(token.kind == TOKEN_COMMENT for token in self._made[-1:]):
+    def _close_unclosed(self, block: Token, at: int) -> None:
+        name = block.value
+        self._linted.add("unclosed-tag", f"'{name}' is not closed: add '{{% end{name} %}}'", block.start_index)
+        if name == "comment" and not any(token.kind == TOKEN_COMMENT for token in self._made[-1:]):
             self._made.append(Token(TOKEN_COMMENT, "", at, self._linted.source))
-        self._made.append(Token(TOKEN_TAG, f"end{block.name}", at, self._linted.source))
+        self._made.append(Token(TOKEN_TAG, f"end{name}", at, self._linted.source))
 
 
 def _repair(tokens: list[Token], error: LiquidError, linted: LintedText) -> bool:

@@ -39,11 +39,8 @@ TABLEROWLOOP: Final = Object(
 _SAME_LIST: Final = frozenset({"where", "sort", "sort_natural", "reverse", "reject", "uniq", "compact", "concat"})
 _ITEM: Final = frozenset({"first", "last", "find"})
 _NUMBERS: Final = frozenset(
-    {
-        *("abs", "at_least", "at_most", "ceil", "days_until", "divided_by", "find_index", "floor", "minus", "modulo"),
-        "number",
-        *("plus", "round", "size", "sum", "times"),
-    }
+    {"abs", "at_least", "at_most", "ceil", "days_until", "divided_by", "find_index", "floor", "minus", "modulo"}
+    | {"number", "plus", "round", "size", "sum", "times"}
 )
 DATES: Final = frozenset({"add", "next_anniversary", "subtract"})
 """Filters that return a date."""
@@ -51,7 +48,6 @@ _OTHERS: Final = frozenset({"default", "has", "json", "property", "property_acce
 
 
 def shape_after(applied: Filter, shape: Tree) -> Tree:
-    """Return the shape of a filter's result."""
     name = applied.name
     if name in _SAME_LIST:
         return shape if isinstance(shape, ListOf) else ANYTHING
@@ -63,9 +59,9 @@ def shape_after(applied: Filter, shape: Tree) -> Tree:
         return DATE
     match name:
         case "map":
-            field = named_field(applied)
+            field = field_argument(applied)
             known = shape.item if isinstance(shape, ListOf) else ANYTHING
-            return ListOf(known.fields.get(field, ANYTHING) if isinstance(known, Object) and field else ANYTHING)
+            return ListOf(known.fields.get(field.value, ANYTHING) if isinstance(known, Object) and field else ANYTHING)
         case "split":
             return ListOf(TEXT)
         case "default" | "safe":
@@ -78,12 +74,6 @@ def shape_after(applied: Filter, shape: Tree) -> Tree:
             return ANYTHING if name in _OTHERS else TEXT
 
 
-def named_field(applied: Filter) -> str | None:
-    """Return the field that a filter's first argument names literally, or None."""
-    literal = field_argument(applied)
-    return literal.value if literal is not None else None
-
-
 def field_argument(applied: Filter) -> StringLiteral | None:
     """Return the first argument of a filter that reads a field, if it is literal."""
     arguments: Sequence[object] = applied.args
@@ -94,16 +84,9 @@ def field_argument(applied: Filter) -> StringLiteral | None:
 
 
 def describe_shape(shape: Tree) -> str:
-    """Return a shape's name for a message."""
     match shape:
-        case Value("text"):
-            return "a text"
-        case Value("number"):
-            return "a number"
-        case Value("flag"):
-            return "true or false"
-        case Value():
-            return "a date"
+        case Value(kind):
+            return {"text": "a text", "number": "a number", "flag": "true or false", "date": "a date"}[kind]
         case ListOf():
             return "a list"
         case Object():
@@ -145,7 +128,6 @@ class TemplateScope:
     """Variables that the outcome of an enclosing condition proves to exist."""
 
     def with_names(self, names: Mapping[str, Tree]) -> TemplateScope:
-        """Return the scope with more names, such as a loop's."""
         return replace(self, inner=(*self.inner, names))
 
     def with_tested(self, tested: frozenset[str]) -> TemplateScope:
@@ -159,11 +141,9 @@ class TemplateScope:
         return replace(self, present=self.present | present)
 
     def copy(self) -> TemplateScope:
-        """Return a scope that is independent in its assignments."""
         return replace(self, own=dict(self.own))
 
     def find(self, name: str) -> Tree | None:
-        """Return the shape of a variable, or None if it is unknown."""
         for names in (*reversed(self.inner), self.own, self.schema.known):
             if name in names:
                 return names[name]
@@ -172,28 +152,28 @@ class TemplateScope:
     def all_names(self) -> list[str]:
         return [name for names in (*self.inner, self.own, self.schema.known) for name in names]
 
-    def resolve(self, path: Path, linted: LintedText, *, test: bool = False, quiet: bool = False) -> Tree:
+    def resolve(self, path: Path, linted: LintedText, *, test: bool = False) -> Tree:
         """Return the shape at the end of a path. A test reads a value only to see if it exists."""
         root, *keys = path.path
         for key in path.path:
             if isinstance(key, Path):
-                self.resolve(key, linted, quiet=quiet)
+                self.resolve(key, linted)
         at = path.token.start_index
-        if isinstance(root, Path) and not quiet:
+        if isinstance(root, Path):
             linted.add("dynamic-variable", "the name of a variable cannot be in a variable", at)
         if not isinstance(root, str):
             return ANYTHING
         at = max(linted.source.find(root, at), at)
         shape = self.find(root)
         if shape is None:
-            if not quiet:
-                self._report_unknown(root, at, linted, test=test)
+            self._report_unknown(root, at, linted, test=test)
             return ANYTHING
-        if not quiet and not test and root not in self.present and shape is self.schema.known.get(root):
-            self._report_possibly_missing(root, at, linted)
-        if isinstance(shape, Object) and shape.requires_field and not _continues_literally(keys):
-            if not quiet:
-                linted.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
+        why = self.schema.possibly_missing.get(root) if shape is self.schema.known.get(root) else None
+        if why is not None and not test and root not in self.present:
+            linted.add("may-be-missing", f"'{root}' may be missing here: {why}", at, severity="warning")
+        is_named = bool(keys) and isinstance(keys[0], str) and keys[0] not in _VIRTUAL
+        if isinstance(shape, Object) and shape.requires_field and not is_named:
+            linted.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
             return ANYTHING
         # A variable in the schema states itself if it is open: for responses, the saved ones are known.
         if root in OPEN_NAMES and root not in self.schema.known and isinstance(shape, Object):
@@ -207,7 +187,7 @@ class TemplateScope:
                 continue
             found = linted.source.find(key, at)
             at = found if found >= 0 else at
-            shape = _key_shape(shape, key, done, at, linted if not quiet else None)
+            shape = _key_shape(shape, key, done, at, linted)
             if shape is None:
                 return ANYTHING
             done, at = f"{done}.{key}", at + len(key)
@@ -224,10 +204,6 @@ class TemplateScope:
             return
         linted.add("unknown-variable", f"there is no variable '{root}'", at, suggestion=self._guess(root))
 
-    def _report_possibly_missing(self, root: str, at: int, linted: LintedText) -> None:
-        if (why := self.schema.possibly_missing.get(root)) is not None:
-            linted.add("may-be-missing", f"'{root}' may be missing here: {why}", at, severity="warning")
-
     def _guess(self, root: str) -> str | None:
         """Return the variable that an unknown name probably means: a similar one, or a field without its object."""
         if (found := find_nearest(root, self.all_names())) is not None:
@@ -242,21 +218,15 @@ class TemplateScope:
         return None
 
 
-def _continues_literally(keys: Sequence[object]) -> bool:
-    """Return True if a path continues with a literal name."""
-    return bool(keys) and isinstance(keys[0], str) and keys[0] not in _VIRTUAL
-
-
-def _key_shape(shape: Tree, key: str, done: str, at: int, linted: LintedText | None) -> Tree | None:
+def _key_shape(shape: Tree, key: str, done: str, at: int, linted: LintedText) -> Tree | None:
     """Return the shape of one key of a value, or None after reporting that it is unknown."""
     match shape:
         case ListOf():
             if key in _VIRTUAL:
                 return NUMBER if key == "size" else shape.item
-            if linted is not None:
-                known = isinstance(shape.item, Object) and key in shape.item.fields
-                hint = f": loop over it, take {done}.first.{key}, or ask {done} | has: '{key}', 'x'" if known else ""
-                linted.add("list-field", f"'{done}' is a list, it has no field '{key}'{hint}", at)
+            known = isinstance(shape.item, Object) and key in shape.item.fields
+            hint = f": loop over it, take {done}.first.{key}, or ask {done} | has: '{key}', 'x'" if known else ""
+            linted.add("list-field", f"'{done}' is a list, it has no field '{key}'{hint}", at)
             return None
         case Object():
             if key in shape.fields:
@@ -264,18 +234,16 @@ def _key_shape(shape: Tree, key: str, done: str, at: int, linted: LintedText | N
                 return Object(found.fields, open=True) if key in OPEN_NAMES and isinstance(found, Object) else found
             if shape.open or key in ("size", "first"):
                 return NUMBER if key == "size" and not shape.open else ANYTHING
-            if linted is not None:
-                meant = find_nearest(key, shape.fields)
-                other = _FOREIGN_FIELDS.get(key) if meant is None else None
-                known = f", which is called '{other}' here" if other in shape.fields else ""
-                message = f"'{done}' has no field '{key}'{known}"
-                linted.add("unknown-field", message, at, suggestion=meant, missing=(done, key))
+            meant = find_nearest(key, shape.fields)
+            other = _FOREIGN_FIELDS.get(key) if meant is None else None
+            known = f", which is called '{other}' here" if other in shape.fields else ""
+            message = f"'{done}' has no field '{key}'{known}"
+            linted.add("unknown-field", message, at, suggestion=meant, missing=(done, key))
             return None
         case Value():
             if key == "size" and shape.kind in ("text", "date"):
                 return NUMBER
-            if linted is not None:
-                linted.add("no-object", f"'{done}' is {describe_shape(shape)}, it has no field '{key}'", at)
+            linted.add("no-object", f"'{done}' is {describe_shape(shape)}, it has no field '{key}'", at)
             return None
         case _:
             return ANYTHING

@@ -86,10 +86,9 @@ class BodyCompiler:
         except (JsonValueError, BoundReached) as error:
             raise make_error(str(error.args[0]), "", None, at=path) from error
 
-    def _compile_text(self, text: str, path: str) -> BodyPart:
-        return self._compile_leaf(text, path) if "{{" in text or "{%" in text else ConstantPart(path, json_text(text))
-
-    def _compile_leaf(self, text: str, path: str) -> LiquidPart:
+    def _compile_text(self, text: str, path: str) -> ConstantPart | LiquidPart:
+        if "{{" not in text and "{%" not in text:
+            return ConstantPart(path, json_text(text))
         try:
             template = self._engine.parse_template(text)
         except LiquidError as error:
@@ -136,13 +135,11 @@ class BodyCompiler:
 
         otherwise = inner("$else") if "$else" in body else None
         if form == "$for":
-            source = self._require_expression(body, form, path)
-            loop = self._parse(parse_loop, source, join_path(path, form))
-            return ForPart(path, source, loop, inner("$each"), otherwise)
+            loop = self._parse(parse_loop, body[form], form, path)
+            return ForPart(path, loop, inner("$each"), otherwise)
         if form == "$if":
-            source = self._require_expression(body, form, path)
-            condition = self._parse(parse_condition, source, join_path(path, form))
-            return IfPart(path, source, condition, inner("$then"), otherwise)
+            condition = self._parse(parse_condition, body[form], form, path)
+            return IfPart(path, condition, inner("$then"), otherwise)
         names = body["$let"]
         if not is_mapping(names) or not all(isinstance(name, str) for name in names):
             raise make_error("'$let' is a mapping of names", "", None, at=path)
@@ -151,22 +148,16 @@ class BodyCompiler:
         ]
         return LetPart(path, tuple(parts), inner("$in"))
 
-    @staticmethod
-    def _require_expression(body: Mapping[Any, Any], form: str, path: str) -> str:
-        source = body[form]
+    def _parse(self, parse: Callable[[Engine, Token], _Parsed], source: object, form: str, path: str) -> _Parsed:
         if isinstance(source, bool):
-            return "true" if source else "false"
+            source = "true" if source else "false"
         if not is_bare_expression(source):
             raise make_error(describe_expression_problem(form, source), "", 0, at=join_path(path, form))
-        return source
-
-    def _parse(self, parse: Callable[[Engine, Token], _Parsed], source: str, path: str) -> _Parsed:
-        token = Token(TOKEN_EXPRESSION, source, 0, source)
         try:
-            parsed = parse(self._engine, token)
+            parsed = parse(self._engine, Token(TOKEN_EXPRESSION, source, 0, source))
             instrument_expression(parsed, self._engine)
         except LiquidError as error:
-            raise translate_error(error, source, at=path) from error
+            raise translate_error(error, source, at=join_path(path, form)) from error
         return parsed
 
 

@@ -22,7 +22,6 @@ SAME_KEYS: Final = "two keys of the same mapping are equal"
 
 
 def join_path(path: str, key: str) -> str:
-    """Return the path of a key below a path."""
     return f"{path}.{key}" if path else key
 
 
@@ -161,7 +160,6 @@ class ForPart(BodyPart):
     """``$for``."""
 
     path: str
-    source: str
     loop: LoopExpression
     each: BodyPart
     otherwise: BodyPart | None
@@ -194,7 +192,6 @@ class IfPart(BodyPart):
     """``$if``."""
 
     path: str
-    source: str
     condition: BooleanExpression
     then: BodyPart
     otherwise: BodyPart | None

@@ -158,14 +158,13 @@ def finish_document(sink: JsonSink, source: str) -> bytes:
         try:
             read_json(text)
         except TooDeep as error:
-            raise make_error(TOO_DEEP, source, _find_origin(sink, error.at), limit=True) from error
+            raise make_error(TOO_DEEP, source, find_origin(sink, error.at), limit=True) from error
         except NotJson as error:
-            raise make_error(f"the body is not JSON: {error.reason}", source, _find_origin(sink, error.at)) from error
+            raise make_error(f"the body is not JSON: {error.reason}", source, find_origin(sink, error.at)) from error
     return encode_body(text, source)
 
 
 def encode_body(text: str, source: str) -> bytes:
-    """Encode a document in UTF-8."""
     try:
         body = text.encode()
     except UnicodeEncodeError:
@@ -176,19 +175,12 @@ def encode_body(text: str, source: str) -> bytes:
     return body
 
 
-def _find_origin(sink: JsonSink, place: int) -> int:
+def find_origin(sink: JsonSink, place: int) -> int:
     """Return the index in the template that wrote a character of the document."""
-    mark: tuple[int, Token] | None = None
-    for candidate in sink.marks:
-        if candidate[0] > place:
-            break
-        mark = candidate
-    if mark is None:
-        return 0
-    start, token = mark
-    if token.kind != "content":
-        return token.start_index
-    return token.start_index + min(place - start, len(token.value))
+    for start, token in reversed(sink.marks):
+        if start <= place:
+            return token.start_index + (min(place - start, len(token.value)) if token.kind == TOKEN_CONTENT else 0)
+    return 0
 
 
 _ENDS_A_KEY: Final = re.compile(r'(?:[^"\\]|\\.)*"\s*:|\s*:', re.DOTALL)
@@ -203,19 +195,16 @@ def has_rendered_keys(nodes: Iterable[Node]) -> bool:
     piece than it began in therefore contains an output or a tag. Some texts with a colon after an output give True as
     well.
     """
-    pieces = list(_literal_pieces(nodes))
-    # The first character after a backslash is escaped.
-    skipped = (0, 1) if any(ESCAPED in piece.after for piece in pieces) else (0,)
-    return any(_ENDS_A_KEY.match(piece.text, start) for piece in pieces for start in skipped)
-
-
-def _literal_pieces(nodes: Iterable[Node]) -> Iterable[JsonContent]:
+    pieces: list[JsonContent] = []
     pending = list(nodes)
     while pending:
         node = pending.pop()
         if isinstance(node, JsonContent):
-            yield node
+            pieces.append(node)
         pending.extend(child_nodes(node))
+    # The first character after a backslash is escaped.
+    skipped = (0, 1) if any(ESCAPED in piece.after for piece in pieces) else (0,)
+    return any(_ENDS_A_KEY.match(piece.text, start) for piece in pieces for start in skipped)
 
 
 def refuse_duplicate_keys(body: bytes, sink: JsonSink, source: str) -> None:

@@ -63,7 +63,6 @@ def render_text(source: str, data: Mapping[str, Any]) -> str:
 
 
 def parse_text(source: str) -> None:
-    """Reject a malformed text."""
     parse_template(text_engine, source)
 
 
@@ -108,7 +107,6 @@ class CompiledCondition:
         self._holder = ParsedTemplate(engine, nodes=[])
 
     def holds(self, data: Mapping[str, Any]) -> bool:
-        """Evaluate the condition."""
         try:
             return self.expression.evaluate(Context(self._holder, globals=data))
         except LiquidError as error:

@@ -89,7 +89,8 @@ def _check_segments(sink: UrlSink, path_start: int, source: str) -> str:
     query = re.search(r"[?#]", url[path_start:])
     path_end = path_start + query.start() if query else len(url)
     for start, token in sink.data:
-        if start <= path_end and _is_hollow(_segment(url, start, path_start, path_end)):
+        segment = _segment(url, start, path_start, path_end).strip(" ")
+        if start <= path_end and (not segment or is_dotted(f"/{segment}")):
             offset = token.start_index if token is not None else 0
             raise make_error("this value leaves a part of the URL's path empty, '.' or '..'", source, offset)
     for start, token in sink.seams:
@@ -106,21 +107,13 @@ def _segment(url: str, at: int, path_start: int, path_end: int) -> str:
     return url[start or path_start : path_end if end == -1 else end]
 
 
-def _is_hollow(segment: str) -> bool:
-    bare = segment.strip(" ")
-    return not bare or is_dotted(f"/{bare}")
-
-
 def _first_text(parsed: ParsedTemplate) -> tuple[LiteralText | None, list[Node]]:
     """Return the leading text of a template, unless an output comes before it, and the nodes after it."""
     for index, node in enumerate(parsed.nodes):
-        if isinstance(node, SILENT):
-            continue
-        if isinstance(node, LiteralText):
-            if not node.text.strip():
-                continue
+        if isinstance(node, LiteralText) and node.text.strip():
             return node, parsed.nodes[index + 1 :]
-        break
+        if not isinstance(node, (*SILENT, LiteralText)):
+            break
     return None, []
 
 
@@ -138,10 +131,9 @@ def _origin(source: str) -> str:
     text = first.text.lstrip()
     found = _ORIGIN.match(text)
     if found is None:
+        reason = "a URL starts with https:// and a host, as plain text, followed by '/'"
         if _USER.match(text):
             reason = "a URL cannot contain a user name: put credentials into a header"
-            raise make_error(reason, source, first.token.start_index)
-        reason = "a URL starts with https:// and a host, as plain text, followed by '/'"
         raise make_error(reason, source, first.token.start_index)
     if int(found["port"] or 0) > _LAST_PORT:
         raise make_error(f"a port is a number up to {_LAST_PORT}", source, first.token.start_index)
@@ -175,7 +167,6 @@ def _url(source: str, data: Mapping[str, Any]) -> str:
 
 
 def check_path(source: str) -> None:
-    """Reject a malformed path template."""
     _shapes.get(("path", source), len(source), lambda: _path_shape(source))
 
 
