@@ -1,4 +1,4 @@
-"""Conditions of ``{SPLIO IF …}``: a parser, and their conversion to Liquid.
+"""Conditions of ``{SPLIO IF …}`` and their conversion to Liquid.
 
 ``AND`` has higher precedence than ``OR``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from splio.fields import MappedField
@@ -49,43 +50,21 @@ class LiteralOperand:
 Operand = VariableReference | LiteralOperand
 
 
-@dataclass(frozen=True)
-class OldComparison:
-    """A comparison of two operands."""
-
-    left: Operand
-    operator: str = ""
-    """``= != < <= > >= LIKE``, or empty for a single operand."""
-    right: Operand = LiteralOperand("")
+FieldLookup = Callable[[VariableReference], MappedField]
+"""Returns the field of a variable, or raises ConversionError."""
+OldCondition = Callable[[FieldLookup], tuple[str, str]]
+"""Writes a condition in Liquid: the word that joins its parts, empty for a single part, and its text."""
 
 
-@dataclass(frozen=True)
-class Negation:
-    """The opposite of a condition."""
-
-    condition: OldCondition
-
-
-@dataclass(frozen=True)
-class ConditionGroup:
-    """Two or more conditions joined by ``and`` or ``or``."""
-
-    word: str
-    conditions: tuple[OldCondition, ...]
-
-
-OldCondition = OldComparison | Negation | ConditionGroup
-
-
-def parse_condition(text: str) -> OldCondition:
-    """Parse a condition. Raise ConversionError if it is malformed."""
+def convert_condition(text: str, find: FieldLookup) -> str:
+    """Return a condition in Liquid. Raise ConversionError if it is malformed or has no equivalent."""
     reader = _ConditionParser(_tokens(text))
     if not reader.tokens:
         raise ConversionError("the condition is missing")
     condition = reader.either(0)
     if reader.tokens:
         raise ConversionError(f"{reader.shown()} cannot follow the condition")
-    return condition
+    return condition(find)[1]
 
 
 @dataclass(frozen=True)
@@ -134,68 +113,60 @@ class _ConditionParser:
         return None
 
     def either(self, depth: int) -> OldCondition:
-        conditions = [self.both(depth)]
-        while self.take("word", "OR"):
-            conditions.append(self.both(depth))
-        return conditions[0] if len(conditions) == 1 else ConditionGroup("or", _flatten("or", conditions))
+        return self._joined("OR", self._both, depth)
 
-    def both(self, depth: int) -> OldCondition:
-        conditions = [self.single(depth)]
-        while self.take("word", "AND"):
-            conditions.append(self.single(depth))
-        return conditions[0] if len(conditions) == 1 else ConditionGroup("and", _flatten("and", conditions))
+    def _both(self, depth: int) -> OldCondition:
+        return self._joined("AND", self._single, depth)
 
-    def single(self, depth: int) -> OldCondition:
+    def _joined(self, word: str, part: Callable[[int], OldCondition], depth: int) -> OldCondition:
+        conditions = [part(depth)]
+        while self.take("word", word):
+            conditions.append(part(depth))
+        return conditions[0] if len(conditions) == 1 else partial(_write_group, word.lower(), conditions)
+
+    def _single(self, depth: int) -> OldCondition:
         if depth > _DEEPEST:
             raise ConversionError(f"the condition is nested more than {_DEEPEST} levels deep")
         if self.take("word", "NOT"):
-            return Negation(self.single(depth + 1))
+            return _negate(self._single(depth + 1))
         if self.take("word", "("):
             inner = self.either(depth + 1)
             if not self.take("word", ")"):
                 raise ConversionError("a parenthesis is not closed")
             return inner
-        return self.comparison()
+        return self._comparison()
 
-    def comparison(self) -> OldCondition:
-        left = self.operand()
-        if operator := self.take("operator"):
-            return OldComparison(left, operator, self.operand())
-        if self.take("word", "LIKE"):
-            return OldComparison(left, "LIKE", self.operand())
+    def _comparison(self) -> OldCondition:
+        left = self._operand()
+        if operator := self.take("operator") or self.take("word", "LIKE"):
+            return partial(_write_comparison, left, operator, self._operand())
         if self.tokens[-2:-1] and self.tokens[-1].text == "NOT" and self.tokens[-2].text == "LIKE":
-            self.tokens.pop()
-            self.tokens.pop()
-            return Negation(OldComparison(left, "LIKE", self.operand()))
+            del self.tokens[-2:]
+            return _negate(partial(_write_comparison, left, "LIKE", self._operand()))
         if isinstance(left, LiteralOperand):
             raise ConversionError(f"'{left.text}' has no value to compare with")
-        return OldComparison(left)
+        return partial(_write_comparison, left, "", LiteralOperand(""))
 
-    def operand(self) -> Operand:
+    def _operand(self) -> Operand:
         if self.tokens and (operand := self.tokens[-1].operand) is not None:
             self.tokens.pop()
             return operand
         raise ConversionError(f"a variable, a text or a number is missing before {self.shown()}")
 
 
-def _flatten(word: str, conditions: Sequence[OldCondition]) -> tuple[OldCondition, ...]:
-    """Merge nested groups of the same word."""
-    flat: list[OldCondition] = []
-    for condition in conditions:
-        if isinstance(condition, ConditionGroup) and condition.word == word:
-            flat.extend(condition.conditions)
-        else:
-            flat.append(condition)
-    return tuple(flat)
+def _negate(condition: OldCondition) -> OldCondition:
+    return lambda find: ("", f"not ({condition(find)[1]})")
+
+
+def _write_group(word: str, conditions: Sequence[OldCondition], find: FieldLookup) -> tuple[str, str]:
+    parts = [condition(find) for condition in conditions]
+    return word, f" {word} ".join(text if inner in ("", word) else f"({text})" for inner, text in parts)
 
 
 _NUMBER: Final = re.compile(r"-?\d{1,15}(?:[.,]\d{1,9})?", re.ASCII)
 _UNQUOTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|\{\{|\{%|\}\}|%\}")
 _FLAGS: Final = {"1": "true", "true": "true", "yes": "true", "0": "false", "false": "false", "no": "false"}
 _FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-
-FieldLookup = Callable[[VariableReference], MappedField]
-"""Returns the field of a variable, or raises ConversionError."""
 
 
 def quote(text: str) -> str:
@@ -207,27 +178,8 @@ def quote(text: str) -> str:
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
-def write_condition(condition: OldCondition, find: FieldLookup) -> str:
-    return _write_parts(condition, find)[1]
-
-
-def _write_parts(condition: OldCondition, find: FieldLookup) -> tuple[str, str]:
-    """Return the word that joins the condition's parts, empty for a single part, and its text."""
-    if isinstance(condition, OldComparison):
-        word, texts = _write_comparison(condition, find)
-        return (word, f" {word} ".join(texts)) if len(texts) > 1 else ("", texts[0])
-    if isinstance(condition, Negation):
-        return "", f"not ({write_condition(condition.condition, find)})"
-    texts: list[str] = []
-    for part in condition.conditions:
-        word, text = _write_parts(part, find)
-        texts.append(text if word in ("", condition.word) else f"({text})")
-    return condition.word, f" {condition.word} ".join(texts)
-
-
-def _write_comparison(comparison: OldComparison, find: FieldLookup) -> tuple[str, list[str]]:
-    """Return the equivalent conditions and the word between them."""
-    left, operator, right = comparison.left, comparison.operator, comparison.right
+def _write_comparison(left: Operand, operator: str, right: Operand, find: FieldLookup) -> tuple[str, str]:
+    """Write a comparison by ``= != < <= > >= LIKE``, or a single operand."""
     if isinstance(left, LiteralOperand):
         if isinstance(right, LiteralOperand):
             raise ConversionError("a condition compares a variable with a value")
@@ -236,20 +188,20 @@ def _write_comparison(comparison: OldComparison, find: FieldLookup) -> tuple[str
         left, right, operator = right, left, _FLIPPED.get(operator, operator)
     known = find(left)
     if not operator:
-        return "", [f"{known.path} != blank"]
+        return "", f"{known.path} != blank"
     if operator == "LIKE":
-        return "", [_write_like(known, right)]
+        return "", _write_like(known, right)
     if isinstance(right, VariableReference):
-        return "", [_write_field_comparison(known, operator, find(right))]
+        return "", _write_field_comparison(known, operator, find(right))
     if operator in ("=", "!="):
         return _write_equality(known, operator, right.text)
-    return "", [_write_order(known, operator, right.text)]
+    return "", _write_order(known, operator, right.text)
 
 
-def _write_equality(known: MappedField, operator: str, text: str) -> tuple[str, list[str]]:
+def _write_equality(known: MappedField, operator: str, text: str) -> tuple[str, str]:
     sign, word = ("==", "or") if operator == "=" else ("!=", "and")
     if not text.strip():
-        return "", [f"{known.path} {sign} blank"]
+        return "", f"{known.path} {sign} blank"
     number, flag = _to_number_literal(text), _FLAGS.get(text.lower())
     match known.kind:
         case "number":
@@ -261,7 +213,7 @@ def _write_equality(known: MappedField, operator: str, text: str) -> tuple[str, 
             values = [quote(text), *filter(None, (number, flag))]
         case _:
             values = [quote(text)]
-    return word, [f"{known.path} {sign} {value}" for value in values]
+    return word if len(values) > 1 else "", f" {word} ".join(f"{known.path} {sign} {value}" for value in values)
 
 
 def _write_order(known: MappedField, operator: str, text: str) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.source.findings import Lines
-from splio.conditions import ConversionError, parse_condition, write_condition
-from splio.edits import Edit, Edits, Unconverted, UnconvertedOffset
+from splio.conditions import ConversionError, convert_condition
 from splio.fields import CustomFieldNames
-from splio.writer import Writer
+from splio.writer import Edit, Edits, Unconverted, UnconvertedOffset, Writer
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def plan_condition_edits(source: str, names: CustomFieldNames, trigger: str | No
     """Return the edits that convert a condition without braces, as in ``if: $firstname$ != ""``."""
     writer = Writer(source, names, trigger, liquid_is_kept=True)
     try:
-        text = write_condition(parse_condition(source), writer.resolve_field)
+        text = convert_condition(source, writer.resolve_field)
     except ConversionError as error:
         return Edits((), (UnconvertedOffset(0, str(error)),), frozenset(writer.numbers))
     return Edits((Edit(0, len(source), text),), (), frozenset(writer.numbers))
@@ -72,9 +71,7 @@ def _check_result(source: str, done: Edits) -> Edits:
     try:
         liquid.parse_text(text)
     except TemplateError as error:
-        place = done.source_offset(error.offset or 0)
-        left = sorted(
-            (*done.unconverted, UnconvertedOffset(place, f"the converted template cannot be read: {error.reason}"))
-        )
-        return Edits(done.edits, tuple(left), done.numbers)
+        message = f"the converted template cannot be read: {error.reason}"
+        left = UnconvertedOffset(done.source_offset(error.offset or 0), message)
+        return replace(done, unconverted=tuple(sorted((*done.unconverted, left))))
     return done

@@ -90,15 +90,12 @@ def _find_old_syntax(source: str, at: int, end: int) -> Iterator[OldSyntaxPart]:
     while found := _MARKUP.search(source, at, end):
         if found.start() > at:
             yield PlainText(at, found.start())
-        part = _make_tag(source, found, end) if found["tag"] else _make_variable(found)
+        variable = OldVariable(found.start(), found.end(), found["table"] or "", found["name"])
+        part = _make_tag(source, found, end) if found["tag"] else variable
         yield part
         at = part.end
     if end > at:
         yield PlainText(at, end)
-
-
-def _make_variable(found: re.Match[str]) -> OldVariable:
-    return OldVariable(found.start(), found.end(), found["table"] or "", found["name"])
 
 
 def _make_tag(source: str, found: re.Match[str], end: int) -> OldTag:

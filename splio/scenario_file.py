@@ -20,8 +20,8 @@ from scenario.source.source import Source
 from scenario.source.yaml import compose
 from scenario.type_guards import Path, is_mapping, walk, with_value
 from splio.conversion import ConversionResult, describe_numbered_fields, plan_condition_edits, plan_edits
-from splio.edits import Edit, Edits, Unconverted
 from splio.fields import CustomFieldNames
+from splio.writer import Edit, Edits, Unconverted
 
 _SCENARIO: Final = re.compile(r"^scenario[ \t]*:", re.MULTILINE)
 _OLD: Final = re.compile(r"\$(?:[A-Za-z_]\w*\.)?[A-Za-z_]\w*\$|\{\s*SPLIO\b", re.ASCII | re.IGNORECASE)
@@ -48,29 +48,25 @@ def convert_scenario(text: str, names: CustomFieldNames | None = None) -> Conver
     source = Source(text)
     if source.data is None:
         fault = source.findings[0]
-        return ConversionResult(
-            text, (Unconverted(fault.line, fault.column, f"the file cannot be read: {fault.message}"),)
-        )
+        unread = Unconverted(fault.line, fault.column, f"the file cannot be read: {fault.message}")
+        return ConversionResult(text, (unread,))
     trigger = source.data.get("trigger")
     left: list[Unconverted] = []
     leaves: list[_TemplateText] = []
     for template in templates(source.data):
         for path, leaf in _find_texts(template.source, template.path):
             if isinstance(leaf, str):
-                leaves.append(
-                    _TemplateText(path, leaf, _plan_edits(template, path, leaf, names or CustomFieldNames(), trigger))
-                )
+                done = _plan_edits(template, path, leaf, names or CustomFieldNames(), trigger)
+                leaves.append(_TemplateText(path, leaf, done))
             else:
-                left.append(
-                    Unconverted(*source.key(path), "a key with the old syntax is not converted: write it in Liquid")
-                )
+                message = "a key with the old syntax is not converted: write it in Liquid"
+                left.append(Unconverted(*source.key(path), message))
     for leaf in leaves:
         left += (Unconverted(*source.inside(leaf.path, rest.offset), rest.message) for rest in leaf.done.unconverted)
     made = _rewrite(text, source.data, [leaf for leaf in leaves if leaf.done.edits])
     if made is None:
-        left.append(
-            Unconverted(1, 1, "the converted templates cannot be written into this file: convert them one by one")
-        )
+        message = "the converted templates cannot be written into this file: convert them one by one"
+        left.append(Unconverted(1, 1, message))
     numbers = frozenset(number for leaf in leaves for number in leaf.done.numbers)
     notes = (
         *describe_numbered_fields(numbers),

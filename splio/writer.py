@@ -1,15 +1,75 @@
-"""Conversion of a template's parts to Liquid."""
+"""Conversion of a template's parts to Liquid, as edits of its text."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from splio.conditions import ConversionError, VariableReference, parse_condition, write_condition
-from splio.edits import Edit, Edits, UnconvertedOffset
+from splio.conditions import ConversionError, VariableReference, convert_condition
 from splio.fields import LISTS, TABLES, CustomFieldNames, MappedField, find_field, suggest_field
 from splio.old_syntax import ExistingLiquid, OldSyntaxPart, OldTag, OldVariable, PlainText, split_template
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Unconverted:
+    """A part that was not converted.
+
+    Line and column count from 1. The message has the reason and the remedy.
+    """
+
+    line: int
+    column: int
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"line": self.line, "column": self.column, "message": self.message}
+
+
+class Edit(NamedTuple):
+    """A replacement of the characters from ``start`` up to ``end``."""
+
+    start: int
+    end: int
+    text: str
+
+
+class UnconvertedOffset(NamedTuple):
+    """A part that was not converted, by its index in the text."""
+
+    offset: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Edits:
+    """The edits of a text."""
+
+    edits: tuple[Edit, ...]
+    """In order, without overlaps."""
+    unconverted: tuple[UnconvertedOffset, ...]
+    numbers: frozenset[int]
+    """The custom fields that are named by number."""
+
+    def apply(self, source: str) -> str:
+        pieces: list[str] = []
+        at = 0
+        for edit in self.edits:
+            pieces += (source[at : edit.start], edit.text)
+            at = edit.end
+        return "".join((*pieces, source[at:]))
+
+    def source_offset(self, offset: int) -> int:
+        """Return the index in the source for an index in the result."""
+        shift = 0
+        for edit in self.edits:
+            if edit.start + shift > offset:
+                break
+            if edit.start + shift + len(edit.text) > offset:
+                return edit.start
+            shift += len(edit.text) - (edit.end - edit.start)
+        return offset - shift
+
 
 _HEADER: Final = re.compile(r"(?P<item>\w+)\s+IN\s+(?P<list>\w+)\b", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"\s*,?\s*(?P<name>[A-Za-z_]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|“([^”]*)”|([^\s,\"']+))")
@@ -199,7 +259,7 @@ class Writer:
 
     def _condition(self, tag: OldTag) -> str:
         try:
-            return write_condition(parse_condition(tag.rest), self.resolve_field)
+            return convert_condition(tag.rest, self.resolve_field)
         except ConversionError as error:
             return self._record_unconverted(tag, str(error))
 

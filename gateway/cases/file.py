@@ -71,11 +71,7 @@ class Cases:
 
 
 def case_files(path: Path) -> list[Path]:
-    """Return the case files for a path: a case file, the one beside a scenario, or those in a folder.
-
-    Raises:
-        BadInput: There is none.
-    """
+    """Return the case files for a path: a case file, the one beside a scenario, or those in a folder; else BadInput."""
     if path.is_dir():
         found = sorted(path.rglob(f"*{CASES}"))
     elif path.name.endswith(CASES):

@@ -103,11 +103,7 @@ class CaseRun:
 
 
 class _RecordedJourney(VirtualJourney):
-    """A journey that records the message of each step.
-
-    Attributes:
-        first_data: The first data of the current delivery.
-    """
+    """A journey that records the message of each step."""
 
     def __init__(self, *given: Any, **more: Any) -> None:
         self.steps: list[StepRun] = []

@@ -84,11 +84,7 @@ def since(
     numbers: Mapping[str, Mapping[str, int]] | None = None,
     link: Callable[[str], str | None] = lambda _: None,
 ) -> Overlay:
-    """Return the overlay that marks differences from another version.
-
-    Args:
-        difference: From that version to the drawn one.
-    """
+    """Return the overlay that marks the differences from another version to the drawn one."""
     marks: dict[str, Mark] = {
         **dict.fromkeys(difference.changed, "changed"),
         **dict.fromkeys(difference.added, "added"),

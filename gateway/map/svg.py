@@ -87,11 +87,7 @@ _ICONS: Final[dict[Role, str]] = {
 
 
 def svg(drawing: Drawing, *, standalone: bool = False) -> str:
-    """Write a map.
-
-    Args:
-        standalone: True to include style sheet and background.
-    """
+    """Write a map; a standalone one with style sheet and background."""
     width, height = _number(drawing.width), _number(drawing.height)
     has_links = any(box.shown.link for box in drawing.boxes)
     title, count = f"Map of {drawing.title}", len(drawing.boxes)

@@ -46,10 +46,7 @@ class Preview:
 
 
 def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
-    """Follow one contact through a scenario.
-
-    Args:
-        argument: The entry as JSON data.
+    """Follow one contact, by an entry as JSON data, through a scenario.
 
     Raises:
         EntryError: The entry is malformed.
@@ -106,11 +103,7 @@ def refusal(draft: Draft, argument: object, given: PreviewInputs) -> str | None:
 
 
 def _admission(draft: Draft, entry: Entry, data: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
-    """Decide on admission, as far as it is possible without a store.
-
-    Returns:
-        The reason for a refusal, the key, and the journey's id; each may be None.
-    """
+    """Return the reason for a refusal, the key, and the journey's id, as far as they are known without a store."""
     refused = key = None
     try:
         check_rules(draft.scenario, data)

@@ -50,10 +50,7 @@ class Draft:
 def draft(
     file: ScenarioFile | Path, destinations: KnownDestinations | None = None, quiet_hours: Sequence[QuietHours] = ()
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
-    """Check and compile a scenario file; see `gateway.publishing.check_file`.
-
-    Returns:
-        The draft, or None if the file has a mistake, and the check's findings.
+    """Check and compile a scenario file. Return the draft, or None if it has a mistake, and the check's findings.
 
     Raises:
         BadInput: The file cannot be read.
@@ -71,11 +68,7 @@ def draft(
 
 
 def published(version: str, stored: Mapping[str, Any], plan: Mapping[str, Any]) -> Draft:
-    """Return a published version as a draft. Places are those in its document as JSON, since the file is not stored.
-
-    Raises:
-        ScenarioError: A newer program has stored it.
-    """
+    """Return a published version as a draft, with places in its document as JSON, since the file is not stored."""
     scenario = load(stored)
     written = json.dumps(document(scenario), ensure_ascii=False, indent=2)
     return Draft(ScenarioFile.sent(written, name=version), scenario, load_plan(plan), dict(named_steps(scenario)))

@@ -111,11 +111,7 @@ class _UsualSamples(Samples):
 
 
 class _UsualEntryMaker(EntryMaker):
-    """Makes an entry of usual values.
-
-    Args:
-        compared: True to try values that conditions compare with.
-    """
+    """Makes an entry of usual values or, if `compared`, of values that conditions compare with."""
 
     def __init__(self, chance: random.Random, used: UsedFields, *, compared: bool) -> None:
         super().__init__(chance, 1, used)

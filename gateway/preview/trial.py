@@ -74,8 +74,7 @@ def attempt(
     A step fails only if the contact might reach it: a step behind an `if` that excludes the contact may fail. Both
     branches of a `wait_for` count.
 
-    Args:
-        given: The circumstances. Events and missing responses are made up.
+    Events and missing responses are made up.
     """
     samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), TemplateLocator(draft.file)
     trial = Trial(wanted=wanted)
@@ -226,11 +225,7 @@ ENTRY: Final[frozenset[Path]] = frozenset(
 def simplest(
     entry: dict[str, Any], fails: Callable[[dict[str, Any]], bool], tries: int, *, kept: frozenset[Path] = ENTRY
 ) -> dict[str, Any]:
-    """Return the smallest variant of an entry that still fails.
-
-    Args:
-        fails: Returns True if an entry fails in the same way.
-    """
+    """Return the smallest variant of an entry that still fails in the same way."""
     best = entry
     left = tries
     for change in (_without, _halved, _plain):

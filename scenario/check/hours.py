@@ -108,13 +108,10 @@ def _holding(quiet: Sequence[QuietHours], keys: Mapping[str, Any]) -> list[Quiet
 
 
 def _nights(steps: Any, path: Path, at: int | None, quiet: Sequence[QuietHours], report: Report) -> int | None:
-    """Report marketing in a list of steps that is certainly sent at night.
+    """Report marketing in a list of steps that is certainly sent at night. Return the time of day after the last step.
 
     Args:
         at: Time of day at which contacts reach the first step, in minutes, if known.
-
-    Returns:
-        The time of day after the last step.
     """
     for index, step in enumerate(list_or_empty(steps)):
         kind = kind_of(step)

@@ -101,11 +101,7 @@ def roots(
 
 
 def roots_of_batch(single: Roots) -> Roots:
-    """Return the variables of a batch call.
-
-    Args:
-        single: Those of a webhook for one contact, which each item has.
-    """
+    """Return the variables of a batch call. Each item has those of a webhook for one contact."""
     item = Object({name: tree for name, tree in single.known.items() if name not in ANYWHERE})
     known: dict[str, Tree] = {name: tree for name, tree in single.known.items() if name in ANYWHERE}
     where = "under each item of 'contacts' in a batch call: write person.{name}.… for person in contacts"

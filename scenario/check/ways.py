@@ -76,11 +76,7 @@ class _Walk:
     ends: set[Path] = field(default_factory=set[Path])
 
     def steps(self, items: Any, path: Path, here: KnownVariables) -> tuple[KnownVariables, bool]:
-        """Follow a list of steps.
-
-        Returns:
-            Variables after it, and True if a contact can get there.
-        """
+        """Return the variables after a list of steps, and True if a contact can get there."""
         goes_on = True
         for index, item in enumerate(list_or_empty(items)):
             if not is_mapping(item):

@@ -154,10 +154,7 @@ def _body(step: WrittenStep, report: Report) -> None:
 
 
 def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
-    """Report a form field that is neither a value nor a list of values.
-
-    Rendering checks the results of `$for` and the like.
-    """
+    """Report a form field that is neither a value nor a list. Rendering checks the results of `$for` and the like."""
     for name, value in fields.items():
         if _is_form({name: value}):
             return

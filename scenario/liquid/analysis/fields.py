@@ -71,10 +71,7 @@ class _FieldCollector:
         self.found: set[tuple[str, ...]] = set()
 
     def read_nodes(self, nodes: Iterable[Node], own: frozenset[str]) -> frozenset[str]:
-        """Read a sequence of nodes.
-
-        Takes and returns the names that the template has assigned before and after them.
-        """
+        """Read nodes. Takes and returns the names that the template has assigned before and after them."""
         for node in nodes:
             own = self._read_node(node, own)
         return own

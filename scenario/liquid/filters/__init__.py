@@ -62,9 +62,5 @@ _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 
 
 def filter_functions(*, html: bool) -> Mapping[str, Callable[..., Any]]:
-    """Return the filters by name.
-
-    Args:
-        html: Whether the template is HTML, in which the author's text is markup and data is not.
-    """
+    """Return the filters by name. In HTML, the author's text is markup and data is not."""
     return {**_FILTERS, **lists.HTML_FILTERS} if html else _FILTERS

@@ -36,12 +36,7 @@ def audience_email(value: object, platform: object) -> str | None:
 def audience_phone(value: object, platform: object, region: object = None) -> str | None:
     """Return the SHA-256 of a phone number as a platform normalises it, in hex; nil if it is not a possible number.
 
-    Google hashes E.164 with its plus sign, Meta the digits alone.
-
-    Args:
-        value: The number in any notation.
-        platform: ``google`` or ``meta``.
-        region: The two-letter country of national numbers, such as ``FR``.
+    Google hashes E.164 with its plus sign, Meta the digits alone. For the region see `phone_e164`.
     """
     meta = _read_platform("audience_phone", platform) == "meta"
     number = phone_e164(value, region)

@@ -242,10 +242,7 @@ def days_until(value: object, *, context: RenderContext) -> int | None:
 
 @with_context
 def next_anniversary(value: object, *, context: RenderContext) -> str | None:
-    """Return the next day, including today, with the month and day of a date.
-
-    29 February becomes the 28th if necessary.
-    """
+    """Return the next day, or today, with the month and day of a date. 29 February becomes the 28th if necessary."""
     at = _read_date("next_anniversary", value, context)
     if at is None:
         return None

@@ -74,10 +74,7 @@ def _to_operand(value: object) -> Number:
 def _calculate(
     left: object, right: object, whole: Callable[[int, int], int], decimals: Callable[[Decimal, Decimal], Decimal]
 ) -> Number:
-    """Calculate exactly.
-
-    Integers stay integers, a Decimal operand gives a Decimal, otherwise the result is a double.
-    """
+    """Calculate exactly: integers stay integers, a Decimal gives a Decimal, otherwise the result is a double."""
     first, second = _to_operand(left), _to_operand(right)
     if isinstance(first, int) and isinstance(second, int):
         return whole(first, second)
@@ -189,11 +186,7 @@ def total(items: Iterable[object], key: object = None) -> Number:
 
 
 def to_number(name: str, value: object) -> Number | None:
-    """Return a value or the number in a text. Nil and blank texts give None.
-
-    Args:
-        name: The filter's name, for messages.
-    """
+    """Return a value or the number in a text; None for nil and blank texts. `name` is the filter's, for messages."""
     if value is None or is_undefined(value):
         return None
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
@@ -246,17 +239,9 @@ def _parse_locale(name: str) -> Locale:
 
 
 def money(value: object, currency: object, language: object = "en") -> str:
-    """Format an amount with its currency: ``12,50 €``. Halves of the smallest unit round away from zero.
+    """Format an amount with its ISO 4217 currency: ``12,50 €``; no amount is an empty text.
 
-    babel rounds halves to even, and prints -0.001 as -0.00.
-
-    Args:
-        value: A number, or a text with one.
-        currency: The ISO 4217 code, such as ``EUR``.
-        language: The locale, such as ``fr`` or ``contact.language``.
-
-    Returns:
-        The text, or an empty text if there is no amount.
+    Halves of the smallest unit round away from zero. babel rounds halves to even, and prints -0.001 as -0.00.
     """
     if value is None or is_undefined(value) or value == "":
         return ""

@@ -29,20 +29,17 @@ def check_header_name(name: str) -> None:
         raise TemplateError(f"the header '{name}' cannot be set by a scenario: remove it")
 
 
-def check_header_value(value: str) -> None:
+def check_header_value(value: str, source: str = "") -> None:
     """Reject a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5)."""
-    if problem := _find_problem(value):
-        raise TemplateError(problem)
-
-
-def _find_problem(value: str) -> str | None:
     if not _VISIBLE.fullmatch(value):
-        return "a header's value contains a line break, a control character or a character that is not ASCII"
-    if value != value.strip(" \t"):
-        return "a header's value starts or ends with a space: is one of its parts empty?"
-    if len(value) > MAX_VALUE:
-        return f"a header's value is longer than {MAX_VALUE} characters"
-    return None
+        reason = "a header's value contains a line break, a control character or a character that is not ASCII"
+    elif value != value.strip(" \t"):
+        reason = "a header's value starts or ends with a space: is one of its parts empty?"
+    elif len(value) > MAX_VALUE:
+        reason = f"a header's value is longer than {MAX_VALUE} characters"
+    else:
+        return
+    raise make_error(reason, source, 0)
 
 
 class HeaderSink(Sink):
@@ -62,7 +59,5 @@ def render_header(source: str, data: Mapping[str, Any]) -> str:
     """Render a header's value: visible ASCII, stripped of spaces."""
     sink = HeaderSink()
     render_into(strict_engine, source, data, sink)
-    value = sink.getvalue()
-    if problem := _find_problem(value):
-        raise make_error(problem, source, 0)
+    check_header_value(value := sink.getvalue(), source)
     return value

@@ -42,15 +42,7 @@ _COMMAS: Final = re.compile(
 
 
 def scan(text: str, state: int) -> int:
-    """Track JSON's string delimiters through a text.
-
-    Args:
-        text: Characters of a JSON document.
-        state: The position of the first character.
-
-    Returns:
-        The position after the last character.
-    """
+    """Return the position after a part of a JSON document whose first character has the position `state`."""
     at = 0
     if state == ESCAPED and text:
         at, state = 1, INSIDE
@@ -66,11 +58,7 @@ def scan(text: str, state: int) -> int:
 
 
 class JsonContent(LiteralText):
-    """Literal text of a JSON body, scanned once when it is parsed.
-
-    Attributes:
-        after: The position after the text for each position before it.
-    """
+    """Literal text of a JSON body, scanned once when it is parsed: `after` has the position after it by that before."""
 
     __slots__ = ("after",)
 

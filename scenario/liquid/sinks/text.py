@@ -67,20 +67,14 @@ def parse_text(source: str) -> None:
 
 
 def render_html(source: str, data: Mapping[str, Any]) -> str:
-    """Render an HTML e-mail.
-
-    Values are escaped, and missing values render as nothing. Raises as ``render_text`` does.
-    """
+    """Render an HTML e-mail. Values are escaped, and missing values render as nothing."""
     sink = HtmlSink()
     render_into(html_engine, source, data, sink)
     return sink.getvalue()
 
 
 def render_line(source: str, data: Mapping[str, Any]) -> str:
-    """Render a subject, which is one line for any data. Raises as ``render_text`` does.
-
-    Each run of line breaks and control characters becomes one space, and the text is stripped.
-    """
+    """Render a subject, stripped, with one space for each run of line breaks and control characters."""
     return _NOT_ON_A_LINE.sub(" ", render_text(source, data)).strip()
 
 
@@ -119,18 +113,12 @@ def compile_condition(source: str) -> CompiledCondition:
 
 
 def evaluate_condition(source: str, data: Mapping[str, Any]) -> bool:
-    """Evaluate a condition such as ``order.total_price > 20 and contact.cellphone != blank``.
-
-    Missing values are nil. `scenario.liquid.engine.logic` documents the syntax.
-    """
+    """Evaluate a condition. Missing values are nil. `scenario.liquid.engine.logic` documents the syntax."""
     return compile_condition(source).holds(data)
 
 
 def evaluate_value(source: str, data: Mapping[str, Any]) -> Any:
-    """Return the value of a template with a single output, otherwise its text. A missing value is None.
-
-    Raises as ``render_text`` does.
-    """
+    """Return the value of a template with a single output, otherwise its text. A missing value is None."""
     parsed = parse_template(text_engine, source)
     if len(parsed.nodes) != 1 or not isinstance(parsed.nodes[0], OutputNode):
         return render_text(source, data)

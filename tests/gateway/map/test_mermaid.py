@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.map.map import ScenarioMap
-from gateway.map.mermaid import quoted
+from gateway.map.map import ScenarioMap, quoted
 from gateway.map.outline import Overlay
 from tests.examples.scenarios import EXAMPLES
 from tests.gateway.map.plans import example, many
