@@ -7,7 +7,7 @@ The converter and the documentation both use this table. It lists only the names
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache, lru_cache
@@ -33,16 +33,10 @@ class PlatformTable(NamedTuple):
 
 
 _TRANSACTION: Final = {
-    "extid": "external_id",
-    "id": "external_id",
-    "contact": "contact_id",
-    "id_contact": "contact_id",
-    "id_store": "store_external_id",
-    "store_id": "store_external_id",
-    "store_extid": "store_external_id",
-    "date": "ordered_at",
-    "date_order": "ordered_at",
-    "order_date": "ordered_at",
+    **dict.fromkeys(("extid", "id"), "external_id"),
+    **dict.fromkeys(("contact", "id_contact"), "contact_id"),
+    **dict.fromkeys(("id_store", "store_id", "store_extid"), "store_external_id"),
+    **dict.fromkeys(("date", "date_order", "order_date"), "ordered_at"),
     "discount": "discount_amount",
     "shipping": "shipping_amount",
     "tax": "tax_amount",
@@ -58,8 +52,7 @@ TABLES: Final[Mapping[str, PlatformTable]] = {
             "first_name": "firstname",
             "last_name": "lastname",
             "mail": "email",
-            "phone": "cellphone",
-            "mobile": "cellphone",
+            **dict.fromkeys(("phone", "mobile"), "cellphone"),
             "lang": "language",
             "date": "creation_date",
         },
@@ -71,16 +64,12 @@ TABLES: Final[Mapping[str, PlatformTable]] = {
         "product",
         Product,
         {
-            "extid": "external_id",
-            "id": "external_id",
+            **dict.fromkeys(("extid", "id"), "external_id"),
             "price": "unit_price",
-            "img_url": "image_url",
-            "img": "image_url",
-            "picture": "image_url",
+            **dict.fromkeys(("img_url", "img", "picture"), "image_url"),
             "discount": "discount_amount",
             "tax": "tax_amount",
-            "total": "total_line_amount",
-            "total_price": "total_line_amount",
+            **dict.fromkeys(("total", "total_price"), "total_line_amount"),
         },
     ),
     "store": PlatformTable("order.store", Store, {"extid": "external_id", "id": "external_id", "type": "store_type"}),
@@ -210,20 +199,9 @@ def suggest_field(table: str, name: str) -> str | None:
 @cache
 def list_names(table: str) -> tuple[tuple[str, str], ...]:
     """Return all old names of a table with the new ones, in the order of the model's fields."""
-    return tuple(_generate_names(TABLES[table]))
-
-
-def _generate_names(table: PlatformTable) -> Iterator[tuple[str, str]]:
-    tree = tree_of(table.model)
-    others: dict[str, list[str]] = {}
-    for old, ours in table.names.items():
-        others.setdefault(ours, []).append(old)
-    taken = set(table.names)
-    for name in tree.fields:
-        if not isinstance(tree.fields[name], Value) or name in table.model.second:
-            continue
-        if name not in taken:
-            yield name, name
-        yield from ((old, name) for old in others.pop(name, ()))
-    for ours, olds in others.items():
-        yield from ((old, ours) for old in olds)
+    known, tree = TABLES[table], tree_of(TABLES[table].model)
+    fields = [name for name, found in tree.fields.items() if isinstance(found, Value)]
+    fields = [name for name in fields if name not in known.model.second]
+    ours = dict.fromkeys((*fields, *known.names.values()))
+    names = [(name, name) for name in fields if name not in known.names] + [*known.names.items()]
+    return tuple((old, new) for name in ours for old, new in names if new == name)

@@ -31,20 +31,15 @@ class Task(Generic[T]):
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.coroutine = coroutine
         self.done = False
-        self._result: list[T] = []
-
-    @property
-    def result(self) -> T | None:
-        """The result, or None while it runs."""
-        return self._result[0] if self._result else None
+        self.result: T | None = None
+        """None while it runs."""
 
     def resume(self, woke: bool | None) -> _Wait | None:
         """Run it until it waits again. Return the wait, or None at its end."""
         try:
             return self.coroutine.send(woke)
         except StopIteration as over:
-            self.done = True
-            self._result.append(over.value)
+            self.done, self.result = True, over.value
             return None
 
 

@@ -191,7 +191,7 @@ class VirtualJourney(VirtualHost):
         self.clock.tell(self)
 
     def operate(self, verb: str, step: str | None, operator: str, reason: str, *, now: bool = False) -> None:
-        """Execute an operation, with `now` regardless of hours and caps. Raise OperationRefused if it does not apply."""
+        """Execute an operation, with `now` regardless of hours and caps. Raise OperationRefused if it cannot apply."""
         if self.ending is not None or self._leaving is not None:
             raise OperationRefused("the journey is over")
         if step is not None and step != self.step:

@@ -6,19 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from liquid.builtin.expressions import BooleanExpression, Filter, FilteredExpression, Nil, Path, StringLiteral
-from liquid.builtin.expressions.logical import (
-    ContainsExpression,
-    EqExpression,
-    GeExpression,
-    GtExpression,
-    LeExpression,
-    LogicalAndExpression,
-    LogicalNotExpression,
-    LogicalOrExpression,
-    LtExpression,
-    NeExpression,
-)
+from liquid.builtin.expressions import BooleanExpression, Filter, FilteredExpression, Nil, Path, StringLiteral, logical
 from liquid.builtin.expressions.primitive import Blank, Empty, FalseLiteral, FloatLiteral, IntegerLiteral, TrueLiteral
 from liquid.builtin.output import OutputNode
 from liquid.expression import Expression
@@ -233,24 +221,24 @@ def certain_outcomes(part: Expression, root: str) -> frozenset[bool]:
     match part:
         case BooleanExpression():
             return certain_outcomes(part.expression, root)
-        case LogicalAndExpression():
+        case logical.LogicalAndExpression():
             left, right = certain_outcomes(part.left, root), certain_outcomes(part.right, root)
             return ((left | right) & _TRUE) | (left & right & _FALSE)
-        case LogicalOrExpression():
+        case logical.LogicalOrExpression():
             left, right = certain_outcomes(part.left, root), certain_outcomes(part.right, root)
             return ((left | right) & _FALSE) | (left & right & _TRUE)
-        case LogicalNotExpression():
+        case logical.LogicalNotExpression():
             return frozenset(not result for result in certain_outcomes(part.right, root))
         case Path() | FilteredExpression():
             return _TRUE if _is_missing_with(part, root, frozenset({"has"})) else frozenset()
-        case EqExpression() | NeExpression():
+        case logical.EqExpression() | logical.NeExpression():
             asked = _true_if_compared(part, root)
             # A missing value equals both, so only "unequal" proves that the variable exists.
             unequal = any(isinstance(side, Nil | Blank) for side in part.children())
-            return asked and (_TRUE if unequal is isinstance(part, NeExpression) else _FALSE)
-        case ContainsExpression():
+            return asked and (_TRUE if unequal is isinstance(part, logical.NeExpression) else _FALSE)
+        case logical.ContainsExpression():
             return _true_if_compared(part, root, _MAKE_EMPTY)
-        case LtExpression() | GtExpression() | LeExpression() | GeExpression():
+        case logical.LtExpression() | logical.GtExpression() | logical.LeExpression() | logical.GeExpression():
             return _true_if_compared(part, root)
         case _:
             return frozenset()

@@ -24,13 +24,7 @@ from liquid.builtin.expressions import (
     Nil,
     Path,
     StringLiteral,
-)
-from liquid.builtin.expressions.logical import (
-    EqExpression,
-    LogicalAndExpression,
-    LogicalNotExpression,
-    LogicalOrExpression,
-    NeExpression,
+    logical,
 )
 from liquid.builtin.expressions.primitive import Blank, Empty
 from liquid.builtin.tags.assign_tag import AssignNode
@@ -261,12 +255,12 @@ class _Tracer:
                 return value
             case BooleanExpression():
                 self._test(expression.expression, scope)
-            case LogicalNotExpression():
+            case logical.LogicalNotExpression():
                 self._test(expression.right, scope)
-            case LogicalAndExpression() | LogicalOrExpression():
+            case logical.LogicalAndExpression() | logical.LogicalOrExpression():
                 self._test(expression.left, scope)
                 self._test(expression.right, scope)
-            case EqExpression() | NeExpression():
+            case logical.EqExpression() | logical.NeExpression():
                 # A comparison with blank or nil does not read a list's items.
                 sides = (expression.left, expression.right)
                 compare = self._test if any(isinstance(side, Nil | Blank | Empty) for side in sides) else self._use

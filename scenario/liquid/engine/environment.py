@@ -32,17 +32,7 @@ from scenario.liquid.engine.nodes import (
 from scenario.liquid.engine.sink import LiteralTextTag, Sink
 from scenario.liquid.sinks.json_text import JsonContentTag, has_rendered_keys
 
-_TAGS = (
-    AbortTag,
-    LiteralTextTag,
-    EchoOutputTag,
-    LiquidTag,
-    TableRowTag,
-    StrictCaseTag,
-    UnlessTag,
-    OutputTag,
-    IfTag,
-)
+_TAGS = (AbortTag, LiteralTextTag, EchoOutputTag, LiquidTag, TableRowTag, StrictCaseTag, UnlessTag, OutputTag, IfTag)
 _MARKUP_TAGS = ("tablerow", "ifchanged")
 """Tags that write HTML or repeat their own output. Outside of texts and e-mails their output would be escaped."""
 

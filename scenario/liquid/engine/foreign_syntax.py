@@ -66,25 +66,9 @@ def _explain_sign(found: re.Match[str]) -> str:
     return f"'{found[0]}' is written '{_SIGNS[found[0].lower()]}' here"
 
 
-def _explain_case(found: re.Match[str]) -> str:
-    return f"'{found[0]}' is written in lower case: '{found[0].lower()}'"
-
-
-def _explain_keyword(found: re.Match[str]) -> str:
-    return f"leave '{found[1]}' out: a condition is only the expression"
-
-
-def _explain_quote(found: re.Match[str]) -> str:
-    return f"'{found[0][0]}' is not a quote here: write '{found[0].strip(_QUOTES).strip()}'"
-
-
 def _explain_blank(found: re.Match[str]) -> str:
     is_there = bool(found["not"]) is not (found["there"] is not None)
     return f"'{_join_spaces(found[0])}' is written '{'!=' if is_there else '=='} blank'"
-
-
-def _explain_is(found: re.Match[str]) -> str:
-    return f"'{_join_spaces(found[0])}' is written '{'!=' if found['not'] else '=='}'"
 
 
 def _explain_in(found: re.Match[str]) -> str:
@@ -97,10 +81,6 @@ def _explain_in(found: re.Match[str]) -> str:
     return (
         f"there is no '{_join_spaces(found['word'])}': compare with each, {each}{' …' if len(listed) > _SHOWN else ''}"
     )
-
-
-def _explain_contains_not(found: re.Match[str]) -> str:
-    return f"'{_join_spaces(found[0])}' is written with 'not' in front: not (a contains b)"
 
 
 def _explain_part(found: re.Match[str]) -> str:
@@ -137,21 +117,36 @@ _WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ..
     (re.compile(pattern), say)
     for pattern, say in (
         (r"\{\{|\}\}|\{%|%\}", _explain_by("'…' is not allowed in a condition: write the name alone")),
-        (rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?", _explain_quote),
+        (
+            rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?",
+            lambda found: f"'{found[0][0]}' is not a quote here: write '{found[0].strip(_QUOTES).strip()}'",
+        ),
         (r"&&|\|\||!==|===|=>|=<|=!|=~|[≠≥≤]|(?<![=!<>])=(?![=])|!(?!=)", _explain_sign),
         (r"&", _explain_by("'&' is written 'and' here")),
-        (r"(?<![\w.])(?:AND|OR|NOT|And|Or|Not|CONTAINS|Contains)\b(?!\.)", _explain_case),
-        (r"^\s*(?i:(if|when|where|only if))(?=\s+[\w(!'\"])", _explain_keyword),
+        (
+            r"(?<![\w.])(?:AND|OR|NOT|And|Or|Not|CONTAINS|Contains)\b(?!\.)",
+            lambda found: f"'{found[0]}' is written in lower case: '{found[0].lower()}'",
+        ),
+        (
+            r"^\s*(?i:(if|when|where|only if))(?=\s+[\w(!'\"])",
+            lambda found: f"leave '{found[1]}' out: a condition is only the expression",
+        ),
         (
             r"(?<![\w.])(?i:is)\s+(?P<not>(?i:not)\s+)?(?i:(?P<there>set|defined|present)|empty|blank|null|nil|none|undefined|missing)\b",
             _explain_blank,
         ),
-        (r"(?<![\w.])(?i:is)(?P<not>\s+(?i:not))?(?=\s)", _explain_is),
+        (
+            r"(?<![\w.])(?i:is)(?P<not>\s+(?i:not))?(?=\s)",
+            lambda found: f"'{_join_spaces(found[0])}' is written '{'!=' if found['not'] else '=='}'",
+        ),
         (
             rf"(?:(?P<name>{_NAME}|'[^']*'|\"[^\"]*\")\s+)?(?<![\w.])(?P<word>(?P<not>(?i:not)\s+)?(?i:in))(?=\s|\()\s*(?:(?P<what>{_NAME})|(?P<list>[\[(][^\])]*)[\])]?)?",
             _explain_in,
         ),
-        (r"(?i:(?<![\w.])(?:not|does\s+not)\s+(?:contains?|like|match(?:es)?|includes?)\b)", _explain_contains_not),
+        (
+            r"(?i:(?<![\w.])(?:not|does\s+not)\s+(?:contains?|like|match(?:es)?|includes?)\b)",
+            lambda found: f"'{_join_spaces(found[0])}' is written with 'not' in front: not (a contains b)",
+        ),
         (r"(?i:(?<![\w.])(?:starts?|begins?|ends?)[ _]?with\b)(?!\()", _explain_part),
         (r"(?<![\w.])(?:equals?|eq|ne|gte?|lte?|ge|le|(?i:like|matches|includes|unless))\b(?![.:(])", _explain_sign),
         (r"(?<![\w.])(?i:between)\b", _explain_by("there is no '…': write a >= 1 and a <= 5")),

@@ -16,17 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, Node
-from liquid.builtin.expressions import FilteredExpression, LoopExpression, Path
-from liquid.builtin.expressions.logical import (
-    ContainsExpression,
-    EqExpression,
-    GeExpression,
-    GtExpression,
-    LeExpression,
-    LtExpression,
-    NeExpression,
-    is_truthy,
-)
+from liquid.builtin.expressions import FilteredExpression, LoopExpression, Path, logical
 from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.builtin.tags.capture_tag import CaptureNode
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
@@ -47,7 +37,7 @@ if TYPE_CHECKING:
     from liquid import Environment, RenderContext
 
 
-class Equal(EqExpression):
+class Equal(logical.EqExpression):
     """``==``."""
 
     __slots__ = ()
@@ -56,7 +46,7 @@ class Equal(EqExpression):
         return are_equal(self.left.evaluate(context), self.right.evaluate(context))
 
 
-class NotEqual(NeExpression):
+class NotEqual(logical.NeExpression):
     """``!=`` and ``<>``."""
 
     __slots__ = ()
@@ -87,33 +77,33 @@ class _Ordering(Expression):
         raise LiquidTypeError(message, token=self.token)
 
 
-class _Less(_Ordering, LtExpression):
+class _Less(_Ordering, logical.LtExpression):
     __slots__ = ()
 
 
-class _Greater(_Ordering, GtExpression):
+class _Greater(_Ordering, logical.GtExpression):
     __slots__ = ()
     is_swapped = True
 
 
-class _LessOrEqual(_Ordering, LeExpression):
+class _LessOrEqual(_Ordering, logical.LeExpression):
     __slots__ = ()
     or_equal = True
 
 
-class _GreaterOrEqual(_Ordering, GeExpression):
+class _GreaterOrEqual(_Ordering, logical.GeExpression):
     __slots__ = ()
     is_swapped = or_equal = True
 
 
-class Contains(ContainsExpression):
+class Contains(logical.ContainsExpression):
     """``contains``: a part of a text, an item of a list, or a key of an object."""
 
     __slots__ = ()
 
     def evaluate(self, context: Context) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
         left, right = self.left.evaluate(context), self.right.evaluate(context)
-        if not is_truthy(left) or not is_truthy(right):
+        if not logical.is_truthy(left) or not logical.is_truthy(right):
             return False
         context.budget.spend(step_cost(left))
         if isinstance(left, str):
@@ -185,13 +175,13 @@ class BoundedLoop(LoopExpression):
 
 
 _REPLACED: Final[dict[type[Expression], type[Expression]]] = {
-    EqExpression: Equal,
-    NeExpression: NotEqual,
-    LtExpression: _Less,
-    GtExpression: _Greater,
-    LeExpression: _LessOrEqual,
-    GeExpression: _GreaterOrEqual,
-    ContainsExpression: Contains,
+    logical.EqExpression: Equal,
+    logical.NeExpression: NotEqual,
+    logical.LtExpression: _Less,
+    logical.GtExpression: _Greater,
+    logical.LeExpression: _LessOrEqual,
+    logical.GeExpression: _GreaterOrEqual,
+    logical.ContainsExpression: Contains,
     AnyExpression: WhenValues,
     LoopExpression: BoundedLoop,
     RangeLiteral: BoundedRange,

@@ -11,19 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from liquid import Environment
-from liquid.builtin.expressions import BooleanExpression, Filter, FilteredExpression, LoopExpression
-from liquid.builtin.expressions.logical import (
-    ContainsExpression,
-    EqExpression,
-    GeExpression,
-    GtExpression,
-    LeExpression,
-    LogicalAndExpression,
-    LogicalNotExpression,
-    LogicalOrExpression,
-    LtExpression,
-    NeExpression,
-)
+from liquid.builtin.expressions import BooleanExpression, Filter, FilteredExpression, LoopExpression, logical
 from liquid.builtin.expressions.primitive import parse_primitive
 from liquid.exceptions import LiquidSyntaxError
 from liquid.expression import Expression
@@ -50,29 +38,29 @@ _OF_LOOPS: Final = frozenset({"as", "cols", "continue", "limit", "offset", "requ
 
 _LOGIC, _COMPARISON, _MEMBERSHIP = 1, 2, 3
 _BINARY: Final[dict[str, tuple[int, Callable[[Token, Expression, Expression], Expression]]]] = {
-    "and": (_LOGIC, LogicalAndExpression),
-    "or": (_LOGIC, LogicalOrExpression),
-    "eq": (_COMPARISON, EqExpression),
-    "ne": (_COMPARISON, NeExpression),
-    "ltgt": (_COMPARISON, NeExpression),
-    "lt": (_COMPARISON, LtExpression),
-    "gt": (_COMPARISON, GtExpression),
-    "le": (_COMPARISON, LeExpression),
-    "ge": (_COMPARISON, GeExpression),
-    "contains": (_MEMBERSHIP, ContainsExpression),
+    "and": (_LOGIC, logical.LogicalAndExpression),
+    "or": (_LOGIC, logical.LogicalOrExpression),
+    "eq": (_COMPARISON, logical.EqExpression),
+    "ne": (_COMPARISON, logical.NeExpression),
+    "ltgt": (_COMPARISON, logical.NeExpression),
+    "lt": (_COMPARISON, logical.LtExpression),
+    "gt": (_COMPARISON, logical.GtExpression),
+    "le": (_COMPARISON, logical.LeExpression),
+    "ge": (_COMPARISON, logical.GeExpression),
+    "contains": (_MEMBERSHIP, logical.ContainsExpression),
 }
 """Precedence and expression class by the token of an operator."""
 
 COMPARISONS: Final = (
-    EqExpression,
-    NeExpression,
-    LtExpression,
-    GtExpression,
-    LeExpression,
-    GeExpression,
-    ContainsExpression,
+    logical.EqExpression,
+    logical.NeExpression,
+    logical.LtExpression,
+    logical.GtExpression,
+    logical.LeExpression,
+    logical.GeExpression,
+    logical.ContainsExpression,
 )
-LOGIC: Final = (LogicalAndExpression, LogicalOrExpression, LogicalNotExpression)
+LOGIC: Final = (logical.LogicalAndExpression, logical.LogicalOrExpression, logical.LogicalNotExpression)
 
 
 def parse_condition(env: Environment, token: Token) -> BooleanExpression:
@@ -136,7 +124,7 @@ def _parse_expression(env: Environment, tokens: TokenStream, rank: int) -> Expre
                 "write not (a == b), or a != b"
             )
             raise LiquidSyntaxError(message, token=tokens.current)
-        left: Expression = LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
+        left: Expression = logical.LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
     else:
         left = parse_operand(env, tokens)
     while True:
@@ -149,7 +137,7 @@ def _parse_expression(env: Environment, tokens: TokenStream, rank: int) -> Expre
 def _parse_negated(env: Environment, tokens: TokenStream) -> Expression:
     """Parse the operand of ``not``: a comparison or another ``not``."""
     if tokens.current.kind == TOKEN_NOT:
-        return LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
+        return logical.LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
     return _parse_expression(env, tokens, _COMPARISON)
 
 

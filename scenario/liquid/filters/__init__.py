@@ -26,29 +26,15 @@ def _printing_values(function: Callable[..., Any]) -> Callable[..., Any]:
     return printed
 
 
-_TEXTUAL: Final[Mapping[str, Callable[..., Any]]] = {
-    "append": stock.append,
-    "capitalize": stock.capitalize,
-    "downcase": stock.downcase,
-    "escapejs": extra.escapejs,
-    "lstrip": stock.lstrip,
-    "newline_to_br": stock.newline_to_br,
-    "prepend": stock.prepend,
-    "remove": stock.remove,
-    "remove_first": stock.remove_first,
-    "replace_first": stock.replace_first,
-    "rstrip": stock.rstrip,
-    "safe": extra.safe,
-    "squish": stock.squish,
-    "strip": stock.strip,
-    "strip_html": stock.strip_html,
-    "strip_newlines": stock.strip_newlines,
-    "upcase": stock.upcase,
-    "url_decode": stock.url_decode,
-}
+_TEXTUAL: Final = (
+    "append capitalize downcase lstrip newline_to_br prepend remove remove_first replace_first rstrip squish strip "
+    "strip_html strip_newlines upcase url_decode"
+)
+"""Text filters of python-liquid."""
 
 _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    **{name: _printing_values(function) for name, function in _TEXTUAL.items()},
+    **{name: _printing_values(getattr(stock, name)) for name in _TEXTUAL.split()},
+    **{name: _printing_values(getattr(extra, name)) for name in ("escapejs", "safe")},
     **numbers.FILTERS,
     **lists.FILTERS,
     **texts.FILTERS,

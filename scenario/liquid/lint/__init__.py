@@ -27,21 +27,8 @@ from scenario.liquid.sinks.body import compile_body
 from scenario.liquid.sinks.text import compile_condition, parse_template
 
 _OF_DATA: Final = frozenset(
-    {
-        "comparison",
-        "constant",
-        "json-string",
-        "list-field",
-        "mixed-logic",
-        "no-json",
-        "no-object",
-        "not-a-list",
-        "not-apart",
-        "out-of-scope",
-        "same-sides",
-        "unknown-field",
-        "unknown-variable",
-    }
+    {"comparison", "constant", "json-string", "list-field", "mixed-logic", "no-json", "no-object", "not-a-list"}
+    | {"not-apart", "out-of-scope", "same-sides", "unknown-field", "unknown-variable"}
 )
 """Codes of mistakes that do not prevent parsing."""
 
