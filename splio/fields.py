@@ -27,7 +27,6 @@ class PlatformTable(NamedTuple):
 
     path: str
     model: type[Shape]
-    """The model that parses its data."""
     names: Mapping[str, str]
     """Old names that differ, with the new ones. A dot leads into an object."""
 
@@ -84,7 +83,6 @@ TABLES: Final[Mapping[str, PlatformTable]] = {
         },
     ),
 }
-"""The platform's tables, by their names in variables."""
 
 LISTS: Final[Mapping[str, str]] = {"order": "order", "ticket": "order", "basket": "cart", "cart": "cart"}
 """The sources of loops over products, and the roots of their ``products``."""

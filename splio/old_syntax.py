@@ -59,7 +59,6 @@ class OldTag(OldSyntaxPart):
     rest: str
     """The text after the word, with its HTML entities resolved."""
     closed: bool = True
-    """Whether it has a closing brace."""
 
 
 def split_template(source: str, *, liquid: bool = False) -> Iterator[OldSyntaxPart]:

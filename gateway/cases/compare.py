@@ -14,7 +14,6 @@ from scenario.source.source import Path as Place
 from scenario.type_guards import is_list, is_mapping
 
 MISSING: Final = object()
-"""A missing value."""
 _TEXTS: Final = ("reason", "note", "to", "from", "reply_to", "subject", "text", "html", "method", "url")
 _EXACT: Final = ("outcome", "way", "at", "attempts", "status")
 _MINUTE: Final = len("2026-03-02 09:00")

@@ -55,7 +55,6 @@ class Cases:
 
     path: Path
     source: Source
-    """The places of its content."""
     file: CaseFile
     draft: Draft
     book: Destinations | None

@@ -59,7 +59,6 @@ class TextPart(Model):
 Text = Annotated[Annotated[str, Tag("<text>")] | Annotated[TextPart, Tag("<part>")], Discriminator(_form)]
 """A whole text, or parts that it contains."""
 Entry = Annotated[Annotated[str, Tag("<file>")] | Annotated[dict[str, Any], Tag("<entry>")], Discriminator(_entry_form)]
-"""An entry, inline or in a JSON file."""
 
 
 class ScriptedAnswer(Model):

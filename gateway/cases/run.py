@@ -58,7 +58,6 @@ class Circumstances:
     start: datetime | None = None
     """Time of all entries, or None for the cases' own."""
     root: str = ROOT
-    """The run id for delivery ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,6 @@ class CaseRun:
     """The run of a case."""
 
     refused: str | None = None
-    """Why the contact was not admitted, or None."""
     steps: tuple[StepRun, ...] = ()
     ends: str = ""
     """``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting``; empty if refused."""

@@ -27,7 +27,6 @@ class Text:
     """A line of text."""
 
     x: float
-    """Its start."""
     y: float
     text: str
     look: str
@@ -69,7 +68,6 @@ class Edge:
     """A way from a step, or from the entry (None), to the next step."""
 
     source: str | None
-    """The step that it leaves."""
     way: str
     label: str
     points: list[Point]
@@ -96,7 +94,6 @@ class Drawing:
 
 
 WIDTH: Final = 232.0
-"""Width of every box."""
 ICON: Final = 22.0
 """Size of the icon's square at the top left."""
 PADDING: Final = 11.0

@@ -32,7 +32,6 @@ class Way:
     label: str
     """Its label; empty for a single way."""
     to: str | None
-    """The next step; None is the end."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,6 @@ class OutlineItem:
 
     step: Step
     branches: tuple[Branch, ...] = ()
-    """Ways of a fork."""
     round: Branch | None = None
     """The way of a repetition that returns to it."""
 
@@ -134,10 +132,8 @@ class Outline:
     """A whole plan."""
 
     course: Block
-    """The steps from the first to the end."""
     aside: tuple[Block, ...]
     notes: tuple[str, ...]
-    """Exit rules and the goal."""
 
     @property
     def steps(self) -> list[Step]:

@@ -24,7 +24,6 @@ class ShownExit:
 
     rule: plan.PlannedExit
     met: bool
-    """True if a given event fulfils it."""
 
 
 @dataclass(frozen=True, kw_only=True)

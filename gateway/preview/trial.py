@@ -219,7 +219,6 @@ def _spelt(data: Any, path: list[str]) -> str:
 ENTRY: Final[frozenset[Path]] = frozenset(
     (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
 )
-"""Parts that an entry needs."""
 
 
 def simplest(

@@ -59,7 +59,6 @@ KINDS: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
 """Values by the function that reads the field, see `scenario.entry.values`."""
 
 DATES: Final = ("2026-03-02 10:00:00", "2030-01-01")
-"""Usual dates."""
 PLAIN: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_id: ("A-1",),
     values.as_text: ("Zoé",),
@@ -67,7 +66,6 @@ PLAIN: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_flag: (True, "0"),
     values.as_moment: DATES,
 }
-"""Usual values."""
 
 NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
     "email": ("zoe.obrien@example.com", "ZOE@EXAMPLE.COM", "o'hara+x@sub.example.co.uk", " zoe@example.com ", "", None),

@@ -65,7 +65,6 @@ _WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("amount", "revenue", "worth"), "value"),
     **dict.fromkeys(("conversion", "success"), "goal"),
 }
-"""Synonyms of keys."""
 _HOMONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "when": ("if", "cases"),
     "do": ("then", "steps"),

@@ -24,7 +24,6 @@ class KnownVariables:
     """Variables known at one place."""
 
     responses: Known = field(default_factory=dict[str, Tree])
-    """Responses that may exist."""
     comes: bool = False
     """True if an event may exist."""
     missed: frozenset[Path] = frozenset({()})
@@ -52,9 +51,7 @@ class VariableMap:
     before: Mapping[Path, KnownVariables]
     """Variables before each step, by the step's path."""
     saves: Mapping[str, Path]
-    """Path of the first step that saves each response."""
     anywhere: Known
-    """All responses."""
     ends: Set[Path]
     """Paths of steps after which no contact continues."""
 

@@ -24,11 +24,9 @@ from scenario.type_guards import Path, is_list, is_mapping
 _CREDENTIALS: Final = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token"}
 )
-"""Headers that carry credentials."""
 _TOKEN: Final = re.compile(
     r"(?i:\b(?:bearer|basic)\s+\S{8})|\b(?:sk|pk|rk)_(?:live|test)_\w|\bgh[pousr]_\w{16}|\bxox[abpr]-"
 )
-"""Beginnings of known kinds of tokens."""
 _OPENING, _CLOSING = frozenset("“„‟«»”‘‚’"), frozenset("”“‟»«’‘")
 _BARE_SECRET: Final = re.compile(r"\{\{-?\s*secrets\.(\w+)\s*-?\}\}")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scenario.liquid.analysis.fields import Kind, find_fields
     from scenario.liquid.analysis.usage import trace_usage
     from scenario.liquid.sinks.body import render_form, render_json, render_plain
-    from scenario.liquid.sinks.header import check_header_name, render_header
+    from scenario.liquid.sinks.request import check_header_name, render_header, render_path, render_url
     from scenario.liquid.sinks.text import (
         evaluate_condition,
         evaluate_value,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         render_line,
         render_text,
     )
-    from scenario.liquid.sinks.url import render_path, render_url
 
 __all__ = [
     "Kind",
@@ -55,10 +54,9 @@ _HOMES = {
     "sinks.body": ("render_form", "render_json", "render_plain"),
     "analysis.conditions": ("find_compared_values", "find_certain_outcomes"),
     "analysis.fields": ("Kind", "find_fields"),
-    "sinks.header": ("check_header_name", "render_header"),
+    "sinks.request": ("check_header_name", "render_header", "render_path", "render_url"),
     "sinks.text": ("evaluate_condition", "evaluate_value", "parse_text", "render_html", "render_line", "render_text"),
     "analysis.usage": ("trace_usage",),
-    "sinks.url": ("render_path", "render_url"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -54,7 +54,6 @@ class Anything:
 
 
 Tree = Value | Object | ListOf | Anything
-"""The shape of a value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,12 +61,9 @@ class DataUsage:
     """
 
     depth: int = 0
-    """Levels above it."""
     is_item: bool = False
     whole: bool = False
-    """Whether all of it may be read."""
     tested: bool = False
-    """Whether its existence is tested."""
     each: DataUsage | None = None
     """The usage of its items, if it is read as a list."""
     fields: dict[str, DataUsage] = field(default_factory=dict[str, "DataUsage"])

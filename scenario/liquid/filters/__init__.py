@@ -13,7 +13,7 @@ from liquid.builtin.filters import extra
 from liquid.builtin.filters import string as stock
 
 from scenario.liquid.engine.values import to_text
-from scenario.liquid.filters import audiences, dates, encodings, lists, numbers, texts
+from scenario.liquid.filters import dates, encodings, lists, numbers, texts
 
 
 def _printing_values(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +39,6 @@ _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     **lists.FILTERS,
     **texts.FILTERS,
     **encodings.FILTERS,
-    **audiences.FILTERS,
     **dates.FILTERS,
     # Aliases from other platforms' templates.
     "property_accessor": lists.property_,

@@ -1,4 +1,4 @@
-"""Filters for JSON, HTML, URLs, base64, hashes and signatures."""
+"""Filters for JSON, HTML, URLs, base64, hashes and signatures, and for members of audiences at platforms."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import html
 import json
+import re
 import urllib.parse
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,6 +19,7 @@ from markupsafe import escape as escape_markup
 
 from scenario.liquid.engine.filter_call import FilterValueError
 from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, json_text, replace_surrogates, to_text
+from scenario.liquid.filters.texts import phone_e164
 
 
 def to_json_text(value: object) -> RawJson:
@@ -112,7 +114,49 @@ def _make_signature(algorithm: str) -> Callable[[object, object], str]:
     return signature
 
 
+_ADDRESS: Final = re.compile(r"([^\s@]+)@([^\s@]+\.[^\s@]+)")
+_GMAIL: Final = ("gmail.com", "googlemail.com")
+
+
+def audience_email(value: object, platform: object) -> str | None:
+    """Return the SHA-256 of an e-mail address as a platform normalises it, in hex; nil if it is not an address.
+
+    Google ignores dots and what follows a plus sign in addresses of its own mail service (its Data Manager API, "Format
+    user data"). Meta does not.
+    """
+    google = _is_google("audience_email", platform)
+    found = _ADDRESS.fullmatch(str(to_text(value)).strip().lower())
+    if found is None:
+        return None
+    user, domain = found.groups()
+    if google and domain in _GMAIL:
+        user = user.partition("+")[0].replace(".", "")
+    return _hash_member(f"{user}@{domain}") if user else None
+
+
+def audience_phone(value: object, platform: object, region: object = None) -> str | None:
+    """Return the SHA-256 of a phone number as a platform normalises it, in hex; nil if it is not a possible number.
+
+    Google hashes E.164 with its plus sign, Meta the digits alone. For the region see `phone_e164`.
+    """
+    google = _is_google("audience_phone", platform)
+    number = phone_e164(value, region)
+    return None if number is None else _hash_member(number if google else number.removeprefix("+"))
+
+
+def _is_google(name: str, platform: object) -> bool:
+    if (text := to_text(platform)) not in ("google", "meta"):
+        raise FilterValueError(f"'{name}' takes a platform: 'google' or 'meta'")
+    return text == "google"
+
+
+def _hash_member(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()  # a lone surrogate is an error: no platform could match it
+
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "audience_email": audience_email,
+    "audience_phone": audience_phone,
     "base64_decode": base64_decode,
     "base64_encode": base64_encode,
     "base64_url_safe_decode": base64_url_safe_decode,

@@ -23,8 +23,7 @@ from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.engine.sink import LiteralText
 from scenario.liquid.filters import dates
 from scenario.liquid.lint.findings import LintedText
-from scenario.liquid.sinks.header import check_header_value
-from scenario.liquid.sinks.url import SILENT, render_path, render_url
+from scenario.liquid.sinks.request import SILENT, check_header_value, render_path, render_url
 from scenario.mail_limits import MAX_NESTING, MAX_SUBJECT
 from scenario.source.findings import clip
 

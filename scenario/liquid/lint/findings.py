@@ -11,7 +11,6 @@ from typing import Final
 from scenario.source.findings import Lines, Severity
 
 ALIKE: Final = 0.6
-"""Minimum similarity of a misspelled word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ _NUMBERS: Final = frozenset(
     | {"number", "plus", "round", "size", "sum", "times"}
 )
 DATES: Final = frozenset({"add", "next_anniversary", "subtract"})
-"""Filters that return a date."""
 _OTHERS: Final = frozenset({"default", "has", "json", "property", "property_accessor", "slice", "safe"})
 
 
@@ -121,7 +120,6 @@ class TemplateScope:
     inner: tuple[Mapping[str, Tree], ...] = ()
     """The names of enclosing loops and ``$let``, innermost last."""
     own: dict[str, Tree] = field(default_factory=dict[str, Tree])
-    """The template's assignments."""
     tested: frozenset[str] = frozenset()
     """Variables that an enclosing ``if`` tests, so that they may belong to another trigger."""
     present: frozenset[str] = frozenset()

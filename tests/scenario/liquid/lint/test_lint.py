@@ -14,7 +14,7 @@ from scenario.errors import TemplateError
 from scenario.liquid.analysis.fields import ENGINES
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import TemplateFinding
-from scenario.liquid.sinks import body, url
+from scenario.liquid.sinks import body, request
 from scenario.liquid.sinks.text import compile_condition, parse_template
 from tests.scenario.liquid.mutants import mutants
 from tests.scenario.liquid.samples import Page, pages
@@ -29,8 +29,8 @@ DEEP = "elements are nested more than 256 levels deep: is one not closed?"
 
 PARSERS: dict[str, Callable[[str], object]] = {
     **{kind: partial(parse_template, engine) for kind, engine in ENGINES.items()},
-    "url": url.find_origin,
-    "path": url.check_path,
+    "url": request.find_origin,
+    "path": request.check_path,
     "condition": compile_condition,
 }
 

@@ -9,7 +9,7 @@ import pytest
 from scenario.errors import TemplateError
 from scenario.http.headers import DENIED_NAMES, DENIED_PREFIXES
 from scenario.liquid import check_header_name, render_header
-from scenario.liquid.sinks.header import check_header_value
+from scenario.liquid.sinks.request import check_header_value
 
 CASES = Path(__file__).parents[4] / "../shared/data/response_cases.json"
 

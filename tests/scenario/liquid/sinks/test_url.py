@@ -6,7 +6,7 @@ import pytest
 
 from scenario.errors import TemplateError
 from scenario.liquid import render_path, render_url
-from scenario.liquid.sinks.url import check_path, find_origin
+from scenario.liquid.sinks.request import check_path, find_origin
 
 DATA: dict[str, Any] = {
     "id": "a/b?c#d e",

@@ -1,4 +1,4 @@
-"""URLs with a literal destination.
+"""URLs with a literal destination, and header fields that cannot leave their line.
 
 Scheme, host and port must be plain text in the template, so that data cannot redirect a request. Values are
 percent-encoded, so that they cannot add a segment, a parameter or a fragment. A path segment that data leave empty is
@@ -17,8 +17,11 @@ from liquid.ast import Node
 from liquid.builtin.tags.assign_tag import AssignNode
 from liquid.builtin.tags.capture_tag import CaptureNode
 from liquid.builtin.tags.comment_tag import CommentNode
+from liquid.exceptions import LiquidTypeError
 from liquid.token import Token
 
+from scenario.errors import TemplateError
+from scenario.http.headers import MAX_VALUE, denied
 from scenario.http.urls import is_dotted
 from scenario.liquid.engine.environment import ParsedTemplate, TemplateCache, strict_engine
 from scenario.liquid.engine.errors import make_error
@@ -33,7 +36,6 @@ _LITERAL: Final = "/:?#[]@!$&'()*+,;=%-._~"
 _DROPPED: Final = str.maketrans("", "", "\r\n\t")
 
 SILENT: Final = (AssignNode, CaptureNode, CommentNode)
-"""Tags without output."""
 
 _shapes: Final = TemplateCache[str]()
 
@@ -192,3 +194,49 @@ def _path(source: str, data: Mapping[str, Any]) -> str:
     if path.startswith("//"):
         raise make_error("a path cannot start with '//'", source, 0)
     return path if not path or path[0] in "/?#" else f"/{path}"
+
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VISIBLE: Final = re.compile(r"[\t\x20-\x7e]*")
+
+
+def check_header_name(name: str) -> None:
+    """Reject a name that is malformed (RFC 9110 §5.6.2) or reserved."""
+    if not _TOKEN.fullmatch(name):
+        raise TemplateError("a header's name is made of letters, digits and '-'")
+    if denied(name):
+        raise TemplateError(f"the header '{name}' cannot be set by a scenario: remove it")
+
+
+def check_header_value(value: str, source: str = "") -> None:
+    """Reject a value that could end its line or that HTTP cannot carry (RFC 9110 §5.5)."""
+    if not _VISIBLE.fullmatch(value):
+        reason = "a header's value contains a line break, a control character or a character that is not ASCII"
+    elif value != value.strip(" \t"):
+        reason = "a header's value starts or ends with a space: is one of its parts empty?"
+    elif len(value) > MAX_VALUE:
+        reason = f"a header's value is longer than {MAX_VALUE} characters"
+    else:
+        return
+    raise make_error(reason, source, 0)
+
+
+class HeaderSink(Sink):
+    """A header's value. Each output is checked when it is written, so that errors have positions."""
+
+    __slots__ = ()
+
+    def value(self, value: object, token: Token) -> int:
+        text = to_text(value)
+        if not _VISIBLE.fullmatch(text):
+            reason = "this value has a line break, a control character or a character that is not ASCII"
+            raise LiquidTypeError(f"{reason}, which a header cannot contain", token=token)
+        return self.put(text)
+
+
+def render_header(source: str, data: Mapping[str, Any]) -> str:
+    """Render a header's value: visible ASCII, stripped of spaces."""
+    sink = HeaderSink()
+    render_into(strict_engine, source, data, sink)
+    check_header_value(value := sink.getvalue(), source)
+    return value
