@@ -184,8 +184,12 @@ class Writer:
         match part:
             case PlainText():
                 self._literal(part, last=last)
-            case OldVariable():
-                self._replace(part, self._variable(part))
+            case OldVariable(table=table, name=name):
+                try:
+                    text = self.resolve_field(VariableReference(table, name)).path
+                except ConversionError as error:
+                    text = self._record_unconverted(part, str(error))
+                self._replace(part, f"{{{{ {text} }}}}")
             case OldTag():
                 self._tag(part)
             case ExistingLiquid():
@@ -215,12 +219,6 @@ class Writer:
         text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029{}\\]+", " ", self.source[part.start : part.end])
         text = text.replace("'", '"').replace("%", " ").strip()
         return text if len(text) <= 60 else f"{text[:57]}..."
-
-    def _variable(self, part: OldVariable) -> str:
-        try:
-            return f"{{{{ {self.resolve_field(VariableReference(part.table, part.name)).path} }}}}"
-        except ConversionError as error:
-            return f"{{{{ {self._record_unconverted(part, str(error))} }}}}"
 
     def resolve_field(self, named: VariableReference) -> MappedField:
         table = named.table.lower()

@@ -100,6 +100,9 @@ def parsed(
     text: str | bytes, path: Path, beside: DefaultFiles = DefaultFiles()
 ) -> tuple[Cases | None, tuple[Finding, ...]]:
     """Read the text of a case file; see `read`."""
+    from activities.webhook.destinations.reading import read as read_destinations
+    from runtime.policies import read_policies
+
     source = Source(text, str(path), _WORDS)
     report = Report(source)
     if source.data is None:
@@ -111,8 +114,10 @@ def parsed(
         return None, report.findings
     named = file.scenario or path.name.removesuffix(CASES) + ".yaml"
     try:
-        book = _book(path, file, beside)
-        policies = _policies(path, file, beside)
+        destinations = _named(path, file.destinations, beside.destinations, "destinations")
+        book = None if destinations is None else read_destinations(destinations)
+        rules = _named(path, file.policies, beside.policies, "policies")
+        policies = Policies() if rules is None else read_policies(rules)
         made, findings = draft(path.parent / named, book and book.listing, policies.quiet_hours)
     except BadInput as error:
         report.add(("scenario",), "missing-file", str(error), key=True)
@@ -129,20 +134,6 @@ def parsed(
     if report.has_errors:
         return None, report.findings
     return Cases(path, source, file, made, book, entries, policies, beside), report.findings
-
-
-def _book(path: Path, file: CaseFile, beside: DefaultFiles) -> Destinations | None:
-    from activities.webhook.destinations.reading import read as read_destinations
-
-    named = _named(path, file.destinations, beside.destinations, "destinations")
-    return None if named is None else read_destinations(named)
-
-
-def _policies(path: Path, file: CaseFile, beside: DefaultFiles) -> Policies:
-    from runtime.policies import read_policies
-
-    named = _named(path, file.policies, beside.policies, "policies")
-    return Policies() if named is None else read_policies(named)
 
 
 def _named(path: Path, own: str | None, given: Path | None, what: str) -> Path | None:

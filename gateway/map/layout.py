@@ -53,7 +53,6 @@ def _write(on: Drawing, text: str, x: float, y: float) -> None:
 
 
 def _pill_of(text: str) -> tuple[str, float]:
-    """Return the visible part of a pill's text, and its width."""
     shown = clipped(text, _LABEL_WIDTH, LABEL_SIZE)
     return shown, max(56.0, width_of(shown, LABEL_SIZE) + 24.0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway.preview.rendering import RenderProblem
@@ -17,7 +17,7 @@ from scenario.source.findings import Finding
 from scenario.source.report import Report
 from scenario.source.source import Path as Place
 from scenario.source.source import Source
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import is_list, is_mapping, mapping_or_empty, walk
 
 _RENDER: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], object]]] = {
     "text": liquid.render_text,
@@ -103,27 +103,21 @@ def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None
     """Return the place of a template's error: the text's path, the index, True for a key, and the message."""
     if isinstance(template.source, str):
         return template.path, (error.offset or template.lead) - template.lead, False, error.reason
-    # The body's compiler spells the part in the same way.
-    for spelt, path, key in _parts(template.source, "", ()):
-        if spelt and spelt == error.at:
-            return (*template.path, *path), error.offset, key, error.reason
+    for path, value in walk(template.source):
+        if path and _spell(path) == error.at:
+            place = (*template.path, *path)
+            if "{" in str(path[-1]) and not isinstance(value, str):
+                return place, error.offset, True, error.reason
+            if (loop := next((form for form in ("$for", "$if") if form in mapping_or_empty(value)), None)) is not None:
+                return (*place, loop), error.offset, False, error.reason
+            if not is_mapping(value) and not is_list(value):
+                return place, error.offset, False, error.reason
     return template.path, error.offset, False, error.sentence
 
 
-def _parts(body: Any, spelt: str, path: Place) -> Iterator[tuple[str, Place, bool]]:
-    if is_mapping(body):
-        loop = next((form for form in ("$for", "$if") if form in body), None)
-        if loop is not None:
-            yield spelt, (*path, loop), False
-        for name, value in body.items():
-            text = str(name)
-            plain = text[1:] if text.startswith("$$") else text
-            inner = f"{spelt}.{plain}" if spelt else plain
-            if "{" in text and not isinstance(value, str):
-                yield inner, (*path, text), True
-            yield from _parts(value, inner, (*path, text))
-    elif is_list(body):
-        for index, item in enumerate(body):
-            yield from _parts(item, f"{spelt}[{index}]", (*path, index))
-    else:
-        yield spelt, path, False
+def _spell(path: Place) -> str:
+    """Return a path in a body as its compiler spells it."""
+    parts = (
+        f"[{part}]" if isinstance(part, int) else f".{part[1:] if part.startswith('$$') else part}" for part in path
+    )
+    return "".join(parts).removeprefix(".")

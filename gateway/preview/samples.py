@@ -17,7 +17,7 @@ from gateway.preview.uses import Path, UsedFields
 from gateway.preview.walk import GivenEvent
 from scenario.entry.objects import DATA, Contact
 from scenario.entry.values import as_custom
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import is_list, is_mapping, mapping_or_empty, walk
 
 _ROWS: Final = (0, 1, 2, 3, 7)
 MANY: Final = 500
@@ -61,7 +61,9 @@ class Samples:
         # A property is named by `event.properties.sku` or by `event.sku`.
         own = self._used.inside("event").named
         named = {path[1] if path[0] == "properties" else path[0] for path in own if path != ("properties",)}
-        identifiers = [*_identifiers(entry), *_leaves(responses or {})]
+        # Events carry the ids of the trigger's data.
+        identifiers = [mapping_or_empty(value).get("external_id") for value in entry["trigger"].values()]
+        identifiers = [*(value for value in identifiers if value not in (None, "")), *_leaves(responses or {})]
         # Without such an event, a repetition ends by its number of rounds. Later conditions may depend on that.
         ending = {name for row in self._draft.plan.steps.values() if row.again for name in row.awaited.values()}
         made: list[GivenEvent] = []
@@ -179,15 +181,4 @@ def _reader(info: FieldInfo) -> Callable[..., Any] | None:
 
 def _leaves(value: Any) -> Iterator[Any]:
     """Yield the texts and numbers of a response."""
-    if is_mapping(value) or is_list(value):
-        for one in value.values() if is_mapping(value) else value:
-            yield from _leaves(one)
-    elif value not in (None, ""):
-        yield value
-
-
-def _identifiers(entry: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the ids of the trigger's data: its events carry them."""
-    for value in entry["trigger"].values():
-        if is_mapping(value) and value.get("external_id") not in (None, ""):
-            yield value["external_id"]
+    return (one for _, one in walk(value) if not is_mapping(one) and not is_list(one) and one not in (None, ""))

@@ -47,11 +47,6 @@ def _named(form: type[BaseModel]) -> str:
     return _NAMES[form]
 
 
-def _meant(word: str) -> str | None:
-    """Return the step kind for another word for it, or None."""
-    return next((kind for kind, step in KINDS.items() if word in step.synonyms), None)
-
-
 def check_structure(source: Source, report: Report) -> Any:
     """Report mistakes in a scenario's keys and values. Return the scenario's data with misspelt keys corrected."""
     data = source.data
@@ -126,7 +121,7 @@ def _tell_step(fault: Fault, report: Report) -> None:
     elif word in KINDS_NOT_YET:
         report.add((*fault.path, word), "not-yet", f"this version does not have '{word}' yet", key=True)
     else:
-        guess = _meant(word.lower())
+        guess = next((kind for kind, step in KINDS.items() if word.lower() in step.synonyms), None)
         hint = f"did you mean '{guess}'?" if guess else f"a step begins with its kind, {kinds}"
         if any(word in kind.branches for kind in KINDS.values()):
             guess, hint = None, f"'{word}' is a key of the step above: write it without '-'"

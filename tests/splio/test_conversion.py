@@ -17,6 +17,7 @@ from scenario.liquid.lint import lint
 from scenario.liquid.sinks.text import parse_template
 from splio.conversion import convert
 from splio.fields import CustomFieldNames
+from splio.old_syntax import OldTag, OldVariable, split_template
 
 NAMES = CustomFieldNames({"": {0: "civility", 3: "favourite store"}, "product": {2: "gift"}})
 
@@ -173,3 +174,21 @@ def test_hostile_text_is_converted_to_its_end(old: str, many: int, said: str, ke
     left = [rest.message for rest in convert(old, keep_liquid=keep).unconverted if rest.message != TOO_LONG]
     assert len(left) == many
     assert all(message.startswith(said) for message in left)
+
+
+ROOT = Path(__file__).parents[2]
+REAL = [
+    *(ROOT / "tests" / "scenario" / "liquid" / "pages").iterdir(),
+    *(path for path in (ROOT / "examples").rglob("*") if path.suffix in (".yaml", ".html", ".txt")),
+]
+
+
+def test_liquid_amounts_and_json_schema_are_no_old_syntax() -> None:
+    assert len(REAL) > 30
+    found = [
+        part
+        for path in REAL
+        for part in split_template(path.read_text("utf-8"), liquid=True)
+        if isinstance(part, OldVariable | OldTag)
+    ]
+    assert found == []

@@ -99,9 +99,7 @@ def divided_by(value: object, other: object) -> Number:
     if not _to_operand(other):
         raise FilterValueError("'divided_by' cannot divide by zero")
     first, second = _to_operand(value), _to_operand(other)
-    if isinstance(first, float) and isinstance(second, float | int):
-        return first / second
-    if isinstance(second, float) and isinstance(first, int):
+    if isinstance(first, float | int) and isinstance(second, float | int) and float in (type(first), type(second)):
         return first / second
     return _calculate(value, other, lambda a, b: a // b, _divide)
 

@@ -12,7 +12,6 @@ import pytest
 from gateway.cases.compare import Mismatch, compare
 from gateway.cases.file import Cases, read
 from gateway.cases.run import Circumstances, run
-from scenario.source.findings import Finding
 
 AROUND = Circumstances(platform_zone="Europe/Paris")
 TOP = """
@@ -21,7 +20,7 @@ at: 2026-03-02T09:00
 cases:
 """
 Written = Callable[..., Path]
-Read = Callable[..., tuple[Cases | None, tuple[Finding, ...]]]
+Make = Callable[..., Cases]
 
 
 def differences(cases: Cases) -> Mapping[str, list[Mismatch]]:
@@ -53,10 +52,12 @@ def written(tmp_path: Path) -> Written:
 
 
 @pytest.fixture
-def reading(written: Written) -> Read:
-    """Reads a scenario of some steps and a case of it."""
+def made(written: Written) -> Make:
+    """Reads a scenario of some steps and its cases, which have no mistakes."""
 
-    def read_them(*texts: Any, **more: str) -> tuple[Cases | None, tuple[Finding, ...]]:
-        return read(written(*texts, **more))
+    def make(*texts: Any, **more: str) -> Cases:
+        cases, findings = read(written(*texts, **more))
+        assert cases is not None, findings
+        return cases
 
-    return read_them
+    return make

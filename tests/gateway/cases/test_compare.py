@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.cases.compare import MISSING
-from tests.gateway.cases.conftest import Read, differences
+from tests.gateway.cases.conftest import Make, differences
 
 STEPS = """
 - email: mail
@@ -77,22 +77,19 @@ WRONG: list[tuple[str, tuple[Any, ...], Any, Any]] = [
 ]
 
 
-def test_what_is_right_is_not_a_difference(reading: Read) -> None:
-    cases, findings = reading(STEPS, cases_of(RIGHT))
-    assert cases is not None, findings
+def test_what_is_right_is_not_a_difference(made: Make) -> None:
+    cases = made(STEPS, cases_of(RIGHT))
     assert [*zip(RIGHT, differences(cases).values(), strict=True)] == [(expect, []) for expect in RIGHT]
 
 
-def test_a_difference_has_its_place(reading: Read) -> None:
-    cases, findings = reading(STEPS, cases_of(expect for expect, *_ in WRONG))
-    assert cases is not None, findings
+def test_a_difference_has_its_place(made: Make) -> None:
+    cases = made(STEPS, cases_of(expect for expect, *_ in WRONG))
     for different, (_, *wrong) in zip(differences(cases).values(), WRONG, strict=True):
         assert [[one.place[1:], one.expected, one.got] for one in different] == [wrong]
 
 
-def test_a_message_too_many_and_one_that_is_missing(reading: Read) -> None:
-    cases, _ = reading(STEPS, "expect: {steps: [{sms: text}, {email: mail}]}")
-    assert cases is not None
+def test_a_message_too_many_and_one_that_is_missing(made: Make) -> None:
+    cases = made(STEPS, "expect: {steps: [{sms: text}, {email: mail}]}")
     went = "mail (delivered) → wait-2 (waited) → hook (delivered) → form (delivered) → text (delivered)"
     assert [(found.place, found.what, found.got) for found in differences(cases)["one"]] == [
         (("expect", "steps", 1), "this step is missing here", went),
@@ -102,9 +99,8 @@ def test_a_message_too_many_and_one_that_is_missing(reading: Read) -> None:
     ]
 
 
-def test_who_is_refused_unexpectedly(reading: Read) -> None:
+def test_who_is_refused_unexpectedly(made: Make) -> None:
     head = "trigger: birthday\nentry: {if: contact.firstname != blank}"
-    cases, _ = reading("- {sms: text, text: x}", "expect: {ends: finished}", head=head)
-    assert cases is not None
+    cases = made("- {sms: text, text: x}", "expect: {ends: finished}", head=head)
     (found,) = differences(cases)["one"]
     assert found.got == "refused: the entry rule of s does not hold: contact.firstname != blank"

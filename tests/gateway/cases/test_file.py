@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from gateway.cases.file import case_files, patched
+from gateway.cases.file import case_files, patched, read
 from gateway.cases.model import schema
 from gateway.errors import BadInput
-from tests.gateway.cases.conftest import TOP, Read
+from tests.gateway.cases.conftest import TOP, Written
 
 STEPS = "- {sms: hi, text: hello}\n- {webhook: hook, url: 'https://h.example/'}\n- {wait_for: stop, for: 1d}"
 GOOD = "expect: {ends: finished}"
@@ -60,8 +60,8 @@ LINE = TOP.strip().count("\n") + 3
         ("entry: nowhere.json", (0, 12), "'nowhere.json' cannot be read: give the path from this file's folder"),
     ],
 )
-def test_a_mistake_in_a_case(reading: Read, case: str, place: tuple[int, int], message: str) -> None:
-    cases, findings = reading(STEPS, case)
+def test_a_mistake_in_a_case(written: Written, case: str, place: tuple[int, int], message: str) -> None:
+    cases, findings = read(written(STEPS, case))
     assert cases is None
     told = next((finding for finding in findings if message in finding.message), None)
     assert told is not None, [str(finding) for finding in findings]
@@ -79,14 +79,14 @@ def test_a_mistake_in_a_case(reading: Read, case: str, place: tuple[int, int], m
         ("answers: {hock: [{}]}\n" + TOP, "no step 'hock' sends anything: did you mean 'hook'?"),
     ],
 )
-def test_a_mistake_at_the_top(reading: Read, top: str, message: str) -> None:
-    cases, findings = reading(STEPS, GOOD, top=top)
+def test_a_mistake_at_the_top(written: Written, top: str, message: str) -> None:
+    cases, findings = read(written(STEPS, GOOD, top=top))
     assert cases is None
     assert any(message in finding.message for finding in findings), findings
 
 
-def test_what_is_wrong_with_the_scenario_is_told(reading: Read) -> None:
-    cases, findings = reading("- {smss: hi, text: hello}", GOOD)
+def test_what_is_wrong_with_the_scenario_is_told(written: Written) -> None:
+    cases, findings = read(written("- {smss: hi, text: hello}", GOOD))
     assert cases is None
     assert "s.yaml" in findings[0].file
     assert "did you mean 'sms'?" in findings[0].message

@@ -11,7 +11,7 @@ import pytest
 from gateway.cases.file import parsed
 from gateway.cases.update import updated
 from scenario.source.source import Source
-from tests.gateway.cases.conftest import AROUND, TOP, Read, differences
+from tests.gateway.cases.conftest import AROUND, TOP, Make, differences
 
 STEPS = """
 - sms: first
@@ -27,9 +27,8 @@ UPDATES: dict[str, dict[str, str]] = Source(Path(__file__).with_name("updates.ya
 
 
 @pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES)
-def test_an_update(reading: Read, update: dict[str, str]) -> None:
-    cases, findings = reading(STEPS, update["before"])
-    assert cases is not None, findings
+def test_an_update(made: Make, update: dict[str, str]) -> None:
+    cases = made(STEPS, update["before"])
     changed = updated(cases, ["one"], AROUND)
     assert changed is not None
     assert differences(changed) == {"one": []}
@@ -38,19 +37,18 @@ def test_an_update(reading: Read, update: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["a ", "a\n  b \n\nc", "a\x7f\x80b", "\u2028", "- a", "<<", "x: |", "\u200b"])
-def test_texts_of_all_kinds(reading: Read, name: str) -> None:
+def test_texts_of_all_kinds(made: Make, name: str) -> None:
     for text in ("x", "|\n      x\n"):
         case = f"expect:\n  steps:\n  - sms: first\n    text: {text}\n  - webhook: second\n    body: {{n: x}}"
         top = TOP.replace("id: 7", f"id: 7, firstname: {json.dumps(name)}")
         told = STEPS.replace("contact.id }}:", "contact.firstname }}:").replace("contact.id", "contact.firstname")
-        cases, findings = reading(told, case, top=top)
-        assert cases is not None, findings
+        cases = made(told, case, top=top)
         changed = updated(cases, ["one"], AROUND)
         assert changed is not None
         assert differences(changed) == {"one": []}
 
 
-def test_what_cases_share_by_an_alias(reading: Read) -> None:
+def test_what_cases_share_by_an_alias(made: Make) -> None:
     shared = """
     expect: &shared
       steps:
@@ -58,8 +56,7 @@ def test_what_cases_share_by_an_alias(reading: Read) -> None:
         - {webhook: second, attempts: 9}
     """
     for more in ("", "{contact: {id: 9}}"):
-        cases, findings = reading(STEPS, shared)
-        assert cases is not None, findings
+        cases = made(STEPS, shared)
         text = f"{cases.source.text}\n  two:\n    with: {more or '{}'}\n    expect: *shared\n"
         cases, findings = parsed(text, cases.path)
         assert cases is not None, findings
@@ -72,26 +69,23 @@ def test_what_cases_share_by_an_alias(reading: Read) -> None:
         assert updated(changed, [name for name, found in differences(changed).items() if found], AROUND) is None
 
 
-def test_who_is_refused_now(reading: Read) -> None:
+def test_who_is_refused_now(made: Make) -> None:
     head = "trigger: birthday\nentry: {if: \"contact.id == '8'\"}"
     for before in ("expect: {ends: finished}", "expect:\n  refused: something else\n"):
-        cases, _ = reading(STEPS, before, head=head)
-        assert cases is not None
+        cases = made(STEPS, before, head=head)
         changed = updated(cases, ["one"], AROUND)
         assert changed is not None
         assert differences(changed) == {"one": []}
 
 
-def test_why_a_step_was_skipped_is_written(reading: Read) -> None:
+def test_why_a_step_was_skipped_is_written(made: Make) -> None:
     steps = "- sms: first\n  text: \"{% abort 'nothing to say' %}\"\n"
-    cases, _ = reading(steps, "events: []")
-    assert cases is not None
+    cases = made(steps, "events: []")
     changed = updated(cases, ["one"], AROUND)
     assert changed is not None
     assert changed.source.data["cases"]["one"]["expect"]["steps"][0]["reason"] == "nothing to say"
 
 
-def test_what_is_forbidden_is_left_as_it_is(reading: Read) -> None:
-    cases, _ = reading(STEPS, "expect: {never: [sms]}")
-    assert cases is not None
+def test_what_is_forbidden_is_left_as_it_is(made: Make) -> None:
+    cases = made(STEPS, "expect: {never: [sms]}")
     assert updated(cases, ["one"], AROUND) is None

@@ -7,7 +7,7 @@ import pytest
 from scenario import liquid
 from scenario.errors import Aborted
 from scenario.plan.inputs import handed, pick
-from tests.scenario.liquid.mutants import RENDERERS
+from tests.scenario.liquid.mutants import RENDERERS, mutants, outcome, problem
 from tests.scenario.liquid.samples import Page, pages, variables
 
 PAGES = {page.name: page for page in pages()}
@@ -74,3 +74,11 @@ def test_a_contact_without_a_number_is_skipped_with_the_reason() -> None:
     data["contact"]["cellphone"] = ""
     with pytest.raises(Aborted, match="no phone number"):
         liquid.render_json(PAGES["birthday.skip.json.liquid"].source, data)
+
+
+def test_a_mistake_says_where_it_is() -> None:
+    made = list(mutants(200))
+    assert [(mutant.source, found) for mutant in made if (found := problem(mutant))] == []
+    ends = [outcome(mutant.kind, mutant.source, variables())[0] for mutant in made]
+    assert ends.count("error") > 75, "mutants are mostly mistaken"
+    assert problem(Page("", "order", "nonsense", "{{ a }}")) == "not an error of ours: KeyError: 'nonsense'"

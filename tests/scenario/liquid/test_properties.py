@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from itertools import product
 from typing import Any, cast
 
 import pytest
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.engine.environment import text_engine
-from tests.scenario.liquid.test_odd import ODD
+from scenario.liquid.engine.filter_call import list_parameters
 
 settings_ = settings(max_examples=int(os.environ.get("LIQUID_EXAMPLES", "100")))
 
@@ -347,6 +348,13 @@ def test_a_filter_gives_a_result_or_an_error_of_ours(name: str, arguments: list[
                 assert not isinstance(secret, str) or len(secret) < 9 or secret not in str(error)
 
 
+ODD: list[Any] = [
+    None, True, 1, 2.5, "x", "", [1, "a", None], {"a": 1}, [[[]]], float("inf"), float("nan"), Decimal("NaN"),
+    Decimal("sNaN"), Decimal("Infinity"), Decimal("1E+999999"), Decimal("-1E-999999"), 10**400, "9" * 5000, "\ud800",
+    b"bytes", {1, 2}, object(), range(10**30),
+]  # fmt: skip
+ARGUMENTS: list[Any] = [None, 1, "x", Decimal("1E+999999"), float("inf"), {"a": 1}, [1], "9" * 5000, 10**400, -3]
+
 odd = st.one_of(values, st.sampled_from(ODD))
 TAGS = [
     "{% for i in x limit: y offset: z %}{{ i }}{% endfor %}",
@@ -382,3 +390,22 @@ def test_odd_data_end_in_a_result_or_an_error_of_ours(source: Any, x: Any, y: An
 @settings_
 def test_odd_data_in_conditions_end_in_a_result_or_an_error_of_ours(source: str, x: Any, y: Any) -> None:
     refusal(partial(liquid.evaluate_condition, source, {"x": x, "y": y}))
+
+
+def calls(name: str) -> list[tuple[str, dict[str, Any]]]:
+    least, most, _ = list_parameters(text_engine().filters[name])
+    made: list[tuple[str, dict[str, Any]]] = []
+    for number in range(least, min(most, 2) + 1):
+        given = ", ".join(f"a{index}" for index in range(number))
+        source = f"{{{{ x | {name}{': ' if given else ''}{given} }}}}"
+        for value, *arguments in product(ODD, *[ARGUMENTS if number < 2 else ARGUMENTS[:4]] * number):
+            made.append((source, {"x": value, **{f"a{index}": item for index, item in enumerate(arguments)}}))
+    return made
+
+
+@pytest.mark.parametrize("name", text_engine().filters)
+def test_a_filter_takes_anything(name: str) -> None:
+    for source, data in calls(name):
+        if (error := refusal(partial(liquid.render_text, source, data))) is not None:
+            assert error.line == 1, error
+            assert len(error.reason) < 150

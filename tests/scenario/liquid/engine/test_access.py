@@ -101,6 +101,8 @@ def test_a_value_comes_out_as_plain_data() -> None:
     assert kind("{{ contact.custom }}") == "dict"
     assert kind("{{ contact.custom.list }}") == "list"
     assert evaluate_value("{{ contact.custom }}", DATA) == DATA["contact"]["custom"]
+    assert evaluate_value("{{ contact.nick }}", DATA) is evaluate_value("{{ contact.nope }}", DATA) is None
+    assert evaluate_value("nr {{ responses.hook.id }}", DATA) == "nr 7"
 
 
 @pytest.mark.parametrize(
@@ -127,3 +129,10 @@ def test_a_value_comes_out_as_plain_data() -> None:
 )  # fmt: skip
 def test_the_data_that_a_template_may_read(source: str, paths: set[tuple[str, ...]]) -> None:
     assert find_fields(source) == paths
+
+
+def test_the_data_that_conditions_and_bodies_may_read() -> None:
+    condition = "order.total_price > 20 and event.name == 'x'"
+    assert find_fields(condition, kind="condition") == {("order", "total_price"), ("event", "name")}
+    body = {"a": "{{ order.id }}", "b": {"$for": "p in cart.products", "$each": "{{ p.id }}"}}
+    assert find_fields(body, kind="json") == {("order", "id"), ("cart", "products")}

@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - a case is a line
 """Conditions: what they mean, and that those of before mean what they meant."""
 
+import datetime as dt
 import json
 from itertools import product
 from pathlib import Path
@@ -151,3 +152,28 @@ def test_a_mistake_in_a_condition_has_a_sentence_and_a_place(condition: str, mes
 def test_a_condition_is_bounded(condition: str) -> None:
     with pytest.raises(LimitExceeded):
         evaluate_condition(condition, DATA)
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("a < b", True),  # 10:00+02:00 is 08:00 in UTC
+        ("b > a", True), ("a <= a", True), ("a < c", False), ("d < a", True), ("a < 'x'", True), ("e < f", True),
+        ("e > '2026'", True), ("a == '2026-07-16T08:00:00Z'", True), ("a != '2026-07-16T08:00:00Z'", False),
+        ("a == '2026-07-16T10:00:00Z'", False), ("e == f", False), ("e == e", True), ("d == '2026-07-16'", True),
+        ("now == a and now <= b and now == now", True), ("now > today and today == d", True),
+        ("today < '2026-07-17' and today >= '2026-07-16'", True),
+    ],
+)  # fmt: skip
+def test_times_are_compared_as_times(condition: str, holds: bool) -> None:
+    data = {
+        "a": "2026-07-16T10:00:00+02:00",
+        "b": "2026-07-16T09:30:00Z",
+        "c": "2026-07-16 07:59",
+        "d": "2026-07-16",
+        "e": "2026-13-45T99:99 no time",
+        "f": "2026-13-45T99:99 not a time",
+        "now": dt.datetime(2026, 7, 16, 8, tzinfo=dt.UTC),
+        "today": dt.date(2026, 7, 16),
+    }
+    assert evaluate_condition(condition, data) is holds

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scenario.errors import Aborted, LimitExceeded, TemplateError
-from scenario.liquid import render_form, render_json
+from scenario.liquid import render_form, render_json, render_plain
 from scenario.liquid.sinks.body import compile_body
 from scenario.plan.inputs import handed, pick
 
@@ -167,3 +167,11 @@ def test_a_form_is_a_mapping_and_bounded() -> None:
         render_form({"$for": "i in items", "$each": 1}, DATA)
     with pytest.raises(LimitExceeded):
         render_form({"a": ["{{ long }}"] * 3}, {"long": "é" * 20_000})
+
+
+def test_a_plain_body_is_its_text_in_utf_8_and_strict() -> None:
+    assert render_plain("{{ text }} é\r\n", DATA) == "t é\r\n".encode()
+    with pytest.raises(TemplateError, match=r"there is no 'object\.nope"):
+        render_plain("{{ object.nope }}", DATA)
+    with pytest.raises(TemplateError, match="larger than 256 KB"):
+        render_plain("{% for i in (1..999) %}{{ x }}{% endfor %}", {"x": "a" * 300})
