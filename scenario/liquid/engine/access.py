@@ -99,7 +99,7 @@ class StrictMissing(Undefined):
 
     __slots__ = ()
 
-    def raise_missing(self, *_: object) -> Never:
+    def raise_missing(self, *_: object, **__: object) -> Never:
         """Raise the error that names the missing path."""
         path = tuple(self.obj) if is_sequence(self.obj) else (self.name,)
         raise MissingValueError(self.hint or f"there is no '{self.name}'", path, self.token)

@@ -113,74 +113,71 @@ def _join_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-_WRITTEN: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = tuple(
-    (re.compile(pattern), say)
-    for pattern, say in (
-        (r"\{\{|\}\}|\{%|%\}", _explain_by("'…' is not allowed in a condition: write the name alone")),
-        (
-            rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?",
-            lambda found: f"'{found[0][0]}' is not a quote here: write '{found[0].strip(_QUOTES).strip()}'",
-        ),
-        (r"&&|\|\||!==|===|=>|=<|=!|=~|[≠≥≤]|(?<![=!<>])=(?![=])|!(?!=)", _explain_sign),
-        (r"&", _explain_by("'&' is written 'and' here")),
-        (
-            r"(?<![\w.])(?:AND|OR|NOT|And|Or|Not|CONTAINS|Contains)\b(?!\.)",
-            lambda found: f"'{found[0]}' is written in lower case: '{found[0].lower()}'",
-        ),
-        (
-            r"^\s*(?i:(if|when|where|only if))(?=\s+[\w(!'\"])",
-            lambda found: f"leave '{found[1]}' out: a condition is only the expression",
-        ),
-        (
-            r"(?<![\w.])(?i:is)\s+(?P<not>(?i:not)\s+)?(?i:(?P<there>set|defined|present)|empty|blank|null|nil|none|undefined|missing)\b",
-            _explain_blank,
-        ),
-        (
-            r"(?<![\w.])(?i:is)(?P<not>\s+(?i:not))?(?=\s)",
-            lambda found: f"'{_join_spaces(found[0])}' is written '{'!=' if found['not'] else '=='}'",
-        ),
-        (
-            rf"(?:(?P<name>{_NAME}|'[^']*'|\"[^\"]*\")\s+)?(?<![\w.])(?P<word>(?P<not>(?i:not)\s+)?(?i:in))(?=\s|\()\s*(?:(?P<what>{_NAME})|(?P<list>[\[(][^\])]*)[\])]?)?",
-            _explain_in,
-        ),
-        (
-            r"(?i:(?<![\w.])(?:not|does\s+not)\s+(?:contains?|like|match(?:es)?|includes?)\b)",
-            lambda found: f"'{_join_spaces(found[0])}' is written with 'not' in front: not (a contains b)",
-        ),
-        (r"(?i:(?<![\w.])(?:starts?|begins?|ends?)[ _]?with\b)(?!\()", _explain_part),
-        (r"(?<![\w.])(?:equals?|eq|ne|gte?|lte?|ge|le|(?i:like|matches|includes|unless))\b(?![.:(])", _explain_sign),
-        (r"(?<![\w.])(?i:between)\b", _explain_by("there is no '…': write a >= 1 and a <= 5")),
-        (r"(?<![\w.])(?i:exists|isset|is_set|defined)\b(?!\()", _explain_by("'…' is written '!= blank'")),
-        (
-            r"(?<![\w.])(?i:then|else|end|endif)\b",
-            _explain_by("'…' is not allowed in a condition: it only tests values"),
-        ),
-        (
-            r"(?<![\w.])(?i:contains\s+(?:any|all|one)(?:\s+of)?)(?=[\s(\[])",
-            _explain_by("there is no '…': compare with each, a contains 'x' or a contains 'y'"),
-        ),
-        (
-            r"\?",
-            _explain_by("there is no '… :': a condition is only true or false, and 'then' and 'else' belong to a step"),
-        ),
-        (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _explain_call),
-        (r"\.(?P<called>[A-Za-z_]\w*)\(", _explain_call),
-        (
-            rf"(?P<date>{_NAME})\s*(?P<sign>[+-])\s*(?P<count>\d+)\s*(?P<unit>(?i:seconds?|minutes?|hours?|days?|weeks?|[smhdw]))\b",
-            _explain_date_arithmetic,
-        ),
-        (
-            r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)",
-            _explain_by("a number is written with a point: 20.5"),
-        ),
-        (r"\b\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d\S*)?", _explain_by("a date is written in quotes: '…'")),
-        (
-            r"(?<=\d)\s?(?:[€$£]|%(?!\s*\d)|(?:EUR|USD|GBP|euros?|days?)\b)",
-            _explain_by("a number is written without a unit: 20"),
-        ),
-        (r"(?<![\w\].)])\[", _explain_by("there are no lists in a condition: compare with each value, joined by 'or'")),
-        (r"(?P<sign>[+*/%]|(?<=\s)-(?=\s))", _explain_arithmetic),
-    )
+_WRITTEN: Final[tuple[tuple[str, Callable[[re.Match[str]], str]], ...]] = (
+    (r"\{\{|\}\}|\{%|%\}", _explain_by("'…' is not allowed in a condition: write the name alone")),
+    (
+        rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?",
+        lambda found: f"'{found[0][0]}' is not a quote here: write '{found[0].strip(_QUOTES).strip()}'",
+    ),
+    (r"&&|\|\||!==|===|=>|=<|=!|=~|[≠≥≤]|(?<![=!<>])=(?![=])|!(?!=)", _explain_sign),
+    (r"&", _explain_by("'&' is written 'and' here")),
+    (
+        r"(?<![\w.])(?:AND|OR|NOT|And|Or|Not|CONTAINS|Contains)\b(?!\.)",
+        lambda found: f"'{found[0]}' is written in lower case: '{found[0].lower()}'",
+    ),
+    (
+        r"^\s*(?i:(if|when|where|only if))(?=\s+[\w(!'\"])",
+        lambda found: f"leave '{found[1]}' out: a condition is only the expression",
+    ),
+    (
+        r"(?<![\w.])(?i:is)\s+(?P<not>(?i:not)\s+)?(?i:(?P<there>set|defined|present)|empty|blank|null|nil|none|undefined|missing)\b",
+        _explain_blank,
+    ),
+    (
+        r"(?<![\w.])(?i:is)(?P<not>\s+(?i:not))?(?=\s)",
+        lambda found: f"'{_join_spaces(found[0])}' is written '{'!=' if found['not'] else '=='}'",
+    ),
+    (
+        rf"(?:(?P<name>{_NAME}|'[^']*'|\"[^\"]*\")\s+)?(?<![\w.])(?P<word>(?P<not>(?i:not)\s+)?(?i:in))(?=\s|\()\s*(?:(?P<what>{_NAME})|(?P<list>[\[(][^\])]*)[\])]?)?",
+        _explain_in,
+    ),
+    (
+        r"(?i:(?<![\w.])(?:not|does\s+not)\s+(?:contains?|like|match(?:es)?|includes?)\b)",
+        lambda found: f"'{_join_spaces(found[0])}' is written with 'not' in front: not (a contains b)",
+    ),
+    (r"(?i:(?<![\w.])(?:starts?|begins?|ends?)[ _]?with\b)(?!\()", _explain_part),
+    (r"(?<![\w.])(?:equals?|eq|ne|gte?|lte?|ge|le|(?i:like|matches|includes|unless))\b(?![.:(])", _explain_sign),
+    (r"(?<![\w.])(?i:between)\b", _explain_by("there is no '…': write a >= 1 and a <= 5")),
+    (r"(?<![\w.])(?i:exists|isset|is_set|defined)\b(?!\()", _explain_by("'…' is written '!= blank'")),
+    (
+        r"(?<![\w.])(?i:then|else|end|endif)\b",
+        _explain_by("'…' is not allowed in a condition: it only tests values"),
+    ),
+    (
+        r"(?<![\w.])(?i:contains\s+(?:any|all|one)(?:\s+of)?)(?=[\s(\[])",
+        _explain_by("there is no '…': compare with each, a contains 'x' or a contains 'y'"),
+    ),
+    (
+        r"\?",
+        _explain_by("there is no '… :': a condition is only true or false, and 'then' and 'else' belong to a step"),
+    ),
+    (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _explain_call),
+    (r"\.(?P<called>[A-Za-z_]\w*)\(", _explain_call),
+    (
+        rf"(?P<date>{_NAME})\s*(?P<sign>[+-])\s*(?P<count>\d+)\s*(?P<unit>(?i:seconds?|minutes?|hours?|days?|weeks?|[smhdw]))\b",
+        _explain_date_arithmetic,
+    ),
+    (
+        r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)",
+        _explain_by("a number is written with a point: 20.5"),
+    ),
+    (r"\b\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d\S*)?", _explain_by("a date is written in quotes: '…'")),
+    (
+        r"(?<=\d)\s?(?:[€$£]|%(?!\s*\d)|(?:EUR|USD|GBP|euros?|days?)\b)",
+        _explain_by("a number is written without a unit: 20"),
+    ),
+    (r"(?<![\w\].)])\[", _explain_by("there are no lists in a condition: compare with each value, joined by 'or'")),
+    (r"(?P<sign>[+*/%]|(?<=\s)-(?=\s))", _explain_arithmetic),
 )
 
 
@@ -189,7 +186,9 @@ def explain_foreign_syntax(token: Token) -> ForeignSyntaxError | None:
     # Words between quotes do not count. An unclosed quote has no effect.
     outside = _QUOTED.sub(lambda quoted: "\0" * len(quoted[0]), token.value)
     matches = [
-        (_find_word_start(match), match, say) for pattern, say in _WRITTEN for match in pattern.finditer(token.value)
+        (_find_word_start(match), match, say)
+        for pattern, say in _WRITTEN
+        for match in re.finditer(pattern, token.value)
     ]
     found: list[ForeignWord] = []
     taken = 0

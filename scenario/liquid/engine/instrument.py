@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from liquid import RenderContext
 from liquid.ast import BlockNode, Node
-from liquid.builtin.expressions import FilteredExpression, LoopExpression, Path, logical
+from liquid.builtin.expressions import Filter, FilteredExpression, LoopExpression, Path, logical
 from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.builtin.tags.capture_tag import CaptureNode
 from liquid.builtin.tags.case_tag import _AnyExpression as AnyExpression  # pyright: ignore[reportPrivateUsage]
@@ -241,7 +241,8 @@ def instrument_expression(expression: Expression, environment: Environment, seen
             if len(filters) > MAX_FILTERS:
                 message = f"an expression has more than {MAX_FILTERS} filters"
                 raise BoundReached(message, filters[MAX_FILTERS].token)
-            part.filters = [bind_filter(one, environment) for one in filters] or part.filters
+            bound: list[Filter] = [bind_filter(one, environment) for one in filters]
+            part.filters = bound or part.filters
         pending.extend(part.children())
         if isinstance(part, AnyExpression):
             pending.append(part.left)
