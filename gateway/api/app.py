@@ -40,8 +40,7 @@ from gateway.service.authoring import AuthoringService
 from gateway.service.content import ContentService
 
 PREFIX: Final = "/v1"
-DESCRIPTION: Final = f"{PREFIX}/openapi.json"
-"""The path of the API's public description."""
+DESCRIPTION: Final = f"{PREFIX}/openapi.json"  # the path of the API's public description
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SENT: Final = ("Authorization", "Content-Type", HEADER, "Prefer")
 EXPOSED: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location", feed.CURSOR)
@@ -63,8 +62,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     authoring.router,
     journeys.deliveries,
 )
-UNKEPT: Final = (f"{PREFIX}/check", f"{PREFIX}/preview")
-"""Paths whose requests change nothing."""
+UNKEPT: Final = (f"{PREFIX}/check", f"{PREFIX}/preview")  # paths whose requests change nothing
 BATCHES: Final = (f"{PREFIX}/entries/batch", f"{PREFIX}/events/batch")
 LARGER: Final = dict.fromkeys(
     (*BATCHES, *(f"{PREFIX}/{name}" for name in ("scenarios/", "check", "preview"))), 5 * 1024 * 1024

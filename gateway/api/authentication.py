@@ -23,12 +23,9 @@ from gateway.service.caller import Caller, caller_with
 from runtime.api_keys import ApiKey, digest_of, parse_token
 from runtime.store import Store
 
-RATE: Final = 200.0
-"""Default limit of requests per second for a key."""
-REMEMBERED: Final = 5.0
-"""Maximum seconds for which a revoked key is still accepted."""
-MISSES: Final = 100
-"""Look-ups of unknown keys per second, so that guesses cannot block the store."""
+RATE: Final = 200.0  # default limit of requests per second for a key
+REMEMBERED: Final = 5.0  # maximum seconds for which a revoked key is still accepted
+MISSES: Final = 100  # look-ups of unknown keys per second, so that guesses cannot block the store
 _KEPT: Final = 1000
 _WINDOW: Final = 2.0  # seconds over which requests are counted, so that a short burst is allowed
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}
@@ -125,11 +122,7 @@ class Authentication:
         self._application, self._keys, self._public = application, keys, public
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Pass a request on.
-
-        Raises:
-            Problem: It has no valid key, or the key exceeds its rate.
-        """
+        """Pass a request on. Raise Problem if it has no valid key, or the key exceeds its rate."""
         if scope["type"] == "http" and not (scope["path"] in self._public and scope["method"] in ("GET", "HEAD")):
             scope.setdefault("state", {})["caller"] = await caller_of(self._keys, shown(scope))
         await self._application(scope, receive, send)
@@ -147,8 +140,7 @@ def shown(scope: Connection) -> str | None:
 async def caller_of(keys: Keys, token: str | None) -> Caller:
     """Return the caller with a token, and count the request.
 
-    Raises:
-        Problem: The token is invalid, or exceeds its rate.
+    Raise Problem if the token is invalid, or exceeds its rate.
     """
     key = await keys.verify(token) if token else None
     if key is None:

@@ -23,8 +23,7 @@ from gateway.api.problem import Problem
 from gateway.service.caller import Caller
 from runtime.api_keys import Scope
 
-_EXPORTS: Final = ("/campaigns/{name}/results", "/feed")
-"""Routes whose answers may take long: they need no turn."""
+_EXPORTS: Final = ("/campaigns/{name}/results", "/feed")  # routes whose answers may take long: they need no turn
 
 
 @dataclass(frozen=True)
@@ -116,11 +115,7 @@ class Authorization:
 
 
 def scope_of(route: APIRoute) -> Scope:
-    """Return the scope that a route declares.
-
-    Raises:
-        TypeError: It declares none, or several.
-    """
+    """Return the scope that a route declares. Raise TypeError if it declares none, or several."""
     calls = (dependency.call for dependency in route.dependant.dependencies)
     declared: list[Scope] = [call.scope for call in calls if isinstance(call, Requires)]
     if len(declared) != 1:

@@ -26,8 +26,7 @@ from gateway.concurrency import Concurrency
 from gateway.service.caller import Caller
 from scenario.source.decoding import NotJson, TooDeep, read_json
 
-MOST: Final = 1000
-"""Maximum number of items."""
+MOST: Final = 1000  # maximum number of items
 LINES: Final = "application/x-ndjson"
 _LINE: Final = re.compile("[^\n]+")
 _BLANK: Final = " \t\n\r"
@@ -160,11 +159,7 @@ def _refused(index: int, problem: Problem) -> dict[str, Any]:
 
 
 def _texts(text: str, media: str) -> Sequence[str]:
-    """Return the text of each item.
-
-    Raises:
-        Problem: The body is not a batch.
-    """
+    """Return the text of each item. Raise Problem if the body is not a batch."""
     match media:
         case "application/json":
             texts = _elements(text)

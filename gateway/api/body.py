@@ -18,8 +18,7 @@ from gateway.api.limits import UPLOADS
 from gateway.api.problem import Mistake, Problem
 from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 
-WRITING: Final = frozenset({"POST", "PUT", "PATCH"})
-"""Methods with a body."""
+WRITING: Final = frozenset({"POST", "PUT", "PATCH"})  # methods with a body
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")  # how a half character may be written; whole ones are in two of these
 
 
@@ -28,8 +27,7 @@ def _empty(value: Any) -> Any:
 
 
 _Map = TypeVar("_Map")
-Map = Annotated[_Map, BeforeValidator(_empty)]
-"""A map. PHP and Lua write an empty one as ``[]``."""
+Map = Annotated[_Map, BeforeValidator(_empty)]  # a map. PHP and Lua write an empty one as ``[]``
 
 
 class RequestBody(BaseModel):
@@ -41,9 +39,7 @@ class RequestBody(BaseModel):
 async def read(receive: Receive) -> bytes:
     """Return the whole body.
 
-    Raises:
-        ClientDisconnect: The client is gone.
-        Problem: It is too large or too slow; see `gateway.api.limits`.
+    Raise ClientDisconnect if the client is gone, or Problem if it is too large or too slow; see `gateway.api.limits`.
     """
     parts: list[bytes] = []
     while True:
@@ -78,11 +74,7 @@ def media_of(scope: Scope) -> str:
 
 
 def decoded(body: bytes, what: str = "the body") -> str:
-    """Return a body's text.
-
-    Raises:
-        Problem: It is not UTF-8.
-    """
+    """Return a body's text. Raise Problem if it is not UTF-8."""
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError:

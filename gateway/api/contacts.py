@@ -26,8 +26,7 @@ def _not_blank(contact: str | None) -> str:
     return contact
 
 
-ContactId = Annotated[Id, AfterValidator(_not_blank)]
-"""A contact's id in a path."""
+ContactId = Annotated[Id, AfterValidator(_not_blank)]  # a contact's id in a path
 ErasureId = Annotated[str, Path(alias="id", min_length=1, max_length=80, description="The erasure's id")]
 
 

@@ -22,8 +22,7 @@ from scenario.model.scenario import TRIGGERS
 
 router = APIRouter(tags=["entries"])
 
-LONGEST_WAIT: Final = 30
-"""Maximum seconds that a request waits."""
+LONGEST_WAIT: Final = 30  # maximum seconds that a request waits
 _WAIT: Final = re.compile(r"\s*wait\s*=\s*(?:\"(\d{1,9})\"|(\d{1,9}))\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 
 
@@ -45,8 +44,7 @@ def _wait(
     return 0
 
 
-Wait = Annotated[int, Depends(_wait)]
-"""Seconds that the caller waits; 0 without the header."""
+Wait = Annotated[int, Depends(_wait)]  # seconds that the caller waits; 0 without the header
 
 
 ENTRY: dict[str, Any] = {

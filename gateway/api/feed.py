@@ -13,8 +13,7 @@ from gateway.api.problem import problems
 from gateway.service.outgoing import LONGEST_WAIT
 from scenario.words import EventType
 
-CURSOR: Final = "Feed-Cursor"
-"""The response header with the cursor to continue at."""
+CURSOR: Final = "Feed-Cursor"  # the response header with the cursor to continue at
 router = APIRouter(tags=["feed"])
 
 

@@ -45,8 +45,7 @@ logger = logging.getLogger(__name__)
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
-LARGEST: Final = 1024 * 1024
-"""Maximum bytes of a kept answer."""
+LARGEST: Final = 1024 * 1024  # maximum bytes of a kept answer
 KEPT_OF_KEY: Final = 256 * 1024 * 1024
 """Maximum bytes of answers kept for one API key per hour: more than 200 entries per second need."""
 _KEY: Final = re.compile(rb"[!-~]{1,255}")
@@ -82,9 +81,7 @@ class Idempotency:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on.
 
-        Raises:
-            Problem: It cannot be carried out under its key.
-            StoreError: The state of the key is unknown.
+        Raise Problem if it cannot be carried out under its key, or StoreError if the state of the key is unknown.
         """
         given = [value for name, value in scope.get("headers", ()) if name == b"idempotency-key"]
         unkept = scope["path"] in self._unkept or scope["path"].startswith(UPLOADS)

@@ -15,18 +15,14 @@ from gateway.api.problem import SEND_AGAIN, Problem, again, answer
 from gateway.authoring.process import WAITING, too_many_checks
 from gateway.service.caller import Caller
 
-MOST_BYTES: Final = 1024 * 1024 + 64 * 1024
-"""Maximum bytes of a body: the largest entry and what surrounds it."""
-PATIENCE: Final = 10.0
-"""Seconds for a body to arrive."""
+MOST_BYTES: Final = 1024 * 1024 + 64 * 1024  # maximum bytes of a body: the largest entry and what surrounds it
+PATIENCE: Final = 10.0  # seconds for a body to arrive
 TOGETHER: Final = 64 * 1024 * 1024
 """Maximum bytes of all bodies in progress, which are kept until their requests are answered."""
-SHARE: Final = 4
-"""One key's bodies may use this fraction of `TOGETHER`."""
+SHARE: Final = 4  # one key's bodies may use this fraction of `TOGETHER`
 UPLOADS: Final = "/v1/audiences/"
 """Start of the paths whose bodies are stored while they arrive, however long that takes."""
-MOST_UPLOADED: Final = 1024 * 1024 * 1024
-"""Default maximum bytes of an upload."""
+MOST_UPLOADED: Final = 1024 * 1024 * 1024  # default maximum bytes of an upload
 _CLOSE: Final = {"connection": "close"}
 
 
@@ -128,18 +124,13 @@ def _too_large(most: int) -> Problem:
 Work = Literal["read", "write", "items", "waiting", "authoring"]
 """The kind of a request: a read, a change, an item of a batch, a request that mostly waits, a check or preview."""
 
-USUAL: Final = 200.0
-"""The rate, in requests per second, to which the following numbers belong."""
-REQUESTS: Final = 100
-"""Requests of one key in progress: a fifth of a process's."""
-MOST_REQUESTS: Final = 400
-"""The same for a key with any rate."""
+USUAL: Final = 200.0  # the rate, in requests per second, to which the following numbers belong
+REQUESTS: Final = 100  # requests of one key in progress: a fifth of a process's
+MOST_REQUESTS: Final = 400  # the same for a key with any rate
 AT_ONCE: Final[dict[Work, int]] = {"read": 2, "write": 8, "items": 8}
 """Requests of one key that are executed at a time; others wait for their turn. Other kinds have no limit."""
-AUTHORING: Final = 1 + WAITING
-"""Checks and previews of one key in progress, as in `gateway.authoring.process`."""
-TURN: Final = 2.5
-"""Seconds to wait for a turn. With the longest call of Temporal, an answer comes within ten."""
+AUTHORING: Final = 1 + WAITING  # checks and previews of one key in progress, as in `gateway.authoring.process`
+TURN: Final = 2.5  # seconds to wait for a turn. With the longest call of Temporal, an answer comes within ten
 _SOON: Final = 1.0  # seconds after which one of so many requests is probably answered
 
 

@@ -13,8 +13,7 @@ from gateway.service.paging import PageRequest
 from gateway.service.services import Services
 from scenario.model.scalars import NAME
 
-LONGEST_CURSOR: Final = 2048
-"""Characters."""
+LONGEST_CURSOR: Final = 2048  # characters
 
 
 Cursor = Annotated[
@@ -50,14 +49,10 @@ def _contents(request: Request) -> ContentService:
     return contents
 
 
-Use = Annotated[Services, Depends(_services)]
-"""The use cases."""
-Author = Annotated[AuthoringService, Depends(_authoring)]
-"""The use cases of authors."""
-Contents = Annotated[ContentService, Depends(_contents)]
-"""The use case that shows the content of deliveries."""
-Paging = Annotated[PageRequest, Depends(_page)]
-"""The page of a list."""
+Use = Annotated[Services, Depends(_services)]  # the use cases
+Author = Annotated[AuthoringService, Depends(_authoring)]  # the use cases of authors
+Contents = Annotated[ContentService, Depends(_contents)]  # the use case that shows the content of deliveries
+Paging = Annotated[PageRequest, Depends(_page)]  # the page of a list
 JourneyId = Annotated[
     str,
     Path(

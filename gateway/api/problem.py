@@ -60,8 +60,7 @@ SEND_AGAIN: Final = (
     "send the same request again after Retry-After, with the same Idempotency-Key if it changes anything"
 )
 """What a caller can do about an error that is not theirs."""
-AGAIN: Final = 5
-"""Seconds to wait before a repetition, if nothing better is known."""
+AGAIN: Final = 5  # seconds to wait before a repetition, if nothing better is known
 
 
 class ResponseBody(BaseModel):

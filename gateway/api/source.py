@@ -97,8 +97,7 @@ async def source_of(
 ) -> SubmittedScenario:
     """Return the scenario in a request. Fields of a JSON body take precedence over parameters.
 
-    Raises:
-        Problem: It has neither form, or its JSON has mistakes.
+    Raise Problem if it has neither form, or its JSON has mistakes.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     content = await request.body()

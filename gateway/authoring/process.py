@@ -17,8 +17,7 @@ from gateway.authoring.work import DONE, LARGEST, Setup
 from gateway.errors import BadInput, Busy, Forbidden, MistakenEntry, Refusal
 from runtime.process.sandboxed import SandboxedProcess, SandboxEnded
 
-WAITING: Final = 3
-"""Maximum number of waiting requests of one key."""
+WAITING: Final = 3  # maximum number of waiting requests of one key
 
 
 def too_many_checks(count: int) -> Busy:
@@ -103,12 +102,10 @@ class Turns:
 
 logger = logging.getLogger("gateway")
 
-SECONDS: Final = 10.0
-"""Maximum duration of a request, once it has a process."""
+SECONDS: Final = 10.0  # maximum duration of a request, once it has a process
 PROCESSES: Final = 2
 """Maximum number of processes. Each starts when it is first needed, unless `Authoring.prepare` started it."""
-TOGETHER: Final = 40
-"""Maximum number of waiting requests of all keys."""
+TOGETHER: Final = 40  # maximum number of waiting requests of all keys
 
 _MODULE: Final = "gateway.authoring.work"
 
@@ -167,9 +164,7 @@ class Authoring:
     async def sample(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``{"entry", "findings"}``; the entry is None if none was found or a finding is an error.
 
-        Raises:
-            Forbidden: The caller may not use a scenario of this name.
-            BadInput: The scenario cannot be read.
+        Raise Forbidden if the caller may not use a scenario of this name, or BadInput if the scenario cannot be read.
         """
         return json.loads(await self._ask(key, {"do": "sample", **request}))
 

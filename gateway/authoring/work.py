@@ -41,16 +41,12 @@ from scenario.source.findings import Finding
 if TYPE_CHECKING:
     from runtime.settings import Settings
 
-DONE: Final = b"+"
-"""First byte of a successful answer."""
+DONE: Final = b"+"  # first byte of a successful answer
 REFUSED: Final = b"-"
 """First byte of a refusal: ``{"said", "at", "meant"}``: the reason, the place in the request, a suggestion."""
-LARGEST: Final = 16 * 2**20
-"""Maximum bytes of an answer."""
-NICE: Final = 5
-"""Lower priority than the gateway's."""
-MEGABYTES: Final = 512
-"""Memory that the process may use beyond its initial size."""
+LARGEST: Final = 16 * 2**20  # maximum bytes of an answer
+NICE: Final = 5  # lower priority than the gateway's
+MEGABYTES: Final = 512  # memory that the process may use beyond its initial size
 
 
 @dataclass(frozen=True)
@@ -143,8 +139,7 @@ def draft_of(
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Return the scenario of a request, or None if it has a mistake, and its findings.
 
-    Raises:
-        Forbidden: The caller may not use a scenario of this name.
+    Raise Forbidden if the caller may not use a scenario of this name.
     """
     if "document" in request:
         return drafts.published(request["version"], request["document"], request["plan"]), ()

@@ -42,14 +42,11 @@ from runtime.store import StoreError
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY: Final = 64 * 1024
-"""Maximum bytes of a body."""
+MAX_BODY: Final = 64 * 1024  # maximum bytes of a body
 
-PATIENCE: Final = 10.0
-"""Seconds for a body to arrive, and then for Temporal to accept the event."""
+PATIENCE: Final = 10.0  # seconds for a body to arrive, and then for Temporal to accept the event
 
-PACE: Final = (60, 60.0)
-"""Maximum number of events per number of seconds, for each delivery."""
+PACE: Final = (60, 60.0)  # maximum number of events per number of seconds, for each delivery
 
 _AGAIN: Final = 5  # seconds
 _EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)

@@ -40,8 +40,7 @@ _UNSUBSCRIBE: Final = (
     '<form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">'
     '<button name="by" value="page">{button}</button></form>'
 )
-PRESSED: Final = b"by=page"
-"""Body of a POST from the button of the page for unsubscribing."""
+PRESSED: Final = b"by=page"  # body of a POST from the button of the page for unsubscribing
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {
         "ask": "Please press the button to confirm.",

@@ -48,12 +48,11 @@ def routes_of(
 ) -> dict[str, list[Route]]:
     """Return the routes for suppressions and events from providers, by purpose.
 
+    Raise SettingsError if a required setting is missing.
+
     Args:
         temporal: Client for journeys and for reports to the platform.
         transport: Fetches certificates of providers.
-
-    Raises:
-        SettingsError: A required setting is missing.
     """
     unsubscribing, hashes = Unsubscribing.configured(settings), AddressHashes.configured(settings)
     paths = ReturnPaths.configured(settings)

@@ -147,8 +147,7 @@ _SUBCOMMANDS: Final = {
 }
 """Commands with subcommands: their group in the help, and their subcommands."""
 
-COMMANDS: Final = (*(name for group in _GROUPS.values() for name in group), *_SUBCOMMANDS)
-"""Every command's name."""
+COMMANDS: Final = (*(name for group in _GROUPS.values() for name in group), *_SUBCOMMANDS)  # every command's name
 
 
 def _help(function: Callable[..., None]) -> str:

@@ -41,10 +41,6 @@ SchemaArgument = Annotated[
     SchemaOf, typer.Argument(metavar="[KIND]", help="scenario, entry, destinations, policies or cases")
 ]
 
-NewestOption = Annotated[
-    bool, typer.Option("--newest", help="roll back: make it the newest version again if a later one exists")
-]
-
 
 JourneysOption = Annotated[
     Literal["pin", "follow"] | None,
@@ -129,7 +125,9 @@ def publish(
     files: FilesArgument,
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
-    newest: NewestOption = False,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="roll back: make it the newest version again if a later one exists")
+    ] = False,
     journeys: JourneysOption = None,
 ) -> None:
     """Check scenario files and store them. Print name@version.

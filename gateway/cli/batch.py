@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MOST: Final = 250
-BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="the batch's id, such as batch-1f0c…")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=_MOST, metavar="N", help="number of rows at most")]
-OutcomeOption = Annotated[ItemOutcome | None, typer.Option("--outcome", help="only contacts with this outcome")]
 
 
 def listing(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
@@ -41,8 +39,8 @@ def listing(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
 
 
 def show(
-    batch: BatchArgument,
-    outcome: OutcomeOption = None,
+    batch: Annotated[str, typer.Argument(metavar="BATCH", help="the batch's id, such as batch-1f0c…")],
+    outcome: Annotated[ItemOutcome | None, typer.Option("--outcome", help="only contacts with this outcome")] = None,
     limit: LimitOption = _MOST,
     form: FormatOption = Format.TEXT,
 ) -> None:

@@ -30,14 +30,6 @@ if TYPE_CHECKING:
 AudienceOption = Annotated[
     Path, typer.Option("--audience", metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")
 ]
-SourceOption = Annotated[
-    str,
-    typer.Option(
-        "--audience",
-        metavar="PEOPLE",
-        help="as for check, or a file elsewhere: s3://bucket/people.csv, sftp://user@host/folder/people.csv",
-    ),
-]
 EncodingOption = Annotated[
     str | None,
     typer.Option("--encoding", help="of CSV, such as cp1250; by default UTF-8, else cp1252 (Western Europe)"),
@@ -57,19 +49,10 @@ PublishedArgument = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="a YAML file, which is published; or a published NAME or NAME@VERSION")
 ]
 RateOption = Annotated[str, typer.Option("--rate", help="maximum number of lines: 200/s, 600/m, 1000/h")]
-AtOption = Annotated[
-    str | None,
-    typer.Option("--at", metavar="TIME", help="start at this time; without a zone, in this machine's"),
-]
-GearOption = Annotated[
-    Literal["enter"] | None,
-    typer.Option("--gear", help="enter: start a journey for each line; by default the fastest gear"),
-]
 LocalOption = Annotated[
     bool, typer.Option("--local", help="--at is each contact's own local time; contacts whose time is past start first")
 ]
 AcceptOption = Annotated[bool, typer.Option("--accept", help="start even if more than 1 % of the lines are invalid")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 LeaveOption = Annotated[bool, typer.Option("--leave", help="end the journeys that it started, too")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="show it every two seconds until it ends")]
 CampaignArgument = Annotated[str, typer.Argument(metavar="NAME", help="the campaign's name")]
@@ -94,15 +77,27 @@ class ResultFormat(StrEnum):
 
 def start(
     scenario: PublishedArgument,
-    audience: SourceOption,
+    audience: Annotated[
+        str,
+        typer.Option(
+            "--audience",
+            metavar="PEOPLE",
+            help="as for check, or a file elsewhere: s3://bucket/people.csv, sftp://user@host/folder/people.csv",
+        ),
+    ],
     encoding: EncodingOption = None,
     name: NameOption = None,
     rate: RateOption = "100/s",
-    at: AtOption = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="start at this time; without a zone, in this machine's")
+    ] = None,
     local: LocalOption = False,
-    gear: GearOption = None,
+    gear: Annotated[
+        Literal["enter"] | None,
+        typer.Option("--gear", help="enter: start a journey for each line; by default the fastest gear"),
+    ] = None,
     accept: AcceptOption = False,
-    yes: YesOption = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
     operator: OperatorOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:

@@ -19,19 +19,17 @@ from gateway.terminal import dump, note, say
 if TYPE_CHECKING:
     from gateway.campaigns.survey import Survey
 
-ScenarioArgument = Annotated[Path, typer.Argument(metavar="FILE", help="the scenario, a YAML file")]
-WriteOption = Annotated[
-    Path | None, typer.Option("--write", metavar="ENTRIES", help="write the entries, one a line, to this file")
-]
 _SHOWN: Final = 20
 
 
 def check(
-    file: ScenarioArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="the scenario, a YAML file")],
     audience: AudienceOption,
     encoding: EncodingOption = None,
     name: NameOption = None,
-    write: WriteOption = None,
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="ENTRIES", help="write the entries, one a line, to this file")
+    ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Check whether the contacts of a file can enter a scenario. Nothing is started.

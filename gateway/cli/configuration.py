@@ -52,9 +52,7 @@ _BAD: Final = {"missing", "malformed"}
 def book_in(path: Path | None) -> Destinations | None:
     """Read the destinations of a file, or return None without a file. Secrets are not needed: they are shown by name.
 
-    Raises:
-        BadInput: The file cannot be read.
-        UnusableFile: The file has errors.
+    Raise BadInput if the file cannot be read, or UnusableFile if the file has errors.
     """
     from activities.webhook.destinations.reading import read
 
@@ -73,9 +71,7 @@ def known_in(path: Path | None) -> KnownDestinations | None:
 def policies_in(path: Path | None) -> Policies:
     """Read the policies of a file, or return empty policies without one.
 
-    Raises:
-        BadInput: The file cannot be read.
-        UnusableFile: The file has errors.
+    Raise BadInput if the file cannot be read, or UnusableFile if the file has errors.
     """
     from runtime.policies import read_policies
     from scenario.policies.policies import Policies

@@ -16,8 +16,7 @@ from gateway.terminal import dump, note, say
 if TYPE_CHECKING:
     from gateway.client import Entered, EventView
 
-TABLES: Final = (".csv", ".tsv", ".xlsx", ".parquet", ".gz")
-"""Ends of the names of files that campaigns read."""
+TABLES: Final = (".csv", ".tsv", ".xlsx", ".parquet", ".gz")  # ends of the names of files that campaigns read
 EntryArgument = Annotated[
     str, typer.Argument(metavar="ENTRY", help="a JSON file; - is standard input; a .jsonl file holds one entry a line")
 ]

@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.service.entries import AdmissionWatch
 
-ENTERING: Final = 50
-"""Entries started at the same time. More would queue: a server accepts some hundreds per second."""
+ENTERING: Final = 50  # entries started at the same time. More would queue: a server accepts some hundreds per second
 
-OPEN: Final = 10_000
-"""Maximum number of journeys with a pending admission. Starting then waits for the workers."""
+OPEN: Final = 10_000  # maximum number of journeys with a pending admission. Starting then waits for the workers
 
-WAITING: Final = 500
-"""Results that ``--wait`` awaits at the same time."""
+WAITING: Final = 500  # results that ``--wait`` awaits at the same time
 
 UNPLACED: Final = "contact.timezone cannot be used, and the scenario's is: 'scenario show JOURNEY' says why"
 UNADMITTED: Final = "no worker has processed it yet: check that one is running ('scenario dev', or worker.py)"
@@ -79,9 +76,7 @@ class Bulk:
     async def run(self, file: IO[bytes]) -> None:
         """Start a journey for each line.
 
-        Raises:
-            SetupError: The server cannot be reached.
-            StoreError: The store cannot be reached.
+        Raise SetupError if the server cannot be reached, or StoreError if the store cannot be reached.
         """
         watch = self.client.watch_admissions()
         async with Concurrency(WAITING if self.wait else OPEN) as entries:

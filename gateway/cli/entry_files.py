@@ -31,24 +31,17 @@ class Line:
 
 
 def read_entry(source: str, *, many: bool = True) -> dict[str, Any]:
-    """Read the only entry of a file.
+    """Read the only entry of a file. Raise BadInput if the file cannot be read, or is not a JSON object.
 
     Args:
         source: The file's path; ``-`` is standard input.
         many: True if the command has an option ``--many``, which the message for several entries names.
-
-    Raises:
-        BadInput: The file cannot be read, or is not a JSON object.
     """
     return parse(read(source), named(source), many=many)
 
 
 def read(source: str) -> bytes:
-    """Read all bytes of a file; ``-`` is standard input.
-
-    Raises:
-        BadInput: The file cannot be read.
-    """
+    """Read all bytes of a file; ``-`` is standard input. Raise BadInput if the file cannot be read."""
     with opened(source) as file:
         try:
             return file.read()
@@ -60,8 +53,7 @@ def read(source: str) -> bytes:
 def writing(path: Path) -> Generator[TextIO]:
     """Open a file for text in UTF-8, with unchanged line breaks; ``-`` is standard output.
 
-    Raises:
-        BadInput: The file cannot be written.
+    Raise BadInput if the file cannot be written.
     """
     if str(path) == STDIN:
         yield sys.stdout
@@ -114,9 +106,7 @@ async def lines(file: IO[bytes], name: str) -> AsyncIterator[Line]:
     """Read the lines of a file that are not blank.
 
     A thread reads them, so that a slow pipe does not block the loop. It is a daemon: Ctrl-C does not wait for it.
-
-    Raises:
-        BadInput: The file cannot be read to its end.
+    Raise BadInput if the file cannot be read to its end.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Line | OSError | None] = asyncio.Queue(_AHEAD)
@@ -162,8 +152,7 @@ def _split(file: IO[bytes]) -> Iterator[Line]:
 def opened(source: str) -> Generator[IO[bytes]]:
     """Open a file for its bytes; ``-`` is standard input, which stays open.
 
-    Raises:
-        BadInput: The file cannot be opened.
+    Raise BadInput if the file cannot be opened.
     """
     if source == STDIN:
         yield sys.stdin.buffer

@@ -16,14 +16,10 @@ if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.service.erasures import ErasureView
 
-ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="report what would be erased, and erase nothing")]
 WaitOption = Annotated[
     bool,
     typer.Option("--wait", help="wait until it is finished, up to 30 minutes; Ctrl-C ends the wait, not the erasure"),
 ]
-ErasureArgument = Annotated[str | None, typer.Argument(metavar="[ID]", help="the erasure's id; without it, all")]
-OpenOption = Annotated[bool, typer.Option("--open", help="only those that are not finished")]
 _POLL: Final = 2.0  # seconds between two queries with --wait
 _PATIENCE: Final = 1800.0  # seconds: an erasure takes some minutes, unless Temporal or all workers are down
 
@@ -31,9 +27,9 @@ _PATIENCE: Final = 1800.0  # seconds: an erasure takes some minutes, unless Temp
 @grouped
 def erase(
     *,
-    contact: ContactArgument,
+    contact: Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")],
     record: OperatorOptions,
-    dry_run: DryRunOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="report what would be erased, and erase nothing")] = False,
     wait: WaitOption = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -64,8 +60,8 @@ def erase(
 
 
 def erasures(
-    erasure: ErasureArgument = None,
-    is_open: OpenOption = False,
+    erasure: Annotated[str | None, typer.Argument(metavar="[ID]", help="the erasure's id; without it, all")] = None,
+    is_open: Annotated[bool, typer.Option("--open", help="only those that are not finished")] = False,
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
 ) -> None:

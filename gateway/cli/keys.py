@@ -49,33 +49,25 @@ def _expiry(text: str) -> datetime:
     return moment
 
 
-_ScopeOption = Annotated[
-    list[Any], typer.Option("--scope", metavar="SCOPE", parser=_scope, help="a scope, see above; again for more")
-]
-_ScenarioOption = Annotated[
-    list[str] | None,
-    typer.Option("--scenario", metavar="NAME", parser=_name, help="only for this scenario; again for more"),
-]
-_ExpiresOption = Annotated[
-    datetime | None,
-    typer.Option("--expires", metavar="DURATION|DATE", parser=_expiry, help="when it ends: 90d, or 2027-03-31"),
-]
-_RateOption = Annotated[
-    float | None,
-    typer.Option("--rate", metavar="N/s", parser=a_second, help="requests a second: 500/s; by default 200/s"),
-]
-_NoteOption = Annotated[
-    str | None, typer.Option("--note", metavar="TEXT", parser=record, help="a note, such as its purpose")
-]
-_KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="the key's id, as 'scenario keys list' shows it")]
-
-
 def create(
-    scopes: _ScopeOption,
-    scenario: _ScenarioOption = None,
-    expires: _ExpiresOption = None,
-    rate: _RateOption = None,
-    note_: _NoteOption = None,
+    scopes: Annotated[
+        list[Any], typer.Option("--scope", metavar="SCOPE", parser=_scope, help="a scope, see above; again for more")
+    ],
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", metavar="NAME", parser=_name, help="only for this scenario; again for more"),
+    ] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option("--expires", metavar="DURATION|DATE", parser=_expiry, help="when it ends: 90d, or 2027-03-31"),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", metavar="N/s", parser=a_second, help="requests a second: 500/s; by default 200/s"),
+    ] = None,
+    note_: Annotated[
+        str | None, typer.Option("--note", metavar="TEXT", parser=record, help="a note, such as its purpose")
+    ] = None,
 ) -> None:
     """Create a key and print it. It is shown only once: the store keeps only its hash.
 
@@ -119,7 +111,9 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     rows.show()
 
 
-def revoke(identifier: _KeyArgument) -> None:
+def revoke(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="the key's id, as 'scenario keys list' shows it")],
+) -> None:
     """Revoke a key. It stops working within seconds. This cannot be undone: create another key instead."""
     from gateway.service.keys import KeyService
 

@@ -17,44 +17,16 @@ from gateway.terminal import console, dump, local, note, say
 if TYPE_CHECKING:
     from runtime.local.receiver import Received
 
-_NEWEST: Final = 1000
-"""The number of latest requests that `receiver` shows."""
+_NEWEST: Final = 1000  # the number of latest requests that `receiver` shows
 
 StayOption = Annotated[bool, typer.Option("--stay", help="keep everything running afterwards, to look around")]
-PortOption = Annotated[int, typer.Option("--port", help="of the Temporal server")]
-UiPortOption = Annotated[int, typer.Option("--ui-port", help="of Temporal's UI")]
-GatewayPortOption = Annotated[int, typer.Option("--gateway-port", help="of the API, the pages and callbacks")]
 StateOption = Annotated[
     Path, typer.Option("--state", metavar="FOLDER", help="where the servers' state, the store and the inbox are kept")
 ]
-SendOption = Annotated[
-    bool, typer.Option("--send", help="send for real, as SCENARIO_DESTINATIONS, SCENARIO_SMTP, SCENARIO_SMS … say")
-]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="with --send: also let running journeys send")]
 SkipTimeOption = Annotated[bool, typer.Option("--skip-time", help="do not wait where a step waits long for a time")]
-PlaceArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[PLACE]",
-        help="a destination's name, a host, or a part of a path: wax, hooks.example.com, .../wax/9f31",
-    ),
-]
-AnswerOption = Annotated[
-    int | None, typer.Option("--answer", metavar="STATUS", min=200, max=599, help="answer with this status")
-]
-TimesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--times", metavar="N", min=1, max=1000, help="only to the first N attempts of each message, then with 200"
-    ),
-]
 DelayOption = Annotated[
     float | None, typer.Option("--delay", metavar="DURATION", parser=length, help="answer after this time, such as 20s")
 ]
-RefuseOption = Annotated[
-    bool, typer.Option("--refuse", help="refuse connections, as if nothing listened; for a destination or a host")
-]
-ResetOption = Annotated[bool, typer.Option("--reset", help="remove the rules: answer with 200 immediately")]
 
 
 def demo(stay: StayOption = False) -> None:
@@ -68,12 +40,14 @@ def demo(stay: StayOption = False) -> None:
 
 
 def dev(
-    port: PortOption = 7233,
-    ui_port: UiPortOption = 8233,
-    gateway_port: GatewayPortOption = 8080,
+    port: Annotated[int, typer.Option("--port", help="of the Temporal server")] = 7233,
+    ui_port: Annotated[int, typer.Option("--ui-port", help="of Temporal's UI")] = 8233,
+    gateway_port: Annotated[int, typer.Option("--gateway-port", help="of the API, the pages and callbacks")] = 8080,
     state: StateOption = Path(".scenario"),
-    send: SendOption = False,
-    resume: ResumeOption = False,
+    send: Annotated[
+        bool, typer.Option("--send", help="send for real, as SCENARIO_DESTINATIONS, SCENARIO_SMTP, SCENARIO_SMS … say")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="with --send: also let running journeys send")] = False,
     skip_time: SkipTimeOption = False,
 ) -> None:
     """Run the local server, API, pages, inbox, receiver and a worker until Ctrl-C, and print each message.
@@ -114,12 +88,27 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
 
 
 def receiver(
-    place: PlaceArgument = None,
-    answer: AnswerOption = None,
-    times: TimesOption = None,
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PLACE]",
+            help="a destination's name, a host, or a part of a path: wax, hooks.example.com, .../wax/9f31",
+        ),
+    ] = None,
+    answer: Annotated[
+        int | None, typer.Option("--answer", metavar="STATUS", min=200, max=599, help="answer with this status")
+    ] = None,
+    times: Annotated[
+        int | None,
+        typer.Option(
+            "--times", metavar="N", min=1, max=1000, help="only to the first N attempts of each message, then with 200"
+        ),
+    ] = None,
     delay: DelayOption = None,
-    refuse: RefuseOption = False,
-    reset: ResetOption = False,
+    refuse: Annotated[
+        bool, typer.Option("--refuse", help="refuse connections, as if nothing listened; for a destination or a host")
+    ] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="remove the rules: answer with 200 immediately")] = False,
     state: StateOption = Path(".scenario"),
     form: FormatOption = Format.TEXT,
 ) -> None:

@@ -18,25 +18,19 @@ if TYPE_CHECKING:
     from scenario.model.scenario import Scenario
 
 
-_WhatArgument = Annotated[
-    str, typer.Argument(metavar="FILE|NAME[@VERSION]", help="a scenario file, or one that is published")
-]
-_FormatOption = Annotated[
-    Literal["svg", "mermaid"], typer.Option("--format", help="svg: a drawing; mermaid: text for documents")
-]
-_OutputOption = Annotated[
-    Path | None, typer.Option("--output", metavar="FILE", help="where to write it", show_default="standard output")
-]
-_SinceOption = Annotated[
-    int | None, typer.Option("--since", metavar="VERSION", min=1, help="mark differences from this version")
-]
-
-
 def draw(
-    what: _WhatArgument,
-    form: _FormatOption = "svg",
-    output: _OutputOption = None,
-    since: _SinceOption = None,
+    what: Annotated[
+        str, typer.Argument(metavar="FILE|NAME[@VERSION]", help="a scenario file, or one that is published")
+    ],
+    form: Annotated[
+        Literal["svg", "mermaid"], typer.Option("--format", help="svg: a drawing; mermaid: text for documents")
+    ] = "svg",
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="where to write it", show_default="standard output")
+    ] = None,
+    since: Annotated[
+        int | None, typer.Option("--since", metavar="VERSION", min=1, help="mark differences from this version")
+    ] = None,
     destinations: DestinationsOption = None,
 ) -> None:
     """Draw a map of a scenario: its steps, and the ways between them.

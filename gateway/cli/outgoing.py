@@ -29,31 +29,27 @@ _EventsOption = Annotated[list[str], typer.Option("--event", metavar="ID", help=
 _AfterOption = Annotated[
     str, typer.Option("--after", metavar="CURSOR", help="the sequence of the last event not to be sent again")
 ]
-_CursorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--after",
-        metavar="CURSOR",
-        help="only events after this one's sequence; latest: from now on; without it, from the oldest that is kept",
-    ),
-]
-_TypesOption = Annotated[
-    list[str] | None,
-    typer.Option("--type", metavar="TYPE", parser=one_of(EVENT_TYPES), help="only this type; repeatable"),
-]
-_ScenariosOption = Annotated[
-    list[str] | None, typer.Option("--scenario", metavar="NAME", help="only events of this scenario; repeatable")
-]
-_FollowOption = Annotated[bool, typer.Option("--follow", help="wait for further events, until Ctrl-C")]
 _PART: Final = 500  # events
 
 
 def feed(
-    after: _CursorOption = None,
-    types: _TypesOption = None,
-    scenarios: _ScenariosOption = None,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="CURSOR",
+            help="only events after this one's sequence; latest: from now on; without it, from the oldest that is kept",
+        ),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", parser=one_of(EVENT_TYPES), help="only this type; repeatable"),
+    ] = None,
+    scenarios: Annotated[
+        list[str] | None, typer.Option("--scenario", metavar="NAME", help="only events of this scenario; repeatable")
+    ] = None,
     *,
-    follow: _FollowOption = False,
+    follow: Annotated[bool, typer.Option("--follow", help="wait for further events, until Ctrl-C")] = False,
 ) -> None:
     """Print outgoing events, each as a CloudEvent in JSON on a line."""
     from gateway.service.caller import TERMINAL

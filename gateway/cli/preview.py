@@ -43,10 +43,6 @@ ResponseOption = Annotated[
 StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step")]
 SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
 PrettyOption = Annotated[bool, typer.Option("--pretty", help="indented JSON bodies instead of the bytes sent")]
-RandomOption = Annotated[
-    int | None, typer.Option("--random", metavar="N", min=1, help="try N generated contacts instead")
-]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="S", help="a seed, for other contacts")]
 SaveOption = Annotated[
     Path | None,
     typer.Option("--save", metavar="FILE", help="where to write the entry that fails", show_default="standard output"),
@@ -62,8 +58,10 @@ def preview(
     step: StepOption = None,
     source: SourceOption = False,
     pretty: PrettyOption = False,
-    random: RandomOption = None,
-    seed: SeedOption = 0,
+    random: Annotated[
+        int | None, typer.Option("--random", metavar="N", min=1, help="try N generated contacts instead")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="a seed, for other contacts")] = 0,
     save: SaveOption = None,
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
@@ -96,11 +94,7 @@ def preview(
 
 
 def _fitting(is_random: bool, **given: object) -> None:
-    """Refuse options that would have no effect.
-
-    Raises:
-        typer.BadParameter: One was given.
-    """
+    """Refuse options that would have no effect. Raise typer.BadParameter if one was given."""
     for name, value in given.items():
         if value and (name in ("save", "seed")) is not is_random:
             raise typer.BadParameter(f"--{name} goes with {'--entry' if is_random else '--random'}")

@@ -35,8 +35,7 @@ class _Given:
     operations: Annotated[str | None, _age("--operations", "ended operations on many journeys")] = None
 
 
-_LONG = 5.0
-"""Seconds. A longer pause is reported."""
+_LONG = 5.0  # seconds. A longer pause is reported
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="report the numbers, and delete nothing")]
 

@@ -31,18 +31,15 @@ if TYPE_CHECKING:
     from gateway.preview.draft import Draft
     from gateway.sending import Exchange
 
-StepOption = Annotated[str, typer.Option("--step", metavar="ID", help="the step of the message")]
-EntryOption = Annotated[str, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")]
-ToOption = Annotated[
-    str | None, typer.Option("--to", metavar="WHERE", help="another recipient: a URL, an e-mail address or a number")
-]
-
 
 def send(
     file: FileArgument,
-    step: StepOption,
-    entry: EntryOption,
-    to: ToOption = None,
+    step: Annotated[str, typer.Option("--step", metavar="ID", help="the step of the message")],
+    entry: Annotated[str, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="WHERE", help="another recipient: a URL, an e-mail address or a number"),
+    ] = None,
     at: AtOption = None,
     event: EventOption = None,
     response: ResponseOption = None,

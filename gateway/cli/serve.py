@@ -14,24 +14,19 @@ HostOption = Annotated[str, typer.Option("--host", help="the address to listen o
 PortOption = Annotated[int, typer.Option("--port", help="the port to listen on; 0 takes a free one")]
 
 
-ApiOption = Annotated[bool, typer.Option("--api", help="the HTTP API for engines")]
-PagesOption = Annotated[bool, typer.Option("--pages", help="the pages for people")]
-CodecOption = Annotated[bool, typer.Option("--codec", help="the codec server for Temporal's UI and command line")]
-MetricsPortOption = Annotated[
-    int | None, typer.Option("--metrics-port", help="serve metrics for Prometheus on this port, at /metrics")
-]
 MetricsHostOption = Annotated[str, typer.Option("--metrics-host", help="the address that metrics listen on")]
-CallbacksOption = Annotated[bool, typer.Option("--callbacks", help="the public part; the default")]
 
 
 def serve(
     host: HostOption = "127.0.0.1",
     port: PortOption = 8080,
-    api: ApiOption = False,
-    pages: PagesOption = False,
-    callbacks: CallbacksOption = False,
-    codec: CodecOption = False,
-    metrics_port: MetricsPortOption = None,
+    api: Annotated[bool, typer.Option("--api", help="the HTTP API for engines")] = False,
+    pages: Annotated[bool, typer.Option("--pages", help="the pages for people")] = False,
+    callbacks: Annotated[bool, typer.Option("--callbacks", help="the public part; the default")] = False,
+    codec: Annotated[bool, typer.Option("--codec", help="the codec server for Temporal's UI and command line")] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", help="serve metrics for Prometheus on this port, at /metrics")
+    ] = None,
     metrics_host: MetricsHostOption = "127.0.0.1",
 ) -> None:
     """Serve the given HTTP services on one port until stopped. The default is --callbacks.

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-PATIENCE: Final = 2.0
-"""Seconds to wait for a server. A person waits meanwhile."""
+PATIENCE: Final = 2.0  # seconds to wait for a server. A person waits meanwhile
 
 
 @asynccontextmanager

@@ -25,32 +25,18 @@ from gateway.terminal import console, dump, local, note, text
 from scenario.words import CAUSES, LISTED, AttemptOutcome, JourneyState, SkipReason
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
-HeldAtOption = Annotated[
-    str | None,
-    typer.Option(
-        "--destination", metavar="NAME", help="with --held: only those held because of this destination or host"
-    ),
-]
 HeldForOption = Annotated[str | None, word_option("--reason", tuple(CAUSES), "with --held: only those held for this")]
-StepOption = Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those at this step")]
-StateOption = Annotated[str | None, word_option("--state", LISTED, "only those in this state")]
 DestinationOption = Annotated[
     str | None, typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider")
 ]
 OutcomeOption = Annotated[str | None, word_option("--outcome", tuple(AttemptOutcome), "only those with this outcome")]
-SkippedOption = Annotated[str | None, word_option("--skipped", tuple(SkipReason), "only those skipped for this")]
-DeliveryOption = Annotated[
-    str | None, typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)")
-]
-RenderedOption = Annotated[
-    str | None, typer.Option("--rendered", metavar="STEP", help="the messages of this step, rendered again")
-]
-OneJourneyArgument = Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")]
 
 
 def show(
     journey: JourneyArgument,
-    rendered: RenderedOption = None,
+    rendered: Annotated[
+        str | None, typer.Option("--rendered", metavar="STEP", help="the messages of this step, rendered again")
+    ] = None,
     destinations: DestinationsOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -77,9 +63,14 @@ def listing(
     scenario: ScenarioOption = None,
     version: OfVersionOption = None,
     contact: ContactOption = None,
-    state: StateOption = None,
-    step: StepOption = None,
-    destination: HeldAtOption = None,
+    state: Annotated[str | None, word_option("--state", LISTED, "only those in this state")] = None,
+    step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those at this step")] = None,
+    destination: Annotated[
+        str | None,
+        typer.Option(
+            "--destination", metavar="NAME", help="with --held: only those held because of this destination or host"
+        ),
+    ] = None,
     reason: HeldForOption = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
@@ -119,12 +110,14 @@ def listing(
 
 
 def deliveries(
-    journey: OneJourneyArgument = None,
+    journey: Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")] = None,
     destination: DestinationOption = None,
     outcome: OutcomeOption = None,
-    skipped: SkippedOption = None,
+    skipped: Annotated[str | None, word_option("--skipped", tuple(SkipReason), "only those skipped for this")] = None,
     contact: ContactOption = None,
-    delivery: DeliveryOption = None,
+    delivery: Annotated[
+        str | None, typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)")
+    ] = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
@@ -160,8 +153,7 @@ def deliveries(
 def _show_rendered(journey: str, step: str, form: Format, destinations: Path | None) -> None:
     """Print the messages of a step, for each time that the journey reached it.
 
-    Raises:
-        BadInput: It sent nothing, or its data is deleted.
+    Raise BadInput if it sent nothing, or its data is deleted.
     """
     from gateway.cli.preview import renderer
     from gateway.cli.show_preview import Look, content, put_line

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from gateway.service.trends import TrendsView
 
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
-_VersionOption = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")]
-_AdmittingOption = Annotated[
-    int | None, typer.Option("--version", metavar="N", min=1, help="only contacts whom this version admitted")
-]
 _RESULTS_LEGEND: Final = (
     "95 %: where the true rate is in 95 of 100 cases. p: how often chance alone would make such a difference; below "
     "0.05 it is seldom."
@@ -47,7 +43,7 @@ class Interval(StrEnum):
 
 def stats(
     name: _ScenarioArgument,
-    version: _VersionOption = None,
+    version: Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")] = None,
     by: Annotated[Interval | None, typer.Option("--by", help="numbers of each day (UTC) instead of now")] = None,
     days: Annotated[
         int | None, typer.Option("--days", metavar="N", min=1, max=90, help="with --by: days, default 30")
@@ -69,7 +65,9 @@ def stats(
 
 def results(
     name: _ScenarioArgument,
-    version: _AdmittingOption = None,
+    version: Annotated[
+        int | None, typer.Option("--version", metavar="N", min=1, help="only contacts whom this version admitted")
+    ] = None,
     since: SinceOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:

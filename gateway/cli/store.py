@@ -22,19 +22,6 @@ _ReasonOption = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="with --force: reason to record")
 ]
 
-RepairOption = Annotated[bool, typer.Option("--repair", help="repair what differs")]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", help="list every difference, not only those that need attention")
-]
-SentSinceOption = Annotated[
-    datetime | None,
-    typer.Option(
-        "--sent-since",
-        metavar="TIME|DURATION",
-        parser=moment,
-        help="also find journeys that would repeat later deliveries",
-    ),
-]
 RateOption = Annotated[float, typer.Option("--rate", metavar="N", min=1, help="calls to Temporal a second at most")]
 
 
@@ -90,11 +77,21 @@ async def _claim(force: bool, operator: str, reason: str) -> str:
 
 
 def reconcile(
-    repair: RepairOption = False,
+    repair: Annotated[bool, typer.Option("--repair", help="repair what differs")] = False,
     since: SinceOption = None,
-    sent_since: SentSinceOption = None,
+    sent_since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--sent-since",
+            metavar="TIME|DURATION",
+            parser=moment,
+            help="also find journeys that would repeat later deliveries",
+        ),
+    ] = None,
     rate: RateOption = 200.0,
-    verbose: VerboseOption = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="list every difference, not only those that need attention")
+    ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Compare the store with Temporal after either was restored from a backup.

@@ -26,7 +26,6 @@ FilesArgument = Annotated[
 CaseOption = Annotated[
     str | None, typer.Option("--case", metavar="TEXT", help="only cases with this in their names", show_default=False)
 ]
-UpdateOption = Annotated[bool, typer.Option("--update", help="write the results into the case files")]
 
 
 class CasesFormat(StrEnum):
@@ -37,18 +36,15 @@ class CasesFormat(StrEnum):
     JUNIT = "junit"
 
 
-CasesFormatOption = Annotated[
-    CasesFormat, typer.Option("--format", help="text for people, json for programs, junit (XML) for CI")
-]
-
-
 def cases(
     files: FilesArgument,
     case: CaseOption = None,
-    update: UpdateOption = False,
+    update: Annotated[bool, typer.Option("--update", help="write the results into the case files")] = False,
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
-    form: CasesFormatOption = CasesFormat.TEXT,
+    form: Annotated[
+        CasesFormat, typer.Option("--format", help="text for people, json for programs, junit (XML) for CI")
+    ] = CasesFormat.TEXT,
 ) -> None:
     """Run the cases of scenarios in virtual time. Nothing is sent. No server is needed.
 

@@ -24,17 +24,14 @@ _WIDTH: Final = 80
 _MOMENT: Final = 20  # characters of ``Tue 2026-03-03 21:04``
 _MARKS: Final = {"refused": "yellow", "held": "bold red", "failed": "bold red", "unknown": "red", "delivered": "green"}
 
-_ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
-_ScenarioArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="only entries to this scenario")]
-_StepOption = Annotated[
-    str | None, typer.Option("--step", metavar="STEP", help="answer first: did the contact get this message, and why")
-]
-
 
 def why(
-    contact: _ContactArgument,
-    scenario: _ScenarioArgument = None,
-    step: _StepOption = None,
+    contact: Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")],
+    scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="only entries to this scenario")] = None,
+    step: Annotated[
+        str | None,
+        typer.Option("--step", metavar="STEP", help="answer first: did the contact get this message, and why"),
+    ] = None,
     since: SinceOption = None,
     limit: LimitOption = 20,
     form: FormatOption = Format.TEXT,

@@ -20,12 +20,9 @@ from scenario.policies.bounces import AddressVerdict, against
 from scenario.policies.suppression import SOFT
 from scenario.type_guards import is_list
 
-MAX_READ: Final = 256 * 1024
-"""Bytes that are parsed: reports precede the returned mail."""
-MAX_PARTS: Final = 50
-"""Maximum number of parts."""
-MAX_ADDRESSES: Final = 50
-"""Maximum number of addresses."""
+MAX_READ: Final = 256 * 1024  # bytes that are parsed: reports precede the returned mail
+MAX_PARTS: Final = 50  # maximum number of parts
+MAX_ADDRESSES: Final = 50  # maximum number of addresses
 COMPLAINT: Final = "fbl"
 
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # it logs each detector and each failure
@@ -40,8 +37,7 @@ _ADDRESS: Final = re.compile(r"[^\s<>;,\"()]{1,128}@[^\s<>;,\"()]{1,253}")
 _HEX: Final = re.compile(r"\+([0-9A-F]{2})", re.ASCII)
 _CODE: Final = re.compile(r"(?<![\d.])([45]\d\d)(?=[ -])", re.ASCII)
 _GENERAL: Final = re.compile(r"[245]\.0\.0", re.ASCII)
-_EXCERPT: Final = 4096
-"""Characters of a text that are searched for a status."""
+_EXCERPT: Final = 4096  # characters of a text that are searched for a status
 
 
 @dataclass(frozen=True)

@@ -27,19 +27,15 @@ from scenario.policies.bounces import STOP
 logger = logging.getLogger(__name__)
 
 PATH: Final = "/inbound/twilio"
-MAX_BODY: Final = 64 * 1024
-"""Maximum bytes of a body."""
-PATIENCE: Final = 10.0
-"""Seconds for it to arrive."""
+MAX_BODY: Final = 64 * 1024  # maximum bytes of a body
+PATIENCE: Final = 10.0  # seconds for it to arrive
 
 _CHANNEL: Final = "sms"
 _STOP: Final = frozenset(
     {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRÊT"}
 )
-_START: Final = frozenset({"START", "UNSTOP", "YES"})
-"""Twilio's own words for stopping and starting, and French ones."""
-_NOTHING: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
-"""TwiML that sends no answer."""
+_START: Final = frozenset({"START", "UNSTOP", "YES"})  # Twilio's own words for stopping and starting, and French ones
+_NOTHING: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'  # TwiML that sends no answer
 
 
 class InboundTexts:

@@ -35,8 +35,7 @@ from scenario.time.timing import zone_of
 _PACKAGED: Final = Path(__file__).with_name("examples")
 EXAMPLES: Final = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[2] / "examples"
 """The folder beside this module if the package is installed, else at the root of the source tree."""
-FAILING: Final = {"/hooks.example.com/wax/9f31": (503, 503)}
-"""Failures of the WhatsApp provider, to show retries."""
+FAILING: Final = {"/hooks.example.com/wax/9f31": (503, 503)}  # failures of the WhatsApp provider, to show retries
 _STATE: Final = Path(".scenario/demo")
 HEADINGS: Final = ("when", "step", "outcome", "tries", "to", "what")
 _PATIENCE: Final = 120.0
@@ -155,8 +154,7 @@ def _conclude(say: Callable[..., None], place: LocalStack, runs: list[DemoRun], 
     return 0 if sound else 1
 
 
-_WRITTEN: Final = 10.0
-"""Seconds within which an attempt is recorded, also on a busy machine."""
+_WRITTEN: Final = 10.0  # seconds within which an attempt is recorded, also on a busy machine
 
 
 def parcel(order: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -29,8 +29,7 @@ from runtime.process.ports import HOST
 from runtime.settings import Settings
 from runtime.store.deliveries import Attempt
 
-USUAL: Final = (f"{HOST}:7233", Path(".scenario"))
-"""Address and folder that other commands use by default."""
+USUAL: Final = (f"{HOST}:7233", Path(".scenario"))  # address and folder that other commands use by default
 _INBOX: Final = {name: "inbox" for name, channel in CHANNELS.items() if not channel.addressed}
 
 

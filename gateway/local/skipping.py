@@ -24,8 +24,7 @@ from temporalio.service import RPCError
 from gateway.service.index import JourneyFilter, query_of
 from runtime.temporal_faults import is_unknown_workflow
 
-LONG: Final = timedelta(seconds=10)
-"""Shorter waits are not skipped."""
+LONG: Final = timedelta(seconds=10)  # shorter waits are not skipped
 _WAITING: Final = query_of(JourneyFilter(), state="waiting")
 _EVERY: Final = 0.5  # seconds between two looks
 _LATER: Final = 5.0  # seconds until a journey is asked again that waits for something else, or for a moment only

@@ -90,6 +90,8 @@ async def local(
 ) -> AsyncGenerator[LocalStack]:
     """Start everything, and stop it at the end.
 
+    Raise SetupError if something cannot be started, or StoreError if the store cannot be opened.
+
     Args:
         state: Folder of databases, inbox and received webhooks.
         gateway_port: Port of the API, the pages and callbacks; 0 for a free one.
@@ -97,10 +99,6 @@ async def local(
         send: Send for real, with the environment's channels and secrets.
         resume: Let running journeys send, too.
         log: Wraps the log of attempts.
-
-    Raises:
-        SetupError: Something cannot be started.
-        StoreError: The store cannot be opened.
     """
     state = await asyncio.to_thread(_folder, state)
     store = SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}")
@@ -182,8 +180,7 @@ def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Pa
 def kept_key(path: Path) -> str:
     """Return the folder's suppression key, created if there is none.
 
-    Raises:
-        LocalError: It cannot be read or written.
+    Raise LocalError if it cannot be read or written.
     """
     try:
         if not path.exists():
@@ -232,8 +229,7 @@ class _Made(dict[str, str]):
         return value
 
 
-KEY: Final = "api.key"
-"""Name of the file with the API key."""
+KEY: Final = "api.key"  # name of the file with the API key
 
 
 @dataclass(frozen=True)
@@ -261,9 +257,7 @@ async def serve_gateway(
 ) -> LocalAccess:
     """Serve the API and the pages.
 
-    Raises:
-        LocalError: The key's file cannot be read or written.
-        StoreError: The store cannot be used.
+    Raise LocalError if the key's file cannot be read or written, or StoreError if the store cannot be used.
     """
     key = await kept_api_key(state / KEY, given.store)
     identifier, _ = parse_token(key) or ("", "")
@@ -295,9 +289,7 @@ async def serve_gateway(
 async def kept_api_key(path: Path, store: Store) -> str:
     """Return the folder's API key with all scopes, created if there is no valid one.
 
-    Raises:
-        LocalError: Its file cannot be read or written.
-        StoreError: The store cannot be used.
+    Raise LocalError if its file cannot be read or written, or StoreError if the store cannot be used.
     """
     now = datetime.now(UTC)
     try:

@@ -18,8 +18,7 @@ from gateway.pages.page import Do, Form, Page, Show, at_field, does, field, go_t
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
 from scenario.words import LINE_OUTCOMES
 
-UPLOAD: Final = "/campaigns/-/new"
-"""The form that uploads a file. No campaign is called so."""
+UPLOAD: Final = "/campaigns/-/new"  # the form that uploads a file. No campaign is called so
 _PART: Final = 256 * 1024  # bytes
 _USUAL_RATE: Final = 100.0
 _NO_TIME: Final = "the time is a date and a time: such as 2026-11-27T09:00"

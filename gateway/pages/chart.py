@@ -15,8 +15,7 @@ from gateway.service.stats import PeopleCount, SendingCount
 _HEIGHT: Final = 100.0
 _WIDTH: Final = 10.0
 _BAR: Final = 7.0
-_LEAST: Final = 3.0
-"""Height of a number that would be too small to see."""
+_LEAST: Final = 3.0  # height of a number that would be too small to see
 
 
 def bars(title: str, days: Sequence[date], counts: Mapping[date, Mapping[str, int]], highest: int) -> str:

@@ -20,12 +20,9 @@ from gateway.service.suppressions import suppressions_of
 from gateway.why.story import EntryStory, Happening
 from gateway.why.why import Question, WhyView
 
-ENTRIES: Final = 20
-"""Entries per page."""
-RANGES: Final = ("7d", "30d", "90d", "365d", "all")
-"""Time ranges in the form."""
-RANGE: Final = "30d"
-"""The range at first."""
+ENTRIES: Final = 20  # entries per page
+RANGES: Final = ("7d", "30d", "90d", "365d", "all")  # time ranges in the form
+RANGE: Final = "30d"  # the range at first
 
 
 async def _show(page: Page) -> Response:

@@ -15,8 +15,7 @@ from gateway.service.journey_view import AttemptView
 from gateway.service.view import PageView
 from scenario.words import AttemptOutcome
 
-LOOKED_BACK: Final = timedelta(days=7)
-"""The period searched by default, if no filter has an index."""
+LOOKED_BACK: Final = timedelta(days=7)  # the period searched by default, if no filter has an index
 _FIELDS: Final = ("journey", "contact", "scenario", "version", "step", "destination", "outcome", "since")
 _INDEXED: Final = ("journey", "contact", "destination", "outcome")
 

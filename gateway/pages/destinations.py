@@ -18,8 +18,7 @@ from gateway.pages.retune import LABELS, value_words
 from gateway.service.index import JourneyFilter
 from gateway.service.stats import SendingCount
 
-_HOURS: Final = 25
-"""A day, and the current hour."""
+_HOURS: Final = 25  # a day, and the current hour
 
 
 async def _list(page: Page) -> Response:

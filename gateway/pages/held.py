@@ -15,10 +15,8 @@ from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
 from scenario.words import CAUSES, Operation
 
-SHOWN: Final = 10
-"""Journeys shown before an operation is confirmed."""
-OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)
-"""Operations on held journeys."""
+SHOWN: Final = 10  # journeys shown before an operation is confirmed
+OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)  # operations on held journeys
 
 
 async def _show(page: Page) -> Response:

@@ -16,11 +16,9 @@ from gateway.service.listing import JourneySort, JourneySummary
 from gateway.service.view import PageView
 from scenario.words import ENDED
 
-_SEARCHED: Final = ("waiting", "retrying", "held", "paused")
-"""States that Temporal's search has, with a short lag."""
+_SEARCHED: Final = ("waiting", "retrying", "held", "paused")  # states that Temporal's search has, with a short lag
 _RUNNING: Final = "in progress"
-STATES: Final = (_RUNNING, *_SEARCHED, *ENDED)
-"""States in the form."""
+STATES: Final = (_RUNNING, *_SEARCHED, *ENDED)  # states in the form
 _FILTERS: Final = ("scenario", "version", "state", "step", "contact", "since", "until", "sort")
 _SORTS: Final[Mapping[JourneySort, str]] = {
     "-started": "Start, newest first",

@@ -17,8 +17,7 @@ from scenario.plan.difference import VersionDifference, difference
 from scenario.plan.migration import fate
 from scenario.words import Operation
 
-_MAPPED: Final = "map-"
-"""The beginning of the names of fields that map a step, whose id follows."""
+_MAPPED: Final = "map-"  # the beginning of the names of fields that map a step, whose id follows
 
 
 @dataclass(frozen=True)

@@ -42,16 +42,12 @@ _Word = TypeVar("_Word", bound=str)
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
 """The form field that proves that a form belongs to the session."""
-LISTED: Final = 50
-"""Items of a list per page."""
-LONGEST_REASON: Final = 500
-"""Maximum characters of the reason for an operation."""
+LISTED: Final = 50  # items of a list per page
+LONGEST_REASON: Final = 500  # maximum characters of the reason for an operation
 _FIELDS: Final = 1000
-_KEPT: Final = (409, 422, 503)
-"""Statuses of refusals after which a form is shown again, with its values."""
+_KEPT: Final = (409, 422, 503)  # statuses of refusals after which a form is shown again, with its values
 
-Form = ImmutableMultiDict[str, str]
-"""A sent form."""
+Form = ImmutableMultiDict[str, str]  # a sent form
 
 
 class SignInFirst(Exception):
@@ -107,8 +103,7 @@ class Page:
     def choice(self, name: str, words: Iterable[_Word]) -> _Word | None:
         """Return a parameter that must be one of some words, or None if it is empty.
 
-        Raises:
-            Problem: It is another word.
+        Raise Problem if it is another word.
         """
         words, wanted = tuple(words), self.asked(name)
         found = next((word for word in words if word == wanted), None)
@@ -250,14 +245,11 @@ def at_field(name: str, sentence: str) -> Problem:
 
 
 def field(given: Mapping[str, Any], name: str, read: Callable[[str], _Value], wanted: str) -> _Value | None:
-    """Return the value of a field, or None if it is empty.
+    """Return the value of a field, or None if it is empty. Raise Problem if the value is invalid.
 
     Args:
         read: Parses the text. It raises ValueError, OverflowError or DurationError if it cannot.
         wanted: The sentence for an invalid value.
-
-    Raises:
-        Problem: The value is invalid.
     """
     text = str(given.get(name, "")).strip()
     try:
@@ -274,8 +266,7 @@ def version_in(given: Mapping[str, Any], name: str = "version") -> int | None:
 def moment_in(given: Mapping[str, Any], name: str) -> datetime | None:
     """Return the time in a field, or None if it is empty: ISO 8601, in UTC by default, or a duration ago (``2h``).
 
-    Raises:
-        Problem: It is neither.
+    Raise Problem if it is neither.
     """
     return field(given, name, _moment, f"'{name}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h")
 

@@ -24,10 +24,8 @@ from gateway.service.authoring import AuthoringService, NextVersion
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 
-AT: Final = "/scenarios/-/publish"
-"""The address. No scenario is called so."""
-LARGER: Final[Mapping[str, int]] = {AT: 4 * 1024 * 1024}
-"""Maximum bytes of the form."""
+AT: Final = "/scenarios/-/publish"  # the address. No scenario is called so
+LARGER: Final[Mapping[str, int]] = {AT: 4 * 1024 * 1024}  # maximum bytes of the form
 _FILES: Final = 20
 _REFERENCE: Final = re.compile(r"""\bfile:\s*["']?([^\s"'}]+)""")
 

@@ -24,8 +24,7 @@ from gateway.service.journey_view import AttemptView
 from gateway.why.words import clock
 from scenario.time.duration import format_duration
 
-MOST: Final = 100_000
-"""Maximum characters of a text that are shown."""
+MOST: Final = 100_000  # maximum characters of a text that are shown
 _MASK: Final = re.compile(r"(~~\w+~~)")
 
 
@@ -59,8 +58,7 @@ NAVIGATION: Final = (
     ("/preview", "Preview"),
 )
 """The links in the header."""
-FOR_ALL_SCENARIOS: Final = ("/destinations",)
-"""Those that keys for some scenarios cannot open."""
+FOR_ALL_SCENARIOS: Final = ("/destinations",)  # those that keys for some scenarios cannot open
 _ROW: Final = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
 _CELL: Final = re.compile(r"<t[dh]\b")
 _DOTS: Final = frozenset({".", ".."})

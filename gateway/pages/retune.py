@@ -15,8 +15,7 @@ from gateway.service.index import JourneyFilter
 from scenario.time.duration import format_duration
 from scenario.words import Operation
 
-SHOWN: Final = 10
-"""Deliveries in progress that are shown."""
+SHOWN: Final = 10  # deliveries in progress that are shown
 _DURATION: Final = "the {} is a duration: write 30s, 15m, 2h or 3d"
 _READ: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "initial_interval": (seconds, _DURATION.format("pause before the second attempt")),

@@ -19,8 +19,7 @@ from starlette.responses import Response
 from gateway.api.authentication import Keys
 from runtime.api_keys import ApiKey, digest_of
 
-LASTS: Final = timedelta(hours=12)
-"""Lifetime of a session."""
+LASTS: Final = timedelta(hours=12)  # lifetime of a session
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from gateway.pages.page import Form, Page, does, go_to, read_form
 from gateway.pages.rendering import is_here, render
 from gateway.pages.session import begin, end, forget, is_from_here, keep, session_of
 
-TRIES: Final = 30
-"""Maximum number of invalid keys per address and minute, and of sessions per key."""
+TRIES: Final = 30  # maximum number of invalid keys per address and minute, and of sessions per key
 _CANNOT_READ: Final = "this key cannot read: it needs the scope 'read'"
 _INVALID: Final = "this key is not valid: a key begins with sr_, and is shown once, when it is created"
 

@@ -36,16 +36,13 @@ from scenario.steps.host import Event
 
 logger = logging.getLogger(__name__)
 
-STALE: Final = timedelta(days=7)
-"""Age at which an event has no effect. Ids of events are kept for longer."""
+STALE: Final = timedelta(days=7)  # age at which an event has no effect. Ids of events are kept for longer
 PACE: Final = (60, 60.0)
 """Maximum number of events per number of seconds, for each delivery. Further ones do not reach its journey."""
 COMPLAINT: Final = "fbl"
 
-_LOOKS: Final = (0.5, 0.5, 1.0)
-"""Seconds before another look for deliveries whose attempt is not on record yet."""
-_SKEW: Final = timedelta(seconds=10)
-"""More than the clocks of two workers differ."""
+_LOOKS: Final = (0.5, 0.5, 1.0)  # seconds before another look for deliveries whose attempt is not on record yet
+_SKEW: Final = timedelta(seconds=10)  # more than the clocks of two workers differ
 _AT_ONCE: Final = 20
 _EFFECTIVE: Final = frozenset({"told", "goal", "throttled"})
 """Results of events that are recorded. Most events have no effect, now or later, and would fill the store."""
@@ -82,9 +79,7 @@ class ProviderEffects:
     async def take(self, provider: str, events: Sequence[ProviderEvent]) -> None:
         """Carry out the events of one call, those of a delivery in their order.
 
-        Raises:
-            Unfinished: Some of them could not be carried out.
-            StoreError: None of them could.
+        Raise Unfinished if some of them could not be carried out, or StoreError if none of them could.
         """
         known = await self._store.known_provider_events(
             [mark for event in events if event.delivery for mark in _marks(provider, event)]

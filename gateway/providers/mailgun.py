@@ -36,8 +36,7 @@ _NAMES: Final = {
     "complained": "email.complained",
     "unsubscribed": "email.unsubscribed",
 }
-_HARD: Final = frozenset({"bounce", "suppress-bounce"})
-"""Reasons of permanent failures that are about the address."""
+_HARD: Final = frozenset({"bounce", "suppress-bounce"})  # reasons of permanent failures that are about the address
 
 
 class Mailgun(Provider):

@@ -34,13 +34,10 @@ _BY_SECRETS: Final[Mapping[str, Callable[[list[str]], Provider]]] = {
 
 
 def providers_of(settings: Settings, fetch: Fetch) -> dict[str, Provider]:
-    """Return the configured providers by name.
+    """Return the configured providers by name. Raise SettingsError if a setting is wrong.
 
     Args:
         fetch: Fetches public URLs: see `fetching`.
-
-    Raises:
-        SettingsError: A setting is wrong.
     """
     made: list[Provider] = []
     if settings.events_ses is not None:

@@ -58,9 +58,7 @@ class Certificates:
     async def key(self, url: str) -> RSAPublicKey:
         """Return the key of a certificate.
 
-        Raises:
-            NotNow: It cannot be fetched.
-            Forged: It is no valid certificate.
+        Raise NotNow if it cannot be fetched, or Forged if it is no valid certificate.
         """
         async with self._lock:  # many messages may need a new one simultaneously: it is fetched once
             now = datetime.now(UTC)
