@@ -31,7 +31,6 @@ _WINDOW: Final = 2.0  # seconds over which requests are counted, so that a short
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}
 _NOBODY: Final = digest_of("")
 _Value = TypeVar("_Value")
-
 bearer: Final = HTTPBearer(auto_error=False, bearerFormat="sr_<id>_<secret>", description="`scenario keys create`")
 
 

@@ -23,11 +23,8 @@ from gateway.service.view import PageView
 from scenario.words import LineOutcome
 
 router = APIRouter(tags=["campaigns"])
-
 _LONGEST_OPERATOR: Final = 480  # characters; the record adds the key
 Name = Annotated[str, Path(alias="name", min_length=1, max_length=64, description="The campaign's name")]
-
-
 File = Annotated[str, Path(min_length=1, max_length=200, description="The file's name", examples=["people.csv"])]
 
 

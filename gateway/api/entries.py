@@ -21,7 +21,6 @@ from gateway.service.services import Services
 from scenario.model.scenario import TRIGGERS
 
 router = APIRouter(tags=["entries"])
-
 LONGEST_WAIT: Final = 30  # maximum seconds that a request waits
 _WAIT: Final = re.compile(r"\s*wait\s*=\s*(?:\"(\d{1,9})\"|(\d{1,9}))\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 

@@ -22,7 +22,6 @@ from scenario.entry.values import as_id
 from scenario.model.scalars import EventName
 
 router = APIRouter(tags=["events"])
-
 Id = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(as_id)]
 
 

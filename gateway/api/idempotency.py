@@ -42,7 +42,6 @@ from runtime.store import Store, StoreError
 from runtime.store.api_access import LEASE, ClaimedRequest, StoredAnswer
 
 logger = logging.getLogger(__name__)
-
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
 LARGEST: Final = 1024 * 1024  # maximum bytes of a kept answer

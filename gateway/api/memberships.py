@@ -14,7 +14,6 @@ from gateway.api.problem import problems
 from gateway.service.memberships import SyncedAudienceView
 
 router = APIRouter(prefix="/synced-audiences", tags=["audiences"])
-
 DestinationName = Annotated[str, Path(min_length=1, max_length=64, description="The destination", examples=["meta"])]
 AudienceName = Annotated[
     str, Path(min_length=1, max_length=100, description="The audience's name", examples=["vip-buyers"])

@@ -22,7 +22,6 @@ from workflows.operation import SLOWEST
 
 router = APIRouter(tags=["operations"])
 on_journeys = APIRouter(tags=["journeys"])
-
 _LONGEST_OPERATOR: Final = 480  # characters; the record adds the key
 Id = Annotated[str, Path(alias="id", min_length=1, max_length=80, description="The operation's id")]
 _Operator = Annotated[str | None, Field(min_length=1, max_length=_LONGEST_OPERATOR, examples=["ann"])]

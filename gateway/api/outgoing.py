@@ -17,7 +17,6 @@ from gateway.service.outgoing import OperatorRecord, SubscriptionEventsView, Sub
 from scenario.words import OutgoingOperation
 
 router = APIRouter(prefix="/outgoing", tags=["outgoing"])
-
 Name = Annotated[
     str, Path(min_length=1, max_length=64, description="The subscription's name in outgoing.yaml", examples=["crm"])
 ]

@@ -14,8 +14,6 @@ from gateway.service.services import Services
 from scenario.model.scalars import NAME
 
 LONGEST_CURSOR: Final = 2048  # characters
-
-
 Cursor = Annotated[
     str | None,
     Query(

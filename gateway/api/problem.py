@@ -52,7 +52,6 @@ from scenario.model.scalars import EVENT, NAME
 from scenario.validation import flaws
 
 logger = logging.getLogger(__name__)
-
 VERSIONED: Final = r"^[^@\s]+(@[1-9]\d{0,8})?$"
 CURSOR: Final = "^[A-Za-z0-9_-]+$"
 MEDIA: Final = "application/problem+json"

@@ -22,7 +22,6 @@ from gateway.service.trends import DAYS, MOST_DAYS, TrendsView
 from gateway.service.view import Moment, PageView
 
 router = APIRouter(tags=["scenarios"])
-
 Version = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only this version")]
 
 

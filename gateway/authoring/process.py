@@ -101,12 +101,10 @@ class Turns:
 
 
 logger = logging.getLogger("gateway")
-
 SECONDS: Final = 10.0  # maximum duration of a request, once it has a process
 PROCESSES: Final = 2
 """Maximum number of processes. Each starts when it is first needed, unless `Authoring.prepare` started it."""
 TOGETHER: Final = 40  # maximum number of waiting requests of all keys
-
 _MODULE: Final = "gateway.authoring.work"
 
 

@@ -41,18 +41,13 @@ from runtime.public_links import CallbackClaim, Callbacks
 from runtime.store import StoreError
 
 logger = logging.getLogger(__name__)
-
 MAX_BODY: Final = 64 * 1024  # maximum bytes of a body
-
 PATIENCE: Final = 10.0  # seconds for a body to arrive, and then for Temporal to accept the event
-
 PACE: Final = (60, 60.0)  # maximum number of events per number of seconds, for each delivery
-
 _AGAIN: Final = 5  # seconds
 _EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)
 _UNKNOWN: Final = "there is no such callback address: post to it exactly as it was sent to you"
 _OVER: Final = "this callback address has expired, or its journey is over"
-
 Tell = Callable[[CallbackClaim, CallbackEvent, str | None], Awaitable[bool]]
 """Sends an event to a journey. Returns False if the journey has ended. See `gateway.callbacks.deliver.tell`."""
 

@@ -36,15 +36,12 @@ from scenario.errors import BadRecipient
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 
 logger = logging.getLogger(__name__)
-
 EVENT: Final = "contact.unsubscribed"  # the event for journeys, with the properties ``channel`` and ``scope``
 MAX_BODY: Final = 16 * 1024  # maximum bytes of a body. RFC 8058's is ``List-Unsubscribe=One-Click``
 PATIENCE: Final = 10.0  # seconds for a body to arrive, and then for the store to answer
 PACE: Final = (60, 60.0)  # maximum number of requests per number of seconds, for each token
-
 _AGAIN: Final = 30  # seconds
 _PAUSES: Final = (1.0, 5.0, 0.0)  # seconds between tries to tell journeys, which the gateway's drain leaves time for
-
 TellContact = Callable[[str, str, Mapping[str, Any], str], Awaitable[object]]
 """Sends an event to all journeys of a contact."""
 

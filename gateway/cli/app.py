@@ -21,11 +21,8 @@ from gateway.cli import (
     migrate,
     operate,
     outgoing,
-    overview,
     preview,
-    prune,
     send,
-    serve,
     show,
     stats,
     store,
@@ -68,11 +65,11 @@ _GROUPS: Final = {
         "enter": enter.enter,
         "event": enter.event,
         "change": enter.change,
-        "serve": serve.serve,
-        "codec": serve.codec,
+        "serve": local.serve,
+        "codec": local.codec,
     },
     "Look": {
-        "overview": overview.overview,
+        "overview": show.overview,
         "why": why.why,
         "show": show.show,
         "list": show.listing,
@@ -95,27 +92,20 @@ _GROUPS: Final = {
         "suppress": suppress.suppress,
         "erase": erase.erase,
         "erasures": erase.erasures,
-        "prune": prune.prune,
+        "prune": store.prune,
     },
 }
 
-_KEYS: Final = typer.Typer(help="Make keys of the HTTP API and the pages, list them, revoke them.")
-_ENCRYPTION: Final = typer.Typer(help="Change the keys that contacts' keys are wrapped by.")
-_STORE: Final = typer.Typer(help="Make the store, bring it up to date, and compare it with Temporal.")
-_AUDIENCE: Final = typer.Typer(help="Membership lists that scenarios keep in sync at other systems.")
-_BATCH: Final = typer.Typer(help="Batch calls: one request for many contacts.")
-_CAMPAIGN: Final = typer.Typer(help="One scenario for the contacts of a file.")
-_OUTGOING: Final = typer.Typer(help="Subscriptions to outgoing events: held events, and replays.")
 _SUBCOMMANDS: Final = {
     "audience": (
-        _AUDIENCE,
         "Operate",
+        "Membership lists that scenarios keep in sync at other systems.",
         {"list": audience.listing, "show": audience.show, "retry": audience.retry},
     ),
-    "batch": (_BATCH, "Watch", {"list": batch.listing, "show": batch.show}),
+    "batch": ("Watch", "Batch calls: one request for many contacts.", {"list": batch.listing, "show": batch.show}),
     "campaign": (
-        _CAMPAIGN,
         "Run",
+        "One scenario for the contacts of a file.",
         {
             "check": campaign_check.check,
             "start": campaign.start,
@@ -129,8 +119,8 @@ _SUBCOMMANDS: Final = {
         },
     ),
     "outgoing": (
-        _OUTGOING,
         "Operate",
+        "Subscriptions to outgoing events: held events, and replays.",
         {
             "check": outgoing.check,
             "list": outgoing.listing,
@@ -141,11 +131,19 @@ _SUBCOMMANDS: Final = {
             "forget": outgoing.forget,
         },
     ),
-    "keys": (_KEYS, "Run", {"create": keys.create, "list": keys.listing, "revoke": keys.revoke}),
-    "encryption": (_ENCRYPTION, "Operate", {"rotate": store.rotate}),
-    "store": (_STORE, "Operate", {"upgrade": store.upgrade, "claim": store.claim, "reconcile": store.reconcile}),
+    "keys": (
+        "Run",
+        "Make keys of the HTTP API and the pages, list them, revoke them.",
+        {"create": keys.create, "list": keys.listing, "revoke": keys.revoke},
+    ),
+    "encryption": ("Operate", "Change the keys that contacts' keys are wrapped by.", {"rotate": store.rotate}),
+    "store": (
+        "Operate",
+        "Make the store, bring it up to date, and compare it with Temporal.",
+        {"upgrade": store.upgrade, "claim": store.claim, "reconcile": store.reconcile},
+    ),
 }
-"""Commands with subcommands: their group in the help, and their subcommands."""
+"""Commands with subcommands: their group in the help, their help, and their subcommands."""
 
 COMMANDS: Final = (*(name for group in _GROUPS.values() for name in group), *_SUBCOMMANDS)  # every command's name
 
@@ -158,8 +156,8 @@ def _help(function: Callable[..., None]) -> str:
 for _group, _commands in _GROUPS.items():
     for _name, _function in _commands.items():
         app.command(_name, help=_help(_function), rich_help_panel=_group)(_function)
-for _name, (_made, _group, _commands) in _SUBCOMMANDS.items():
-    app.add_typer(_made, name=_name, rich_help_panel=_group)
+for _name, (_group, _about, _commands) in _SUBCOMMANDS.items():
+    app.add_typer(_made := typer.Typer(help=_about), name=_name, rich_help_panel=_group)
     for _word, _function in _commands.items():
         _made.command(_word, help=_help(_function))(_function)
 

@@ -9,6 +9,7 @@ import typer
 from gateway.cli import session
 from gateway.cli.options import Format, FormatOption, OperatorOptions, grouped
 from gateway.cli.output import Table
+from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ DestinationOption = Annotated[
 
 def listing(form: FormatOption = Format.TEXT) -> None:
     """List the audiences that scenarios have changed, with the numbers of their members."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.memberships import MembershipService
 
     found = session.ask_store(lambda store: MembershipService(store).find(TERMINAL))
@@ -37,15 +37,11 @@ def listing(form: FormatOption = Format.TEXT) -> None:
         refused = sum(one.refused.values()) + one.unnamed
         numbers = (f"{number:,}" for number in (one.members, one.waiting, refused))
         rows.add(one.audience, one.destination, one.state, *numbers, one.trouble or "")
-    if rows:
-        rows.show()
-    else:
-        note("no audience was ever changed")
+    rows.show("no audience was ever changed")
 
 
 def show(audience: AudienceArgument, destination: DestinationOption = None, form: FormatOption = Format.TEXT) -> None:
     """Show an audience: its members, pending changes, and refusals with their reasons."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.memberships import MembershipService
 
     _show(session.ask_store(lambda store: MembershipService(store).find(TERMINAL, audience, destination)), form)
@@ -60,7 +56,6 @@ def retry(
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Send a held audience, and changes that were refused, again. Workers begin within half a minute."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.memberships import MembershipService
 
     changed = session.ask_store(

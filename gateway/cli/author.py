@@ -6,9 +6,9 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -25,23 +25,18 @@ if TYPE_CHECKING:
     from scenario.source.findings import Finding
 
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML")]
-
-
-class SchemaOf(StrEnum):
-    """The file that a schema describes."""
-
-    SCENARIO = "scenario"
-    ENTRY = "entry"
-    DESTINATIONS = "destinations"
-    CASES = "cases"
-    POLICIES = "policies"
-
-
+_SCHEMAS: Final = {
+    "scenario": "scenario.model.json_schema",
+    "entry": "scenario.entry.json_schema",
+    "destinations": "activities.webhook.destinations.form",
+    "cases": "gateway.cases.model",
+    "policies": "scenario.policies.policies",
+}
+"""The modules with a function `schema`, by the kind of file that it describes."""
 SchemaArgument = Annotated[
-    SchemaOf, typer.Argument(metavar="[KIND]", help="scenario, entry, destinations, policies or cases")
+    Literal["scenario", "entry", "destinations", "cases", "policies"],
+    typer.Argument(metavar="[KIND]", help="scenario, entry, destinations, policies or cases"),
 ]
-
-
 JourneysOption = Annotated[
     Literal["pin", "follow"] | None,
     typer.Option(
@@ -91,20 +86,9 @@ def check(
         raise typer.Exit(1)
 
 
-def schema(of: SchemaArgument = SchemaOf.SCENARIO) -> None:
+def schema(of: SchemaArgument = "scenario") -> None:
     """Print a JSON Schema, for editors: of scenarios, entries, destinations.yaml, policies.yaml or case files."""
-    match of:
-        case SchemaOf.SCENARIO:
-            from scenario.model.json_schema import schema as make
-        case SchemaOf.ENTRY:
-            from scenario.entry.json_schema import schema as make
-        case SchemaOf.DESTINATIONS:
-            from activities.webhook.destinations.form import schema as make
-        case SchemaOf.POLICIES:
-            from scenario.policies.policies import schema as make
-        case SchemaOf.CASES:
-            from gateway.cases.model import schema as make
-    dump(make())
+    dump(import_module(_SCHEMAS[of]).schema())
 
 
 def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:

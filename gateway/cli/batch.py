@@ -9,7 +9,8 @@ import typer
 from gateway.cli import session
 from gateway.cli.options import Format, FormatOption
 from gateway.cli.output import Table
-from gateway.terminal import dump, local, note, say
+from gateway.service.caller import TERMINAL
+from gateway.terminal import dump, local, say
 from scenario.words import ItemOutcome
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, max=_MOST, metavar="
 def listing(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
     """List batch calls, the newest first, with the numbers of their contacts by outcome."""
     from gateway.service.batches import BatchService
-    from gateway.service.caller import TERMINAL
     from gateway.service.paging import PageRequest
 
     found = session.ask_store(lambda store: BatchService(store).list(TERMINAL, PageRequest(limit=limit))).items
@@ -32,10 +32,7 @@ def listing(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
     rows = Table("batch", "scenario", "step", "state", "contacts", "since (local)", "due (local)")
     for one in found:
         rows.add(one.id, one.scenario, one.step, one.state, _numbers(one.outcomes), local(one.since), local(one.due_at))
-    if rows:
-        rows.show()
-    else:
-        note("there was no batch call yet")
+    rows.show("there was no batch call yet")
 
 
 def show(
@@ -46,7 +43,6 @@ def show(
 ) -> None:
     """Show a batch call and the outcome of each contact. 'scenario deliveries BATCH' lists its attempts."""
     from gateway.service.batches import BatchService
-    from gateway.service.caller import TERMINAL
     from gateway.service.paging import PageRequest
 
     view = session.ask_store(lambda store: BatchService(store).show(TERMINAL, batch))

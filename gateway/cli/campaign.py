@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
@@ -15,6 +14,7 @@ import typer
 from gateway.cli import session
 from gateway.cli.options import Format, FormatOption, OperatorOption, OperatorOptions, grouped, login, moment, one_of
 from gateway.cli.output import Table, progress
+from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, note, say
 from scenario.time.duration import format_duration, per_second
 from scenario.words import LINE_OUTCOMES, LineOutcome
@@ -44,7 +44,10 @@ GEARS: Final[Mapping[GearName, str]] = {
     "enter": "each line starts a journey",
 }
 _LOOK: Final = 0.5  # seconds between two looks at a campaign
-_FORM: Final = typer.Option("--format", help="text for people, json (one object a line) or csv for programs")
+ResultFormatOption = Annotated[
+    Literal["text", "json", "csv"],
+    typer.Option("--format", help="text for people, json (one object a line) or csv for programs"),
+]
 PublishedArgument = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="a YAML file, which is published; or a published NAME or NAME@VERSION")
 ]
@@ -65,14 +68,6 @@ OutcomeOption = Annotated[
         help=f"only lines with this outcome: {', '.join(LINE_OUTCOMES)}",
     ),
 ]
-
-
-class ResultFormat(StrEnum):
-    """The output format of results."""
-
-    TEXT = "text"
-    JSON = "json"
-    CSV = "csv"
 
 
 def start(
@@ -144,7 +139,6 @@ def _start_of(text: str, local: bool) -> datetime:
 
 async def _start(scenario: str, audience: str, name: str | None, given: dict[str, Any]) -> CampaignView:
     from gateway.campaigns.request import CampaignRequest
-    from gateway.service.caller import TERMINAL
 
     async with session.connected() as client:
         if scenario.endswith((".yaml", ".yml")):
@@ -177,7 +171,6 @@ async def _upload(audiences: AudienceService, source: str) -> StoredAudience:
     from activities.webhook.http.transport import Transport
     from gateway.campaigns import s3, sftp
     from gateway.service.audiences import file_parts
-    from gateway.service.caller import TERMINAL
     from runtime.secrets import Secrets
     from runtime.settings import Settings
 
@@ -197,8 +190,6 @@ async def _upload(audiences: AudienceService, source: str) -> StoredAudience:
 
 async def _prepared(client: ScenarioClient, view: CampaignView) -> CampaignView:
     """Wait until a gateway has read the file."""
-    from gateway.service.caller import TERMINAL
-
     said: str | None = None
     with progress("reading", None, lambda: f"{view.total:,} lines") as advance:
         while view.state == "preparing":
@@ -232,8 +223,6 @@ def show(campaign: CampaignArgument, watch: WatchOption = False, form: FormatOpt
 
     With --watch, show it until the campaign ends; with --format json, an object a line.
     """
-    from gateway.service.caller import TERMINAL
-
     view = (
         asyncio.run(_watch(campaign, form))
         if watch
@@ -243,8 +232,6 @@ def show(campaign: CampaignArgument, watch: WatchOption = False, form: FormatOpt
 
 
 async def _watch(campaign: str, form: Format) -> CampaignView:
-    from gateway.service.caller import TERMINAL
-
     async with session.connected() as client:
         while True:
             view = await client.services.campaigns.show(TERMINAL, campaign)
@@ -273,7 +260,6 @@ def _pace(view: CampaignView) -> str:
 
 def listing(form: FormatOption = Format.TEXT) -> None:
     """List campaigns, the newest first."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.paging import PageRequest
 
     page = PageRequest(limit=_LISTED)
@@ -284,32 +270,26 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     rows = Table("campaign", "scenario", "state", "done", "of", "trouble", right=("done", "of"), prose=("trouble",))
     for one in found:
         rows.add(one.name, one.scenario, one.state, f"{one.done:,}", f"{one.total:,}", one.trouble)
-    if rows:
-        rows.show()
-    else:
-        note("there is no campaign")
+    rows.show("there is no campaign")
 
 
-def results(
-    campaign: CampaignArgument, outcome: OutcomeOption = None, form: Annotated[ResultFormat, _FORM] = ResultFormat.TEXT
-) -> None:
+def results(campaign: CampaignArgument, outcome: OutcomeOption = None, form: ResultFormatOption = "text") -> None:
     """List the lines of a campaign's file with their outcomes."""
     asyncio.run(_results(campaign, cast("LineOutcome | None", outcome), form))
 
 
-async def _results(campaign: str, outcome: LineOutcome | None, form: ResultFormat) -> None:
-    from gateway.service.caller import TERMINAL
+async def _results(campaign: str, outcome: LineOutcome | None, form: str) -> None:
     from gateway.service.campaign_views import CampaignLineView
 
     first = True
     async with session.connected() as client:
         async for lines in client.services.campaigns.all_lines(TERMINAL, campaign, outcome):
-            if form is ResultFormat.CSV:
+            if form == "csv":
                 sys.stdout.write(CampaignLineView.as_csv(lines, header=first))
                 first = False
                 continue
             for line in lines:
-                if form is ResultFormat.JSON:
+                if form == "json":
                     dump(line.model_dump(mode="json"), indent=None)
                 else:
                     say(f"line {line.line}: {line.outcome}{f': {line.reason}' if line.reason else ''}")
@@ -355,8 +335,6 @@ def _change(
     *,
     leave: bool = False,
 ) -> None:
-    from gateway.service.caller import TERMINAL
-
     who, why = record.who, record.reason
     changed = session.ask(
         lambda client: client.services.campaigns.change(

@@ -148,10 +148,7 @@ def _show_now(found: Sequence[DestinationNow]) -> None:
     for item in found:
         state = styled("held", "left alone") if item.left_alone else styled("retry", "retrying")
         rows.add(item.destination, state, item.waiting, local(item.next_try_at), item.why)
-    if rows:
-        rows.show()
-    else:
-        note("no delivery waits for a retry; no destination is known to be left alone")
+    rows.show("no delivery waits for a retry; no destination is known to be left alone")
 
 
 def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:

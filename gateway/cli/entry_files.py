@@ -165,7 +165,7 @@ def opened(source: str) -> Generator[IO[bytes]]:
         yield file
 
 
-def count(source: str) -> int | None:
+def count_lines(source: str) -> int | None:
     """Return a file's number of lines, or None if it can be read only once."""
     path = Path(source)
     if source == STDIN or not path.is_file():

@@ -10,6 +10,7 @@ import typer
 from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, book_in
 from gateway.cli.options import Format
+from gateway.service.caller import TERMINAL
 
 if TYPE_CHECKING:
     from activities.content import LoadedVersion
@@ -80,7 +81,6 @@ def _changes(name: str, later: Scenario, since: int | None) -> Overlay:
 
 
 def _published(name: str, number: int | None) -> LoadedVersion:
-    from gateway.service.caller import TERMINAL
     from gateway.service.scenarios import ScenarioService
 
     return session.ask_store(lambda store: ScenarioService(store).opened(TERMINAL, name, number))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.operate_many import OperationCommand, confirmed, send
+from gateway.cli.operate import OperationCommand, confirmed, send
 from gateway.cli.options import BatchOptions, OperatorOption, OperatorOptions, grouped, record, version
 from gateway.cli.output import count
 from gateway.terminal import dump, note, say
@@ -21,23 +20,6 @@ if TYPE_CHECKING:
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="the scenario's name; or one journey's id, such as post-purchase/3028687")
 ]
-
-
-class Waits(StrEnum):
-    """The handling of waits."""
-
-    KEEP = "keep"
-    RESTART = "restart"
-
-
-class Doing(StrEnum):
-    """States of journeys."""
-
-    RUNNING = "running"
-    WAITING = "waiting"
-    RETRYING = "retrying"
-    HELD = "held"
-    PAUSED = "paused"
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -56,7 +38,9 @@ class _Move:
         list[Any] | None,
         typer.Option("--map", metavar="OLD=NEW", parser=_pair, help="a step's new id; may be repeated"),
     ] = None
-    waits: Annotated[Waits, typer.Option("--waits", help="whether waits keep their start, or start again")] = Waits.KEEP
+    waits: Annotated[
+        Literal["keep", "restart"], typer.Option("--waits", help="whether waits keep their start, or start again")
+    ] = "keep"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +49,10 @@ class _Whose:
         int | None, typer.Option("--from", metavar="N", min=1, help="only those that follow this version")
     ] = None
     at: Annotated[str | None, typer.Option("--at", metavar="STEP", help="only those at this step")] = None
-    state: Annotated[Doing | None, typer.Option("--state", help="only those in this state")] = None
+    state: Annotated[
+        Literal["running", "waiting", "retrying", "held", "paused"] | None,
+        typer.Option("--state", help="only those in this state"),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +81,11 @@ def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sen
     """
     names: dict[str, str] = dict(move.names or ())
     to: Version = move.to
-    more: dict[str, Any] = {"waits": move.waits.value} | ({"map": names} if names else {})
+    more: dict[str, Any] = {"waits": move.waits} | ({"map": names} if names else {})
     if "/" in name:
         raise typer.Exit(_one(name, move, whose, record, sending, names))
     wanted: dict[str, Any] = {"to": to, "version": whose.origin, "step": whose.at, "names": names}
-    wanted |= {"state": whose.state.value} if whose.state else {}
+    wanted |= {"state": whose.state} if whose.state else {}
     wanted |= {"limit": sending.limit} if sending.limit is not None else {}
     found = session.ask(lambda client: client.forecast_migration(name, **wanted))
     more["version"] = found.to
@@ -118,7 +105,7 @@ def _one(
             raise typer.BadParameter(f"{option} is for the journeys of a scenario: leave it out, or name the scenario")
     to: Version = move.to
     said = record.to(f"version {to}")
-    more: dict[str, Any] = {"version": to, "map": names or None, "waits": move.waits.value, "step": whose.at}
+    more: dict[str, Any] = {"version": to, "map": names or None, "waits": move.waits, "step": whose.at}
     progress = session.ask(
         lambda client: client.send(journey, Operation.MIGRATE, operator=said.who, reason=said.reason, **more)
     )

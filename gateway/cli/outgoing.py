@@ -12,6 +12,7 @@ from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, chosen, known_in
 from gateway.cli.options import Format, FormatOption, OperatorOptions, grouped, one_of
 from gateway.cli.output import Table, count
+from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, note, say
 from scenario.words import EVENT_TYPES, OutgoingOperation
 
@@ -52,7 +53,6 @@ def feed(
     follow: Annotated[bool, typer.Option("--follow", help="wait for further events, until Ctrl-C")] = False,
 ) -> None:
     """Print outgoing events, each as a CloudEvent in JSON on a line."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.outgoing import LONGEST_WAIT, OutgoingService
 
     async def print_all() -> None:
@@ -112,7 +112,6 @@ def check(
 
 def listing(form: FormatOption = Format.TEXT) -> None:
     """List the subscriptions that ever sent, with the numbers of events that were not accepted."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.outgoing import OutgoingService
 
     found = session.ask_store(lambda store: OutgoingService(store).subscriptions(TERMINAL))
@@ -126,15 +125,11 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     for one in found:
         numbers = (one.held, one.failing, one.waiting, one.behind)
         rows.add(one.name, one.state, *numbers, _moment(one), one.trouble or "")
-    if rows:
-        rows.show()
-    else:
-        note("no subscription ever sent an event")
+    rows.show("no subscription ever sent an event")
 
 
 def show(name: _NameArgument, form: FormatOption = Format.TEXT) -> None:
     """Show a subscription, and the events that are held or attempted again."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.outgoing import OutgoingService
 
     found = session.ask_store(lambda store: OutgoingService(store).show(TERMINAL, name))
@@ -178,7 +173,6 @@ def forget(name: _NameArgument, *, record: OperatorOptions) -> None:
 
 def _operate(name: str, operation: OutgoingOperation, record: OperatorOptions, **more: Any) -> int:
     """Carry out an operation. Return the number of events that it is about."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.outgoing import OperatorRecord, OutgoingService
 
     noted = OperatorRecord(reason=record.reason, operator=record.who)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.cli.options import Format
-from gateway.terminal import console, dump, text
+from gateway.terminal import console, dump, note, text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,8 +58,11 @@ class Table:
         """Return the number of rows."""
         return len(self._rows)
 
-    def show(self) -> None:
-        """Print the rows to standard output."""
+    def show(self, none: str | None = None) -> None:
+        """Print the rows to standard output; if there are none, only `none` to standard error."""
+        if none is not None and not self._rows:
+            note(none)
+            return
         page = console()
         if self._fits(page.width):
             self._tabulate(page)

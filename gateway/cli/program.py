@@ -17,17 +17,13 @@ import typer
 from gateway.terminal import note, plain
 
 PROGRAM: Final = "scenario"
-
 FAILED: Final = 1  # the command failed. The message on standard error says why
 MISUSED: Final = 2  # the arguments are wrong
 BUG: Final = 70  # an unexpected error; EX_SOFTWARE of ``sysexits.h``
 INTERRUPTED: Final = 130  # Ctrl-C, or SIGTERM in a container: 128 + SIGINT, as in shells
 UNHEARD: Final = 141  # the reader of the output is gone (``scenario list | head -1``): 128 + SIGPIPE, as in shells
-
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-
 _COMPLETE: Final = "_SCENARIO_COMPLETE"
-
 DEBUG: Final = "SCENARIO_DEBUG"  # if this variable is set, every error shows its traceback
 
 

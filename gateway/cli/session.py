@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from runtime.store import Store
 
 _Answer = TypeVar("_Answer")
-
 PATIENCE: Final = 2.0  # seconds to wait for a server. A person waits meanwhile
 
 

@@ -1,9 +1,9 @@
-"""Commands that show journeys and deliveries: show, list, deliveries."""
+"""Commands that show journeys, deliveries and whether everything is well: show, list, deliveries, overview."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,9 +20,14 @@ from gateway.cli.options import (
     SinceOption,
     word_option,
 )
-from gateway.cli.output import output
-from gateway.terminal import console, dump, local, note, text
+from gateway.cli.output import count, output
+from gateway.service.caller import TERMINAL
+from gateway.terminal import console, dump, local, note, say, text
 from scenario.words import CAUSES, LISTED, AttemptOutcome, JourneyState, SkipReason
+
+if TYPE_CHECKING:
+    from gateway.service.overview import OverviewView
+
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
 HeldForOption = Annotated[str | None, word_option("--reason", tuple(CAUSES), "with --held: only those held for this")]
@@ -127,7 +132,6 @@ def deliveries(
     JSON: see "JSON of commands" in the reference.
     """
     from gateway.cli import journey_text
-    from gateway.service.caller import TERMINAL
     from gateway.service.journeys import recorded_attempts
 
     if skipped and outcome not in (None, "skipped"):
@@ -158,7 +162,6 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
     from gateway.cli.preview import renderer
     from gateway.cli.show_preview import Look, content, put_line
     from gateway.journeys.rendered import NOTE
-    from gateway.service.caller import TERMINAL
     from runtime.settings import Settings
 
     remark = f"{NOTE}; 'scenario show' reports whether it was sent"
@@ -178,3 +181,42 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
         if why := report.get("skipped"):
             put_line(page, text(f"nothing to send: {why}", "yellow"))
     note(remark)
+
+
+def overview(form: FormatOption = Format.TEXT) -> None:
+    """Show whether everything is well: held journeys, failing destinations, workers, campaigns and batches.
+
+    The exit status is 1 if something needs a person. JSON: as GET /v1/overview.
+    """
+    seen = session.ask(lambda client: client.overview())
+    output(seen, form, _show_overview)
+    if not seen.well:
+        raise typer.Exit(1)
+
+
+def _show_overview(seen: OverviewView) -> None:
+    if seen.well:
+        say("all is well")
+    for sentence in seen.unknown:
+        say(f"not known: {sentence}")
+    for held in seen.held or ():
+        say(f"held: {count(held.journeys, 'journey')}, cause {held.cause or 'other'}")
+    for one in seen.retrying or ():
+        what = "left alone" if one.paused else "retrying"
+        line = (
+            f"{what}: {count(one.deliveries, 'delivery', 'deliveries')} to {one.destination}, since {local(one.since)}"
+        )
+        say(f"{line}: {one.why}" if one.why else line)
+    for queue in seen.missing_workers or ():
+        say(f"no worker: queue {queue.queue}, {count(queue.tasks, 'task')} waiting")
+    for campaign in seen.campaigns or ():
+        trouble = f": {campaign.trouble}" if campaign.trouble else ""
+        say(f"campaign: {campaign.name} is {campaign.state}, {campaign.done:,} of {campaign.total:,}{trouble}")
+    if seen.batches.open:
+        say(f"batches: {seen.batches.open:,} have not ended, {seen.batches.overdue:,} overdue")
+    if seen.held_audiences:
+        say(f"held: {count(seen.held_audiences, 'audience')}")
+    for one in seen.outgoing or ():
+        waiting = one.held + one.failing + one.waiting + one.behind
+        say(f"outgoing: {count(waiting, 'event')} of {one.name}, {one.state}")
+    say(f"{count(seen.in_progress, 'journey')} in progress")

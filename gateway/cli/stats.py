@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -35,16 +34,10 @@ _TRENDS_LEGEND: Final = (
 )
 
 
-class Interval(StrEnum):
-    """A period that numbers are counted by."""
-
-    DAY = "day"
-
-
 def stats(
     name: _ScenarioArgument,
     version: Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")] = None,
-    by: Annotated[Interval | None, typer.Option("--by", help="numbers of each day (UTC) instead of now")] = None,
+    by: Annotated[Literal["day"] | None, typer.Option("--by", help="numbers of each day (UTC) instead of now")] = None,
     days: Annotated[
         int | None, typer.Option("--days", metavar="N", min=1, max=90, help="with --by: days, default 30")
     ] = None,

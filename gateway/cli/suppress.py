@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.service.suppressions import SuppressionService, SuppressionView
 
 _Answer = TypeVar("_Answer")
-
 _SHOWN: Final = 20  # invalid lines that are listed one by one
 _BRIEF: Final = 12  # digits of a hash in tables
 

@@ -9,6 +9,7 @@ import typer
 from gateway.cli import session
 from gateway.cli.options import Format, FormatOption, OperatorOption, login, record
 from gateway.cli.output import Table
+from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, note, say, styled
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) ->
     JSON is a list of objects with scenario, version, newest, published_at, published_by, journeys, under_way,
     closed_at, closed_by and reason.
     """
-    from gateway.service.caller import TERMINAL
     from gateway.service.scenarios import ScenarioService
 
     found = session.ask_store(lambda store: ScenarioService(store).versions(TERMINAL, scenario))
@@ -44,7 +44,6 @@ def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: Oper
 
     All entries are refused with the reason. 'scenario open' opens it again.
     """
-    from gateway.service.caller import TERMINAL
     from gateway.service.scenarios import ScenarioService
 
     who = {"operator": operator or login(), "reason": reason or ""}
@@ -55,7 +54,6 @@ def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: Oper
 
 def reopen(scenario: _ScenarioArgument) -> None:
     """Open a closed scenario to new entries."""
-    from gateway.service.caller import TERMINAL
     from gateway.service.scenarios import ScenarioService
 
     done = session.ask_store(lambda store: ScenarioService(store).open(TERMINAL, scenario), writes=True)

@@ -30,12 +30,10 @@ from scenario.errors import BadRecipient
 from scenario.policies.suppression import Suppression
 
 logger = logging.getLogger(__name__)
-
 PATH: Final = "/inbound/email"
 MAX_BODY: Final = 32 * 1024 * 1024  # maximum bytes of a mail; only `MAX_READ` of them are parsed
 PATIENCE: Final = 30.0  # seconds for a mail to arrive
 READING: Final = 5.0  # seconds for parsing it
-
 _CHANNEL: Final = "email"
 _MOST_TOKENS: Final = 5
 _READERS: Final = 2

@@ -25,11 +25,9 @@ from scenario.errors import BadRecipient
 from scenario.policies.bounces import STOP
 
 logger = logging.getLogger(__name__)
-
 PATH: Final = "/inbound/twilio"
 MAX_BODY: Final = 64 * 1024  # maximum bytes of a body
 PATIENCE: Final = 10.0  # seconds for it to arrive
-
 _CHANNEL: Final = "sms"
 _STOP: Final = frozenset(
     {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRÊT"}

@@ -61,7 +61,6 @@ from runtime.store import StoreError
 from runtime.temporal_faults import fault_of
 
 logger = logging.getLogger(__name__)
-
 _PAGES: Final = (
     *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
     *(contact, results),

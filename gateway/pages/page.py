@@ -39,14 +39,12 @@ from scenario.words import Operation
 
 _Value = TypeVar("_Value")
 _Word = TypeVar("_Word", bound=str)
-
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
 """The form field that proves that a form belongs to the session."""
 LISTED: Final = 50  # items of a list per page
 LONGEST_REASON: Final = 500  # maximum characters of the reason for an operation
 _FIELDS: Final = 1000
 _KEPT: Final = (409, 422, 503)  # statuses of refusals after which a form is shown again, with its values
-
 Form = ImmutableMultiDict[str, str]  # a sent form
 
 

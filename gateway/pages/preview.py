@@ -31,7 +31,6 @@ from scenario.steps.delivery import Send
 from scenario.time.timing import ENTRY_YEARS
 
 logger = logging.getLogger("gateway")
-
 _BYTES: Final = 4 * 1024 * 1024  # of a form, in which a character may take three
 _FORMS: Final = ("/preview", "/preview/sample", "/preview/send")
 LARGER: Final[Mapping[str, int]] = dict.fromkeys(_FORMS, _BYTES)

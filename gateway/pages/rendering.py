@@ -70,7 +70,6 @@ _KINDS: Final = {
 }
 """The static files and their media types."""
 _STATIC: Final = Path(__file__).with_name("static")
-
 _DAY: Final = 86_400.0
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
 _TONES: Final = {

@@ -24,10 +24,8 @@ from runtime.store import StoreError
 from runtime.telemetry.metrics import PROVIDER_EVENTS
 
 logger = logging.getLogger(__name__)
-
 MAX_BODY: Final = 4 * 1024 * 1024  # maximum bytes of a call. SendGrid's have some hundred KB, WhatsApp's 3 MB at most
 PATIENCE: Final = 10.0  # seconds for a call to arrive
-
 _AGAIN: Final = {"retry-after": "60"}
 
 

@@ -35,19 +35,16 @@ from scenario.provider_events import PROVIDER_EVENTS as PROPERTIES
 from scenario.steps.host import Event
 
 logger = logging.getLogger(__name__)
-
 STALE: Final = timedelta(days=7)  # age at which an event has no effect. Ids of events are kept for longer
 PACE: Final = (60, 60.0)
 """Maximum number of events per number of seconds, for each delivery. Further ones do not reach its journey."""
 COMPLAINT: Final = "fbl"
-
 _LOOKS: Final = (0.5, 0.5, 1.0)  # seconds before another look for deliveries whose attempt is not on record yet
 _SKEW: Final = timedelta(seconds=10)  # more than the clocks of two workers differ
 _AT_ONCE: Final = 20
 _EFFECTIVE: Final = frozenset({"told", "goal", "throttled"})
 """Results of events that are recorded. Most events have no effect, now or later, and would fill the store."""
 _TEMPORARY: Final = (StoreError, RPCError, TimeoutError, Busy)
-
 Sleep = Callable[[float], Awaitable[None]]
 
 

@@ -15,7 +15,6 @@ from scenario.policies.suppression import SOFT
 from scenario.type_guards import is_list, is_mapping, mapping_or_empty
 
 MOST_EVENTS: Final = 20_000  # maximum number of events of a call
-
 Bounce = Literal["", "hard", "soft", "blocked"]
 _DELIVERY: Final = re.compile(r"(?<![A-Za-z0-9])msg_[0-9a-f]{32}(?![A-Za-z0-9])", re.ASCII)
 _STATUS: Final = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)", re.ASCII)

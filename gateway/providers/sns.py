@@ -27,7 +27,6 @@ from gateway.limits import RateLimit
 from gateway.providers.provider import Forged, NotNow, text_at
 
 logger = logging.getLogger(__name__)
-
 Fetch = Callable[[str], Awaitable[bytes]]
 """Returns the body of a public URL's response with the status 200, or raises NotNow."""
 

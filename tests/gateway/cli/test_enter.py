@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli import enter_many
+from gateway.cli import enter
 from gateway.errors import JourneyFailed, NotEntered
 from runtime.errors import ConnectionFailed
 from tests.gateway.cli.conftest import Client, EnteredJourney, Run
@@ -153,7 +153,7 @@ def test_a_server_that_goes_away_ends_it(run: Run, client: Client, tmp_path: Pat
     ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(1000))))
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == "scenario: the Temporal server went away: check that it is running, and try again\n"
-    assert len(client.asked) <= enter_many.ENTERING
+    assert len(client.asked) <= enter.ENTERING
 
 
 def test_those_who_are_refused_by_a_worker_are_counted_however_late_it_says_so(
@@ -196,11 +196,11 @@ def test_what_is_broken_off_tells_how_far_it_came(run: Run, client: Client, tmp_
     )
 
 
-@pytest.mark.parametrize(("wait", "most"), [(False, 70), (True, enter_many.WAITING)])
+@pytest.mark.parametrize(("wait", "most"), [(False, 70), (True, enter.WAITING)])
 async def test_no_more_than_so_many_are_on_their_way_at_once(
     wait: bool, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enter_many, "OPEN", 70)
+    monkeypatch.setattr(enter, "OPEN", 70)
     open_now, highest, entering = 0, 0, 0
 
     class Slow:
@@ -209,7 +209,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(
             entering += 1
             open_now += 1
             highest = max(highest, open_now)
-            assert entering <= enter_many.ENTERING
+            assert entering <= enter.ENTERING
             await asyncio.sleep(0.001)
             entering -= 1
             return self
@@ -233,7 +233,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(
             return {}
 
     content = json.dumps(entry(1)).encode() + b"\n"
-    run = enter_many.Bulk(Slow(), "x", wait, enter_many.EntryTally(), lambda: None)  # type: ignore[arg-type]
+    run = enter.Bulk(Slow(), "x", wait, enter.EntryTally(), lambda: None)  # type: ignore[arg-type]
     await run.run(io.BytesIO(content * (most + 50)))
     assert run.tally.entered == most + 50
     assert 1 < highest <= most
