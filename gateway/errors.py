@@ -16,15 +16,16 @@ Refusal
 ├── NotAccepted
 │   ├── NotAnswered
 │   └── JourneyStuck
-├── UnknownJourney
-├── UnknownContact
-├── UnknownDelivery
-├── UnknownOperation
-├── UnknownErasure
-├── UnknownAudience
-├── UnknownBatch
-├── UnknownSubscription
-├── FeedOff
+├── Unknown
+│   ├── UnknownJourney
+│   ├── UnknownContact
+│   ├── UnknownDelivery
+│   ├── UnknownOperation
+│   ├── UnknownErasure
+│   ├── UnknownAudience
+│   ├── UnknownBatch
+│   ├── UnknownSubscription
+│   └── FeedOff
 └── JourneyFailed
 """
 
@@ -173,39 +174,43 @@ class JourneyStuck(NotAccepted):
     """An operation on a journey whose workflow tasks fail until an operator removes the cause."""
 
 
-class UnknownJourney(Refusal):
+class Unknown(Refusal):
+    """Something that does not exist."""
+
+
+class UnknownJourney(Unknown):
     """A journey that neither Temporal nor the store knows."""
 
 
-class UnknownContact(Refusal):
+class UnknownContact(Unknown):
     """A contact that never had a journey."""
 
 
-class UnknownDelivery(Refusal):
+class UnknownDelivery(Unknown):
     """A delivery without recorded attempts."""
 
 
-class UnknownOperation(Refusal):
+class UnknownOperation(Unknown):
     """An operation on many journeys that does not exist."""
 
 
-class UnknownErasure(Refusal):
+class UnknownErasure(Unknown):
     """An erasure that does not exist."""
 
 
-class UnknownAudience(Refusal):
+class UnknownAudience(Unknown):
     """No contact was ever added to an audience of this name."""
 
 
-class UnknownBatch(Refusal):
+class UnknownBatch(Unknown):
     """A batch call that does not exist."""
 
 
-class UnknownSubscription(Refusal):
+class UnknownSubscription(Unknown):
     """A subscription that never sent an outgoing event."""
 
 
-class FeedOff(Refusal):
+class FeedOff(Unknown):
     """No outgoing events are stored."""
 
 

@@ -44,7 +44,7 @@ from gateway.operations.background import running_operations
 from gateway.pages import app as pages
 from gateway.pages.rendering import compile_largest
 from gateway.pages.sign_in import Door
-from gateway.providers.registry import expects_events
+from gateway.providers.app import expects_events
 from gateway.service.outbox import Outbox
 from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates
 from runtime.connection import connect

@@ -1,11 +1,16 @@
-"""The API as one application. It lists all modules of routes; each has a ``router``."""
+"""The API as one application, with its description (OpenAPI 3.1). It lists all modules of routes.
+
+FastAPI does not know problems, Idempotency-Key and response headers, which are handled outside the routes: `describe`
+adds them to its description.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, cast
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -16,22 +21,20 @@ from gateway.api import (
     contacts,
     entries,
     events,
-    feed,
     journeys,
     memberships,
-    openapi,
     operations,
     outgoing,
-    overview,
     problem,
     scenarios,
 )
 from gateway.api.authentication import Authentication, Keys
 from gateway.api.authorization import Authorization
-from gateway.api.body import StrictJson
-from gateway.api.failsafe import Failsafe
+from gateway.api.body import WRITING, StrictJson
+from gateway.api.entries import SCHEMA
 from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
 from gateway.api.limits import MOST_UPLOADED, UPLOADS, Bounds
+from gateway.api.problem import Failsafe
 from gateway.asgi import Measured, Traced, Unstored
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
@@ -43,7 +46,7 @@ PREFIX: Final = "/v1"
 DESCRIPTION: Final = f"{PREFIX}/openapi.json"  # the path of the API's public description
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SENT: Final = ("Authorization", "Content-Type", HEADER, "Prefer")
-EXPOSED: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location", feed.CURSOR)
+EXPOSED: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location", outgoing.CURSOR)
 """Response headers that scripts of other origins may read."""
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entries.router,
@@ -55,8 +58,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     batches.router,
     campaigns.router,
     memberships.router,
-    overview.router,
-    feed.router,
+    scenarios.overview,
+    outgoing.feed,
     outgoing.router,
     scenarios.router,
     authoring.router,
@@ -88,7 +91,7 @@ def application(
         redoc_url=None,
         redirect_slashes=False,
         responses=problem.problems(*problem.EVERYWHERE),
-        generate_unique_id_function=openapi.operation_id,
+        generate_unique_id_function=operation_id,
         # Its spans would hold ids of paths and queries, its logs errors in bodies. `Measured` measures.
         telemetry={
             "tracing": False,
@@ -115,10 +118,76 @@ def application(
         )
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
-    openapi.describe(app)
+    describe(app)
     return app
 
 
 def bounded(app: FastAPI, uploaded: int = MOST_UPLOADED) -> ASGIApp:
     """Return the API with its limits, ready to serve. `uploaded` is the maximum number of bytes of an upload."""
     return Unstored(Measured(Bounds(app, larger=LARGER, streamed={UPLOADS: uploaded}), PREFIX))
+
+
+_KEY: Final = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A value that is unique to this request, such as a UUID. If the request is sent again with it "
+    "within a day, it is answered as before and not executed twice.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+_AGAIN: Final = {"Retry-After": {"description": "Seconds to wait before a repetition", "schema": {"type": "integer"}}}
+_HEADERS: Final = {
+    "401": {"WWW-Authenticate": {"description": "How to authenticate", "schema": {"type": "string"}}},
+    **dict.fromkeys(("409", "429", "503"), _AGAIN),
+}
+_REPLAYED: Final = {
+    REPLAYED: {"description": "`true` if the request was answered before", "schema": {"type": "string"}}
+}
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return a route's name for generated clients: its function's name in camel case."""
+    first, *others = route.name.split("_")
+    return first + "".join(word.title() for word in others)
+
+
+def describe(app: FastAPI) -> None:
+    """Make an application return its completed description."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(described())
+        return described()
+
+    app.openapi = openapi  # pyright: ignore[reportAttributeAccessIssue] as its documentation does
+
+
+def _complete(document: dict[str, Any]) -> None:
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in {**_problems(), "Entry": SCHEMA}.items():
+        schemas.setdefault(name, schema)
+    for method, operation in _operations(document):
+        answers = cast("dict[str, Any]", operation["responses"])
+        for status, answer in answers.items():
+            if answer["description"] == "Successful Response":
+                answer["description"] = "Done"
+            answer.setdefault("headers", {}).update(_HEADERS.get(status, {}))
+            if method in WRITING and int(status) < 500:
+                answer["headers"].update(_REPLAYED)
+        if method in WRITING:
+            operation.setdefault("parameters", []).append(_KEY)
+            answers.setdefault("409", {**problem.problems("conflict")[409], "headers": {**_AGAIN, **_REPLAYED}})
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for methods in document.get("paths", {}).values():
+        for method, operation in methods.items():
+            if isinstance(operation, dict):
+                yield method.upper(), cast("dict[str, Any]", operation)
+
+
+def _problems() -> dict[str, Any]:
+    schema = problem.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
+    inner: dict[str, Any] = schema.pop("$defs", {})
+    return {**inner, "ProblemBody": schema}

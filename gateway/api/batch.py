@@ -19,9 +19,8 @@ from fastapi import Request
 
 from gateway.api.authentication import Keys
 from gateway.api.body import decoded, media_of, parse, unreadable
-from gateway.api.failsafe import log_unexpected
 from gateway.api.idempotency import keep_answer_if
-from gateway.api.problem import Mistake, Problem, ProblemBody, ResponseBody, problem_of
+from gateway.api.problem import Problem, ProblemBody, ResponseBody, log_unexpected, problem_at, problem_of
 from gateway.concurrency import Concurrency
 from gateway.service.caller import Caller
 from scenario.source.decoding import NotJson, TooDeep, read_json
@@ -113,7 +112,7 @@ class BatchRequest:
     def _item(self, index: int, text: str) -> BatchItem:
         value = parse(text, f"item {index}")
         if not isinstance(value, dict):
-            raise Problem("invalid", "an item must be an object", [_at_whole("an item must be an object")])
+            raise _wrong("an item must be an object")
         request = None if self.request_id is None else uuid5(self.request_id, str(index))
         return BatchItem(index, cast("dict[str, Any]", value), request)
 
@@ -169,15 +168,14 @@ def _texts(text: str, media: str) -> Sequence[str]:
         case _:
             raise Problem("unsupported-media", f"send a JSON array as application/json, or a value a line as {LINES}")
     if not texts:
-        raise Problem("invalid", "the batch is empty", [_at_whole("the batch is empty")])
+        raise _wrong("the batch is empty")
     if len(texts) > MOST:
-        sentence = f"a batch may have {MOST:,} items at most: send several"
-        raise Problem("invalid", sentence, [_at_whole(sentence)])
+        raise _wrong(f"a batch may have {MOST:,} items at most: send several")
     return texts
 
 
-def _at_whole(sentence: str) -> Mistake:
-    return Mistake(pointer="", code="batch", detail=sentence)
+def _wrong(sentence: str) -> Problem:
+    return problem_at("", "batch", sentence)
 
 
 def _elements(text: str) -> list[str]:
@@ -185,7 +183,7 @@ def _elements(text: str) -> list[str]:
     # All is read once before anything is done: an array that breaks off in its middle is none.
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
-        raise Problem("invalid", "a batch must be an array", [_at_whole("a batch must be an array")])
+        raise _wrong("a batch must be an array")
     found: list[str] = []
     at = _skip(text, at + 1)
     while text[at : at + 1] != "]" and len(found) <= MOST:

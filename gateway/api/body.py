@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.limits import UPLOADS
-from gateway.api.problem import Mistake, Problem
+from gateway.api.problem import Problem, problem_at
 from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 
 WRITING: Final = frozenset({"POST", "PUT", "PATCH"})  # methods with a body
@@ -102,7 +102,7 @@ def parse(text: str, what: str = "the body") -> Any:
 
 
 def unreadable(sentence: str) -> Problem:
-    return Problem("malformed", sentence, [Mistake(pointer="", code="json", detail=sentence)])
+    return problem_at("", "json", sentence, "malformed")
 
 
 def _is_whole(value: Any) -> bool:

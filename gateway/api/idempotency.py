@@ -35,7 +35,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.api.authentication import shown
 from gateway.api.body import WRITING, read, replayed
 from gateway.api.limits import UPLOADS
-from gateway.api.problem import Mistake, Problem, again
+from gateway.api.problem import Problem, again, problem_at
 from gateway.limits import RateLimit
 from gateway.service.caller import Caller
 from runtime.store import Store, StoreError
@@ -217,8 +217,7 @@ def _replay(found: StoredAnswer, seal: _Seal, digest: str) -> Response:
 
 
 def _mistake(sentence: str) -> Problem:
-    where = Mistake(pointer="header:idempotency-key", code="idempotency-key", detail=sentence)
-    return Problem("invalid", sentence, [where])
+    return problem_at("header:idempotency-key", "idempotency-key", sentence)
 
 
 def _id_of(taken: ClaimedRequest) -> UUID:

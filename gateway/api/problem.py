@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, get_type_hints
 
 from fastapi import FastAPI, Request
@@ -17,6 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
 from gateway.errors import (
@@ -24,7 +27,6 @@ from gateway.errors import (
     BadCursor,
     BadInput,
     Busy,
-    FeedOff,
     Forbidden,
     JourneyFailed,
     JourneyStuck,
@@ -35,15 +37,8 @@ from gateway.errors import (
     Refusal,
     TooMany,
     UnderWay,
-    UnknownAudience,
-    UnknownBatch,
-    UnknownContact,
-    UnknownDelivery,
-    UnknownErasure,
-    UnknownJourney,
-    UnknownOperation,
+    Unknown,
     UnknownScenario,
-    UnknownSubscription,
 )
 from runtime.errors import SetupError
 from runtime.store import StoreError
@@ -168,6 +163,11 @@ def again(code: str, detail: str, seconds: float = AGAIN) -> Problem:
     return Problem(code, detail, headers={"retry-after": str(math.ceil(seconds))})
 
 
+def problem_at(place: str, kind: str, sentence: str, code: str = "invalid", *, meant: str | None = None) -> Problem:
+    """Return the problem of one mistake. `place` is a pointer as in `Mistake`, `kind` its code."""
+    return Problem(code, sentence, [Mistake(pointer=place, code=kind, detail=sentence, did_you_mean=meant)])
+
+
 def problem_of(error: Exception) -> Problem:
     """Return the problem for an error of the client."""
     match error:
@@ -176,34 +176,19 @@ def problem_of(error: Exception) -> Problem:
         case RequestValidationError():
             return invalid(error.errors(), error.body)
         case MistakenEntry():
-            pointer = pointer_to(error.at)
-            mistake = Mistake(pointer=pointer, code="entry", detail=str(error), did_you_mean=error.meant)
-            return Problem("invalid", str(error), [mistake])
+            return problem_at(pointer_to(error.at), "entry", str(error), meant=error.meant)
         case BadCursor():
-            return Problem("invalid", str(error), [Mistake(pointer="query:cursor", code="cursor", detail=str(error))])
-        case UnknownScenario():
+            return problem_at("query:cursor", "cursor", str(error))
+        case UnknownScenario() | Unknown():
             return Problem("not-found", str(error))
         case BadCombination(parameter=parameter):
-            pointer = parameter if ":" in parameter else f"query:{parameter}"
-            return Problem("invalid", str(error), [Mistake(pointer=pointer, code=error.code, detail=str(error))])
+            return problem_at(parameter if ":" in parameter else f"query:{parameter}", error.code, str(error))
         case BadInput(at=at) if at is not None:
-            return Problem("invalid", str(error), [Mistake(pointer=pointer_to(at), code=error.code, detail=str(error))])
+            return problem_at(pointer_to(at), error.code, str(error))
         case Forbidden():
             return Problem("forbidden", str(error))
         case UnderWay():
             return Problem("conflict", str(error), journey=error.journey)
-        case (
-            UnknownJourney()
-            | UnknownContact()
-            | UnknownDelivery()
-            | UnknownOperation()
-            | UnknownErasure()
-            | UnknownAudience()
-            | UnknownSubscription()
-            | FeedOff()
-            | UnknownBatch()
-        ):
-            return Problem("not-found", str(error))
         case TooMany(seconds=seconds):
             return again("too-many", str(error), seconds)
         case Busy() | NotAnswered() | JourneyStuck():
@@ -323,3 +308,46 @@ EVERYWHERE: Final = (
     *("failed", "unavailable"),
 )
 """Codes that every route may answer."""
+
+
+logger = logging.getLogger(__name__)
+
+
+class Failsafe:
+    """An ASGI application that lets no exception of another one out.
+
+    Starlette would answer and raise it again, and uvicorn would log its text and traceback.
+    """
+
+    def __init__(self, application: ASGIApp, refuse: Callable[[Problem], ASGIApp] = answer) -> None:
+        self._application, self._refuse = application, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._application(scope, receive, watched)
+        except ClientDisconnect:  # the client has gone
+            return
+        except Exception as error:
+            problem = problem_of(error)
+            if problem.code == "failed":
+                log_unexpected(error, scope)
+            if not begun:
+                await self._refuse(problem)(scope, receive, send)
+
+
+def log_unexpected(error: Exception, scope: Scope) -> None:
+    """Log an error in one line, without its text and the request's path, which may contain a contact's data."""
+    route: Any = scope.get("route")
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    logger.error(
+        "%s at %s:%d while answering %s %s",
+        *(type(error).__name__, where.filename, where.lineno, scope["method"]),
+        getattr(route, "path", "before any route"),
+    )

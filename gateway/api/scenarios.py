@@ -1,4 +1,4 @@
-"""``/v1/scenarios``, and ``/v1/stats``, ``/v1/trends`` and ``/v1/results``, which count journeys."""
+"""``/v1/scenarios``; ``/v1/stats``, ``/v1/trends`` and ``/v1/results``, which count journeys; and ``/v1/overview``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field
 
+from gateway.api.authoring import FindingBody, PublicationBody, bodies_of, described, source_of
 from gateway.api.authorization import Operating, Publishing, Reading
 from gateway.api.body import RequestBody
 from gateway.api.parameters import Author, Paging, ScenarioName, Use
 from gateway.api.problem import ResponseBody, problems
-from gateway.api.source import FindingBody, PublicationBody, bodies_of, described, source_of
 from gateway.errors import CheckFailed
 from gateway.publishing import Publication
+from gateway.service.overview import OverviewView
 from gateway.service.results import ResultsView
 from gateway.service.scenarios import ClosedView, ScenarioView, VersionView
 from gateway.service.stats import StatsView
@@ -168,3 +169,15 @@ async def show_results(
 ) -> ResultsView:
     """Compare how many journeys reached the goal: by the branches of each split, and with the control group."""
     return await use.journeys.results(caller, name, version, since)
+
+
+overview = APIRouter(tags=["overview"])
+
+
+@overview.get("/overview")
+async def show_overview(use: Use, caller: Reading) -> OverviewView:
+    """Return what needs a person: held journeys, failing destinations, missing workers, troubled campaigns.
+
+    A key for some scenarios sees the part of these scenarios.
+    """
+    return await use.overview.show(caller)

@@ -19,9 +19,8 @@ from gateway.callbacks.deliver import tell
 from gateway.callbacks.unsubscribe import Unsubscriptions
 from gateway.inbound.mail import InboundMail
 from gateway.inbound.twilio import InboundTexts
-from gateway.providers.app import InboundEvents
+from gateway.providers.app import InboundEvents, expects_events, fetching, providers_of
 from gateway.providers.effects import ProviderEffects
-from gateway.providers.registry import expects_events, fetching, providers_of
 from gateway.service.caller import TERMINAL
 from gateway.service.services import Services
 from runtime.derived_keys import AddressHashes, suppression_keys

@@ -19,9 +19,8 @@ from temporalio.service import RPCError
 
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.authentication import Keys
-from gateway.api.failsafe import Failsafe
 from gateway.api.limits import MOST_UPLOADED, Bounds
-from gateway.api.problem import TITLES, Problem, again, problem_of
+from gateway.api.problem import TITLES, Failsafe, Problem, again, problem_of
 from gateway.asgi import Measured, Unstored
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
@@ -35,9 +34,7 @@ from gateway.pages import (
     deliveries,
     destinations,
     held,
-    journey,
     journeys,
-    migration,
     operations,
     outgoing,
     overview,
@@ -45,7 +42,6 @@ from gateway.pages import (
     publish,
     rendering,
     results,
-    retune,
     scenario_operations,
     scenarios,
     sign_in,
@@ -62,10 +58,8 @@ from runtime.temporal_faults import fault_of
 
 logger = logging.getLogger(__name__)
 _PAGES: Final = (
-    *(rendering, sign_in, overview, publish, scenarios, scenario_operations, migration, journeys, journey),
-    *(contact, results),
-    *(held, operations, campaigns, deliveries, retune, destinations, preview),
-    *(batches, audiences, outgoing),
+    *(rendering, sign_in, overview, publish, scenarios, scenario_operations, journeys, contact, results, held),
+    *(operations, campaigns, deliveries, destinations, preview, batches, audiences, outgoing),
 )
 ROUTES: Final[tuple[Route, ...]] = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {

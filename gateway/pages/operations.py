@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gateway.api.problem import Problem, problem_of
 from gateway.errors import BadInput, Forbidden, UnknownOperation
+from gateway.pages.destinations import changes
 from gateway.pages.held import OFFERED, operation_link
 from gateway.pages.page import (
     Form,
@@ -23,7 +24,6 @@ from gateway.pages.page import (
     shows,
 )
 from gateway.pages.rendering import operation
-from gateway.pages.retune import changes
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperationView
 from gateway.service.view import PageView

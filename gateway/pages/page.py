@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from gateway.api.authentication import Keys
 from gateway.api.limits import Work
-from gateway.api.problem import Mistake, Problem, again, problem_of
+from gateway.api.problem import Problem, again, problem_at, problem_of
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
 from gateway.operations.request import RequestedOperation
@@ -239,7 +239,7 @@ def check_sure(form: Form, what: str) -> None:
 
 def at_field(name: str, sentence: str) -> Problem:
     """Return the problem of a field."""
-    return Problem("invalid", sentence, [Mistake(pointer=f"/{name}", code="value", detail=sentence)])
+    return problem_at(f"/{name}", "value", sentence)
 
 
 def field(given: Mapping[str, Any], name: str, read: Callable[[str], _Value], wanted: str) -> _Value | None:

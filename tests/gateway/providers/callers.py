@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
+from gateway.providers.app import providers_of
 from gateway.providers.provider import Call, NotNow
-from gateway.providers.registry import providers_of
 from runtime.settings import Settings
 
 URL: Final = "https://hooks.example.com/scenario"

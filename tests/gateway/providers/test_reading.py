@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_curve
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
+from gateway.providers.app import providers_of
 from gateway.providers.provider import Call, Forged, NotNow, ProviderEvent, Unreadable
-from gateway.providers.registry import providers_of
 from gateway.providers.sendgrid import SendGrid
 from gateway.providers.twilio import TwilioStatus
 from runtime.errors import SettingsError
@@ -166,7 +166,7 @@ async def test_a_certificate_is_fetched_once_and_must_be_valid(monkeypatch: pyte
     for pem, error in ((callers.certificate(callers.rsa(), -1), Forged), (b"<Error/>", Forged)):
         with pytest.raises(error):
             await providers(Amazon(pem))["ses"].read(callers.sns(CLICK))
-    monkeypatch.setattr("gateway.providers.sns._LIFE", timedelta(0))
+    monkeypatch.setattr("gateway.providers.ses._LIFE", timedelta(0))
     amazon = Amazon()
     ses = providers(amazon)["ses"]
     assert await ses.read(callers.sns(CLICK))
