@@ -54,8 +54,7 @@ async def explain_contact(
         Query(max_length=100, description="Only entries to this scenario; required with a key for some scenarios"),
     ] = None,
     step: Annotated[
-        str | None,
-        Query(max_length=200, description="Answer whether the contact got this message, and why"),
+        str | None, Query(max_length=200, description="Answer whether the contact got this message, and why")
     ] = None,
     since: Annotated[Moment | None, Query(description="Only entries then or later")] = None,
     limit: Annotated[int, Query(ge=1, le=250, description="Maximum number of entries, the newest")] = 20,

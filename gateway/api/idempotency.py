@@ -65,12 +65,7 @@ class Idempotency:
     """
 
     def __init__(
-        self,
-        application: ASGIApp,
-        store: Store,
-        unkept: Collection[str] = (),
-        *,
-        lease: timedelta = LEASE,
+        self, application: ASGIApp, store: Store, unkept: Collection[str] = (), *, lease: timedelta = LEASE
     ) -> None:
         self._application, self._store, self._unkept = application, store, unkept
         self._lease = lease

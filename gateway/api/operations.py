@@ -152,13 +152,7 @@ async def list_operations(
 ) -> PageView[OperationView]:
     """List operations, the newest first. A key for some scenarios sees those on their journeys."""
     return await use.operations.list(
-        caller,
-        page,
-        scenario=scenario,
-        operation=operation,
-        operator=operator,
-        destination=destination,
-        since=since,
+        caller, page, scenario=scenario, operation=operation, operator=operator, destination=destination, since=since
     )
 
 

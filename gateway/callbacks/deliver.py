@@ -68,11 +68,7 @@ class CallbackEvent(BaseModel):
 
 
 _SUCH: Final = 'an object such as {"name": "whatsapp.replied", "properties": {}}'
-_WANTED: Final = {
-    "name": NO_NAME,
-    "properties": NO_PROPERTIES,
-    "id": "'id' must be 1 to 128 visible ASCII characters",
-}
+_WANTED: Final = {"name": NO_NAME, "properties": NO_PROPERTIES, "id": "'id' must be 1 to 128 visible ASCII characters"}
 
 
 def _wrong(error: ValidationError) -> str:

@@ -87,13 +87,7 @@ def _change(change: CampaignOperation) -> Do:
         rate = field(form, "rate", float, _NO_RATE) if change == "retune" else None
         leave = "leave" in form
         await page.use.campaigns.change(
-            page.caller,
-            view.name,
-            change,
-            operator=page.caller.name,
-            reason=reason_in(form),
-            rate=rate,
-            leave=leave,
+            page.caller, view.name, change, operator=page.caller.name, reason=reason_in(form), rate=rate, leave=leave
         )
         return go_to("/operations" if leave else f"/campaigns/{view.name}")
 

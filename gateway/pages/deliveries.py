@@ -64,12 +64,7 @@ async def _show_one(page: Page) -> Response:
         content = await contents.show(page.caller, delivery) if page.may("content") else None
     except BadInput as error:
         missing = str(error)
-    return page.render(
-        "delivery.html",
-        attempts=attempts,
-        content=content,
-        missing=missing,
-    )
+    return page.render("delivery.html", attempts=attempts, content=content, missing=missing)
 
 
 ROUTES: Final = (shows("/deliveries", _list), shows("/deliveries/{delivery}", _show_one))

@@ -203,9 +203,7 @@ async def test_no_rate_lets_a_key_take_all_places() -> None:
     assert await running(KeyPlaces(), made("a", 100_000.0), "waiting", 500) == (MOST_REQUESTS, 100)
 
 
-async def test_a_request_waits_briefly_for_those_of_its_key_and_not_for_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_request_waits_briefly_for_those_of_its_key_and_not_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its caller gives up after ten seconds, and its body has to arrive within ten."""
     monkeypatch.setattr(limits, "TURN", 0.01)
     places = KeyPlaces()

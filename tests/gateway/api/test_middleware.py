@@ -65,11 +65,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 @pytest.mark.parametrize(
     ("traceparent", "expected"),
-    [
-        (f"00-{TRACE}-{SPAN}-01", (TRACE, SPAN)),
-        ("", ("0" * 32, "0" * 16)),
-        ("no trace", ("0" * 32, "0" * 16)),
-    ],
+    [(f"00-{TRACE}-{SPAN}-01", (TRACE, SPAN)), ("", ("0" * 32, "0" * 16)), ("no trace", ("0" * 32, "0" * 16))],
 )
 async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(
     api: Api, monkeypatch: pytest.MonkeyPatch, traceparent: str, expected: tuple[str, str]

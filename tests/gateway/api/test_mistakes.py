@@ -90,7 +90,7 @@ JSON: Final = {"content-type": "application/json"}
 ODD: Final[tuple[Any, ...]] = (True, -1.5, "~/" * 300, ["a"], {"~a/b": 1}, None)
 THEIRS: Final = re.compile(
     r"[Ii]nput|Field required|Extra|String should|List should|should be|Value error|[Dd]ictionary|function-|"
-    r"constrained|_type\b|_error\b|_parsing|\bdict\b|\bstr\b|\bbool\b|\bint\b|NoneType|pydantic|[Dd]atetime\b|validat",
+    r"constrained|_type\b|_error\b|_parsing|\bdict\b|\bstr\b|\bbool\b|\bint\b|NoneType|pydantic|[Dd]atetime\b|validat"
 )
 """Words of pydantic and Python."""
 DOCUMENTED: Final = set(

@@ -130,11 +130,7 @@ async def test_the_run_in_which_the_journey_is_now_is_told() -> None:
 
 @pytest.mark.parametrize(
     "runs",
-    [
-        [],
-        [run("r3", first="another")],
-        [run("r3", status=WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED)],
-    ],
+    [[], [run("r3", first="another")], [run("r3", status=WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED)]],
     ids=["forgotten", "another's", "over"],
 )
 async def test_a_journey_that_is_over_is_not_told(runs: list[WorkflowExecutionInfo]) -> None:

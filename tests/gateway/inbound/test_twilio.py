@@ -55,8 +55,7 @@ async def say(http: httpx.AsyncClient, signature: str | None = None, **form: str
 
 
 @pytest.mark.parametrize(
-    "form",
-    [{"Body": "STOP"}, {"Body": " stop\n"}, {"Body": "Arrêt"}, {"Body": "Assez !", "OptOutType": "STOP"}],
+    "form", [{"Body": "STOP"}, {"Body": " stop\n"}, {"Body": "Arrêt"}, {"Body": "Assez !", "OptOutType": "STOP"}]
 )
 async def test_stop_suppresses_the_number_and_start_takes_it_back(
     http: httpx.AsyncClient, store: Store, told: list[tuple[str, str]], form: dict[str, str]
