@@ -74,11 +74,7 @@ class _Codec:
 
 
 def application(keyring: Keyring, keys: Keys, origins: Sequence[str]) -> ASGIApp:
-    """Return the codec server.
-
-    Args:
-        origins: Allowed origins of scripts, such as ``https://temporal.example.com``.
-    """
+    """Return the codec server. `origins` are those of scripts that may use it, such as ``https://temporal.example.com``."""
     codec = _Codec(EncryptionCodec(keyring), keys)
     cors = Middleware(
         CORSMiddleware, allow_origins=origins, allow_methods=["POST"], allow_headers=_SENT, allow_credentials=True

@@ -76,11 +76,9 @@ LARGER: Final = dict.fromkeys(
 def application(
     client: ScenarioClient, keys: Keys, authors: Authoring | None = None, *, origins: Sequence[str] = ()
 ) -> FastAPI:
-    """Create the API.
+    """Create the API. By default, `authors` checks and previews scenarios without any settings.
 
-    Args:
-        authors: Checks and previews scenarios; by default without any settings.
-        origins: Origins of pages whose scripts may use the API (CORS), such as ``https://shop.example.com``.
+    `origins` are those of pages whose scripts may use the API (CORS), such as ``https://shop.example.com``.
     """
     app = FastAPI(
         title="Scenario Runner",

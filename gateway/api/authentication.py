@@ -35,13 +35,9 @@ bearer: Final = HTTPBearer(auto_error=False, bearerFormat="sr_<id>_<secret>", de
 
 
 class Keys:
-    """Verifies API keys. Caches for some seconds which exist.
+    """Verifies API keys, and counts their requests in progress in `places`. Caches for some seconds which exist.
 
-    Args:
-        rate: Requests per second of a key without its own limit.
-
-    Attributes:
-        places: Counts each key's requests in progress.
+    `rate` are the requests per second of a key without its own limit.
     """
 
     def __init__(self, store: Store, *, rate: float = RATE, clock: Callable[[], float] = monotonic) -> None:
@@ -53,11 +49,9 @@ class Keys:
         self.places = KeyPlaces()
 
     async def verify(self, token: str) -> ApiKey | None:
-        """Return the valid key of a token, or None.
+        """Return the valid key of a token, or None. Raise StoreError if the store is unavailable.
 
-        Raises:
-            Problem: Too many unknown keys were looked up within a second.
-            StoreError: The store is unavailable.
+        Raise Problem if too many unknown keys were looked up within a second.
         """
         parsed = parse_token(token)
         if parsed is None:
@@ -112,9 +106,7 @@ def _remember(memory: OrderedDict[str, _Value], identifier: str, value: _Value) 
 class Authentication:
     """An ASGI application that passes only requests with a valid key to another one, before their body is read.
 
-    Args:
-        application: The guarded application. The scope's ``state`` has the ``caller``.
-        public: Paths without authentication.
+    The scope's ``state`` then has the ``caller``. `public` paths need no key.
     """
 
     def __init__(self, application: ASGIApp, keys: Keys, public: Collection[str] = ()) -> None:

@@ -57,13 +57,8 @@ class _Rule:
 class Authorization:
     """An ASGI application that passes only requests whose key has the scope and a free place.
 
-    Args:
-        application: The guarded application. Requests without a caller are public and pass.
-        prefix: Prefix of their paths.
-        waiting: Paths of requests that mostly wait.
-
-    Raises:
-        TypeError: A route declares no scope, or several.
+    Requests without a caller are public and pass. Those to paths in `waiting` mostly wait. Raise TypeError if a route
+    declares no scope, or several.
     """
 
     def __init__(

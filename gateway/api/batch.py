@@ -76,16 +76,10 @@ class BatchRequest:
     """Processes an item. Returns status and further fields of its result, or raises the refusal."""
 
     async def run(self) -> tuple[int, list[dict[str, Any]]]:
-        """Process all items.
+        """Return the number of accepted items, and the results in the order of the items.
 
         If something that all items need is unavailable, the remaining items are not started and the answer is not kept:
-        the same batch may be sent again.
-
-        Returns:
-            The number of accepted items, and the results in the order of the items.
-
-        Raises:
-            Problem: The body is not a batch.
+        the same batch may be sent again. Raise Problem if the body is not a batch.
         """
         texts = _texts(decoded(await self.request.body()), media_of(self.request.scope))
         results: list[dict[str, Any]] = [{} for _ in texts]

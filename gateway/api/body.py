@@ -82,13 +82,9 @@ def decoded(body: bytes, what: str = "the body") -> str:
 
 
 def parse(text: str, what: str = "the body") -> Any:
-    """Parse JSON.
+    """Parse JSON, called `what` in messages, which quote nothing of it.
 
-    Args:
-        what: Its name in messages.
-
-    Raises:
-        Problem: It is not JSON, or parsers disagree about it. The message quotes nothing.
+    Raise Problem if it is not JSON, or parsers disagree about it.
     """
     try:
         value = read_json(text, unique=True)
@@ -126,11 +122,7 @@ def _is_whole(value: Any) -> bool:
 
 
 class StrictJson:
-    """An ASGI application that passes only unambiguous JSON to another one.
-
-    Args:
-        other: Paths whose bodies the application reads itself.
-    """
+    """An ASGI application that passes only unambiguous JSON to another one. It reads bodies of `other` paths itself."""
 
     def __init__(self, application: ASGIApp, other: Collection[str] = ()) -> None:
         self._application, self._other = application, other

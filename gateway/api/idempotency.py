@@ -56,12 +56,10 @@ _PRUNING: Final = 60.0  # seconds between two looks for answers to forget
 
 
 class Idempotency:
-    """An ASGI application that carries out each request once.
+    """An ASGI application that carries out each request of another one once. It gets the request's id as `RequestId`.
 
-    Args:
-        application: The guarded application. It gets the request's id as `RequestId`.
-        unkept: Paths whose requests change nothing, so no answer is kept.
-        lease: Time after which a request in progress counts as killed.
+    Requests to `unkept` paths change nothing, so no answer is kept. After the lease, a request in progress counts as
+    killed.
     """
 
     def __init__(

@@ -29,9 +29,8 @@ _CLOSE: Final = {"connection": "close"}
 class Bounds:
     """An ASGI application that protects another one from bodies that are too large or too slow.
 
-    Args:
-        larger: Maximum bytes by path, or by prefix if it ends in ``/``, that differ from `MOST_BYTES`.
-        streamed: Those of uploads. Each part of them must arrive in time, and none is kept.
+    `larger` has maximum bytes by path, or by prefix if it ends in ``/``, that differ from `MOST_BYTES`; `streamed`
+    those of uploads, of which each part must arrive in time and none is kept.
     """
 
     def __init__(
@@ -147,9 +146,8 @@ class KeyPlaces:
     async def place(self, caller: Caller, work: Work) -> AsyncGenerator[None]:
         """Occupy a place for a request, and wait for its turn.
 
-        Raises:
-            Problem: All places of the key are taken, or those before it take too long.
-            Busy: All places of the key for checks and previews are taken.
+        Raise Problem if all places of the key are taken, or those before it take too long; Busy if all those for checks
+        are.
         """
         most = min(MOST_REQUESTS, round(self._requests * _share(caller)))
         if self._taken[caller.id] >= most:

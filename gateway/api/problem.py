@@ -124,10 +124,7 @@ TITLES: Final = {
 class Problem(HTTPException):
     """Ends a request with a problem. As an `HTTPException`, it passes through FastAPI's reading of bodies.
 
-    Attributes:
-        code: One of `TITLES`.
-        detail: One sentence, without anything of a contact except ids.
-        errors: The mistakes, if they have places.
+    `code` is one of `TITLES`. `detail` is one sentence, without anything of a contact except ids.
     """
 
     def __init__(
@@ -234,10 +231,8 @@ def _of_http(error: HTTPException) -> Problem:
 def invalid(errors: Sequence[Any], body: object, model: object = None) -> Problem:
     """Return the problem of a request that pydantic refuses.
 
-    Args:
-        errors: Pydantic's errors. Their places begin with `body`, `query`, `path` or `header`.
-        body: The request's body as JSON, or as bytes if its type is not JSON.
-        model: The body's model, for suggestions of names.
+    The places of its errors begin with `body`, `query`, `path` or `header`. The body is JSON, or bytes if its type is
+    not JSON. The body's model serves for suggestions of names.
     """
     if isinstance(body, bytes) and body:
         return Problem("unsupported-media", _OF_HTTP[415][1])

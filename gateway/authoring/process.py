@@ -28,14 +28,9 @@ def too_many_checks(count: int) -> Busy:
 
 
 class Turns:
-    """Turns at a limited resource.
+    """Turns at a limited resource, so many at a time. Each key has one at a time. Waiting keys get turns in rotation.
 
-    Each key has one turn at a time. Waiting keys get turns in rotation.
-
-    Args:
-        places: Number of turns at the same time.
-        waiting: Maximum number of waiting requests of one key.
-        together: Maximum number of waiting requests of all keys.
+    `waiting` is the maximum number of waiting requests of one key, `together` that of all keys.
     """
 
     def __init__(self, places: int, *, waiting: int, together: int) -> None:
@@ -137,14 +132,9 @@ class Authoring:
     async def check(
         self, key: str, source: str, files: Mapping[str, str] | None = None, name: str = ""
     ) -> dict[str, Any]:
-        """Check a scenario.
+        """Check a scenario called `name` in findings, with the texts of referenced files, by path.
 
-        Args:
-            files: Texts of referenced files, by path.
-            name: The file's name in findings.
-
-        Returns:
-            ``{"findings", "document"}``; the document is None if a finding is an error.
+        Return ``{"findings", "document"}``; the document is None if a finding is an error.
         """
         request = {"do": "check", "source": source, "files": dict(files or {}), "name": name}
         return json.loads(await self._ask(key, request))
@@ -152,10 +142,8 @@ class Authoring:
     async def preview(self, key: str, request: Mapping[str, Any]) -> bytes:
         """Return `gateway.preview.report.report` with the check's ``findings``, as JSON in UTF-8.
 
-        Raises:
-            MistakenEntry: The entry is wrong.
-            Forbidden: The caller may not use a scenario of this name.
-            BadInput: The entry does not fit the scenario.
+        Raise MistakenEntry if the entry is wrong, Forbidden if the caller may not use a scenario of this name, or
+        BadInput if the entry does not fit the scenario.
         """
         return await self._ask(key, {"do": "preview", **request})
 

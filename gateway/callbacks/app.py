@@ -60,12 +60,7 @@ class ErrorAnswer(HTTPException):
 
 
 class Receiving:
-    """The routes, as an ASGI application in `application`.
-
-    Args:
-        tell: Sends an event to a journey.
-        pace: Rate limit of each delivery's URL.
-    """
+    """The routes, as an ASGI application in `application`. `tell` sends an event to a journey."""
 
     def __init__(
         self,

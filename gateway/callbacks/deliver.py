@@ -43,11 +43,7 @@ EventId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 
 
 class CallbackEvent(BaseModel):
-    """An event in the body of a callback.
-
-    Attributes:
-        name: Such as ``whatsapp.replied``.
-    """
+    """An event in the body of a callback, such as ``whatsapp.replied``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
 
@@ -90,21 +86,11 @@ class Overfull(Unsettled):
 
 
 async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, identifier: str | None = None) -> bool:
-    """Send an event to the journey of a claim.
+    """Send an event to the journey of a claim. Return False if that journey has ended.
 
     A later journey of the same workflow id does not receive it: the first run's id is compared, and the signal names
-    the run.
-
-    Args:
-        identifier: Id for deduplication. It is separate for each delivery and from the engine's ids, so that no
-            caller can suppress another sender's event.
-
-    Returns:
-        False if that journey has ended.
-
-    Raises:
-        RPCError: Temporal is unavailable or refuses.
-        Unsettled: See there and `Overfull`.
+    the run. The identifier, for deduplication, is separate for each delivery and from the engine's ids, so that no
+    caller can suppress another sender's event. Raise RPCError if Temporal is unavailable or refuses, or Unsettled.
     """
     message: dict[str, Any] = {"name": event.name, "properties": event.properties}
     if identifier is not None:
@@ -125,11 +111,7 @@ async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, ide
 
 
 async def _run(temporal: Client, claim: CallbackClaim) -> str | None:
-    """Return the current run of the claim's journey, or None if it has ended.
-
-    Raises:
-        Overfull: See there.
-    """
+    """Return the current run of the claim's journey, or None if it has ended. Raise Overfull."""
     described = await describe(temporal, claim.workflow_id, patience=_CALL)
     if described is None:
         return None

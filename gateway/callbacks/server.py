@@ -34,11 +34,7 @@ logger = logging.getLogger("gateway")
 
 
 def application(callbacks: Callbacks, temporal: Client, more: Sequence[Route] = ()) -> Starlette:
-    """Return the public gateway of one namespace.
-
-    Args:
-        more: Further routes: see `routes_of`.
-    """
+    """Return the public gateway of one namespace. For `more` see `routes_of`."""
     return Receiving(callbacks, partial(tell, temporal), more=more).application
 
 
@@ -47,11 +43,8 @@ def routes_of(
 ) -> dict[str, list[Route]]:
     """Return the routes for suppressions and events from providers, by purpose.
 
-    Raise SettingsError if a required setting is missing.
-
-    Args:
-        temporal: Client for journeys and for reports to the platform.
-        transport: Fetches certificates of providers.
+    The client is for journeys and for reports to the platform; the transport fetches certificates of providers. Raise
+    SettingsError if a required setting is missing.
     """
     unsubscribing, hashes = Unsubscribing.configured(settings), AddressHashes.configured(settings)
     paths = ReturnPaths.configured(settings)

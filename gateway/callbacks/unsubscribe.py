@@ -47,12 +47,7 @@ TellContact = Callable[[str, str, Mapping[str, Any], str], Awaitable[object]]
 
 
 class Unsubscriptions:
-    """The routes.
-
-    Args:
-        tell: Sends an event to a contact's journeys.
-        pauses: Seconds after each try to reach the journeys.
-    """
+    """The routes. `tell` sends an event to a contact's journeys, with a pause in seconds after each failed try."""
 
     def __init__(
         self,

@@ -67,11 +67,7 @@ async def _enter(entry: dict[str, Any], *, wait: bool) -> None:
 
 
 def remark(entered: Entered, trouble: str | None = None) -> None:
-    """Print remarks about a journey that was just started.
-
-    Args:
-        trouble: Why the store cannot be used, or None.
-    """
+    """Print remarks about a journey that was just started. `trouble`: why the store cannot be used, or None."""
     if entered.already:
         note(f"scenario: {entered.id} was already running")
     elif not entered.admitted:
@@ -211,15 +207,9 @@ class Bulk:
 
 
 async def enter_all(source: str, *, wait: bool) -> int:
-    """Start a journey for each line of a file.
+    """Start a journey for each line of a file. Raise BadInput if it cannot be read, else as `session.connected`.
 
-    Returns:
-        The exit status: 1 if an entry was refused or failed, or its admission is not known.
-
-    Raises:
-        BadInput: The file cannot be read.
-        SetupError: No server can be reached.
-        StoreError: The store cannot be used.
+    Return the exit status: 1 if an entry was refused or failed, or its admission is not known.
     """
     tally = EntryTally()
     trouble: str | None = None

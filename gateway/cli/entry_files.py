@@ -31,11 +31,9 @@ class Line:
 
 
 def read_entry(source: str, *, many: bool = True) -> dict[str, Any]:
-    """Read the only entry of a file. Raise BadInput if the file cannot be read, or is not a JSON object.
+    """Read a file's only entry; ``-`` is standard input. Raise BadInput if it cannot be read, or is no JSON object.
 
-    Args:
-        source: The file's path; ``-`` is standard input.
-        many: True if the command has an option ``--many``, which the message for several entries names.
+    `many` is True if the command has an option ``--many``, which the message for several entries names.
     """
     return parse(read(source), named(source), many=many)
 
@@ -68,14 +66,9 @@ def writing(path: Path) -> Generator[TextIO]:
 def parse(
     content: bytes, name: str, *, line: int | None = None, wanted: str = ENTRY, many: bool = False
 ) -> dict[str, Any]:
-    """Parse a JSON object, such as an entry.
+    """Parse a JSON object, such as an entry, with or without a byte order mark; `many` as in `read_entry`.
 
-    Args:
-        content: UTF-8, with or without a byte order mark.
-        many: See `read_entry`.
-
-    Raises:
-        BadInput: It is not a JSON object. The message names the place.
+    Raise BadInput if it is not a JSON object. The message names the place.
     """
     what = name if line is None else f"line {line} of {name}"
     try:

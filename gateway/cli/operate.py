@@ -196,13 +196,9 @@ class OperationCommand:
 
 
 def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody: bool = False) -> int:
-    """Send an operation to all matching journeys, and return the exit status.
+    """Send an operation to all journeys that match the filters, which have the names of the options.
 
-    Raise NotAnswered if journeys must be queried, but no worker answers.
-
-    Args:
-        which: The filters, by the names of the options.
-        everybody: True for all running journeys instead of held ones.
+    Return the exit status. Raise NotAnswered if journeys must be queried, but no worker answers.
     """
     from gateway.cli import journey_text
     from gateway.operations.request import NOT_HELD

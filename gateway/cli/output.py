@@ -38,10 +38,8 @@ def count(number: int, one: str, many: str = "") -> str:
 class Table:
     """Rows under headings. If a table is too wide for the terminal, each row becomes a block.
 
-    Args:
-        columns: The headings. A block begins with the first column that has a heading, and those before it.
-        right: The columns aligned to the right.
-        prose: The columns with cells that may be broken between words.
+    A block begins with the first column that has a heading, and those before it. Cells of columns in `prose` may be
+    broken between words.
     """
 
     def __init__(self, *columns: str, right: Collection[str] = (), prose: Collection[str] = ()) -> None:
@@ -157,15 +155,9 @@ class _LiveText:
 
 @contextmanager
 def progress(label: str, total: int | None, count: Callable[[], str] | None = None) -> Generator[Callable[[], None]]:
-    """Show a progress bar on standard error if it is a terminal.
+    """Show a progress bar on standard error if it is a terminal. Yield a function that advances it by one.
 
-    Args:
-        label: The name of the task.
-        total: The number of items, or None if it is not known.
-        count: Returns further text each time the bar is drawn.
-
-    Yields:
-        A function that advances the bar by one.
+    `count` returns further text each time the bar is drawn. Without `total`, the number of items is not known.
     """
     if not sys.stderr.isatty():
         yield lambda: None

@@ -228,14 +228,7 @@ _AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 def _try_random(
     made: Draft, wanted: int, given: PreviewInputs, *, seed: int, step: str | None, save: Path | None, form: Format
 ) -> int:
-    """Preview a scenario for generated contacts, and print the outcome.
-
-    Args:
-        save: The file for the failing entry, or None for standard output.
-
-    Returns:
-        The exit status.
-    """
+    """Preview a scenario for generated contacts, print the outcome, and return the exit status."""
     from gateway.preview.trial import attempt
 
     started = time.perf_counter()

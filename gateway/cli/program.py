@@ -53,11 +53,7 @@ def _complete() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command.
-
-    Returns:
-        The exit status. Errors have been printed on standard error.
-    """
+    """Run one command, and return the exit status. Errors have been printed on standard error."""
     try:
         status = _invoke(arguments)
         sys.stdout.flush()

@@ -24,9 +24,7 @@ PATIENCE: Final = 2.0  # seconds to wait for a server. A person waits meanwhile
 async def connected() -> AsyncGenerator[ScenarioClient]:
     """Connect to the configured Temporal and store. The store is never created or migrated here.
 
-    Raises:
-        SetupError: A setting is wrong, or no server can be reached.
-        StoreError: There is no store, or it cannot be opened.
+    Raise SetupError if a setting is wrong, or no server can be reached; StoreError if the store cannot be opened.
     """
     from temporalio.service import RPCError
 

@@ -53,11 +53,7 @@ class MailReport:
 
 
 def read(content: bytes) -> MailReport:
-    """Parse a mail in linear time. It never raises because of its content.
-
-    Args:
-        content: The mail; `MAX_READ` bytes are parsed.
-    """
+    """Parse the first `MAX_READ` bytes of a mail in linear time. It never raises because of its content."""
     try:
         return _read(email.message_from_bytes(content[:MAX_READ]))
     except Exception:  # neither parser nor detectors are proof against all that calls itself a mail

@@ -37,11 +37,7 @@ _NOTHING: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'  # TwiML t
 
 
 class InboundTexts:
-    """The route.
-
-    Args:
-        url: URL of this gateway without the path, which the signature includes.
-    """
+    """The route. Signatures include the gateway's public URL, given without the path."""
 
     def __init__(self, url: str, token: str, suppressor: Suppressor, store: Store, hashes: AddressHashes) -> None:
         self._url, self._token = f"{url.rstrip('/')}{PATH}", token.encode()

@@ -44,15 +44,7 @@ async def dev(
     skip_time: bool,
     console: Console,
 ) -> int:
-    """Run until interrupted.
-
-    Args:
-        resume: Let running journeys send, too.
-        skip_time: Skip long waits for a time.
-
-    Returns:
-        The exit status.
-    """
+    """Run until interrupted, and return the exit status. `resume` lets running journeys send, too."""
     say = partial(console.print, markup=True, highlight=False, soft_wrap=True)  # addresses and keys are copied
 
     def tell(text: Text) -> None:
@@ -163,11 +155,7 @@ _ENDS: Final = {
 
 
 def line(who: str, step: str, what: str, word: str = "") -> Text:
-    """Return one line: local time, journey, step, and what happened.
-
-    Args:
-        word: The outcome, which decides on the colour.
-    """
+    """Return one line: local time, journey, step, and what happened, in the colour of the outcome `word`."""
     made = Text(f"{datetime.now():%H:%M:%S}  ", "dim")  # noqa: DTZ005 - a clock on the wall
     for part in filter(None, (who, step)):
         made.append(f"{plain(part)}  ")
@@ -175,11 +163,7 @@ def line(who: str, step: str, what: str, word: str = "") -> Text:
 
 
 class LiveLog:
-    """A log of attempts that also prints each attempt.
-
-    Args:
-        names: Displayed names of destinations, by channel.
-    """
+    """A log of attempts that also prints each attempt. `names` are displayed for destinations, by channel."""
 
     def __init__(self, log: Log, say: Callable[[Text], None], names: Mapping[str, str]) -> None:
         self._log, self._say, self._names = log, say, names

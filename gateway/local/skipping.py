@@ -33,11 +33,7 @@ _ANSWER: Final = timedelta(seconds=5)
 
 
 async def skip_time(temporal: Client, journey: str, span: timedelta | None = None) -> None:
-    """Skip time of an idle journey. A journey that has ended is left alone.
-
-    Args:
-        span: Duration, or None for everything, including pauses between attempts.
-    """
+    """Skip time of an idle journey: a span, or all, also pauses between attempts. One that has ended is left alone."""
     ahead = None
     if span is not None:
         ahead = FastForwardConfig(id=uuid4().hex)
@@ -59,8 +55,7 @@ async def skip_time(temporal: Client, journey: str, span: timedelta | None = Non
 async def skip_waits(temporal: Client, said: Callable[[str, str, str], None]) -> None:
     """Skip long waits for a time as journeys reach them, but never waits for events, operators or retries.
 
-    Args:
-        said: Called with the journey, the step and what happens to its wait.
+    `said` is called with the journey, the step and what happens to its wait.
     """
     loop = asyncio.get_running_loop()
     again: dict[str, float] = {}

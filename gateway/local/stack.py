@@ -88,17 +88,11 @@ async def local(
     resume: bool = True,
     log: Callable[[Log], Log] = lambda log: log,
 ) -> AsyncGenerator[LocalStack]:
-    """Start everything, and stop it at the end.
+    """Start everything, and stop it at the end. `log` wraps the log of attempts.
 
-    Raise SetupError if something cannot be started, or StoreError if the store cannot be opened.
-
-    Args:
-        state: Folder of databases, inbox and received webhooks.
-        gateway_port: Port of the API, the pages and callbacks; 0 for a free one.
-        fail: First statuses of the receiver, by place.
-        send: Send for real, with the environment's channels and secrets.
-        resume: Let running journeys send, too.
-        log: Wraps the log of attempts.
+    The folder `state` has databases, inbox and received webhooks. `fail` has the receiver's first statuses, by place.
+    With `send`, messages are sent for real, with the environment's channels and secrets; with `resume`, also those of
+    running journeys. Raise SetupError if something cannot be started, or StoreError if the store cannot be opened.
     """
     state = await asyncio.to_thread(_folder, state)
     store = SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}")

@@ -101,13 +101,10 @@ def application(
     temporal_ui: str | None = None,
     door: Door | None = None,
 ) -> Starlette:
-    """Create the pages.
+    """Create the pages. By default, `authors` previews scenarios without any settings.
 
-    Args:
-        authors: Previews scenarios; by default without any settings.
-        outbox: Sends test messages. None disables them.
-        book: The destinations, or None if they are not known.
-        temporal_ui: The address of Temporal's UI for links, or None.
+    Without `outbox`, no test messages are sent; without `book`, the destinations are not known; without `temporal_ui`,
+    the address of Temporal's UI, there are no links to it.
     """
     kinds = (Problem, HTTPException, Refusal, StoreError, SetupError, RPCError)
     handlers: dict[Any, Any] = {SignInFirst: _sign_in_first, **dict.fromkeys(kinds, _tell)}

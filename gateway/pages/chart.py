@@ -19,13 +19,10 @@ _LEAST: Final = 3.0  # height of a number that would be too small to see
 
 
 def bars(title: str, days: Sequence[date], counts: Mapping[date, Mapping[str, int]], highest: int) -> str:
-    """Write a chart.
+    """Write a chart of days from left to right, with the numbers of a day by word from the bottom up.
 
-    Args:
-        title: Its text alternative, to which the sums are added.
-        days: Days from left to right.
-        counts: Numbers of a day by word, from the bottom up. The word is also the bar's class.
-        highest: The number at the top. Charts that share it can be compared.
+    The word is also the bar's class. The sums are added to the title, the text alternative. Charts with the same number
+    at the top, `highest`, can be compared.
     """
     label = escaped(f"{title}: {said(sums(counts))}")
     return "\n".join(
@@ -102,12 +99,9 @@ class ChartGroup:
         outcomes: Mapping[str, Mapping[date, Mapping[str, int]]],
         times: Sequence[date],
     ) -> ChartGroup:
-        """Count and draw.
+        """Count and draw. `outcomes` are numbers by outcome, by the name of their chart, and by day or hour.
 
-        Args:
-            title: Text alternative of a chart, with a place for its name.
-            outcomes: Numbers by outcome, by the name of their chart, and by day or hour.
-            times: Days or hours from left to right.
+        The title has a place for the name of a chart.
         """
         counts = {
             name: {at: kind.of(one)._asdict() for at, one in some.items() if any(kind.of(one))}

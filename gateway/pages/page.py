@@ -175,12 +175,10 @@ def shows(path: str, show: Show) -> Route:
 def does(
     path: str, do: Do, scope: Scope = "operate", work: Work = "write", *, files: int = 0, form_page: Show | None = None
 ) -> Route:
-    """Return the route of a form, for callers with the scope read and another.
+    """Return the route of a form with `files` at most, for callers with the scope read and another.
 
-    Args:
-        files: Maximum number of files in the form. They are in `Request.form`.
-        form_page: Shows the page of the form. If the form is refused, the page is shown again with what was typed:
-            see `Page.given`, `Page.kept` and `Page.wrong`.
+    If the form is refused, `form_page` shows it again with what was typed: see `Page.given`, `Page.kept` and
+    `Page.wrong`.
     """
 
     async def answer(request: Request) -> Response:
@@ -243,11 +241,9 @@ def at_field(name: str, sentence: str) -> Problem:
 
 
 def field(given: Mapping[str, Any], name: str, read: Callable[[str], _Value], wanted: str) -> _Value | None:
-    """Return the value of a field, or None if it is empty. Raise Problem if the value is invalid.
+    """Return the value of a field, or None if it is empty. Raise Problem with the sentence `wanted` if it is invalid.
 
-    Args:
-        read: Parses the text. It raises ValueError, OverflowError or DurationError if it cannot.
-        wanted: The sentence for an invalid value.
+    `read` parses the text. It raises ValueError, OverflowError or DurationError if it cannot.
     """
     text = str(given.get(name, "")).strip()
     try:
@@ -309,11 +305,7 @@ async def _page_of(request: Request, *scopes: Scope) -> Page:
 
 
 async def begin_operation(page: Page, form: Form, operation: Operation, which: JourneyFilter, **more: Any) -> Response:
-    """Begin an operation with the reason and the rate of a form, and go to its page.
-
-    Args:
-        more: Further arguments of `RequestedOperation`.
-    """
+    """Begin an operation with the reason and rate of a form, and go to its page. `more` as in `RequestedOperation`."""
     rate = field(form, "rate", float, "the rate is a number of journeys a second")
     request = RequestedOperation(
         operation=operation,

@@ -102,11 +102,7 @@ _TONE: Final = {word: tone for tone, words in _TONES.items() for word in words.s
 
 
 def render(template: str, *, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> HTMLResponse:
-    """Render a template as an answer.
-
-    Args:
-        context: Values for the template; ``page`` is the requested `Page`, or None before signing in.
-    """
+    """Render a template. ``page`` in its context is the requested `Page`, or None before signing in."""
     made = environment().get_template(template).render({"page": None, **context})
     return HTMLResponse(with_visible_characters(made), status, headers)
 
@@ -268,12 +264,7 @@ def number(value: int) -> str:
 
 
 def link(path: str, **query: object) -> str:
-    """Return a URL of this site.
-
-    Args:
-        path: The quoted path, perhaps with a query.
-        query: Parameters; None and empty ones are left out.
-    """
+    """Return a URL of this site: a quoted path, perhaps with a query, and parameters, without None and empty ones."""
     given = urlencode({name: value for name, value in query.items() if value not in (None, "")})
     return f"{path}{'&' if '?' in path else '?'}{given}" if given else path
 

@@ -43,11 +43,7 @@ _AGAIN: Final = {"retry-after": "60"}
 
 
 class InboundEvents:
-    """The routes.
-
-    Args:
-        url: Public URL of this gateway without the path, which some signatures include.
-    """
+    """The routes. Some signatures include the gateway's public URL, given without the path."""
 
     def __init__(self, url: str, providers: Mapping[str, Provider], effects: ProviderEffects) -> None:
         self._url, self._providers, self._effects = url.rstrip("/"), providers, effects
@@ -105,11 +101,7 @@ _BY_SECRETS: Final[Mapping[str, Callable[[list[str]], Provider]]] = {
 
 
 def providers_of(settings: Settings, fetch: Fetch) -> dict[str, Provider]:
-    """Return the configured providers by name. Raise SettingsError if a setting is wrong.
-
-    Args:
-        fetch: Fetches public URLs: see `fetching`.
-    """
+    """Return the configured providers by name; `fetch`: see `fetching`. Raise SettingsError if a setting is wrong."""
     made: list[Provider] = []
     if settings.events_ses is not None:
         made.append(Ses(_several(settings.events_ses, "events_ses"), fetch))

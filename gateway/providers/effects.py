@@ -53,11 +53,7 @@ class Unfinished(Exception):
 
 
 class ProviderEffects:
-    """Carries out what providers' events ask for.
-
-    Args:
-        sleep: Waits some seconds.
-    """
+    """Carries out what providers' events ask for."""
 
     def __init__(
         self,

@@ -40,11 +40,7 @@ _HARD: Final = frozenset({"bounce", "suppress-bounce"})  # reasons of permanent 
 
 
 class Mailgun(Provider):
-    """Mailgun.
-
-    Args:
-        keys: HTTP webhook signing keys.
-    """
+    """Mailgun, with HTTP webhook signing keys."""
 
     name: ClassVar[str] = "mailgun"
 

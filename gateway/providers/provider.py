@@ -104,10 +104,7 @@ class Provider(Protocol):
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         """Verify a call, and return its events. Events of other kinds are left out.
 
-        Raises:
-            Forged: It does not come from the provider.
-            Unreadable: It is malformed.
-            NotNow: It cannot be verified for the moment.
+        Raise Forged if it is not the provider's, Unreadable if it is malformed, NotNow if it cannot be verified now.
         """
         ...
 
@@ -149,15 +146,10 @@ def code_of(code: str) -> str:
 
 
 def bounced(words: str, *, otherwise: Bounce, code: str = "") -> dict[str, Any]:
-    """Return the fields of a bounce.
+    """Return the fields of a bounce. `words` is the server's reply, `code` the provider's own, if the server gave none.
 
     The mail server's status decides about the address, as in a reply to us. If it is not clear, the provider's
-    classification counts, unless the status is about the sender.
-
-    Args:
-        words: The server's reply, with its codes.
-        otherwise: The provider's classification.
-        code: The provider's own code, if the server gave none.
+    classification `otherwise` counts, unless the status is about the sender.
     """
     status, reply = _STATUS.search(words), _REPLY.search(words)
     verdict = against(int(reply[1]) if reply else None, words[:4096])

@@ -36,11 +36,7 @@ _INVALID: Final = frozenset({"bounced address", "invalid"})
 
 
 class SendGrid(Provider):
-    """SendGrid.
-
-    Args:
-        keys: Verification keys as its settings show them: DER in base64.
-    """
+    """SendGrid, with verification keys as its settings show them: DER in base64."""
 
     name: ClassVar[str] = "sendgrid"
 

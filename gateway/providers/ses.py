@@ -62,12 +62,7 @@ _BOUNCES: Final[Mapping[tuple[str, str], Bounce]] = {
 
 
 class Ses(Provider):
-    """Amazon SES.
-
-    Args:
-        topics: ARNs of SNS topics.
-        fetch: Fetches certificates, and confirms subscriptions.
-    """
+    """Amazon SES, with the ARNs of SNS topics. `fetch` fetches certificates, and confirms subscriptions."""
 
     name: ClassVar[str] = "ses"
 
@@ -200,12 +195,7 @@ class Certificates:
 
 
 class SignedMessages:
-    """Verifies SNS messages.
-
-    Args:
-        topics: ARNs of the topics whose messages count.
-        fetch: Fetches certificates, and confirms subscriptions.
-    """
+    """Verifies SNS messages of some topics, named by their ARNs. `fetch` is that of `Ses`."""
 
     def __init__(self, topics: Collection[str], fetch: Fetch) -> None:
         self._topics, self._fetch = frozenset(topics), fetch
@@ -214,11 +204,8 @@ class SignedMessages:
     async def opened(self, data: Mapping[str, Any]) -> str | None:
         """Verify a message, and return the text of a notification, or None for a message of another type.
 
-        A subscription to a configured topic is confirmed.
-
-        Raises:
-            Forged: It was not signed by SNS, or belongs to another topic.
-            NotNow: The certificate cannot be fetched, or the confirmation fails.
+        A subscription to a configured topic is confirmed. Raise Forged if SNS has not signed it, or it belongs to
+        another topic; NotNow if the certificate cannot be fetched, or the confirmation fails.
         """
         kind, topic, url = (text_at(data, name) for name in ("Type", "TopicArn", "SigningCertURL"))
         place, named = _CERTIFICATE.fullmatch(url), TOPIC.fullmatch(topic)

@@ -19,11 +19,7 @@ _NAMES: Final = {"delivered": "sms.delivered", "undelivered": "sms.failed", "fai
 
 
 class TwilioStatus(Provider):
-    """Twilio.
-
-    Args:
-        token: The account's token.
-    """
+    """Twilio, with the account's token."""
 
     name: ClassVar[str] = "twilio"
 

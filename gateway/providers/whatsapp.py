@@ -23,11 +23,7 @@ _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 
 
 class WhatsApp(Provider):
-    """WhatsApp's Cloud API.
-
-    Args:
-        verify_token: Token of the request by which Meta verifies the URL.
-    """
+    """WhatsApp's Cloud API. `verify_token` is that of the request by which Meta verifies the URL."""
 
     name: ClassVar[str] = "whatsapp"
 
