@@ -56,8 +56,7 @@ class BatchItem:
 
     index: int
     value: dict[str, Any]
-    request: UUID | None
-    """Its request id, if the batch has one."""
+    request: UUID | None  # its request id, if the batch has one
 
 
 @dataclass
@@ -68,10 +67,8 @@ class BatchRequest:
     """
 
     request: Request
-    request_id: UUID | None
-    """The request's id, if it has one."""
-    about: Callable[[dict[str, Any]], object]
-    """Returns the subject of an item."""
+    request_id: UUID | None  # the request's id, if it has one
+    about: Callable[[dict[str, Any]], object]  # returns the subject of an item
     work: Callable[[BatchItem], Awaitable[tuple[int, dict[str, Any]]]]
     """Processes an item. Returns status and further fields of its result, or raises the refusal."""
 

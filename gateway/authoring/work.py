@@ -53,18 +53,12 @@ MEGABYTES: Final = 512  # memory that the process may use beyond its initial siz
 class Setup:
     """Settings for checks and previews, without secrets."""
 
-    destinations: str | None = None
-    """Path of `destinations.yaml`, or None."""
-    policies: str | None = None
-    """Path of `policies.yaml`, or None."""
-    zone: str = "UTC"
-    """IANA zone of the platform's dates without an offset."""
-    mail_from: str | None = None
-    """Sender of e-mails."""
-    mail_from_allowed: str | None = None
-    """Other allowed senders."""
-    base: str | None = None
-    """Base of callback URLs."""
+    destinations: str | None = None  # path of `destinations.yaml`, or None
+    policies: str | None = None  # path of `policies.yaml`, or None
+    zone: str = "UTC"  # IANA zone of the platform's dates without an offset
+    mail_from: str | None = None  # sender of e-mails
+    mail_from_allowed: str | None = None  # other allowed senders
+    base: str | None = None  # base of callback URLs
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

@@ -50,10 +50,8 @@ _PARTS: Final = ("text", "html")
 class Look:
     """Options for showing messages."""
 
-    source: bool = False
-    """Show e-mails as source instead of their parts."""
-    pretty: bool = False
-    """Indent JSON bodies instead of showing the bytes sent."""
+    source: bool = False  # show e-mails as source instead of their parts
+    pretty: bool = False  # indent JSON bodies instead of showing the bytes sent
 
 
 def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:

@@ -46,10 +46,8 @@ class MailReport:
 
     against: AddressVerdict | None = None
     complaint: bool = False
-    addresses: tuple[str, ...] = ()
-    """Addresses that it may concern, until a return path proves one."""
-    word: str = ""
-    """Its kind in a word or two, for the log."""
+    addresses: tuple[str, ...] = ()  # addresses that it may concern, until a return path proves one
+    word: str = ""  # its kind in a word or two, for the log
 
 
 def read(content: bytes) -> MailReport:

@@ -48,8 +48,7 @@ class DemoRun:
     entry: dict[str, Any]
     journey: Entered
     result: dict[str, Any]
-    arrivals: list[Arrival]
-    """Its deliveries, each with whether it arrived as sent."""
+    arrivals: list[Arrival]  # its deliveries, each with whether it arrived as sent
 
     @property
     def sound(self) -> bool:

@@ -67,12 +67,10 @@ class LocalStack:
 
     client: ScenarioClient
     server: DevServer
-    inbox: Inbox
-    """Receives e-mails and SMS."""
+    inbox: Inbox  # receives e-mails and SMS
     receiver: Receiver
     gateway: HttpServer
-    access: LocalAccess
-    """The API and the pages, on the same port."""
+    access: LocalAccess  # the API and the pages, on the same port
     services: WorkerServices
 
 
@@ -230,12 +228,10 @@ KEY: Final = "api.key"  # name of the file with the API key
 class LocalAccess:
     """Addresses of the local gateway."""
 
-    pages: str
-    """A sign-in link that works until the server ends."""
+    pages: str  # a sign-in link that works until the server ends
     api: str
     key: str
-    authors: Authoring
-    """Checks and previews, to be closed."""
+    authors: Authoring  # checks and previews, to be closed
 
 
 async def serve_gateway(

@@ -67,8 +67,7 @@ class Chart:
     """A chart."""
 
     name: str
-    counts: Mapping[date, Mapping[str, int]]
-    """Numbers by word, of days or hours that have any."""
+    counts: Mapping[date, Mapping[str, int]]  # numbers by word, of days or hours that have any
     svg: Markup
 
     @property
@@ -87,8 +86,7 @@ class ChartGroup:
     """Charts of one kind of number, which have one scale."""
 
     charts: Sequence[Chart]
-    highest: int
-    """The number at the top."""
+    highest: int  # the number at the top
     words: tuple[str, ...]
 
     @classmethod

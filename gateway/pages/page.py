@@ -58,12 +58,9 @@ class Page:
 
     request: Request
     caller: Caller
-    token: str
-    """The token for their forms."""
-    form: Form | None = None
-    """The form that was refused, or None."""
-    problem: Problem | None = None
-    """The reason why it, or the query, was refused."""
+    token: str  # the token for their forms
+    form: Form | None = None  # the form that was refused, or None
+    problem: Problem | None = None  # the reason why it, or the query, was refused
     tag: ClassVar[str] = "tag of all regions"
     """Stands in templates for the tag of the regions, which depends on all of them."""
     _regions: list[str] = dataclasses.field(default_factory=list[str])

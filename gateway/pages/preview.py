@@ -44,26 +44,17 @@ _NONE: Final = Form()
 class Asked:
     """The filled-in form, unchanged."""
 
-    version: str = ""
-    """A published version, ``post-purchase@3``; empty if `source` is used."""
-    source: str = ""
-    """A scenario file, YAML."""
-    contact: str = ""
-    """The id of a contact or journey whose data is wanted as the entry."""
-    loaded: str = ""
-    """The one whose data the entry has."""
+    version: str = ""  # a published version, ``post-purchase@3``; empty if `source` is used
+    source: str = ""  # a scenario file, YAML
+    contact: str = ""  # the id of a contact or journey whose data is wanted as the entry
+    loaded: str = ""  # the one whose data the entry has
     entry: str = ""
-    at: str = ""
-    """When the contact enters; empty for now."""
-    events: str = ""
-    """One per line, ``NAME`` or ``NAME={…}``."""
-    responses: str = ""
-    """One per line, ``NAME={…}``."""
+    at: str = ""  # when the contact enters; empty for now
+    events: str = ""  # one per line, ``NAME`` or ``NAME={…}``
+    responses: str = ""  # one per line, ``NAME={…}``
     step: str = ""
-    to: str = ""
-    """The recipient, instead of the entry's."""
-    reason: str = ""
-    """Why it is sent."""
+    to: str = ""  # the recipient, instead of the entry's
+    reason: str = ""  # why it is sent
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Asked:
@@ -76,8 +67,7 @@ class Shown:
     """The content of the page."""
 
     asked: Asked
-    told: Mapping[str, Any] | None = None
-    """The preview, as `gateway.preview.report.report` makes it."""
+    told: Mapping[str, Any] | None = None  # the preview, as `gateway.preview.report.report` makes it
     sent: Exchange | None = None
 
 

@@ -101,12 +101,9 @@ class EarlierJourneys:
     version: int
     journeys: int
     changes: VersionDifference
-    standing: list[StepPopulationView] | None
-    """The others, or None if search fails."""
-    between: int
-    """Those between steps, each of which decides for itself."""
-    mappable: Mapping[str, list[str]]
-    """Steps that those which do not fit may be mapped to: those of the same kind."""
+    standing: list[StepPopulationView] | None  # the others, or None if search fails
+    between: int  # those between steps, each of which decides for itself
+    mappable: Mapping[str, list[str]]  # steps that those which do not fit may be mapped to: those of the same kind
 
     @property
     def fitting(self) -> int:

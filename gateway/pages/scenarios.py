@@ -112,16 +112,11 @@ async def _count(page: Page, name: str, number: int) -> tuple[StatsView, Version
 class StepNumbers:
     """The numbers of a step. Those of people and those of attempts are never added."""
 
-    now: PopulationView | None
-    """Journeys at the step, or None if search fails."""
-    lately: PeopleCount
-    """Journeys that completed it within the last day."""
-    in_all: int
-    """Journeys that ever passed it."""
-    attempts: SendingCount | None
-    """Attempts to send within the last day, or None if the step sends nothing."""
-    failed_as: str | None
-    """The common outcome of failed attempts, or None if they have several."""
+    now: PopulationView | None  # journeys at the step, or None if search fails
+    lately: PeopleCount  # journeys that completed it within the last day
+    in_all: int  # journeys that ever passed it
+    attempts: SendingCount | None  # attempts to send within the last day, or None if the step sends nothing
+    failed_as: str | None  # the common outcome of failed attempts, or None if they have several
 
     @classmethod
     def of(cls, step: StepStats) -> StepNumbers:

@@ -27,8 +27,7 @@ class Session:
     """A valid session."""
 
     key: ApiKey
-    value: str
-    """The random token in the cookie."""
+    value: str  # the random token in the cookie
 
     @property
     def token(self) -> str:

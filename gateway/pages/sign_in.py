@@ -27,10 +27,8 @@ _INVALID: Final = "this key is not valid: a key begins with sr_, and is shown on
 class Door:
     """An address that signs in without a key, for a server that only its own machine can reach."""
 
-    token: str
-    """The end of the address: unguessable, and new at each start."""
-    key: str
-    """The id of the key that it signs in with."""
+    token: str  # the end of the address: unguessable, and new at each start
+    key: str  # the id of the key that it signs in with
 
 
 def attempts() -> RateLimit:

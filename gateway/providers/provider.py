@@ -40,10 +40,8 @@ class NotNow(Exception):
 class Call:
     """A request of a provider."""
 
-    url: str = field(repr=False)
-    """The public URL that was called, with its query."""
-    headers: Mapping[str, str] = field(repr=False)
-    """By lower-case name."""
+    url: str = field(repr=False)  # the public URL that was called, with its query
+    headers: Mapping[str, str] = field(repr=False)  # by lower-case name
     body: bytes = field(repr=False)
 
     @cached_property
@@ -74,20 +72,14 @@ class Call:
 class ProviderEvent:
     """A provider's report about a message."""
 
-    name: str
-    """One of `scenario.provider_events`."""
-    delivery: str
-    """The delivery id, or "" if the message is not one of ours."""
-    ids: tuple[str, ...]
-    """The provider's ids of the event. A repetition has one of them in common."""
-    at: datetime | None = None
-    """The provider's time, or None if it states none."""
-    address: str = field(default="", repr=False)
-    """The recipient as the provider states it, for suppressions."""
+    name: str  # one of `scenario.provider_events`
+    delivery: str  # the delivery id, or "" if the message is not one of ours
+    ids: tuple[str, ...]  # the provider's ids of the event. A repetition has one of them in common
+    at: datetime | None = None  # the provider's time, or None if it states none
+    address: str = field(default="", repr=False)  # the recipient as the provider states it, for suppressions
     code: str = ""
     bounce: Bounce = ""
-    against: AddressVerdict | None = None
-    """The verdict of a failure on the address, or None."""
+    against: AddressVerdict | None = None  # the verdict of a failure on the address, or None
 
     @property
     def suppresses(self) -> bool:
