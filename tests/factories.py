@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from activities.failures import Failure, FailureKind
-from runtime.store import AdmissionRequest, Attempt, CapClaim, StoredEntry, StoredOperation
+from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
+from runtime.store import AdmissionRequest, Attempt, CapClaim, Store, StoredEntry, StoredOperation
 
 NOW: Final = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 """The time of everything, unless a test gives another."""
@@ -102,3 +103,12 @@ def stored_operation(identifier: str = "op1", **given: Any) -> StoredOperation:
         "created_at": NOW,
     }
     return StoredOperation(id=identifier, **{**defaults, **given})
+
+
+async def add_key(store: Store, *scopes: Scope, **given: Any) -> tuple[str, str]:
+    """Store a new key, by default for everything. Return its token and its id."""
+    token, identifier, digest = make_token()
+    defaults: dict[str, Any] = {"scenarios": None, "rate": None, "note": "", "created_by": "ann"}
+    key = ApiKey(identifier, digest, scopes or SCOPES, created_at=datetime.now(UTC), **{**defaults, **given})
+    await store.add_key(key)
+    return token, identifier

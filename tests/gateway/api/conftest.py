@@ -21,8 +21,10 @@ from gateway.client import EventView
 from gateway.service.caller import Caller
 from gateway.service.entries import Entered
 from gateway.service.services import Services
-from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
+from runtime.api_keys import Scope
 from runtime.store import Store
+from tests.factories import add_key
+from tests.gateway.api.doors import Door, opened
 from tests.gateway.api.routes import application
 
 
@@ -115,11 +117,7 @@ class Api:
 
     async def key(self, *scopes: Scope, **more: Any) -> str:
         """A new key."""
-        token, identifier, digest = make_token()
-        given: dict[str, Any] = {"scenarios": None, "rate": None, **more}
-        made = ApiKey(identifier, digest, scopes or SCOPES, note="", created_at=NOW, created_by="", **given)
-        await self.client.store.add_key(made)
-        return token
+        return (await add_key(self.client.store, *scopes, **more))[0]
 
     def holding(self, token: str) -> Api:
         """The same, as the holder of another key sees it."""
@@ -169,3 +167,10 @@ async def opening(store: Store) -> AsyncIterator[Opening]:
 async def api(opening: Opening) -> Api:
     """The API."""
     return await opening()
+
+
+@pytest.fixture
+async def door(store: Store) -> AsyncIterator[Door]:
+    """The API over an empty store."""
+    async with opened(store) as door:
+        yield door

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import httpx
@@ -14,8 +13,9 @@ from gateway.api import app
 from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED
 from gateway.client import ScenarioClient
-from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
+from runtime.api_keys import SCOPES, Scope
 from runtime.store import Store
+from tests.factories import add_key
 from tests.gateway.api.routes import application
 
 
@@ -34,7 +34,7 @@ class Door:
 
     async def limited(self, *scenarios: str, scopes: Sequence[Scope] = SCOPES) -> Door:
         """As who has a key for some scenarios alone."""
-        token = await _key(self.store, scopes, scenarios or None)
+        token, _ = await add_key(self.store, *scopes, scenarios=scenarios or None)
         http = httpx.AsyncClient(
             transport=self.http._transport,  # pyright: ignore[reportPrivateUsage]
             base_url="http://test",
@@ -43,17 +43,11 @@ class Door:
         return replace(self, http=http)
 
 
-async def _key(store: Store, scopes: Sequence[Scope], scenarios: Sequence[str] | None = None) -> str:
-    token, identifier, digest = make_token()
-    await store.add_key(ApiKey(identifier, digest, scopes, scenarios, None, "", datetime.now(UTC), "test"))
-    return token
-
-
 @asynccontextmanager
 async def opened(store: Store, temporal: object = None, *, uploaded: int = MOST_UPLOADED) -> AsyncGenerator[Door]:
     """The API, asked by who may do all."""
     client = ScenarioClient(cast("Any", temporal), store, "Europe/Paris")
-    token = await _key(store, SCOPES)
+    token, _ = await add_key(store)
     with application(client, Keys(store)) as made:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app.bounded(made, uploaded)),

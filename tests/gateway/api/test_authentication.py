@@ -29,7 +29,7 @@ SHOWN: dict[str, Any] = {
 }
 
 
-async def test_without_a_good_key_every_address_answers_the_same(api: Api) -> None:
+async def test_without_a_good_key_every_address_answers_the_same(api: Api):
     wrong_secret = f"Bearer {api.token[:-1]}{'0' if api.token[-1] != '0' else '1'}"
     for shown in (*SHOWN.values(), {"authorization": wrong_secret}):
         for method, path in (("POST", "/v1/entries"), ("GET", "/v1/nothing"), ("HEAD", "/v1/entries")):
@@ -43,17 +43,17 @@ async def test_without_a_good_key_every_address_answers_the_same(api: Api) -> No
     assert await database.read(text("SELECT 1 FROM api_answers")) == []
 
 
-async def test_the_scheme_may_be_written_in_any_case(api: Api) -> None:
+async def test_the_scheme_may_be_written_in_any_case(api: Api):
     answer = await api.http.post("/v1/entries", json=ENTRY, headers={"authorization": f"bEARER  {api.token}"})
     assert answer.status_code == 202
 
 
-async def test_the_description_is_anybodys(api: Api) -> None:
+async def test_the_description_is_anybodys(api: Api):
     assert (await api.http.get("/v1/openapi.json")).status_code == 200
     assert (await api.http.post("/v1/openapi.json")).status_code == 401
 
 
-async def test_a_key_is_no_good_when_it_has_expired(api: Api) -> None:
+async def test_a_key_is_no_good_when_it_has_expired(api: Api):
     now = datetime.now(UTC)
     expired = await api.key(expires_at=now - timedelta(seconds=1))
     lasting = await api.key(expires_at=now + timedelta(hours=1))
@@ -61,7 +61,7 @@ async def test_a_key_is_no_good_when_it_has_expired(api: Api) -> None:
     assert (await api.holding(lasting).post("/entries", ENTRY)).status_code == 202
 
 
-async def test_a_revoked_key_is_no_good_within_seconds(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_revoked_key_is_no_good_within_seconds(api: Api, monkeypatch: pytest.MonkeyPatch):
     now = 0.0
     monkeypatch.setattr(api.keys, "_clock", lambda: now)
     assert (await api.post("/entries", ENTRY)).status_code == 202
@@ -86,7 +86,7 @@ class LookUps:
         return await self._store_key(identifier)
 
 
-async def test_an_unknown_key_is_looked_up_once_within_seconds(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_key_is_looked_up_once_within_seconds(api: Api, monkeypatch: pytest.MonkeyPatch):
     look_ups = LookUps(api, monkeypatch)
     stranger = api.holding(STRANGER)
     for _ in range(5):
@@ -97,7 +97,7 @@ async def test_an_unknown_key_is_looked_up_once_within_seconds(api: Api, monkeyp
     assert look_ups.count == 2
 
 
-async def test_guessed_keys_do_not_keep_the_store_from_known_ones(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_guessed_keys_do_not_keep_the_store_from_known_ones(api: Api, monkeypatch: pytest.MonkeyPatch):
     unseen = api.holding(await api.key())
     look_ups = LookUps(api, monkeypatch)
     assert (await api.post("/entries", ENTRY)).status_code == 202
@@ -114,7 +114,7 @@ async def test_guessed_keys_do_not_keep_the_store_from_known_ones(api: Api, monk
     assert (await unseen.post("/entries", ENTRY)).status_code == 202
 
 
-async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Api) -> None:
+async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Api):
     reader = api.holding(await api.key("read"))
     other = api.holding(await api.key("enter", scenarios=["other"]))
     lacking = "this key lacks the scope 'enter'"
@@ -124,7 +124,7 @@ async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Api) -> None:
     assert (await other.post("/entries", {**ENTRY, "scenario": "other@3"})).status_code == 202
 
 
-async def test_too_many_requests_of_a_key_have_to_wait(opening: Opening) -> None:
+async def test_too_many_requests_of_a_key_have_to_wait(opening: Opening):
     api = await opening(rate=2.0)
     other = api.holding(await api.key(rate=50.0))
     answers = [await api.post("/entries", ENTRY) for _ in range(6)]
@@ -133,13 +133,13 @@ async def test_too_many_requests_of_a_key_have_to_wait(opening: Opening) -> None
     assert (await other.post("/entries", ENTRY)).status_code == 202
 
 
-async def test_what_an_address_does_not_take_is_told_to_who_has_a_key(api: Api) -> None:
+async def test_what_an_address_does_not_take_is_told_to_who_has_a_key(api: Api):
     for method in ("HEAD", "OPTIONS", "DELETE"):
         answer = await api.call(method, "/entries")
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_pages_elsewhere_may_use_it_where_they_are_named(opening: Opening) -> None:
+async def test_pages_elsewhere_may_use_it_where_they_are_named(opening: Opening):
     asked = {"origin": "https://shop.example.com", "access-control-request-method": "POST"}
     closed, opened = await opening(), await opening(origins=["https://shop.example.com"])
     for api, allowed in ((closed, None), (opened, "https://shop.example.com")):
@@ -151,7 +151,7 @@ async def test_pages_elsewhere_may_use_it_where_they_are_named(opening: Opening)
     assert "access-control-allow-origin" not in other.headers
 
 
-async def test_no_cache_keeps_an_answer(api: Api) -> None:
+async def test_no_cache_keeps_an_answer(api: Api):
     stranger = api.holding("")
     for caller, method, path, status in (
         (stranger, "GET", "/openapi.json", 200),

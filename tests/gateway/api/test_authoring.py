@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.draft import draft
@@ -16,8 +13,7 @@ from gateway.preview.places import TemplateLocator
 from gateway.preview.report import report
 from gateway.publishing import publish
 from gateway.scenario_file import ScenarioFile
-from runtime.store import Store
-from tests.gateway.api.doors import Door, opened
+from tests.gateway.api.doors import Door
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 POST_PURCHASE = EXAMPLES / "post-purchase.yaml"
@@ -26,13 +22,7 @@ ENTRY: dict[str, Any] = json.loads((EXAMPLES / "entries" / "post-purchase.json")
 AT = "2026-03-03T10:00:00+01:00"
 
 
-@pytest.fixture
-async def door(store: Store) -> AsyncIterator[Door]:
-    async with opened(store) as door:
-        yield door
-
-
-async def test_a_check_finds_what_the_command_finds(door: Door) -> None:
+async def test_a_check_finds_what_the_command_finds(door: Door):
     text = (
         "scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: '{{ contact.firstnam }}'\n    retries: 1\n"
     )
@@ -48,7 +38,7 @@ async def test_a_check_finds_what_the_command_finds(door: Door) -> None:
     await door.call("POST", "/check", json={"source": "", "newest": True}, status=422)
 
 
-async def test_a_preview_shows_what_the_command_shows(door: Door) -> None:
+async def test_a_preview_shows_what_the_command_shows(door: Door):
     body: dict[str, Any] = {"source": POST_PURCHASE.read_text(), "files": FILES, "entry": ENTRY, "at": AT}
     body["events"] = [{"name": "order.delivered", "properties": {"order_id": "CGX0094"}}]
     body["responses"] = {"whatsapp": {"id": "7"}}
@@ -66,7 +56,7 @@ async def test_a_preview_shows_what_the_command_shows(door: Door) -> None:
     assert [step["id"] for step in only["steps"]] == ["thank-you"]
 
 
-async def test_what_is_published_is_previewed_as_the_file_is(door: Door) -> None:
+async def test_what_is_published_is_previewed_as_the_file_is(door: Door):
     await publish(POST_PURCHASE, door.store)
     sent = {"source": POST_PURCHASE.read_text(), "files": FILES, "entry": ENTRY, "at": AT}
     for name in ("post-purchase", "post-purchase@1"):
@@ -87,13 +77,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_what_cannot_be_shown_is_said(door: Door) -> None:
+async def test_what_cannot_be_shown_is_said(door: Door):
     for change, said in WRONG:
         problem = await door.call("POST", "/preview", json={"entry": ENTRY, **change}, status=422)
         assert said in json.dumps(problem)
 
 
-async def test_a_scenario_with_mistakes_has_findings_and_no_steps(door: Door) -> None:
+async def test_a_scenario_with_mistakes_has_findings_and_no_steps(door: Door):
     shown = await door.call("POST", "/preview", json={"source": "scenario: hello\n", "entry": ENTRY})
     assert shown["steps"] == []
     assert {finding["severity"] for finding in shown["findings"]} == {"error"}

@@ -58,7 +58,7 @@ class Slow:
         self.status = message.get("status", self.status)
 
 
-async def test_a_key_without_the_scope_is_refused_before_its_body_arrives(api: Api) -> None:
+async def test_a_key_without_the_scope_is_refused_before_its_body_arrives(api: Api):
     for method, route in ROUTES:
         others: list[Scope] = list(SCOPES)
         others.remove(scope_of(route))
@@ -66,13 +66,13 @@ async def test_a_key_without_the_scope_is_refused_before_its_body_arrives(api: A
         assert (await slow.run(), slow.asked.is_set()) == (403, False), f"{method} {route.path}"
 
 
-async def test_what_no_route_answers_is_refused_before_its_body_arrives(api: Api) -> None:
+async def test_what_no_route_answers_is_refused_before_its_body_arrives(api: Api):
     for method, path, status in (("POST", "/nothing", 404), ("PUT", "/entries", 405)):
         slow = Slow(api, method, path)
         assert (await slow.run(), slow.asked.is_set()) == (status, False)
 
 
-def test_a_route_without_a_scope_cannot_be_served() -> None:
+def test_a_route_without_a_scope_cannot_be_served():
     router = APIRouter()
 
     @router.post("/forgotten")
@@ -101,7 +101,7 @@ async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_slow_bodies_take_the_places_of_their_key_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_bodies_take_the_places_of_their_key_alone(api: Api, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(api.keys, "places", KeyPlaces(3))
     hostile = api.holding(await api.key("publish"))
     async with checking(hostile, 3):
@@ -114,7 +114,7 @@ async def test_slow_bodies_take_the_places_of_their_key_alone(api: Api, monkeypa
     assert (await hostile.post("/check", {})).status_code == 422
 
 
-async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrives(api: Api) -> None:
+async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrives(api: Api):
     hostile = api.holding(await api.key("publish"))
     async with checking(hostile, AUTHORING):
         refused = Slow(hostile, "PUT", "/scenarios/a")
@@ -123,7 +123,7 @@ async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrive
     assert (await hostile.post("/check", {})).status_code == 422
 
 
-async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Api) -> None:
+async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Api):
     bounded = Bounds(api.app, together=4000)
     hostile = connection(api, "POST", "/events")
     statuses: list[int] = []
@@ -191,19 +191,17 @@ async def running(places: KeyPlaces, caller: Caller, work: Work, count: int) -> 
         ("read", 3 * USUAL, 3 * AT_ONCE["read"], 0),
     ],
 )
-async def test_a_key_has_few_requests_carried_out_at_once(
-    work: Work, rate: float | None, most: int, refused: int
-) -> None:
+async def test_a_key_has_few_requests_carried_out_at_once(work: Work, rate: float | None, most: int, refused: int):
     places = KeyPlaces()
     assert await running(places, made("a", rate), work, 150) == (most, refused)
     assert await running(places, made("a", rate), work, 1) == (1, 0)
 
 
-async def test_no_rate_lets_a_key_take_all_places() -> None:
+async def test_no_rate_lets_a_key_take_all_places():
     assert await running(KeyPlaces(), made("a", 100_000.0), "waiting", 500) == (MOST_REQUESTS, 100)
 
 
-async def test_a_request_waits_briefly_for_those_of_its_key_and_not_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_waits_briefly_for_those_of_its_key_and_not_for_others(monkeypatch: pytest.MonkeyPatch):
     """Its caller gives up after ten seconds, and its body has to arrive within ten."""
     monkeypatch.setattr(limits, "TURN", 0.01)
     places = KeyPlaces()
@@ -224,7 +222,7 @@ async def held(places: KeyPlaces, name: str) -> None:
         await asyncio.Event().wait()
 
 
-def test_batches_of_a_key_share_their_turns_for_items() -> None:
+def test_batches_of_a_key_share_their_turns_for_items():
     places = KeyPlaces()
     mine = places.turns(made("a"), "items")
     assert places.turns(made("a"), "items") is mine
@@ -242,7 +240,7 @@ KINDS: list[tuple[str, str, dict[str, str], Work]] = [
 ]
 
 
-async def test_requests_take_turns_by_what_they_do(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_take_turns_by_what_they_do(api: Api, monkeypatch: pytest.MonkeyPatch):
     asked: list[Work] = []
 
     class Noting(KeyPlaces):

@@ -25,7 +25,7 @@ def lines(*values: Any) -> str:
     return "\n".join(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
-async def test_each_is_answered_at_its_place(api: Api) -> None:
+async def test_each_is_answered_at_its_place(api: Api):
     api.client.refusals = {
         "8": UnderWay("the contact is in welcome already", journey="welcome/8"),
         "9": NotEntered("no consent"),
@@ -43,7 +43,7 @@ async def test_each_is_answered_at_its_place(api: Api) -> None:
     assert mistaken["problem"]["errors"][0]["did_you_mean"] == "welcome"
 
 
-async def test_lines_that_cannot_be_read_are_their_own_problem(api: Api) -> None:
+async def test_lines_that_cannot_be_read_are_their_own_problem(api: Api):
     bad = ["{", '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": "\\ud800"}', "[" * 600, "{} {}"]
     content = lines(entry(1), "", *bad, "  ", entry(2)) + "\r\n"
     answer = await api.call("POST", "/entries/batch", content=content, headers=LINES)
@@ -53,7 +53,7 @@ async def test_lines_that_cannot_be_read_are_their_own_problem(api: Api) -> None
     assert told["accepted"] == 2
 
 
-async def test_many_are_done_some_at_a_time_and_answered_in_order(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_are_done_some_at_a_time_and_answered_in_order(api: Api, monkeypatch: pytest.MonkeyPatch):
     under_way = most = 0
     entries = api.client.services.entries
     enter = entries.enter
@@ -75,7 +75,7 @@ async def test_many_are_done_some_at_a_time_and_answered_in_order(api: Api, monk
     assert (told["accepted"], most) == (120, AT_ONCE["items"])
 
 
-async def test_events_of_one_contact_are_told_in_their_order(api: Api) -> None:
+async def test_events_of_one_contact_are_told_in_their_order(api: Api):
     batch = [{"contact": str(number % 3), "name": f"step.{number}"} for number in range(60)]
     answer = await api.call("POST", "/events/batch", content=lines(*batch), headers=LINES)
     assert Counter(one["status"] for one in answer.json()["results"]) == {202: 60}
@@ -99,7 +99,7 @@ NO_BATCHES = [
 ]
 
 
-async def test_what_is_no_batch_does_nothing(api: Api) -> None:
+async def test_what_is_no_batch_does_nothing(api: Api):
     for content, status, detail in NO_BATCHES:
         headers = {"content-type": "application/json"} if content else LINES
         answer = await api.call("POST", "/entries/batch", content=content, headers=headers)
@@ -107,7 +107,7 @@ async def test_what_is_no_batch_does_nothing(api: Api) -> None:
     assert api.client.asked == []
 
 
-async def test_its_form_and_its_size_are_bounded(api: Api) -> None:
+async def test_its_form_and_its_size_are_bounded(api: Api):
     form = await api.call("POST", "/entries/batch", content=b"a,b", headers={"content-type": "text/csv"})
     assert form.status_code == 415
     more = await api.call("POST", "/entries/batch", content=b" " * (5 * 1024 * 1024 + 1), headers=LINES)
@@ -116,7 +116,7 @@ async def test_its_form_and_its_size_are_bounded(api: Api) -> None:
     assert [one["status"] for one in lots.json()["results"]] != []
 
 
-async def test_when_what_all_need_is_gone_the_rest_is_not_tried(api: Api) -> None:
+async def test_when_what_all_need_is_gone_the_rest_is_not_tried(api: Api):
     api.client.refusals = {str(number): StoreUnavailable("The store is gone.") for number in range(1, 200)}
     answer = await api.post("/entries/batch", [entry(number) for number in range(200)])
     told = answer.json()
@@ -124,9 +124,7 @@ async def test_when_what_all_need_is_gone_the_rest_is_not_tried(api: Api) -> Non
     assert len(api.client.asked) <= 51
 
 
-async def test_an_item_that_fails_for_a_reason_nobody_knows_stops_no_other(
-    api: Api, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_item_that_fails_for_a_reason_nobody_knows_stops_no_other(api: Api, caplog: pytest.LogCaptureFixture):
     api.client.refusals = {"1": RuntimeError("zoe@example.com")}
     answer = await api.post("/entries/batch", [entry(number) for number in range(3)])
     assert [one["status"] for one in answer.json()["results"]] == [202, 500, 202]

@@ -39,7 +39,7 @@ async def door(store: Store) -> AsyncIterator[Door]:
         yield door
 
 
-async def test_a_batch_is_shown_with_its_numbers_and_its_contacts_page_by_page(door: Door) -> None:
+async def test_a_batch_is_shown_with_its_numbers_and_its_contacts_page_by_page(door: Door):
     [listed] = (await door.call("GET", "/batches"))["items"]
     assert await door.call("GET", "/batches/batch-1") == listed
     assert (listed["scenario"], listed["state"], listed["delivery"]) == ("sync@2", "sending", "msg_b")

@@ -35,14 +35,14 @@ SURROGATE = "a text of the body holds half a character (a lone surrogate): send 
         ),
     ],
 )
-async def test_json_that_means_nothing_to_some_is_refused(api: Api, content: bytes, said: str) -> None:
+async def test_json_that_means_nothing_to_some_is_refused(api: Api, content: bytes, said: str):
     answer = await api.call("POST", "/events", content=content, headers={**JSON, "idempotency-key": "k"})
     assert (answer.status_code, answer.json()["detail"]) == (400, said)
     assert answer.json()["errors"][0]["pointer"] == ""
     assert api.client.asked == []
 
 
-async def test_whole_characters_are_taken_however_they_are_written(api: Api) -> None:
+async def test_whole_characters_are_taken_however_they_are_written(api: Api):
     content = b'\xef\xbb\xbf{"contact": "7", "name": "a", "properties": {"\\ud83d\\ude00": "\\u00e9"}}'
     assert (await api.call("POST", "/events", content=content, headers=JSON)).status_code == 202
     assert api.client.asked[0][2] == {"😀": "é"}
@@ -73,19 +73,19 @@ def part(content: bytes, *, more: bool = True) -> Message:
 
 
 @pytest.mark.parametrize("headers", [{}, {"idempotency-key": "k"}, {"content-type": "text/plain"}])
-async def test_a_body_that_comes_too_slowly_is_given_up(api: Api, headers: dict[str, str]) -> None:
+async def test_a_body_that_comes_too_slowly_is_given_up(api: Api, headers: dict[str, str]):
     [start, _] = await raw(api, part(b"{"), None, headers=headers, most=0.01)
     assert (start["status"], dict(start["headers"])[b"connection"]) == (408, b"close")
 
 
 @pytest.mark.parametrize("headers", [{}, {"idempotency-key": "k"}, {"content-type": "text/plain"}])
-async def test_a_body_that_does_not_say_how_long_it_is_may_not_be_too_long(api: Api, headers: dict[str, str]) -> None:
+async def test_a_body_that_does_not_say_how_long_it_is_may_not_be_too_long(api: Api, headers: dict[str, str]):
     [start, _] = await raw(api, part(b" " * 1_200_000), headers=headers)
     assert start["status"] == 413
 
 
 @pytest.mark.parametrize("headers", [{}, {"idempotency-key": "k"}])
-async def test_who_goes_away_is_not_answered(api: Api, headers: dict[str, str]) -> None:
+async def test_who_goes_away_is_not_answered(api: Api, headers: dict[str, str]):
     assert await raw(api, part(b"{"), {"type": "http.disconnect"}, headers=headers) == []
     [start, _] = await raw(api, part(b'{"contact": "7", '), part(b'"name": "a"}', more=False), headers=headers)
     assert start["status"] == 202

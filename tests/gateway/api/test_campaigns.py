@@ -47,7 +47,7 @@ async def door(store: Store) -> AsyncIterator[Door]:
         yield door
 
 
-async def test_a_campaign_is_shown_with_its_sums(door: Door) -> None:
+async def test_a_campaign_is_shown_with_its_sums(door: Door):
     [listed] = (await door.call("GET", "/campaigns"))["items"]
     shown = await door.call("GET", "/campaigns/sale")
     assert shown == listed
@@ -57,7 +57,7 @@ async def test_a_campaign_is_shown_with_its_sums(door: Door) -> None:
     assert (await door.call("GET", "/campaigns/other", status=404))["detail"] == "there is no campaign 'other'"
 
 
-async def test_its_lines_are_listed_page_by_page(door: Door) -> None:
+async def test_its_lines_are_listed_page_by_page(door: Door):
     page = await door.call("GET", "/campaigns/sale/items", params={"limit": 2})
     assert [(line["line"], line["outcome"], line["reason"]) for line in page["items"]] == [
         (2, "entered", None),
@@ -69,7 +69,7 @@ async def test_its_lines_are_listed_page_by_page(door: Door) -> None:
     assert [line["journey"] for line in found["items"]] == ["offer/7/sale"]
 
 
-async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.service.campaigns._EXPORTED", 2)
     answer = await door.http.get("/v1/campaigns/sale/results")
     assert (answer.headers["content-type"], answer.text.splitlines()) == (
@@ -87,13 +87,13 @@ async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("operation", ["start", "pause", "resume", "stop", "retune"])
-async def test_an_operation_on_one_that_has_ended_is_refused(door: Door, operation: str) -> None:
+async def test_an_operation_on_one_that_has_ended_is_refused(door: Door, operation: str):
     body = {"reason": "look", "rate": 5}
     problem = await door.call("POST", f"/campaigns/sale/{operation}", json=body, status=409)
     assert problem["detail"] == "sale: the campaign has ended (stopped)"
 
 
-async def test_a_new_rate_must_be_one(door: Door) -> None:
+async def test_a_new_rate_must_be_one(door: Door):
     for more in ({}, {"rate": 0}, {"rate": 1e9}):
         problem = await door.call("POST", "/campaigns/sale/retune", json={"reason": "look", **more}, status=422)
         assert problem["errors"][0]["pointer"] == "/rate"
@@ -129,7 +129,7 @@ BODY = {"scenario": "offer", "audience": "people.csv", "name": "advent"}
 PEOPLE = b"contact.id\n" + b"1\n" * 200_000
 
 
-async def test_a_file_is_uploaded_in_parts_and_a_campaign_begins_with_it(gateway: Door) -> None:
+async def test_a_file_is_uploaded_in_parts_and_a_campaign_begins_with_it(gateway: Door):
     async def parts() -> AsyncIterator[bytes]:
         for start in range(0, len(PEOPLE), 30_000):
             yield PEOPLE[start : start + 30_000]
@@ -170,14 +170,14 @@ async def test_a_file_is_uploaded_in_parts_and_a_campaign_begins_with_it(gateway
         ({"rate": 0}, "/rate", "a rate is 0.01 to 10000 lines a second"),
     ],
 )
-async def test_a_mistake_in_a_request_is_named(gateway: Door, more: dict[str, Any], pointer: str, detail: str) -> None:
+async def test_a_mistake_in_a_request_is_named(gateway: Door, more: dict[str, Any], pointer: str, detail: str):
     await gateway.call("PUT", "/audiences/people.csv", content=b"contact.id\n1\n")
     problem = await gateway.call("POST", "/campaigns", status=422, json={**BODY, **more})
     assert [(one["pointer"], one["detail"]) for one in problem["errors"]] == [(pointer, detail)]
     assert await gateway.store.stored_campaigns() == []
 
 
-async def test_a_key_starts_its_scenarios_with_its_own_files(gateway: Door) -> None:
+async def test_a_key_starts_its_scenarios_with_its_own_files(gateway: Door):
     await gateway.call("PUT", "/audiences/people.csv", content=b"contact.id\n1\n")
     other, reader = await gateway.limited("offer"), await gateway.limited("offer", scopes=["read"])
     problem = await other.call("POST", "/campaigns", status=422, json=BODY)
@@ -191,7 +191,7 @@ async def test_a_key_starts_its_scenarios_with_its_own_files(gateway: Door) -> N
         await reader.call(*call, status=403)
 
 
-async def test_a_file_that_is_too_large_leaves_nothing(store: Store) -> None:
+async def test_a_file_that_is_too_large_leaves_nothing(store: Store):
     async with opened(store, NoTemporal(), uploaded=300_000) as door:
         problem = await door.call("PUT", "/audiences/people.csv", content=PEOPLE, status=413)
         assert problem["detail"] == "the body may have 300,000 bytes at most"

@@ -10,7 +10,7 @@ from tests.gateway.api.conftest import Api
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
 
 
-async def test_a_journey_is_started(api: Api) -> None:
+async def test_a_journey_is_started(api: Api):
     answer = await api.post("/entries", ENTRY)
     assert (answer.status_code, answer.json()) == (202, {"journey": "welcome/7", "run": "run"})
     assert api.client.asked == [("7", 0, None)]
@@ -27,7 +27,7 @@ PREFERENCES = {
 }
 
 
-async def test_how_long_is_waited_is_said(api: Api) -> None:
+async def test_how_long_is_waited_is_said(api: Api):
     for prefer, waited in PREFERENCES.items():
         answer = await api.post("/entries", ENTRY, prefer=prefer)
         assert answer.headers.get("preference-applied") == (f"wait={waited}" if waited else None)
@@ -35,7 +35,7 @@ async def test_how_long_is_waited_is_said(api: Api) -> None:
     assert [settle for _, settle, _ in api.client.asked] == [*PREFERENCES.values()]
 
 
-async def test_who_came_in_is_told(api: Api) -> None:
+async def test_who_came_in_is_told(api: Api):
     api.client.entered = {"withheld": "in the control group", "unplaced": "it is no zone"}
     answer = await api.post("/entries", ENTRY, prefer="wait=1")
     assert answer.json() == {
@@ -47,20 +47,20 @@ async def test_who_came_in_is_told(api: Api) -> None:
     }
 
 
-async def test_who_is_not_known_to_have_come_in_was_accepted(api: Api) -> None:
+async def test_who_is_not_known_to_have_come_in_was_accepted(api: Api):
     api.client.entered = {"admitted": False}
     answer = await api.post("/entries", ENTRY, prefer="wait=1")
     assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")
 
 
-async def test_who_was_in_already_is_told(api: Api) -> None:
+async def test_who_was_in_already_is_told(api: Api):
     api.client.entered = {"already": True}
     waited = await api.post("/entries", ENTRY, prefer="wait=1")
     assert (waited.status_code, waited.json()["already"], waited.json()["outcome"]) == (200, True, "admitted")
     assert (await api.post("/entries", ENTRY)).json()["already"] is True
 
 
-async def test_a_refusal_says_why(api: Api) -> None:
+async def test_a_refusal_says_why(api: Api):
     api.client.refusals["7"] = NotEntered("the entry rule does not hold", journey="welcome/7")
     for prefer in ("wait=1", ""):
         answer = await api.post("/entries", ENTRY, prefer=prefer)
@@ -70,13 +70,13 @@ async def test_a_refusal_says_why(api: Api) -> None:
         )
 
 
-async def test_who_is_under_way_is_a_conflict_with_the_journey(api: Api) -> None:
+async def test_who_is_under_way_is_a_conflict_with_the_journey(api: Api):
     api.client.refusals["7"] = UnderWay("the contact is in welcome already", journey="welcome/7")
     answer = await api.post("/entries", ENTRY)
     assert (answer.status_code, answer.json()["code"], answer.json()["journey"]) == (409, "conflict", "welcome/7")
 
 
-async def test_what_is_no_entry_is_told(api: Api) -> None:
+async def test_what_is_no_entry_is_told(api: Api):
     wrong: list[tuple[dict[str, Any], int, list[str]]] = [
         ({"content": b"scenario: welcome", "headers": {"content-type": "application/yaml"}}, 415, []),
         ({"content": b"{}"}, 415, []),

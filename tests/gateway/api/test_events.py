@@ -13,7 +13,7 @@ from tests.gateway.api.conftest import Api
 EVENT: dict[str, Any] = {"contact": "7", "name": "order.delivered"}
 
 
-async def test_a_contacts_journeys_are_told(api: Api) -> None:
+async def test_a_contacts_journeys_are_told(api: Api):
     answer = await api.post(
         "/events", {**EVENT, "properties": {"order": 1}, "id": "e1", "at": "2026-11-27T10:00+01:00"}
     )
@@ -22,7 +22,7 @@ async def test_a_contacts_journeys_are_told(api: Api) -> None:
     assert api.client.asked == [("7", "order.delivered", {"order": 1}, "e1", {"at": at, "scenarios": None})]
 
 
-async def test_answers_tell_pending_unknown_and_over_apart(api: Api) -> None:
+async def test_answers_tell_pending_unknown_and_over_apart(api: Api):
     for whom, said in (("nobody", (0, 0, True)), ("early", (0, 1, False)), ("over", (0, 0, False))):
         answers = [
             await api.post("/events", {**EVENT, "contact": whom}),
@@ -36,7 +36,7 @@ async def test_answers_tell_pending_unknown_and_over_apart(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("whom", "kept"), [("7", True), ("early", True), ("over", False), ("nobody", False)])
-async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Api, whom: str, kept: bool) -> None:
+async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Api, whom: str, kept: bool):
     requests: list[tuple[str, str, Any]] = [
         ("POST", "/events", {**EVENT, "contact": whom}),
         ("POST", "/events/batch", [{**EVENT, "contact": whom}]),
@@ -51,7 +51,7 @@ async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Api, whom: st
     assert len({*ids}) == 2, "an event that is told again has its id again"
 
 
-async def test_a_path_names_a_contact(api: Api) -> None:
+async def test_a_path_names_a_contact(api: Api):
     answers = [
         await api.call("PATCH", "/contacts/%20", json={}),
         await api.call("DELETE", "/contacts/%20", params={"reason": "4711"}),
@@ -62,7 +62,7 @@ async def test_a_path_names_a_contact(api: Api) -> None:
     assert (answer.status_code, api.client.asked[0][:2]) == (200, ("a/b c", {"language": "fr"}))
 
 
-async def test_one_journey_is_told(api: Api) -> None:
+async def test_one_journey_is_told(api: Api):
     event = {"journey": "welcome/7/CGX0094", "name": "order.delivered"}
     assert (await api.post("/events", event)).json()["told"] == 1
     api.client.refusals["welcome/7/CGX0094"] = UnknownJourney("there is no journey welcome/7/CGX0094")
@@ -70,7 +70,7 @@ async def test_one_journey_is_told(api: Api) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 
 
-async def test_under_an_idempotency_key_an_event_has_an_id(api: Api) -> None:
+async def test_under_an_idempotency_key_an_event_has_an_id(api: Api):
     await api.post("/events", EVENT, idempotency_key="a")
     await api.post("/events", {**EVENT, "contact": 7, "id": "mine"}, idempotency_key="b")
     await api.post("/events/batch", [EVENT, EVENT], idempotency_key="c")
@@ -92,7 +92,7 @@ NO_EVENTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_what_is_no_event_is_told_alone_and_in_a_batch(api: Api) -> None:
+async def test_what_is_no_event_is_told_alone_and_in_a_batch(api: Api):
     for event, pointer in NO_EVENTS:
         alone = await api.post("/events", event)
         assert alone.status_code == 422

@@ -68,7 +68,7 @@ async def door(store: Store, service: RefusingService, tmp_path: Path) -> AsyncI
 
 async def test_no_fault_of_temporal_is_the_callers(
     door: Door, service: RefusingService, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     for route, (name, (status, detail)) in product(ROUTES, FAULTS.items()):
         if route != PAUSE and name not in TELLING:
             continue
@@ -81,14 +81,14 @@ async def test_no_fault_of_temporal_is_the_callers(
     assert "a contact's data" not in caplog.text
 
 
-async def test_an_item_of_a_batch_is_answered_likewise(door: Door, service: RefusingService) -> None:
+async def test_an_item_of_a_batch_is_answered_likewise(door: Door, service: RefusingService):
     service.refuse(RPCStatusCode.INVALID_ARGUMENT)
     for path, item in (("/entries/batch", ENTRY), ("/events/batch", EVENT)):
         told = await door.call("POST", path, json=[item])
         assert [(one["status"], one["problem"]["detail"]) for one in told["results"]] == [(503, SAID)]
 
 
-async def test_a_server_that_never_answers_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_never_answers_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.operations.journey_operations.ANSWER", 0.05)
     for route, options in ROUTES.items():
         async with asyncio.timeout(60):
@@ -96,7 +96,7 @@ async def test_a_server_that_never_answers_is_not_waited_for(door: Door, monkeyp
         assert problem["code"] == "no-answer" if route.endswith("/pause") else problem["detail"] == SAID, route
 
 
-async def test_an_id_that_no_workflow_can_have_is_not_asked_for(door: Door, service: RefusingService) -> None:
+async def test_an_id_that_no_workflow_can_have_is_not_asked_for(door: Door, service: RefusingService):
     service.refuse(RPCStatusCode.INVALID_ARGUMENT)
     assert (await door.call("GET", "/journeys/hello/7?run=1", status=404))["code"] == "not-found"
     for path in ("/journeys/hello/7%00", f"/journeys/hello/{'é' * 500}"):  # more than 1,000 bytes

@@ -25,7 +25,7 @@ async def live(store: Store, *contacts: str, scenario: str = "welcome") -> None:
         await store.admit(admission_request(contact, scenario))
 
 
-async def test_the_feed_continues_at_its_cursor(api: Api, store: Store) -> None:
+async def test_the_feed_continues_at_its_cursor(api: Api, store: Store):
     off = await api.call("GET", "/feed")
     assert (off.status_code, off.json()["detail"][:35]) == (404, "no outgoing events are stored: set ")
     await store.want_events(EVENT_TYPES)
@@ -49,7 +49,7 @@ async def test_the_feed_continues_at_its_cursor(api: Api, store: Store) -> None:
         assert [one["pointer"] for one in problem["errors"]] == ["query:after"]
 
 
-async def test_a_request_waits_for_the_next_event(api: Api, store: Store) -> None:
+async def test_a_request_waits_for_the_next_event(api: Api, store: Store):
     await store.want_events(EVENT_TYPES)
     await live(store, "7")
     waiting = asyncio.create_task(api.call("GET", "/feed?after=latest&wait=30"))
@@ -59,7 +59,7 @@ async def test_a_request_waits_for_the_next_event(api: Api, store: Store) -> Non
     assert told(await waiting)
 
 
-async def test_a_request_ends_with_its_connection(api: Api, store: Store) -> None:
+async def test_a_request_ends_with_its_connection(api: Api, store: Store):
     await store.want_events(EVENT_TYPES)
     came = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
@@ -76,7 +76,7 @@ async def test_a_request_ends_with_its_connection(api: Api, store: Store) -> Non
         await api.app({**basis, **asked, "client": ("a", 1), "server": ("b", 2)}, receive, send)
 
 
-async def test_a_key_for_some_scenarios_gets_their_events_alone(api: Api, store: Store) -> None:
+async def test_a_key_for_some_scenarios_gets_their_events_alone(api: Api, store: Store):
     await store.want_events(EVENT_TYPES)
     await live(store, "7")
     await live(store, "7", scenario="another")

@@ -25,7 +25,7 @@ from tests.gateway.api.conftest import Api
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
 
 
-async def test_it_is_answered_as_before(api: Api) -> None:
+async def test_it_is_answered_as_before(api: Api):
     first = await api.post("/entries", ENTRY, idempotency_key="a")
     second = await api.post("/entries", ENTRY, idempotency_key="a")
     assert (first.status_code, second.status_code) == (202, 202)
@@ -39,7 +39,7 @@ def stored(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in directory.glob("store.db*"))
 
 
-async def test_the_store_tells_neither_key_nor_answer(api: Api, tmp_path: Path) -> None:
+async def test_the_store_tells_neither_key_nor_answer(api: Api, tmp_path: Path):
     """An engine may make its key of a contact's id, and an answer names journeys by it: erasing has to reach both."""
     entry = {**ENTRY, "contact": {"id": "planted-eve"}}
     for _ in range(2):
@@ -50,7 +50,7 @@ async def test_the_store_tells_neither_key_nor_answer(api: Api, tmp_path: Path) 
     assert b"planted-eve" not in kept
 
 
-async def test_a_digest_in_the_store_cannot_be_guessed(api: Api) -> None:
+async def test_a_digest_in_the_store_cannot_be_guessed(api: Api):
     """What engines make their keys and requests of is guessed quickly, so the API key is needed to compare."""
     digests = set[tuple[Any, ...]]()
     for holder in (api, api.holding(await api.key())):
@@ -61,7 +61,7 @@ async def test_a_digest_in_the_store_cannot_be_guessed(api: Api) -> None:
     assert hashlib.sha256(b"a").hexdigest() not in digests
 
 
-async def test_what_changes_nothing_is_not_kept(api: Api, tmp_path: Path) -> None:
+async def test_what_changes_nothing_is_not_kept(api: Api, tmp_path: Path):
     body = {"source": "scenario: planted-eve", "entry": ENTRY}
     for path in ("/check", "/check", "/preview", "/preview"):
         answer = await api.post(path, body, idempotency_key="a")
@@ -71,7 +71,7 @@ async def test_what_changes_nothing_is_not_kept(api: Api, tmp_path: Path) -> Non
         assert connection.execute("SELECT count(*) FROM api_answers").fetchone() == (0,)
 
 
-async def test_another_request_under_it_is_a_mistake(api: Api) -> None:
+async def test_another_request_under_it_is_a_mistake(api: Api):
     await api.post("/entries", ENTRY, idempotency_key="a")
     for path, body in (("/entries", {**ENTRY, "key": "x"}), ("/events", ENTRY), ("/entries?a=b", ENTRY)):
         answer = await api.post(path, body, idempotency_key="a")
@@ -80,14 +80,14 @@ async def test_another_request_under_it_is_a_mistake(api: Api) -> None:
     assert len(api.client.asked) == 1
 
 
-async def test_another_keys_holder_may_use_it_too(api: Api) -> None:
+async def test_another_keys_holder_may_use_it_too(api: Api):
     other = api.holding(await api.key())
     for holder in (api, other):
         assert (await holder.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
     assert len({request for *_, request in api.client.asked}) == 2
 
 
-async def test_what_is_no_key_is_told(api: Api) -> None:
+async def test_what_is_no_key_is_told(api: Api):
     for key in ("", "a" * 256, "two words"):
         assert (await api.post("/entries", ENTRY, idempotency_key=key)).status_code == 422
     headers = [("authorization", f"Bearer {api.token}"), ("idempotency-key", "a"), ("idempotency-key", "b")]
@@ -95,7 +95,7 @@ async def test_what_is_no_key_is_told(api: Api) -> None:
     assert api.client.asked == []
 
 
-async def test_a_request_without_a_key_and_one_that_changes_nothing_are_not_kept(api: Api) -> None:
+async def test_a_request_without_a_key_and_one_that_changes_nothing_are_not_kept(api: Api):
     for _ in range(2):
         assert (await api.post("/entries", ENTRY)).status_code == 202
         answer = await api.call("GET", "/scenarios", headers={"idempotency-key": "a"})
@@ -103,7 +103,7 @@ async def test_a_request_without_a_key_and_one_that_changes_nothing_are_not_kept
     assert len(api.client.asked) == 2
 
 
-async def test_of_many_at_once_one_is_done(api: Api) -> None:
+async def test_of_many_at_once_one_is_done(api: Api):
     api.client.opened = asyncio.Event()
     first = asyncio.create_task(api.post("/entries", ENTRY, idempotency_key="a"))
     while not api.client.asked:
@@ -116,7 +116,7 @@ async def test_of_many_at_once_one_is_done(api: Api) -> None:
 
 
 @pytest.mark.parametrize("failure", [again("too-many", "wait"), RuntimeError("zoe")])
-async def test_what_failed_here_may_be_tried_again_and_is_the_same_request(api: Api, failure: Exception) -> None:
+async def test_what_failed_here_may_be_tried_again_and_is_the_same_request(api: Api, failure: Exception):
     api.client.refusals["7"] = failure
     failed = await api.post("/entries", ENTRY, idempotency_key="a")
     assert failed.status_code in (429, 500)
@@ -127,7 +127,7 @@ async def test_what_failed_here_may_be_tried_again_and_is_the_same_request(api: 
     assert first == second is not None
 
 
-async def test_what_a_server_that_stops_gives_up_is_carried_out_by_another_at_once(api: Api) -> None:
+async def test_what_a_server_that_stops_gives_up_is_carried_out_by_another_at_once(api: Api):
     api.client.opened = asyncio.Event()
     given_up = asyncio.create_task(api.post("/entries", ENTRY, idempotency_key="a"))
     while not api.client.asked:
@@ -140,13 +140,13 @@ async def test_what_a_server_that_stops_gives_up_is_carried_out_by_another_at_on
     assert first == second is not None
 
 
-async def test_a_content_type_can_be_corrected_under_the_same_key(api: Api) -> None:
+async def test_a_content_type_can_be_corrected_under_the_same_key(api: Api):
     wrong = await api.post("/entries", ENTRY, idempotency_key="a", content_type="text/plain")
     assert (wrong.status_code, api.client.asked) == (415, [])
     assert (await api.post("/entries", ENTRY, idempotency_key="a")).status_code == 202
 
 
-async def test_a_refusal_is_kept(api: Api) -> None:
+async def test_a_refusal_is_kept(api: Api):
     api.client.refusals["7"] = UnderWay("the contact is in welcome already", journey="welcome/7")
     first = await api.post("/entries", ENTRY, idempotency_key="a")
     del api.client.refusals["7"]
@@ -169,7 +169,7 @@ def later(api: Api, monkeypatch: pytest.MonkeyPatch, passed: timedelta) -> None:
 
 async def test_what_a_killed_process_left_is_carried_out_anew_under_the_same_id(
     api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     async def killed(*_: Any) -> None:
         """Nobody is left to say how it went."""
 
@@ -183,7 +183,7 @@ async def test_what_a_killed_process_left_is_carried_out_anew_under_the_same_id(
     assert first == second is not None
 
 
-async def test_a_request_that_takes_long_is_not_carried_out_twice(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_takes_long_is_not_carried_out_twice(api: Api, monkeypatch: pytest.MonkeyPatch):
     renewed = asyncio.Event()
 
     async def renew(*_: Any) -> None:
@@ -207,7 +207,7 @@ async def test_a_request_that_takes_long_is_not_carried_out_twice(api: Api, monk
     assert answer.status_code == 204
 
 
-async def test_a_key_that_was_forgotten_names_another_request(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_that_was_forgotten_names_another_request(api: Api, monkeypatch: pytest.MonkeyPatch):
     await api.post("/entries", ENTRY, idempotency_key="a")
     later(api, monkeypatch, KEPT + timedelta(seconds=1))
     await api.post("/entries", ENTRY, idempotency_key="a")
@@ -215,7 +215,7 @@ async def test_a_key_that_was_forgotten_names_another_request(api: Api, monkeypa
     assert first != second
 
 
-async def test_old_answers_are_forgotten_once_a_minute_all_of_them(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_answers_are_forgotten_once_a_minute_all_of_them(api: Api, monkeypatch: pytest.MonkeyPatch):
     now, asked = monotonic(), list[datetime]()
     monkeypatch.setattr("gateway.api.idempotency.monotonic", lambda: now)
 
@@ -231,9 +231,7 @@ async def test_old_answers_are_forgotten_once_a_minute_all_of_them(api: Api, mon
 
 
 @pytest.mark.parametrize(("more", "times"), [(0, 1), (-1, 2)])
-async def test_an_answer_that_is_too_long_is_not_kept(
-    api: Api, monkeypatch: pytest.MonkeyPatch, more: int, times: int
-) -> None:
+async def test_an_answer_that_is_too_long_is_not_kept(api: Api, monkeypatch: pytest.MonkeyPatch, more: int, times: int):
     length = len((await api.post("/entries", ENTRY)).content)
     api.client.asked.clear()
     monkeypatch.setattr("gateway.api.idempotency.LARGEST", length + more)
@@ -242,7 +240,7 @@ async def test_an_answer_that_is_too_long_is_not_kept(
     assert len(api.client.asked) == times
 
 
-async def test_a_batch_that_was_done_in_part_is_not_kept(api: Api) -> None:
+async def test_a_batch_that_was_done_in_part_is_not_kept(api: Api):
     api.client.refusals["8"] = Problem("unavailable", "not now")
     batch = [{**ENTRY, "contact": {"id": number}} for number in (7, 8)]
     first = await api.post("/entries/batch", batch, idempotency_key="a")
@@ -257,7 +255,7 @@ async def test_a_batch_that_was_done_in_part_is_not_kept(api: Api) -> None:
     assert ids["7"] != ids["8"]
 
 
-async def test_answers_of_one_key_do_not_fill_the_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answers_of_one_key_do_not_fill_the_store(api: Api, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.api.idempotency.KEPT_OF_KEY", 200)
     for key in ("a", "b"):
         assert (await api.post("/entries/batch", [ENTRY, ENTRY], idempotency_key=key)).status_code == 200

@@ -134,18 +134,18 @@ async def limited(store: Store, tmp_path: Path) -> AsyncIterator[Door]:
         yield await door.limited("other")
 
 
-async def test_what_is_not_for_it_is_forbidden(limited: Door) -> None:
+async def test_what_is_not_for_it_is_forbidden(limited: Door):
     for method, path, request in FORBIDDEN:
         problem = await limited.call(method, path, status=403, **request)
         assert problem["detail"].startswith("this key is "), (method, path)
 
 
-async def test_it_previews_its_own_drafts(limited: Door) -> None:
+async def test_it_previews_its_own_drafts(limited: Door):
     draft = {"source": DRAFT.replace("hello", "other"), "entry": {**ENTRY, "scenario": "other", "trigger": ORDER}}
     assert [step["id"] for step in (await limited.call("POST", "/preview", json=draft))["steps"]] == ["exit-1"]
 
 
-async def test_it_does_not_tell_what_there_is(limited: Door) -> None:
+async def test_it_does_not_tell_what_there_is(limited: Door):
     for name in ("hello", "nobody"):
         for path in (
             f"/scenarios/{name}",
@@ -157,7 +157,7 @@ async def test_it_does_not_tell_what_there_is(limited: Door) -> None:
             assert (await limited.call("GET", path, status=403))["detail"] == "this key is for other scenarios"
 
 
-async def test_it_sees_its_own_alone(limited: Door) -> None:
+async def test_it_sees_its_own_alone(limited: Door):
     assert [item["id"] for item in (await limited.call("GET", "/operations"))["items"]] == ["ours"]
     assert [item["name"] for item in (await limited.call("GET", "/campaigns"))["items"]] == ["mine"]
     assert [item["id"] for item in (await limited.call("GET", "/batches"))["items"]] == ["b2"]
@@ -166,13 +166,13 @@ async def test_it_sees_its_own_alone(limited: Door) -> None:
     assert [item["scenario"] for item in (await limited.call("GET", "/scenarios"))["items"]] == ["other"]
 
 
-async def test_it_may_operate_its_own_batch_calls(limited: Door) -> None:
+async def test_it_may_operate_its_own_batch_calls(limited: Door):
     for batch, status in (("b1", 403), ("b2", 500)):  # there is no Temporal that could answer
         for method, path, request in (("GET", "", {}), ("POST", "/retry", {"json": WHY})):
             await limited.call(method, f"/journeys/{batch}{path}", status=status, **request)
 
 
-async def test_journeys_of_others_hear_nothing(limited: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_journeys_of_others_hear_nothing(limited: Door, monkeypatch: pytest.MonkeyPatch):
     async def nothing(*_: object) -> list[AcceptedEntry]:
         return []
 
@@ -187,7 +187,7 @@ async def test_journeys_of_others_hear_nothing(limited: Door, monkeypatch: pytes
     assert [one["status"] for one in told["results"]] == [403]
 
 
-def test_no_address_was_forgotten() -> None:
+def test_no_address_was_forgotten():
     known = {
         f"{method.upper()} {path.removeprefix('/v1')}" for path, ways in described()["paths"].items() for method in ways
     }

@@ -21,7 +21,7 @@ from tests.gateway.api.conftest import Api
 from tests.measured import Measured
 
 
-async def test_requests_are_measured_by_route_and_by_no_path(api: Api) -> None:
+async def test_requests_are_measured_by_route_and_by_no_path(api: Api):
     measured = Measured(HTTP_SERVER)
     entry = {"scenario": "welcome", "contact": {"id": "3028687"}, "trigger": {"type": "segment"}}
     assert (await api.post("/entries", entry)).status_code == 202
@@ -41,7 +41,7 @@ async def test_requests_are_measured_by_route_and_by_no_path(api: Api) -> None:
     }
 
 
-async def test_all_parts_are_measured_and_failures_are_named() -> None:
+async def test_all_parts_are_measured_and_failures_are_named():
     async def broken(request: Request) -> Response:
         if request.path_params["token"] == "raise":
             raise ValueError
@@ -69,7 +69,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 )
 async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(
     api: Api, monkeypatch: pytest.MonkeyPatch, traceparent: str, expected: tuple[str, str]
-) -> None:
+):
     seen: list[tuple[str, str]] = []
     entries = api.client.services.entries
     enter = entries.enter
@@ -88,7 +88,7 @@ async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(
 ENTRY = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
 
 
-async def test_it_is_answered_and_logged_without_data(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_is_answered_and_logged_without_data(api: Api, caplog: pytest.LogCaptureFixture):
     api.client.refusals["7"] = RuntimeError("zoe@example.com")
     answer = await api.post("/entries", ENTRY)
     assert (answer.status_code, answer.json()["code"]) == (500, "failed")
@@ -102,7 +102,7 @@ async def test_it_is_answered_and_logged_without_data(api: Api, caplog: pytest.L
 
 async def test_a_contacts_id_in_a_path_is_not_logged(
     api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     async def fail(*_: object, **__: object) -> None:
         raise KeyError("zoe")
 

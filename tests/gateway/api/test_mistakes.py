@@ -193,7 +193,7 @@ async def door(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         yield door
 
 
-def test_every_route_with_a_body_is_here() -> None:
+def test_every_route_with_a_body_is_here():
     routes = [route for router in ROUTERS for route in router.routes]
     matched = [route for method, path in BODIES for route in routes if fits(route, method, path)]
     for route in routes:
@@ -208,7 +208,7 @@ def fits(route: Any, method: str, path: str) -> bool:
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES, ids=map(" ".join, BODIES))
-async def test_mistakes_are_at_places_of_the_body_and_in_our_words(door: Door, method: str, path: str) -> None:
+async def test_mistakes_are_at_places_of_the_body_and_in_our_words(door: Door, method: str, path: str):
     found = 0
     if path.endswith("/stop"):
         begun = await door.http.post("/v1/operations", json=MANY)
@@ -254,7 +254,7 @@ SAID: Final[list[tuple[str, dict[str, Any], str, str, str, str | None]]] = [
 ]
 
 
-async def test_a_mistake_says_what_to_do(door: Door) -> None:
+async def test_a_mistake_says_what_to_do(door: Door):
     for path, change, pointer, code, detail, meant in SAID:
         answer = await door.http.post(f"/v1{path}", json={**BODIES["POST", path], **change})
         assert answer.status_code == 422
@@ -266,7 +266,7 @@ async def test_a_mistake_says_what_to_do(door: Door) -> None:
 EMPTY: Final[list[Any]] = []
 
 
-async def test_an_empty_map_may_be_written_as_an_empty_list(door: Door) -> None:
+async def test_an_empty_map_may_be_written_as_an_empty_list(door: Door):
     events = [{"name": "a.b", "properties": EMPTY}]
     changes: dict[str, dict[str, Any]] = {
         "/events": {"properties": EMPTY},

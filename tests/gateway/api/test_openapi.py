@@ -30,7 +30,7 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
             yield path, method, operation
 
 
-def test_the_clients_generator_is_named_with_the_versions_that_are_tested() -> None:
+def test_the_clients_generator_is_named_with_the_versions_that_are_tested():
     root = Path(__file__).parents[3]
     pinned: dict[str, str] = json.loads((root / "tests/node/package.json").read_text())["dependencies"]
     (command,) = re.findall(r"npx .*openapi-ts .*", (root / "docs/integrate/api.md").read_text("utf-8"))
@@ -53,7 +53,7 @@ def schemas(value: Any) -> Iterator[dict[str, Any]]:
             return
 
 
-def test_it_is_valid_and_does_not_tell_the_release(document: dict[str, Any]) -> None:
+def test_it_is_valid_and_does_not_tell_the_release(document: dict[str, Any]):
     assert document["info"]["version"] == "v1"
     assert version() not in json.dumps(document)
     # The specification's own schema. Imported here: it takes half a second, in each process of the tests.
@@ -65,7 +65,7 @@ def test_it_is_valid_and_does_not_tell_the_release(document: dict[str, Any]) -> 
     Draft202012Validator({"anyOf": every, "components": components})
 
 
-def test_each_operation_is_described_with_what_stands_around_it(document: dict[str, Any]) -> None:
+def test_each_operation_is_described_with_what_stands_around_it(document: dict[str, Any]):
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(names) == len({*names})
     assert [name for name in names if not re.fullmatch(r"[a-z]+(?:[A-Z][a-z]*){0,4}", name)] == []
@@ -89,7 +89,7 @@ def test_each_operation_is_described_with_what_stands_around_it(document: dict[s
     assert "Idempotency-Replayed" in responses["202"]["headers"]
 
 
-def test_fields_are_described_by_their_docstrings(document: dict[str, Any]) -> None:
+def test_fields_are_described_by_their_docstrings(document: dict[str, Any]):
     accepted = document["components"]["schemas"]["Accepted"]
     assert accepted["description"] == "A journey was started. A worker decides whether the contact is admitted."
     assert accepted["properties"]["run"]["description"] == "The id of its first run."

@@ -62,7 +62,7 @@ async def door(store: Store, server: Server, tmp_path: Path) -> AsyncIterator[Do
         yield door
 
 
-async def test_an_operation_begins_in_the_background(door: Door, server: Server) -> None:
+async def test_an_operation_begins_in_the_background(door: Door, server: Server):
     answer = await door.http.post("/v1/operations", json={**RETRY, "rate": 5, "dry_run": True, "now": True})
     assert answer.status_code == 202, answer.text
     begun = answer.json()
@@ -82,7 +82,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_what_makes_no_sense_is_said_before_anything_begins(door: Door, server: Server) -> None:
+async def test_what_makes_no_sense_is_said_before_anything_begins(door: Door, server: Server):
     for given, pointer, sentence in MISTAKES:
         problem = await door.call("POST", "/operations", status=422, json={**RETRY, **given})
         assert problem["errors"][0]["pointer"] == pointer
@@ -90,7 +90,7 @@ async def test_what_makes_no_sense_is_said_before_anything_begins(door: Door, se
     assert server.started == {}
 
 
-async def test_its_journeys_are_listed_page_by_page(door: Door) -> None:
+async def test_its_journeys_are_listed_page_by_page(door: Door):
     begun = await door.call("POST", "/operations", status=202, json=RETRY)
     items = [OperationItem(number=n, workflow_id=f"hello/{n}", step="hook") for n in range(5)]
     await door.store.add_items(begun["id"], items)
@@ -110,7 +110,7 @@ async def test_its_journeys_are_listed_page_by_page(door: Door) -> None:
     assert (told["total"], told["refused"], told["left"]) == (5, 1, 4)
 
 
-async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server) -> None:
+async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server):
     begun = await door.call("POST", "/operations", status=202, json=RETRY)
     stop = f"/operations/{begun['id']}/stop"
     await door.call("POST", stop, json={"reason": "wrong one", "operator": "bob"})
@@ -123,7 +123,7 @@ async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server) 
     await door.call("GET", "/operations/nobody", status=404)
 
 
-async def test_a_journey_is_operated_under_its_id_with_slashes(door: Door, server: Server) -> None:
+async def test_a_journey_is_operated_under_its_id_with_slashes(door: Door, server: Server):
     body = {"reason": "it is back", "operator": "ann", "step": "hook", "version": "newest"}
     name = (await door.call("POST", "/operations", status=202, json=RETRY))["operator"]
     for path in ("/journeys/hello/7/A-1/retry", "/journeys/hello%2F7%2FA-1/retry"):
@@ -135,7 +135,7 @@ async def test_a_journey_is_operated_under_its_id_with_slashes(door: Door, serve
         assert update_id is not None, "sent again, it is the same update"
 
 
-async def test_nobody_states_the_name_of_a_key(door: Door, server: Server) -> None:
+async def test_nobody_states_the_name_of_a_key(door: Door, server: Server):
     made = (await door.call("POST", "/operations", status=202, json=RETRY))["id"]
     for path, body, name in (
         ("/journeys/hello/7/pause", {"reason": "x"}, "key abcdefgh"),
@@ -149,7 +149,7 @@ async def test_nobody_states_the_name_of_a_key(door: Door, server: Server) -> No
     assert (server.updates, server.signals, len(server.started)) == ([], [], 1)
 
 
-async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server: Server) -> None:
+async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server: Server):
     problem = await door.call("POST", "/journeys/hello/7/explode", json={"reason": "x"}, status=422)
     assert problem["errors"][0]["pointer"] == "path:operation"
     server.refuses = "nothing to retry: the journey is not held"
@@ -160,7 +160,7 @@ async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server:
     )
 
 
-async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Server) -> None:
+async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Server):
     for number in range(5):
         asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
         await door.store.admit(asking)
@@ -183,7 +183,7 @@ async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Se
     assert problem["errors"][0]["pointer"] == "query:step"
 
 
-async def test_journeys_under_way_are_found_by_search(store: Store) -> None:
+async def test_journeys_under_way_are_found_by_search(store: Store):
     search = Search()
     for number in range(5):
         asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
@@ -207,7 +207,7 @@ async def test_journeys_under_way_are_found_by_search(store: Store) -> None:
 
 async def test_a_cursor_that_the_server_does_not_know_is_a_mistake(
     door: Door, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     works = True
 
     def list_workflows(*_: Any, next_page_token: bytes | None = None, **__: Any) -> Any:

@@ -51,7 +51,7 @@ async def listed(door: Door, query: str = "") -> list[tuple[str, int, str]]:
         cursor = f"&cursor={page['next']}"
 
 
-async def test_pages_follow_each_other_without_a_gap(door: Door) -> None:
+async def test_pages_follow_each_other_without_a_gap(door: Door):
     assert await listed(door) == [
         ("msg_1", 3, "10:00"),
         ("msg_1", 2, "09:00"),
@@ -62,7 +62,7 @@ async def test_pages_follow_each_other_without_a_gap(door: Door) -> None:
     ]
 
 
-async def test_lists_are_filtered(door: Door) -> None:
+async def test_lists_are_filtered(door: Door):
     for query, count in (
         ("journey=hello/1", 6),
         ("contact=2", 1),
@@ -80,7 +80,7 @@ async def test_lists_are_filtered(door: Door) -> None:
 FAR = encode_cursor({"at": "9999-12-31T23:59:59-14:00", "attempt": 1, "delivery": "msg_1"})
 
 
-async def test_what_is_no_filter_is_said(door: Door) -> None:
+async def test_what_is_no_filter_is_said(door: Door):
     for query in (
         "outcome=lost",
         "since=2026-03-03T09:00:00",
@@ -95,7 +95,7 @@ async def test_what_is_no_filter_is_said(door: Door) -> None:
         assert [error["pointer"] for error in problem["errors"]] == [f"query:{query.partition('=')[0]}"]
 
 
-async def test_results_and_journeys_are_counted(door: Door) -> None:
+async def test_results_and_journeys_are_counted(door: Door):
     await door.call("PUT", "/scenarios/hello", json={"source": GOAL})
     found = await door.call("GET", "/results/hello?version=1")
     assert (found["scenario"], found["goal"]["event"], found["entered"]) == ("hello", "order.placed", 0)
@@ -130,15 +130,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("path", ["/contacts/shop/7/why", "/contacts/shop%2F7/why"])
-async def test_a_contacts_id_stands_in_the_path_as_it_is(
-    store: Store, asked: list[tuple[str, str | None]], path: str
-) -> None:
+async def test_a_contacts_id_stands_in_the_path_as_it_is(store: Store, asked: list[tuple[str, str | None]], path: str):
     async with opened(store) as door:
         assert (await door.call("GET", path))["contact"] == "shop/7"
     assert asked == [("shop/7", None)]
 
 
-async def test_what_other_scenarios_have_sent_is_not_told(store: Store, asked: list[tuple[str, str | None]]) -> None:
+async def test_what_other_scenarios_have_sent_is_not_told(store: Store, asked: list[tuple[str, str | None]]):
     async with opened(store) as door:
         told = await door.call("GET", "/contacts/7/why?scenario=hello")
         assert [(cap["cap"], cap["taken"]) for cap in told["caps"]] == [("week", 3)]
@@ -147,7 +145,7 @@ async def test_what_other_scenarios_have_sent_is_not_told(store: Store, asked: l
     assert asked == [("7", "hello")] * 2
 
 
-async def test_a_held_audience_is_shown_and_retried(door: Door, store: Store) -> None:
+async def test_a_held_audience_is_shown_and_retried(door: Door, store: Store):
     await store.record_audience_trouble("meta", "vip", "meta answered 400 (100)", datetime.now(UTC))
     [held] = await door.call("GET", "/synced-audiences")
     assert (held["audience"], held["destination"], held["state"], held["members"]) == ("vip", "meta", "held", 0)
@@ -159,7 +157,7 @@ async def test_a_held_audience_is_shown_and_retried(door: Door, store: Store) ->
     assert problem["detail"] == "no contact was ever added to an audience 'no' here: see 'scenario audience list'"
 
 
-async def test_held_outgoing_events_are_shown_and_retried_once(door: Door, store: Store) -> None:
+async def test_held_outgoing_events_are_shown_and_retried_once(door: Door, store: Store):
     [identifier] = await held(store, "7")
     [listed] = await door.call("GET", "/outgoing")
     shown = await door.call("GET", "/outgoing/crm")

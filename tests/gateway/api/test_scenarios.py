@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from gateway.publishing import publish
-from runtime.store import Store
-from tests.gateway.api.doors import Door, opened
+from tests.gateway.api.doors import Door
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 MAIL = """
@@ -28,19 +26,13 @@ def scenario(name: str, text: str = "Hello") -> str:
     return f"scenario: {name}\ntrigger: order\nsteps:\n  - sms: hello\n    text: {text}\n"
 
 
-@pytest.fixture
-async def door(store: Store) -> AsyncIterator[Door]:
-    async with opened(store) as door:
-        yield door
-
-
 async def put(door: Door, name: str, text: str = "Hello", *, status: int = 200, query: str = ""):
     return await door.call(
         "PUT", f"/scenarios/{name}{query}", content=scenario(name, text), headers=YAML, status=status
     )
 
 
-async def test_what_is_put_is_published(door: Door) -> None:
+async def test_what_is_put_is_published(door: Door):
     made = await put(door, "hello")
     assert (made["scenario"], made["version"], made["newest"], made["before"]) == ("hello", 1, 1, None)
     assert (await put(door, "hello"))["version"] == 1
@@ -54,7 +46,7 @@ async def test_what_is_put_is_published(door: Door) -> None:
     assert made["version"] == 4
 
 
-async def test_a_file_makes_the_same_version_over_http_as_by_the_command(door: Door) -> None:
+async def test_a_file_makes_the_same_version_over_http_as_by_the_command(door: Door):
     path = EXAMPLES / "post-purchase.yaml"
     await publish(path, door.store)
     mails = {f"mails/{file.name}": file.read_text() for file in (path.parent / "mails").glob("*")}
@@ -62,7 +54,7 @@ async def test_a_file_makes_the_same_version_over_http_as_by_the_command(door: D
     assert (made["version"], made["newest"]) == (1, 1)
 
 
-async def test_files_come_with_the_request(door: Door) -> None:
+async def test_files_come_with_the_request(door: Door):
     body = {"source": MAIL, "files": {"./mails/welcome.html": "\ufeff<p>Hello\r\n{{ contact.firstname }}</p>"}}
     await door.call("PUT", "/scenarios/welcome", json=body)
     shown = await door.call("GET", "/scenarios/welcome")
@@ -80,7 +72,7 @@ async def test_files_come_with_the_request(door: Door) -> None:
     ]
 
 
-async def test_no_file_of_the_server_is_read(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_file_of_the_server_is_read(door: Door, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(EXAMPLES)
     files = {"../../etc/passwd": "x", "/etc/passwd": "x"}
     for path in (*files, "mails/thank-you.html", "pyproject.toml"):
@@ -91,7 +83,7 @@ async def test_no_file_of_the_server_is_read(door: Door, monkeypatch: pytest.Mon
         assert [one["code"] for one in found["findings"] if one["severity"] == "error"] == ["file"]
 
 
-async def test_mistakes_have_places(door: Door) -> None:
+async def test_mistakes_have_places(door: Door):
     text = "scenario: hello\ntrigger: order\nsteps:\n  - smss: hello\n    text: Hello\n"
     problem = await door.call("PUT", "/scenarios/hello", content=text, headers=YAML, status=422)
     assert problem["detail"] == "the scenario has 1 mistake: nothing was published"
@@ -107,13 +99,13 @@ async def test_mistakes_have_places(door: Door) -> None:
     assert await door.store.scenarios() == []
 
 
-async def test_the_name_in_the_path_is_the_scenarios(door: Door) -> None:
+async def test_the_name_in_the_path_is_the_scenarios(door: Door):
     problem = await door.call("PUT", "/scenarios/other", content=scenario("hello"), headers=YAML, status=422)
     assert problem["errors"][0]["pointer"] == "path:name"
     assert problem["detail"] == "the file is the scenario 'hello': put it to /v1/scenarios/hello"
 
 
-async def test_bodies_of_other_forms_are_refused(door: Door) -> None:
+async def test_bodies_of_other_forms_are_refused(door: Door):
     for headers, content, status in (
         ({"content-type": "text/plain"}, "scenario: x", 415),
         ({}, "scenario: x", 415),
@@ -125,7 +117,7 @@ async def test_bodies_of_other_forms_are_refused(door: Door) -> None:
         await door.call("PUT", "/scenarios/hello", content=content, headers=headers, status=status)
 
 
-async def test_lists_go_on_where_the_page_ended(door: Door) -> None:
+async def test_lists_go_on_where_the_page_ended(door: Door):
     names = ["a-b", "a", "ab", "b"]
     for name in names:
         await put(door, name)
@@ -146,7 +138,7 @@ async def test_lists_go_on_where_the_page_ended(door: Door) -> None:
     await door.call("GET", "/scenarios?scenario=nobody", status=404)
 
 
-async def test_a_version_is_shown_with_its_plan(door: Door) -> None:
+async def test_a_version_is_shown_with_its_plan(door: Door):
     await put(door, "hello")
     await put(door, "hello", "Other")
     shown = await door.call("GET", "/scenarios/hello?version=1")
@@ -159,7 +151,7 @@ async def test_a_version_is_shown_with_its_plan(door: Door) -> None:
     await door.call("GET", "/scenarios/nobody", status=404)
 
 
-async def test_a_scenario_is_closed_and_opened(door: Door) -> None:
+async def test_a_scenario_is_closed_and_opened(door: Door):
     await put(door, "hello")
     closed = await door.call("POST", "/scenarios/hello/close", json={"reason": "sold out"})
     assert (closed["changed"], closed["closed"]["reason"]) == (True, "sold out")

@@ -15,7 +15,7 @@ SNAPSHOT: Final = Path(__file__).with_name("shape.json")
 _PROSE: Final = ("description", "title", "examples", "summary", "operationId", "tags", "example")
 
 
-async def test_the_shape_of_the_api_is_that_of_the_snapshot(api: Api) -> None:
+async def test_the_shape_of_the_api_is_that_of_the_snapshot(api: Api):
     """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change."""
     document = (await api.http.get("/v1/openapi.json")).json()
     paths = resolved(document["paths"], document["components"]["schemas"])

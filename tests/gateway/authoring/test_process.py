@@ -38,7 +38,7 @@ def environ(authors: Authoring) -> bytes:
     return Path(f"/proc/{pid}/environ").read_bytes()
 
 
-async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(process, "PROCESSES", 1)
     monkeypatch.setattr(process, "WAITING", 2)
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "hush")
@@ -64,7 +64,7 @@ async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pyt
     assert [type(one) for one in done] == [dict, dict, dict, Busy, Busy]
 
 
-async def test_prepared_it_answers_the_first_request_with_the_process_that_runs() -> None:
+async def test_prepared_it_answers_the_first_request_with_the_process_that_runs():
     authors = Authoring(Setup())
     authors.prepare()
     async with asyncio.timeout(30):
@@ -76,7 +76,7 @@ async def test_prepared_it_answers_the_first_request_with_the_process_that_runs(
     assert not any(one.is_running for one in authors._idle)  # pyright: ignore[reportPrivateUsage]
 
 
-async def test_closed_while_it_prepares_it_leaves_no_process() -> None:
+async def test_closed_while_it_prepares_it_leaves_no_process():
     authors = Authoring(Setup())
     authors.prepare()
     await asyncio.sleep(0)
@@ -84,7 +84,7 @@ async def test_closed_while_it_prepares_it_leaves_no_process() -> None:
     assert not any(one.is_running for one in authors._idle)  # pyright: ignore[reportPrivateUsage]
 
 
-async def test_a_process_that_cannot_start_is_the_trouble_of_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_cannot_start_is_the_trouble_of_the_first_request(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(process, "_MODULE", "gateway.authoring.nothing")
     authors = Authoring(Setup())
     authors.prepare()

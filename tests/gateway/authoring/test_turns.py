@@ -56,7 +56,7 @@ async def stage() -> AsyncIterator[Stage]:
     await asyncio.gather(*made.tasks.values(), return_exceptions=True)
 
 
-async def test_a_key_has_one_turn_at_a_time_and_leaves_the_other_free(stage: Stage) -> None:
+async def test_a_key_has_one_turn_at_a_time_and_leaves_the_other_free(stage: Stage):
     await stage.ask("a1", "a2", "a3", "b1")
     assert stage.running == ["a1", "b1"]
     await stage.end("b1")
@@ -65,7 +65,7 @@ async def test_a_key_has_one_turn_at_a_time_and_leaves_the_other_free(stage: Sta
     assert stage.running == ["a2"]
 
 
-async def test_keys_that_wait_take_turns(stage: Stage) -> None:
+async def test_keys_that_wait_take_turns(stage: Stage):
     await stage.ask("x1", "y1", "a1", "a2", "a3", "b1", "b2", "c1")
     served: list[str] = []
     ending = "x1"
@@ -78,7 +78,7 @@ async def test_keys_that_wait_take_turns(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("cancelled", ["a1", "a2", "b1"])
-async def test_who_is_gone_neither_has_nor_keeps_a_turn(stage: Stage, cancelled: str) -> None:
+async def test_who_is_gone_neither_has_nor_keeps_a_turn(stage: Stage, cancelled: str):
     await stage.ask("x1", "a1", "a2", "b1")
     stage.tasks[cancelled].cancel()
     stage.done["x1"].set()  # in the same moment
@@ -90,7 +90,7 @@ async def test_who_is_gone_neither_has_nor_keeps_a_turn(stage: Stage, cancelled:
     assert stage.running == ["c1", "d1"]
 
 
-async def test_the_refusal_says_whose_backlog_it_is() -> None:
+async def test_the_refusal_says_whose_backlog_it_is():
     stage = Stage(1, waiting=2, together=3)
     await stage.ask("a1", "a2", "a3", "a4", "b1", "c1")
     with pytest.raises(

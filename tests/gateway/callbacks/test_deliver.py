@@ -121,7 +121,7 @@ async def told(runs: Runs) -> bool:
     return await tell(cast("Client", runs), CLAIM, CallbackEvent(name="x", properties={"a": 1}), "e1")
 
 
-async def test_the_run_in_which_the_journey_is_now_is_told() -> None:
+async def test_the_run_in_which_the_journey_is_now_is_told():
     runs = Runs([run("r3")])
     assert await told(runs)
     event = {"signal": "event", "name": "x", "properties": {"a": 1}, "id": "msg_1/e1"}
@@ -133,25 +133,25 @@ async def test_the_run_in_which_the_journey_is_now_is_told() -> None:
     [[], [run("r3", first="another")], [run("r3", status=WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED)]],
     ids=["forgotten", "another's", "over"],
 )
-async def test_a_journey_that_is_over_is_not_told(runs: list[WorkflowExecutionInfo]) -> None:
+async def test_a_journey_that_is_over_is_not_told(runs: list[WorkflowExecutionInfo]):
     stand_in = Runs(list(runs))
     assert not await told(stand_in)
     assert stand_in.signals == []
 
 
-async def test_a_journey_that_goes_on_in_another_run_is_told_there() -> None:
+async def test_a_journey_that_goes_on_in_another_run_is_told_there():
     runs = Runs([run("r1"), run("r2")], gone=frozenset({"r1"}))
     assert await told(runs)
     assert [where for where, _ in runs.signals] == ["r2"]
 
 
-async def test_a_journey_that_does_not_stand_still_is_given_up() -> None:
+async def test_a_journey_that_does_not_stand_still_is_given_up():
     names = ("r1", "r2", "r3", "r4")
     with pytest.raises(Unsettled, match="does not stand still"):
         await told(Runs([run(name) for name in names], gone=frozenset(names)))
 
 
 @pytest.mark.parametrize("full", [run("r1", length=MOST_EVENTS + 1), run("r1", size=MOST_BYTES + 1)])
-async def test_a_history_that_is_nearly_full_takes_no_more_of_outsiders(full: WorkflowExecutionInfo) -> None:
+async def test_a_history_that_is_nearly_full_takes_no_more_of_outsiders(full: WorkflowExecutionInfo):
     with pytest.raises(Overfull):
         await told(Runs([full]))

@@ -122,7 +122,7 @@ async def until_told(world: World, times: int = 1) -> None:
 )
 async def test_one_click_unsubscribes_whatever_the_body(
     http: httpx.AsyncClient, world: World, body: dict[str, Any], evidence: str
-) -> None:
+):
     answer = await http.post(PATH, **body)
     assert (answer.status_code, words(answer)) == (200, "You are unsubscribed. You can close this page.")
     assert "set-cookie" not in answer.headers
@@ -135,7 +135,7 @@ async def test_one_click_unsubscribes_whatever_the_body(
     assert world.platform == [("unsub", "newsletter", "ada@example.com")]
 
 
-async def test_a_link_scanner_unsubscribes_nobody(http: httpx.AsyncClient, world: World) -> None:
+async def test_a_link_scanner_unsubscribes_nobody(http: httpx.AsyncClient, world: World):
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
         assert (await http.request(method, PATH)).status_code == 405
     for method in ("HEAD", "GET"):
@@ -156,7 +156,7 @@ async def test_a_link_scanner_unsubscribes_nobody(http: httpx.AsyncClient, world
     assert words(answer) == "Cliquez sur le bouton pour vous désabonner."
 
 
-async def test_again_it_is_the_same_and_after_subscribing_it_is_news(http: httpx.AsyncClient, world: World) -> None:
+async def test_again_it_is_the_same_and_after_subscribing_it_is_news(http: httpx.AsyncClient, world: World):
     world.deaf = [AWAY]  # so it is told again
     answers = [await http.post(PATH, data=ONE_CLICK) for _ in range(2)]
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
@@ -171,7 +171,7 @@ async def test_again_it_is_the_same_and_after_subscribing_it_is_news(http: httpx
 
 async def test_an_address_that_was_never_given_out_is_answered_the_same_and_does_nothing(
     http: httpx.AsyncClient, world: World
-) -> None:
+):
     good = await http.post(PATH, data=ONE_CLICK)
     for path in (FORGED, PATH[:-1], PATH + "x", "/u/" + "A" * 5000, "/u/u1" + "A" * 80):
         answer = await http.post(path, data=ONE_CLICK)
@@ -186,7 +186,7 @@ async def test_an_address_that_was_never_given_out_is_answered_the_same_and_does
     assert len(world.rows) == 1
 
 
-async def test_where_the_store_is_away_the_sender_comes_again(serve: Callable[..., Any], world: World) -> None:
+async def test_where_the_store_is_away_the_sender_comes_again(serve: Callable[..., Any], world: World):
     http = await serve(patience=0.05)
     for world.away in (StoreUnavailable("The store x cannot be used now: check it."), True):
         answer = await http.post(PATH, data=ONE_CLICK)
@@ -201,7 +201,7 @@ async def test_where_the_store_is_away_the_sender_comes_again(serve: Callable[..
 
 async def test_who_has_unsubscribed_is_so_although_no_journey_can_be_told(
     http: httpx.AsyncClient, world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     world.deaf = [AWAY, AWAY]
     assert (await http.post(PATH, data=ONE_CLICK)).status_code == 200
     assert len(world.rows) == 1
@@ -214,7 +214,7 @@ async def test_who_has_unsubscribed_is_so_although_no_journey_can_be_told(
 
 async def test_an_erased_contact_unsubscribes_as_anybody(
     http: httpx.AsyncClient, world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     caplog.set_level(logging.INFO)
     world.deaf = [BadInput(ERASED)]
     assert (await http.post(PATH, data=ONE_CLICK)).status_code == 200
@@ -225,7 +225,7 @@ async def test_an_erased_contact_unsubscribes_as_anybody(
     assert "Traceback" not in caplog.text
 
 
-async def test_bodies_are_bounded(http: httpx.AsyncClient, world: World) -> None:
+async def test_bodies_are_bounded(http: httpx.AsyncClient, world: World):
     assert (await http.post(PATH, content=b"x" * (MAX_BODY + 1))).status_code == 413
     async with HttpServer() as server:
         server.start(receiving(world, patience=0.2).application)
@@ -236,7 +236,7 @@ async def test_bodies_are_bounded(http: httpx.AsyncClient, world: World) -> None
     assert world.rows == []
 
 
-async def test_a_token_is_not_used_without_end(serve: Callable[..., Any], world: World) -> None:
+async def test_a_token_is_not_used_without_end(serve: Callable[..., Any], world: World):
     http = await serve(pace=RateLimit(2, 60.0))
     answers = [await http.post(PATH, data=ONE_CLICK) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -248,7 +248,7 @@ async def test_a_token_is_not_used_without_end(serve: Callable[..., Any], world:
 
 async def test_no_log_says_whose_address_it_was(
     http: httpx.AsyncClient, world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     caplog.set_level(logging.DEBUG)
     await http.post(PATH, data=ONE_CLICK)
     world.away = StoreUnavailable("The store x cannot be used now: check it.")

@@ -48,7 +48,7 @@ def good(tmp_path: Path) -> Path:
     return path
 
 
-def test_check_says_every_mistake_at_its_place(run: Run, tmp_path: Path) -> None:
+def test_check_says_every_mistake_at_its_place(run: Run, tmp_path: Path):
     (tmp_path / "bad.yaml").write_text(BAD)
     ran = run("check", "no.yaml", "bad.yaml")
     assert (ran.status, ran.out.splitlines()) == (1, FOUND)
@@ -60,20 +60,20 @@ def test_check_says_every_mistake_at_its_place(run: Run, tmp_path: Path) -> None
     )
 
 
-def test_check_is_content_with_what_is_right(run: Run, good: Path) -> None:
+def test_check_is_content_with_what_is_right(run: Run, good: Path):
     ran = run("check", good)
     assert (ran.status, ran.out, ran.err) == (0, "", "nothing wrong in 1 file\n")
     assert run("check", good, "--format", "json").json == []
 
 
-def test_a_warning_does_not_stand_in_the_way(run: Run, tmp_path: Path) -> None:
+def test_a_warning_does_not_stand_in_the_way(run: Run, tmp_path: Path):
     (tmp_path / "a.yaml").write_text("scenario: a\ntrigger: segment\nsteps:\n  - exit: x\n  - wait: 2d\n")
     ran = run("check", "a.yaml")
     assert ": warning " in ran.out
     assert (ran.status, ran.err) == (0, "1 warning in 1 file\n")
 
 
-def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: Path) -> None:
+def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: Path):
     if not Path("/dev/zero").exists():
         pytest.skip("there is no file without an end here")
     with (tmp_path / "endless.txt").open("wb") as file:
@@ -85,7 +85,7 @@ def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: P
     assert "/dev/zero:1:1: error too-large: the file is larger than 512 KB" in run("check", "/dev/zero").out
 
 
-def test_links_are_followed_within_the_scenarios_folder_alone(run: Run, tmp_path: Path) -> None:
+def test_links_are_followed_within_the_scenarios_folder_alone(run: Run, tmp_path: Path):
     folder = tmp_path / "scenarios"
     (folder / "..data" / "mails").mkdir(parents=True)
     (folder / "..data" / "mails" / "in.txt").write_bytes(b"\xef\xbb\xbfHello {{ contact.emial }}")
@@ -119,7 +119,7 @@ OBEYED = {
 
 
 @pytest.mark.parametrize("kind", OBEYED)
-def test_a_schema_is_one_that_the_examples_obey(run: Run, kind: str) -> None:
+def test_a_schema_is_one_that_the_examples_obey(run: Run, kind: str):
     schema = run("schema", kind).json
     validator = Draft202012Validator(schema)
     for path in OBEYED[kind]:
@@ -127,7 +127,7 @@ def test_a_schema_is_one_that_the_examples_obey(run: Run, kind: str) -> None:
     assert not validator.is_valid({"frobnicate": 1})
 
 
-def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run) -> None:
+def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run):
     validator = Draft202012Validator(run("schema", "entry").json)
     contact: dict[str, Any] = {
         "id": 7,
@@ -148,7 +148,7 @@ def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run) -> None:
 
 
 @pytest.mark.parametrize("path", SCENARIOS[:3], ids=[path.stem for path in SCENARIOS[:3]])
-def test_a_sample_is_an_entry_that_can_be_previewed(run: Run, tmp_path: Path, path: Path) -> None:
+def test_a_sample_is_an_entry_that_can_be_previewed(run: Run, tmp_path: Path, path: Path):
     ran = run("sample", path)
     assert (ran.status, ran.err) == (0, "")
     entry = tmp_path / "entry.json"
@@ -157,7 +157,7 @@ def test_a_sample_is_an_entry_that_can_be_previewed(run: Run, tmp_path: Path, pa
     assert (previewed.status, "would be refused" in previewed.out) == (0, False)
 
 
-def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path) -> None:
+def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_text(
         "scenario: a\ntrigger: order\nentry: {if: order.total_price > 20 and contact.custom.vip == 'yes'}\nsteps:\n"
@@ -177,7 +177,7 @@ def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path) -> Non
     assert ran.err.endswith(f"no generated contact is admitted by 'entry.if' of {path}: write an entry by hand\n")
 
 
-def test_a_sample_has_plausible_values_and_the_consent_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+def test_a_sample_has_plausible_values_and_the_consent_that_is_asked_for(run: Run, tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_text(
         "scenario: a\ntrigger: event\nsubscription: {email: Newsletter, sms: 52}\nsteps:\n"
@@ -201,7 +201,7 @@ def test_a_sample_has_plausible_values_and_the_consent_that_is_asked_for(run: Ru
 
 def test_a_finding_is_in_colour_at_a_terminal_and_one_line_as_ever(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     path = tmp_path / "a.yaml"
     path.write_text("scenario: a\ntrigger: odor\nsteps: [{exit: now}]\n")
     said = run("check", path).out
@@ -219,7 +219,7 @@ def test_a_finding_is_in_colour_at_a_terminal_and_one_line_as_ever(
 
 def test_publishing_says_what_is_different_and_what_becomes_of_journeys_under_way(
     run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     async def enter(*versions: int) -> None:
         async with Store.open(f"sqlite:///{tmp_path / '.scenario' / 'store.db'}") as store:
             published = await store.version("welcome")
@@ -252,7 +252,7 @@ def test_publishing_says_what_is_different_and_what_becomes_of_journeys_under_wa
     assert run("publish", good).out == "welcome@3\n", "who says no word takes any"
 
 
-def test_publishing_says_how_many_would_take_another_branch(run: Run, tmp_path: Path) -> None:
+def test_publishing_says_how_many_would_take_another_branch(run: Run, tmp_path: Path):
     text = "scenario: tones\ntrigger: order\nsteps:\n  - split: {a: 50, b: 50}\n    id: tone\n"
     path = tmp_path / "tones.yaml"
     path.write_text(text)
@@ -266,7 +266,7 @@ def test_publishing_says_how_many_would_take_another_branch(run: Run, tmp_path: 
 
 def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_is_one(
     run: Run, good: Path, tmp_path: Path
-) -> None:
+):
     text = tmp_path / "texts" / "hello.txt"
     first = text.read_text()
     run("publish", good)
@@ -287,7 +287,7 @@ def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_i
         assert (ran.status, ran.out, ran.err) == (0, "welcome@3\n", "")
 
 
-def test_where_one_file_is_wrong_none_is_published(run: Run, good: Path, tmp_path: Path) -> None:
+def test_where_one_file_is_wrong_none_is_published(run: Run, good: Path, tmp_path: Path):
     (tmp_path / "bad.yaml").write_text(BAD)
     ran = run("publish", good, "bad.yaml")
     assert (ran.status, ran.out) == (1, "")
@@ -295,7 +295,7 @@ def test_where_one_file_is_wrong_none_is_published(run: Run, good: Path, tmp_pat
     assert not (tmp_path / ".scenario").exists()
 
 
-def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, tmp_path: Path) -> None:
+def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, tmp_path: Path):
     (tmp_path / "again.yaml").write_text(GOOD)
     ran = run("publish", "welcome.yaml", "again.yaml")
     assert (ran.status, ran.out) == (1, "")
@@ -311,7 +311,7 @@ def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, 
 )
 def test_a_setting_that_cannot_be_used_is_one_sentence(
     run: Run, good: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, said: str
-) -> None:
+):
     monkeypatch.setenv(f"SCENARIO_{setting}", value)
     ran = run("publish", good)
     assert (ran.status, ran.out, ran.err.count("\n"), "hunter2" in ran.err) == (1, "", 1, False)

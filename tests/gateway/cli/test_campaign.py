@@ -230,17 +230,6 @@ def test_one_that_is_ready_starts_unless_a_terminal_says_no(
     assert campaigns.asked[-1][:2] == ("advent", change)
 
 
-def test_a_local_start_needs_a_time(run: Run, campaigns: Campaigns):
-    ran = run("campaign", "start", "sale", "--audience", "people.csv", "--local")
-    assert (ran.status, "--local needs --at" in " ".join(ran.err.split())) == (2, True)
-
-
-def test_a_rate_without_a_unit_is_refused(run: Run, campaigns: Campaigns):
-    ran = run("campaign", "start", "sale", "--audience", "people.csv", "--rate", "200")
-    assert ran.status == 2
-    assert "write 200/s, 600/m or 1000/h" in " ".join(ran.err.split())
-
-
 def test_a_campaign_is_shown_with_its_pause_and_its_trouble(run: Run, campaigns: Campaigns):
     campaigns.view = SALE.model_copy(
         update={"state": "paused", "paused_by": "ann", "pause_reason": "look", "trouble": "no gateway runs"}

@@ -10,16 +10,14 @@ import pytest
 from tests.gateway.cli.conftest import Run
 
 
-def test_a_template_goes_to_standard_output_as_it_is(run: Run, tmp_path: Path) -> None:
+def test_a_template_goes_to_standard_output_as_it_is(run: Run, tmp_path: Path):
     (tmp_path / "a.html").write_bytes(b"\xef\xbb\xbf<p>$firstname$\x1b\r\n{SPLIO IF $email$}\xc3\xa9{SPLIO ENDIF}")
     ran = run("convert", "a.html")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out == "<p>{{ contact.firstname }}\x1b\r\n{% if contact.email != blank %}é{% endif %}"
 
 
-def test_the_result_is_utf_8_whatever_a_terminal_takes(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_result_is_utf_8_whatever_a_terminal_takes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "a.txt").write_text("é $firstname$", "utf-8")
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
@@ -27,7 +25,7 @@ def test_the_result_is_utf_8_whatever_a_terminal_takes(
     assert written.getvalue().decode() == "é {{ contact.firstname }}"
 
 
-def test_what_is_left_is_listed_and_the_status_says_so(run: Run, tmp_path: Path) -> None:
+def test_what_is_left_is_listed_and_the_status_says_so(run: Run, tmp_path: Path):
     (tmp_path / "a.txt").write_text("Hi $fistname$\n$mirrorurl$\n")
     ran = run("convert", "a.txt")
     assert ran.status == 1
@@ -39,7 +37,7 @@ def test_what_is_left_is_listed_and_the_status_says_so(run: Run, tmp_path: Path)
     ]
 
 
-def test_json_holds_text_and_what_is_left(run: Run, tmp_path: Path) -> None:
+def test_json_holds_text_and_what_is_left(run: Run, tmp_path: Path):
     (tmp_path / "a.txt").write_text("$shop$ $c1$")
     ran = run("convert", "a.txt", "--format", "json")
     assert ran.status == 1
@@ -49,12 +47,12 @@ def test_json_holds_text_and_what_is_left(run: Run, tmp_path: Path) -> None:
     assert ran.err == "scenario: 1 part of a.txt must be converted by hand\n"
 
 
-def test_standard_input_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"$firstname$ {{ x }}")))
     assert run("convert", "-", "--keep-liquid").out == "{{ contact.firstname }} {{ x }}"
 
 
-def test_a_scenario_is_converted_in_place(run: Run, tmp_path: Path) -> None:
+def test_a_scenario_is_converted_in_place(run: Run, tmp_path: Path):
     (tmp_path / "a.yaml").write_text(
         "scenario: a  # kept\ntrigger: order\nsteps:\n  - sms: a\n    text: $firstname$ {{ contact.id }}\n"
     )
@@ -64,7 +62,7 @@ def test_a_scenario_is_converted_in_place(run: Run, tmp_path: Path) -> None:
     assert run("check", "b.yaml").status == 0
 
 
-def test_a_sample_tells_the_names_of_custom_fields(run: Run, tmp_path: Path) -> None:
+def test_a_sample_tells_the_names_of_custom_fields(run: Run, tmp_path: Path):
     (tmp_path / "a.txt").write_text("$c1$")
     ran = run("convert", "a.txt")
     assert (ran.status, ran.out) == (0, "{{ contact.custom.c1 }}")
@@ -84,7 +82,7 @@ def test_a_sample_tells_the_names_of_custom_fields(run: Run, tmp_path: Path) -> 
         (["a.txt", "--sample", "a.txt"], "scenario: a.txt is not JSON (line 1, column 1): a value is missing\n"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(run: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_what_cannot_be_done_is_one_sentence(run: Run, tmp_path: Path, arguments: list[str], said: str):
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "latin.txt").write_bytes(b"\xe9")
     ran = run("convert", *arguments)

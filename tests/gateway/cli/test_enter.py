@@ -26,14 +26,14 @@ def write(path: Path, *entries: Any) -> Path:
     return path
 
 
-def test_entering_prints_the_id(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entering_prints_the_id(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ran = run("enter", write(tmp_path / "e.json", entry(7)))
     assert (ran.status, ran.out, ran.err) == (0, "a/7\n", "")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(entry(8)).encode())))
     assert run("enter", "-").out == "a/8\n"
 
 
-def test_waiting_prints_the_result_after_the_id(run: Run, client: Client, tmp_path: Path) -> None:
+def test_waiting_prints_the_result_after_the_id(run: Run, client: Client, tmp_path: Path):
     client.door = lambda _: EnteredJourney("a/7", outcome={"outcome": "exited", "reason": "event Zoé"})
     ran = run("enter", write(tmp_path / "e.json", entry(7)), "--wait")
     first, _, rest = ran.out.partition("\n")
@@ -41,13 +41,13 @@ def test_waiting_prints_the_result_after_the_id(run: Run, client: Client, tmp_pa
     assert "Zoé" in rest
 
 
-def test_an_entry_that_is_wrong_by_itself_is_refused_with_no_server_at_all(run: Run, tmp_path: Path) -> None:
+def test_an_entry_that_is_wrong_by_itself_is_refused_with_no_server_at_all(run: Run, tmp_path: Path):
     ran = run("enter", write(tmp_path / "e.json", entry(1, colour="red")))
     said = "the entry has no field 'colour': it has scenario, contact, trigger and key"
     assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
 
 
-def test_a_refusal_and_a_failure_are_status_1(run: Run, client: Client, tmp_path: Path) -> None:
+def test_a_refusal_and_a_failure_are_status_1(run: Run, client: Client, tmp_path: Path):
     path = write(tmp_path / "e.json", entry(7))
 
     def refuse(_: Mapping[str, Any]) -> EnteredJourney:
@@ -75,7 +75,7 @@ def test_a_refusal_and_a_failure_are_status_1(run: Run, client: Client, tmp_path
 )
 def test_an_entry_that_is_not_simply_admitted_is_told(
     run: Run, client: Client, tmp_path: Path, journey: EnteredJourney, said: str
-) -> None:
+):
     client.door = lambda _: journey
     ran = run("enter", write(tmp_path / "e.json", entry(7)))
     assert (ran.status, ran.out, ran.err.count("\n")) == (0, "a/7\n", 1)
@@ -85,7 +85,7 @@ def test_an_entry_that_is_not_simply_admitted_is_told(
 @pytest.mark.parametrize("many", [(), ("--many",)])
 def test_where_the_store_lets_nobody_in_it_is_named_and_no_worker_is_blamed(
     run: Run, client: Client, tmp_path: Path, many: tuple[str, ...]
-) -> None:
+):
     client.door = lambda _: EnteredJourney("a/7", admitted=False)
     client.ill = "The store db.example:5432/x cannot be used now (its disk is full): check that it is running."
     assert run("enter", write(tmp_path / "e.json", entry(7)), *many).err.splitlines()[0] == (
@@ -94,7 +94,7 @@ def test_where_the_store_lets_nobody_in_it_is_named_and_no_worker_is_blamed(
     )
 
 
-def test_a_time_zone_that_cannot_be_used_is_told(run: Run, client: Client, tmp_path: Path) -> None:
+def test_a_time_zone_that_cannot_be_used_is_told(run: Run, client: Client, tmp_path: Path):
     client.door = lambda given: EnteredJourney("a/7", unplaced="it is none" if given["contact"]["id"] == 7 else "")
     one = run("enter", write(tmp_path / "e.json", entry(7)))
     assert (one.status, one.err) == (0, "scenario: a/7: contact.timezone is ignored: it is none\n")
@@ -109,7 +109,7 @@ def test_a_time_zone_that_cannot_be_used_is_told(run: Run, client: Client, tmp_p
     )
 
 
-def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client: Client, tmp_path: Path) -> None:
+def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client: Client, tmp_path: Path):
     def door(given: Mapping[str, Any]) -> EnteredJourney:
         if given["contact"]["id"] == 3:
             raise NotEntered("the entry rule of a does not hold: false")
@@ -129,7 +129,7 @@ def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client
     assert ran.err.splitlines()[-1] == "scenario: 1 entered, 1 already running, 3 not entered"
 
 
-def test_many_come_from_standard_input(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_come_from_standard_input(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
     content = b"".join(json.dumps(entry(number)).encode() + b"\n" for number in range(50))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
     ran = run("enter", "-", "--many")
@@ -137,7 +137,7 @@ def test_many_come_from_standard_input(run: Run, client: Client, monkeypatch: py
     assert sorted(ran.out.split()) == sorted(f"a/{number}" for number in range(50))
 
 
-def test_waiting_for_many_prints_one_result_a_line(run: Run, client: Client, tmp_path: Path) -> None:
+def test_waiting_for_many_prints_one_result_a_line(run: Run, client: Client, tmp_path: Path):
     ran = run("enter", write(tmp_path / "e.jsonl", entry(1), entry(2)), "--wait")
     assert sorted(ran.out.splitlines()) == [
         '{"id": "a/1", "outcome": "finished"}',
@@ -145,7 +145,7 @@ def test_waiting_for_many_prints_one_result_a_line(run: Run, client: Client, tmp
     ]
 
 
-def test_a_server_that_goes_away_ends_it(run: Run, client: Client, tmp_path: Path) -> None:
+def test_a_server_that_goes_away_ends_it(run: Run, client: Client, tmp_path: Path):
     def door(_: Mapping[str, Any]) -> EnteredJourney:
         raise ConnectionFailed("the Temporal server went away: check that it is running, and try again")
 
@@ -158,7 +158,7 @@ def test_a_server_that_goes_away_ends_it(run: Run, client: Client, tmp_path: Pat
 
 def test_those_who_are_refused_by_a_worker_are_counted_however_late_it_says_so(
     run: Run, client: Client, tmp_path: Path
-) -> None:
+):
     refusal = NotEntered("the entry rule of a does not hold: false")
     client.door = lambda given: EnteredJourney(f"a/{given['contact']['id']}", admitted=refusal)
     ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(300))))
@@ -168,7 +168,7 @@ def test_those_who_are_refused_by_a_worker_are_counted_however_late_it_says_so(
     assert {settle for _, _, settle in client.asked} == {0}  # none is waited for before the next is started
 
 
-def test_where_it_is_not_known_who_came_in_the_status_is_1(run: Run, client: Client, tmp_path: Path) -> None:
+def test_where_it_is_not_known_who_came_in_the_status_is_1(run: Run, client: Client, tmp_path: Path):
     client.door = lambda given: EnteredJourney(f"a/{given['contact']['id']}", admitted=given["contact"]["id"] > 25)
     path = write(tmp_path / "e.jsonl", *(entry(number) for number in range(1, 31)))
     for wait in ((), ("--wait",)):
@@ -181,7 +181,7 @@ def test_where_it_is_not_known_who_came_in_the_status_is_1(run: Run, client: Cli
         assert (more, last) == ("scenario: … and 5 more", "scenario: 5 entered, 25 not known")
 
 
-def test_what_is_broken_off_tells_how_far_it_came(run: Run, client: Client, tmp_path: Path) -> None:
+def test_what_is_broken_off_tells_how_far_it_came(run: Run, client: Client, tmp_path: Path):
     def door(given: Mapping[str, Any]) -> EnteredJourney:
         if given["contact"]["id"] == 9:
             raise ConnectionFailed("the Temporal server went away: check that it is running, and try again")
@@ -197,9 +197,7 @@ def test_what_is_broken_off_tells_how_far_it_came(run: Run, client: Client, tmp_
 
 
 @pytest.mark.parametrize(("wait", "most"), [(False, 70), (True, enter.WAITING)])
-async def test_no_more_than_so_many_are_on_their_way_at_once(
-    wait: bool, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_more_than_so_many_are_on_their_way_at_once(wait: bool, most: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(enter, "OPEN", 70)
     open_now, highest, entering = 0, 0, 0
 
@@ -239,7 +237,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(
     assert 1 < highest <= most
 
 
-def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -> None:
+def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client):
     ran = run("event", "7", "order.delivered", "--properties", '{"order_id": "é"}', "--id", "e1")
     assert (ran.status, ran.out) == (0, "1 journey told\n")
     assert client.asked == [("event", "7", "order.delivered", {"order_id": "é"}, "e1")]
@@ -253,7 +251,7 @@ def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client) -
     assert run("event", "7", "x").out == "1 journey told; 2 entries pending, told once admitted\n"
 
 
-def test_an_event_says_whose_goals_were_counted(run: Run, client: Client) -> None:
+def test_an_event_says_whose_goals_were_counted(run: Run, client: Client):
     client.goals = 1
     assert run("event", "7", "x").out == "1 journey told; 1 goal counted\n"
     client.told, client.goals, client.troubles = (
@@ -266,7 +264,7 @@ def test_an_event_says_whose_goals_were_counted(run: Run, client: Client) -> Non
     assert ran.err == "scenario: waits/7: the value of its goal is ignored: it is not a number\n"
 
 
-def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: Client) -> None:
+def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: Client):
     client.told = None
     ran = run("event", "order.delivered", "7")
     assert (ran.status, ran.out) == (1, "")
@@ -276,7 +274,7 @@ def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: C
     )
 
 
-def test_a_change_says_how_many_journeys_heard_of_it(run: Run, client: Client) -> None:
+def test_a_change_says_how_many_journeys_heard_of_it(run: Run, client: Client):
     ran = run("change", "7", '{"firstname": "Zoé"}')
     assert (ran.status, ran.out) == (0, "1 journey told\n")
     assert client.asked == [("contact_changed", "7", {"firstname": "Zoé"})]
@@ -298,8 +296,6 @@ def test_a_change_says_how_many_journeys_heard_of_it(run: Run, client: Client) -
         ),
     ],
 )
-def test_an_event_that_no_journey_would_take_is_refused(
-    run: Run, client: Client, arguments: list[str], said: str
-) -> None:
+def test_an_event_that_no_journey_would_take_is_refused(run: Run, client: Client, arguments: list[str], said: str):
     ran = run("event", "7", *arguments)
     assert (ran.status, ran.out, ran.err, client.asked) == (1, "", f"scenario: {said}\n", [])

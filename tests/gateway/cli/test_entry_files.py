@@ -27,7 +27,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("content", "said"), BAD.values(), ids=BAD.keys())
-def test_a_file_that_is_no_entry_is_refused_at_its_place(run: Run, tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_no_entry_is_refused_at_its_place(run: Run, tmp_path: Path, content: bytes, said: str):
     (tmp_path / "e.json").write_bytes(content)
     ran = run("enter", "e.json")
     assert (ran.status, ran.out) == (1, "")
@@ -35,29 +35,29 @@ def test_a_file_that_is_no_entry_is_refused_at_its_place(run: Run, tmp_path: Pat
     assert ran.err.count("\n") == 1
 
 
-def test_a_byte_order_mark_and_any_letter_are_taken(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_any_letter_are_taken(tmp_path: Path):
     (tmp_path / "e.json").write_bytes(b"\xef\xbb\xbf" + '{"contact": {"firstname": "Zoé 🎂"}}'.encode())
     assert read_entry(str(tmp_path / "e.json")) == {"contact": {"firstname": "Zoé 🎂"}}
 
 
-def test_a_line_is_named_with_its_number() -> None:
+def test_a_line_is_named_with_its_number():
     with pytest.raises(BadInput, match=r"^line 7 of e.jsonl is not JSON \(column 6\): a value is missing$"):
         parse(b'{"a":', "e.jsonl", line=7)
 
 
-async def test_lines_are_numbered_as_editors_do_and_blank_ones_left_out() -> None:
+async def test_lines_are_numbered_as_editors_do_and_blank_ones_left_out():
     file = io.BytesIO(b'{"a":1}\r\n\n  \n{"a":2}')
     assert [line async for line in lines(file, "x")] == [Line(1, b'{"a":1}'), Line(4, b'{"a":2}')]
 
 
-async def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
+async def test_a_line_without_an_end_does_not_fill_the_memory():
     file = io.BytesIO(b"x" * (9 * 1024 * 1024) + b"\n{}\n")
     first, second = [line async for line in lines(file, "x")]
     assert len(first.content) == 4 * 1024 * 1024
     assert second == Line(2, b"{}")
 
 
-async def test_a_line_is_entered_before_the_next_is_written() -> None:
+async def test_a_line_is_entered_before_the_next_is_written():
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb", buffering=0) as writer:
         arriving = lines(reader, "standard input")
@@ -75,7 +75,7 @@ async def test_a_line_is_entered_before_the_next_is_written() -> None:
         (b"{}\n{}\n", "e.json holds more than one value (line 2, column 1): give one entry"),
     ],
 )
-def test_an_option_that_a_command_does_not_have_is_not_named(content: bytes, said: str) -> None:
+def test_an_option_that_a_command_does_not_have_is_not_named(content: bytes, said: str):
     with pytest.raises(BadInput) as refused:
         parse(content, "e.json")
     assert str(refused.value) == said

@@ -31,7 +31,7 @@ FOUND = "3 runs of journeys, 1 of them running; and in the store 3 entries, 7 at
 
 
 @pytest.mark.usefixtures("paris")
-def test_it_says_that_it_has_begun_and_how_to_look(run: Run, client: Client) -> None:
+def test_it_says_that_it_has_begun_and_how_to_look(run: Run, client: Client):
     begun = replace(BEGUN, requested_at=datetime.now(UTC), trouble="Temporal cannot be reached")
     client.erasures_seen = [ErasureView.of(begun)]
     ran = run("erase", "7", *WHO)
@@ -46,9 +46,7 @@ def test_it_says_that_it_has_begun_and_how_to_look(run: Run, client: Client) -> 
 
 
 @pytest.mark.usefixtures("paris")
-def test_it_waits_if_asked_to_and_says_what_was_erased(
-    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_waits_if_asked_to_and_says_what_was_erased(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(erase, "_POLL", 0.0)
     client.erasures_seen = [ErasureView.of(one) for one in (BEGUN, BEGUN, DONE)]
     ran = run("erase", "7", *WHO, "--wait")
@@ -60,7 +58,7 @@ def test_it_waits_if_asked_to_and_says_what_was_erased(
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_it_does_not_wait_forever(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+def test_it_does_not_wait_forever(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, form: str):
     monkeypatch.setattr(erase, "_PATIENCE", 0.0)
     client.erasures_seen = [ErasureView.of(BEGUN)]
     ran = run("erase", "7", *WHO, "--wait", "--format", form)
@@ -68,7 +66,7 @@ def test_it_does_not_wait_forever(run: Run, client: Client, monkeypatch: pytest.
     assert ran.out
 
 
-def test_the_report_names_nobody(run: Run, client: Client) -> None:
+def test_the_report_names_nobody(run: Run, client: Client):
     client.erasures_seen = [ErasureView.of(replace(DONE, before=True))]
     report = run("erase", "7-secret", *WHO, "--format", "json")
     seen = report.json
@@ -78,18 +76,18 @@ def test_the_report_names_nobody(run: Run, client: Client) -> None:
     assert len(seen["kept"]) == 8
 
 
-def test_a_dry_run_says_that_nothing_was_done(run: Run, client: Client) -> None:
+def test_a_dry_run_says_that_nothing_was_done(run: Run, client: Client):
     client.erasures_seen = [ErasureView.of(BEGUN, dry_run=True)]
     assert run("erase", "7", *WHO, "--dry-run", "--wait").out == f"there are {FOUND}: nothing was done\n"
 
 
-def test_without_encryption_copies_are_named(run: Run, client: Client) -> None:
+def test_without_encryption_copies_are_named(run: Run, client: Client):
     client.erasures_seen = [ErasureView.of(replace(DONE, encrypted=False))]
     assert "copies of the databases that were made before can still be read" in run("erase", "7", *WHO).err
 
 
 @pytest.mark.usefixtures("paris")
-def test_erasures_are_listed_and_shown(run: Run, client: Client) -> None:
+def test_erasures_are_listed_and_shown(run: Run, client: Client):
     stuck = ErasureView.of(replace(DONE, finished_at=None, state="ending", trouble="Temporal cannot be reached"))
     client.erasures_seen = [stuck, SEEN]
     assert run("erasures", "--open").out == (
@@ -108,7 +106,7 @@ def text(*keys: bytes) -> str:
     return ",".join(base64.b64encode(key).decode() for key in keys)
 
 
-def test_keys_are_wrapped_anew(run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_wrapped_anew(run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch):
     sealed = stored(lambda store: Keyring(store, KeyWrapping([OLD])).seal("7", "hello"))
     ran = run("encryption", "rotate")
     assert (ran.status, ran.err) == (1, "scenario: nothing is encrypted: SCENARIO_ENCRYPTION_KEYS is not set\n")

@@ -78,6 +78,23 @@ MISUSES = [
     ("keys create --scope read --scenario sale@2", "invalid value for '--scenario': name a scenario without its"),
     ("keys create --scope read --expires soon", "invalid value for '--expires': 'soon' is neither a date nor a"),
     ("keys create --scope read --expires 2020-01-01", "invalid value for '--expires': '2020-01-01' is in the past"),
+    ("migrate a --map x", "invalid value for '--map': 'x' maps no step: write the old id, =, and the new one, such as"),
+    ("migrate a --to 0", "invalid value for '--to': '0' is not a version: write its number, such as 4, or newest"),
+    *(
+        (f"migrate a/7 {option}", f"invalid value: {option.split()[0]} is for the journeys of a scenario: leave it out")
+        for option in ("--from 3", "--dry-run")
+    ),
+    *(
+        (f"prune --{what} {age}", f"invalid value: '{age}' is not an age of {what}: from {least} to 10y, such as 90d, ")
+        for what, age, least in (("deliveries", "99y", "1d"), ("claims", "3d", "32d"))
+    ),
+    ("campaign start sale --audience p.csv --local", "invalid value: --local needs --at"),
+    (
+        "campaign start sale --audience p.csv --rate 200",
+        "invalid value: a rate is a number of lines and a unit: write 200",
+    ),
+    ("destinations a.yaml --now", "invalid value: --now asks Temporal"),
+    ("stats sale --days 2", "invalid value for --days: it goes with --by day"),
     ("dev --resume", "invalid value: --resume goes with --send: see 'scenario dev --help'"),
     ("receiver wax --times 3", "invalid value: give --answer with --times and --delay, or --refuse, or"),
     ("receiver wax --refuse --answer 503", "invalid value: give --answer with --times and --delay"),
@@ -88,7 +105,7 @@ MISUSES = [
 
 
 @pytest.mark.parametrize(("line", "advice"), FILES)
-def test_a_missing_file_is_named(run: Run, tmp_path: Path, line: str, advice: str) -> None:
+def test_a_missing_file_is_named(run: Run, tmp_path: Path, line: str, advice: str):
     (tmp_path / "sale.yaml").write_text("scenario: sale\ntrigger: order\nsteps:\n- exit: bye\n", "utf-8")
     ran = run(*line.split())
     name = next(part for part in line.split() if part.startswith("none."))
@@ -97,7 +114,7 @@ def test_a_missing_file_is_named(run: Run, tmp_path: Path, line: str, advice: st
 
 
 @pytest.mark.parametrize(("line", "said"), MISUSES, ids=[line[:60] for line, _ in MISUSES])
-def test_a_misuse_is_one_sentence(run: Run, client: Client, tmp_path: Path, line: str, said: str) -> None:
+def test_a_misuse_is_one_sentence(run: Run, client: Client, tmp_path: Path, line: str, said: str):
     ran = run(*shlex.split(line))
     assert (ran.status, ran.out, ran.err.count("\n"), client.asked) == (2, "", 1, [])
     assert ran.err.startswith(f"scenario: {said}")
@@ -105,7 +122,7 @@ def test_a_misuse_is_one_sentence(run: Run, client: Client, tmp_path: Path, line
 
 
 @pytest.mark.parametrize("line", ["versions sael", "close sael", "map sael"])
-def test_a_scenario_that_does_not_exist_is_named(run: Run, client: Client, stored: Stored, line: str) -> None:
+def test_a_scenario_that_does_not_exist_is_named(run: Run, client: Client, stored: Stored, line: str):
     stored(lambda store: store.publish("sale", {}, {}, "d", "ann"))
     ran = run(*line.split())
     said = "scenario: there is no scenario 'sael': did you mean 'sale'?\n"
@@ -113,13 +130,13 @@ def test_a_scenario_that_does_not_exist_is_named(run: Run, client: Client, store
 
 
 @pytest.mark.parametrize("line", ["show nope", "show nope --rendered hook"])
-def test_a_journey_that_does_not_exist_is_named(run: Run, client: Client, line: str) -> None:
+def test_a_journey_that_does_not_exist_is_named(run: Run, client: Client, line: str):
     ran = run(*line.split())
     said = "scenario: there is no journey 'nope': list the journeys to find its id\n"
     assert (ran.status, ran.out, ran.err) == (1, "", said)
 
 
-def test_without_a_server_it_says_how_to_start_one(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_server_it_says_how_to_start_one(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(session, "PATIENCE", 0.0)
     address = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("TEMPORAL_ADDRESS", address)
@@ -130,7 +147,7 @@ def test_without_a_server_it_says_how_to_start_one(run: Run, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("line", ["deliveries", "keys list", "map a"])
-def test_only_some_commands_create_a_store(run: Run, tmp_path: Path, line: str) -> None:
+def test_only_some_commands_create_a_store(run: Run, tmp_path: Path, line: str):
     ran = run(*line.split())
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == (
@@ -140,9 +157,7 @@ def test_only_some_commands_create_a_store(run: Run, tmp_path: Path, line: str) 
     assert not (tmp_path / ".scenario").exists()
 
 
-def test_a_command_without_the_encryption_keys_sends_nothing(
-    run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_without_the_encryption_keys_sends_nothing(run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch):
     async def connect(**_: object) -> None:
         return None
 
@@ -166,7 +181,7 @@ def test_a_command_without_the_encryption_keys_sends_nothing(
         ("Namespace default has no mapping defined for search attribute zoe", AttributesMissing),
     ],
 )
-def test_errors_of_the_server_become_sentences_without_its_text(message: str, kind: type[SetupError]) -> None:
+def test_errors_of_the_server_become_sentences_without_its_text(message: str, kind: type[SetupError]):
     error = session.worded(RPCError(message, RPCStatusCode.INVALID_ARGUMENT, b""), "default")
     assert isinstance(error, kind)
     assert "zoe" not in str(error)

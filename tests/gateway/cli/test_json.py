@@ -48,7 +48,7 @@ OVER: Final = replace(
 
 
 @pytest.mark.usefixtures("paris")
-def test_what_commands_print_for_programs_is_that_of_the_snapshot(run: Run, client: Client, stored: Stored) -> None:
+def test_what_commands_print_for_programs_is_that_of_the_snapshot(run: Run, client: Client, stored: Stored):
     """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change."""
 
     async def fill(store: Store) -> None:

@@ -23,7 +23,7 @@ def kept(stored: Stored, identifier: str) -> ApiKey:
     return key
 
 
-def test_a_key_is_alone_on_the_output_and_its_secret_is_not_kept(run: Run, stored: Stored, tmp_path: Path) -> None:
+def test_a_key_is_alone_on_the_output_and_its_secret_is_not_kept(run: Run, stored: Stored, tmp_path: Path):
     begun = datetime.now(UTC)
     ran = run(
         *("keys", "create", "--scope", "enter", "--scope", "events", "--scope", "enter", "--scenario", "sale"),
@@ -43,18 +43,18 @@ def test_a_key_is_alone_on_the_output_and_its_secret_is_not_kept(run: Run, store
         assert secret.encode() not in path.read_bytes()
 
 
-def test_a_key_is_by_default_for_all_scenarios_and_without_an_end(run: Run, stored: Stored) -> None:
+def test_a_key_is_by_default_for_all_scenarios_and_without_an_end(run: Run, stored: Stored):
     key = kept(stored, run("keys", "create", "--scope", "read").out.split("_")[1])
     assert (key.scenarios, key.rate, key.expires_at, key.note) == (None, None, None, "")
 
 
 @pytest.mark.usefixtures("paris")
-def test_a_key_may_end_on_a_date(run: Run, stored: Stored) -> None:
+def test_a_key_may_end_on_a_date(run: Run, stored: Stored):
     ran = run("keys", "create", "--scope", "read", "--expires", "2036-03-31")
     assert kept(stored, ran.out.split("_")[1]).expires_at == datetime(2036, 3, 30, 22, tzinfo=UTC)
 
 
-def test_they_are_listed_with_what_became_of_them(run: Run, stored: Stored) -> None:
+def test_they_are_listed_with_what_became_of_them(run: Run, stored: Stored):
     token = run("keys", "create", "--scope", "read", "--note", "dashboards").out.strip()
     first = token.split("_")[1]
     second = run("keys", "create", "--scope", "operate", "--scope", "read", "--scenario", "sale").out.split("_")[1]
@@ -73,7 +73,7 @@ def test_they_are_listed_with_what_became_of_them(run: Run, stored: Stored) -> N
     assert kept(stored, first).digest not in "".join(lines)
 
 
-def test_one_that_is_over_says_so(run: Run, stored: Stored) -> None:
+def test_one_that_is_over_says_so(run: Run, stored: Stored):
     now = datetime.now(UTC)
 
     old = ApiKey("a", "d", ["read"], None, None, "", now, "ann", expires_at=now)
@@ -81,7 +81,7 @@ def test_one_that_is_over_says_so(run: Run, stored: Stored) -> None:
     assert [item["state"] for item in run("keys", "list", "--format", "json").json] == ["expired"]
 
 
-def test_nothing_is_there_yet(run: Run) -> None:
+def test_nothing_is_there_yet(run: Run):
     ran = run("keys", "list")
     assert (ran.status, ran.out, ran.err) == (0, "", "there are no keys: 'scenario keys create' makes one\n")
     ran = run("keys", "revoke", "sr_nearly_the_key")

@@ -54,7 +54,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 @pytest.mark.parametrize(("command", "cells"), COMMANDS, ids=[" ".join(command[:2]) for command, _ in COMMANDS])
 def test_each_table_can_be_read_at_80_columns_and_each_id_copied(
     narrow: Run, command: tuple[str, ...], cells: tuple[str, ...]
-) -> None:
+):
     lines = narrow(*command).out.splitlines()
     assert [cell for cell in cells if not any(cell in line for line in lines)] == []
     # A line is longer only where it is one id, or a command to be copied.
@@ -63,7 +63,7 @@ def test_each_table_can_be_read_at_80_columns_and_each_id_copied(
 
 def test_a_table_becomes_blocks_where_it_does_not_fit(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     made = Table("", "step", "state", "why", prose=("why",))
     made.add("▶", "whatsapp", "held", "it was answered by nobody at all")
     made.add("·", "bye", "", "")

@@ -34,13 +34,13 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("arguments", "stay"), [([], False), (["--stay"], True)])
 def test_demo_is_told_whether_to_stay_and_how_it_ended(
     run: Run, begun: list[dict[str, Any]], arguments: list[str], stay: bool
-) -> None:
+):
     begun.append({"ends": int(stay)})
     assert run("demo", *arguments).status == int(stay)
     assert begun[0]["stay"] is stay
 
 
-def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, Any]]) -> None:
+def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, Any]]):
     assert run("dev").status == 0
     begun[0].pop("console")
     assert begun[0] == {
@@ -65,14 +65,12 @@ def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, A
         ("--skip-time", {"skip_time": True}),
     ],
 )
-def test_dev_is_told_what_to_do_otherwise(
-    run: Run, begun: list[dict[str, Any]], options: str, told: dict[str, Any]
-) -> None:
+def test_dev_is_told_what_to_do_otherwise(run: Run, begun: list[dict[str, Any]], options: str, told: dict[str, Any]):
     run("dev", *options.split())
     assert begun[0].items() >= told.items()
 
 
-def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun: list[dict[str, Any]]) -> None:
+def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun: list[dict[str, Any]]):
     begun.append({"ends": KeyboardInterrupt()})
     assert run("dev").status == 0
     begun[:] = [{"ends": KeyboardInterrupt()}]

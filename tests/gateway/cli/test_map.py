@@ -36,14 +36,14 @@ def steps(text: str) -> dict[str, str]:
     return {one.attrib["data-step"]: one.attrib["class"] for one in found if "data-step" in one.attrib}
 
 
-def test_a_file_is_drawn_without_any_server(run: Run) -> None:
+def test_a_file_is_drawn_without_any_server(run: Run):
     ran = run("map", EXAMPLES / "reward.yaml")
     assert (ran.status, ran.err) == (0, "")
     assert list(steps(ran.out)) == ["you-earned-it", "if-2", "wallet", "if-3", "wait-3.then.1", "last-days"]
     assert run("map", EXAMPLES / "reward.yaml", "--format", "mermaid").out.startswith("flowchart TD\n")
 
 
-def test_it_is_written_into_a_file(run: Run, tmp_path: Path) -> None:
+def test_it_is_written_into_a_file(run: Run, tmp_path: Path):
     ran = run("map", EXAMPLES / "reward.yaml", "--output", tmp_path / "map.svg")
     assert (ran.status, ran.out) == (0, "")
     assert (tmp_path / "map.svg").read_text("utf-8") == run("map", EXAMPLES / "reward.yaml").out
@@ -54,13 +54,13 @@ def test_it_is_written_into_a_file(run: Run, tmp_path: Path) -> None:
     )
 
 
-def test_a_published_version_is_drawn_by_its_name(published: Run) -> None:
+def test_a_published_version_is_drawn_by_its_name(published: Run):
     assert list(steps(published("map", "sale").out)) == ["wait-1", "third", "exit-3"]
     assert "Map of sale@2" in published("map", "sale").out
     assert list(steps(published("map", "sale@1").out)) == ["wait-1", "second", "exit-3"]
 
 
-def test_what_is_different_from_an_earlier_version_is_marked(published: Run, tmp_path: Path) -> None:
+def test_what_is_different_from_an_earlier_version_is_marked(published: Run, tmp_path: Path):
     for what in ("sale", "sale@2", tmp_path / "sale.yaml"):
         ran = published("map", what, "--since", "1")
         assert steps(ran.out) == {"wait-1": "step waits changed", "third": "step waits added", "exit-3": "step ends"}
@@ -76,6 +76,6 @@ def test_what_is_different_from_an_earlier_version_is_marked(published: Run, tmp
         (["newer"], "newer@1 was published by a later release of this program: update it"),
     ],
 )
-def test_what_cannot_be_drawn_is_said_in_a_sentence(published: Run, arguments: list[str], said: str) -> None:
+def test_what_cannot_be_drawn_is_said_in_a_sentence(published: Run, arguments: list[str], said: str):
     ran = published("map", *arguments)
     assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")

@@ -29,7 +29,7 @@ COUNTS = [
 ]
 
 
-def test_a_dry_run_counts_and_sends_nothing(run: Run, client: Client) -> None:
+def test_a_dry_run_counts_and_sends_nothing(run: Run, client: Client):
     client.forecast = FORECAST
     ran = run("migrate", "a", "--from", "3", "--at", "wait-2", "--state", "waiting", "--map", "x=y", "--dry-run")
     assert (ran.status, ran.out.splitlines()) == (1, COUNTS)
@@ -56,7 +56,7 @@ def test_a_dry_run_counts_and_sends_nothing(run: Run, client: Client) -> None:
     }
 
 
-def test_those_that_fit_get_the_operation_and_the_others_are_said(run: Run, client: Client) -> None:
+def test_those_that_fit_get_the_operation_and_the_others_are_said(run: Run, client: Client):
     client.forecast = FORECAST
     ran = run("migrate", "a", "--operator", "ann", "--waits", "restart", "--rate", "20/s")
     assert (ran.status, ran.out) == (1, "accepted 3\n")
@@ -65,7 +65,7 @@ def test_those_that_fit_get_the_operation_and_the_others_are_said(run: Run, clie
     assert client.asked[1:] == [("batch", 20.0), *(("migrate", f"a/{number}", None, given) for number in (3, 4, 5))]
 
 
-def test_what_is_mapped_and_where_goes_along(run: Run, client: Client) -> None:
+def test_what_is_mapped_and_where_goes_along(run: Run, client: Client):
     client.forecast = replace(FORECAST, standing=(HELD,))
     client.answers = {}
     mapped = ("--map", "hook=hook2", "--map", "b = c")
@@ -76,7 +76,7 @@ def test_what_is_mapped_and_where_goes_along(run: Run, client: Client) -> None:
     assert client.asked[-1] == ("migrate", "a/3", "hook", given)
 
 
-def test_those_that_refuse_say_why(run: Run, client: Client) -> None:
+def test_those_that_refuse_say_why(run: Run, client: Client):
     client.forecast = replace(FORECAST, standing=(HELD,))
     client.answers = {"a/3": NotAccepted("a/3", "'mail' would be sent again")}
     ran = run("migrate", "a")
@@ -86,7 +86,7 @@ def test_those_that_refuse_say_why(run: Run, client: Client) -> None:
 @pytest.mark.parametrize(("standing", "why"), [((WAITING,), "no journey matches"), ((), "no journey is running there")])
 def test_where_nobody_can_go_on_nothing_is_sent(
     run: Run, client: Client, standing: tuple[StepPopulation, ...], why: str
-) -> None:
+):
     client.forecast = replace(FORECAST, standing=standing)
     ran = run("migrate", "a")
     assert (ran.status, ran.out) == (1, "")
@@ -94,24 +94,9 @@ def test_where_nobody_can_go_on_nothing_is_sent(
     assert len(client.asked) == 1
 
 
-def test_one_journey_is_named_by_its_id(run: Run, client: Client) -> None:
+def test_one_journey_is_named_by_its_id(run: Run, client: Client):
     client.answer = {"state": "waiting", "scenario": "a@3", "moves_to": "a@4"}
     ran = run("migrate", "a/7/K1", "--to", "4", "--map", "x=y", "--at", "wait-2", "--operator", "ann")
     assert (ran.status, ran.out) == (0, "a/7/K1: continues in a@4\n")
     given: dict[str, Any] = {"operator": "ann", "reason": "to continue in version 4", "version": 4}
     assert client.asked == [("migrate", "a/7/K1", {**given, "map": {"x": "y"}, "waits": "keep", "step": "wait-2"})]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
-        (("a", "--map", "x"), "'x' maps no step: write the old id, =, and the new one, such as wait-2=wait-3"),
-        (("a", "--to", "0"), "'0' is not a version: write its number, such as 4, or newest"),
-        (("a/7", "--from", "3"), "--from is for the journeys of a scenario: leave it out, or name the scenario"),
-        (("a/7", "--dry-run"), "--dry-run is for the journeys of a scenario: leave it out, or name the scenario"),
-    ],
-)
-def test_what_makes_no_sense_is_said(run: Run, client: Client, arguments: tuple[str, ...], why: str) -> None:
-    ran = run("migrate", *arguments)
-    assert (ran.status, ran.out, client.asked) == (2, "", [])
-    assert why in ran.err

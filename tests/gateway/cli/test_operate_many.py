@@ -28,7 +28,7 @@ WHO = {"operator": "ann", "reason": "wax is back"}
 
 
 @pytest.mark.parametrize("command", ["retry", "skip", "leave"])
-def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(run: Run, client: Client, command: str) -> None:
+def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(run: Run, client: Client, command: str):
     client.found = HELD
     at = datetime(2026, 3, 31, 8, tzinfo=UTC)
     options = ("--scenario", "a", "--since", "2026-03-31T08:00Z", "--held-reason", "exhausted", "--step", "hook")
@@ -40,7 +40,7 @@ def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(run: Run, c
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: Client, command: str) -> None:
+def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: Client, command: str):
     client.found = [
         LISTED.model_copy(update={"id": "a/1", "state": "running"}),
         LISTED.model_copy(update={"id": "a/2", "state": "paused"}),
@@ -51,7 +51,7 @@ def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: C
     assert client.asked[2:] == [(command, name, None, {"operator": "ann", "reason": "x"}) for name in ("a/1", "a/2")]
 
 
-def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client) -> None:
+def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client):
     client.found = [LISTED, LISTED.model_copy(update={"id": "a/2", "state": "waiting", "step": "pause"})]
     ran = run("leave", "--scenario", "a", "--all", "--reason", "x", "--operator", "ann")
     assert (ran.status, ran.out) == (0, "accepted 2\n")
@@ -67,7 +67,7 @@ def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client) 
 
 
 @pytest.mark.parametrize(("given", "version"), [("4", 4), ("newest", "newest")])
-def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, given: str, version: int | str) -> None:
+def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, given: str, version: int | str):
     client.found = HELD[:1]
     run("retry", *MANY, "--with-version", given)
     assert client.asked[-1] == ("retry", "a/0", "hook", {**WHO, "version": version})
@@ -75,7 +75,7 @@ def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, gi
     assert client.asked[-1] == ("retry", "a/7", {"operator": "ann", "reason": "x", "version": version})
 
 
-def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
+def test_many_that_refuse_are_not_all_said(run: Run, client: Client):
     client.found = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(25)]
     client.answers = {item.id: NotAccepted(item.id, "the journey is over") for item in client.found}
     ran = run("retry", *MANY)
@@ -83,7 +83,7 @@ def test_many_that_refuse_are_not_all_said(run: Run, client: Client) -> None:
     assert ran.err.splitlines()[19:] == ["scenario: a/19: the journey is over", "scenario: … and 5 more"]
 
 
-def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Client) -> None:
+def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Client):
     client.found = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(100)]
     client.answers = {item.id: NotAnswered(item.id, "no worker answered") for item in client.found}
     ran = run("retry", *MANY)
@@ -95,7 +95,7 @@ def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Clien
     assert ", not asked " in ran.out
 
 
-def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client) -> None:
+def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client):
     client.found = HELD
     client.answers = {"a/1": NOT_HELD}
     ran = run("retry", *MANY, "--format", "json")
@@ -110,7 +110,7 @@ def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, 
 
 def test_what_is_interrupted_tells_how_far_it_came(
     run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+):
     # An event loop that is still open in this process may handle it instead.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
@@ -140,7 +140,7 @@ def test_what_is_interrupted_tells_how_far_it_came(
     assert ended.err == "scenario: run the command again for the remaining journeys\n"
 
 
-def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> None:
+def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client):
     client.found = HELD[:1]
     ran = run("retry", *MANY, "--dry-run")
     assert (ran.status, ran.err) == (0, "scenario: retry would be sent to 1 journey: nothing was done\n")
@@ -151,7 +151,7 @@ def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client) -> Non
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[str, ...]) -> None:
+def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[str, ...]):
     ran = run("skip", *MANY, *more)
     assert (ran.status, ran.out) == (1, "")
     said = "skip would be sent to 0 journeys: nothing was done" if more else "nothing to skip: no journey matches"
@@ -163,7 +163,7 @@ def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[s
 @pytest.mark.parametrize(("typed", "more", "status"), [("y\n", (), 0), ("\n", (), 1), ("", (), 1), ("", ("--yes",), 0)])
 def test_at_a_terminal_it_asks_first(
     run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, typed: str, more: tuple[str, ...], status: int
-) -> None:
+):
     client.found = HELD
     screen = Terminal()
     with monkeypatch.context() as patch:
@@ -186,7 +186,7 @@ FLIGHT = PendingDelivery(
 WAITING = PendingDelivery("a/8", "hook", "wax", None, DeliveryStatus(step="hook", state="scheduled", attempt=1))
 
 
-def test_retune_changes_every_delivery_under_way(run: Run, client: Client) -> None:
+def test_retune_changes_every_delivery_under_way(run: Run, client: Client):
     client.flights = [FLIGHT]
     options = ("--initial-interval", "1s", "--backoff-coefficient", "2", "--maximum-interval", "10m")
     ran = run("retune", "wax", *options, "--maximum-attempts", "0", "--deadline", "3d", *MANY[2:], "--rate", "0.5/s")
@@ -205,7 +205,7 @@ def test_retune_changes_every_delivery_under_way(run: Run, client: Client) -> No
     ]
 
 
-def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Client) -> None:
+def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Client):
     latest = replace(LATEST, channel="email", destination="mx.example.com")
     client.flights = [replace(FLIGHT, latest=latest, goes_to="email")]
     run("retune", "mx.example.com", "--deadline", "1h", "--reason", "x")
@@ -213,7 +213,7 @@ def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Clie
 
 
 @pytest.mark.usefixtures("paris")
-def test_retune_lists_them_in_a_dry_run(run: Run, client: Client) -> None:
+def test_retune_lists_them_in_a_dry_run(run: Run, client: Client):
     client.flights = [FLIGHT, WAITING]
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
     assert (ran.status, ran.err) == (0, "scenario: retune would be sent to 2 deliveries: nothing was done\n")
@@ -228,7 +228,7 @@ def test_retune_lists_them_in_a_dry_run(run: Run, client: Client) -> None:
     assert (waiting["journey"], waiting["delivery_id"], waiting["attempts"]) == ("a/8", None, None)
 
 
-def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client: Client) -> None:
+def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client: Client):
     client.flights, client.unseen = [FLIGHT], 20_000
     ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
     assert (ran.status, client.asked) == (0, [("retune_candidates", "wax", {"limit": EVERY})])
@@ -249,7 +249,7 @@ def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client
         ("--initial-interval 1h --maximum-interval 1m", "the initial interval cannot be longer than the maximum in"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(run: Run, client: Client, options: str, said: str) -> None:
+def test_a_policy_that_makes_no_sense_is_refused(run: Run, client: Client, options: str, said: str):
     ran = run("retune", "wax", "--reason", "x", *options.split())
     assert (ran.status, client.asked) == (1, [])
     assert ran.err.startswith(f"scenario: {said}")

@@ -6,7 +6,7 @@ from tests.gateway.cli.conftest import Run, Stored
 from tests.gateway.service.test_outgoing import held
 
 
-def test_operations_on_held_events_name_the_operator_and_a_reason(run: Run, stored: Stored) -> None:
+def test_operations_on_held_events_name_the_operator_and_a_reason(run: Run, stored: Stored):
     first, _ = stored(lambda store: held(store, "7", "8"))
     assert "--reason" in run("outgoing", "retry", "crm").err
     why = ("--reason", "it is repaired", "--operator", "ann")

@@ -29,7 +29,7 @@ TROUBLE = {
 }
 
 
-def test_the_exit_status_tells_whether_all_is_well(run: Run, client: Client) -> None:
+def test_the_exit_status_tells_whether_all_is_well(run: Run, client: Client):
     client.seen = WELL
     ran = run("overview")
     assert (ran.status, ran.out) == (0, "all is well\n3 journeys in progress\n")

@@ -43,7 +43,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_what_holds_is_listed(run: Run, file: Path) -> None:
+def test_what_holds_is_listed(run: Run, file: Path):
     assert run("policies", file) == Ran(
         0,
         "quiet hours  21:00 to 08:00, not on sun, FR, for sms, wax\n"
@@ -69,14 +69,14 @@ def test_what_holds_is_listed(run: Run, file: Path) -> None:
         ("caps:", "---", "4:1: error syntax: there is content after '---': put everything before it"),
     ],
 )
-def test_what_is_wrong_is_told_at_its_place(run: Run, file: Path, was: str, now: str, told: str) -> None:
+def test_what_is_wrong_is_told_at_its_place(run: Run, file: Path, was: str, now: str, told: str):
     file.write_text(GOOD.replace(was, now))
     ran = run("policies", file)
     assert ran.status == 1
     assert any(line.startswith(f"{file}:{told}") for line in ran.out.splitlines()), ran.out
 
 
-def test_names_are_checked_where_destinations_are_known(run: Run, file: Path, tmp_path: Path) -> None:
+def test_names_are_checked_where_destinations_are_known(run: Run, file: Path, tmp_path: Path):
     book = tmp_path / "destinations.yaml"
     book.write_text("destinations: {wax: {url: https://wax.example}}")
     assert run("policies", file, "--destinations", book).status == 0
@@ -87,12 +87,12 @@ def test_names_are_checked_where_destinations_are_known(run: Run, file: Path, tm
     )
 
 
-def test_a_message_at_night_is_no_finding_where_all_scenarios_have_quiet_hours(run: Run, file: Path) -> None:
+def test_a_message_at_night_is_no_finding_where_all_scenarios_have_quiet_hours(run: Run, file: Path):
     assert "at-night" in run("check", "late.yaml").out
     assert run("check", "late.yaml", "--policies", file).out == ""
 
 
-def test_a_preview_shows_when_a_message_would_leave(run: Run, file: Path) -> None:
+def test_a_preview_shows_when_a_message_would_leave(run: Run, file: Path):
     shown = ("preview", "late.yaml", "--entry", "entry.json", "--at", "2026-03-02T12:00", "--format", "json")
     first, second = json.loads(run(*shown, "--policies", file).out)["steps"][1:]
     assert first["note"].startswith("kept back until Tue 2026-03-03 08:")
@@ -101,7 +101,7 @@ def test_a_preview_shows_when_a_message_would_leave(run: Run, file: Path) -> Non
     assert ["note" in step for step in json.loads(run(*shown).out)["steps"]] == [False, False, False]
 
 
-def test_cases_are_run_with_them(run: Run, file: Path, tmp_path: Path) -> None:
+def test_cases_are_run_with_them(run: Run, file: Path, tmp_path: Path):
     (tmp_path / "late.test.yaml").write_text(
         "entry: entry.json\nat: 2026-03-02T12:00\ncases:\n"
         "  night:\n    expect: {steps: [{sms: hi}, {sms: again, outcome: skipped}]}\n"
@@ -122,9 +122,7 @@ def test_cases_are_run_with_them(run: Run, file: Path, tmp_path: Path) -> None:
     assert "'x' is not a channel that writes to addresses" in told
 
 
-def test_commands_that_need_no_policies_go_on_without_their_file(
-    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_that_need_no_policies_go_on_without_their_file(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_POLICIES", "gone.yaml")
     assert Settings().policies == Path("gone.yaml")
     assert run("suppress", "--list").err.startswith("scenario: there is no store")

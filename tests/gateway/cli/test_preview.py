@@ -61,13 +61,13 @@ def card(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_person_sees_each_step_and_what_it_sends(run: Run) -> None:
+def test_a_person_sees_each_step_and_what_it_sends(run: Run):
     ran = run(*EXAMPLE)
     assert (ran.out, ran.err) == (SHEET, "3 messages to this contact; nothing was sent\n")
     assert ran.status == 0
 
 
-def test_a_program_gets_what_the_contract_says(run: Run) -> None:
+def test_a_program_gets_what_the_contract_says(run: Run):
     ran = run(*EXAMPLE, "--format", "json")
     steps = ran.json["steps"]
     assert [(step["id"], step["kind"], step["taken"]) for step in steps] == [
@@ -89,12 +89,12 @@ def test_a_program_gets_what_the_contract_says(run: Run) -> None:
     assert (ran.status, ran.json["refused"], ran.json["findings"]) == (0, None, [])
 
 
-def test_one_step_alone_can_be_asked_for(run: Run) -> None:
+def test_one_step_alone_can_be_asked_for(run: Run):
     assert [step["id"] for step in run(*EXAMPLE, "--step", "wallet", "--format", "json").json["steps"]] == ["wallet"]
     assert run(*EXAMPLE, "--step", "walet").err == "scenario: there is no step 'walet': did you mean 'wallet'?\n"
 
 
-def test_lines_are_as_long_as_what_is_sent_and_harmless(run: Run, loop: Path) -> None:
+def test_lines_are_as_long_as_what_is_sent_and_harmless(run: Run, loop: Path):
     ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT)
     assert '  │ {"name":\t"\\u001b[31mZoé' + "x" * 300 + '",\n' in ran.out
     assert "\x1b" not in ran.out
@@ -104,7 +104,7 @@ def test_lines_are_as_long_as_what_is_sent_and_harmless(run: Run, loop: Path) ->
 BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-def test_nothing_reorders_what_a_terminal_shows(run: Run, tmp_path: Path) -> None:
+def test_nothing_reorders_what_a_terminal_shows(run: Run, tmp_path: Path):
     write(
         tmp_path,
         "  - sms: s\n    text: '{{ contact.firstname }}'\n"
@@ -119,38 +119,38 @@ def test_nothing_reorders_what_a_terminal_shows(run: Run, tmp_path: Path) -> Non
     assert for_programs["steps"][0]["message"]["text"] == f"a{BIDIRECTIONAL}b مرحبا"
 
 
-def test_a_body_is_laid_out_where_that_is_asked_for_and_says_so(run: Run, loop: Path) -> None:
+def test_a_body_is_laid_out_where_that_is_asked_for_and_says_so(run: Run, loop: Path):
     ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--pretty", "--step", "w")
     assert re.search(r"│ ─ body, \d+ bytes, indented here\n  │ \{\n  │   \"name\": ", ran.out)
 
 
-def test_an_email_can_be_seen_as_its_source(run: Run, loop: Path) -> None:
+def test_an_email_can_be_seen_as_its_source(run: Run, loop: Path):
     ran = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--source", "--step", "e")
     assert "  │ Message-ID: <msg_preview" in ran.out
     assert "  │ Content-Type: multipart/alternative;\n" in ran.out
 
 
-def test_colour_is_for_terminals_that_want_it(run: Run, loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_for_terminals_that_want_it(run: Run, loop: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[" in run("preview", "loop.yaml", "--entry", "loop.json").out
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in run("preview", "loop.yaml", "--entry", "loop.json").out
 
 
-def test_events_decide_the_way(run: Run, loop: Path) -> None:
+def test_events_decide_the_way(run: Run, loop: Path):
     said = run("preview", "loop.yaml", "--entry", "loop.json", *AT)
     assert "▶ wait_for-3  wait for a.b, 1d at most  → else, Thu 2026-11-26 14:00: a.b is not given\n" in said.out
     said = run("preview", "loop.yaml", "--entry", "loop.json", *AT, "--event", 'a.b={"x": "too "}')
     assert "→ then, Wed 2026-11-25 14:00: a.b comes\n  else of wait_for-3:  (not taken)\n    · s" in said.out
 
 
-def test_the_sender_is_the_configured_one(run: Run, loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sender_is_the_configured_one(run: Run, loop: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_MAIL_FROM", "Shop <shop@example.com>")
     ran = run("preview", "loop.yaml", "--entry", "loop.json", "--step", "e", "--format", "json")
     assert ran.json["steps"][0]["message"]["from"] == "Shop <shop@example.com>"
 
 
-def test_a_destination_is_looked_up_where_its_file_is_given(run: Run, tmp_path: Path) -> None:
+def test_a_destination_is_looked_up_where_its_file_is_given(run: Run, tmp_path: Path):
     (tmp_path / "d.yaml").write_text("destinations:\n  wax:\n    url: https://api.wax.example/v1\n")
     write(tmp_path, "  - webhook: w\n    to: wax\n    path: /m\n  - wait: 1d\n")
     assert "│ POST wax:/m\n" in run("preview", "s.yaml", "--entry", "e.json").out
@@ -162,7 +162,7 @@ def test_a_destination_is_looked_up_where_its_file_is_given(run: Run, tmp_path: 
     assert "s.yaml:5:9: error" in unknown.err
 
 
-def test_a_step_that_cannot_be_rendered_is_said_at_its_place(run: Run, tmp_path: Path, card: Path) -> None:
+def test_a_step_that_cannot_be_rendered_is_said_at_its_place(run: Run, tmp_path: Path, card: Path):
     entry = json.loads((EXAMPLES / "entries" / "reward.json").read_text("utf-8"))
     entry["trigger"]["reward"]["card_code"] = ""
     (tmp_path / "e.json").write_text(json.dumps(entry))
@@ -174,7 +174,7 @@ def test_a_step_that_cannot_be_rendered_is_said_at_its_place(run: Run, tmp_path:
     assert (ran.status, error["file"], error["line"], error["column"]) == (1, str(card), 7, 44)
 
 
-def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -> None:
+def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path):
     entry = json.loads((EXAMPLES / "entries" / "post-purchase.json").read_text("utf-8"))
     entry["trigger"]["order"]["total_price"] = "1"
     (tmp_path / "e.json").write_text(json.dumps(entry))
@@ -195,7 +195,7 @@ def test_what_would_be_refused_is_shown_all_the_same(run: Run, tmp_path: Path) -
         (("--entry", "bad.json"), "'trigger.type' must be one of"),
     ],
 )
-def test_a_malformed_option_is_one_sentence(run: Run, loop: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_a_malformed_option_is_one_sentence(run: Run, loop: Path, arguments: tuple[str, ...], said: str):
     (loop / "e.json").write_text((loop / "loop.json").read_text())
     (loop / "bad.json").write_text('{"scenario": "loop", "contact": {"id": 1}, "trigger": {"type": "x"}}')
     ran = run("preview", "loop.yaml", *arguments)
@@ -204,7 +204,7 @@ def test_a_malformed_option_is_one_sentence(run: Run, loop: Path, arguments: tup
     assert said in ran.err
 
 
-def test_a_scenario_with_mistakes_is_not_previewed(run: Run, tmp_path: Path) -> None:
+def test_a_scenario_with_mistakes_is_not_previewed(run: Run, tmp_path: Path):
     (tmp_path / "bad.yaml").write_text("scenario: a\ntrigger: order\nsteps:\n  - wiat: 2d\n")
     ran = run("preview", "bad.yaml", "--entry", "e.json")
     assert (ran.status, ran.out) == (1, "")
@@ -212,7 +212,7 @@ def test_a_scenario_with_mistakes_is_not_previewed(run: Run, tmp_path: Path) -> 
     assert run("preview", "bad.yaml", "--entry", "e.json", "--format", "json").json["findings"][0]["line"] == 4
 
 
-def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path, card: Path) -> None:
+def test_made_up_contacts_find_the_value_that_fails(run: Run, tmp_path: Path, card: Path):
     ran = run("preview", card.name, "--random", "50", "--save", "fails.json")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err == NO_CARD + f"the entry is in fails.json: see it with --entry fails.json {MONDAY}\n"
@@ -250,7 +250,7 @@ AGAIN = {
 @pytest.mark.parametrize(("steps", "more", "needed"), AGAIN.values(), ids=AGAIN)
 def test_what_made_a_contact_fail_is_given_back_as_options(
     run: Run, tmp_path: Path, steps: str, more: tuple[str, ...], needed: str
-) -> None:
+):
     write(tmp_path, steps, trigger="order")
     ran = run("preview", "s.yaml", "--random", "300", "--save", "failing.json", *more)
     assert ran.status == 1
@@ -262,7 +262,7 @@ def test_what_made_a_contact_fail_is_given_back_as_options(
         assert run("preview", "s.yaml", "--random", "30").status == 0
 
 
-def test_a_response_may_be_any_json(run: Run, tmp_path: Path) -> None:
+def test_a_response_may_be_any_json(run: Run, tmp_path: Path):
     write(tmp_path, ASK + "  - webhook: tell\n    url: https://x.example/\n    body: {it: '{{ responses.wax }}'}\n")
     for response in ('["a", 1]', "7"):
         ran = run("preview", "s.yaml", "--entry", "e.json", "--response", f"wax={response}", "--format", "json")
@@ -274,7 +274,7 @@ OF_ROUNDS = {"advent": "step if-3.round.1: no contact took the branch 'else'\n"}
 
 
 @pytest.mark.parametrize("example", [*SCENARIOS, *CAMPAIGNS], ids=lambda example: example.stem)
-def test_no_example_fails_for_anybody_and_made_up_contacts_go_every_way(run: Run, example: Path) -> None:
+def test_no_example_fails_for_anybody_and_made_up_contacts_go_every_way(run: Run, example: Path):
     ran = run("preview", example, "--random", "20", "--seed", "2", "--at", "2026-11-28T12:00")
     assert (ran.status, ran.err) == (0, OF_ROUNDS.get(example.stem, ""))
     assert re.fullmatch(r"\d+ of 20 rendered(, \d+ would not have been admitted)? \(\d+ a second\)\n", ran.out)
@@ -284,7 +284,7 @@ def test_no_example_fails_for_anybody_and_made_up_contacts_go_every_way(run: Run
     ("moment", "shown"),
     [("2026-03-03T10:00:00+01:00", "Tue 2026-03-03 10:00"), ("0999-01-01T10:00:05+00:00", "Tue 0999-01-01 10:00:05")],
 )
-def test_moments_are_read_by_people(moment: str, shown: str) -> None:
+def test_moments_are_read_by_people(moment: str, shown: str):
     assert when(moment) == shown
 
 
@@ -295,7 +295,7 @@ def commands(page: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.usefixtures("card")
-def test_the_page_shows_what_is_written(run: Run, tmp_path: Path) -> None:
+def test_the_page_shows_what_is_written(run: Run, tmp_path: Path):
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     shown = commands(EXAMPLES.parent / "docs" / "write/preview.md")
     assert len(shown) == 3
@@ -304,7 +304,7 @@ def test_the_page_shows_what_is_written(run: Run, tmp_path: Path) -> None:
         assert ran.out + ran.err == output, command
 
 
-def test_the_page_names_every_option(run: Run) -> None:
+def test_the_page_names_every_option(run: Run):
     page = (EXAMPLES.parent / "docs" / "write/preview.md").read_text("utf-8")
     options = set(re.findall(r"--[a-z]+", run("preview", "--help").out)) - {"--help"}
     assert {option for option in options if f"`{option}" not in page} == set()

@@ -30,19 +30,19 @@ def process(*arguments: str, code: str = MAIN, **environ: str) -> subprocess.Com
     )
 
 
-def test_without_arguments_it_shows_the_commands_of_this_release(run: Run) -> None:
+def test_without_arguments_it_shows_the_commands_of_this_release(run: Run):
     ran = run()
     assert ran.status == 0
     assert all(f" {name} " in ran.out for name in COMMANDS)
 
 
-def test_each_command_has_its_help(run: Run) -> None:
+def test_each_command_has_its_help(run: Run):
     for command in COMMANDS:
         ran = run(command, "--help")
         assert (ran.status, ran.err, f"scenario {command}" in ran.out) == (0, "", True), command
 
 
-def test_a_help_text_has_no_line_breaks_but_the_terminals(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_help_text_has_no_line_breaks_but_the_terminals(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = [line.strip() for line in run("erase", "--help").out.splitlines()]
     first = next(index for index, line in enumerate(lines) if line.startswith("A worker finishes"))
@@ -51,13 +51,13 @@ def test_a_help_text_has_no_line_breaks_but_the_terminals(run: Run, monkeypatch:
     assert all(len(line) > 60 for line in paragraph[:-1])
 
 
-def test_a_shell_is_told_what_a_word_may_become() -> None:
+def test_a_shell_is_told_what_a_word_may_become():
     asked = {"_SCENARIO_COMPLETE": "complete_bash", "COMP_WORDS": "scenario ret", "COMP_CWORD": "1"}
     ran = process(**asked)
     assert (ran.returncode, ran.stdout.split()) == (0, ["retry", "retune"])
 
 
-def test_it_tells_its_version(run: Run) -> None:
+def test_it_tells_its_version(run: Run):
     assert run("--version").out.startswith("scenario 0.")
 
 
@@ -70,7 +70,7 @@ def test_it_tells_its_version(run: Run) -> None:
         ("\x1b[2Jcleared", "\ufffd[2Jcleared"),
     ],
 )
-def test_every_message_becomes_one_harmless_line(text: str, said: str) -> None:
+def test_every_message_becomes_one_harmless_line(text: str, said: str):
     assert program.sentence(text) == said
 
 
@@ -81,9 +81,7 @@ def broken(error: BaseException) -> object:
     return connected
 
 
-def test_what_nobody_expected_is_a_sentence_without_data_and_status_70(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_nobody_expected_is_a_sentence_without_data_and_status_70(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(session, "connected", broken(KeyError("zoe@example.com")))
     said = (
         "scenario: something went wrong that should not (KeyError): "
@@ -96,7 +94,7 @@ def test_what_nobody_expected_is_a_sentence_without_data_and_status_70(
 
 
 @pytest.mark.parametrize("pid", [1, 2])
-def test_the_first_process_of_a_container_ends_by_sigterm_too(monkeypatch: pytest.MonkeyPatch, pid: int) -> None:
+def test_the_first_process_of_a_container_ends_by_sigterm_too(monkeypatch: pytest.MonkeyPatch, pid: int):
     """The kernel would have it go on, until it is killed."""
     before = signal.getsignal(signal.SIGTERM)
     met: list[object] = []
@@ -116,15 +114,13 @@ def test_the_first_process_of_a_container_ends_by_sigterm_too(monkeypatch: pytes
     assert met == [signal.default_int_handler if pid == 1 else before]
 
 
-def test_ctrl_c_ends_quietly_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_quietly_with_130(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(session, "connected", broken(KeyboardInterrupt()))
     assert run("list") == Ran(130, "", "")
 
 
 @pytest.mark.parametrize("command", ["schema", "--help"])
-def test_a_reader_that_is_gone_ends_it_quietly_with_141(
-    run: Run, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+def test_a_reader_that_is_gone_ends_it_quietly_with_141(run: Run, monkeypatch: pytest.MonkeyPatch, command: str):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as gone:
@@ -132,7 +128,7 @@ def test_a_reader_that_is_gone_ends_it_quietly_with_141(
         assert run(command) == Ran(141, "", "")
 
 
-def test_a_full_disk_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named(run: Run, monkeypatch: pytest.MonkeyPatch):
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     with Path("/dev/full").open("w") as full:
@@ -152,7 +148,7 @@ WITHOUT_SERVERS = (
 )
 
 
-def test_what_needs_no_server_loads_neither_temporal_nor_the_store_nor_http(tmp_path: Path) -> None:
+def test_what_needs_no_server_loads_neither_temporal_nor_the_store_nor_http(tmp_path: Path):
     book = tmp_path / "destinations.yaml"
     book.write_text("default: {public_secrets: [WAX_TOKEN]}\n")
     # In one process: what one of them loads, is loaded after the next as well.
@@ -171,7 +167,7 @@ def test_what_needs_no_server_loads_neither_temporal_nor_the_store_nor_http(tmp_
     assert ended.returncode == 0, ended.stderr
 
 
-def test_no_color_is_obeyed() -> None:
+def test_no_color_is_obeyed():
     plain = process("--help", FORCE_COLOR="1", NO_COLOR="1", TERM="xterm").stdout
     # Bold and dim are not colours; see https://no-color.org.
     assert "\x1b[" in plain

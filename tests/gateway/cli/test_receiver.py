@@ -35,12 +35,12 @@ def came(run: Run) -> None:
     ],
 )
 @pytest.mark.usefixtures("came")
-def test_it_is_told_in_one_line(run: Run, arguments: tuple[str, ...], line: str) -> None:
+def test_it_is_told_in_one_line(run: Run, arguments: tuple[str, ...], line: str):
     ran = run("receiver", *arguments)
     assert (ran.status, ran.out, ran.err) == (0, f"{line}\n", "")
 
 
-def test_what_is_told_is_kept_until_it_is_reset(run: Run) -> None:
+def test_what_is_told_is_kept_until_it_is_reset(run: Run):
     run("receiver", "wax", "--answer", "503", "--times", "2", "--state", "other")
     run("receiver", "crm", "--answer", "422", "--state", "other")
     assert {place: (answer.first, answer.then) for place, answer in read_answers(Path("other")).items()} == {
@@ -54,7 +54,7 @@ def test_what_is_told_is_kept_until_it_is_reset(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("came", "paris")
-def test_without_a_word_it_shows_what_it_is_told_and_what_came(run: Run) -> None:
+def test_without_a_word_it_shows_what_it_is_told_and_what_came(run: Run):
     run("receiver", "crm", "--answer", "422")
     ran = run("receiver")
     assert [line.split() for line in ran.out.splitlines() if "─" not in line] == [
@@ -74,7 +74,7 @@ def test_without_a_word_it_shows_what_it_is_told_and_what_came(run: Run) -> None
 
 
 @pytest.mark.usefixtures("came")
-def test_a_place_that_nothing_went_to_is_told_all_the_same(run: Run) -> None:
+def test_a_place_that_nothing_went_to_is_told_all_the_same(run: Run):
     ran = run("receiver", "wux", "--answer", "503")
     assert ran.status == 0
     assert ran.err == "nothing was sent to 'wux' yet: crm, hooks.example.com\n"

@@ -67,13 +67,13 @@ async def connected() -> AsyncGenerator[None]:
     yield
 
 
-def test_sides_that_agree_are_one_line(run: Run, comparison: Comparison) -> None:
+def test_sides_that_agree_are_one_line(run: Run, comparison: Comparison):
     ran = run("store", "reconcile", "--since", AT.isoformat(), "--rate", 5)
     assert (ran.status, ran.out, ran.err) == (0, f"{COMPARED}nothing differs\n", "")
     assert (comparison.given["since"], comparison.given["rate"], comparison.given["repair"]) == (AT, 5, False)
 
 
-def test_differences_are_counted_and_nothing_is_changed(run: Run, comparison: Comparison) -> None:
+def test_differences_are_counted_and_nothing_is_changed(run: Run, comparison: Comparison):
     comparison.found = [LEFT, LEFT]
     comparison.result.missing_versions = [MissingVersion(version="wishes@4", journeys=12)]
     ran = run("store", "reconcile")
@@ -85,7 +85,7 @@ def test_differences_are_counted_and_nothing_is_changed(run: Run, comparison: Co
     assert ran.err.startswith("scenario: nothing was changed: --repair repairs what differs\n")
 
 
-def test_a_repair_lists_what_needs_somebody(run: Run, comparison: Comparison) -> None:
+def test_a_repair_lists_what_needs_somebody(run: Run, comparison: Comparison):
     comparison.found = [LOST, LEFT, UNADMITTED, UNREADABLE]
     ran = run("store", "reconcile", "--repair")
     assert ran.status == 1
@@ -99,13 +99,13 @@ def test_a_repair_lists_what_needs_somebody(run: Run, comparison: Comparison) ->
     assert ran.err.startswith("scenario: 2 were not repaired: each is listed with the reason\n")
 
 
-def test_a_repair_of_everything_succeeds_and_lists_it_on_request(run: Run, comparison: Comparison) -> None:
+def test_a_repair_of_everything_succeeds_and_lists_it_on_request(run: Run, comparison: Comparison):
     comparison.found = [LOST]
     ran = run("store", "reconcile", "--repair", "--verbose")
     assert (ran.status, ran.out.splitlines()[0]) == (0, "lost: wishes/9/K9: running in the store, none in Temporal")
 
 
-def test_json_is_one_object_a_line(run: Run, comparison: Comparison) -> None:
+def test_json_is_one_object_a_line(run: Run, comparison: Comparison):
     comparison.found = [LOST, UNREADABLE]
     ran = run("store", "reconcile", "--format", "json")
     *found, result = map(json.loads, ran.out.splitlines())

@@ -93,13 +93,13 @@ def shown(run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> Shown:
     return lines
 
 
-def test_a_marketer_reads_rates_worth_and_what_to_know_first(shown: Shown) -> None:
+def test_a_marketer_reads_rates_worth_and_what_to_know_first(shown: Shown):
     lines = shown()
     assert lines == SHOWN.splitlines()
     assert max(map(len, lines)) <= 80
 
 
-def test_what_makes_numbers_doubtful_is_told(shown: Shown) -> None:
+def test_what_makes_numbers_doubtful_is_told(shown: Shown):
     plain = GOAL.model_copy(update={"value": None, "within": timedelta(days=7)})
     skewed = Comparison(split="subject", arms=[Arm(name="a")], baseline=None, mismatch=7e-79)
     doubtful = {"goal": plain, "is_same_goal": False, "goalless": 7, "control_mismatch": 4e-8, "open": 0}
@@ -111,7 +111,7 @@ def test_what_makes_numbers_doubtful_is_told(shown: Shown) -> None:
     ]
 
 
-def test_a_scenario_without_a_goal_has_entries_alone(shown: Shown) -> None:
+def test_a_scenario_without_a_goal_has_entries_alone(shown: Shown):
     everybody = Comparison(split=None, arms=[Arm(name="all", entered=7)], baseline=None)
     assert shown(goal=None, comparisons=[everybody])[:4] == [
         "sale@1 has no goal: only those who entered are counted",

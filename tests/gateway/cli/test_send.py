@@ -100,7 +100,7 @@ def send(run: Run, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Send:
     return ran
 
 
-async def test_a_webhook_leaves_as_a_worker_sends_it_and_marked_as_a_test(send: Send, receiver: Receiver) -> None:
+async def test_a_webhook_leaves_as_a_worker_sends_it_and_marked_as_a_test(send: Send, receiver: Receiver):
     ran = await send("after", "--response", 'hook={"id": "m1"}')
     [got] = receiver.requests()
     assert (ran.status, ran.err) == (0, "delivered: wax answered 200\n")
@@ -120,7 +120,7 @@ async def test_a_webhook_leaves_as_a_worker_sends_it_and_marked_as_a_test(send: 
     assert "t0ps3cret" not in ran.out
 
 
-async def test_what_a_receiver_says_no_with_is_shown_and_is_status_1(send: Send, tmp_path: Path) -> None:
+async def test_what_a_receiver_says_no_with_is_shown_and_is_status_1(send: Send, tmp_path: Path):
     told = {
         ReceiverAnswer(then=503): (503, "wax answered 503; a journey would try again"),
         ReceiverAnswer(then=401): (401, "wax answered 401; a journey would try again for an hour"),
@@ -134,7 +134,7 @@ async def test_what_a_receiver_says_no_with_is_shown_and_is_status_1(send: Send,
         assert ran.json["request"]["headers"]["authorization"] == "Bearer ~~TOKEN~~"
 
 
-async def test_to_a_url_that_is_named_no_secret_is_sent(send: Send, receiver: Receiver) -> None:
+async def test_to_a_url_that_is_named_no_secret_is_sent(send: Send, receiver: Receiver):
     ran = await send("hook", "--to", f"{receiver.url}/elsewhere?a=1")
     [got] = receiver.requests()
     assert ran.status == 0
@@ -146,7 +146,7 @@ async def test_to_a_url_that_is_named_no_secret_is_sent(send: Send, receiver: Re
 
 async def test_a_private_address_is_not_called_where_no_destination_allows_it(
     send: Send, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     def loopback(_host: str) -> list[str]:
         return ["127.0.0.1"]
 
@@ -165,7 +165,7 @@ async def test_a_private_address_is_not_called_where_no_destination_allows_it(
     assert "needs the secret TOKEN, which is not set" in ran.err
 
 
-async def test_an_e_mail_says_that_it_is_a_test(send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_e_mail_says_that_it_is_a_test(send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     unset = await send("thanks")
     assert (unset.status, unset.err) == (
         1,
@@ -187,14 +187,14 @@ async def test_an_e_mail_says_that_it_is_a_test(send: Send, tmp_path: Path, monk
     assert malformed.err == "scenario: --to is not a number with its country's code\n"
 
 
-async def test_an_sms_goes_to_the_provider(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_sms_goes_to_the_provider(send: Send, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_SMS", "local:")
     ran = await send("text")
     [kept] = await asyncio.to_thread(kept_in, Path(".scenario/inbox"))
     assert (ran.status, kept["to"], kept["text"], kept["id"][:8]) == (0, "+33612345678", "Hello Zoé", "msg_test")
 
 
-async def test_a_store_records_it_and_knows_who_is_suppressed(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_records_it_and_knows_who_is_suppressed(send: Send, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_SMS", "local:")
     monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY", b64encode(b"k" * 32).decode())
     assert (await send("text")).status == 1  # nobody knows who is suppressed
@@ -210,7 +210,7 @@ async def test_a_store_records_it_and_knows_who_is_suppressed(send: Send, monkey
     assert "SCENARIO_TEST_RECIPIENTS only" in (await send("text", "--to", "+33612345679")).err
 
 
-async def test_nothing_is_sent_by_a_copy_of_the_store(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_sent_by_a_copy_of_the_store(send: Send, monkeypatch: pytest.MonkeyPatch):
     async def refuse(_store: Store) -> None:
         raise StoreMismatch("this store is a copy")
 
@@ -224,6 +224,6 @@ async def test_nothing_is_sent_by_a_copy_of_the_store(send: Send, monkeypatch: p
     assert await asyncio.to_thread(kept_in, Path(".scenario/inbox")) == []
 
 
-async def test_a_step_that_sends_nothing_is_said(send: Send) -> None:
+async def test_a_step_that_sends_nothing_is_said(send: Send):
     ran = await send("wait-1")
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: the step 'wait-1' sends no message\n")

@@ -49,7 +49,7 @@ def rows(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines() if line.strip() and "──" not in line]
 
 
-def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client) -> None:
+def test_show_tells_where_a_journey_is_and_why_it_waits(run: Run, client: Client):
     client.views["a/7/K1"] = HELD
     ran = run("show", "a/7/K1")
     assert (ran.status, ran.err) == (0, "")
@@ -147,9 +147,7 @@ LINES: list[tuple[dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("changed", "lines"), LINES, ids=[lines[-1][:30] for _, lines in LINES])
-def test_show_prints_a_line_for_each_circumstance(
-    run: Run, client: Client, changed: dict[str, Any], lines: list[str]
-) -> None:
+def test_show_prints_a_line_for_each_circumstance(run: Run, client: Client, changed: dict[str, Any], lines: list[str]):
     client.views["a/7/K1"] = HELD
     assert not set(lines[-1:]) & set(run("show", "a/7/K1").out.splitlines())
     client.views["a/7/K1"] = replace(HELD, **changed)
@@ -157,9 +155,7 @@ def test_show_prints_a_line_for_each_circumstance(
     assert [line for line in shown if line in lines] == lines
 
 
-def test_what_was_sent_is_rendered_again_and_that_is_said(
-    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_sent_is_rendered_again_and_that_is_said(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
     request = RenderedRequest("POST", "https://hooks.example.com/7", {"authorization": "Bearer ~~TOKEN~~"}, b'{"a":1}')
     delivery = Delivery(id="msg_1", scenario="a@3", step="hook", contact="7", now="2026-03-31T10:00:00+02:00")
     at = datetime(2026, 3, 31, 8, tzinfo=UTC)
@@ -197,7 +193,7 @@ def test_what_was_sent_is_rendered_again_and_that_is_said(
     ]
 
 
-def test_a_next_attempt_is_shown_only_if_it_is_pending(run: Run, client: Client) -> None:
+def test_a_next_attempt_is_shown_only_if_it_is_pending(run: Run, client: Client):
     tried = [attempt("hook", 1, next_try_at=datetime(2026, 3, 31, 8, 30, tzinfo=UTC))]
     over: dict[str, Any] = {
         "status": "completed",
@@ -210,7 +206,7 @@ def test_a_next_attempt_is_shown_only_if_it_is_pending(run: Run, client: Client)
         assert ("2026-03-31 10:30:00" in run("show", "a/7/K1").out) is is_pending
 
 
-def test_attempts_after_a_retry_are_told_from_those_before(run: Run, client: Client) -> None:
+def test_attempts_after_a_retry_are_told_from_those_before(run: Run, client: Client):
     client.views["a/7/K1"] = replace(
         HELD,
         attempts=[
@@ -225,9 +221,7 @@ def test_attempts_after_a_retry_are_told_from_those_before(run: Run, client: Cli
     assert lines[place + 5 : place + 7] == ["try 1, 2 was answered: busy", "try 1 again was answered: down"]
 
 
-def test_a_wait_ends_on_this_clock_and_on_the_scenarios(
-    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wait_ends_on_this_clock_and_on_the_scenarios(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     waiting = {"for": "event order.paid", "until": "2026-04-02T08:00:00+00:00"}
@@ -237,21 +231,21 @@ def test_a_wait_ends_on_this_clock_and_on_the_scenarios(
     assert lines[-1] == "times of this machine's clock; the scenario's zone is Europe/Paris"
 
 
-def test_a_finished_journey_whose_deliveries_failed_says_so(run: Run, client: Client) -> None:
+def test_a_finished_journey_whose_deliveries_failed_says_so(run: Run, client: Client):
     failed = LISTED.model_copy(update={"state": "finished", "reason": "2 of 2 deliveries failed"})
     client.found = [failed, failed.model_copy(update={"reason": None})]
     assert "2 of 2 deliveries failed" in run("list").out
     assert [journey_text.state(item.state, item.reason).style for item in client.found] == ["bold red", "green"]
 
 
-def test_what_comes_from_outside_cannot_move_the_cursor(run: Run, client: Client) -> None:
+def test_what_comes_from_outside_cannot_move_the_cursor(run: Run, client: Client):
     client.views["x"] = JourneySnapshot("a/\x1b[2J[red]\u202e7", "r", "running", None, None, ())
     out = run("show", "x").out
     assert "\x1b" not in out
     assert "a/\ufffd[2J[red]<U+202E>7" in out
 
 
-def test_list_shows_state_step_and_why_and_of_held_ones_the_destination(run: Run, client: Client) -> None:
+def test_list_shows_state_step_and_why_and_of_held_ones_the_destination(run: Run, client: Client):
     client.found = [LISTED]
     assert [" ".join(row) for row in rows(run("list").out)] == [
         "journey scenario state step entered (local) why",
@@ -265,7 +259,7 @@ def test_list_shows_state_step_and_why_and_of_held_ones_the_destination(run: Run
     ]
 
 
-def test_list_passes_on_what_is_wanted(run: Run, client: Client) -> None:
+def test_list_passes_on_what_is_wanted(run: Run, client: Client):
     client.found = [LISTED]
     at = datetime(2026, 3, 31, 8, tzinfo=UTC)
     run("list", "--held", "--scenario", "a", "--contact", "7", "--limit", "3", "--since", "2026-03-31T10:00")
@@ -282,7 +276,7 @@ def test_list_passes_on_what_is_wanted(run: Run, client: Client) -> None:
     ]
 
 
-def test_list_of_nothing_is_status_1(run: Run, client: Client) -> None:
+def test_list_of_nothing_is_status_1(run: Run, client: Client):
     assert run("list") == type(run("--version"))(1, "", "no journeys\n")
     assert run("list", "--contact", "7").err == "no journey that matches\n"
     assert run("list", "--held").err == "no journey is held\n"
@@ -305,7 +299,7 @@ def recorded(run: Run, stored: Stored) -> Run:
     return run
 
 
-def test_deliveries_are_listed_the_newest_last(recorded: Run) -> None:
+def test_deliveries_are_listed_the_newest_last(recorded: Run):
     ran = recorded("deliveries")
     assert (ran.status, ran.err) == (0, "")
     assert [" ".join(row) for row in rows(ran.out)] == [
@@ -318,7 +312,7 @@ def test_deliveries_are_listed_the_newest_last(recorded: Run) -> None:
     ]
 
 
-def test_deliveries_of_one_journey_or_destination(recorded: Run) -> None:
+def test_deliveries_of_one_journey_or_destination(recorded: Run):
     def found(*arguments: str) -> list[str]:
         return [item["step"] for item in recorded("deliveries", *arguments, "--format", "json").json]
 
@@ -334,11 +328,11 @@ def test_deliveries_of_one_journey_or_destination(recorded: Run) -> None:
     assert found("--since", "1m") == []
 
 
-def test_no_deliveries_are_no_error(recorded: Run) -> None:
+def test_no_deliveries_are_no_error(recorded: Run):
     assert recorded("deliveries", "nope") == type(recorded("--version"))(0, "", "no deliveries on record\n")
 
 
-def test_skipped_deliveries_are_found_by_why(run: Run, stored: Stored) -> None:
+def test_skipped_deliveries_are_found_by_why(run: Run, stored: Stored):
     rows = [("skipped", "capped"), ("skipped", "expired"), ("failed", None)]
     made = [attempt("hook", n, outcome=outcome, error=word) for n, (outcome, word) in enumerate(rows)]
     stored(lambda store: store.record(made))

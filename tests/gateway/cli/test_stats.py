@@ -66,7 +66,7 @@ waiting, retrying, held: from Temporal's search, which lags. During its first
 
 
 @pytest.mark.usefixtures("paris")
-def test_each_step_is_a_row(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_step_is_a_row(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     client.numbers = FOUND
     ran = run("stats", "sale")
@@ -76,7 +76,7 @@ def test_each_step_is_a_row(run: Run, client: Client, monkeypatch: pytest.Monkey
     assert client.asked == [("stats", "sale", None)]
 
 
-def test_where_search_is_away_it_says_so(run: Run, client: Client) -> None:
+def test_where_search_is_away_it_says_so(run: Run, client: Client):
     steps = [step.model_copy(update={"now": None}) for step in STEPS]
     away = VERSION.model_copy(update={"now": None, "is_newest": False, "steps": steps})
     client.numbers = FOUND.model_copy(
@@ -91,7 +91,7 @@ def test_where_search_is_away_it_says_so(run: Run, client: Client) -> None:
 
 
 @pytest.mark.usefixtures("paris")
-def test_each_day_has_people_and_attempts_apart(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_day_has_people_and_attempts_apart(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     first, second = date(2026, 3, 30), date(2026, 3, 31)
     sent = [DayView(day=first, outcomes={"delivered": 1900, "retry": 7}), DayView(day=second, outcomes={"failed": 1})]
@@ -121,4 +121,3 @@ day          step   passed   failed   skipped   attempts to send
 warning: attempts are counted from 2026-03-31 only
 """)
     assert client.asked == [("trends", "sale", None, 2)]
-    assert "it goes with --by day" in run("stats", "sale", "--days", 2).err

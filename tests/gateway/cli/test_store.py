@@ -24,7 +24,7 @@ def revision(file: Path) -> str:
 
 def test_it_makes_the_tables_and_does_nothing_the_second_time(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     file = tmp_path / "store.db"
     monkeypatch.setenv("SCENARIO_STORE", f"sqlite:///{file}")
     for _ in range(2):
@@ -39,7 +39,7 @@ def test_it_makes_the_tables_and_does_nothing_the_second_time(
     assert asyncio.run(look()) == []
 
 
-def test_a_database_that_is_away_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SCENARIO_STORE", "postgresql://user:s3cr3t@127.0.0.1:1/scenario")
     ran = run("store", "upgrade")
     assert (ran.status, ran.out) == (1, "")

@@ -49,7 +49,7 @@ def suppressed(stored: Stored) -> Suppressed:
     return look
 
 
-def test_an_address_is_suppressed_and_taken_back(suppress: Run, suppressed: Suppressed) -> None:
+def test_an_address_is_suppressed_and_taken_back(suppress: Run, suppressed: Suppressed):
     ran = suppress(ADA, "--evidence", "asked by letter")
     assert (ran.status, ran.out) == (0, "suppressed by email: the address gets no messages (custom)\n")
     assert suppressed() == [("email", ADAS, "custom", "", "asked by letter")]
@@ -59,7 +59,7 @@ def test_an_address_is_suppressed_and_taken_back(suppress: Run, suppressed: Supp
     assert suppressed() == []
 
 
-def test_a_list_is_unsubscribed_from(suppress: Run, suppressed: Suppressed) -> None:
+def test_a_list_is_unsubscribed_from(suppress: Run, suppressed: Suppressed):
     ran = suppress(ADA, "--source", "unsub", "--scope", "newsletter")
     assert ran.out == "suppressed by email: the address gets no marketing of newsletter (unsub)\n"
     assert suppress("+33 6 12 34 56 78", "--source", "stop").out.startswith("suppressed by sms: the address gets no")
@@ -69,7 +69,7 @@ def test_a_list_is_unsubscribed_from(suppress: Run, suppressed: Suppressed) -> N
 
 def test_an_address_can_be_kept_out_of_the_shells_history(
     suppress: Run, suppressed: Suppressed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{ADA}\n".encode())))
     assert suppress("-").status == 0
     assert suppressed() == [("email", ADAS, "custom", "", "")]
@@ -91,22 +91,20 @@ def test_an_address_can_be_kept_out_of_the_shells_history(
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
     suppress: Run, suppressed: Suppressed, arguments: list[str], said: str
-) -> None:
+):
     ran = suppress(*arguments)
     assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
     assert suppressed() == []
 
 
-def test_without_a_key_it_says_which_setting_is_missing(suppress: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_it_says_which_setting_is_missing(suppress: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("SCENARIO_SUPPRESSION_KEY")
     missing = "scenario: suppressions are not configured: set SCENARIO_SUPPRESSION_KEY here, as for the workers\n"
     assert (suppress(ADA).status, suppress(ADA).err) == (1, missing)
     assert suppress("--list").err == "nothing is suppressed\n", "which needs none"
 
 
-def test_they_are_listed_by_their_hashes(
-    suppress: Run, suppressed: Suppressed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_they_are_listed_by_their_hashes(suppress: Run, suppressed: Suppressed, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     at = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
     suppressed(
@@ -127,7 +125,7 @@ def test_they_are_listed_by_their_hashes(
     assert suppress("bob@example.com", "--list").err == "nothing is suppressed\n"
 
 
-def test_a_file_is_brought_in_line_by_line(suppress: Run, suppressed: Suppressed, tmp_path: Path) -> None:
+def test_a_file_is_brought_in_line_by_line(suppress: Run, suppressed: Suppressed, tmp_path: Path):
     (tmp_path / "in.csv").write_text(
         "address,source,scope,suppressed_at,evidence\n"
         f"{ADA},unsub,newsletter,2026-03-31T10:00:00+02:00,the old tool\n"
@@ -190,7 +188,7 @@ def test_a_file_is_brought_in_line_by_line(suppress: Run, suppressed: Suppressed
 )
 def test_what_cannot_be_read_suppresses_nothing(
     suppress: Run, suppressed: Suppressed, tmp_path: Path, content: str, said: str
-) -> None:
+):
     (tmp_path / "in.csv").write_text(content, "cp1252")
     ran = suppress("--import", "in.csv")
     assert (ran.status, said in ran.err, ADA in ran.err, suppressed()) == (1, True, False, []), ran.err
@@ -198,7 +196,7 @@ def test_what_cannot_be_read_suppresses_nothing(
 
 def test_what_was_carried_away_can_be_brought_in_elsewhere(
     run: Run, suppress: Run, suppressed: Suppressed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     given = [
         Suppression("email", ADAS, "unsub", datetime(2026, 3, 31, 8, tzinfo=UTC), "a,b", 'said "no"'),
         Suppression("sms", NUMBERS, "stop", datetime(2026, 3, 30, 8, 0, 0, 5, tzinfo=UTC)),
@@ -220,14 +218,14 @@ def test_what_was_carried_away_can_be_brought_in_elsewhere(
 
 def test_a_spreadsheets_semicolons_will_do_and_options_fill_what_lines_leave_out(
     suppress: Run, suppressed: Suppressed, tmp_path: Path
-) -> None:
+):
     (tmp_path / "in.csv").write_text(f"Address;Scope\r\n{ADA};vip\r\n{ADA};\r\n", "utf-8")
     ran = suppress("--import", "in.csv", "--source", "unsub", "--scope", "newsletter", "--evidence", "moved")
     assert (ran.status, ran.out) == (0, "2 suppressed, 0 known already, 0 wrong\n")
     assert suppressed() == [("email", ADAS, "unsub", "newsletter", "moved"), ("email", ADAS, "unsub", "vip", "moved")]
 
 
-def test_many_wrong_lines_do_not_flood_the_screen(suppress: Run, tmp_path: Path) -> None:
+def test_many_wrong_lines_do_not_flood_the_screen(suppress: Run, tmp_path: Path):
     (tmp_path / "in.csv").write_text("address\n" + "nobody\n" * 45, "utf-8")
     ran = suppress("--import", "in.csv")
     assert len(ran.err.splitlines()) == 21

@@ -35,7 +35,7 @@ def cases(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_difference_is_shown_as_expected_and_got(run: Run, cases: Path) -> None:
+def test_a_difference_is_shown_as_expected_and_got(run: Run, cases: Path):
     ran = run("test", "s.yaml")
     assert ran.status == 1
     assert ran.err == "2 cases, 1 failed\n"
@@ -56,7 +56,7 @@ def test_a_difference_is_shown_as_expected_and_got(run: Run, cases: Path) -> Non
     assert (chosen.status, chosen.err) == (0, "1 case, all as expected\n")
 
 
-def test_a_number_is_told_from_a_text_that_spells_it(run: Run, tmp_path: Path) -> None:
+def test_a_number_is_told_from_a_text_that_spells_it(run: Run, tmp_path: Path):
     (tmp_path / "n.yaml").write_text(
         "scenario: n\ntrigger: birthday\nsteps:\n  - {webhook: a, to: crm, body: {id: '{{ contact.id }}'}}\n"
     )
@@ -67,7 +67,7 @@ def test_a_number_is_told_from_a_text_that_spells_it(run: Run, tmp_path: Path) -
     assert run("test", "n.yaml").out.splitlines()[-2:] == ["      expected: 7", "      got:      '7'"]
 
 
-def test_for_programs(run: Run, cases: Path) -> None:
+def test_for_programs(run: Run, cases: Path):
     ran = run("test", cases, "--format", "json")
     assert ran.status == 1
     assert [(case["case"], case["line"], case["passed"]) for case in ran.json] == [
@@ -83,7 +83,7 @@ def test_for_programs(run: Run, cases: Path) -> None:
     }
 
 
-def test_for_ci(run: Run, cases: Path) -> None:
+def test_for_ci(run: Run, cases: Path):
     ran = run("test", cases, "--format", "junit")
     root = ElementTree.fromstring(ran.out.partition("?>")[2])
     assert (ran.status, root.attrib["tests"], root.attrib["failures"]) == (1, "2", "1")
@@ -96,7 +96,7 @@ def test_for_ci(run: Run, cases: Path) -> None:
     assert "got:      finished" in (failure.text or "")
 
 
-def test_what_xml_cannot_hold(run: Run, cases: Path) -> None:
+def test_what_xml_cannot_hold(run: Run, cases: Path):
     text = cases.read_text().replace(
         "all is well:", '"\\x01\\uffff":\n    expect: {reason: "\\x02\\ufffe"}\n  all is well:'
     )
@@ -106,7 +106,7 @@ def test_what_xml_cannot_hold(run: Run, cases: Path) -> None:
     assert "expected: \ufffd\ufffd" in (root[0][0][0].text or "")
 
 
-def test_what_only_a_person_can_change(run: Run, cases: Path) -> None:
+def test_what_only_a_person_can_change(run: Run, cases: Path):
     before = cases.read_text().partition("  all is well:")[0] + "  one: {expect: {never: [sms]}}\n"
     cases.write_text(before)
     ran = run("test", cases, "--update")
@@ -114,14 +114,14 @@ def test_what_only_a_person_can_change(run: Run, cases: Path) -> None:
     assert (ran.status, cases.read_text()) == (1, before)
 
 
-def test_an_update_is_written(run: Run, cases: Path) -> None:
+def test_an_update_is_written(run: Run, cases: Path):
     ran = run("test", cases, "--update")
     assert (ran.status, ran.err) == (0, f"{cases}: the results were written\n2 cases, all as expected\n")
     assert 'text: "Hello\\nyou"' in cases.read_text()
     assert run("test", cases).status == 0
 
 
-def test_cases_that_come_to_be_refused_are_counted(run: Run, cases: Path, tmp_path: Path) -> None:
+def test_cases_that_come_to_be_refused_are_counted(run: Run, cases: Path, tmp_path: Path):
     (tmp_path / "s.yaml").write_text(SCENARIO.replace("steps:", "entry: {if: contact.custom.vip == '1'}\nsteps:"))
     ran = run("test", cases, "--update")
     assert ran.err == (
@@ -135,7 +135,7 @@ def test_cases_that_come_to_be_refused_are_counted(run: Run, cases: Path, tmp_pa
 
 def test_a_file_that_cannot_be_written_stays_as_it_was(
     run: Run, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     before, link = cases.read_text(), tmp_path / "link.test.yaml"
     link.symlink_to(cases)
     (tmp_path / "link.yaml").write_text((tmp_path / cases.name.replace(".test", "")).read_text())
@@ -154,7 +154,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_mistake_is_told_and_the_other_files_are_run(run: Run, cases: Path, tmp_path: Path) -> None:
+def test_a_mistake_is_told_and_the_other_files_are_run(run: Run, cases: Path, tmp_path: Path):
     (tmp_path / "a.test.yaml").write_text("cases: {one: {expct: 1}}")
     ran = run("test", ".", "--case", "well")
     assert ran.status == 1
@@ -166,14 +166,14 @@ def test_a_mistake_is_told_and_the_other_files_are_run(run: Run, cases: Path, tm
     assert run("test", "nowhere.yaml").err.startswith("scenario: nowhere.yaml has no cases: write them in nowhere.test")
 
 
-def test_a_case_that_cannot_be_run_fails(run: Run, cases: Path) -> None:
+def test_a_case_that_cannot_be_run_fails(run: Run, cases: Path):
     cases.write_text(CASES.replace("id: 7", 'id: ""'))
     ran = run("test", cases)
     assert ran.status == 1
     assert "the contact has no id: give 'contact.id'" in ran.out
 
 
-def test_check_knows_case_files_and_publish_passes_them_over(run: Run, cases: Path) -> None:
+def test_check_knows_case_files_and_publish_passes_them_over(run: Run, cases: Path):
     cases.write_text(CASES.replace("expect:", "expct:"))
     assert "s.test.yaml:6:5: error unknown-key" in run("check", "s.yaml", cases).out
     ran = run("publish", "s.yaml", cases)

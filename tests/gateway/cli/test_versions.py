@@ -29,7 +29,7 @@ def told(run: Run, *arguments: str) -> list[tuple[str, int, int, str | None]]:
     return [(item["scenario"], item["version"], item["under_way"], item["reason"]) for item in found]
 
 
-def test_each_newest_version_is_listed_and_the_older_ones_that_are_followed(published: Run) -> None:
+def test_each_newest_version_is_listed_and_the_older_ones_that_are_followed(published: Run):
     assert told(published) == [("sale", 2, 1, None), ("sale", 1, 1, None), ("welcome", 1, 0, None)]
     assert told(published, "welcome") == [("welcome", 1, 0, None)]
     assert [item["journeys"] for item in published("versions", "--format", "json").json] == ["pin", "pin", "follow"]
@@ -41,7 +41,7 @@ def test_each_newest_version_is_listed_and_the_older_ones_that_are_followed(publ
     ]
 
 
-def test_a_scenario_is_closed_and_opened_again(published: Run) -> None:
+def test_a_scenario_is_closed_and_opened_again(published: Run):
     ran = published("close", "sale", "--reason", "it is over", "--operator", "ann")
     assert (ran.status, ran.out) == (0, "sale is closed: new entries are refused, and running journeys continue\n")
     assert published("close", "sale").out.startswith("sale was closed already: ")

@@ -14,7 +14,7 @@ PARIS = ZoneInfo("Europe/Paris")
 BEGUN = "Tue 2026-03-31 10:00"
 
 
-def test_it_is_told_within_80_columns(run: Run, client: Client) -> None:
+def test_it_is_told_within_80_columns(run: Run, client: Client):
     caps = (
         CapPlaces(cap="day", taken=1, at_most=1, per="day", free_at=START),
         CapPlaces(cap="week", taken=3, at_most=4, per="7d", free_at=None),
@@ -43,7 +43,7 @@ def test_it_is_told_within_80_columns(run: Run, client: Client) -> None:
     assert (report["contact"], report["entries"][0]["happenings"][0]["what"]) == ("7", "let in")
 
 
-def test_of_an_unknown_contact_there_is_one_sentence(run: Run, client: Client) -> None:
+def test_of_an_unknown_contact_there_is_one_sentence(run: Run, client: Client):
     client.answered = UnknownContact("nothing is on record of a contact '8'")
     ran = run("why", "8")
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: nothing is on record of a contact '8'\n")

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from temporalio.converter import WorkflowSerializationContext
 
 from gateway.api.authentication import Keys
 from gateway.codec import MOST, application
-from runtime.api_keys import ApiKey, Scope, make_token
+from runtime.api_keys import Scope
 from runtime.encryption.codec import EncryptionCodec
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
+from tests.factories import add_key
 
 UI = "https://temporal.example.com"
 CLEAR = Payload(metadata={"encoding": b"json/plain"}, data=b'"Zo\xc3\xa9"')
@@ -37,9 +37,7 @@ class Server:
 
     async def key(self, *scopes: Scope, scenarios: list[str] | None = None) -> dict[str, str]:
         """Headers of who has a key."""
-        token, identifier, digest = make_token()
-        key = ApiKey(identifier, digest, scopes, scenarios, None, "", datetime.now(UTC), "ann")
-        await self.store.add_key(key)
+        token, _ = await add_key(self.store, *scopes, scenarios=scenarios)
         return {"authorization": f"Bearer {token}"}
 
     async def sealed(self, contact: str) -> Payload:
@@ -62,7 +60,7 @@ def body(*payloads: Payload) -> dict[str, Any]:
     return MessageToDict(Payloads(payloads=payloads))
 
 
-async def test_payloads_are_decoded_for_who_may(server: Server) -> None:
+async def test_payloads_are_decoded_for_who_may(server: Server):
     sent = body(await server.sealed("1"), CLEAR)
     answer = await server.http.post("/codec/decode", json=sent, headers=await server.key("decode"))
     assert answer.status_code == 200
@@ -70,7 +68,7 @@ async def test_payloads_are_decoded_for_who_may(server: Server) -> None:
     assert [base64.b64decode(item["data"]).decode() for item in answer.json()["payloads"]] == ['"Zoé"', '"Zoé"']
 
 
-async def test_what_is_encoded_can_be_decoded(server: Server) -> None:
+async def test_what_is_encoded_can_be_decoded(server: Server):
     headers = await server.key("decode")
     encoded = (await server.http.post("/codec/encode", json=body(CLEAR), headers=headers)).json()
     assert b"Zo" not in base64.b64decode(encoded["payloads"][0]["data"])
@@ -78,7 +76,7 @@ async def test_what_is_encoded_can_be_decoded(server: Server) -> None:
     assert decoded == body(CLEAR)
 
 
-async def test_what_was_of_an_erased_contact_is_shown_as_that(server: Server) -> None:
+async def test_what_was_of_an_erased_contact_is_shown_as_that(server: Server):
     sent = body(await server.sealed("1"), await server.sealed("2"))
     await server.keyring.destroy("1")
     answer = await server.http.post("/codec/decode", json=sent, headers=await server.key("decode"))
@@ -86,7 +84,7 @@ async def test_what_was_of_an_erased_contact_is_shown_as_that(server: Server) ->
     assert told == ["the contact was erased", "Zoé"]
 
 
-async def test_nobody_else_is_told_anything(server: Server) -> None:
+async def test_nobody_else_is_told_anything(server: Server):
     sent = body(await server.sealed("1"))
     for headers, status in (
         ({}, 401),
@@ -98,7 +96,7 @@ async def test_nobody_else_is_told_anything(server: Server) -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
-async def test_scripts_of_the_ui_alone_may_ask(server: Server) -> None:
+async def test_scripts_of_the_ui_alone_may_ask(server: Server):
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,x-namespace"}
     allowed = await server.http.options("/codec/decode", headers={"origin": UI, **asked})
     assert allowed.headers["access-control-allow-origin"] == UI
@@ -107,7 +105,7 @@ async def test_scripts_of_the_ui_alone_may_ask(server: Server) -> None:
     assert "access-control-allow-origin" not in others.headers
 
 
-async def test_a_body_that_is_none_is_refused(server: Server) -> None:
+async def test_a_body_that_is_none_is_refused(server: Server):
     headers = await server.key("decode")
     for content in (b"", b'{"payloads": 1}', b'{"payloads": "\xff"}', b"[" * 100_000):
         assert (await server.http.post("/codec/decode", content=content, headers=headers)).status_code == 400

@@ -86,7 +86,7 @@ FOR_GOOD = {
 }
 
 
-async def test_what_is_for_good_suppresses(http: httpx.AsyncClient, store: Store, platform: Platform) -> None:
+async def test_what_is_for_good_suppresses(http: httpx.AsyncClient, store: Store, platform: Platform):
     (hashed,) = HASHES.of("email", ADA)
     for name, (source, evidence) in FOR_GOOD.items():
         answer = await http.post("/inbound/email", content=mail(name))
@@ -100,7 +100,7 @@ async def test_what_is_for_good_suppresses(http: httpx.AsyncClient, store: Store
         await store.unsuppress("email", [hashed])
 
 
-async def test_passing_troubles_are_counted(http: httpx.AsyncClient, store: Store, platform: Platform) -> None:
+async def test_passing_troubles_are_counted(http: httpx.AsyncClient, store: Store, platform: Platform):
     # The same delivery counts once.
     for number, name in enumerate(("postfix-full", "postfix-expired", "postfix-expired", "qmail-vague")):
         assert (await store.suppressions(), platform.told) == ([], [])
@@ -127,7 +127,7 @@ IGNORED = [
 ]
 
 
-async def test_the_rest_is_ignored_with_a_word(http: httpx.AsyncClient, store: Store, platform: Platform) -> None:
+async def test_the_rest_is_ignored_with_a_word(http: httpx.AsyncClient, store: Store, platform: Platform):
     for content, why in IGNORED:
         answer = await http.post("/inbound/email", content=content)
         assert answer.status_code == 202
@@ -135,7 +135,7 @@ async def test_the_rest_is_ignored_with_a_word(http: httpx.AsyncClient, store: S
     assert (await store.suppressions(), platform.told) == ([], [])
 
 
-async def test_the_return_path_may_be_told_beside_the_mail(http: httpx.AsyncClient) -> None:
+async def test_the_return_path_may_be_told_beside_the_mail(http: httpx.AsyncClient):
     """As some servers put a mailing list's or an alias's address in place of the recipient's."""
     path, content = PATHS.of(DELIVERY, ADA), mail("postfix-unknown", "bounces@mail.example.com")
     answer = await http.post("/inbound/email", params={"recipient": path}, content=content)
@@ -146,7 +146,7 @@ def basic(words: str) -> str:
     return "Basic " + base64.b64encode(words.encode()).decode()
 
 
-async def test_only_who_has_the_key_is_let_in(http: httpx.AsyncClient, store: Store) -> None:
+async def test_only_who_has_the_key_is_let_in(http: httpx.AsyncClient, store: Store):
     content, refused = mail("postfix-unknown"), ("Bearer x", "Bearer", SECRET, f"Digest {SECRET}", "Basic !", "")
     for value in (*refused, basic(f"{SECRET}:x")):
         answer = await http.post("/inbound/email", content=content, headers={"authorization": value})
@@ -159,7 +159,7 @@ async def test_only_who_has_the_key_is_let_in(http: httpx.AsyncClient, store: St
 
 async def test_it_is_handed_in_again_where_it_cannot_be_taken(
     http: httpx.AsyncClient, store: Store, platform: Platform
-) -> None:
+):
     platform.away = True
     answer = await http.post("/inbound/email", content=mail("postfix-unknown"))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
@@ -168,13 +168,13 @@ async def test_it_is_handed_in_again_where_it_cannot_be_taken(
     assert platform.told == [("bounce", ADA)]
 
 
-async def test_a_mail_that_brings_the_whole_of_a_large_one_back_is_taken(http: httpx.AsyncClient) -> None:
+async def test_a_mail_that_brings_the_whole_of_a_large_one_back_is_taken(http: httpx.AsyncClient):
     content = mail("exim-unknown").replace(b"Hello", b"x" * 70 + (b"\n" + b"x" * 70) * 60_000)
     assert len(content) > 4 * MAX_READ
     assert (await http.post("/inbound/email", content=content)).json()["suppressed"] == "bounce"
 
 
-async def test_bodies_are_bounded(http: httpx.AsyncClient) -> None:
+async def test_bodies_are_bounded(http: httpx.AsyncClient):
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(MAX_BODY // 2**20 + 1):
             yield b"x" * 2**20
@@ -184,7 +184,7 @@ async def test_bodies_are_bounded(http: httpx.AsyncClient) -> None:
 
 async def test_a_mail_that_takes_too_long_to_be_read_keeps_nobody(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     def slow(_content: bytes) -> MailReport:
         time.sleep(0.5)
         return MailReport()
@@ -194,7 +194,7 @@ async def test_a_mail_that_takes_too_long_to_be_read_keeps_nobody(
     assert (await http.post("/inbound/email", content=mail("qmail"))).status_code == 503
 
 
-async def test_no_log_names_an_address(http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_log_names_an_address(http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
     for name in ("postfix-unknown", "forged", "qmail", "vacation", "postfix-full"):
         await http.post("/inbound/email", content=mail(name))
@@ -225,7 +225,7 @@ NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n
         b": :\n\n",
     ],
 )
-def test_a_hostile_mail_is_read_within_bounds(content: bytes) -> None:
+def test_a_hostile_mail_is_read_within_bounds(content: bytes):
     began = time.process_time()
     report = read(content)
     assert time.process_time() - began < 5

@@ -59,7 +59,7 @@ async def say(http: httpx.AsyncClient, signature: str | None = None, **form: str
 )
 async def test_stop_suppresses_the_number_and_start_takes_it_back(
     http: httpx.AsyncClient, store: Store, told: list[tuple[str, str]], form: dict[str, str]
-) -> None:
+):
     answer = await say(http, **form)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/xml; charset=utf-8")
     assert answer.text.endswith("<Response/>"), "nothing is answered to the contact"
@@ -71,13 +71,13 @@ async def test_stop_suppresses_the_number_and_start_takes_it_back(
     assert [one.source for one in await store.suppressions()] == ["custom"], "an operator's word stands"
 
 
-async def test_other_answers_do_nothing(http: httpx.AsyncClient, store: Store) -> None:
+async def test_other_answers_do_nothing(http: httpx.AsyncClient, store: Store):
     for form in ({"Body": "please stop"}, {"Body": "STOP", "OptOutType": "HELP"}, {"Body": "STOP", "From": "SHOP"}):
         assert (await say(http, **form)).status_code == 200
     assert await store.suppressions() == []
 
 
-async def test_only_twilio_is_heard(http: httpx.AsyncClient, store: Store) -> None:
+async def test_only_twilio_is_heard(http: httpx.AsyncClient, store: Store):
     form = {"From": NUMBER, "To": "+33700000000", "MessageSid": "SM1", "Empty": "", "Body": "STOP"}
     for signature in ("", signed(form, "other"), signed(form, url="https://x.example")):
         assert (await say(http, signature, Body="STOP")).status_code == 403

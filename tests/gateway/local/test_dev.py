@@ -56,7 +56,7 @@ RETRY = replace(DELIVERED, outcome="retry", status=503, next_try_at=AT + timedel
         ),
     ],
 )
-def test_an_attempt_is_one_line_and_is_written_down(attempt: Attempt, said: str) -> None:
+def test_an_attempt_is_one_line_and_is_written_down(attempt: Attempt, said: str):
     rows, lines = Rows(), list[Text]()
     LiveLog(rows, lines.append, {"email": "inbox"}).put(attempt)
     assert rows == [attempt]
@@ -64,7 +64,7 @@ def test_an_attempt_is_one_line_and_is_written_down(attempt: Attempt, said: str)
     assert line.plain[8:] == f"  post-purchase/3028687/CGX0094  {said}"
 
 
-async def test_a_warning_is_said_by_the_event_loop_whoever_logs_it() -> None:
+async def test_a_warning_is_said_by_the_event_loop_whoever_logs_it():
     lines: list[Text] = []
     with LiveWarnings(lines.append):
         held = {"step": "whatsapp", "cause": "permanent", "temporal_workflow": {"workflow_id": "a/1"}}
@@ -88,6 +88,6 @@ async def test_a_warning_is_said_by_the_event_loop_whoever_logs_it() -> None:
 )
 def test_it_says_what_is_not_as_usual(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, state: str, lines: list[str]
-) -> None:
+):
     monkeypatch.chdir(tmp_path)
     assert exports(address, Path(state)) == [line.replace("FOLDER", str(tmp_path.resolve())) for line in lines]

@@ -15,7 +15,7 @@ from runtime.errors import LocalError
 from runtime.store import Store
 
 
-async def test_ctrl_c_ends_the_wait_and_leaves_the_task_as_it_was() -> None:
+async def test_ctrl_c_ends_the_wait_and_leaves_the_task_as_it_was():
     async def stay() -> int:
         await until_interrupted()
         await asyncio.sleep(0)  # what is closed afterwards may wait
@@ -28,7 +28,7 @@ async def test_ctrl_c_ends_the_wait_and_leaves_the_task_as_it_was() -> None:
     assert task.cancelling() == 0
 
 
-def test_the_key_of_suppressions_lasts_as_long_as_they_do(tmp_path: Path) -> None:
+def test_the_key_of_suppressions_lasts_as_long_as_they_do(tmp_path: Path):
     path = tmp_path / "suppression.key"
     made = kept_key(path)
     assert len(base64.b64decode(made)) == 32
@@ -39,7 +39,7 @@ def test_the_key_of_suppressions_lasts_as_long_as_they_do(tmp_path: Path) -> Non
         kept_key(path)
 
 
-async def test_the_key_is_its_users_alone_and_stays(tmp_path: Path, store: Store) -> None:
+async def test_the_key_is_its_users_alone_and_stays(tmp_path: Path, store: Store):
     path = tmp_path / "api.key"
     token = await kept_api_key(path, store)
     assert path.read_text() == f"{token}\n"
@@ -49,7 +49,7 @@ async def test_the_key_is_its_users_alone_and_stays(tmp_path: Path, store: Store
     assert (tuple(key.scopes), key.scenarios, key.expires_at) == (SCOPES, None, None)
 
 
-async def test_what_is_no_key_of_this_store_is_replaced(tmp_path: Path, store: Store) -> None:
+async def test_what_is_no_key_of_this_store_is_replaced(tmp_path: Path, store: Store):
     path = tmp_path / "api.key"
     revoked = await kept_api_key(path, store)
     await store.revoke_key(revoked.split("_")[1], datetime.now(UTC))

@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -18,8 +17,9 @@ from starlette.routing import BaseRoute
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.pages.app import application, bounded
-from runtime.api_keys import ApiKey, Scope, make_token
+from runtime.api_keys import Scope
 from runtime.store import Store
+from tests.factories import add_key
 from tests.gateway.conftest import store
 from tests.gateway.pages.server import Looking
 from tests.gateway.search import Search
@@ -108,11 +108,7 @@ class Site:
 
     async def key(self, *scopes: Scope, **more: Any) -> str:
         """A new key; scopes are its own."""
-        token, name, digest = make_token()
-        made: dict[str, Any] = {"scenarios": None, "rate": None, "note": "", "created_by": "ann", **more}
-        await self.store.add_key(
-            ApiKey(id=name, digest=digest, scopes=list(scopes), created_at=datetime.now(UTC), **made)
-        )
+        token, name = await add_key(self.store, *scopes, **more)
         self.keys[token] = name
         return token
 
@@ -128,6 +124,15 @@ class Site:
         answer = await self.browser.get(address)
         assert answer.status_code == status, (answer.status_code, answer.headers, answer.text[:2000])
         return Document(answer)
+
+    async def column(self, address: str, caption: str, number: int = 0) -> list[str]:
+        """What stands in a column of a list, over all of its pages."""
+        read = list[str]()
+        while address:
+            page = await self.get(address)
+            read += [row[number] for row in page.rows(caption)]
+            address = next(iter(page.values(".older a", "href")), "")
+        return read
 
     async def send(self, address: str, form: dict[str, str], status: int = 303, page: str | None = None) -> Document:
         """Sends a form of a page as a browser does, and follows to what comes of it."""

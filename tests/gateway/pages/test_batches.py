@@ -22,7 +22,7 @@ BATCH = StoredBatch(
 ONE = "/audiences/one?destination=meta&audience=vip"
 
 
-async def test_a_batch_call_lists_its_contacts_by_outcome(site: Site) -> None:
+async def test_a_batch_call_lists_its_contacts_by_outcome(site: Site):
     await site.sign_in("read")
     assert "No contact has joined a batch call yet." in (await site.get("/batches")).text()
     await site.store.open_batch(BATCH)
@@ -54,7 +54,7 @@ async def test_a_batch_call_lists_its_contacts_by_outcome(site: Site) -> None:
     assert (await site.get("/batches/b1", 404)).text("h1")
 
 
-async def test_an_audience_lists_waiting_and_refused_changes_and_is_sent_again(site: Site) -> None:
+async def test_an_audience_lists_waiting_and_refused_changes_and_is_sent_again(site: Site):
     key = await site.sign_in()
     assert "No scenario has changed an audience yet." in (await site.get("/audiences")).text()
     for contact in ("a", "b", "c"):

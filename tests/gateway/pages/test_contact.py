@@ -29,7 +29,7 @@ WHY = WhyView(
 )
 
 
-async def test_all_that_happened_stands_in_one_timeline(site: Site) -> None:
+async def test_all_that_happened_stands_in_one_timeline(site: Site):
     site.client.contacts["7"] = WHY
     await site.sign_in("read")
     shown = await site.get("/contacts/7")
@@ -52,14 +52,14 @@ async def test_all_that_happened_stands_in_one_timeline(site: Site) -> None:
     assert PLAN.zone in told[-1]
 
 
-async def test_a_contact_that_is_called_dots_has_a_page(site: Site) -> None:
+async def test_a_contact_that_is_called_dots_has_a_page(site: Site):
     site.client.contacts[".."] = WHY
     await site.sign_in("read")
     assert (await site.get(to_contact(".."))).text("h1") == "Contact .."
     await site.get("/contacts", 404)
 
 
-async def test_a_key_of_some_scenarios_sees_these_alone(site: Site) -> None:
+async def test_a_key_of_some_scenarios_sees_these_alone(site: Site):
     site.client.contacts["7"] = WHY
     await site.sign_in("read", scenarios=["b"])
     shown = await site.get("/contacts/7")
@@ -73,7 +73,7 @@ async def test_a_key_of_some_scenarios_sees_these_alone(site: Site) -> None:
     assert hidden.text() == (await site.get("/contacts/8", 404)).text().replace("'8'", "'7'")
 
 
-async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(site: Site) -> None:
+async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(site: Site):
     site.client.contacts["7"] = WHY.model_copy(update={"answer": "No: the cap was full.", "next": "abc"})
     await publish(site.store)
     await site.sign_in("read")
@@ -90,7 +90,7 @@ async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(site: Site
     assert (shown.texts("#since option[selected]"), "a/7/K1" in shown.html) == (["the last 30 days"], True)
 
 
-async def test_the_form_finds_journeys_and_contacts(site: Site) -> None:
+async def test_the_form_finds_journeys_and_contacts(site: Site):
     await admit(site.store, "a/7/K 1", "7")
     await site.sign_in("read")
     for asked, found in (

@@ -19,19 +19,15 @@ def made(number: int, **more: object) -> Attempt:
     return replace(one, started_at=at, scenario="a", **more)  # pyright: ignore[reportArgumentType]
 
 
-async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site) -> None:
+async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site):
     await site.store.record([made(number, outcome="delivered", next_try_at=None) for number in range(120)])
     await site.store.record([replace(made(1), scenario="b")])
     await site.sign_in("read", scenarios=["a"])
-    read, address = list[str](), "/deliveries"
-    while address:
-        page = await site.get(address)
-        read += [row[1] for row in page.rows("Recorded attempts, newest first")]
-        address = next(iter(page.values(".older a", "href")), "")
+    read = await site.column("/deliveries", "Recorded attempts, newest first", 1)
     assert read == [f"a/{number}" for number in range(120)]
 
 
-async def test_the_next_attempt_is_told_where_it_is_still_to_come(site: Site) -> None:
+async def test_the_next_attempt_is_told_where_it_is_still_to_come(site: Site):
     request = AdmissionRequest("a", 1, "1", None, "a/1", "r1", "always", NOW - timedelta(hours=1), "order")
     await site.store.admit(request)
     due = NOW.replace(microsecond=0) + timedelta(hours=2, minutes=30)
@@ -59,7 +55,7 @@ FILTERS: list[tuple[str, list[str]]] = [
 ]
 
 
-async def test_attempts_are_found_by_what_is_asked_for(site: Site) -> None:
+async def test_attempts_are_found_by_what_is_asked_for(site: Site):
     long_ago = replace(made(4, workflow_id="b/1"), scenario="b", version=4, started_at=NOW - timedelta(days=20))
     await site.store.record([made(1), made(2, outcome="failed"), made(3, destination="crm"), long_ago])
     await site.sign_in("read")
@@ -71,7 +67,7 @@ async def test_attempts_are_found_by_what_is_asked_for(site: Site) -> None:
         assert "<b>" not in page.html
 
 
-async def test_without_an_index_only_the_last_days_are_looked_through(site: Site) -> None:
+async def test_without_an_index_only_the_last_days_are_looked_through(site: Site):
     await site.store.record([replace(made(1), started_at=NOW - timedelta(days=20))])
     await site.sign_in("read")
     page = await site.get("/deliveries?step=hook")

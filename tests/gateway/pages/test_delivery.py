@@ -28,7 +28,7 @@ steps:
 
 async def test_what_was_sent_needs_a_scope_and_is_logged_without_content(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     caplog.set_level(logging.INFO)
     known = {"contact": {"id": "7", "firstname": "Zoé\u202e<b>"}}
     one = Delivery(id="msg_1", scenario="sale@1", step="hook", contact="7", now="2026-03-31T10:00:00+02:00", data=known)

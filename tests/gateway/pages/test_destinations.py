@@ -42,7 +42,7 @@ async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[
         yield site
 
 
-async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, temporal: Search) -> None:
+async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, temporal: Search):
     temporal.hold(WAX, 4)
     await site.store.record(
         [made(1, destination="<b>", outcome="failed"), made(2, destination="<b>", outcome="delivered")]
@@ -58,7 +58,7 @@ async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, 
     assert "Change retries" not in page.text()
 
 
-async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search) -> None:
+async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search):
     name = await site.sign_in()
     look = await site.get("/destinations/retune?destination=wax")
     assert "No delivery to it is known to be in progress." in look.text()
@@ -70,7 +70,7 @@ async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search)
     assert len(temporal.started) == 1
 
 
-async def test_what_makes_no_sense_changes_nothing(site: Site) -> None:
+async def test_what_makes_no_sense_changes_nothing(site: Site):
     await site.sign_in()
     for wrong, said in (
         ({"maximum_interval": "soon"}, "The longest pause is a duration"),
@@ -89,7 +89,7 @@ async def test_what_makes_no_sense_changes_nothing(site: Site) -> None:
             assert page.values("[aria-invalid]", "name") == [name for name in wrong if wrong[name] or name == "reason"]
 
 
-def test_the_values_in_force_and_a_change_are_told_in_words() -> None:
+def test_the_values_in_force_and_a_change_are_told_in_words():
     def flight(initial: float, attempts: int = 0) -> PendingDelivery:
         retry = RetryPolicy(initial_interval=initial, maximum_attempts=attempts)
         status = DeliveryStatus(step="hook", state="started", attempt=1, retry=retry)
@@ -109,7 +109,7 @@ def test_the_values_in_force_and_a_change_are_told_in_words() -> None:
 
 async def test_one_destination_with_its_policy_attempts_and_what_waits_for_it(
     site: Site, temporal: Search, tmp_path: Path
-) -> None:
+):
     (tmp_path / "destinations.yaml").write_text(BOOK + ONE)
     site.app.state.destinations = DestinationsFile(tmp_path / "destinations.yaml")
     temporal.hold(WAX._replace(destination="slow"), 4)

@@ -25,7 +25,7 @@ async def _no_runs(*_: Any) -> AsyncIterator[WorkflowExecution]:
 
 async def test_a_contact_is_erased_once_its_id_is_typed_again(
     site: Site, temporal: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setattr("gateway.service.erasures.find_runs", _no_runs)
     site.store.sealing = Keyring(site.store, None)
     await admit(site.store, "a/7", WHO)
@@ -45,7 +45,7 @@ async def test_a_contact_is_erased_once_its_id_is_typed_again(
     assert [row[4] for row in (await site.get("/erasures")).rows("Erasures, newest first")] == ["request 4711"]
 
 
-async def test_only_keys_for_all_scenarios_with_the_scope_erase(site: Site) -> None:
+async def test_only_keys_for_all_scenarios_with_the_scope_erase(site: Site):
     limited: list[tuple[Scope, list[str] | None]] = [("operate", None), ("erase", ["a"])]
     for scope, scenarios in limited:
         await site.sign_in("read", scope, scenarios=scenarios)

@@ -17,7 +17,7 @@ async def published(site: Site) -> None:
     await site.store.publish("winback", {}, {}, "digest")
 
 
-async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search) -> None:
+async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search):
     temporal.hold(WAX, 4)
     temporal.hold(HeldGroupKey("reward", "<b>", None, None), 1, since=None)
     await site.sign_in()
@@ -35,7 +35,7 @@ async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search) -> N
     assert second.endswith("Retry it… Skip it… End it…")
 
 
-async def test_what_is_a_sample_is_said_to_be_one(site: Site, temporal: Search) -> None:
+async def test_what_is_a_sample_is_said_to_be_one(site: Site, temporal: Search):
     temporal.hold(WAX, 5000)
     for number in range(GROUPS + 2):
         temporal.hold(WAX._replace(step=f"step-{number}"))
@@ -51,7 +51,7 @@ async def test_what_is_a_sample_is_said_to_be_one(site: Site, temporal: Search) 
     assert listed < 500
 
 
-async def test_the_groups_that_a_number_elsewhere_counts(site: Site, temporal: Search) -> None:
+async def test_the_groups_that_a_number_elsewhere_counts(site: Site, temporal: Search):
     temporal.hold(WAX, 4)
     temporal.hold(WAX._replace(step="mail", destination="smtp"), 2)
     temporal.hold(WAX._replace(scenario="reward"), 1)
@@ -70,7 +70,7 @@ async def test_the_groups_that_a_number_elsewhere_counts(site: Site, temporal: S
     await site.get("/held?scenario=winback", status=403)
 
 
-async def test_who_may_only_look_is_told_so(site: Site, temporal: Search) -> None:
+async def test_who_may_only_look_is_told_so(site: Site, temporal: Search):
     temporal.hold(WAX, 2)
     temporal.hold(WAX._replace(scenario="secret"), 3)
     await site.sign_in("read", scenarios=["winback"])
@@ -82,7 +82,7 @@ async def test_who_may_only_look_is_told_so(site: Site, temporal: Search) -> Non
     assert look.values("main form", "action") == []
 
 
-async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search) -> None:
+async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search):
     temporal.hold(WAX, 20)
     name = await site.sign_in()
     (trial, *_) = (await site.get("/held")).values(".actions a", "href")
@@ -113,14 +113,14 @@ async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search
     assert list(temporal.started) == [f"operation:{stored.id}"]
 
 
-async def test_the_operator_is_the_note_of_the_key(site: Site, temporal: Search) -> None:
+async def test_the_operator_is_the_note_of_the_key(site: Site, temporal: Search):
     temporal.hold(WAX)
     key = await site.sign_in("read", "operate", note=" ops\nbob ")
     await site.send("/held/operation", FORM, page="/held")
     assert [one.operator for one in await site.store.stored_operations()] == [f"ops bob (key {key})"]
 
 
-async def test_all_are_operated_at_a_rate(site: Site, temporal: Search) -> None:
+async def test_all_are_operated_at_a_rate(site: Site, temporal: Search):
     temporal.hold(WAX, 20)
     await site.sign_in()
     for operation in ("retry", "skip", "leave"):
@@ -129,7 +129,7 @@ async def test_all_are_operated_at_a_rate(site: Site, temporal: Search) -> None:
         assert (stored.verb, stored.request["rate"], stored.request["limit"]) == (operation, 5.0, None)
 
 
-async def test_what_makes_no_sense_begins_nothing(site: Site) -> None:
+async def test_what_makes_no_sense_begins_nothing(site: Site):
     await site.sign_in()
     for wrong, said in (
         ({"reason": "  "}, "Give a reason"),
@@ -145,7 +145,7 @@ async def test_what_makes_no_sense_begins_nothing(site: Site) -> None:
         assert await site.store.stored_operations() == []
 
 
-async def test_a_group_that_is_gone_is_told(site: Site) -> None:
+async def test_a_group_that_is_gone_is_told(site: Site):
     await site.sign_in()
     page = await site.get("/held/operation?operation=skip&scenario=winback&step=wax")
     assert "no journey is held there now" in page.text()
@@ -153,7 +153,7 @@ async def test_a_group_that_is_gone_is_told(site: Site) -> None:
     assert page.values("main form", "action") == []
 
 
-async def test_all_that_is_held_at_a_destination_is_operated_at_once(site: Site, temporal: Search) -> None:
+async def test_all_that_is_held_at_a_destination_is_operated_at_once(site: Site, temporal: Search):
     temporal.hold(WAX, 4)
     temporal.hold(WAX._replace(scenario="reward", cause="exhausted"), 3)
     temporal.hold(WAX._replace(destination="crm"), 2)

@@ -33,7 +33,7 @@ steps:
 """
 
 
-async def test_what_others_have_made_up_is_text(site: Site, temporal: Search) -> None:
+async def test_what_others_have_made_up_is_text(site: Site, temporal: Search):
     journey = f"sale/{EVIL.replace('/', '%2F')}"
     await publish(site.store, SCENARIO)
     await admit(site.store, journey, EVIL)
@@ -99,7 +99,7 @@ LISTS: list[str] = [
 ]
 
 
-async def test_no_list_has_anything_of_other_scenarios(limited: Site) -> None:
+async def test_no_list_has_anything_of_other_scenarios(limited: Site):
     for address in LISTS:
         shown = await limited.get(address)
         assert "sale/7" not in [text for row in shown.texts("tbody tr") for text in row.split()]
@@ -117,14 +117,14 @@ ADDRESSES: list[str] = [
 ]
 
 
-async def test_no_address_leads_to_other_scenarios(limited: Site) -> None:
+async def test_no_address_leads_to_other_scenarios(limited: Site):
     for address in ADDRESSES:
         answer = await limited.browser.get(address)
         assert answer.status_code in (403, 404)
         assert "hook" not in Document(answer).text("main h1 + p")
 
 
-async def test_what_the_form_in_the_header_finds_tells_nothing_of_other_scenarios(limited: Site) -> None:
+async def test_what_the_form_in_the_header_finds_tells_nothing_of_other_scenarios(limited: Site):
     found = await limited.browser.get("/find?id=sale/7")
     nothing = await limited.browser.get("/find?id=sale/8")
     assert found.headers["location"].replace("7", "8") == nothing.headers["location"]
@@ -145,7 +145,7 @@ FORMS: list[tuple[str, dict[str, str]]] = [
 ]
 
 
-async def test_no_form_operates_on_other_scenarios(limited: Site) -> None:
+async def test_no_form_operates_on_other_scenarios(limited: Site):
     for address, form in FORMS:
         token = (await limited.get("/preview")).token
         answer = await limited.browser.post(address, data={"token": token, **form, "reason": "mine", "sure": "yes"})

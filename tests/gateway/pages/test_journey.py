@@ -22,7 +22,7 @@ def _waiting(**more: Any) -> Any:
     return replace(HELD, progress=progress, attempts=[], pending=())
 
 
-async def test_a_held_journey_says_why_and_what_was_tried(site: Site) -> None:
+async def test_a_held_journey_says_why_and_what_was_tried(site: Site):
     site.client.views["a/7/K1"] = HELD
     await site.sign_in()
     shown = await site.get(PAGE)
@@ -49,7 +49,7 @@ async def test_a_held_journey_says_why_and_what_was_tried(site: Site) -> None:
     assert "http://temporal.example.com/namespaces/shop/workflows/a%2F7%2FK1/r2/history" in shown.values("a", "href")
 
 
-async def test_a_waiting_journey_says_until_when(site: Site) -> None:
+async def test_a_waiting_journey_says_until_when(site: Site):
     site.client.views["a/7/K1"] = _waiting(at="pause", waiting={"for": "time", "until": "2026-03-28T22:30:00+00:00"})
     await site.sign_in()
     shown = await site.get(PAGE)
@@ -57,7 +57,7 @@ async def test_a_waiting_journey_says_until_when(site: Site) -> None:
     assert shown.texts(".operation summary") == ["Skip this step", "Pause", "End the journey"]
 
 
-async def test_a_paused_journey_says_by_whom_also_if_it_is_held(site: Site) -> None:
+async def test_a_paused_journey_says_by_whom_also_if_it_is_held(site: Site):
     pause = {
         "name": "pause",
         "operator": "ann",
@@ -76,7 +76,7 @@ async def test_a_paused_journey_says_by_whom_also_if_it_is_held(site: Site) -> N
         assert len(notes) == (1 if state == "paused" else 2)
 
 
-async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site) -> None:
+async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site):
     going = DeliveryStatus(
         step="hook", state="scheduled", attempt=3, next_try_at=START, why="hooks.example.com answered 503"
     )
@@ -87,7 +87,7 @@ async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site) -> N
     assert said.endswith("hooks.example.com answered 503")
 
 
-async def test_what_is_kept_back_can_be_sent_now(site: Site) -> None:
+async def test_what_is_kept_back_can_be_sent_now(site: Site):
     site.client.views["a/7/K1"] = _waiting(waiting={"for": "quiet hours", "until": "2026-03-31T06:00:00+00:00"})
     await site.sign_in()
     await site.send(PAGE, {"operation": "send_now", "reason": "it cannot wait", "step": "hook"})
@@ -105,7 +105,7 @@ FORMS: list[tuple[dict[str, str], dict[str, Any]]] = [
 ]
 
 
-async def test_each_form_does_its_operation(site: Site) -> None:
+async def test_each_form_does_its_operation(site: Site):
     site.client.views["a/7/K1"] = HELD
     key = await site.sign_in()
     for form, more in FORMS:
@@ -115,7 +115,7 @@ async def test_each_form_does_its_operation(site: Site) -> None:
         assert shown.texts("[role=status]") != []
 
 
-async def test_forms_carry_the_step_that_they_are_about(site: Site) -> None:
+async def test_forms_carry_the_step_that_they_are_about(site: Site):
     site.client.views["a/7/K1"] = HELD
     await site.sign_in()
     shown = await site.get(PAGE)
@@ -124,7 +124,7 @@ async def test_forms_carry_the_step_that_they_are_about(site: Site) -> None:
     assert shown.values("form.form, .operation form", "action") == [PAGE] * 4
 
 
-async def test_what_makes_no_sense_is_told_in_words(site: Site) -> None:
+async def test_what_makes_no_sense_is_told_in_words(site: Site):
     site.client.views["a/7/K1"] = HELD
     await site.sign_in()
     for form, words in (
@@ -140,7 +140,7 @@ async def test_what_makes_no_sense_is_told_in_words(site: Site) -> None:
         assert site.client.operated == []
 
 
-async def test_what_the_journey_refuses_is_told(site: Site) -> None:
+async def test_what_the_journey_refuses_is_told(site: Site):
     site.client.views["a/7/K1"] = HELD
     site.client.refusal = "the journey is not at step 'hook', but at 'bye'"
     await site.sign_in()
@@ -148,7 +148,7 @@ async def test_what_the_journey_refuses_is_told(site: Site) -> None:
     assert "the journey is not at step 'hook', but at 'bye'." in shown.text()
 
 
-async def test_who_may_only_look_is_told_so(site: Site) -> None:
+async def test_who_may_only_look_is_told_so(site: Site):
     site.client.views["a/7/K1"] = HELD
     await site.sign_in("read")
     shown = await site.get(PAGE)
@@ -156,7 +156,7 @@ async def test_who_may_only_look_is_told_so(site: Site) -> None:
     assert "Operations need the scope operate" in shown.text()
 
 
-async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site) -> None:
+async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site):
     site.client.views["a/7/K1"] = HELD
     site.client.views["b/7"] = HELD  # an id that says another scenario
     site.client.views["b/8"] = replace(HELD, entry=None)  # the same, and not admitted yet
@@ -166,7 +166,7 @@ async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site) -> Non
     await site.get("/journeys/b/8", 403)
 
 
-async def test_over_and_unknown_journeys(site: Site) -> None:
+async def test_over_and_unknown_journeys(site: Site):
     entry = replace(ENTRY, ended_at=datetime(2026, 4, 1, tzinfo=UTC), outcome="finished")
     site.client.views["a/7/K1"] = replace(HELD, status="forgotten", progress=None, entry=entry)
     await site.sign_in()
@@ -176,7 +176,7 @@ async def test_over_and_unknown_journeys(site: Site) -> None:
     assert "There is no journey 'a/8'" in nobody.text()
 
 
-async def test_a_journey_of_a_contact_that_is_called_dots_is_operated_and_listed(site: Site) -> None:
+async def test_a_journey_of_a_contact_that_is_called_dots_is_operated_and_listed(site: Site):
     site.client.views["a/../K1"] = HELD
     key = await site.sign_in(note="ann")
     await site.send(to_journey("a/../K1"), {"operation": "retry", "reason": "x", "step": "hook", "now": "yes"})
@@ -195,7 +195,7 @@ async def test_a_journey_of_a_contact_that_is_called_dots_is_operated_and_listed
 
 async def test_what_the_journey_has_done_is_done_although_the_log_is_out_of_reach(
     site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     async def fail(_: object) -> bool:
         raise StoreUnavailable("the disk is full")
 

@@ -10,7 +10,7 @@ from tests.gateway.service.test_stats import SALE, publish
 NEXT = SALE.replace("- wait: 2d", "- wait: 3d\n    id: pause").replace("subject: Hi", "subject: Hello")
 
 
-async def test_journeys_are_moved_after_a_look_at_who_can_move(site: Site, temporal: Search) -> None:
+async def test_journeys_are_moved_after_a_look_at_who_can_move(site: Site, temporal: Search):
     await publish(site.store)
     await publish(site.store, NEXT)
     for name, state, step in (("a", "waiting", "wait-2"), ("b", "held", "hook"), ("c", "held", "hook"), ("d", "", "")):

@@ -6,7 +6,7 @@ from tests.gateway.pages.conftest import Site
 from tests.gateway.service.test_outgoing import held
 
 
-async def test_held_events_are_shown_skipped_and_retried_with_a_reason_on_record(site: Site) -> None:
+async def test_held_events_are_shown_skipped_and_retried_with_a_reason_on_record(site: Site):
     key = await site.sign_in()
     assert "No event has been sent yet." in (await site.get("/outgoing")).text()
     first, second = await held(site.store, "7", "8")

@@ -8,7 +8,7 @@ from tests.gateway.pages.conftest import Site
 from tests.gateway.search import Search
 
 
-async def test_the_first_page_says_that_all_is_well_or_leads_to_what_is_not(site: Site, temporal: Search) -> None:
+async def test_the_first_page_says_that_all_is_well_or_leads_to_what_is_not(site: Site, temporal: Search):
     await site.sign_in("read")
     assert "All is well. Nothing needs you." in (await site.get("/")).text()
     temporal.hold(HeldGroupKey("a", "hook", "wax", "permanent"), 3)

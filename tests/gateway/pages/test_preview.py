@@ -130,7 +130,7 @@ async def preview(site: Site, more: dict[str, str] | None = None, status: int = 
     return await site.send("/preview", {**FORM, **(more or {})}, status=status)
 
 
-async def test_each_step_is_shown_byte_by_byte_at_its_local_time(site: Site) -> None:
+async def test_each_step_is_shown_byte_by_byte_at_its_local_time(site: Site):
     await site.sign_in("read")
     page = await preview(site)
     mail, wait, fork, hook, text = page.texts("li.step")
@@ -151,7 +151,7 @@ async def test_each_step_is_shown_byte_by_byte_at_its_local_time(site: Site) -> 
     assert json.loads(page.text("textarea[name=entry]")) == ENTRY  # what was filled in is still there
 
 
-async def test_steps_beside_the_way_and_mistakes_are_told(site: Site) -> None:
+async def test_steps_beside_the_way_and_mistakes_are_told(site: Site):
     await site.sign_in("read")
     english = {**ENTRY, "contact": {"id": 7, "language": "en"}}
     page = await preview(site, {"entry": json.dumps(english)})
@@ -162,7 +162,7 @@ async def test_steps_beside_the_way_and_mistakes_are_told(site: Site) -> None:
     assert "skipped" in mail
 
 
-async def test_an_entry_is_made_up(site: Site) -> None:
+async def test_an_entry_is_made_up(site: Site):
     await site.sign_in("read")
     page = await site.send("/preview/sample", {"version": "hello@1"}, status=200, page="/preview")
     assert json.loads(page.text("textarea[name=entry]"))["scenario"] == "hello"
@@ -170,7 +170,7 @@ async def test_an_entry_is_made_up(site: Site) -> None:
     assert len((await preview(site, {"entry": ""})).texts("li.step")) == 5
 
 
-async def test_a_link_previews_the_newest_version_and_offers_a_test_of_its_step(site: Site) -> None:
+async def test_a_link_previews_the_newest_version_and_offers_a_test_of_its_step(site: Site):
     await site.sign_in()
     page = await site.get("/preview?scenario=hello&step=text")
     assert page.texts("#version option[selected]") == ["hello@1"]
@@ -182,7 +182,7 @@ async def test_a_link_previews_the_newest_version_and_offers_a_test_of_its_step(
 
 async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     caplog.set_level(logging.INFO)
     entries: dict[str, Any] = {
         "hello/7": ENTRY,
@@ -224,7 +224,7 @@ async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id
     assert "Bob" not in page.html
 
 
-async def test_events_and_responses_are_given_one_a_line(site: Site) -> None:
+async def test_events_and_responses_are_given_one_a_line(site: Site):
     await site.sign_in("read")
     page = await preview(site, {"events": 'order.delivered={"order_id": "CGX"}\n\n', "responses": "wax=[1]"})
     assert "no step and no exit rule waits for 'order.delivered'" in page.text()
@@ -247,7 +247,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
 ]
 
 
-async def test_what_is_wrong_is_said_and_nothing_that_was_filled_in_is_lost(site: Site) -> None:
+async def test_what_is_wrong_is_said_and_nothing_that_was_filled_in_is_lost(site: Site):
     await site.sign_in("read")
     for wrong, said in WRONG:
         page = await preview(site, {"to": "kept@example.com", **wrong}, status=422)
@@ -255,7 +255,7 @@ async def test_what_is_wrong_is_said_and_nothing_that_was_filled_in_is_lost(site
         assert page.text("textarea[name=entry]") == " ".join({**FORM, **wrong}["entry"].split())
 
 
-async def test_a_pasted_scenario_needs_the_scope_to_publish(site: Site) -> None:
+async def test_a_pasted_scenario_needs_the_scope_to_publish(site: Site):
     pasted = {"version": "", "source": SCENARIO.replace("Hello", "Pasted")}
     await site.sign_in("read")
     refused = await preview(site, pasted, status=403)
@@ -273,7 +273,7 @@ async def test_a_pasted_scenario_needs_the_scope_to_publish(site: Site) -> None:
     assert file.rows("Findings")
 
 
-async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_message_is_sent_as_a_test(site: Site, receiver: Receiver, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, "gateway")
     name = await site.sign_in()
     shown = await preview(site)
@@ -302,7 +302,7 @@ UNSENDABLE: list[tuple[dict[str, str], str]] = [
 ]
 
 
-async def test_what_cannot_be_sent_is_said(site: Site) -> None:
+async def test_what_cannot_be_sent_is_said(site: Site):
     await site.sign_in()
     for more, said in UNSENDABLE:
         page = await site.send("/preview/send", {**FORM, **more}, status=422, page="/preview")
@@ -312,7 +312,7 @@ async def test_what_cannot_be_sent_is_said(site: Site) -> None:
             assert page.values("#reason", "value") == [more.get("reason", "")]
 
 
-async def test_a_test_is_in_the_log_of_deliveries(site: Site) -> None:
+async def test_a_test_is_in_the_log_of_deliveries(site: Site):
     name = await site.sign_in()
     await site.send("/preview/send", {**FORM, **SURE, "step": "text"}, status=200, page="/preview")
     (row,) = (await site.get("/deliveries")).rows("Recorded attempts, newest first")
@@ -322,7 +322,7 @@ async def test_a_test_is_in_the_log_of_deliveries(site: Site) -> None:
     assert kept.delivery_id.startswith("msg_test")
 
 
-async def test_a_suppressed_number_gets_no_test_even_instead_of_the_contact(site: Site) -> None:
+async def test_a_suppressed_number_gets_no_test_even_instead_of_the_contact(site: Site):
     (hashed,) = HASHES.of("sms", "+33698765432")
     await site.store.suppress(Suppression("sms", hashed, "stop", datetime.now(UTC)))
     await site.sign_in()
@@ -332,7 +332,7 @@ async def test_a_suppressed_number_gets_no_test_even_instead_of_the_contact(site
     assert "+336" not in str(await site.store.deliveries())
 
 
-async def test_a_key_sends_few_tests_an_hour(site: Site) -> None:
+async def test_a_key_sends_few_tests_an_hour(site: Site):
     name = await site.sign_in()
     form = {**FORM, **SURE, "step": "text"}
     site.app.state.outbox._sent.take(name, PER_HOUR - 1)
@@ -344,7 +344,7 @@ async def test_a_key_sends_few_tests_an_hour(site: Site) -> None:
 
 
 @pytest.mark.parametrize("routes", [Direct()], ids=["as scenarios say"])
-async def test_no_address_is_called_that_is_not_public(site: Site) -> None:
+async def test_no_address_is_called_that_is_not_public(site: Site):
     await site.sign_in()
     for to in ("https://169.254.169.254/latest", "http://127.0.0.1:1/", "file:///etc/passwd"):
         page = await site.send("/preview/send", {**FORM, **SURE, "step": "vip", "to": to}, status=422, page="/preview")

@@ -34,7 +34,7 @@ async def upload(site: Site, form: dict[str, str], *files: tuple[str, str, bytes
     return Document(answer)
 
 
-async def test_a_version_is_checked_compared_and_published(site: Site) -> None:
+async def test_a_version_is_checked_compared_and_published(site: Site):
     name = await site.sign_in("read", "publish")
     look = await upload(site, {"source": "kept"}, ("file", "sale.yaml", NEXT.encode()))
     assert look.text("#results h2") == "sale after sale@1"
@@ -49,7 +49,7 @@ async def test_a_version_is_checked_compared_and_published(site: Site) -> None:
     assert (newest.published_by, newest.journeys) == (f"key {name}", "follow")
 
 
-async def test_nothing_is_published_that_was_not_compared(site: Site) -> None:
+async def test_nothing_is_published_that_was_not_compared(site: Site):
     await site.sign_in("read", "publish")
     look = await site.send(AT, {"source": NEXT}, status=200)
     form = {"source": NEXT, "identity": look.values("[name=identity]", "value")[0], "do": "publish"}
@@ -68,7 +68,7 @@ async def test_nothing_is_published_that_was_not_compared(site: Site) -> None:
     assert await site.store.newest("sale") == 4
 
 
-async def test_mistakes_are_shown_with_their_lines_and_the_text_is_kept(site: Site) -> None:
+async def test_mistakes_are_shown_with_their_lines_and_the_text_is_kept(site: Site):
     await site.sign_in("read", "publish")
     source = SALE.replace("text: Hi", "text: {file: mails/hi.txt}").replace("wait: 2d", "wait: soon")
     page = await upload(site, {"source": source}, status=422)
@@ -90,7 +90,7 @@ async def test_mistakes_are_shown_with_their_lines_and_the_text_is_kept(site: Si
     ) == "Choose a scenario file, or paste one."
 
 
-async def test_only_a_key_with_its_scope_publishes_and_only_its_scenarios(site: Site) -> None:
+async def test_only_a_key_with_its_scope_publishes_and_only_its_scenarios(site: Site):
     await site.sign_in("read", "operate")
     page = await site.get(AT)
     assert (page.values("main form", "action"), "scope publish" in page.text()) == ([], True)

@@ -13,7 +13,7 @@ from tests.gateway.search import Search
 HTMX = {"hx-request": "true"}
 
 
-async def test_only_the_region_is_sent_and_only_if_it_has_changed(site: Site, temporal: Search) -> None:
+async def test_only_the_region_is_sent_and_only_if_it_has_changed(site: Site, temporal: Search):
     temporal.hold(WAX, 4)
     await site.sign_in()
     page = await site.get("/held")
@@ -30,7 +30,7 @@ async def test_only_the_region_is_sent_and_only_if_it_has_changed(site: Site, te
     assert '<strong class="figure">5</strong> journeys' in other.text
 
 
-async def test_the_parts_of_a_journey_are_sent_together(site: Site) -> None:
+async def test_the_parts_of_a_journey_are_sent_together(site: Site):
     site.client.views["a/7/K1"] = HELD
     await site.sign_in()
     (headers,) = (await site.get(PAGE)).values("[hx-headers]", "hx-headers")
@@ -43,7 +43,7 @@ async def test_the_parts_of_a_journey_are_sent_together(site: Site) -> None:
     ]
 
 
-async def test_the_token_of_forms_differs_in_each_compressed_page_and_is_good(site: Site) -> None:
+async def test_the_token_of_forms_differs_in_each_compressed_page_and_is_good(site: Site):
     await site.sign_in()
     answer = await site.browser.get("/held", headers={"accept-encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"

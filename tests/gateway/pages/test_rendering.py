@@ -22,7 +22,7 @@ from tests.factories import NOW
         ("reward@2 is not published", "reward@2 is not published."),
     ],
 )
-def test_a_message_begins_with_a_capital_unless_an_id_begins_it(words: str, shown: str) -> None:
+def test_a_message_begins_with_a_capital_unless_an_id_begins_it(words: str, shown: str):
     assert sentence(words) == shown
 
 
@@ -30,17 +30,17 @@ def test_a_message_begins_with_a_capital_unless_an_id_begins_it(words: str, show
     ("seconds", "shown"),
     [(12.5, "in 12 s"), (-0.4, "now"), (-59, "59 s ago"), (-200, "4 min ago"), (7300, "in 2 h"), (-86_400, "")],
 )
-def test_a_moment_within_a_day_is_told_by_its_distance(seconds: float, shown: str) -> None:
+def test_a_moment_within_a_day_is_told_by_its_distance(seconds: float, shown: str):
     assert relative(NOW + timedelta(seconds=seconds), NOW) == shown
 
 
-def test_a_distance_beyond_a_minute_is_the_same_for_a_minute() -> None:
+def test_a_distance_beyond_a_minute_is_the_same_for_a_minute():
     moments = [NOW + timedelta(seconds=seconds) for seconds in (0, 30, 59)]
     assert {relative(NOW - timedelta(seconds=70), now) for now in moments} == {"2 min ago"}
 
 
 @pytest.mark.parametrize("name", ["..", ".", "%2e%2e", "a/../b", "a b/\U0001f384?#'\"", "..a/%2F/."])
-def test_every_id_has_an_address_that_browsers_keep(name: str) -> None:
+def test_every_id_has_an_address_that_browsers_keep(name: str):
     for address, prefix in ((to_contact(name), "/contacts"), (to_journey(f"sale/{name}/K"), "/journeys/sale/")):
         # As a browser: the path without its segments of dots, also if these are encoded.
         kept = urlsplit(urljoin("https://x.example.com/", address.replace("%2e", ".").replace("%2E", ".")))
@@ -51,7 +51,7 @@ def test_every_id_has_an_address_that_browsers_keep(name: str) -> None:
         )
 
 
-def test_each_cell_has_the_heading_of_its_column() -> None:
+def test_each_cell_has_the_heading_of_its_column():
     rows = Markup('<tr class="x"><th scope="row"><a>1</a></th><td class="number">2</td></tr><tr><td>3</td></tr>')
     assert labelled(rows, ['The "first"', "#Count"]) == (
         '<tr class="x"><th data-label="The &#34;first&#34;" scope="row"><a>1</a></th>'
@@ -72,5 +72,5 @@ def test_each_cell_has_the_heading_of_its_column() -> None:
         ("<p>a\tb\n\u00e9</p>", "<p>a\tb\n\u00e9</p>"),
     ],
 )
-def test_characters_that_deceive_the_eye_are_named_in_texts(html: str, shown: str) -> None:
+def test_characters_that_deceive_the_eye_are_named_in_texts(html: str, shown: str):
     assert with_visible_characters(html) == shown

@@ -12,7 +12,7 @@ from tests.gateway.pages.conftest import Site
 from tests.gateway.service.test_stats import publish
 
 
-async def test_arms_are_compared_in_a_table_a_chart_and_words(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_arms_are_compared_in_a_table_a_chart_and_words(site: Site, monkeypatch: pytest.MonkeyPatch):
     verdict = "better than control: 9.98 % against 6.00 %"
     told = ARMS[1].model_copy(update={"verdict": verdict})
     one = FOUND.comparisons[0].model_copy(update={"arms": [ARMS[0], told, *ARMS[2:]], "mismatch": 7e-79})

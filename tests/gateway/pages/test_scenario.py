@@ -48,7 +48,7 @@ async def _held(store: Store, server: Search) -> None:
         await store.count_passages(journey, "r", 0, steps)
 
 
-async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, temporal: Search) -> None:
+async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, temporal: Search):
     await _held(site.store, temporal)
     await ScenarioService(site.store).close(TERMINAL, "sale", operator="ann", reason="<i>over</i>")
     await site.sign_in("read")
@@ -60,7 +60,7 @@ async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, tempora
     assert "/held?scenario=sale" in shown.values("td a", "href")
 
 
-async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Search) -> None:
+async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Search):
     await _held(site.store, temporal)
     await site.sign_in("read")
     shown = await site.get("/scenarios/sale")
@@ -89,7 +89,7 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     assert [row[2] for row in (await site.get(failed)).rows("Recorded attempts, newest first")] == ["hook"]
 
 
-async def test_trends_are_charts_and_tables_of_people_and_of_attempts(site: Site, temporal: Search) -> None:
+async def test_trends_are_charts_and_tables_of_people_and_of_attempts(site: Site, temporal: Search):
     await _held(site.store, temporal)
     await publish(site.store, RULED)
     await site.sign_in("read")
@@ -113,7 +113,7 @@ async def test_trends_are_charts_and_tables_of_people_and_of_attempts(site: Site
     await site.get("/scenarios/sale/trends?version=7", 404)
 
 
-async def test_rules_stand_there_in_words(site: Site) -> None:
+async def test_rules_stand_there_in_words(site: Site):
     await site.sign_in("read")
     assert "No scenario is published yet." in (await site.get("/scenarios")).text()
     await publish(site.store, RULED)
@@ -133,7 +133,7 @@ async def test_rules_stand_there_in_words(site: Site) -> None:
     ]
 
 
-async def test_versions_are_chosen_and_compared(site: Site) -> None:
+async def test_versions_are_chosen_and_compared(site: Site):
     await publish(site.store, SALE)
     await publish(site.store, RULED)
     await site.sign_in("read")
@@ -152,7 +152,7 @@ async def test_versions_are_chosen_and_compared(site: Site) -> None:
     await site.get("/scenarios/nothing", 404)
 
 
-async def test_without_search_the_page_says_what_is_not_known(site: Site, temporal: Search) -> None:
+async def test_without_search_the_page_says_what_is_not_known(site: Site, temporal: Search):
     await publish(site.store)
     await admit(site.store, "sale/1", "1")
     temporal.error = RPCStatusCode.UNIMPLEMENTED

@@ -22,7 +22,7 @@ async def sale(site: Site, temporal: Search) -> None:
             temporal.add(name, StepId="wait-2", **known)
 
 
-async def test_a_scenario_is_closed_for_a_reason_and_opened_again(site: Site) -> None:
+async def test_a_scenario_is_closed_for_a_reason_and_opened_again(site: Site):
     name = await site.sign_in()
     refused = await site.send("/scenarios/sale/close", {"reason": " "}, status=422)
     assert len(refused.texts("[role=alert]")) == 1
@@ -46,7 +46,7 @@ async def test_a_scenario_is_closed_for_a_reason_and_opened_again(site: Site) ->
 )
 async def test_all_journeys_or_those_of_a_version_are_operated(
     site: Site, change: str, counted: str, of_versions: list[str], stored: dict[str, bool]
-) -> None:
+):
     address = f"/scenarios/sale/{change}"
     name = await site.sign_in()
     look = await site.get(address)

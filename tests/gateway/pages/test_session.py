@@ -22,7 +22,7 @@ from tests.gateway.api.conftest import http_scope
 from tests.gateway.pages.conftest import SITE, Document, Site
 
 
-async def test_nobody_sees_a_page_without_signing_in(site: Site) -> None:
+async def test_nobody_sees_a_page_without_signing_in(site: Site):
     answer = await site.browser.get("/?scenario=a%26b")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2F%3Fscenario%3Da%2526b")
     shown = await site.get(answer.headers["location"])
@@ -30,7 +30,7 @@ async def test_nobody_sees_a_page_without_signing_in(site: Site) -> None:
     assert shown.texts("nav") == []
 
 
-async def test_a_link_from_elsewhere_finds_the_session_that_there_is(site: Site) -> None:
+async def test_a_link_from_elsewhere_finds_the_session_that_there_is(site: Site):
     """Its request comes without the cookie, which is for requests of this site alone."""
     answer = await site.browser.get('/?x="%3E<i>', headers={"sec-fetch-site": "cross-site"})
     shown = Document(answer)
@@ -40,12 +40,12 @@ async def test_a_link_from_elsewhere_finds_the_session_that_there_is(site: Site)
     assert (again.status_code, again.headers["location"]) == (303, "/sign-in")
 
 
-async def test_a_live_part_sends_the_whole_page_to_sign_in(site: Site) -> None:
+async def test_a_live_part_sends_the_whole_page_to_sign_in(site: Site):
     answer = await site.browser.get("/", headers={"hx-request": "true"})
     assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/sign-in")
 
 
-async def test_a_key_begins_a_session(site: Site) -> None:
+async def test_a_key_begins_a_session(site: Site):
     token = await site.key("read")
     answer = await site.browser.post("/sign-in", data={"key": f" {token} ", "next": "/?x=1"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/?x=1")
@@ -57,7 +57,7 @@ async def test_a_key_begins_a_session(site: Site) -> None:
     assert (await site.get("/")).text("h1") == "Overview"
 
 
-async def test_by_https_the_cookie_is_for_https_alone(site: Site) -> None:
+async def test_by_https_the_cookie_is_for_https_alone(site: Site):
     token = await site.key("read")
     answer = await site.browser.post("/sign-in", data={"key": token}, headers={"x-forwarded-proto": "https, http"})
     cookie = answer.headers["set-cookie"]
@@ -66,7 +66,7 @@ async def test_by_https_the_cookie_is_for_https_alone(site: Site) -> None:
     assert (await site.browser.get("/")).status_code == 303  # by http: another cookie
 
 
-async def test_what_is_no_key_begins_nothing(site: Site) -> None:
+async def test_what_is_no_key_begins_nothing(site: Site):
     for given in ("", "sr_nonsense", "sr_aaaaaaaa_" + "0" * 64):
         answer = await site.browser.post("/sign-in", data={"key": given})
         assert "set-cookie" not in answer.headers
@@ -79,13 +79,13 @@ async def test_what_is_no_key_begins_nothing(site: Site) -> None:
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
 
 
-async def test_signing_in_leads_nowhere_else(site: Site) -> None:
+async def test_signing_in_leads_nowhere_else(site: Site):
     for elsewhere in ("//evil.example.com", "https://evil.example.com", "/\\evil.example.com", "/\t/evil"):
         answer = await site.browser.post("/sign-in", data={"key": await site.key("read"), "next": elsewhere})
         assert answer.headers["location"] == "/"
 
 
-async def test_trying_keys_ends_after_a_while(site: Site) -> None:
+async def test_trying_keys_ends_after_a_while(site: Site):
     for _ in range(TRIES):
         assert (await site.browser.post("/sign-in", data={"key": "sr_x"})).status_code == 401
     answer = await site.browser.post("/sign-in", data={"key": "sr_x"})
@@ -95,7 +95,7 @@ async def test_trying_keys_ends_after_a_while(site: Site) -> None:
     assert (await site.browser.post("/sign-in", data={"key": await site.key("read")})).status_code == 303
 
 
-async def test_a_key_begins_few_sessions_in_a_minute(site: Site) -> None:
+async def test_a_key_begins_few_sessions_in_a_minute(site: Site):
     token = await site.key("read")
     for _ in range(TRIES):
         assert (await site.browser.post("/sign-in", data={"key": token})).status_code == 303
@@ -105,7 +105,7 @@ async def test_a_key_begins_few_sessions_in_a_minute(site: Site) -> None:
     assert (await site.browser.post("/sign-in", data={"key": await site.key("read")})).status_code == 303
 
 
-async def test_a_session_ends_with_its_key(site: Site) -> None:
+async def test_a_session_ends_with_its_key(site: Site):
     name = await site.sign_in()
     await site.store.revoke_key(name, datetime.now(UTC))
     fresh = application(site.client, Keys(site.store))
@@ -114,7 +114,7 @@ async def test_a_session_ends_with_its_key(site: Site) -> None:
         assert (await browser.get("/")).status_code == 303
 
 
-async def test_a_session_lasts_twelve_hours_and_cannot_be_made_up(site: Site) -> None:
+async def test_a_session_lasts_twelve_hours_and_cannot_be_made_up(site: Site):
     token = await site.key("read")
     keys = Keys(site.store)
     key = await keys.verify(token)
@@ -127,7 +127,7 @@ async def test_a_session_lasts_twelve_hours_and_cannot_be_made_up(site: Site) ->
         assert answer.status_code == status, value
 
 
-async def test_nothing_in_the_store_signs_in(site: Site, tmp_path: Path) -> None:
+async def test_nothing_in_the_store_signs_in(site: Site, tmp_path: Path):
     await site.sign_in("read")
     cookie = site.browser.cookies["session"]
     with sqlite3.connect(tmp_path / "store.db") as connection:
@@ -140,7 +140,7 @@ async def test_nothing_in_the_store_signs_in(site: Site, tmp_path: Path) -> None
             assert answer.status_code == 303, value
 
 
-async def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(site: Site) -> None:
+async def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(site: Site):
     await site.sign_in("read")
     copied = site.browser.cookies["session"]
     shown = await site.send("/sign-out", {}, page="/")
@@ -150,7 +150,7 @@ async def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(site: S
         assert answer.status_code == 303
 
 
-async def test_sessions_that_have_ended_are_deleted(site: Site, tmp_path: Path) -> None:
+async def test_sessions_that_have_ended_are_deleted(site: Site, tmp_path: Path):
     keys = Keys(site.store)
     key = await keys.verify(await site.key("read"))
     assert key is not None
@@ -161,7 +161,7 @@ async def test_sessions_that_have_ended_are_deleted(site: Site, tmp_path: Path) 
         assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
 
 
-async def test_a_form_of_another_session_or_site_is_refused(site: Site) -> None:
+async def test_a_form_of_another_session_or_site_is_refused(site: Site):
     await site.sign_in("read")
     mine = (await site.get("/")).token
     stranger = "0" * 64
@@ -180,13 +180,13 @@ async def test_a_form_of_another_session_or_site_is_refused(site: Site) -> None:
     assert answer.status_code == 303
 
 
-async def test_signing_in_from_another_site_is_refused(site: Site) -> None:
+async def test_signing_in_from_another_site_is_refused(site: Site):
     given = {"key": await site.key("read")}
     answer = await site.browser.post("/sign-in", data=given, headers={"sec-fetch-site": "cross-site"})
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
 
 
-async def test_a_door_signs_in_who_knows_its_address(site: Site) -> None:
+async def test_a_door_signs_in_who_knows_its_address(site: Site):
     token = await site.key("read", "operate")
     app = application(site.client, Keys(site.store), door=Door("opensesame", site.keys[token]))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as browser:
@@ -197,7 +197,7 @@ async def test_a_door_signs_in_who_knows_its_address(site: Site) -> None:
     assert (await site.browser.get("/open/opensesame")).status_code == 404
 
 
-async def test_errors_are_pages_without_a_word_of_the_request(site: Site) -> None:
+async def test_errors_are_pages_without_a_word_of_the_request(site: Site):
     nobody = await site.get("/no/such/<script>page", status=404)
     assert "There is no page at this address." in nobody.text()
     assert "script&gt;page" not in nobody.html
@@ -208,7 +208,7 @@ async def test_errors_are_pages_without_a_word_of_the_request(site: Site) -> Non
     assert (large.status, large.text("h1")) == (413, "The request is too large")
 
 
-async def test_what_goes_wrong_here_is_told_without_details(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_goes_wrong_here_is_told_without_details(site: Site, caplog: pytest.LogCaptureFixture):
     async def do(_page: object, _form: object) -> object:
         raise RuntimeError("secret thing")
 
@@ -223,7 +223,7 @@ async def test_what_goes_wrong_here_is_told_without_details(site: Site, caplog: 
     assert shown.values("main a", "href") == ["/"]
 
 
-async def test_what_is_refused_leads_back_to_its_form_and_nowhere_else(site: Site) -> None:
+async def test_what_is_refused_leads_back_to_its_form_and_nowhere_else(site: Site):
     await site.sign_in("read")
     for came, back in (
         (f"{SITE}/held?scenario=a", "/held?scenario=a"),
@@ -234,7 +234,7 @@ async def test_what_is_refused_leads_back_to_its_form_and_nowhere_else(site: Sit
         assert Document(answer).values("main a", "href") == [back]
 
 
-async def test_files_are_kept_for_as_long_as_they_are_the_same(site: Site) -> None:
+async def test_files_are_kept_for_as_long_as_they_are_the_same(site: Site):
     await site.sign_in("read")
     page = await site.get("/")
     assert page.headers["cache-control"] == "no-store"
@@ -275,7 +275,7 @@ async def ask(site: Site, path: str, asked: asyncio.Event) -> int:
     return status
 
 
-async def test_a_key_that_may_only_read_is_refused_before_its_form_arrives(site: Site) -> None:
+async def test_a_key_that_may_only_read_is_refused_before_its_form_arrives(site: Site):
     await site.sign_in("read")
     asked = asyncio.Event()
     for path in FORMS:
@@ -284,7 +284,7 @@ async def test_a_key_that_may_only_read_is_refused_before_its_form_arrives(site:
     assert not asked.is_set()
 
 
-async def test_slow_forms_take_the_places_of_their_key_alone(site: Site) -> None:
+async def test_slow_forms_take_the_places_of_their_key_alone(site: Site):
     site.app.state.keys.places = KeyPlaces(2)
     await site.sign_in("read")
     slow: list[asyncio.Task[int]] = []

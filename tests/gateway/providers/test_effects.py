@@ -132,7 +132,7 @@ def sendgrid(event: str, number: int, delivery: str = ID, ago: float = 60.0, **m
     return {**basis, "scenario_delivery": delivery, **more}
 
 
-async def test_an_event_about_another_address_than_the_message_s_has_no_effect(gateway: Gateway) -> None:
+async def test_an_event_about_another_address_than_the_message_s_has_no_effect(gateway: Gateway):
     [recipient] = HASHES.of_recipient(ID, "email", ADA)
     await gateway.store.record([attempt(ID, step="hello", channel="email", started_at=NOW, recipient=recipient)])
     for number, address in enumerate(("bob@example.com", "?", ADA.upper())):
@@ -144,7 +144,7 @@ async def test_an_event_about_another_address_than_the_message_s_has_no_effect(g
 BOUNCE: dict[str, Any] = {"type": "bounce", "status": "5.1.1", "reason": f"550 5.1.1 <{ADA}> unknown"}
 
 
-async def test_a_batch_tells_each_item_and_its_repetition_nothing(gateway: Gateway) -> None:
+async def test_a_batch_tells_each_item_and_its_repetition_nothing(gateway: Gateway):
     measured = Measured(PROVIDER_EVENTS)
     other = f"msg_{'0b' * 16}"
     batch = [
@@ -189,7 +189,7 @@ async def test_a_batch_tells_each_item_and_its_repetition_nothing(gateway: Gatew
     assert await gateway.suppressed() == []
 
 
-async def test_a_failure_is_completed_by_the_repetition(gateway: Gateway) -> None:
+async def test_a_failure_is_completed_by_the_repetition(gateway: Gateway):
     gateway.journeys.away = [AWAY]
     call = callers.sendgrid([sendgrid("open", 1), sendgrid("bounce", 2, **BOUNCE)])
     answer = await gateway.post(call)
@@ -210,9 +210,7 @@ async def test_a_failure_is_completed_by_the_repetition(gateway: Gateway) -> Non
     ],
     ids=["blocked", "complaint", "unsubscribed", "opened", "no address"],
 )
-async def test_suppressions(
-    gateway: Gateway, event: str, more: dict[str, Any], suppressed: list[tuple[str, str, str]]
-) -> None:
+async def test_suppressions(gateway: Gateway, event: str, more: dict[str, Any], suppressed: list[tuple[str, str, str]]):
     assert (await gateway.post(callers.sendgrid([sendgrid(event, 1, **more)]))).status_code == 204
     assert await gateway.suppressed() == suppressed
     if event == "unsubscribe":
@@ -221,7 +219,7 @@ async def test_suppressions(
         ]
 
 
-async def test_events_about_an_ended_journey_count_its_goal_only(gateway: Gateway) -> None:
+async def test_events_about_an_ended_journey_count_its_goal_only(gateway: Gateway):
     await gateway.store.depart("welcome/7", "run-1", "finished", None, NOW - timedelta(minutes=5))
     measured = Measured(PROVIDER_EVENTS)
     batch = [sendgrid("click", 1), sendgrid("open", 2, ago=7_200.0)]
@@ -240,7 +238,7 @@ async def test_events_about_an_ended_journey_count_its_goal_only(gateway: Gatewa
     assert gateway.journeys.told == []
 
 
-async def test_the_log_of_attempts_may_be_slower_than_the_provider(gateway: Gateway) -> None:
+async def test_the_log_of_attempts_may_be_slower_than_the_provider(gateway: Gateway):
     late = f"msg_{'0c' * 16}"
     call = callers.sendgrid([sendgrid("click", 1, delivery=late)])
     assert (await gateway.post(call)).status_code == 204
@@ -250,7 +248,7 @@ async def test_the_log_of_attempts_may_be_slower_than_the_provider(gateway: Gate
     assert gateway.journeys.names == ["email.clicked"]
 
 
-async def test_a_token_of_mailgun_counts_once_for_whatever_it_carries(gateway: Gateway) -> None:
+async def test_a_token_of_mailgun_counts_once_for_whatever_it_carries(gateway: Gateway):
     item: dict[str, Any] = {"event": "clicked", "id": "1", "timestamp": NOW.timestamp(), "recipient": ADA}
     item["user-variables"] = {"scenario_delivery": ID}
     stamp = str(int(NOW.timestamp()))
@@ -263,7 +261,7 @@ async def test_a_token_of_mailgun_counts_once_for_whatever_it_carries(gateway: G
     assert await gateway.suppressed() == []
 
 
-async def test_a_status_callback_names_the_delivery_in_its_url(gateway: Gateway) -> None:
+async def test_a_status_callback_names_the_delivery_in_its_url(gateway: Gateway):
     await gateway.store.record([attempt(f"msg_{'0d' * 16}", channel="sms", step="sms", started_at=NOW)])
     url = f"{callers.URL}/inbound/events/twilio?delivery=msg_{'0d' * 16}"
     form = {"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": "30005", "To": "+33612345678"}
@@ -271,14 +269,14 @@ async def test_a_status_callback_names_the_delivery_in_its_url(gateway: Gateway)
     assert await gateway.suppressed() == [("sms", "bounce", "")]
 
 
-async def test_one_message_cannot_flood_its_journey(gateway: Gateway) -> None:
+async def test_one_message_cannot_flood_its_journey(gateway: Gateway):
     batch = [sendgrid("click", number) for number in range(12)] + [sendgrid("bounce", 99, **BOUNCE)]
     assert (await gateway.post(callers.sendgrid(batch))).status_code == 204
     assert gateway.journeys.names == ["email.clicked"] * 10
     assert await gateway.suppressed() == [("email", "bounce", "")], "its address is suppressed nevertheless"
 
 
-async def test_refused_calls(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_refused_calls(gateway: Gateway, caplog: pytest.LogCaptureFixture):
     caplog.set_level("DEBUG")
     call = callers.sendgrid([sendgrid("bounce", 1, **BOUNCE)])
     forged = Call(call.url, call.headers, call.body.replace(b"5.1.1", b"5.1.2"))
@@ -297,7 +295,7 @@ async def test_refused_calls(gateway: Gateway, caplog: pytest.LogCaptureFixture)
     assert ADA not in caplog.text
 
 
-async def test_no_log_line_names_an_address_or_a_link(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_log_line_names_an_address_or_a_link(gateway: Gateway, caplog: pytest.LogCaptureFixture):
     caplog.set_level("DEBUG")
     gateway.journeys.away = [AWAY]
     batch = [sendgrid("click", 1, url=f"https://x.example/{ADA}"), sendgrid("bounce", 2, **BOUNCE)]

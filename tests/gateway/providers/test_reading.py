@@ -53,7 +53,7 @@ def facts(event: ProviderEvent) -> list[Any]:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: f"{sample['provider']}-{sample['expect']}")
-async def test_documented_samples(sample: dict[str, Any]) -> None:
+async def test_documented_samples(sample: dict[str, Any]):
     name = sample["provider"]
     events = await providers()[name].read(CALLERS[name](filled(sample["payload"])))
     wanted: list[Any] = sample["expect"] or []
@@ -66,7 +66,7 @@ async def test_documented_samples(sample: dict[str, Any]) -> None:
         assert name == "twilio" or (event.at is not None and f"{event.at:%Y-%m-%d %H}" == "2026-03-29 00")
 
 
-async def test_published_signatures() -> None:
+async def test_published_signatures():
     # sendgrid/sendgrid-python, test/unit/test_eventwebhook.py
     key = (
         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglS"
@@ -146,7 +146,7 @@ def forged() -> dict[str, tuple[str, Call]]:
     return made
 
 
-async def test_forged_calls() -> None:
+async def test_forged_calls():
     amazon = Amazon()
     known = providers(amazon)
     for what, (name, call) in forged().items():
@@ -157,7 +157,7 @@ async def test_forged_calls() -> None:
         assert len(await known[name].read(caller(ONE[name]))) == 1
 
 
-async def test_a_certificate_is_fetched_once_and_must_be_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_certificate_is_fetched_once_and_must_be_valid(monkeypatch: pytest.MonkeyPatch):
     amazon = Amazon()
     ses = providers(amazon)["ses"]
     for version in ("1", "2"):
@@ -178,7 +178,7 @@ async def test_a_certificate_is_fetched_once_and_must_be_valid(monkeypatch: pyte
     assert await ses.read(callers.sns(CLICK)), "nor keep Amazon's own messages out"
 
 
-async def test_only_a_signed_subscription_to_our_topic_is_confirmed() -> None:
+async def test_only_a_signed_subscription_to_our_topic_is_confirmed():
     amazon = Amazon()
     ses = providers(amazon)["ses"]
     # The URL in the message may lead anywhere.
@@ -203,7 +203,7 @@ async def test_only_a_signed_subscription_to_our_topic_is_confirmed() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"[1, null]", b'{"entry": [1]}', b"[" * 100_000, b"\xff"])
-async def test_malformed_bodies(body: bytes) -> None:
+async def test_malformed_bodies(body: bytes):
     for name, call in ((name, caller(ONE[name])) for name, caller in CALLERS.items()):
         broken = replace(call, body=body)
         if name == "whatsapp":
@@ -221,12 +221,12 @@ async def test_malformed_bodies(body: bytes) -> None:
         ({"events_postmark": " , "}, "SCENARIO_EVENTS_POSTMARK has no value"),
     ],
 )
-def test_wrong_settings(given: dict[str, Any], words: str) -> None:
+def test_wrong_settings(given: dict[str, Any], words: str):
     with pytest.raises(SettingsError, match=words):
         providers_of(Settings(**given), Amazon().fetch)
 
 
-def test_meta_verifies_the_url() -> None:
+def test_meta_verifies_the_url():
     answer: Callable[..., str] = providers()["whatsapp"].answer
     asked = {"hub.mode": "subscribe", "hub.verify_token": "t0ken", "hub.challenge": "1158201444"}
     assert answer(asked) == "1158201444"
