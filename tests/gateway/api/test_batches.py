@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from runtime.store import Store
-from runtime.store.batches import StoredBatch, StoredBatchItem
 from tests.gateway.api.doors import Door, opened
-
-NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+from tests.runtime.store.test_batches import BATCH, NOW, item
 
 
 @pytest.fixture
 async def door(store: Store) -> AsyncIterator[Door]:
     """A batch of three contacts, of whom one was refused."""
-    due = NOW + timedelta(minutes=5)
-    await store.open_batch(
-        StoredBatch(
-            id="batch-1", scenario="sync", version=2, step="crm", delivery_id="msg_b", created_at=NOW, due_at=due
-        )
-    )
+    await store.open_batch(BATCH)
     for number in (1, 2, 3):
-        item = StoredBatchItem(
-            delivery_id=f"msg_{number}",
-            batch="batch-1",
-            position=number,
-            contact_id=f"c{number}",
-            workflow_id=f"sync/c{number}",
-            joined_at=NOW,
-        )
-        await store.join_batch(item)
+        await store.join_batch(item(number))
     await store.freeze_batch("batch-1", NOW)
     await store.record_item_outcomes("batch-1", "refused", NOW, positions=[2], reason="unknown person", status=207)
     async with opened(store) as door:

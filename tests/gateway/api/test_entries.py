@@ -35,39 +35,38 @@ async def test_how_long_is_waited_is_said(api: Api):
     assert [settle for _, settle, _ in api.client.asked] == [*PREFERENCES.values()]
 
 
-async def test_who_came_in_is_told(api: Api):
-    api.client.entered = {"withheld": "in the control group", "unplaced": "it is no zone"}
-    answer = await api.post("/entries", ENTRY, prefer="wait=1")
-    assert answer.json() == {
-        "outcome": "admitted",
-        "journey": "welcome/7",
-        "run": "run",
-        "notes": ["contact.timezone is ignored: it is no zone"],
-        "withheld": "in the control group",
-    }
+STARTED = {"journey": "welcome/7", "run": "run"}
+REFUSAL = NotEntered("the entry rule does not hold", journey="welcome/7")
+REFUSED = {"outcome": "refused", "reason": "the entry rule does not hold", "journey": "welcome/7"}
+BECAME: list[tuple[str, dict[str, Any] | NotEntered, int, dict[str, Any]]] = [
+    (
+        "wait=1",
+        {"withheld": "in the control group", "unplaced": "it is no zone"},
+        201,
+        {
+            "outcome": "admitted",
+            **STARTED,
+            "notes": ["contact.timezone is ignored: it is no zone"],
+            "withheld": "in the control group",
+        },
+    ),
+    ("wait=1", {"admitted": False}, 202, STARTED),
+    ("wait=1", {"already": True}, 200, {"outcome": "admitted", **STARTED, "already": True}),
+    ("", {"already": True}, 202, {**STARTED, "already": True}),
+    ("wait=1", REFUSAL, 200, REFUSED),
+    ("", REFUSAL, 200, REFUSED),
+]
 
 
-async def test_who_is_not_known_to_have_come_in_was_accepted(api: Api):
-    api.client.entered = {"admitted": False}
-    answer = await api.post("/entries", ENTRY, prefer="wait=1")
-    assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")
-
-
-async def test_who_was_in_already_is_told(api: Api):
-    api.client.entered = {"already": True}
-    waited = await api.post("/entries", ENTRY, prefer="wait=1")
-    assert (waited.status_code, waited.json()["already"], waited.json()["outcome"]) == (200, True, "admitted")
-    assert (await api.post("/entries", ENTRY)).json()["already"] is True
-
-
-async def test_a_refusal_says_why(api: Api):
-    api.client.refusals["7"] = NotEntered("the entry rule does not hold", journey="welcome/7")
-    for prefer in ("wait=1", ""):
+async def test_the_answer_says_what_became_of_the_contact(api: Api):
+    for prefer, became, status, body in BECAME:
+        if isinstance(became, NotEntered):
+            api.client.refusals["7"] = became
+        else:
+            api.client.entered = became
         answer = await api.post("/entries", ENTRY, prefer=prefer)
-        assert (answer.status_code, answer.json()) == (
-            200,
-            {"outcome": "refused", "reason": "the entry rule does not hold", "journey": "welcome/7"},
-        )
+        assert (answer.status_code, answer.json()) == (status, body)
+        assert answer.headers.get("preference-applied") == (prefer or None)
 
 
 async def test_who_is_under_way_is_a_conflict_with_the_journey(api: Api):

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from gateway.publishing import publish
-from runtime.store import AcceptedEntry, AdmissionRequest, Store, StoredOperation
-from runtime.store.batches import StoredBatch
+from runtime.store import AcceptedEntry, AdmissionRequest, Store
 from runtime.store.campaigns import StoredCampaign
+from tests.factories import stored_operation
 from tests.gateway.api.doors import Door, opened
 from tests.gateway.api.routes import described
+from tests.runtime.store.test_batches import BATCH
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
 WHY = {"reason": "x"}
@@ -118,18 +119,11 @@ async def limited(store: Store, tmp_path: Path) -> AsyncIterator[Door]:
     await store.admit(AdmissionRequest("hello", 1, "7", None, "hello/7", "r1", "always", NOW, "order"))
     for name, which in (("hellos", OF_HELLO), ("everybodys", {"destination": "wax"}), ("ours", {"scenario": "other"})):
         request = {"which": which, "rate": 1.0, "dry_run": False}
-        operation = StoredOperation(
-            id=name, verb="pause", request=request, operator="ann", reason="x", created_at=NOW, ended_at=NOW
-        )
-        await store.add_operation(operation)
+        await store.add_operation(stored_operation(name, verb="pause", request=request, ended_at=NOW))
     for name, scenario in (("sale", "hello"), ("mine", "other")):
         await store.add_campaign(replace(CAMPAIGN, name=name, scenario=scenario))
     for name, scenario in (("b1", "hello"), ("b2", "other")):
-        await store.open_batch(
-            StoredBatch(
-                id=name, scenario=scenario, version=1, step="crm", delivery_id="msg", created_at=NOW, due_at=NOW
-            )
-        )
+        await store.open_batch(replace(BATCH, id=name, scenario=scenario))
     async with opened(store) as door:  # without a Temporal to ask: whoever gets so far fails
         yield await door.limited("other")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.campaigns.request import CampaignRequest
-from gateway.campaigns.survey import Estimate, Survey
+from gateway.campaigns.survey import Estimate
 from gateway.cli import session
 from gateway.errors import UnknownOperation
 from gateway.publishing import Publication
@@ -22,6 +22,7 @@ from gateway.service.paging import PageRequest
 from gateway.service.view import PageView
 from runtime.store.audiences import StoredAudience
 from tests.gateway.cli.conftest import Run
+from tests.gateway.service.test_campaigns import SURVEY
 
 SCENARIO = "scenario: sale\ntrigger: segment\nsteps:\n  - sms: hello\n    text: Hello\n"
 
@@ -78,17 +79,6 @@ def test_enter_says_what_to_do_with_a_table(run: Run):
 
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
-SURVEY = Survey(
-    form="CSV",
-    columns=(),
-    unknown_columns=(),
-    digest="0123",
-    lines=1204,
-    entries=1200,
-    invalid=4,
-    invalid_lines=(),
-    duplicates=0,
-)
 SALE = CampaignView(
     name="advent",
     scenario="sale@3",
@@ -97,7 +87,7 @@ SALE = CampaignView(
     state="running",
     file="people.csv",
     digest="0123",
-    survey=SURVEY,
+    survey=SURVEY.model_copy(update={"lines": 1204, "entries": 1200, "invalid": 4}),
     estimate=Estimate.of("enter", 1200, 200.0),
     rate=200.0,
     outcomes={"entered": 1200, "pending": 4},

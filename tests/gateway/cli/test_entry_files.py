@@ -68,14 +68,7 @@ async def test_a_line_is_entered_before_the_next_is_written():
         assert [line async for line in arriving] == []
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"[{}]", "e.json holds a list: give one entry"),
-        (b"{}\n{}\n", "e.json holds more than one value (line 2, column 1): give one entry"),
-    ],
-)
-def test_an_option_that_a_command_does_not_have_is_not_named(content: bytes, said: str):
-    with pytest.raises(BadInput) as refused:
-        parse(content, "e.json")
-    assert str(refused.value) == said
+def test_an_option_that_a_command_does_not_have_is_not_named():
+    for content in (b"[{}]", b"{}\n{}\n"):
+        with pytest.raises(BadInput, match=r"^e.json holds .*: give one entry$"):
+            parse(content, "e.json")

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.campaigns.survey import Survey
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from scenario.model.document import document
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.gateway.pages.conftest import Document, Site
+from tests.gateway.service.test_campaigns import SURVEY
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 SALE = StoredCampaign(
@@ -161,17 +161,8 @@ async def test_a_file_is_uploaded_read_and_started(site: Site, monkeypatch: pyte
 
 
 async def test_one_that_is_ready_shows_its_survey_and_is_started(site: Site, changes: list[Any]):
-    survey = Survey(
-        form="CSV",
-        columns=(),
-        unknown_columns=("contact.emial",),
-        digest="0123",
-        lines=10,
-        entries=9,
-        invalid=1,
-        invalid_lines=(),
-        duplicates=0,
-    )
+    counts = {"lines": 10, "entries": 9, "invalid": 1}
+    survey = SURVEY.model_copy(update={**counts, "unknown_columns": ("contact.emial",)})
     await begin(site, loaded_at=AT, survey=survey.model_dump(mode="json"))
     name = await site.sign_in()
     page = await site.get("/campaigns/sale")
