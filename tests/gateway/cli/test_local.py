@@ -1,14 +1,16 @@
-"""The commands that start everything themselves; what they start is tested elsewhere."""
+"""The commands that start everything themselves, and what tells the local receiver how to answer."""
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from runtime.local.receiver import Received, keep, read_answers
 from tests.gateway.cli.conftest import Run
 
 
@@ -75,3 +77,74 @@ def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun:
     assert run("dev").status == 0
     begun[:] = [{"ends": KeyboardInterrupt()}]
     assert run("demo").status == 130
+
+
+STATE = Path(".scenario")
+
+
+@pytest.fixture
+def came(run: Run) -> None:
+    """Two requests have come."""
+    del run  # which goes to the folder
+    (STATE / "received").mkdir(parents=True)
+    for number, (target, status) in enumerate([("/hooks.example.com/wax/9f31", 503), ("/crm/notes?a", 200)], 1):
+        at = datetime(2026, 3, 31, 8, number, tzinfo=UTC)
+        keep(STATE / "received", Received(number, at, "POST", target, (("a", "b"),), b"{}", status))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("wax", "--answer", "503", "--times", "3"), "wax: 503 to the first 3 attempts of each message, then 200"),
+        (("wax", "--delay", "20s"), "wax: 200, each after 20 s"),
+        (("wax", "--refuse"), "wax: connections are refused"),
+        (("https://hooks.example.com/wax/", "--answer", "503"), "hooks.example.com/wax: 503"),
+        (("wax", "--reset"), "wax: 200"),
+        (("--reset",), "everything: 200"),
+    ],
+)
+@pytest.mark.usefixtures("came")
+def test_it_is_told_in_one_line(run: Run, arguments: tuple[str, ...], line: str):
+    ran = run("receiver", *arguments)
+    assert (ran.status, ran.out, ran.err) == (0, f"{line}\n", "")
+
+
+def test_what_is_told_is_kept_until_it_is_reset(run: Run):
+    run("receiver", "wax", "--answer", "503", "--times", "2", "--state", "other")
+    run("receiver", "crm", "--answer", "422", "--state", "other")
+    assert {place: (answer.first, answer.then) for place, answer in read_answers(Path("other")).items()} == {
+        "wax": ((503, 503), 200),
+        "crm": ((), 422),
+    }
+    run("receiver", "wax", "--reset", "--state", "other")
+    assert list(read_answers(Path("other"))) == ["crm"]
+    run("receiver", "--reset", "--state", "other")
+    assert read_answers(Path("other")) == {}
+
+
+@pytest.mark.usefixtures("came", "paris")
+def test_without_a_word_it_shows_what_it_is_told_and_what_came(run: Run):
+    run("receiver", "crm", "--answer", "422")
+    ran = run("receiver")
+    assert [line.split() for line in ran.out.splitlines() if "─" not in line] == [
+        ["crm:", "422"],
+        ["place", "requests", "last", "answered"],
+        ["crm", "1", "2026-03-31", "10:02:00", "200"],
+        ["hooks.example.com", "1", "2026-03-31", "10:01:00", "503"],
+    ]
+    shown = run("receiver", "--format", "json").json
+    assert shown["told"]["crm"]["then"] == 422
+    assert shown["received"][1] == {
+        "place": "hooks.example.com",
+        "requests": 1,
+        "last": "2026-03-31T08:01:00+00:00",
+        "status": 503,
+    }
+
+
+@pytest.mark.usefixtures("came")
+def test_a_place_that_nothing_went_to_is_told_all_the_same(run: Run):
+    ran = run("receiver", "wux", "--answer", "503")
+    assert ran.status == 0
+    assert ran.err == "nothing was sent to 'wux' yet: crm, hooks.example.com\n"
+    assert "wux" in read_answers(STATE)

@@ -1,12 +1,26 @@
-"""Operations on one journey."""
+"""Operations on one journey and on many: which, how fast, asked before, counted afterwards."""
 
 from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from gateway.cli import options
-from gateway.errors import NotAccepted
+from gateway.errors import NotAccepted, NotAnswered
+from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.operations.retry_policy import PendingDelivery
+from gateway.service.index import EVERY, JourneyFilter
+from tests.fakes import Terminal
 from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.test_show import LISTED, rows
+from tests.gateway.journey import attempt
 
 ORDERS = [
     ("retry", "a/1: step hook is retried"),
@@ -53,3 +67,237 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr("getpass.getuser", nameless)
     assert options.login().startswith("user ")
+
+
+HELD = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(3)]
+NOT_HELD = NotAccepted("a/1", "nothing to retry: the journey is not held")
+MANY = ("--destination", "wax", "--reason", "wax is back", "--operator", "ann")
+WHO = {"operator": "ann", "reason": "wax is back"}
+
+
+@pytest.mark.parametrize("command", ["retry", "skip", "leave"])
+def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(run: Run, client: Client, command: str):
+    client.found = HELD
+    at = datetime(2026, 3, 31, 8, tzinfo=UTC)
+    options = ("--scenario", "a", "--since", "2026-03-31T08:00Z", "--held-reason", "exhausted", "--step", "hook")
+    ran = run(command, *MANY, *options, "--rate", "600/m", "--limit", "7")
+    assert (ran.status, ran.out, ran.err) == (0, "accepted 3\n", "")
+    which = JourneyFilter(scenario="a", destination="wax", since=at, reason="exhausted", step="hook")
+    assert client.asked[:2] == [("select", command, which, {"ask": False, "limit": 7}), ("batch", 10.0)]
+    assert client.asked[2:] == [(command, f"a/{number}", "hook", WHO) for number in range(3)]
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: Client, command: str):
+    client.found = [
+        LISTED.model_copy(update={"id": "a/1", "state": "running"}),
+        LISTED.model_copy(update={"id": "a/2", "state": "paused"}),
+    ]
+    ran = run(command, "--scenario", "a", "--reason", "x", "--operator", "ann")
+    assert (ran.status, ran.out) == (0, "accepted 2\n")
+    assert client.asked[0] == ("select", command, JourneyFilter(scenario="a"), {"ask": False, "limit": EVERY})
+    assert client.asked[2:] == [(command, name, None, {"operator": "ann", "reason": "x"}) for name in ("a/1", "a/2")]
+
+
+def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client):
+    client.found = [LISTED, LISTED.model_copy(update={"id": "a/2", "state": "waiting", "step": "pause"})]
+    ran = run("leave", "--scenario", "a", "--all", "--reason", "x", "--operator", "ann")
+    assert (ran.status, ran.out) == (0, "accepted 2\n")
+    assert client.asked[0] == (
+        "select",
+        "leave",
+        JourneyFilter(scenario="a"),
+        {"ask": False, "limit": EVERY, "everybody": True},
+    )
+    who = {"operator": "ann", "reason": "x"}
+    assert client.asked[2:] == [("leave", name, None, who) for name in (LISTED.id, "a/2")]
+    assert "waiting" in run("leave", "--scenario", "a", "--all", "--reason", "x", "--dry-run").out
+
+
+@pytest.mark.parametrize(("given", "version"), [("4", 4), ("newest", "newest")])
+def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, given: str, version: int | str):
+    client.found = HELD[:1]
+    run("retry", *MANY, "--with-version", given)
+    assert client.asked[-1] == ("retry", "a/0", "hook", {**WHO, "version": version})
+    run("retry", "a/7", "--reason", "x", "--operator", "ann", "--with-version", given)
+    assert client.asked[-1] == ("retry", "a/7", {"operator": "ann", "reason": "x", "version": version})
+
+
+def test_many_that_refuse_are_not_all_said(run: Run, client: Client):
+    client.found = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(25)]
+    client.answers = {item.id: NotAccepted(item.id, "the journey is over") for item in client.found}
+    ran = run("retry", *MANY)
+    assert (ran.status, ran.out) == (1, "accepted 0, refused 25 (the journey is over)\n")
+    assert ran.err.splitlines()[19:] == ["scenario: a/19: the journey is over", "scenario: … and 5 more"]
+
+
+def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Client):
+    client.found = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(100)]
+    client.answers = {item.id: NotAnswered(item.id, "no worker answered") for item in client.found}
+    ran = run("retry", *MANY)
+    assert ran.status == 1
+    assert (
+        "no worker answers: check that one is running, and run the command again for the remaining journeys\n"
+        in ran.err
+    )
+    assert ", not asked " in ran.out
+
+
+def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client):
+    client.found = HELD
+    client.answers = {"a/1": NOT_HELD}
+    ran = run("retry", *MANY, "--format", "json")
+    assert (ran.status, ran.err) == (1, "scenario: a/1: nothing to retry: the journey is not held\n")
+    assert ran.json == {
+        "operation": "retry",
+        "accepted": ["a/0", "a/2"],
+        "refused": [{"id": "a/1", "why": "nothing to retry: the journey is not held"}],
+        "left": 0,
+    }
+
+
+def test_what_is_interrupted_tells_how_far_it_came(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+):
+    # An event loop that is still open in this process may handle it instead.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    client.found = HELD
+    client.slow = {"a/2": 60}
+    ran = asyncio.run
+
+    def interrupted(main: Coroutine[Any, Any, Any]) -> Any:
+        async def with_signal() -> Any:
+            interrupting = asyncio.create_task(interrupt())
+            try:
+                return await main
+            finally:
+                interrupting.cancel()
+
+        async def interrupt() -> None:
+            while ("retry", "a/2", "hook", WHO) not in client.asked:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.1)  # the others were asked before it, and have answered
+            signal.raise_signal(signal.SIGINT)
+
+        return ran(with_signal())
+
+    monkeypatch.setattr(asyncio, "run", interrupted)
+    ended = run("retry", *MANY)
+    assert (ended.status, ended.out) == (130, "accepted 2, not asked 1\n")
+    assert ended.err == "scenario: run the command again for the remaining journeys\n"
+
+
+def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client):
+    client.found = HELD[:1]
+    ran = run("retry", *MANY, "--dry-run")
+    assert (ran.status, ran.err) == (0, "scenario: retry would be sent to 1 journey: nothing was done\n")
+    assert [" ".join(row) for row in rows(ran.out)][1].startswith("a/0 a@3 hook hooks.example.com permanent 2026-03-31")
+    assert client.asked == [("select", "retry", JourneyFilter(destination="wax"), {"ask": True, "limit": EVERY})]
+    assert [item["id"] for item in run("retry", *MANY, "--dry-run", "--format", "json").json] == ["a/0"]
+    assert "a/0 a@3 held hook" in " ".join(run("pause", *MANY, "--dry-run").out.split())
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_where_none_fits_the_status_is_1(run: Run, client: Client, more: tuple[str, ...]):
+    ran = run("skip", *MANY, *more)
+    assert (ran.status, ran.out) == (1, "")
+    said = "skip would be sent to 0 journeys: nothing was done" if more else "nothing to skip: no journey matches"
+    assert ran.err == f"scenario: {said}\n"
+    empty: Any = [] if more else {"operation": "skip", "accepted": [], "refused": [], "left": 0}
+    assert run("skip", *MANY, *more, "--format", "json").json == empty
+
+
+@pytest.mark.parametrize(("typed", "more", "status"), [("y\n", (), 0), ("\n", (), 1), ("", (), 1), ("", ("--yes",), 0)])
+def test_at_a_terminal_it_asks_first(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch, typed: str, more: tuple[str, ...], status: int
+):
+    client.found = HELD
+    screen = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", Terminal(typed))
+        patch.setattr(sys, "stderr", screen)
+        patch.setenv("TERM", "dumb")
+        ran = run("leave", *MANY, *more)
+    assert ran.status == status
+    said = screen.getvalue()
+    assert ("leave 3 journeys, 10 a second? [y/N]" in said) is not bool(more)
+    assert ("nothing was done" in said) is bool(status)
+    assert bool(client.asked[1:]) is not bool(status)
+
+
+DUE = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+LATEST = attempt("hook", 4, error="connect_refused", status=None, destination="wax")
+FLIGHT = PendingDelivery(
+    "a/7", "hook", "wax", LATEST, DeliveryStatus(step="hook", state="scheduled", attempt=5, next_try_at=DUE)
+)
+WAITING = PendingDelivery("a/8", "hook", "wax", None, DeliveryStatus(step="hook", state="scheduled", attempt=1))
+
+
+def test_retune_changes_every_delivery_under_way(run: Run, client: Client):
+    client.flights = [FLIGHT]
+    options = ("--initial-interval", "1s", "--backoff-coefficient", "2", "--maximum-interval", "10m")
+    ran = run("retune", "wax", *options, "--maximum-attempts", "0", "--deadline", "3d", *MANY[2:], "--rate", "0.5/s")
+    assert (ran.status, ran.out, ran.err) == (0, "accepted 1\n", "")
+    retry = {
+        "initial_interval": 1.0,
+        "backoff_coefficient": 2.0,
+        "maximum_interval": 600.0,
+        "maximum_attempts": 0,
+        "deadline": 259_200.0,
+    }
+    assert client.asked == [
+        ("in_flight", "wax", {"limit": EVERY}),
+        ("batch", 0.5),
+        ("retune", "a/7", "hook", {**WHO, "destination": "wax", "retry": retry}),
+    ]
+
+
+def test_retune_names_the_destination_as_the_journey_does(run: Run, client: Client):
+    latest = replace(LATEST, channel="email", destination="mx.example.com")
+    client.flights = [replace(FLIGHT, latest=latest, goes_to="email")]
+    run("retune", "mx.example.com", "--deadline", "1h", "--reason", "x")
+    assert client.asked[-1][3]["destination"] == "email"
+
+
+@pytest.mark.usefixtures("paris")
+def test_retune_lists_them_in_a_dry_run(run: Run, client: Client):
+    client.flights = [FLIGHT, WAITING]
+    ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
+    assert (ran.status, ran.err) == (0, "scenario: retune would be sent to 2 deliveries: nothing was done\n")
+    assert [" ".join(row) for row in rows(ran.out)] == [
+        "journey step try latest status error now next try (local)",
+        "a/7 hook 4 2026-03-31 10:00:01 connect_refused scheduled 2026-03-31 11:30:00",
+        "a/8 hook scheduled",
+    ]
+    listed, waiting = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run", "--format", "json").json
+    assert (listed["journey"], listed["step"], listed["attempts"]) == ("a/7", "hook", 4)
+    assert listed["pending"]["next_try_at"] == "2026-03-31T09:30:00+00:00"
+    assert (waiting["journey"], waiting["delivery_id"], waiting["attempts"]) == ("a/8", None, None)
+
+
+def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client: Client):
+    client.flights, client.unseen = [FLIGHT], 20_000
+    ran = run("retune", "wax", "--deadline", "5d", "--reason", "x", "--dry-run")
+    assert (ran.status, client.asked) == (0, [("retune_candidates", "wax", {"limit": EVERY})])
+    assert ran.err.splitlines()[1] == (
+        "scenario: 20,000 more journeys may have a delivery without an attempt so far: the operation checks each of "
+        "them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("", "name what to change: an interval, the coefficient, the attempts or the deadline"),
+        ("--backoff-coefficient 0.5", "the backoff coefficient must be from 1 to 100"),
+        ("--backoff-coefficient nan", "the backoff coefficient must be from 1 to 100"),
+        ("--deadline -1d", "the deadline must be greater than zero"),
+        ("--maximum-attempts 2147483648", "the number of attempts must be from 0, which means no limit, to 2147483647"),
+        ("--initial-interval 1h --maximum-interval 1m", "the initial interval cannot be longer than the maximum in"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(run: Run, client: Client, options: str, said: str):
+    ran = run("retune", "wax", "--reason", "x", *options.split())
+    assert (ran.status, client.asked) == (1, [])
+    assert ran.err.startswith(f"scenario: {said}")

@@ -1,4 +1,4 @@
-"""Looking at journeys and deliveries, for people and for programs."""
+"""Looking at journeys, deliveries and everything that runs, for people and for programs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from gateway.journeys.rendered import RenderedDelivery
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.preview.rendering import NothingToSend, RenderProblem
 from gateway.service.listing import JourneySummary
+from gateway.service.overview import HeldCount, MissingWorkers, OverviewView, RetryingDestination, WaitingBatches
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.cli.conftest import Client, Run, Stored
-from tests.gateway.journey import ENTRY, HELD, PROGRESS, attempt
+from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, attempt
 
 LISTED = JourneySummary(
     id="a/7",
@@ -338,3 +339,44 @@ def test_skipped_deliveries_are_found_by_why(run: Run, stored: Stored):
     stored(lambda store: store.record(made))
     found = run("deliveries", "--skipped", "capped", "--format", "json").json
     assert [(item["outcome"], item["error"]) for item in found] == [("skipped", "capped")]
+
+
+WELL = OverviewView(
+    at=START,
+    well=True,
+    in_progress=3,
+    held=[],
+    retrying=[],
+    missing_workers=[],
+    campaigns=[],
+    batches=WaitingBatches(),
+    held_audiences=0,
+    outgoing=[],
+)
+TROUBLE = {
+    "well": False,
+    "held": [HeldCount(cause="permanent", journeys=1_000), HeldCount(cause=None, journeys=1)],
+    "retrying": [
+        RetryingDestination(destination="wax", deliveries=2, since=START, paused=True, why="wax answered 503")
+    ],
+    "missing_workers": [MissingWorkers(queue="email", tasks=7)],
+    "batches": WaitingBatches(open=2, overdue=1, oldest_due_at=START),
+}
+
+
+def test_the_exit_status_tells_whether_all_is_well(run: Run, client: Client):
+    client.seen = WELL
+    ran = run("overview")
+    assert (ran.status, ran.out) == (0, "all is well\n3 journeys in progress\n")
+    client.seen = WELL.model_copy(update=TROUBLE)
+    ran = run("overview")
+    assert ran.status == 1
+    held, other, wax, email, batches, _ = ran.out.splitlines()
+    assert held == "held: 1,000 journeys, cause permanent"
+    assert other == "held: 1 journey, cause other"
+    assert wax.startswith("left alone: 2 deliveries to wax, since ")
+    assert wax.endswith(": wax answered 503")
+    assert email == "no worker: queue email, 7 tasks waiting"
+    assert batches == "batches: 2 have not ended, 1 overdue"
+    ran = run("overview", "--format", "json")
+    assert (ran.status, ran.json["held"][0]) == (1, {"cause": "permanent", "journeys": 1_000})

@@ -1,13 +1,19 @@
-"""The list of journeys: by the store, or by search where that knows more."""
+"""The list of journeys, by the store or by search, and the page of one: what it says, what its forms do."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from temporalio.service import RPCStatusCode
 
-from runtime.store import Store
+from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.pages.rendering import to_journey
+from runtime.store import Store, StoreUnavailable
 from tests.factories import admission_request
+from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Site
 from tests.gateway.search import Search
 from tests.gateway.service.test_stats import publish
@@ -167,3 +173,195 @@ async def test_a_made_up_place_is_refused_in_words(site: Site, temporal: Search)
     temporal.error = RPCStatusCode.UNAVAILABLE
     shown = await site.get("/journeys?state=held", 503)
     assert "The Temporal server does not answer: check that it is running" in shown.text()
+
+
+PAGE = "/journeys/a/7/K1"
+
+
+def _waiting(**more: Any) -> Any:
+    progress = {**PROGRESS, "state": "waiting", "zone": "Europe/Paris", **more}
+    return replace(HELD, progress=progress, attempts=[], pending=())
+
+
+async def test_a_held_journey_says_why_and_what_was_tried(site: Site):
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    shown = await site.get(PAGE)
+    assert shown.text("h1") == "a/7/K1"
+    assert shown.text(".head .state") == "held"
+    assert shown.text("#now .note") == (
+        "Held at hook since Tue 2026-03-31 10:20 Europe/Paris (08:20 UTC) : hooks.example.com answered 503 "
+        "It waits for an operator · hooks.example.com · status 503 · 2 attempts"
+    )
+    assert [row[:3] for row in shown.rows("Steps")] == [
+        ["mail", "email", "delivered"],
+        ["pause", "wait 2d", "skipped"],
+        ["hook", "webhook → hooks.example.com", "held"],
+        ["wait-3", "wait for order.delivered, 7d at most", "to come"],
+        ["bye", "exit", "to come"],
+        ["later", "sms", "to come"],
+    ]
+    assert shown.rows("Attempts of its deliveries")[1] == [
+        *("hook", "1", "Tue 2026-03-31 10:05:00 (08:05:00 UTC)", "retry", "503", "12", "hooks.example.com", "", "")
+    ]
+    assert shown.rows("Operations")[1][1:] == ["skip step", "pause", "ann", "hurry"]
+    assert "busy" not in shown.html  # what was answered may be about the contact
+    assert "/contacts/7" in shown.values("main a", "href")
+    assert "http://temporal.example.com/namespaces/shop/workflows/a%2F7%2FK1/r2/history" in shown.values("a", "href")
+
+
+async def test_a_waiting_journey_says_until_when(site: Site):
+    site.client.views["a/7/K1"] = _waiting(at="pause", waiting={"for": "time", "until": "2026-03-28T22:30:00+00:00"})
+    await site.sign_in()
+    shown = await site.get(PAGE)
+    assert shown.text("#now .note").startswith("Waits until Sat 2026-03-28 23:30 Europe/Paris (22:30 UTC)")
+    assert shown.texts(".operation summary") == ["Skip this step", "Pause", "End the journey"]
+
+
+async def test_a_paused_journey_says_by_whom_also_if_it_is_held(site: Site):
+    pause = {
+        "name": "pause",
+        "operator": "ann",
+        "reason": "a recall",
+        "at": "2026-03-28T22:30:00+00:00",
+        "step": "pause",
+    }
+    held = {"for": "an operator", "step": "pause", "at": pause["at"], "reason": "no such field"}
+    resume = {"for": "resume", "operator": "ann", "reason": "a recall"}
+    await site.sign_in()
+    for state, waiting, first in (("paused", resume, "Paused since"), ("held", held, "Held at pause since")):
+        site.client.views["a/7/K1"] = _waiting(state=state, at="pause", operations=[pause], waiting=waiting)
+        notes = (await site.get(PAGE)).texts("#now .note")
+        assert notes[0].startswith(first)
+        assert notes[-1].endswith("by ann: a recall")
+        assert len(notes) == (1 if state == "paused" else 2)
+
+
+async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site):
+    going = DeliveryStatus(
+        step="hook", state="scheduled", attempt=3, next_try_at=START, why="hooks.example.com answered 503"
+    )
+    site.client.views["a/7/K1"] = replace(_waiting(state="running", waiting=None), pending=(going,))
+    await site.sign_in()
+    said = (await site.get(PAGE)).text("#now .note")
+    assert said.startswith("hook is being sent (attempt 3, next try Tue 2026-03-31 10:00")
+    assert said.endswith("hooks.example.com answered 503")
+
+
+async def test_what_is_kept_back_can_be_sent_now(site: Site):
+    site.client.views["a/7/K1"] = _waiting(waiting={"for": "quiet hours", "until": "2026-03-31T06:00:00+00:00"})
+    await site.sign_in()
+    await site.send(PAGE, {"operation": "send_now", "reason": "it cannot wait", "step": "hook"})
+    ((journey, name, given),) = site.client.operated
+    assert (journey, name, given["now"], given["step"]) == ("a/7/K1", "retry", True, "hook")
+
+
+FORMS: list[tuple[dict[str, str], dict[str, Any]]] = [
+    ({"operation": "retry", "step": "hook"}, {"step": "hook"}),
+    ({"operation": "retry", "now": "yes"}, {"now": True}),
+    ({"operation": "skip", "step": "hook"}, {"step": "hook"}),
+    ({"operation": "leave", "sure": "yes"}, {}),
+    ({"operation": "pause"}, {}),
+    ({"operation": "resume"}, {}),
+]
+
+
+async def test_each_form_does_its_operation(site: Site):
+    site.client.views["a/7/K1"] = HELD
+    key = await site.sign_in()
+    for form, more in FORMS:
+        shown = await site.send(PAGE, {**form, "reason": " wax is back "})
+        given = {"operator": f"key {key}", "reason": "wax is back", **more}
+        assert site.client.operated.pop() == ("a/7/K1", form["operation"], given)
+        assert shown.texts("[role=status]") != []
+
+
+async def test_forms_carry_the_step_that_they_are_about(site: Site):
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    shown = await site.get(PAGE)
+    assert shown.texts(".operation summary") == ["Retry", "Skip this step", "Pause", "End the journey"]
+    assert shown.values("input[name=step]", "value") == ["hook", "hook"]
+    assert shown.values("form.form, .operation form", "action") == [PAGE] * 4
+
+
+async def test_what_makes_no_sense_is_told_in_words(site: Site):
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    for form, words in (
+        ({"operation": "leave", "reason": "  "}, "Give a reason"),
+        ({"operation": "leave", "reason": "x" * 501}, "too long"),
+        ({"operation": "leave", "reason": "x"}, "Confirm that the journey is to end"),
+        ({"operation": "terminate", "reason": "x"}, "no such operation"),
+    ):
+        shown = await site.send(PAGE, form, status=422)
+        assert words in shown.text()
+        is_offered = form["operation"] == "leave"
+        assert shown.values("details[open] input[name=reason]", "value") == [form["reason"]] * is_offered
+        assert site.client.operated == []
+
+
+async def test_what_the_journey_refuses_is_told(site: Site):
+    site.client.views["a/7/K1"] = HELD
+    site.client.refusal = "the journey is not at step 'hook', but at 'bye'"
+    await site.sign_in()
+    shown = await site.send(PAGE, {"operation": "retry", "reason": "x"}, status=409)
+    assert "the journey is not at step 'hook', but at 'bye'." in shown.text()
+
+
+async def test_who_may_only_look_is_told_so(site: Site):
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in("read")
+    shown = await site.get(PAGE)
+    assert shown.texts(".operation") == []
+    assert "Operations need the scope operate" in shown.text()
+
+
+async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site):
+    site.client.views["a/7/K1"] = HELD
+    site.client.views["b/7"] = HELD  # an id that says another scenario
+    site.client.views["b/8"] = replace(HELD, entry=None)  # the same, and not admitted yet
+    await site.sign_in("read", "operate", scenarios=["b"])
+    await site.get(PAGE, 403)
+    await site.get("/journeys/b/7", 403)
+    await site.get("/journeys/b/8", 403)
+
+
+async def test_over_and_unknown_journeys(site: Site):
+    entry = replace(ENTRY, ended_at=datetime(2026, 4, 1, tzinfo=UTC), outcome="finished")
+    site.client.views["a/7/K1"] = replace(HELD, status="forgotten", progress=None, entry=entry)
+    await site.sign_in()
+    shown = await site.get(PAGE)
+    assert (shown.text(".head .state"), shown.texts(".operation")) == ("finished", [])
+    nobody = await site.get("/journeys/a/8", 404)
+    assert "There is no journey 'a/8'" in nobody.text()
+
+
+async def test_a_journey_of_a_contact_that_is_called_dots_is_operated_and_listed(site: Site):
+    site.client.views["a/../K1"] = HELD
+    key = await site.sign_in(note="ann")
+    await site.send(to_journey("a/../K1"), {"operation": "retry", "reason": "x", "step": "hook", "now": "yes"})
+    assert [one[:2] for one in site.client.operated] == [("a/../K1", "retry")]
+    log = await site.get("/operations")
+    (row,) = log.rows("Operations")
+    assert [*row[:2], *row[3:5]] == [
+        "Retry",
+        "finished",
+        f"ann (key {key})",
+        "one journey: scenario a, step hook in spite of quiet hours, windows and caps",
+    ]
+    (address,) = log.values("tbody th a", "href")
+    assert [row[:2] for row in (await site.get(address)).rows("Its journeys")] == [["a/../K1", "accepted"]]
+
+
+async def test_what_the_journey_has_done_is_done_although_the_log_is_out_of_reach(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    async def fail(_: object) -> bool:
+        raise StoreUnavailable("the disk is full")
+
+    site.client.views["a/7/K1"] = HELD
+    await site.sign_in()
+    monkeypatch.setattr(site.store, "add_operation", fail)
+    done = await site.send(PAGE, {"operation": "retry", "reason": "x"})
+    assert "The step is retried." in done.text()

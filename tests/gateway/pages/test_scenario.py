@@ -1,14 +1,19 @@
-"""The pages of scenarios: all of them, and one with its map."""
+"""The pages of scenarios: all of them, one with its map, its results, and moving its journeys."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from temporalio.service import RPCStatusCode
 
 from gateway.service.caller import TERMINAL
+from gateway.service.results import ResultsView
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Passage, Store
+from tests.factories import admission_request
+from tests.gateway.cli.test_results import ARMS, FOUND
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.search import Search
@@ -162,3 +167,63 @@ async def test_without_search_the_page_says_what_is_not_known(site: Site, tempor
     assert shown.rows("People per step")[0][3:6:2] == ["?", "?"]
     home = await site.get("/scenarios")
     assert "The number of held journeys is not known" in home.text()
+
+
+async def test_arms_are_compared_in_a_table_a_chart_and_words(site: Site, monkeypatch: pytest.MonkeyPatch):
+    verdict = "better than control: 9.98 % against 6.00 %"
+    told = ARMS[1].model_copy(update={"verdict": verdict})
+    one = FOUND.comparisons[0].model_copy(update={"arms": [ARMS[0], told, *ARMS[2:]], "mismatch": 7e-79})
+
+    async def results(*given: Any) -> ResultsView:
+        assert given[1:3] == ("sale", 1)
+        return FOUND.model_copy(update={"comparisons": [one]})
+
+    await publish(site.store)
+    await site.sign_in("read")
+    without = await site.get("/scenarios/sale/results")
+    assert "There is nothing to compare without a goal." in without.text()
+    monkeypatch.setattr(site.client.services.journeys, "results", results)
+    shown = await site.get("/scenarios/sale/results?version=1")
+    row = ["b", "2,025", "202", "9.98 %", "8.74–11.36 %", "+66.3 %", "<0.001", verdict, "11,160.50", "5.51"]
+    assert row in shown.rows("Split subject")
+    assert shown.values("svg[role=img]", "aria-label")[1] == (
+        "9.98 %, between 8.74 % and 11.36 %, on a scale to 20.00 %"
+    )
+    assert "did not come out as large as drawn" in shown.text(".note.warn")
+    refused = await site.get("/scenarios/sale/results?since=soon", 422)
+    assert "neither a time nor a duration" in refused.text("#since-wrong")
+    assert (refused.values("#since", "value"), refused.texts("h2, table")) == (["soon"], [])
+    await site.sign_in("read", scenarios=["b"])
+    await site.get("/scenarios/sale/results", 403)
+
+
+NEXT = SALE.replace("- wait: 2d", "- wait: 3d\n    id: pause").replace("subject: Hi", "subject: Hello")
+
+
+async def test_journeys_are_moved_after_a_look_at_who_can_move(site: Site, temporal: Search):
+    await publish(site.store)
+    await publish(site.store, NEXT)
+    for name, state, step in (("a", "waiting", "wait-2"), ("b", "held", "hook"), ("c", "held", "hook"), ("d", "", "")):
+        await site.store.admit(admission_request(name, "sale", workflow_id=f"sale/{name}", version=1))
+        if state:
+            known = {"ScenarioName": "sale", "ScenarioVersion": "sale@1", "JourneyState": state, "StepId": step}
+            temporal.add(f"sale/{name}", **known)
+    name = await site.sign_in()
+    shown = await site.get("/scenarios/sale?done=publish")
+    assert shown.text("[role=status]").endswith("4 journeys run in earlier versions: move them .")
+    look = await site.get("/scenarios/sale/move")
+    assert look.texts(".facts div") == ["Running 4", "Can move 3", "Cannot move 1"]
+    assert look.rows("Journeys of version 1") == [
+        ["wait-2", "waiting", "1", "no", "is gone: map it, for example to pause"],
+        ["hook", "held", "2", "yes", "stays"],
+        ["between steps", "", "1", "yes", "each journey decides"],
+    ]
+    assert look.texts("#map-wait-2 option") == ["(they stay in their version)", "pause"]
+    form = {"to": "2", "map-wait-2": "pause", "waits": "restart", "rate": "50"}
+    again = await site.send("/scenarios/sale/move", {**form, "reason": ""}, status=422)
+    assert again.values("option[selected]", "value") == ["pause", "restart"]
+    await site.send("/scenarios/sale/move", {**form, "reason": "a better text"})
+    (begun,) = await site.store.stored_operations()
+    assert (begun.verb, begun.operator, begun.reason) == ("migrate", f"key {name}", "a better text")
+    assert begun.request["which"] == {"scenario": "sale"}
+    assert begun.request["more"] == {"version": 2, "map": {"wait-2": "pause"}, "waits": "restart"}
