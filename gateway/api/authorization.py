@@ -33,8 +33,7 @@ class Requires:
     scope: Scope
 
     async def __call__(self, request: Request, _described: Annotated[Any, Security(bearer)]) -> Caller:
-        caller: Caller = request.state.caller
-        return caller
+        return request.state.caller
 
 
 Entering = Annotated[Caller, Security(Requires("enter"))]

@@ -26,13 +26,11 @@ Cursor = Annotated[
 
 
 def _services(request: Request) -> Services:
-    services: Services = request.app.state.client.services
-    return services
+    return request.app.state.client.services
 
 
 def _authoring(request: Request) -> AuthoringService:
-    authoring: AuthoringService = request.app.state.authoring
-    return authoring
+    return request.app.state.authoring
 
 
 def _page(
@@ -43,8 +41,7 @@ def _page(
 
 
 def _contents(request: Request) -> ContentService:
-    contents: ContentService = request.app.state.contents
-    return contents
+    return request.app.state.contents
 
 
 Use = Annotated[Services, Depends(_services)]  # the use cases

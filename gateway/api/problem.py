@@ -22,24 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
-from gateway.errors import (
-    BadCombination,
-    BadCursor,
-    BadInput,
-    Busy,
-    Forbidden,
-    JourneyFailed,
-    JourneyStuck,
-    MistakenEntry,
-    NotAccepted,
-    NotAnswered,
-    NotEntered,
-    Refusal,
-    TooMany,
-    UnderWay,
-    Unknown,
-    UnknownScenario,
-)
+from gateway import errors
 from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of
@@ -172,27 +155,27 @@ def problem_of(error: Exception) -> Problem:
             return error
         case RequestValidationError():
             return invalid(error.errors(), error.body)
-        case MistakenEntry():
+        case errors.MistakenEntry():
             return problem_at(pointer_to(error.at), "entry", str(error), meant=error.meant)
-        case BadCursor():
+        case errors.BadCursor():
             return problem_at("query:cursor", "cursor", str(error))
-        case UnknownScenario() | Unknown():
+        case errors.UnknownScenario() | errors.Unknown():
             return Problem("not-found", str(error))
-        case BadCombination(parameter=parameter):
+        case errors.BadCombination(parameter=parameter):
             return problem_at(parameter if ":" in parameter else f"query:{parameter}", error.code, str(error))
-        case BadInput(at=at) if at is not None:
+        case errors.BadInput(at=at) if at is not None:
             return problem_at(pointer_to(at), error.code, str(error))
-        case Forbidden():
+        case errors.Forbidden():
             return Problem("forbidden", str(error))
-        case UnderWay():
+        case errors.UnderWay():
             return Problem("conflict", str(error), journey=error.journey)
-        case TooMany(seconds=seconds):
+        case errors.TooMany(seconds=seconds):
             return again("too-many", str(error), seconds)
-        case Busy() | NotAnswered() | JourneyStuck():
+        case errors.Busy() | errors.NotAnswered() | errors.JourneyStuck():
             return again("no-answer", str(error))
-        case NotAccepted() | NotEntered() | JourneyFailed():
+        case errors.NotAccepted() | errors.NotEntered() | errors.JourneyFailed():
             return Problem("not-accepted", str(error))
-        case BadInput() | Refusal():
+        case errors.BadInput() | errors.Refusal():
             return Problem("invalid", str(error))
         case StoreError() | SetupError():
             logger.warning("a request failed: %s", error)
@@ -284,7 +267,7 @@ def install(application: FastAPI) -> None:
             return answer(invalid(error.errors(), error.body, _model_of(request.scope.get("endpoint"))))
         return answer(problem_of(error))
 
-    for kind in (Problem, RequestValidationError, HTTPException, Refusal, StoreError, SetupError, RPCError):
+    for kind in (Problem, RequestValidationError, HTTPException, errors.Refusal, StoreError, SetupError, RPCError):
         application.add_exception_handler(kind, handle)
 
 
@@ -303,9 +286,6 @@ EVERYWHERE: Final = (
     *("failed", "unavailable"),
 )
 """Codes that every route may answer."""
-
-
-logger = logging.getLogger(__name__)
 
 
 class Failsafe:

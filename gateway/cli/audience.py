@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +14,6 @@ from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gateway.service.memberships import SyncedAudienceView
 
 AudienceArgument = Annotated[str, typer.Argument(metavar="NAME", help="the audience's name")]

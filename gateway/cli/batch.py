@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,9 +13,6 @@ from gateway.cli.output import Table
 from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, say
 from scenario.words import ItemOutcome
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MOST: Final = 250
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=_MOST, metavar="N", help="number of rows at most")]

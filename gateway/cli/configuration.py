@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,6 @@ from gateway.cli.output import Table, output
 from gateway.terminal import dump, local, note, say, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from activities.webhook.destinations.destinations import Destination, Destinations
     from gateway.service.destinations import DestinationNow
     from scenario.http.destinations import KnownDestinations

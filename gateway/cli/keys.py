@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 _SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
-def _scope(text: str) -> str:
-    return one_of(SCOPES)(text)
-
-
 def _name(text: str) -> str:
     if not _SCENARIO.fullmatch(text):
         raise typer.BadParameter("name a scenario without its version, such as post-purchase")
@@ -51,7 +47,8 @@ def _expiry(text: str) -> datetime:
 
 def create(
     scopes: Annotated[
-        list[Any], typer.Option("--scope", metavar="SCOPE", parser=_scope, help="a scope, see above; again for more")
+        list[Any],
+        typer.Option("--scope", metavar="SCOPE", parser=one_of(SCOPES), help="a scope, see above; again for more"),
     ],
     scenario: Annotated[
         list[str] | None,

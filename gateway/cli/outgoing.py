@@ -17,7 +17,7 @@ from gateway.terminal import dump, local, note, say
 from scenario.words import EVENT_TYPES, OutgoingOperation
 
 if TYPE_CHECKING:
-    from gateway.service.outgoing import FeedPart, SubscriptionView
+    from gateway.service.outgoing import SubscriptionView
 
 _FileArgument = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="outgoing.yaml; by default SCENARIO_OUTGOING")
@@ -67,17 +67,13 @@ def feed(
                     limit=_PART,
                     wait=LONGEST_WAIT if follow else 0.0,
                 )
-                _print(part)
+                for line in part.lines:
+                    typer.echo(line.decode())
                 cursor = part.cursor
                 if not part.lines and not follow:
                     return
 
     asyncio.run(print_all())
-
-
-def _print(part: FeedPart) -> None:
-    for line in part.lines:
-        typer.echo(line.decode())
 
 
 def check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -13,8 +14,6 @@ from gateway.cli.output import Table, output, print_prose
 from gateway.terminal import console, local, styled, text
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from gateway.service.results import Arm, Comparison, ResultsView
     from gateway.service.stats import StatsView, StepStats, VersionStats
     from gateway.service.trends import TrendsView

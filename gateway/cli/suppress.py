@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -17,8 +18,6 @@ from gateway.cli.output import Table, output
 from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
-
     from gateway.service.suppressions import SuppressionService, SuppressionView
 
 _Answer = TypeVar("_Answer")
