@@ -111,7 +111,7 @@ async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
 
     Holding the journey would be useless: no operator can repair an address.
     """
-    failure = failure_of(error) if isinstance(error, ApplicationError) else None
+    failure = failure_of(error)
     if attempt.against is None or attempt.admitted is None or failure is None or failure.kind is FailureKind.RETRY:
         return False
     try:
@@ -130,7 +130,7 @@ async def _report_to_gate(attempt: OpenAttempt, error: BaseException | None) -> 
     """Report the outcome of an admitted message, so that its place under caps is kept or released."""
     # Messages that were not admitted are reported too: an earlier attempt of the delivery may have been.
     message = attempt.admitted or OutgoingMessage(attempt.delivery, attempt.channel, attempt.destination, attempt.now)
-    failure = failure_of(error) if isinstance(error, ApplicationError) else None
+    failure = failure_of(error)
     arrived = attempt.in_flight or (failure is not None and failure.unknown)
     skipped = attempt.outcome is not None and attempt.outcome.outcome == "skipped"
     over = skipped or (failure is not None and failure.kind not in _AGAIN)
@@ -147,7 +147,7 @@ def _report_to_journey(attempt: OpenAttempt, error: BaseException | None) -> Non
 
     Each later attempt repeats the report, which may have been lost. The server drops it if it is known.
     """
-    failure = failure_of(error) if isinstance(error, ApplicationError) else None
+    failure = failure_of(error)
     if failure is not None and failure.kind is FailureKind.RETRY and not attempt.unsent and failure.error != BEHIND:
         attempt.report_delay(failure)
 
@@ -232,11 +232,6 @@ class ChannelActivity(Generic[Way]):
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
         """See `activities.channel.Sender`."""
         raise NotImplementedError
-
-    async def send_for_journey(self, delivery: Delivery) -> Sent:
-        """Send a journey's message once, inside a Temporal activity for this message alone."""
-        context = AttemptContext()
-        return await self.send(delivery.of_step(context.info.activity_id), context)
 
     def attempt(
         self, delivery: Delivery, context: AttemptContext, destination: str = "", *, unrendered: str = ""

@@ -3,16 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import logging
+from dataclasses import asdict
+from datetime import UTC, timedelta
+from enum import Enum, auto
 from typing import Any, Final
 
 from temporalio import activity
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState, WorkflowExecutionStatus
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo, PendingWorkflowTaskInfo
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryReverseRequest,
+    SignalWorkflowExecutionRequest,
+)
+from temporalio.converter import WorkflowSerializationContext
+from temporalio.service import RPCError
 
-from activities.interface import DelayReport
-from activities.journey_status import JourneyStatus, journey_status, report_delay, was_lost
+from activities.interface import DELIVERY_DELAYED, DelayReport
+from runtime.temporal_faults import is_unknown_workflow
 
+_logger = logging.getLogger(__name__)
 REPORTS: Final[set[asyncio.Task[None]]] = set()
 """Reports to journeys in progress."""
+_REPORTED: Final = 10.0
+"""Maximum seconds to report that a delivery is delayed."""
+_NEWEST: Final = 30
+"""Number of newest events that are searched for the cause of a pending workflow task."""
+_TASKS: Final = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+    }
+)
+_DECIDED: Final = frozenset(
+    {
+        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
+    }
+)
+_WANTED: Final = (
+    PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED,
+    PendingActivityState.PENDING_ACTIVITY_STATE_STARTED,
+)
+
+
+class JourneyStatus(Enum):
+    """The state of a journey in regard to an attempt of its delivery."""
+
+    CURRENT = auto()
+    """The journey has acted on everything that it received, and wants the delivery."""
+    BEHIND = auto()
+    """The journey has not yet acted on a message, which may be an exit. Reports of delays do not count."""
+    UNWANTED = auto()
+    """The journey has ended, or the delivery was cancelled or paused."""
 
 
 class AttemptContext:
@@ -42,15 +92,94 @@ class AttemptContext:
         await handle.heartbeat(*values, rpc_timeout=patience)
 
     async def journey_status(self, patience: timedelta) -> JourneyStatus:
-        """Return the status of the attempt's journey, or raise RPCError."""
-        return await journey_status(self.info, patience)
+        """Return the status of the attempt's journey, as the server reports it now, or raise RPCError."""
+        try:
+            found = await self._described(patience)
+        except RPCError as error:
+            if is_unknown_workflow(error):
+                return JourneyStatus.UNWANTED
+            raise
+        running = found.workflow_execution_info.status == WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+        if not running or all(one.state not in _WANTED for one in self._own(found)):
+            return JourneyStatus.UNWANTED
+        # A signal, an update or an answer schedules a workflow task, which is pending until it is completed.
+        if not found.HasField("pending_workflow_task"):
+            return JourneyStatus.CURRENT
+        # Otherwise an attempt's own report would delay the next attempt while no worker can run the journey.
+        only_reports = await self._has_only_reports(found.pending_workflow_task, patience)
+        return JourneyStatus.CURRENT if only_reports else JourneyStatus.BEHIND
 
     def report_delay(self, report: DelayReport) -> None:
         """Report to the attempt's journey that the delivery is delayed. The attempt does not wait for it."""
-        task = asyncio.create_task(report_delay(self.info, report))
+        task = asyncio.create_task(self._report(report))
         REPORTS.add(task)
         task.add_done_callback(REPORTS.discard)
 
     async def was_lost(self, patience: timedelta) -> bool:
-        """Return True if a worker was lost with the previous attempt."""
-        return await was_lost(self.info, patience)
+        """Return True if a worker was lost with the previous attempt: Temporal then reports that it timed out.
+
+        Otherwise that attempt failed before it could begin, and could not report that it does not count. This happens
+        while the store is away and encrypted data cannot be read. If the server does not answer, the worker counts as
+        lost.
+        """
+        try:
+            found = await self._described(patience)
+        except RPCError:
+            return True
+        return all(one.last_failure.HasField("timeout_failure_info") for one in self._own(found))
+
+    async def _has_only_reports(self, task: PendingWorkflowTaskInfo, patience: timedelta) -> bool:
+        """Return True if a workflow task is pending only because of reports of delayed deliveries."""
+        if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:  # the server hides newer events
+            return False
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=self.info.namespace, execution=self._journey, maximum_page_size=_NEWEST
+        )
+        service = activity.client().workflow_service
+        read = await service.get_workflow_execution_history_reverse(request, timeout=patience)
+        reported = None
+        for event in read.history.events:
+            if event.workflow_execution_signaled_event_attributes.signal_name == DELIVERY_DELAYED:
+                reported = event.event_time.ToDatetime(UTC)
+            elif event.event_type not in _TASKS:
+                # An update has no event before it is accepted, but may have scheduled the task before the first report.
+                by_report = reported is not None and task.original_scheduled_time.ToDatetime(UTC) >= reported
+                return by_report and _is_decision(event)
+        return False
+
+    async def _report(self, report: DelayReport) -> None:
+        """Signal the journey, unless that fails or takes too long. The server drops a repeated report."""
+        info = self.info
+        try:
+            async with asyncio.timeout(_REPORTED):
+                client, name = activity.client(), info.workflow_id or ""
+                converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, name))
+                # Not the client's own method, which makes a new request id for each call.
+                request = SignalWorkflowExecutionRequest(
+                    namespace=client.namespace,
+                    workflow_execution=self._journey,
+                    signal_name=DELIVERY_DELAYED,
+                    input=Payloads(payloads=await converter.encode([asdict(report)])),
+                    identity=client.identity,
+                    request_id=f"{info.activity_id} {report.decided} {report.failed}",
+                )
+                await client.workflow_service.signal_workflow_execution(request, retry=True)
+        except Exception as trouble:  # such as an erased contact's key, or the end of the journey
+            _logger.debug("%s is not shown as delayed: %s", info.workflow_id, trouble)
+
+    async def _described(self, patience: timedelta) -> DescribeWorkflowExecutionResponse:
+        request = DescribeWorkflowExecutionRequest(namespace=self.info.namespace, execution=self._journey)
+        return await activity.client().workflow_service.describe_workflow_execution(request, timeout=patience)
+
+    @property
+    def _journey(self) -> WorkflowExecution:
+        return WorkflowExecution(workflow_id=self.info.workflow_id or "", run_id=self.info.workflow_run_id or "")
+
+    def _own(self, found: DescribeWorkflowExecutionResponse) -> list[PendingActivityInfo]:
+        return [one for one in found.pending_activities if one.activity_id == self.info.activity_id]
+
+
+def _is_decision(event: HistoryEvent) -> bool:
+    """Return True if the event is a completed workflow task, or recorded with one."""
+    attributes = getattr(event, event.WhichOneof("attributes") or "", None)
+    return event.event_type in _DECIDED or hasattr(attributes, "workflow_task_completed_event_id")

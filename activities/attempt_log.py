@@ -95,7 +95,7 @@ def _outcome(attempt: OpenAttempt, error: BaseException | None) -> tuple[str, Fa
     """Return the log's word for the outcome, and the failure, if it is one of ours."""
     if error is None:
         return (attempt.outcome.outcome if attempt.outcome else "failed"), None
-    failure = failure_of(error) if isinstance(error, ApplicationError) else None
+    failure = failure_of(error)
     if attempt.in_flight or (failure and failure.unknown):
         return "unknown", failure
     if isinstance(error, asyncio.CancelledError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -202,9 +202,18 @@ class Sender(Protocol):
         ...
 
 
-def sending_activity(sender: Sender) -> Callable[..., Any]:
-    """Return the activity that sends a journey's message: the sender's method of the same name."""
-    return getattr(sender, sender.channel.activity)
+def sending_activity(sender: Sender) -> Callable[[Delivery], Awaitable[Sent]]:
+    """Return the activity that sends a journey's message once, inside a Temporal activity for this message alone."""
+    from temporalio import activity
+
+    from activities.attempt_context import AttemptContext
+
+    @activity.defn(name=sender.channel.activity)
+    async def send(delivery: Delivery) -> Sent:
+        context = AttemptContext()
+        return await sender.send(delivery.of_step(context.info.activity_id), context)
+
+    return send
 
 
 class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):

@@ -1,4 +1,4 @@
-"""Encoding of campaigns' data for the store: as Temporal would get it, and encrypted if payloads are."""
+"""Encoding of data of campaigns and batch calls for the store: as Temporal would get it, encrypted if payloads are."""
 
 from __future__ import annotations
 

@@ -92,8 +92,10 @@ class Failure:
         )
 
 
-def failure_of(error: ApplicationError) -> Failure | None:
+def failure_of(error: BaseException | None) -> Failure | None:
     """Return the failure in an activity's error, or None."""
+    if not isinstance(error, ApplicationError):
+        return None
     try:
         return _READER.validate_python({**error.details[0], "kind": FailureKind(error.type)})
     except (ValueError, TypeError, IndexError):  # not one of ours

@@ -14,12 +14,11 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.attempt_context import AttemptContext
+from activities.attempt_context import AttemptContext, JourneyStatus
 from activities.channel_registry import Channel
 from activities.failures import SENDING, SETTLED, Failure, FailureKind, mark
 from activities.gate import Gate, OutgoingMessage
 from activities.interface import DelayReport, Delivery, Sent
-from activities.journey_status import JourneyStatus
 from activities.outcome import Backoff, Judgement, end_after
 from activities.retry import SOON, deadline, jittered, next_try, replacement_pause, time_left
 from runtime.telemetry.metrics import START_TO_FIRST_SEND, UNSENT, WAIT

@@ -27,6 +27,7 @@ import aiohttp
 import httpx
 from temporalio.testing import ActivityEnvironment
 
+from activities.channel import sending_activity
 from activities.content import Content
 from activities.interface import Delivery
 from activities.webhook.activity import Webhooks
@@ -197,7 +198,8 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         transport = await stack.enter_async_context(Transport())
         routes, gate = Wide(f"http://127.0.0.1:{port}"), Limiter(slots=4 * max(IN_FLIGHT))
-        webhooks = Webhooks(worker_context(content, Rows(), transport=transport, routes=routes, limiter=gate))
+        services = worker_context(content, Rows(), transport=transport, routes=routes, limiter=gate)
+        send = sending_activity(Webhooks(services))
 
         async def by_httpx() -> None:
             (await plain.post(url, content=rendered.body, headers=headers)).raise_for_status()
@@ -212,7 +214,7 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
             assert (await transport.send(request)).status == 200
 
         async def by_us() -> None:
-            sent = await webhooks.send_webhook(delivery)
+            sent = await send(delivery)
             assert sent.outcome == "delivered"
 
         yield {"bare aiohttp": by_aiohttp, "bare httpx": by_httpx, "our transport": by_transport, "ours": by_us}

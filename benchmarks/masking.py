@@ -19,6 +19,7 @@ from unittest import mock
 from urllib.parse import quote
 
 from activities import redaction
+from activities.channel import sending_activity
 from activities.content import Content
 from activities.interface import Delivery
 from activities.webhook import activity
@@ -119,7 +120,7 @@ async def delivery(body: bytes, *, masking: bool) -> float:
     with mock.patch.object(activity.redaction, "excerpt", redaction.excerpt if masking else plain):
         for _ in range(ROUNDS * 6):
             started = time.process_time()
-            sent = await environment.run(webhooks.send_webhook, given)
+            sent = await environment.run(sending_activity(webhooks), given)
             times.append((time.process_time() - started) * 1e6)
             assert sent.outcome == "delivered"
     return min(times)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from temporalio import activity
 from typing_extensions import override
 
 from activities.attempt import ChannelActivity
@@ -20,15 +19,6 @@ class Memberships(ChannelActivity[None]):
     """Records contacts that join or leave an audience."""
 
     channel = AUDIENCE
-
-    @activity.defn(name=AUDIENCE.activity)
-    async def change_audience(self, delivery: Delivery) -> Sent:
-        """Record one change. Idempotent: of two changes, that of the later decision holds.
-
-        Raises:
-            ApplicationError: See `activities.failures`. Temporal retries a RETRY.
-        """
-        return await self.send_for_journey(delivery)
 
     @override
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:

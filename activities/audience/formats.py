@@ -16,7 +16,6 @@ from typing import Any, Final
 from activities.outcome import Outcome, Verdict
 from activities.webhook import outcome
 from activities.webhook.destinations.destinations import AudiencePreset, AudienceSettings, Destination
-from activities.webhook.item_outcomes import is_deferred
 from activities.webhook.presets import PlatformRequest
 from scenario.errors import Aborted, NotConfigured
 from scenario.http.destinations import disowned, without_audiences
@@ -256,7 +255,7 @@ def _of_generic(settings: AudienceSettings, status: int, content: Any, members: 
         results = (settings.results or _RESULTS).read(content, [member["id"] for member in members])
     except UnreadableResultsError as error:
         return AudienceAnswer(Verdict(Outcome.PERMANENT, "no_results"), detail=f"in its response, {error}")
-    later = frozenset(number for number, one in enumerate(results) if is_deferred(one))
+    later = frozenset(number for number, one in enumerate(results) if outcome.is_deferred(one))
     if len(later) == len(members):
         return AudienceAnswer(Verdict(Outcome.RETRY, "items_deferred"))
     refused = {

@@ -24,12 +24,12 @@ from temporalio.service import RPCError
 from activities.admission import AdmissionActivities
 from activities.background import BLAST, LINES, CampaignChunk
 from activities.blast.line import MOMENT, CampaignLine, Course
-from activities.blast.rates import campaign_rates
 from activities.channel import Sender
 from activities.content import LoadedVersion
 from activities.dependencies import WorkerServices
 from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root, hand_over, is_started
+from activities.webhook.server_rates import campaign_rates
 from runtime.encryption.keyring import Erased
 from runtime.errors import StoreUnavailable
 from runtime.store import AdmissionRequest, AdmittedRun

@@ -16,12 +16,11 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
-from activities.attempt_context import AttemptContext
+from activities.attempt_context import AttemptContext, JourneyStatus
 from activities.channel import Sender
 from activities.evaluation import evaluate
 from activities.failures import SENDING, Failure, FailureKind, cause_of, failure_of
 from activities.interface import DelayReport, Delivery, EvaluationRequest, EvaluationResult
-from activities.journey_status import JourneyStatus
 from runtime.store import Passage
 from scenario.errors import TemplateError
 from scenario.plan.inputs import pick

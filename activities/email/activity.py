@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
@@ -14,8 +13,7 @@ from activities.attempt import ChannelActivity
 from activities.attempt_context import AttemptContext
 from activities.channel_registry import EMAIL
 from activities.email.errors import NO_MAILER, MailError, MailServerPaused
-from activities.email.message import address_in, recipient_of, render
-from activities.email.provider_tag import tagged
+from activities.email.message import address_in, recipient_of, render, tagged
 from activities.email.smtp import Mailer
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
@@ -30,15 +28,6 @@ class Emails(ChannelActivity[Mailer | None]):
     """Sends e-mails through a mail server."""
 
     channel = EMAIL
-
-    @activity.defn(name=EMAIL.activity)
-    async def send_email(self, delivery: Delivery) -> Sent:
-        """Send one e-mail, once.
-
-        Raises:
-            ApplicationError: See `activities.failures`. Temporal retries a RETRY.
-        """
-        return await self.send_for_journey(delivery)
 
     @override
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:

@@ -7,9 +7,10 @@ derived from the delivery instead of clock, host and chance.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.header import Header
 from email.message import EmailMessage, MIMEPart
@@ -255,3 +256,29 @@ def _source(template: str | File | None) -> str | None:
         # Publishing puts the file's content in its place.
         raise TemplateError("a file of the e-mail was not published with it: publish the scenario again")
     return template
+
+
+CUSTOM: Final = "scenario_delivery"
+"""Name of the custom value by which a provider returns our delivery id with its events; see `gateway/providers/`."""
+_PROVIDERS: Final[tuple[tuple[str, str, Callable[[str], str]], ...]] = (
+    ("amazonaws.com", "X-SES-MESSAGE-TAGS", f"{CUSTOM}={{}}".format),
+    ("sendgrid.net", "X-SMTPAPI", lambda delivery: json.dumps({"unique_args": {CUSTOM: delivery}})),
+    ("mailgun.org", "X-Mailgun-Variables", lambda delivery: json.dumps({CUSTOM: delivery})),
+    ("postmarkapp.com", f"X-PM-Metadata-{CUSTOM}", str),
+    ("brevo.com", "X-Mailin-custom", lambda delivery: json.dumps({CUSTOM: delivery})),
+    ("sendinblue.com", "X-Mailin-custom", lambda delivery: json.dumps({CUSTOM: delivery})),
+)
+"""Domain of the mail server, name of the header, and its value for a delivery id.
+
+Most providers replace the Message-ID, or leave it out of some events. Each removes its own header, and the others would
+deliver it, so the mail server's name decides.
+"""
+
+
+def tagged(envelope: Envelope, host: str, delivery_id: str) -> Envelope:
+    """Return the message with the header that its mail server's provider reads, if it is one of those."""
+    for domain, name, value in _PROVIDERS:
+        if f".{host.lower()}".endswith(f".{domain}"):
+            header = f"{name}: {value(delivery_id)}\r\n".encode()
+            return replace(envelope, message=header + envelope.message)
+    return envelope

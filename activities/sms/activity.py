@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from temporalio import activity
 from typing_extensions import override
 
 from activities.attempt import ChannelActivity
@@ -22,15 +21,6 @@ class Texts(ChannelActivity[SmsProvider | None]):
     """Sends text messages through a provider."""
 
     channel = SMS
-
-    @activity.defn(name=SMS.activity)
-    async def send_sms(self, delivery: Delivery) -> Sent:
-        """Send one text message, once.
-
-        Raises:
-            ApplicationError: See `activities.failures`. Temporal retries a RETRY.
-        """
-        return await self.send_for_journey(delivery)
 
     @override
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:

@@ -11,7 +11,6 @@ from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
@@ -49,15 +48,6 @@ class Webhooks(ChannelActivity[Transport]):
     def __init__(self, context: WorkerContext) -> None:
         super().__init__(context, context.transport)
         self._tokens = AccessTokens(context.transport)
-
-    @activity.defn(name=WEBHOOK.activity)
-    async def send_webhook(self, delivery: Delivery) -> Sent:
-        """Make one attempt: ``delivered`` for a 2xx, ``skipped`` if a template aborted.
-
-        Raises:
-            ApplicationError: Anything else; see `activities.failures`.
-        """
-        return await self.send_for_journey(delivery)
 
     @override
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:

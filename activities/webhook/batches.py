@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,15 +12,15 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from temporalio import activity
-from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetActivityRequest
 from temporalio.client import Client
-from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError
 
 from activities import redaction
 from activities.background import FULL, SETTLE, BatchEnd
 from activities.content import Content
+from activities.entry_codec import EntryCodec
 from activities.failures import FailureKind
 from activities.interface import Delivery
 from activities.open_attempt import OpenAttempt
@@ -29,8 +28,7 @@ from activities.outcome import Backoff, Judgement, Outcome, Verdict
 from activities.retry import jittered
 from activities.webhook.batch_start import start_batch
 from activities.webhook.http.exchange import Response
-from activities.webhook.item_outcomes import is_deferred, item_outcomes, not_delivered
-from activities.webhook.outcome import parse_retry_after
+from activities.webhook.outcome import is_deferred, item_outcomes, not_delivered, parse_retry_after
 from activities.webhook.rendering import render
 from runtime.errors import StoreError
 from runtime.store import Store
@@ -152,7 +150,7 @@ class Batches:
                 contact_id=delivery.contact,
                 workflow_id=info.workflow_id or "",
                 waiting_run=info.workflow_run_id if batch.wait else None,
-                data=await _encode(taken.id, data),
+                data=await EntryCodec(activity.client()).encode(taken.id, data),
                 joined_at=info.scheduled_time,
             )
             if await self._store.join_batch(item):
@@ -204,9 +202,9 @@ class Batches:
             attempt.delivered(recorded.status)
             return None
         items = [item for item in items if item.data is not None and item.deferred == deferred]
-        data: list[Mapping[str, Any]] = []
+        data, codec = list[Mapping[str, Any]](), EntryCodec(activity.client())
         for item in items:
-            data.append(await _decode(batch.id, item.data or ""))
+            data.append(await codec.decode(batch.id, item.data or ""))
             if not len(data) % _AT_ONCE:
                 await asyncio.sleep(0)  # other deliveries run meanwhile
         return Members(batch, items, data, deferred)
@@ -331,18 +329,3 @@ def _reset(client: Client, item: StoredBatchItem, step: str) -> ResetActivityReq
     """Return the request that lets an activity make its next attempt now."""
     execution = WorkflowExecution(workflow_id=item.workflow_id, run_id=item.waiting_run or "")
     return ResetActivityRequest(namespace=client.namespace, execution=execution, id=step, identity=client.identity)
-
-
-async def _encode(batch: str, data: dict[str, Any]) -> str:
-    """Return an item's variables as the store holds them, encrypted if payloads are."""
-    client = activity.client()
-    converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, batch))
-    [payload] = await converter.encode([data])
-    return base64.b64encode(payload.SerializeToString()).decode()
-
-
-async def _decode(batch: str, text: str) -> dict[str, Any]:
-    client = activity.client()
-    converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, batch))
-    [data] = await converter.decode([Payload.FromString(base64.b64decode(text))], [dict])
-    return data

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
@@ -24,19 +25,22 @@ from temporalio.api.workflowservice.v1 import UpdateTaskQueueConfigRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.blast.rates import left_by
 from activities.channel_registry import WEBHOOK
 from activities.interface import fairness_key
+from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from runtime.connection import describe_queue
 from runtime.process.shutdown import background_task
 from runtime.store import Store
+from runtime.store.campaigns import StoredCampaign
 
 LIGHTEST: Final = 0.001
 HEAVIEST: Final = 1000.0
 """Maximum weight at the server; the minimum is its inverse."""
 MOST: Final = 1_000
 """Maximum number of weights of a task queue."""
+SHARED: Final = 0.8
+"""Share of a destination's rate that campaigns without journeys have together at most. Journeys have the rest."""
 
 _PATIENCE: Final = timedelta(seconds=10)
 _RARELY: Final = 600.0
@@ -171,6 +175,37 @@ def _weights(default: float, rates: Mapping[str, float]) -> dict[str, float]:
 
 def _same(there: float | None, wanted: float) -> bool:
     return there is not None and abs(there - wanted) <= _NEAR * wanted
+
+
+def campaign_rates(campaigns: Iterable[StoredCampaign], book: Destinations, now: datetime) -> dict[str, float]:
+    """Return the lines a second of each campaign that sends now, by name. A destination's rate is divided equally."""
+    sending = _sending(campaigns, now)
+    numbers = Counter(one.destination for one in sending)
+    return {
+        one.name: min(one.rate, SHARED * book.rates.get(one.destination, book.rate) / numbers[one.destination])
+        for one in sending
+    }
+
+
+def left_by(campaigns: Iterable[StoredCampaign], book: Destinations, now: datetime) -> dict[str, float]:
+    """Return the deliveries a second of journeys, for destinations that differ from the default."""
+    sending, left = _sending(campaigns, now), dict(book.rates)
+    for name, rate in campaign_rates(sending, book, now).items():
+        destination = next(one.destination for one in sending if one.name == name)
+        left[destination] = left.get(destination, book.rate) - rate
+    return left
+
+
+def _sending(campaigns: Iterable[StoredCampaign], now: datetime) -> list[StoredCampaign]:
+    return [
+        one
+        for one in campaigns
+        if one.destination
+        and one.loaded_at
+        and one.confirmed_at
+        and not one.paused_by
+        and (one.starts_at is None or one.starts_at <= now)
+    ]
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from activities.interface import Delivery
 from activities.redaction import KnownSecrets
 from activities.webhook import outcome
 from activities.webhook.http.exchange import Response
-from activities.webhook.item_outcomes import is_deferred, item_outcomes, not_delivered
+from activities.webhook.outcome import is_deferred, item_outcomes, not_delivered
 from activities.webhook.saved_response import save_response
 from gateway.cases.file import Cases
 from gateway.cases.model import Case, CaseEvent, Occurrence, ScriptedAnswer

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from typing_extensions import override
 
-from activities.email.provider_tag import CUSTOM
+from activities.email.message import CUSTOM
 from gateway.providers.provider import (
     Call,
     Forged,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 from typing_extensions import override
 
-from activities.email.provider_tag import CUSTOM
+from activities.email.message import CUSTOM
 from gateway.inbound.secret import is_authorized
 from gateway.providers.provider import (
     Bounce,

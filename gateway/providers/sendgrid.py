@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from typing_extensions import override
 
-from activities.email.provider_tag import CUSTOM
+from activities.email.message import CUSTOM
 from gateway.providers.provider import Call, Forged, Provider, ProviderEvent, bounced, delivery_in, moment, text_at
 from runtime.errors import SettingsError
 

@@ -26,12 +26,12 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
-from activities.blast.rates import SHARED
 from activities.channel_registry import CHANNELS
 from activities.content import Content, UnknownVersion
 from activities.priority import CAMPAIGNS, priority_of
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
+from activities.webhook.server_rates import SHARED
 from gateway.campaigns.background import CampaignActivities
 from gateway.campaigns.request import CampaignRequest, check_rate
 from gateway.errors import BadInput, NotAccepted, NotAnswered, UnknownOperation

@@ -25,7 +25,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities import journey_status
+from activities import attempt_context
 from activities.attempt import attempt_of
 from activities.attempt_context import REPORTS
 from activities.channel_registry import SMS
@@ -944,7 +944,7 @@ async def test_a_journey_learns_that_its_delivery_is_tried_again(
 
 async def test_an_attempt_does_not_wait_for_its_report(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage.marks, "signalled", asyncio.Event().wait)
-    monkeypatch.setattr(journey_status, "_REPORTED", 0.001)
+    monkeypatch.setattr(attempt_context, "_REPORTED", 0.001)
     stage.schedule(attempt=1)
     failure, _, _ = await stage.refused(RETRY, failing(FailureKind.RETRY))
     assert (failure.kind, len(REPORTS)) == (FailureKind.RETRY, 1)

@@ -27,8 +27,7 @@ from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.audience.activity import Memberships
 from activities.audience.formats import Member, request_of
-from activities.channel import AttemptReply
-from activities.channel_registry import EMAIL, SMS, WEBHOOK
+from activities.channel import AttemptReply, sending_activity
 from activities.content import Content
 from activities.decision import GoalActivities, decide
 from activities.email import errors as mail
@@ -273,15 +272,11 @@ async def world(
         given = {"transport": transport, "secrets": lambda: secrets, "routes": world, "callbacks": links}
         given["memberships"] = world
         services = worker_context(content, log, gate=gate, unsubscribing=away, **given)
-        local.append(Memberships(services, None).change_audience)
-        senders = {
-            WEBHOOK: Webhooks(services).send_webhook,
-            EMAIL: Emails(services, cast("Any", mailer)).send_email,
-            SMS: Texts(services, cast("Any", provider)).send_sms,
-        }
+        local.append(sending_activity(Memberships(services, None)))
+        senders = Webhooks(services), Emails(services, cast("Any", mailer)), Texts(services, cast("Any", provider))
         runner = UnsandboxedWorkflowRunner()
         made = [Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)]
-        made += [Worker(client, task_queue=channel.queue, activities=[method]) for channel, method in senders.items()]
+        made += [Worker(client, task_queue=one.channel.queue, activities=[sending_activity(one)]) for one in senders]
         for worker in made:
             await stack.enter_async_context(worker)
         yield world

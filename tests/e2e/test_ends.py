@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from temporalio import activity
 
-from activities.channel_registry import SMS
+from activities.attempt_context import AttemptContext
 from activities.dependencies import WorkerServices
 from activities.email.errors import MailRefused, MailUnanswered
 from activities.email.message import Envelope
@@ -100,14 +100,12 @@ class Losing(Texts):
 
     outside: Outside
 
-    @activity.defn(name=SMS.activity)
-    async def send_sms(self, delivery: Delivery) -> Sent:
-        """Sends it, unless the task never reaches the worker."""
+    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
         acts = self.outside.acts[str(delivery.contact)]
         if acts[:1] == ["dropped"]:
             acts.pop(0)
             activity.raise_complete_async()
-        return await super().send_sms(delivery)
+        return await super().send(delivery, context)
 
 
 @dataclass

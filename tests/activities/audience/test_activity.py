@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.audience.activity import Memberships
 from activities.audience.memberships import NO_MEMBER, MembershipBook
+from activities.channel import sending_activity
 from activities.content import Content
 from activities.failures import FailureKind, failure_of
 from activities.gate import PolicyGate
@@ -63,7 +64,7 @@ async def change(store: Store, tmp_path: Path) -> Change:
 
     async def run(step: str, **contact: Any) -> Sent:
         wanted = replace(delivery, step=step, data={"contact": contact})
-        return await Marks().environment().run(memberships.change_audience, wanted)
+        return await Marks().environment().run(sending_activity(memberships), wanted)
 
     return run
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.blast.rates import campaign_rates, left_by
 from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.server_rates import campaign_rates, left_by
 from runtime.store.campaigns import StoredCampaign
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -5,8 +5,7 @@ from email.policy import default
 
 import pytest
 
-from activities.email.message import Envelope
-from activities.email.provider_tag import tagged
+from activities.email.message import Envelope, tagged
 from gateway.providers.provider import delivery_in
 
 DELIVERY = f"msg_{'0a' * 16}"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities.channel import sending_activity
 from activities.content import Content
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
@@ -42,7 +43,8 @@ def environment(marks: Marks) -> ActivityEnvironment:
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
     async def run(provider: SmsProvider | None, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
         written = {name: value for name, value in (STEP | step).items() if value is not None}
-        return await environment.run(Texts(worker_context(Content(Shelf(written)), rows), provider).send_sms, delivery)
+        texts = Texts(worker_context(Content(Shelf(written)), rows), provider)
+        return await environment.run(sending_activity(texts), delivery)
 
     return run
 

@@ -24,6 +24,7 @@ from standardwebhooks import WebhookVerificationError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
+from activities.channel import sending_activity
 from activities.content import Content
 from activities.failures import Failure, FailureKind, failure_of
 from activities.interface import Delivery, Sent
@@ -108,7 +109,7 @@ class Desk:
             data={"order": {"external_id": "CGX 94"}, "contact": {"email": "zoe@example.com"}},
             timeout=60.0,
         )
-        return await environment.run(webhooks.send_webhook, replace(delivery, **changes))
+        return await environment.run(sending_activity(webhooks), replace(delivery, **changes))
 
     async def fail(self, step: Mapping[str, Any], **details: Any) -> tuple[Failure, ApplicationError]:
         """Makes one attempt, which fails."""

@@ -12,6 +12,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.background import BATCH_WORKFLOW, BatchEnd
+from activities.channel import sending_activity
 from activities.content import Content
 from activities.interface import Delivery, Sent
 from activities.webhook.activity import Webhooks
@@ -49,7 +50,7 @@ async def send(store: Store, workflow: str, contact: str, data: Mapping[str, Any
         data=dict(data),
         decided=datetime.now(UTC).timestamp(),
     )
-    return await environment.run(webhooks.send_webhook, delivery)
+    return await environment.run(sending_activity(webhooks), delivery)
 
 
 def item(number: int) -> StoredBatchItem:

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.background import SuppressionNotice
-from activities.channel import RenderContext, SendContext
+from activities.channel import RenderContext, SendContext, sending_activity
 from activities.content import Content
 from activities.email.settings import Senders
 from activities.failures import Failure, FailureKind, failure_of
@@ -327,7 +327,7 @@ class Sending:
         delivery = Delivery(
             id=name, scenario="post-purchase@3", step="told", contact="7", now="2026-03-02T09:30:00+01:00", timeout=60.0
         )
-        return await environment.run(webhooks.send_webhook, delivery)
+        return await environment.run(sending_activity(webhooks), delivery)
 
     async def fail(self, webhooks: Webhooks) -> Failure:
         """Make one attempt, which fails."""

@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from temporalio import activity
-
 from activities.attempt import ChannelActivity
 from activities.attempt_context import AttemptContext
 from activities.channel import (
@@ -111,10 +109,6 @@ class Notifications(ChannelActivity[Folder | None]):
     """Sends notifications."""
 
     channel = PUSH
-
-    @activity.defn(name=PUSH.activity)
-    async def send_push(self, delivery: Delivery) -> Sent:
-        return await self.send_for_journey(delivery)
 
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
         async with self.attempt(delivery, context, "folder") as attempt:

@@ -19,7 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
-from activities.channel_registry import EMAIL, SMS, WEBHOOK
+from activities.channel import sending_activity
 from activities.content import Content
 from activities.decision import decide
 from activities.email.activity import Emails
@@ -149,8 +149,10 @@ async def outside(
     client, runner = environment.client, UnsandboxedWorkflowRunner()
     async with AsyncExitStack() as stack:
         journeys = Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)
-        sending = ((WEBHOOK, hooks.send_webhook), (EMAIL, mails.send_email), (SMS, texts.send_sms))
-        senders = [Worker(client, task_queue=channel.queue, activities=[method]) for channel, method in sending]
+        senders = [
+            Worker(client, task_queue=one.channel.queue, activities=[sending_activity(one)])
+            for one in (hooks, mails, texts)
+        ]
         for worker in (journeys, *senders):
             await stack.enter_async_context(worker)
         yield outside
