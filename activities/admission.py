@@ -184,15 +184,11 @@ class AdmissionActivities:
         root: str | None = None,
         values: dict[str, Any] | None = None,
     ) -> stored.AdmissionRequest:
-        """Return the request for admission, which the store accepts or refuses.
+        """Return the request for admission, which the store accepts or refuses. Raise EntryRefused or EntryError.
 
         Args:
             root: For a campaign's journey, what its delivery ids are made from.
             values: See `entry_data`.
-
-        Raises:
-            EntryRefused: The scenario refuses the contact.
-            EntryError: The entry is malformed.
         """
         lots = self._lots_of(opened)
         check_trigger(entry, opened.scenario)
@@ -236,11 +232,8 @@ class AdmissionActivities:
     def _lots_of(self, opened: LoadedVersion) -> Mapping[str, Lot]:
         """Return the draws of a version, by step id.
 
-        A plan that a journey cannot read is refused here: in the journey, its workflow task would fail repeatedly.
-
-        Raises:
-            EntryRefused: The plan is too large for a journey.
-            ScenarioError: A newer version of this program has made it. The journey waits for a worker that can read it.
+        A plan that a journey cannot read is refused here: in the journey, its workflow task would fail repeatedly. If a
+        newer version of this program has made it, ScenarioError lets the journey wait for a worker that can read it.
         """
         self._names.add(opened.name)
         key = (opened.name, opened.version)
@@ -257,11 +250,7 @@ class AdmissionActivities:
 
 
 async def open_for(entry: Entry, content: Content, store: stored.Store) -> LoadedVersion:
-    """Return the version that an entry names.
-
-    Raises:
-        EntryMistaken: It does not exist. The message lists those that do.
-    """
+    """Return the version that an entry names. If it does not exist, raise EntryMistaken, which lists those that do."""
     try:
         return await content.open(entry.name, entry.version)
     except UnknownVersion:

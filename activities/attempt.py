@@ -29,8 +29,7 @@ from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.steps.delivery import DeliveryStep
 
 _logger = logging.getLogger(__name__)
-_AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)
-"""Failures that are retried, by Temporal or by the journey."""
+_AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)  # failures that are retried, by Temporal or by the journey
 
 
 @asynccontextmanager
@@ -44,7 +43,7 @@ async def attempt_of(
     context: AttemptContext | None = None,
     unrendered: str = "",
 ) -> AsyncGenerator[OpenAttempt]:
-    """Run one attempt inside an activity, and record it.
+    """Run one attempt inside an activity, and record it. Raise ApplicationError if it failed or was cut short.
 
     Exceptions before anything is sent are translated alike in all channels: nothing to send becomes ``skipped``; a
     template's mistake or a missing setting becomes its failure. A cancellation by a stopping worker becomes a failure,
@@ -52,13 +51,8 @@ async def attempt_of(
 
     Args:
         destination: Host or provider; may be changed on the attempt.
-        log: The log of attempts. Its failures do not affect the delivery.
-        gate: See `OpenAttempt`.
         context: Its surroundings; by default those of the activity that calls this.
         unrendered: Beginning of the message if it cannot be rendered.
-
-    Raises:
-        ApplicationError: The attempt failed, or was cut short.
     """
     context = context or AttemptContext()
     info = context.info
@@ -182,7 +176,6 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
 
 
 async def _refuse(attempt: OpenAttempt) -> None:
-    """Raise the failure of an attempt that must not be made."""
     info, once, allowed = attempt.context.info, attempt.delivery.on_unknown != "retry", attempt.allowed
     end = deadline(info, attempt.delivery.room)
     if once and list(info.heartbeat_details[:1]) == [SENDING]:
@@ -230,13 +223,11 @@ class ChannelActivity(Generic[Way]):
         self._context, self._content, self._way = context, context.content, way
 
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
-        """See `activities.channel.Sender`."""
         raise NotImplementedError
 
     def attempt(
         self, delivery: Delivery, context: AttemptContext, destination: str = "", *, unrendered: str = ""
     ) -> AbstractAsyncContextManager[OpenAttempt]:
-        """Run one attempt by this channel; see `attempt_of`."""
         return attempt_of(
             delivery,
             channel=self.channel,
@@ -248,7 +239,6 @@ class ChannelActivity(Generic[Way]):
         )
 
     async def data(self, attempt: OpenAttempt, step: DeliveryStep) -> dict[str, Any]:
-        """Return the variables of the delivery's templates; see `template_data`."""
         delivery = attempt.delivery
         opened = await self._content.open(delivery.name, delivery.version)
         subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""

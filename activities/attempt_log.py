@@ -47,10 +47,7 @@ def record(log: Log, attempt: OpenAttempt, milliseconds: int, error: BaseExcepti
     """Record an attempt, unless it was turned away, or sent nothing like the one before it.
 
     While the store or Temporal is unavailable, attempts that send nothing follow each other within seconds. Failures of
-    the log are logged only.
-
-    Returns:
-        The log's word for its outcome, or None if it does not count.
+    the log are logged only. Return the log's word for its outcome, or None if it does not count.
     """
     delivery, info = attempt.delivery, attempt.context.info
     if (attempt.turned or (attempt.unsent and attempt.unsent_before)) and isinstance(error, ApplicationError):
@@ -105,7 +102,6 @@ def _outcome(attempt: OpenAttempt, error: BaseException | None) -> tuple[str, Fa
 
 
 def _next_try(info: activity.Info, milliseconds: int, error: BaseException | None, room: float) -> datetime | None:
-    """Return when Temporal will retry, or None."""
     if error is None or isinstance(error, asyncio.CancelledError):
         return None
     delay = None
@@ -140,7 +136,6 @@ _AT_ONCE: Final = timedelta(minutes=1)
 
 
 def measure_end(attempt: OpenAttempt, outcome: str) -> None:
-    """Count an attempt at its end."""
     if attempt.unsent or attempt.is_item:  # which says nothing of the destination
         return
     channel = attempt.channel.name

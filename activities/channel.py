@@ -68,18 +68,6 @@ class RenderedMessage(ABC):
         return ""
 
 
-class Connection(Protocol):
-    """An open connection to a mail server or provider, as the settings configure it."""
-
-    # Maximum number of messages in flight. A worker takes only that many tasks. Others wait at Temporal, where they use
-    # up no timeout and another worker may take them.
-    connections: int
-
-    async def close(self, within: float) -> None:
-        """Close it, waiting at most `within` seconds for the other side."""
-        ...
-
-
 MessageT = TypeVar("MessageT", bound=RenderedMessage)
 ConnectionT = TypeVar("ConnectionT")
 
@@ -121,7 +109,6 @@ class TestReply:
 
     @classmethod
     def judged(cls, sentence: str, verdict: Verdict, **more: Any) -> TestReply:
-        """Return the reply of an attempt with this verdict."""
         sentence = sentence.removesuffix(".")
         if sentence.startswith("The "):
             sentence = f"t{sentence[1:]}"
@@ -163,7 +150,6 @@ class Arrival:
 
     @property
     def sound(self) -> bool:
-        """True if it arrived unchanged."""
         return not self.problem
 
 
@@ -304,5 +290,4 @@ def adapter(name: str) -> ChannelAdapter[Any, Any]:
 
 
 def adapters() -> dict[str, ChannelAdapter[Any, Any]]:
-    """Return the code of all channels by name."""
     return {name: adapter(name) for name in CHANNELS}

@@ -79,7 +79,6 @@ class LoadedVersion:
         return self._named[step]
 
     def names_unsubscribing(self, step: str) -> bool:
-        """Return True if a template of a step uses `journey.unsubscribe_url`."""
         if step not in self._unsubscribing:
             self._unsubscribing[step] = step in self.steps and names_unsubscribing(self.steps[step])
         return self._unsubscribing[step]
@@ -108,8 +107,7 @@ class Content:
     async def step_of(self, delivery: Delivery, kind: type[_Step], what: str) -> _Step:
         """Return the step of a delivery, with its templates. `what` is the kind's name with its article.
 
-        Raises:
-            UnknownVersion: It does not exist, or has another kind.
+        Raise UnknownVersion if it does not exist, or has another kind.
         """
         step = (await self.open(delivery.name, delivery.version)).steps.get(delivery.step)
         if step is None:

@@ -35,11 +35,7 @@ class UnsubscribeUrls(Protocol):
 def subscriber_of(
     scenario: Scenario, step: DeliveryStep, contact_id: str, data: Mapping[str, Any]
 ) -> Subscriber | None:
-    """Return the subscriber that a message's unsubscribe link is for, or None.
-
-    Raises:
-        BadRecipient: The contact's address is malformed.
-    """
+    """Return the subscriber that a message's unsubscribe link is for, or None. Raise BadRecipient."""
     scope = scope_of(scenario, step)
     if scope is None or step.recipient is None:
         return None
@@ -55,11 +51,9 @@ def template_data(
     """Return the variables of a delivery's templates. It is a pure function: every attempt renders the same bytes.
 
     They are the journey's data, `now` and `today` (when the message may leave, in the contact's zone) and `journey`.
-    `journey.delivery_id` is always present, `journey.entered_at` and `journey.callback_url` if a template uses them.
-    Marketing always has `journey.unsubscribe_url`, for its headers. Webhooks add secrets.
-
-    Raises:
-        NotConfigured: A template uses `journey.callback_url`, which is not configured.
+    `journey.delivery_id` is always present, `journey.entered_at` and `journey.callback_url` if a template uses them
+    (raise NotConfigured if it cannot be made). Marketing always has `journey.unsubscribe_url`, for its headers.
+    Webhooks add secrets.
     """
     handed: dict[str, Any] = delivery.data.get("journey") or {}
     made = journey_root(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))

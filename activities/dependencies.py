@@ -64,7 +64,6 @@ class Channels:
     return_paths: ReturnPaths | None = None  # return paths of e-mails. If None, bounces go to the sender.
 
     def connection(self, channel: str) -> Any:
-        """Return a channel's connection, or None if it has none."""
         return self.connections.get(channel)
 
     async def close(self, within: float) -> None:
@@ -95,8 +94,7 @@ class Channels:
 def channels_of(settings: Settings, inbox: Path) -> Channels:
     """Return the channels that the settings configure. Nothing is connected.
 
-    Raises:
-        SettingsError: One or more settings are wrong. The message names the variables, and shows no value.
+    Raise SettingsError if settings are wrong. The message names the variables, and shows no value.
     """
     wrong: list[str] = []
 
@@ -183,19 +181,13 @@ async def services(
     channels: Channels | None = None,
     deadline: Deadline | None = None,
 ) -> AsyncGenerator[WorkerServices]:
-    """Open the services, and close them at the end.
+    """Open the services, and close them at the end. Raise SettingsError if a setting or a file is wrong.
+
+    What is given is open, read or configured already. A given store stays open.
 
     Args:
-        store: An open store, which stays open.
         inbox: Folder for messages of the SMS provider ``local:``.
         routes: URLs of webhooks that replace those of scenarios and `destinations.yaml`.
-        destinations: The destinations, if they are already read.
-        policies: The policies, if they are already read.
-        outgoing: The subscriptions to outgoing events, if they are already read.
-        channels: The channels, if they are already configured.
-
-    Raises:
-        SettingsError: A channel's setting, `destinations.yaml`, `policies.yaml` or `outgoing.yaml` is wrong.
     """
     destinations = destinations or DestinationsFile(settings.destinations if routes is None else None)
     channels = channels or channels_of(settings, inbox or INBOX)
@@ -246,7 +238,6 @@ def warn_of_short(secrets: Secrets) -> None:
 def measured_certificates(
     client: Client, settings: Settings, destinations: DestinationsFile
 ) -> AbstractContextManager[None]:
-    """Measure the seconds left of all certificates of a worker."""
     return measuring_certificates(
         lambda: {**temporal_certificates(client), **certificates_of(settings, destinations.book)}
     )

@@ -28,11 +28,9 @@ class EntryCodec:
         return await self._decode(journey, text, dict)
 
     async def encode_part(self, part: bytes) -> str:
-        """Return a part of a file as text."""
         return await self._encode(_NO_CONTACT, part)
 
     async def decode_part(self, text: str) -> bytes:
-        """Return the part of a file of a text."""
         return await self._decode(_NO_CONTACT, text, bytes)
 
     async def _encode(self, workflow: str, value: Any) -> str:

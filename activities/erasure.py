@@ -160,10 +160,8 @@ class ErasureActivities:
     async def _working(self, identifier: str) -> AsyncGenerator[tuple[StoredErasure, str | None]]:
         """Yield an erasure and its contact's id, which is None if it is finished. Record a failure as its trouble.
 
-        Failures are replaced: Temporal's own messages may quote a workflow's id, which names the contact.
-
-        Raises:
-            ApplicationError: The activity failed. It is retried, unless the store does not have the erasure.
+        Failures are replaced: Temporal's own messages may quote a workflow's id, which names the contact. They are
+        retried, unless the store does not have the erasure.
         """
         async with background_task(_beat(), "heartbeats"):
             try:
@@ -299,7 +297,6 @@ async def start_erasure(client: Client, erasure: str) -> bool:
 
 
 async def start_open_erasures(client: Client, store: Store) -> None:
-    """Start the workflows of open erasures that have none."""
     for erasure in await store.open_erasures(_AT_ONCE):
         if await start_erasure(client, erasure):
             logger.warning("the erasure %s was open and had no workflow: started", erasure)

@@ -99,8 +99,7 @@ _CAMPAIGNS: Final = UUID("0c9fae0c-55cf-4b0a-8b35-7ad4f5c1a1c5")
 def campaign_root(workflow_id: str, created_at: datetime) -> str:
     """Return the root of a campaign's journey. Its delivery ids are made from it, with and without a workflow.
 
-    Args:
-        created_at: The campaign's, which tells it from a later one of its name.
+    The time of its creation tells a campaign from a later one of its name.
     """
     return str(uuid5(_CAMPAIGNS, f"{created_at.astimezone(UTC).isoformat()}/{workflow_id}"))
 
@@ -108,8 +107,7 @@ def campaign_root(workflow_id: str, created_at: datetime) -> str:
 def of_campaign(entry: Mapping[str, Any], root: str, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the argument of a campaign's journey.
 
-    Args:
-        state: The place at which it continues, as `workflows.state.State.dump` writes it; None at the beginning.
+    `state` is the place at which it continues, as `workflows.state.State.dump` writes it; None at the beginning.
     """
     return {"entry": entry, "campaign": {"root": root, "state": state}}
 
@@ -125,16 +123,12 @@ async def start_journey(
     purpose: str,
     request: UUID | None = None,
 ) -> WorkflowHandle[Any, dict[str, Any]]:
-    """Start a journey.
+    """Start a journey. Raise WorkflowAlreadyStartedError if one is running, or Erased if the contact was erased.
 
     Args:
         argument: The entry; or see `of_campaign`.
         purpose: A word of `activities.priority`.
         request: An id that makes the start idempotent.
-
-    Raises:
-        WorkflowAlreadyStartedError: A workflow of this id is running.
-        Erased: The contact was erased.
     """
     temporal = temporal if request is None else with_request_id(temporal, request)
     attributes = [SearchAttributePair(SCENARIO_NAME, scenario), SearchAttributePair(CONTACT_ID, contact)]
@@ -155,18 +149,10 @@ async def start_journey(
 async def hand_over(
     temporal: Client, *, entry: dict[str, Any], root: str, state: Mapping[str, Any], workflow_id: str, summary: str
 ) -> bool:
-    """Start the journey that continues an entry without a workflow. Idempotent.
+    """Start the journey that continues an entry without a workflow, at the place `state` of `of_campaign`. Idempotent.
 
-    It takes the entry over when it is admitted, unless that has ended or another run has it.
-
-    Args:
-        state: The place at which it continues, see `of_campaign`.
-
-    Returns:
-        False if another workflow of this id is running.
-
-    Raises:
-        Erased: The contact was erased.
+    It takes the entry over when it is admitted, unless that has ended or another run has it. Return False if another
+    workflow of this id is running. Raise Erased if the contact was erased.
     """
     parsed = parse_entry(entry)
     try:

@@ -47,12 +47,9 @@ _REASONS: Final = frozenset({*_UNSENT, "worker_stopped", "secrets_unreadable", "
 """Words of the log that `scenario.delivery.unsent` uses unchanged; all others are `error`."""
 _WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap", "login_left_alone": "login"}
 """Words of the log of attempts → words of `scenario.delivery.wait`; others are the same."""
-_REPORT: Final = 1.0
-"""Seconds of an attempt that are reserved for its report."""
-_PATIENCE: Final = 2.0
-"""Seconds for the server's answer before a message leaves; see `OpenAttempt.patience`."""
-_DOUBLED: Final = 8
-"""Maximum factor of that time."""
+_REPORT: Final = 1.0  # seconds of an attempt that are reserved for its report
+_PATIENCE: Final = 2.0  # seconds for the server's answer before a message leaves; see `OpenAttempt.patience`
+_DOUBLED: Final = 8  # maximum factor of that time
 _MOMENT: Final = timedelta(seconds=5)
 """A delivery that is put off for less time, since it was scheduled, is not shown at its step."""
 _PROMPT: Final = timedelta(milliseconds=250)
@@ -122,28 +119,18 @@ class OpenAttempt:
         least = min((one.total_seconds() for one in given if one is not None), default=math.inf)
         return least - (time.perf_counter() - self.started) - _REPORT
 
-    async def is_wanted(self) -> None:
-        """Check that its workflow still wants the message. Policies have decided on the contacts of a batch call.
-
-        Raises:
-            ApplicationError: It does not, or may not.
-        """
-        await self._ask_journey()
-
     async def may_leave(self, address: str = "") -> None:
         """Check that the message may be sent to its recipient, before a connection is opened.
 
-        Raises:
-            ApplicationError: It is deferred or held.
-            Aborted: It is skipped.
+        Raise ApplicationError if it is deferred or held, Aborted if it is skipped.
         """
-        await self._ask_journey()
+        await self.is_wanted()
         message = OutgoingMessage(self.delivery, self.channel, self.destination, self.now, address)
         self.obey(await self.gate.check(message))
         self.admitted = message
 
-    async def _ask_journey(self) -> None:
-        """Defer the message while its journey has pending signals or updates that may end or skip the step.
+    async def is_wanted(self) -> None:
+        """Defer the message while its workflow has pending signals or updates that may end or skip the step.
 
         Temporal starts attempts even if the journey's workflow tasks are late. An accepted exit would otherwise not
         stop them.
@@ -166,10 +153,8 @@ class OpenAttempt:
 
         If the step must not send twice (`on_unknown` is not ``retry``), the server stores a mark first. If this worker
         is lost, the next attempt finds the mark and does not send. `activity.heartbeat` alone is not enough: it returns
-        before anything is sent, and delays a second one.
-
-        Raises:
-            ApplicationError: RETRY: the server has not stored it in time, or does not want the message any longer.
+        before anything is sent, and delays a second one. Raise a RETRY if the server has not stored it in time, or does
+        not want the message any longer.
         """
         if self.within <= 0:
             raise self._unsent("no_time")

@@ -78,11 +78,7 @@ class PassageWriter(Interceptor):
         self._pending.pop((report.workflow_id, report.run_id), None)
 
     async def flush(self, *, after: float = 0.0) -> None:
-        """Count passages that have been pending for so many seconds.
-
-        Raises:
-            StoreUnavailable: Passages that are not counted stay pending.
-        """
+        """Count passages that have been pending for so many seconds. After StoreUnavailable, they stay pending."""
         due = time.monotonic() - after
         for key in list(self._pending):  # one bytecode: workflows' threads cannot change it meanwhile
             found = self._pending.get(key)

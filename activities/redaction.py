@@ -73,10 +73,7 @@ def _views(text: str) -> Iterator[tuple[_View, bool]]:
     """Yield a text as written, and with its escapes resolved repeatedly; and True if no escape is left in it.
 
     Escapes of one kind may be within those of another, which must be resolved first. So each kind is tried as the
-    outermost one, if the escaped characters may be part of another escape.
-
-    Raises:
-        NestedTooDeeply: Escapes are left after `_LEVELS` times.
+    outermost one, if the escaped characters may be part of another escape. Raise NestedTooDeeply after `_LEVELS` times.
     """
     starts = [whole := _View(text)]
     if (first := _resolve(whole)) is not None and _PART.search(first.escaped):
@@ -294,8 +291,7 @@ def excerpt(body: bytes, hidden: KnownSecrets) -> str:
 def masked(texts: Sequence[str], given: KnownSecrets) -> list[str]:
     """Mask texts that a journey keeps, but only secrets that are words, and callback addresses.
 
-    Raises:
-        NestedTooDeeply: The texts cannot be searched.
+    Raise NestedTooDeeply if they cannot be searched.
     """
     text = _SEPARATOR.join(texts)
     searched = KnownSecrets(given.long, tuple(one for one in given.short if len(one) >= _SHORTEST_SAVED), given.encoded)

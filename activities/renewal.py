@@ -72,17 +72,11 @@ class Renewals:
 
     @activity.defn(name=ADOPT.name)
     async def adopt(self, adoption: Adoption) -> None:
-        """Record a journey's new version."""
         await self._store.adopt(adoption.workflow_id, adoption.run_id, adoption.version)
 
 
 def _found(old: LoadedVersion, opened: LoadedVersion, renewal: Renewal) -> Renewed:
-    """Return a journey's position in a version.
-
-    Raises:
-        MigrationError: It cannot continue there.
-        ValidationError: A newer version of this program has made it.
-    """
+    """Return a journey's position in a version. Raise MigrationError if it cannot continue there."""
     new, place = opened.table, renewal.place
     at = followed(old.table, new, place) if renewal.follows else migrated(old.table, new, place, renewal.names)
     if at is None:  # nothing more is to come there either

@@ -46,9 +46,7 @@ class Prunings:
     async def prune(self, request: PruneRequest) -> PruneResult:
         """Delete a part of the old data.
 
-        Raises:
-            ApplicationError: The ages are malformed, or the database refuses to delete. The next day's workflow tries
-                again.
+        Malformed ages, or a database that refuses to delete, fail it for good. The next day's workflow tries again.
         """
         try:
             ages = parse_ages(request.ages)

@@ -31,13 +31,9 @@ Notify: TypeAlias = Callable[[Suppression, str], Awaitable[None]]
 class SuppressionStore(Protocol):
     """Stores suppressions: `runtime.store.Store`."""
 
-    async def suppress(self, suppression: Suppression) -> bool:
-        """Suppress an address."""
-        ...
+    async def suppress(self, suppression: Suppression) -> bool: ...
 
-    async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]:
-        """Return all suppressions of an address."""
-        ...
+    async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]: ...
 
     async def record_soft_bounce(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
         """Record a temporary failure. Return True if the address is now suppressed."""
@@ -66,11 +62,7 @@ class Suppressor:
     ) -> Suppression:
         """Suppress an address, in any spelling that can be sent to. Idempotent. It is not reported yet.
 
-        Returns:
-            The stored suppression, which may be an earlier one.
-
-        Raises:
-            BadRecipient: The address is malformed.
+        Return the stored suppression, which may be an earlier one. Raise BadRecipient if the address is malformed.
         """
         hashes = self._hashes.of(channel, address)
         new = Suppression(channel, hashes[0], source, at or datetime.now(UTC), scope, evidence=evidence)
@@ -83,13 +75,8 @@ class Suppressor:
     ) -> Suppression | None:
         """Record a receiver's verdict on an address. Idempotent. It is not reported yet.
 
-        One of a delivery's temporary failures counts.
-
-        Returns:
-            The suppression, or None if the address is not suppressed.
-
-        Raises:
-            BadRecipient: The address is malformed.
+        One of a delivery's temporary failures counts. Return the suppression, or None if the address is not suppressed.
+        Raise BadRecipient if it is malformed.
         """
         if against.source == SOFT:
             hashes = self._hashes.of(channel, address)

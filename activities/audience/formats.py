@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
 from activities.outcome import Outcome, Verdict
 from activities.webhook import outcome
-from activities.webhook.destinations.destinations import AudiencePreset, AudienceSettings, Destination
+from activities.webhook.destinations.destinations import AudienceSettings, Destination
 from activities.webhook.presets import PlatformRequest
 from scenario.errors import Aborted, NotConfigured
 from scenario.http.destinations import disowned, without_audiences
@@ -33,8 +33,7 @@ _ADDRESS: Final = {"email": ("email", "e-mail address"), "phone": ("cellphone", 
 def settings_of(named: Destination | None, to: str, scenario: str = "") -> AudienceSettings:
     """Return the settings of a destination's audiences; those of a generic receiver if it is unknown, as locally.
 
-    Raises:
-        NotConfigured: It has none, or the scenario may not use it.
+    Raise NotConfigured if it has none, or the scenario may not use it.
     """
     if named is None:
         return AudienceSettings()
@@ -48,8 +47,7 @@ def settings_of(named: Destination | None, to: str, scenario: str = "") -> Audie
 def identify(settings: AudienceSettings, to: str, contact_id: str, contact: Mapping[str, Any]) -> Member:
     """Return what identifies a contact at a platform.
 
-    Raises:
-        Aborted: There is nothing, or a value that the platform would not recognise once it is hashed.
+    Raise Aborted if there is nothing, or a value that the platform would not recognise once it is hashed.
     """
     made = _known(settings, contact_id, contact)
     for name, value in made.items():
@@ -88,11 +86,7 @@ def _known(settings: AudienceSettings, contact_id: str, contact: Mapping[str, An
 def request_of(
     settings: AudienceSettings, to: str, audience: str, operation: AudienceOperation, members: Sequence[Member]
 ) -> PlatformRequest:
-    """Return the request that changes members of an audience. A pure function.
-
-    Raises:
-        NotConfigured: The audience has no id at the platform.
-    """
+    """Return the request that changes members. Raise NotConfigured if the audience has no id at the platform."""
     identifier = settings.ids.get(audience, audience if settings.preset == "generic" else None)
     if identifier is None:
         raise NotConfigured(
@@ -153,29 +147,19 @@ def _generic(
     return "POST", "", {"audience": identifier, "op": operation, "members": [dict(member) for member in members]}
 
 
-_REQUESTS: Final[
-    Mapping[
-        AudiencePreset, Callable[[AudienceSettings, str, AudienceOperation, Sequence[Member]], tuple[str, str, Any]]
-    ]
-] = {"meta": _meta, "google": _google, "generic": _generic}
+_REQUESTS: Final = {"meta": _meta, "google": _google, "generic": _generic}
 
 
 @dataclass(frozen=True)
 class AudienceAnswer:
     """The meaning of a response."""
 
-    verdict: Verdict
-    """The outcome for the request as a whole."""
-    detail: str = ""
-    """The platform's error code, if it names one. Never its message, which may quote members."""
-    request: str = ""
-    """The platform's id of a request that it carries out later."""
-    refused: Mapping[int, str] = field(default_factory=dict[int, str])
-    """Why members were refused, by their index in the request."""
-    again: frozenset[int] = frozenset()
-    """Indexes of members that must be sent again."""
-    unnamed: int = 0
-    """Number of refused members that the platform does not name."""
+    verdict: Verdict  # the outcome for the request as a whole
+    detail: str = ""  # the platform's error code, if it names one. Never its message, which may quote members
+    request: str = ""  # the platform's id of a request that it carries out later
+    refused: Mapping[int, str] = field(default_factory=dict[int, str])  # reasons, by a member's index in the request
+    again: frozenset[int] = frozenset()  # indexes of members that must be sent again
+    unnamed: int = 0  # number of refused members that the platform does not name
 
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
@@ -267,8 +251,4 @@ def _of_generic(settings: AudienceSettings, status: int, content: Any, members: 
 
 
 _RESULTS: Final = ItemResults(list="results", id="id", status="status", reason="code")
-_ANSWERS: Final[Mapping[AudiencePreset, Callable[[AudienceSettings, int, Any, Sequence[Member]], AudienceAnswer]]] = {
-    "meta": _of_meta,
-    "google": _of_google,
-    "generic": _of_generic,
-}
+_ANSWERS: Final = {"meta": _of_meta, "google": _of_google, "generic": _of_generic}

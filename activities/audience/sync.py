@@ -10,12 +10,11 @@ even if a worker is lost or further changes are recorded.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from temporalio import activity
 from temporalio.client import Client
@@ -38,8 +37,7 @@ from activities.channel_registry import webhook_queue
 from activities.interface import JOURNEYS
 from activities.periodic import repeating
 from activities.priority import priority_of
-from activities.webhook.destinations.destinations import MOST_MEMBERS, AudienceSettings
-from activities.webhook.http.exchange import Response
+from activities.webhook.destinations.destinations import MOST_MEMBERS
 from activities.webhook.outcome import parse_retry_after
 from activities.webhook.platform_calls import CallFailed, PlatformCalls
 from activities.webhook.route import Route
@@ -80,11 +78,7 @@ class AudienceActivities:
 
     @activity.defn(name=SEND_BATCH.name)
     async def send_audience_batch(self, batch: AudienceBatch) -> BatchSent:
-        """Send a batch once, and record what became of its members.
-
-        Raises:
-            ApplicationError: The platform was not reached, or refuses the batch. No message identifies a member.
-        """
+        """Send a batch once, and record what became of its members. No message of a failure identifies a member."""
         ids, members = await self._book.members(batch.batch)
         if not ids:
             # An earlier attempt recorded them, but its result was lost; or other members still have all the addresses.
@@ -105,7 +99,7 @@ class AudienceActivities:
         # Fewer members are left if recording an answer was cut short: they are another request, with another id.
         identifier = f"aud_{batch.batch}-{len(members)}"
         response = await self._calls.call(route, request, identifier, seconds=seconds)
-        answer = _answer(settings, response, members)
+        answer = read_answer(settings, response.status, response.json(), members)
         if not answer.verdict.delivered:
             code = f" ({answer.detail})" if answer.detail else ""
             reason = f"{batch.destination} answered {response.status}{code}"
@@ -157,14 +151,6 @@ class AudienceActivities:
             next_retry_delay=delay,
             category=ApplicationErrorCategory.BENIGN,
         )
-
-
-def _answer(settings: AudienceSettings, response: Response, members: Sequence[Member]) -> AudienceAnswer:
-    try:
-        content: Any = json.loads(response.body) if response.complete else None
-    except (ValueError, RecursionError):
-        content = None
-    return read_answer(settings, response.status, content, members)
 
 
 LEASE: Final = "syncs of audiences"

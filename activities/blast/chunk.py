@@ -50,10 +50,8 @@ CHUNKS: Final = 8
 """Maximum number of chunks of a channel that a worker has in progress."""
 TOGETHER: Final = 100
 """Maximum number of lines of a group."""
-_AT_ONCE: Final = 25
-"""Maximum number of lines of a chunk in progress."""
-_BURST: Final = 1.0
-"""Seconds of which a chunk that was late makes up the lines."""
+_AT_ONCE: Final = 25  # maximum number of lines of a chunk in progress
+_BURST: Final = 1.0  # seconds of which a chunk that was late makes up the lines
 _BEAT: Final = 0.5
 _LONGEST_PAUSE: Final = 60.0
 _STORE_PAUSE: Final = 1.0
@@ -202,7 +200,6 @@ class _Chunk:
             await asyncio.sleep(min(left, _BEAT))
 
     def _pause(self, seconds: float, why: str) -> None:
-        """Begin nothing for so long."""
         self._paused_until = self._clock.time() + min(max(seconds, MOMENT), _LONGEST_PAUSE)
         self._waits[:] = [why]
         activity.heartbeat(why)
@@ -216,7 +213,11 @@ class _Chunk:
         asked = await self._asked(items, ends)
         store = self._services.store
         answers = await store.admit_many([one.asking for one in asked])
-        again = [one.item.line for one, answer in zip(asked, answers, strict=True) if _is_again(answer)]
+        again = [
+            one.item.line
+            for one, answer in zip(asked, answers, strict=True)
+            if isinstance(answer, AdmittedRun) and answer.again
+        ]
         done = {*again}.difference(await store.pending_campaign_lines(self._campaign.name, again))
         lines: list[tuple[_Asked, CampaignLine]] = []
         for one, answer in zip(asked, answers, strict=True):
@@ -230,7 +231,10 @@ class _Chunk:
                 continue
             if admitted.outcome:
                 ends.append(LineEnd(number, "skipped", admitted.reason))
-            elif admitted.taken_over_by or (admitted.again and await self._is_journey(one.asking)):
+            elif admitted.taken_over_by or (
+                # a killed chunk has started its journey
+                admitted.again and await is_started(self._blast.temporal, one.asking.workflow_id, one.asking.run_id)
+            ):
                 ends.append(LineEnd(number, "entered"))
             else:
                 lines.append((one, self._line(one, admitted.admitted_at)))
@@ -289,10 +293,6 @@ class _Chunk:
     def _refused(self, line: int, error: EntryRefused | EntryError) -> LineEnd:
         self._blast.admissions.count_refusal(self._opened.name, error)
         return LineEnd(line, "refused", str(error)[:_LONGEST])
-
-    async def _is_journey(self, asking: AdmissionRequest) -> bool:
-        """Return True if a killed chunk has started a journey for a line."""
-        return await is_started(self._blast.temporal, asking.workflow_id, asking.run_id)
 
     def _line(self, one: _Asked, admitted_at: datetime) -> CampaignLine:
         values, workflow_id = one.values, one.asking.workflow_id
@@ -385,10 +385,6 @@ class _Chunk:
                 break
         for outcome, number in Counter(one.outcome for one in ends).items():
             CAMPAIGN_LINES.add(outcome, number=number)
-
-
-def _is_again(answer: object) -> bool:
-    return isinstance(answer, AdmittedRun) and answer.again
 
 
 async def _beat(waits: Sequence[str]) -> None:

@@ -41,10 +41,8 @@ from scenario.steps.host import (
 
 MOMENT: Final = 3.0
 """Seconds for which a line waits for its turn, before it continues as a journey."""
-_TURNS: Final = 3
-"""Maximum number of such waits."""
-_ROOM: Final = timedelta(seconds=15)
-"""Time of an attempt beyond the step's `timeout`."""
+_TURNS: Final = 3  # maximum number of such waits
+_ROOM: Final = timedelta(seconds=15)  # time of an attempt beyond the step's `timeout`
 _NEXT_ATTEMPT: Final = "its next attempt"
 _INPUTS: Final = Inputs(0, (), 0, False, False)
 
@@ -115,15 +113,11 @@ class CampaignLine:
 
     course: Course
     workflow_id: str
-    root: str
-    """What its delivery ids are made from."""
-    entered: datetime
-    """The time of its admission. `now` of its message, so that a repeated attempt has the same bytes."""
-    values: Mapping[str, Any]
-    """The entry's data, by root name."""
+    root: str  # what its delivery ids are made from
+    entered: datetime  # the time of its admission. `now` of its message, so that a repeated attempt has the same bytes.
+    values: Mapping[str, Any]  # the entry's data, by root name
     zone: tzinfo
-    unknown: bool = False
-    """True if a killed chunk may have sent a message that must not be sent twice."""
+    unknown: bool = False  # true if a killed chunk may have sent a message that must not be sent twice
     step: str = ""
     memory: Memory = field(default_factory=Memory)
     done: list[StepDone] = field(default_factory=list[StepDone])
@@ -164,7 +158,6 @@ class CampaignLine:
         self.ended = "finished", f"{failed} of {len(sent)} deliveries failed" if failed else ""
 
     def is_sending(self, done: StepDone) -> bool:
-        """Return True if a completed step sends messages."""
         return isinstance(self.course.plan.steps[done.id], Send)
 
     def outcome(self) -> tuple[str, str | None]:
@@ -183,7 +176,6 @@ class CampaignLine:
                 return "skipped", f"failed: {sent.reason}"
 
     def passed(self) -> list[Passage]:
-        """Return its completed steps."""
         version = int(self.course.scenario.partition("@")[2])
         return [Passage(version, one.id, one.outcome, datetime.fromisoformat(one.at)) for one in self.done]
 

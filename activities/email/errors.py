@@ -62,7 +62,6 @@ class MailError(Exception):
 
     @property
     def verdict(self) -> Verdict:
-        """Its effect on the delivery."""
         return Verdict(Outcome.RETRY, self.word)
 
 

@@ -31,9 +31,7 @@ def inlined(html: str) -> str:
     """Copy the rules of style elements to the elements they apply to, for mail clients that ignore style elements.
 
     Nothing is fetched. HTML without a style element is returned unchanged. It recurses, so the nesting must be limited.
-
-    Raises:
-        TemplateError: The styles cannot be inlined, or the result is too large.
+    Raise TemplateError if the styles cannot be inlined, or the result is too large.
     """
     if "<style" not in html.lower():
         return html
@@ -51,7 +49,6 @@ def inlined(html: str) -> str:
 
 
 def serve() -> None:
-    """Answer requests, in the child process."""
     answer_requests(_answer, megabytes=MEGABYTES, cpu_seconds=SECONDS)
 
 
@@ -82,10 +79,7 @@ def plain(html: str) -> str:
     """Return the text of HTML, however malformed, in reading order.
 
     Paragraphs are separated, list items get a dash, links keep their URL in brackets, images their description. Lines
-    end with a line feed, without trailing blanks.
-
-    Raises:
-        LimitExceeded: Elements are nested too deeply, or the text is too long.
+    end with a line feed, without trailing blanks. Raise LimitExceeded if it is nested too deeply or too long.
     """
     reader = _TextReader()
     node, depth = LexborHTMLParser(html).root, 1

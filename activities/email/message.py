@@ -34,8 +34,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PLAIN: Final = re.compile(r"(?!.*=\?)(?:[\x20-\x7e]{0,60}|(?:[\x21-\x7e]{1,60} )*[\x21-\x7e]{1,60})")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _LINE: Final = 76
-_LONGEST: Final = 998
-"""Maximum characters of a line (RFC 5322 §2.1.1)."""
+_LONGEST: Final = 998  # maximum characters of a line (RFC 5322 §2.1.1)
 _END: Final = "\r\n"
 
 
@@ -114,21 +113,15 @@ def compose(
     return_path: Mailbox | None = None,
     unsubscribe_url: str = "",
 ) -> Envelope:
-    """Compose a message.
+    """Compose a message: the same bytes for the same arguments.
 
     Args:
         delivery_id: The Message-ID, with the domain of the return path.
-        recipient: The To header: the address alone.
-        date: The Date header, with an offset.
+        date: With an offset.
         subject: One line; line ends become blanks.
-        html: The HTML part, or None.
         text: The text part; None derives it from the HTML.
-        reply_to: The Reply-To header, or None.
         return_path: Address for bounces, or None for the sender.
         unsubscribe_url: URL for one-click unsubscribing (RFC 8058); empty for no headers.
-
-    Returns:
-        The same bytes for the same arguments.
 
     Raises:
         TemplateError: A part is too large, or the HTML cannot be processed.
@@ -211,18 +204,9 @@ def recipient_of(written: str) -> Mailbox:
 
 
 def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Senders, recipient: Mailbox) -> Envelope:
-    """Render the message.
+    """Render the message, as `ChannelAdapter.render` says. See also `compose`.
 
-    Args:
-        delivery: The delivery; its id and its `now` are in the message.
-        data: Variables of templates; `journey.unsubscribe_url` is also in the headers.
-        senders: Allowed senders. The return path is always the default one.
-
-    Raises:
-        NotConfigured: A sender or reply address is not allowed.
-        TemplateError: A template fails, or its output is too large.
-        MarkupProcessLost: See `compose`.
-        Aborted: A template says that nothing should be sent.
+    Its variables `data` have the URL for unsubscribing. The return path is always the default one of the senders.
     """
     html, text = _source(step.html), _source(step.text)
     named = {

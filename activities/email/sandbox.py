@@ -58,9 +58,7 @@ class MarkupProcess:
     def work(self, html: str) -> Markup:
         """Make the parts of an e-mail from HTML, however malformed, without half surrogate pairs.
 
-        Raises:
-            TemplateError: It is nested too deeply, or takes too much time or memory.
-            MarkupProcessLost: The process could not be started, or was ended from outside.
+        Raise TemplateError if it is nested too deeply, or takes too much time or memory.
         """
         with self._lock:
             answer = self._ask(html.encode())

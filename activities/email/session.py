@@ -81,16 +81,7 @@ class MailSession:
         client.timeout = None  # from now on, the caller's
 
     async def send(self, envelope: Envelope, leaving: Callable[[], Awaitable[None]]) -> Reply:
-        """Hand over one message.
-
-        Args:
-            leaving: Awaited once, just before the message may leave. If it raises, the message is not sent.
-
-        Raises:
-            MailUnreachable: The connection was lost before the message left.
-            MailRefused: The server refused it.
-            MailUnanswered: It left without an answer.
-        """
+        """Hand over one message, or raise MailError. `leaving` is awaited once, just before the message may leave."""
         client, host = self._client, self._server.host
         self.left = self.answered = False
         options: list[str] = []
@@ -126,7 +117,6 @@ class MailSession:
         return Reply(reply.code, reply.message)
 
     def abort(self) -> None:
-        """Close the connection immediately."""
         self._client.close()
 
     async def close(self, within: float) -> None:

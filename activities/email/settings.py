@@ -39,7 +39,6 @@ class Server:
 
     @property
     def local(self) -> bool:
-        """True if it is on this machine."""
         if self.host == "localhost":
             return True
         try:
@@ -51,10 +50,8 @@ class Server:
 def parse_server(url: str) -> Server:
     """Read a server's URL: ``smtp://user:password@host:587`` or ``smtps://…:465``.
 
-    ``?tls=off`` disables encryption; ``?ca=/path`` names a private authority.
-
-    Raises:
-        SettingsError: It is malformed. The message does not quote it.
+    ``?tls=off`` disables encryption; ``?ca=/path`` names a private authority. Raise SettingsError, which does not quote
+    it.
     """
     try:
         parts = urlsplit(url)
@@ -100,8 +97,7 @@ class Senders:
     def configured(cls, sender: str, allowed: str | None) -> Senders:
         """Return the senders of SCENARIO_MAIL_FROM and SCENARIO_MAIL_FROM_ALLOWED, separated by commas.
 
-        Raises:
-            SettingsError: One of them is malformed. The message quotes neither.
+        Raise SettingsError, which quotes neither.
         """
         wrong: list[str] = []
         default = Mailbox("")
@@ -124,9 +120,7 @@ class Senders:
     def named(self, key: str, written: str) -> Mailbox | None:
         """Return the mailbox that a step names, or None for an empty text.
 
-        Raises:
-            TemplateError: It is not a mailbox.
-            NotConfigured: It is not allowed. The message does not quote it.
+        Raise TemplateError if it is not a mailbox, or NotConfigured, which does not quote it, if it is not allowed.
         """
         if not written.strip():
             return None

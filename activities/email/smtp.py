@@ -21,8 +21,7 @@ from activities.email.session import MailSession, Reply
 from activities.email.settings import Senders, Server, parse_server
 from runtime.errors import SettingsError
 
-_CLOSING: Final = 421
-"""RFC 5321 §3.8: the server closes the connection."""
+_CLOSING: Final = 421  # RFC 5321 §3.8: the server closes the connection
 
 PAUSES: Final = (60.0, 600.0)
 """First and maximum seconds of the pause after a refused login."""
@@ -46,11 +45,7 @@ class Mailer:
     def __init__(
         self, server: Server, senders: Senders, *, connections: int = CONNECTIONS, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Trust `tls`; by default the server's `ca`, or the machine's authorities.
-
-        Raises:
-            SettingsError: The server's `ca` cannot be used.
-        """
+        """Trust `tls`; by default the server's `ca`, or the machine's authorities. Raise SettingsError if unusable."""
         self.server = server
         self.senders = senders
         # Maximum number of messages in flight. A worker takes only that many; others wait in Temporal.
@@ -64,16 +59,11 @@ class Mailer:
         self._idle: list[tuple[MailSession, float]] = []
 
     async def send(self, envelope: Envelope, *, within: float, leaving: Leaving = _unannounced) -> Reply:
-        """Hand over one message.
+        """Hand over one message, or raise MailError.
 
         Args:
             within: Seconds for connecting and the server's answer, from the message's turn on.
             leaving: Awaited just before the message may leave. If it raises, the message is not sent.
-
-        Raises:
-            MailUnreachable: The message did not leave.
-            MailRefused: The server refused it.
-            MailUnanswered: It left without an answer.
         """
         current: list[MailSession] = []
         try:
@@ -181,11 +171,7 @@ def _stale(error: MailError) -> bool:
 
 
 def mailer_from(url: str | None, sender: str | None, allowed: str | None = None) -> Mailer | None:
-    """Return the mailer of the settings, or None without a server.
-
-    Raises:
-        SettingsError: One of them is malformed, or there is a server without a sender.
-    """
+    """Return the mailer of the settings, or None without a server. Raise SettingsError if they are wrong."""
     wrong: list[str] = []
     server = senders = None
     try:

@@ -44,11 +44,7 @@ def json_line(content: Mapping[str, Any]) -> bytes:
 
 
 def slack_message(event: OutgoingEvent, pages: str | None) -> dict[str, str]:
-    """Return an event as the body of a Slack webhook.
-
-    Args:
-        pages: URL of the gateway's pages, for a link.
-    """
+    """Return an event as the body of a Slack webhook, with a link to the gateway's pages if their URL is given."""
     data = event.data
     lines = [f"*{event.type}*: {_escaped(event.subject)}"]
     if event.type == "journey.held":

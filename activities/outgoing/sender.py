@@ -74,8 +74,7 @@ class _Turn:
     added: list[PendingSend] = field(default_factory=list[PendingSend])
 
 
-_Item = tuple[OutgoingEvent, PendingSend | None]
-"""An event, and its row if it is pending."""
+_Item = tuple[OutgoingEvent, PendingSend | None]  # an event, and its row if it is pending
 
 
 class OutgoingSender:

@@ -69,14 +69,9 @@ service's id.
 
 
 def provider_from(url: str | None, inbox: Path, statuses: str | None = None) -> SmsProvider | None:
-    """Return the provider of the setting, or None without it.
+    """Return the provider of SCENARIO_SMS, ``twilio://sid:token@?from=+33…`` or ``local:``, or None without it.
 
-    Args:
-        url: SCENARIO_SMS: ``twilio://sid:token@?from=+33…`` or ``local:``.
-        statuses: URL at which the provider reports what became of messages, or None.
-
-    Raises:
-        SettingsError: It is malformed. The message does not quote it.
+    It reports to the URL `statuses` what became of messages. Raise SettingsError, which does not quote the setting.
     """
     if not url:
         return None
@@ -104,7 +99,6 @@ def twilio_token(url: str | None) -> str | None:
 
 
 def _account(url: str) -> tuple[str, str, str]:
-    """Return id, token and sender."""
     try:
         parts = urlsplit(url)
         # A plus means itself here, not the blank that it is in a form.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, ClassVar, Final, Protocol
 
 from activities.outcome import Outcome, Verdict
@@ -30,12 +31,7 @@ def number_in(data: Mapping[str, Any]) -> str:
 
 
 def render(step: Sms, data: dict[str, Any]) -> str:
-    """Render the text.
-
-    Raises:
-        TemplateError: A template fails, or its output is empty.
-        Aborted: A template says that nothing should be sent.
-    """
+    """Render the text. Raise TemplateError also if its output is empty, Aborted if a template says so."""
     if not isinstance(step.text, str):
         # Publishing puts the file's content in its place.
         raise TemplateError("the file of the SMS was not published with it: publish the scenario again")
@@ -52,8 +48,6 @@ NO_PROVIDER: Final = "SMS is not configured: set SCENARIO_SMS"
 OURS: Final = frozenset({401, 404})
 """Statuses of a wrong account or token, which somebody may be fixing."""
 _LATER: Final = frozenset({408, 425, 429})
-_GATEWAY_TIMEOUT: Final = 504
-_SERVER: Final = 500
 
 
 class ProviderError(Exception):
@@ -79,7 +73,6 @@ class ProviderError(Exception):
 
     @property
     def verdict(self) -> Verdict:
-        """Its effect on the delivery."""
         return Verdict(self.outcome, self.error or "", unknown=self.sent is not False, against=self.against)
 
 
@@ -101,9 +94,13 @@ class TextUnanswered(ProviderError):
 
 def error_of(status: int) -> type[ProviderError]:
     """Return the error for a provider's status. A gateway's timeout concerns its own request."""
-    if status == _GATEWAY_TIMEOUT:
+    if status == HTTPStatus.GATEWAY_TIMEOUT:
         return TextUnanswered
-    return ProviderBusy if status in OURS or status in _LATER or status >= _SERVER else TextRefused
+    return (
+        ProviderBusy
+        if status in OURS or status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        else TextRefused
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +131,4 @@ class SmsProvider(Protocol):
         """Hand over one message, once, or raise ProviderError."""
         ...
 
-    async def close(self, within: float) -> None:
-        """Close connections within a number of seconds."""
-        ...
+    async def close(self, within: float) -> None: ...

@@ -24,8 +24,7 @@ from scenario.type_guards import mapping_or_empty
 
 _ORIGIN: Final = "https://api.twilio.com"
 _CONNECT_SECONDS: Final = 5.0
-_SERVICE: Final = "MG"
-"""Prefix of a messaging service's id, which may replace a sender's number."""
+_SERVICE: Final = "MG"  # prefix of a messaging service's id, which may replace a sender's number
 DELIVERY: Final = "delivery"
 """Parameter of the status callback's URL: the delivery id."""
 _AGAINST: Final[Mapping[int, Literal["bounce", "soft", "stop"]]] = {
@@ -51,9 +50,7 @@ def address_verdict(code: int) -> AddressVerdict | None:
 class Twilio:
     """A Twilio account.
 
-    Args:
-        sender: A number, an alphanumeric name, or the id of a messaging service.
-        statuses: URL for status callbacks, or None for none.
+    The sender is a number, an alphanumeric name, or the id of a messaging service. Status callbacks go to `statuses`.
     """
 
     name = "twilio"

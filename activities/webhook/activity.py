@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
 from activities import redaction
@@ -33,11 +31,11 @@ from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.rendering import PreparedRequest, Rendered, prepare_request
 from activities.webhook.route import Route
 from activities.webhook.saved_response import save_response
+from scenario.model.batch import batch_data
 from scenario.steps.webhook import Webhook
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer(__name__)
-_CLIENT_ERROR: Final = 400
 
 
 class Webhooks(ChannelActivity[Transport]):
@@ -65,7 +63,7 @@ class Webhooks(ChannelActivity[Transport]):
                 members = await batches.members(attempt)
                 if members is None:
                     return attempt.sent
-            data = await self.data(attempt, step) if members is None else batches.data(members, delivery)
+            data = await self.data(attempt, step) if members is None else batch_data(members.data, delivery.now)
             secrets = self._context.secrets()
             prepare = partial(
                 prepare_request,
@@ -135,7 +133,7 @@ class Webhooks(ChannelActivity[Transport]):
                 response = await exchange(self._way, attempt, ready.rendered, route, longest)
             except AttemptError as error:
                 passed.leave(error.pulse)
-                raise unanswered(attempt, error) from None
+                raise attempt.failed(Judgement(error.verdict, str(error).removesuffix("."))) from None
             passed.leave(signal_of(response.status))
             return response
 
@@ -143,14 +141,10 @@ class Webhooks(ChannelActivity[Transport]):
 async def exchange(
     transport: Transport, attempt: OpenAttempt, rendered: Rendered, route: Route, longest: int = MAX_BODY
 ) -> Response:
-    """Send a request once, in a client span, with the trace's context.
+    """Send a request once, in a client span, with the trace's context, or raise AttemptError.
 
     The span's attributes follow OpenTelemetry's semantic conventions for HTTP client spans, except ``url.full``,
     because paths and queries are confidential.
-
-    Raises:
-        AttemptError: There is no response.
-        ApplicationError: The server could not store the mark; see `OpenAttempt.sending`.
     """
     attributes: dict[str, str | int] = {"http.request.method": rendered.method, **route.server}
     attributes["scenario.destination"] = route.destination
@@ -182,7 +176,7 @@ async def exchange(
             span.set_status(trace.StatusCode.ERROR)
             raise
         span.set_attribute("http.response.status_code", response.status)
-        if response.status >= _CLIENT_ERROR:
+        if response.status >= HTTPStatus.BAD_REQUEST:
             span.set_attribute("error.type", str(response.status))
             span.set_status(trace.StatusCode.ERROR)
         return response
@@ -200,10 +194,7 @@ def judge(
 ) -> Sent:
     """Return the result of a response, or raise its failure.
 
-    Args:
-        hidden: All secrets, which excerpts must not show.
-        given: Secrets of this request, which are masked in saved responses.
-        note: A remark for the step's record.
+    Excerpts show nothing `hidden`. What was `given` with this request is masked in saved responses.
     """
     judgement = outcome.of_response(
         attempt.destination,
@@ -218,8 +209,3 @@ def judge(
         raise attempt.failed(judgement, status=response.status, excerpt=excerpt)
     saved, note = save_response(step.save, response, given) if step.save else (None, note)
     return attempt.delivered(response.status, excerpt, saved=saved, note=note)
-
-
-def unanswered(attempt: OpenAttempt, error: AttemptError) -> ApplicationError:
-    """Return the failure for an attempt without a response."""
-    return attempt.failed(Judgement(error.verdict, str(error).removesuffix(".")))

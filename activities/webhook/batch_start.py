@@ -23,8 +23,7 @@ from scenario.steps.registry import dump_row
 EVERY: Final = 60.0
 """Seconds between two looks for batches without a workflow."""
 LEASE: Final = "batches"
-_LOST: Final = timedelta(minutes=1)
-"""Time after which a batch that is due and has not ended may have lost its workflow."""
+_LOST: Final = timedelta(minutes=1)  # time after which a batch that is due and has not ended may have lost its workflow
 _CALL: Final = timedelta(seconds=5)
 
 

@@ -36,7 +36,7 @@ from runtime.store.batches import StoredBatch, StoredBatchItem
 from runtime.telemetry.metrics import BATCH_ITEMS
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.errors import Aborted, MissingVariable
-from scenario.model.batch import BatchCall, batch_data, item_of
+from scenario.model.batch import BatchCall, item_of
 from scenario.responses.item_results import value_at_path
 from scenario.steps.delivery import delivery_id
 from scenario.steps.webhook import Webhook
@@ -59,10 +59,8 @@ class Members(NamedTuple):
 
     batch: StoredBatch
     items: Sequence[StoredBatchItem]
-    data: Sequence[Mapping[str, Any]]
-    """The variables of each."""
-    deferred: int
-    """How often the receiver wanted them later."""
+    data: Sequence[Mapping[str, Any]]  # the variables of each
+    deferred: int  # how often the receiver wanted them later
 
     def request_id(self, delivery: Delivery) -> str:
         """Return the id of the request: another one once the body has fewer items."""
@@ -80,10 +78,8 @@ class Batches:
     async def join(self, attempt: OpenAttempt, step: Webhook, batch: BatchCall, data: Mapping[str, Any]) -> None:
         """Join a batch, and wait for its outcome if the step does. Idempotent.
 
-        Raises:
-            ApplicationError: The item has no outcome yet, or was not delivered; or policies defer it.
-            TemplateError: The step cannot be rendered for this contact.
-            Aborted: Policies or a template skip it.
+        Raise ApplicationError if the item has no outcome yet or was not delivered, or policies defer it; TemplateError
+        if the step cannot be rendered for this contact; Aborted if policies or a template skip it.
         """
         delivery, info, attempt.is_item = attempt.delivery, attempt.context.info, True
         attempt.destination = step.to or urlsplit(step.url or "").hostname or ""
@@ -177,8 +173,7 @@ class Batches:
     async def members(self, attempt: OpenAttempt) -> Members | None:
         """Freeze a batch, and return its members. Return None if it was sent, and an earlier attempt did not report it.
 
-        Raises:
-            Aborted: It has none, or it has ended.
+        Raise Aborted if it has none, or has ended.
         """
         now = datetime.now(UTC)
         batch = await self._store.freeze_batch(attempt.delivery.contact, now)
@@ -209,11 +204,6 @@ class Batches:
                 await asyncio.sleep(0)  # other deliveries run meanwhile
         return Members(batch, items, data, deferred)
 
-    @staticmethod
-    def data(members: Members, delivery: Delivery) -> dict[str, Any]:
-        """Return the variables of a batch's templates."""
-        return batch_data(members.data, delivery.now)
-
     async def record(
         self,
         attempt: OpenAttempt,
@@ -224,10 +214,8 @@ class Batches:
     ) -> str | None:
         """Record the outcome of each item after a 2xx. Return a note about items that were not delivered.
 
-        The store is tried several times, since the request must otherwise be sent again.
-
-        Raises:
-            ApplicationError: The receiver wants some items later. The next attempt has only these.
+        The store is tried several times, since the request must otherwise be sent again. Raise ApplicationError if the
+        receiver wants some items later: the next attempt has only these.
         """
         if batch.key is None:
             identifiers = [item.contact_id for item in members.items]

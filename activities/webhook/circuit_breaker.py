@@ -118,7 +118,6 @@ class CircuitBreaker:
         return self._window.counts(self._clock(), self.limits.window)
 
     def admit(self) -> Ticket | None:
-        """Return permission for a request, or None."""
         match self.state:
             case BreakerState.CLOSED:
                 return Ticket(self._epoch, probe=False)

@@ -87,10 +87,8 @@ class Permit:
 class Limiter:
     """The limiter of a worker process with `slots` attempts. Not thread-safe; nothing in it waits.
 
-    One destination gets at most three quarters of the slots, and a twentieth while so many are used.
-
-    Args:
-        changed: Called when a breaker pauses a destination, and when the destination answers again.
+    One destination gets at most three quarters of the slots, and a twentieth while so many are used. `changed` is
+    called when a breaker pauses a destination, and when the destination answers again.
     """
 
     def __init__(
@@ -183,7 +181,6 @@ class _DestinationState:
         self._due = float("-inf")  # the next free appointment
 
     def heed(self, limits: Limits, clock: Callable[[], float], seed: str) -> CircuitBreaker | None:
-        """Apply the current limits."""
         if limits.breaker is None:
             self.breaker = None
         elif self.breaker is None:
@@ -207,7 +204,6 @@ class _DestinationState:
         return moment - now
 
     def leave(self, given: Permit, now: float, pulse: HealthSignal) -> None:
-        """Record the end of a request."""
         took = now - self.inside.pop(given)
         if pulse is not HealthSignal.NOTHING:
             self._mean = took if self._mean is None else self._mean + _WEIGHT * (took - self._mean)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import time
 from collections import deque
@@ -16,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote_plus, urlencode
 from uuid import uuid4
 
@@ -31,7 +30,7 @@ from activities.webhook.destinations.destinations import AUTHORIZATION, Credenti
 from activities.webhook.errors import AttemptError, RefusedError
 from activities.webhook.http.exchange import Request, Response, flaw
 from activities.webhook.http.transport import Transport
-from scenario.type_guards import is_mapping
+from scenario.type_guards import mapping_or_empty
 
 TOKEN_TIMEOUT: Final = 10.0
 """Maximum seconds of a token request."""
@@ -40,10 +39,8 @@ LIFETIME: Final = 30 * 60
 MARGIN: Final = 60.0
 """Seconds before its expiry at which a token is replaced; a short-lived one after nine tenths of its life."""
 _ASSERTION_LIFE: Final = 300
-_PAUSES: Final = (1.0, 30.0)
-"""Seconds without a token request after a failed one: at first, and at most."""
-_REPLACED: Final = 5
-"""Maximum number of rejected tokens that are replaced within `_REJECTION_PERIOD` seconds."""
+_PAUSES: Final = (1.0, 30.0)  # seconds without a token request after a failed one: at first, and at most
+_REPLACED: Final = 5  # maximum number of rejected tokens that are replaced within `_REJECTION_PERIOD` seconds
 _REJECTION_PERIOD: Final = 60.0
 _REFUSED_PAUSE: Final = 5.0
 _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 §2.1
@@ -100,22 +97,14 @@ class _Entry:
 
 
 class AccessTokens:
-    """The access tokens of all destinations. One request at a time is made for a destination.
-
-    Args:
-        transport: Sends token requests.
-        clock: Returns seconds that never go back.
-    """
+    """The access tokens of all destinations. One request at a time is made for a destination."""
 
     def __init__(self, transport: Transport, clock: Callable[[], float] = time.monotonic) -> None:
         self._transport, self._clock = transport, clock
         self._entries: dict[str, _Entry] = {}
 
     async def token(self, destination: Destination, secrets: Mapping[str, str], *, rejected: str = "") -> str:
-        """Return the destination's access token, or ``""`` if it uses none.
-
-        Args:
-            rejected: A token that the destination answered with 401: another one is fetched.
+        """Return the destination's access token, or ``""`` if it uses none. After a 401, fetch another than `rejected`.
 
         Raises:
             CredentialsError: A secret is missing or unusable, or the authorization server refuses the credentials.
@@ -207,17 +196,8 @@ class AccessTokens:
 
 
 def _read(name: str, settings: OAuth2, response: Response) -> tuple[str, float]:
-    """Return the token of a response, and the seconds of its life (RFC 6749 §5).
-
-    Raises:
-        CredentialsError: The credentials are refused.
-        _NoTokenError: The response is something else.
-    """
-    try:
-        data = json.loads(response.body) if response.complete else None
-    except (ValueError, RecursionError):
-        data = None
-    answer: Mapping[str, Any] = data if is_mapping(data) else {}
+    """Return the token of a response, and the seconds of its life (RFC 6749 §5)."""
+    answer = mapping_or_empty(response.json())
     error = str(answer.get("error"))
     if response.status in _REFUSALS or (response.status == HTTPStatus.BAD_REQUEST and error in _ERRORS):
         what = f" ({error})" if error in _ERRORS else ""

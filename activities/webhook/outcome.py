@@ -86,8 +86,7 @@ _CLIENT, _SERVER, _INVALID = 400, 500, 600
 
 CERTIFICATE: Final = "client_certificate"
 """The reason of a 400 that is about our client certificate."""
-_CERTIFICATE: Final = b"ssl certificate"
-"""Texts of nginx's 400 for a missing or foreign client certificate."""
+_CERTIFICATE: Final = b"ssl certificate"  # texts of nginx's 400 for a missing or foreign client certificate
 
 
 def of_response(
@@ -103,10 +102,9 @@ def of_response(
 
 
 def of_status(status: int, *, retry_after: bool = False, certificate: bool = False) -> Verdict:
-    """Return the verdict on a response.
+    """Return the verdict on a final status. A final 1xx (101 Switching Protocols) is a protocol error: retried.
 
     Args:
-        status: The final status. A final 1xx (101 Switching Protocols) is a protocol error: retried.
         retry_after: True with a usable ``Retry-After``, which makes 413 temporary (RFC 9110 §15.5.14).
         certificate: True if it mentions our client certificate: with 400, that is a misconfiguration, as 401 is.
     """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
@@ -21,7 +21,6 @@ from scenario.errors import NotConfigured
 REJECTIONS: Final = 5
 """Number of rejections of an address that makes the failure terminal."""
 _TIMEOUT: Final = 15.0  # seconds
-_BAD_REQUEST: Final = 400
 
 
 class SuppressionReporter:
@@ -33,11 +32,7 @@ class SuppressionReporter:
 
     @activity.defn(name=TELL.name)
     async def tell_platform(self, notice: SuppressionNotice) -> PlatformReply:
-        """Report an address once.
-
-        Raises:
-            ApplicationError: The platform was not reached, or rejects the address. No message quotes the address.
-        """
+        """Report an address once. No message of a failure quotes it."""
         opened = self._seal.open_fields(notice.address) if self._seal else None
         if not opened:
             raise _failure("the address cannot be opened: SCENARIO_SUPPRESSION_KEY is not the one it was sealed with")
@@ -63,13 +58,9 @@ class SuppressionReporter:
 
 def _result(notice: SuppressionNotice, preset: SuppressionPreset, response: Response, address: str) -> PlatformReply:
     """Classify a response. Raise the failure if the platform does not accept the address."""
-    try:
-        content: Any = json.loads(response.body) if response.complete else None
-    except ValueError:
-        content = None
     verdict, rejection = outcome.of_status(response.status), None
-    if verdict.delivered or response.status == _BAD_REQUEST:
-        rejection = preset.rejection(content, address)
+    if verdict.delivered or response.status == HTTPStatus.BAD_REQUEST:
+        rejection = preset.rejection(response.json(), address)
     if rejection is not None:
         if rejection.duplicate:
             return PlatformReply(outcome="known", status=response.status)

@@ -46,15 +46,9 @@ class PlatformCalls:
         return cls(context.transport, context.secrets, context.limiter)
 
     async def call(self, route: Route, request: PlatformRequest, identifier: str, *, seconds: float) -> Response:
-        """Send a request once. A 401 replaces the access token for the next call.
+        """Send a request once, or raise CallFailed. A 401 replaces the access token for the next call.
 
-        Args:
-            identifier: The same in every attempt.
-            seconds: Maximum duration.
-
-        Raises:
-            NotConfigured: A secret is missing or unusable.
-            CallFailed: There is no response.
+        The identifier is the same in every attempt. Raise NotConfigured if a secret is missing or unusable.
         """
         secrets, named = self._secrets(), route.named
         try:

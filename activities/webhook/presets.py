@@ -40,9 +40,7 @@ class SuppressionPreset(Protocol):
         """Return the path of the request, relative to the destination's URL."""
         ...
 
-    def body(self, address: str) -> bytes:
-        """Return the body of the request."""
-        ...
+    def body(self, address: str) -> bytes: ...
 
     def rejection(self, content: Any, address: str) -> Rejection | None:
         """Return the rejection in a response's JSON, or None if it accepts the address or does not mention it."""

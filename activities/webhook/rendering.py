@@ -43,16 +43,12 @@ _TYPES: Final[Mapping[Content, str]] = {
 
 
 def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
-    """Render a webhook: a pure function, so that every attempt sends the same bytes.
+    """Render a webhook, as `ChannelAdapter.render` says: a pure function, so that every attempt sends the same bytes.
 
     Args:
         data: By root name, `now`, `today` and `secrets` among it. A batch call without `contacts` is rendered for one.
         delivery_id: Goes into ``webhook-id`` and ``idempotency-key``.
         base: URL of the destination that a step with ``to`` names; without it, the URL is the rendered path alone.
-
-    Raises:
-        TemplateError: A template fails on this data, or a header may not be sent.
-        Aborted: A template says that nothing should be sent.
     """
     if step.batch is not None:
         if CONTACTS not in data:
@@ -81,13 +77,9 @@ def _render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str 
 
 
 def with_headers(rendered: Rendered, step: Webhook, headers: Mapping[str, str], destination: str) -> Rendered:
-    """Return the webhook with its destination's headers.
+    """Return the webhook with its destination's headers. Raise TemplateError if the scenario sets one of them.
 
-    A scenario cannot set a header that its destination sets, except that the destination's content type replaces our
-    default.
-
-    Raises:
-        TemplateError: Both set the same header.
+    The destination's content type only replaces our default.
     """
     added = {name.lower(): name for name in headers}
     for name in step.headers:
@@ -152,17 +144,12 @@ def prepare_request(
     named: frozenset[str] | None,
     token: str = "",
 ) -> PreparedRequest:
-    """Make a webhook ready to leave.
+    """Make a webhook ready to leave. Raise NotConfigured if a secret may not be sent there; see also `render`.
 
     Args:
         data: What its templates see, without secrets.
         named: The names of those that the step's templates may read, or None if any may be meant.
         token: The destination's access token, if it uses one (RFC 6750 §2.1).
-
-    Raises:
-        NotConfigured: A destination or a secret is not there, or may not be sent there.
-        TemplateError: It cannot be rendered.
-        Aborted: A template says that nothing should be sent.
     """
     route = None if step.to is None else routes.named(step.to)
     if route and route.named and route.named.owners is not None and scenario not in route.named.owners:

@@ -44,9 +44,7 @@ class Route:
 class Routes(Protocol):
     """Finds the way to a receiver."""
 
-    def find(self, url: str) -> Route:
-        """Return the route for a rendered URL."""
-        ...
+    def find(self, url: str) -> Route: ...
 
     def named(self, name: str) -> Route:
         """Return the route to a destination, or raise UnknownDestination."""

@@ -43,8 +43,7 @@ SHARED: Final = 0.8
 """Share of a destination's rate that campaigns without journeys have together at most. Journeys have the rest."""
 
 _PATIENCE: Final = timedelta(seconds=10)
-_RARELY: Final = 600.0
-"""Seconds after which a server without rates is asked again."""
+_RARELY: Final = 600.0  # seconds after which a server without rates is asked again
 _REASON: Final = "destinations.yaml"
 _NEAR: Final = 1e-6  # weights are 32-bit floats on the server
 
@@ -68,14 +67,9 @@ class RateKeeper:
         self._unable: float | None = None  # since when the server is known to keep no rates
 
     async def apply(self, default: float, rates: Mapping[str, float]) -> bool:
-        """Set the default rate and those of destinations, all more than 0, if they have changed.
+        """Set the default rate and those of destinations, all more than 0, if they have changed, or raise ValueError.
 
-        Returns:
-            False if the server is too old for rates; that is logged once, and it is queried again every ten
-                minutes.
-
-        Raises:
-            ValueError: A rate is not positive, or there are too many.
+        Return False if the server is too old for rates; that is logged once, and it is asked again every ten minutes.
         """
         weights = _weights(default, rates)
         if self._applied == (default, weights):

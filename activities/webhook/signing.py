@@ -62,16 +62,10 @@ class Key:
 
 
 def headers(keys: Sequence[Key], delivery_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """Return the headers that identify and sign one attempt.
+    """Return the headers that identify and sign one attempt, made at `now`.
 
-    Args:
-        now: The time of this attempt, with a zone.
-
-    Returns:
-        ``webhook-id``, ``webhook-timestamp`` (Unix seconds), ``idempotency-key``, and with a key ``webhook-signature``.
-
-    Raises:
-        ValueError: The delivery's id would make the signed text ambiguous, or `now` has no zone.
+    They are ``webhook-id``, ``webhook-timestamp`` (Unix seconds), ``idempotency-key``, and with a key
+    ``webhook-signature``. Raise ValueError if the id would make the signed text ambiguous, or `now` has no zone.
     """
     if not _ID.fullmatch(delivery_id):
         raise ValueError("A delivery's id consists of letters, digits, '-' and '_'.")

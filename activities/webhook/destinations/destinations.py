@@ -113,7 +113,6 @@ class OAuth2:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Names of the secrets that it needs."""
         return tuple(name for name in (self.client_secret, self.refresh_token, self.key) if name)
 
 
@@ -161,14 +160,12 @@ class Destination:
 
     @property
     def url_secrets(self) -> tuple[str, ...]:
-        """Secrets in the base URL."""
         return tuple(dict.fromkeys(IN_URL.findall(self.url)))
 
     def rendered_url(self, secrets: Mapping[str, str]) -> str:
         """Return the base URL of one attempt. Secrets are inserted unchanged, so their slashes separate parts.
 
-        Raises:
-            CredentialsError: A secret is missing, or does not fit into a path.
+        Raise CredentialsError if a secret is missing, or does not fit into a path.
         """
 
         def put(found: re.Match[str]) -> str:
@@ -183,11 +180,7 @@ class Destination:
         return IN_URL.sub(put, self.url)
 
     def rendered_headers(self, secrets: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers of one attempt.
-
-        Raises:
-            CredentialsError: A secret is missing, or does not fit into a header.
-        """
+        """Return the headers of one attempt. Raise CredentialsError if a secret is missing or does not fit."""
         known = {"secrets": {name: self._known(name, secrets) for name in self.header_secrets}}
         made: dict[str, str] = {}
         for name, template in self.headers.items():
@@ -206,11 +199,8 @@ class Destination:
     def keys(self, secrets: Mapping[str, str], now: datetime) -> list[Key]:
         """Return the keys that sign an attempt; none for an unsigned destination.
 
-        Expired keys are not looked up, so their secrets may be removed.
-
-        Raises:
-            CredentialsError: A live key is missing or malformed, or none is live: a signed destination gets no unsigned
-                request.
+        Expired keys are not looked up, so their secrets may be removed. Raise CredentialsError if a live key is missing
+        or malformed, or none is live: a signed destination gets no unsigned request.
         """
         found: list[Key] = []
         for signer in self.signing:

@@ -109,7 +109,6 @@ def _network(value: object) -> IPv4Network | IPv6Network:
 
 
 def _text(**more: Any) -> WithJsonSchema:
-    """Return the schema of a value that is written as text."""
     return WithJsonSchema({"type": "string", **more})
 
 

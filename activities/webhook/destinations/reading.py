@@ -167,11 +167,7 @@ def _breaker(given: BreakerForm) -> BreakerLimits:
 
 
 class DestinationsFile(WatchedFile[Destinations]):
-    """The current destinations; none if `path` is None.
-
-    Raises:
-        UnusableFile: The file cannot be used at the start.
-    """
+    """The current destinations; none without a path. UnusableFile is raised only if it cannot be used at the start."""
 
     def __init__(
         self,

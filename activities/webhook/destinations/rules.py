@@ -23,8 +23,7 @@ from scenario.source.source import Path as Place
 
 NAMES: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 """A destination's name. Temporal's fairness keys have at most 64 bytes."""
-_WIDEST: Final = 1000.0
-"""Maximum ratio of a rate and the default: the range of Temporal's fairness weights."""
+_WIDEST: Final = 1000.0  # maximum ratio of a rate and the default: the range of Temporal's fairness weights
 _HINTS: Final[Mapping[addresses.AddressKind, str]] = {
     addresses.AddressKind.PUBLIC: "",
     addresses.AddressKind.PRIVATE: ": set 'allow_private: true' if it is meant",

@@ -69,12 +69,9 @@ class Connector(aiohttp.TCPConnector):
 class HeadFirst(ResponseHandler):
     """One connection. Interim responses have heads, too; only the final one has the status."""
 
-    _awaited = False
-    """True while the final response's head is expected."""
-    _interim = 0
-    """Number of interim responses so far."""
-    _before = b""
-    """The last bytes of the previous piece, which may hold the beginning of a head's end."""
+    _awaited = False  # true while the final response's head is expected
+    _interim = 0  # number of interim responses so far
+    _before = b""  # the last bytes of the previous piece, which may hold the beginning of a head's end
 
     def set_response_params(self, **params: Any) -> None:
         """Called by the library once per request."""

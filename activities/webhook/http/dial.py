@@ -129,7 +129,6 @@ def socket_factory(access: Access) -> Callable[[tuple[Any, ...]], socket.socket]
 
 
 def _own(host: str, access: Access) -> bool:
-    """Return True if an address is one of this machine's own."""
     address = canonical(host)
     if any(address.version == network.version and address in network for network in access.allow_cidr):
         return False

@@ -7,12 +7,13 @@ No header changes framing, impersonates us, or smuggles a second request. Names 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from activities.webhook.errors import RefusedError
 from scenario.http import urls
@@ -66,13 +67,16 @@ class Response:
         plain = self.headers.get("content-encoding", "identity").lower() == "identity"
         return plain and not self.truncated and self.body_error is None
 
+    def json(self) -> Any:
+        """Return the body as JSON, or None if it is incomplete or something else."""
+        try:
+            return json.loads(self.body) if self.complete else None
+        except (ValueError, RecursionError):
+            return None
+
 
 def parse(url: str, access: Access) -> Target:
-    """Return the URL as it will be sent.
-
-    Raises:
-        RefusedError: ``refused_url`` or ``refused_address``. The message does not quote the URL.
-    """
+    """Return the URL as it will be sent, or raise RefusedError, which does not quote it."""
     try:
         return urls.parse(url, access)
     except urls.UrlError as error:
@@ -132,11 +136,7 @@ def flaw(name: str, value: str) -> str:
 
 
 def authored(headers: Mapping[str, str]) -> dict[str, str]:
-    """Check the headers of a scenario or a destination. Return them with lower-case names.
-
-    Raises:
-        RefusedError: ``request_header_illegal``: malformed, repeated, or reserved.
-    """
+    """Check the headers of a scenario or destination. Raise RefusedError if one is malformed, repeated, or reserved."""
     for name in headers:
         if denied(name):
             raise RefusedError("request_header_illegal", detail=f"'{name}' is set by the sender itself")
@@ -146,8 +146,7 @@ def authored(headers: Mapping[str, str]) -> dict[str, str]:
 def sendable(headers: Mapping[str, str]) -> dict[str, str]:
     """Check all headers of a request, ours included. Return them with lower-case names.
 
-    Raises:
-        RefusedError: ``request_header_illegal``: malformed, repeated, too many, or about framing.
+    Raise RefusedError if one is malformed, repeated or about framing, or if they are too many.
     """
     if len(headers) > MAX_HEADERS:
         raise RefusedError("request_header_illegal", detail=f"there are more than {MAX_HEADERS} headers")

@@ -42,8 +42,7 @@ def stamp(tls: Tls) -> Stamp:
 def context(tls: Tls) -> ClientContext:
     """Return a context for TLS settings. It takes tens of milliseconds: keep it.
 
-    Raises:
-        OSError: A file cannot be read, or (`ssl.SSLError`) has no certificate or the wrong key.
+    Raise OSError if a file cannot be read, or (`ssl.SSLError`) has no certificate or the wrong key.
     """
     made = ClientContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
     made.minimum_version = ssl.TLSVersion.TLSv1_2

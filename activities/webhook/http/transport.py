@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, Self
 
 import aiohttp
@@ -21,7 +22,6 @@ from activities.webhook.http.exchange import CURRENT, Flight, Request, Response,
 from activities.webhook.http.faults import too_late
 from runtime.telemetry.metrics import HTTP_CLIENT
 
-_CLIENT_ERROR: Final = 400
 _BROKEN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
@@ -65,12 +65,9 @@ class Transport:
             self._system.close()
 
     async def send(self, request: Request) -> Response:
-        """Send one attempt, once. Return the response as soon as there is a status: a broken body does not undo it.
+        """Send one attempt, once, or raise AttemptError.
 
-        Raises:
-            RefusedError: Our own rules forbid it; nothing was sent.
-            UnreachableError: No connection; nothing was sent.
-            UnansweredError: The request left without a usable answer.
+        Return the response as soon as there is a status: a broken body does not undo it.
         """
         target = parse(request.url, request.access)
         headers = sent_headers(request.headers)
@@ -107,7 +104,7 @@ async def timed(transport: Transport, destination: str, request: Request) -> Res
     status = error = None
     try:
         response = await transport.send(request)
-        status, error = response.status, str(response.status) if response.status >= _CLIENT_ERROR else None
+        status, error = response.status, str(response.status) if response.status >= HTTPStatus.BAD_REQUEST else None
     except AttemptError as failed:
         error = failed.word
         raise
