@@ -16,7 +16,6 @@ from tests.fakes import Rows
 
 @pytest.fixture
 def rows() -> Rows:
-    """Attempts on record."""
     return Rows()
 
 
@@ -28,8 +27,6 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def refuse(send: Any) -> Any:
-    """Makes an attempt by the test's own `send`, which fails: how, and the error that said so."""
-
     async def run(*args: Any, **step: Any) -> tuple[Failure, ApplicationError]:
         with pytest.raises(ApplicationError) as caught:
             await send(*args, **step)

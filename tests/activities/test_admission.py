@@ -33,7 +33,6 @@ steps:
 
 
 async def admit(store: Store, row: Mapping[str, Any], closure: Closure | None = None) -> AdmissionResult:
-    """What a contact is answered that asks for a scenario whose plan has a row with something more in it."""
     scenario = check(SCENARIO, file="a.yaml").scenario
     assert scenario is not None
     content, plan = document(scenario), dump_plan(compile_plan(scenario))

@@ -56,8 +56,6 @@ class Broken(Rows):
 
 
 class Gate:
-    """Answers as it is told, and keeps what it is told in turn."""
-
     def __init__(self, answer: Ruling = None, rejected: Skip | Exception | None = None) -> None:
         self.answer, self.skip = answer, rejected
         self.messages: list[OutgoingMessage] = []
@@ -85,8 +83,6 @@ class Gate:
 
 
 class Stage:
-    """Temporal's side of an attempt."""
-
     def __init__(self) -> None:
         self.marks = Marks()
         self.environment = self.marks.environment()
@@ -108,11 +104,9 @@ class Stage:
         return self.environment.info
 
     def change(self, **info: Any) -> None:
-        """Change what the server tells an attempt."""
         self.environment.info = replace(self.environment.info, **info)
 
     def schedule(self, age: timedelta = timedelta(0), **info: Any) -> None:
-        """Let the attempt start now; it was scheduled now, or that long ago."""
         now = datetime.now(UTC)
         times = {"scheduled_time": now - age, "started_time": now, "current_attempt_scheduled_time": now}
         self.change(**(times | info))
@@ -148,7 +142,6 @@ class Stage:
     async def refused(
         self, delivery: Delivery, block: Callable[[OpenAttempt], Any], **more: Any
     ) -> tuple[Failure, ApplicationError, Attempt]:
-        """Make an attempt that fails."""
         _, error, row = await self.run(delivery, block, **more)
         assert isinstance(error, ApplicationError), error
         failure = failure_of(error)
@@ -411,8 +404,6 @@ async def test_a_broken_log_costs_a_delivery_nothing(stage: Stage):
 
 
 class TestAnAttemptThatSendsNothing:
-    """It is made again soon, however often, and does not count."""
-
     @staticmethod
     async def sending(attempt: OpenAttempt) -> None:
         await attempt.sending()
@@ -552,8 +543,6 @@ TIMER = event(EventType.EVENT_TYPE_TIMER_FIRED, timer_fired_event_attributes=Tim
 
 
 class TestAJourneyThatIsBehind:
-    """What it was told may end the step: no attempt that was scheduled before sends until it has acted on it."""
-
     @pytest.mark.parametrize(
         ("attempt", "waited", "server", "ending"),
         [
@@ -606,8 +595,6 @@ class TestAJourneyThatIsBehind:
 
 
 class TestAWorkerThatIsLostWhileSending:
-    """Temporal sees a time-out and tries again: the mark on the server says that a message may be out."""
-
     async def test_leaves_a_mark_where_nothing_may_be_sent_twice(self, stage: Stage):
         async def block(attempt: OpenAttempt) -> Sent:
             await attempt.sending()
@@ -682,7 +669,6 @@ class TestTheDeadline:
 
     @pytest.fixture
     def hour(self, stage: Stage) -> Stage:
-        """An hour's deadline, an attempt at its beginning."""
         stage.schedule(
             start_to_close_timeout=timedelta(seconds=18), schedule_to_close_timeout=timedelta(hours=1, seconds=18)
         )
@@ -734,8 +720,6 @@ class TestTheDeadline:
 
 
 class TestCancellation:
-    """By a worker that stops, or by a journey that leaves."""
-
     @pytest.mark.parametrize(
         ("delivery", "sending", "kind", "word"),
         [
@@ -765,8 +749,6 @@ class TestCancellation:
 
 
 class TestWhetherItMayLeave:
-    """The one place where a message is told "not yet" or "never", before anything leaves."""
-
     @pytest.fixture(autouse=True)
     def first(self, stage: Stage) -> None:
         stage.schedule(attempt=1)
@@ -809,8 +791,6 @@ class TestWhetherItMayLeave:
 
 
 class TestWhatTheGateIsToldAtTheEnd:
-    """A place under a cap is given back where nothing arrived, and kept where something may have."""
-
     @pytest.mark.parametrize(
         ("ends", "sending", "told"),
         [
@@ -860,8 +840,6 @@ class TestWhatTheGateIsToldAtTheEnd:
 
 
 class TestWhatTheReceiverSaysAgainstTheAddress:
-    """Where that suppresses it, the step is skipped: no operator could mend it."""
-
     BOUNCE, NEVER = AddressVerdict("bounce", "550 5.1.1"), Skip("the address has bounced", "suppressed")
 
     @staticmethod

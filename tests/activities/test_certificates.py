@@ -31,7 +31,6 @@ wax:
 
 
 def left() -> dict[tuple[object, ...], float]:
-    """Days left, rounded, by use and destination."""
     return {labels: round(seconds / 86_400) for labels, (seconds, _) in now(metrics.CERTIFICATE_LEFT).items()}
 
 

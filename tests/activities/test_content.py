@@ -9,8 +9,6 @@ from tests.fakes import Shelf, Version
 
 
 class Counted(Shelf):
-    """Counts how often its version is read."""
-
     reads = 0
 
     async def version(self, scenario: str, version: int) -> Version | None:

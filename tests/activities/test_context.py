@@ -44,8 +44,6 @@ ASKS = "{{ journey.callback_url }}"
 
 @dataclass
 class Outside:
-    """Everything that is sent to, in one: it keeps the text that would have left."""
-
     sent: list[str] = field(default_factory=list[str])
     answer: bytes = b""
     name: str = "fake"

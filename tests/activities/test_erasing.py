@@ -44,16 +44,6 @@ class Run:
 
 @dataclass
 class Server:
-    """Temporal: runs that can be described, terminated and deleted, and a search that is asked.
-
-    Attributes:
-        runs: Those that there are, in their order.
-        found: Those that search finds.
-        done: What was done to runs.
-        refusal: What it answers instead, if anything.
-        queries: What was searched for.
-    """
-
     runs: list[Run]
     found: list[Run] = field(default_factory=list[Run])
     done: list[str] = field(default_factory=list[str])
@@ -115,7 +105,6 @@ def sealing(store: Store) -> None:
 
 
 def chain() -> list[Run]:
-    """A journey that has continued as new twice."""
     return [
         Run("welcome/7", "r1", Status.CONTINUED_AS_NEW, "r2"),
         Run("welcome/7", "r2", Status.CONTINUED_AS_NEW, "r3"),
@@ -180,8 +169,6 @@ async def test_search_is_asked_for_journeys_alone_and_for_what_it_can_find(store
 
 @dataclass
 class Erasure:
-    """One that goes on, with a server and a store."""
-
     server: Server
     store: Store
     activities: ErasureActivities
@@ -197,7 +184,6 @@ class Erasure:
 
 @pytest.fixture
 async def erasure(store: Store) -> Erasure:
-    """One of a contact with a journey that goes on, and one that is over."""
     keys = Keyring(store, None)
     await store.add_erasure(replace(ERASURE, contact_hash=await keys.name_of("7")))
     await admit(store, ("welcome/7", "r1"), ("sale/7", "r4"))

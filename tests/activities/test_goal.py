@@ -35,7 +35,6 @@ def event(name: str = "order.placed", at: datetime = NOW, **properties: Any) -> 
 
 @pytest.fixture(autouse=True)
 async def admitted(store: Store) -> None:
-    """A store with a scenario that a contact came into."""
     scenario = check(SCENARIO).scenario
     assert scenario is not None
     content = document(scenario)

@@ -33,7 +33,6 @@ ALL = (ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT)
 
 
 async def made(block: Callable[[OpenAttempt], Any], delivery: Delivery = DELIVERY, **info: Any) -> Measured:
-    """What an attempt adds."""
     environment = Marks().environment()
     given: dict[str, Any] = {"scheduled_time": NOON, "started_time": NOON, "attempt": 1, **info}
     policy = RetryPolicy(initial_interval=timedelta(seconds=1))

@@ -17,8 +17,6 @@ NOW = "2026-03-03T10:00:00+00:00"
 
 
 class Counts:
-    """A store that notes what is counted, and may be away."""
-
     def __init__(self) -> None:
         self.counted: list[tuple[str, list[str]]] = []
         self.away = False

@@ -35,8 +35,6 @@ steps:
 
 
 class Gates:
-    """A gate, and messages that come to it."""
-
     def __init__(self, store: Store, policies: dict[str, Any], tell: Notify = notify_nobody) -> None:
         self.store, self.policies = store, Policies.model_validate(policies)
         self.gate = PolicyGate(Content(store), store, lambda: self.policies, HASHES, tell)
@@ -71,8 +69,6 @@ Make = Callable[..., Awaitable[Gates]]
 
 @pytest.fixture
 def made(store: Store, tmp_path: Path) -> Make:
-    """Make a gate, and publish the scenario."""
-
     async def make(policies: dict[str, Any], head: str = "", more: str = "", tell: Notify = notify_nobody) -> Gates:
         gates = Gates(store, policies, tell)
         await gates.publish(tmp_path, head, more)

@@ -221,7 +221,6 @@ def read(text: str, spellings: Sequence[str]) -> str:
 
 
 def a_secret(chance: random.Random) -> str:
-    """Return one of 8 to 24 printable characters."""
     return f"{chance.choice(PRINTABLE[1:])}{''.join(chance.sample(PRINTABLE, chance.randint(6, 22)))}~"
 
 

@@ -14,8 +14,6 @@ from runtime.encryption.codec import contact_of
 
 
 class Refusing:
-    """A client whose server refuses everything."""
-
     def __init__(self, status: RPCStatusCode | None) -> None:
         self._status = status
 

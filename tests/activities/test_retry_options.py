@@ -42,8 +42,6 @@ def test_every_word_of_the_policy_has_its_field() -> None:
 
 
 class Answering:
-    """A server that gives one answer."""
-
     def __init__(self, status: RPCStatusCode | None) -> None:
         self._status = status
         policy = RetryPolicy()

@@ -21,7 +21,6 @@ class Version:
 
 
 def version(number: int, *steps: str) -> Version:
-    """Compile a version of the scenario ``welcome``."""
     text = "scenario: welcome\ntrigger: segment\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
     checked = check(text, file="a.yaml").scenario
     assert checked is not None
@@ -30,13 +29,6 @@ def version(number: int, *steps: str) -> Version:
 
 @dataclass
 class Versions:
-    """The versions that `Content` reads.
-
-    Attributes:
-        opened: The numbers of versions that were read.
-        asked: How often the newest number was requested.
-    """
-
     known: list[Version]
     opened: list[int] = field(default_factory=list[int])
     asked: int = 0

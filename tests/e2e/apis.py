@@ -16,8 +16,6 @@ from tests.e2e.conftest import add_key
 
 @dataclass(frozen=True)
 class Api:
-    """Where the API is, and a key that is good for all of it."""
-
     url: str
     key: str
 
@@ -26,13 +24,11 @@ class Api:
         return {"authorization": f"Bearer {self.key}"}
 
     def http(self, url: str = "") -> httpx.AsyncClient:
-        """A way to it, or to another process that serves it."""
         return httpx.AsyncClient(base_url=url or self.url, headers=self.headers, trust_env=False, timeout=120)
 
 
 @asynccontextmanager
 async def api(client: ScenarioClient) -> AsyncGenerator[Api]:
-    """Serves the API, as `scenario serve --api` does."""
     token = await add_key(client.store)
     async with HttpServer() as server:
         server.start(Front(parts_of(client, client.store, Parts(api=True))))

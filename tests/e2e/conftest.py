@@ -64,7 +64,6 @@ ENCRYPTED = os.environ.get("SCENARIO_TEST_ENCRYPTION", "some")
 
 
 def is_encrypted(marked: bool) -> bool:
-    """Whether a test runs with everything encrypted."""
     return ENCRYPTED == "all" or (marked and ENCRYPTED != "none")
 
 
@@ -80,13 +79,11 @@ def encryption(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 def sealing(temporal: Client, store: Store, *, worker: bool = False) -> Client:
-    """A client that encrypts, where everything is encrypted."""
     return encrypt_client(temporal, keyring_of(Settings(), store), worker=worker)
 
 
 @pytest.fixture(scope="session")
 def temporal_program(temporal_server: None) -> Path:
-    """The `temporal` program."""
     del temporal_server  # a mark
     try:
         return find_program()
@@ -96,7 +93,6 @@ def temporal_program(temporal_server: None) -> Path:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_server(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
-    """Temporal's dev server, one for all tests of a process."""
     del temporal_program  # it is there
     async with DevServer(tmp_path_factory.mktemp("state")) as started:
         yield started
@@ -115,8 +111,6 @@ async def deleting_server(temporal_program: Path, tmp_path_factory: pytest.TempP
 
 @dataclass(frozen=True)
 class Server:
-    """A namespace on a Temporal server, with the search attributes of journeys."""
-
     address: str
     namespace: str
     database: Path
@@ -124,7 +118,6 @@ class Server:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables that configure a connection to it."""
         return {"TEMPORAL_ADDRESS": self.address, "TEMPORAL_NAMESPACE": self.namespace}
 
     async def connect(self, *interceptors: Interceptor) -> Client:
@@ -138,7 +131,6 @@ async def server(shared_server: DevServer) -> Server:
 
 
 async def namespace_on(shared_server: DevServer) -> Server:
-    """Make a namespace, and wait until it can be used."""
     made = Server(shared_server.address, f"test-{uuid.uuid4().hex[:8]}", shared_server.log.with_name("temporal.db"))
     request = RegisterNamespaceRequest(namespace=made.namespace)
     request.workflow_execution_retention_period.FromTimedelta(timedelta(days=1))
@@ -150,15 +142,12 @@ async def namespace_on(shared_server: DevServer) -> Server:
 
 @pytest.fixture
 async def inbox(tmp_path: Path) -> AsyncIterator[Inbox]:
-    """A mail server that keeps what it gets."""
     async with Inbox(tmp_path / "inbox") as started:
         yield started
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that the gate got."""
-
     path: str
     delivery: str
     body: bytes
@@ -202,7 +191,6 @@ class Gate:
         return web.Response(body=body, status=503 if number <= self._fail else 200)
 
     async def called(self, times: int) -> None:
-        """Waits until so many requests have come, of workers that may be starting."""
         async with asyncio.timeout(240):
             while len(self.calls) < times:
                 await asyncio.sleep(0.02)
@@ -210,8 +198,6 @@ class Gate:
 
 @dataclass(frozen=True)
 class Stand:
-    """A worker in this process, with everything around it."""
-
     client: ScenarioClient
     inbox: Inbox
     receiver: Receiver
@@ -253,14 +239,12 @@ class Site:
 async def opened(
     temporal: Client, folder: Path, *, inbox: Path | None = None, routes: Routes | None = None, **settings: Any
 ) -> AsyncGenerator[Site]:
-    """A site whose store is in this folder, and whose settings are the defaults apart from these."""
     given = Settings(store=SecretStr(store_in(folder)), **settings)
     async with services(given, inbox=inbox, routes=routes) as made:
         yield Site(ScenarioClient(sealing(temporal, made.store), made.store), made, temporal)
 
 
 def store_in(folder: Path) -> str:
-    """The URL of the store that the tests of this folder share."""
     return f"sqlite+aiosqlite:///{folder / 'store.db'}"
 
 
@@ -285,8 +269,6 @@ async def process(*command: str, log: Path, environ: Mapping[str, str], cwd: Pat
 
 
 async def listening_port(log: Path) -> str:
-    """The port of a gateway that was asked for a free one, once it listens."""
-
     async with asyncio.timeout(240):
         while not (found := re.search(rb"listening on port (\d+)", await asyncio.to_thread(log.read_bytes))):
             await asyncio.sleep(0.05)
@@ -294,7 +276,6 @@ async def listening_port(log: Path) -> str:
 
 
 async def until(check: Callable[[], Awaitable[T]], *, within: float = 60.0) -> T:
-    """Wait until a check returns something true, and return that."""
     async with asyncio.timeout(within):
         while not (found := await check()):
             await asyncio.sleep(0.05)
@@ -355,7 +336,6 @@ def stand(
 
 @asynccontextmanager
 async def decoding(store: Store) -> AsyncGenerator[dict[str, str]]:
-    """A codec server, where everything is encrypted; gives what Temporal's command line wants to know of it."""
     if not (keys := keyring_of(Settings(), store)).encrypts:
         yield {}
         return
@@ -366,14 +346,12 @@ async def decoding(store: Store) -> AsyncGenerator[dict[str, str]]:
 
 
 async def add_key(store: Store, *scopes: Scope) -> str:
-    """Make an API key with these scopes, or with all."""
     token, identifier, digest = make_token()
     await store.add_key(ApiKey(identifier, digest, scopes or SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
     return token
 
 
 def entry(scenario: str, contact: object = 1, **more: Any) -> dict[str, Any]:
-    """An entry of a contact, of whom there is more, in a segment."""
     return {"scenario": scenario, "contact": {"id": contact, **more}, "trigger": {"type": "segment"}}
 
 
@@ -382,8 +360,6 @@ Command = Callable[..., Awaitable[Ran]]
 
 @pytest.fixture
 def temporal(server: Server, temporal_program: Path, codec: dict[str, str]) -> Command:
-    """Temporal's command line, as an operator would run it."""
-
     async def run(*arguments: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
             *(str(temporal_program), *arguments),
@@ -401,14 +377,12 @@ def temporal(server: Server, temporal_program: Path, codec: dict[str, str]) -> C
 
 
 async def publish(client: ScenarioClient, folder: Path, text: str) -> None:
-    """Publishes a scenario given as YAML, by a file of its name."""
     path = folder / f"{text.split()[1]}.yaml"
     path.write_text(text, "utf-8")
     await client.publish(path)
 
 
 def outcomes(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How the steps went."""
     return [(step["id"], step["outcome"]) for step in result["steps"]]
 
 

@@ -14,7 +14,6 @@ _Message = TypeVar("_Message", bound=Message)
 
 
 def inside(message: Message) -> Iterator[Message]:
-    """A message of Temporal's and all that is within it."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is None:
@@ -29,7 +28,6 @@ def inside(message: Message) -> Iterator[Message]:
 
 
 async def decoded(message: _Message, client: ScenarioClient) -> _Message:
-    """A copy of a message of Temporal's in which every payload can be read."""
     copy = type(message)()
     copy.CopyFrom(message)
     if (codec := client.temporal.data_converter.payload_codec) is not None:

@@ -156,12 +156,6 @@ steps:
 
 @dataclass
 class Place:
-    """Worker and gateway in processes of their own, and everything that can be seen of them.
-
-    Attributes:
-        said: What was seen, by where.
-    """
-
     client: ScenarioClient
     echo: Echo
     inbox: Inbox
@@ -180,7 +174,6 @@ class Place:
         return self.client.temporal.get_workflow_handle(JOURNEY)
 
     async def run(self, *arguments: str, fails: bool = False) -> bytes:
-        """Runs a command of ours and keeps what it said."""
         name = f"command {' '.join(arguments[:2])}"
         status, out = await asyncio.to_thread(command, *arguments)
         assert bool(status) is fails, (arguments, out.decode())
@@ -188,20 +181,17 @@ class Place:
         return out
 
     async def until(self, holds: Callable[[dict[str, Any]], bool]) -> None:
-        """Waits until the journey's own progress is as wanted."""
         async with asyncio.timeout(60):
             while not holds(await self.handle.query("progress")):
                 await asyncio.sleep(0.1)
 
     async def held(self, step: str, cause: str) -> None:
-        """Waits for it, and looks around."""
         await self.until(lambda seen: seen["state"] == "held" and seen["at"] == step)
         progress = await self.handle.query("progress")
         assert progress["waiting"]["cause"] == cause, progress
         await self.look(step)
 
     async def look(self, when: str) -> None:
-        """Keeps all that Temporal shows of the journey now."""
         described = await self.handle.describe()
         progress: Any = await self.handle.query("progress")
         metadata = await self.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
@@ -216,7 +206,6 @@ class Place:
 async def placed(
     server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[Place]:
-    """All of it, with this process's environment as an operator would have it."""
     temporal = await server.connect()
     (secrets := tmp_path / "secrets").mkdir()
     (secrets / "PAIR").write_text(SECRETS["PAIR"])
@@ -255,7 +244,6 @@ async def placed(
 
 
 async def use_api(place: Place, address: str) -> bytes:
-    """Lets a contact in by the API, tells of it, and pauses its journey; much of it wrong. What was answered."""
     token = await add_key(place.client.store)
     await publish(place.client, place.folder, BRIEF)
     contact = {**ENTRY["contact"], "id": 4720}
@@ -290,7 +278,6 @@ async def use_api(place: Place, address: str) -> bytes:
 
 
 async def through_everything(place: Place) -> None:
-    """Takes one journey through all that can happen to deliveries."""
     file = place.folder / "destinations.yaml"
     serve = ("serve", "--callbacks", "--api", "--port", "0")
     async with process("gateway.cli", place.folder / "gateway.log", place.environ, *serve):

@@ -64,7 +64,6 @@ main()
 
 
 def traces(secret: str) -> set[bytes]:
-    """What of a secret is looked for: as it is, without its prefix, spelled."""
     bare = secret.removeprefix("whsec_").removeprefix("whsk_")
     encoded = (base64.b64encode(secret.encode()), base64.urlsafe_b64encode(secret.encode()))
     return {
@@ -76,7 +75,6 @@ def traces(secret: str) -> set[bytes]:
 
 
 def spelled(text: str) -> list[str]:
-    """A text as receivers of all kinds may write it into what they answer."""
     return [
         *("".join(f"{mark}u{ord(character):04X}" for character in text) for mark in ("\\", "\\\\")),
         "".join(f"%{byte:02x}" for byte in text.encode()),
@@ -88,7 +86,6 @@ def spelled(text: str) -> list[str]:
 
 
 def spellings(text: str) -> set[bytes]:
-    """A text in every spelling in which it might be kept, in the midst of Base64 among them."""
     data, found = text.encode(), {one.encode() for one in spelled(text)}
     for before in range(3):
         shifted = base64.b64encode(bytes(before) + data)[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
@@ -149,11 +146,9 @@ class Echo:
         return context
 
     def tls_key(self) -> str:
-        """A line of the private key."""
         return (self.folder / "client.key").read_text().splitlines()[2]
 
     def tokens(self) -> set[str]:
-        """The callback tokens that it was sent."""
         return {found.decode() for _, _, body in self.requests for found in _TOKEN.findall(body)}
 
     async def _trace(self, request: web.Request) -> web.Response:
@@ -204,7 +199,6 @@ async def process(module: str, log: Path, environ: Mapping[str, str], *arguments
 
 
 def command(*arguments: str) -> tuple[int, bytes]:
-    """The status of a command of ours, run in this process and its environment, and all that it says."""
     said = StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         status = program.run(arguments)
@@ -212,7 +206,6 @@ def command(*arguments: str) -> tuple[int, bytes]:
 
 
 async def call_back(address: str, token: str) -> bytes:
-    """Uses a callback address in many ways that are wrong, and in the right one. Returns all that was answered."""
     path = f"{address}/callbacks/{token}"
     event = {"name": "planted.answered", "properties": {"text": f"{MARK} {ADDRESSES[0]}"}}
     async with httpx.AsyncClient(trust_env=False) as http:

@@ -20,7 +20,6 @@ from workflows import delivery
 
 
 async def impatient(*, patience: float, **given: Any) -> Client:
-    """Connects at the first try or not at all."""
     del patience
     return await connect(patience=0.0, **given)
 

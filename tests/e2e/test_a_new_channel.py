@@ -61,7 +61,6 @@ GIVEN = PreviewInputs(at=datetime.fromisoformat("2026-03-03T09:00:00+01:00"))
 
 @pytest.fixture(autouse=True)
 def push() -> Iterator[None]:
-    """The channel and two kinds of steps that send by it."""
     CHANNELS["push"] = PUSH
     registry.add("push", Push)
     registry.add("alert", Alert)

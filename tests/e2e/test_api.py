@@ -56,23 +56,18 @@ MANY = 30
 
 @dataclass(frozen=True)
 class Served(Api):
-    """The API, and the store behind it."""
-
     store: Store
 
     async def journeys(self, scenario: str) -> Counter[str]:
-        """How often each contact is in."""
         return Counter(await self.column(f"SELECT contact_id FROM entries WHERE scenario = '{scenario}'"))
 
     async def column(self, statement: str) -> list[str]:
-        """One column of the store."""
         database = self.store._database  # pyright: ignore[reportPrivateUsage]
         return [next(iter(row.values())) for row in await database.read(text(statement))]
 
 
 @asynccontextmanager
 async def served(stands: Stands, folder: Path) -> AsyncGenerator[Served]:
-    """The API in this process, over real servers."""
     async with stands() as stand, api(stand.client) as made:
         for scenario in (SHORT, LONG, NEVER):
             await publish(stand.client, folder, scenario)
@@ -154,7 +149,6 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
 
 
 def gateway(server: Server, folder: Path, metrics: int) -> AbstractAsyncContextManager[Process]:
-    """A process that serves the API, and its metrics on that port, until an entry of a batch has been started."""
     command = [
         sys.executable,
         "-m",
@@ -178,7 +172,6 @@ async def test_whatever_is_asked_is_answered_as_declared(stand: Stands, tmp_path
 
 
 def ask_all(here: Served, mode: str) -> None:
-    """Asks each address what it takes, or what it does not."""
     # Imported here: it takes half a second, in each process of the tests.
     import schemathesis
     from schemathesis.checks import not_a_server_error

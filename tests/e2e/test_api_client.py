@@ -36,7 +36,6 @@ async def run(folder: Path, *arguments: str, **variables: str) -> str:
 
 
 async def started(temporal: Client) -> int:
-    """How many journeys there are, when Temporal's search has learnt of all."""
     async with asyncio.timeout(60):
         while (found := (await temporal.count_workflows("ScenarioName = 'many'")).count) < 200:
             await asyncio.sleep(0.05)

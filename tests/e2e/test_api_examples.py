@@ -36,7 +36,6 @@ def shown(got: Any, said: Any, place: str = "answer") -> None:
 
 
 def last(text: str) -> Any:
-    """The last of the JSON values that commands have written, one behind the other."""
     value, at = None, 0
     while at < len(text):
         value, at = json.JSONDecoder().raw_decode(text, at)
@@ -44,7 +43,6 @@ def last(text: str) -> Any:
 
 
 async def run(*command: str, place: Api, folder: Path) -> str:
-    """Runs a program as a reader of the page would."""
     variables = {"API": f"{place.url}/v1", "KEY": place.key, "SCENARIO_API": place.url, "SCENARIO_API_KEY": place.key}
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env=environment(**variables), stdout=asyncio.subprocess.PIPE

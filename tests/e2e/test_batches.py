@@ -43,14 +43,11 @@ Answer = Callable[[int, list[str]], tuple[int, Any]]
 
 
 def results(ids: list[str], **others: int) -> dict[str, Any]:
-    """A result for each item: 200, or another status."""
     return {"results": [{"id": one, "code": others.get(f"c{one}", 200), "why": "who is b@x.y?"} for one in ids]}
 
 
 @dataclass
 class Crm:
-    """A receiver of batches."""
-
     answer: Answer = lambda number, ids: (200, results(ids))
     calls: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     url: str = ""

@@ -43,7 +43,6 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def people(folder: Path, number: int = 15) -> Path:
-    """A file of contacts of all kinds, in turn."""
     path = folder / "people.jsonl"
     lines = [
         {"contact": {"id": f"c{n}", "firstname": "zoé", "custom": {"vip": KINDS[n % len(KINDS)], "tags": [n, 1.5]}}}
@@ -59,7 +58,6 @@ async def results(here: Stand, campaign: str) -> dict[str, tuple[str, str | None
 
 
 async def attempts(here: Stand, campaign: str) -> list[Any]:
-    """The log of the campaign's attempts."""
     return [
         (one.contact_id, one.attempt, one.outcome, one.status, one.error)
         for one in await here.client.store.deliveries(scenario="sale", limit=200)
@@ -68,7 +66,6 @@ async def attempts(here: Stand, campaign: str) -> list[Any]:
 
 
 async def settled(here: Stand, campaign: str, campaigns: int) -> None:
-    """Wait until the campaign is over, its journeys are held or have ended, and all attempts and steps are counted."""
     store = here.client.store
     async with asyncio.timeout(60):
         while True:
@@ -82,7 +79,6 @@ async def settled(here: Stand, campaign: str, campaigns: int) -> None:
 
 
 def sent(here: Stand, before: int) -> dict[str, list[tuple[bytes, Mapping[str, str]]]]:
-    """What arrived since then, by contact: bytes, and the headers that do not name an attempt."""
     found: dict[str, list[tuple[bytes, Mapping[str, str]]]] = {}
     for one in here.receiver.requests()[before:]:
         kept = {name: value for name, value in one.headers if name in ("content-type", "user-agent", "webhook-id")}

@@ -38,12 +38,6 @@ steps:
 
 
 class Mx:
-    """A mail server that knows nobody.
-
-    Attributes:
-        senders: The return paths of those who tried.
-    """
-
     def __init__(self) -> None:
         self.senders: list[str] = []
 

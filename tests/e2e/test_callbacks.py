@@ -50,14 +50,11 @@ steps:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """Worker, receiver and gateway, each reached as the others are in production."""
-
     client: ScenarioClient
     receiver: Receiver
     http: httpx.AsyncClient
 
     async def enter(self, contact: str) -> tuple[Entered, str]:
-        """Lets a contact in. Returns the address that its journey sent."""
         entry = {
             "scenario": "dialogue",
             "contact": {"id": contact, "cellphone": "+33612345678"},
@@ -78,7 +75,6 @@ class Dialogue:
         return (await self.http.post(address, json=event)).status_code
 
     async def told(self, entered: Entered) -> int:
-        """How many events a journey was told."""
         history = await self.client.temporal.get_workflow_handle(entered.id, run_id=entered.run_id).fetch_history()
         return sum(event.HasField("workflow_execution_signaled_event_attributes") for event in history.events)
 
@@ -123,8 +119,6 @@ async def test_an_address_reaches_its_own_journey_alone(dialogue: Dialogue):
 
 @workflow.defn(name="Relay")
 class Relay:
-    """Goes from run to run, as a long journey does; returns the event that it was told."""
-
     def __init__(self) -> None:
         self.heard: list[Any] = []
 

@@ -51,7 +51,6 @@ def people(folder: Path, name: str = "people.csv", number: int = PEOPLE) -> Path
 
 
 async def start(client: ScenarioClient, audience: Path, **request: Any) -> CampaignView:
-    """Upload a file and begin a campaign."""
     use = client.services
     file = await use.campaigns.audiences.add(TERMINAL, audience.name, file_parts(audience))
     given = CampaignRequest(

@@ -98,8 +98,6 @@ DATE = re.compile(rb"(?m)^Date: .*\r\n")
 
 @dataclass
 class Live:
-    """A case as a journey on the server."""
-
     cases: Cases
     name: str
     id: str
@@ -197,15 +195,11 @@ class ServersClock(datetime):
 
 
 class Log(Rows):
-    """The log of attempts, which the store has some moments later."""
-
     async def deliveries(self, *, delivery_id: str, limit: int) -> list[Attempt]:
         return [row for row in self if row.delivery_id == delivery_id][-limit:]
 
 
 class Gates:
-    """The gate of each scenario, with the policies of its cases."""
-
     def __init__(self, content: Content, store: Store, policies: Mapping[str, Policies]) -> None:
         self._gates = {name: PolicyGate(content, store, lambda own=own: own, HASHES) for name, own in policies.items()}
 
@@ -223,7 +217,6 @@ class Gates:
 
 
 async def _prepare(live: Live, store: Store) -> None:
-    """What the case says of other journeys' messages, and of its contact's addresses."""
     case, who = live.cases.file.cases[live.name], live.cases.entries[live.name]["contact"]
     for number, one in enumerate(case.sent):
         at = live.start + (one.after or timedelta(0)) - (one.before or timedelta(0))
@@ -251,7 +244,6 @@ def files(request: pytest.FixtureRequest, written: Written) -> list[Path]:
 async def world(
     environment: WorkflowEnvironment, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
-    """Workers for all queues, and the scenarios published."""
     for module in ("open_attempt", "retry", "email.activity"):
         monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     world, client = World(), environment.client
@@ -321,7 +313,6 @@ def _read(file: Path) -> Cases:
 
 
 def _live(cases: Cases, name: str, contact: int) -> Live:
-    """The case, with a contact of its own."""
     entry, who = cases.entries[name], {**cases.entries[name]["contact"], "id": contact}
     entry = {**entry, "scenario": cases.draft.scenario.scenario, "contact": who}
     cases = replace(cases, entries={name: entry})
@@ -334,13 +325,11 @@ def _live(cases: Cases, name: str, contact: int) -> Live:
 
 
 def _virtual(live: Live) -> CaseRun:
-    """The same in virtual time, from the same moment on, under the same delivery ids."""
     root = live.handle.first_execution_run_id or ""
     return run(live.cases, live.name, Circumstances(platform_zone=ZONE, start=live.start, root=root))
 
 
 def _after(live: Live, one: Any) -> timedelta:
-    """How long after the entry something happens: at once if its moment is past."""
     if one.at is None:
         return one.after or timedelta(0)
     moment, plan = datetime.fromisoformat(one.at), live.cases.draft.plan
@@ -383,14 +372,12 @@ async def _operate(live: Live, index: int, operation: Any) -> None:
 
 
 async def _result(live: Live, course: CaseRun) -> dict[str, Any]:
-    """How the journey ended, or how it stands."""
     if course.ends in ("held", "waiting", "paused"):
         return await live.handle.query("progress")
     return await live.handle.result()
 
 
 def _differences(live: Live, result: dict[str, Any], course: CaseRun) -> list[Any]:
-    """What a journey did that its case does not show."""
     if course.refused is not None:
         return [] if (result["outcome"], result["reason"]) == ("refused", course.refused) else [result, course.refused]
     stands = "state" in result

@@ -84,8 +84,6 @@ MESSAGES: tuple[list[RawValue], ...] = (
 
 @dataclass(frozen=True)
 class Case:
-    """A journey that something is done to."""
-
     handle: WorkflowHandle[Any, Any]
 
     @property
@@ -93,7 +91,6 @@ class Case:
         return ("-w", self.handle.id)
 
     async def pending(self, state: Any) -> None:
-        """Waits until its delivery is between two attempts, or being attempted."""
         async with asyncio.timeout(60):
             while True:
                 pending = (await self.handle.describe()).raw_description.pending_activities
@@ -102,7 +99,6 @@ class Case:
                 await asyncio.sleep(0.05)
 
     async def progress(self, *wanted: str) -> dict[str, Any]:
-        """Its own account, once it is in one of these states."""
         async with asyncio.timeout(60):
             while True:
                 try:
@@ -114,7 +110,6 @@ class Case:
                 await asyncio.sleep(0.05)
 
     async def stumbled(self) -> list[str]:
-        """What its workflow tasks failed by, resets apart."""
         events = [event async for event in self.handle.fetch_history_events()]
         failed = [
             event.workflow_task_failed_event_attributes.failure.message
@@ -125,7 +120,6 @@ class Case:
 
 
 async def enter(stand: Stand, folder: Path, name: str, count: int) -> list[Case]:
-    """Publishes the scenario under a name, and lets so many contacts in."""
     await publish(stand.client, folder, SCENARIO.replace("NAME", name))
     contacts = range(1, count + 1)
     entered = await asyncio.gather(*(stand.client.enter(entry(name, contact), settle=20) for contact in contacts))
@@ -246,7 +240,6 @@ async def depart(_: Departure) -> None:
 
 
 def suggests(_: workflow.Info) -> bool:
-    """Whether the server suggests continue-as-new."""
     return True
 
 

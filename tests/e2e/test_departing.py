@@ -65,7 +65,6 @@ async def test_a_journey_that_has_departed_does_not_go_on(
             return client.temporal.get_workflow_handle(f"{name}/7", result_type=dict)
 
         async def over_a_signal(store: Store, workflow_id: str, run_id: str, outcome: str, *end: Any) -> None:
-            """Depart, and let something happen before the workflow task ends."""
             await depart(store, workflow_id, run_id, outcome, *end)
             name = workflow_id.partition("/")[0]
             departures[name].append(outcome)
@@ -100,7 +99,6 @@ async def test_a_message_that_arrives_while_its_contact_leaves_is_on_record_as_d
         handle: WorkflowHandle[Any, dict[str, Any]] = entered.handle
 
         async def over_an_attempt(store: Store, workflow_id: str, run_id: str, outcome: str, *end: Any) -> None:
-            """Depart, and let the attempt end before the workflow task does."""
             await depart(store, workflow_id, run_id, outcome, *end)
             departures.append((outcome, end[1]))
             gate.opened.set()

@@ -59,7 +59,6 @@ def entry(order: str) -> dict[str, Any]:
 
 
 def requests() -> list[tuple[str, str, Any, int]]:
-    """Requests to routes that take an Idempotency-Key, with the contact in their bodies, and what they are answered."""
     event = {"contact": CONTACT, "name": "order.paid", "properties": {"who": MARK}}
     why = {"reason": "seen", "operator": "ann"}
     which = {"scenario": "park", "contact": CONTACT}
@@ -80,7 +79,6 @@ def requests() -> list[tuple[str, str, Any, int]]:
 
 @asynccontextmanager
 async def gateway(client: ScenarioClient) -> AsyncGenerator[httpx.AsyncClient]:
-    """All parts of a gateway that need a key, over a real socket."""
     store = client.store
     parts = parts_of(client, store, Parts(api=True, pages=True))
     parts[f"{codec.PREFIX}/"] = codec.application(keyring_in(store), Keys(store), [])
@@ -100,7 +98,6 @@ async def until_waiting(client: ScenarioClient, journey: str) -> None:
 
 
 def dumped(folder: Path) -> str:
-    """All that the store holds, as SQL."""
     with sqlite3.connect(folder / "store.db") as connection:
         return "\n".join(connection.iterdump())
 
@@ -112,7 +109,6 @@ def words(dump: str) -> set[str]:
 
 
 async def let_in(http: httpx.AsyncClient, word: str) -> list[str]:
-    """Where somebody gets in who shows a word as a key, or as the cookie of a session."""
     payload = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "MQ=="}]}
     cookie, key = {"cookie": f"session={word}"}, {"authorization": f"Bearer {word}"}
     answers = [

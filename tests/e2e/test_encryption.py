@@ -70,7 +70,6 @@ steps:
 
 
 def copy(folder: Path) -> str:
-    """A copy of the store, as a backup has it."""
     with sqlite3.connect(folder / "store.db") as store, sqlite3.connect(folder / "copy.db") as other:
         store.backup(other)
     store.close()
@@ -79,7 +78,6 @@ def copy(folder: Path) -> str:
 
 
 def entry_of(contact: str) -> dict[str, Any]:
-    """Of one who orders."""
     return {
         "scenario": "sealed",
         "contact": {"id": contact, "firstname": MARK, "cellphone": "+33698765432"},
@@ -89,14 +87,11 @@ def entry_of(contact: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """A worker that encrypts, and a client of another process that does."""
-
     client: ScenarioClient
     store: Store
     keys: Keyring
 
     async def waiting(self, contact: str) -> Entered:
-        """A journey that has come to its last wait."""
         entered = await self.client.enter(entry_of(contact))
         async with asyncio.timeout(60):
             while (await self.client.show(entered.id)).state != "waiting":
@@ -104,7 +99,6 @@ class Place:
         return entered
 
     async def erase(self, contact: str, histories: int = 1) -> ErasureView:
-        """Erases a contact, until a pass has found so many runs."""
         view = await self.client.erase(contact, operator="ann", reason="request 4711")
         async with asyncio.timeout(60):
             while view.state != "waiting" or view.histories < histories:

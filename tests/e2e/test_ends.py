@@ -52,12 +52,10 @@ class Outside:
     server: Server = field(default_factory=lambda: Server("mail.example", 25))
 
     def next(self, contact: str) -> str:
-        """What to do with its next message."""
         acts = self.acts[contact]
         return acts.pop(0) if acts else "take"
 
     async def send(self, what: Any, *, within: float = 0.0, leaving: Any = None) -> Any:
-        """A text message, or an e-mail."""
         mail = isinstance(what, Envelope)
         contact = what.recipient.partition("@")[0] if mail else what.to[-7:].lstrip("0")
         if leaving is not None:
@@ -80,8 +78,6 @@ class Outside:
 
 
 class Hooks(Receiver):
-    """The same for webhooks: the contact is the last part of the path."""
-
     outside: Outside
 
     async def _receive(self, request: Request) -> Response:
@@ -96,8 +92,6 @@ class Hooks(Receiver):
 
 
 class Losing(Texts):
-    """Text messages of a worker that may be lost before it does anything."""
-
     outside: Outside
 
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
@@ -110,14 +104,11 @@ class Losing(Texts):
 
 @dataclass
 class Ends:
-    """Journeys of one step each, and what came of them."""
-
     stand: Stand
     outside: Outside
     folder: Path
 
     async def enter(self, contact: int, step: str, *acts: str) -> Entered:
-        """Starts a journey of one step."""
         self.outside.acts[str(contact)] = list(acts)
         client: ScenarioClient = self.stand.client
         name = f"ends-{contact}"
@@ -126,7 +117,6 @@ class Ends:
         return await client.enter(entry(name, contact, **who))
 
     async def end(self, entered: Entered) -> tuple[str, str]:
-        """How its delivery ended: its outcome, or why it is held, and with which error or status."""
         async with asyncio.timeout(60):
             while True:
                 progress: Mapping[str, Any] = await entered.handle.query("progress")
@@ -141,7 +131,6 @@ class Ends:
 
 @pytest.fixture
 async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Ends]:
-    """A worker whose messages go to whom the test directs."""
     outside = Outside()
     monkeypatch.setattr(Hooks, "outside", outside, raising=False)
     monkeypatch.setattr(Losing, "outside", outside, raising=False)

@@ -53,7 +53,6 @@ async def server(deleting_server: DevServer) -> Server:
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporal deletes runs within seconds instead of minutes, and passes follow each other at once."""
     for name, value in DELETES_SOON.items():
         monkeypatch.setitem(devserver.DYNAMIC_CONFIG, name, value)
     monkeypatch.setattr(erasure, "PAUSES", (1.0,))
@@ -69,7 +68,6 @@ def entry_of(number: int) -> dict[str, Any]:
 
 
 async def enter(client: ScenarioClient, folder: Path) -> None:
-    """Lets the contact into many journeys, which come to their waits."""
     await publish(client, folder, MANY)
     entered = await asyncio.gather(*(client.enter(entry_of(number), settle=60) for number in range(JOURNEYS)))
     async with asyncio.timeout(120):
@@ -81,7 +79,6 @@ async def enter(client: ScenarioClient, folder: Path) -> None:
 
 
 async def finished(client: ScenarioClient) -> ErasureView:
-    """Waits for the end of the one erasure that there is."""
     async with asyncio.timeout(180):
         while True:
             [view] = await client.erasures()
@@ -91,7 +88,6 @@ async def finished(client: ScenarioClient) -> ErasureView:
 
 
 def holding(database: Path, *words: str) -> dict[str, int]:
-    """How many rows of a database have one of these words in them, by table."""
     found: dict[str, int] = {}
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -108,7 +104,6 @@ def _bytes(row: tuple[Any, ...]) -> bytes:
 
 
 def check(view: ErasureView) -> None:
-    """The report is whole, and names nobody."""
     assert (view.state, view.ended, view.histories, view.remaining) == ("finished", JOURNEYS, JOURNEYS, 0)
     assert (view.rows.entries, view.rows.deliveries) == (JOURNEYS, JOURNEYS)
     assert [(one.channel, one.destination) for one in view.sent_to or ()] == [("sms", "local")]

@@ -79,7 +79,6 @@ def test_an_installed_wheel_runs_the_examples_and_every_message_arrives(installe
 
 
 async def run(state: Path, examples: Path = EXAMPLES) -> tuple[int, list[str]]:
-    """The demo's exit status and what it says."""
     output = StringIO()
     status = await demo(stay=False, console=Console(file=output, width=400), examples=examples, state=state)
     return status, [line.rstrip() for line in output.getvalue().splitlines()]

@@ -33,32 +33,26 @@ SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - exit: done\n"
 
 @dataclass(frozen=True)
 class Site:
-    """A worker and a gateway on one Temporal server."""
-
     http: httpx.AsyncClient
     health: str
     gateway: str
 
     async def enter(self, contact: int) -> httpx.Response:
-        """Send an entry, and wait for its admission."""
         headers = {"idempotency-key": f"entry-{contact}", "prefer": "wait=5"}
         return await self.http.post("/v1/entries", json=entry("hello", contact), headers=headers)
 
     async def refused(self, contact: int) -> None:
-        """Send an entry that is to be sent again."""
         answer = await self.enter(contact)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
         assert int(answer.headers["retry-after"]) > 0
 
     async def accepted(self, contact: int) -> None:
-        """Send an entry until it is accepted. It is never refused as the engine's mistake."""
         async with asyncio.timeout(60):
             while (answer := await self.enter(contact)).status_code == 503:
                 await asyncio.sleep(0.2)
         assert answer.status_code in (201, 202), answer.text
 
     async def ready(self) -> None:
-        """Wait until worker and gateway are ready."""
         async with asyncio.timeout(60):
             for url in (self.health, self.gateway):
                 while not await self._is_ready(url):
@@ -101,7 +95,6 @@ async def running(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @contextmanager
 def frozen(server: DevServer) -> Generator[None]:
-    """Freeze a server and what it has started."""
     process = server._process  # pyright: ignore[reportPrivateUsage]
     assert process is not None
     os.killpg(process.pid, signal.SIGSTOP)
@@ -112,7 +105,6 @@ def frozen(server: DevServer) -> Generator[None]:
 
 
 async def remove(address: str, attribute: str) -> None:
-    """Remove a search attribute, as an operator might."""
     temporal = await connect(address)
     request = RemoveSearchAttributesRequest(namespace="default", search_attributes=[attribute])
     await temporal.operator_service.remove_search_attributes(request)

@@ -42,13 +42,11 @@ class Engine:
 
     @property
     def build(self) -> list[str]:
-        """The words before the folder."""
         formats = [] if self.program == "docker" else ["--format=docker"]
         plain = ["--isolation=chroot", "--network=host"] if self.program == "buildah" else []
         return [self.program, "build", *formats, *plain, "--pull=never", f"--file={DOCKERFILE}", f"--tag={TAG}"]
 
     def run(self, image: str, *command: str, **environ: str) -> list[str]:
-        """Runs a command as Kubernetes and compose have it."""
         variables = [f"--env={name}={value}" for name, value in environ.items()]
         if self.program == "buildah":
             entry = ["entrypoint"] if image == TAG else []
@@ -58,7 +56,6 @@ class Engine:
 
 
 def works(command: Sequence[str]) -> str | None:
-    """What a command has written, or None where it cannot be run or fails."""
     if shutil.which(command[0]) is None:
         return None
     with suppress(subprocess.TimeoutExpired):
@@ -74,7 +71,6 @@ def with_buildah(image: str) -> Engine | None:
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    """The first that can run the base image, with the image built."""
     made = [Engine("docker"), Engine("podman"), with_buildah(BASE)]
     found = next((one for one in made if one and works(one.run(BASE, "true")) is not None), None)
     if found is None:

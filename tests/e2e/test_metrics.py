@@ -59,7 +59,6 @@ Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def read(text: str) -> Series:
-    """What Prometheus would keep of a page."""
     found: Series = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -70,7 +69,6 @@ def read(text: str) -> Series:
 
 
 def value(series: Series, name: str, **labels: str) -> float:
-    """The sum of the series of a name that have these labels."""
     return sum(
         one for (known, having), one in series.items() if known == name and labels.items() <= dict(having).items()
     )

@@ -66,7 +66,6 @@ def fleet(version: int, *behind: str) -> str:
 
 
 async def in_place(client: ScenarioClient, **states: int) -> None:
-    """Waits until search knows so many journeys in each state."""
     for state, wanted in states.items():
         await until_found(client.temporal, f"ScenarioName = 'fleet' AND JourneyState = '{state}'", wanted)
 

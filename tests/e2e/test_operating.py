@@ -59,21 +59,18 @@ def scenario(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 async def enter(
     stand: Stand, folder: Path, name: str, *contacts: int, text: str = "hi", scenario: str = SCENARIO
 ) -> list[str]:
-    """Publishes the scenario under a name of its own, since tests share a server, and admits contacts."""
     await publish(stand.client, folder, scenario.replace("NAME", name).replace("TEXT", text))
     entered = await asyncio.gather(*(stand.client.enter(entry(name, contact), settle=20) for contact in contacts))
     return [journey.id for journey in entered]
 
 
 async def until_held(client: ScenarioClient, host: str, count: int) -> None:
-    """Waits until Temporal's search has learnt of so many."""
     async with asyncio.timeout(60):
         while len(await client.held(destination=host)) < count:
             await asyncio.sleep(0.1)
 
 
 async def until_retrying(client: ScenarioClient, journey: str) -> None:
-    """Waits until the first attempt has failed and is on record."""
     async with asyncio.timeout(60):
         while not (seen := await client.show(journey)).attempts or seen.pending[0].next_try_at is None:
             await asyncio.sleep(0.05)
@@ -185,7 +182,6 @@ async def test_deliveries_in_a_back_off_are_retuned(stand: Stands, scenario: Com
 
 
 def documented(page: str, beginning: str) -> list[list[str]]:
-    """The commands of a page that begin so, each as its words."""
     text = re.sub(r"\\\n\s*", "", (ROOT / "docs" / page).read_text("utf-8"))
     lines = (line.strip() for line in text.splitlines() if line.startswith("    "))
     return [shlex.split(line) for line in lines if line.startswith(beginning)]

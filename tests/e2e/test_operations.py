@@ -39,7 +39,6 @@ JOURNEYS = 8
 
 
 async def hold(stand: Stand, folder: Path) -> list[str]:
-    """Lets contacts in, and waits until search knows that all of them are held."""
     await publish(stand.client, folder, SCENARIO)
     entered = await asyncio.gather(*(stand.client.enter(entry(NAME, number)) for number in range(JOURNEYS)))
     async with asyncio.timeout(60):
@@ -49,7 +48,6 @@ async def hold(stand: Stand, folder: Path) -> list[str]:
 
 
 async def held_over_http(client: ScenarioClient) -> list[str]:
-    """The held journeys as the API lists them, some a page."""
     transport = httpx.ASGITransport(application(client, Keys(client.store), Authoring(Setup(zone="UTC"))))
     headers = {"authorization": f"Bearer {await add_key(client.store, 'read')}"}
     seen: list[str] = []

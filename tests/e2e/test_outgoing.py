@@ -37,8 +37,6 @@ DESTINATION = """
 
 
 class Receivers:
-    """A shop that takes everything, and a CRM that does not answer until it is `there`; then it fails once."""
-
     def __init__(self) -> None:
         self.there = asyncio.Event()
         self.calls: list[tuple[dict[str, str], bytes]] = []  # of the CRM

@@ -67,7 +67,6 @@ steps:
 
 
 def foretold(path: Path, finished: DemoRun, start: datetime, services: WorkerServices) -> Preview:
-    """The preview of a journey that is over, with its ids and its start."""
     made, _ = draft(path)
     assert made is not None
     order: dict[str, Any] = finished.entry["trigger"].get("order") or {}
@@ -90,7 +89,6 @@ def unmasked(text: str) -> str:
 
 
 async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[tuple[StepPreview, dict[str, Any]]]:
-    """The steps that the preview foretold, each with what the journey did."""
     entered = await place.services.store.entry(finished.journey.id, finished.journey.run_id)
     assert entered is not None
     shown = foretold(path, finished, entered.admitted_at, place.services)
@@ -105,7 +103,6 @@ async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[t
 
 
 def differences(place: LocalStack, finished: DemoRun, passed: StepPreview) -> Iterator[str]:
-    """What arrived otherwise than the preview shows it."""
     identifier = delivery_id(finished.journey.id, finished.journey.run_id, passed.id, 0)
     match passed.result:
         case RenderedRequest() as request:

@@ -22,8 +22,6 @@ from tests.e2e.conftest import Server
 
 @workflow.defn(name="ManyDeliveries")
 class ManyDeliveries:
-    """Schedules all deliveries of a destination at once."""
-
     @workflow.run
     async def run(self, destination: str, number: int, queue: str) -> None:
         await asyncio.gather(

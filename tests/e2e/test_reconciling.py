@@ -49,13 +49,10 @@ GONE = "00000000-0000-4000-8000-000000000000"
 
 
 class Site:
-    """A stand whose journeys are compared."""
-
     def __init__(self, stand: Stand) -> None:
         self.client, self.store, self.temporal = stand.client, stand.client.store, stand.client.temporal
 
     async def enter(self, contact: int) -> Entered:
-        """Let a contact in."""
         trigger: dict[str, Any] = {
             "type": "order",
             "order": {"external_id": f"K{contact}", "total_price": "5", "products": []},
@@ -65,34 +62,28 @@ class Site:
         )
 
     async def waiting(self, contact: int) -> Entered:
-        """Let a contact in, and wait until its journey waits."""
         entered = await self.enter(contact)
         while (await entered.handle.query("progress"))["state"] != "waiting":
             await asyncio.sleep(0.02)
         return entered
 
     async def finish(self, entered: Entered) -> None:
-        """Let a journey end."""
         await entered.handle.signal("event", {"name": "wish.granted"})
         await entered.result()
 
     async def forget(self, entered: Entered) -> None:
-        """Delete a journey's row."""
         await self._write(delete(entries).where(entries.c.workflow_id == entered.id))
 
     async def falsify(self, entered: Entered, **values: Any) -> None:
-        """Change a journey's row."""
         await self._write(update(entries).where(entries.c.workflow_id == entered.id).values(**values))
 
     async def _write(self, statement: Any) -> None:
         await self.store._database.write(statement)  # pyright: ignore[reportPrivateUsage]
 
     async def start(self, kind: str, name: str, argument: Any) -> None:
-        """Start a workflow that no worker serves."""
         await self.temporal.start_workflow(kind, argument, id=name, task_queue="nobody")
 
     async def record_delivery(self, entered: Entered, run_id: str) -> None:
-        """Record a delivery that the journey's workflow does not know of, and a test message, which has no journey."""
         attempt = Attempt(
             delivery_id=f"msg_{entered.id}",
             attempt=1,
@@ -114,7 +105,6 @@ class Site:
     async def reconcile(
         self, *, repair: bool = False, later: timedelta = 2 * SETTLED
     ) -> tuple[Reconciliation, list[Discrepancy]]:
-        """Compare everything, some time later."""
         now, found = datetime.now(UTC) + later, list[Discrepancy]()
         result = await Reconciler(
             self.client,
@@ -128,7 +118,6 @@ class Site:
         return result, found
 
     async def search_knows(self, running: int, ended: int) -> None:
-        """Wait until search has learned of all journeys."""
         async with asyncio.timeout(60):
             for status, number in (("Running", running), ("Completed", ended)):
                 query = f"WorkflowType = 'Journey' AND ExecutionStatus = '{status}'"
@@ -137,7 +126,6 @@ class Site:
 
 
 def differences(found: Sequence[Discrepancy]) -> dict[str, tuple[Kind, str | None, str | None]]:
-    """Return how each journey that differs stands on either side."""
     return {finding.id: (finding.kind, finding.store, finding.temporal) for finding in found}
 
 

@@ -32,7 +32,6 @@ async def described(client: Client) -> ScheduleDescription:
 
 
 async def started(client: Client) -> str:
-    """Has the schedule start its workflow; gives its id."""
     handle = client.get_schedule_handle(SCHEDULE)
     await handle.trigger()
     async with asyncio.timeout(60):
@@ -42,8 +41,6 @@ async def started(client: Client) -> str:
 
 
 def otherwise(part: str, **values: Any) -> Callable[[ScheduleUpdateInput], ScheduleUpdate]:
-    """Sets what another release may have set, or somebody by hand."""
-
     def change(found: ScheduleUpdateInput) -> ScheduleUpdate:
         for name, value in values.items():
             setattr(getattr(found.description.schedule, part), name, value)

@@ -35,12 +35,10 @@ FAST = {"initial_interval": "1s", "backoff_coefficient": 1}
 
 
 def slow(name: str, limit: int = 0, longest: str = "15s") -> str:
-    """The scenario, with so many attempts, each of so long at most."""
     return SLOW.replace("NAME", name).replace("LIMIT", str(limit)).replace("LONGEST", longest)
 
 
 async def backing_off(stand: Stand, folder: Path, name: str, limit: int = 0, longest: str = "15s") -> Entered:
-    """A journey whose webhook failed once, and waits for hours."""
     await publish(stand.client, folder, slow(name, limit, longest))
     entered = await stand.client.enter(entry(name))
     await called(stand, name, 1)
@@ -98,8 +96,6 @@ async def test_what_a_delivery_in_a_back_off_of_hours_is_told_takes_effect(stand
 
 
 class Asking(Receiver):
-    """It asks to be left alone for twenty hours."""
-
     async def _receive(self, request: Request) -> Response:
         response = await super()._receive(request)
         response.headers["retry-after"] = "72000"

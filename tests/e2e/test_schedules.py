@@ -34,13 +34,11 @@ ENTRY = entry("scheduled", cellphone="+33612345678")
 
 
 async def of_a_journey(standing: Stand) -> ScheduleHandle:
-    """A schedule that would start a journey itself; it acts only where somebody triggers it."""
     action = ScheduleActionStartWorkflow("Journey", ENTRY, id="scheduled/1", task_queue="journeys")
     return await standing.client.temporal.create_schedule("straight", Schedule(action=action, spec=ScheduleSpec()))
 
 
 async def as_documented(standing: Stand, environ: dict[str, str], program: Path, folder: Path) -> ScheduleHandle:
-    """The schedule that `docs/run/entering.md` makes of an entry."""
     text = (ROOT / "docs" / "run/entering.md").read_text("utf-8").replace("\\\n", "")
     [line] = [line.strip() for line in text.splitlines() if line.startswith("    temporal schedule create ")]
     (folder / "entry.json").write_text(json.dumps(ENTRY), "utf-8")
@@ -52,7 +50,6 @@ async def as_documented(standing: Stand, environ: dict[str, str], program: Path,
 
 
 async def triggered(standing: Stand, schedule: ScheduleHandle) -> WorkflowHandle[Any, dict[str, Any]]:
-    """What the schedule starts when it is triggered."""
     before = (await schedule.describe()).info.num_actions
     await schedule.trigger()
     async with asyncio.timeout(60):

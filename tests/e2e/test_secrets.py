@@ -79,7 +79,6 @@ def _bytes(value: Any) -> bytes:
 
 
 def in_store(file: Path, words: set[bytes]) -> set[tuple[str, str]]:
-    """The columns of a store that hold one of the words."""
     with sqlite3.connect(file) as store:
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         found: set[tuple[str, str]] = set()
@@ -97,7 +96,6 @@ def in_store(file: Path, words: set[bytes]) -> set[tuple[str, str]]:
 
 
 def hidden(place: Place) -> set[bytes]:
-    """All that nobody may see."""
     secrets = [*SECRETS.values(), LITERAL, planted.CALLBACK_KEY, planted.CALLBACK_OLD, planted.COLLECTOR]
     secrets += [SECRETS["TOKEN"][:-4], place.echo.tls_key()]
     return {trace for secret in (*secrets, *place.echo.tokens()) for trace in traces(secret)}
@@ -105,7 +103,6 @@ def hidden(place: Place) -> set[bytes]:
 
 @pytest.fixture
 async def alone(temporal_program: Path, tmp_path: Path) -> AsyncIterator[Server]:
-    """A server whose database holds nothing of other tests: all of it is searched for each word."""
     del temporal_program  # it is there
     async with DevServer(tmp_path / "temporal") as started:
         yield await namespace_on(started)

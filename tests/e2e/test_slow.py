@@ -26,15 +26,6 @@ from tests.updates import until_admitted
 
 @dataclass
 class Place:
-    """A store, a receiver of all webhooks, and workers that are started queue by queue.
-
-    Attributes:
-        client: To enter contacts.
-        receiver: The system behind every URL, which answers the first request when it is opened, with 503.
-        work: Runs workers of some queues.
-        inbox: Where SMS are put.
-    """
-
     client: ScenarioClient
     receiver: Gate
     work: Callable[..., AbstractAsyncContextManager[Any]]
@@ -44,7 +35,6 @@ class Place:
         return await self.client.enter(entry(scenario, contact), settle=30)
 
     async def delivery(self, journey: Entered) -> DeliveryStatus | None:
-        """The journey's delivery, as the server sees it."""
         described = await describe(self.client.temporal, journey.id)
         assert described is not None
         found = await pending(self.client.temporal, described)

@@ -34,7 +34,6 @@ KEY = "a2V5IG9mIDMyIGJ5dGVzLCBhcyBvcGVuc3NsIHdyaXRlcyE="
 
 @pytest.fixture(autouse=True)
 def _hasty(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rotate and compare many times a second."""
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)
     for module in (worker, serving):
@@ -71,7 +70,6 @@ async def is_ready(port: int) -> bool:
 
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncGenerator[asyncio.Task[None]]:
-    """A worker, once it is ready."""
     port = reserved_port()
     queues = ["journeys", "email"]
     task = asyncio.create_task(worker.serve(settings, queues, Deadline(1), health_port=port))

@@ -47,7 +47,6 @@ def here(span: ReadableSpan) -> SpanContext:
 
 
 def tree(finished: Sequence[ReadableSpan]) -> list[tuple[int, str]]:
-    """Every span's depth and name, below its parent and in order of time."""
     spans = sorted(finished, key=lambda span: span.start_time or 0)
     known = {here(span).span_id for span in spans}
 

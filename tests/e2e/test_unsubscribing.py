@@ -51,8 +51,6 @@ def encoded(key: bytes) -> SecretStr:
 
 @dataclass(frozen=True)
 class Shop:
-    """Worker, mail server and gateway, each reached as the others are in production."""
-
     client: ScenarioClient
     inbox: Inbox
     http: httpx.AsyncClient

@@ -59,8 +59,6 @@ async def client(temporal: Client, settings: Settings) -> AsyncIterator[Scenario
 
 @pytest.fixture
 def version(temporal: Client, settings: Settings) -> Versions:
-    """Runs workers of one version, of all queues."""
-
     @asynccontextmanager
     async def serving(build: str | None, gate: Gate) -> AsyncGenerator[None]:
         deployment = deployment_from({DEPLOYMENT: NAME, BUILD: build} if build else {})
@@ -80,7 +78,6 @@ async def run(program: Path, server: Server, words: str) -> int:
 
 
 async def make_current(server: Server, program: Path, build: str) -> None:
-    """As docs/run/deploying.md has it."""
     words = f"worker deployment set-current-version --deployment-name {NAME} --build-id {build}"
     async with asyncio.timeout(60):
         while await run(program, server, words):  # the version is not known yet

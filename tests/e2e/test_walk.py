@@ -37,8 +37,6 @@ PORTS = ("--port", "0", "--ui-port", "0", "--gateway-port", "0")
 
 
 class Dev:
-    """`scenario dev`, and what it has printed."""
-
     def __init__(self, folder: Path, *options: str, **settings: str) -> None:
         self._out, self._seen = folder / "dev.out", 0
         program = [sys.executable, "-c", "from gateway.cli.program import main; main()"]
@@ -51,7 +49,6 @@ class Dev:
         return self.process.wait(100)
 
     def says(self, *words: str) -> str:
-        """The next line that holds these words, once it is there."""
         end = time.monotonic() + 200
         while time.monotonic() < end:
             lines = self._out.read_text("utf-8").splitlines(keepends=True)
@@ -66,7 +63,6 @@ class Dev:
 
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Dev]:
-    """The first terminal."""
     started = Dev(tmp_path, "--skip-time", SCENARIO_RETENTION="entries=2y")
     yield started
     started.end(signal.SIGKILL)
@@ -74,7 +70,6 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
 
 @pytest.fixture
 def scenario(dev: Dev, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Scenario:
-    """The second terminal: what a command prints, in the same folder, with what `dev` says to export."""
     monkeypatch.chdir(tmp_path)
     for name in ("SCENARIO_STORE", "SCENARIO_DESTINATIONS", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)

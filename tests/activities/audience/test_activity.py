@@ -51,7 +51,6 @@ Change = Callable[..., Awaitable[Sent]]
 
 @pytest.fixture
 async def change(store: Store, tmp_path: Path) -> Change:
-    """Perform a step for a contact."""
     scenario, destinations = tmp_path / "vip.yaml", tmp_path / "destinations.yaml"
     scenario.write_text(SCENARIO)
     destinations.write_text(DESTINATIONS)

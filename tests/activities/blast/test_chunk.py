@@ -37,8 +37,6 @@ HOOK = {"webhook": "hook", "url": "https://hooks.example.com/", "body": {"id": "
 
 
 class Shop:
-    """A receiver that turns some messages away."""
-
     channel: Channel = WEBHOOK
 
     def __init__(self, turned_away: set[str]) -> None:
@@ -56,8 +54,6 @@ class Shop:
 
 @dataclass
 class Setup:
-    """A campaign of forty lines, and what its chunk does with journeys."""
-
     store: Store
     blast: BlastActivities
     shop: Shop

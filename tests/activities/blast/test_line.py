@@ -29,8 +29,6 @@ STEPS: list[dict[str, Any]] = [
 
 
 class Answers:
-    """Sends nothing: the answers are given, in turn."""
-
     channel: Channel = WEBHOOK
 
     def __init__(self, *answers: Sent | Failure, pause: float | None = None) -> None:

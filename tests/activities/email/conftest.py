@@ -89,7 +89,6 @@ class Faulty:
             writer.close()
 
     async def _answer(self, word: str, writer: asyncio.StreamWriter) -> str | None:
-        """What it was told to do, or None where it breaks off."""
         act = self.acts.get(word, "")
         if isinstance(act, list):
             act = act.pop(0) if act else ""
@@ -131,8 +130,6 @@ def mail_server(stack: AsyncExitStack) -> Callable[..., Any]:
 
 @pytest.fixture
 def faulty_server(stack: AsyncExitStack) -> Callable[..., Any]:
-    """Starts a mail server that does as it is told."""
-
     async def start(**acts: str | list[str]) -> Faulty:
         faulty = Faulty(Server("127.0.0.1", 0), acts)
         conversations: set[asyncio.Task[None]] = set()
@@ -165,8 +162,6 @@ async def _serve(stack: AsyncExitStack, server: asyncio.Server, what: Received |
 
 @pytest.fixture
 def mailer(stack: AsyncExitStack) -> Callable[..., Any]:
-    """Makes a mailer to a server."""
-
     async def make(where: Received | Faulty | Server, **options: Any) -> Mailer:
         server = where if isinstance(where, Server) else where.server
         return await stack.enter_async_context(Mailer(server, SENDER, **options))
@@ -181,7 +176,6 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """A client that trusts the test's authority."""
     context = ssl.create_default_context()
     authority.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
     return context
@@ -189,8 +183,6 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 def certified(authority: trustme.CA) -> Callable[[str], ssl.SSLContext]:
-    """A server with a certificate for a name or an address."""
-
     def make(name: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(name).configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
@@ -201,8 +193,6 @@ def certified(authority: trustme.CA) -> Callable[[str], ssl.SSLContext]:
 
 @pytest.fixture
 def login() -> Callable[..., AuthResult]:
-    """Lets ``shop`` in with the password ``p@ss:word``."""
-
     def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         good = isinstance(data, LoginPassword) and (data.login, data.password) == (b"shop", b"p@ss:word")
         return AuthResult(success=good, handled=False)

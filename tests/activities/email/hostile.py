@@ -94,7 +94,6 @@ MAILS: Final[dict[str, tuple[dict[str, Any], str | None]]] = {
 
 
 def made(name: str) -> Envelope:
-    """The e-mail of that name, by what an attempt renders with."""
     parts, _ = MAILS[name]
     html, _ = HTML.get(name.removesuffix(", in data"), ("", None))
     data = {"html": html, "long": "é\u2003🎁" * 80_000, "breaks": "\n" * 240_000}

@@ -180,8 +180,6 @@ async def test_a_mail_servers_answer_decides(
 
 
 class TestALoginThatIsRefused:
-    """For an hour it may be mended; one delivery at a time finds out."""
-
     @pytest.fixture
     async def post(self, faulty_server: Any, mailer: Any) -> Any:
         faulty = await faulty_server(EHLO="250-mail.test\r\n250 AUTH PLAIN", AUTH="535 no")

@@ -59,8 +59,6 @@ async def test_an_address_that_is_not_ascii_goes_to_a_server_that_takes_it(mail_
 
 
 class TestEncryption:
-    """Nothing leaves in the clear unless somebody asked for it."""
-
     async def test_from_the_first_byte(self, mail_server: Any, mailer: Any, certified: Any, trusting: ssl.SSLContext):
         received = await mail_server(tls=certified("127.0.0.1"))
         assert await (await mailer(received, tls=trusting)).send(LETTER, within=60) == Reply(250, "OK")
@@ -103,8 +101,6 @@ class TestEncryption:
 
 
 class TestLogin:
-    """With the user and the password of the setting."""
-
     async def test_works(self, mail_server: Any, mailer: Any, login: Any, certified: Any, trusting: ssl.SSLContext):
         received = await mail_server(authenticator=login, auth_required=True, tls_context=certified("127.0.0.1"))
         server = replace(received.server, user="shop", password="p@ss:word")
@@ -124,7 +120,6 @@ class TestALoginThatIsRefused:
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        """The seconds of the mailer's clock, which stands still."""
         seconds = [1_000.0]
         monkeypatch.setattr("activities.email.smtp.time.monotonic", lambda: seconds[0])
         return seconds
@@ -199,8 +194,6 @@ class TestALoginThatIsRefused:
 
 
 class TestRefusals:
-    """By their code: 4xx for now, 5xx for good."""
-
     @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "TEXT"])
     @pytest.mark.parametrize(("code", "permanent"), [(451, False), (550, True)])
     async def test_at_any_command(self, faulty_server: Any, mailer: Any, command: str, code: int, permanent: bool):
@@ -228,8 +221,6 @@ class TestRefusals:
 
 
 class TestAConversationThatBreaks:
-    """Before the message left it was certainly not sent; after it nobody knows."""
-
     @pytest.mark.parametrize(
         ("acts", "word"),
         [
@@ -289,8 +280,6 @@ async def test_a_message_that_waits_for_a_connection_has_its_whole_time_once_it_
 
 
 class TestAConnectionThatTheServerClosedMeanwhile:
-    """It is found out when it is used next, and costs the message nothing."""
-
     @pytest.mark.parametrize("act", ["drop", "421 good night"])
     async def test_is_replaced_within_the_attempt(self, faulty_server: Any, mailer: Any, act: str):
         faulty = await faulty_server(MAIL=["", act])

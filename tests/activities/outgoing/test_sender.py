@@ -51,8 +51,6 @@ destinations:
 
 @dataclass
 class Crm:
-    """A subscription to all events, and its receiver."""
-
     store: Store
     receiver: Receiver
     sender: OutgoingSender
@@ -76,7 +74,6 @@ class Crm:
         return self.sent()
 
     def sent(self) -> list[str]:
-        """The requests since the last look: `entered 7`, in order of their arrival."""
         bodies: list[dict[str, Any]] = [json.loads(call.body) for call in self.receiver.calls]
         self.receiver.calls.clear()
         return [f"{body['type'].partition('.')[2]} {body['data']['contact_id']}" for body in bodies]

@@ -20,8 +20,6 @@ async def transport() -> AsyncIterator[Transport]:
 
 @pytest.fixture
 def post() -> Callable[..., Request]:
-    """A request to a local receiver: in plain HTTP, with private access to its port and all the time that it needs."""
-
     def make(there: Receiver, path: str = "/hook", /, **changes: Any) -> Request:
         request = Request(
             method="POST",

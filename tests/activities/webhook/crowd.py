@@ -35,7 +35,6 @@ class Seen:
     delivered: list[float] = field(default_factory=list[float])
 
     def between(self, start: float, end: float) -> int:
-        """Requests seen in that time."""
         return sum(start <= moment < end for moment in self.at)
 
 

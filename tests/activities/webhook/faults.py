@@ -22,8 +22,6 @@ from urllib.parse import parse_qsl
 
 
 class End(Enum):
-    """What becomes of the connection after the last piece."""
-
     KEEP = "keep"
     CLOSE = "close"
     RESET = "reset"
@@ -32,8 +30,6 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a request is answered with."""
-
     pieces: tuple[bytes, ...] = ()
     pause: float = 0.0
     end: End = End.KEEP
@@ -43,8 +39,6 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that arrived completely."""
-
     method: str
     target: str
     headers: list[tuple[str, str]]
@@ -63,8 +57,6 @@ class Call:
 
 @dataclass
 class Receiver:
-    """What the fault receiver saw."""
-
     host: str
     port: int
     connections: int = 0
@@ -92,13 +84,11 @@ def raw(*pieces: bytes, pause: float = 0.0, end: End = End.KEEP, delay: float = 
 
 
 def head(status: int = 200, *lines: str, length: int | None = None, version: str = "1.1") -> bytes:
-    """A status line and headers."""
     sized = [] if length is None else [f"Content-Length: {length}"]
     return "\r\n".join([f"HTTP/{version} {status} Status", *lines, *sized, "", ""]).encode()
 
 
 def answer(status: int = 200, body: bytes = b"ok", *lines: str, end: End = End.KEEP, delay: float = 0.0) -> Behaviour:
-    """A well-behaved answer."""
     return raw(head(status, *lines, length=len(body)) + body, end=end, delay=delay)
 
 
@@ -108,12 +98,10 @@ def together(number: int) -> Behaviour:
 
 
 def silence() -> Behaviour:
-    """Takes the request and never says a word."""
     return raw(end=End.HANG)
 
 
 def reset_before_headers() -> Behaviour:
-    """Takes the request and resets the connection."""
     return raw(end=End.RESET)
 
 
@@ -123,12 +111,10 @@ def close_unanswered() -> Behaviour:
 
 
 def wrong_length(status: int = 200) -> Behaviour:
-    """Promises 100 bytes, sends 5."""
     return raw(head(status, length=100) + b"begin", end=End.CLOSE)
 
 
 def malformed() -> Behaviour:
-    """Something that is not HTTP."""
     return raw(b"SSH-2.0-OpenSSH_9.6\r\n", end=End.CLOSE)
 
 
@@ -139,7 +125,6 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 async def serving(
     handler: Handler, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncGenerator[Receiver]:
-    """Serves each connection by the handler; all of them are gone when the block ends."""
     there = Receiver(host, port)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -179,7 +164,6 @@ async def serving(
 async def receiver(
     *script: Behaviour, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncGenerator[Receiver]:
-    """Starts a receiver that answers by the script; with none, it answers 200."""
     steps = iter(script)
     last = script[-1] if script else answer()
 
@@ -208,7 +192,6 @@ async def _read(reader: asyncio.StreamReader) -> Call | None:
 async def _play(
     behaviour: Behaviour, there: Receiver, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> bool:
-    """Does what the behaviour says; whether the connection is kept for another request."""
     await asyncio.sleep(behaviour.delay)
     if behaviour.together is not None:
         await behaviour.together.wait()

@@ -32,8 +32,6 @@ PUBLIC = _KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublic
 
 
 class Client(ClientMixin):
-    """The one client."""
-
     client_id = CLIENT
 
     def get_client_id(self) -> str:
@@ -53,8 +51,6 @@ class Client(ClientMixin):
 
 
 class Token(TokenMixin):
-    """The refresh token."""
-
     def check_client(self, client: Any) -> bool:
         return client.client_id == CLIENT
 
@@ -63,14 +59,10 @@ class Token(TokenMixin):
 
 
 class ForClients(grants.ClientCredentialsGrant):
-    """The grant of clients on their own."""
-
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post"]  # noqa: RUF012
 
 
 class Refreshing(grants.RefreshTokenGrant):
-    """The grant of refresh tokens."""
-
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "client_secret_post"]  # noqa: RUF012
 
     def authenticate_refresh_token(self, refresh_token: str) -> Any:
@@ -84,8 +76,6 @@ class Refreshing(grants.RefreshTokenGrant):
 
 
 class Asserting(JWTBearerGrant):
-    """The grant of assertions."""
-
     def resolve_issuer_client(self, issuer: str) -> Client | None:
         return Client() if issuer == CLIENT else None
 
@@ -104,8 +94,6 @@ class Asserting(JWTBearerGrant):
 
 @dataclass
 class Issuer:
-    """The server as a test sees it."""
-
     url: str = ""
     port: int = 0
     expires_in: int = 3600
@@ -118,7 +106,6 @@ class Issuer:
 
 @contextlib.contextmanager
 def issuer(monkeypatch: pytest.MonkeyPatch) -> Generator[Issuer]:
-    """Run the server."""
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
     made, app = Issuer(), Flask("issuer")
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": 3600}

@@ -48,16 +48,6 @@ TRIPLING = RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficien
 
 @dataclass
 class Desk:
-    """A worker's webhook channel, with all that is around it in the hands of the test.
-
-    Attributes:
-        file: `destinations.yaml`.
-        secrets: By name.
-        unreadable: What is wrong with the files of others.
-        rows: Attempts on record.
-        marks: What the server keeps.
-    """
-
     transport: Transport
     file: Path
     secrets: dict[str, str] = field(default_factory=dict[str, str])
@@ -69,23 +59,19 @@ class Desk:
     routes: Any = None
 
     def read(self) -> Mapping[str, str]:
-        """The secrets as they are now."""
         return SecretsSnapshot(self.secrets, self.unreadable)
 
     def know(self, **entries: str) -> None:
-        """Writes `destinations.yaml`, an entry's keys as YAML in braces."""
         lines = "".join(f"  {name}: {{{keys}}}\n" for name, keys in entries.items())
         self.file.write_text(f"destinations:\n{lines}", "utf-8")
         self.routes = Direct(DestinationsFile(self.file, every=0))
 
     def local(self, there: Receiver, more: str = "", path: str = "") -> str:
-        """The entry of a receiver on this machine."""
         return f'url: "{there.url(path)}", allow_private: true, allow_http: true, ports: [{there.port}]{more}'
 
     async def send(
         self, step: Mapping[str, Any], *, attempt: int = 1, age: timedelta = timedelta(0), **changes: Any
     ) -> Sent:
-        """Makes one attempt as Temporal would start it."""
         environment = self.marks.environment()
         environment.info = replace(
             environment.info,
@@ -112,7 +98,6 @@ class Desk:
         return await environment.run(sending_activity(webhooks), replace(delivery, **changes))
 
     async def fail(self, step: Mapping[str, Any], **details: Any) -> tuple[Failure, ApplicationError]:
-        """Makes one attempt, which fails."""
         with pytest.raises(ApplicationError) as caught:
             await self.send(step, **details)
         failure = failure_of(caught.value)
@@ -135,8 +120,6 @@ STEP = {"to": "wax", "path": "/orders/{{ order.external_id }}", "body": {"order"
 
 
 class TestALookUp:
-    """A webhook with ``method: GET``."""
-
     LOOK: Final[dict[str, Any]] = {
         "to": "shop",
         "path": "/stock/{{ trigger.properties.sku }}?of={{ order.external_id }}",
@@ -261,8 +244,6 @@ PLAIN = {"url": "https://x.example/", "headers": {"Authorization": "Bearer {{ se
 
 
 class TestOwners:
-    """A destination may be used by its owners alone."""
-
     @pytest.mark.parametrize(
         ("owners", "sent"), [("", True), (", owners: [SCENARIO, b]", True), (", owners: [b]", False)]
     )
@@ -283,8 +264,6 @@ class TestOwners:
 
 
 class TestSecretsOfAScenario:
-    """A secret goes where `destinations.yaml` says that it may go."""
-
     async def test_one_that_its_destination_grants_is_sent(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))
         desk.secrets = {"TOKEN": "t"}
@@ -503,7 +482,6 @@ class TestAttempts:
 class TestBeingTurnedAway:
     @pytest.fixture
     def full(self, desk: Desk, there: Receiver) -> Desk:
-        """A destination that has as much as it may."""
         desk.know(wax=desk.local(there, ", concurrency: 1"))
         desk.gate.enter("wax", Limits(1))
         return desk

@@ -36,7 +36,6 @@ STEP: Mapping[str, Any] = {
 
 
 async def send(store: Store, workflow: str, contact: str, data: Mapping[str, Any]) -> Sent:
-    """Make one attempt of the step, in a journey or in a batch."""
     environment = Marks().environment()
     environment.info = replace(environment.info, workflow_type=workflow, workflow_id=f"post-purchase/{contact}")
     content = Content(Shelf(STEP))

@@ -55,7 +55,6 @@ def tokens(transport: Transport, clock: Clock) -> AccessTokens:
 
 
 def ads(server: Issuer, **settings: Any) -> Destination:
-    """A destination whose tokens come from the server."""
     access = Access(allow_private=True, allow_http=True, ports=(server.port,))
     given: dict[str, Any] = {"grant": "client_credentials", "client_secret": "ADS_SECRET", **settings}
     oauth2 = OAuth2(token_url=server.url, client_id=CLIENT, access=access, tls=Tls(), **given)
@@ -301,14 +300,11 @@ async def test_one_that_stops_waiting_does_not_stop_the_others(tokens: AccessTok
 
 
 class Sending:
-    """A worker's webhooks, to a receiver on this machine."""
-
     def __init__(self, transport: Transport, file: Path, server: Issuer) -> None:
         self._transport, self._file, self._server = transport, file, server
         self.rows, self.secrets = Rows(), dict(SECRETS)
 
     def to(self, there: Receiver) -> Webhooks:
-        """The activity, with a destination at the receiver whose tokens come from the server."""
         self._file.write_text(
             f'destinations: {{ads: {{url: "{there.url("")}", allow_private: true, allow_http: true, '
             f"ports: [{there.port}, {self._server.port}], auth: {{oauth2: {{grant: client_credentials, "
@@ -321,7 +317,6 @@ class Sending:
         return Webhooks(worker_context(content, self.rows, **given))
 
     async def send(self, webhooks: Webhooks, name: str = "msg_00112233445566778899aabbccddeeff") -> Sent:
-        """Make one attempt."""
         environment, now = Marks().environment(), datetime.now(UTC)
         environment.info = replace(environment.info, scheduled_time=now, started_time=now)
         delivery = Delivery(
@@ -330,7 +325,6 @@ class Sending:
         return await environment.run(sending_activity(webhooks), delivery)
 
     async def fail(self, webhooks: Webhooks) -> Failure:
-        """Make one attempt, which fails."""
         with pytest.raises(ApplicationError) as caught:
             await self.send(webhooks)
         failure = failure_of(caught.value)
@@ -344,7 +338,6 @@ def sending(transport: Transport, tmp_path: Path, server: Issuer) -> Sending:
 
 
 def shown(there: Receiver) -> list[str | None]:
-    """The access tokens that a receiver got."""
     return [(call.header("authorization") or "").removeprefix("Bearer ") for call in there.calls]
 
 

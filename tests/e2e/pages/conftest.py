@@ -46,15 +46,6 @@ SECRET: Final = "zoe.obrien@example.com"
 
 @dataclass(frozen=True)
 class Place:
-    """Local servers, with journeys in each state.
-
-    Attributes:
-        stack: They.
-        waiting: The id of a journey that waits for days.
-        finished: That of one that is over.
-        held: By scenario of `HELD`, the ids of journeys that are held.
-    """
-
     stack: LocalStack
     waiting: str
     finished: str
@@ -62,11 +53,9 @@ class Place:
 
     @property
     def url(self) -> str:
-        """Where the pages are."""
         return self.stack.gateway.url
 
     async def outcome(self, journey: str) -> str:
-        """How a journey ends that ends now."""
         async with asyncio.timeout(PATIENCE / 1000):
             result = await self.stack.client.temporal.get_workflow_handle(journey).result()
         return str(result["outcome"])
@@ -74,7 +63,6 @@ class Place:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    """The servers, one for all tests of a process."""
     del temporal_program  # it is there
     folder = tmp_path_factory.mktemp("pages")
     fail = {f"/{name}.example.com/hook": (422,) for name in HELD}
@@ -108,7 +96,6 @@ async def _enter(stack: LocalStack, scenario: str, contact: int) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
-    """The browser, one for all tests of a process."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed: as root on Debian, .ci/run installs it")
@@ -125,21 +112,11 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @dataclass
 class Visitor:
-    """Somebody with a page open.
-
-    Attributes:
-        page: As Playwright has it.
-        url: Where the site is.
-        wrong: What went wrong in the browser: messages of scripts and policies, requests to elsewhere.
-    """
-
     page: Page
     url: str
     wrong: list[str] = field(default_factory=list[str])
 
     def watch(self) -> None:
-        """Notes from now on what goes wrong."""
-
         def told(message: ConsoleMessage) -> None:
             if message.type in ("error", "warning") and "status of 404" not in message.text:
                 self.wrong.append(f"{self.page.url}: {message.text}")
@@ -153,13 +130,11 @@ class Visitor:
         self.page.on("request", asked)
 
     async def go(self, path: str, status: int = 200) -> None:
-        """Opens a page, which has to be there."""
         answer = await self.page.goto(self.url + path)
         assert answer is not None
         assert answer.status == status, f"{path} answers {answer.status}"
 
     async def tab_to(self, name: str, role: str = "link") -> None:
-        """Goes on by Tab until what has this name has the focus, as whoever has no mouse does."""
         wanted = self.page.get_by_role(role, name=name, exact=True).first  # pyright: ignore[reportArgumentType]
         await wanted.wait_for()
         for _ in range(150):

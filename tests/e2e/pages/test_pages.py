@@ -36,7 +36,6 @@ DARK = ("scenario-held", "journey-held", "held-operation", "deliveries", "previe
 
 
 def pages(place: Place) -> Mapping[str, str]:
-    """Every page, by what its picture is called."""
     held = place.held["held-look"][0]
     return {
         "overview": "/",
@@ -94,7 +93,6 @@ async def test_every_page_is_whole_on_a_screen_and_a_phone_by_mouse_and_keyboard
 
 
 async def _axe(page: Page, *, dark: bool = False) -> list[str]:
-    """What axe finds on a page; nothing where it is not installed."""
     wrong: list[str] = []
     if not AXE.exists():
         return wrong

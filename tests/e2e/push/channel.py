@@ -40,8 +40,6 @@ PUSH = Channel("push", "push", "send_push", package="tests.e2e.push")
 
 
 class Pushes(DeliveryStep):
-    """A step that sends a push notification to the contact's device."""
-
     channel: ClassVar[str] = "push"
     templates: ClassVar[Mapping[str, Kind]] = {"text": "text"}
     texts: ClassVar[tuple[str, ...]] = ("text",)
@@ -52,23 +50,17 @@ class Pushes(DeliveryStep):
 
 
 class Push(Pushes):
-    """Sends a notification."""
-
     kind: ClassVar[str] = "push"
     push: Name
 
 
 class Alert(Pushes):
-    """Sends a notification too: a second kind of the same channel."""
-
     kind: ClassVar[str] = "alert"
     alert: Name
 
 
 @dataclass(frozen=True)
 class Notification(RenderedMessage):
-    """A push notification."""
-
     to: str
     text: str
 
@@ -85,8 +77,6 @@ class Notification(RenderedMessage):
 
 @dataclass
 class Folder:
-    """A folder that receives notifications."""
-
     path: Path
     connections: int = 5
     texts: list[str] = field(default_factory=list[str])
@@ -106,8 +96,6 @@ def rendered(step: Pushes, data: Mapping[str, Any]) -> Notification:
 
 
 class Notifications(ChannelActivity[Folder | None]):
-    """Sends notifications."""
-
     channel = PUSH
 
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
@@ -123,8 +111,6 @@ class Notifications(ChannelActivity[Folder | None]):
 
 
 class PushChannel(ChannelAdapter[Notification, Folder]):
-    """Push notifications."""
-
     title = "push"
     setting = "SCENARIO_PUSH"
     recipient = "a device"

@@ -47,8 +47,6 @@ Say = Callable[[str], list[str]]
 
 @pytest.fixture
 def said(tmp_path: Path) -> Say:
-    """What is found wrong with a text."""
-
     def check(text: str) -> list[str]:
         path = tmp_path / "destinations.yaml"
         path.write_text(text, "utf-8")

@@ -26,8 +26,6 @@ NAME = "pub.test"
 
 
 class Authority:
-    """A certificate authority of our own, as files."""
-
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
@@ -36,7 +34,6 @@ class Authority:
         self.ca.cert_pem.write_to_path(self.file)
 
     def server(self, *names: str, not_after: datetime | None = None, clients: bool = False) -> ssl.SSLContext:
-        """For these names; `clients`: only for those who have a certificate of ours."""
         issued = self.ca.issue_cert(*(names or (NAME,)), not_after=not_after)
         file = str(self.folder / "server.pem")
         issued.private_key_and_cert_chain_pem.write_to_path(file)

@@ -231,7 +231,6 @@ _TEN_MINUTES = 600.0
 
 
 def busiest(seen: Seen, start: int) -> int:
-    """The most deliveries that were turned away in one second, from that second on."""
     return max(count for second, count in seen.turned_away.items() if second >= start)
 
 

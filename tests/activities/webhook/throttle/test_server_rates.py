@@ -19,8 +19,6 @@ from activities.webhook.server_rates import MOST, RateKeeper
 
 
 class Server:
-    """The server's part: one task queue's configuration. `fail` is raised by the next write."""
-
     def __init__(self) -> None:
         self.config = TaskQueueConfig()
         self.writes: list[UpdateTaskQueueConfigRequest] = []
