@@ -168,20 +168,3 @@ async def test_a_worker_is_killed_before_it_records_what_it_sent(
                 assert {one.body for one in requests} == set(messages.values())  # repeated, the bytes are the same
                 assert (len(messages), len(requests)) == (15, 15 * times)
                 assert ended.outcomes == {outcome: 15}
-
-
-async def test_it_is_paused_and_resumed(stand: Stands, tmp_path: Path) -> None:
-    async with stand() as here:
-        client, campaigns = here.client, here.client.services.campaigns
-        await publish(client, tmp_path, ONE_MESSAGE.format(word="retry"))
-        async with running_operations(client.services.operations, campaigns):
-            await start(client, people(tmp_path), rate=1.0, gear=None)
-            await until(client, lambda seen: seen.outcomes.get("delivered", 0) >= 1)
-            who: dict[str, Any] = {"operator": "ann", "reason": "look"}
-            paused = await campaigns.change(TERMINAL, "advent", "pause", **who)
-            assert (paused.state, paused.outcomes["delivered"]) == ("paused", len(here.receiver.requests()))
-            assert paused.outcomes["pending"] > 0
-            await campaigns.change(TERMINAL, "advent", "retune", rate=100.0, **who)
-            await campaigns.change(TERMINAL, "advent", "resume", **who)
-            ended = await until(client, lambda seen: seen.over)
-        assert (ended.outcomes, len(here.receiver.requests())) == ({"delivered": 15}, 15)

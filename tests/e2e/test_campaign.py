@@ -254,17 +254,6 @@ async def test_each_contact_starts_at_its_own_time_in_a_group_of_its_zone(stand:
         assert (seen.outcomes, seen.local_start) == ({"pending": 5}, "2999-01-31T09:00:00")
 
 
-async def test_an_erasure_deletes_uploaded_files(stand: Stands, tmp_path: Path) -> None:
-    async with stand() as here:
-        use = here.client.services
-        await use.campaigns.audiences.add(TERMINAL, "people.csv", file_parts(people(tmp_path)))
-        view = await here.client.erase("c1", operator="ann", reason="asked")
-        async with asyncio.timeout(60):
-            while (await use.erasures.show(TERMINAL, str(view.id))).rows.audiences != 1:
-                await asyncio.sleep(0.05)
-        assert await here.client.store.newest_audience(TERMINAL.id, "people.csv") is None
-
-
 async def test_the_journeys_that_one_started_are_ended_with_it(stand: Stands, tmp_path: Path) -> None:
     waiting = "scenario: sale\ntrigger: segment\nsteps:\n  - wait: 30d\n"
     async with stand() as here:

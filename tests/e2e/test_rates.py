@@ -9,9 +9,6 @@ from datetime import timedelta
 
 import pytest
 from temporalio import activity, workflow
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue, TaskQueueConfig
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.common import Priority
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -47,16 +44,6 @@ async def client(server: Server) -> Client:
 def queue() -> str:
     """A task queue of the test's own: what is set for it stays on the server."""
     return f"webhooks-{uuid.uuid4().hex[:8]}"
-
-
-async def config_of(client: Client, queue: str) -> TaskQueueConfig:
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-        report_config=True,
-    )
-    return (await client.workflow_service.describe_task_queue(request)).config
 
 
 async def test_two_destinations_get_their_own_rates_from_all_workers_together(
@@ -99,25 +86,3 @@ async def test_two_destinations_get_their_own_rates_from_all_workers_together(
         assert came[name][-1] - came[name][0] > 0.9 * (numbers[name] - rate) / rate
     # Neither has waited for the other: the quick one's first second is over before the slow one has had all of its own.
     assert came["quick"][30] < came["slow"][29]
-
-
-async def test_the_server_keeps_what_the_destinations_say(client: Client, queue: str):
-    """What is there afterwards, with two workers at once, and the same again, which writes nothing."""
-    rates: dict[str, float] = {"wax": 10, "push": 300, "slow": 0.5}
-    keepers = [RateKeeper(client, queue), RateKeeper(client, queue)]
-    assert all(await asyncio.gather(*(keeper.apply(100, rates) for keeper in keepers)))
-    config = await config_of(client, queue)
-    assert config.fairness_keys_rate_limit_default.rate_limit.requests_per_second == 100
-    assert config.fairness_keys_rate_limit_default.metadata.reason == "destinations.yaml"
-    weights = {key: round(weight, 5) for key, weight in config.fairness_weight_overrides.items()}
-    assert weights == {"wax": 0.1, "push": 3, "slow": 0.005}
-
-    await RateKeeper(client, queue).apply(100, rates)
-    again = await config_of(client, queue)
-    first, second = (seen.fairness_keys_rate_limit_default.metadata.update_time for seen in (config, again))
-    assert first == second
-
-    await keepers[0].apply(100, {"wax": 20})
-    async with asyncio.timeout(60):  # the server may show what was there before for a moment
-        while dict((await config_of(client, queue)).fairness_weight_overrides) != {"wax": pytest.approx(0.2)}:
-            await asyncio.sleep(0.05)

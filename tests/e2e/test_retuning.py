@@ -13,7 +13,6 @@ from typing import Any, cast
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
-from temporalio.client import WorkflowUpdateFailedError
 
 from gateway.client import Entered, targets
 from runtime.local.receiver import Receiver
@@ -160,16 +159,3 @@ async def test_a_delivery_that_a_breaker_turned_away_is_found_and_retuned(stand:
         assert changed.retry.initial_interval == 1
         for item in found:
             await up.client.send(item.journey, Operation.LEAVE, operator="ann", reason="seen")
-
-
-async def test_a_policy_that_the_server_would_not_take_is_refused(stand: Stands, tmp_path: Path) -> None:
-    async with stand(fail={"/hooks.example.com/odd": [503]}) as up:
-        entered = await backing_off(up, tmp_path, "odd")
-        with pytest.raises(WorkflowUpdateFailedError) as caught:
-            await operate(entered, "retune", retry={"maximum_interval": "1m"})
-        assert str(caught.value.cause).endswith(
-            "'maximum_interval' would be shorter than 'initial_interval': give both"
-        )
-        policy = (await pending(entered)).activity_options.retry_policy
-        assert policy.maximum_interval.seconds >= 5 * 3600
-        await entered.handle.terminate()

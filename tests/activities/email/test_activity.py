@@ -97,22 +97,6 @@ async def test_a_step_arrives_rendered(send: Any, mail_server: Any, mailer: Any,
     ]
 
 
-async def test_every_attempt_sends_the_same_bytes(
-    send: Any, refuse: Any, mail_server: Any, mailer: Any, environment: ActivityEnvironment
-):
-    received = await mail_server()
-    post = await mailer(received)
-    received.reply = {"DATA": "451 later"}
-    await refuse(post)
-    received.reply = {}
-    environment.info = replace(
-        environment.info, attempt=2, started_time=environment.info.started_time + timedelta(hours=7)
-    )
-    assert (await send(post)).attempt == 2
-    first, second = received.texts
-    assert first == second
-
-
 @pytest.mark.parametrize("address", [None, "", "   "])
 async def test_a_contact_without_an_address_is_skipped(send: Any, mailer: Any, rows: Rows, address: str | None):
     for post in (None, await mailer(Server("127.0.0.1", 1))):
@@ -277,19 +261,6 @@ async def test_whom_nobody_allows_is_not_named_and_its_address_is_told_to_nobody
     assert reason in failure.reason
     assert f"'{key}'" in failure.reason
     assert "@" not in failure.reason.replace("<address@", "")
-
-
-async def test_no_name_can_add_a_header(send: Any, mail_server: Any, mailer: Any):
-    received = await mail_server()
-    named = '"{{ contact.firstname }}" <fr@shop.example>'
-    hostile = contact(firstname="Zoé\r\nBcc: victim@example.com\r\n\r\n<p>x\x00")
-    await send(await mailer(received), hostile, **{"from": named, "reply_to": named})
-    [mail] = received.mails
-    assert mail.rcpt_tos == ["zoe.obrien@example.com"]
-    message = read(mail.content)
-    fields = ["Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Reply-To", "Subject", "To"]
-    assert sorted(message.keys()) == fields
-    assert [box.addr_spec for box in message["From"].addresses] == ["fr@shop.example"]
 
 
 @pytest.mark.parametrize(

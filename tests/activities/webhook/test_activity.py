@@ -546,13 +546,6 @@ class TestBeingTurnedAway:
             assert (await desk.send(STEP)).status == 200
         assert [row.outcome for row in desk.rows] == ["unknown", "delivered"]
 
-    async def test_a_slot_is_given_back_whatever_happens(self, desk: Desk):
-        async with receiver(answer(503), silence(), reset_before_headers(), answer(200)) as there:
-            desk.know(wax=desk.local(there, ", concurrency: 1, breaker: off"))
-            for seconds in (60, 0.2, 60):  # the second goes over the first one's connection: it is certain to arrive
-                await desk.fail(STEP, timeout=seconds)
-            assert (await desk.send(STEP)).status == 200
-
 
 class TestResponses:
     STEP: Mapping[str, Any] = {**STEP, "save": {"as": "wax", "schema": {"required": ["id"]}}}

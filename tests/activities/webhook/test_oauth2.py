@@ -392,16 +392,6 @@ async def test_a_401_counts_where_no_other_token_is_to_be_had(sending: Sending, 
     assert (failure.kind, failure.status) == (FailureKind.RETRY, 401)
 
 
-async def test_tokens_that_end_in_the_middle_of_a_burst_lose_nothing(sending: Sending, server: Issuer):
-    async with receiver(*([answer(401), *[answer(200)] * 10] * 2)) as there:
-        webhooks = sending.to(there)
-        for first in (0, 10):
-            burst = (sending.send(webhooks, f"msg_{number:032x}") for number in range(first, first + 10))
-            assert {sent.outcome for sent in await asyncio.gather(*burst)} == {"delivered"}
-    assert len({call.header("webhook-id") for call in there.calls}) == 20
-    assert (len(there.calls), len(server.issued)) == (22, 3)
-
-
 async def test_a_wrong_secret_holds_and_says_which_one(sending: Sending, server: Issuer):
     sending.secrets["ADS_SECRET"] = "wrong-secret-0123456789"
     async with receiver(answer(200)) as there:

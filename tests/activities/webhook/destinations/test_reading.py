@@ -16,7 +16,6 @@ from runtime.watched_file import UnusableFile
 from scenario.http.addresses import Access
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-OAUTH = "token_url: https://a.example, client_id: a"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHOLE = """
 default:
@@ -108,119 +107,13 @@ ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
 """A file with one destination; columns count from 44 where its further keys begin."""
 
 
-@pytest.mark.parametrize(
-    ("more", "finding"),
-    [
-        ("rat: 5/s", "1:44: error unknown-key: unknown key 'rat': did you mean 'rate'?"),
-        (
-            "breaker: {failure: 5%}",
-            "1:54: error unknown-key: unknown key 'failure': did you mean 'failures'?",
-        ),
-        ("tls: {cert: x}", "1:50: error unknown-key: unknown key 'cert': the keys here are ca, certificate and key"),
-        ("rate: 5", "1:50: error value: a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h"),
-        ("rate: 1/h", "1:50: error rate: 'rate' is more than 1000 times the default rate, or less than a 1000th of it"),
-        ("concurrency: 0", "1:57: error value: 'concurrency' must be 1 or more"),
-        (
-            "breaker: on",
-            "1:53: error value: 'breaker' is off, "
-            "or keys such as {failures: 70%, minimum: 10, window: 5m, pause: 30s}",
-        ),
-        ("breaker: {failures: 0.7}",
-         "1:64: error value: 'failures' is a share of all results, from 1% to 100%: write 70%"),
-        ("timeout: 6m", "1:53: error value: 'timeout' is one attempt's and must be from 1s to 5m: "
-         "'deadline' is for all of them"),
-        ("allow_private: 1", "1:59: error type: 'allow_private' must be true or false"),
-        ("allow_cidr: [10.1.0.1/16]", "1:57: error value: a network is its first address and the length of its prefix: "
-         "write 10.1.0.0/16"),
-        ("allow_cidr: ['::ffff:10.1.0.0/112']", "1:57: error value: a network of IPv4 addresses in IPv6 "
-         "is that IPv4 network: write 10.1.0.0/16"),
-        ("ports: [70000]", "1:52: error value: 'ports' must be 65535 or less"),
-        ("headers: {X-A: 5}", "1:59: error type: 'headers' are names with values, and each value is text in quotes"),
-        ("headers: {Host: a}", "1:54: error header: the header 'Host' is set by the sender itself: remove it"),
-        (
-            "headers: {idempotency-key: a}",
-            "1:54: error header: the header 'idempotency-key' is set by the sender itself: remove it",
-        ),
-        ("headers: {'a b': c}",
-         "1:54: error header: a header's name is empty or holds a character that is not allowed"),
-        ("headers: {X-A: b, x-a: c}", "1:62: error header: 'x-a' and 'X-A' are the same header: keep one"),
-        ("headers: {X-A: é}", "1:59: error header: a header's value contains a line break, "
-         "a control character or a character that is not ASCII"),
-        ("headers: {X-A: '{{ contact.email }}'}", "1:63: error unknown-variable: there is no variable '…'"),
-        ("headers: {X-A: '{{ secrets.A'}", "1:60: error syntax: '{{' is not closed: add '}}'"),
-        (
-            "headers: {X-A: '{{ secrets }}'}",
-            "1:59: error secret: name the secret that is meant, such as {{ secrets.NAME }}",
-        ),
-        (
-            "headers: {Authorization: plain}",
-            "1:69: warning plain-secret: this header's value looks like a secret: keep it as one, "
-            "and write its name, such as {{ secrets.NAME }}",
-        ),
-        (f"signing: {KEY}", "1:53: error type: 'signing' is a list of keys by the names of their secrets, "
-         "such as [{key: WAX_SIGNING_KEY}]"),
-        (f"signing: [{{key: {KEY}}}]", "1:60: error value: 'key' is the name of a secret, such as WAX_SIGNING_KEY, "
-         "and not the key itself"),
-        ("signing: [{key: A}, {key: A}]", "1:64: error signing: the key A is here twice"),
-        ("signing: [{key: A}, {key: B, until: 2026-12-01}]", "1:80: error value: 'until' is a time with its zone, "
-         "such as 2026-12-01T00:00:00Z"),
-        (
-            "signing: [{key: A}, {key: B, until: 2026-10-01T00:00:00Z}]",
-            "1:64: warning expired: the key B expired at 2026-10-01T00:00:00+00:00: remove it",
-        ),
-        (
-            "signing: [{key: A, until: 2026-12-01T00:00:00Z}]",
-            "1:44: warning signing: every key has an end: after the last one nothing is sent; "
-            "the newest needs no 'until'",
-        ),
-        (
-            "auth: secret",
-            "1:50: error type: 'auth' is {oauth2: {grant: …, token_url: …, client_id: …}}, with secrets by their "
-            "names, such as {client_secret: ADS_SECRET}",
-        ),
-        (
-            f"auth: {{oauth2: {{{OAUTH}, grant: client_credentials, client_secret: 'a b'}}}}",
-            "1:146: error value: a secret stands here by its name, such as WAX_TOKEN, and not as the secret itself",
-        ),
-        (
-            f"auth: {{oauth2: {{{OAUTH}, grant: client_credentials}}}}",
-            "1:51: error oauth2: the grant client_credentials needs 'client_secret', the name of a secret",
-        ),
-        (
-            f"auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: null}}}}",
-            "1:51: error oauth2: the grant jwt_bearer needs 'key', the name of a secret",
-        ),
-        (
-            f"auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: A, client_secret: B}}}}",
-            "1:131: error oauth2: the grant jwt_bearer does not use 'client_secret': remove it",
-        ),
-        (
-            "auth: {oauth2: {token_url: 'http://a.example', client_id: a, grant: jwt_bearer, key: A}}",
-            "1:71: error url: 'token_url' cannot be used: its scheme is not https: set 'allow_http: true' if it is "
-            "meant",
-        ),
-        (
-            "headers: {authorization: '{{ secrets.A }}'}, "
-            f"auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: A}}}}",
-            "1:54: error header: 'auth' sets this header to an access token: remove one of them",
-        ),
-        (
-            f"secrets: [A], auth: {{oauth2: {{{OAUTH}, grant: jwt_bearer, key: A}}}}",
-            "1:54: error secret: the secret A signs: whoever has it can sign in our name, so that no scenario may "
-            "send it",
-        ),
-        ("tls: {ca: none.pem}", "1:44: error tls: the file of 'ca' cannot be read: no such file or directory"),
-        ("tls: {ca: destinations.yaml}", "1:44: error tls: the file of 'ca' holds no certificate in PEM"),
-        ("tls: {key: a.key}", "1:55: error tls: 'key' goes with 'certificate', the certificate that it belongs to"),
-        (
-            "tls: {certificate: destinations.yaml}",
-            "1:44: error tls: 'certificate' and 'key' must be a certificate and its own key in PEM, "
-            "the key without a password",
-        ),
-    ],
-)  # fmt: skip
+MISTAKES = Path(__file__).with_name("mistakes.txt").read_text("utf-8").splitlines()
+"""Keys of an entry, each followed by its finding."""
+
+
+@pytest.mark.parametrize(("more", "finding"), zip(MISTAKES[::2], MISTAKES[1::2], strict=True))
 def test_a_mistake_is_named_at_its_place(said: Say, more: str, finding: str):
-    assert said(ENTRY % more) == [finding]
+    assert said(ENTRY % more) == [finding.strip()]
 
 
 PLAIN = "it is plain text, with secrets such as {{ secrets.NAME }}: a scenario adds to it by its 'path'"

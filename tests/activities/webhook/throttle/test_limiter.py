@@ -114,14 +114,6 @@ def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gat
     assert turned_away(gate).code == "breaker_open"
 
 
-def test_a_probe_that_is_cancelled_lets_the_next_one_probe(gate: Limiter, clock: Clock):
-    down(gate)
-    clock.now = turned_away(gate).delay.total_seconds()
-    with enter(gate) as first:
-        assert first.probe
-    assert enter(gate).probe
-
-
 def test_without_a_breaker_a_destination_is_never_left_alone(gate: Limiter):
     for _ in range(100):
         enter(gate, limits=Limits(1, None)).leave(HealthSignal.FAILING)
