@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from activities.failures import Failure, FailureKind
+from activities.interface import Delivery
 from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.store import AdmissionRequest, Attempt, CapClaim, Store, StoredEntry, StoredOperation
 
@@ -21,6 +22,17 @@ TURNED_AWAY: Final = Failure(
     why="wax has failed too often",
 )
 """The failure of an attempt that an open breaker did not let through."""
+
+
+def delivery(step: str = "told", **given: Any) -> Delivery:
+    """Return a delivery of the scenario that `tests.fakes.Shelf` has published."""
+    defaults: dict[str, Any] = {
+        "id": "msg_1",
+        "scenario": "post-purchase@3",
+        "contact": "3028687",
+        "now": "2026-03-02T09:30:00+01:00",
+    }
+    return Delivery(step=step, **{**defaults, **given})
 
 
 def admission_request(contact_id: str = "7", scenario: str = "welcome", **given: Any) -> AdmissionRequest:

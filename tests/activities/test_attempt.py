@@ -40,13 +40,11 @@ from runtime.store import Attempt
 from scenario.errors import Aborted, NotConfigured, TemplateError
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Defer, Hold, Ruling, Skip
+from tests.factories import delivery
 from tests.fakes import Marks, Rows
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-HOLD = Delivery(
-    id="msg_1", scenario="post-purchase@3", step="thanks", contact="3028687", now="2026-03-02T12:00:00+00:00",
-    on_unknown="hold", room=0,
-)  # fmt: skip
+HOLD = delivery("thanks", now="2026-03-02T12:00:00+00:00", on_unknown="hold", room=0)
 RETRY = replace(HOLD, on_unknown="retry")
 
 

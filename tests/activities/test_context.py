@@ -20,18 +20,15 @@ from activities.webhook.http.exchange import Request, Response
 from runtime.public_links import Callbacks, Subscriber, Unsubscribing
 from scenario.errors import NotConfigured
 from scenario.mail_address import Mailbox
+from tests.factories import delivery
 from tests.fakes import UNHURRIED, Rows, Shelf, worker_context
 
 JOURNEY = "post-purchase/3028687/CGX0094"
 ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
 UNSUBSCRIBING = Unsubscribing("https://hooks.example.com", [bytes(range(32))])
 CALLBACKS = Callbacks("https://hooks.example.com", [bytes(range(32))])
-DELIVERY = Delivery(
+DELIVERY = delivery(
     id="msg_00112233445566778899aabbccddeeff",
-    scenario="post-purchase@3",
-    step="told",
-    contact="3028687",
-    now="2026-03-02T09:30:00+01:00",
     data={
         "contact": {"email": "zoe.obrien@example.com", "cellphone": "+33612345678"},
         "journey": {"entered_at": "2026-02-28T08:00:00+00:00"},

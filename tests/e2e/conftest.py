@@ -153,6 +153,20 @@ class Call:
     body: bytes
 
 
+@asynccontextmanager
+async def listening(receive: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncGenerator[str]:
+    """An HTTP server that answers every request by this function, at the URL that is yielded."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", receive)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
 class Gate:
     """A receiver at whose gate the first requests wait until it is opened; it answers with what it was told.
 
@@ -167,21 +181,15 @@ class Gate:
         self.opened = asyncio.Event()
         self._numbers = itertools.count(1)
         self._hold, self._fail = hold, fail
-        self._runner: web.AppRunner | None = None
+        self._serving = listening(self._receive)
 
     async def __aenter__(self) -> Self:
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._receive)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = await self._serving.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         self.opened.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._serving.__aexit__(*error)
 
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()

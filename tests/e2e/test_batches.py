@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from activities.webhook import activity, batch_start
 from activities.webhook.route import Diverted
 from runtime.store import StoreUnavailable
 from scenario.words import Operation
-from tests.e2e.conftest import Server, Site, entry, opened, outcomes, publish, until
+from tests.e2e.conftest import Server, Site, entry, listening, opened, outcomes, publish, until
 
 pytestmark = pytest.mark.encrypted
 
@@ -52,20 +51,7 @@ class Crm:
     calls: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     url: str = ""
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncGenerator[Crm]:
-        application = web.Application()
-        application.router.add_post("/{path:.*}", self._receive)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield self
-        finally:
-            await runner.cleanup()
-
-    async def _receive(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.calls.append((request.headers["webhook-id"], body))
         status, answer = self.answer(len(self.calls), ids(body))
@@ -78,8 +64,9 @@ def ids(body: bytes) -> list[str]:
 
 @pytest.fixture
 async def crm() -> AsyncIterator[Crm]:
-    async with Crm().listening() as listening:
-        yield listening
+    made = Crm()
+    async with listening(made.receive) as made.url:
+        yield made
 
 
 @pytest.fixture

@@ -6,16 +6,18 @@ import asyncio
 import json
 import sys
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
 from gateway.service.caller import TERMINAL
 from gateway.service.outgoing import OutgoingService
-from tests.e2e.conftest import Server, entry, opened, process, publish, store_in, until
+from tests.e2e.conftest import Server, entry, listening, opened, process, publish, store_in, until
 
 PLANTED = "zoe@planted.example"
 SECRET = "whsec_" + "a" * 32
@@ -41,13 +43,11 @@ class Receivers:
         self.there = asyncio.Event()
         self.calls: list[tuple[dict[str, str], bytes]] = []  # of the CRM
         self.accepted: list[tuple[dict[str, str], bytes]] = []
-        self.failures = 1
+        self.failures, self.url = 1, ""
 
-    async def shop(self, request: web.Request) -> web.Response:
-        del request
-        return web.Response()
-
-    async def crm(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> web.Response:
+        if request.path != "/crm":
+            return web.Response()
         call = ({name.lower(): value for name, value in request.headers.items()}, await request.read())
         self.calls.append(call)
         await self.there.wait()
@@ -58,18 +58,17 @@ class Receivers:
         return web.Response()
 
 
+@pytest.fixture
+async def there() -> AsyncIterator[Receivers]:
+    made = Receivers()
+    async with listening(made.receive) as made.url:
+        yield made
+
+
 async def test_every_event_arrives_once_by_id_and_in_order_though_the_receiver_is_away_and_a_worker_killed(
-    server: Server, tmp_path: Path
+    there: Receivers, server: Server, tmp_path: Path
 ) -> None:
-    there = Receivers()
-    application = web.Application()
-    application.router.add_post("/shop/shop", there.shop)
-    application.router.add_post("/crm", there.crm)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    given = {"url": f"http://127.0.0.1:{port}", "port": port}
+    given = {"url": there.url, "port": there.url.rpartition(":")[2]}
     destinations, outgoing = tmp_path / "destinations.yaml", tmp_path / "outgoing.yaml"
     destinations.write_text(
         "destinations:" + "".join(DESTINATION.format(name=name, **given) for name in ("shop", "crm"))
@@ -109,7 +108,6 @@ async def test_every_event_arrives_once_by_id_and_in_order_though_the_receiver_i
 
             await until(is_everything_accepted, within=240)
         fed = (await service.feed(TERMINAL, None)).lines
-    await runner.cleanup()
     bodies: dict[str, bytes] = {}
     order: defaultdict[str, list[str]] = defaultdict(list)
     for headers, body in there.accepted:

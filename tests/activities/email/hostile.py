@@ -7,11 +7,11 @@ from typing import Any, Final
 from activities.email.message import Envelope, render
 from activities.email.sandbox import TOO_MUCH
 from activities.email.settings import Senders
-from activities.interface import Delivery
 from scenario.errors import TemplateError
 from scenario.mail_address import Mailbox
 from scenario.mail_limits import MAX_NESTING, MAX_PART, MAX_SUBJECT
 from scenario.steps.email import Email
+from tests.factories import delivery
 
 STYLE = "<style>p{color:red}</style>"
 DEEP = f"the e-mail's html: elements are nested more than {MAX_NESTING} levels deep: is one not closed?"
@@ -98,10 +98,9 @@ def made(name: str) -> Envelope:
     html, _ = HTML.get(name.removesuffix(", in data"), ("", None))
     data = {"html": html, "long": "é\u2003🎁" * 80_000, "breaks": "\n" * 240_000}
     step = Email.model_validate({"email": "hostile", "subject": "Hello", "html": "<p>Hello"} | parts)
-    delivery = Delivery(
-        id="msg_1", scenario="s@1", step="hostile", contact="1", now="2026-03-02T09:30:00+01:00", data={}
+    return render(
+        step, delivery("hostile"), data, Senders(Mailbox("news@shop.example", "Shop")), Mailbox("zoe@example.com")
     )
-    return render(step, delivery, data, Senders(Mailbox("news@shop.example", "Shop")), Mailbox("zoe@example.com"))
 
 
 def outcome(name: str) -> str | None:

@@ -23,14 +23,11 @@ from runtime.public_links import ReturnPaths
 from runtime.store import Store
 from scenario.errors import NotConfigured
 from scenario.policies.policies import Policies
+from tests.factories import delivery
 from tests.fakes import Marks, Rows, Shelf, worker_context
 
-DELIVERY = Delivery(
-    id="msg_1",
-    scenario="post-purchase@3",
-    step="thank-you",
-    contact="3028687",
-    now="2026-03-02T09:30:00+01:00",
+DELIVERY = delivery(
+    "thank-you",
     data={
         "contact": {"email": "zoe.obrien@example.com", "firstname": "Zoé"},
         "order": {"external_id": "CGX0094", "products": [{"name": "Mug <blue>"}]},

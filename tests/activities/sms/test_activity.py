@@ -15,16 +15,11 @@ from activities.sms.provider import SmsProvider
 from activities.sms.twilio import Twilio
 from tests.activities.sms.conftest import answer
 from tests.activities.webhook.faults import Behaviour, Receiver, close_unanswered
+from tests.factories import delivery
 from tests.fakes import Marks, Rows, Shelf, worker_context
 
-DELIVERY = Delivery(
-    id="msg_1",
-    scenario="post-purchase@3",
-    step="thanks",
-    contact="3028687",
-    now="2026-03-02T09:30:00+01:00",
-    data={"contact": {"cellphone": "00 33 6 12 34 56 78", "firstname": "Zoé"}},
-    on_unknown="hold",
+DELIVERY = delivery(
+    "thanks", on_unknown="hold", data={"contact": {"cellphone": "00 33 6 12 34 56 78", "firstname": "Zoé"}}
 )
 STEP: dict[str, Any] = {"sms": "thanks", "text": " Merci {{ contact.firstname }} & à bientôt, le {{ today }}\n"}
 

@@ -27,7 +27,7 @@ from temporalio.exceptions import ApplicationError
 from activities.channel import sending_activity
 from activities.content import Content
 from activities.failures import Failure, FailureKind, failure_of
-from activities.interface import Delivery, Sent
+from activities.interface import Sent
 from activities.webhook import rendering
 from activities.webhook.activity import Webhooks
 from activities.webhook.destinations.reading import DestinationsFile
@@ -38,6 +38,7 @@ from activities.webhook.route import Direct, Diverted
 from runtime.secrets import SecretsSnapshot
 from scenario.steps.webhook import Webhook
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
+from tests.factories import delivery
 from tests.fakes import Marks, Rows, Shelf, worker_context
 
 ID = "msg_00112233445566778899aabbccddeeff"
@@ -84,18 +85,11 @@ class Desk:
             heartbeat_details=list(self.marks[-1]) if self.marks else [],
         )
         content = Content(Shelf({"webhook": "told", **step}))
-        given = {"transport": self.transport, "secrets": self.read, "limiter": self.gate}
-        webhooks = Webhooks(worker_context(content, self.rows, routes=self.routes or Direct(), **given))
-        delivery = Delivery(
-            id=ID,
-            scenario="post-purchase@3",
-            step="told",
-            contact="3028687",
-            now="2026-03-02T09:30:00+01:00",
-            data={"order": {"external_id": "CGX 94"}, "contact": {"email": "zoe@example.com"}},
-            timeout=60.0,
-        )
-        return await environment.run(sending_activity(webhooks), replace(delivery, **changes))
+        around = {"transport": self.transport, "secrets": self.read, "limiter": self.gate}
+        webhooks = Webhooks(worker_context(content, self.rows, routes=self.routes or Direct(), **around))
+        data = {"order": {"external_id": "CGX 94"}, "contact": {"email": "zoe@example.com"}}
+        given: dict[str, Any] = {"id": ID, "data": data, "timeout": 60.0, **changes}
+        return await environment.run(sending_activity(webhooks), delivery(**given))
 
     async def fail(self, step: Mapping[str, Any], **details: Any) -> tuple[Failure, ApplicationError]:
         with pytest.raises(ApplicationError) as caught:

@@ -14,11 +14,12 @@ from temporalio.exceptions import ApplicationError
 from activities.background import BATCH_WORKFLOW, BatchEnd
 from activities.channel import sending_activity
 from activities.content import Content
-from activities.interface import Delivery, Sent
+from activities.interface import Sent
 from activities.webhook.activity import Webhooks
 from activities.webhook.batches import Batches
 from runtime.store import Store
 from runtime.store.batches import StoredBatch, StoredBatchItem
+from tests.factories import delivery
 from tests.fakes import Marks, Rows, Shelf, worker_context
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
@@ -40,16 +41,8 @@ async def send(store: Store, workflow: str, contact: str, data: Mapping[str, Any
     environment.info = replace(environment.info, workflow_type=workflow, workflow_id=f"post-purchase/{contact}")
     content = Content(Shelf(STEP))
     webhooks = Webhooks(worker_context(content, Rows(), transport=SimpleNamespace(), batches=Batches(store, content)))
-    delivery = Delivery(
-        id="msg_1",
-        scenario="post-purchase@3",
-        step="crm",
-        contact=contact,
-        now=NOW.isoformat(),
-        data=dict(data),
-        decided=datetime.now(UTC).timestamp(),
-    )
-    return await environment.run(sending_activity(webhooks), delivery)
+    given = delivery("crm", contact=contact, data=dict(data), decided=datetime.now(UTC).timestamp())
+    return await environment.run(sending_activity(webhooks), given)
 
 
 def item(number: int) -> StoredBatchItem:

@@ -18,7 +18,7 @@ from activities.channel import RenderContext, SendContext, sending_activity
 from activities.content import Content
 from activities.email.settings import Senders
 from activities.failures import Failure, FailureKind, failure_of
-from activities.interface import Delivery, Sent
+from activities.interface import Sent
 from activities.suppressions import address_seal
 from activities.webhook.activity import Webhooks
 from activities.webhook.channel import ADAPTER
@@ -33,6 +33,7 @@ from scenario.http.addresses import Access
 from scenario.steps.webhook import Webhook
 from tests.activities.webhook.faults import Receiver, answer, receiver
 from tests.activities.webhook.issuer import CLIENT, KEY, PUBLIC, REFRESH, SECRET, Issuer, issuer
+from tests.factories import delivery
 from tests.fakes import Clock, Marks, Rows, Shelf, worker_context
 
 SECRETS = {"ADS_SECRET": SECRET, "ADS_REFRESH": REFRESH, "ADS_KEY": KEY, "WEAK": "no key"}
@@ -319,10 +320,7 @@ class Sending:
     async def send(self, webhooks: Webhooks, name: str = "msg_00112233445566778899aabbccddeeff") -> Sent:
         environment, now = Marks().environment(), datetime.now(UTC)
         environment.info = replace(environment.info, scheduled_time=now, started_time=now)
-        delivery = Delivery(
-            id=name, scenario="post-purchase@3", step="told", contact="7", now="2026-03-02T09:30:00+01:00", timeout=60.0
-        )
-        return await environment.run(sending_activity(webhooks), delivery)
+        return await environment.run(sending_activity(webhooks), delivery(id=name, timeout=60.0))
 
     async def fail(self, webhooks: Webhooks) -> Failure:
         with pytest.raises(ApplicationError) as caught:
@@ -432,14 +430,13 @@ async def test_a_preview_shows_the_header_and_a_test_message_gets_a_token(
         sending.to(there)
         destinations = DestinationsFile(tmp_path / "destinations.yaml")
         step = Webhook.model_validate({"webhook": "told", "to": "ads", "body": {"a": "1"}})
-        delivery = Delivery(id="msg_test", scenario="post-purchase@3", step="told", contact="7", now="", timeout=60.0)
         rendering = RenderContext(senders=Senders.configured("shop@example.com", None), book=destinations.book)
-        message = ADAPTER.render(step, delivery, {}, rendering)
+        message = ADAPTER.render(step, delivery(timeout=60.0), {}, rendering)
         assert message.headers["authorization"] == "Bearer ~~access_token~~"
         context = SendContext(
             message=message,
             step=step,
-            delivery=delivery,
+            delivery=delivery(timeout=60.0),
             data={},
             connection=None,
             routes=Direct(destinations),
