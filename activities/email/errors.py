@@ -12,7 +12,7 @@ contain the recipient's address. These are in `MailRefused.reply`, to be redacte
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from typing_extensions import override
 
@@ -54,6 +54,8 @@ _FOR_GOOD: Final = 500
 class MailError(Exception):
     """A failed try to hand over an e-mail."""
 
+    unknown: ClassVar[bool] = False  # True if it may have been delivered
+
     def __init__(self, word: str, host: str, *, status: int | None = None, reply: str = "") -> None:
         self.word = word  # the kind of failure: a key of `SENTENCES`, or ``""`` if the server's code says it
         self.status = status  # the server's reply code, or None
@@ -62,7 +64,7 @@ class MailError(Exception):
 
     @property
     def verdict(self) -> Verdict:
-        return Verdict(Outcome.RETRY, self.word)
+        return Verdict(Outcome.RETRY, self.word, self.unknown)
 
 
 class MailUnreachable(MailError):
@@ -80,16 +82,12 @@ class MailUnreachable(MailError):
 
 
 class MailServerPaused(MailUnreachable):
-    """No connection was tried: every refused login brings the account closer to being locked.
-
-    Attributes:
-        why: The cause, as half a sentence.
-    """
+    """No connection was tried: every refused login brings the account closer to being locked."""
 
     then = _CHECK_LOGIN  # the remedy, as the other half
 
     def __init__(self, host: str, seconds: float) -> None:
-        self.seconds, self.why = seconds, _LEFT_ALONE.format(host=host)
+        self.seconds, self.why = seconds, _LEFT_ALONE.format(host=host)  # `why` is half a sentence
         super().__init__("login_left_alone", host)
 
 
@@ -114,7 +112,4 @@ class MailRefused(MailError):
 class MailUnanswered(MailError):
     """The message left, and its outcome is unknown."""
 
-    @property
-    @override
-    def verdict(self) -> Verdict:
-        return Verdict(Outcome.RETRY, self.word, unknown=True)
+    unknown = True

@@ -80,7 +80,7 @@ class MailSession:
                 await self._login(server.user, server.password)
         client.timeout = None  # from now on, the caller's
 
-    async def send(self, envelope: Envelope, leaving: Callable[[], Awaitable[None]]) -> Reply:
+    async def send(self, envelope: Envelope, leaving: Callable[[], Awaitable[None]] | None) -> Reply:
         """Hand over one message, or raise MailError. `leaving` is awaited once, just before the message may leave."""
         client, host = self._client, self._server.host
         self.left = self.answered = False
@@ -99,7 +99,8 @@ class MailSession:
             await client.mail(envelope.sender, options=options, encoding=encoding)
             self.answered = True
             await client.rcpt(envelope.recipient, encoding=encoding)
-            await leaving()
+            if leaving is not None:
+                await leaving()
             reply = await client.execute_command(b"DATA")
             if reply.code != _GO_AHEAD:
                 raise SMTPResponseException(reply.code, reply.message)

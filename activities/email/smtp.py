@@ -13,9 +13,9 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from typing import Final, Self
+from typing import Final
 
-from activities.email.errors import MailError, MailRefused, MailServerPaused, MailUnanswered, MailUnreachable
+from activities.email.errors import MailRefused, MailServerPaused, MailUnanswered, MailUnreachable
 from activities.email.message import Envelope
 from activities.email.session import MailSession, Reply
 from activities.email.settings import Senders, Server, parse_server
@@ -31,10 +31,6 @@ CONNECTIONS: Final = 4
 
 Leaving = Callable[[], Awaitable[None]]
 """Called when the message may leave."""
-
-
-async def _unannounced() -> None:
-    """Do nothing before a message leaves."""
 
 
 class Mailer:
@@ -58,7 +54,7 @@ class Mailer:
         self._turns = asyncio.Semaphore(connections)
         self._idle: list[tuple[MailSession, float]] = []
 
-    async def send(self, envelope: Envelope, *, within: float, leaving: Leaving = _unannounced) -> Reply:
+    async def send(self, envelope: Envelope, *, within: float, leaving: Leaving | None = None) -> Reply:
         """Hand over one message, or raise MailError.
 
         Args:
@@ -79,20 +75,14 @@ class Mailer:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(session.close(within) for session, _ in idle))
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def _send(self, envelope: Envelope, leaving: Leaving, current: list[MailSession]) -> Reply:
+    async def _send(self, envelope: Envelope, leaving: Leaving | None, current: list[MailSession]) -> Reply:
         session = self._take()
         if session is not None:
             current.append(session)
             try:
                 return await self._through(session, envelope, leaving)
             except (MailUnreachable, MailRefused) as error:
-                if session.answered or not _stale(error):
+                if session.answered or not (isinstance(error, MailUnreachable) or error.status == _CLOSING):
                     raise
                 # The others have been idle for longer.
                 self._abandon()
@@ -125,7 +115,7 @@ class Mailer:
             self._closed = now + self._pause
             self._pause = min(2 * self._pause, PAUSES[1])
 
-    async def _through(self, session: MailSession, envelope: Envelope, leaving: Leaving) -> Reply:
+    async def _through(self, session: MailSession, envelope: Envelope, leaving: Leaving | None) -> Reply:
         reusable = False
         try:
             reply = await session.send(envelope, leaving)
@@ -164,10 +154,6 @@ def _trust(ca: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca)
     except OSError:  # ssl.SSLError is one
         raise SettingsError("SCENARIO_SMTP: ?ca= must name a file of certificates in PEM that can be read") from None
-
-
-def _stale(error: MailError) -> bool:
-    return isinstance(error, MailUnreachable) or error.status == _CLOSING
 
 
 def mailer_from(url: str | None, sender: str | None, allowed: str | None = None) -> Mailer | None:

@@ -27,20 +27,12 @@ _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 class LookupFailedError(OSError):
-    """A name that did not resolve. An `OSError`, because the client library passes on only those.
-
-    Attributes:
-        word: ``dns_nxdomain``, ``dns_timeout``, ``dns_failed`` or ``refused_address``.
-        detail: The resolver's error name, or ``""``.
-    """
+    """A name that did not resolve. An `OSError`, because the client library passes on only those."""
 
     def __init__(self, word: str, detail: str = "") -> None:
-        self.word, self.detail = word, detail
+        self.word = word  # ``dns_nxdomain``, ``dns_timeout``, ``dns_failed`` or ``refused_address``
+        self.detail = detail  # the resolver's error name, or ``""``
         super().__init__(word)
-
-
-class DeniedAddressError(OSError):
-    """A forbidden address. An `OSError`, because the client library passes on only those."""
 
 
 class SystemLookup:
@@ -122,7 +114,7 @@ def socket_factory(access: Access) -> Callable[[tuple[Any, ...]], socket.socket]
             flight = CURRENT.get(None)
             if flight is not None:
                 flight.denied = True
-            raise DeniedAddressError("address denied")
+            raise OSError("address denied")  # the client library passes on no other errors
         return socket.socket(family, kind, protocol)
 
     return make

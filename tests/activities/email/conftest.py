@@ -164,7 +164,9 @@ async def _serve(stack: AsyncExitStack, server: asyncio.Server, what: Received |
 def mailer(stack: AsyncExitStack) -> Callable[..., Any]:
     async def make(where: Received | Faulty | Server, **options: Any) -> Mailer:
         server = where if isinstance(where, Server) else where.server
-        return await stack.enter_async_context(Mailer(server, SENDER, **options))
+        made = Mailer(server, SENDER, **options)
+        stack.push_async_callback(made.close)
+        return made
 
     return make
 
