@@ -49,7 +49,7 @@ from activities.renewal import Renewals, StepVersions
 from activities.retention import Prunings, keep_schedule
 from activities.retry import DestinationPolicies, Retunings
 from activities.suppressions import PlatformNotifier, notify_nobody
-from activities.webhook.batch_start import starting_batches
+from activities.webhook.batches import starting_batches
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.platform import SuppressionReporter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -15,18 +15,21 @@ from temporalio import activity
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetActivityRequest
 from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities import redaction
-from activities.background import FULL, SETTLE, BatchEnd
-from activities.content import Content
+from activities.background import BATCH_WORKFLOW, FULL, SETTLE, BatchEnd, BatchStart
+from activities.content import Content, UnknownVersion
 from activities.entry_codec import EntryCodec
 from activities.failures import FailureKind
-from activities.interface import Delivery
+from activities.interface import JOURNEYS, Delivery
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement, Outcome, Verdict
+from activities.periodic import repeating
+from activities.priority import priority_of
 from activities.retry import jittered
-from activities.webhook.batch_start import start_batch
 from activities.webhook.http.exchange import Response
 from activities.webhook.outcome import is_deferred, item_outcomes, not_delivered, parse_retry_after
 from activities.webhook.rendering import render
@@ -38,10 +41,15 @@ from runtime.temporal_faults import is_unknown_workflow
 from scenario.errors import Aborted, MissingVariable
 from scenario.model.batch import BatchCall, item_of
 from scenario.responses.item_results import value_at_path
-from scenario.steps.delivery import delivery_id
+from scenario.steps.delivery import Send, delivery_id
+from scenario.steps.registry import dump_row
 from scenario.steps.webhook import Webhook
 from scenario.words import ItemOutcome
 
+EVERY: Final = 60.0
+"""Seconds between two looks for batches without a workflow."""
+LEASE: Final = "batches"
+_LOST: Final = timedelta(minutes=1)  # time after which a batch that is due and has not ended may have lost its workflow
 _SOON: Final = timedelta(seconds=2)
 _SELDOM: Final = timedelta(minutes=5)
 """Minimum and maximum pause before an item's outcome is read again. Its batch usually ends the pause."""
@@ -317,3 +325,53 @@ def _reset(client: Client, item: StoredBatchItem, step: str) -> ResetActivityReq
     """Return the request that lets an activity make its next attempt now."""
     execution = WorkflowExecution(workflow_id=item.workflow_id, run_id=item.waiting_run or "")
     return ResetActivityRequest(namespace=client.namespace, execution=execution, id=step, identity=client.identity)
+
+
+async def start_batch(client: Client, store: Store, content: Content, batch: StoredBatch) -> bool:
+    """Start a batch's workflow. Return False if it runs, or has completed.
+
+    One that was terminated on the server starts again, with the same members and the same delivery id.
+    """
+    opened = await content.open(batch.scenario, batch.version)
+    row = opened.table.steps.get(batch.step)
+    if not isinstance(row, Send) or row.batch is None:
+        raise UnknownVersion(f"the step '{batch.step}' of {batch.scenario}@{batch.version} is not a batch call")
+    start = BatchStart(
+        batch=batch.id,
+        scenario=batch.scenario,
+        version=batch.version,
+        step=batch.step,
+        row=dump_row(row),
+        zone=opened.scenario.timezone,
+        purpose=opened.scenario.purpose,
+    )
+    is_started = False
+    with suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            BATCH_WORKFLOW,
+            start,
+            id=batch.id,
+            task_queue=JOURNEYS,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            static_summary=f"{batch.scenario}@{batch.version} · {batch.step}",
+            priority=priority_of(opened.scenario.purpose),
+            rpc_timeout=_RPC,
+        )
+        is_started = True
+    await store.mark_batch_started(batch.id, datetime.now(UTC))
+    return is_started
+
+
+async def start_overdue_batches(client: Client, store: Store, content: Content) -> int:
+    """Start the workflows of batches that are due, have not ended and have none. Return their number."""
+    overdue = await store.overdue_batches(datetime.now(UTC) - _LOST)
+    return sum([await start_batch(client, store, content, batch) for batch in overdue])
+
+
+def starting_batches(client: Client, store: Store, content: Content) -> AbstractAsyncContextManager[None]:
+    """Start the workflows of overdue batches, periodically, in one worker at a time."""
+
+    async def start() -> None:
+        await start_overdue_batches(client, store, content)
+
+    return repeating(store, LEASE, start, every=EVERY)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from activities.webhook import activity, batch_start
+from activities.webhook import activity, batches
 from activities.webhook.route import Diverted
 from runtime.store import StoreUnavailable
 from scenario.words import Operation
@@ -175,7 +175,7 @@ async def has_joined(site: Site, contact: str) -> bool:
 async def test_a_batch_whose_workflow_was_lost_is_started_again_without_who_has_left(
     site: Site, crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_start, "_LOST", timedelta(days=-2))
+    monkeypatch.setattr(batches, "_LOST", timedelta(days=-2))
     await publish(
         site.client,
         tmp_path,
@@ -190,7 +190,7 @@ async def test_a_batch_whose_workflow_was_lost_is_started_again_without_who_has_
     await temporal.get_workflow_handle(leaving.id).signal("event", {"name": "unsubscribed"})
     assert outcomes(await leaving.result()) == [("crm", "batched"), ("wait-2", "left")]
     assert not await has_joined(site, "1")
-    starts = [await batch_start.start_overdue_batches(temporal, store, site.services.content) for _ in range(2)]
+    starts = [await batches.start_overdue_batches(temporal, store, site.services.content) for _ in range(2)]
     assert starts == [1, 0]
     await site.client.enter(entry("sync", 3))
     await until(lambda: has_ended(site, item.batch))
