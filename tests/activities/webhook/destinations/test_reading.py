@@ -111,7 +111,7 @@ MISTAKES = Path(__file__).with_name("mistakes.txt").read_text("utf-8").splitline
 """Keys of an entry, each followed by its finding."""
 
 
-@pytest.mark.parametrize(("more", "finding"), zip(MISTAKES[::2], MISTAKES[1::2], strict=True))
+@pytest.mark.parametrize(("more", "finding"), list(zip(MISTAKES[::2], MISTAKES[1::2], strict=True)))
 def test_a_mistake_is_named_at_its_place(said: Say, more: str, finding: str):
     assert said(ENTRY % more) == [finding.strip()]
 
