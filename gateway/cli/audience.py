@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from gateway.service.memberships import SyncedAudienceView
 
 AudienceArgument = Annotated[str, typer.Argument(metavar="NAME", help="the audience's name")]
-DestinationOption = Annotated[
-    str | None, typer.Option("--destination", metavar="NAME", help="only the audience at this destination")
-]
+DestinationOption = Annotated[str | None, typer.Option(metavar="NAME", help="only the audience at this destination")]
 
 
 def listing(form: FormatOption = Format.TEXT) -> None:

@@ -37,13 +37,6 @@ SchemaArgument = Annotated[
     Literal["scenario", "entry", "destinations", "cases", "policies"],
     typer.Argument(metavar="[KIND]", help="scenario, entry, destinations, policies or cases"),
 ]
-JourneysOption = Annotated[
-    Literal["pin", "follow"] | None,
-    typer.Option(
-        "--journeys",
-        help="follow: journeys of this version move to newer ones as soon as they can; pin: they stay (the default)",
-    ),
-]
 
 
 def check(
@@ -112,7 +105,12 @@ def publish(
     newest: Annotated[
         bool, typer.Option("--newest", help="roll back: make it the newest version again if a later one exists")
     ] = False,
-    journeys: JourneysOption = None,
+    journeys: Annotated[
+        Literal["pin", "follow"] | None,
+        typer.Option(
+            help="follow: journeys of this version move to newer ones as soon as they can; pin: they stay (the default)"
+        ),
+    ] = None,
 ) -> None:
     """Check scenario files and store them. Print name@version.
 

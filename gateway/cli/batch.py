@@ -15,7 +15,7 @@ from gateway.terminal import dump, local, say
 from scenario.words import ItemOutcome
 
 _MOST: Final = 250
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=_MOST, metavar="N", help="number of rows at most")]
+LimitOption = Annotated[int, typer.Option(min=1, max=_MOST, metavar="N", help="number of rows at most")]
 
 
 def listing(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
@@ -35,7 +35,7 @@ def listing(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
 
 def show(
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="the batch's id, such as batch-1f0c…")],
-    outcome: Annotated[ItemOutcome | None, typer.Option("--outcome", help="only contacts with this outcome")] = None,
+    outcome: Annotated[ItemOutcome | None, typer.Option(help="only contacts with this outcome")] = None,
     limit: LimitOption = _MOST,
     form: FormatOption = Format.TEXT,
 ) -> None:

@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from scenario.plan.gear import GearName
 
 AudienceOption = Annotated[
-    Path, typer.Option("--audience", metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")
+    Path, typer.Option(metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")
 ]
 EncodingOption = Annotated[
-    str | None,
-    typer.Option("--encoding", help="of CSV, such as cp1250; by default UTF-8, else cp1252 (Western Europe)"),
+    str | None, typer.Option(help="of CSV, such as cp1250; by default UTF-8, else cp1252 (Western Europe)")
 ]
 NameOption = Annotated[
-    str | None, typer.Option("--name", help="the campaign, which is the key of its journeys; the scenario's without it")
+    str | None, typer.Option(help="the campaign, which is the key of its journeys; the scenario's without it")
 ]
 _LISTED: Final = 100
 _WATCHED: Final = 2.0  # seconds
@@ -51,7 +50,7 @@ ResultFormatOption = Annotated[
 PublishedArgument = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="a YAML file, which is published; or a published NAME or NAME@VERSION")
 ]
-RateOption = Annotated[str, typer.Option("--rate", help="maximum number of lines: 200/s, 600/m, 1000/h")]
+RateOption = Annotated[str, typer.Option(help="maximum number of lines: 200/s, 600/m, 1000/h")]
 LocalOption = Annotated[
     bool, typer.Option("--local", help="--at is each contact's own local time; contacts whose time is past start first")
 ]
@@ -62,10 +61,7 @@ CampaignArgument = Annotated[str, typer.Argument(metavar="NAME", help="the campa
 OutcomeOption = Annotated[
     str | None,
     typer.Option(
-        "--outcome",
-        metavar="WORD",
-        parser=one_of(LINE_OUTCOMES),
-        help=f"only lines with this outcome: {', '.join(LINE_OUTCOMES)}",
+        metavar="WORD", parser=one_of(LINE_OUTCOMES), help=f"only lines with this outcome: {', '.join(LINE_OUTCOMES)}"
     ),
 ]
 
@@ -75,7 +71,6 @@ def start(
     audience: Annotated[
         str,
         typer.Option(
-            "--audience",
             metavar="PEOPLE",
             help="as for check, or a file elsewhere: s3://bucket/people.csv, sftp://user@host/folder/people.csv",
         ),
@@ -84,12 +79,11 @@ def start(
     name: NameOption = None,
     rate: RateOption = "100/s",
     at: Annotated[
-        str | None, typer.Option("--at", metavar="TIME", help="start at this time; without a zone, in this machine's")
+        str | None, typer.Option(metavar="TIME", help="start at this time; without a zone, in this machine's")
     ] = None,
     local: LocalOption = False,
     gear: Annotated[
-        Literal["enter"] | None,
-        typer.Option("--gear", help="enter: start a journey for each line; by default the fastest gear"),
+        Literal["enter"] | None, typer.Option(help="enter: start a journey for each line; by default the fastest gear")
     ] = None,
     accept: AcceptOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,

@@ -28,7 +28,7 @@ def check(
     encoding: EncodingOption = None,
     name: NameOption = None,
     write: Annotated[
-        Path | None, typer.Option("--write", metavar="ENTRIES", help="write the entries, one a line, to this file")
+        Path | None, typer.Option(metavar="ENTRIES", help="write the entries, one a line, to this file")
     ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:

@@ -24,17 +24,12 @@ if TYPE_CHECKING:
 DestinationsOption = Annotated[
     Path | None,
     typer.Option(
-        "--destinations",
-        metavar="FILE",
-        envvar="SCENARIO_DESTINATIONS",
-        help="destinations.yaml, to check names and headers against it",
+        metavar="FILE", envvar="SCENARIO_DESTINATIONS", help="destinations.yaml, to check names and headers against it"
     ),
 ]
 PoliciesOption = Annotated[
     Path | None,
-    typer.Option(
-        "--policies", metavar="FILE", envvar="SCENARIO_POLICIES", help="policies.yaml, the rules for all scenarios"
-    ),
+    typer.Option(metavar="FILE", envvar="SCENARIO_POLICIES", help="policies.yaml, the rules for all scenarios"),
 ]
 _DestinationsArgument = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS")

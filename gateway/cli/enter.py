@@ -32,9 +32,7 @@ FieldsArgument = Annotated[
     str, typer.Argument(metavar="JSON", help="an object with the fields that changed, as an entry's contact has them")
 ]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="such as order.delivered")]
-PropertiesOption = Annotated[
-    str, typer.Option("--properties", metavar="JSON", help="what conditions see as event.…, as a JSON object")
-]
+PropertiesOption = Annotated[str, typer.Option(metavar="JSON", help="what conditions see as event.…, as a JSON object")]
 IdOption = Annotated[str | None, typer.Option("--id", metavar="ID", help="sent twice with one id, it counts once")]
 
 

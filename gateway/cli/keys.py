@@ -51,16 +51,13 @@ def create(
         typer.Option("--scope", metavar="SCOPE", parser=one_of(SCOPES), help="a scope, see above; again for more"),
     ],
     scenario: Annotated[
-        list[str] | None,
-        typer.Option("--scenario", metavar="NAME", parser=_name, help="only for this scenario; again for more"),
+        list[str] | None, typer.Option(metavar="NAME", parser=_name, help="only for this scenario; again for more")
     ] = None,
     expires: Annotated[
-        datetime | None,
-        typer.Option("--expires", metavar="DURATION|DATE", parser=_expiry, help="when it ends: 90d, or 2027-03-31"),
+        datetime | None, typer.Option(metavar="DURATION|DATE", parser=_expiry, help="when it ends: 90d, or 2027-03-31")
     ] = None,
     rate: Annotated[
-        float | None,
-        typer.Option("--rate", metavar="N/s", parser=a_second, help="requests a second: 500/s; by default 200/s"),
+        float | None, typer.Option(metavar="N/s", parser=a_second, help="requests a second: 500/s; by default 200/s")
     ] = None,
     note_: Annotated[
         str | None, typer.Option("--note", metavar="TEXT", parser=record, help="a note, such as its purpose")

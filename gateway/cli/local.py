@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 _NEWEST: Final = 1000  # the number of latest requests that `receiver` shows
 StayOption = Annotated[bool, typer.Option("--stay", help="keep everything running afterwards, to look around")]
 StateOption = Annotated[
-    Path, typer.Option("--state", metavar="FOLDER", help="where the servers' state, the store and the inbox are kept")
+    Path, typer.Option(metavar="FOLDER", help="where the servers' state, the store and the inbox are kept")
 ]
 SkipTimeOption = Annotated[bool, typer.Option("--skip-time", help="do not wait where a step waits long for a time")]
-DelayOption = Annotated[
-    float | None, typer.Option("--delay", metavar="DURATION", parser=length, help="answer after this time, such as 20s")
-]
 
 
 def demo(stay: StayOption = False) -> None:
@@ -41,9 +38,9 @@ def demo(stay: StayOption = False) -> None:
 
 
 def dev(
-    port: Annotated[int, typer.Option("--port", help="of the Temporal server")] = 7233,
-    ui_port: Annotated[int, typer.Option("--ui-port", help="of Temporal's UI")] = 8233,
-    gateway_port: Annotated[int, typer.Option("--gateway-port", help="of the API, the pages and callbacks")] = 8080,
+    port: Annotated[int, typer.Option(help="of the Temporal server")] = 7233,
+    ui_port: Annotated[int, typer.Option(help="of Temporal's UI")] = 8233,
+    gateway_port: Annotated[int, typer.Option(help="of the API, the pages and callbacks")] = 8080,
     state: StateOption = Path(".scenario"),
     send: Annotated[
         bool, typer.Option("--send", help="send for real, as SCENARIO_DESTINATIONS, SCENARIO_SMTP, SCENARIO_SMS … say")
@@ -97,15 +94,15 @@ def receiver(
         ),
     ] = None,
     answer: Annotated[
-        int | None, typer.Option("--answer", metavar="STATUS", min=200, max=599, help="answer with this status")
+        int | None, typer.Option(metavar="STATUS", min=200, max=599, help="answer with this status")
     ] = None,
     times: Annotated[
         int | None,
-        typer.Option(
-            "--times", metavar="N", min=1, max=1000, help="only to the first N attempts of each message, then with 200"
-        ),
+        typer.Option(metavar="N", min=1, max=1000, help="only to the first N attempts of each message, then with 200"),
     ] = None,
-    delay: DelayOption = None,
+    delay: Annotated[
+        float | None, typer.Option(metavar="DURATION", parser=length, help="answer after this time, such as 20s")
+    ] = None,
     refuse: Annotated[
         bool, typer.Option("--refuse", help="refuse connections, as if nothing listened; for a destination or a host")
     ] = False,
@@ -167,9 +164,8 @@ def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> Non
     made.show()
 
 
-HostOption = Annotated[str, typer.Option("--host", help="the address to listen on; 0.0.0.0 for all")]
-PortOption = Annotated[int, typer.Option("--port", help="the port to listen on; 0 takes a free one")]
-MetricsHostOption = Annotated[str, typer.Option("--metrics-host", help="the address that metrics listen on")]
+HostOption = Annotated[str, typer.Option(help="the address to listen on; 0.0.0.0 for all")]
+PortOption = Annotated[int, typer.Option(help="the port to listen on; 0 takes a free one")]
 
 
 def serve(
@@ -180,9 +176,9 @@ def serve(
     callbacks: Annotated[bool, typer.Option("--callbacks", help="the public part; the default")] = False,
     codec: Annotated[bool, typer.Option("--codec", help="the codec server for Temporal's UI and command line")] = False,
     metrics_port: Annotated[
-        int | None, typer.Option("--metrics-port", help="serve metrics for Prometheus on this port, at /metrics")
+        int | None, typer.Option(help="serve metrics for Prometheus on this port, at /metrics")
     ] = None,
-    metrics_host: MetricsHostOption = "127.0.0.1",
+    metrics_host: Annotated[str, typer.Option(help="the address that metrics listen on")] = "127.0.0.1",
 ) -> None:
     """Serve the given HTTP services on one port until stopped. The default is --callbacks.
 

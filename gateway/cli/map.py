@@ -27,10 +27,10 @@ def draw(
         Literal["svg", "mermaid"], typer.Option("--format", help="svg: a drawing; mermaid: text for documents")
     ] = "svg",
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="where to write it", show_default="standard output")
+        Path | None, typer.Option(metavar="FILE", help="where to write it", show_default="standard output")
     ] = None,
     since: Annotated[
-        int | None, typer.Option("--since", metavar="VERSION", min=1, help="mark differences from this version")
+        int | None, typer.Option(metavar="VERSION", min=1, help="mark differences from this version")
     ] = None,
     destinations: DestinationsOption = None,
 ) -> None:

@@ -31,15 +31,13 @@ def _pair(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Move:
-    to: Annotated[int, typer.Option("--to", metavar="N|newest", parser=version, help="the version to continue in")] = (
-        "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
-    )
+    to: Annotated[int, typer.Option(metavar="N|newest", parser=version, help="the version to continue in")] = "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
     names: Annotated[
         list[Any] | None,
         typer.Option("--map", metavar="OLD=NEW", parser=_pair, help="a step's new id; may be repeated"),
     ] = None
     waits: Annotated[
-        Literal["keep", "restart"], typer.Option("--waits", help="whether waits keep their start, or start again")
+        Literal["keep", "restart"], typer.Option(help="whether waits keep their start, or start again")
     ] = "keep"
 
 
@@ -48,18 +46,17 @@ class _Whose:
     origin: Annotated[
         int | None, typer.Option("--from", metavar="N", min=1, help="only those that follow this version")
     ] = None
-    at: Annotated[str | None, typer.Option("--at", metavar="STEP", help="only those at this step")] = None
+    at: Annotated[str | None, typer.Option(metavar="STEP", help="only those at this step")] = None
     state: Annotated[
         Literal["running", "waiting", "retrying", "held", "paused"] | None,
-        typer.Option("--state", help="only those in this state"),
+        typer.Option(help="only those in this state"),
     ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
     reason: Annotated[
-        str | None,
-        typer.Option("--reason", metavar="TEXT", parser=record, help="reason to record; by default the version"),
+        str | None, typer.Option(metavar="TEXT", parser=record, help="reason to record; by default the version")
     ] = None
     operator: OperatorOption = None
 

@@ -144,29 +144,21 @@ DestinationArgument = Annotated[
 ]
 
 
-def _length(name: str, what: str) -> Any:
-    return typer.Option(name, metavar="DURATION", parser=length, help=what)
+def _length(what: str) -> Any:
+    return typer.Option(metavar="DURATION", parser=length, help=what)
 
 
-def _number(name: str, what: str) -> Any:
-    return typer.Option(name, metavar="N", help=what)
+def _number(what: str) -> Any:
+    return typer.Option(metavar="N", help=what)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Policy:
-    initial_interval: Annotated[float | None, _length("--initial-interval", "the pause before the second attempt")] = (
-        None
-    )
-    backoff_coefficient: Annotated[
-        float | None, _number("--backoff-coefficient", "by which each further pause is longer")
-    ] = None
-    maximum_interval: Annotated[float | None, _length("--maximum-interval", "the longest pause")] = None
-    maximum_attempts: Annotated[
-        int | None, _number("--maximum-attempts", "how many attempts at most; 0 means no limit")
-    ] = None
-    deadline: Annotated[float | None, _length("--deadline", "the time over all attempts, since the first was due")] = (
-        None
-    )
+    initial_interval: Annotated[float | None, _length("the pause before the second attempt")] = None
+    backoff_coefficient: Annotated[float | None, _number("by which each further pause is longer")] = None
+    maximum_interval: Annotated[float | None, _length("the longest pause")] = None
+    maximum_attempts: Annotated[int | None, _number("how many attempts at most; 0 means no limit")] = None
+    deadline: Annotated[float | None, _length("the time over all attempts, since the first was due")] = None
 
 
 @grouped

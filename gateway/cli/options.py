@@ -1,4 +1,7 @@
-"""Options and arguments that several commands use, single and in groups."""
+"""Options and arguments that several commands use, single and in groups.
+
+An option is named as its parameter, unless it has another name or is a flag.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +46,9 @@ def one_of(words: Sequence[str]) -> Callable[[str], str]:
     return word
 
 
-def word_option(name: str, words: Sequence[str], help_: str) -> Any:
+def word_option(words: Sequence[str], help_: str) -> Any:
     """Return an option that takes one of some words. The help lists them."""
-    return typer.Option(name, metavar="WORD", parser=one_of(words), help=f"{help_}: {', '.join(words)}")
+    return typer.Option(metavar="WORD", parser=one_of(words), help=f"{help_}: {', '.join(words)}")
 
 
 def record(text: str) -> str:
@@ -117,19 +120,16 @@ def login() -> str:
         return f"user {os.getuid()}"
 
 
-ScenarioOption = Annotated[str | None, typer.Option("--scenario", metavar="NAME", help="only those of this scenario")]
-ContactOption = Annotated[str | None, typer.Option("--contact", metavar="CONTACT", help="only this contact's")]
+ScenarioOption = Annotated[str | None, typer.Option(metavar="NAME", help="only those of this scenario")]
+ContactOption = Annotated[str | None, typer.Option(metavar="CONTACT", help="only this contact's")]
 OfVersionOption = Annotated[
-    int | None, typer.Option("--version", metavar="N", min=1, help="with --scenario: only those of this version")
+    int | None, typer.Option(metavar="N", min=1, help="with --scenario: only those of this version")
 ]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="maximum number")]
+LimitOption = Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="maximum number")]
 SinceOption = Annotated[
     datetime | None,
     typer.Option(
-        "--since",
-        metavar="TIME|DURATION",
-        parser=moment,
-        help="only since this time: 2026-03-31T10:00, or 2h for two hours ago",
+        metavar="TIME|DURATION", parser=moment, help="only since this time: 2026-03-31T10:00, or 2h for two hours ago"
     ),
 ]
 VersionOption = Annotated[
@@ -145,8 +145,7 @@ NowOption = Annotated[
 
 
 OperatorOption = Annotated[
-    str | None,
-    typer.Option("--operator", metavar="NAME", parser=operator_name, help="operator to record; by default your login"),
+    str | None, typer.Option(metavar="NAME", parser=operator_name, help="operator to record; by default your login")
 ]
 
 
@@ -154,7 +153,7 @@ OperatorOption = Annotated[
 class OperatorOptions:
     """The operator and the reason of an operation, for the record."""
 
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", parser=record, help="reason to record")]
+    reason: Annotated[str, typer.Option(metavar="TEXT", parser=record, help="reason to record")]
     operator: OperatorOption = None
 
     @property
@@ -177,9 +176,7 @@ class RunningJourneys:
     scenario: ScenarioOption = None
     destination: Annotated[
         str | None,
-        typer.Option(
-            "--destination", metavar="NAME", help="only if the scenario sends to this destination or host; email, sms"
-        ),
+        typer.Option(metavar="NAME", help="only if the scenario sends to this destination or host; email, sms"),
     ] = None
     since: SinceOption = None
 
@@ -189,7 +186,7 @@ class PausedJourneys(RunningJourneys):
     """The journey to resume, or filters for paused journeys."""
 
     operation: Annotated[
-        str | None, typer.Option("--operation", metavar="ID", help="exactly those that this earlier operation paused")
+        str | None, typer.Option(metavar="ID", help="exactly those that this earlier operation paused")
     ] = None
 
 
@@ -198,22 +195,17 @@ class HeldJourneys(RunningJourneys):
     """The journey that an operation goes to, or filters for held journeys."""
 
     destination: Annotated[
-        str | None,
-        typer.Option("--destination", metavar="NAME", help="only those held because of this destination or host"),
+        str | None, typer.Option(metavar="NAME", help="only those held because of this destination or host")
     ] = None
-    held_reason: Annotated[str | None, word_option("--held-reason", tuple(CAUSES), "only those held for this")] = None
-    step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="only if the journey is at this step")] = (
-        None
-    )
+    held_reason: Annotated[str | None, word_option(tuple(CAUSES), "only those held for this")] = None
+    step: Annotated[str | None, typer.Option(metavar="STEP", help="only if the journey is at this step")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoppedJourneys(HeldJourneys):
     """The journey that an operation goes to, or filters for held or retrying journeys."""
 
-    state: Annotated[
-        str | None, word_option("--state", ("held", "retrying"), "those in this state, by default held")
-    ] = None
+    state: Annotated[str | None, word_option(("held", "retrying"), "those in this state, by default held")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,12 +225,9 @@ class BatchOptions:
     """The rate and the confirmation of an operation on many journeys."""
 
     rate: Annotated[
-        float,
-        typer.Option(
-            "--rate", metavar="N/s", parser=a_second, help="maximum number of operations per second: 10/s, 600/m"
-        ),
+        float, typer.Option(metavar="N/s", parser=a_second, help="maximum number of operations per second: 10/s, 600/m")
     ] = "10/s"  # pyright: ignore[reportAssignmentType] - its parser makes it a number
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="maximum number of journeys")] = None
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="maximum number of journeys")] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the matching journeys, and send nothing")] = False
     yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation at a terminal")] = False
     form: FormatOption = Format.TEXT

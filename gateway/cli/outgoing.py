@@ -28,7 +28,7 @@ _EventOption = Annotated[
 ]
 _EventsOption = Annotated[list[str], typer.Option("--event", metavar="ID", help="the held event; repeatable")]
 _AfterOption = Annotated[
-    str, typer.Option("--after", metavar="CURSOR", help="the sequence of the last event not to be sent again")
+    str, typer.Option(metavar="CURSOR", help="the sequence of the last event not to be sent again")
 ]
 _PART: Final = 500  # events
 
@@ -37,7 +37,6 @@ def feed(
     after: Annotated[
         str | None,
         typer.Option(
-            "--after",
             metavar="CURSOR",
             help="only events after this one's sequence; latest: from now on; without it, from the oldest that is kept",
         ),

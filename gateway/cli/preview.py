@@ -32,41 +32,34 @@ if TYPE_CHECKING:
 
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario file, in YAML")]
-EntryOption = Annotated[str | None, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")]
 AtOption = Annotated[
-    str | None,
-    typer.Option("--at", metavar="TIME", help="when the contact enters, in its time zone", show_default="now"),
+    str | None, typer.Option(metavar="TIME", help="when the contact enters, in its time zone", show_default="now")
 ]
 EventOption = Annotated[
-    list[str] | None,
-    typer.Option("--event", metavar="NAME[=JSON]", help="an event that arrives when a step waits for it"),
+    list[str] | None, typer.Option(metavar="NAME[=JSON]", help="an event that arrives when a step waits for it")
 ]
 ResponseOption = Annotated[
-    list[str] | None, typer.Option("--response", metavar="NAME=JSON", help="the value of {{ responses.NAME }}")
+    list[str] | None, typer.Option(metavar="NAME=JSON", help="the value of {{ responses.NAME }}")
 ]
-StepOption = Annotated[str | None, typer.Option("--step", metavar="ID", help="only this step")]
 SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
 PrettyOption = Annotated[bool, typer.Option("--pretty", help="indented JSON bodies instead of the bytes sent")]
-SaveOption = Annotated[
-    Path | None,
-    typer.Option("--save", metavar="FILE", help="where to write the entry that fails", show_default="standard output"),
-]
 
 
 def preview(
     file: FileArgument,
-    entry: EntryOption = None,
+    entry: Annotated[str | None, typer.Option(metavar="ENTRY", help="a JSON file; - is standard input")] = None,
     at: AtOption = None,
     event: EventOption = None,
     response: ResponseOption = None,
-    step: StepOption = None,
+    step: Annotated[str | None, typer.Option(metavar="ID", help="only this step")] = None,
     source: SourceOption = False,
     pretty: PrettyOption = False,
-    random: Annotated[
-        int | None, typer.Option("--random", metavar="N", min=1, help="try N generated contacts instead")
+    random: Annotated[int | None, typer.Option(metavar="N", min=1, help="try N generated contacts instead")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="a seed, for other contacts")] = 0,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="where to write the entry that fails", show_default="standard output"),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="a seed, for other contacts")] = 0,
-    save: SaveOption = None,
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
     form: FormatOption = Format.TEXT,

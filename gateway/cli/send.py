@@ -34,11 +34,10 @@ if TYPE_CHECKING:
 
 def send(
     file: FileArgument,
-    step: Annotated[str, typer.Option("--step", metavar="ID", help="the step of the message")],
-    entry: Annotated[str, typer.Option("--entry", metavar="ENTRY", help="a JSON file; - is standard input")],
+    step: Annotated[str, typer.Option(metavar="ID", help="the step of the message")],
+    entry: Annotated[str, typer.Option(metavar="ENTRY", help="a JSON file; - is standard input")],
     to: Annotated[
-        str | None,
-        typer.Option("--to", metavar="WHERE", help="another recipient: a URL, an e-mail address or a number"),
+        str | None, typer.Option(metavar="WHERE", help="another recipient: a URL, an e-mail address or a number")
     ] = None,
     at: AtOption = None,
     event: EventOption = None,

@@ -30,17 +30,12 @@ if TYPE_CHECKING:
 
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
-HeldForOption = Annotated[str | None, word_option("--reason", tuple(CAUSES), "with --held: only those held for this")]
-DestinationOption = Annotated[
-    str | None, typer.Option("--destination", metavar="NAME", help="only those to this destination, host or provider")
-]
-OutcomeOption = Annotated[str | None, word_option("--outcome", tuple(AttemptOutcome), "only those with this outcome")]
 
 
 def show(
     journey: JourneyArgument,
     rendered: Annotated[
-        str | None, typer.Option("--rendered", metavar="STEP", help="the messages of this step, rendered again")
+        str | None, typer.Option(metavar="STEP", help="the messages of this step, rendered again")
     ] = None,
     destinations: DestinationsOption = None,
     form: FormatOption = Format.TEXT,
@@ -68,15 +63,13 @@ def listing(
     scenario: ScenarioOption = None,
     version: OfVersionOption = None,
     contact: ContactOption = None,
-    state: Annotated[str | None, word_option("--state", LISTED, "only those in this state")] = None,
-    step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="only those at this step")] = None,
+    state: Annotated[str | None, word_option(LISTED, "only those in this state")] = None,
+    step: Annotated[str | None, typer.Option(metavar="STEP", help="only those at this step")] = None,
     destination: Annotated[
         str | None,
-        typer.Option(
-            "--destination", metavar="NAME", help="with --held: only those held because of this destination or host"
-        ),
+        typer.Option(metavar="NAME", help="with --held: only those held because of this destination or host"),
     ] = None,
-    reason: HeldForOption = None,
+    reason: Annotated[str | None, word_option(tuple(CAUSES), "with --held: only those held for this")] = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
@@ -116,13 +109,13 @@ def listing(
 
 def deliveries(
     journey: Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")] = None,
-    destination: DestinationOption = None,
-    outcome: OutcomeOption = None,
-    skipped: Annotated[str | None, word_option("--skipped", tuple(SkipReason), "only those skipped for this")] = None,
-    contact: ContactOption = None,
-    delivery: Annotated[
-        str | None, typer.Option("--delivery", metavar="ID", help="only those of this delivery (msg_…)")
+    destination: Annotated[
+        str | None, typer.Option(metavar="NAME", help="only those to this destination, host or provider")
     ] = None,
+    outcome: Annotated[str | None, word_option(tuple(AttemptOutcome), "only those with this outcome")] = None,
+    skipped: Annotated[str | None, word_option(tuple(SkipReason), "only those skipped for this")] = None,
+    contact: ContactOption = None,
+    delivery: Annotated[str | None, typer.Option(metavar="ID", help="only those of this delivery (msg_…)")] = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,

@@ -35,11 +35,9 @@ _TRENDS_LEGEND: Final = (
 
 def stats(
     name: _ScenarioArgument,
-    version: Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="only this version")] = None,
-    by: Annotated[Literal["day"] | None, typer.Option("--by", help="numbers of each day (UTC) instead of now")] = None,
-    days: Annotated[
-        int | None, typer.Option("--days", metavar="N", min=1, max=90, help="with --by: days, default 30")
-    ] = None,
+    version: Annotated[int | None, typer.Option(metavar="N", min=1, help="only this version")] = None,
+    by: Annotated[Literal["day"] | None, typer.Option(help="numbers of each day (UTC) instead of now")] = None,
+    days: Annotated[int | None, typer.Option(metavar="N", min=1, max=90, help="with --by: days, default 30")] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show how many contacts are at each step of a scenario now, and how many passed it.
@@ -58,7 +56,7 @@ def stats(
 def results(
     name: _ScenarioArgument,
     version: Annotated[
-        int | None, typer.Option("--version", metavar="N", min=1, help="only contacts whom this version admitted")
+        int | None, typer.Option(metavar="N", min=1, help="only contacts whom this version admitted")
     ] = None,
     since: SinceOption = None,
     form: FormatOption = Format.TEXT,

@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 _ForceOption = Annotated[bool, typer.Option("--force", help="move the namespace to this store")]
 _ReasonOption = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="with --force: reason to record")
+    str | None, typer.Option(metavar="TEXT", parser=record, help="with --force: reason to record")
 ]
-
-RateOption = Annotated[float, typer.Option("--rate", metavar="N", min=1, help="calls to Temporal a second at most")]
 
 
 def upgrade() -> None:
@@ -86,13 +84,10 @@ def reconcile(
     sent_since: Annotated[
         datetime | None,
         typer.Option(
-            "--sent-since",
-            metavar="TIME|DURATION",
-            parser=moment,
-            help="also find journeys that would repeat later deliveries",
+            metavar="TIME|DURATION", parser=moment, help="also find journeys that would repeat later deliveries"
         ),
     ] = None,
-    rate: RateOption = 200.0,
+    rate: Annotated[float, typer.Option(metavar="N", min=1, help="calls to Temporal a second at most")] = 200.0,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="list every difference, not only those that need attention")
     ] = False,

@@ -34,16 +34,15 @@ class _Wanted:
         typer.Argument(metavar="[ADDRESS]", help="an e-mail address or a number; - reads it from standard input"),
     ] = None
     source: Annotated[
-        str | None,
-        typer.Option("--source", metavar="WORD", help="why: custom (default), unsub, bounce, fbl, stop, soft"),
+        str | None, typer.Option(metavar="WORD", help="why: custom (default), unsub, bounce, fbl, stop, soft")
     ] = None
     channel: Annotated[
-        str | None, typer.Option("--channel", metavar="NAME", help="email or sms; by default what fits the address")
+        str | None, typer.Option(metavar="NAME", help="email or sms; by default what fits the address")
     ] = None
-    scope: Annotated[
-        str | None, typer.Option("--scope", metavar="LIST", help="with unsub: only the marketing of this list")
-    ] = None
-    evidence: Annotated[str, typer.Option("--evidence", metavar="TEXT", help="the evidence, for the record")] = ""
+    scope: Annotated[str | None, typer.Option(metavar="LIST", help="with unsub: only the marketing of this list")] = (
+        None
+    )
+    evidence: Annotated[str, typer.Option(metavar="TEXT", help="the evidence, for the record")] = ""
     remove: Annotated[bool, typer.Option("--remove", help="remove the suppressions of the address")] = False
     listing: Annotated[bool, typer.Option("--list", help="list the suppressions of the address, or of all")] = False
     brought: Annotated[

@@ -22,16 +22,15 @@ if TYPE_CHECKING:
 FilesArgument = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="scenarios, their case files, or folders", show_default=False)
 ]
-CaseOption = Annotated[
-    str | None, typer.Option("--case", metavar="TEXT", help="only cases with this in their names", show_default=False)
-]
 
 CasesFormat = Literal["text", "json", "junit"]
 
 
 def cases(
     files: FilesArgument,
-    case: CaseOption = None,
+    case: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="only cases with this in their names", show_default=False)
+    ] = None,
     update: Annotated[bool, typer.Option("--update", help="write the results into the case files")] = False,
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="the scenario's name")]
 _OneArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="list all versions of this scenario")]
-_WhyOption = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", parser=record, help="reason, shown to refused entries")
-]
+_WhyOption = Annotated[str | None, typer.Option(metavar="TEXT", parser=record, help="reason, shown to refused entries")]
 
 
 def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) -> None:

@@ -28,8 +28,7 @@ def why(
     contact: Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")],
     scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="only entries to this scenario")] = None,
     step: Annotated[
-        str | None,
-        typer.Option("--step", metavar="STEP", help="answer first: did the contact get this message, and why"),
+        str | None, typer.Option(metavar="STEP", help="answer first: did the contact get this message, and why")
     ] = None,
     since: SinceOption = None,
     limit: LimitOption = 20,
