@@ -166,3 +166,17 @@ async def site(store: Store, temporal: Search) -> AsyncIterator[Site]:
     """The pages, without a server behind them."""
     async with visited(temporal, store, temporal_ui="http://temporal.example.com") as site:
         yield site
+
+
+@pytest.fixture
+async def reader(site: Site) -> Site:
+    """The pages, for somebody who may read."""
+    await site.sign_in("read")
+    return site
+
+
+@pytest.fixture
+async def operator(site: Site) -> Site:
+    """The pages, for somebody who may read and operate."""
+    await site.sign_in()
+    return site

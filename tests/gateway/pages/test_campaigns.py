@@ -49,13 +49,12 @@ async def begin(site: Site, *lines: CampaignItem, **more: Any) -> None:
     await site.store.add_campaign_items("sale", lines or LINES)
 
 
-async def test_a_campaign_is_shown_with_its_sums_and_lines(site: Site):
-    await site.sign_in("read")
-    assert "No campaign was started yet" in (await site.get("/campaigns")).text()
-    await begin(site, paused_by="bob", pause_reason="look <closely>")
-    listed = await site.get("/campaigns")
+async def test_a_campaign_is_shown_with_its_sums_and_lines(reader: Site):
+    assert "No campaign was started yet" in (await reader.get("/campaigns")).text()
+    await begin(reader, paused_by="bob", pause_reason="look <closely>")
+    listed = await reader.get("/campaigns")
     assert listed.values("tbody th a", "href") == ["/campaigns/sale"]
-    page = await site.get("/campaigns/sale")
+    page = await reader.get("/campaigns/sale")
     assert (page.text("h1"), page.text(".head .state")) == ("sale", "preparing")
     assert "Lines 3 Entered 1 Invalid 1 Pending 1" in page.text()
     assert "Paused by bob: look <closely>" in page.text()
@@ -66,15 +65,14 @@ async def test_a_campaign_is_shown_with_its_sums_and_lines(site: Site):
         ["4", "pending", "", "offer/8/sale"],
     ]
     assert "Pause…" not in page.text()
-    invalid = await site.get("/campaigns/sale?outcome=invalid")
+    invalid = await reader.get("/campaigns/sale?outcome=invalid")
     assert [row[0] for row in invalid.rows("Its lines")] == ["3"]
-    await site.get("/campaigns/sale?outcome=x", status=422)
+    await reader.get("/campaigns/sale?outcome=x", status=422)
 
 
-async def test_pages_of_its_lines_leave_none_out(site: Site):
-    await begin(site, *(CampaignItem(line=number, contact_id="7", outcome="entered") for number in range(2, 122)))
-    await site.sign_in("read")
-    read = await site.column("/campaigns/sale", "Its lines")
+async def test_pages_of_its_lines_leave_none_out(reader: Site):
+    await begin(reader, *(CampaignItem(line=number, contact_id="7", outcome="entered") for number in range(2, 122)))
+    read = await reader.column("/campaigns/sale", "Its lines")
     assert read == [f"{number}" for number in range(2, 122)]
 
 
@@ -91,24 +89,22 @@ async def test_one_is_changed_for_a_reason(site: Site, changes: list[Any], chang
     assert changes == [("sale", change, record)]
 
 
-async def test_its_rate_is_changed(site: Site, changes: list[Any]):
-    await begin(site)
-    await site.sign_in()
+async def test_its_rate_is_changed(operator: Site, changes: list[Any]):
+    await begin(operator)
     address = "/campaigns/sale/retune"
-    assert (await site.get(address)).values("input[name='rate']", "value") == ["5"]
-    await site.send(address, {"reason": "gently", "rate": "fast"}, status=422)
-    await site.send(address, {"reason": "gently", "rate": "2.5"})
+    assert (await operator.get(address)).values("input[name='rate']", "value") == ["5"]
+    await operator.send(address, {"reason": "gently", "rate": "fast"}, status=422)
+    await operator.send(address, {"reason": "gently", "rate": "2.5"})
     assert [more["rate"] for _, _, more in changes] == [2.5]
 
 
-async def test_one_that_has_ended_is_not_changed(site: Site):
-    await begin(site)
-    await site.store.end_campaign("sale", "stopped", AT, stopped_by="bob", stop_reason="enough")
-    await site.sign_in()
-    page = await site.get("/campaigns/sale")
+async def test_one_that_has_ended_is_not_changed(operator: Site):
+    await begin(operator)
+    await operator.store.end_campaign("sale", "stopped", AT, stopped_by="bob", stop_reason="enough")
+    page = await operator.get("/campaigns/sale")
     assert "Stopped by bob: enough" in page.text()
     assert page.values(".actions a", "href") == []
-    assert "It has ended" in (await site.get("/campaigns/sale/stop")).text()
+    assert "It has ended" in (await operator.get("/campaigns/sale/stop")).text()
 
 
 async def test_a_key_for_other_scenarios_sees_none(site: Site):
@@ -173,12 +169,11 @@ async def test_one_that_is_ready_shows_its_survey_and_is_started(site: Site, cha
     assert changes == [("sale", "start", {"operator": f"key {name}", "reason": "fine", "rate": None, "leave": False})]
 
 
-async def test_its_lines_are_downloaded(site: Site):
-    await begin(site, *LINES, CampaignItem(line=5, contact_id="=1+1", outcome="refused", reason="-", answered_at=AT))
-    await site.sign_in("read")
-    answer = await site.browser.get("/campaigns/sale/results.csv?outcome=invalid")
+async def test_its_lines_are_downloaded(reader: Site):
+    await begin(reader, *LINES, CampaignItem(line=5, contact_id="=1+1", outcome="refused", reason="-", answered_at=AT))
+    answer = await reader.browser.get("/campaigns/sale/results.csv?outcome=invalid")
     assert answer.headers["content-disposition"] == 'attachment; filename="sale-invalid.csv"'
     assert answer.text.splitlines()[1:] == ["3,,,invalid,no <id>,2026-03-31T08:00:00Z"]
     # A spreadsheet would execute the contact's id.
-    answer = await site.browser.get("/campaigns/sale/results.csv?outcome=refused")
+    answer = await reader.browser.get("/campaigns/sale/results.csv?outcome=refused")
     assert answer.text.splitlines()[1:] == ["5,'=1+1,,refused,'-,2026-03-31T08:00:00Z"]

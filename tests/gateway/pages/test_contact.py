@@ -37,10 +37,9 @@ WHY = WhyView(
 )
 
 
-async def test_all_that_happened_stands_in_one_timeline(site: Site):
-    site.client.contacts["7"] = WHY
-    await site.sign_in("read")
-    shown = await site.get("/contacts/7")
+async def test_all_that_happened_stands_in_one_timeline(reader: Site):
+    reader.client.contacts["7"] = WHY
+    shown = await reader.get("/contacts/7")
     assert shown.text("h1") == "Contact 7"
     assert [(row[0], row[3]) for row in shown.rows("Its entries, newest first")] == [
         ("b/7", "refused"),
@@ -60,11 +59,10 @@ async def test_all_that_happened_stands_in_one_timeline(site: Site):
     assert PLAN.zone in told[-1]
 
 
-async def test_a_contact_that_is_called_dots_has_a_page(site: Site):
-    site.client.contacts[".."] = WHY
-    await site.sign_in("read")
-    assert (await site.get(to_contact(".."))).text("h1") == "Contact .."
-    await site.get("/contacts", 404)
+async def test_a_contact_that_is_called_dots_has_a_page(reader: Site):
+    reader.client.contacts[".."] = WHY
+    assert (await reader.get(to_contact(".."))).text("h1") == "Contact .."
+    await reader.get("/contacts", 404)
 
 
 async def test_a_key_of_some_scenarios_sees_these_alone(site: Site):
@@ -81,36 +79,34 @@ async def test_a_key_of_some_scenarios_sees_these_alone(site: Site):
     assert hidden.text() == (await site.get("/contacts/8", 404)).text().replace("'8'", "'7'")
 
 
-async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(site: Site):
-    site.client.contacts["7"] = WHY.model_copy(update={"answer": "No: the cap was full.", "next": "abc"})
-    await publish(site.store)
-    await site.sign_in("read")
-    shown = await site.get("/contacts/7?why=a/hook&since=all")
-    assert (site.client.asked["question"], site.client.asked["since"]) == (Question("hook", "a"), None)
+async def test_the_question_why_is_passed_on_and_a_range_may_be_empty(reader: Site):
+    reader.client.contacts["7"] = WHY.model_copy(update={"answer": "No: the cap was full.", "next": "abc"})
+    await publish(reader.store)
+    shown = await reader.get("/contacts/7?why=a/hook&since=all")
+    assert (reader.client.asked["question"], reader.client.asked["since"]) == (Question("hook", "a"), None)
     assert shown.text("[role=status]") == "No: the cap was full."
     assert "a/hook" in shown.values("#why option", "value")
     assert shown.values(".older a", "href") == ["/contacts/7?since=all&after=abc"]
-    shown = await site.get("/contacts/7?why=sale/")
+    shown = await reader.get("/contacts/7?why=sale/")
     assert "has no entries in sale" in shown.text("[role=status]")
-    assert (datetime.now(UTC) - site.client.asked["since"]).days == 30
-    shown = await site.get("/contacts/7?since=soon", 422)
+    assert (datetime.now(UTC) - reader.client.asked["since"]).days == 30
+    shown = await reader.get("/contacts/7?since=soon", 422)
     assert "neither a time nor a duration" in shown.text("#since-wrong")
     assert (shown.texts("#since option[selected]"), "a/7/K1" in shown.html) == (["the last 30 days"], True)
 
 
-async def test_the_form_finds_journeys_and_contacts(site: Site):
-    await admit(site.store, "a/7/K 1", "7")
-    await site.sign_in("read")
+async def test_the_form_finds_journeys_and_contacts(reader: Site):
+    await admit(reader.store, "a/7/K 1", "7")
     for asked, found in (
         ("a/7/K 1", "/journeys/a/7/K%201"),
         ("7", "/contacts/7"),
         (" x/y?&z ", "/contacts/x%2Fy%3F%26z"),
         ("", "/"),
     ):
-        answer = await site.browser.get("/find", params={"id": asked})
+        answer = await reader.browser.get("/find", params={"id": asked})
         assert (answer.status_code, answer.headers["location"]) == (303, found)
-    site.client.contacts["x/y?&z"] = WHY
-    assert (await site.get("/contacts/x%2Fy%3F%26z")).text("h1") == "Contact x/y?&z"
+    reader.client.contacts["x/y?&z"] = WHY
+    assert (await reader.get("/contacts/x%2Fy%3F%26z")).text("h1") == "Contact x/y?&z"
 
 
 WHO = "7/\u202eé"

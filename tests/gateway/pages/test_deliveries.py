@@ -35,14 +35,13 @@ async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site)
     assert read == [f"a/{number}" for number in range(120)]
 
 
-async def test_the_next_attempt_is_told_where_it_is_still_to_come(site: Site):
+async def test_the_next_attempt_is_told_where_it_is_still_to_come(reader: Site):
     request = AdmissionRequest("a", 1, "1", None, "a/1", "r1", "always", NOW - timedelta(hours=1), "order")
-    await site.store.admit(request)
+    await reader.store.admit(request)
     due = NOW.replace(microsecond=0) + timedelta(hours=2, minutes=30)
     failed = {"outcome": "retry", "status": 503, "error": "http_503", "next_try_at": due}
-    await site.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over
-    await site.sign_in("read")
-    first, second = (await site.get("/deliveries")).rows("Recorded attempts, newest first")
+    await reader.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over
+    first, second = (await reader.get("/deliveries")).rows("Recorded attempts, newest first")
     assert first[4:8] == ["1", "retry", "503", ""]
     assert first[8] == f"{due:%a %Y-%m-%d %H:%M:%S} in 2 h"
     assert second[8] == ""
@@ -63,26 +62,24 @@ FILTERS: list[tuple[str, list[str]]] = [
 ]
 
 
-async def test_attempts_are_found_by_what_is_asked_for(site: Site):
+async def test_attempts_are_found_by_what_is_asked_for(reader: Site):
     long_ago = replace(made(4, workflow_id="b/1"), scenario="b", version=4, started_at=NOW - timedelta(days=20))
-    await site.store.record([made(1), made(2, outcome="failed"), made(3, destination="crm"), long_ago])
-    await site.sign_in("read")
+    await reader.store.record([made(1), made(2, outcome="failed"), made(3, destination="crm"), long_ago])
     for query, expected in FILTERS:
-        page = await site.get(f"/deliveries?{query}")
+        page = await reader.get(f"/deliveries?{query}")
         found = page.rows("Recorded attempts, newest first") if expected else []
         assert [row[1] for row in found] == expected
         assert ("No attempt is recorded that matches" in page.text()) is not bool(expected)
         assert "<b>" not in page.html
 
 
-async def test_without_an_index_only_the_last_days_are_looked_through(site: Site):
-    await site.store.record([replace(made(1), started_at=NOW - timedelta(days=20))])
-    await site.sign_in("read")
-    page = await site.get("/deliveries?step=hook")
+async def test_without_an_index_only_the_last_days_are_looked_through(reader: Site):
+    await reader.store.record([replace(made(1), started_at=NOW - timedelta(days=20))])
+    page = await reader.get("/deliveries?step=hook")
     assert "No attempt is recorded that matches within 7 days. Fill in Since to look further back." in page.text()
     for malformed in ("outcome=lost", "since=soon", "since=0001-01-01T00:00%2B23:00", "version=x", "after=x"):
-        await site.get(f"/deliveries?{malformed}", status=422)
-    typed = await site.get("/deliveries?step=hook&since=soon", status=422)
+        await reader.get(f"/deliveries?{malformed}", status=422)
+    typed = await reader.get("/deliveries?step=hook&since=soon", status=422)
     assert typed.values("[aria-invalid]", "value") == ["soon"]
     assert typed.values("#by-step", "value") == ["hook"]
 

@@ -42,13 +42,12 @@ async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[
         yield site
 
 
-async def test_destinations_of_the_file_and_those_that_were_sent_to(site: Site, temporal: Search):
+async def test_destinations_of_the_file_and_those_that_were_sent_to(reader: Site, temporal: Search):
     temporal.hold(WAX, 4)
-    await site.store.record(
+    await reader.store.record(
         [made(1, destination="<b>", outcome="failed"), made(2, destination="<b>", outcome="delivered")]
     )
-    await site.sign_in("read")
-    page = await site.get("/destinations")
+    page = await reader.get("/destinations")
     assert page.rows("Destinations, failing ones first") == [
         ["hooks.example.com", "–", "0", "–", "4", "nothing", "the default"],
         ["<b>", "–", "0", "–", "0", "delivered 1 failed 1", "the default"],
@@ -70,8 +69,7 @@ async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search)
     assert len(temporal.started) == 1
 
 
-async def test_what_makes_no_sense_changes_nothing(site: Site):
-    await site.sign_in()
+async def test_what_makes_no_sense_changes_nothing(operator: Site):
     for wrong, said in (
         ({"maximum_interval": "soon"}, "The longest pause is a duration"),
         ({"maximum_attempts": "many"}, "The maximum number of attempts is a whole number"),
@@ -80,9 +78,9 @@ async def test_what_makes_no_sense_changes_nothing(site: Site):
         ({"reason": ""}, "Give a reason"),
         ({"destination": ""}, "No destination is selected"),
     ):
-        page = await site.send("/destinations/retune", {**FORM, **wrong}, status=422, page="/destinations")
+        page = await operator.send("/destinations/retune", {**FORM, **wrong}, status=422, page="/destinations")
         assert page.text("[role=alert]").startswith(said)
-        assert await site.store.stored_operations() == []
+        assert await operator.store.stored_operations() == []
         if "destination" not in wrong:  # what was typed is there, and the message at its field
             typed = {**FORM, **wrong}
             assert {name: page.values(f"input[name={name}]", "value")[0] for name in typed} == typed

@@ -17,11 +17,10 @@ async def published(site: Site) -> None:
     await site.store.publish("winback", {}, {}, "digest")
 
 
-async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search):
+async def test_what_is_held_is_told_in_groups(operator: Site, temporal: Search):
     temporal.hold(WAX, 4)
     temporal.hold(HeldGroupKey("reward", "<b>", None, None), 1, since=None)
-    await site.sign_in()
-    page = await site.get("/held")
+    page = await operator.get("/held")
     assert "5 journeys are held, in 2 groups." in page.text()
     first, second = page.texts("section.group")
     assert first.startswith(
@@ -35,18 +34,17 @@ async def test_what_is_held_is_told_in_groups(site: Site, temporal: Search):
     assert second.endswith("Retry it… Skip it… End it…")
 
 
-async def test_what_is_a_sample_is_said_to_be_one(site: Site, temporal: Search):
+async def test_what_is_a_sample_is_said_to_be_one(reader: Site, temporal: Search):
     temporal.hold(WAX, 5000)
     for number in range(GROUPS + 2):
         temporal.hold(WAX._replace(step=f"step-{number}"))
-    await site.sign_in("read")
-    page = await site.get("/held")
+    page = await reader.get("/held")
     said = f"5,{GROUPS + 2:03} journeys are held, in {GROUPS} groups; 3 of them in groups not shown"
     assert said in page.text()
     listed = temporal.listed
     assert "Held 5,000" in page.text("section.group")
     assert "Oldest of the" in page.text("section.group")
-    await site.get("/held")
+    await reader.get("/held")
     assert temporal.listed == listed  # remembered
     assert listed < 500
 
@@ -120,17 +118,15 @@ async def test_the_operator_is_the_note_of_the_key(site: Site, temporal: Search)
     assert [one.operator for one in await site.store.stored_operations()] == [f"ops bob (key {key})"]
 
 
-async def test_all_are_operated_at_a_rate(site: Site, temporal: Search):
+async def test_all_are_operated_at_a_rate(operator: Site, temporal: Search):
     temporal.hold(WAX, 20)
-    await site.sign_in()
     for operation in ("retry", "skip", "leave"):
-        await site.send("/held/operation", {**FORM, "operation": operation, "sure": "yes"}, page="/held")
-        stored = (await site.store.stored_operations())[0]
+        await operator.send("/held/operation", {**FORM, "operation": operation, "sure": "yes"}, page="/held")
+        stored = (await operator.store.stored_operations())[0]
         assert (stored.verb, stored.request["rate"], stored.request["limit"]) == (operation, 5.0, None)
 
 
-async def test_what_makes_no_sense_begins_nothing(site: Site):
-    await site.sign_in()
+async def test_what_makes_no_sense_begins_nothing(operator: Site):
     for wrong, said in (
         ({"reason": "  "}, "Give a reason"),
         ({"rate": "fast"}, "The rate is a number"),
@@ -140,16 +136,15 @@ async def test_what_makes_no_sense_begins_nothing(site: Site):
         ({"operation": "migrate"}, "There is no such operation"),
     ):
         status = 404 if wrong.get("operation") == "migrate" else 422
-        page = await site.send("/held/operation", {**FORM, **wrong}, status=status, page="/held")
+        page = await operator.send("/held/operation", {**FORM, **wrong}, status=status, page="/held")
         assert page.text("[role=alert]").startswith(said)
-        assert await site.store.stored_operations() == []
+        assert await operator.store.stored_operations() == []
 
 
-async def test_a_group_that_is_gone_is_told(site: Site):
-    await site.sign_in()
-    page = await site.get("/held/operation?operation=skip&scenario=winback&step=wax")
+async def test_a_group_that_is_gone_is_told(operator: Site):
+    page = await operator.get("/held/operation?operation=skip&scenario=winback&step=wax")
     assert "no journey is held there now" in page.text()
-    assert "No journey is held." in (await site.get("/held")).text()
+    assert "No journey is held." in (await operator.get("/held")).text()
     assert page.values("main form", "action") == []
 
 

@@ -35,11 +35,10 @@ async def _crowd(site: Site, server: Search, many: int) -> None:
         server.add(f"sale/{number}", **known, StartTime=NOW.isoformat())
 
 
-async def test_the_newest_come_first_and_older_ones_behind(site: Site, temporal: Search):
-    await _crowd(site, temporal, 53)
-    await site.store.depart("sale/1", "r", "finished", None, NOW)
-    await site.sign_in("read")
-    shown = await site.get("/journeys")
+async def test_the_newest_come_first_and_older_ones_behind(reader: Site, temporal: Search):
+    await _crowd(reader, temporal, 53)
+    await reader.store.depart("sale/1", "r", "finished", None, NOW)
+    shown = await reader.get("/journeys")
     rows = shown.rows("Journeys")
     assert len(rows) == 50
     assert [[*row[:3], *row[5:7]] for row in rows[:2]] == [
@@ -47,48 +46,45 @@ async def test_the_newest_come_first_and_older_ones_behind(site: Site, temporal:
         ["sale/1", "finished", "", "sale@1", "1"],
     ]
     (older,) = shown.values("a[rel=next]", "href")
-    behind = await site.get(older)
+    behind = await reader.get(older)
     assert [row[0] for row in behind.rows("Journeys")] == ["sale/50", "sale/51", "sale/52"]
     assert behind.values("a[rel=next]", "href") == []
 
 
-async def test_search_finds_those_at_a_step(site: Site, temporal: Search):
-    await _crowd(site, temporal, 52)
+async def test_search_finds_those_at_a_step(reader: Site, temporal: Search):
+    await _crowd(reader, temporal, 52)
     temporal.add("sale/3", ScenarioName="sale", StepId="hook", JourneyState="held")
-    await site.sign_in("read")
-    held = await site.get("/journeys?scenario=sale&state=held&step=hook&version=")
+    held = await reader.get("/journeys?scenario=sale&state=held&step=hook&version=")
     assert [row[0] for row in held.rows("Journeys")] == ["sale/3"]
     assert held.values("option[selected]", "value") == ["sale", "held"]
-    waiting = await site.get("/journeys?scenario=sale&version=1&step=wait-2")
+    waiting = await reader.get("/journeys?scenario=sale&version=1&step=wait-2")
     assert "ScenarioVersion = 'sale@1'" in temporal.queries[-1]
     (older,) = waiting.values("a[rel=next]", "href")
-    assert [row[0] for row in (await site.get(older)).rows("Journeys")] == ["sale/0"]
+    assert [row[0] for row in (await reader.get(older)).rows("Journeys")] == ["sale/0"]
 
 
-async def test_by_contact_state_and_version(site: Site, temporal: Search):
-    await _crowd(site, temporal, 3)
-    await site.store.depart("sale/1", "r", "finished", None, NOW)
-    await site.sign_in("read")
+async def test_by_contact_state_and_version(reader: Site, temporal: Search):
+    await _crowd(reader, temporal, 3)
+    await reader.store.depart("sale/1", "r", "finished", None, NOW)
     for query, found in (
         ("contact=2", ["sale/2"]),
         ("state=in+progress", ["sale/0", "sale/2"]),
         ("state=finished", ["sale/1"]),
     ):
-        shown = await site.get(f"/journeys?{query}")
+        shown = await reader.get(f"/journeys?{query}")
         assert [row[0] for row in shown.rows("Journeys")] == found
     for query in ("version=9", "contact=nobody", "state=exited", "step=it%27s"):
-        assert "No journey matches." in (await site.get(f"/journeys?{query}")).text()
+        assert "No journey matches." in (await reader.get(f"/journeys?{query}")).text()
 
 
 def _at(minutes: float) -> str:
     return (NOW - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
 
 
-async def test_ranges_and_orders_are_about_the_start_or_the_end(site: Site, temporal: Search):
-    await _crowd(site, temporal, 6)
+async def test_ranges_and_orders_are_about_the_start_or_the_end(reader: Site, temporal: Search):
+    await _crowd(reader, temporal, 6)
     for number, minutes in ((3, 1.5), (4, 0.5), (5, 2.5)):  # ended
-        await site.store.depart(f"sale/{number}", "r", "finished", None, NOW - timedelta(minutes=minutes))
-    await site.sign_in("read")
+        await reader.store.depart(f"sale/{number}", "r", "finished", None, NOW - timedelta(minutes=minutes))
     for query, found in (
         ("sort=started", [5, 4, 3, 2, 1, 0]),
         (f"since={_at(4)}&until={_at(1)}", [2, 3, 4]),
@@ -97,25 +93,23 @@ async def test_ranges_and_orders_are_about_the_start_or_the_end(site: Site, temp
         (f"sort=ended&since={_at(2)}&state=finished", [3, 4]),
         (f"state=waiting&step=wait-2&since={_at(2)}&until={_at(0.5)}", [2, 1]),
     ):
-        shown = await site.get(f"/journeys?{query}")
+        shown = await reader.get(f"/journeys?{query}")
         assert [row[0] for row in shown.rows("Journeys")] == [f"sale/{number}" for number in found], query
 
 
-async def test_pages_of_an_order_leave_none_out(site: Site, temporal: Search):
-    await _crowd(site, temporal, 52)
+async def test_pages_of_an_order_leave_none_out(reader: Site, temporal: Search):
+    await _crowd(reader, temporal, 52)
     for number in range(52):
-        await site.store.depart(f"sale/{number}", "r", "finished", None, NOW)
-    await site.sign_in("read")
+        await reader.store.depart(f"sale/{number}", "r", "finished", None, NOW)
     for sort in ("started", "ended", "-ended"):
-        assert sorted(await site.column(f"/journeys?sort={sort}", "Journeys")) == sorted(
+        assert sorted(await reader.column(f"/journeys?sort={sort}", "Journeys")) == sorted(
             f"sale/{number}" for number in range(52)
         )
 
 
-async def test_a_mistake_stands_at_its_field_and_all_filters_are_kept(site: Site, temporal: Search):
-    await _crowd(site, temporal, 1)
+async def test_a_mistake_stands_at_its_field_and_all_filters_are_kept(reader: Site, temporal: Search):
+    await _crowd(reader, temporal, 1)
     temporal.error = RPCStatusCode.UNAVAILABLE  # nothing is searched
-    await site.sign_in("read")
     kept = "scenario=sale&version=1&state=waiting&step=wait-2&contact=7&since=2h&until=1h"
     for mistake, name, message in (
         ("sort=ended", "sort", "are listed by their start, newest first"),
@@ -124,7 +118,7 @@ async def test_a_mistake_stands_at_its_field_and_all_filters_are_kept(site: Site
         ("version=two", "version", "The version is a number"),
     ):
         name_kept = "&".join(pair for pair in kept.split("&") if not pair.startswith(f"{name}="))
-        shown = await site.get(f"/journeys?{name_kept}&{mistake}", 422)
+        shown = await reader.get(f"/journeys?{name_kept}&{mistake}", 422)
         assert message in shown.text(f"#{name}-wrong")
         assert shown.values("[aria-invalid]", "id") == [name]
         fields = {"version": "1", "step": "wait-2", "contact": "7", "since": "2h", "until": "1h"}
@@ -133,21 +127,20 @@ async def test_a_mistake_stands_at_its_field_and_all_filters_are_kept(site: Site
             one: value for one, value in fields.items() if one != "sort"
         }
         assert shown.texts("option[selected]")[:2] == ["sale", "waiting"]
-    ended = await site.get("/journeys?state=finished&step=wait-2", 422)
+    ended = await reader.get("/journeys?state=finished&step=wait-2", 422)
     assert ended.text("#step-wrong") == "Leave the step or the state out: only running journeys are at a step."
 
 
-async def test_a_version_without_a_scenario_is_a_filter_in_every_state(site: Site, temporal: Search):
-    await _crowd(site, temporal, 2)
+async def test_a_version_without_a_scenario_is_a_filter_in_every_state(reader: Site, temporal: Search):
+    await _crowd(reader, temporal, 2)
     for number, version in enumerate((1, 2)):
         known = {"ScenarioName": "sale", "StepId": "hook", "ScenarioVersion": f"sale@{version}"}
         temporal.add(f"sale/{number}", **known, JourneyState="held")
-    await site.sign_in("read")
     for query in ("version=2", "version=2&scenario=sale"):
-        shown = await site.get(f"/journeys?state=held&{query}")
+        shown = await reader.get(f"/journeys?state=held&{query}")
         assert [row[0] for row in shown.rows("Journeys")] == ["sale/1"]
     for query in ("version=3", "version=3&scenario=sale"):
-        assert "No journey matches." in (await site.get(f"/journeys?state=held&{query}")).text()
+        assert "No journey matches." in (await reader.get(f"/journeys?state=held&{query}")).text()
 
 
 async def test_a_key_of_some_scenarios_lists_these_alone(site: Site, temporal: Search):
@@ -162,16 +155,15 @@ async def test_a_key_of_some_scenarios_lists_these_alone(site: Site, temporal: S
     assert "No journey matches." in (await site.get("/journeys")).text()
 
 
-async def test_a_made_up_place_is_refused_in_words(site: Site, temporal: Search):
-    await _crowd(site, temporal, 1)
-    await site.sign_in("read")
+async def test_a_made_up_place_is_refused_in_words(reader: Site, temporal: Search):
+    await _crowd(reader, temporal, 1)
     for made_up in ("x", "eyJ0b2tlbiI6IvCfmIAifQ"):
-        await site.get(f"/journeys?state=held&after={made_up}", 422)
+        await reader.get(f"/journeys?state=held&after={made_up}", 422)
     # One that is no place of the server's is its trouble, and tried again: not for long.
-    await site.get("/journeys?state=held&after=eyJ0b2tlbiI6IjMxIn0")
+    await reader.get("/journeys?state=held&after=eyJ0b2tlbiI6IjMxIn0")
     assert temporal.patience == timedelta(seconds=5)
     temporal.error = RPCStatusCode.UNAVAILABLE
-    shown = await site.get("/journeys?state=held", 503)
+    shown = await reader.get("/journeys?state=held", 503)
     assert "The Temporal server does not answer: check that it is running" in shown.text()
 
 
@@ -210,10 +202,11 @@ async def test_a_held_journey_says_why_and_what_was_tried(site: Site):
     assert "http://temporal.example.com/namespaces/shop/workflows/a%2F7%2FK1/r2/history" in shown.values("a", "href")
 
 
-async def test_a_waiting_journey_says_until_when(site: Site):
-    site.client.views["a/7/K1"] = _waiting(at="pause", waiting={"for": "time", "until": "2026-03-28T22:30:00+00:00"})
-    await site.sign_in()
-    shown = await site.get(PAGE)
+async def test_a_waiting_journey_says_until_when(operator: Site):
+    operator.client.views["a/7/K1"] = _waiting(
+        at="pause", waiting={"for": "time", "until": "2026-03-28T22:30:00+00:00"}
+    )
+    shown = await operator.get(PAGE)
     assert shown.text("#now .note").startswith("Waits until Sat 2026-03-28 23:30 Europe/Paris (22:30 UTC)")
     assert shown.texts(".operation summary") == ["Skip this step", "Pause", "End the journey"]
 
@@ -237,22 +230,20 @@ async def test_a_paused_journey_says_by_whom_also_if_it_is_held(site: Site):
         assert len(notes) == (1 if state == "paused" else 2)
 
 
-async def test_a_delivery_under_way_says_when_it_is_tried_again(site: Site):
+async def test_a_delivery_under_way_says_when_it_is_tried_again(operator: Site):
     going = DeliveryStatus(
         step="hook", state="scheduled", attempt=3, next_try_at=START, why="hooks.example.com answered 503"
     )
-    site.client.views["a/7/K1"] = replace(_waiting(state="running", waiting=None), pending=(going,))
-    await site.sign_in()
-    said = (await site.get(PAGE)).text("#now .note")
+    operator.client.views["a/7/K1"] = replace(_waiting(state="running", waiting=None), pending=(going,))
+    said = (await operator.get(PAGE)).text("#now .note")
     assert said.startswith("hook is being sent (attempt 3, next try Tue 2026-03-31 10:00")
     assert said.endswith("hooks.example.com answered 503")
 
 
-async def test_what_is_kept_back_can_be_sent_now(site: Site):
-    site.client.views["a/7/K1"] = _waiting(waiting={"for": "quiet hours", "until": "2026-03-31T06:00:00+00:00"})
-    await site.sign_in()
-    await site.send(PAGE, {"operation": "send_now", "reason": "it cannot wait", "step": "hook"})
-    ((journey, name, given),) = site.client.operated
+async def test_what_is_kept_back_can_be_sent_now(operator: Site):
+    operator.client.views["a/7/K1"] = _waiting(waiting={"for": "quiet hours", "until": "2026-03-31T06:00:00+00:00"})
+    await operator.send(PAGE, {"operation": "send_now", "reason": "it cannot wait", "step": "hook"})
+    ((journey, name, given),) = operator.client.operated
     assert (journey, name, given["now"], given["step"]) == ("a/7/K1", "retry", True, "hook")
 
 
@@ -276,43 +267,39 @@ async def test_each_form_does_its_operation(site: Site):
         assert shown.texts("[role=status]") != []
 
 
-async def test_forms_carry_the_step_that_they_are_about(site: Site):
-    site.client.views["a/7/K1"] = HELD
-    await site.sign_in()
-    shown = await site.get(PAGE)
+async def test_forms_carry_the_step_that_they_are_about(operator: Site):
+    operator.client.views["a/7/K1"] = HELD
+    shown = await operator.get(PAGE)
     assert shown.texts(".operation summary") == ["Retry", "Skip this step", "Pause", "End the journey"]
     assert shown.values("input[name=step]", "value") == ["hook", "hook"]
     assert shown.values("form.form, .operation form", "action") == [PAGE] * 4
 
 
-async def test_what_makes_no_sense_is_told_in_words(site: Site):
-    site.client.views["a/7/K1"] = HELD
-    await site.sign_in()
+async def test_what_makes_no_sense_is_told_in_words(operator: Site):
+    operator.client.views["a/7/K1"] = HELD
     for form, words in (
         ({"operation": "leave", "reason": "  "}, "Give a reason"),
         ({"operation": "leave", "reason": "x" * 501}, "too long"),
         ({"operation": "leave", "reason": "x"}, "Confirm that the journey is to end"),
         ({"operation": "terminate", "reason": "x"}, "no such operation"),
     ):
-        shown = await site.send(PAGE, form, status=422)
+        shown = await operator.send(PAGE, form, status=422)
         assert words in shown.text()
         is_offered = form["operation"] == "leave"
         assert shown.values("details[open] input[name=reason]", "value") == [form["reason"]] * is_offered
-        assert site.client.operated == []
+        assert operator.client.operated == []
 
 
-async def test_what_the_journey_refuses_is_told(site: Site):
-    site.client.views["a/7/K1"] = HELD
-    site.client.refusal = "the journey is not at step 'hook', but at 'bye'"
-    await site.sign_in()
-    shown = await site.send(PAGE, {"operation": "retry", "reason": "x"}, status=409)
+async def test_what_the_journey_refuses_is_told(operator: Site):
+    operator.client.views["a/7/K1"] = HELD
+    operator.client.refusal = "the journey is not at step 'hook', but at 'bye'"
+    shown = await operator.send(PAGE, {"operation": "retry", "reason": "x"}, status=409)
     assert "the journey is not at step 'hook', but at 'bye'." in shown.text()
 
 
-async def test_who_may_only_look_is_told_so(site: Site):
-    site.client.views["a/7/K1"] = HELD
-    await site.sign_in("read")
-    shown = await site.get(PAGE)
+async def test_who_may_only_look_is_told_so(reader: Site):
+    reader.client.views["a/7/K1"] = HELD
+    shown = await reader.get(PAGE)
     assert shown.texts(".operation") == []
     assert "Operations need the scope operate" in shown.text()
 
@@ -327,13 +314,12 @@ async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site):
     await site.get("/journeys/b/8", 403)
 
 
-async def test_over_and_unknown_journeys(site: Site):
+async def test_over_and_unknown_journeys(operator: Site):
     entry = replace(ENTRY, ended_at=datetime(2026, 4, 1, tzinfo=UTC), outcome="finished")
-    site.client.views["a/7/K1"] = replace(HELD, status="forgotten", progress=None, entry=entry)
-    await site.sign_in()
-    shown = await site.get(PAGE)
+    operator.client.views["a/7/K1"] = replace(HELD, status="forgotten", progress=None, entry=entry)
+    shown = await operator.get(PAGE)
     assert (shown.text(".head .state"), shown.texts(".operation")) == ("finished", [])
-    nobody = await site.get("/journeys/a/8", 404)
+    nobody = await operator.get("/journeys/a/8", 404)
     assert "There is no journey 'a/8'" in nobody.text()
 
 
@@ -355,13 +341,12 @@ async def test_a_journey_of_a_contact_that_is_called_dots_is_operated_and_listed
 
 
 async def test_what_the_journey_has_done_is_done_although_the_log_is_out_of_reach(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    operator: Site, monkeypatch: pytest.MonkeyPatch
 ):
     async def fail(_: object) -> bool:
         raise StoreUnavailable("the disk is full")
 
-    site.client.views["a/7/K1"] = HELD
-    await site.sign_in()
-    monkeypatch.setattr(site.store, "add_operation", fail)
-    done = await site.send(PAGE, {"operation": "retry", "reason": "x"})
+    operator.client.views["a/7/K1"] = HELD
+    monkeypatch.setattr(operator.store, "add_operation", fail)
+    done = await operator.send(PAGE, {"operation": "retry", "reason": "x"})
     assert "The step is retried." in done.text()

@@ -32,17 +32,16 @@ def item(number: int, outcome: str | None = None, reason: str | None = None) -> 
     )
 
 
-async def test_progress_is_told_with_why_some_refused_and_what_became_of_each(site: Site, temporal: Search):
+async def test_progress_is_told_with_why_some_refused_and_what_became_of_each(operator: Site, temporal: Search):
     temporal.hold(WAX, 2)  # winback/0 and winback/1
     temporal.add("winback/2", ScenarioName="winback", StepId="wax", JourneyState="retrying")
     for number, outcome, reason in ((3, "finished", "1 of 2 deliveries failed"), (4, "exited", "event order.returned")):
-        await site.store.admit(admission_request(str(number), "winback", run_id="r"))
-        await site.store.depart(f"winback/{number}", "r", outcome, reason, AT)
+        await operator.store.admit(admission_request(str(number), "winback", run_id="r"))
+        await operator.store.depart(f"winback/{number}", "r", outcome, reason, AT)
     done = (item(number, "accepted") for number in (0, 2, 3, 4))
-    await begin(site, "op1", *done, item(7, "refused", "the journey is not held"), item(1))
-    await site.store.complete_survey("op1", {"which": {"scenario": "winback"}, "rate": 5.0}, AT)
-    await site.sign_in()
-    page = await site.get("/operations/op1")
+    await begin(operator, "op1", *done, item(7, "refused", "the journey is not held"), item(1))
+    await operator.store.complete_survey("op1", {"which": {"scenario": "winback"}, "rate": 5.0}, AT)
+    page = await operator.get("/operations/op1")
     assert (page.text("h1"), page.text(".head .state")) == ("Retry journeys", "running")
     assert "Journeys 6 Accepted 4 Refused 1 To be asked 1" in page.text()
     assert "wax <is> back" in page.text()
@@ -56,18 +55,17 @@ async def test_progress_is_told_with_why_some_refused_and_what_became_of_each(si
     ]
     assert page.values("progress", "value") == ["5"]
     assert page.values("#operation", "hx-trigger") == ["every 2s"]
-    refused = await site.get("/operations/op1?outcome=refused")
+    refused = await operator.get("/operations/op1?outcome=refused")
     assert [row[0] for row in refused.rows("Its journeys")] == ["winback/7"]
-    await site.get("/operations/op1?outcome=x", status=422)
+    await operator.get("/operations/op1?outcome=x", status=422)
 
 
-async def test_the_log_is_filtered_by_who_what_where_and_when(site: Site):
-    await begin(site, "old", operator="Ann (key a)")
+async def test_the_log_is_filtered_by_who_what_where_and_when(reader: Site):
+    await begin(reader, "old", operator="Ann (key a)")
     which = {"destination": "wax"}
     retry = {"maximum_interval": 2.0}
     request = {"which": which, "more": {"retry": retry}}
-    await begin(site, "new", operator="key b", verb="retune", request=request, created_at=AT + timedelta(hours=1))
-    await site.sign_in("read")
+    await begin(reader, "new", operator="key b", verb="retune", request=request, created_at=AT + timedelta(hours=1))
     for query, found in (
         ("operator=ann", ["old"]),
         ("operation=retune", ["new"]),
@@ -77,43 +75,40 @@ async def test_the_log_is_filtered_by_who_what_where_and_when(site: Site):
         ("since=2026-03-31T08:30", ["new"]),
         ("operator=%25", []),
     ):
-        page = await site.get(f"/operations?{query}")
+        page = await reader.get(f"/operations?{query}")
         assert page.values("tbody th a", "href") == [f"/operations/{name}" for name in found], query
-    old = await site.get("/operations/old")
+    old = await reader.get("/operations/old")
     assert "held because the receiver refused it permanently" in old.text()
     for address in ("/operations?operation=retune", "/operations/new"):
-        page = await site.get(address)
+        page = await reader.get(address)
         assert "Change retries" in page.text()
         assert "longest pause: 2s" in page.text()
-    wrong = await site.get("/operations?since=soon&operator=ann", 422)
+    wrong = await reader.get("/operations?since=soon&operator=ann", 422)
     assert (wrong.values("[aria-invalid]", "name"), wrong.values("#operator", "value")) == (["since"], ["ann"])
 
 
-async def test_one_that_has_found_nobody_yet(site: Site):
-    await site.sign_in("read")
-    assert "No operation was started yet." in (await site.get("/operations")).text()
-    await begin(site)
-    page = await site.get("/operations/op1")
+async def test_one_that_has_found_nobody_yet(reader: Site):
+    assert "No operation was started yet." in (await reader.get("/operations")).text()
+    await begin(reader)
+    page = await reader.get("/operations/op1")
     assert "Its journeys are being searched for." in page.text()
     assert "Stop…" not in page.text()
 
 
-async def test_pages_of_its_journeys_leave_none_out(site: Site):
-    await begin(site, "op1", *(item(number, "accepted") for number in range(120)))
-    await site.sign_in("read")
-    read = await site.column("/operations/op1", "Its journeys")
+async def test_pages_of_its_journeys_leave_none_out(reader: Site):
+    await begin(reader, "op1", *(item(number, "accepted") for number in range(120)))
+    read = await reader.column("/operations/op1", "Its journeys")
     assert read == [f"winback/{number}" for number in range(120)]
-    await site.get("/operations/op1?after=winback/3&number=x", status=422)
+    await reader.get("/operations/op1?after=winback/3&number=x", status=422)
 
 
-async def test_after_a_trial_all_are_one_step_away(site: Site):
-    await begin(site, "op1", item(0, "accepted"), request={"limit": 3})
-    await site.store.end_operation("op1", "finished", AT)
-    await site.sign_in()
-    page = await site.get("/operations/op1")
+async def test_after_a_trial_all_are_one_step_away(operator: Site):
+    await begin(operator, "op1", item(0, "accepted"), request={"limit": 3})
+    await operator.store.end_operation("op1", "finished", AT)
+    page = await operator.get("/operations/op1")
     assert "This was a trial." in page.text()
     (rest,) = page.values("p.note a", "href")
-    assert (await site.get(rest)).text("h1") == "Retry the step"
+    assert (await operator.get(rest)).text("h1") == "Retry the step"
 
 
 async def test_one_is_stopped_for_a_reason(site: Site, temporal: Search):

@@ -130,9 +130,8 @@ async def preview(site: Site, more: dict[str, str] | None = None, status: int = 
     return await site.send("/preview", {**FORM, **(more or {})}, status=status)
 
 
-async def test_each_step_is_shown_byte_by_byte_at_its_local_time(site: Site):
-    await site.sign_in("read")
-    page = await preview(site)
+async def test_each_step_is_shown_byte_by_byte_at_its_local_time(reader: Site):
+    page = await preview(reader)
     mail, wait, fork, hook, text = page.texts("li.step")
     assert mail.startswith("mail email sent Tue 2026-03-03 10:00 from Sender <sender@example.com> to zoe@example.com")
     assert "subject Hello Zoé <i>" in mail
@@ -151,10 +150,9 @@ async def test_each_step_is_shown_byte_by_byte_at_its_local_time(site: Site):
     assert json.loads(page.text("textarea[name=entry]")) == ENTRY  # what was filled in is still there
 
 
-async def test_steps_beside_the_way_and_mistakes_are_told(site: Site):
-    await site.sign_in("read")
+async def test_steps_beside_the_way_and_mistakes_are_told(reader: Site):
     english = {**ENTRY, "contact": {"id": 7, "language": "en"}}
-    page = await preview(site, {"entry": json.dumps(english)})
+    page = await preview(reader, {"entry": json.dumps(english)})
     mail, _, _, hook, _ = page.texts("li.step")
     assert "not reached by this contact" in hook
     assert hook.split(" then of ")[0].endswith(" not taken")
@@ -162,22 +160,20 @@ async def test_steps_beside_the_way_and_mistakes_are_told(site: Site):
     assert "skipped" in mail
 
 
-async def test_an_entry_is_made_up(site: Site):
-    await site.sign_in("read")
-    page = await site.send("/preview/sample", {"version": "hello@1"}, status=200, page="/preview")
+async def test_an_entry_is_made_up(reader: Site):
+    page = await reader.send("/preview/sample", {"version": "hello@1"}, status=200, page="/preview")
     assert json.loads(page.text("textarea[name=entry]"))["scenario"] == "hello"
     assert page.texts("li.step") == []
-    assert len((await preview(site, {"entry": ""})).texts("li.step")) == 5
+    assert len((await preview(reader, {"entry": ""})).texts("li.step")) == 5
 
 
-async def test_a_link_previews_the_newest_version_and_offers_a_test_of_its_step(site: Site):
-    await site.sign_in()
-    page = await site.get("/preview?scenario=hello&step=text")
+async def test_a_link_previews_the_newest_version_and_offers_a_test_of_its_step(operator: Site):
+    page = await operator.get("/preview?scenario=hello&step=text")
     assert page.texts("#version option[selected]") == ["hello@1"]
     assert len(page.texts("li.step")) == 5
     assert page.texts("#step option[selected]") == ["text"]
-    assert (await site.get("/preview")).texts("#step option") == ["mail", "vip", "text"]  # before any preview
-    assert "not published" in (await site.get("/preview?version=hello@9", 404)).text("[role=alert]")
+    assert (await operator.get("/preview")).texts("#step option") == ["mail", "vip", "text"]  # before any preview
+    assert "not published" in (await operator.get("/preview?version=hello@9", 404)).text("[role=alert]")
 
 
 async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id(
@@ -224,9 +220,8 @@ async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id
     assert "Bob" not in page.html
 
 
-async def test_events_and_responses_are_given_one_a_line(site: Site):
-    await site.sign_in("read")
-    page = await preview(site, {"events": 'order.delivered={"order_id": "CGX"}\n\n', "responses": "wax=[1]"})
+async def test_events_and_responses_are_given_one_a_line(reader: Site):
+    page = await preview(reader, {"events": 'order.delivered={"order_id": "CGX"}\n\n', "responses": "wax=[1]"})
     assert "no step and no exit rule waits for 'order.delivered'" in page.text()
     assert "no step saves a response as 'wax'" in page.text()
 
@@ -247,10 +242,9 @@ WRONG: list[tuple[dict[str, str], str]] = [
 ]
 
 
-async def test_what_is_wrong_is_said_and_nothing_that_was_filled_in_is_lost(site: Site):
-    await site.sign_in("read")
+async def test_what_is_wrong_is_said_and_nothing_that_was_filled_in_is_lost(reader: Site):
     for wrong, said in WRONG:
-        page = await preview(site, {"to": "kept@example.com", **wrong}, status=422)
+        page = await preview(reader, {"to": "kept@example.com", **wrong}, status=422)
         assert page.text("[role=alert]").startswith(said)
         assert page.text("textarea[name=entry]") == " ".join({**FORM, **wrong}["entry"].split())
 
@@ -302,10 +296,9 @@ UNSENDABLE: list[tuple[dict[str, str], str]] = [
 ]
 
 
-async def test_what_cannot_be_sent_is_said(site: Site):
-    await site.sign_in()
+async def test_what_cannot_be_sent_is_said(operator: Site):
     for more, said in UNSENDABLE:
-        page = await site.send("/preview/send", {**FORM, **more}, status=422, page="/preview")
+        page = await operator.send("/preview/send", {**FORM, **more}, status=422, page="/preview")
         assert said in page.text("[role=alert]")
         if "step" in more:  # it can be mended there
             assert page.texts("select[name=step] option[selected]") == [more["step"]]
@@ -322,14 +315,13 @@ async def test_a_test_is_in_the_log_of_deliveries(site: Site):
     assert kept.delivery_id.startswith("msg_test")
 
 
-async def test_a_suppressed_number_gets_no_test_even_instead_of_the_contact(site: Site):
+async def test_a_suppressed_number_gets_no_test_even_instead_of_the_contact(operator: Site):
     (hashed,) = HASHES.of("sms", "+33698765432")
-    await site.store.suppress(Suppression("sms", hashed, "stop", datetime.now(UTC)))
-    await site.sign_in()
+    await operator.store.suppress(Suppression("sms", hashed, "stop", datetime.now(UTC)))
     form = {**FORM, **SURE, "step": "text", "to": "+33 6 98 76 54 32"}
-    page = await site.send("/preview/send", form, status=422, page="/preview")
+    page = await operator.send("/preview/send", form, status=422, page="/preview")
     assert page.text("[role=alert]").startswith("Nothing was sent: the address has answered STOP")
-    assert "+336" not in str(await site.store.deliveries())
+    assert "+336" not in str(await operator.store.deliveries())
 
 
 async def test_a_key_sends_few_tests_an_hour(site: Site):
@@ -344,8 +336,9 @@ async def test_a_key_sends_few_tests_an_hour(site: Site):
 
 
 @pytest.mark.parametrize("routes", [Direct()], ids=["as scenarios say"])
-async def test_no_address_is_called_that_is_not_public(site: Site):
-    await site.sign_in()
+async def test_no_address_is_called_that_is_not_public(operator: Site):
     for to in ("https://169.254.169.254/latest", "http://127.0.0.1:1/", "file:///etc/passwd"):
-        page = await site.send("/preview/send", {**FORM, **SURE, "step": "vip", "to": to}, status=422, page="/preview")
+        page = await operator.send(
+            "/preview/send", {**FORM, **SURE, "step": "vip", "to": to}, status=422, page="/preview"
+        )
         assert "is not a URL that may be called" in page.text()

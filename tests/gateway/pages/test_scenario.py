@@ -53,11 +53,10 @@ async def _held(store: Store, server: Search) -> None:
         await store.count_passages(journey, "r", 0, steps)
 
 
-async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, temporal: Search):
-    await _held(site.store, temporal)
-    await ScenarioService(site.store).close(TERMINAL, "sale", operator="ann", reason="<i>over</i>")
-    await site.sign_in("read")
-    shown = await site.get("/scenarios")
+async def test_all_scenarios_with_what_is_under_way_and_held(reader: Site, temporal: Search):
+    await _held(reader.store, temporal)
+    await ScenarioService(reader.store).close(TERMINAL, "sale", operator="ann", reason="<i>over</i>")
+    shown = await reader.get("/scenarios")
     ((name, state, under_way, held, retrying, _),) = shown.rows("Published scenarios")
     assert (name, under_way, held, retrying) == ("sale @1", "3", "1", "0")
     assert state.startswith("closed since")
@@ -65,10 +64,9 @@ async def test_all_scenarios_with_what_is_under_way_and_held(site: Site, tempora
     assert "/held?scenario=sale" in shown.values("td a", "href")
 
 
-async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Search):
-    await _held(site.store, temporal)
-    await site.sign_in("read")
-    shown = await site.get("/scenarios/sale")
+async def test_people_stand_on_the_map_and_in_the_table(reader: Site, temporal: Search):
+    await _held(reader.store, temporal)
+    shown = await reader.get("/scenarios/sale")
     assert shown.text("h1") == "sale@1"
     assert shown.texts(".facts div")[:5] == ["In progress 3", "Waiting 1", "Retrying 1", "Held 1", "Running 0"]
     assert shown.rows("People per step") == [
@@ -91,15 +89,14 @@ async def test_people_stand_on_the_map_and_in_the_table(site: Site, temporal: Se
     (failed,) = [link for link in links if "outcome=failed" in link]
     assert failed.startswith("/deliveries?step=hook&outcome=failed&since=20")
     assert failed.endswith("&scenario=sale&version=1")
-    assert [row[2] for row in (await site.get(failed)).rows("Recorded attempts, newest first")] == ["hook"]
+    assert [row[2] for row in (await reader.get(failed)).rows("Recorded attempts, newest first")] == ["hook"]
 
 
-async def test_trends_are_charts_and_tables_of_people_and_of_attempts(site: Site, temporal: Search):
-    await _held(site.store, temporal)
-    await publish(site.store, RULED)
-    await site.sign_in("read")
-    assert "/scenarios/sale/trends" in (await site.get("/scenarios/sale")).values("main a", "href")
-    shown = await site.get("/scenarios/sale/trends?days=7")
+async def test_trends_are_charts_and_tables_of_people_and_of_attempts(reader: Site, temporal: Search):
+    await _held(reader.store, temporal)
+    await publish(reader.store, RULED)
+    assert "/scenarios/sale/trends" in (await reader.get("/scenarios/sale")).values("main a", "href")
+    shown = await reader.get("/scenarios/sale/trends?days=7")
     assert shown.values("svg.chart", "aria-label") == [
         "People who completed mail by day: 2 passed",
         "People who completed wait-2 by day: 1 skipped",
@@ -112,17 +109,16 @@ async def test_trends_are_charts_and_tables_of_people_and_of_attempts(site: Site
     ]
     assert shown.values("svg.chart rect", "height") == ["100.0", "50.0", "100.0", "50.0"], "one scale for each kind"
     assert shown.rows("mail by day")[0] == [day, "2", "–", "–"]
-    alone = await site.get("/scenarios/sale/trends?version=2&days=90")
+    alone = await reader.get("/scenarios/sale/trends?version=2&days=90")
     assert alone.values("svg.chart", "aria-label") == []
     assert "none" in alone.texts("figure p")
-    await site.get("/scenarios/sale/trends?version=7", 404)
+    await reader.get("/scenarios/sale/trends?version=7", 404)
 
 
-async def test_rules_stand_there_in_words(site: Site):
-    await site.sign_in("read")
-    assert "No scenario is published yet." in (await site.get("/scenarios")).text()
-    await publish(site.store, RULED)
-    shown = await site.get("/scenarios/sale")
+async def test_rules_stand_there_in_words(reader: Site):
+    assert "No scenario is published yet." in (await reader.get("/scenarios")).text()
+    await publish(reader.store, RULED)
+    shown = await reader.get("/scenarios/sale")
     assert shown.texts(".rules div") == [
         "Trigger order",
         'Admits contacts if order.note != "<script>"',
@@ -138,34 +134,32 @@ async def test_rules_stand_there_in_words(site: Site):
     ]
 
 
-async def test_versions_are_chosen_and_compared(site: Site):
-    await publish(site.store, SALE)
-    await publish(site.store, RULED)
-    await site.sign_in("read")
-    shown = await site.get("/scenarios/sale?compare=1")
+async def test_versions_are_chosen_and_compared(reader: Site):
+    await publish(reader.store, SALE)
+    await publish(reader.store, RULED)
+    shown = await reader.get("/scenarios/sale?compare=1")
     assert shown.text("h1") == "sale@2"
     changes = shown.texts("section.card li")
     assert "added bye" in changes
     assert "removed hook" in changes
     assert any(one.startswith("changed mail : subject") for one in changes)
     assert [row[0] for row in shown.rows("People per step")] == ["mail changed", "wait-2", "bye added"]
-    old = await site.get("/scenarios/sale?version=1")
+    old = await reader.get("/scenarios/sale?version=1")
     assert "New journeys use sale@2 ." in old.text()
     assert [row[0] for row in old.rows("Versions")] == ["sale@2", "sale@1"]
     for wrong in ("?version=9", "?version=x", "?compare=0"):
-        assert "There is no version" in (await site.get(f"/scenarios/sale{wrong}", 404)).text()
-    await site.get("/scenarios/nothing", 404)
+        assert "There is no version" in (await reader.get(f"/scenarios/sale{wrong}", 404)).text()
+    await reader.get("/scenarios/nothing", 404)
 
 
-async def test_without_search_the_page_says_what_is_not_known(site: Site, temporal: Search):
-    await publish(site.store)
-    await admit(site.store, "sale/1", "1")
+async def test_without_search_the_page_says_what_is_not_known(reader: Site, temporal: Search):
+    await publish(reader.store)
+    await admit(reader.store, "sale/1", "1")
     temporal.error = RPCStatusCode.UNIMPLEMENTED
-    await site.sign_in("read")
-    shown = await site.get("/scenarios/sale")
+    shown = await reader.get("/scenarios/sale")
     assert "The Temporal server has no search: who stands where is not known." in shown.text()
     assert shown.rows("People per step")[0][3:6:2] == ["?", "?"]
-    home = await site.get("/scenarios")
+    home = await reader.get("/scenarios")
     assert "The number of held journeys is not known" in home.text()
 
 

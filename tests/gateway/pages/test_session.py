@@ -127,26 +127,24 @@ async def test_a_session_lasts_twelve_hours_and_cannot_be_made_up(site: Site):
         assert answer.status_code == status, value
 
 
-async def test_nothing_in_the_store_signs_in(site: Site, tmp_path: Path):
-    await site.sign_in("read")
-    cookie = site.browser.cookies["session"]
+async def test_nothing_in_the_store_signs_in(reader: Site, tmp_path: Path):
+    cookie = reader.browser.cookies["session"]
     with sqlite3.connect(tmp_path / "store.db") as connection:
         dump = "\n".join(connection.iterdump())
     assert 'INSERT INTO "sessions"' in dump
     assert cookie not in dump
     for value in {word.strip("'") for word in re.findall(r"'[^']+'|[\w-]{8,}", dump)}:
         if value.isprintable() and value.isascii() and ";" not in value:
-            answer = await site.browser.get("/", headers=[(b"cookie", f"session={value}".encode())])
+            answer = await reader.browser.get("/", headers=[(b"cookie", f"session={value}".encode())])
             assert answer.status_code == 303, value
 
 
-async def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(site: Site):
-    await site.sign_in("read")
-    copied = site.browser.cookies["session"]
-    shown = await site.send("/sign-out", {}, page="/")
+async def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(reader: Site):
+    copied = reader.browser.cookies["session"]
+    shown = await reader.send("/sign-out", {}, page="/")
     assert shown.text("h1") == "Sign in"
     for value in ("", copied):
-        answer = await site.browser.get("/", headers=[(b"cookie", f"session={value}".encode())])
+        answer = await reader.browser.get("/", headers=[(b"cookie", f"session={value}".encode())])
         assert answer.status_code == 303
 
 
@@ -161,9 +159,8 @@ async def test_sessions_that_have_ended_are_deleted(site: Site, tmp_path: Path):
         assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
 
 
-async def test_a_form_of_another_session_or_site_is_refused(site: Site):
-    await site.sign_in("read")
-    mine = (await site.get("/")).token
+async def test_a_form_of_another_session_or_site_is_refused(reader: Site):
+    mine = (await reader.get("/")).token
     stranger = "0" * 64
     for token, headers in (
         (stranger, {}),
@@ -173,10 +170,10 @@ async def test_a_form_of_another_session_or_site_is_refused(site: Site):
         (mine, {"origin": "https://evil.example.com"}),
         (mine, {"origin": "null"}),
     ):
-        answer = await site.browser.post("/sign-out", data={"token": token}, headers=headers)
+        answer = await reader.browser.post("/sign-out", data={"token": token}, headers=headers)
         assert answer.status_code == 403, (token, headers)
         assert "this form belongs to another session" in Document(answer).html.lower()
-    answer = await site.browser.post("/sign-out", data={"token": mine}, headers={"origin": SITE})
+    answer = await reader.browser.post("/sign-out", data={"token": mine}, headers={"origin": SITE})
     assert answer.status_code == 303
 
 
@@ -197,14 +194,13 @@ async def test_a_door_signs_in_who_knows_its_address(site: Site):
     assert (await site.browser.get("/open/opensesame")).status_code == 404
 
 
-async def test_errors_are_pages_without_a_word_of_the_request(site: Site):
-    nobody = await site.get("/no/such/<script>page", status=404)
+async def test_errors_are_pages_without_a_word_of_the_request(reader: Site):
+    nobody = await reader.get("/no/such/<script>page", status=404)
     assert "There is no page at this address." in nobody.text()
     assert "script&gt;page" not in nobody.html
-    await site.sign_in("read")
-    wrong = Document(await site.browser.put("/"))
+    wrong = Document(await reader.browser.put("/"))
     assert (wrong.status, "openapi" in wrong.html) == (405, False)
-    large = Document(await site.browser.post("/sign-in", content=b"x" * 2_000_000))
+    large = Document(await reader.browser.post("/sign-in", content=b"x" * 2_000_000))
     assert (large.status, large.text("h1")) == (413, "The request is too large")
 
 
@@ -223,31 +219,29 @@ async def test_what_goes_wrong_here_is_told_without_details(site: Site, caplog: 
     assert shown.values("main a", "href") == ["/"]
 
 
-async def test_what_is_refused_leads_back_to_its_form_and_nowhere_else(site: Site):
-    await site.sign_in("read")
+async def test_what_is_refused_leads_back_to_its_form_and_nowhere_else(reader: Site):
     for came, back in (
         (f"{SITE}/held?scenario=a", "/held?scenario=a"),
         (f"{SITE}//evil.example.com/", "/"),
         ("https://evil.example.com/", "/"),
     ):
-        answer = await site.browser.post("/sign-out", data={"token": "x"}, headers={"referer": came})
+        answer = await reader.browser.post("/sign-out", data={"token": "x"}, headers={"referer": came})
         assert Document(answer).values("main a", "href") == [back]
 
 
-async def test_files_are_kept_for_as_long_as_they_are_the_same(site: Site):
-    await site.sign_in("read")
-    page = await site.get("/")
+async def test_files_are_kept_for_as_long_as_they_are_the_same(reader: Site):
+    page = await reader.get("/")
     assert page.headers["cache-control"] == "no-store"
     (script,) = page.values("script", "src")
     for address in (*page.values("link", "href"), script):
-        file = await site.browser.get(address)
+        file = await reader.browser.get(address)
         assert file.status_code == 200
         assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert file.headers["x-content-type-options"] == "nosniff"
-    other = await site.browser.get(script.replace(script.split("/")[2], "old"))
+    other = await reader.browser.get(script.replace(script.split("/")[2], "old"))
     assert (other.status_code, other.headers["cache-control"]) == (200, "no-cache")
-    assert (await site.browser.get("/static/x/../app.py")).status_code == 404
-    assert (await site.browser.get("/static/x/app.py")).status_code == 404
+    assert (await reader.browser.get("/static/x/../app.py")).status_code == 404
+    assert (await reader.browser.get("/static/x/app.py")).status_code == 404
 
 
 FORMS = sorted(
@@ -275,11 +269,10 @@ async def ask(site: Site, path: str, asked: asyncio.Event) -> int:
     return status
 
 
-async def test_a_key_that_may_only_read_is_refused_before_its_form_arrives(site: Site):
-    await site.sign_in("read")
+async def test_a_key_that_may_only_read_is_refused_before_its_form_arrives(reader: Site):
     asked = asyncio.Event()
     for path in FORMS:
-        assert await ask(site, path.replace("{", "").replace(":path}", "").replace("}", ""), asked) == 403, path
+        assert await ask(reader, path.replace("{", "").replace(":path}", "").replace("}", ""), asked) == 403, path
     assert FORMS
     assert not asked.is_set()
 
