@@ -17,6 +17,7 @@ from gateway.cli.configuration import DestinationsOption, PoliciesOption, book_i
 from gateway.cli.options import Format, FormatOption, login
 from gateway.cli.output import count, print_line
 from gateway.cli.preview import FileArgument, draft_of
+from gateway.errors import BadInput
 from gateway.terminal import console, dump, note, say, styled, text
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ def check(
     same names. The exit status is 1 if there is an error. Warnings do not change it.
     """
     from gateway.cases.file import DefaultFiles, read
-    from gateway.errors import BadInput
     from gateway.publishing import check_file
 
     known, quiet = known_in(destinations), policies_in(policies).quiet_hours
@@ -89,7 +89,6 @@ def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:
 
     Edit its values, then use it: scenario sample a.yaml > entry.json, then scenario preview a.yaml --entry entry.json.
     """
-    from gateway.errors import BadInput
     from gateway.preview.first_entry import first_entry
 
     entry = first_entry(draft_of(file, book_in(destinations), Format.TEXT))
@@ -121,7 +120,6 @@ def publish(
     Standard error gets the differences from the previous version, and what happens to the running journeys of earlier
     versions: 'scenario migrate' moves them to this one.
     """
-    from gateway.errors import BadInput
     from gateway.publishing import check_file
 
     files = [path for path in files if not _holds_cases(path)]
@@ -181,8 +179,6 @@ def _tell(published: Publication) -> None:
 
 def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:
     """Refuse two files with the same scenario name: chance would decide which becomes the newest version."""
-    from gateway.errors import BadInput
-
     first: dict[str, Path] = {}
     for path, scenario in scenarios.items():
         if (other := first.setdefault(scenario.scenario, path)) != path:

@@ -13,6 +13,7 @@ import typer
 from gateway.cli import session
 from gateway.cli.options import Format, FormatOption
 from gateway.cli.output import Table, output
+from gateway.errors import BadInput, unreadable
 from gateway.terminal import dump, local, note, say, styled
 
 if TYPE_CHECKING:
@@ -78,8 +79,6 @@ def policies_in(path: Path | None) -> Policies:
 
 def _content(path: Path, kind: str) -> bytes:
     """Read a file's bytes. The worker's own message would name only the environment variable."""
-    from gateway.errors import unreadable
-
     try:
         return path.read_bytes()
     except OSError as error:
@@ -88,8 +87,6 @@ def _content(path: Path, kind: str) -> bytes:
 
 def chosen(file: Path | None, configured: Path | None, kind: str) -> tuple[Path, bytes]:
     """Return the file to examine, and its content."""
-    from gateway.errors import BadInput
-
     if (path := file or configured) is None:
         raise BadInput(f"name a file, or set SCENARIO_{kind.upper()}")
     return path, _content(path, kind)

@@ -13,6 +13,8 @@ from gateway.cli.options import Format, FormatOption, a_second, login, one_of, r
 from gateway.cli.output import Table
 from gateway.terminal import dump, local, note, say, styled
 from runtime.api_keys import SCOPES
+from scenario.errors import DurationError
+from scenario.time.duration import parse_duration
 
 if TYPE_CHECKING:
     from gateway.service.keys import KeyView
@@ -29,9 +31,6 @@ def _name(text: str) -> str:
 
 def _expiry(text: str) -> datetime:
     """Parse a duration from now (``90d``), or an ISO 8601 date with or without a time, in this machine's time zone."""
-    from scenario.errors import DurationError
-    from scenario.time.duration import parse_duration
-
     now = datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(text.strip()).astimezone(UTC)

@@ -12,6 +12,7 @@ import typer
 
 from gateway.cli.options import Format, FormatOption, length
 from gateway.cli.output import Table
+from gateway.cli.session import quieten
 from gateway.terminal import console, dump, local, note, say
 
 if TYPE_CHECKING:
@@ -79,7 +80,6 @@ def dev(
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
-    from gateway.cli.session import quieten
 
     quieten()
     return asyncio.run(work)

@@ -9,7 +9,10 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, book_in
+from gateway.cli.entry_files import STDIN, writing
 from gateway.cli.options import Format
+from gateway.cli.preview import draft_of
+from gateway.errors import BadInput
 from gateway.service.caller import TERMINAL
 
 if TYPE_CHECKING:
@@ -39,8 +42,6 @@ def draw(
     A name without a version means the newest published version. With --since, steps added or changed since a published
     version are marked, and removed steps are listed. GitHub draws a Mermaid map that is in a code block named mermaid.
     """
-    from gateway.cli.entry_files import STDIN, writing
-
     path = Path(what)
     is_file = path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or path.exists()
     made = _of_file(path, since, destinations) if is_file else _of_version(what, since)
@@ -50,7 +51,6 @@ def draw(
 
 
 def _of_file(path: Path, since: int | None, destinations: Path | None) -> ScenarioMap:
-    from gateway.cli.preview import draft_of
     from gateway.map.map import ScenarioMap
 
     made = draft_of(path, book_in(destinations), Format.TEXT)
@@ -59,7 +59,6 @@ def _of_file(path: Path, since: int | None, destinations: Path | None) -> Scenar
 
 
 def _of_version(what: str, since: int | None) -> ScenarioMap:
-    from gateway.errors import BadInput
     from gateway.map.map import ScenarioMap
 
     name, at, number = what.partition("@")

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from runtime.api_keys import names_key
+from scenario.errors import DurationError
+from scenario.time.duration import parse_duration, per_second
 from scenario.words import CAUSES
 
 
@@ -67,9 +69,6 @@ def operator_name(text: str) -> str:
 
 def moment(text: str) -> datetime:
     """Parse a duration ago (``2h``), or an ISO 8601 date and time; without a zone, in this machine's time zone."""
-    from scenario.errors import DurationError
-    from scenario.time.duration import parse_duration
-
     try:
         parsed = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -84,8 +83,6 @@ def moment(text: str) -> datetime:
 
 def a_second(text: str) -> float:
     """Parse a rate per second: ``10/s``, ``600/m``, ``0.5/s``."""
-    from scenario.time.duration import per_second
-
     number = per_second(text.strip()) or per_second(f"{text.strip()}/s")
     if not 0 < number <= 10_000:
         raise typer.BadParameter(f"'{text}' is not a rate: write 10/s, 600/m or 0.5/s")
@@ -94,9 +91,6 @@ def a_second(text: str) -> float:
 
 def length(text: str) -> float:
     """Parse a duration in seconds, such as ``30s`` or ``3d``."""
-    from scenario.errors import DurationError
-    from scenario.time.duration import parse_duration
-
     try:
         return parse_duration(text).total_seconds()
     except DurationError as error:

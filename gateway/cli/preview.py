@@ -17,6 +17,7 @@ from gateway.cli.configuration import DestinationsOption, PoliciesOption, book_i
 from gateway.cli.entry_files import parse, read_entry, writing
 from gateway.cli.options import Format, FormatOption
 from gateway.cli.output import count, progress
+from gateway.errors import BadInput
 from gateway.terminal import console, dump, note, say
 
 if TYPE_CHECKING:
@@ -136,7 +137,6 @@ def renderer(settings: Settings, book: Destinations | None = None) -> MessageRen
 
 
 def _moment(at: str | None) -> datetime | None:
-    from gateway.errors import BadInput
     from scenario.time.timing import ENTRY_YEARS
 
     if at is None:
@@ -153,7 +153,6 @@ def _moment(at: str | None) -> datetime | None:
 
 
 def _event(item: str) -> GivenEvent:
-    from gateway.errors import BadInput
     from gateway.preview.walk import GivenEvent
 
     name, equals, properties = item.partition("=")
@@ -167,8 +166,6 @@ def _event(item: str) -> GivenEvent:
 
 def _response(item: str) -> tuple[str, Any]:
     """Parse an option of a step's response. Any JSON is accepted, also if no template expects it."""
-    from gateway.errors import BadInput
-
     name, _, content = item.partition("=")
     wanted = """write it as NAME='{"id": "7"}'"""
     if not name:

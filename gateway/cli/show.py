@@ -21,6 +21,7 @@ from gateway.cli.options import (
     word_option,
 )
 from gateway.cli.output import count, output
+from gateway.cli.preview import renderer
 from gateway.service.caller import TERMINAL
 from gateway.terminal import console, dump, local, note, say, text
 from scenario.words import CAUSES, LISTED, AttemptOutcome, JourneyState, SkipReason
@@ -152,7 +153,6 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
 
     Raise BadInput if it sent nothing, or its data is deleted.
     """
-    from gateway.cli.preview import renderer
     from gateway.cli.show_preview import Look, content, put_line
     from gateway.journeys.rendered import NOTE
     from runtime.settings import Settings

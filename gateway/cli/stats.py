@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -65,8 +65,6 @@ def results(
 
     --since: admitted since then. JSON: see "JSON of commands" in the reference.
     """
-    from datetime import UTC, datetime
-
     from gateway.service import results as counted
 
     found = session.ask_store(

@@ -12,6 +12,8 @@ import typer
 
 from gateway.cli.configuration import DestinationsOption, PoliciesOption
 from gateway.cli.output import count
+from gateway.cli.preview import renderer
+from gateway.errors import BadInput, why
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
@@ -46,8 +48,6 @@ def cases(
     from gateway.cases.file import DefaultFiles, case_files, read
     from gateway.cases.report import unread
     from gateway.cases.run import Circumstances
-    from gateway.cli.preview import renderer
-    from gateway.errors import BadInput
     from runtime.settings import Settings
 
     settings = Settings()
@@ -109,8 +109,6 @@ def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[
 
 def _write(path: Path, text: str) -> None:
     """Replace a file's text atomically, so that an error loses nothing."""
-    from gateway.errors import BadInput, why
-
     target = path.resolve()  # where a link leads: it stays a link
     beside = target.with_name(f".{target.name}.new")
     try:
