@@ -74,9 +74,8 @@ class AcceptedEntries(Queries):
 
     async def forget_accepted(self, entry: AcceptedEntry) -> None:
         """Delete the row of a run that is over."""
-        await self._database.write(
-            _FORGET, {"whose": entry.contact_id, "of": entry.workflow_id, "in_run": entry.run_id}
-        )
+        this = (entry.contact_id, entry.workflow_id, entry.run_id)
+        await self._delete(accepted_entries, *(column == value for column, value in zip(_KEY, this, strict=True)))
 
     async def prune_accepted(self, now: datetime) -> int:
         """Delete obsolete rows, the oldest first. Return their number."""
@@ -88,9 +87,6 @@ class AcceptedEntries(Queries):
 
 _admitted = exists().where(entries.c.workflow_id == _table.workflow_id, entries.c.run_id == _table.run_id)
 _PENDING = select(accepted_entries).where(_table.contact_id == bindparam("contact_id"), ~_admitted)
-_FORGET = delete(accepted_entries).where(
-    _table.contact_id == bindparam("whose"), _table.workflow_id == bindparam("of"), _table.run_id == bindparam("in_run")
-)
 _KEY = (_table.contact_id, _table.workflow_id, _table.run_id)
 _oldest = select(accepted_entries).order_by(_table.accepted_at).limit(bindparam("most")).subquery().c
 _PRUNE = (

@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Executable,
     Index,
     Integer,
@@ -26,7 +27,6 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
-    update,
 )
 
 from runtime.api_keys import ApiKey
@@ -116,29 +116,30 @@ class ApiAccess(Queries):
 
     async def key(self, identifier: str) -> ApiKey | None:
         """Return a key, also if it is revoked or expired, or None."""
-        return await self._one(ApiKey, _ONE_KEY, {"identifier": identifier})
+        return await self._one(ApiKey, select(api_keys).where(_keys.id == identifier))
 
     async def keys(self) -> list[ApiKey]:
         """Return all keys, the newest first."""
-        return await self._all(ApiKey, _ALL_KEYS)
+        return await self._all(ApiKey, select(api_keys).order_by(_keys.created_at.desc(), _keys.id))
 
     async def revoke_key(self, identifier: str, now: datetime) -> bool:
         """Revoke a key. Return False if it is missing or already revoked."""
-        return bool(await self._database.write(_REVOKE_KEY, {"identifier": identifier, "now": now}))
+        return await self._change(api_keys, _keys.id == identifier, _keys.revoked_at.is_(None), revoked_at=now)
 
     async def begin_session(self, digest: str, key_id: str, now: datetime, ends_at: datetime) -> None:
         """Store a session, and delete expired ones; `digest` is the SHA-256 of its token, in hex."""
-        await self._database.write(_EXPIRE_SESSIONS, {"now": now})
+        await self._delete(sessions, sessions.c.ends_at <= now)
         await self._database.write(insert(sessions), {"digest": digest, "key_id": key_id, "ends_at": ends_at})
 
     async def key_of_session(self, digest: str, now: datetime) -> str | None:
         """Return the id of the API key that began a session, or None if the session is unknown or expired."""
-        rows = await self._database.read(_SESSION_KEY, {"digest": digest, "now": now})
+        is_current = (sessions.c.digest == digest, sessions.c.ends_at > now)
+        rows = await self._database.read(select(sessions.c.key_id).where(*is_current))
         return rows[0]["key_id"] if rows else None
 
     async def end_session(self, digest: str) -> None:
         """End a session. Idempotent."""
-        await self._database.write(_END_SESSION, {"of_digest": digest})
+        await self._delete(sessions, sessions.c.digest == digest)
 
     async def take_request(
         self, key_id: str, idempotency_key: str, digest: str, now: datetime, *, lease: timedelta = LEASE
@@ -146,79 +147,43 @@ class ApiAccess(Queries):
         """Claim a request, or return its answer."""
         row = {"key_id": key_id, "idempotency_key": idempotency_key, "digest": digest, "now": now}
         bounds = {"forgotten": now - KEPT, "killed": now - lease}
-        one = {"key_id": key_id, "idempotency_key": idempotency_key}
+        one = select(_answers.digest, _answers.status, _answers.answer).where(
+            _answers.key_id == key_id, _answers.idempotency_key == idempotency_key
+        )
         while True:
             if taken := await self._database.write(_take(self._database.insert), row | bounds):
                 return ClaimedRequest(key_id, idempotency_key, taken[0]["requested_at"], now)
-            if found := await self._one(StoredAnswer, _ONE_ANSWER, one):
+            if found := await self._one(StoredAnswer, one):
                 return found
             # It expired in between: try again.
 
     async def renew_request(self, taken: ClaimedRequest, now: datetime) -> None:
         """Extend the lease of a request in progress, unless another process has taken it over."""
-        await self._database.write(_RENEW, _mine(taken) | {"now": now})
+        await self._change(api_answers, *_is_mine(taken), renewed_at=now)
 
     async def keep_answer(self, taken: ClaimedRequest, status: int, answer: str) -> None:
         """Store an answer, unless another process has taken the request over."""
-        await self._database.write(_KEEP, _mine(taken) | {"status": status, "answer": answer})
+        await self._change(api_answers, *_is_mine(taken), status=status, answer=answer)
 
     async def give_up_request(self, taken: ClaimedRequest) -> None:
         """Release a request, so that the next caller can claim it."""
-        await self._database.write(_GIVE_UP, _mine(taken))
+        await self._change(api_answers, *_is_mine(taken), renewed_at=_FREE)
 
     async def prune_answers(self, now: datetime) -> bool:
         """Delete a batch of expired answers. Return True if there may be more."""
-        gone = await self._database.write(_PRUNE, {"before": now - KEPT, "most": _TOGETHER})
+        key = (_answers.key_id, _answers.idempotency_key)
+        old = select(*key).where(_answers.requested_at < now - KEPT).order_by(_answers.requested_at).limit(_TOGETHER)
+        gone = await self._database.write(delete(api_answers).where(tuple_(*key).in_(old)).returning(key[1]))
         return len(gone) == _TOGETHER
 
 
-_ONE_KEY = select(api_keys).where(_keys.id == bindparam("identifier"))
-_ALL_KEYS = select(api_keys).order_by(_keys.created_at.desc(), _keys.id)
-_REVOKE_KEY = (
-    update(api_keys)
-    .where(_keys.id == bindparam("identifier"), _keys.revoked_at.is_(None))
-    .values(revoked_at=bindparam("now"))
-    .returning(_keys.id)
-)
-
-
-_sessions = sessions.c
-
-
-_SESSION_KEY = select(_sessions.key_id).where(
-    _sessions.digest == bindparam("digest"), _sessions.ends_at > bindparam("now")
-)
-_END_SESSION = delete(sessions).where(_sessions.digest == bindparam("of_digest"))
-_EXPIRE_SESSIONS = delete(sessions).where(_sessions.ends_at <= bindparam("now"))
-
-
-def _mine(taken: ClaimedRequest) -> dict[str, object]:
-    return {"of_key": taken.key_id, "named": taken.idempotency_key, "mine": taken.started_at}
-
-
-_ONE_ANSWER = select(_answers.digest, _answers.status, _answers.answer).where(
-    _answers.key_id == bindparam("key_id"), _answers.idempotency_key == bindparam("idempotency_key")
-)
-_UPDATE = update(api_answers).where(
-    _answers.key_id == bindparam("of_key"),
-    _answers.idempotency_key == bindparam("named"),
-    _answers.started_at == bindparam("mine"),
-    _answers.status.is_(None),
-)
-_RENEW = _UPDATE.values(renewed_at=bindparam("now"))
-_KEEP = _UPDATE.values(status=bindparam("status"), answer=bindparam("answer"))
-_GIVE_UP = _UPDATE.values(renewed_at=_FREE)
-_OLD = (
-    select(_answers.key_id, _answers.idempotency_key)
-    .where(_answers.requested_at < bindparam("before"))
-    .order_by(_answers.requested_at)
-    .limit(bindparam("most"))
-)
-_PRUNE = (
-    delete(api_answers)
-    .where(tuple_(_answers.key_id, _answers.idempotency_key).in_(_OLD))
-    .returning(_answers.idempotency_key)
-)
+def _is_mine(taken: ClaimedRequest) -> tuple[ColumnElement[bool], ...]:
+    return (
+        _answers.key_id == taken.key_id,
+        _answers.idempotency_key == taken.idempotency_key,
+        _answers.started_at == taken.started_at,
+        _answers.status.is_(None),
+    )
 
 
 @cache

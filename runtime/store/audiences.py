@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
-    Executable,
     Index,
     Integer,
     PrimaryKeyConstraint,
     Table,
-    bindparam,
     delete,
-    func,
+    exists,
     select,
-    update,
 )
 
 from runtime.store.campaigns import campaigns
 from runtime.store.columns import SafeText
-from runtime.store.database import InsertFactory, Queries, insert_new
+from runtime.store.database import Queries, insert_new
 from runtime.store.schema import metadata, table_of
 
 audience_parts = Table(
@@ -67,6 +63,9 @@ audiences = table_of(
 """Uploaded files, each under its own id: a file never changes."""
 
 
+_files, _parts = audiences.c, audience_parts.c
+
+
 class StoredAudiences(Queries):
     """The tables of uploaded files."""
 
@@ -76,30 +75,31 @@ class StoredAudiences(Queries):
     async def add_audience_part(self, audience: str, number: int, content: str) -> None:
         """Store a part of a file, counted from 0."""
         row = {"audience": audience, "number": number, "content": content}
-        await self._database.write(_add_part(self._database.insert), row)
+        await self._database.write(insert_new(self._database.insert, audience_parts), row)
 
     async def complete_audience(self, identifier: str, digest: str, size: int, parts: int, at: datetime) -> bool:
         """Record that a file is complete. Return False if it was deleted meanwhile."""
-        given = {"of": identifier, "sha": digest, "size": size, "number": parts, "at": at}
-        return bool(await self._database.write(_COMPLETE, given))
+        whole = {"digest": digest, "bytes": size, "parts": parts, "completed_at": at}
+        return await self._change(audiences, _files.id == identifier, **whole)
 
     async def stored_audience(self, identifier: str) -> StoredAudience | None:
-        return await self._one(StoredAudience, _ONE, {"of": identifier})
+        return await self._one(StoredAudience, select(audiences).where(_files.id == identifier))
 
     async def newest_audience(self, owner: str, name: str) -> StoredAudience | None:
         """Return the newest complete file of a name that a key uploaded."""
-        return await self._one(StoredAudience, _NEWEST, {"whose": owner, "called": name})
+        where = (_files.owner == owner, _files.name == name, _files.completed_at.is_not(None))
+        found = await self._newest(StoredAudience, audiences, where, (_files.created_at,), None, 1)
+        return found[0] if found else None
 
     async def audience_part(self, audience: str, number: int) -> str | None:
         """Return a part of a file, or None if it was deleted."""
-        rows = await self._database.read(_PART, {"of": audience, "which": number})
+        part = select(_parts.content).where(_parts.audience == audience, _parts.number == number)
+        rows = await self._database.read(part)
         return rows[0]["content"] if rows else None
 
     async def delete_audience(self, identifier: str, besides: str | None = None) -> None:
         """Delete a file, unless a campaign other than `besides` is still to read it."""
-        given = {"of": identifier, "besides": besides or ""}
-        await self._database.write(_DELETE_PARTS, given)
-        await self._database.write(_DELETE, given)
+        await self._delete_files(_parts.audience == identifier, _files.id == identifier, besides)
 
     async def delete_audiences(self, before: datetime) -> tuple[int, int]:
         """Delete the files whose upload began before a time, unless a campaign is still to read them.
@@ -107,51 +107,21 @@ class StoredAudiences(Queries):
         Returns:
             The number of deleted files and of remaining ones.
         """
-        await self._database.write(_DELETE_OLD_PARTS, {"before": before, "besides": ""})
-        deleted = await self._database.write(_DELETE_OLD, {"before": before, "besides": ""})
-        rows = await self._database.read(_COUNT_OLD, {"before": before})
-        return len(deleted), rows[0]["number"]
+        is_old = _files.created_at < before
+        parts = _parts.audience.in_(select(_files.id).where(is_old))
+        return await self._delete_files(parts, is_old), await self._count(audiences, is_old)
 
+    async def _delete_files(
+        self, parts: ColumnElement[bool], files: ColumnElement[bool], besides: str | None = None
+    ) -> int:
+        def is_unread(file: ColumnElement[str]) -> ColumnElement[bool]:
+            return ~exists().where(
+                campaigns.c.audience == file,
+                campaigns.c.loaded_at.is_(None),
+                campaigns.c.ended_at.is_(None),
+                campaigns.c.name != (besides or ""),
+            )
 
-_files, _parts = audiences.c, audience_parts.c
-_IS_IT = _files.id == bindparam("of")
-_ONE = select(audiences).where(_IS_IT)
-_NEWEST = (
-    select(audiences)
-    .where(_files.owner == bindparam("whose"), _files.name == bindparam("called"), _files.completed_at.is_not(None))
-    .order_by(_files.created_at.desc())
-    .limit(1)
-)
-_COMPLETE = (
-    update(audiences)
-    .where(_IS_IT)
-    .values(digest=bindparam("sha"), bytes=bindparam("size"), parts=bindparam("number"), completed_at=bindparam("at"))
-    .returning(_files.id)
-)
-_PART = select(_parts.content).where(_parts.audience == bindparam("of"), _parts.number == bindparam("which"))
-
-
-def _is_read(audience: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the condition that no campaign is still to read a file."""
-    reading = select(campaigns.c.name).where(
-        campaigns.c.audience == audience,
-        campaigns.c.loaded_at.is_(None),
-        campaigns.c.ended_at.is_(None),
-        campaigns.c.name != bindparam("besides"),
-    )
-    return ~reading.exists()
-
-
-_before = _files.created_at < bindparam("before", type_=_files.created_at.type)
-_DELETE_PARTS = delete(audience_parts).where(_parts.audience == bindparam("of"), _is_read(_parts.audience))
-_DELETE = delete(audiences).where(_IS_IT, _is_read(_files.id))
-_DELETE_OLD_PARTS = delete(audience_parts).where(
-    _parts.audience.in_(select(_files.id).where(_before)), _is_read(_parts.audience)
-)
-_DELETE_OLD = delete(audiences).where(_before, _is_read(_files.id)).returning(_files.id)
-_COUNT_OLD = select(func.count().label("number")).select_from(audiences).where(_before)
-
-
-@cache
-def _add_part(insert: InsertFactory) -> Executable:
-    return insert_new(insert, audience_parts)
+        await self._database.write(delete(audience_parts).where(parts, is_unread(_parts.audience)))
+        gone = delete(audiences).where(files, is_unread(_files.id)).returning(_files.id)
+        return len(await self._database.write(gone))

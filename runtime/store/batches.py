@@ -14,8 +14,13 @@ from functools import cache
 from typing import Final
 
 from sqlalchemy import (
+    ColumnElement,
     Executable,
+    Index,
     Integer,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    Update,
     bindparam,
     case,
     delete,
@@ -23,12 +28,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
     update,
 )
 
-from runtime.store.batch_tables import batch_items, batches
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.deliveries import deliveries
+from runtime.store.schema import partial_index, table_of
 from scenario.words import ItemOutcome
 
 LARGEST: Final = 4 * 1024 * 1024
@@ -42,6 +48,7 @@ class StoredBatch:
     """A batch."""
 
     id: str
+    """The id of its workflow."""
     scenario: str
     version: int
     step: str
@@ -53,11 +60,24 @@ class StoredBatch:
     size: int = 0
     """Bytes of the items' data."""
     started_at: datetime | None = None
+    """When its workflow was started."""
     closed_at: datetime | None = None
+    """When it was full or frozen: no item joins it after that."""
     frozen_at: datetime | None = None
     ended_at: datetime | None = None
     outcome: str | None = None
     """``delivered``, ``failed``, ``unknown`` or ``skipped``; None while it is open."""
+
+
+batches = table_of(
+    "batches",
+    StoredBatch,
+    PrimaryKeyConstraint("id"),
+    partial_index("ix_batches_open", "scenario", "version", "step", where=text("closed_at IS NULL"), unique=True),
+    partial_index("ix_batches_unended", "created_at", where=text("ended_at IS NULL")),
+    Index(None, "created_at"),
+)
+"""Batches, open or ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +90,29 @@ class StoredBatchItem:
     contact_id: str
     workflow_id: str
     joined_at: datetime
+    """When its delivery was scheduled, by Temporal's clock: an operator's retry is later."""
     waiting_run: str | None = None
     """The run whose activity waits for the outcome, if one waits."""
     data: str | None = None
-    """The encoded variables of its templates; None once it has an outcome."""
+    """The variables of its templates, encoded, and encrypted if payloads are; None once it has an outcome."""
     deferred: int = 0
-    """Number of requests after which the receiver wanted it later."""
+    """Number of requests after which the receiver wanted it later. The next request has only items of the highest."""
     outcome: str | None = None
     reason: str | None = None
     status: int | None = None
     """The status code of the response."""
     answered_at: datetime | None = None
+
+
+batch_items = table_of(
+    "batch_items",
+    StoredBatchItem,
+    PrimaryKeyConstraint("delivery_id"),
+    UniqueConstraint("batch", "position"),
+    Index(None, "contact_id"),
+    Index(None, "workflow_id"),
+)
+"""The items of batches, by the delivery id of the step that joined."""
 
 
 _table = batches.c
@@ -121,7 +153,7 @@ class StoredBatches(Queries):
         return await self._add(batches, batch)
 
     async def mark_batch_started(self, batch: str, at: datetime) -> None:
-        await self._database.write(_START, {"of": batch, "now": at})
+        await self._change(batches, _table.id == batch, _table.started_at.is_(None), started_at=at)
 
     async def join_batch(self, item: StoredBatchItem) -> bool:
         """Make an item a member of its batch, unless the batch is frozen or the item is in one already.
@@ -132,23 +164,28 @@ class StoredBatches(Queries):
         return bool(await self._database.write(_join(self._database.insert), given))
 
     async def batch_item(self, delivery_id: str) -> StoredBatchItem | None:
-        return await self._one(StoredBatchItem, _ITEM, {"of": delivery_id})
+        return await self._one(StoredBatchItem, select(batch_items).where(_items.delivery_id == delivery_id))
 
     async def stored_batch(self, batch: str) -> StoredBatch | None:
-        return await self._one(StoredBatch, _BATCH, {"of": batch})
+        return await self._one(StoredBatch, select(batches).where(_table.id == batch))
 
     async def withdraw_batch_item(self, delivery_id: str) -> None:
         """Delete an item, unless its batch is frozen."""
-        await self._database.write(_WITHDRAW, {"of": delivery_id})
+        await self._delete(batch_items, _items.delivery_id == delivery_id, _IS_UNFROZEN)
 
     async def withdraw_batch_items(self, workflow_id: str, since: datetime) -> list[str]:
         """Delete a journey's items that joined since a time, unless their batch is frozen. Return their ids."""
-        rows = await self._database.write(_WITHDRAW_ALL, {"of": workflow_id, "since": since})
+        withdrawn = delete(batch_items).where(
+            _items.workflow_id == workflow_id, _items.joined_at >= since, _IS_UNFROZEN
+        )
+        rows = await self._database.write(withdrawn.returning(_items.delivery_id))
         return [row["delivery_id"] for row in rows]
 
     async def freeze_batch(self, batch: str, at: datetime) -> StoredBatch | None:
         """Fix the members of a batch. Return it, or None if there is no such batch."""
-        await self._database.write(_FREEZE, {"of": batch, "now": at})
+        closed_at = func.coalesce(_table.closed_at, literal(at, _moment))
+        where = (_table.id == batch, _table.frozen_at.is_(None))
+        await self._change(batches, *where, frozen_at=at, closed_at=closed_at)
         return await self.stored_batch(batch)
 
     async def batch_items(
@@ -158,9 +195,8 @@ class StoredBatches(Queries):
         where = [_items.batch == batch, _items.position > after]
         if outcome is not None:
             where.append(_items.outcome == outcome)
-        return await self._all(
-            StoredBatchItem, select(batch_items).where(*where).order_by(_items.position).limit(limit)
-        )
+        found = select(batch_items).where(*where).order_by(_items.position).limit(limit)
+        return await self._all(StoredBatchItem, found)
 
     async def stored_batches(self, *, after: StoredBatch | None = None, limit: int = 100) -> list[StoredBatch]:
         """Return batches, the newest first; `after` is the last of the page before."""
@@ -174,18 +210,23 @@ class StoredBatches(Queries):
 
     async def waiting_batches(self, before: datetime) -> list[BatchCount]:
         """Count the batches that have not ended by scenario, and those of them that were due before a time."""
-        return await self._all(BatchCount, _WAITING, {"before": before})
+        counts = select(
+            _table.scenario,
+            func.count().label("n"),
+            func.sum(case((_table.due_at < before, 1), else_=0)).label("overdue"),
+            func.min(_table.due_at).label("due_at"),
+        )
+        return await self._all(BatchCount, counts.where(_table.ended_at.is_(None)).group_by(_table.scenario))
 
     async def batch_items_of(self, contact_id: str, *, limit: int = 100) -> list[StoredBatchItem]:
         """Return a contact's items, the latest first."""
-        where = _items.contact_id == contact_id
-        return await self._all(
-            StoredBatchItem, select(batch_items).where(where).order_by(_items.joined_at.desc()).limit(limit)
-        )
+        found = select(batch_items).where(_items.contact_id == contact_id)
+        return await self._all(StoredBatchItem, found.order_by(_items.joined_at.desc()).limit(limit))
 
     async def is_being_sent(self, contact_id: str) -> bool:
         """Return True if a contact is in a frozen batch that has not ended. Its body must stay the same."""
-        return bool(await self._database.read(_SENDING, {"whose": contact_id}))
+        sending = select(_items.delivery_id).where(_items.contact_id == contact_id, _is_sending)
+        return bool(await self._database.read(sending.limit(1)))
 
     async def record_item_outcomes(
         self,
@@ -204,34 +245,34 @@ class StoredBatches(Queries):
             positions: Their positions, or None for all.
             deferred: Only those that were not deferred more often.
         """
-        given = {"of": batch, "how": outcome, "why": reason, "code": status, "now": at, "at_most": deferred}
+        recorded = _change_open(batch, _items.deferred <= deferred).values(
+            outcome=outcome, reason=reason, status=status, answered_at=at, data=None
+        )
         if positions is None:
-            await self._database.write(_RECORD_ALL, given)
+            await self._database.write(recorded)
             return
         for start in range(0, len(positions), _TOGETHER):
-            await self._database.write(_RECORD, {**given, "places": list(positions[start : start + _TOGETHER])})
+            await self._database.write(recorded.where(_items.position.in_(positions[start : start + _TOGETHER])))
 
     async def defer_items(self, batch: str, positions: Sequence[int], deferred: int, *, reason: str | None) -> None:
         """Record that the receiver wants items later, for the `deferred`-th time, unless a later one is recorded."""
-        given = {"of": batch, "times": deferred, "why": reason}
+        later = _change_open(batch, _items.deferred < deferred).values(deferred=deferred, reason=reason)
         for start in range(0, len(positions), _TOGETHER):
-            await self._database.write(_DEFER, {**given, "places": list(positions[start : start + _TOGETHER])})
+            await self._database.write(later.where(_items.position.in_(positions[start : start + _TOGETHER])))
 
     async def end_batch(self, batch: str, outcome: str, at: datetime) -> None:
         """Record the end of a batch. The first report wins."""
-        await self._database.write(_END, {"of": batch, "how": outcome, "now": at})
+        await self._change(batches, _table.id == batch, _table.ended_at.is_(None), ended_at=at, outcome=outcome)
 
     async def batch_counts(self, batches: Sequence[str]) -> dict[str, dict[str, int]]:
         """Count the items of batches by outcome; ``pending`` are those without one."""
-        counts: dict[str, dict[str, int]] = {batch: {} for batch in batches}
-        for row in await self._database.read(_COUNTS, {"of": list(batches)}) if batches else ():
-            counts[row["batch"]][row["state"]] = row["items"]
-        return counts
+        return await self._counts_by(_items.batch, batches, func.coalesce(_items.outcome, "pending"))
 
 
-_IS_IT = _table.id == bindparam("of")
-_BATCH = select(batches).where(_IS_IT)
-_ITEM = select(batch_items).where(_items.delivery_id == bindparam("of"))
+def _change_open(batch: str, *where: ColumnElement[bool]) -> Update:
+    return update(batch_items).where(_items.batch == batch, _items.outcome.is_(None), *where)
+
+
 _is_full = or_(
     _table.places + 1 >= bindparam("most", type_=Integer),
     _table.size + bindparam("bytes", type_=Integer) >= literal(LARGEST, Integer),
@@ -251,26 +292,8 @@ _TAKE = (
     )
     .returning(*_table)
 )
-_START = update(batches).where(_IS_IT, _table.started_at.is_(None)).values(started_at=bindparam("now", type_=_moment))
-_FREEZE = (
-    update(batches)
-    .where(_IS_IT, _table.frozen_at.is_(None))
-    .values(
-        frozen_at=bindparam("now", type_=_moment),
-        closed_at=func.coalesce(_table.closed_at, bindparam("now", type_=_moment)),
-    )
-)
-_GIVEN: Final = (
-    "delivery_id",
-    "batch",
-    "position",
-    "contact_id",
-    "workflow_id",
-    "waiting_run",
-    "data",
-    "joined_at",
-    "deferred",
-)
+_ANSWER: Final = ("outcome", "reason", "status", "answered_at")
+_GIVEN: Final = tuple(name for name in _items.keys() if name not in _ANSWER)  # noqa: SIM118
 _NOT_DELIVERED: Final = ("refused", "unknown", "skipped")
 
 
@@ -285,70 +308,19 @@ def _join(insert: InsertFactory) -> Executable:
     )
     adding = insert(batch_items).from_select(list(_GIVEN), unfrozen)
     again = {name: adding.excluded[name] for name in _GIVEN if name != "delivery_id"}
-    again |= dict.fromkeys(("outcome", "reason", "status", "answered_at"))
+    again |= dict.fromkeys(_ANSWER)
     return adding.on_conflict_do_update(
         index_elements=["delivery_id"], set_=again, where=_items.outcome.in_(_NOT_DELIVERED)
     ).returning(_items.delivery_id)
 
 
-_WAITING = (
-    select(
-        _table.scenario,
-        func.count().label("n"),
-        func.sum(case((_table.due_at < bindparam("before", type_=_moment), 1), else_=0)).label("overdue"),
-        func.min(_table.due_at).label("due_at"),
-    )
-    .where(_table.ended_at.is_(None))
-    .group_by(_table.scenario)
-)
-UNFROZEN = (
+_IS_UNFROZEN: Final = _items.batch.in_(
     select(_table.id)
     .where(_table.id == _items.batch, _table.frozen_at.is_(None))
     .correlate(batch_items)
     .with_for_update(read=True)
 )
-"""The batch of an item, locked, if it is not frozen."""
-_WITHDRAW = delete(batch_items).where(_items.delivery_id == bindparam("of"), _items.batch.in_(UNFROZEN))
-_WITHDRAW_ALL = (
-    delete(batch_items)
-    .where(
-        _items.workflow_id == bindparam("of"),
-        _items.joined_at >= bindparam("since", type_=_moment),
-        _items.batch.in_(UNFROZEN),
-    )
-    .returning(_items.delivery_id)
-)
-_IS_OPEN = (_items.batch == bindparam("of"), _items.outcome.is_(None))
-_AMONG = _items.position.in_(bindparam("places", expanding=True))
-_RECORD_ALL = (
-    update(batch_items)
-    .where(*_IS_OPEN, _items.deferred <= bindparam("at_most", type_=Integer))
-    .values(
-        outcome=bindparam("how"),
-        reason=bindparam("why"),
-        status=bindparam("code", type_=Integer),
-        answered_at=bindparam("now", type_=_moment),
-        data=None,
-    )
-)
-_RECORD = _RECORD_ALL.where(_AMONG)
-_DEFER = (
-    update(batch_items)
-    .where(*_IS_OPEN, _AMONG, _items.deferred < bindparam("times", type_=Integer))
-    .values(deferred=bindparam("times", type_=Integer), reason=bindparam("why"))
-)
-_END = (
-    update(batches)
-    .where(_IS_IT, _table.ended_at.is_(None))
-    .values(ended_at=bindparam("now", type_=_moment), outcome=bindparam("how"))
-)
-_state = func.coalesce(_items.outcome, "pending").label("state")
-_COUNTS = (
-    select(_items.batch, _state, func.count().label("items"))
-    .where(_items.batch.in_(bindparam("of", expanding=True)))
-    .group_by(_items.batch, _state)
-)
-
+"""The item's batch, which this locks, is not frozen."""
 _of_contact = _items.contact_id == bindparam("whose")
 _is_sending = (
     select(_table.id)
@@ -356,8 +328,7 @@ _is_sending = (
     .correlate(batch_items)
     .exists()
 )
-_SENDING = select(_items.delivery_id).where(_of_contact, _is_sending).limit(1)
-ERASE_UNSENT = delete(batch_items).where(_of_contact, _items.batch.in_(UNFROZEN))
+ERASE_UNSENT = delete(batch_items).where(_of_contact, _IS_UNFROZEN)
 """Delete the items of an erased contact that are not sent yet."""
 ERASE_ENDED: Final = (
     # Responses may name any member.

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from sqlalchemy import Connection, TextClause, bindparam, delete, select, text, tuple_, update
 
 from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered
-from runtime.store.campaigns import LINES_TOGETHER, PROGRESS, campaign_items
+from runtime.store.campaigns import LINES_TOGETHER, campaign_items, campaigns
 from runtime.store.columns import UtcDateTime, json_text
 from runtime.store.database import InsertFactory
 from runtime.store.entries import ADMITTED, Entries, row_of_admission
@@ -70,12 +70,11 @@ class CampaignLines(Entries):
 
     async def pending_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
         """Return those of these lines that have no outcome."""
-        rows = [
-            row
+        return [
+            row["line"]
             for some in _together(lines)
             for row in await self._database.read(_PENDING, {"of": campaign, "lines": list(some)})
         ]
-        return [row["line"] for row in rows]
 
     async def mark_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
         """Record that the messages of lines may be sent from now on, and must not be sent twice.
@@ -83,12 +82,11 @@ class CampaignLines(Entries):
         Returns:
             The lines that had no mark and no outcome: others are, or were, sent by another worker.
         """
-        rows = [
-            row
+        return [
+            row["line"]
             for some in _together(lines)
             for row in await self._database.write(_MARK, {"of": campaign, "lines": list(some)})
         ]
-        return [row["line"] for row in rows]
 
     async def put_back_campaign_lines(
         self, campaign: str, lines: Sequence[int], journeys: Sequence[tuple[str, str]]
@@ -130,7 +128,7 @@ class CampaignLines(Entries):
                 await self._database.alone(partial(_end_in_turn, self._database.insert, given, steps))
             else:
                 await self._database.write(_END_AT_ONCE, given | {"steps": self._dump(_STEPS, steps)})
-        await self._database.write(PROGRESS, {"of": campaign, "at": at})
+        await self._change(campaigns, campaigns.c.name == campaign, campaigns.c.ended_at.is_(None), progressed_at=at)
 
     def _dump(self, rows: RowList, values: Iterable[Sequence[Any]]) -> str:
         return rows.dump(values, on_sqlite=self._on_sqlite)

@@ -8,9 +8,22 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Column, Index, PrimaryKeyConstraint, bindparam, func, or_, select, text, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Index,
+    PrimaryKeyConstraint,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 
-from runtime.store.columns import Flag, SafeText
+from runtime.store.columns import Flag, SafeText, UtcDateTime
 from runtime.store.database import Queries
 from runtime.store.row_list import RowList, column_type
 from runtime.store.schema import entries, partial_index, table_of
@@ -131,19 +144,20 @@ class StoredCampaigns(Queries):
         return await self._add(campaigns, campaign)
 
     async def stored_campaign(self, name: str) -> StoredCampaign | None:
-        return await self._one(StoredCampaign, _ONE, {"of": name})
+        return await self._one(StoredCampaign, select(campaigns).where(_table.name == name))
 
     async def stored_campaigns(
         self, *, is_open: bool = False, after: StoredCampaign | None = None, limit: int = 100
     ) -> list[StoredCampaign]:
         """Return campaigns, the newest first; `after` is the last of the page before."""
-        statement = select(campaigns)
-        if is_open:
-            statement = statement.where(_table.ended_at.is_(None))
-        if after is not None:
-            statement = statement.where(tuple_(_table.created_at, _table.name) < (after.created_at, after.name))
-        statement = statement.order_by(_table.created_at.desc(), _table.name.desc()).limit(limit)
-        return await self._all(StoredCampaign, statement)
+        where = [_table.ended_at.is_(None)] if is_open else []
+        return await self._newest(StoredCampaign, campaigns, where, (_table.created_at, _table.name), after, limit)
+
+    # ---- preparation
+
+    async def survey_campaign(self, name: str, survey: Mapping[str, Any]) -> None:
+        """Record the result of reading a campaign's file."""
+        await self._change(campaigns, *_is_open(name), survey=survey)
 
     async def add_campaign_items(self, campaign: str, items: Sequence[CampaignItem]) -> None:
         """Add lines to a campaign."""
@@ -153,17 +167,53 @@ class StoredCampaigns(Queries):
             given = {"of": campaign, "items": _ROWS.dump(rows, on_sqlite=on_sqlite)}
             await self._database.write(_ADD_ITEMS[on_sqlite], given)
 
+    async def complete_campaign(self, name: str, at: datetime) -> None:
+        """Record that a campaign's lines are stored."""
+        loaded_at = func.coalesce(_table.loaded_at, literal(at, UtcDateTime))
+        await self._change(campaigns, *_is_open(name), loaded_at=loaded_at)
+
+    async def confirm_campaign(self, name: str, at: datetime) -> None:
+        """Record that a campaign's start was requested."""
+        confirmed_at = func.coalesce(_table.confirmed_at, literal(at, UtcDateTime))
+        await self._change(campaigns, *_is_open(name), confirmed_at=confirmed_at)
+
+    async def schedule_campaign(self, name: str, starts_at: datetime) -> None:
+        """Record the time at which a campaign continues with the entries that are due then."""
+        await self._change(campaigns, *_is_open(name), starts_at=starts_at)
+
+    async def withdraw_campaign(self, name: str) -> None:
+        """Delete a campaign that ended before it was started."""
+        unstarted = or_(_table.loaded_at.is_(None), _table.confirmed_at.is_(None))
+        if await self._delete(campaigns, _table.name == name, _table.ended_at.is_not(None), unstarted):
+            await self._database.write(delete(campaign_items).where(_items.campaign == name))
+
+    # ---- lines
+
     async def campaign_items(
         self, campaign: str, *, outcome: str | None = None, after: int = 0, limit: int = 100
     ) -> list[CampaignItem]:
         """Return lines after a number, in order. `PENDING` means those without an outcome."""
         where = [_items.campaign == campaign, _items.line > after]
-        if outcome == PENDING:
-            where.append(_items.outcome.is_(None))
-        elif outcome is not None:
-            where.append(_items.outcome == outcome)
-        statement = select(*(_items[name] for name in CAMPAIGN_ITEM)).where(*where).order_by(_items.line).limit(limit)
-        return await self._all(CampaignItem, statement)
+        if outcome is not None:
+            where.append(_items.outcome == (None if outcome == PENDING else outcome))
+        return await self._all(CampaignItem, _SELECT.where(*where).order_by(_items.line).limit(limit))
+
+    async def campaign_groups(self, name: str) -> list[tuple[datetime | None, int]]:
+        """Return the times at which entries of a campaign are due, in order, and the last place of each."""
+        groups = select(_items.due_at, func.max(_items.place).label("last"))
+        groups = groups.where(_items.campaign == name, _items.place.is_not(None))
+        rows = await self._database.read(groups.group_by(_items.due_at).order_by(_items.due_at))
+        return [(row["due_at"], row["last"]) for row in rows]
+
+    async def campaign_chunk(self, campaign: str, due_at: datetime | None, first: int, last: int) -> list[CampaignItem]:
+        """Return the entries in these places that have no outcome."""
+        chunk = _SELECT.where(
+            _items.campaign == campaign,
+            _items.due_at == due_at,
+            _items.place.between(first, last),
+            _items.outcome.is_(None),
+        )
+        return await self._all(CampaignItem, chunk.order_by(_items.place))
 
     async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> bool:
         """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such.
@@ -173,20 +223,44 @@ class StoredCampaigns(Queries):
         Returns:
             True if it is recorded.
         """
-        given = {"of": campaign, "whose": contact, "workflow": journey, "why": reason, "at": at}
-        return bool(await self._database.write(_REFUSE, given))
+        return await self._change(
+            campaign_items,
+            _items.contact_id == contact,
+            _items.campaign == campaign,
+            _items.journey == journey,
+            or_(_items.outcome.is_(None), _items.outcome == "entered"),
+            ~exists().where(entries.c.workflow_id == journey),
+            **_answer("refused", reason, at),
+        )
+
+    async def campaign_counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Count the lines of campaigns by outcome, by the campaigns' names."""
+        return await self._counts_by(_items.campaign, names, func.coalesce(_items.outcome, PENDING))
+
+    async def campaign_journeys(self, campaign: str, *, after: int = 0, limit: int) -> list[tuple[int, str]]:
+        """Return the running journeys that a campaign started after a line, and the numbers of their lines."""
+        journeys = select(_items.line, _items.journey).where(
+            _items.campaign == campaign, _items.line > after, *_IS_RUNNING
+        )
+        rows = await self._database.read(journeys.order_by(_items.line).limit(limit))
+        return [(row["line"], row["journey"]) for row in rows]
+
+    async def count_campaign_journeys(self, campaign: str) -> int:
+        """Return the number of running journeys that a campaign started."""
+        return await self._count(campaign_items, _items.campaign == campaign, *_IS_RUNNING)
+
+    # ---- its course and end
 
     async def count_failed_campaigns(self, since: datetime) -> int:
         """Return the number of campaigns that failed since a moment."""
-        [row] = await self._database.read(_FAILED, {"since": since})
-        return row["number"]
+        return await self._count(campaigns, _table.outcome == "failed", _table.ended_at >= since)
 
     async def pause_campaign(self, name: str, operator: str | None, reason: str | None) -> None:
         """Record who paused an open campaign and why; None if it was resumed."""
-        await self._database.write(_PAUSE, {"of": name, "who": operator, "why": reason})
+        await self._change(campaigns, *_is_open(name), paused_by=operator, pause_reason=reason)
 
     async def set_campaign_rate(self, name: str, rate: float) -> None:
-        await self._database.write(_RATE, {"of": name, "rate": rate})
+        await self._change(campaigns, *_is_open(name), rate=rate)
 
     async def end_campaign(
         self,
@@ -203,22 +277,32 @@ class StoredCampaigns(Queries):
         Their entries are lost, if they have any: a worker was killed while it sent without workflows.
         """
         why = f"the campaign {'was stopped' if outcome == 'stopped' else outcome}"
-        await self._database.write(_LOSE, {"of": name, "why": why, "at": at})
-        await self._database.write(_SKIP, {"of": name, "why": why, "at": at})
-        given = {"how": outcome, "at": at, "what": trouble, "who": stopped_by, "reason": stop_reason}
-        await self._database.write(_END, {"of": name, **given})
+        waits = (_items.campaign == name, _items.outcome.is_(None))
+        lost = update(entries).where(
+            entries.c.scenario == select(_table.scenario).where(*_is_open(name)).scalar_subquery(),
+            entries.c.ended_at.is_(None),
+            entries.c.root == entries.c.run_id,
+            exists().where(_items.contact_id == entries.c.contact_id, _items.journey == entries.c.workflow_id, *waits),
+        )
+        await self._database.write(lost.values(outcome="lost", reason=why, ended_at=at))
+        skipped = update(campaign_items).where(*waits, exists().where(*_is_open(name)))
+        await self._database.write(skipped.values(_answer("skipped", why, at)))
+        given = {"trouble": trouble, "stopped_by": stopped_by, "stop_reason": stop_reason}
+        given |= {"paused_by": None, "pause_reason": None}
+        await self._change(campaigns, *_is_open(name), ended_at=at, outcome=outcome, **given)
 
-    async def campaign_counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Count the lines of campaigns by outcome, by the campaigns' names."""
-        counts: dict[str, dict[str, int]] = {name: {} for name in names}
-        for row in await self._database.read(_COUNTS, {"of": list(names)}) if names else ():
-            counts[row["campaign"]][row["state"]] = row["lines"]
-        return counts
+
+def _is_open(name: str) -> tuple[ColumnElement[bool], ...]:
+    return _table.name == name, _table.ended_at.is_(None)
 
 
-CAMPAIGN_ITEM: Final = tuple(column.name for column in campaign_items.columns if column.name != "campaign")
-"""The attributes of a line."""
-_ADDED = tuple(name for name in CAMPAIGN_ITEM if name != "marked")
+def _answer(outcome: str, reason: str, at: datetime) -> dict[str, object]:
+    return {"outcome": outcome, "reason": reason, "answered_at": at, "entry": None}
+
+
+_ITEM: Final = tuple(column for column in campaign_items.columns if column.name != "campaign")
+_SELECT: Final = select(*_ITEM)
+_ADDED: Final = tuple(column.name for column in _ITEM if column.name != "marked")
 _VALUES = attrgetter(*_ADDED)
 _ROWS = RowList({name: column_type(_items[name]) for name in _ADDED})
 _ADD_ITEMS = {
@@ -228,70 +312,10 @@ _ADD_ITEMS = {
     )
     for on_sqlite in (True, False)
 }
-_IS_IT = _table.name == bindparam("of")
-_OPEN = (_IS_IT, _table.ended_at.is_(None))
-_ONE = select(campaigns).where(_IS_IT)
-_moment = _table.created_at.type
-_REFUSE = (
-    update(campaign_items)
-    .where(
-        _items.contact_id == bindparam("whose"),
-        _items.campaign == bindparam("of"),
-        _items.journey == bindparam("workflow"),
-        or_(_items.outcome.is_(None), _items.outcome == "entered"),
-        ~select(entries.c.run_id).where(entries.c.workflow_id == bindparam("workflow")).exists(),
-    )
-    .values(outcome="refused", reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
-    .returning(_items.line)
-)
-PROGRESS = update(campaigns).where(*_OPEN).values(progressed_at=bindparam("at", type_=_moment))
-_FAILED = select(func.count().label("number")).where(
-    _table.outcome == "failed", _table.ended_at >= bindparam("since", type_=_moment)
-)
-_PAUSE = update(campaigns).where(*_OPEN).values(paused_by=bindparam("who"), pause_reason=bindparam("why"))
-_RATE = update(campaigns).where(*_OPEN).values(rate=bindparam("rate"))
-_SKIP = (
-    update(campaign_items)
-    .where(
-        _items.campaign == bindparam("of"),
-        _items.outcome.is_(None),
-        select(campaigns.c.name).where(*_OPEN).exists(),
-    )
-    .values(outcome="skipped", reason=bindparam("why"), answered_at=bindparam("at"), entry=None)
-)
-_LOSE = (
-    update(entries)
-    .where(
-        entries.c.scenario == select(_table.scenario).where(*_OPEN).scalar_subquery(),
-        entries.c.ended_at.is_(None),
-        entries.c.root == entries.c.run_id,
-        select(_items.line)
-        .where(
-            _items.contact_id == entries.c.contact_id,
-            _items.campaign == bindparam("of"),
-            _items.journey == entries.c.workflow_id,
-            _items.outcome.is_(None),
-        )
-        .exists(),
-    )
-    .values(outcome="lost", reason=bindparam("why"), ended_at=bindparam("at"))
-)
-_END = (
-    update(campaigns)
-    .where(*_OPEN)
-    .values(
-        ended_at=bindparam("at"),
-        outcome=bindparam("how"),
-        trouble=bindparam("what"),
-        stopped_by=bindparam("who"),
-        stop_reason=bindparam("reason"),
-        paused_by=None,
-        pause_reason=None,
-    )
-)
-_state = func.coalesce(_items.outcome, PENDING).label("state")
-_COUNTS = (
-    select(_items.campaign, _state, func.count().label("lines"))
-    .where(_items.campaign.in_(bindparam("of", expanding=True)))
-    .group_by(_items.campaign, _state)
+_of_item = entries.c.workflow_id == _items.journey
+_IS_RUNNING: Final = (
+    _items.journey.is_not(None),
+    _items.outcome.not_in(("refused", "skipped")),
+    # The latter: it is not admitted yet.
+    or_(exists().where(_of_item, entries.c.ended_at.is_(None)), ~exists().where(_of_item)),
 )

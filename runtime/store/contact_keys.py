@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Column, Executable, PrimaryKeyConstraint, UniqueConstraint, bindparam, delete, select, update
+from sqlalchemy import Column, Executable, PrimaryKeyConstraint, UniqueConstraint, select
 
 from runtime.store.columns import UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of
@@ -43,15 +43,16 @@ class ContactKeys(Queries):
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
         """Return a contact's key, also if it is destroyed."""
-        return await self._one(WrappedKey, _OF, {"whose": contact})
+        return await self._one(WrappedKey, select(contact_keys).where(_table.owner == contact))
 
     async def destroyed(self, contacts: Collection[str]) -> list[str]:
         """Return those of these contacts that have a destroyed key."""
-        return [row["owner"] for row in await self._database.read(_DESTROYED, {"of": list(contacts)})]
+        destroyed = select(_table.owner).where(_table.owner.in_(contacts), _table.destroyed_at.is_not(None))
+        return [row["owner"] for row in await self._database.read(destroyed)]
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:
         """Return the key with an id, also if it is destroyed."""
-        return await self._one(WrappedKey, _ONE, {"identifier": key_id})
+        return await self._one(WrappedKey, select(contact_keys).where(_table.key_id == key_id))
 
     async def destroy_contact_key(self, key: WrappedKey) -> None:
         """Destroy a contact's key. No key can be created for the contact afterwards.
@@ -63,31 +64,13 @@ class ContactKeys(Queries):
 
     async def wrapped_keys(self, after: str = "", limit: int = 500) -> Sequence[WrappedKey]:
         """Return a page of keys that are not destroyed, ordered by id."""
-        return await self._all(WrappedKey, _SOME, {"after": after, "most": limit})
+        some = select(contact_keys).where(_table.key_id > after, _table.destroyed_at.is_(None))
+        return await self._all(WrappedKey, some.order_by(_table.key_id).limit(limit))
 
     async def rewrap(self, key_id: str, before: str, wrapped: str) -> bool:
         """Replace a wrapped key, unless it has changed. Return False if it has."""
-        row = {"identifier": key_id, "before": before, "now": wrapped}
-        return bool(await self._database.write(_REWRAP, row))
-
-
-_OF = select(contact_keys).where(_table.owner == bindparam("whose"))
-_DESTROYED = select(_table.owner).where(
-    _table.owner.in_(bindparam("of", expanding=True)), _table.destroyed_at.is_not(None)
-)
-_ONE = select(contact_keys).where(_table.key_id == bindparam("identifier"))
-_SOME = (
-    select(contact_keys)
-    .where(_table.key_id > bindparam("after"), _table.destroyed_at.is_(None))
-    .order_by(_table.key_id)
-    .limit(bindparam("most"))
-)
-_REWRAP = (
-    update(contact_keys)
-    .where(_table.key_id == bindparam("identifier"), _table.wrapped_key == bindparam("before"))
-    .values(wrapped_key=bindparam("now"))
-    .returning(_table.key_id)
-)
+        where = (_table.key_id == key_id, _table.wrapped_key == before)
+        return await self._change(contact_keys, *where, wrapped_key=wrapped)
 
 
 @cache
@@ -122,28 +105,15 @@ class KeyHolders(Queries):
 
     async def hold_keys(self, process: str, keys: Sequence[str], *, now: datetime, expires_at: datetime) -> None:
         """Record the keys of a process until `expires_at`, and delete expired records."""
-        await self._database.write(_EXPIRE_HOLDERS, {"now": now})
+        await self._delete(key_holders, _holders.expires_at <= now)
         row = {"process": process, "keys": list(keys), "expires_at": expires_at}
-        await self._database.write(_hold(self._database.insert), row)
+        await self._put(key_holders, row)
 
     async def release_keys(self, process: str) -> None:
         """Delete the record of a process that ends."""
-        await self._database.write(_RELEASE_HOLDER, {"which": process})
+        await self._delete(key_holders, _holders.process == process)
 
     async def key_holders(self, now: datetime) -> list[KeyHolder]:
         """Return the running processes, ordered by name."""
-        return await self._all(KeyHolder, _LIVE_HOLDERS, {"now": now})
-
-
-@cache
-def _hold(insert: InsertFactory) -> Executable:
-    row = insert(key_holders)
-    changed = {"keys": row.excluded["keys"], "expires_at": row.excluded.expires_at}
-    return row.on_conflict_do_update(index_elements=["process"], set_=changed)
-
-
-_EXPIRE_HOLDERS = delete(key_holders).where(_holders.expires_at <= bindparam("now"))
-_RELEASE_HOLDER = delete(key_holders).where(_holders.process == bindparam("which"))
-_LIVE_HOLDERS = (
-    select(_holders.process, _holders["keys"]).where(_holders.expires_at > bindparam("now")).order_by(_holders.process)
-)
+        running = select(_holders.process, _holders["keys"]).where(_holders.expires_at > now)
+        return await self._all(KeyHolder, running.order_by(_holders.process))

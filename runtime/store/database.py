@@ -8,7 +8,20 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping, Table, select, text, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Executable,
+    RowMapping,
+    Table,
+    delete,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
@@ -150,7 +163,9 @@ class Queries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def _one(self, kind: Callable[..., T], statement: Executable, parameters: Parameters) -> T | None:
+    async def _one(
+        self, kind: Callable[..., T], statement: Executable, parameters: Parameters | None = None
+    ) -> T | None:
         """Return the first row of a query as an object, or None."""
         rows = await self._database.read(statement, parameters)
         return kind(**rows[0]) if rows else None
@@ -179,6 +194,38 @@ class Queries:
             place = tuple(getattr(after, column.name) for column in order)
             statement = statement.where(tuple_(*order) > place if oldest_first else tuple_(*order) < place)
         return await self._all(kind, statement)
+
+    async def _count(self, table: Table, *where: ColumnElement[bool]) -> int:
+        [row] = await self._database.read(select(func.count().label("number")).select_from(table).where(*where))
+        return row["number"]
+
+    async def _counts_by(
+        self, key: Column[str], keys: Sequence[str], state: ColumnElement[str]
+    ) -> dict[str, dict[str, int]]:
+        """Count the rows with these keys, by key and state."""
+        counts: dict[str, dict[str, int]] = {one: {} for one in keys}
+        if keys:
+            state = state.label("state")
+            statement = select(key.label("key"), state, func.count().label("number")).where(key.in_(keys))
+            for row in await self._database.read(statement.group_by(key, state)):
+                counts[row["key"]][row["state"]] = row["number"]
+        return counts
+
+    async def _change(self, table: Table, *where: ColumnElement[bool], **values: object) -> bool:
+        """Set columns of the rows that match. Return True if there are any."""
+        changing = update(table).where(*where).values(values).returning(*table.primary_key)
+        return bool(await self._database.write(changing))
+
+    async def _delete(self, table: Table, *where: ColumnElement[bool]) -> bool:
+        """Delete the rows that match. Return True if there are any."""
+        return bool(await self._database.write(delete(table).where(*where).returning(*table.primary_key)))
+
+    async def _put(self, table: Table, row: Mapping[str, object], **changes: object) -> None:
+        """Insert a row, or change the one with the same key: all columns of the row, or those that are given."""
+        adding = self._database.insert(table).values(row)
+        key = table.primary_key.columns
+        changed = changes or {name: adding.excluded[name] for name in row if name not in key}
+        await self._database.write(adding.on_conflict_do_update(index_elements=key, set_=changed))
 
     async def _add(self, table: Table, item: object) -> bool:
         """Insert an object with all columns of a table as attributes. Return False if its key is taken."""

@@ -35,7 +35,7 @@ from runtime.store.accepted_entries import accepted_entries
 from runtime.store.batches import ERASE_ENDED, ERASE_UNSENT, ITEMS_OF
 from runtime.store.campaigns import campaign_items
 from runtime.store.claims import claims
-from runtime.store.columns import Flag
+from runtime.store.columns import Flag, UtcDateTime
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.deliveries import deliveries
 from runtime.store.entries import LOST
@@ -52,6 +52,8 @@ _RECEIVED: Final = ("delivered", "unknown", "cancelled")
 
 _table = erasures.c
 _runs = erasure_runs.c
+_item = operation_items.c
+_IS_OPEN: Final = _table.finished_at.is_(None)
 
 ERASED = "the contact was erased: no data about it is stored or accepted"
 """The error message for new data about an erased contact."""
@@ -82,38 +84,42 @@ class Erasures(Queries):
         while True:
             if await self._add(erasures, erasure):
                 return erasure
-            if found := await self._one(StoredErasure, _OPEN_OF, {"whose": erasure.contact_hash}):
+            if found := await self._one(
+                StoredErasure, select(erasures).where(_table.contact_hash == erasure.contact_hash, _IS_OPEN)
+            ):
                 return found
             # The open one was finished in between.
 
     async def stored_erasure(self, identifier: str) -> StoredErasure | None:
-        return await self._one(StoredErasure, _ONE, {"of": identifier})
+        return await self._one(StoredErasure, select(erasures).where(_table.id == identifier))
 
     async def stored_erasures(
         self, *, is_open: bool = False, after: StoredErasure | None = None, limit: int = 100
     ) -> list[StoredErasure]:
         """Return erasures, the newest first; `after` is the last of the page before."""
-        where = [_table.finished_at.is_(None)] if is_open else []
+        where = [_IS_OPEN] if is_open else []
         return await self._newest(StoredErasure, erasures, where, (_table.requested_at, _table.id), after, limit)
 
     async def open_erasures(self, limit: int) -> list[str]:
         """Return the ids of open erasures, the oldest first."""
-        return [row["id"] for row in await self._database.read(_OLDEST, {"most": limit})]
+        oldest = select(_table.id).where(_IS_OPEN).order_by(_table.requested_at, _table.id).limit(limit)
+        return [row["id"] for row in await self._database.read(oldest)]
 
     async def has_open_erasure(self, contact: str) -> bool:
         """Return True if a contact is being erased."""
-        return bool(await self._database.read(_OPEN_OF_CONTACT, {"contact": contact}))
+        return bool(await self._database.read(select(_table.id).where(_table.contact_id == contact, _IS_OPEN)))
 
     async def count_open_erasures(self) -> tuple[int, datetime | None]:
         """Return the number of open erasures, and when the oldest of them was requested."""
-        (row,) = await self._database.read(_COUNT_OPEN)
+        counts = select(func.count().label("number"), func.min(_table.requested_at).label("oldest"))
+        (row,) = await self._database.read(counts.where(_IS_OPEN))
         return row["number"], row["oldest"]
 
     async def set_erasure_trouble(self, identifier: str, trouble: str | None) -> None:
-        await self._database.write(_TROUBLE, {"of": identifier, "what": trouble})
+        await self._change(erasures, _table.id == identifier, _IS_OPEN, trouble=trouble)
 
     async def set_erasure_state(self, identifier: str, state: ErasureState) -> None:
-        await self._database.write(_STATE, {"of": identifier, "doing": state})
+        await self._change(erasures, _table.id == identifier, _IS_OPEN, state=state)
 
     async def add_erasure_run(self, identifier: str, workflow_id: str, run_id: str, *, running: bool) -> None:
         """Record a run that Temporal has, unless the erasure is finished."""
@@ -122,15 +128,34 @@ class Erasures(Queries):
 
     async def erasure_runs(self, identifier: str) -> list[tuple[str, str]]:
         """Return the known runs that Temporal still has: ids of workflow and run."""
-        rows = await self._database.read(_THERE, {"of": identifier})
+        there = select(_runs.workflow_id, _runs.run_id).where(_runs.erasure_id == identifier, _runs.gone == 0)
+        rows = await self._database.read(there.order_by(_runs.workflow_id, _runs.run_id))
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
     async def erasure_run_is_gone(self, identifier: str, workflow_id: str, run_id: str) -> None:
-        await self._database.write(_GONE, {"of": identifier, "workflow": workflow_id, "run": run_id})
+        run = (_runs.erasure_id == identifier, _runs.workflow_id == workflow_id, _runs.run_id == run_id)
+        await self._change(erasure_runs, *run, gone=True)
 
     async def count_erasure_runs(self, identifier: str, at: datetime) -> int:
         """Record the number of runs found and of those that Temporal still has. Return the latter."""
-        rows = await self._database.write(_COUNT_RUNS, {"of": identifier, "at": at})
+        found = select(func.count()).where(_runs.erasure_id == identifier)
+        there = found.where(_runs.gone == 0).scalar_subquery()
+        # A journey has one running run at a time; the id of its workflow outlives continue-as-new.
+        running = select(func.count(_runs.workflow_id.distinct()))
+        running = running.where(_runs.erasure_id == identifier, _runs.running == 1)
+        confirmed_at = func.coalesce(_table.confirmed_at, literal(at, UtcDateTime))
+        counting = (
+            update(erasures)
+            .where(_table.id == identifier, _IS_OPEN)
+            .values(
+                ended=running.scalar_subquery(),
+                histories=found.scalar_subquery(),
+                remaining=there,
+                confirmed_at=case((there > 0, None), else_=confirmed_at),
+            )
+            .returning(_table.remaining)
+        )
+        rows = await self._database.write(counting)
         return rows[0]["remaining"] if rows else 0
 
     async def begin_clearing(self, identifier: str, rows: Mapping[str, int]) -> None:
@@ -138,7 +163,8 @@ class Erasures(Queries):
         stored = await self.stored_erasure(identifier)
         if stored is not None:
             known = dict(Counter(stored.rows) + Counter(rows))
-            await self._database.write(_CLEARING, {"of": identifier, "known": known})
+            where = (_table.id == identifier, _IS_OPEN, _table.state != "clearing")
+            await self._change(erasures, *where, state="clearing", rows=known)
 
     async def finish_erasure(self, identifier: str, name: str, at: datetime) -> None:
         """Finish an erasure, and delete what identifies the contact in it.
@@ -146,15 +172,18 @@ class Erasures(Queries):
         Args:
             name: The HMAC of the contact's id, which its rows in the log of attempts hold.
         """
-        found = await self._database.read(_SENT_TO, {"name": erased_name(name)})
-        sent_to = [{"channel": row["channel"], "destination": row["destination"]} for row in found]
-        await self._database.write(_FINISH, {"of": identifier, "at": at, "receivers": sent_to})
-        await self._database.write(_FORGET_RUNS, {"of": identifier})
+        receivers = (deliveries.c.channel, deliveries.c.destination)
+        is_received = or_(deliveries.c.outcome.in_(_RECEIVED), deliveries.c.status.is_not(None))
+        found = select(*receivers).where(deliveries.c.contact_id == erased_name(name), is_received).distinct()
+        sent_to = [dict(row) for row in await self._database.read(found.order_by(*receivers))]
+        finished = {"contact_id": None, "remaining": 0, "trouble": None, "sent_to": sent_to, "finished_at": at}
+        await self._change(erasures, _table.id == identifier, _IS_OPEN, state="finished", **finished)
+        await self._database.write(delete(erasure_runs).where(_runs.erasure_id == identifier))
 
     async def count_rows_of(self, contact: str) -> ErasureCounts:
-        rows = await self._database.read(_COUNT, {"whose": contact})
+        [row] = await self._database.read(_COUNT, {"whose": contact})
         items, asked = await self._items(contact), await self._asked(contact)
-        return ErasureCounts(**rows[0], operation_items=len(items), operations=len(asked))
+        return ErasureCounts(**row, operation_items=len(items), operations=len(asked))
 
     async def erase(self, contact: str, name: str) -> None:
         """Replace a contact's id by its pseudonym. The rows of running journeys stay unchanged, since these need them.
@@ -162,117 +191,50 @@ class Erasures(Queries):
         Args:
             name: The HMAC of the contact's id.
         """
-        for statement in (_CLAIMS, _ACCEPTED, *ERASE_EVENTS):
-            await self._database.write(statement, {"whose": contact})
+        for table in (claims, accepted_entries):
+            await self._database.write(delete(table).where(table.c.contact_id == contact))
         given = {"whose": contact, "name": erased_name(name)}
-        await self._database.write(_LINES, given)
-        for statement in ERASE_MEMBERSHIPS:
-            await self._database.write(statement, given)
-        await self._database.write(ERASE_UNSENT, {"whose": contact})
-        for statement in ERASE_ENDED:
+        for statement in (*ERASE_EVENTS, _LINES, *ERASE_MEMBERSHIPS, ERASE_UNSENT, *ERASE_ENDED):
             await self._database.write(statement, given)
         while await self._database.write(_DELIVERIES, given | {"most": _TOGETHER}):
             pass
         for item in await self._items(contact):
             # An operation may have several of the contact's journeys, and each id only once.
             another = f"{given['name']}:{secrets.token_hex(8)}"
-            await self._database.write(_ITEM, {"of": item["operation_id"], "was": item["workflow_id"], "name": another})
+            this = (_item.operation_id == item["operation_id"], _item.workflow_id == item["workflow_id"])
+            await self._change(
+                operation_items, *this, workflow_id=another, reason=None
+            )  # a reason may name the journey
         for identifier, request in (await self._asked(contact)).items():
             known = {**request, "which": {**request["which"], "contact": given["name"]}}
-            await self._database.write(_REQUEST, {"of": identifier, "known": known})
+            await self._change(operations, operations.c.id == identifier, request=known)
         await self._database.write(_ENTRIES, given)
 
     async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
         """Return all of a contact's journeys and pending entries: the ids of workflow and first run."""
-        rows = await self._database.read(_ROWS, {"whose": contact})
+        rows = await self._database.read(
+            union(
+                *(
+                    select(table.c.workflow_id, table.c.run_id).where(table.c.contact_id == contact)
+                    for table in (entries, accepted_entries)
+                )
+            )
+        )
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
     async def _items(self, contact: str) -> list[RowMapping]:
         part = escaped = contact.replace("/", "%2F")
         for character in ("\\", "%", "_"):
             escaped = escaped.replace(character, f"\\{character}")
-        rows = await self._database.read(_ITEMS, {"within": f"%/{escaped}/%"})
+        within = _item.workflow_id.concat("/").like(f"%/{escaped}/%", escape="\\")
+        rows = await self._database.read(select(_item.operation_id, _item.workflow_id).where(within))
         # A key may equal the contact's id, and SQLite ignores case.
         return [row for row in rows if row["workflow_id"].split("/")[1] == part]
 
     async def _asked(self, contact: str) -> dict[str, Mapping[str, Any]]:
-        rows = await self._database.read(_BY_CONTACT)
+        is_by_contact = type_coerce(operations.c.request, Text).like('%"contact":%')
+        rows = await self._database.read(select(operations.c.id, operations.c.request).where(is_by_contact))
         return {row["id"]: row["request"] for row in rows if row["request"].get("which", {}).get("contact") == contact}
-
-
-_ONE = select(erasures).where(_table.id == bindparam("of"))
-_OPEN_OF = select(erasures).where(_table.contact_hash == bindparam("whose"), _table.finished_at.is_(None))
-_OPEN_OF_CONTACT = select(_table.id).where(_table.contact_id == bindparam("contact"), _table.finished_at.is_(None))
-_OLDEST = (
-    select(_table.id)
-    .where(_table.finished_at.is_(None))
-    .order_by(_table.requested_at, _table.id)
-    .limit(bindparam("most"))
-)
-_COUNT_OPEN = select(func.count().label("number"), func.min(_table.requested_at).label("oldest")).where(
-    _table.finished_at.is_(None)
-)
-_IF_OPEN = (_table.id == bindparam("of"), _table.finished_at.is_(None))
-_TROUBLE = update(erasures).where(*_IF_OPEN).values(trouble=bindparam("what"))
-_STATE = update(erasures).where(*_IF_OPEN).values(state=bindparam("doing"))
-_THERE = (
-    select(_runs.workflow_id, _runs.run_id)
-    .where(_runs.erasure_id == bindparam("of"), _runs.gone == 0)
-    .order_by(_runs.workflow_id, _runs.run_id)
-)
-_GONE = (
-    update(erasure_runs)
-    .where(
-        _runs.erasure_id == bindparam("of"),
-        _runs.workflow_id == bindparam("workflow"),
-        _runs.run_id == bindparam("run"),
-    )
-    .values(gone=True)
-)
-_mine = select(func.count()).where(_runs.erasure_id == bindparam("of"))
-_there = _mine.where(_runs.gone == 0).scalar_subquery()
-_COUNT_RUNS = (
-    update(erasures)
-    .where(*_IF_OPEN)
-    .values(
-        # A journey has one running run at a time; the id of its workflow outlives continue-as-new.
-        ended=select(func.count(_runs.workflow_id.distinct()))
-        .where(_runs.erasure_id == bindparam("of"), _runs.running == 1)
-        .scalar_subquery(),
-        histories=_mine.scalar_subquery(),
-        remaining=_there,
-        confirmed_at=case(
-            (_there > 0, None),
-            else_=func.coalesce(_table.confirmed_at, bindparam("at", type_=_table.confirmed_at.type)),
-        ),
-    )
-    .returning(_table.remaining)
-)
-_CLEARING = (
-    update(erasures).where(*_IF_OPEN, _table.state != "clearing").values(state="clearing", rows=bindparam("known"))
-)
-_SENT_TO = (
-    select(deliveries.c.channel, deliveries.c.destination)
-    .where(
-        deliveries.c.contact_id == bindparam("name"),
-        or_(deliveries.c.outcome.in_(_RECEIVED), deliveries.c.status.is_not(None)),
-    )
-    .distinct()
-    .order_by(deliveries.c.channel, deliveries.c.destination)
-)
-_FINISH = (
-    update(erasures)
-    .where(*_IF_OPEN)
-    .values(
-        state="finished",
-        contact_id=None,
-        remaining=0,
-        trouble=None,
-        sent_to=bindparam("receivers"),
-        finished_at=bindparam("at"),
-    )
-)
-_FORGET_RUNS = delete(erasure_runs).where(_runs.erasure_id == bindparam("of"))
 
 
 @cache
@@ -294,8 +256,6 @@ _COUNT = select(
     ),
     ITEMS_OF.label("batch_items"),
 )
-_CLAIMS = delete(claims).where(claims.c.contact_id == bindparam("whose"))
-_ACCEPTED = delete(accepted_entries).where(accepted_entries.c.contact_id == bindparam("whose"))
 _lines = campaign_items.c
 _LINES = (
     update(campaign_items)
@@ -328,24 +288,6 @@ _DELIVERIES = (
         recipient=None,
     )
     .returning(deliveries.c.delivery_id)
-)
-_item = operation_items.c
-_ITEMS = select(_item.operation_id, _item.workflow_id).where(
-    _item.workflow_id.concat("/").like(bindparam("within"), escape="\\")
-)
-_ITEM = (
-    update(operation_items)
-    .where(_item.operation_id == bindparam("of"), _item.workflow_id == bindparam("was"))
-    .values(workflow_id=bindparam("name"), reason=None)  # a reason may name the journey
-)
-_asked = operations.c
-_BY_CONTACT = select(_asked.id, _asked.request).where(type_coerce(_asked.request, Text).like('%"contact":%'))
-_REQUEST = update(operations).where(_asked.id == bindparam("of")).values(request=bindparam("known"))
-_ROWS = union(
-    *(
-        select(table.c.workflow_id, table.c.run_id).where(table.c.contact_id == bindparam("whose"))
-        for table in (entries, accepted_entries)
-    )
 )
 _ENTRIES = (
     update(entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, bindparam, case, delete, literal, or_, select
+from sqlalchemy import Executable, bindparam, case, literal, or_, select
 
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import leases, queue_shards
@@ -29,11 +29,12 @@ class Leases(Queries):
 
     async def is_leased(self, name: str, now: datetime) -> bool:
         """Return True if a process holds a lease."""
-        return bool(await self._database.read(_HELD, {"which": name, "now": now}))
+        held = select(literal(1)).where(_table.name == name, _table.expires_at > now)
+        return bool(await self._database.read(held))
 
     async def give_up(self, name: str, holder: str) -> None:
         """End one's own lease, so that another process need not wait for it to expire."""
-        await self._database.write(_GIVE_UP, {"which": name, "whose": holder})
+        await self._delete(leases, _table.name == name, _table.holder == holder)
 
 
 @cache
@@ -45,11 +46,6 @@ def _take(insert: InsertFactory) -> Executable:
     taken = {"holder": row.excluded.holder, "expires_at": row.excluded.expires_at}
     return row.on_conflict_do_update(index_elements=["name"], set_=taken, where=free).returning(_table.name)
 
-
-_HELD = select(literal(1)).where(
-    _table.name == bindparam("which"), _table.expires_at > bindparam("now", type_=_table.expires_at.type)
-)
-_GIVE_UP = delete(leases).where(_table.name == bindparam("which"), _table.holder == bindparam("whose"))
 
 _QUEUE = "webhooks"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import (
@@ -18,42 +20,50 @@ from sqlalchemy import (
     text,
 )
 
-from runtime.store.columns import Flag, SafeText, UtcDateTime
-from runtime.store.schema import metadata, partial_index
+from runtime.store.columns import SafeText, UtcDateTime
+from runtime.store.schema import metadata, partial_index, table_of
 
 # In parentheses, and word for word as in the index that serves it.
 DIFFERS: Final = text("(batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)))")
 NO_MEMBER: Final = literal_column("is_member = 0", Boolean)
 
-audience_memberships = Table(
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A wanted membership, and the one that the platform has."""
+
+    id: str
+    """Random. It orders the members of a request, and stays when an erasure replaces the contact's id."""
+    destination: str
+    audience: str
+    contact_id: str
+    wanted: bool
+    wanted_at: datetime
+    member: str
+    """What identifies the wanted member at the platform, encrypted if payloads are."""
+    digest: str
+    """A keyed digest of `member`."""
+    is_member: bool = False
+    """True if the platform has the member."""
+    email: str | None = None
+    """A keyed digest of the wanted member's address, if the platform knows members by it alone; `phone` likewise."""
+    phone: str | None = None
+    sent_member: str | None = None
+    """The member that was sent last, or is being sent. In a removal, an address or number of another member is None."""
+    sent_digest: str | None = None
+    sent_email: str | None = None
+    sent_phone: str | None = None
+    batch: str | None = None
+    """The request in progress."""
+    refused: str | None = None
+    """Why the platform refused the change."""
+    erased: str | None = None
+    """The pseudonym of an erased contact."""
+
+
+audience_memberships = table_of(
     "audience_memberships",
-    metadata,
-    # Random. Orders the members of a request, and stays when an erasure replaces the contact's id.
-    Column("id", SafeText, nullable=False),
-    Column("destination", SafeText, nullable=False),
-    Column("audience", SafeText, nullable=False),
-    Column("contact_id", SafeText, nullable=False),
-    Column("wanted", Flag, nullable=False),
-    Column("wanted_at", UtcDateTime, nullable=False),
-    # What identifies the wanted member at the platform, encrypted if payloads are; a keyed digest of it.
-    Column("member", SafeText, nullable=False),
-    Column("digest", SafeText, nullable=False),
-    # True if the platform has the member.
-    Column("is_member", Flag, nullable=False),
-    # Keyed digests of the wanted member's address and number, if the platform knows members by them alone.
-    Column("email", SafeText, nullable=True),
-    Column("phone", SafeText, nullable=True),
-    # The member that was sent last, or is being sent. In a removal, an address or number of another member is null.
-    Column("sent_member", SafeText, nullable=True),
-    Column("sent_digest", SafeText, nullable=True),
-    Column("sent_email", SafeText, nullable=True),
-    Column("sent_phone", SafeText, nullable=True),
-    # The request in progress.
-    Column("batch", SafeText, nullable=True),
-    # Why the platform refused the change.
-    Column("refused", SafeText, nullable=True),
-    # The pseudonym of an erased contact.
-    Column("erased", SafeText, nullable=True),
+    Membership,
     PrimaryKeyConstraint("id"),
     UniqueConstraint("destination", "audience", "contact_id"),
     # Read for erasures.

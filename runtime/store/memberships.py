@@ -52,33 +52,9 @@ from runtime.store.membership_batches import (
     TO_ADD,
     TO_REMOVE,
 )
-from runtime.store.membership_tables import DIFFERS, audience_memberships, audience_syncs
+from runtime.store.membership_tables import DIFFERS, Membership, audience_memberships, audience_syncs
 
 _TOGETHER: Final = 500  # maximum number of rows that one statement names
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """A wanted membership; see the table."""
-
-    id: str
-    destination: str
-    audience: str
-    contact_id: str
-    wanted: bool
-    wanted_at: datetime
-    member: str
-    digest: str
-    is_member: bool = False
-    email: str | None = None
-    phone: str | None = None
-    sent_member: str | None = None
-    sent_digest: str | None = None
-    sent_email: str | None = None
-    sent_phone: str | None = None
-    batch: str | None = None
-    refused: str | None = None
-    erased: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,24 +169,28 @@ class AudienceMemberships(Queries):
 
     async def record_audience_sync(self, destination: str, audience: str, at: datetime, unnamed: int) -> None:
         """Record that a request was carried out."""
-        row = {"destination": destination, "audience": audience, "synced_at": at, "unnamed": unnamed}
-        await self._database.write(_synced(self._database.insert), row | {"trouble": None, "held_at": None})
+        done = {"synced_at": at, "trouble": None, "held_at": None}
+        row = {"destination": destination, "audience": audience, "unnamed": unnamed, **done}
+        await self._put(audience_syncs, row, **done, unnamed=_sync.unnamed + unnamed)
 
     async def record_audience_trouble(
         self, destination: str, audience: str, trouble: str, held_at: datetime | None = None
     ) -> None:
         """Record why an audience makes no progress, and since when it is held, if it is."""
-        row = {"destination": destination, "audience": audience, "synced_at": None, "unnamed": 0}
-        await self._database.write(_troubled(self._database.insert), row | {"trouble": trouble, "held_at": held_at})
+        state = {"trouble": trouble, "held_at": held_at}
+        await self._put(
+            audience_syncs, {"destination": destination, "audience": audience, "unnamed": 0, **state}, **state
+        )
 
     async def release_audience(self, destination: str, audience: str, note: str) -> None:
         """Have a held audience and refused changes sent again. The note stands in the place of a trouble."""
-        given = {"to": destination, "name": audience}
-        await self._database.write(_RELEASE, given | {"note": note})
-        await self._database.write(_ADMIT, given)
+        where = (_sync.destination == destination, _sync.audience == audience)
+        await self._change(audience_syncs, *where, held_at=None, trouble=note)
+        refused = (_row.destination == destination, _row.audience == audience, _row.refused.is_not(None))
+        await self._database.write(update(audience_memberships).where(*refused).values(refused=None))
 
     async def count_held_audiences(self) -> int:
-        return (await self._database.read(_COUNT_HELD))[0]["n"]
+        return await self._count(audience_syncs, _sync.held_at.is_not(None))
 
     async def audience_counts(self) -> list[AudienceCounts]:
         """Return the states of all audiences, by destination and name."""
@@ -218,19 +198,27 @@ class AudienceMemberships(Queries):
 
     async def audience_refusals(self, destination: str, audience: str) -> dict[str, int]:
         """Count the refused changes of an audience by reason."""
-        rows = await self._database.read(_REFUSALS, {"to": destination, "name": audience})
+        where = (_row.destination == destination, _row.audience == audience, _row.refused.is_not(None))
+        counts = select(_row.refused, func.count().label("n")).where(*where)
+        rows = await self._database.read(counts.group_by(_row.refused).order_by(_row.refused))
         return {row["refused"]: row["n"] for row in rows}
 
     async def audience_changes(
         self, destination: str, audience: str, *, refused: bool, after: str = "", limit: int = 100
     ) -> list[UnsyncedChange]:
         """Return waiting or refused changes of an audience, by contact, behind one, without erased contacts."""
-        given = {"to": destination, "name": audience, "behind": after, "most": limit}
-        return await self._all(UnsyncedChange, _CHANGES[refused], given)
+        changes = select(_row.contact_id, _row.wanted, _row.wanted_at, _row.refused).where(
+            _row.destination == destination,
+            _row.audience == audience,
+            _row.refused.is_not(None) if refused else DIFFERS,
+            _row.erased.is_(None),
+            _row.contact_id > after,
+        )
+        return await self._all(UnsyncedChange, changes.order_by(_row.contact_id).limit(limit))
 
     async def pending_removals(self, pseudonym: str) -> int:
         """Count the removals of an erased contact that are not sent yet."""
-        return (await self._database.read(_PENDING, {"name": pseudonym}))[0]["n"]
+        return await self._count(audience_memberships, _row.erased == pseudonym)
 
 
 _IS_CONTACT = (*IS_IT, _row.contact_id == bindparam("whose"))
@@ -257,28 +245,6 @@ _HELD = (
 _UNSYNCED = select(_row.destination, _row.audience).where(DIFFERS, ~_HELD).distinct()
 
 
-@cache
-def _synced(insert: InsertFactory) -> Executable:
-    row = insert(audience_syncs)
-    changes = {name: row.excluded[name] for name in ("synced_at", "trouble", "held_at")}
-    total = {"unnamed": _sync.unnamed + row.excluded.unnamed}
-    return row.on_conflict_do_update(index_elements=["destination", "audience"], set_=changes | total)
-
-
-@cache
-def _troubled(insert: InsertFactory) -> Executable:
-    row = insert(audience_syncs)
-    changes = {"trouble": row.excluded.trouble, "held_at": row.excluded.held_at}
-    return row.on_conflict_do_update(index_elements=["destination", "audience"], set_=changes)
-
-
-_RELEASE = (
-    update(audience_syncs)
-    .where(_sync.destination == bindparam("to"), _sync.audience == bindparam("name"))
-    .values(held_at=None, trouble=bindparam("note"))
-)
-_COUNT_HELD = select(func.count().label("n")).where(_sync.held_at.is_not(None))
-_ADMIT = update(audience_memberships).where(*IS_IT, _row.refused.is_not(None)).values(refused=None)
 _known = union(
     select(_row.destination, _row.audience).where(or_(_row.wanted == 1, _row.is_member == 1)),
     select(_sync.destination, _sync.audience),
@@ -306,19 +272,6 @@ _COUNTS = (
     .group_by(_known.c.destination, _known.c.audience)
     .order_by(_known.c.destination, _known.c.audience)
 )
-_REFUSALS = (
-    select(_row.refused, func.count().label("n"))
-    .where(*IS_IT, _row.refused.is_not(None))
-    .group_by(_row.refused)
-    .order_by(_row.refused)
-)
-_CHANGES = {
-    refused: select(_row.contact_id, _row.wanted, _row.wanted_at, _row.refused)
-    .where(*IS_IT, condition, _row.erased.is_(None), _row.contact_id > bindparam("behind"))
-    .order_by(_row.contact_id)
-    .limit(bindparam("most"))
-    for refused, condition in ((False, DIFFERS), (True, _row.refused.is_not(None)))
-}
 _pseudonym = bindparam("name", type_=SafeText)
 _IS_ERASED = _row.erased == _pseudonym
 ERASE_MEMBERSHIPS: Final = (
@@ -338,4 +291,3 @@ ERASE_MEMBERSHIPS: Final = (
     delete(audience_memberships).where(*IS_GONE, _IS_ERASED, _row.batch.is_(None)),
 )
 """Remove an erased contact from all audiences. Rows stay, under its pseudonym, until the platforms have removed it."""
-_PENDING = select(func.count().label("n")).where(_IS_ERASED)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cache
 
-from sqlalchemy import Column, Executable, PrimaryKeyConstraint, Table, bindparam, select, update
+from sqlalchemy import Column, PrimaryKeyConstraint, Table, select
 
 from runtime.errors import StoreError
 from runtime.store.columns import Json, SafeText
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import Queries, insert_new
 from runtime.store.schema import metadata
 
 _claims = Table(
@@ -52,43 +51,26 @@ class NamespaceClaims(Queries):
 
     async def namespace_claim(self, namespace: str) -> NamespaceClaim | None:
         """Return the claim on a namespace, or None if this store never claimed it."""
-        rows = await self._database.read(_ONE, {"name": namespace})
+        rows = await self._database.read(select(_claims.c.claim).where(_claims.c.namespace == namespace))
         return NamespaceClaim(**rows[0]["claim"]) if rows else None
 
     async def has_claims(self) -> bool:
         """Return True if this store has claimed any namespace."""
-        return bool(await self._database.read(_ANY))
+        return bool(await self._database.read(select(_claims.c.namespace).limit(1)))
 
     async def claim_namespace(self, namespace: str, claim: NamespaceClaim, *, replace: bool) -> None:
         """Claim a namespace. With `replace`, replace this store's own claim on it, if any."""
         row = {"namespace": namespace, "token": claim.token, "claim": asdict(claim)}
-        await self._database.write(_insert(self._database.insert, replace=replace), row)
+        if replace:
+            await self._put(_claims, row)
+        else:
+            await self._database.write(insert_new(self._database.insert, _claims), row)
 
     async def rotate_token(self, namespace: str, rotated: NamespaceClaim, known: str) -> bool:
         """Store a newer token. Return False if another process has replaced the known one."""
-        row = {"name": namespace, "known": known, "new": rotated.token, "rotated": asdict(rotated)}
-        return bool(await self._database.write(_ROTATE, row))
+        where = (_claims.c.namespace == namespace, _claims.c.token == known)
+        return await self._change(_claims, *where, token=rotated.token, claim=asdict(rotated))
 
     def bar(self, error: StoreError) -> None:
         """Make every later call of this process raise an error."""
         self._database.barred = error
-
-
-_ONE = select(_claims.c.claim).where(_claims.c.namespace == bindparam("name"))
-_ANY = select(_claims.c.namespace).limit(1)
-_ROTATE = (
-    update(_claims)
-    .where(_claims.c.namespace == bindparam("name"), _claims.c.token == bindparam("known"))
-    .values(token=bindparam("new"), claim=bindparam("rotated", type_=Json))
-    .returning(_claims.c.namespace)
-)
-
-
-@cache
-def _insert(insert: InsertFactory, *, replace: bool) -> Executable:
-    row = insert(_claims)
-    if not replace:
-        return row.on_conflict_do_nothing()
-    return row.on_conflict_do_update(
-        index_elements=["namespace"], set_={"token": row.excluded.token, "claim": row.excluded.claim}
-    )

@@ -12,9 +12,9 @@ from sqlalchemy import (
     ColumnElement,
     Index,
     PrimaryKeyConstraint,
-    bindparam,
     case,
     delete,
+    exists,
     func,
     literal_column,
     select,
@@ -109,13 +109,13 @@ class StoredOperations(Queries):
 
     async def withdraw_operation(self, identifier: str) -> bool:
         """Delete an operation. Return False if it has found its journeys already."""
-        gone = bool(await self._database.write(_WITHDRAW, {"of": identifier}))
+        gone = await self._delete(operations, *_is_open(identifier), _table.surveyed_at.is_(None))
         if gone:
-            await self._database.write(_FORGET_ITEMS, {"of": identifier})
+            await self._database.write(delete(operation_items).where(_items.operation_id == identifier))
         return gone
 
     async def stored_operation(self, identifier: str) -> StoredOperation | None:
-        return await self._one(StoredOperation, _ONE, {"of": identifier})
+        return await self._one(StoredOperation, select(operations).where(_table.id == identifier))
 
     async def stored_operations(
         self,
@@ -159,17 +159,16 @@ class StoredOperations(Queries):
         """Add journeys to an operation, and return the number of new ones."""
         added = 0
         for start in range(0, len(items), ITEMS_TOGETHER):
-            rows = [
-                {"operation_id": operation, **{name: getattr(item, name) for name in _ITEM}}
-                for item in items[start : start + ITEMS_TOGETHER]
-            ]
+            some = items[start : start + ITEMS_TOGETHER]
+            rows = [{"operation_id": operation, **{name: getattr(item, name) for name in _ITEM}} for item in some]
             statement = self._database.insert(operation_items).values(rows).on_conflict_do_nothing()
             added += len(await self._database.write(statement.returning(_items.number)))
         return added
 
     async def complete_survey(self, operation: str, request: Mapping[str, Any], at: datetime) -> None:
         """Record the completed request, and that the search for its journeys is complete. The first time counts."""
-        await self._database.write(_SURVEYED, {"of": operation, "known": dict(request), "at": at})
+        where = (*_is_open(operation), _table.surveyed_at.is_(None))
+        await self._change(operations, *where, surveyed_at=at, request=dict(request))
 
     async def items(
         self,
@@ -181,10 +180,8 @@ class StoredOperations(Queries):
     ) -> list[OperationItem]:
         """Return journeys of an operation, in order, after a position. `NOT_ASKED` means all without an answer."""
         where = [_items.operation_id == operation]
-        if outcome == NOT_ASKED:
-            where.append(_items.outcome.is_(None))
-        elif outcome is not None:
-            where.append(_items.outcome == outcome)
+        if outcome is not None:
+            where.append(_items.outcome == (None if outcome == NOT_ASKED else outcome))
         if after is not None:
             where.append(tuple_(_items.number, _items.workflow_id) > after)
         statement = select(*(_items[name] for name in _ITEM)).where(*where)
@@ -199,12 +196,13 @@ class StoredOperations(Queries):
         Args:
             outcome: ``accepted`` or ``refused``; None if it has not answered, for the `reason`.
         """
-        given = {"of": operation, "journey": workflow_id, "answer": outcome, "why": reason}
-        await self._database.write(_ANSWERED, {**given, "at": None if outcome is None else at})
+        where = (_items.operation_id == operation, _items.workflow_id == workflow_id, _items.outcome.is_(None))
+        answer = {"outcome": outcome, "reason": reason, "answered_at": None if outcome is None else at}
+        await self._change(operation_items, *where, **answer)
 
     async def set_operation_trouble(self, operation: str, trouble: str | None) -> None:
         """Record why an operation makes no progress, or None if it does again."""
-        await self._database.write(_TROUBLE, {"of": operation, "what": trouble})
+        await self._change(operations, *_is_open(operation), trouble=trouble)
 
     async def end_operation(
         self,
@@ -225,60 +223,23 @@ class StoredOperations(Queries):
                 ``stopped``.
         """
         if items:
-            await self._database.write(_LEAVE, {"of": operation, "at": at})
-        given = {"how": outcome, "at": at, "what": trouble, "who": stopped_by, "why": stop_reason}
-        await self._database.write(_END, {"of": operation, **given})
+            left = (_items.operation_id == operation, _items.outcome.is_(None), exists().where(*_is_open(operation)))
+            state = case((_items.reason.is_(None), "stopped"), else_=UNANSWERED)
+            await self._database.write(update(operation_items).where(*left).values(outcome=state, answered_at=at))
+        given = {"trouble": trouble, "stopped_by": stopped_by, "stop_reason": stop_reason}
+        await self._change(operations, *_is_open(operation), ended_at=at, outcome=outcome, **given)
 
     async def item_counts(self, identifiers: Sequence[str]) -> dict[str, dict[str, int]]:
         """Count the journeys of operations by outcome, by the operations' ids.
 
         Those without an answer count as `UNANSWERED` if they were asked, else as `NOT_ASKED`.
         """
-        counts: dict[str, dict[str, int]] = {name: {} for name in identifiers}
-        for row in await self._database.read(_COUNTS, {"of": list(identifiers)}) if identifiers else ():
-            counts[row["operation_id"]][row["state"]] = row["journeys"]
-        return counts
+        state = func.coalesce(_items.outcome, case((_items.reason.is_(None), NOT_ASKED), else_=UNANSWERED))
+        return await self._counts_by(_items.operation_id, identifiers, state)
 
 
 _ITEM = ("number", "workflow_id", "step", "outcome", "reason", "answered_at")
-_ONE = select(operations).where(_table.id == bindparam("of"))
-_OPEN = (_table.id == bindparam("of"), _table.ended_at.is_(None))
-_WITHDRAW = delete(operations).where(*_OPEN, _table.surveyed_at.is_(None)).returning(_table.id)
-_FORGET_ITEMS = delete(operation_items).where(_items.operation_id == bindparam("of"))
-_SURVEYED = (
-    update(operations)
-    .where(*_OPEN, _table.surveyed_at.is_(None))
-    .values(surveyed_at=bindparam("at"), request=bindparam("known"))
-)
-_TROUBLE = update(operations).where(*_OPEN).values(trouble=bindparam("what"))
-_END = (
-    update(operations)
-    .where(*_OPEN)
-    .values(
-        ended_at=bindparam("at"),
-        outcome=bindparam("how"),
-        trouble=bindparam("what"),
-        stopped_by=bindparam("who"),
-        stop_reason=bindparam("why"),
-    )
-)
-_ANSWERED = (
-    update(operation_items)
-    .where(_items.operation_id == bindparam("of"), _items.workflow_id == bindparam("journey"), _items.outcome.is_(None))
-    .values(outcome=bindparam("answer"), reason=bindparam("why"), answered_at=bindparam("at"))
-)
-_LEAVE = (
-    update(operation_items)
-    .where(
-        _items.operation_id == bindparam("of"),
-        _items.outcome.is_(None),
-        select(operations.c.id).where(*_OPEN).exists(),
-    )
-    .values(outcome=case((_items.reason.is_(None), "stopped"), else_=UNANSWERED), answered_at=bindparam("at"))
-)
-_state = func.coalesce(_items.outcome, case((_items.reason.is_(None), NOT_ASKED), else_=UNANSWERED)).label("state")
-_COUNTS = (
-    select(_items.operation_id, _state, func.count().label("journeys"))
-    .where(_items.operation_id.in_(bindparam("of", expanding=True)))
-    .group_by(_items.operation_id, _state)
-)
+
+
+def _is_open(operation: str) -> tuple[ColumnElement[bool], ...]:
+    return _table.id == operation, _table.ended_at.is_(None)

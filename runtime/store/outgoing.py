@@ -18,12 +18,12 @@ from sqlalchemy import (
     Column,
     Connection,
     Executable,
+    Identity,
     Index,
     Integer,
     PrimaryKeyConstraint,
     Table,
     bindparam,
-    delete,
     exists,
     literal,
     select,
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from runtime.store.columns import SafeText, UtcDateTime
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import InsertFactory, Queries, insert_new
 from runtime.store.schema import metadata, partial_index, table_of
 from scenario.words import EventType
 
@@ -64,7 +64,7 @@ outgoing_events = table_of(
     "outgoing_events",
     OutgoingEvent,
     # Order of insertion, which on PostgreSQL is not that of commits.
-    Column("number", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("number", BigInteger().with_variant(Integer(), "sqlite"), Identity(), primary_key=True),
     # Given after its commit; null before.
     Column("position", BigInteger, nullable=True),
     Index(None, "position"),
@@ -72,8 +72,9 @@ outgoing_events = table_of(
     Index(None, "contact_id"),
     Index(None, "recorded_at"),
     partial_index("ix_outgoing_events_unnumbered", "number", where=text("position IS NULL")),
+    sqlite_autoincrement=True,  # no number is used twice
 )
-"""Outgoing events, written by the triggers of `outgoing_triggers` and by activities."""
+"""Outgoing events, written by the triggers of the first migration and by activities."""
 
 outgoing_types = Table(
     "outgoing_types", metadata, Column("type", SafeText, nullable=False), PrimaryKeyConstraint("type")
@@ -105,7 +106,7 @@ class OutgoingEvents(Queries):
 
     async def want_events(self, types: Collection[str]) -> None:
         """Set the types of events that are stored from now on."""
-        await self._database.write(_UNWANT, {"wanted": sorted(types)})
+        await self._delete(outgoing_types, outgoing_types.c.type.not_in(sorted(types)))
         if types:
             rows = [{"type": name} for name in sorted(types)]
             await self._database.write_many(self._database.insert(outgoing_types).on_conflict_do_nothing(), rows)
@@ -161,7 +162,10 @@ class OutgoingEvents(Queries):
     async def last_event(self) -> int:
         """Give positions to new events. Return the last one that was given, or 0."""
         while await self._database.read(_IS_UNNUMBERED):
-            await self._number()
+            if self._database.one_writer:
+                await self._database.alone(_number_in_turn)
+            else:
+                await self._database.write(_NUMBER, {"most": TOGETHER})
         rows = await self._database.read(_LAST)
         return rows[0]["position"] if rows else 0
 
@@ -172,30 +176,22 @@ class OutgoingEvents(Queries):
             for statement in _LEAP_NUMBERS:
                 await self._database.write(statement, {"to": position})
 
-    async def _number(self) -> None:
-        if self._database.one_writer:
-            await self._database.alone(_number_in_turn)
-        else:
-            await self._database.write(_NUMBER, {"most": TOGETHER})
-
     # ---- destinations that fail
 
     async def pause_destination(self, destination: str, at: datetime) -> None:
         """Record that a worker has paused a destination. The first report counts."""
         row = {"destination": destination, "paused_at": at}
-        await self._database.write(self._database.insert(destination_pauses).on_conflict_do_nothing(), row)
+        await self._database.write(insert_new(self._database.insert, destination_pauses), row)
 
     async def recover_destination(self, destination: str) -> None:
         """Record that a paused destination answers again."""
-        await self._database.write(_RECOVER, {"which": destination})
+        await self._delete(destination_pauses, destination_pauses.c.destination == destination)
 
 
 _table = outgoing_events.c
 _SELECT = select(*(_table[name] for name in OutgoingEvent.__dataclass_fields__))
-_UNWANT = delete(outgoing_types).where(outgoing_types.c.type.not_in(bindparam("wanted", expanding=True)))
 _IS_UNNUMBERED = select(literal(1)).where(_table.position.is_(None)).limit(1)
 _LAST = select(outgoing_cursors.c.position).where(outgoing_cursors.c.name == "")
-_RECOVER = delete(destination_pauses).where(destination_pauses.c.destination == bindparam("which"))
 # The insertion into `outgoing_cursors` waits for others that do the same; rows that they have numbered meanwhile are
 # skipped, and their numbers stay unused.
 _NUMBER = text("""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     literal,
     or_,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from runtime.store.database import insert_new, row_of
 from runtime.store.outgoing import OutgoingEvents, outgoing_cursors, outgoing_events
 from runtime.store.schema import table_of
 
@@ -92,72 +94,90 @@ class PendingCounts:
     failing: int
 
 
+_sends, _cursors, _events = outgoing_sends.c, outgoing_cursors.c, outgoing_events.c
+_IS_FAILING: Final = and_(_sends.held_at.is_(None), _sends.reason.is_not(None))
+"""Also events that are due: if all are, the receiver is no better."""
+
+
 class OutgoingSends(OutgoingEvents):
     """The tables of subscriptions' progress. Every call is idempotent."""
 
     async def outgoing_cursor(self, subscription: str, start: int) -> int:
         """Return a subscription's position. A new subscription starts at `start`."""
-        adding = self._database.insert(outgoing_cursors).on_conflict_do_nothing()
-        rows = await self._database.read(_CURSOR, {"which": subscription})
-        while not rows:
+        adding = insert_new(self._database.insert, outgoing_cursors)
+        reading = select(_cursors.position).where(*_is_cursor_of(subscription))
+        while not (rows := await self._database.read(reading)):
             await self._database.write(adding, {"name": subscription, "position": start})
-            rows = await self._database.read(_CURSOR, {"which": subscription})
         return rows[0]["position"]
 
     async def move_cursor(self, subscription: str, since: int, to: int) -> bool:
         """Move a subscription's cursor. Return False if it was moved by others meanwhile."""
-        given = {"which": subscription, "since": since, "to": to}
-        return bool(await self._database.write(_MOVE, given))
+        where = (*_is_cursor_of(subscription), _cursors.position == since)
+        return await self._change(outgoing_cursors, *where, position=to)
 
     async def replay_outgoing(self, subscription: str, after: int) -> bool:
         """Have all events after a position sent again. Return False if the subscription never sent any.
 
         A position beyond its own leaves no event out.
         """
-        moved = await self._database.write(_REPLAY, {"which": subscription, "to": after})
-        await self._database.write(_FORGET, {"which": subscription, "after": after})
-        return bool(moved)
+        back = case((_cursors.position > after, literal(after, BigInteger)), else_=_cursors.position)
+        is_moved = await self._change(outgoing_cursors, *_is_cursor_of(subscription), position=back)
+        await self._forget(subscription, _sends.position > after)
+        return is_moved
 
     async def due_sends(self, subscription: str, now: datetime, limit: int) -> list[PendingSend]:
         """Return events that are due: each the first that is pending about its subject."""
-        return await self._all(PendingSend, _DUE, {"which": subscription, "now": now, "most": limit})
+        due = (_sends.held_at.is_(None), _sends.next_try_at <= now, ~_is_behind())
+        return await self._first_sends(subscription, limit, *due)
 
     async def pending_counts(self, subscription: str) -> PendingCounts:
-        [row] = await self._database.read(_PENDING, {"which": subscription})
+        counts = select(
+            func.count().label("pending"),
+            func.count(_sends.held_at).label("held"),
+            func.count(case((_IS_FAILING, 1))).label("failing"),
+        )
+        [row] = await self._database.read(counts.where(_sends.subscription == subscription))
         return PendingCounts(**row)
 
     async def pending_subjects(self, subscription: str, subjects: Collection[str]) -> set[str]:
         """Return those of these subjects that pending events are about."""
-        given = {"which": subscription, "subjects": sorted(subjects)}
-        return {row["subject"] for row in await self._database.read(_SUBJECTS, given)}
+        where = (_sends.subscription == subscription, _sends.subject.in_(sorted(subjects)))
+        rows = await self._database.read(select(_sends.subject).distinct().where(*where))
+        return {row["subject"] for row in rows}
 
     async def add_sends(self, sends: Sequence[PendingSend]) -> None:
         """Store pending events."""
         if sends:
-            rows = [{name: getattr(one, name) for name in PendingSend.__dataclass_fields__} for one in sends]
+            rows = [row_of(outgoing_sends, one) for one in sends]
             await self._database.write_many(self._database.insert(outgoing_sends).on_conflict_do_nothing(), rows)
 
     async def defer_send(self, send: PendingSend) -> None:
         """Record a failed attempt. A row that an operator has removed meanwhile stays removed."""
-        given = {"which": send.subscription, "at": send.position, "tries": send.attempts, "then": send.next_try_at}
-        await self._database.write(_DEFER, given | {"why": send.reason, "since": send.held_at})
+        changes = {name: getattr(send, name) for name in ("attempts", "next_try_at", "reason", "held_at")}
+        where = (_sends.subscription == send.subscription, _sends.position == send.position)
+        await self._change(outgoing_sends, *where, **changes)
 
     async def drop_sends(self, subscription: str, positions: Collection[int]) -> None:
         """Forget pending events, because they were accepted or no longer exist."""
-        await self._database.write(_DROP, {"which": subscription, "positions": sorted(positions)})
+        await self._forget(subscription, _sends.position.in_(sorted(positions)))
 
     async def release_sends(self, subscription: str, positions: Collection[int] | None, now: datetime) -> int:
         """Have held events sent again, all or those at these positions. Return their number."""
-        statement = _RELEASE if positions is None else _RELEASE.where(_sends.position.in_(sorted(positions)))
-        return len(await self._database.write(statement, {"which": subscription, "now": now}))
+        where = [_sends.subscription == subscription, _sends.held_at.is_not(None)]
+        if positions is not None:
+            where.append(_sends.position.in_(sorted(positions)))
+        released = update(outgoing_sends).where(*where).values(held_at=None, attempts=0, next_try_at=now)
+        return len(await self._database.write(released.returning(_sends.position)))
 
     async def skip_sends(self, subscription: str, positions: Collection[int]) -> int:
         """Give up held events, so that later ones about their subjects are sent. Return their number."""
-        return len(await self._database.write(_SKIP, {"which": subscription, "positions": sorted(positions)}))
+        return await self._forget(subscription, _sends.position.in_(sorted(positions)), _sends.held_at.is_not(None))
 
     async def held_sends(self, subscription: str, limit: int = 1_000) -> list[PendingSend]:
         """Return held and failing events, in order."""
-        return await self._all(PendingSend, _TROUBLED, {"which": subscription, "most": limit})
+        return await self._first_sends(
+            subscription, limit, or_(_sends.held_at.is_not(None), _sends.reason.is_not(None))
+        )
 
     async def subscription_states(self) -> list[SubscriptionState]:
         """Return the progress of all subscriptions that have ever sent, by name."""
@@ -166,88 +186,40 @@ class OutgoingSends(OutgoingEvents):
 
     async def forget_subscription(self, subscription: str) -> bool:
         """Forget a subscription's progress. Return False if there is none."""
-        await self._database.write(_FORGET, {"which": subscription, "after": -1})
-        return bool(await self._database.write(_FORGET_CURSOR, {"which": subscription}))
+        await self._forget(subscription)
+        return await self._delete(outgoing_cursors, *_is_cursor_of(subscription))
+
+    async def _first_sends(self, subscription: str, limit: int, *where: ColumnElement[bool]) -> list[PendingSend]:
+        wanted = (_sends.subscription == subscription, *where)
+        return await self._newest(
+            PendingSend, outgoing_sends, wanted, (_sends.position,), None, limit, oldest_first=True
+        )
+
+    async def _forget(self, subscription: str, *where: ColumnElement[bool]) -> int:
+        gone = delete(outgoing_sends).where(_sends.subscription == subscription, *where)
+        return len(await self._database.write(gone.returning(_sends.position)))
 
 
-_sends, _cursors, _events = outgoing_sends.c, outgoing_cursors.c, outgoing_events.c
+def _is_cursor_of(subscription: str) -> tuple[ColumnElement[bool], ...]:
+    return _cursors.name == subscription, _cursors.name != ""
+
+
+def _is_behind() -> ColumnElement[bool]:
+    """Return the condition that an earlier event about the same subject is pending."""
+    return exists().where(
+        _earlier.c.subscription == _sends.subscription,
+        _earlier.c.subject == _sends.subject,
+        _earlier.c.position < _sends.position,
+    )
+
+
 _is_of_contact = _events.contact_id == bindparam("whose")
 ERASE_EVENTS: Final = (
     delete(outgoing_sends).where(_sends.position.in_(select(_events.position).where(_is_of_contact))),
     delete(outgoing_events).where(_is_of_contact),
 )
 """Delete a contact's events, in this order."""
-_COLUMNS = tuple(_sends[name] for name in PendingSend.__dataclass_fields__)
-_OF = _sends.subscription == bindparam("which")
-_OF_CURSOR = (_cursors.name == bindparam("which"), _cursors.name != "")
-_moment = _sends.next_try_at.type
-_CURSOR = select(_cursors.position).where(*_OF_CURSOR)
-_MOVE = (
-    update(outgoing_cursors)
-    .where(*_OF_CURSOR, _cursors.position == bindparam("since"))
-    .values(position=bindparam("to"))
-    .returning(_cursors.name)
-)
-_to = bindparam("to", type_=_cursors.position.type)
-_back = case((_cursors.position > _to, _to), else_=_cursors.position)
-_REPLAY = update(outgoing_cursors).where(*_OF_CURSOR).values(position=_back).returning(_cursors.name)
-_FORGET = delete(outgoing_sends).where(_OF, _sends.position > bindparam("after"))
-_FORGET_CURSOR = delete(outgoing_cursors).where(*_OF_CURSOR).returning(_cursors.name)
 _earlier = outgoing_sends.alias()
-
-
-def _is_behind() -> ColumnElement[bool]:
-    """Return the condition that an earlier event about the same subject is pending."""
-    return (
-        select(literal(1))
-        .where(
-            _earlier.c.subscription == _sends.subscription,
-            _earlier.c.subject == _sends.subject,
-            _earlier.c.position < _sends.position,
-        )
-        .exists()
-    )
-
-
-_DUE = (
-    select(*_COLUMNS)
-    .where(_OF, _sends.held_at.is_(None), _sends.next_try_at <= bindparam("now", type_=_moment), ~_is_behind())
-    .order_by(_sends.position)
-    .limit(bindparam("most"))
-)
-# Also those that are due: when all are, the receiver is no better.
-_fails = and_(_sends.held_at.is_(None), _sends.reason.is_not(None))
-_PENDING = select(
-    func.count().label("pending"),
-    func.count(_sends.held_at).label("held"),
-    func.count(case((_fails, 1))).label("failing"),
-).where(_OF)
-_SUBJECTS = select(_sends.subject).distinct().where(_OF, _sends.subject.in_(bindparam("subjects", expanding=True)))
-_DEFER = (
-    update(outgoing_sends)
-    .where(_OF, _sends.position == bindparam("at"))
-    .values(
-        attempts=bindparam("tries"),
-        next_try_at=bindparam("then"),
-        reason=bindparam("why"),
-        held_at=bindparam("since", type_=_moment),
-    )
-)
-_AT = _sends.position.in_(bindparam("positions", expanding=True))
-_DROP = delete(outgoing_sends).where(_OF, _AT)
-_RELEASE = (
-    update(outgoing_sends)
-    .where(_OF, _sends.held_at.is_not(None))
-    .values(held_at=None, attempts=0, next_try_at=bindparam("now", type_=_moment))
-    .returning(_sends.position)
-)
-_SKIP = delete(outgoing_sends).where(_OF, _AT, _sends.held_at.is_not(None)).returning(_sends.position)
-_TROUBLED = (
-    select(*_COLUMNS)
-    .where(_OF, or_(_sends.held_at.is_not(None), _sends.reason.is_not(None)))
-    .order_by(_sends.position)
-    .limit(bindparam("most"))
-)
 _WAITS = and_(_sends.held_at.is_(None), _is_behind())
 _pending = (
     select(

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from runtime.store.database import Queries, insert_new
 from runtime.store.deliveries import deliveries
@@ -39,7 +39,7 @@ class ProviderEvents(Queries):
         """Return those of these events that had their effect."""
         if not hashes:
             return set()
-        rows = await self._database.read(_KNOWN, {"hashes": list(hashes)})
+        rows = await self._database.read(select(_seen.event_hash).where(_seen.event_hash.in_(hashes)))
         return {row["event_hash"] for row in rows}
 
     async def keep_provider_events(self, hashes: Collection[str], at: datetime) -> None:
@@ -52,16 +52,12 @@ class ProviderEvents(Queries):
         """Return journeys' deliveries by id. Unknown ones and test messages are missing."""
         if not delivery_ids:
             return {}
-        found = await self._all(SentDelivery, _SENT, {"ids": list(delivery_ids)})
+        is_sent = (_sent.delivery_id.in_(delivery_ids), _sent.test_by.is_(None))
+        found = await self._all(SentDelivery, select(*_SENT).where(*is_sent).order_by(_sent.started_at))
         return {one.delivery_id: one for one in found}
 
 
-_KNOWN = select(_seen.event_hash).where(_seen.event_hash.in_(bindparam("hashes", expanding=True)))
 _SENT = (
-    select(
-        *(_sent.delivery_id, _sent.workflow_id, _sent.contact_id, _sent.scenario, _sent.version, _sent.step),
-        *(_sent.started_at.label("sent_at"), _sent.recipient),
-    )
-    .where(_sent.delivery_id.in_(bindparam("ids", expanding=True)), _sent.test_by.is_(None))
-    .order_by(_sent.started_at)
+    *(_sent.delivery_id, _sent.workflow_id, _sent.contact_id, _sent.scenario, _sent.version, _sent.step),
+    *(_sent.started_at.label("sent_at"), _sent.recipient),
 )

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from runtime.retention import NATURAL, Ages
 from runtime.store.api_access import api_answers
-from runtime.store.batch_tables import batch_items, batches
+from runtime.store.batches import batch_items, batches
 from runtime.store.campaigns import campaign_items, campaigns
 from runtime.store.claims import claims
 from runtime.store.database import Queries

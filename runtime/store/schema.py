@@ -1,12 +1,12 @@
-"""The tables, as the newest migration creates them. A test compares them with ``migrations/``.
+"""The tables, as the newest migration creates them.
 
 Tables of several modules are here. The others stand beside the dataclass of their row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -51,7 +51,7 @@ _TYPES: Final[Mapping[str, type[TypeEngine[Any]]]] = {
 }
 
 
-def table_of(name: str, row: type[Any], *parts: SchemaItem) -> Table:
+def table_of(name: str, row: type[Any], *parts: SchemaItem, **options: Any) -> Table:
     """Return the table of a dataclass, whose fields describe its columns.
 
     A column is nullable if its field may be None. Values of other types are stored as JSON.
@@ -59,14 +59,15 @@ def table_of(name: str, row: type[Any], *parts: SchemaItem) -> Table:
     Args:
         parts: Constraints, indexes, and columns that are in no field, or not as their field says.
     """
-    given = {part.name for part in parts if isinstance(part, Column)}
-    return Table(name, metadata, *(column for column in _columns(row) if column.name not in given), *parts)
+    given = {part.name: part for part in parts if isinstance(part, Column)}
+    columns = [given.pop(one.name) if one.name in given else _column(one) for one in fields(row)]
+    others = [part for part in parts if not isinstance(part, Column)]
+    return Table(name, metadata, *columns, *given.values(), *others, **options)
 
 
-def _columns(row: type[Any]) -> Iterator[Column[Any]]:
-    for one in fields(row):
-        kind, _, none = str(one.type).partition(" | ")
-        yield Column(one.name, _TYPES.get(kind, Json), nullable=none == "None")
+def _column(field: Field[Any]) -> Column[Any]:
+    kind, _, none = str(field.type).partition(" | ")
+    return Column(field.name, _TYPES.get(kind, Json), nullable=none == "None")
 
 
 def erased_name(name: str) -> str:

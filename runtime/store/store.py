@@ -18,7 +18,6 @@ from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_access import ApiAccess
 from runtime.store.audiences import StoredAudiences
 from runtime.store.batches import StoredBatches
-from runtime.store.campaign_course import CampaignCourse
 from runtime.store.campaign_lines import CampaignLines
 from runtime.store.campaigns import StoredCampaigns
 from runtime.store.claims import Claims
@@ -66,7 +65,6 @@ class Store(
     ProviderEvents,
     StoredOperations,
     StoredCampaigns,
-    CampaignCourse,
     StoredAudiences,
     AudienceMemberships,
     StoredBatches,

@@ -14,7 +14,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     UniqueConstraint,
     bindparam,
-    delete,
     func,
     literal,
     or_,
@@ -206,8 +205,6 @@ class Closure:
 closed = table_of("closed_scenarios", Closure, PrimaryKeyConstraint("scenario"))
 """Scenarios that are closed to new entries."""
 
-_closed = closed.c
-
 
 class Closures(Queries):
     """The table of closed scenarios. Admission checks it in the same statement that admits an entry."""
@@ -218,16 +215,12 @@ class Closures(Queries):
 
     async def open_scenario(self, scenario: str) -> bool:
         """Reopen a scenario. Return False if it was not closed."""
-        return bool(await self._database.write(_REOPEN, {"name": scenario}))
+        return await self._delete(closed, closed.c.scenario == scenario)
 
     async def closure(self, scenario: str) -> Closure | None:
         """Return the closure of a scenario, or None if it is open."""
-        return await self._one(Closure, _ONE_CLOSURE, {"name": scenario})
+        return await self._one(Closure, select(closed).where(closed.c.scenario == scenario))
 
     async def closures(self) -> dict[str, Closure]:
         """Return all closures by scenario."""
         return {closure.scenario: closure for closure in await self._all(Closure, select(closed))}
-
-
-_ONE_CLOSURE = select(closed).where(_closed.scenario == bindparam("name"))
-_REOPEN = delete(closed).where(_closed.scenario == bindparam("name")).returning(_closed.scenario)

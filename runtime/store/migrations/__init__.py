@@ -1,7 +1,7 @@
 """The migrations of the schema: ``v<number>_<name>.py``, applied in order and never edited once released.
 
 Until the first release there is one, edited in place. A migration is an Alembic revision with ``upgrade(op)`` alone,
-since there is no downgrade. It uses plain SQL, since ``runtime.store.schema`` changes.
+since there is no downgrade. A released one uses plain SQL, since ``runtime.store.schema`` changes.
 
 Several processes may start and upgrade concurrently.
 """
