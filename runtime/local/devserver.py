@@ -139,12 +139,7 @@ class DevServer:
 
     def _spawn(self, program: Path, lock: IO[bytes]) -> subprocess.Popen[bytes]:
         port, ui_port = self._ports
-        flags = {
-            "--ip": HOST,
-            "--port": port,
-            "--ui-port": ui_port,
-            "--db-filename": self._state / "temporal.db",
-        }
+        flags = {"--ip": HOST, "--port": port, "--ui-port": ui_port, "--db-filename": self._state / "temporal.db"}
         repeated = {
             # The default journal costs more than half of the throughput. NORMAL may lose the last moments when the
             # machine loses power, never when a process dies.

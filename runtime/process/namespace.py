@@ -144,11 +144,7 @@ class PollerCheck(NamespaceCheck):
     """Offset of this machine's clock from the server's, which notes the time of each poll."""
 
     def __init__(
-        self,
-        client: Client,
-        workers: Sequence[PollingWorker],
-        steers: str,
-        wall_clock: Callable[[], float] = time.time,
+        self, client: Client, workers: Sequence[PollingWorker], steers: str, wall_clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(client)
         self._wall_clock = wall_clock

@@ -90,10 +90,7 @@ class KeyHolder:
 
 
 key_holders = table_of(
-    "key_holders",
-    KeyHolder,
-    Column("expires_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("process"),
+    "key_holders", KeyHolder, Column("expires_at", UtcDateTime, nullable=False), PrimaryKeyConstraint("process")
 )
 """Running processes and the keys they have: contacts' keys may be wrapped by a key that all processes have."""
 

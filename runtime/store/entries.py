@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
+    ColumnElement,
     Executable,
     Select,
     and_,
@@ -104,8 +105,8 @@ class Entries(Queries):
                         return AdmittedRun(asking.version, ordinal, asking.now, asking.outcome, asking.reason)
                     # Another entry took this number: look again.
                 case TakesOver(entry):
-                    given = {"of_workflow": entry.workflow_id, "of_run": entry.run_id, "now_in": asking.run_id}
-                    if await self._database.write(_TAKE_OVER, given):
+                    is_open = (*_is_run(entry.workflow_id, entry.run_id), _table.ended_at.is_(None))
+                    if await self._change(entries, *is_open, run_id=asking.run_id):
                         return admitted_before(entry)
                     # It has ended in between: look again.
                 case answer:
@@ -123,7 +124,8 @@ class Entries(Queries):
 
     async def adopt(self, workflow_id: str, run_id: str, version: int) -> None:
         """Record that a journey has moved to another version."""
-        await self._database.write(_ADOPT, {"of_workflow": workflow_id, "of_run": run_id, "now_in": version})
+        before = func.coalesce(_table.entered_version, _table.version)
+        await self._change(entries, *_is_run(workflow_id, run_id), version=version, entered_version=before)
 
     async def running(self, contact_id: str) -> list[StoredEntry]:
         """Return a contact's running journeys, the oldest first."""
@@ -142,8 +144,10 @@ class Entries(Queries):
 
     async def entry_after(self, entry: StoredEntry) -> StoredEntry | None:
         """Return the next journey admitted under the same workflow id, or None."""
-        place = {"workflow_id": entry.workflow_id, "admitted": entry.admitted_at, "number": entry.ordinal}
-        return await self._one(stored_entry, _NEXT_RUN, place)
+        order = (_table.admitted_at, _table.ordinal)
+        of_id = [_table.workflow_id == entry.workflow_id]
+        found = await self._newest(stored_entry, entries, of_id, order, entry, 1, oldest_first=True)
+        return found[0] if found else None
 
     async def entries(
         self,
@@ -189,25 +193,34 @@ class Entries(Queries):
 
     async def counts(self) -> dict[tuple[str, int], int]:
         """Count the running journeys, by scenario and version."""
-        rows = await self._database.read(_COUNTS)
+        key = (_table.scenario, _table.version)
+        counts = select(*key, func.count().label("journeys")).where(_table.ended_at.is_(None)).group_by(*key)
+        rows = await self._database.read(counts)
         return {(row["scenario"], row["version"]): row["journeys"] for row in rows}
 
     async def journey_counts(self, scenario: str) -> list[JourneyCount]:
         """Count a scenario's journeys, by versions and outcome."""
-        return await self._all(JourneyCount, _POPULATION, {"scenario": scenario})
+        kind = (
+            _table.version,
+            func.coalesce(_table.entered_version, _table.version).label("entered_by"),
+            case((_table.ended_at.is_not(None), func.coalesce(_table.outcome, "over"))).label("outcome"),
+        )
+        counts = select(*kind, func.count().label("n")).where(_table.scenario == scenario).group_by(*kind)
+        return await self._all(JourneyCount, counts)
 
     async def has_entered(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
         """Return True if the contact ever had a journey, in these scenarios if they are given."""
-        if scenarios is None:
-            return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
-        given = {"contact_id": contact_id, "scenarios": list(scenarios)}
-        return bool(await self._database.read(_KNOWS_IN, given))
+        where = [_table.contact_id == contact_id]
+        if scenarios is not None:
+            where.append(_table.scenario.in_(scenarios))
+        return bool(await self._database.read(select(literal(1)).where(*where).limit(1)))
 
     async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of these runs (workflow id and first execution run id) that were admitted."""
         found: set[tuple[str, str]] = set()
         for some in _together(runs):
-            rows = await self._database.read(_ADMITTED, {"runs": some})
+            run = (_table.workflow_id, _table.run_id)
+            rows = await self._database.read(select(*run).where(tuple_(*run).in_(some)))
             found.update((row["workflow_id"], row["run_id"]) for row in rows)
         return found
 
@@ -215,8 +228,9 @@ class Entries(Queries):
         """Return the running ones of these journeys, by workflow id."""
         found: dict[str, StoredEntry] = {}
         for some in _together(workflow_ids):
-            entries_of = await self._all(stored_entry, _UNDER_WAY, {"workflow_ids": some})
-            found.update((entry.workflow_id, entry) for entry in entries_of)
+            running = select(entries).where(_table.workflow_id.in_(some), _table.ended_at.is_(None))
+            in_order = await self._all(stored_entry, running.order_by(_table.admitted_at, _table.ordinal))
+            found.update((entry.workflow_id, entry) for entry in in_order)
         return found
 
     async def restore(self, entry: StoredEntry) -> None:
@@ -230,27 +244,22 @@ class Entries(Queries):
 
     async def reopen(self, workflow_id: str, run_id: str) -> None:
         """Record that a journey marked as lost is running. Idempotent."""
-        await self._database.write(_REOPEN, {"of_workflow": workflow_id, "of_run": run_id})
+        is_lost = (*_is_run(workflow_id, run_id), _table.outcome == LOST)
+        await self._change(entries, *is_lost, ended_at=None, outcome=None, reason=None)
 
 
 def row_of_admission(asking: AdmissionRequest) -> dict[str, Any]:
     """Return the row of an admitted run, without its number."""
-    return {
-        "workflow_id": asking.workflow_id,
-        "run_id": asking.run_id,
-        "scenario": asking.scenario,
-        "version": asking.version,
-        "contact_id": asking.contact_id,
+    return {name: getattr(asking, name) for name in ADMITTED if name not in ("admitted_at", "ended_at")} | {
         "key": asking.key or "",
-        "trigger": asking.trigger,
         "admitted_at": asking.now,
-        "goal_until": asking.goal_until,
         "branches": asking.branches or None,
-        "outcome": asking.outcome,
-        "reason": asking.reason,
         "ended_at": None if asking.outcome is None else asking.now,
-        "root": asking.root,
     }
+
+
+def _is_run(workflow_id: str, run_id: str) -> tuple[ColumnElement[bool], ...]:
+    return _table.workflow_id == workflow_id, _table.run_id == run_id
 
 
 def stored_entry(*, key: str, revisable_passages: str | None, **row: Any) -> StoredEntry:
@@ -268,18 +277,8 @@ _ORDER = (_table.admitted_at, _table.ordinal, _table.workflow_id, _table.run_id)
 _ORDER_OF_ENDS = (_table.ended_at, *_ORDER[1:])
 _IDENTITY = ("contact_id", "scenario", "key")
 _END = ("outcome", "reason", "ended_at")
-ADMITTED: Final = (
-    *_IDENTITY,
-    "workflow_id",
-    "run_id",
-    "version",
-    "trigger",
-    "admitted_at",
-    "branches",
-    "goal_until",
-    "root",
-    *_END,
-)
+_LATER: Final = (*("ordinal", "entered_version", "reached_at", "goal_value", "counted_passages", "revisable_passages"),)
+ADMITTED: Final = tuple(column.name for column in _table if column.name not in _LATER)
 """The columns that an admission writes, but the number."""
 
 _same = [_table[name] == bindparam(name) for name in _IDENTITY]
@@ -305,54 +304,10 @@ _DEPART = (
     )
     .values(_ended)
 )
-_ADOPT = (
-    update(entries)
-    .where(*_of_journey)
-    .values(version=bindparam("now_in"), entered_version=func.coalesce(_table.entered_version, _table.version))
-)
-_TAKE_OVER = (
-    update(entries)
-    .where(*_of_journey, _table.ended_at.is_(None))
-    .values(run_id=bindparam("now_in"))
-    .returning(_table.run_id)
-)
 _RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
 _ONE = select(entries).where(*_this)
 _LAST_RUN = select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.ordinal.desc()).limit(1)
-_NEXT_RUN = (
-    select(entries)
-    .where(
-        _this[0],
-        tuple_(_table.admitted_at, _table.ordinal)
-        > tuple_(bindparam("admitted", type_=_table.admitted_at.type), bindparam("number")),
-    )
-    .order_by(_table.admitted_at, _table.ordinal)
-    .limit(1)
-)
-_ADMITTED = select(_table.workflow_id, _table.run_id).where(
-    tuple_(_table.workflow_id, _table.run_id).in_(bindparam("runs", expanding=True))
-)
-_UNDER_WAY = (
-    select(entries)
-    .where(_table.workflow_id.in_(bindparam("workflow_ids", expanding=True)), _table.ended_at.is_(None))
-    .order_by(_table.admitted_at, _table.ordinal)
-)
-_COUNTS = (
-    select(_table.scenario, _table.version, func.count().label("journeys"))
-    .where(_table.ended_at.is_(None))
-    .group_by(_table.scenario, _table.version)
-)
-_entered_by = func.coalesce(_table.entered_version, _table.version)
-_outcome = case((_table.ended_at.is_not(None), func.coalesce(_table.outcome, "over")))
-_POPULATION = (
-    select(_table.version, _entered_by.label("entered_by"), _outcome.label("outcome"), func.count().label("n"))
-    .where(_table.scenario == bindparam("scenario"))
-    .group_by(_table.version, _entered_by, _outcome)
-)
-_REOPEN = update(entries).where(*_of_journey, _table.outcome == LOST).values(ended_at=None, outcome=None, reason=None)
 _CLOSED = select(closed).where(closed.c.scenario == bindparam("scenario"))
-_KNOWS = select(literal(1)).where(_table.contact_id == bindparam("contact_id")).limit(1)
-_KNOWS_IN = _KNOWS.where(_table.scenario.in_(bindparam("scenarios", expanding=True)))
 _given = {name: bindparam(name, type_=_table[name].type) for name in ADMITTED}
 
 

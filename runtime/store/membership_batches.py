@@ -112,9 +112,5 @@ _is_new = bindparam("is_new", type_=Flag)
 SETTLE = (
     update(audience_memberships)
     .where(_IN_BATCH)
-    .values(
-        batch=None,
-        is_member=_is_new,
-        **{name: case((_is_new == 1, _row[name]), else_=None) for name in _SENT},
-    )
+    .values(batch=None, is_member=_is_new, **{name: case((_is_new == 1, _row[name]), else_=None) for name in _SENT})
 )

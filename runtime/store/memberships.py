@@ -263,8 +263,7 @@ _COUNTS = (
     )
     .select_from(
         _known.outerjoin(
-            audience_memberships,
-            and_(_row.destination == _known.c.destination, _row.audience == _known.c.audience),
+            audience_memberships, and_(_row.destination == _known.c.destination, _row.audience == _known.c.audience)
         ).outerjoin(
             audience_syncs, and_(_sync.destination == _known.c.destination, _sync.audience == _known.c.audience)
         )

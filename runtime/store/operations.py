@@ -171,12 +171,7 @@ class StoredOperations(Queries):
         await self._change(operations, *where, surveyed_at=at, request=dict(request))
 
     async def items(
-        self,
-        operation: str,
-        *,
-        outcome: str | None = None,
-        after: tuple[int, str] | None = None,
-        limit: int = 100,
+        self, operation: str, *, outcome: str | None = None, after: tuple[int, str] | None = None, limit: int = 100
     ) -> list[OperationItem]:
         """Return journeys of an operation, in order, after a position. `NOT_ASKED` means all without an answer."""
         where = [_items.operation_id == operation]

@@ -8,17 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import (
-    Column,
-    Executable,
-    PrimaryKeyConstraint,
-    UniqueConstraint,
-    bindparam,
-    func,
-    literal,
-    or_,
-    select,
-)
+from sqlalchemy import Column, Executable, PrimaryKeyConstraint, UniqueConstraint, bindparam, func, literal, or_, select
 
 from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries

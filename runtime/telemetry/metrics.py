@@ -236,48 +236,15 @@ HELD: Final = Gauge(
     "held journeys, by destination, if a delivery is held, and reason: `permanent`, `exhausted`, `unknown`, "
     "`unconfigured`, `template`, `capped`",
 )
-HELD_OLDEST_AGE: Final = Gauge(
-    "scenario.held.oldest_age",
-    "s",
-    (),
-    "age of the longest hold; 0 without holds",
-)
-BACKLOG: Final = Gauge(
-    "scenario.backlog",
-    "{task}",
-    ("queue",),
-    "pending tasks, by task queue",
-)
-BACKLOG_AGE: Final = Gauge(
-    "scenario.backlog.age",
-    "s",
-    ("queue",),
-    "age of the oldest pending task",
-)
-POLLERS: Final = Gauge(
-    "scenario.pollers",
-    "{worker}",
-    ("queue",),
-    "workers that polled within the last two minutes",
-)
+HELD_OLDEST_AGE: Final = Gauge("scenario.held.oldest_age", "s", (), "age of the longest hold; 0 without holds")
+BACKLOG: Final = Gauge("scenario.backlog", "{task}", ("queue",), "pending tasks, by task queue")
+BACKLOG_AGE: Final = Gauge("scenario.backlog.age", "s", ("queue",), "age of the oldest pending task")
+POLLERS: Final = Gauge("scenario.pollers", "{worker}", ("queue",), "workers that polled within the last two minutes")
 PROBLEMS: Final = Gauge(
-    "scenario.problems",
-    "{journey}",
-    (),
-    "journeys without progress because their workflow tasks fail repeatedly",
+    "scenario.problems", "{journey}", (), "journeys without progress because their workflow tasks fail repeatedly"
 )
-ERASURES: Final = Gauge(
-    "scenario.erasures",
-    "{erasure}",
-    (),
-    "erasures of contacts that are not finished",
-)
-ERASURES_OLDEST_AGE: Final = Gauge(
-    "scenario.erasures.oldest_age",
-    "s",
-    (),
-    "age of the oldest of them; 0 without any",
-)
+ERASURES: Final = Gauge("scenario.erasures", "{erasure}", (), "erasures of contacts that are not finished")
+ERASURES_OLDEST_AGE: Final = Gauge("scenario.erasures.oldest_age", "s", (), "age of the oldest of them; 0 without any")
 CAMPAIGN_LINES: Final = Counter(
     "scenario.campaign.lines",
     "{line}",
@@ -313,10 +280,7 @@ CAMPAIGNS_STALLED_AGE: Final = Gauge(
     "longest time since the latest outcome of a line, of running campaigns; 0 without any",
 )
 AUDIENCES_HELD: Final = Gauge(
-    "scenario.audiences.held",
-    "{audience}",
-    (),
-    "audiences that are not kept in sync until an operator retries",
+    "scenario.audiences.held", "{audience}", (), "audiences that are not kept in sync until an operator retries"
 )
 OUTGOING: Final = Counter(
     "scenario.outgoing.events",
@@ -338,12 +302,7 @@ OUTGOING_OLDEST_AGE: Final = Gauge(
     ("subscription",),
     "age of the oldest outgoing event that was not accepted yet, held ones included; 0 without any",
 )
-POLL_AGE: Final = Gauge(
-    "scenario.poll.age",
-    "s",
-    (),
-    "age of the values that one worker reports for all",
-)
+POLL_AGE: Final = Gauge("scenario.poll.age", "s", (), "age of the values that one worker reports for all")
 
 READY: Final = Gauge(
     "scenario.ready",
@@ -374,10 +333,7 @@ KEY: Final = Gauge(
     "`key` is a name that reveals nothing of it",
 )
 NAMESPACE_RETENTION: Final = Gauge(
-    "scenario.namespace.retention",
-    "s",
-    (),
-    "retention of the histories of ended journeys in Temporal's namespace",
+    "scenario.namespace.retention", "s", (), "retention of the histories of ended journeys in Temporal's namespace"
 )
 
 OF_ALL: Final = (

@@ -88,12 +88,7 @@ class ClusterMetrics:
     """
 
     def __init__(
-        self,
-        client: Client,
-        store: Store,
-        queues: Mapping[str, bool],
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, client: Client, store: Store, queues: Mapping[str, bool], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._client, self._store, self._queues, self._clock = client, store, queues, clock
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"

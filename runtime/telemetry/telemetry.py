@@ -74,20 +74,12 @@ class Telemetry:
     """The process's traces and metrics, from `start` to `shutdown`."""
 
     def __init__(
-        self,
-        provider: TracerProvider | None,
-        meters: MeterProvider | None = None,
-        exposition: Exposition | None = None,
+        self, provider: TracerProvider | None, meters: MeterProvider | None = None, exposition: Exposition | None = None
     ) -> None:
         self.provider, self.meters, self.exposition = provider, meters, exposition
 
     @classmethod
-    def start(
-        cls,
-        *,
-        exposition: Exposition | None = None,
-        measures: bool = True,
-    ) -> Telemetry:
+    def start(cls, *, exposition: Exposition | None = None, measures: bool = True) -> Telemetry:
         """Set the global providers, if configured. Call it once, before any work.
 
         Raises:

@@ -334,10 +334,7 @@ class JourneyInbound(TracingWorkflowInboundInterceptor):
         # A local activity has another input class; an activity with an id chosen by the journey is a step's.
         if isinstance(scheduled, StartActivityInput) and scheduled.activity_id:
             span_name = f"step {scheduled.activity_id}"
-            options["additional_attributes"] = {
-                "scenario.step": scheduled.activity_id,
-                **_delivery_ids(scheduled.args),
-            }
+            options["additional_attributes"] = {"scenario.step": scheduled.activity_id, **_delivery_ids(scheduled.args)}
         super()._completed_span(span_name, **options)
 
 
