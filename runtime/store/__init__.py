@@ -5,6 +5,7 @@ async with Store.open(url) as store:
     answer = await store.admit(AdmissionRequest(...))
 """
 
+# ruff: noqa: F401 - what other packages import
 from runtime.errors import (
     StoreAddressError,
     StoreError,
@@ -27,39 +28,3 @@ from runtime.store.passages import DayCount, Passage, PassageCount
 from runtime.store.store import Store
 from runtime.store.versions import Closure, NewestVersion, StoredVersion, VersionSummary
 from runtime.store.writer import AttemptWriter
-
-__all__ = [
-    "AcceptedEntry",
-    "AdmissionRequest",
-    "AdmittedRun",
-    "Again",
-    "AlreadyEntered",
-    "Attempt",
-    "AttemptCount",
-    "AttemptWriter",
-    "BackoffCount",
-    "CapClaim",
-    "Closure",
-    "DayCount",
-    "GoalCount",
-    "JourneyCount",
-    "NamespaceClaim",
-    "NewestVersion",
-    "OperationItem",
-    "OutcomeCounts",
-    "Passage",
-    "PassageCount",
-    "Store",
-    "StoreAddressError",
-    "StoreError",
-    "StoreFault",
-    "StoreMismatch",
-    "StoreMissing",
-    "StoreOutdated",
-    "StoreTooNew",
-    "StoreUnavailable",
-    "StoredEntry",
-    "StoredOperation",
-    "StoredVersion",
-    "VersionSummary",
-]

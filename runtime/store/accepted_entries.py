@@ -67,10 +67,8 @@ class AcceptedEntries(Queries):
 
     async def pending_page(self, after: AcceptedEntry | None, limit: int) -> list[AcceptedEntry]:
         """Return a page of acknowledged entries that have not been admitted; `after` is the last of the page before."""
-        statement = select(accepted_entries).where(~_admitted).order_by(*_KEY).limit(limit)
-        if after is not None:
-            statement = statement.where(tuple_(*_KEY) > (after.contact_id, after.workflow_id, after.run_id))
-        return await self._all(AcceptedEntry, statement)
+        pending = [~_admitted]
+        return await self._newest(AcceptedEntry, accepted_entries, pending, _KEY, after, limit, oldest_first=True)
 
     async def forget_accepted(self, entry: AcceptedEntry) -> None:
         """Delete the row of a run that is over."""

@@ -23,9 +23,8 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.store.columns import Flag, SafeText, UtcDateTime
+from runtime.store.columns import Flag, RowList, SafeText, UtcDateTime, column_type
 from runtime.store.database import Queries
-from runtime.store.row_list import RowList, column_type
 from runtime.store.schema import entries, partial_index, table_of
 
 LINES_TOGETHER: Final = 500

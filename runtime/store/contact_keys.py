@@ -33,8 +33,25 @@ contact_keys = table_of("contact_keys", WrappedKey, PrimaryKeyConstraint("key_id
 _table = contact_keys.c
 
 
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """A running process, and the names of the keys of SCENARIO_ENCRYPTION_KEYS it has."""
+
+    process: str
+    """A name for people, such as "worker on host-1 (12-5f3a)"."""
+    keys: Sequence[str]
+
+
+key_holders = table_of(
+    "key_holders", KeyHolder, Column("expires_at", UtcDateTime, nullable=False), PrimaryKeyConstraint("process")
+)
+"""Running processes and the keys they have: contacts' keys may be wrapped by a key that all processes have."""
+
+_holders = key_holders.c
+
+
 class ContactKeys(Queries):
-    """The table of contacts' keys."""
+    """The tables of contacts' keys, and of processes and their keys."""
 
     async def add_contact_key(self, key: WrappedKey) -> WrappedKey:
         """Store a new key. Return the stored one, which may be another process's."""
@@ -72,34 +89,6 @@ class ContactKeys(Queries):
         where = (_table.key_id == key_id, _table.wrapped_key == before)
         return await self._change(contact_keys, *where, wrapped_key=wrapped)
 
-
-@cache
-def _destroy(insert: InsertFactory) -> Executable:
-    row = insert(contact_keys)
-    gone = {"wrapped_key": "", "destroyed_at": row.excluded.destroyed_at}
-    return row.on_conflict_do_update(index_elements=["owner"], set_=gone, where=_table.destroyed_at.is_(None))
-
-
-@dataclass(frozen=True, slots=True)
-class KeyHolder:
-    """A running process, and the names of the keys of SCENARIO_ENCRYPTION_KEYS it has."""
-
-    process: str
-    """A name for people, such as "worker on host-1 (12-5f3a)"."""
-    keys: Sequence[str]
-
-
-key_holders = table_of(
-    "key_holders", KeyHolder, Column("expires_at", UtcDateTime, nullable=False), PrimaryKeyConstraint("process")
-)
-"""Running processes and the keys they have: contacts' keys may be wrapped by a key that all processes have."""
-
-_holders = key_holders.c
-
-
-class KeyHolders(Queries):
-    """The table of processes and their keys."""
-
     async def hold_keys(self, process: str, keys: Sequence[str], *, now: datetime, expires_at: datetime) -> None:
         """Record the keys of a process until `expires_at`, and delete expired records."""
         await self._delete(key_holders, _holders.expires_at <= now)
@@ -114,3 +103,10 @@ class KeyHolders(Queries):
         """Return the running processes, ordered by name."""
         running = select(_holders.process, _holders["keys"]).where(_holders.expires_at > now)
         return await self._all(KeyHolder, running.order_by(_holders.process))
+
+
+@cache
+def _destroy(insert: InsertFactory) -> Executable:
+    row = insert(contact_keys)
+    gone = {"wrapped_key": "", "destroyed_at": row.excluded.destroyed_at}
+    return row.on_conflict_do_update(index_elements=["owner"], set_=gone, where=_table.destroyed_at.is_(None))

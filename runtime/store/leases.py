@@ -14,7 +14,7 @@ _table = leases.c
 
 
 class Leases(Queries):
-    """The table of leases."""
+    """The tables of leases, and of numbers of task queues."""
 
     async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool:
         """Take a free or expired lease, or extend one's own.
@@ -36,6 +36,11 @@ class Leases(Queries):
         """End one's own lease, so that another process need not wait for it to expire."""
         await self._delete(leases, _table.name == name, _table.holder == holder)
 
+    async def raise_queue_shards(self, number: int) -> int:
+        """Remember the number of task queues of webhooks. Return the highest number ever remembered."""
+        rows = await self._database.write(_raise(self._database.insert), {"queue": "webhooks", "most": number})
+        return rows[0]["most"]
+
 
 @cache
 def _take(insert: InsertFactory) -> Executable:
@@ -45,18 +50,6 @@ def _take(insert: InsertFactory) -> Executable:
     )
     taken = {"holder": row.excluded.holder, "expires_at": row.excluded.expires_at}
     return row.on_conflict_do_update(index_elements=["name"], set_=taken, where=free).returning(_table.name)
-
-
-_QUEUE = "webhooks"
-
-
-class QueueShards(Queries):
-    """The table of numbers of task queues."""
-
-    async def raise_queue_shards(self, number: int) -> int:
-        """Remember the number of task queues of webhooks. Return the highest number ever remembered."""
-        rows = await self._database.write(_raise(self._database.insert), {"queue": _QUEUE, "most": number})
-        return rows[0]["most"]
 
 
 @cache

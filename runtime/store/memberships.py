@@ -35,9 +35,10 @@ from sqlalchemy import (
 
 from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries, row_of
-from runtime.store.membership_batches import (
+from runtime.store.membership_tables import (
     ADD_AGAIN,
     BATCH,
+    DIFFERS,
     DROP,
     FREEZE,
     FROZEN,
@@ -51,8 +52,10 @@ from runtime.store.membership_batches import (
     THAW_SOME,
     TO_ADD,
     TO_REMOVE,
+    Membership,
+    audience_memberships,
+    audience_syncs,
 )
-from runtime.store.membership_tables import DIFFERS, Membership, audience_memberships, audience_syncs
 
 _TOGETHER: Final = 500  # maximum number of rows that one statement names
 

@@ -128,11 +128,13 @@ class Retention(Queries):
             known: By scenario, the latest version read and the rules of all versions. Versions never change, so only
                 newer ones are read.
         """
-        for row in await self._database.read(_NEWEST):
+        newest_of = select(versions.c.scenario, func.max(versions.c.version).label("newest"))
+        for row in await self._database.read(newest_of.group_by(versions.c.scenario)):
             name, newest = row["scenario"], row["newest"]
             seen, words = known.get(name, (0, frozenset[str]()))
             for version in range(seen + 1, newest + 1):  # one by one, since some are large
-                documents = await self._database.read(_DOCUMENT, {"name": name, "number": version})
+                of_version = (versions.c.scenario == name, versions.c.version == version)
+                documents = await self._database.read(select(versions.c.document).where(*of_version))
                 words |= {_again(one["document"]) for one in documents}
                 known[name] = (version, words)
 
@@ -150,7 +152,7 @@ class Retention(Queries):
         """Count the rows of a job."""
         given = {"since": BEGINNING, "until": job.before} | ({"whose": job.scenario} if job.scenario else {})
         kind = _KINDS[job.table]
-        wanted = _ALL_OVER.get(job.table, kind.wanted)
+        wanted = kind.wanted if kind.all_over is None else [kind.all_over]
         statement = select(func.count().label("n")).select_from(kind.table).where(*wanted)
         return (await self._database.read(statement, given))[0]["n"]
 
@@ -183,6 +185,8 @@ class _Kind:
     also: Sequence[ColumnElement[bool]] = ()
     instead: Mapping[str, None] = field(default_factory=dict[str, None])
     """New values of columns, if the rows are emptied instead of deleted."""
+    all_over: ColumnElement[bool] | None = None
+    """The condition that counts all of them, if `also` is that of one batch."""
 
     @property
     def wanted(self) -> Sequence[ColumnElement[bool]]:
@@ -207,21 +211,22 @@ _instant = deliveries.c.started_at.type
 _since, _until = bindparam("since", type_=_instant), bindparam("until", type_=_instant)
 
 
-def _first_item(key: Column[str], of: Column[str]) -> ColumnElement[Any]:
-    """Return an item whose `of` is the key of a row, or NULL."""
-    return select(of).where(of == key).limit(1).correlate(key.table).scalar_subquery()
+def _with_items(table: Table, key: Column[str], items: Table, of: Column[str]) -> dict[str, _Kind]:
+    """Return the kinds of ended rows, and before them that of their items, one row's at a time.
+
+    Args:
+        of: The items' column with the key of their row.
+    """
+    at = table.c.created_at
+    ended = (at < _until, table.c.ended_at < _until)
+    first = select(of).where(of == key).limit(1).correlate(table).scalar_subquery()
+    oldest = select(key).where(*ended, first.is_not(None)).order_by(at).limit(1).scalar_subquery()
+    return {
+        items.name: _Kind(items, None, [of == oldest], all_over=of.in_(select(key).where(*ended))),
+        table.name: _Kind(table, at, [ended[1], first.is_(None)]),
+    }
 
 
-def _oldest(key: Column[str], of: Column[str]) -> ColumnElement[Any]:
-    """Return the key of the oldest ended row that still has items."""
-    table = key.table.c
-    ended = (table.created_at < _until, table.ended_at < _until, _first_item(key, of).is_not(None))
-    return select(key).where(*ended).order_by(table.created_at).limit(1).scalar_subquery()
-
-
-_operation, _item = operations.c.id, operation_items.c.operation_id
-_campaign, _line = campaigns.c.name, campaign_items.c.campaign
-_batch, _in_batch = batches.c.id, batch_items.c.batch
 _KINDS: Final[Mapping[str, _Kind]] = {
     "deliveries": _Kind(deliveries, deliveries.c.started_at),
     "responses": _Kind(deliveries, deliveries.c.started_at, [deliveries.c.response.is_not(None)], {"response": None}),
@@ -239,20 +244,10 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "soft_bounces": _Kind(soft_bounces, soft_bounces.c.bounced_at),
     "provider_events": _Kind(provider_events, provider_events.c.seen_at),
     "passages": _Kind(passages, passages.c.hour),
-    # One operation at a time.
-    "operation_items": _Kind(operation_items, None, [_item == _oldest(_operation, _item)]),
-    "operations": _Kind(
-        operations, operations.c.created_at, [operations.c.ended_at < _until, _first_item(_operation, _item).is_(None)]
-    ),
-    "campaign_items": _Kind(campaign_items, None, [_line == _oldest(_campaign, _line)]),
-    "campaigns": _Kind(
-        campaigns, campaigns.c.created_at, [campaigns.c.ended_at < _until, _first_item(_campaign, _line).is_(None)]
-    ),
+    **_with_items(operations, operations.c.id, operation_items, operation_items.c.operation_id),
+    **_with_items(campaigns, campaigns.c.name, campaign_items, campaign_items.c.campaign),
     "non_members": _Kind(audience_memberships, audience_memberships.c.wanted_at, [NO_MEMBER, IS_SETTLED]),
-    "batch_items": _Kind(batch_items, None, [_in_batch == _oldest(_batch, _in_batch)]),
-    "batches": _Kind(
-        batches, batches.c.created_at, [batches.c.ended_at < _until, _first_item(_batch, _in_batch).is_(None)]
-    ),
+    **_with_items(batches, batches.c.id, batch_items, batch_items.c.batch),
     "answers": _Kind(api_answers, api_answers.c.requested_at),
     "events": _Kind(outgoing_events, outgoing_events.c.recorded_at),
     "event_sends": _Kind(outgoing_sends, outgoing_sends.c.recorded_at),
@@ -271,27 +266,6 @@ _AGE_OF: Final = {
 }
 TABLES: Final = tuple(_KINDS)
 """Kinds of rows, counted separately."""
-_ALL_OVER: Final[Mapping[str, Sequence[ColumnElement[bool]]]] = {
-    "operation_items": [
-        operation_items.c.operation_id.in_(
-            select(operations.c.id).where(operations.c.created_at < _until, operations.c.ended_at < _until)
-        )
-    ],
-    "campaign_items": [
-        campaign_items.c.campaign.in_(
-            select(campaigns.c.name).where(campaigns.c.created_at < _until, campaigns.c.ended_at < _until)
-        )
-    ],
-    "batch_items": [
-        batch_items.c.batch.in_(select(batches.c.id).where(batches.c.created_at < _until, batches.c.ended_at < _until))
-    ],
-}
-"""The rows of kinds without a time of their own, for counts."""
-_NEWEST = select(versions.c.scenario, func.max(versions.c.version).label("newest")).group_by(versions.c.scenario)
-_DOCUMENT = select(versions.c.document).where(
-    versions.c.scenario == bindparam("name"), versions.c.version == bindparam("number")
-)
-
 
 PAUSE: Final = 9.0
 """Length of the pause after a batch, as a multiple of its duration: pruning takes a tenth of the time at most."""

@@ -21,13 +21,13 @@ from runtime.store.batches import StoredBatches
 from runtime.store.campaign_lines import CampaignLines
 from runtime.store.campaigns import StoredCampaigns
 from runtime.store.claims import Claims
-from runtime.store.contact_keys import ContactKeys, KeyHolders
+from runtime.store.contact_keys import ContactKeys
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.erasures import Erasures
 from runtime.store.goals import Goals
-from runtime.store.leases import Leases, QueueShards
+from runtime.store.leases import Leases
 from runtime.store.memberships import AudienceMemberships
 from runtime.store.migrations import ensure_current, upgrade
 from runtime.store.namespace_claims import NamespaceClaims
@@ -40,7 +40,7 @@ from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import Suppressions
 from runtime.store.traffic import DestinationTraffic
-from runtime.store.versions import Closures, Versions
+from runtime.store.versions import Versions
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,6 @@ class Store(
     Entries,
     AcceptedEntries,
     Goals,
-    Closures,
     Deliveries,
     DestinationTraffic,
     Passages,
@@ -69,11 +68,9 @@ class Store(
     AudienceMemberships,
     StoredBatches,
     ApiAccess,
-    KeyHolders,
     ContactKeys,
     Erasures,
     Leases,
-    QueueShards,
     Retention,
     OutgoingSends,
     NamespaceClaims,

@@ -66,8 +66,22 @@ class VersionSummary:
     journeys: str = "pin"
 
 
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """A scenario that is closed to new entries, and an optional reason."""
+
+    scenario: str
+    closed_at: datetime
+    closed_by: str
+    reason: str
+
+
+closed = table_of("closed_scenarios", Closure, PrimaryKeyConstraint("scenario"))
+"""Scenarios that are closed to new entries."""
+
+
 class Versions(Queries):
-    """The table of published scenarios."""
+    """The tables of published and of closed scenarios."""
 
     async def publish(
         self,
@@ -140,6 +154,24 @@ class Versions(Queries):
         """Return the versions of one scenario or of all, the newest of each scenario first."""
         return await self._all(VersionSummary, _LISTED, {"name": scenario})
 
+    # ---- closures. Admission checks them in the same statement that admits an entry.
+
+    async def close_scenario(self, closure: Closure) -> bool:
+        """Close a scenario. Return False if it was already closed; the first closure is kept."""
+        return await self._add(closed, closure)
+
+    async def open_scenario(self, scenario: str) -> bool:
+        """Reopen a scenario. Return False if it was not closed."""
+        return await self._delete(closed, closed.c.scenario == scenario)
+
+    async def closure(self, scenario: str) -> Closure | None:
+        """Return the closure of a scenario, or None if it is open."""
+        return await self._one(Closure, select(closed).where(closed.c.scenario == scenario))
+
+    async def closures(self) -> dict[str, Closure]:
+        """Return all closures by scenario."""
+        return {closure.scenario: closure for closure in await self._all(Closure, select(closed))}
+
 
 _AGAIN = "~"
 _FOLLOWS = "+follow"
@@ -180,37 +212,3 @@ def _add(insert: InsertFactory) -> Executable:
     number = func.coalesce(func.max(_table.version), literal(0)) + 1
     row = select(number, *taken.values()).where(_table.scenario == taken["scenario"])
     return insert(versions).from_select(["version", *_ADDED], row).on_conflict_do_nothing().returning(_table.version)
-
-
-@dataclass(frozen=True, slots=True)
-class Closure:
-    """A scenario that is closed to new entries, and an optional reason."""
-
-    scenario: str
-    closed_at: datetime
-    closed_by: str
-    reason: str
-
-
-closed = table_of("closed_scenarios", Closure, PrimaryKeyConstraint("scenario"))
-"""Scenarios that are closed to new entries."""
-
-
-class Closures(Queries):
-    """The table of closed scenarios. Admission checks it in the same statement that admits an entry."""
-
-    async def close_scenario(self, closure: Closure) -> bool:
-        """Close a scenario. Return False if it was already closed; the first closure is kept."""
-        return await self._add(closed, closure)
-
-    async def open_scenario(self, scenario: str) -> bool:
-        """Reopen a scenario. Return False if it was not closed."""
-        return await self._delete(closed, closed.c.scenario == scenario)
-
-    async def closure(self, scenario: str) -> Closure | None:
-        """Return the closure of a scenario, or None if it is open."""
-        return await self._one(Closure, select(closed).where(closed.c.scenario == scenario))
-
-    async def closures(self) -> dict[str, Closure]:
-        """Return all closures by scenario."""
-        return {closure.scenario: closure for closure in await self._all(Closure, select(closed))}
