@@ -11,64 +11,48 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Executable,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    Table,
-    and_,
-    bindparam,
-    case,
-    delete,
-    insert,
-    or_,
-    select,
-    tuple_,
-)
+import sqlalchemy as sa
 
 from runtime.api_keys import ApiKey
 from runtime.store.columns import SafeText, UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of
 from runtime.store.schema import metadata, table_of
 
-api_keys = table_of("api_keys", ApiKey, PrimaryKeyConstraint("id"))
+api_keys = table_of("api_keys", ApiKey, sa.PrimaryKeyConstraint("id"))
 """Keys of the HTTP API. A revoked key stays, to be distinguished from an unknown one."""
 
-sessions = Table(
+sessions = sa.Table(
     "sessions",
     metadata,
     # SHA-256 of the random token in the cookie, in hex: the store cannot be used to sign in.
-    Column("digest", SafeText, nullable=False),
-    Column("key_id", SafeText, nullable=False),
-    Column("ends_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("digest"),
-    Index(None, "ends_at"),
+    sa.Column("digest", SafeText, nullable=False),
+    sa.Column("key_id", SafeText, nullable=False),
+    sa.Column("ends_at", UtcDateTime, nullable=False),
+    sa.PrimaryKeyConstraint("digest"),
+    sa.Index(None, "ends_at"),
 )
 """Sessions of people on the pages."""
 
-api_answers = Table(
+api_answers = sa.Table(
     "api_answers",
     metadata,
-    Column("key_id", SafeText, nullable=False),
+    sa.Column("key_id", SafeText, nullable=False),
     # A digest keyed with the API key: clients' keys may contain a contact's id.
-    Column("idempotency_key", SafeText, nullable=False),
+    sa.Column("idempotency_key", SafeText, nullable=False),
     # Keyed digest of the request: the same key for another request is an error.
-    Column("digest", SafeText, nullable=False),
+    sa.Column("digest", SafeText, nullable=False),
     # Time of the first request, which identifies this use of the key.
-    Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
     # Start of the attempt in progress, which identifies its process.
-    Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
     # Latest renewal: if the process was killed, another takes over after the lease.
-    Column("renewed_at", UtcDateTime, nullable=False),
+    sa.Column("renewed_at", UtcDateTime, nullable=False),
     # Null while the request is in progress.
-    Column("status", Integer, nullable=True),
+    sa.Column("status", sa.Integer, nullable=True),
     # Headers and body as Base64, sealed with a key derived from the client's API key.
-    Column("answer", SafeText, nullable=True),
-    PrimaryKeyConstraint("key_id", "idempotency_key"),
-    Index(None, "requested_at"),
+    sa.Column("answer", SafeText, nullable=True),
+    sa.PrimaryKeyConstraint("key_id", "idempotency_key"),
+    sa.Index(None, "requested_at"),
 )
 """Answers to requests with an Idempotency-Key."""
 
@@ -112,15 +96,15 @@ class ApiAccess(Queries):
     async def add_key(self, key: ApiKey) -> None:
         scenarios = None if key.scenarios is None else list(key.scenarios)
         row = row_of(api_keys, key) | {"scopes": list(key.scopes), "scenarios": scenarios}
-        await self._database.write(insert(api_keys), row)
+        await self._database.write(sa.insert(api_keys), row)
 
     async def key(self, identifier: str) -> ApiKey | None:
         """Return a key, also if it is revoked or expired, or None."""
-        return await self._one(ApiKey, select(api_keys).where(_keys.id == identifier))
+        return await self._one(ApiKey, sa.select(api_keys).where(_keys.id == identifier))
 
     async def keys(self) -> list[ApiKey]:
         """Return all keys, the newest first."""
-        return await self._all(ApiKey, select(api_keys).order_by(_keys.created_at.desc(), _keys.id))
+        return await self._all(ApiKey, sa.select(api_keys).order_by(_keys.created_at.desc(), _keys.id))
 
     async def revoke_key(self, identifier: str, now: datetime) -> bool:
         """Revoke a key. Return False if it is missing or already revoked."""
@@ -129,12 +113,12 @@ class ApiAccess(Queries):
     async def begin_session(self, digest: str, key_id: str, now: datetime, ends_at: datetime) -> None:
         """Store a session, and delete expired ones; `digest` is the SHA-256 of its token, in hex."""
         await self._delete(sessions, sessions.c.ends_at <= now)
-        await self._database.write(insert(sessions), {"digest": digest, "key_id": key_id, "ends_at": ends_at})
+        await self._database.write(sa.insert(sessions), {"digest": digest, "key_id": key_id, "ends_at": ends_at})
 
     async def key_of_session(self, digest: str, now: datetime) -> str | None:
         """Return the id of the API key that began a session, or None if the session is unknown or expired."""
         is_current = (sessions.c.digest == digest, sessions.c.ends_at > now)
-        rows = await self._database.read(select(sessions.c.key_id).where(*is_current))
+        rows = await self._database.read(sa.select(sessions.c.key_id).where(*is_current))
         return rows[0]["key_id"] if rows else None
 
     async def end_session(self, digest: str) -> None:
@@ -147,7 +131,7 @@ class ApiAccess(Queries):
         """Claim a request, or return its answer."""
         row = {"key_id": key_id, "idempotency_key": idempotency_key, "digest": digest, "now": now}
         bounds = {"forgotten": now - KEPT, "killed": now - lease}
-        one = select(_answers.digest, _answers.status, _answers.answer).where(
+        one = sa.select(_answers.digest, _answers.status, _answers.answer).where(
             _answers.key_id == key_id, _answers.idempotency_key == idempotency_key
         )
         while True:
@@ -172,12 +156,12 @@ class ApiAccess(Queries):
     async def prune_answers(self, now: datetime) -> bool:
         """Delete a batch of expired answers. Return True if there may be more."""
         key = (_answers.key_id, _answers.idempotency_key)
-        old = select(*key).where(_answers.requested_at < now - KEPT).order_by(_answers.requested_at).limit(_TOGETHER)
-        gone = await self._database.write(delete(api_answers).where(tuple_(*key).in_(old)).returning(key[1]))
+        old = sa.select(*key).where(_answers.requested_at < now - KEPT).order_by(_answers.requested_at).limit(_TOGETHER)
+        gone = await self._database.write(sa.delete(api_answers).where(sa.tuple_(*key).in_(old)).returning(key[1]))
         return len(gone) == _TOGETHER
 
 
-def _is_mine(taken: ClaimedRequest) -> tuple[ColumnElement[bool], ...]:
+def _is_mine(taken: ClaimedRequest) -> tuple[sa.ColumnElement[bool], ...]:
     return (
         _answers.key_id == taken.key_id,
         _answers.idempotency_key == taken.idempotency_key,
@@ -187,17 +171,17 @@ def _is_mine(taken: ClaimedRequest) -> tuple[ColumnElement[bool], ...]:
 
 
 @cache
-def _take(insert: InsertFactory) -> Executable:
-    now, digest = bindparam("now", type_=UtcDateTime), bindparam("digest", type_=_answers.digest.type)
-    forgotten = _answers.requested_at < bindparam("forgotten", type_=UtcDateTime)
-    killed = and_(
+def _take(insert: InsertFactory) -> sa.Executable:
+    now, digest = sa.bindparam("now", type_=UtcDateTime), sa.bindparam("digest", type_=_answers.digest.type)
+    forgotten = _answers.requested_at < sa.bindparam("forgotten", type_=UtcDateTime)
+    killed = sa.and_(
         _answers.status.is_(None),
-        _answers.renewed_at < bindparam("killed", type_=UtcDateTime),
+        _answers.renewed_at < sa.bindparam("killed", type_=UtcDateTime),
         _answers.digest == digest,
     )
     statement = insert(api_answers).values(
-        key_id=bindparam("key_id"),
-        idempotency_key=bindparam("idempotency_key"),
+        key_id=sa.bindparam("key_id"),
+        idempotency_key=sa.bindparam("idempotency_key"),
         digest=digest,
         requested_at=now,
         started_at=now,
@@ -205,12 +189,12 @@ def _take(insert: InsertFactory) -> Executable:
     )
     anew = {
         "digest": statement.excluded.digest,
-        "requested_at": case((forgotten, statement.excluded.requested_at), else_=_answers.requested_at),
+        "requested_at": sa.case((forgotten, statement.excluded.requested_at), else_=_answers.requested_at),
         "started_at": statement.excluded.started_at,
         "renewed_at": statement.excluded.renewed_at,
         "status": None,
         "answer": None,
     }
     return statement.on_conflict_do_update(
-        index_elements=[_answers.key_id, _answers.idempotency_key], set_=anew, where=or_(forgotten, killed)
+        index_elements=[_answers.key_id, _answers.idempotency_key], set_=anew, where=sa.or_(forgotten, killed)
     ).returning(_answers.requested_at)

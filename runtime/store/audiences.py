@@ -5,32 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    Table,
-    delete,
-    exists,
-    select,
-)
+import sqlalchemy as sa
 
 from runtime.store.campaigns import campaigns
 from runtime.store.columns import SafeText
 from runtime.store.database import Queries, insert_new
 from runtime.store.schema import metadata, table_of
 
-audience_parts = Table(
+audience_parts = sa.Table(
     "audience_parts",
     metadata,
-    Column("audience", SafeText, nullable=False),
-    Column("number", Integer, nullable=False),
+    sa.Column("audience", SafeText, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
     # Encoded, and encrypted if payloads are.
-    Column("content", SafeText, nullable=False),
-    PrimaryKeyConstraint("audience", "number"),
+    sa.Column("content", SafeText, nullable=False),
+    sa.PrimaryKeyConstraint("audience", "number"),
 )
 """The contents of uploaded files."""
 
@@ -55,10 +44,10 @@ class StoredAudience:
 audiences = table_of(
     "audiences",
     StoredAudience,
-    Column("bytes", BigInteger, nullable=False),
-    PrimaryKeyConstraint("id"),
-    Index(None, "created_at"),
-    Index(None, "owner", "name", "created_at"),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("id"),
+    sa.Index(None, "created_at"),
+    sa.Index(None, "owner", "name", "created_at"),
 )
 """Uploaded files, each under its own id: a file never changes."""
 
@@ -83,7 +72,7 @@ class StoredAudiences(Queries):
         return await self._change(audiences, _files.id == identifier, **whole)
 
     async def stored_audience(self, identifier: str) -> StoredAudience | None:
-        return await self._one(StoredAudience, select(audiences).where(_files.id == identifier))
+        return await self._one(StoredAudience, sa.select(audiences).where(_files.id == identifier))
 
     async def newest_audience(self, owner: str, name: str) -> StoredAudience | None:
         """Return the newest complete file of a name that a key uploaded."""
@@ -93,7 +82,7 @@ class StoredAudiences(Queries):
 
     async def audience_part(self, audience: str, number: int) -> str | None:
         """Return a part of a file, or None if it was deleted."""
-        part = select(_parts.content).where(_parts.audience == audience, _parts.number == number)
+        part = sa.select(_parts.content).where(_parts.audience == audience, _parts.number == number)
         rows = await self._database.read(part)
         return rows[0]["content"] if rows else None
 
@@ -108,20 +97,20 @@ class StoredAudiences(Queries):
             The number of deleted files and of remaining ones.
         """
         is_old = _files.created_at < before
-        parts = _parts.audience.in_(select(_files.id).where(is_old))
+        parts = _parts.audience.in_(sa.select(_files.id).where(is_old))
         return await self._delete_files(parts, is_old), await self._count(audiences, is_old)
 
     async def _delete_files(
-        self, parts: ColumnElement[bool], files: ColumnElement[bool], besides: str | None = None
+        self, parts: sa.ColumnElement[bool], files: sa.ColumnElement[bool], besides: str | None = None
     ) -> int:
-        def is_unread(file: ColumnElement[str]) -> ColumnElement[bool]:
-            return ~exists().where(
+        def is_unread(file: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+            return ~sa.exists().where(
                 campaigns.c.audience == file,
                 campaigns.c.loaded_at.is_(None),
                 campaigns.c.ended_at.is_(None),
                 campaigns.c.name != (besides or ""),
             )
 
-        await self._database.write(delete(audience_parts).where(parts, is_unread(_parts.audience)))
-        gone = delete(audiences).where(files, is_unread(_files.id)).returning(_files.id)
+        await self._database.write(sa.delete(audience_parts).where(parts, is_unread(_parts.audience)))
+        gone = sa.delete(audiences).where(files, is_unread(_files.id)).returning(_files.id)
         return len(await self._database.write(gone))

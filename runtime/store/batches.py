@@ -13,24 +13,7 @@ from datetime import datetime
 from functools import cache
 from typing import Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Executable,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    UniqueConstraint,
-    Update,
-    bindparam,
-    case,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.deliveries import deliveries
@@ -72,10 +55,10 @@ class StoredBatch:
 batches = table_of(
     "batches",
     StoredBatch,
-    PrimaryKeyConstraint("id"),
-    partial_index("ix_batches_open", "scenario", "version", "step", where=text("closed_at IS NULL"), unique=True),
-    partial_index("ix_batches_unended", "created_at", where=text("ended_at IS NULL")),
-    Index(None, "created_at"),
+    sa.PrimaryKeyConstraint("id"),
+    partial_index("ix_batches_open", "scenario", "version", "step", where="closed_at IS NULL", unique=True),
+    partial_index("ix_batches_unended", "created_at", where="ended_at IS NULL"),
+    sa.Index(None, "created_at"),
 )
 """Batches, open or ended."""
 
@@ -107,10 +90,10 @@ class StoredBatchItem:
 batch_items = table_of(
     "batch_items",
     StoredBatchItem,
-    PrimaryKeyConstraint("delivery_id"),
-    UniqueConstraint("batch", "position"),
-    Index(None, "contact_id"),
-    Index(None, "workflow_id"),
+    sa.PrimaryKeyConstraint("delivery_id"),
+    sa.UniqueConstraint("batch", "position"),
+    sa.Index(None, "contact_id"),
+    sa.Index(None, "workflow_id"),
 )
 """The items of batches, by the delivery id of the step that joined."""
 
@@ -164,10 +147,10 @@ class StoredBatches(Queries):
         return bool(await self._database.write(_join(self._database.insert), given))
 
     async def batch_item(self, delivery_id: str) -> StoredBatchItem | None:
-        return await self._one(StoredBatchItem, select(batch_items).where(_items.delivery_id == delivery_id))
+        return await self._one(StoredBatchItem, sa.select(batch_items).where(_items.delivery_id == delivery_id))
 
     async def stored_batch(self, batch: str) -> StoredBatch | None:
-        return await self._one(StoredBatch, select(batches).where(_table.id == batch))
+        return await self._one(StoredBatch, sa.select(batches).where(_table.id == batch))
 
     async def withdraw_batch_item(self, delivery_id: str) -> None:
         """Delete an item, unless its batch is frozen."""
@@ -175,7 +158,7 @@ class StoredBatches(Queries):
 
     async def withdraw_batch_items(self, workflow_id: str, since: datetime) -> list[str]:
         """Delete a journey's items that joined since a time, unless their batch is frozen. Return their ids."""
-        withdrawn = delete(batch_items).where(
+        withdrawn = sa.delete(batch_items).where(
             _items.workflow_id == workflow_id, _items.joined_at >= since, _IS_UNFROZEN
         )
         rows = await self._database.write(withdrawn.returning(_items.delivery_id))
@@ -183,7 +166,7 @@ class StoredBatches(Queries):
 
     async def freeze_batch(self, batch: str, at: datetime) -> StoredBatch | None:
         """Fix the members of a batch. Return it, or None if there is no such batch."""
-        closed_at = func.coalesce(_table.closed_at, literal(at, _moment))
+        closed_at = sa.func.coalesce(_table.closed_at, sa.literal(at, _moment))
         where = (_table.id == batch, _table.frozen_at.is_(None))
         await self._change(batches, *where, frozen_at=at, closed_at=closed_at)
         return await self.stored_batch(batch)
@@ -195,7 +178,7 @@ class StoredBatches(Queries):
         where = [_items.batch == batch, _items.position > after]
         if outcome is not None:
             where.append(_items.outcome == outcome)
-        found = select(batch_items).where(*where).order_by(_items.position).limit(limit)
+        found = sa.select(batch_items).where(*where).order_by(_items.position).limit(limit)
         return await self._all(StoredBatchItem, found)
 
     async def stored_batches(self, *, after: StoredBatch | None = None, limit: int = 100) -> list[StoredBatch]:
@@ -206,26 +189,26 @@ class StoredBatches(Queries):
         """Return batches that were due before a time and have not ended: the oldest, but first those never started."""
         where = (_table.ended_at.is_(None), _table.due_at < before)
         order = (_table.started_at.is_not(None), _table.created_at)
-        return await self._all(StoredBatch, select(batches).where(*where).order_by(*order).limit(limit))
+        return await self._all(StoredBatch, sa.select(batches).where(*where).order_by(*order).limit(limit))
 
     async def waiting_batches(self, before: datetime) -> list[BatchCount]:
         """Count the batches that have not ended by scenario, and those of them that were due before a time."""
-        counts = select(
+        counts = sa.select(
             _table.scenario,
-            func.count().label("n"),
-            func.sum(case((_table.due_at < before, 1), else_=0)).label("overdue"),
-            func.min(_table.due_at).label("due_at"),
+            sa.func.count().label("n"),
+            sa.func.sum(sa.case((_table.due_at < before, 1), else_=0)).label("overdue"),
+            sa.func.min(_table.due_at).label("due_at"),
         )
         return await self._all(BatchCount, counts.where(_table.ended_at.is_(None)).group_by(_table.scenario))
 
     async def batch_items_of(self, contact_id: str, *, limit: int = 100) -> list[StoredBatchItem]:
         """Return a contact's items, the latest first."""
-        found = select(batch_items).where(_items.contact_id == contact_id)
+        found = sa.select(batch_items).where(_items.contact_id == contact_id)
         return await self._all(StoredBatchItem, found.order_by(_items.joined_at.desc()).limit(limit))
 
     async def is_being_sent(self, contact_id: str) -> bool:
         """Return True if a contact is in a frozen batch that has not ended. Its body must stay the same."""
-        sending = select(_items.delivery_id).where(_items.contact_id == contact_id, _is_sending)
+        sending = sa.select(_items.delivery_id).where(_items.contact_id == contact_id, _is_sending)
         return bool(await self._database.read(sending.limit(1)))
 
     async def record_item_outcomes(
@@ -266,29 +249,29 @@ class StoredBatches(Queries):
 
     async def batch_counts(self, batches: Sequence[str]) -> dict[str, dict[str, int]]:
         """Count the items of batches by outcome; ``pending`` are those without one."""
-        return await self._counts_by(_items.batch, batches, func.coalesce(_items.outcome, "pending"))
+        return await self._counts_by(_items.batch, batches, sa.func.coalesce(_items.outcome, "pending"))
 
 
-def _change_open(batch: str, *where: ColumnElement[bool]) -> Update:
-    return update(batch_items).where(_items.batch == batch, _items.outcome.is_(None), *where)
+def _change_open(batch: str, *where: sa.ColumnElement[bool]) -> sa.Update:
+    return sa.update(batch_items).where(_items.batch == batch, _items.outcome.is_(None), *where)
 
 
-_is_full = or_(
-    _table.places + 1 >= bindparam("most", type_=Integer),
-    _table.size + bindparam("bytes", type_=Integer) >= literal(LARGEST, Integer),
+_is_full = sa.or_(
+    _table.places + 1 >= sa.bindparam("most", type_=sa.Integer),
+    _table.size + sa.bindparam("bytes", type_=sa.Integer) >= sa.literal(LARGEST, sa.Integer),
 )
 _TAKE = (
-    update(batches)
+    sa.update(batches)
     .where(
-        _table.scenario == bindparam("of"),
-        _table.version == bindparam("number"),
-        _table.step == bindparam("at_step"),
+        _table.scenario == sa.bindparam("of"),
+        _table.version == sa.bindparam("number"),
+        _table.step == sa.bindparam("at_step"),
         _table.closed_at.is_(None),
     )
     .values(
         places=_table.places + 1,
-        size=_table.size + bindparam("bytes", type_=Integer),
-        closed_at=case((_is_full, bindparam("now", type_=_moment)), else_=None),
+        size=_table.size + sa.bindparam("bytes", type_=sa.Integer),
+        closed_at=sa.case((_is_full, sa.bindparam("now", type_=_moment)), else_=None),
     )
     .returning(*_table)
 )
@@ -298,12 +281,12 @@ _NOT_DELIVERED: Final = ("refused", "unknown", "skipped")
 
 
 @cache
-def _join(insert: InsertFactory) -> Executable:
+def _join(insert: InsertFactory) -> sa.Executable:
     # The lock, which SQLite needs not, makes a concurrent freeze wait.
     unfrozen = (
-        select(*(bindparam(name, type_=_items[name].type).label(name) for name in _GIVEN))
+        sa.select(*(sa.bindparam(name, type_=_items[name].type).label(name) for name in _GIVEN))
         .select_from(batches)
-        .where(_table.id == bindparam("batch"), _table.frozen_at.is_(None))
+        .where(_table.id == sa.bindparam("batch"), _table.frozen_at.is_(None))
         .with_for_update(read=True)
     )
     adding = insert(batch_items).from_select(list(_GIVEN), unfrozen)
@@ -315,30 +298,30 @@ def _join(insert: InsertFactory) -> Executable:
 
 
 _IS_UNFROZEN: Final = _items.batch.in_(
-    select(_table.id)
+    sa.select(_table.id)
     .where(_table.id == _items.batch, _table.frozen_at.is_(None))
     .correlate(batch_items)
     .with_for_update(read=True)
 )
 """The item's batch, which this locks, is not frozen."""
-_of_contact = _items.contact_id == bindparam("whose")
+_of_contact = _items.contact_id == sa.bindparam("whose")
 _is_sending = (
-    select(_table.id)
+    sa.select(_table.id)
     .where(_table.id == _items.batch, _table.frozen_at.is_not(None), _table.ended_at.is_(None))
     .correlate(batch_items)
     .exists()
 )
-ERASE_UNSENT = delete(batch_items).where(_of_contact, _IS_UNFROZEN)
+ERASE_UNSENT = sa.delete(batch_items).where(_of_contact, _IS_UNFROZEN)
 """Delete the items of an erased contact that are not sent yet."""
 ERASE_ENDED: Final = (
     # Responses may name any member.
-    update(deliveries)
-    .where(deliveries.c.contact_id.in_(select(_items.batch).where(_of_contact, ~_is_sending)))
+    sa.update(deliveries)
+    .where(deliveries.c.contact_id.in_(sa.select(_items.batch).where(_of_contact, ~_is_sending)))
     .values(response=None),
-    update(batch_items)
+    sa.update(batch_items)
     .where(_of_contact, ~_is_sending)
-    .values(contact_id=bindparam("name"), workflow_id="", reason=None),
+    .values(contact_id=sa.bindparam("name"), workflow_id="", reason=None),
 )
 """Replace the id of an erased contact in items of ended batches, and delete the responses to these batches."""
-ITEMS_OF = select(func.count()).where(_of_contact, ~_is_sending).scalar_subquery()
+ITEMS_OF = sa.select(sa.func.count()).where(_of_contact, ~_is_sending).scalar_subquery()
 """Count the items of a contact that an erasure can clear now."""

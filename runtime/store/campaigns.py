@@ -8,20 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Index,
-    PrimaryKeyConstraint,
-    delete,
-    exists,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.columns import Flag, RowList, SafeText, UtcDateTime, column_type
 from runtime.store.database import Queries
@@ -87,9 +74,9 @@ class StoredCampaign:
 campaigns = table_of(
     "campaigns",
     StoredCampaign,
-    PrimaryKeyConstraint("name"),
-    Index(None, "created_at"),
-    partial_index("ix_campaigns_open", "created_at", where=text("ended_at IS NULL")),
+    sa.PrimaryKeyConstraint("name"),
+    sa.Index(None, "created_at"),
+    partial_index("ix_campaigns_open", "created_at", where="ended_at IS NULL"),
 )
 """Campaigns, open or ended."""
 
@@ -120,13 +107,13 @@ class CampaignItem:
 campaign_items = table_of(
     "campaign_items",
     CampaignItem,
-    Column("campaign", SafeText, nullable=False),
-    Column("marked", Flag, nullable=False, server_default="0"),
-    PrimaryKeyConstraint("campaign", "line"),
+    sa.Column("campaign", SafeText, nullable=False),
+    sa.Column("marked", Flag, nullable=False, server_default="0"),
+    sa.PrimaryKeyConstraint("campaign", "line"),
     # The contact first: read for erasures.
-    Index(None, "contact_id", "campaign"),
-    Index(None, "campaign", "outcome", "line"),
-    Index(None, "campaign", "due_at", "place"),
+    sa.Index(None, "contact_id", "campaign"),
+    sa.Index(None, "campaign", "outcome", "line"),
+    sa.Index(None, "campaign", "due_at", "place"),
 )
 """The lines of campaigns, with their outcomes."""
 
@@ -143,7 +130,7 @@ class StoredCampaigns(Queries):
         return await self._add(campaigns, campaign)
 
     async def stored_campaign(self, name: str) -> StoredCampaign | None:
-        return await self._one(StoredCampaign, select(campaigns).where(_table.name == name))
+        return await self._one(StoredCampaign, sa.select(campaigns).where(_table.name == name))
 
     async def stored_campaigns(
         self, *, is_open: bool = False, after: StoredCampaign | None = None, limit: int = 100
@@ -168,12 +155,12 @@ class StoredCampaigns(Queries):
 
     async def complete_campaign(self, name: str, at: datetime) -> None:
         """Record that a campaign's lines are stored."""
-        loaded_at = func.coalesce(_table.loaded_at, literal(at, UtcDateTime))
+        loaded_at = sa.func.coalesce(_table.loaded_at, sa.literal(at, UtcDateTime))
         await self._change(campaigns, *_is_open(name), loaded_at=loaded_at)
 
     async def confirm_campaign(self, name: str, at: datetime) -> None:
         """Record that a campaign's start was requested."""
-        confirmed_at = func.coalesce(_table.confirmed_at, literal(at, UtcDateTime))
+        confirmed_at = sa.func.coalesce(_table.confirmed_at, sa.literal(at, UtcDateTime))
         await self._change(campaigns, *_is_open(name), confirmed_at=confirmed_at)
 
     async def schedule_campaign(self, name: str, starts_at: datetime) -> None:
@@ -182,9 +169,9 @@ class StoredCampaigns(Queries):
 
     async def withdraw_campaign(self, name: str) -> None:
         """Delete a campaign that ended before it was started."""
-        unstarted = or_(_table.loaded_at.is_(None), _table.confirmed_at.is_(None))
+        unstarted = sa.or_(_table.loaded_at.is_(None), _table.confirmed_at.is_(None))
         if await self._delete(campaigns, _table.name == name, _table.ended_at.is_not(None), unstarted):
-            await self._database.write(delete(campaign_items).where(_items.campaign == name))
+            await self._database.write(sa.delete(campaign_items).where(_items.campaign == name))
 
     # ---- lines
 
@@ -199,7 +186,7 @@ class StoredCampaigns(Queries):
 
     async def campaign_groups(self, name: str) -> list[tuple[datetime | None, int]]:
         """Return the times at which entries of a campaign are due, in order, and the last place of each."""
-        groups = select(_items.due_at, func.max(_items.place).label("last"))
+        groups = sa.select(_items.due_at, sa.func.max(_items.place).label("last"))
         groups = groups.where(_items.campaign == name, _items.place.is_not(None))
         rows = await self._database.read(groups.group_by(_items.due_at).order_by(_items.due_at))
         return [(row["due_at"], row["last"]) for row in rows]
@@ -227,18 +214,18 @@ class StoredCampaigns(Queries):
             _items.contact_id == contact,
             _items.campaign == campaign,
             _items.journey == journey,
-            or_(_items.outcome.is_(None), _items.outcome == "entered"),
-            ~exists().where(entries.c.workflow_id == journey),
+            sa.or_(_items.outcome.is_(None), _items.outcome == "entered"),
+            ~sa.exists().where(entries.c.workflow_id == journey),
             **_answer("refused", reason, at),
         )
 
     async def campaign_counts(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
         """Count the lines of campaigns by outcome, by the campaigns' names."""
-        return await self._counts_by(_items.campaign, names, func.coalesce(_items.outcome, PENDING))
+        return await self._counts_by(_items.campaign, names, sa.func.coalesce(_items.outcome, PENDING))
 
     async def campaign_journeys(self, campaign: str, *, after: int = 0, limit: int) -> list[tuple[int, str]]:
         """Return the running journeys that a campaign started after a line, and the numbers of their lines."""
-        journeys = select(_items.line, _items.journey).where(
+        journeys = sa.select(_items.line, _items.journey).where(
             _items.campaign == campaign, _items.line > after, *_IS_RUNNING
         )
         rows = await self._database.read(journeys.order_by(_items.line).limit(limit))
@@ -277,21 +264,23 @@ class StoredCampaigns(Queries):
         """
         why = f"the campaign {'was stopped' if outcome == 'stopped' else outcome}"
         waits = (_items.campaign == name, _items.outcome.is_(None))
-        lost = update(entries).where(
-            entries.c.scenario == select(_table.scenario).where(*_is_open(name)).scalar_subquery(),
+        lost = sa.update(entries).where(
+            entries.c.scenario == sa.select(_table.scenario).where(*_is_open(name)).scalar_subquery(),
             entries.c.ended_at.is_(None),
             entries.c.root == entries.c.run_id,
-            exists().where(_items.contact_id == entries.c.contact_id, _items.journey == entries.c.workflow_id, *waits),
+            sa.exists().where(
+                _items.contact_id == entries.c.contact_id, _items.journey == entries.c.workflow_id, *waits
+            ),
         )
         await self._database.write(lost.values(outcome="lost", reason=why, ended_at=at))
-        skipped = update(campaign_items).where(*waits, exists().where(*_is_open(name)))
+        skipped = sa.update(campaign_items).where(*waits, sa.exists().where(*_is_open(name)))
         await self._database.write(skipped.values(_answer("skipped", why, at)))
         given = {"trouble": trouble, "stopped_by": stopped_by, "stop_reason": stop_reason}
         given |= {"paused_by": None, "pause_reason": None}
         await self._change(campaigns, *_is_open(name), ended_at=at, outcome=outcome, **given)
 
 
-def _is_open(name: str) -> tuple[ColumnElement[bool], ...]:
+def _is_open(name: str) -> tuple[sa.ColumnElement[bool], ...]:
     return _table.name == name, _table.ended_at.is_(None)
 
 
@@ -300,12 +289,12 @@ def _answer(outcome: str, reason: str, at: datetime) -> dict[str, object]:
 
 
 _ITEM: Final = tuple(column for column in campaign_items.columns if column.name != "campaign")
-_SELECT: Final = select(*_ITEM)
+_SELECT: Final = sa.select(*_ITEM)
 _ADDED: Final = tuple(column.name for column in _ITEM if column.name != "marked")
 _VALUES = attrgetter(*_ADDED)
 _ROWS = RowList({name: column_type(_items[name]) for name in _ADDED})
 _ADD_ITEMS = {
-    on_sqlite: text(
+    on_sqlite: sa.text(
         f"INSERT INTO campaign_items (campaign, {_ROWS.names}) SELECT :of, {_ROWS.names} "  # noqa: S608
         f"FROM {_ROWS.source(':items', on_sqlite=on_sqlite)} AS one WHERE true ON CONFLICT DO NOTHING"
     )
@@ -316,5 +305,5 @@ _IS_RUNNING: Final = (
     _items.journey.is_not(None),
     _items.outcome.not_in(("refused", "skipped")),
     # The latter: it is not admitted yet.
-    or_(exists().where(_of_item, entries.c.ended_at.is_(None)), ~exists().where(_of_item)),
+    sa.or_(sa.exists().where(_of_item, entries.c.ended_at.is_(None)), ~sa.exists().where(_of_item)),
 )

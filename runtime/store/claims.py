@@ -13,23 +13,7 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    Column,
-    ColumnElement,
-    Executable,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    bindparam,
-    column,
-    exists,
-    func,
-    literal_column,
-    or_,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.columns import Flag, UtcDateTime, storable
 from runtime.store.database import InsertFactory, Queries
@@ -57,10 +41,10 @@ claims = table_of(
     "claims",
     CapClaim,
     # True if it was released. It still counts if the log of attempts records an arrival.
-    Column("released", Flag, nullable=False, server_default="0"),
-    PrimaryKeyConstraint("delivery_id"),
-    Index(None, "contact_id", "claimed_at"),
-    Index(None, "claimed_at"),
+    sa.Column("released", Flag, nullable=False, server_default="0"),
+    sa.PrimaryKeyConstraint("delivery_id"),
+    sa.Index(None, "contact_id", "claimed_at"),
+    sa.Index(None, "claimed_at"),
 )
 """Slots under caps: one row a delivery, claimed before it is sent."""
 
@@ -119,70 +103,76 @@ class Claims(Queries):
 
 
 _ARRIVED = ("delivered", "unknown")
-_counts = or_(
+_counts = sa.or_(
     _table.released == 0,
-    exists().where(
+    sa.exists().where(
         deliveries.c.delivery_id == _table.delivery_id,
-        deliveries.c.outcome.in_([literal_column(f"'{outcome}'") for outcome in _ARRIVED]),
+        deliveries.c.outcome.in_([sa.literal_column(f"'{outcome}'") for outcome in _ARRIVED]),
     ),
 )
 _columns = [_table[field.name] for field in fields(CapClaim)]
-_of_contact = (_table.contact_id == bindparam("contact_id"), _table.claimed_at >= bindparam("since"), _counts)
-_OF_CONTACT = select(*_columns).where(*_of_contact)
+_of_contact = (_table.contact_id == sa.bindparam("contact_id"), _table.claimed_at >= sa.bindparam("since"), _counts)
+_OF_CONTACT = sa.select(*_columns).where(*_of_contact)
 # The delivery's own claim may be older than the period of the caps.
 _EARLIER = _OF_CONTACT.union_all(
-    select(*_columns).where(
-        _table.delivery_id == bindparam("delivery_id"), _table.claimed_at < bindparam("since"), _counts
+    sa.select(*_columns).where(
+        _table.delivery_id == sa.bindparam("delivery_id"), _table.claimed_at < sa.bindparam("since"), _counts
     )
 )
-_KEEP = update(claims).where(_table.delivery_id == bindparam("of_delivery")).values(permanent=True, released=False)
+_KEEP = (
+    sa.update(claims).where(_table.delivery_id == sa.bindparam("of_delivery")).values(permanent=True, released=False)
+)
 _RELEASE = (
-    update(claims).where(_table.delivery_id == bindparam("of_delivery"), _table.permanent == 0).values(released=True)
+    sa.update(claims)
+    .where(_table.delivery_id == sa.bindparam("of_delivery"), _table.permanent == 0)
+    .values(released=True)
 )
 
 
 @lru_cache(maxsize=256)
 def _take(
     insert: InsertFactory, one_writer: bool, counted: tuple[tuple[tuple[str, ...] | None, int], ...]
-) -> Executable:
+) -> sa.Executable:
     """Insert a delivery's row if all caps have a free slot.
 
     Args:
         counted: The limit of each cap, and the channels and destinations it counts, or None for all.
     """
-    given: dict[str, ColumnElement[Any]] = {name: bindparam(name, type_=_table[name].type) for name in _GIVEN}
+    given: dict[str, sa.ColumnElement[Any]] = {name: sa.bindparam(name, type_=_table[name].type) for name in _GIVEN}
     earlier = _earlier(one_writer, given["contact_id"])
-    free: list[ColumnElement[bool]] = []
+    free: list[sa.ColumnElement[bool]] = []
     # Constants are part of the statement, since each parameter costs time.
     for number, (names, at_most) in enumerate(counted):
-        counts = [earlier.c.claimed_at >= bindparam(f"since_{number}", type_=UtcDateTime)]
+        counts = [earlier.c.claimed_at >= sa.bindparam(f"since_{number}", type_=UtcDateTime)]
         if names is not None:
             columns = (earlier.c.channel, earlier.c.destination)
-            counts.append(or_(*(column == _quoted(name) for name in names for column in columns)))
-        places = select(func.count()).select_from(earlier).where(*counts).scalar_subquery()
-        free.append(places < literal_column(str(at_most), Integer))
-    row = select(*given.values(), literal_column("0", Integer)).where(*free)
+            counts.append(sa.or_(*(column == _quoted(name) for name in names for column in columns)))
+        places = sa.select(sa.func.count()).select_from(earlier).where(*counts).scalar_subquery()
+        free.append(places < sa.literal_column(str(at_most), sa.Integer))
+    row = sa.select(*given.values(), sa.literal_column("0", sa.Integer)).where(*free)
     adding = insert(claims).from_select([*given, "permanent"], row)
     return adding.on_conflict_do_update(
         index_elements=claims.primary_key.columns,
         set_={"claimed_at": adding.excluded.claimed_at, "released": False},
         where=_table.released == 1,
-    ).returning(literal_column("1", Integer))
+    ).returning(sa.literal_column("1", sa.Integer))
 
 
-def _earlier(one_writer: bool, contact_id: ColumnElement[str]) -> CTE:
+def _earlier(one_writer: bool, contact_id: sa.ColumnElement[str]) -> sa.CTE:
     """Return the contact's slots, at a time when no other statement can claim one."""
     columns = (_table.channel, _table.destination, _table.claimed_at)
-    earliest = bindparam("earliest", type_=UtcDateTime)
+    earliest = sa.bindparam("earliest", type_=UtcDateTime)
     if one_writer:
         return (
-            select(*columns)
+            sa.select(*columns)
             .where(_table.contact_id == contact_id, _table.claimed_at >= earliest, _counts)
             .cte("earlier")
         )
-    in_turn = func.claims_in_turn(contact_id, earliest).table_valued(*(column(one.name, one.type) for one in columns))
-    return select(in_turn).cte("earlier")
+    in_turn = sa.func.claims_in_turn(contact_id, earliest).table_valued(
+        *(sa.column(one.name, one.type) for one in columns)
+    )
+    return sa.select(in_turn).cte("earlier")
 
 
-def _quoted(name: str) -> ColumnElement[str]:
-    return literal_column("'" + name.replace("'", "''") + "'")
+def _quoted(name: str) -> sa.ColumnElement[str]:
+    return sa.literal_column("'" + name.replace("'", "''") + "'")

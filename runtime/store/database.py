@@ -8,20 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Executable,
-    RowMapping,
-    Table,
-    delete,
-    func,
-    select,
-    text,
-    tuple_,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
@@ -31,7 +18,7 @@ from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreError, StoreFault, StoreUnavailable
 
 T = TypeVar("T")
-InsertFactory = Callable[[Table], sqlite.Insert | postgresql.Insert]
+InsertFactory = Callable[[sa.Table], sqlite.Insert | postgresql.Insert]
 Parameters = Mapping[str, Any]
 
 _FULL = "its disk is full"
@@ -66,7 +53,7 @@ _PASSING = (
     ("disk i/o error", "its disk cannot be read or written"),
 )
 _READ_ONLY = ("25006", "SQLITE_READONLY")  # psycopg has its own among the lasting ones
-_LOOK = text("SELECT version_num FROM scenario_store_version")
+_LOOK = sa.text("SELECT version_num FROM scenario_store_version")
 _LASTING = (
     ("invalid connection option", "its URL has an option that PostgreSQL does not know"),
     ("is not a database", "its file is not an SQLite database"),
@@ -99,22 +86,22 @@ class Database(ABC):
     _writes = True  # whether the last write succeeded
 
     @abstractmethod
-    async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]: ...
+    async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]: ...
 
     @abstractmethod
-    async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+    async def write(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
         """Run one statement and commit. Return the rows of its RETURNING, if any."""
 
     @abstractmethod
-    async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
+    async def write_many(self, statement: sa.Executable, parameters: Sequence[Parameters]) -> None:
         """Run one statement for each set of parameters."""
 
     @abstractmethod
-    async def inspect(self, work: Callable[[Connection], T]) -> T:
+    async def inspect(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads."""
 
     @abstractmethod
-    async def alone(self, work: Callable[[Connection], T]) -> T:
+    async def alone(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a function in one transaction, exclusively among all processes."""
 
     @abstractmethod
@@ -164,14 +151,14 @@ class Queries:
         self._database = database
 
     async def _one(
-        self, kind: Callable[..., T], statement: Executable, parameters: Parameters | None = None
+        self, kind: Callable[..., T], statement: sa.Executable, parameters: Parameters | None = None
     ) -> T | None:
         """Return the first row of a query as an object, or None."""
         rows = await self._database.read(statement, parameters)
         return kind(**rows[0]) if rows else None
 
     async def _all(
-        self, kind: Callable[..., T], statement: Executable, parameters: Parameters | None = None
+        self, kind: Callable[..., T], statement: sa.Executable, parameters: Parameters | None = None
     ) -> list[T]:
         """Return the rows of a query as objects."""
         return [kind(**row) for row in await self._database.read(statement, parameters)]
@@ -179,9 +166,9 @@ class Queries:
     async def _newest(
         self,
         kind: Callable[..., T],
-        table: Table,
-        where: Sequence[ColumnElement[bool]],
-        order: Sequence[Column[Any]],
+        table: sa.Table,
+        where: Sequence[sa.ColumnElement[bool]],
+        order: Sequence[sa.Column[Any]],
         after: T | None,
         limit: int,
         *,
@@ -189,67 +176,67 @@ class Queries:
     ) -> list[T]:
         """Return a page of a table, the last in an order first; `after` is the last of the page before."""
         columns = order if oldest_first else [column.desc() for column in order]
-        statement = select(table).where(*where).order_by(*columns).limit(limit)
+        statement = sa.select(table).where(*where).order_by(*columns).limit(limit)
         if after is not None:
             place = tuple(getattr(after, column.name) for column in order)
-            statement = statement.where(tuple_(*order) > place if oldest_first else tuple_(*order) < place)
+            statement = statement.where(sa.tuple_(*order) > place if oldest_first else sa.tuple_(*order) < place)
         return await self._all(kind, statement)
 
-    async def _count(self, table: Table, *where: ColumnElement[bool]) -> int:
-        [row] = await self._database.read(select(func.count().label("number")).select_from(table).where(*where))
+    async def _count(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+        [row] = await self._database.read(sa.select(sa.func.count().label("number")).select_from(table).where(*where))
         return row["number"]
 
     async def _counts_by(
-        self, key: Column[str], keys: Sequence[str], state: ColumnElement[str]
+        self, key: sa.Column[str], keys: Sequence[str], state: sa.ColumnElement[str]
     ) -> dict[str, dict[str, int]]:
         """Count the rows with these keys, by key and state."""
         counts: dict[str, dict[str, int]] = {one: {} for one in keys}
         if keys:
             state = state.label("state")
-            statement = select(key.label("key"), state, func.count().label("number")).where(key.in_(keys))
+            statement = sa.select(key.label("key"), state, sa.func.count().label("number")).where(key.in_(keys))
             for row in await self._database.read(statement.group_by(key, state)):
                 counts[row["key"]][row["state"]] = row["number"]
         return counts
 
-    async def _change(self, table: Table, *where: ColumnElement[bool], **values: object) -> bool:
+    async def _change(self, table: sa.Table, *where: sa.ColumnElement[bool], **values: object) -> bool:
         """Set columns of the rows that match. Return True if there are any."""
-        changing = update(table).where(*where).values(values).returning(*table.primary_key)
+        changing = sa.update(table).where(*where).values(values).returning(*table.primary_key)
         return bool(await self._database.write(changing))
 
-    async def _delete(self, table: Table, *where: ColumnElement[bool]) -> bool:
+    async def _delete(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> bool:
         """Delete the rows that match. Return True if there are any."""
-        return bool(await self._database.write(delete(table).where(*where).returning(*table.primary_key)))
+        return bool(await self._database.write(sa.delete(table).where(*where).returning(*table.primary_key)))
 
-    async def _put(self, table: Table, row: Mapping[str, object], **changes: object) -> None:
+    async def _put(self, table: sa.Table, row: Mapping[str, object], **changes: object) -> None:
         """Insert a row, or change the one with the same key: all columns of the row, or those that are given."""
         adding = self._database.insert(table).values(row)
         key = table.primary_key.columns
         changed = changes or {name: adding.excluded[name] for name in row if name not in key}
         await self._database.write(adding.on_conflict_do_update(index_elements=key, set_=changed))
 
-    async def _add(self, table: Table, item: object) -> bool:
+    async def _add(self, table: sa.Table, item: object) -> bool:
         """Insert an object with all columns of a table as attributes. Return False if its key is taken."""
         statement = insert_new(self._database.insert, table)
         return bool(await self._database.write(statement, row_of(table, item)))
 
 
 @cache
-def insert_new(insert: InsertFactory, table: Table) -> Executable:
+def insert_new(insert: InsertFactory, table: sa.Table) -> sa.Executable:
     """Insert a row unless its key is taken, and return its key."""
     return insert(table).on_conflict_do_nothing().returning(*table.primary_key)
 
 
-def row_of(table: Table, item: object) -> dict[str, Any]:
+def row_of(table: sa.Table, item: object) -> dict[str, Any]:
     """Return an object's attributes that are columns of a table."""
     return {column.name: getattr(item, column.name) for column in table.columns}
 
 
-def matching(table: Table, **wanted: object) -> list[ColumnElement[bool]]:
+def matching(table: sa.Table, **wanted: object) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that columns have these values. None matches any."""
     return [table.c[name] == value for name, value in wanted.items() if value is not None]
 
 
-def in_transaction(connection: Connection, begin: str, work: Callable[[Connection], T]) -> T:
+def in_transaction(connection: sa.Connection, begin: str, work: Callable[[sa.Connection], T]) -> T:
     connection.exec_driver_sql(begin)
     try:
         done = work(connection)

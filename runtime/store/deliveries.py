@@ -7,19 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from sqlalchemy import (
-    Executable,
-    Index,
-    PrimaryKeyConstraint,
-    RowMapping,
-    bindparam,
-    exists,
-    func,
-    literal_column,
-    select,
-    text,
-    tuple_,
-)
+import sqlalchemy as sa
 
 from runtime.store.columns import day_of
 from runtime.store.database import Queries, matching, row_of
@@ -75,18 +63,18 @@ deliveries = table_of(
     "deliveries",
     Attempt,
     # An operator's retry restarts the attempt numbers, so the time is part of the key.
-    PrimaryKeyConstraint("delivery_id", "attempt", "started_at"),
-    Index(None, "workflow_id", "started_at"),
-    Index(None, "destination", "started_at"),
-    Index(None, "contact_id", "started_at"),
-    Index(None, "scenario", "started_at"),
-    Index(None, "started_at"),
+    sa.PrimaryKeyConstraint("delivery_id", "attempt", "started_at"),
+    sa.Index(None, "workflow_id", "started_at"),
+    sa.Index(None, "destination", "started_at"),
+    sa.Index(None, "contact_id", "started_at"),
+    sa.Index(None, "scenario", "started_at"),
+    sa.Index(None, "started_at"),
     # Partial, since most deliveries succeed at their first attempt.
-    partial_index(None, "destination", "next_try_at", where=text("next_try_at IS NOT NULL")),
-    partial_index(None, "outcome", "started_at", where=text("outcome <> 'delivered'")),
-    partial_index(None, "error", "started_at", where=text("error IS NOT NULL")),
+    partial_index(None, "destination", "next_try_at", where="next_try_at IS NOT NULL"),
+    partial_index(None, "outcome", "started_at", where="outcome <> 'delivered'"),
+    partial_index(None, "error", "started_at", where="error IS NOT NULL"),
     # Responses have a shorter retention than attempts.
-    partial_index("ix_deliveries_answered", "started_at", where=text("response IS NOT NULL")),
+    partial_index("ix_deliveries_answered", "started_at", where="response IS NOT NULL"),
 )
 """One row a delivery attempt."""
 
@@ -159,7 +147,7 @@ class Deliveries(Queries):
                 response = await self.sealing.seal(contact, response)
         return row_of(deliveries, attempt) | {"response": response}
 
-    async def _opened(self, rows: Iterable[RowMapping | Mapping[str, Any]]) -> list[Attempt]:
+    async def _opened(self, rows: Iterable[sa.RowMapping | Mapping[str, Any]]) -> list[Attempt]:
         found = [Attempt(**row) for row in rows]
         if (sealing := self.sealing) is None:
             return found
@@ -236,9 +224,9 @@ class Deliveries(Queries):
         order = _table.started_at, _table.attempt, _table.delivery_id
         if after is not None:
             # The first column alone as well: an index is read by it.
-            place = tuple_(*after, types=[column.type for column in order])
-            wanted += [_table.started_at <= after[0], tuple_(*order) < place]
-        statement = select(deliveries).where(*wanted).order_by(*(column.desc() for column in order)).limit(limit)
+            place = sa.tuple_(*after, types=[column.type for column in order])
+            wanted += [_table.started_at <= after[0], sa.tuple_(*order) < place]
+        statement = sa.select(deliveries).where(*wanted).order_by(*(column.desc() for column in order)).limit(limit)
         return await self._opened(reversed(await self._database.read(statement)))
 
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
@@ -299,13 +287,13 @@ def _without(name: str | None, attempt: Attempt) -> Attempt:
     return replace(attempt, **place, response=None, trace_id=None, next_try_at=None, recipient=None)
 
 
-_WENT_WRONG = _table.outcome != literal_column(f"'{DELIVERED}'")
+_WENT_WRONG = _table.outcome != sa.literal_column(f"'{DELIVERED}'")
 _later = deliveries.alias()
 _IS_LATEST = (
     _table.next_try_at.is_not(None),
-    ~exists().where(_later.c.delivery_id == _table.delivery_id, _later.c.started_at > _table.started_at),
+    ~sa.exists().where(_later.c.delivery_id == _table.delivery_id, _later.c.started_at > _table.started_at),
     # Ended journeys, and later ones with the same id, have no delivery in progress.
-    exists().where(
+    sa.exists().where(
         entries.c.workflow_id == _table.workflow_id,
         entries.c.ended_at.is_(None),
         entries.c.admitted_at <= _table.started_at,
@@ -314,72 +302,75 @@ _IS_LATEST = (
 _COLUMNS: Final = tuple(_table.keys())
 _whither = _table.destination.concat("")  # not from an index: that of destinations has no times
 _by_destination = (
-    select(
+    sa.select(
         deliveries,
-        func.count().over(partition_by=_whither).label("waiting"),
-        func.row_number().over(partition_by=_whither, order_by=_table.started_at.desc()).label("place"),
+        sa.func.count().over(partition_by=_whither).label("waiting"),
+        sa.func.row_number().over(partition_by=_whither, order_by=_table.started_at.desc()).label("place"),
     )
-    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), *_IS_LATEST)
+    .where(_WENT_WRONG, _table.started_at >= sa.bindparam("since"), *_IS_LATEST)
     .subquery()
 )
 _TO_BE_TRIED_AGAIN = (
-    select(_by_destination)
-    .where(_by_destination.c.place <= bindparam("each"))
+    sa.select(_by_destination)
+    .where(_by_destination.c.place <= sa.bindparam("each"))
     .order_by(_by_destination.c.destination, _by_destination.c.place)
 )
 _BETWEEN_ATTEMPTS = (
-    select(deliveries)
-    .where(_table.destination == bindparam("destination"), _table.next_try_at >= bindparam("since"), *_IS_LATEST)
+    sa.select(deliveries)
+    .where(_table.destination == sa.bindparam("destination"), _table.next_try_at >= sa.bindparam("since"), *_IS_LATEST)
     .order_by(_table.next_try_at, _table.delivery_id)
-    .limit(bindparam("limit"))
+    .limit(sa.bindparam("limit"))
 )
 _kind = (_table.version, _table.step, _table.outcome, _table.error)
 _of_scenario = (
-    _table.scenario == bindparam("scenario"),
-    _table.started_at >= bindparam("since"),
+    _table.scenario == sa.bindparam("scenario"),
+    _table.started_at >= sa.bindparam("since"),
     _table.test_by.is_(None),
 )
-_ATTEMPTED = select(*_kind, func.count().label("n")).where(*_of_scenario).group_by(*_kind)
+_ATTEMPTED = sa.select(*_kind, sa.func.count().label("n")).where(*_of_scenario).group_by(*_kind)
 _first = deliveries.alias()
 _waiting = (
-    select(
+    sa.select(
         _table.scenario,
         _table.destination,
         # By the number, which the index has in order: a delivery may have hundreds of attempts.
-        select(_first.c.started_at)
+        sa.select(_first.c.started_at)
         .where(_first.c.delivery_id == _table.delivery_id)
         .order_by(_first.c.attempt, _first.c.started_at)
         .limit(1)
         .scalar_subquery()
         .label("since"),
     )
-    .where(_WENT_WRONG, _table.started_at >= bindparam("since"), _table.test_by.is_(None), *_IS_LATEST)
+    .where(_WENT_WRONG, _table.started_at >= sa.bindparam("since"), _table.test_by.is_(None), *_IS_LATEST)
     .subquery()
 )
-_BACKOFFS = select(
-    _waiting.c.scenario, _waiting.c.destination, func.count().label("n"), func.min(_waiting.c.since).label("since")
+_BACKOFFS = sa.select(
+    _waiting.c.scenario,
+    _waiting.c.destination,
+    sa.func.count().label("n"),
+    sa.func.min(_waiting.c.since).label("since"),
 ).group_by(_waiting.c.scenario, _waiting.c.destination)
 _newest = (
-    select(_table.destination, _table.outcome)
-    .where(_table.started_at >= bindparam("since"), _table.test_by.is_(None))
+    sa.select(_table.destination, _table.outcome)
+    .where(_table.started_at >= sa.bindparam("since"), _table.test_by.is_(None))
     .order_by(_table.started_at.desc())
-    .limit(bindparam("most"))
+    .limit(sa.bindparam("most"))
     .subquery()
 )
 _outcome = (_newest.c.destination, _newest.c.outcome)
-_OUTCOMES = select(*_outcome, func.count().label("attempts")).group_by(*_outcome)
+_OUTCOMES = sa.select(*_outcome, sa.func.count().label("attempts")).group_by(*_outcome)
 
 
-def _by_day(on_sqlite: bool) -> Executable:
+def _by_day(on_sqlite: bool) -> sa.Executable:
     day = day_of(_table.started_at, on_sqlite=on_sqlite)
     newest = (
-        select(day, _table.version, _table.step, _table.outcome)
+        sa.select(day, _table.version, _table.step, _table.outcome)
         .where(*_of_scenario)
         .order_by(_table.started_at.desc())
-        .limit(bindparam("most"))
+        .limit(sa.bindparam("most"))
         .subquery()
     )
-    return select(*newest.c, func.count().label("total")).group_by(*newest.c)
+    return sa.select(*newest.c, sa.func.count().label("total")).group_by(*newest.c)
 
 
 _ATTEMPTED_BY_DAY: Final = {on_sqlite: _by_day(on_sqlite) for on_sqlite in (True, False)}

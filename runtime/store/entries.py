@@ -18,22 +18,7 @@ from functools import cache
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import (
-    ColumnElement,
-    Executable,
-    Select,
-    and_,
-    bindparam,
-    case,
-    exists,
-    func,
-    literal,
-    literal_column,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.admission import (
     AdmissionRequest,
@@ -124,7 +109,7 @@ class Entries(Queries):
 
     async def adopt(self, workflow_id: str, run_id: str, version: int) -> None:
         """Record that a journey has moved to another version."""
-        before = func.coalesce(_table.entered_version, _table.version)
+        before = sa.func.coalesce(_table.entered_version, _table.version)
         await self._change(entries, *_is_run(workflow_id, run_id), version=version, entered_version=before)
 
     async def running(self, contact_id: str) -> list[StoredEntry]:
@@ -180,7 +165,7 @@ class Entries(Queries):
             is_indexed = contact_id is None and not by_end
             wanted.append((_table.scenario if is_indexed else _table.scenario.concat("")) == scenario)
         if outcome is not None and outcome != FINISHED and not by_end:
-            wanted.append(_table.outcome != literal_column(f"'{FINISHED}'"))  # makes the partial index applicable
+            wanted.append(_table.outcome != sa.literal_column(f"'{FINISHED}'"))  # makes the partial index applicable
         if by_end:
             running = False
         if running is not None:
@@ -194,7 +179,7 @@ class Entries(Queries):
     async def counts(self) -> dict[tuple[str, int], int]:
         """Count the running journeys, by scenario and version."""
         key = (_table.scenario, _table.version)
-        counts = select(*key, func.count().label("journeys")).where(_table.ended_at.is_(None)).group_by(*key)
+        counts = sa.select(*key, sa.func.count().label("journeys")).where(_table.ended_at.is_(None)).group_by(*key)
         rows = await self._database.read(counts)
         return {(row["scenario"], row["version"]): row["journeys"] for row in rows}
 
@@ -202,10 +187,10 @@ class Entries(Queries):
         """Count a scenario's journeys, by versions and outcome."""
         kind = (
             _table.version,
-            func.coalesce(_table.entered_version, _table.version).label("entered_by"),
-            case((_table.ended_at.is_not(None), func.coalesce(_table.outcome, "over"))).label("outcome"),
+            sa.func.coalesce(_table.entered_version, _table.version).label("entered_by"),
+            sa.case((_table.ended_at.is_not(None), sa.func.coalesce(_table.outcome, "over"))).label("outcome"),
         )
-        counts = select(*kind, func.count().label("n")).where(_table.scenario == scenario).group_by(*kind)
+        counts = sa.select(*kind, sa.func.count().label("n")).where(_table.scenario == scenario).group_by(*kind)
         return await self._all(JourneyCount, counts)
 
     async def has_entered(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
@@ -213,14 +198,14 @@ class Entries(Queries):
         where = [_table.contact_id == contact_id]
         if scenarios is not None:
             where.append(_table.scenario.in_(scenarios))
-        return bool(await self._database.read(select(literal(1)).where(*where).limit(1)))
+        return bool(await self._database.read(sa.select(sa.literal(1)).where(*where).limit(1)))
 
     async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of these runs (workflow id and first execution run id) that were admitted."""
         found: set[tuple[str, str]] = set()
         for some in _together(runs):
             run = (_table.workflow_id, _table.run_id)
-            rows = await self._database.read(select(*run).where(tuple_(*run).in_(some)))
+            rows = await self._database.read(sa.select(*run).where(sa.tuple_(*run).in_(some)))
             found.update((row["workflow_id"], row["run_id"]) for row in rows)
         return found
 
@@ -228,7 +213,7 @@ class Entries(Queries):
         """Return the running ones of these journeys, by workflow id."""
         found: dict[str, StoredEntry] = {}
         for some in _together(workflow_ids):
-            running = select(entries).where(_table.workflow_id.in_(some), _table.ended_at.is_(None))
+            running = sa.select(entries).where(_table.workflow_id.in_(some), _table.ended_at.is_(None))
             in_order = await self._all(stored_entry, running.order_by(_table.admitted_at, _table.ordinal))
             found.update((entry.workflow_id, entry) for entry in in_order)
         return found
@@ -236,7 +221,9 @@ class Entries(Queries):
     async def restore(self, entry: StoredEntry) -> None:
         """Insert an admitted journey under the next free ordinal; its own is ignored. Idempotent."""
         row = {name: getattr(entry, name) for name in ADMITTED} | {"key": entry.key or ""}
-        is_there = select(literal(1)).where(_table.workflow_id == entry.workflow_id, _table.run_id == entry.run_id)
+        is_there = sa.select(sa.literal(1)).where(
+            _table.workflow_id == entry.workflow_id, _table.run_id == entry.run_id
+        )
         while not await self._database.write(_restore(self._database.insert), row):
             if await self._database.read(is_there):
                 return
@@ -258,7 +245,7 @@ def row_of_admission(asking: AdmissionRequest) -> dict[str, Any]:
     }
 
 
-def _is_run(workflow_id: str, run_id: str) -> tuple[ColumnElement[bool], ...]:
+def _is_run(workflow_id: str, run_id: str) -> tuple[sa.ColumnElement[bool], ...]:
     return _table.workflow_id == workflow_id, _table.run_id == run_id
 
 
@@ -281,47 +268,50 @@ _LATER: Final = (*("ordinal", "entered_version", "reached_at", "goal_value", "co
 ADMITTED: Final = tuple(column.name for column in _table if column.name not in _LATER)
 """The columns that an admission writes, but the number."""
 
-_same = [_table[name] == bindparam(name) for name in _IDENTITY]
-_this = [_table[name] == bindparam(name) for name in ("workflow_id", "run_id")]
+_same = [_table[name] == sa.bindparam(name) for name in _IDENTITY]
+_this = [_table[name] == sa.bindparam(name) for name in ("workflow_id", "run_id")]
 _last = entries.alias()
 _newest = (
-    select(func.max(_last.c.ordinal)).where(*(_last.c[name] == bindparam(name) for name in _IDENTITY)).scalar_subquery()
+    sa.select(sa.func.max(_last.c.ordinal))
+    .where(*(_last.c[name] == sa.bindparam(name) for name in _IDENTITY))
+    .scalar_subquery()
 )
-_EARLIER = select(entries).where(
-    or_(
-        and_(*_this),
-        and_(_this[0], _table.root == bindparam("root")),
-        and_(*_same, or_(_table.ended_at.is_(None), _table.ordinal == _newest)),
+_EARLIER = sa.select(entries).where(
+    sa.or_(
+        sa.and_(*_this),
+        sa.and_(_this[0], _table.root == sa.bindparam("root")),
+        sa.and_(*_same, sa.or_(_table.ended_at.is_(None), _table.ordinal == _newest)),
     )
 )
-_of_journey = (_table.workflow_id == bindparam("of_workflow"), _table.run_id == bindparam("of_run"))
-_ended: dict[str, Any] = {name: bindparam(name) for name in _END}
-_LOSE = update(entries).where(*_of_journey, _table.ended_at.is_(None)).values(_ended)
+_of_journey = (_table.workflow_id == sa.bindparam("of_workflow"), _table.run_id == sa.bindparam("of_run"))
+_ended: dict[str, Any] = {name: sa.bindparam(name) for name in _END}
+_LOSE = sa.update(entries).where(*_of_journey, _table.ended_at.is_(None)).values(_ended)
 _DEPART = (
-    update(entries)
+    sa.update(entries)
     .where(
-        *_of_journey, or_(_table.ended_at.is_(None), _table.outcome == LOST, _table.ended_at <= bindparam("ended_at"))
+        *_of_journey,
+        sa.or_(_table.ended_at.is_(None), _table.outcome == LOST, _table.ended_at <= sa.bindparam("ended_at")),
     )
     .values(_ended)
 )
-_RUNNING = select(entries).where(_table.contact_id == bindparam("contact_id"), _table.ended_at.is_(None))
-_ONE = select(entries).where(*_this)
-_LAST_RUN = select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.ordinal.desc()).limit(1)
-_CLOSED = select(closed).where(closed.c.scenario == bindparam("scenario"))
-_given = {name: bindparam(name, type_=_table[name].type) for name in ADMITTED}
+_RUNNING = sa.select(entries).where(_table.contact_id == sa.bindparam("contact_id"), _table.ended_at.is_(None))
+_ONE = sa.select(entries).where(*_this)
+_LAST_RUN = sa.select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.ordinal.desc()).limit(1)
+_CLOSED = sa.select(closed).where(closed.c.scenario == sa.bindparam("scenario"))
+_given = {name: sa.bindparam(name, type_=_table[name].type) for name in ADMITTED}
 
 
 @cache
-def _add_first(insert: InsertFactory) -> Executable:
-    is_first = ~exists().where(*(_table[name] == _given[name] for name in _IDENTITY))
-    is_open = ~exists().where(closed.c.scenario == _given["scenario"])
-    return _add(insert, select(*_given.values(), literal(1)).where(is_first, is_open))
+def _add_first(insert: InsertFactory) -> sa.Executable:
+    is_first = ~sa.exists().where(*(_table[name] == _given[name] for name in _IDENTITY))
+    is_open = ~sa.exists().where(closed.c.scenario == _given["scenario"])
+    return _add(insert, sa.select(*_given.values(), sa.literal(1)).where(is_first, is_open))
 
 
 @cache
-def _restore(insert: InsertFactory) -> Executable:
-    return _add(insert, select(*_given.values(), func.coalesce(_newest, 0) + 1))
+def _restore(insert: InsertFactory) -> sa.Executable:
+    return _add(insert, sa.select(*_given.values(), sa.func.coalesce(_newest, 0) + 1))
 
 
-def _add(insert: InsertFactory, row: Select[Any]) -> Executable:
+def _add(insert: InsertFactory, row: sa.Select[Any]) -> sa.Executable:
     return insert(entries).from_select([*ADMITTED, "ordinal"], row).on_conflict_do_nothing().returning(_table.ordinal)

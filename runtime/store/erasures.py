@@ -15,21 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import (
-    Executable,
-    RowMapping,
-    Text,
-    bindparam,
-    case,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    type_coerce,
-    union,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.accepted_entries import accepted_entries
 from runtime.store.batches import ERASE_ENDED, ERASE_UNSENT, ITEMS_OF
@@ -85,13 +71,13 @@ class Erasures(Queries):
             if await self._add(erasures, erasure):
                 return erasure
             if found := await self._one(
-                StoredErasure, select(erasures).where(_table.contact_hash == erasure.contact_hash, _IS_OPEN)
+                StoredErasure, sa.select(erasures).where(_table.contact_hash == erasure.contact_hash, _IS_OPEN)
             ):
                 return found
             # The open one was finished in between.
 
     async def stored_erasure(self, identifier: str) -> StoredErasure | None:
-        return await self._one(StoredErasure, select(erasures).where(_table.id == identifier))
+        return await self._one(StoredErasure, sa.select(erasures).where(_table.id == identifier))
 
     async def stored_erasures(
         self, *, is_open: bool = False, after: StoredErasure | None = None, limit: int = 100
@@ -102,16 +88,16 @@ class Erasures(Queries):
 
     async def open_erasures(self, limit: int) -> list[str]:
         """Return the ids of open erasures, the oldest first."""
-        oldest = select(_table.id).where(_IS_OPEN).order_by(_table.requested_at, _table.id).limit(limit)
+        oldest = sa.select(_table.id).where(_IS_OPEN).order_by(_table.requested_at, _table.id).limit(limit)
         return [row["id"] for row in await self._database.read(oldest)]
 
     async def has_open_erasure(self, contact: str) -> bool:
         """Return True if a contact is being erased."""
-        return bool(await self._database.read(select(_table.id).where(_table.contact_id == contact, _IS_OPEN)))
+        return bool(await self._database.read(sa.select(_table.id).where(_table.contact_id == contact, _IS_OPEN)))
 
     async def count_open_erasures(self) -> tuple[int, datetime | None]:
         """Return the number of open erasures, and when the oldest of them was requested."""
-        counts = select(func.count().label("number"), func.min(_table.requested_at).label("oldest"))
+        counts = sa.select(sa.func.count().label("number"), sa.func.min(_table.requested_at).label("oldest"))
         (row,) = await self._database.read(counts.where(_IS_OPEN))
         return row["number"], row["oldest"]
 
@@ -128,7 +114,7 @@ class Erasures(Queries):
 
     async def erasure_runs(self, identifier: str) -> list[tuple[str, str]]:
         """Return the known runs that Temporal still has: ids of workflow and run."""
-        there = select(_runs.workflow_id, _runs.run_id).where(_runs.erasure_id == identifier, _runs.gone == 0)
+        there = sa.select(_runs.workflow_id, _runs.run_id).where(_runs.erasure_id == identifier, _runs.gone == 0)
         rows = await self._database.read(there.order_by(_runs.workflow_id, _runs.run_id))
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
@@ -138,20 +124,20 @@ class Erasures(Queries):
 
     async def count_erasure_runs(self, identifier: str, at: datetime) -> int:
         """Record the number of runs found and of those that Temporal still has. Return the latter."""
-        found = select(func.count()).where(_runs.erasure_id == identifier)
+        found = sa.select(sa.func.count()).where(_runs.erasure_id == identifier)
         there = found.where(_runs.gone == 0).scalar_subquery()
         # A journey has one running run at a time; the id of its workflow outlives continue-as-new.
-        running = select(func.count(_runs.workflow_id.distinct()))
+        running = sa.select(sa.func.count(_runs.workflow_id.distinct()))
         running = running.where(_runs.erasure_id == identifier, _runs.running == 1)
-        confirmed_at = func.coalesce(_table.confirmed_at, literal(at, UtcDateTime))
+        confirmed_at = sa.func.coalesce(_table.confirmed_at, sa.literal(at, UtcDateTime))
         counting = (
-            update(erasures)
+            sa.update(erasures)
             .where(_table.id == identifier, _IS_OPEN)
             .values(
                 ended=running.scalar_subquery(),
                 histories=found.scalar_subquery(),
                 remaining=there,
-                confirmed_at=case((there > 0, None), else_=confirmed_at),
+                confirmed_at=sa.case((there > 0, None), else_=confirmed_at),
             )
             .returning(_table.remaining)
         )
@@ -173,12 +159,12 @@ class Erasures(Queries):
             name: The HMAC of the contact's id, which its rows in the log of attempts hold.
         """
         receivers = (deliveries.c.channel, deliveries.c.destination)
-        is_received = or_(deliveries.c.outcome.in_(_RECEIVED), deliveries.c.status.is_not(None))
-        found = select(*receivers).where(deliveries.c.contact_id == erased_name(name), is_received).distinct()
+        is_received = sa.or_(deliveries.c.outcome.in_(_RECEIVED), deliveries.c.status.is_not(None))
+        found = sa.select(*receivers).where(deliveries.c.contact_id == erased_name(name), is_received).distinct()
         sent_to = [dict(row) for row in await self._database.read(found.order_by(*receivers))]
         finished = {"contact_id": None, "remaining": 0, "trouble": None, "sent_to": sent_to, "finished_at": at}
         await self._change(erasures, _table.id == identifier, _IS_OPEN, state="finished", **finished)
-        await self._database.write(delete(erasure_runs).where(_runs.erasure_id == identifier))
+        await self._database.write(sa.delete(erasure_runs).where(_runs.erasure_id == identifier))
 
     async def count_rows_of(self, contact: str) -> ErasureCounts:
         [row] = await self._database.read(_COUNT, {"whose": contact})
@@ -192,7 +178,7 @@ class Erasures(Queries):
             name: The HMAC of the contact's id.
         """
         for table in (claims, accepted_entries):
-            await self._database.write(delete(table).where(table.c.contact_id == contact))
+            await self._database.write(sa.delete(table).where(table.c.contact_id == contact))
         given = {"whose": contact, "name": erased_name(name)}
         for statement in (*ERASE_EVENTS, _LINES, *ERASE_MEMBERSHIPS, ERASE_UNSENT, *ERASE_ENDED):
             await self._database.write(statement, given)
@@ -213,74 +199,77 @@ class Erasures(Queries):
     async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
         """Return all of a contact's journeys and pending entries: the ids of workflow and first run."""
         rows = await self._database.read(
-            union(
+            sa.union(
                 *(
-                    select(table.c.workflow_id, table.c.run_id).where(table.c.contact_id == contact)
+                    sa.select(table.c.workflow_id, table.c.run_id).where(table.c.contact_id == contact)
                     for table in (entries, accepted_entries)
                 )
             )
         )
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
-    async def _items(self, contact: str) -> list[RowMapping]:
+    async def _items(self, contact: str) -> list[sa.RowMapping]:
         part = escaped = contact.replace("/", "%2F")
         for character in ("\\", "%", "_"):
             escaped = escaped.replace(character, f"\\{character}")
         within = _item.workflow_id.concat("/").like(f"%/{escaped}/%", escape="\\")
-        rows = await self._database.read(select(_item.operation_id, _item.workflow_id).where(within))
+        rows = await self._database.read(sa.select(_item.operation_id, _item.workflow_id).where(within))
         # A key may equal the contact's id, and SQLite ignores case.
         return [row for row in rows if row["workflow_id"].split("/")[1] == part]
 
     async def _asked(self, contact: str) -> dict[str, Mapping[str, Any]]:
-        is_by_contact = type_coerce(operations.c.request, Text).like('%"contact":%')
-        rows = await self._database.read(select(operations.c.id, operations.c.request).where(is_by_contact))
+        is_by_contact = sa.type_coerce(operations.c.request, sa.Text).like('%"contact":%')
+        rows = await self._database.read(sa.select(operations.c.id, operations.c.request).where(is_by_contact))
         return {row["id"]: row["request"] for row in rows if row["request"].get("which", {}).get("contact") == contact}
 
 
 @cache
-def _add_run(insert: InsertFactory) -> Executable:
+def _add_run(insert: InsertFactory) -> sa.Executable:
     given = ("erasure_id", "workflow_id", "run_id", "running")
-    row = select(*(bindparam(name, type_=_runs[name].type) for name in given), literal(False, Flag)).where(
-        select(_table.id).where(_table.id == bindparam("erasure_id"), _table.finished_at.is_(None)).exists()
+    row = sa.select(*(sa.bindparam(name, type_=_runs[name].type) for name in given), sa.literal(False, Flag)).where(
+        sa.select(_table.id).where(_table.id == sa.bindparam("erasure_id"), _table.finished_at.is_(None)).exists()
     )
     statement = insert(erasure_runs).from_select([*given, "gone"], row)
-    there = {"gone": False, "running": case((_runs.running == 1, 1), else_=statement.excluded.running)}
+    there = {"gone": False, "running": sa.case((_runs.running == 1, 1), else_=statement.excluded.running)}
     return statement.on_conflict_do_update(index_elements=["erasure_id", "workflow_id", "run_id"], set_=there)
 
 
 _COUNTED = (entries, deliveries, claims, accepted_entries, campaign_items, audience_memberships, outgoing_events)
-_COUNT = select(
+_COUNT = sa.select(
     *(
-        select(func.count()).where(table.c.contact_id == bindparam("whose")).scalar_subquery().label(table.name)
+        sa.select(sa.func.count())
+        .where(table.c.contact_id == sa.bindparam("whose"))
+        .scalar_subquery()
+        .label(table.name)
         for table in _COUNTED
     ),
     ITEMS_OF.label("batch_items"),
 )
 _lines = campaign_items.c
 _LINES = (
-    update(campaign_items)
-    .where(_lines.contact_id == bindparam("whose"))
+    sa.update(campaign_items)
+    .where(_lines.contact_id == sa.bindparam("whose"))
     .values(
-        contact_id=bindparam("name"),
+        contact_id=sa.bindparam("name"),
         journey=None,
         entry=None,
-        outcome=func.coalesce(_lines.outcome, "refused"),
-        reason=case((_lines.outcome.is_(None), "the contact was erased"), else_=None),
+        outcome=sa.func.coalesce(_lines.outcome, "refused"),
+        reason=sa.case((_lines.outcome.is_(None), "the contact was erased"), else_=None),
     )
 )
 _SOME = (
-    select(deliveries.c.delivery_id)
-    .where(deliveries.c.contact_id == bindparam("whose"))
-    .limit(bindparam("most"))
+    sa.select(deliveries.c.delivery_id)
+    .where(deliveries.c.contact_id == sa.bindparam("whose"))
+    .limit(sa.bindparam("most"))
     .scalar_subquery()
 )
 _DELIVERIES = (
-    update(deliveries)
-    .where(deliveries.c.contact_id == bindparam("whose"), deliveries.c.delivery_id.in_(_SOME))
+    sa.update(deliveries)
+    .where(deliveries.c.contact_id == sa.bindparam("whose"), deliveries.c.delivery_id.in_(_SOME))
     .values(
-        contact_id=bindparam("name"),
-        workflow_id=case(
-            (deliveries.c.test_by.is_(None), deliveries.c.scenario + literal("/") + bindparam("name")), else_=""
+        contact_id=sa.bindparam("name"),
+        workflow_id=sa.case(
+            (deliveries.c.test_by.is_(None), deliveries.c.scenario + sa.literal("/") + sa.bindparam("name")), else_=""
         ),
         response=None,
         trace_id=None,
@@ -290,14 +279,14 @@ _DELIVERIES = (
     .returning(deliveries.c.delivery_id)
 )
 _ENTRIES = (
-    update(entries)
-    .where(entries.c.contact_id == bindparam("whose"), entries.c.ended_at.is_not(None))
+    sa.update(entries)
+    .where(entries.c.contact_id == sa.bindparam("whose"), entries.c.ended_at.is_not(None))
     .values(
-        contact_id=bindparam("name"),
-        workflow_id=entries.c.scenario + literal("/") + bindparam("name"),
+        contact_id=sa.bindparam("name"),
+        workflow_id=entries.c.scenario + sa.literal("/") + sa.bindparam("name"),
         # The run's id distinguishes it from journeys erased before.
         key=entries.c.run_id,
-        reason=case((entries.c.outcome == LOST, "the contact was erased"), else_=None),
+        reason=sa.case((entries.c.outcome == LOST, "the contact was erased"), else_=None),
         root=None,
     )
 )

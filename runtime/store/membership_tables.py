@@ -6,33 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    Executable,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    Table,
-    UniqueConstraint,
-    and_,
-    bindparam,
-    case,
-    delete,
-    literal_column,
-    or_,
-    select,
-    text,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.columns import Flag, SafeText, UtcDateTime
 from runtime.store.schema import metadata, partial_index, table_of
 
 # In parentheses, and word for word as in the index that serves it.
-DIFFERS: Final = text("(batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)))")
-NO_MEMBER: Final = literal_column("is_member = 0", Boolean)
+DIFFERS: Final = sa.text("(batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)))")
+NO_MEMBER: Final = sa.literal_column("is_member = 0", sa.Boolean)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,60 +52,60 @@ class Membership:
 audience_memberships = table_of(
     "audience_memberships",
     Membership,
-    PrimaryKeyConstraint("id"),
-    UniqueConstraint("destination", "audience", "contact_id"),
+    sa.PrimaryKeyConstraint("id"),
+    sa.UniqueConstraint("destination", "audience", "contact_id"),
     # Read for erasures.
-    Index(None, "contact_id"),
-    partial_index("ix_audience_memberships_erased", "erased", where=text("erased IS NOT NULL")),
-    partial_index("ix_audience_memberships_batch", "batch", where=text("batch IS NOT NULL")),
-    partial_index("ix_audience_memberships_differing", "destination", "audience", where=DIFFERS),
-    partial_index("ix_audience_memberships_refused", "wanted_at", where=text("refused IS NOT NULL")),
-    partial_index("ix_audience_memberships_no_member", "wanted_at", where=text("is_member = 0")),
-    partial_index("ix_audience_memberships_email", "destination", "audience", "email", where=text("email IS NOT NULL")),
-    partial_index("ix_audience_memberships_phone", "destination", "audience", "phone", where=text("phone IS NOT NULL")),
+    sa.Index(None, "contact_id"),
+    partial_index("ix_audience_memberships_erased", "erased", where="erased IS NOT NULL"),
+    partial_index("ix_audience_memberships_batch", "batch", where="batch IS NOT NULL"),
+    partial_index("ix_audience_memberships_differing", "destination", "audience", where=DIFFERS.text),
+    partial_index("ix_audience_memberships_refused", "wanted_at", where="refused IS NOT NULL"),
+    partial_index("ix_audience_memberships_no_member", "wanted_at", where="is_member = 0"),
+    partial_index("ix_audience_memberships_email", "destination", "audience", "email", where="email IS NOT NULL"),
+    partial_index("ix_audience_memberships_phone", "destination", "audience", "phone", where="phone IS NOT NULL"),
 )
 """One row a contact and audience. That of a removed contact stays a while: an earlier addition may arrive."""
 
-IS_SETTLED: Final = or_(
+IS_SETTLED: Final = sa.or_(
     audience_memberships.c.refused.is_not(None),
-    and_(audience_memberships.c.wanted == 0, audience_memberships.c.batch.is_(None)),
+    sa.and_(audience_memberships.c.wanted == 0, audience_memberships.c.batch.is_(None)),
 )
 """With `NO_MEMBER`: the platform refused the contact, or it was removed."""
 
-audience_syncs = Table(
+audience_syncs = sa.Table(
     "audience_syncs",
     metadata,
-    Column("destination", SafeText, nullable=False),
-    Column("audience", SafeText, nullable=False),
-    Column("synced_at", UtcDateTime, nullable=True),
+    sa.Column("destination", SafeText, nullable=False),
+    sa.Column("audience", SafeText, nullable=False),
+    sa.Column("synced_at", UtcDateTime, nullable=True),
     # Number of members of all requests that the platform refused without naming them.
-    Column("unnamed", Integer, nullable=False),
+    sa.Column("unnamed", sa.Integer, nullable=False),
     # Why it makes no progress: a sentence.
-    Column("trouble", SafeText, nullable=True),
+    sa.Column("trouble", SafeText, nullable=True),
     # Since when it waits for an operator.
-    Column("held_at", UtcDateTime, nullable=True),
-    PrimaryKeyConstraint("destination", "audience"),
+    sa.Column("held_at", UtcDateTime, nullable=True),
+    sa.PrimaryKeyConstraint("destination", "audience"),
 )
 """The state of each audience that was ever sent."""
 
 _row = audience_memberships.c
-IS_IT = (_row.destination == bindparam("to"), _row.audience == bindparam("name"))
-_IN_BATCH = _row.batch == bindparam("of")
-_AMONG = _row.id.in_(bindparam("ids", expanding=True))
-_IS_FREE = and_(_row.batch.is_(None), _row.refused.is_(None))
-TO_REMOVE = and_(_IS_FREE, _row.is_member == 1, or_(_row.wanted == 0, _row.digest != _row.sent_digest))
-TO_ADD = and_(_IS_FREE, _row.is_member == 0, _row.wanted == 1)
-MORE = select(_row.id).where(*IS_IT, DIFFERS, or_(TO_REMOVE, TO_ADD)).limit(1)
-FROZEN = select(_row.batch).where(*IS_IT, _row.batch.is_not(None), DIFFERS).limit(1)
+IS_IT = (_row.destination == sa.bindparam("to"), _row.audience == sa.bindparam("name"))
+_IN_BATCH = _row.batch == sa.bindparam("of")
+_AMONG = _row.id.in_(sa.bindparam("ids", expanding=True))
+_IS_FREE = sa.and_(_row.batch.is_(None), _row.refused.is_(None))
+TO_REMOVE = sa.and_(_IS_FREE, _row.is_member == 1, sa.or_(_row.wanted == 0, _row.digest != _row.sent_digest))
+TO_ADD = sa.and_(_IS_FREE, _row.is_member == 0, _row.wanted == 1)
+MORE = sa.select(_row.id).where(*IS_IT, DIFFERS, sa.or_(TO_REMOVE, TO_ADD)).limit(1)
+FROZEN = sa.select(_row.batch).where(*IS_IT, _row.batch.is_not(None), DIFFERS).limit(1)
 
 
-def _freezing(differs: ColumnElement[bool], **more: ColumnElement[Any]) -> Executable:
-    some = select(_row.id).where(*IS_IT, DIFFERS, differs).order_by(_row.id).limit(bindparam("most"))
+def _freezing(differs: sa.ColumnElement[bool], **more: sa.ColumnElement[Any]) -> sa.Executable:
+    some = sa.select(_row.id).where(*IS_IT, DIFFERS, differs).order_by(_row.id).limit(sa.bindparam("most"))
     # Once more outside: PostgreSQL compares a row again that was changed meanwhile.
     return (
-        update(audience_memberships)
+        sa.update(audience_memberships)
         .where(_row.id.in_(some.correlate(None)), differs)
-        .values(batch=bindparam("made"), **more)
+        .values(batch=sa.bindparam("made"), **more)
         .returning(_row.id)
     )
 
@@ -133,10 +114,10 @@ _others = audience_memberships.alias("other")
 _other = _others.c
 
 
-def _unless_shared(name: str) -> ColumnElement[Any]:
+def _unless_shared(name: str) -> sa.ColumnElement[Any]:
     """Return the address or number that is to be removed, or null if another member was sent with it and keeps it."""
     shared = (
-        select(_other.id)
+        sa.select(_other.id)
         .where(
             _other.destination == _row.destination,
             _other.audience == _row.audience,
@@ -149,7 +130,7 @@ def _unless_shared(name: str) -> ColumnElement[Any]:
         .correlate(audience_memberships)
         .exists()
     )
-    return case((shared, None), else_=_row[f"sent_{name}"])
+    return sa.case((shared, None), else_=_row[f"sent_{name}"])
 
 
 _IDENTIFIERS: Final = ("email", "phone")
@@ -159,40 +140,40 @@ FREEZE: Final = {
     "add": _freezing(TO_ADD, **_SENT),
 }
 BATCH = (
-    select(_row.id, _row.sent_member.label("member"), _row.sent_email, _row.sent_phone)
+    sa.select(_row.id, _row.sent_member.label("member"), _row.sent_email, _row.sent_phone)
     .where(_IN_BATCH)
     .order_by(_row.id)
 )
-_OUT: Final = {"batch": None} | {name: case((_row.is_member == 1, _row[name]), else_=None) for name in _SENT}
+_OUT: Final = {"batch": None} | {name: sa.case((_row.is_member == 1, _row[name]), else_=None) for name in _SENT}
 """Out of a batch that was not carried out: an addition was not sent."""
-DROP = delete(audience_memberships).where(_IN_BATCH, _AMONG, _row.erased.is_not(None))
+DROP = sa.delete(audience_memberships).where(_IN_BATCH, _AMONG, _row.erased.is_not(None))
 # A member that is wanted under other identifiers by now was not refused under these.
-_IS_OUTDATED = and_(_row.batch.like("add-%"), _row.digest != _row.sent_digest)
+_IS_OUTDATED = sa.and_(_row.batch.like("add-%"), _row.digest != _row.sent_digest)
 REFUSE = (
-    update(audience_memberships)
+    sa.update(audience_memberships)
     .where(_IN_BATCH, _AMONG)
-    .values(**_OUT, refused=case((_IS_OUTDATED, None), else_=bindparam("why", type_=SafeText)))
+    .values(**_OUT, refused=sa.case((_IS_OUTDATED, None), else_=sa.bindparam("why", type_=SafeText)))
 )
 IS_GONE = (_row.erased.is_not(None), _row.is_member == 0)
 THAW = (
-    delete(audience_memberships).where(_IN_BATCH, *IS_GONE),
-    update(audience_memberships).where(_IN_BATCH).values(**_OUT),
+    sa.delete(audience_memberships).where(_IN_BATCH, *IS_GONE),
+    sa.update(audience_memberships).where(_IN_BATCH).values(**_OUT),
 )
 THAW_SOME = (
-    delete(audience_memberships).where(_IN_BATCH, _AMONG, *IS_GONE),
-    update(audience_memberships).where(_IN_BATCH, _AMONG).values(**_OUT),
+    sa.delete(audience_memberships).where(_IN_BATCH, _AMONG, *IS_GONE),
+    sa.update(audience_memberships).where(_IN_BATCH, _AMONG).values(**_OUT),
 )
-GONE = delete(audience_memberships).where(_IN_BATCH, _row.erased.is_not(None))
+GONE = sa.delete(audience_memberships).where(_IN_BATCH, _row.erased.is_not(None))
 
 
-def _adding_again(name: str) -> Executable:
+def _adding_again(name: str) -> sa.Executable:
     """Return the statement that adds members again if a batch of removals takes their address or number."""
     lost = (
-        select(_other.id)
+        sa.select(_other.id)
         .select_from(audience_memberships)
         .join(
             _others,
-            and_(
+            sa.and_(
                 _other.destination == _row.destination,
                 _other.audience == _row.audience,
                 _other[name] == _row[f"sent_{name}"],
@@ -201,14 +182,14 @@ def _adding_again(name: str) -> Executable:
         .where(_IN_BATCH, _other.batch.is_(None), _other.wanted == 1, _other.is_member == 1)
     )
     # So they differ: what the platform still has of them is removed before they are added.
-    return update(audience_memberships).where(_row.id.in_(lost.correlate(None))).values(sent_digest="")
+    return sa.update(audience_memberships).where(_row.id.in_(lost.correlate(None))).values(sent_digest="")
 
 
 ADD_AGAIN: Final = tuple(_adding_again(name) for name in _IDENTIFIERS)
 """They were wanted again, or under this address, while the batch was sent."""
-_is_new = bindparam("is_new", type_=Flag)
+_is_new = sa.bindparam("is_new", type_=Flag)
 SETTLE = (
-    update(audience_memberships)
+    sa.update(audience_memberships)
     .where(_IN_BATCH)
-    .values(batch=None, is_member=_is_new, **{name: case((_is_new == 1, _row[name]), else_=None) for name in _SENT})
+    .values(batch=None, is_member=_is_new, **{name: sa.case((_is_new == 1, _row[name]), else_=None) for name in _SENT})
 )

@@ -17,21 +17,7 @@ from datetime import datetime
 from functools import cache
 from typing import Final
 
-from sqlalchemy import (
-    Executable,
-    Integer,
-    and_,
-    bindparam,
-    case,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    type_coerce,
-    union,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries, row_of
@@ -190,7 +176,7 @@ class AudienceMemberships(Queries):
         where = (_sync.destination == destination, _sync.audience == audience)
         await self._change(audience_syncs, *where, held_at=None, trouble=note)
         refused = (_row.destination == destination, _row.audience == audience, _row.refused.is_not(None))
-        await self._database.write(update(audience_memberships).where(*refused).values(refused=None))
+        await self._database.write(sa.update(audience_memberships).where(*refused).values(refused=None))
 
     async def count_held_audiences(self) -> int:
         return await self._count(audience_syncs, _sync.held_at.is_not(None))
@@ -202,7 +188,7 @@ class AudienceMemberships(Queries):
     async def audience_refusals(self, destination: str, audience: str) -> dict[str, int]:
         """Count the refused changes of an audience by reason."""
         where = (_row.destination == destination, _row.audience == audience, _row.refused.is_not(None))
-        counts = select(_row.refused, func.count().label("n")).where(*where)
+        counts = sa.select(_row.refused, sa.func.count().label("n")).where(*where)
         rows = await self._database.read(counts.group_by(_row.refused).order_by(_row.refused))
         return {row["refused"]: row["n"] for row in rows}
 
@@ -210,7 +196,7 @@ class AudienceMemberships(Queries):
         self, destination: str, audience: str, *, refused: bool, after: str = "", limit: int = 100
     ) -> list[UnsyncedChange]:
         """Return waiting or refused changes of an audience, by contact, behind one, without erased contacts."""
-        changes = select(_row.contact_id, _row.wanted, _row.wanted_at, _row.refused).where(
+        changes = sa.select(_row.contact_id, _row.wanted, _row.wanted_at, _row.refused).where(
             _row.destination == destination,
             _row.audience == audience,
             _row.refused.is_not(None) if refused else DIFFERS,
@@ -224,11 +210,11 @@ class AudienceMemberships(Queries):
         return await self._count(audience_memberships, _row.erased == pseudonym)
 
 
-_IS_CONTACT = (*IS_IT, _row.contact_id == bindparam("whose"))
+_IS_CONTACT = (*IS_IT, _row.contact_id == sa.bindparam("whose"))
 
 
 @cache
-def _decide(insert: InsertFactory) -> Executable:
+def _decide(insert: InsertFactory) -> sa.Executable:
     row = insert(audience_memberships)
     named = ("wanted", "wanted_at", "member", "digest", "email", "phone")
     changes = {name: row.excluded[name] for name in named} | {"refused": None}
@@ -239,49 +225,49 @@ def _decide(insert: InsertFactory) -> Executable:
     )
 
 
-_DIFFERENCE = select(_row.id).where(*_IS_CONTACT, DIFFERS)
+_DIFFERENCE = sa.select(_row.id).where(*_IS_CONTACT, DIFFERS)
 _HELD = (
-    select(_sync.destination)
+    sa.select(_sync.destination)
     .where(_sync.destination == _row.destination, _sync.audience == _row.audience, _sync.held_at.is_not(None))
     .exists()
 )
-_UNSYNCED = select(_row.destination, _row.audience).where(DIFFERS, ~_HELD).distinct()
+_UNSYNCED = sa.select(_row.destination, _row.audience).where(DIFFERS, ~_HELD).distinct()
 
 
-_known = union(
-    select(_row.destination, _row.audience).where(or_(_row.wanted == 1, _row.is_member == 1)),
-    select(_sync.destination, _sync.audience),
+_known = sa.union(
+    sa.select(_row.destination, _row.audience).where(sa.or_(_row.wanted == 1, _row.is_member == 1)),
+    sa.select(_sync.destination, _sync.audience),
 ).subquery()
 _COUNTS = (
-    select(
+    sa.select(
         _known.c.destination,
         _known.c.audience,
-        func.coalesce(func.sum(type_coerce(_row.is_member, Integer)), 0).label("members"),
-        func.sum(case((or_(_row.batch.is_not(None), TO_ADD, TO_REMOVE), 1), else_=0)).label("waiting"),
-        func.sum(case((_row.refused.is_not(None), 1), else_=0)).label("refused"),
-        func.max(_sync.synced_at).label("synced_at"),
-        func.coalesce(func.max(_sync.unnamed), 0).label("unnamed"),
-        func.max(_sync.trouble).label("trouble"),
-        func.max(_sync.held_at).label("held_at"),
+        sa.func.coalesce(sa.func.sum(sa.type_coerce(_row.is_member, sa.Integer)), 0).label("members"),
+        sa.func.sum(sa.case((sa.or_(_row.batch.is_not(None), TO_ADD, TO_REMOVE), 1), else_=0)).label("waiting"),
+        sa.func.sum(sa.case((_row.refused.is_not(None), 1), else_=0)).label("refused"),
+        sa.func.max(_sync.synced_at).label("synced_at"),
+        sa.func.coalesce(sa.func.max(_sync.unnamed), 0).label("unnamed"),
+        sa.func.max(_sync.trouble).label("trouble"),
+        sa.func.max(_sync.held_at).label("held_at"),
     )
     .select_from(
         _known.outerjoin(
-            audience_memberships, and_(_row.destination == _known.c.destination, _row.audience == _known.c.audience)
+            audience_memberships, sa.and_(_row.destination == _known.c.destination, _row.audience == _known.c.audience)
         ).outerjoin(
-            audience_syncs, and_(_sync.destination == _known.c.destination, _sync.audience == _known.c.audience)
+            audience_syncs, sa.and_(_sync.destination == _known.c.destination, _sync.audience == _known.c.audience)
         )
     )
     .group_by(_known.c.destination, _known.c.audience)
     .order_by(_known.c.destination, _known.c.audience)
 )
-_pseudonym = bindparam("name", type_=SafeText)
+_pseudonym = sa.bindparam("name", type_=SafeText)
 _IS_ERASED = _row.erased == _pseudonym
 ERASE_MEMBERSHIPS: Final = (
-    update(audience_memberships)
-    .where(_row.contact_id == bindparam("whose"))
+    sa.update(audience_memberships)
+    .where(_row.contact_id == sa.bindparam("whose"))
     .values(
         # With the row's id: a late change may have made another row of the same audience.
-        contact_id=_pseudonym.concat(literal(":")).concat(_row.id),
+        contact_id=_pseudonym.concat(sa.literal(":")).concat(_row.id),
         erased=_pseudonym,
         wanted=False,
         member="",
@@ -290,6 +276,6 @@ ERASE_MEMBERSHIPS: Final = (
         phone=None,
         refused=None,
     ),
-    delete(audience_memberships).where(*IS_GONE, _IS_ERASED, _row.batch.is_(None)),
+    sa.delete(audience_memberships).where(*IS_GONE, _IS_ERASED, _row.batch.is_(None)),
 )
 """Remove an erased contact from all audiences. Rows stay, under its pseudonym, until the platforms have removed it."""

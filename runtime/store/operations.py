@@ -7,21 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Index,
-    PrimaryKeyConstraint,
-    case,
-    delete,
-    exists,
-    func,
-    literal_column,
-    select,
-    text,
-    tuple_,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.columns import SafeText
 from runtime.store.database import Queries, matching
@@ -79,20 +65,20 @@ NOT_ASKED: Final = "not_asked"
 operations = table_of(
     "operations",
     StoredOperation,
-    PrimaryKeyConstraint("id"),
-    Index(None, "created_at"),
-    partial_index("ix_operations_open", "created_at", where=text("ended_at IS NULL")),
+    sa.PrimaryKeyConstraint("id"),
+    sa.Index(None, "created_at"),
+    partial_index("ix_operations_open", "created_at", where="ended_at IS NULL"),
 )
 """Operations on many journeys, open or ended."""
 
 operation_items = table_of(
     "operation_items",
     OperationItem,
-    Column("operation_id", SafeText, nullable=False),
+    sa.Column("operation_id", SafeText, nullable=False),
     # A journey is in an operation once, also if it is found twice.
-    PrimaryKeyConstraint("operation_id", "workflow_id"),
-    Index(None, "operation_id", "number", "workflow_id"),
-    partial_index("ix_operation_items_to_do", "operation_id", "number", "workflow_id", where=text("outcome IS NULL")),
+    sa.PrimaryKeyConstraint("operation_id", "workflow_id"),
+    sa.Index(None, "operation_id", "number", "workflow_id"),
+    partial_index("ix_operation_items_to_do", "operation_id", "number", "workflow_id", where="outcome IS NULL"),
 )
 """The journeys of an operation, and their answers."""
 
@@ -111,11 +97,11 @@ class StoredOperations(Queries):
         """Delete an operation. Return False if it has found its journeys already."""
         gone = await self._delete(operations, *_is_open(identifier), _table.surveyed_at.is_(None))
         if gone:
-            await self._database.write(delete(operation_items).where(_items.operation_id == identifier))
+            await self._database.write(sa.delete(operation_items).where(_items.operation_id == identifier))
         return gone
 
     async def stored_operation(self, identifier: str) -> StoredOperation | None:
-        return await self._one(StoredOperation, select(operations).where(_table.id == identifier))
+        return await self._one(StoredOperation, sa.select(operations).where(_table.id == identifier))
 
     async def stored_operations(
         self,
@@ -150,10 +136,10 @@ class StoredOperations(Queries):
             where.append(_table.created_at >= since)
         return await self._newest(StoredOperation, operations, where, (_table.created_at, _table.id), after, limit)
 
-    def _which(self, name: str) -> ColumnElement[str]:
+    def _which(self, name: str) -> sa.ColumnElement[str]:
         """Return a filter of the request."""
         text = "operations.request" if self._database.one_writer else "CAST(operations.request AS json)"
-        return literal_column(f"({text} -> 'which' ->> '{name}')", SafeText)
+        return sa.literal_column(f"({text} -> 'which' ->> '{name}')", SafeText)
 
     async def add_items(self, operation: str, items: Sequence[OperationItem]) -> int:
         """Add journeys to an operation, and return the number of new ones."""
@@ -178,8 +164,8 @@ class StoredOperations(Queries):
         if outcome is not None:
             where.append(_items.outcome == (None if outcome == NOT_ASKED else outcome))
         if after is not None:
-            where.append(tuple_(_items.number, _items.workflow_id) > after)
-        statement = select(*(_items[name] for name in _ITEM)).where(*where)
+            where.append(sa.tuple_(_items.number, _items.workflow_id) > after)
+        statement = sa.select(*(_items[name] for name in _ITEM)).where(*where)
         statement = statement.order_by(_items.number, _items.workflow_id).limit(limit)
         return await self._all(OperationItem, statement)
 
@@ -218,9 +204,9 @@ class StoredOperations(Queries):
                 ``stopped``.
         """
         if items:
-            left = (_items.operation_id == operation, _items.outcome.is_(None), exists().where(*_is_open(operation)))
-            state = case((_items.reason.is_(None), "stopped"), else_=UNANSWERED)
-            await self._database.write(update(operation_items).where(*left).values(outcome=state, answered_at=at))
+            left = (_items.operation_id == operation, _items.outcome.is_(None), sa.exists().where(*_is_open(operation)))
+            state = sa.case((_items.reason.is_(None), "stopped"), else_=UNANSWERED)
+            await self._database.write(sa.update(operation_items).where(*left).values(outcome=state, answered_at=at))
         given = {"trouble": trouble, "stopped_by": stopped_by, "stop_reason": stop_reason}
         await self._change(operations, *_is_open(operation), ended_at=at, outcome=outcome, **given)
 
@@ -229,12 +215,12 @@ class StoredOperations(Queries):
 
         Those without an answer count as `UNANSWERED` if they were asked, else as `NOT_ASKED`.
         """
-        state = func.coalesce(_items.outcome, case((_items.reason.is_(None), NOT_ASKED), else_=UNANSWERED))
+        state = sa.func.coalesce(_items.outcome, sa.case((_items.reason.is_(None), NOT_ASKED), else_=UNANSWERED))
         return await self._counts_by(_items.operation_id, identifiers, state)
 
 
 _ITEM = ("number", "workflow_id", "step", "outcome", "reason", "answered_at")
 
 
-def _is_open(operation: str) -> tuple[ColumnElement[bool], ...]:
+def _is_open(operation: str) -> tuple[sa.ColumnElement[bool], ...]:
     return _table.id == operation, _table.ended_at.is_(None)

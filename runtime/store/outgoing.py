@@ -13,22 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Executable,
-    Identity,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    Table,
-    bindparam,
-    exists,
-    literal,
-    select,
-    text,
-)
+import sqlalchemy as sa
 
 from runtime.store.columns import SafeText, UtcDateTime
 from runtime.store.database import InsertFactory, Queries, insert_new
@@ -64,39 +49,39 @@ outgoing_events = table_of(
     "outgoing_events",
     OutgoingEvent,
     # Order of insertion, which on PostgreSQL is not that of commits.
-    Column("number", BigInteger().with_variant(Integer(), "sqlite"), Identity(), primary_key=True),
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True),
     # Given after its commit; null before.
-    Column("position", BigInteger, nullable=True),
-    Index(None, "position"),
+    sa.Column("position", sa.BigInteger, nullable=True),
+    sa.Index(None, "position"),
     # Read for erasures.
-    Index(None, "contact_id"),
-    Index(None, "recorded_at"),
-    partial_index("ix_outgoing_events_unnumbered", "number", where=text("position IS NULL")),
+    sa.Index(None, "contact_id"),
+    sa.Index(None, "recorded_at"),
+    partial_index("ix_outgoing_events_unnumbered", "number", where="position IS NULL"),
     sqlite_autoincrement=True,  # no number is used twice
 )
 """Outgoing events, written by the triggers of the first migration and by activities."""
 
-outgoing_types = Table(
-    "outgoing_types", metadata, Column("type", SafeText, nullable=False), PrimaryKeyConstraint("type")
+outgoing_types = sa.Table(
+    "outgoing_types", metadata, sa.Column("type", SafeText, nullable=False), sa.PrimaryKeyConstraint("type")
 )
 """The types of events that somebody wants. Others are not stored."""
 
-outgoing_cursors = Table(
+outgoing_cursors = sa.Table(
     "outgoing_cursors",
     metadata,
     # A subscription of `outgoing.yaml`; "" for the last position that was given.
-    Column("name", SafeText, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    PrimaryKeyConstraint("name"),
+    sa.Column("name", SafeText, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("name"),
 )
 """The place up to which each subscription's events were sent, or are in `outgoing_sends`."""
 
-destination_pauses = Table(
+destination_pauses = sa.Table(
     "destination_pauses",
     metadata,
-    Column("destination", SafeText, nullable=False),
-    Column("paused_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("destination"),
+    sa.Column("destination", SafeText, nullable=False),
+    sa.Column("paused_at", UtcDateTime, nullable=False),
+    sa.PrimaryKeyConstraint("destination"),
 )
 """Destinations that a worker has paused because they failed too often."""
 
@@ -113,7 +98,7 @@ class OutgoingEvents(Queries):
 
     async def wanted_events(self) -> set[str]:
         """Return the types of events that are stored."""
-        return {row["type"] for row in await self._database.read(select(outgoing_types.c.type))}
+        return {row["type"] for row in await self._database.read(sa.select(outgoing_types.c.type))}
 
     async def report_event(
         self,
@@ -189,12 +174,12 @@ class OutgoingEvents(Queries):
 
 
 _table = outgoing_events.c
-_SELECT = select(*(_table[name] for name in OutgoingEvent.__dataclass_fields__))
-_IS_UNNUMBERED = select(literal(1)).where(_table.position.is_(None)).limit(1)
-_LAST = select(outgoing_cursors.c.position).where(outgoing_cursors.c.name == "")
+_SELECT = sa.select(*(_table[name] for name in OutgoingEvent.__dataclass_fields__))
+_IS_UNNUMBERED = sa.select(sa.literal(1)).where(_table.position.is_(None)).limit(1)
+_LAST = sa.select(outgoing_cursors.c.position).where(outgoing_cursors.c.name == "")
 # The insertion into `outgoing_cursors` waits for others that do the same; rows that they have numbered meanwhile are
 # skipped, and their numbers stay unused.
-_NUMBER = text("""
+_NUMBER = sa.text("""
 WITH fresh AS (
     SELECT number, row_number() OVER (ORDER BY number) AS turn
     FROM (SELECT number FROM outgoing_events WHERE position IS NULL ORDER BY number LIMIT :most) AS oldest
@@ -206,13 +191,13 @@ WITH fresh AS (
 UPDATE outgoing_events SET position = counter.position - (SELECT count(*) FROM fresh) + fresh.turn
 FROM fresh, counter WHERE outgoing_events.number = fresh.number AND outgoing_events.position IS NULL
 """)
-_LEAP = text("""
+_LEAP = sa.text("""
 INSERT INTO outgoing_cursors (name, position) VALUES ('', :to)
 ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE outgoing_cursors.position < excluded.position
 """)
 _LEAP_NUMBERS: Final = (
-    text("UPDATE sqlite_sequence SET seq = :to WHERE name = 'outgoing_events' AND seq < :to"),
-    text(
+    sa.text("UPDATE sqlite_sequence SET seq = :to WHERE name = 'outgoing_events' AND seq < :to"),
+    sa.text(
         "INSERT INTO sqlite_sequence (name, seq) SELECT 'outgoing_events', :to "
         "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'outgoing_events')"
     ),
@@ -225,16 +210,16 @@ _IN_TURN: Final[Sequence[str]] = (
 )
 
 
-def _number_in_turn(connection: Connection) -> None:
+def _number_in_turn(connection: sa.Connection) -> None:
     for statement in _IN_TURN:
         connection.exec_driver_sql(statement)
 
 
 @cache
-def _add(insert: InsertFactory) -> Executable:
+def _add(insert: InsertFactory) -> sa.Executable:
     names = ("id", "type", "at", "recorded_at", "subject", "scenario", "contact_id", "data")
-    given = {name: bindparam(name, type_=_table[name].type) for name in names}
-    is_wanted = exists().where(outgoing_types.c.type == given["type"])
+    given = {name: sa.bindparam(name, type_=_table[name].type) for name in names}
+    is_wanted = sa.exists().where(outgoing_types.c.type == given["type"])
     # By the contact, whose few events an index finds.
-    is_new = ~exists().where(_table.contact_id == given["contact_id"], _table.id == given["id"])
-    return insert(outgoing_events).from_select(names, select(*given.values()).where(is_wanted, is_new))
+    is_new = ~sa.exists().where(_table.contact_id == given["contact_id"], _table.id == given["id"])
+    return insert(outgoing_events).from_select(names, sa.select(*given.values()).where(is_wanted, is_new))

@@ -7,23 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Index,
-    PrimaryKeyConstraint,
-    and_,
-    bindparam,
-    case,
-    delete,
-    exists,
-    func,
-    literal,
-    or_,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.store.database import insert_new, row_of
 from runtime.store.outgoing import OutgoingEvents, outgoing_cursors, outgoing_events
@@ -56,10 +40,10 @@ class PendingSend:
 outgoing_sends = table_of(
     "outgoing_sends",
     PendingSend,
-    Column("position", BigInteger, nullable=False),
-    PrimaryKeyConstraint("subscription", "position"),
-    Index(None, "subscription", "subject", "position"),
-    Index(None, "recorded_at"),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("subscription", "position"),
+    sa.Index(None, "subscription", "subject", "position"),
+    sa.Index(None, "recorded_at"),
 )
 """Events before a subscription's cursor that were not accepted yet."""
 
@@ -95,7 +79,7 @@ class PendingCounts:
 
 
 _sends, _cursors, _events = outgoing_sends.c, outgoing_cursors.c, outgoing_events.c
-_IS_FAILING: Final = and_(_sends.held_at.is_(None), _sends.reason.is_not(None))
+_IS_FAILING: Final = sa.and_(_sends.held_at.is_(None), _sends.reason.is_not(None))
 """Also events that are due: if all are, the receiver is no better."""
 
 
@@ -105,7 +89,7 @@ class OutgoingSends(OutgoingEvents):
     async def outgoing_cursor(self, subscription: str, start: int) -> int:
         """Return a subscription's position. A new subscription starts at `start`."""
         adding = insert_new(self._database.insert, outgoing_cursors)
-        reading = select(_cursors.position).where(*_is_cursor_of(subscription))
+        reading = sa.select(_cursors.position).where(*_is_cursor_of(subscription))
         while not (rows := await self._database.read(reading)):
             await self._database.write(adding, {"name": subscription, "position": start})
         return rows[0]["position"]
@@ -120,7 +104,7 @@ class OutgoingSends(OutgoingEvents):
 
         A position beyond its own leaves no event out.
         """
-        back = case((_cursors.position > after, literal(after, BigInteger)), else_=_cursors.position)
+        back = sa.case((_cursors.position > after, sa.literal(after, sa.BigInteger)), else_=_cursors.position)
         is_moved = await self._change(outgoing_cursors, *_is_cursor_of(subscription), position=back)
         await self._forget(subscription, _sends.position > after)
         return is_moved
@@ -131,10 +115,10 @@ class OutgoingSends(OutgoingEvents):
         return await self._first_sends(subscription, limit, *due)
 
     async def pending_counts(self, subscription: str) -> PendingCounts:
-        counts = select(
-            func.count().label("pending"),
-            func.count(_sends.held_at).label("held"),
-            func.count(case((_IS_FAILING, 1))).label("failing"),
+        counts = sa.select(
+            sa.func.count().label("pending"),
+            sa.func.count(_sends.held_at).label("held"),
+            sa.func.count(sa.case((_IS_FAILING, 1))).label("failing"),
         )
         [row] = await self._database.read(counts.where(_sends.subscription == subscription))
         return PendingCounts(**row)
@@ -142,7 +126,7 @@ class OutgoingSends(OutgoingEvents):
     async def pending_subjects(self, subscription: str, subjects: Collection[str]) -> set[str]:
         """Return those of these subjects that pending events are about."""
         where = (_sends.subscription == subscription, _sends.subject.in_(sorted(subjects)))
-        rows = await self._database.read(select(_sends.subject).distinct().where(*where))
+        rows = await self._database.read(sa.select(_sends.subject).distinct().where(*where))
         return {row["subject"] for row in rows}
 
     async def add_sends(self, sends: Sequence[PendingSend]) -> None:
@@ -166,7 +150,7 @@ class OutgoingSends(OutgoingEvents):
         where = [_sends.subscription == subscription, _sends.held_at.is_not(None)]
         if positions is not None:
             where.append(_sends.position.in_(sorted(positions)))
-        released = update(outgoing_sends).where(*where).values(held_at=None, attempts=0, next_try_at=now)
+        released = sa.update(outgoing_sends).where(*where).values(held_at=None, attempts=0, next_try_at=now)
         return len(await self._database.write(released.returning(_sends.position)))
 
     async def skip_sends(self, subscription: str, positions: Collection[int]) -> int:
@@ -176,7 +160,7 @@ class OutgoingSends(OutgoingEvents):
     async def held_sends(self, subscription: str, limit: int = 1_000) -> list[PendingSend]:
         """Return held and failing events, in order."""
         return await self._first_sends(
-            subscription, limit, or_(_sends.held_at.is_not(None), _sends.reason.is_not(None))
+            subscription, limit, sa.or_(_sends.held_at.is_not(None), _sends.reason.is_not(None))
         )
 
     async def subscription_states(self) -> list[SubscriptionState]:
@@ -189,77 +173,77 @@ class OutgoingSends(OutgoingEvents):
         await self._forget(subscription)
         return await self._delete(outgoing_cursors, *_is_cursor_of(subscription))
 
-    async def _first_sends(self, subscription: str, limit: int, *where: ColumnElement[bool]) -> list[PendingSend]:
+    async def _first_sends(self, subscription: str, limit: int, *where: sa.ColumnElement[bool]) -> list[PendingSend]:
         wanted = (_sends.subscription == subscription, *where)
         return await self._newest(
             PendingSend, outgoing_sends, wanted, (_sends.position,), None, limit, oldest_first=True
         )
 
-    async def _forget(self, subscription: str, *where: ColumnElement[bool]) -> int:
-        gone = delete(outgoing_sends).where(_sends.subscription == subscription, *where)
+    async def _forget(self, subscription: str, *where: sa.ColumnElement[bool]) -> int:
+        gone = sa.delete(outgoing_sends).where(_sends.subscription == subscription, *where)
         return len(await self._database.write(gone.returning(_sends.position)))
 
 
-def _is_cursor_of(subscription: str) -> tuple[ColumnElement[bool], ...]:
+def _is_cursor_of(subscription: str) -> tuple[sa.ColumnElement[bool], ...]:
     return _cursors.name == subscription, _cursors.name != ""
 
 
-def _is_behind() -> ColumnElement[bool]:
+def _is_behind() -> sa.ColumnElement[bool]:
     """Return the condition that an earlier event about the same subject is pending."""
-    return exists().where(
+    return sa.exists().where(
         _earlier.c.subscription == _sends.subscription,
         _earlier.c.subject == _sends.subject,
         _earlier.c.position < _sends.position,
     )
 
 
-_is_of_contact = _events.contact_id == bindparam("whose")
+_is_of_contact = _events.contact_id == sa.bindparam("whose")
 ERASE_EVENTS: Final = (
-    delete(outgoing_sends).where(_sends.position.in_(select(_events.position).where(_is_of_contact))),
-    delete(outgoing_events).where(_is_of_contact),
+    sa.delete(outgoing_sends).where(_sends.position.in_(sa.select(_events.position).where(_is_of_contact))),
+    sa.delete(outgoing_events).where(_is_of_contact),
 )
 """Delete a contact's events, in this order."""
 _earlier = outgoing_sends.alias()
-_WAITS = and_(_sends.held_at.is_(None), _is_behind())
+_WAITS = sa.and_(_sends.held_at.is_(None), _is_behind())
 _pending = (
-    select(
+    sa.select(
         _sends.subscription,
-        func.count(_sends.held_at).label("held"),
-        func.sum(case((_WAITS, 1), else_=0)).label("waiting"),
-        func.count().label("pending"),
-        func.min(_sends.recorded_at).label("oldest"),
+        sa.func.count(_sends.held_at).label("held"),
+        sa.func.sum(sa.case((_WAITS, 1), else_=0)).label("waiting"),
+        sa.func.count().label("pending"),
+        sa.func.min(_sends.recorded_at).label("oldest"),
     )
     .group_by(_sends.subscription)
     .subquery()
 )
 _counts = _pending.c
 _last = outgoing_cursors.alias()
-_behind = select(_last.c.position).where(_last.c.name == "").scalar_subquery() - _cursors.position
+_behind = sa.select(_last.c.position).where(_last.c.name == "").scalar_subquery() - _cursors.position
 _first = (
-    select(_events.recorded_at)
+    sa.select(_events.recorded_at)
     .where(_events.position > _cursors.position)
     .order_by(_events.position)
     .limit(1)
     .scalar_subquery()
 )
 _trouble = (
-    select(_sends.reason)
+    sa.select(_sends.reason)
     .where(_sends.subscription == _cursors.name, _sends.reason.is_not(None))
     .order_by(_sends.position)
     .limit(1)
     .scalar_subquery()
 )
-_zero: Final = literal(0)
-_held, _waiting = func.coalesce(_counts.held, _zero), func.coalesce(_counts.waiting, _zero)
+_zero: Final = sa.literal(0)
+_held, _waiting = sa.func.coalesce(_counts.held, _zero), sa.func.coalesce(_counts.waiting, _zero)
 _STATES = (
-    select(
+    sa.select(
         _cursors.name.label("subscription"),
         _cursors.position,
         _held.label("held"),
         _waiting.label("waiting"),
-        (func.coalesce(_counts.pending, _zero) - _held - _waiting).label("failing"),
-        case((_behind > 0, _behind), else_=_zero).label("behind"),
-        func.coalesce(_counts.oldest, _first).label("oldest"),
+        (sa.func.coalesce(_counts.pending, _zero) - _held - _waiting).label("failing"),
+        sa.case((_behind > 0, _behind), else_=_zero).label("behind"),
+        sa.func.coalesce(_counts.oldest, _first).label("oldest"),
         _trouble.label("trouble"),
     )
     .select_from(outgoing_cursors.outerjoin(_pending, _counts.subscription == _cursors.name))

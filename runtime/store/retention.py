@@ -20,20 +20,7 @@ from functools import cache
 from time import monotonic
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Executable,
-    Select,
-    Table,
-    bindparam,
-    delete,
-    func,
-    literal_column,
-    or_,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from runtime.retention import NATURAL, Ages
 from runtime.store.api_access import api_answers
@@ -128,13 +115,13 @@ class Retention(Queries):
             known: By scenario, the latest version read and the rules of all versions. Versions never change, so only
                 newer ones are read.
         """
-        newest_of = select(versions.c.scenario, func.max(versions.c.version).label("newest"))
+        newest_of = sa.select(versions.c.scenario, sa.func.max(versions.c.version).label("newest"))
         for row in await self._database.read(newest_of.group_by(versions.c.scenario)):
             name, newest = row["scenario"], row["newest"]
             seen, words = known.get(name, (0, frozenset[str]()))
             for version in range(seen + 1, newest + 1):  # one by one, since some are large
                 of_version = (versions.c.scenario == name, versions.c.version == version)
-                documents = await self._database.read(select(versions.c.document).where(*of_version))
+                documents = await self._database.read(sa.select(versions.c.document).where(*of_version))
                 words |= {_again(one["document"]) for one in documents}
                 known[name] = (version, words)
 
@@ -153,7 +140,7 @@ class Retention(Queries):
         given = {"since": BEGINNING, "until": job.before} | ({"whose": job.scenario} if job.scenario else {})
         kind = _KINDS[job.table]
         wanted = kind.wanted if kind.all_over is None else [kind.all_over]
-        statement = select(func.count().label("n")).select_from(kind.table).where(*wanted)
+        statement = sa.select(sa.func.count().label("n")).select_from(kind.table).where(*wanted)
         return (await self._database.read(statement, given))[0]["n"]
 
 
@@ -179,39 +166,39 @@ def _needed(again: str) -> timedelta:
 class _Kind:
     """A kind of rows."""
 
-    table: Table
-    at: Column[datetime] | None
+    table: sa.Table
+    at: sa.Column[datetime] | None
     """The indexed time they are selected by, or None if they have none."""
-    also: Sequence[ColumnElement[bool]] = ()
+    also: Sequence[sa.ColumnElement[bool]] = ()
     instead: Mapping[str, None] = field(default_factory=dict[str, None])
     """New values of columns, if the rows are emptied instead of deleted."""
-    all_over: ColumnElement[bool] | None = None
+    all_over: sa.ColumnElement[bool] | None = None
     """The condition that counts all of them, if `also` is that of one batch."""
 
     @property
-    def wanted(self) -> Sequence[ColumnElement[bool]]:
+    def wanted(self) -> Sequence[sa.ColumnElement[bool]]:
         return [*self.also, *([self.at >= _since, self.at < _until] if self.at is not None else [])]
 
-    def deleting(self, one_writer: bool) -> Executable:
+    def deleting(self, one_writer: bool) -> sa.Executable:
         """Delete a batch. Rows are addressed physically, and locked ones are skipped."""
-        place: ColumnElement[Any] = literal_column(f"{self.table.name}.{'rowid' if one_writer else 'ctid'}")
-        some: Select[Any] = (
-            select(place).select_from(self.table).where(*self.wanted).limit(bindparam("most")).correlate(None)
+        place: sa.ColumnElement[Any] = sa.literal_column(f"{self.table.name}.{'rowid' if one_writer else 'ctid'}")
+        some: sa.Select[Any] = (
+            sa.select(place).select_from(self.table).where(*self.wanted).limit(sa.bindparam("most")).correlate(None)
         )
         some = some.with_for_update(skip_locked=True, of=self.table)
         if self.at is not None:
             some = some.order_by(self.at)
-        named = place.in_(some) if one_writer else place == func.any(func.array(some.scalar_subquery()))
-        changes = update(self.table).values(self.instead) if self.instead else delete(self.table)
-        told: ColumnElement[Any] = literal_column("1") if self.at is None else self.at
+        named = place.in_(some) if one_writer else place == sa.func.any(sa.func.array(some.scalar_subquery()))
+        changes = sa.update(self.table).values(self.instead) if self.instead else sa.delete(self.table)
+        told: sa.ColumnElement[Any] = sa.literal_column("1") if self.at is None else self.at
         return changes.where(named).returning(told.label("at"))
 
 
 _instant = deliveries.c.started_at.type
-_since, _until = bindparam("since", type_=_instant), bindparam("until", type_=_instant)
+_since, _until = sa.bindparam("since", type_=_instant), sa.bindparam("until", type_=_instant)
 
 
-def _with_items(table: Table, key: Column[str], items: Table, of: Column[str]) -> dict[str, _Kind]:
+def _with_items(table: sa.Table, key: sa.Column[str], items: sa.Table, of: sa.Column[str]) -> dict[str, _Kind]:
     """Return the kinds of ended rows, and before them that of their items, one row's at a time.
 
     Args:
@@ -219,10 +206,10 @@ def _with_items(table: Table, key: Column[str], items: Table, of: Column[str]) -
     """
     at = table.c.created_at
     ended = (at < _until, table.c.ended_at < _until)
-    first = select(of).where(of == key).limit(1).correlate(table).scalar_subquery()
-    oldest = select(key).where(*ended, first.is_not(None)).order_by(at).limit(1).scalar_subquery()
+    first = sa.select(of).where(of == key).limit(1).correlate(table).scalar_subquery()
+    oldest = sa.select(key).where(*ended, first.is_not(None)).order_by(at).limit(1).scalar_subquery()
     return {
-        items.name: _Kind(items, None, [of == oldest], all_over=of.in_(select(key).where(*ended))),
+        items.name: _Kind(items, None, [of == oldest], all_over=of.in_(sa.select(key).where(*ended))),
         table.name: _Kind(table, at, [ended[1], first.is_(None)]),
     }
 
@@ -235,9 +222,9 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         entries,
         entries.c.admitted_at,
         [
-            entries.c.scenario == bindparam("whose"),
+            entries.c.scenario == sa.bindparam("whose"),
             entries.c.ended_at < _until,
-            or_(entries.c.goal_until.is_(None), entries.c.goal_until < _until),
+            sa.or_(entries.c.goal_until.is_(None), entries.c.goal_until < _until),
         ],
     ),
     "claims": _Kind(claims, claims.c.claimed_at),
@@ -255,7 +242,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 
 
 @cache
-def _deleting(table: str, one_writer: bool) -> Executable:
+def _deleting(table: str, one_writer: bool) -> sa.Executable:
     return _KINDS[table].deleting(one_writer)
 
 

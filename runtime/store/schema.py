@@ -10,18 +10,7 @@ from dataclasses import Field, dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import (
-    Column,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    PrimaryKeyConstraint,
-    Table,
-    TextClause,
-    UniqueConstraint,
-    text,
-)
+import sqlalchemy as sa
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 
@@ -29,7 +18,7 @@ from runtime.store.admission import StoredEntry
 from runtime.store.columns import Flag, Json, SafeText, UtcDateTime
 
 # Named by rule, so that a later migration can drop a constraint by its name on either engine.
-metadata = MetaData(
+metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -38,20 +27,21 @@ metadata = MetaData(
 )
 
 
-def partial_index(name: str | None, *columns: str, where: TextClause, unique: bool = False) -> Index:
-    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+def partial_index(name: str | None, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    condition = sa.text(where)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 _TYPES: Final[Mapping[str, type[TypeEngine[Any]]]] = {
     "str": SafeText,
-    "int": Integer,
-    "float": Float,
+    "int": sa.Integer,
+    "float": sa.Float,
     "bool": Flag,
     "datetime": UtcDateTime,
 }
 
 
-def table_of(name: str, row: type[Any], *parts: SchemaItem, **options: Any) -> Table:
+def table_of(name: str, row: type[Any], *parts: SchemaItem, **options: Any) -> sa.Table:
     """Return the table of a dataclass, whose fields describe its columns.
 
     A column is nullable if its field may be None. Values of other types are stored as JSON.
@@ -59,15 +49,15 @@ def table_of(name: str, row: type[Any], *parts: SchemaItem, **options: Any) -> T
     Args:
         parts: Constraints, indexes, and columns that are in no field, or not as their field says.
     """
-    given = {part.name: part for part in parts if isinstance(part, Column)}
+    given = {part.name: part for part in parts if isinstance(part, sa.Column)}
     columns = [given.pop(one.name) if one.name in given else _column(one) for one in fields(row)]
-    others = [part for part in parts if not isinstance(part, Column)]
-    return Table(name, metadata, *columns, *given.values(), *others, **options)
+    others = [part for part in parts if not isinstance(part, sa.Column)]
+    return sa.Table(name, metadata, *columns, *given.values(), *others, **options)
 
 
-def _column(field: Field[Any]) -> Column[Any]:
+def _column(field: Field[Any]) -> sa.Column[Any]:
     kind, _, none = str(field.type).partition(" | ")
-    return Column(field.name, _TYPES.get(kind, Json), nullable=none == "None")
+    return sa.Column(field.name, _TYPES.get(kind, Json), nullable=none == "None")
 
 
 def erased_name(name: str) -> str:
@@ -75,92 +65,92 @@ def erased_name(name: str) -> str:
     return f"erased:{name}"
 
 
-_UNDER_WAY = text("ended_at IS NULL")
+_UNDER_WAY: Final = "ended_at IS NULL"
 
 entries = table_of(
     "entries",
     StoredEntry,
     # "" if the scenario has no key: NULLs are distinct in a unique constraint, and would admit two journeys.
-    Column("key", SafeText, nullable=False),
+    sa.Column("key", SafeText, nullable=False),
     # Number of its steps counted in `passages`: a repeated report counts none twice.
-    Column("counted_passages", Integer, nullable=False, server_default="0"),
+    sa.Column("counted_passages", sa.Integer, nullable=False, server_default="0"),
     # Those that a later report may replace, and the time of their report, as JSON.
-    Column("revisable_passages", SafeText, nullable=True),
-    PrimaryKeyConstraint("workflow_id", "run_id"),
+    sa.Column("revisable_passages", SafeText, nullable=True),
+    sa.PrimaryKeyConstraint("workflow_id", "run_id"),
     # The contact first, so that the same index serves the search for a contact's running journeys.
-    UniqueConstraint("contact_id", "scenario", "key", "ordinal"),
-    Index(None, "admitted_at"),
-    Index(None, "scenario", "admitted_at"),
-    partial_index(None, "ended_at", where=text("ended_at IS NOT NULL")),
+    sa.UniqueConstraint("contact_id", "scenario", "key", "ordinal"),
+    sa.Index(None, "admitted_at"),
+    sa.Index(None, "scenario", "admitted_at"),
+    partial_index(None, "ended_at", where="ended_at IS NOT NULL"),
     # Few of millions are running.
     partial_index("ix_entries_under_way", "admitted_at", where=_UNDER_WAY),
     # The version last: a scenario's journeys are in order, and their versions are read from the index.
     partial_index("ix_entries_running", "scenario", "admitted_at", "version", where=_UNDER_WAY),
-    Index(None, "scenario", "version", "admitted_at"),
+    sa.Index(None, "scenario", "version", "admitted_at"),
     # Most journeys end as finished.
-    partial_index(None, "outcome", "admitted_at", where=text("outcome <> 'finished'")),
+    partial_index(None, "outcome", "admitted_at", where="outcome <> 'finished'"),
     # Queried for every event.
-    partial_index("ix_entries_goal_open", "contact_id", where=text("goal_until IS NOT NULL AND reached_at IS NULL")),
+    partial_index("ix_entries_goal_open", "contact_id", where="goal_until IS NOT NULL AND reached_at IS NULL"),
 )
 """One row a journey, running (``ended_at`` is null) or ended."""
 
-soft_bounces = Table(
+soft_bounces = sa.Table(
     "soft_bounces",
     metadata,
-    Column("channel", SafeText, nullable=False),
-    Column("address_hash", SafeText, nullable=False),
-    Column("delivery_id", SafeText, nullable=False),
-    Column("bounced_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("channel", "address_hash", "delivery_id"),
-    Index(None, "bounced_at"),
+    sa.Column("channel", SafeText, nullable=False),
+    sa.Column("address_hash", SafeText, nullable=False),
+    sa.Column("delivery_id", SafeText, nullable=False),
+    sa.Column("bounced_at", UtcDateTime, nullable=False),
+    sa.PrimaryKeyConstraint("channel", "address_hash", "delivery_id"),
+    sa.Index(None, "bounced_at"),
 )
 """Temporary delivery failures of an address: several within days suppress it."""
 
-provider_events = Table(
+provider_events = sa.Table(
     "provider_events",
     metadata,
     # A hash of the provider's name and its id of the event.
-    Column("event_hash", SafeText, nullable=False),
-    Column("seen_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("event_hash"),
-    Index(None, "seen_at"),
+    sa.Column("event_hash", SafeText, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    sa.PrimaryKeyConstraint("event_hash"),
+    sa.Index(None, "seen_at"),
 )
 """Providers' events that had their effect: a repetition has none."""
 
-passages = Table(
+passages = sa.Table(
     "passages",
     metadata,
-    Column("scenario", SafeText, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("step", SafeText, nullable=False),
-    Column("outcome", SafeText, nullable=False),
+    sa.Column("scenario", SafeText, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("step", SafeText, nullable=False),
+    sa.Column("outcome", SafeText, nullable=False),
     # Start of the hour.
-    Column("hour", UtcDateTime, nullable=False),
-    Column("total", Integer, nullable=False),
+    sa.Column("hour", UtcDateTime, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
     # The hour before the step: queries read the last hours of one scenario.
-    PrimaryKeyConstraint("scenario", "version", "hour", "step", "outcome"),
-    Index(None, "hour"),
+    sa.PrimaryKeyConstraint("scenario", "version", "hour", "step", "outcome"),
+    sa.Index(None, "hour"),
 )
 """Number of journeys that completed a step in an hour, by outcome."""
 
-leases = Table(
+leases = sa.Table(
     "leases",
     metadata,
-    Column("name", SafeText, nullable=False),
+    sa.Column("name", SafeText, nullable=False),
     # Unique name of a process.
-    Column("holder", SafeText, nullable=False),
-    Column("expires_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("name"),
+    sa.Column("holder", SafeText, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.PrimaryKeyConstraint("name"),
 )
 """The process that does some work on behalf of all."""
 
-queue_shards = Table(
+queue_shards = sa.Table(
     "queue_shards",
     metadata,
     # The name of the first of the task queues.
-    Column("queue", SafeText, nullable=False),
-    Column("most", Integer, nullable=False),
-    PrimaryKeyConstraint("queue"),
+    sa.Column("queue", SafeText, nullable=False),
+    sa.Column("most", sa.Integer, nullable=False),
+    sa.PrimaryKeyConstraint("queue"),
 )
 """The highest number of task queues that deliveries were ever divided among: tasks may wait in each of them."""
 
@@ -203,25 +193,25 @@ class StoredErasure:
 erasures = table_of(
     "erasures",
     StoredErasure,
-    Column("state", SafeText, nullable=False),
-    PrimaryKeyConstraint("id"),
-    Index(None, "requested_at", "id"),
+    sa.Column("state", SafeText, nullable=False),
+    sa.PrimaryKeyConstraint("id"),
+    sa.Index(None, "requested_at", "id"),
     # A contact has one open erasure: of two concurrent requests, one creates it.
-    partial_index("ix_erasures_open", "contact_hash", unique=True, where=text("finished_at IS NULL")),
+    partial_index("ix_erasures_open", "contact_hash", unique=True, where="finished_at IS NULL"),
 )
 """Erasures of contacts, open and finished. A row is never deleted: it is the audit record."""
 
 
-erasure_runs = Table(
+erasure_runs = sa.Table(
     "erasure_runs",
     metadata,
-    Column("erasure_id", SafeText, nullable=False),
-    Column("workflow_id", SafeText, nullable=False),
-    Column("run_id", SafeText, nullable=False),
+    sa.Column("erasure_id", SafeText, nullable=False),
+    sa.Column("workflow_id", SafeText, nullable=False),
+    sa.Column("run_id", SafeText, nullable=False),
     # True if the run was found running.
-    Column("running", Flag, nullable=False),
+    sa.Column("running", Flag, nullable=False),
     # True if Temporal no longer has it.
-    Column("gone", Flag, nullable=False),
-    PrimaryKeyConstraint("erasure_id", "workflow_id", "run_id"),
+    sa.Column("gone", Flag, nullable=False),
+    sa.PrimaryKeyConstraint("erasure_id", "workflow_id", "run_id"),
 )
 """Runs that an open erasure has found in Temporal. Their ids name the contact; they are deleted when it is finished."""
