@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Index, PrimaryKeyConstraint, bindparam, delete, exists, or_, select, tuple_
+import sqlalchemy as sa
 
 from runtime.store.columns import UtcDateTime
 from runtime.store.database import Queries, row_of
@@ -44,8 +44,8 @@ accepted_entries = table_of(
     "accepted_entries",
     AcceptedEntry,
     # The contact first: a contact's pending entries are queried for every event.
-    PrimaryKeyConstraint("contact_id", "workflow_id", "run_id"),
-    Index(None, "accepted_at"),
+    sa.PrimaryKeyConstraint("contact_id", "workflow_id", "run_id"),
+    sa.Index(None, "accepted_at"),
 )
 """Entries that a gateway has acknowledged. One is pending while `entries` lacks its run."""
 
@@ -83,18 +83,18 @@ class AcceptedEntries(Queries):
         return deleted
 
 
-_admitted = exists().where(entries.c.workflow_id == _table.workflow_id, entries.c.run_id == _table.run_id)
-_PENDING = select(accepted_entries).where(_table.contact_id == bindparam("contact_id"), ~_admitted)
+_admitted = sa.exists().where(entries.c.workflow_id == _table.workflow_id, entries.c.run_id == _table.run_id)
+_PENDING = sa.select(accepted_entries).where(_table.contact_id == sa.bindparam("contact_id"), ~_admitted)
 _KEY = (_table.contact_id, _table.workflow_id, _table.run_id)
-_oldest = select(accepted_entries).order_by(_table.accepted_at).limit(bindparam("most")).subquery().c
+_oldest = sa.select(accepted_entries).order_by(_table.accepted_at).limit(sa.bindparam("most")).subquery().c
 _PRUNE = (
-    delete(accepted_entries)
+    sa.delete(accepted_entries)
     .where(
-        tuple_(*_KEY).in_(
-            select(_oldest.contact_id, _oldest.workflow_id, _oldest.run_id).where(
-                or_(
-                    _oldest.accepted_at < bindparam("old", type_=UtcDateTime),
-                    exists().where(entries.c.workflow_id == _oldest.workflow_id, entries.c.run_id == _oldest.run_id),
+        sa.tuple_(*_KEY).in_(
+            sa.select(_oldest.contact_id, _oldest.workflow_id, _oldest.run_id).where(
+                sa.or_(
+                    _oldest.accepted_at < sa.bindparam("old", type_=UtcDateTime),
+                    sa.exists().where(entries.c.workflow_id == _oldest.workflow_id, entries.c.run_id == _oldest.run_id),
                 )
             )
         )

@@ -15,7 +15,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import InsertFactory, Queries, in_chunks
 from runtime.store.deliveries import deliveries
 from runtime.store.schema import partial_index, table_of
 from scenario.words import ItemOutcome
@@ -234,14 +234,14 @@ class StoredBatches(Queries):
         if positions is None:
             await self._database.write(recorded)
             return
-        for start in range(0, len(positions), _TOGETHER):
-            await self._database.write(recorded.where(_items.position.in_(positions[start : start + _TOGETHER])))
+        for some in in_chunks(positions, _TOGETHER):
+            await self._database.write(recorded.where(_items.position.in_(some)))
 
     async def defer_items(self, batch: str, positions: Sequence[int], deferred: int, *, reason: str | None) -> None:
         """Record that the receiver wants items later, for the `deferred`-th time, unless a later one is recorded."""
         later = _change_open(batch, _items.deferred < deferred).values(deferred=deferred, reason=reason)
-        for start in range(0, len(positions), _TOGETHER):
-            await self._database.write(later.where(_items.position.in_(positions[start : start + _TOGETHER])))
+        for some in in_chunks(positions, _TOGETHER):
+            await self._database.write(later.where(_items.position.in_(some)))
 
     async def end_batch(self, batch: str, outcome: str, at: datetime) -> None:
         """Record the end of a batch. The first report wins."""

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, TextClause, bindparam, delete, select, text, tuple_, update
+import sqlalchemy as sa
 
 from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered
 from runtime.store.campaigns import LINES_TOGETHER, campaign_items, campaigns
 from runtime.store.columns import ColumnType, RowList, UtcDateTime, column_type, json_text
-from runtime.store.database import InsertFactory
+from runtime.store.database import InsertFactory, in_chunks
 from runtime.store.entries import ADMITTED, Entries, row_of_admission
 from runtime.store.passages import Passage, add_passages, hour_of
 from runtime.store.schema import entries
 from runtime.store.versions import Closure
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class CampaignLines(Entries):
         Entries that are their contacts' first, as most of a campaign are, take one statement together.
         """
         first = set[tuple[str, str]]()
-        for some in _together(asking):
+        for some in in_chunks(asking, LINES_TOGETHER):
             rows = self._dump(_ENTRIES, map(_row, some))
             found = await self._database.write(_ADMIT[self._on_sqlite], {"entries": rows})
             first.update((row["workflow_id"], row["run_id"]) for row in found)
@@ -71,8 +69,8 @@ class CampaignLines(Entries):
         """Return those of these lines that have no outcome."""
         return [
             row["line"]
-            for some in _together(lines)
-            for row in await self._database.read(_PENDING, {"of": campaign, "lines": list(some)})
+            for some in in_chunks(lines, LINES_TOGETHER)
+            for row in await self._database.read(_PENDING, {"of": campaign, "lines": some})
         ]
 
     async def mark_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
@@ -83,8 +81,8 @@ class CampaignLines(Entries):
         """
         return [
             row["line"]
-            for some in _together(lines)
-            for row in await self._database.write(_MARK, {"of": campaign, "lines": list(some)})
+            for some in in_chunks(lines, LINES_TOGETHER)
+            for row in await self._database.write(_MARK, {"of": campaign, "lines": some})
         ]
 
     async def put_back_campaign_lines(
@@ -95,17 +93,17 @@ class CampaignLines(Entries):
         Args:
             journeys: The workflow id and the root of each such entry.
         """
-        for some in _together(lines):
-            await self._database.write(_UNMARK, {"of": campaign, "lines": list(some)})
-        for some in _together(journeys):
-            await self._database.write(_WITHDRAW, {"journeys": list(some)})
+        for some in in_chunks(lines, LINES_TOGETHER):
+            await self._database.write(_UNMARK, {"of": campaign, "lines": some})
+        for some in in_chunks(journeys, LINES_TOGETHER):
+            await self._database.write(_WITHDRAW, {"journeys": some})
 
     async def end_campaign_lines(self, campaign: str, ends: Sequence[LineEnd], at: datetime) -> None:
         """Record the outcomes of lines, and end their entries with the steps that these have completed.
 
         The first outcome of a line and the first end of an entry win.
         """
-        for some in _together(ends):
+        for some in in_chunks(ends, LINES_TOGETHER):
             departures = [one.departure for one in some if one.departure is not None]
             steps = [
                 _Step(one.workflow_id, one.run_id, step.version, step.step, step.outcome, hour_of(step.at))
@@ -146,10 +144,6 @@ class _Step(NamedTuple):
     step: str
     outcome: str
     hour: datetime
-
-
-def _together(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + LINES_TOGETHER] for start in range(0, len(items), LINES_TOGETHER))
 
 
 def _row(asking: AdmissionRequest) -> list[Any]:
@@ -202,12 +196,12 @@ ON CONFLICT DO NOTHING RETURNING workflow_id, run_id
 """
 
 
-def _bound(statement: str, on_sqlite: bool) -> TextClause:
+def _bound(statement: str, on_sqlite: bool) -> sa.TextClause:
     """Return a statement with the rows of its parameters as tables."""
     lists = {"entries": _ENTRIES, "lines": _LINES, "departures": _DEPARTURES, "steps": _STEPS}
     sources = {name: one.source(f":{name}", on_sqlite=on_sqlite) for name, one in lists.items()}
-    whole = text(statement.format(names=_ENTRIES.names, **sources))
-    return whole.bindparams(bindparam("at", type_=UtcDateTime())) if ":at" in statement else whole
+    whole = sa.text(statement.format(names=_ENTRIES.names, **sources))
+    return whole.bindparams(sa.bindparam("at", type_=UtcDateTime())) if ":at" in statement else whole
 
 
 _ADMIT: Final = {on_sqlite: _bound(_ADMIT_FIRST, on_sqlite) for on_sqlite in (True, False)}
@@ -216,7 +210,7 @@ _END_AT_ONCE: Final = _bound(f"WITH ended AS ({_END_LINES}), departed AS ({_DEPA
 
 
 def _end_in_turn(
-    insert: InsertFactory, given: Mapping[str, Any], steps: Sequence[_Step], connection: Connection
+    insert: InsertFactory, given: Mapping[str, Any], steps: Sequence[_Step], connection: sa.Connection
 ) -> None:
     end_lines, depart = _IN_TURN
     connection.execute(end_lines, {"lines": given["lines"], "at": given["at"]})
@@ -229,17 +223,19 @@ def _end_in_turn(
 
 
 _lines = campaign_items.c
-_NAMED = (_lines.campaign == bindparam("of"), _lines.line.in_(bindparam("lines", expanding=True)))
-_PENDING = select(_lines.line).where(*_NAMED, _lines.outcome.is_(None))
+_NAMED = (_lines.campaign == sa.bindparam("of"), _lines.line.in_(sa.bindparam("lines", expanding=True)))
+_PENDING = sa.select(_lines.line).where(*_NAMED, _lines.outcome.is_(None))
 _MARK = (
-    update(campaign_items)
-    .where(*_NAMED, _lines.marked == bindparam("no", value=False, type_=_lines.marked.type), _lines.outcome.is_(None))
+    sa.update(campaign_items)
+    .where(
+        *_NAMED, _lines.marked == sa.bindparam("no", value=False, type_=_lines.marked.type), _lines.outcome.is_(None)
+    )
     .values(marked=True)
     .returning(_lines.line)
 )
-_UNMARK = update(campaign_items).where(*_NAMED, _lines.outcome.is_(None)).values(marked=False)
-_WITHDRAW = delete(entries).where(
-    tuple_(entries.c.workflow_id, entries.c.run_id).in_(bindparam("journeys", expanding=True)),
+_UNMARK = sa.update(campaign_items).where(*_NAMED, _lines.outcome.is_(None)).values(marked=False)
+_WITHDRAW = sa.delete(entries).where(
+    sa.tuple_(entries.c.workflow_id, entries.c.run_id).in_(sa.bindparam("journeys", expanding=True)),
     entries.c.root == entries.c.run_id,
     entries.c.ended_at.is_(None),
 )

@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from runtime.store.columns import Flag, RowList, SafeText, UtcDateTime, column_type
-from runtime.store.database import Queries
+from runtime.store.database import Queries, in_chunks
 from runtime.store.schema import entries, partial_index, table_of
 
 LINES_TOGETHER: Final = 500
@@ -148,9 +148,8 @@ class StoredCampaigns(Queries):
     async def add_campaign_items(self, campaign: str, items: Sequence[CampaignItem]) -> None:
         """Add lines to a campaign."""
         on_sqlite = self._database.one_writer
-        for start in range(0, len(items), LINES_TOGETHER):
-            rows = map(_VALUES, items[start : start + LINES_TOGETHER])
-            given = {"of": campaign, "items": _ROWS.dump(rows, on_sqlite=on_sqlite)}
+        for some in in_chunks(map(_VALUES, items), LINES_TOGETHER):
+            given = {"of": campaign, "items": _ROWS.dump(some, on_sqlite=on_sqlite)}
             await self._database.write(_ADD_ITEMS[on_sqlite], given)
 
     async def complete_campaign(self, name: str, at: datetime) -> None:

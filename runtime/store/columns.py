@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, DateTime, Dialect, Integer, Text, cast, func, literal_column
+import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
 # PostgreSQL stores no NUL in a text, and neither engine half a surrogate pair. Both can arrive from outside
@@ -24,10 +24,10 @@ def storable(text: str) -> str:
 class SafeText(TypeDecorator[str]):
     """Text of any length and origin. U+FFFD replaces characters that a database cannot store."""
 
-    impl = Text
+    impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         return None if value is None else storable(value)
 
 
@@ -37,10 +37,10 @@ class UtcDateTime(TypeDecorator[datetime]):
     SQLite stores ``2026-03-29 01:30:00.000000``, so that text order is time order.
     """
 
-    impl = DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Convert to UTC. Raise ValueError if the time has no zone."""
         if value is None:
             return None
@@ -49,29 +49,30 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def day_of(moment: ColumnElement[datetime], *, on_sqlite: bool) -> ColumnElement[str]:
+def day_of(moment: sa.ColumnElement[datetime], *, on_sqlite: bool) -> sa.ColumnElement[str]:
     """Return the day of a time in UTC, ISO 8601, as the column ``day``."""
     if on_sqlite:
-        return func.substr(cast(moment, Text), literal_column("1"), literal_column("10")).label("day")
-    return func.to_char(func.timezone(literal_column("'UTC'"), moment), literal_column("'YYYY-MM-DD'")).label("day")
+        return sa.func.substr(sa.cast(moment, sa.Text), sa.literal_column("1"), sa.literal_column("10")).label("day")
+    in_utc = sa.func.timezone(sa.literal_column("'UTC'"), moment)
+    return sa.func.to_char(in_utc, sa.literal_column("'YYYY-MM-DD'")).label("day")
 
 
 class Flag(TypeDecorator[bool]):
     """A truth value, stored as 0 or 1."""
 
-    impl = Integer
+    impl = sa.Integer
     cache_ok = True
 
-    def process_bind_param(self, value: bool | None, dialect: Dialect) -> int | None:
+    def process_bind_param(self, value: bool | None, dialect: sa.Dialect) -> int | None:
         return None if value is None else int(value)
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> bool | None:
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> bool | None:
         return None if value is None else bool(value)
 
 
@@ -89,28 +90,28 @@ class Json(TypeDecorator[Any]):
     query it.
     """
 
-    impl = Text
+    impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
         """Write compact JSON, and None as NULL. Raise ValueError if a number is not finite."""
         if value is None:
             return None
         return json_text(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
         return None if value is None else json.loads(value)
 
 
 ColumnType = Literal["text", "integer", "timestamptz"]
 
 
-def column_type(column: Column[Any]) -> ColumnType:
+def column_type(column: sa.Column[Any]) -> ColumnType:
     """Return the type of a table's column."""
     match column.type:
         case UtcDateTime():
             return "timestamptz"
-        case Integer() | Flag():
+        case sa.Integer() | Flag():
             return "integer"
         case _:
             return "text"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Column, Executable, PrimaryKeyConstraint, UniqueConstraint, select
+import sqlalchemy as sa
 
 from runtime.store.columns import UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of
@@ -27,7 +27,7 @@ class WrappedKey:
     destroyed_at: datetime | None = None
 
 
-contact_keys = table_of("contact_keys", WrappedKey, PrimaryKeyConstraint("key_id"), UniqueConstraint("owner"))
+contact_keys = table_of("contact_keys", WrappedKey, sa.PrimaryKeyConstraint("key_id"), sa.UniqueConstraint("owner"))
 """Encryption keys of contacts. The row of an erased contact stays, so that late data does not create a new key."""
 
 _table = contact_keys.c
@@ -43,7 +43,7 @@ class KeyHolder:
 
 
 key_holders = table_of(
-    "key_holders", KeyHolder, Column("expires_at", UtcDateTime, nullable=False), PrimaryKeyConstraint("process")
+    "key_holders", KeyHolder, sa.Column("expires_at", UtcDateTime, nullable=False), sa.PrimaryKeyConstraint("process")
 )
 """Running processes and the keys they have: contacts' keys may be wrapped by a key that all processes have."""
 
@@ -60,16 +60,16 @@ class ContactKeys(Queries):
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
         """Return a contact's key, also if it is destroyed."""
-        return await self._one(WrappedKey, select(contact_keys).where(_table.owner == contact))
+        return await self._one(WrappedKey, sa.select(contact_keys).where(_table.owner == contact))
 
     async def destroyed(self, contacts: Collection[str]) -> list[str]:
         """Return those of these contacts that have a destroyed key."""
-        destroyed = select(_table.owner).where(_table.owner.in_(contacts), _table.destroyed_at.is_not(None))
+        destroyed = sa.select(_table.owner).where(_table.owner.in_(contacts), _table.destroyed_at.is_not(None))
         return [row["owner"] for row in await self._database.read(destroyed)]
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:
         """Return the key with an id, also if it is destroyed."""
-        return await self._one(WrappedKey, select(contact_keys).where(_table.key_id == key_id))
+        return await self._one(WrappedKey, sa.select(contact_keys).where(_table.key_id == key_id))
 
     async def destroy_contact_key(self, key: WrappedKey) -> None:
         """Destroy a contact's key. No key can be created for the contact afterwards.
@@ -81,7 +81,7 @@ class ContactKeys(Queries):
 
     async def wrapped_keys(self, after: str = "", limit: int = 500) -> Sequence[WrappedKey]:
         """Return a page of keys that are not destroyed, ordered by id."""
-        some = select(contact_keys).where(_table.key_id > after, _table.destroyed_at.is_(None))
+        some = sa.select(contact_keys).where(_table.key_id > after, _table.destroyed_at.is_(None))
         return await self._all(WrappedKey, some.order_by(_table.key_id).limit(limit))
 
     async def rewrap(self, key_id: str, before: str, wrapped: str) -> bool:
@@ -101,12 +101,12 @@ class ContactKeys(Queries):
 
     async def key_holders(self, now: datetime) -> list[KeyHolder]:
         """Return the running processes, ordered by name."""
-        running = select(_holders.process, _holders["keys"]).where(_holders.expires_at > now)
+        running = sa.select(_holders.process, _holders["keys"]).where(_holders.expires_at > now)
         return await self._all(KeyHolder, running.order_by(_holders.process))
 
 
 @cache
-def _destroy(insert: InsertFactory) -> Executable:
+def _destroy(insert: InsertFactory) -> sa.Executable:
     row = insert(contact_keys)
     gone = {"wrapped_key": "", "destroyed_at": row.excluded.destroyed_at}
     return row.on_conflict_do_update(index_elements=["owner"], set_=gone, where=_table.destroyed_at.is_(None))

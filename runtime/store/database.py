@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -224,6 +225,13 @@ class Queries:
 def insert_new(insert: InsertFactory, table: sa.Table) -> sa.Executable:
     """Insert a row unless its key is taken, and return its key."""
     return insert(table).on_conflict_do_nothing().returning(*table.primary_key)
+
+
+def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Split what is too much for one statement."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def row_of(table: sa.Table, item: object) -> dict[str, Any]:

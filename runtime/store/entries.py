@@ -11,12 +11,11 @@ admission of that workflow sets the run id to its own, unless the entry has ende
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -31,7 +30,7 @@ from runtime.store.admission import (
     decide,
 )
 from runtime.store.columns import storable
-from runtime.store.database import InsertFactory, Queries, insert_new, matching
+from runtime.store.database import InsertFactory, Queries, in_chunks, insert_new, matching
 from runtime.store.schema import entries
 from runtime.store.versions import Closure, closed
 
@@ -44,7 +43,6 @@ FINISHED: Final = "finished"
 TOGETHER: Final = 500
 """Maximum number of journeys of a statement."""
 
-T = TypeVar("T")
 _table = entries.c
 
 
@@ -203,7 +201,7 @@ class Entries(Queries):
     async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of these runs (workflow id and first execution run id) that were admitted."""
         found: set[tuple[str, str]] = set()
-        for some in _together(runs):
+        for some in in_chunks(runs, TOGETHER):
             run = (_table.workflow_id, _table.run_id)
             rows = await self._database.read(sa.select(*run).where(sa.tuple_(*run).in_(some)))
             found.update((row["workflow_id"], row["run_id"]) for row in rows)
@@ -212,7 +210,7 @@ class Entries(Queries):
     async def find_running(self, workflow_ids: Collection[str]) -> dict[str, StoredEntry]:
         """Return the running ones of these journeys, by workflow id."""
         found: dict[str, StoredEntry] = {}
-        for some in _together(workflow_ids):
+        for some in in_chunks(workflow_ids, TOGETHER):
             running = sa.select(entries).where(_table.workflow_id.in_(some), _table.ended_at.is_(None))
             in_order = await self._all(stored_entry, running.order_by(_table.admitted_at, _table.ordinal))
             found.update((entry.workflow_id, entry) for entry in in_order)
@@ -252,12 +250,6 @@ def _is_run(workflow_id: str, run_id: str) -> tuple[sa.ColumnElement[bool], ...]
 def stored_entry(*, key: str, revisable_passages: str | None, **row: Any) -> StoredEntry:
     """Return the journey of a row."""
     return StoredEntry(key=key or None, **row)
-
-
-def _together(items: Collection[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while some := list(islice(rest, TOGETHER)):
-        yield some
 
 
 _ORDER = (_table.admitted_at, _table.ordinal, _table.workflow_id, _table.run_id)

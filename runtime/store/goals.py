@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Double, Executable, Numeric, bindparam, case, cast, func, select, update
+import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from runtime.store.admission import StoredEntry
@@ -58,19 +58,19 @@ class Goals(Queries):
     ) -> list[GoalCount]:
         """Count a scenario's entries, by version, group and branches."""
         wanted = [_table.scenario == scenario]
-        entered_by = func.coalesce(_table.entered_version, _table.version)
+        entered_by = sa.func.coalesce(_table.entered_version, _table.version)
         if version is not None:
             wanted.append(entered_by == version)
         if since is not None:
             wanted.append(_table.admitted_at >= since)
-        turn = func.row_number().over(
+        turn = sa.func.row_number().over(
             partition_by=_table.contact_id, order_by=(_table.admitted_at, _table.ordinal, _table.workflow_id)
         )
         one = (
-            select(
+            sa.select(
                 entered_by.label("version"),
                 _table.branches,
-                case((_table.outcome.in_(WITHHELD), _table.outcome), else_="").label("group"),
+                sa.case((_table.outcome.in_(WITHHELD), _table.outcome), else_="").label("group"),
                 _table.reached_at,
                 _table.goal_value,
                 _table.goal_until,
@@ -82,13 +82,13 @@ class Goals(Queries):
         )
         still = one.reached_at.is_(None) & (one.goal_until > now)
         kind = (one.version, one.group, one.branches)
-        statement: Executable = select(
+        statement: sa.Executable = sa.select(
             *kind,
-            func.count().label("entered"),
-            func.sum(case((one.turn == 1, 1), else_=0)).label("contacts"),
-            func.count(one.reached_at).label("reached"),
-            func.sum(case((still, 1), else_=0)).label("open"),
-            func.sum(cast(one.goal_value, _AMOUNT)).label("value"),
+            sa.func.count().label("entered"),
+            sa.func.sum(sa.case((one.turn == 1, 1), else_=0)).label("contacts"),
+            sa.func.count(one.reached_at).label("reached"),
+            sa.func.sum(sa.case((still, 1), else_=0)).label("open"),
+            sa.func.sum(sa.cast(one.goal_value, _AMOUNT)).label("value"),
         ).group_by(*kind)
         return await self._all(_tally, statement)
 
@@ -98,22 +98,22 @@ def _tally(*, branches: Mapping[str, str] | None, value: float | Decimal | None,
 
 
 # SQLite has no decimal numbers: its sums are exact to about fifteen digits.
-_AMOUNT: Final[TypeEngine[Any]] = Double[Any]().with_variant(Numeric(), "postgresql")
-_OPEN = select(entries).where(
-    _table.contact_id == bindparam("contact_id"),
+_AMOUNT: Final[TypeEngine[Any]] = sa.Double[Any]().with_variant(sa.Numeric(), "postgresql")
+_OPEN = sa.select(entries).where(
+    _table.contact_id == sa.bindparam("contact_id"),
     _table.goal_until.is_not(None),  # makes the partial index applicable
     _table.reached_at.is_(None),
-    _table.goal_until >= bindparam("at", type_=_table.goal_until.type),
+    _table.goal_until >= sa.bindparam("at", type_=_table.goal_until.type),
     _table.ended_at.is_not(None),
 )
 _REACH = (
-    update(entries)
+    sa.update(entries)
     .where(
-        _table.workflow_id == bindparam("of_workflow"),
-        _table.run_id == bindparam("of_run"),
+        _table.workflow_id == sa.bindparam("of_workflow"),
+        _table.run_id == sa.bindparam("of_run"),
         _table.reached_at.is_(None),
-        _table.goal_until >= bindparam("at", type_=_table.goal_until.type),
+        _table.goal_until >= sa.bindparam("at", type_=_table.goal_until.type),
     )
-    .values(reached_at=bindparam("at"), goal_value=bindparam("worth"))
+    .values(reached_at=sa.bindparam("at"), goal_value=sa.bindparam("worth"))
     .returning(_table.ordinal)
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, bindparam, case, literal, or_, select
+import sqlalchemy as sa
 
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.schema import leases, queue_shards
@@ -29,7 +29,7 @@ class Leases(Queries):
 
     async def is_leased(self, name: str, now: datetime) -> bool:
         """Return True if a process holds a lease."""
-        held = select(literal(1)).where(_table.name == name, _table.expires_at > now)
+        held = sa.select(sa.literal(1)).where(_table.name == name, _table.expires_at > now)
         return bool(await self._database.read(held))
 
     async def give_up(self, name: str, holder: str) -> None:
@@ -43,18 +43,18 @@ class Leases(Queries):
 
 
 @cache
-def _take(insert: InsertFactory) -> Executable:
+def _take(insert: InsertFactory) -> sa.Executable:
     row = insert(leases)
-    free = or_(
-        _table.holder == row.excluded.holder, _table.expires_at <= bindparam("now", type_=_table.expires_at.type)
+    free = sa.or_(
+        _table.holder == row.excluded.holder, _table.expires_at <= sa.bindparam("now", type_=_table.expires_at.type)
     )
     taken = {"holder": row.excluded.holder, "expires_at": row.excluded.expires_at}
     return row.on_conflict_do_update(index_elements=["name"], set_=taken, where=free).returning(_table.name)
 
 
 @cache
-def _raise(insert: InsertFactory) -> Executable:
+def _raise(insert: InsertFactory) -> sa.Executable:
     row = insert(queue_shards)
     known, new = queue_shards.c.most, row.excluded.most
-    highest = case((known < new, new), else_=known)
+    highest = sa.case((known < new, new), else_=known)
     return row.on_conflict_do_update(index_elements=["queue"], set_={"most": highest}).returning(known)

@@ -20,7 +20,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from runtime.store.columns import SafeText
-from runtime.store.database import InsertFactory, Queries, row_of
+from runtime.store.database import InsertFactory, Queries, in_chunks, row_of
 from runtime.store.membership_tables import (
     ADD_AGAIN,
     BATCH,
@@ -134,8 +134,8 @@ class AudienceMemberships(Queries):
 
     async def refuse_members(self, batch: str, ids: Sequence[str], reason: str) -> None:
         """Record that the platform refused some changes of a batch. The removal of an erased contact is forgotten."""
-        for start in range(0, len(ids), _TOGETHER):
-            given = {"of": batch, "ids": list(ids[start : start + _TOGETHER])}
+        for some in in_chunks(ids, _TOGETHER):
+            given = {"of": batch, "ids": some}
             await self._database.write(DROP, given)
             await self._database.write(REFUSE, given | {"why": reason})
 
@@ -145,9 +145,9 @@ class AudienceMemberships(Queries):
             for statement in THAW:
                 await self._database.write(statement, {"of": batch})
             return
-        for start in range(0, len(ids), _TOGETHER):
+        for some in in_chunks(ids, _TOGETHER):
             for statement in THAW_SOME:
-                await self._database.write(statement, {"of": batch, "ids": list(ids[start : start + _TOGETHER])})
+                await self._database.write(statement, {"of": batch, "ids": some})
 
     async def settle_audience_batch(self, batch: str) -> None:
         """Record that the platform carried out the changes that are left in a batch."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Column, PrimaryKeyConstraint, Table, select
+import sqlalchemy as sa
 
 from runtime.errors import StoreError
 from runtime.store.columns import Json, SafeText
 from runtime.store.database import Queries, insert_new
 from runtime.store.schema import metadata
 
-_claims = Table(
+_claims = sa.Table(
     "namespace_claims",
     metadata,
-    Column("namespace", SafeText, nullable=False),
+    sa.Column("namespace", SafeText, nullable=False),
     # Apart from the claim, so that of several workers one replaces it.
-    Column("token", SafeText, nullable=False),
-    Column("claim", Json, nullable=False),
-    PrimaryKeyConstraint("namespace"),
+    sa.Column("token", SafeText, nullable=False),
+    sa.Column("claim", Json, nullable=False),
+    sa.PrimaryKeyConstraint("namespace"),
 )
 
 
@@ -51,12 +51,12 @@ class NamespaceClaims(Queries):
 
     async def namespace_claim(self, namespace: str) -> NamespaceClaim | None:
         """Return the claim on a namespace, or None if this store never claimed it."""
-        rows = await self._database.read(select(_claims.c.claim).where(_claims.c.namespace == namespace))
+        rows = await self._database.read(sa.select(_claims.c.claim).where(_claims.c.namespace == namespace))
         return NamespaceClaim(**rows[0]["claim"]) if rows else None
 
     async def has_claims(self) -> bool:
         """Return True if this store has claimed any namespace."""
-        return bool(await self._database.read(select(_claims.c.namespace).limit(1)))
+        return bool(await self._database.read(sa.select(_claims.c.namespace).limit(1)))
 
     async def claim_namespace(self, namespace: str, claim: NamespaceClaim, *, replace: bool) -> None:
         """Claim a namespace. With `replace`, replace this store's own claim on it, if any."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from runtime.store.columns import SafeText
-from runtime.store.database import Queries, matching
+from runtime.store.database import Queries, in_chunks, matching
 from runtime.store.schema import partial_index, table_of
 
 ITEMS_TOGETHER: Final = 500
@@ -144,8 +144,7 @@ class StoredOperations(Queries):
     async def add_items(self, operation: str, items: Sequence[OperationItem]) -> int:
         """Add journeys to an operation, and return the number of new ones."""
         added = 0
-        for start in range(0, len(items), ITEMS_TOGETHER):
-            some = items[start : start + ITEMS_TOGETHER]
+        for some in in_chunks(items, ITEMS_TOGETHER):
             rows = [{"operation_id": operation, **{name: getattr(item, name) for name in _ITEM}} for item in some]
             statement = self._database.insert(operation_items).values(rows).on_conflict_do_nothing()
             added += len(await self._database.write(statement.returning(_items.number)))

@@ -20,9 +20,9 @@ from datetime import UTC, date, datetime, time
 from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Executable, bindparam, case, func, select, text, update
+import sqlalchemy as sa
 
-from runtime.store.columns import SafeText, UtcDateTime, day_of, storable
+from runtime.store.columns import SafeText, day_of, storable
 from runtime.store.database import Database, InsertFactory, Queries
 from runtime.store.schema import entries, passages
 
@@ -114,12 +114,15 @@ class Passages(Queries):
 
     async def passage_counts(self, scenario: str, since: datetime) -> list[PassageCount]:
         """Count the completions of a scenario's steps; `since` is rounded down to the hour."""
-        return await self._all(PassageCount, _PASSED, {"scenario": scenario, "since": hour_of(since)})
+        lately = sa.func.sum(sa.case((_table.hour >= hour_of(since), _table.total), else_=0))
+        kind = (_table.version, _table.step, _table.outcome)
+        return await self._all(PassageCount, _summed(scenario, kind).add_columns(lately.label("lately")))
 
     async def passages_by_day(self, scenario: str, since: date) -> list[DayCount]:
         """Count the completions of a scenario's steps by day in UTC, from a day on."""
         start = datetime.combine(since, time.min, UTC)
-        return await self._all(DayCount, _BY_DAY[self._database.one_writer], {"scenario": scenario, "since": start})
+        kind = (day_of(_table.hour, on_sqlite=self._database.one_writer), _table.version, _table.step, _table.outcome)
+        return await self._all(DayCount, _summed(scenario, kind).where(_table.hour >= start))
 
 
 class _Told(NamedTuple):
@@ -175,7 +178,7 @@ def hour_of(at: datetime) -> datetime:
 
 
 def _count_in_turn(
-    insert: InsertFactory, given: dict[str, Any], rows: list[dict[str, Any]], connection: Connection
+    insert: InsertFactory, given: dict[str, Any], rows: list[dict[str, Any]], connection: sa.Connection
 ) -> bool:
     told = connection.execute(_TELL, given).first()
     if told is not None and rows:
@@ -187,20 +190,20 @@ _REMEMBERED: Final = 5_000
 """Number of journeys whose counts a process remembers, which saves two statements for each further report."""
 _table = passages.c
 _KEYS: Final = ("version", "step", "outcome", "hour")
-_this = (entries.c.workflow_id == bindparam("of_workflow"), entries.c.run_id == bindparam("of_run"))
-_COUNTED = select(entries.c.counted_passages, entries.c.revisable_passages).where(*_this)
+_this = (entries.c.workflow_id == sa.bindparam("of_workflow"), entries.c.run_id == sa.bindparam("of_run"))
+_COUNTED = sa.select(entries.c.counted_passages, entries.c.revisable_passages).where(*_this)
 _TELL = (
-    update(entries)
+    sa.update(entries)
     .where(
         *_this,
-        entries.c.counted_passages == bindparam("known"),
-        entries.c.revisable_passages.is_not_distinct_from(bindparam("was")),
+        entries.c.counted_passages == sa.bindparam("known"),
+        entries.c.revisable_passages.is_not_distinct_from(sa.bindparam("was")),
     )
-    .values(counted_passages=bindparam("after"), revisable_passages=bindparam("becomes"))
+    .values(counted_passages=sa.bindparam("after"), revisable_passages=sa.bindparam("becomes"))
     .returning(entries.c.scenario)
 )
 # One statement, so that contended rows are not locked during a round trip.
-_COUNT = text("""
+_COUNT = sa.text("""
 WITH told AS (
     UPDATE entries SET counted_passages = :after, revisable_passages = :becomes
     WHERE workflow_id = :of_workflow AND run_id = :of_run AND counted_passages = :known
@@ -216,34 +219,18 @@ FROM told, unnest(
 ORDER BY one.version, one.step, one.outcome, one.hour
 ON CONFLICT (scenario, version, hour, step, outcome) DO UPDATE SET total = passages.total + excluded.total
 RETURNING total
-""").bindparams(*(bindparam(name, type_=SafeText) for name in ("of_workflow", "of_run", "was", "becomes")))
-_lately = func.sum(case((_table.hour >= bindparam("since", type_=UtcDateTime), _table.total), else_=0))
-_PASSED = (
-    select(_table.version, _table.step, _table.outcome, func.sum(_table.total).label("total"), _lately.label("lately"))
-    .where(_table.scenario == bindparam("scenario"))
-    .group_by(_table.version, _table.step, _table.outcome)
-    .having(func.sum(_table.total) > 0)
-    .order_by(_table.version, _table.step, _table.outcome)
-)
+""").bindparams(*(sa.bindparam(name, type_=SafeText) for name in ("of_workflow", "of_run", "was", "becomes")))
 
 
-def _by_day(on_sqlite: bool) -> Executable:
-    day = day_of(_table.hour, on_sqlite=on_sqlite)
-    kind = (day, _table.version, _table.step, _table.outcome)
-    return (
-        select(*kind, func.sum(_table.total).label("total"))
-        .where(_table.scenario == bindparam("scenario"), _table.hour >= bindparam("since", type_=UtcDateTime))
-        .group_by(*kind)
-        .having(func.sum(_table.total) > 0)
-        .order_by(*kind)
-    )
-
-
-_BY_DAY: Final = {on_sqlite: _by_day(on_sqlite) for on_sqlite in (True, False)}
+def _summed(scenario: str, kind: Sequence[sa.ColumnElement[Any]]) -> sa.Select[Any]:
+    """Sum up the completions of a scenario's steps, by `kind`."""
+    total = sa.func.sum(_table.total)
+    counts = sa.select(*kind, total.label("total")).where(_table.scenario == scenario)
+    return counts.group_by(*kind).having(total > 0).order_by(*kind)
 
 
 @cache
-def add_passages(insert: InsertFactory) -> Executable:
+def add_passages(insert: InsertFactory) -> sa.Executable:
     """Add to counts; each row has all columns of the table."""
     row = insert(passages)
     return row.on_conflict_do_update(

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy import URL, Connection, Executable, RowMapping, event, text
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -42,8 +42,8 @@ LOCK_SECONDS = 5
 Otherwise a lock on a table, taken by an operator or a migration, would hold every request until the client gives up.
 """
 
-_VERSION = text("SELECT clock_timestamp() AS now, (SELECT version_num FROM scenario_store_version)")
-_IDENTITY = text(
+_VERSION = sa.text("SELECT clock_timestamp() AS now, (SELECT version_num FROM scenario_store_version)")
+_IDENTITY = sa.text(
     "SELECT system_identifier AS cluster, (SELECT oid FROM pg_database WHERE datname = current_database()) AS oid "
     "FROM pg_control_system()"
 )
@@ -61,7 +61,7 @@ class PostgreSQL(Database):
     insert = staticmethod(postgresql.insert)
     one_writer = False
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: sa.URL) -> None:
         self.name = f"{url.host or url.query.get('host') or 'localhost'}:{url.port or 5432}/{url.database or ''}"
         self._engine = create_async_engine(
             url.set(drivername="postgresql+psycopg"),
@@ -74,25 +74,25 @@ class PostgreSQL(Database):
             skip_autocommit_rollback=True,
             hide_parameters=True,
         )
-        event.listen(self._engine.sync_engine, "handle_error", invalidate_read_only)
-        event.listen(self._engine.sync_engine, "connect", self._prepare)
+        sa.event.listen(self._engine.sync_engine, "handle_error", invalidate_read_only)
+        sa.event.listen(self._engine.sync_engine, "connect", self._prepare)
 
     @override
-    async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+    async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
 
-        async def work(connection: AsyncConnection) -> Sequence[RowMapping]:
+        async def work(connection: AsyncConnection) -> Sequence[sa.RowMapping]:
             result = await connection.execute(statement, parameters)
             return result.mappings().all() if result.returns_rows else ()
 
         return await self._connected(work)
 
     @override
-    async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+    async def write(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
         with self._writing():
             return await self.read(statement, parameters)
 
     @override
-    async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
+    async def write_many(self, statement: sa.Executable, parameters: Sequence[Parameters]) -> None:
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(statement, parameters)
 
@@ -100,11 +100,11 @@ class PostgreSQL(Database):
             await self._connected(work)
 
     @override
-    async def inspect(self, work: Callable[[Connection], T]) -> T:
+    async def inspect(self, work: Callable[[sa.Connection], T]) -> T:
         return await self._connected(lambda connection: connection.run_sync(work))
 
     @override
-    async def alone(self, work: Callable[[Connection], T]) -> T:
+    async def alone(self, work: Callable[[sa.Connection], T]) -> T:
         """Hold an advisory lock on the connection: `work` may commit in between."""
 
         async def locked(connection: AsyncConnection) -> T:
@@ -134,7 +134,7 @@ class PostgreSQL(Database):
 
     @override
     async def try_writing(self) -> None:
-        await self.write(text("UPDATE scenario_store_version SET version_num = version_num"))
+        await self.write(sa.text("UPDATE scenario_store_version SET version_num = version_num"))
 
     @override
     async def look(self) -> None:

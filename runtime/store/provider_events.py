@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+import sqlalchemy as sa
 
 from runtime.store.database import Queries, insert_new
 from runtime.store.deliveries import deliveries
@@ -39,7 +39,7 @@ class ProviderEvents(Queries):
         """Return those of these events that had their effect."""
         if not hashes:
             return set()
-        rows = await self._database.read(select(_seen.event_hash).where(_seen.event_hash.in_(hashes)))
+        rows = await self._database.read(sa.select(_seen.event_hash).where(_seen.event_hash.in_(hashes)))
         return {row["event_hash"] for row in rows}
 
     async def keep_provider_events(self, hashes: Collection[str], at: datetime) -> None:
@@ -53,7 +53,7 @@ class ProviderEvents(Queries):
         if not delivery_ids:
             return {}
         is_sent = (_sent.delivery_id.in_(delivery_ids), _sent.test_by.is_(None))
-        found = await self._all(SentDelivery, select(*_SENT).where(*is_sent).order_by(_sent.started_at))
+        found = await self._all(SentDelivery, sa.select(*_SENT).where(*is_sent).order_by(_sent.started_at))
         return {one.delivery_id: one for one in found}
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec
 
-from sqlalchemy import URL, Connection, Executable, RowMapping, create_engine, event
+import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
@@ -47,7 +47,7 @@ class SQLite(Database):
     insert = staticmethod(sqlite.insert)
     one_writer = True
 
-    def __init__(self, url: URL, *, make: bool = True) -> None:
+    def __init__(self, url: sa.URL, *, make: bool = True) -> None:
         memory = url.database in (None, "", ":memory:")
         self.name = "in memory" if memory else str(url.database)
         if not memory and not make and not Path(self.name).exists():
@@ -63,7 +63,7 @@ class SQLite(Database):
                     f"The folder of the store {self.name} cannot be made ({error.strerror}): "
                     "choose another with SCENARIO_STORE."
                 ) from None
-        self._engine = create_engine(
+        self._engine = sa.create_engine(
             url.set(drivername="sqlite+pysqlite"),
             poolclass=StaticPool if memory else QueuePool,
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
@@ -75,33 +75,33 @@ class SQLite(Database):
         self._path = None if memory else Path(self.name).absolute()
         self._file: tuple[int, int] | None = None
         self._in_vain: tuple[float, str] | None = None  # when the latest write timed out, and its error
-        event.listen(self._engine, "connect", self._prepare)
-        event.listen(self._engine, "handle_error", invalidate_read_only)
+        sa.event.listen(self._engine, "connect", self._prepare)
+        sa.event.listen(self._engine, "handle_error", invalidate_read_only)
         self._writer = ThreadPoolExecutor(1, "store-write")
         # A database in memory has one connection, which threads cannot share.
         self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")
 
     @override
-    async def read(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+    async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
         return await self._in(self._reader, self._execute, statement, parameters)
 
     @override
-    async def write(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[RowMapping]:
+    async def write(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
         return await self._in_turn(lambda: self._execute(statement, parameters))
 
     @override
-    async def write_many(self, statement: Executable, parameters: Sequence[Parameters]) -> None:
-        def insert(connection: Connection) -> None:
+    async def write_many(self, statement: sa.Executable, parameters: Sequence[Parameters]) -> None:
+        def insert(connection: sa.Connection) -> None:
             connection.execute(statement, parameters)
 
         await self._in_turn(lambda: self._transact(insert))
 
     @override
-    async def inspect(self, work: Callable[[Connection], T]) -> T:
+    async def inspect(self, work: Callable[[sa.Connection], T]) -> T:
         return await self._in(self._reader, self._connected, work)
 
     @override
-    async def alone(self, work: Callable[[Connection], T]) -> T:
+    async def alone(self, work: Callable[[sa.Connection], T]) -> T:
         return await self._in_turn(lambda: self._transact(work))
 
     @override
@@ -111,7 +111,7 @@ class SQLite(Database):
 
     @override
     async def try_writing(self) -> None:
-        def work(connection: Connection) -> None:
+        def work(connection: sa.Connection) -> None:
             connection.exec_driver_sql("CREATE TABLE scenario_store_probe (room)")
             connection.exec_driver_sql("INSERT INTO scenario_store_probe VALUES (zeroblob(16384))")
             connection.exec_driver_sql("DROP TABLE scenario_store_probe")
@@ -169,7 +169,7 @@ class SQLite(Database):
         return found.st_dev, found.st_ino
 
     @contextmanager
-    def _connection(self) -> Generator[Connection]:
+    def _connection(self) -> Generator[sa.Connection]:
         """Return a connection to the file that was opened, if it is still there.
 
         SQLite keeps using a deleted file, and creates a new one for the next connection. Writes to either would be
@@ -185,16 +185,16 @@ class SQLite(Database):
         with translated_errors(self.name), self._engine.connect() as connection:
             yield connection
 
-    def _execute(self, statement: Executable, parameters: Parameters | None) -> Sequence[RowMapping]:
+    def _execute(self, statement: sa.Executable, parameters: Parameters | None) -> Sequence[sa.RowMapping]:
         with self._connection() as connection:
             result = connection.execute(statement, parameters)
             return result.mappings().all() if result.returns_rows else ()
 
-    def _connected(self, work: Callable[[Connection], T]) -> T:
+    def _connected(self, work: Callable[[sa.Connection], T]) -> T:
         with self._connection() as connection:
             return work(connection)
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
+    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
         with self._connection() as connection:
             # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
             return in_transaction(connection, "BEGIN IMMEDIATE", work)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from sqlalchemy import make_url
+import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from runtime.clock_offset import ClockOffset
@@ -147,7 +147,7 @@ def connect(url: str, *, make: bool = True) -> Database:
         StoreAddressError: The URL is not one of a supported database.
     """
     try:
-        address = make_url(url)
+        address = sa.make_url(url)
         kind = address.get_backend_name()
     except (ArgumentError, ValueError):
         # The text is not quoted: it may hold a password.

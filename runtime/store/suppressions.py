@@ -9,20 +9,20 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Column, Index, PrimaryKeyConstraint, bindparam, delete, func, select
+import sqlalchemy as sa
 
 from runtime.store.columns import SafeText
-from runtime.store.database import Queries, insert_new, matching, row_of
+from runtime.store.database import Queries, in_chunks, insert_new, matching, row_of
 from runtime.store.schema import soft_bounces, table_of
 from scenario.policies.suppression import SOFT, SOFT_BOUNCES, SOFT_SPAN, Suppression, lasting
 
 suppressions = table_of(
     "suppressions",
     Suppression,
-    Column("source", SafeText, nullable=False),
+    sa.Column("source", SafeText, nullable=False),
     # The address first: read before each attempt.
-    PrimaryKeyConstraint("channel", "address_hash", "scope", "source"),
-    Index(None, "suppressed_at"),
+    sa.PrimaryKeyConstraint("channel", "address_hash", "scope", "source"),
+    sa.Index(None, "suppressed_at"),
 )
 """Suppressed addresses, and the reasons."""
 
@@ -43,8 +43,8 @@ class Suppressions(Queries):
     async def suppress_many(self, given: Sequence[Suppression]) -> int:
         """Suppress addresses, and return the number of new suppressions."""
         added = 0
-        for start in range(0, len(given), SUPPRESSED_TOGETHER):
-            rows = [row_of(suppressions, one) for one in given[start : start + SUPPRESSED_TOGETHER]]
+        for some in in_chunks(given, SUPPRESSED_TOGETHER):
+            rows = [row_of(suppressions, one) for one in some]
             statement = self._database.insert(suppressions).values(rows).on_conflict_do_nothing()
             added += len(await self._database.write(statement.returning(_table.source)))
         return added
@@ -61,9 +61,9 @@ class Suppressions(Queries):
         where.append(_table.address_hash.in_(addresses))
         if source in (SOFT, None):  # otherwise the next soft bounce would suppress it again
             await self._database.write(
-                delete(soft_bounces).where(_soft.channel == channel, _soft.address_hash.in_(addresses))
+                sa.delete(soft_bounces).where(_soft.channel == channel, _soft.address_hash.in_(addresses))
             )
-        gone = await self._database.write(delete(suppressions).where(*where).returning(*suppressions.c))
+        gone = await self._database.write(sa.delete(suppressions).where(*where).returning(*suppressions.c))
         return [Suppression(**row) for row in gone]
 
     async def suppressed(self, channel: str, addresses: Collection[str]) -> list[Suppression]:
@@ -113,18 +113,18 @@ class Suppressions(Queries):
 
 _ORDER = (_table.suppressed_at, _table.channel, _table.address_hash, _table.scope, _table.source)
 _OF_CHANNEL = (
-    select(suppressions)
-    .where(_table.channel == bindparam("channel"))
+    sa.select(suppressions)
+    .where(_table.channel == sa.bindparam("channel"))
     .order_by(_table.suppressed_at, _table.source, _table.scope)
 )
-_OF_ADDRESS = _OF_CHANNEL.where(_table.address_hash == bindparam("address"))
-_OF_ADDRESSES = _OF_CHANNEL.where(_table.address_hash.in_(bindparam("addresses", expanding=True)))
-_COUNTS = select(_table.channel, _table.source, func.count().label("suppressions")).group_by(
+_OF_ADDRESS = _OF_CHANNEL.where(_table.address_hash == sa.bindparam("address"))
+_OF_ADDRESSES = _OF_CHANNEL.where(_table.address_hash.in_(sa.bindparam("addresses", expanding=True)))
+_COUNTS = sa.select(_table.channel, _table.source, sa.func.count().label("suppressions")).group_by(
     _table.channel, _table.source
 )
-_SOFT = select(func.count(_soft.delivery_id.distinct()).label("bounces")).where(
-    _soft.channel == bindparam("channel"),
-    _soft.address_hash.in_(bindparam("addresses", expanding=True)),
-    _soft.bounced_at > bindparam("since"),
-    _soft.bounced_at < bindparam("until"),
+_SOFT = sa.select(sa.func.count(_soft.delivery_id.distinct()).label("bounces")).where(
+    _soft.channel == sa.bindparam("channel"),
+    _soft.address_hash.in_(sa.bindparam("addresses", expanding=True)),
+    _soft.bounced_at > sa.bindparam("since"),
+    _soft.bounced_at < sa.bindparam("until"),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Integer, bindparam, cast, extract, func, select
+import sqlalchemy as sa
 
 from runtime.store.database import Queries
 from runtime.store.deliveries import COUNTED, DELIVERED, deliveries
@@ -62,42 +62,42 @@ class DestinationTraffic(Queries):
 
     async def paused_since(self, destination: str) -> datetime | None:
         """Return since when workers have reported that a destination is paused, or None."""
-        rows = await self._database.read(_PAUSED, {"destination": destination})
+        paused = destination_pauses.c
+        rows = await self._database.read(sa.select(paused.paused_at).where(paused.destination == destination))
         return rows[0]["paused_at"] if rows else None
 
 
-_PAUSED = select(destination_pauses.c.paused_at).where(destination_pauses.c.destination == bindparam("destination"))
 _newest = (
-    select(_table.started_at, _table.outcome, _table.milliseconds)
+    sa.select(_table.started_at, _table.outcome, _table.milliseconds)
     .where(
-        _table.destination == bindparam("destination"),
-        _table.started_at >= bindparam("since"),
+        _table.destination == sa.bindparam("destination"),
+        _table.started_at >= sa.bindparam("since"),
         _table.test_by.is_(None),
     )
     .order_by(_table.started_at.desc())
-    .limit(bindparam("most"))
+    .limit(sa.bindparam("most"))
     .subquery()
 )
-_hour = (cast(extract("epoch", _newest.c.started_at), Integer) // 3600).label("hour")
-_HOURS = select(_hour, _newest.c.outcome, func.count().label("n")).group_by(_hour, _newest.c.outcome)
+_hour = (sa.cast(sa.extract("epoch", _newest.c.started_at), sa.Integer) // 3600).label("hour")
+_HOURS = sa.select(_hour, _newest.c.outcome, sa.func.count().label("n")).group_by(_hour, _newest.c.outcome)
 _DURATIONS = (
-    select(_newest.c.milliseconds, func.count().label("n"))
+    sa.select(_newest.c.milliseconds, sa.func.count().label("n"))
     .where(_newest.c.outcome.in_(SENT))
     .group_by(_newest.c.milliseconds)
     .order_by(_newest.c.milliseconds)
 )
 _other = deliveries.alias()
 _last = (
-    select(_other.c.started_at)
-    .where(_other.c.destination == bindparam("destination"), _other.c.outcome == DELIVERED)
+    sa.select(_other.c.started_at)
+    .where(_other.c.destination == sa.bindparam("destination"), _other.c.outcome == DELIVERED)
     .order_by(_other.c.started_at.desc())
     .limit(1)
     .scalar_subquery()
 )
-_FAILING = select(func.min(_table.started_at).label("since")).where(
-    _table.destination == bindparam("destination"),
+_FAILING = sa.select(sa.func.min(_table.started_at).label("since")).where(
+    _table.destination == sa.bindparam("destination"),
     _table.test_by.is_(None),
     _table.outcome.in_([outcome for outcome in SENT if outcome != DELIVERED]),
     _table.started_at
-    > func.coalesce(_last, bindparam("never", datetime(1970, 1, 1, tzinfo=UTC), _table.started_at.type)),
+    > sa.func.coalesce(_last, sa.bindparam("never", datetime(1970, 1, 1, tzinfo=UTC), _table.started_at.type)),
 )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Column, Executable, PrimaryKeyConstraint, UniqueConstraint, bindparam, func, literal, or_, select
+import sqlalchemy as sa
 
 from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries
@@ -36,10 +36,10 @@ class StoredVersion:
 versions = table_of(
     "scenario_versions",
     StoredVersion,
-    Column("journeys", SafeText, nullable=False, server_default="pin"),
-    PrimaryKeyConstraint("scenario", "version"),
+    sa.Column("journeys", SafeText, nullable=False, server_default="pin"),
+    sa.PrimaryKeyConstraint("scenario", "version"),
     # Equal content is one version, also if two publishers race.
-    UniqueConstraint("scenario", "digest"),
+    sa.UniqueConstraint("scenario", "digest"),
 )
 """Published scenarios. A row never changes and is never deleted: running journeys depend on it."""
 
@@ -76,7 +76,7 @@ class Closure:
     reason: str
 
 
-closed = table_of("closed_scenarios", Closure, PrimaryKeyConstraint("scenario"))
+closed = table_of("closed_scenarios", Closure, sa.PrimaryKeyConstraint("scenario"))
 """Scenarios that are closed to new entries."""
 
 
@@ -166,11 +166,11 @@ class Versions(Queries):
 
     async def closure(self, scenario: str) -> Closure | None:
         """Return the closure of a scenario, or None if it is open."""
-        return await self._one(Closure, select(closed).where(closed.c.scenario == scenario))
+        return await self._one(Closure, sa.select(closed).where(closed.c.scenario == scenario))
 
     async def closures(self) -> dict[str, Closure]:
         """Return all closures by scenario."""
-        return {closure.scenario: closure for closure in await self._all(Closure, select(closed))}
+        return {closure.scenario: closure for closure in await self._all(Closure, sa.select(closed))}
 
 
 _AGAIN = "~"
@@ -178,37 +178,37 @@ _FOLLOWS = "+follow"
 _ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by", "journeys")
 
 _BY_DIGEST = (
-    select(_table.version)
-    .where(_table.scenario == bindparam("scenario"), _table.digest.in_(bindparam("digests", expanding=True)))
+    sa.select(_table.version)
+    .where(_table.scenario == sa.bindparam("scenario"), _table.digest.in_(sa.bindparam("digests", expanding=True)))
     .order_by(_table.version)
 )
 _LAST = (
-    select(_table.version, _table.digest)
-    .where(_table.scenario == bindparam("scenario"))
+    sa.select(_table.version, _table.digest)
+    .where(_table.scenario == sa.bindparam("scenario"))
     .order_by(_table.version.desc())
     .limit(1)
 )
-_NEWEST = select(func.max(_table.version).label("version")).where(_table.scenario == bindparam("scenario"))
-_ONE = select(versions).where(_table.scenario == bindparam("scenario"), _table.version == bindparam("version"))
+_NEWEST = sa.select(sa.func.max(_table.version).label("version")).where(_table.scenario == sa.bindparam("scenario"))
+_ONE = sa.select(versions).where(_table.scenario == sa.bindparam("scenario"), _table.version == sa.bindparam("version"))
 _LISTED = (
-    select(_table.scenario, _table.version, _table.published_at, _table.published_by, _table.journeys)
-    .where(or_(bindparam("name", type_=_table.scenario.type).is_(None), _table.scenario == bindparam("name")))
+    sa.select(_table.scenario, _table.version, _table.published_at, _table.published_by, _table.journeys)
+    .where(sa.or_(sa.bindparam("name", type_=_table.scenario.type).is_(None), _table.scenario == sa.bindparam("name")))
     .order_by(_table.scenario, _table.version.desc())
 )
 _later = versions.alias()
 _SCENARIOS = (
-    select(_table.scenario, _table.version, _table.published_at)
+    sa.select(_table.scenario, _table.version, _table.published_at)
     .where(
         _table.version
-        == select(func.max(_later.c.version)).where(_later.c.scenario == _table.scenario).scalar_subquery()
+        == sa.select(sa.func.max(_later.c.version)).where(_later.c.scenario == _table.scenario).scalar_subquery()
     )
     .order_by(_table.scenario)
 )
 
 
 @cache
-def _add(insert: InsertFactory) -> Executable:
-    taken = {name: bindparam(name, type_=_table[name].type) for name in _ADDED}
-    number = func.coalesce(func.max(_table.version), literal(0)) + 1
-    row = select(number, *taken.values()).where(_table.scenario == taken["scenario"])
+def _add(insert: InsertFactory) -> sa.Executable:
+    taken = {name: sa.bindparam(name, type_=_table[name].type) for name in _ADDED}
+    number = sa.func.coalesce(sa.func.max(_table.version), sa.literal(0)) + 1
+    row = sa.select(number, *taken.values()).where(_table.scenario == taken["scenario"])
     return insert(versions).from_select(["version", *_ADDED], row).on_conflict_do_nothing().returning(_table.version)

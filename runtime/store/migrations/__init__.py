@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, inspect, select
+import sqlalchemy as sa
 
 from runtime.errors import StoreOutdated, StoreTooNew
 from runtime.store.database import Database
@@ -20,8 +20,8 @@ HEAD = "0001"
 
 # Not Alembic's default name: the database may hold other programs' tables and Alembic versions.
 _VERSION_TABLE = "scenario_store_version"
-_NUMBER: Column[str] = Column("version_num", Text)
-Table(_VERSION_TABLE, MetaData(), _NUMBER)
+_NUMBER: sa.Column[str] = sa.Column("version_num", sa.Text)
+sa.Table(_VERSION_TABLE, sa.MetaData(), _NUMBER)
 
 
 async def upgrade(database: Database, *, make: bool = True) -> None:
@@ -52,13 +52,13 @@ async def ensure_current(database: Database) -> None:
         )
 
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(_VERSION_TABLE):
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table(_VERSION_TABLE):
         return None
-    return connection.execute(select(_NUMBER)).scalar()
+    return connection.execute(sa.select(_NUMBER)).scalar()
 
 
-def _apply(connection: Connection, name: str) -> None:
+def _apply(connection: sa.Connection, name: str) -> None:
     current = _revision(connection)
     if current == HEAD:  # another process was faster
         return

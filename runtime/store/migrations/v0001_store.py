@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import sqlalchemy as sa
 from alembic.operations import Operations
-from sqlalchemy import Index
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from runtime.store.schema import metadata
@@ -185,6 +185,6 @@ def upgrade(op: Operations) -> None:
             op.execute(f"{trigger} {work} END")
 
 
-def _order(index: Index) -> tuple[bool, int, str]:
+def _order(index: sa.Index) -> tuple[bool, int, str]:
     # Of two indexes that serve alike, SQLite uses the newer: a partial one, or the one with more columns.
     return index.dialect_options["sqlite"]["where"] is not None, len(index.columns), str(index.name)
