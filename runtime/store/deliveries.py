@@ -238,8 +238,9 @@ class Deliveries(Queries):
             since: Only those whose next attempt is or was due since then. It bounds the search, since every attempt
                 that was followed by another is on record.
         """
-        wanted = {"destination": destination, "since": since, "limit": limit}
-        return await self._opened(await self._database.read(_BETWEEN_ATTEMPTS, wanted))
+        wanted = (_table.destination == destination, _table.next_try_at >= since, *_IS_LATEST)
+        waiting = sa.select(deliveries).where(*wanted).order_by(_table.next_try_at, _table.delivery_id).limit(limit)
+        return await self._opened(await self._database.read(waiting))
 
     async def awaiting_retry(self, *, since: datetime, each: int) -> dict[str, tuple[int, list[Attempt]]]:
         """Return the number of deliveries that wait for their next attempt, and the newest of them, by destination.
@@ -257,7 +258,8 @@ class Deliveries(Queries):
 
     async def outcomes(self, *, since: datetime, most: int = COUNTED) -> OutcomeCounts:
         """Count the outcomes of attempts since a time, at most the newest `most`."""
-        rows = await self._database.read(_OUTCOMES, {"since": since, "most": most})
+        newest = newest_attempts((_table.destination, _table.outcome), most, _table.started_at >= since).c
+        rows = await self._database.read(sa.select(*newest, sa.func.count().label("attempts")).group_by(*newest))
         found: dict[str, dict[str, int]] = {}
         for row in rows:
             found.setdefault(row["destination"], {})[row["outcome"]] = row["attempts"]
@@ -265,8 +267,10 @@ class Deliveries(Queries):
 
     async def attempt_counts(self, scenario: str, *, since: datetime) -> list[AttemptCount]:
         """Count the attempts of a scenario's steps since a time."""
-        wanted = {"scenario": scenario, "since": since}
-        return await self._all(AttemptCount, _ATTEMPTED, wanted)
+        kind = (_table.version, _table.step, _table.outcome, _table.error)
+        where = (_table.scenario == scenario, _table.started_at >= since, _table.test_by.is_(None))
+        counts = sa.select(*kind, sa.func.count().label("n")).where(*where)
+        return await self._all(AttemptCount, counts.group_by(*kind))
 
     async def backoffs(self, *, since: datetime) -> list[BackoffCount]:
         """Count the deliveries that `awaiting_retry` counts, by scenario and destination."""
@@ -274,8 +278,16 @@ class Deliveries(Queries):
 
     async def attempts_by_day(self, scenario: str, *, since: datetime, most: int = COUNTED) -> list[DayCount]:
         """Count the attempts of a scenario's steps by day in UTC, at most the newest `most`."""
-        wanted = {"scenario": scenario, "since": since, "most": most}
-        return await self._all(DayCount, _ATTEMPTED_BY_DAY[self._database.one_writer], wanted)
+        day = day_of(_table.started_at, on_sqlite=self._database.one_writer)
+        kind = (day, _table.version, _table.step, _table.outcome)
+        newest = newest_attempts(kind, most, _table.scenario == scenario, _table.started_at >= since).c
+        return await self._all(DayCount, sa.select(*newest, sa.func.count().label("total")).group_by(*newest))
+
+
+def newest_attempts(columns: Sequence[sa.ColumnElement[Any]], most: int, *where: sa.ColumnElement[bool]) -> sa.Subquery:
+    """Select columns of the newest attempts that match, without test messages."""
+    found = sa.select(*columns).where(*where, _table.test_by.is_(None))
+    return found.order_by(_table.started_at.desc()).limit(most).subquery()
 
 
 def _without(name: str | None, attempt: Attempt) -> Attempt:
@@ -315,19 +327,6 @@ _TO_BE_TRIED_AGAIN = (
     .where(_by_destination.c.place <= sa.bindparam("each"))
     .order_by(_by_destination.c.destination, _by_destination.c.place)
 )
-_BETWEEN_ATTEMPTS = (
-    sa.select(deliveries)
-    .where(_table.destination == sa.bindparam("destination"), _table.next_try_at >= sa.bindparam("since"), *_IS_LATEST)
-    .order_by(_table.next_try_at, _table.delivery_id)
-    .limit(sa.bindparam("limit"))
-)
-_kind = (_table.version, _table.step, _table.outcome, _table.error)
-_of_scenario = (
-    _table.scenario == sa.bindparam("scenario"),
-    _table.started_at >= sa.bindparam("since"),
-    _table.test_by.is_(None),
-)
-_ATTEMPTED = sa.select(*_kind, sa.func.count().label("n")).where(*_of_scenario).group_by(*_kind)
 _first = deliveries.alias()
 _waiting = (
     sa.select(
@@ -350,27 +349,3 @@ _BACKOFFS = sa.select(
     sa.func.count().label("n"),
     sa.func.min(_waiting.c.since).label("since"),
 ).group_by(_waiting.c.scenario, _waiting.c.destination)
-_newest = (
-    sa.select(_table.destination, _table.outcome)
-    .where(_table.started_at >= sa.bindparam("since"), _table.test_by.is_(None))
-    .order_by(_table.started_at.desc())
-    .limit(sa.bindparam("most"))
-    .subquery()
-)
-_outcome = (_newest.c.destination, _newest.c.outcome)
-_OUTCOMES = sa.select(*_outcome, sa.func.count().label("attempts")).group_by(*_outcome)
-
-
-def _by_day(on_sqlite: bool) -> sa.Executable:
-    day = day_of(_table.started_at, on_sqlite=on_sqlite)
-    newest = (
-        sa.select(day, _table.version, _table.step, _table.outcome)
-        .where(*_of_scenario)
-        .order_by(_table.started_at.desc())
-        .limit(sa.bindparam("most"))
-        .subquery()
-    )
-    return sa.select(*newest.c, sa.func.count().label("total")).group_by(*newest.c)
-
-
-_ATTEMPTED_BY_DAY: Final = {on_sqlite: _by_day(on_sqlite) for on_sqlite in (True, False)}

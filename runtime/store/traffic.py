@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from runtime.store.database import Queries
-from runtime.store.deliveries import COUNTED, DELIVERED, deliveries
+from runtime.store.deliveries import COUNTED, DELIVERED, deliveries, newest_attempts
 from runtime.store.outgoing import destination_pauses
 
 SENT: Final = ("delivered", "retry", "failed", "unknown")
@@ -46,12 +46,16 @@ class DestinationTraffic(Queries):
 
     async def traffic(self, destination: str, *, since: datetime, most: int = COUNTED) -> Traffic:
         """Count the attempts at a destination since a time, at most the newest `most`."""
-        wanted = {"destination": destination, "since": since, "most": most}
+        columns = (_table.started_at, _table.outcome, _table.milliseconds)
+        newest = newest_attempts(columns, most, _table.destination == destination, _table.started_at >= since).c
+        kind = ((sa.cast(sa.extract("epoch", newest.started_at), sa.Integer) // 3600).label("hour"), newest.outcome)
         hours: dict[datetime, dict[str, int]] = {}
-        for row in await self._database.read(_HOURS, wanted):
+        for row in await self._database.read(sa.select(*kind, sa.func.count().label("n")).group_by(*kind)):
             hour = datetime.fromtimestamp(row["hour"] * _HOUR.total_seconds(), UTC)
             hours.setdefault(hour, {})[row["outcome"]] = row["n"]
-        found = await self._database.read(_DURATIONS, wanted)
+        length = newest.milliseconds
+        durations = sa.select(length, sa.func.count().label("n")).where(newest.outcome.in_(SENT))
+        found = await self._database.read(durations.group_by(length).order_by(length))
         is_cut = sum(sum(counts.values()) for counts in hours.values()) >= most
         return Traffic(hours, [(row["milliseconds"], row["n"]) for row in found], is_cut)
 
@@ -67,25 +71,6 @@ class DestinationTraffic(Queries):
         return rows[0]["paused_at"] if rows else None
 
 
-_newest = (
-    sa.select(_table.started_at, _table.outcome, _table.milliseconds)
-    .where(
-        _table.destination == sa.bindparam("destination"),
-        _table.started_at >= sa.bindparam("since"),
-        _table.test_by.is_(None),
-    )
-    .order_by(_table.started_at.desc())
-    .limit(sa.bindparam("most"))
-    .subquery()
-)
-_hour = (sa.cast(sa.extract("epoch", _newest.c.started_at), sa.Integer) // 3600).label("hour")
-_HOURS = sa.select(_hour, _newest.c.outcome, sa.func.count().label("n")).group_by(_hour, _newest.c.outcome)
-_DURATIONS = (
-    sa.select(_newest.c.milliseconds, sa.func.count().label("n"))
-    .where(_newest.c.outcome.in_(SENT))
-    .group_by(_newest.c.milliseconds)
-    .order_by(_newest.c.milliseconds)
-)
 _other = deliveries.alias()
 _last = (
     sa.select(_other.c.started_at)
