@@ -126,7 +126,9 @@ AGES: Final = "deliveries=1d,responses=1d,entries=1d,claims=32d,passages=2d"
 OLD: Final = "scenario: old\ntrigger: segment\nentry: {again: always}\nsteps: [{wait: 1d}]\n"
 # Of each lot, the old rows that are not needed, and the others: by a word in their names.
 FILL: Final = """
-INSERT INTO deliveries SELECT w.word || '_{lot}_' || n, 1, now() - w.age - n * interval '1 s', 'old/' || n, 'r', 'old',
+INSERT INTO deliveries (delivery_id, attempt, started_at, workflow_id, run_id, scenario, version, step, channel,
+    destination, contact_id, milliseconds, outcome, status, error, next_try_at, response, trace_id)
+    SELECT w.word || '_{lot}_' || n, 1, now() - w.age - n * interval '1 s', 'old/' || n, 'r', 'old',
     1, 'hook', 'webhook', 'other', w.word, 12, 'delivered', 200, NULL, NULL, 'thanks', NULL
     FROM generate_series(1, {rows}) n, (VALUES ('gone', interval '30 d'), ('kept', interval '2 h')) w(word, age);
 INSERT INTO entries SELECT w.scenario || '/' || w.word || '_{lot}_' || n, 'r', w.scenario, 1,

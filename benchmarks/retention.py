@@ -54,7 +54,9 @@ AT_ONCE: Final = 4
 """Journeys at once: two cores are busy with them, and not overwhelmed."""
 
 FILL: Final = """
-INSERT INTO deliveries SELECT 'msg_' || n, 1, now() - n * interval '{year}' / {attempts}, 'old/' || n, 'r' || n, 'old',
+INSERT INTO deliveries (delivery_id, attempt, started_at, workflow_id, run_id, scenario, version, step, channel,
+    destination, contact_id, milliseconds, outcome, status, error, next_try_at, response, trace_id)
+    SELECT 'msg_' || n, 1, now() - n * interval '{year}' / {attempts}, 'old/' || n, 'r' || n, 'old',
     1, 'hook', 'webhook', 'd' || n % 50, n % 100000, 12, CASE n % 50 WHEN 0 THEN 'retry' ELSE 'delivered' END, 200,
     NULL, NULL, repeat('thanks ', 30), md5(n::text) FROM generate_series(1, {attempts}) n;
 INSERT INTO entries SELECT 'old/' || n, 'r' || n, CASE n % 10 WHEN 0 THEN 'once' ELSE 'old' END, 1, n, '', 1, 'segment',
