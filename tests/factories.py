@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery
 from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.store import AdmissionRequest, Attempt, CapClaim, Store, StoredEntry, StoredOperation
+from runtime.store.campaigns import StoredCampaign
+
+T = TypeVar("T")
 
 NOW: Final = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 """The time of everything, unless a test gives another."""
@@ -124,3 +127,15 @@ async def add_key(store: Store, *scopes: Scope, **given: Any) -> tuple[str, str]
     key = ApiKey(identifier, digest, scopes or SCOPES, created_at=datetime.now(UTC), **{**defaults, **given})
     await store.add_key(key)
     return token, identifier
+
+
+def stored_campaign(name: str = "sale", **given: Any) -> StoredCampaign:
+    """Return a campaign that was just requested."""
+    defaults: dict[str, Any] = {"scenario": "welcome", "version": 1, "file": "people.csv", "digest": "d", "rate": 50.0}
+    return StoredCampaign(name=name, **{**defaults, "operator": "ann", "created_at": NOW, **given})
+
+
+def present(value: T | None) -> T:
+    """Return what is there, as the test knows."""
+    assert value is not None
+    return value

@@ -7,7 +7,7 @@ import base64
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -37,14 +37,11 @@ from runtime.telemetry import metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry
 from tests.claims import OwnNamespace
+from tests.factories import present
+from tests.fakes import Clock
 from tests.measured import now
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, served, services, workers
-
-
-async def completes_polls(_: Any) -> bool:
-    return True
-
 
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
@@ -66,8 +63,7 @@ async def test_it_sends_to_the_destinations_of_the_file(settings: Settings):
 
 
 async def test_it_does_not_start_with_a_bad_file_and_says_where_it_is_bad(settings: Settings):
-    assert settings.destinations is not None
-    settings.destinations.write_text("destinations:\n  wax: {url: https://wax.example, rate: 10}\n")
+    present(settings.destinations).write_text("destinations:\n  wax: {url: https://wax.example, rate: 10}\n")
     with pytest.raises(SettingsError) as caught:
         async with services(settings):
             pass
@@ -77,37 +73,43 @@ async def test_it_does_not_start_with_a_bad_file_and_says_where_it_is_bad(settin
 
 
 async def test_a_trial_run_does_not_look_at_the_file(settings: Settings):
-    assert settings.destinations is not None
-    settings.destinations.write_text("nonsense")
+    present(settings.destinations).write_text("nonsense")
     async with services(settings, routes=Diverted("http://127.0.0.1:4000")) as opened:
         assert opened.destinations.names == ()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """The workers that are made, by queue, and with which options."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def make(_client: Any, *, task_queue: str, **options: Any) -> None:
+        found[task_queue] = options
+
+    async def completes_polls(_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr("worker.Worker", make)
+    monkeypatch.setattr("worker.ActivityWorker", make)
+    monkeypatch.setattr("worker.completes_polls", completes_polls)
+    return found
 
 
 @pytest.mark.parametrize(
     ("timeouts", "seconds"), [([], 20), ([15.0, None], 20), ([16.0, None], 21), ([15.0, 300.0], 305)]
 )
 async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination_to_end(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, timeouts: list[float | None], seconds: int
+    settings: Settings, made: dict[str, dict[str, Any]], timeouts: list[float | None], seconds: int
 ):
-    given: dict[str, timedelta] = {}
-
-    def steering(_client: Any, *, task_queue: str, graceful_shutdown_timeout: timedelta, **_: Any) -> None:
-        given[task_queue] = graceful_shutdown_timeout
-
-    def sending(_client: Any, *, task_queue: str, grace: timedelta, **_: Any) -> None:
-        given[task_queue] = grace
-
-    monkeypatch.setattr("worker.Worker", steering)
-    monkeypatch.setattr("worker.ActivityWorker", sending)
-    monkeypatch.setattr("worker.completes_polls", completes_polls)
     entries = [f"  d{n}: {{url: https://a.example{f', timeout: {t:g}s' if t else ''}}}" for n, t in enumerate(timeouts)]
-    assert settings.destinations is not None
-    settings.destinations.write_text("\n".join(["destinations:", *entries]) if entries else "destinations: {}")
+    text = "\n".join(["destinations:", *entries]) if entries else "destinations: {}"
+    present(settings.destinations).write_text(text)
     client: Any = None
     async with services(settings) as opened:
         await workers(client, opened)
         assert drain_of(opened.destinations.book) == timedelta(seconds=seconds)
     lengths = {name: timedelta(seconds=seconds if name == "webhooks" else 20) for name in QUEUES}
+    given = {name: options.get("grace") or options["graceful_shutdown_timeout"] for name, options in made.items()}
     assert given == lengths | {f"{name}-campaigns": lengths[name] for name in QUEUES[1:]}
 
 
@@ -123,19 +125,12 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
     ],
 )
 async def test_a_channel_takes_no_more_messages_than_it_has_connections_for(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, channels: dict[str, Any], at_once: dict[str, int]
+    settings: Settings, made: dict[str, dict[str, Any]], channels: dict[str, Any], at_once: dict[str, int]
 ):
-    given: dict[str, int] = {}
-
-    def made(_client: Any, *, task_queue: str, concurrent: int = 0, **_: Any) -> None:
-        given[task_queue] = concurrent
-
-    monkeypatch.setattr("worker.Worker", made)
-    monkeypatch.setattr("worker.ActivityWorker", made)
-    monkeypatch.setattr("worker.completes_polls", completes_polls)
     client: Any = None
     async with services(settings.model_copy(update=channels)) as opened:
         await workers(client, opened)
+    given = {name: options.get("concurrent", 0) for name, options in made.items()}
     assert given == at_once | {"journeys": 0} | {f"{name}-campaigns": 8 for name in at_once}
 
 
@@ -143,9 +138,8 @@ async def test_a_channel_takes_no_more_messages_than_it_has_connections_for(
 async def test_the_log_has_what_the_drain_leaves_of_the_whole_stop(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, passed: float, log: float
 ):
-    now: list[float] = [0.0]
-    given: list[float] = []
-    deadline = Deadline((DRAIN + ENDING).total_seconds(), lambda: now[0])
+    clock, given = Clock(), list[float]()
+    deadline = Deadline((DRAIN + ENDING).total_seconds(), clock)
 
     async def close(_writer: AttemptWriter, within: float) -> None:
         given.append(within)
@@ -153,20 +147,15 @@ async def test_the_log_has_what_the_drain_leaves_of_the_whole_stop(
     monkeypatch.setattr(AttemptWriter, "close", close)
     async with services(settings, deadline=deadline):
         deadline.begin()
-        now[0] = passed
+        clock.now = passed
     assert given == [log]
 
 
 def test_secrets_that_are_too_short_are_named(caplog: pytest.LogCaptureFixture):
     given = {"PIN": "8841907", "TOKEN": "t0ken-of-wax-4711", "A": "k", "NONE": ""}
     warn_of_short(Secrets(Settings(), {f"SCENARIO_SECRET_{name}": value for name, value in given.items()}))
-    assert [(record.levelname, record.message) for record in caplog.records] == [
-        (
-            "WARNING",
-            "the secrets A, PIN are shorter than 8 characters, so responses mask them only "
-            "as whole words: use longer ones",
-        )
-    ]
+    sentence = "the secrets A, PIN are shorter than 8 characters, so responses mask them only as whole words"
+    assert [(one.levelname, one.message) for one in caplog.records] == [("WARNING", f"{sentence}: use longer ones")]
 
 
 def test_secrets_that_cannot_be_read_are_left_to_deliveries(caplog: pytest.LogCaptureFixture, tmp_path: Path):
@@ -235,6 +224,28 @@ async def until(check: Callable[[], Any], wanted: bool) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.fixture
+def start(settings: Settings, hands: list[Hand], ready: Callable[..., Any]) -> Callable[..., Any]:
+    """Serves until it is asked to stop, and returns once that is ready."""
+
+    async def start(what: str = "worker", queues: Collection[str] = ("email", "sms"), **changed: Any) -> Any:
+        hands[0].polls.set()
+        serving = asyncio.create_task(serve(settings.model_copy(update=changed), queues, Deadline(1), health_port=0))
+        await until(lambda: ready(what) if hands[1].started.is_set() else False, True)
+        return serving
+
+    return start
+
+
+async def stop(serving: asyncio.Task[None]) -> None:
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_keys_are_measured_while_temporal_is_waited_for(monkeypatch: pytest.MonkeyPatch):
     measured: list[set[object]] = []
 
@@ -267,8 +278,9 @@ async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_o
     other.stays.set()
     with pytest.raises(WorkerFailed):
         await serving
-    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert said == ["the worker of the queue 'email' failed (RuntimeError): see the previous log lines, and restart it"]
+    assert errors(caplog) == [
+        "the worker of the queue 'email' failed (RuntimeError): see the previous log lines, and restart it"
+    ]
     assert deadline.left(3600) <= (DRAIN + ENDING).total_seconds()
 
 
@@ -278,25 +290,22 @@ def move(source: Path | str, target: Path | str) -> None:
 
 async def test_it_is_not_ready_without_its_store_and_says_which(
     settings: Settings,
-    hands: list[Hand],
+    start: Callable[..., Any],
     ready: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setattr("worker.watching", partial(watching, every=0.01))
-    hands[0].polls.set()
-    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
-    await until(lambda: ready() if hands[1].started.is_set() else False, True)
+    serving = await start()
     assert ready("store") is True
     file = Path(settings.store.get_secret_value().partition(":///")[2])
     move(file, f"{file}-elsewhere")
     await until(lambda: ready("store"), False)
-    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
-    assert said == [f"The store {file} is gone, its file was removed in use: put it back, or restart this process."]
+    gone = f"The store {file} is gone, its file was removed in use: put it back, or restart this process."
+    assert errors(caplog) == [gone]
     move(f"{file}-elsewhere", file)
     await until(lambda: ready("store"), True)
-    signal.raise_signal(signal.SIGTERM)
-    await serving
+    await stop(serving)
 
 
 @pytest.mark.usefixtures("hands")
@@ -335,17 +344,14 @@ async def test_a_store_that_can_only_be_read_ends_it_before_it_is_ready(
 
 
 async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
-    settings: Settings,
-    hands: list[Hand],
+    start: Callable[..., Any],
     ready: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setattr("runtime.process.namespace._EVERY", 0.01)
     caplog.set_level("INFO", "runtime.process.health")
-    hands[0].polls.set()
-    serving = asyncio.create_task(serve(settings, ["email", "sms"], Deadline(1), health_port=0))
-    await until(lambda: ready("temporal") if hands[1].started.is_set() else False, True)
+    serving = await start("temporal")
     Calm.trouble = "The Temporal server has no namespace default any more."
     await until(lambda: ready("temporal"), False)
     Calm.trouble = None
@@ -355,8 +361,7 @@ async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
         "The Temporal server has no namespace default any more.",
         "Temporal's namespace default can be used again.",
     ]
-    signal.raise_signal(signal.SIGTERM)
-    await serving
+    await stop(serving)
 
 
 @pytest.mark.usefixtures("hands")
@@ -382,9 +387,8 @@ async def test_a_store_that_is_away_at_the_start_is_waited_for_as_the_server_is(
 
 @pytest.mark.parametrize(("queues", "schedules"), [(("email", "sms"), []), (("journeys", "sms"), ["entries=2y"])])
 async def test_a_stop_ends_it_in_peace(
-    settings: Settings,
     hands: list[Hand],
-    ready: Callable[[], Any],
+    start: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     queues: tuple[str, ...],
     schedules: list[str],
@@ -396,12 +400,7 @@ async def test_a_stop_ends_it_in_peace(
         kept.append(retention)
 
     monkeypatch.setattr("worker.keep_schedule", keep)
-    settings = settings.model_copy(update={"retention": "entries=2y"})
-    hands[0].polls.set()
-    serving = asyncio.create_task(serve(settings, queues, Deadline(1), health_port=0))
-    await until(lambda: ready() if hands[1].started.is_set() else False, True)
-    signal.raise_signal(signal.SIGTERM)
-    await serving
+    await stop(await start(queues=queues, retention="entries=2y"))
     assert all(hand.ended.is_set() for hand in hands)
     assert kept == schedules
 
@@ -424,23 +423,29 @@ def test_a_thread_that_waits_for_somebody_keeps_nobody_from_ending(settings: Set
 
 
 @pytest.fixture
-def asked_to_serve(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def main_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`main` ends by an exception, and leaves logging alone."""
+
+    def left(status: int, *_: Any, **_named: Any) -> NoReturn:
+        raise SystemExit(status)
+
+    monkeypatch.setattr("worker.exit_process", left)
+    monkeypatch.setattr("worker.logs.configure", lambda: None)
+
+
+@pytest.fixture
+def asked_to_serve(main_alone: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `main` serves by."""
     asked: dict[str, Any] = {}
 
     async def note(*_: Any, **named: Any) -> None:
         asked.update(named)
 
-    def left(status: int, *_: Any, **_named: Any) -> NoReturn:
-        raise SystemExit(status)
-
     def exposed(port: int, host: str) -> None:
         asked.update(metrics_port=port, metrics_host=host)
 
     monkeypatch.setattr("worker.serve", note)
     monkeypatch.setattr("worker.Exposition", exposed)
-    monkeypatch.setattr("worker.exit_process", left)
-    monkeypatch.setattr("worker.logs.configure", lambda: None)
     return asked
 
 
@@ -487,18 +492,14 @@ def test_a_host_is_an_address(capsys: pytest.CaptureFixture[str]):
     )
 
 
+@pytest.mark.usefixtures("main_alone")
 def test_a_queue_that_fails_is_status_1_and_told_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     async def fail(*_: Any, **_named: Any) -> None:
         raise WorkerFailed("the worker of the queue 'email' failed")
 
-    def left(status: int, *_: Any, **_named: Any) -> NoReturn:
-        raise SystemExit(status)
-
     monkeypatch.setattr("worker.serve", fail)
-    monkeypatch.setattr("worker.exit_process", left)
-    monkeypatch.setattr("worker.logs.configure", lambda: None)
     with pytest.raises(SystemExit) as caught:
         main([])
     assert caught.value.code == 1
@@ -536,15 +537,7 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
     return Keeper
 
 
-async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    given: list[str] = []
-
-    def made(_client: Any, *, task_queue: str, **_: Any) -> None:
-        given.append(task_queue)
-
-    monkeypatch.setattr("worker.Worker", made)
-    monkeypatch.setattr("worker.ActivityWorker", made)
-    monkeypatch.setattr("worker.completes_polls", completes_polls)
+async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings, made: dict[str, dict[str, Any]]):
     client: Any = None
     async with services(settings.model_copy(update={"queue_shards": 3})):
         pass
@@ -552,17 +545,17 @@ async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings,
         await workers(client, opened, ["webhooks", "sms"])
         assert opened.queue_shards == 2
     everything = ["webhooks", "webhooks-1", "webhooks-2", "sms", "webhooks-campaigns", "sms-campaigns"]
-    assert given == served(["webhooks", "sms"], opened) == everything
+    assert list(made) == served(["webhooks", "sms"], opened) == everything
 
 
 async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper]):
-    assert settings.destinations is not None
     client: Any = None
-    destinations = DestinationsFile(settings.destinations, every=0)
+    file = present(settings.destinations)
+    destinations = DestinationsFile(file, every=0)
     async with pacing(client, destinations, NO_CAMPAIGNS, ["webhooks", "webhooks-1"]):
         await keeper.asked.wait()
         assert (keeper.told, keeper.queues) == ((50.0, {"wax": 10.0}), ["webhooks", "webhooks-1"])
-        settings.destinations.write_text(TEXT.replace("10/s", "300/m").replace("50/s", "20/s"))
+        file.write_text(TEXT.replace("10/s", "300/m").replace("50/s", "20/s"))
         async with asyncio.timeout(60):
             while keeper.told != (20.0, {"wax": 5.0}):
                 await asyncio.sleep(0.01)

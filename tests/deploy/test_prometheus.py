@@ -23,6 +23,7 @@ from runtime.telemetry import metrics
 from tests.deploy.expressions import ALERTS, DASHBOARD, GROUPS, RECORDS, RULES, filled, panels, selectors
 from tests.docs.test_names import anchors
 from tests.documents import DOCS
+from tests.factories import present
 
 FOLDER: Final = RULES.parent
 TESTS: Final = sorted(FOLDER.glob("*_test.yaml"))
@@ -179,8 +180,7 @@ def exported() -> dict[str, set[str]]:
 
 def test_every_metric_that_is_asked_for_is_exported() -> None:
     # The SDK lists its metrics nowhere, but its compiled part holds their names.
-    compiled = importlib.util.find_spec("temporalio.bridge.temporal_sdk_bridge")
-    assert compiled is not None
+    compiled = present(importlib.util.find_spec("temporalio.bridge.temporal_sdk_bridge"))
     assert compiled.origin is not None
     ours, native = exported(), Path(compiled.origin).read_bytes()
     for expression in EXPRESSIONS:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from packaging.markers import Marker
 
+from tests.factories import present
+
 ROOT = Path(__file__).parent.parent.parent
 IMAGE = {
     "implementation_name": "cpython",
@@ -24,8 +26,7 @@ IMAGE = {
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"deploy_{name}", ROOT / "deploy" / f"{name}.py")
-    assert spec is not None
+    spec = present(importlib.util.spec_from_file_location(f"deploy_{name}", ROOT / "deploy" / f"{name}.py"))
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

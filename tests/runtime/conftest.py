@@ -11,6 +11,7 @@ from runtime import search_attributes
 from runtime.connection import connect
 from runtime.errors import NotInstalled
 from runtime.local.devserver import DevServer
+from runtime.store import Store
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -36,3 +37,10 @@ async def client(server: DevServer) -> Client:
 def folder(tmp_path: Path) -> Path:
     """A folder that is not there yet."""
     return tmp_path / "new" / "folder"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A new store in a file."""
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened

@@ -10,6 +10,7 @@ from runtime.derived_keys import ExpiredToken, ForgedToken, MalformedToken, Toke
 from runtime.errors import SettingsError
 from runtime.public_links import CallbackClaim, Callbacks
 from runtime.settings import Settings
+from tests.factories import present
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 BASE = "https://hooks.example.com/scenario"
@@ -123,8 +124,7 @@ class TestConfigured:
         monkeypatch.setenv("SCENARIO_CALLBACK_URL", BASE + "/")
         monkeypatch.setenv("SCENARIO_CALLBACK_KEY", self.TEXT)
         monkeypatch.setenv("SCENARIO_CALLBACK_KEY_PREVIOUS", self.PREVIOUS)
-        callbacks = Callbacks.configured(Settings())
-        assert callbacks is not None
+        callbacks = present(Callbacks.configured(Settings()))
         assert callbacks.url(JOURNEY, ROOT, DELIVERY, NOW) == Callbacks(BASE, [KEY]).url(JOURNEY, ROOT, DELIVERY, NOW)
         assert callbacks.verify(token(OTHER), NOW) == CLAIM
 

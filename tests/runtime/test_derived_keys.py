@@ -12,6 +12,7 @@ from runtime.derived_keys import AddressHashes, key_names
 from runtime.settings import Settings
 from runtime.telemetry import metrics
 from scenario.errors import BadRecipient
+from tests.factories import present
 from tests.measured import now
 
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(3)]
@@ -75,7 +76,6 @@ def test_keys_come_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY_PREVIOUS", base64_of(OLD, OLDER))
     assert AddressHashes.configured(Settings()) is None, "nothing is written under a key that was"
     monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY", base64_of(KEY))
-    hashes = AddressHashes.configured(Settings())
-    assert hashes is not None
+    hashes = present(AddressHashes.configured(Settings()))
     assert hashes.of("email", ADDRESS) == AddressHashes([KEY, OLD, OLDER]).of("email", ADDRESS)
     assert repr(hashes) == "AddressHashes(3 keys)"

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from runtime.public_links import Subscriber, Unsubscribing
 from runtime.settings import Settings
+from tests.factories import present
 
 KEY, OLD = bytes(range(32)), bytes(range(1, 33))
 BASE = "https://hooks.example.com/scenario"
@@ -66,8 +67,7 @@ def test_what_was_never_given_out_opens_nothing(text: str) -> None:
 
 def test_it_needs_an_address_and_a_key() -> None:
     key = SecretStr(base64.b64encode(KEY).decode())
-    found = Unsubscribing.configured(Settings(callback_url=BASE, suppression_key=key))
-    assert found is not None
+    found = present(Unsubscribing.configured(Settings(callback_url=BASE, suppression_key=key)))
     assert found.url(ADA) == Unsubscribing(BASE, [KEY]).url(ADA)
     assert Unsubscribing.configured(Settings(callback_url=BASE, suppression_key=None)) is None
     assert Unsubscribing.configured(Settings(callback_url=None, suppression_key=key)) is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
 from runtime.store.contact_keys import WrappedKey
+from tests.factories import present
 
 
 def content(folder: Path) -> bytes:
@@ -23,12 +23,6 @@ def content(folder: Path) -> bytes:
 
 
 OLD, NEW = b"o" * 32, b"n" * 32
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -71,8 +65,7 @@ async def test_a_destroyed_key_is_gone_and_no_other_is_made(store: Store, keys: 
             await ring.key(key.id)
         assert await ring.is_erased("1")
     assert not await keys.is_erased("2")
-    row = await store.contact_key(key.id)
-    assert row is not None
+    row = present(await store.contact_key(key.id))
     assert row.wrapped_key == ""
 
 
@@ -224,8 +217,7 @@ async def test_what_is_damaged_or_from_elsewhere_is_said(store: Store, keys: Key
         key.decrypt(b"")
     with pytest.raises(UnknownKey, match="another store"):
         await keys.key("0" * 32)
-    row = await store.contact_key(key.id)
-    assert row is not None
+    row = present(await store.contact_key(key.id))
     before = row.wrapped_key
     for damaged in (before[:-8] + "AAAAAAA=", before[:-9]):
         await store.rewrap(key.id, before, damaged)
@@ -235,8 +227,7 @@ async def test_what_is_damaged_or_from_elsewhere_is_said(store: Store, keys: Key
 
 
 async def test_a_text_is_sealed_for_the_store_and_opened(store: Store, keys: Keyring) -> None:
-    sealed = await keys.seal("1", "Zoé said yes")
-    assert sealed is not None
+    sealed = present(await keys.seal("1", "Zoé said yes"))
     assert "Zoé" not in sealed
     assert await keys.unseal(sealed) == "Zoé said yes"
     looks_sealed = f"e1.{'0' * 32}.AAAA"  # what a receiver has answered, before anything was encrypted

@@ -13,6 +13,7 @@ from runtime import version
 from runtime.errors import SettingsError, WorkerFailed
 from runtime.process.shutdown import Deadline
 from runtime.process.workers import deployment_from, running_workers, tune_garbage_collection, unversioned
+from tests.factories import present
 from tests.runtime.hand import Hand
 
 
@@ -97,8 +98,9 @@ def test_without_versions_a_worker_tells_its_release():
 
 
 def test_both_make_a_version_whose_journeys_go_on_with_the_next():
-    found = deployment_from({"TEMPORAL_DEPLOYMENT_NAME": "scenario-runner", "TEMPORAL_WORKER_BUILD_ID": "1.4.0"})
-    assert found is not None
+    found = present(
+        deployment_from({"TEMPORAL_DEPLOYMENT_NAME": "scenario-runner", "TEMPORAL_WORKER_BUILD_ID": "1.4.0"})
+    )
     assert found.version.to_canonical_string() == "scenario-runner.1.4.0"
     assert found.use_worker_versioning
     assert found.default_versioning_behavior is VersioningBehavior.AUTO_UPGRADE

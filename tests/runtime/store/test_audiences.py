@@ -9,21 +9,11 @@ import pytest
 
 from runtime.store import Store
 from runtime.store.audiences import StoredAudience
-from runtime.store.campaigns import StoredCampaign
+from tests.factories import present, stored_campaign
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 FILE = StoredAudience(id="a1", name="people.csv", owner="ann", created_at=NOW)
-SALE = StoredCampaign(
-    name="sale",
-    scenario="offer",
-    version=2,
-    audience="a1",
-    file="people.csv",
-    digest="d",
-    rate=5.0,
-    operator="ann",
-    created_at=NOW,
-)
+SALE = stored_campaign(audience="a1")
 
 
 @pytest.fixture
@@ -43,8 +33,7 @@ async def test_the_newest_complete_file_of_a_key_is_found(stored: Store) -> None
     await add(stored, replace(FILE, id="a2", created_at=NOW + timedelta(hours=1)))
     await stored.add_audience(replace(FILE, id="a3", created_at=NOW + timedelta(hours=2)))
     await add(stored, replace(FILE, id="a4", owner="bob", created_at=NOW + timedelta(hours=3)))
-    found = await stored.newest_audience("ann", "people.csv")
-    assert found is not None
+    found = present(await stored.newest_audience("ann", "people.csv"))
     assert (found.id, found.digest, found.bytes, found.parts) == ("a2", "sha", 6, 2)
     assert await stored.newest_audience("ann", "other.csv") is None
     assert [await stored.audience_part("a2", number) for number in range(3)] == ["one", "two", None]

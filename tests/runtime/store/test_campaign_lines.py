@@ -11,9 +11,9 @@ import pytest
 from runtime.store import AdmittedRun, AlreadyEntered, Closure, Store
 from runtime.store.admission import AdmissionRequest
 from runtime.store.campaign_lines import LineDeparture, LineEnd
-from runtime.store.campaigns import CampaignItem, StoredCampaign
+from runtime.store.campaigns import CampaignItem
 from runtime.store.passages import Passage
-from tests.factories import NOW, admission_request
+from tests.factories import NOW, admission_request, stored_campaign
 from tests.runtime.store.conftest import both
 
 LATER = NOW + timedelta(hours=1)
@@ -98,11 +98,7 @@ async def test_an_entry_without_a_workflow_and_one_with_exclude_each_other(
 
 
 async def test_the_end_of_a_campaign_loses_entries_without_workflow_or_outcome(store: Store) -> None:
-    await store.add_campaign(
-        StoredCampaign(
-            name="sale", scenario="welcome", version=1, file="", digest="", rate=1.0, operator="ann", created_at=NOW
-        )
-    )
+    await store.add_campaign(stored_campaign())
     lines = [CampaignItem(line=n, contact_id=f"{n}", journey=f"welcome/{n}/sale", entry="e") for n in range(1, 4)]
     await store.add_campaign_items("sale", lines)
     await store.admit_many([line("1"), line("2"), line("3")])

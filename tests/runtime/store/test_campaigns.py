@@ -9,13 +9,12 @@ import pytest
 
 from runtime.store import AdmissionRequest, Store
 from runtime.store.campaign_lines import LineEnd
-from runtime.store.campaigns import CampaignItem, StoredCampaign
+from runtime.store.campaigns import CampaignItem
 from runtime.store.retention import Pruner
+from tests.factories import present, stored_campaign
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
-CAMPAIGN = StoredCampaign(
-    name="sale", scenario="offer", version=2, file="p.csv", digest="d", rate=50.0, operator="ann", created_at=NOW
-)
+CAMPAIGN = stored_campaign(scenario="offer", version=2, created_at=NOW)
 
 
 @pytest.fixture
@@ -114,14 +113,12 @@ async def test_lines_are_listed_by_outcome_and_place(stored: Store) -> None:
 async def test_a_pause_and_a_rate_are_recorded_until_it_has_ended(stored: Store) -> None:
     await stored.pause_campaign("sale", "ann", "look")
     await stored.set_campaign_rate("sale", 7.5)
-    found = await stored.stored_campaign("sale")
-    assert found is not None
+    found = present(await stored.stored_campaign("sale"))
     assert (found.paused_by, found.pause_reason, found.rate) == ("ann", "look", 7.5)
     await stored.end_campaign("sale", "stopped", NOW, stopped_by="bob", stop_reason="enough")
     await stored.end_campaign("sale", "finished", NOW + timedelta(days=1))
     await stored.pause_campaign("sale", "ann", "too late")
-    found = await stored.stored_campaign("sale")
-    assert found is not None
+    found = present(await stored.stored_campaign("sale"))
     assert (found.outcome, found.ended_at, found.stopped_by, found.stop_reason) == ("stopped", NOW, "bob", "enough")
     assert found.paused_by is None
     assert await counts(stored) == {"skipped": 9, "invalid": 1}

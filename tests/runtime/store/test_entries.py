@@ -8,7 +8,7 @@ import pytest
 from runtime.store import AdmissionRequest, AdmittedRun, AlreadyEntered, Store
 from runtime.store.entries import LOST, TOGETHER
 from tests import factories
-from tests.factories import admission_request, stored_entry
+from tests.factories import admission_request, present, stored_entry
 from tests.runtime.store.conftest import both
 
 NOW = factories.NOW.replace(microsecond=123456)
@@ -72,8 +72,7 @@ async def test_another_contact_key_or_scenario_is_another_entry(store: Store) ->
 async def test_a_run_that_never_took_leave_is_lost_when_the_next_one_comes(store: Store) -> None:
     await store.admit(asking())
     assert await store.admit(asking("run-2", now=NOW + HOUR)) == AdmittedRun(1, 2, NOW + HOUR)
-    lost = await store.entry("welcome/7", "run-1")
-    assert lost is not None
+    lost = present(await store.entry("welcome/7", "run-1"))
     assert (lost.outcome, lost.ended_at) == ("lost", NOW + HOUR)
     assert [entry.run_id for entry in await store.running("7")] == ["run-2"]
 
@@ -117,8 +116,7 @@ async def test_a_journeys_latest_departure_is_believed(store: Store) -> None:
     await store.depart("welcome/7", "run-1", "exited", "order.returned", NOW + 2 * HOUR)
     await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
     await store.depart("welcome/7", "run-1", LOST, "its workflow is gone", NOW + 3 * HOUR)
-    entry = await store.entry("welcome/7")
-    assert entry is not None
+    entry = present(await store.entry("welcome/7"))
     assert (entry.outcome, entry.reason, entry.ended_at) == ("exited", "order.returned", NOW + 2 * HOUR)
 
 
@@ -126,8 +124,7 @@ async def test_a_journey_taken_for_lost_may_still_say_how_it_ended(store: Store)
     await store.admit(asking())
     await store.admit(asking("run-2", now=NOW + HOUR))
     await store.depart("welcome/7", "run-1", "finished", None, NOW)
-    entry = await store.entry("welcome/7", "run-1")
-    assert entry is not None
+    entry = present(await store.entry("welcome/7", "run-1"))
     assert (entry.outcome, entry.ended_at) == ("finished", NOW)
 
 
@@ -193,8 +190,7 @@ async def test_journeys_are_listed_newest_first_by_what_is_wanted(store: Store) 
 async def test_times_come_back_in_utc_to_the_microsecond(store: Store) -> None:
     paris = timezone(timedelta(hours=2))
     await store.admit(asking(now=NOW.astimezone(paris)))
-    entry = await store.entry("welcome/7")
-    assert entry is not None
+    entry = present(await store.entry("welcome/7"))
     assert entry.admitted_at.isoformat() == "2026-03-29T01:30:00.123456+00:00"
 
 

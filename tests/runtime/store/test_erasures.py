@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from runtime.store import Store
-from tests.factories import attempt
+from tests.factories import attempt, present
 from tests.fakes import ERASURE
 from tests.runtime.store.conftest import both
 
@@ -49,13 +49,11 @@ async def test_runs_are_counted_once_and_confirmed_when_none_is_left(store: Stor
     assert await store.count_erasure_runs("e1", NOW) == 0
     later = NOW + timedelta(minutes=1)
     assert await store.count_erasure_runs("e1", later) == 0
-    seen = await store.stored_erasure("e1")
-    assert seen is not None
+    seen = present(await store.stored_erasure("e1"))
     assert (seen.ended, seen.histories, seen.remaining, seen.confirmed_at) == (2, 3, 0, NOW)
     await store.add_erasure_run("e1", "sale/7", "r4", running=False)  # one came in late
     await store.count_erasure_runs("e1", later)
-    seen = await store.stored_erasure("e1")
-    assert seen is not None
+    seen = present(await store.stored_erasure("e1"))
     assert (seen.histories, seen.remaining, seen.confirmed_at) == (4, 1, None)
 
 
@@ -65,8 +63,7 @@ async def test_rows_are_counted_once_a_pass(store: Store) -> None:
         await store.set_erasure_state("e1", "ending")
         await store.begin_clearing("e1", found)
         await store.begin_clearing("e1", {"entries": 1})  # the rest, after the worker was killed half-way
-    seen = await store.stored_erasure("e1")
-    assert seen is not None
+    seen = present(await store.stored_erasure("e1"))
     assert (seen.state, seen.rows) == ("clearing", {"entries": 5, "claims": 1})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.store import GoalCount, Store
-from tests.factories import NOW, admission_request
+from tests.factories import NOW, admission_request, present
 from tests.runtime.store.conftest import both
 
 HOUR = timedelta(hours=1)
@@ -38,8 +38,7 @@ async def test_a_goal_counts_once_with_its_first_value(store: Store, another: St
     told = [store.reach(*journey, NOW + HOUR, Decimal("49.9")), another.reach(*journey, NOW + HOUR, Decimal("49.9"))]
     assert sorted(await asyncio.gather(*told)) == [False, True]
     assert not await store.reach(*journey, NOW + 2 * HOUR, Decimal(5))
-    entry = await store.entry(*journey)
-    assert entry is not None
+    entry = present(await store.entry(*journey))
     assert (entry.reached_at, entry.goal_value) == (NOW + HOUR, "49.9")
 
 
@@ -47,8 +46,7 @@ async def test_a_goal_counts_once_with_its_first_value(store: Store, another: St
 async def test_a_goal_counts_to_the_end_of_its_time_and_not_after(store: Store, late: timedelta, counts: bool) -> None:
     journey = await enter(store, "7")
     assert await store.reach(*journey, UNTIL + late) is counts
-    entry = await store.entry(*journey)
-    assert entry is not None
+    entry = present(await store.entry(*journey))
     assert (entry.reached_at is not None, entry.goal_value) == (counts, None)
 
 

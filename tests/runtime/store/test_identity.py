@@ -23,20 +23,13 @@ from runtime.identity import StoreIdentity, mismatch
 from runtime.namespace_record import read_record, read_run, write
 from runtime.store import NamespaceClaim, Store, StoreMismatch
 from tests.claims import free
+from tests.factories import present
+from tests.fakes import Clock
 from tests.runtime.store.conftest import Server
 
 THEN = "2026-11-29T03:00:00+00:00"
 LATER = "2026-11-29T04:00:00+00:00"
 CLAIM = NamespaceClaim("b", "a", 7, THEN, "1/5", THEN, "worker 1")
-
-
-class Clock:
-    """Seconds that a test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -67,9 +60,7 @@ def eager(client: Client, store: Store) -> StoreIdentity:
 
 
 async def row(store: Store) -> NamespaceClaim:
-    found = await store.namespace_claim("default")
-    assert found is not None
-    return found
+    return present(await store.namespace_claim("default"))
 
 
 @asynccontextmanager
@@ -132,8 +123,7 @@ async def test_a_namespace_belongs_to_the_store_whose_worker_claimed_it_first(
     assert await store.has_claims() is False
     await asyncio.gather(*(StoreIdentity(client, store).ensure() for _ in range(5)))
     await StoreIdentity(client, store).verify()
-    record = await read_record(client)
-    assert record is not None
+    record = present(await read_record(client))
     assert (record.token, record.claimed_by) == ((await row(store)).token, client.identity)
     async with Store.open(url_of(tmp_path / "other.db")) as other:
         for ask in (StoreIdentity(client, other).verify(), StoreIdentity(client, other).ensure()):
@@ -223,8 +213,7 @@ async def test_a_worker_that_dies_between_the_two_sides_leaves_both_valid(
     assert (await row(store)).rotation == 2
     await StoreIdentity(client, store).verify()
     await eager(client, store).tend()
-    record = await read_record(client)
-    assert record is not None
+    record = present(await read_record(client))
     assert record.token == (await row(store)).token
     await eager(client, store).tend()
     await StoreIdentity(client, store).verify()
@@ -286,8 +275,7 @@ async def test_the_workflow_is_started_anew_once_it_is_long_or_somebody_has_ende
         if number == 5:
             await client.get_workflow_handle(namespace.WORKFLOW).terminate()
         await worker.tend()
-        run = await read_run(client)
-        assert run is not None
+        run = present(await read_run(client))
         assert run.is_open
         runs.add(run.run_id)
     assert len(runs) == 3
@@ -339,8 +327,7 @@ async def test_a_claim_by_force_moves_the_namespace(client: Client, store: Store
         await moved.tend()
         claim = await row(copy)
         assert (claim.claimed_by, claim.reason, claim.rotation) == ("ann", "the disk of the old one is gone", 4)
-        record = await read_record(client)
-        assert record is not None
+        record = present(await read_record(client))
         assert (record.claimed_by, record.reason) == ("ann", "the disk of the old one is gone")
         with pytest.raises(StoreMismatch, match="the namespace has belonged to another store since"):
             await original.tend()

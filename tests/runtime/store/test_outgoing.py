@@ -13,17 +13,14 @@ import pytest
 
 from runtime.store import Store
 from runtime.store.campaign_lines import LineEnd
-from runtime.store.campaigns import CampaignItem, StoredCampaign
+from runtime.store.campaigns import CampaignItem
 from runtime.store.outgoing_sends import PendingSend
 from scenario.words import EVENT_TYPES
-from tests.factories import NOW, admission_request, attempt
+from tests.factories import NOW, admission_request, attempt, stored_campaign
 from tests.runtime.store.conftest import Server, both
 
 LATER = NOW + timedelta(hours=1)
 WELCOME = admission_request(goal_until=LATER)
-SALE = StoredCampaign(
-    name="sale", scenario="welcome", version=1, file="", digest="", rate=1.0, operator="ann", created_at=NOW
-)
 
 
 @pytest.fixture
@@ -98,7 +95,7 @@ async def test_nothing_is_stored_that_nobody_wants(log: Store) -> None:
 
 @both
 async def test_campaigns_and_destinations_are_reported(log: Store) -> None:
-    await log.add_campaign(SALE)
+    await log.add_campaign(stored_campaign())
     await log.add_campaign_items("sale", [CampaignItem(line=n, contact_id=str(n), journey=f"a/{n}") for n in (1, 2)])
     await log.confirm_campaign("sale", NOW)
     inline = admission_request("1", key="sale", root="run-1")

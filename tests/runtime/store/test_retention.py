@@ -23,7 +23,7 @@ from runtime.store.versions import Closure
 from scenario.policies.caps import Cap
 from scenario.policies.suppression import Suppression
 from tests import factories
-from tests.factories import admission_request, cap_claim, stored_operation
+from tests.factories import admission_request, cap_claim, present, stored_operation
 from tests.runtime.store.conftest import both
 
 NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
@@ -105,8 +105,7 @@ async def test_entries_of_journeys_that_are_over_go(store: Store) -> None:
     }
     assert await prune(store) == {"entries": 1}
     assert await runs(store) == kept
-    found = await store.entry("welcome/7")
-    assert found is not None
+    found = present(await store.entry("welcome/7"))
     assert found.ordinal == 2  # numbers go on
 
 

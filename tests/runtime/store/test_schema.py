@@ -12,13 +12,13 @@ from runtime.store import AcceptedEntry, Closure, NamespaceClaim, Passage, Store
 from runtime.store.api_access import ClaimedRequest
 from runtime.store.audiences import StoredAudience
 from runtime.store.campaign_lines import LineEnd
-from runtime.store.campaigns import CampaignItem, StoredCampaign
+from runtime.store.campaigns import CampaignItem
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.retention import PruningJob
 from runtime.store.schema import metadata
 from runtime.store.store import connect
 from scenario.policies.caps import Cap
-from tests.factories import NOW, admission_request, cap_claim, stored_entry, stored_operation
+from tests.factories import NOW, admission_request, cap_claim, stored_campaign, stored_entry, stored_operation
 from tests.fakes import ERASURE
 from tests.runtime.store.conftest import Server
 
@@ -27,9 +27,7 @@ LAST = stored_entry(key="A1")
 PLACE = (NOW, 1, "msg_1")
 PASSED = Passage(1, "mail", "delivered", NOW)
 OPERATION = stored_operation()
-CAMPAIGN = StoredCampaign(
-    name="sale", scenario="a", version=1, file="", digest="", rate=100.0, operator="ann", created_at=NOW
-)
+CAMPAIGN = stored_campaign(scenario="a")
 CLAIM = cap_claim()
 CAPS = [Cap(name="week", at_most=4, per=timedelta(days=7)), Cap(name="sms", channels=("sms",), at_most=1, per="day")]
 

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runtime.store import NewestVersion, Store
+from tests.factories import present
 from tests.runtime.store.conftest import both
 
 
@@ -10,8 +11,7 @@ async def test_the_same_content_is_the_same_version_even_when_a_newer_one_follow
     await store.publish("welcome", {"steps": [1]}, {"first": "a"}, "digest-1", by="ann")
     await store.publish("welcome", {"steps": [2]}, {}, "digest-2")
     assert await store.publish("welcome", {"steps": [1]}, {"first": "b"}, "digest-1", by="bob") == 1
-    first = await store.version("welcome", 1)
-    assert first is not None
+    first = present(await store.version("welcome", 1))
     assert (first.plan, first.published_by) == ({"first": "a"}, "ann")
     assert await store.newest("welcome") == 2
 
@@ -20,8 +20,7 @@ async def test_content_becomes_the_newest_again_where_that_is_asked_for(store: S
     for number in (1, 2):
         await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
     assert await store.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) == 3
-    third = await another.version("welcome")
-    assert third is not None
+    third = present(await another.version("welcome"))
     assert (third.version, third.document) == (3, {"n": 1})
     assert await store.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) == 3, "it is the newest already"
     assert await another.publish("welcome", {"n": 1}, {}, "digest-1") == 3
@@ -43,8 +42,7 @@ async def test_two_who_roll_back_at_once_make_one_version(store: Store, another:
 async def test_a_version_comes_back_as_it_was_published(store: Store, another: Store) -> None:
     document = {"z": 1, "a": ["é", "\x00", "\ud800", None, 1.5], "m": {"ö": True}}
     await store.publish("welcome", document, {"b": {}, "a": {}}, "digest", by="ann")
-    published = await another.version("welcome")
-    assert published is not None
+    published = present(await another.version("welcome"))
     assert published.document == document
     assert list(published.document) == ["z", "a", "m"]
     assert list(published.plan) == ["b", "a"]
@@ -67,8 +65,7 @@ async def test_scenarios_are_listed_with_their_newest_version(store: Store) -> N
         await store.publish(name, {}, {}, digest)
     listed = await store.scenarios()
     assert [(one.scenario, one.version) for one in listed] == [("birthday", 1), ("welcome", 2)]
-    newest = await store.version("welcome")
-    assert newest is not None
+    newest = present(await store.version("welcome"))
     assert listed[1] == NewestVersion("welcome", 2, newest.published_at)
 
 
@@ -111,6 +108,5 @@ async def test_the_word_for_journeys_belongs_to_the_publication(store: Store, an
         (5, "follow"),
         (6, "pin"),
     ]
-    fifth = await another.version("sale", 5)
-    assert fifth is not None
+    fifth = present(await another.version("sale", 5))
     assert (fifth.journeys, fifth.document) == ("follow", {"n": 1})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -22,13 +21,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.encryption.keyring import Erased
 from runtime.search_attributes import DESTINATION, HELD_REASON, LAST_HELD, SCENARIO_NAME
-from runtime.store import AdmissionRequest, Store, StoreUnavailable
+from runtime.store import Store, StoreUnavailable
 from runtime.store.campaign_lines import LineEnd
-from runtime.store.campaigns import StoredCampaign
 from runtime.store.outgoing_sends import PendingSend
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.polling import ClusterMetrics, cluster_metrics
-from tests.fakes import ERASURE
+from tests.factories import admission_request, stored_campaign
+from tests.fakes import ERASURE, Clock
 from tests.measured import now
 
 QUEUES = {"journeys": True, "webhooks": False}
@@ -114,52 +113,14 @@ class Server:
         return SimpleNamespace(fetch_next_page=nothing, current_page=some if "StartTime" not in query else some[-1:])
 
 
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(f"sqlite+aiosqlite:///{tmp_path / 'store.db'}") as opened:
-        yield opened
-
-
 @pytest.fixture
 def poller(store: Store) -> Callable[[Server], ClusterMetrics]:
-    return lambda server: ClusterMetrics(cast("Client", server), store, QUEUES, clock=Clock())
+    return lambda server: ClusterMetrics(cast("Client", server), store, QUEUES, clock=Clock(100.0))
 
 
 async def admit(store: Store, scenario: str, number: int) -> None:
     for contact in range(number):
-        asked = AdmissionRequest(
-            scenario=scenario,
-            version=1,
-            contact_id=str(contact),
-            key=None,
-            workflow_id=f"{scenario}/{contact}",
-            run_id="r",
-            again="always",
-            now=datetime.now(UTC),
-            trigger="segment",
-        )
-        await store.admit(asked)
-
-
-def rejected_event(subscription: str, at: datetime) -> PendingSend:
-    return PendingSend(
-        subscription=subscription,
-        position=1,
-        subject="welcome/1",
-        attempts=1,
-        next_try_at=at,
-        reason="crm answered 400",
-        held_at=at,
-        recorded_at=at,
-    )
+        await store.admit(admission_request(str(contact), scenario, now=datetime.now(UTC)))
 
 
 async def add_campaigns(store: Store) -> None:
@@ -171,22 +132,12 @@ async def add_campaigns(store: Store) -> None:
 
     for name, starts_at in (
         *(("slow", None), ("begun", ago(5)), ("quick", None)),
-        *(
-            ("late", now + timedelta(hours=1)),
-            ("paused", None),
-            ("failed", None),
-            ("long ago", None),
-            ("preparing", None),
-            ("ready", None),
-        ),
+        *(("late", now + timedelta(hours=1)), ("paused", None), ("failed", None), ("long ago", None)),
+        *(("preparing", None), ("ready", None)),
     ):
         loaded = None if name == "preparing" else ago(300)
-        stored = StoredCampaign(
-            name=name, scenario="s", version=1, file="", digest="", rate=1.0, operator="ann", created_at=ago(300)
-        )
-        await store.add_campaign(
-            replace(stored, starts_at=starts_at, loaded_at=loaded, confirmed_at=None if name == "ready" else ago(300))
-        )
+        times = {"loaded_at": loaded, "confirmed_at": None if name == "ready" else ago(300)}
+        await store.add_campaign(stored_campaign(name, created_at=ago(300), starts_at=starts_at, **times))
     for name, minutes in (("slow", 20), ("quick", 1), ("paused", 90)):
         await store.end_campaign_lines(name, [LineEnd(1, "entered")], ago(minutes))
     await store.pause_campaign("paused", "ops", "holiday")
@@ -200,7 +151,9 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
     await admit(store, "birthday", 2)
     await store.outgoing_cursor("crm", 3)
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    await store.add_sends([rejected_event("crm", an_hour_ago)])
+    about: dict[str, Any] = {"subscription": "crm", "position": 1, "subject": "welcome/1", "attempts": 1}
+    times = dict.fromkeys(("next_try_at", "held_at", "recorded_at"), an_hour_ago)
+    await store.add_sends([PendingSend(**about, **times, reason="crm answered 400")])
     held = [Journey("welcome", "wax", "exhausted", 5), Journey("welcome", "wax", "exhausted"), Journey("welcome")]
     server = Server(held=held, paused=[Journey("birthday")], counts={"TemporalReportedProblems IS NOT NULL": 4})
     asked = datetime.now(UTC) - timedelta(hours=2)

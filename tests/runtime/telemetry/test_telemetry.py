@@ -28,6 +28,7 @@ from runtime.process.ports import HOST
 from runtime.process.workers import ActivityWorker
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
+from tests.factories import present
 
 ROOT = Path(__file__).parents[3]
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
@@ -216,8 +217,9 @@ async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(s
         await client.execute_workflow(Greeting.run, "zoe@example.com", id=identifier, task_queue=queue)
         async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}/metrics") as page:
             text = await page.text()
-    waited = re.search(r"^temporal_activity_schedule_to_start_latency_seconds_count{(.*)} 1$", text, re.MULTILINE)
-    assert waited is not None
+    waited = present(
+        re.search(r"^temporal_activity_schedule_to_start_latency_seconds_count{(.*)} 1$", text, re.MULTILINE)
+    )
     assert f'task_queue="{queue}"' in waited[1]
     assert "\ntemporal_workflow_task_schedule_to_start_latency_seconds_bucket{" in text
     slots = rf'^temporal_worker_task_slots_used{{.*task_queue="{queue}",worker_type="ActivityWorker"}} \d+$'
