@@ -132,7 +132,8 @@ async def add_key(store: Store, *scopes: Scope, **given: Any) -> tuple[str, str]
 def stored_campaign(name: str = "sale", **given: Any) -> StoredCampaign:
     """Return a campaign that was just requested."""
     defaults: dict[str, Any] = {"scenario": "welcome", "version": 1, "file": "people.csv", "digest": "d", "rate": 50.0}
-    return StoredCampaign(name=name, **{**defaults, "operator": "ann", "created_at": NOW, **given})
+    defaults |= {"operator": "ann", "created_at": NOW}
+    return StoredCampaign(name=name, **{**defaults, **given})
 
 
 def present(value: T | None) -> T:

@@ -5,7 +5,9 @@ async with Store.open(url) as store:
     answer = await store.admit(AdmissionRequest(...))
 """
 
-# ruff: noqa: F401 - what other packages import
+# What other packages import.
+# ruff: noqa: F401
+# pyright: reportUnusedImport=false
 from runtime.errors import (
     StoreAddressError,
     StoreError,

@@ -98,7 +98,7 @@ class StoredAudiences(Queries):
         """
         is_old = _files.created_at < before
         parts = _parts.audience.in_(sa.select(_files.id).where(is_old))
-        return await self._delete_files(parts, is_old), await self._count(audiences, is_old)
+        return await self._delete_files(parts, is_old), await self._count_rows(audiences, is_old)
 
     async def _delete_files(
         self, parts: sa.ColumnElement[bool], files: sa.ColumnElement[bool], besides: str | None = None

@@ -232,13 +232,13 @@ class StoredCampaigns(Queries):
 
     async def count_campaign_journeys(self, campaign: str) -> int:
         """Return the number of running journeys that a campaign started."""
-        return await self._count(campaign_items, _items.campaign == campaign, *_IS_RUNNING)
+        return await self._count_rows(campaign_items, _items.campaign == campaign, *_IS_RUNNING)
 
     # ---- its course and end
 
     async def count_failed_campaigns(self, since: datetime) -> int:
         """Return the number of campaigns that failed since a moment."""
-        return await self._count(campaigns, _table.outcome == "failed", _table.ended_at >= since)
+        return await self._count_rows(campaigns, _table.outcome == "failed", _table.ended_at >= since)
 
     async def pause_campaign(self, name: str, operator: str | None, reason: str | None) -> None:
         """Record who paused an open campaign and why; None if it was resumed."""

@@ -183,7 +183,7 @@ class Queries:
             statement = statement.where(sa.tuple_(*order) > place if oldest_first else sa.tuple_(*order) < place)
         return await self._all(kind, statement)
 
-    async def _count(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+    async def _count_rows(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
         [row] = await self._database.read(sa.select(sa.func.count().label("number")).select_from(table).where(*where))
         return row["number"]
 

@@ -179,7 +179,7 @@ class AudienceMemberships(Queries):
         await self._database.write(sa.update(audience_memberships).where(*refused).values(refused=None))
 
     async def count_held_audiences(self) -> int:
-        return await self._count(audience_syncs, _sync.held_at.is_not(None))
+        return await self._count_rows(audience_syncs, _sync.held_at.is_not(None))
 
     async def audience_counts(self) -> list[AudienceCounts]:
         """Return the states of all audiences, by destination and name."""
@@ -207,7 +207,7 @@ class AudienceMemberships(Queries):
 
     async def pending_removals(self, pseudonym: str) -> int:
         """Count the removals of an erased contact that are not sent yet."""
-        return await self._count(audience_memberships, _row.erased == pseudonym)
+        return await self._count_rows(audience_memberships, _row.erased == pseudonym)
 
 
 _IS_CONTACT = (*IS_IT, _row.contact_id == sa.bindparam("whose"))

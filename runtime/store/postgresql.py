@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -74,8 +75,8 @@ class PostgreSQL(Database):
             skip_autocommit_rollback=True,
             hide_parameters=True,
         )
-        sa.event.listen(self._engine.sync_engine, "handle_error", invalidate_read_only)
-        sa.event.listen(self._engine.sync_engine, "connect", self._prepare)
+        event.listen(self._engine.sync_engine, "handle_error", invalidate_read_only)
+        event.listen(self._engine.sync_engine, "connect", self._prepare)
 
     @override
     async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:

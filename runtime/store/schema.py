@@ -49,7 +49,7 @@ def table_of(name: str, row: type[Any], *parts: SchemaItem, **options: Any) -> s
     Args:
         parts: Constraints, indexes, and columns that are in no field, or not as their field says.
     """
-    given = {part.name: part for part in parts if isinstance(part, sa.Column)}
+    given: dict[str, sa.Column[Any]] = {part.name: part for part in parts if isinstance(part, sa.Column)}
     columns = [given.pop(one.name) if one.name in given else _column(one) for one in fields(row)]
     others = [part for part in parts if not isinstance(part, sa.Column)]
     return sa.Table(name, metadata, *columns, *given.values(), *others, **options)

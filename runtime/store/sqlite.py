@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import ParamSpec
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
@@ -75,8 +76,8 @@ class SQLite(Database):
         self._path = None if memory else Path(self.name).absolute()
         self._file: tuple[int, int] | None = None
         self._in_vain: tuple[float, str] | None = None  # when the latest write timed out, and its error
-        sa.event.listen(self._engine, "connect", self._prepare)
-        sa.event.listen(self._engine, "handle_error", invalidate_read_only)
+        event.listen(self._engine, "connect", self._prepare)
+        event.listen(self._engine, "handle_error", invalidate_read_only)
         self._writer = ThreadPoolExecutor(1, "store-write")
         # A database in memory has one connection, which threads cannot share.
         self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")
