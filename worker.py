@@ -81,8 +81,7 @@ from runtime.telemetry import logs, metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
-from workflows.audience import SyncAudience
-from workflows.background import Erase, Prune, TellPlatform
+from workflows.background import Erase, Prune, SyncAudience, TellPlatform
 from workflows.batch import Batch
 from workflows.enter import Enter, UnknownWorkflow
 from workflows.journey import Journey

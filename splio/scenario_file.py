@@ -15,8 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from scenario.check.templates import Template, templates
 from scenario.model.outline import outline
-from scenario.source.positions import written
-from scenario.source.source import Source
+from scenario.source.source import Source, written
 from scenario.source.yaml import compose
 from scenario.type_guards import Path, is_mapping, walk, with_value
 from splio.conversion import ConversionResult, describe_numbered_fields, plan_condition_edits, plan_edits

@@ -120,4 +120,4 @@ class Batch(Journey):
             raise ApplicationError(message, type="NotABatch", non_retryable=True)
         return await self.runner.run(argument)
 
-    migrate = update_of(OperatorUpdates.migrate, _refuse, "migrate", "Refused: a batch call stays in its version.")
+    migrate = update_of("migrate", "Refused: a batch call stays in its version.", _refuse)

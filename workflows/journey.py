@@ -20,20 +20,20 @@ from workflows.updates import OperatorUpdates
 Progress = dict[str, Any]
 
 
-def update_of(
-    execute: Callable[[OperatorUpdates, Any], Progress | Awaitable[Progress]],
-    check: Callable[[OperatorUpdates, Any], None],
-    name: str,
-    description: str,
-) -> Any:
-    """Declare an update. One that arrives before admission waits for it, and is checked then."""
+def update_of(name: str, description: str, check: Callable[[OperatorUpdates, Any], None] | None = None) -> Any:
+    """Declare an update, which methods of `OperatorUpdates` check and execute.
+
+    One that arrives before admission waits for it, and is checked then.
+    """
+    execute: Callable[[OperatorUpdates, Any], Progress | Awaitable[Progress]] = getattr(OperatorUpdates, name)
+    checks: Callable[[OperatorUpdates, Any], None] = check or getattr(OperatorUpdates, f"check_{name}")
 
     @workflow.update(name=name, description=description)
     async def handle(self: Any, argument: Any = None, *_: Any) -> dict[str, Any]:
         updates: OperatorUpdates = self.runner.updates
         if updates.is_entering:
             await updates.admission()
-            check(updates, argument)
+            checks(updates, argument)
         answer = execute(updates, argument)
         return await answer if isawaitable(answer) else answer
 
@@ -43,7 +43,7 @@ def update_of(
         if updates.is_entering:
             updates.check_record(argument)
         else:
-            check(updates, argument)
+            checks(updates, argument)
 
     return handle
 
@@ -87,35 +87,10 @@ class Journey:
         """Return the journey's progress; see `docs/integrate/journeys.md` for the fields."""
         return self.runner.updates.progress()
 
-    retry_step = update_of(
-        OperatorUpdates.retry_step,
-        OperatorUpdates.check_retry_step,
-        "retry_step",
-        "Tries the held step again, under the same delivery id.",
-    )
-    retune = update_of(
-        OperatorUpdates.retune,
-        OperatorUpdates.check_retune,
-        "retune",
-        "Changes the retry policy of the delivery in flight immediately.",
-    )
-    skip_step = update_of(
-        OperatorUpdates.skip_step,
-        OperatorUpdates.check_skip_step,
-        "skip_step",
-        "Skips the current step and continues with the next.",
-    )
-    leave = update_of(OperatorUpdates.leave, OperatorUpdates.check_leave, "leave", "Ends the journey.")
-    pause = update_of(
-        OperatorUpdates.pause,
-        OperatorUpdates.check_pause,
-        "pause",
-        "Starts no further step until resumed. A delivery in flight continues.",
-    )
-    resume = update_of(OperatorUpdates.resume, OperatorUpdates.check_resume, "resume", "Continues a paused journey.")
-    migrate = update_of(
-        OperatorUpdates.migrate,
-        OperatorUpdates.check_migrate,
-        "migrate",
-        "Continues the journey in another version of its scenario.",
-    )
+    retry_step = update_of("retry_step", "Tries the held step again, under the same delivery id.")
+    retune = update_of("retune", "Changes the retry policy of the delivery in flight immediately.")
+    skip_step = update_of("skip_step", "Skips the current step and continues with the next.")
+    leave = update_of("leave", "Ends the journey.")
+    pause = update_of("pause", "Starts no further step until resumed. A delivery in flight continues.")
+    resume = update_of("resume", "Continues a paused journey.")
+    migrate = update_of("migrate", "Continues the journey in another version of its scenario.")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final, TypeGuard
 
+from scenario.type_guards import is_list
+
 LARGEST_CARRIED: Final = 2_000_000
 """Bytes of JSON that one run carries to the next. Temporal accepts 2 MiB, envelope included."""
 LARGEST_DELIVERY: Final = 2_000_000
@@ -52,11 +54,6 @@ KEPT_RESPONSES: Final = 131_072
 def is_object(data: object) -> TypeGuard[dict[str, Any]]:
     """Return True if plain JSON data is an object."""
     return isinstance(data, dict)
-
-
-def is_list(data: object) -> TypeGuard[list[Any]]:
-    """Return True if plain JSON data is a list."""
-    return isinstance(data, list)
 
 
 def has_too_many_parts(data: object) -> bool:

@@ -5,16 +5,18 @@ Running journeys carry these in their histories. From 0.1.0 on, fields may be ad
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal
+
+from pydantic import TypeAdapter
 
 from activities.interface import CompletedStep, HeldJourney
-from scenario.entry.plain_json import has_form
 from scenario.plan.plan import load_plan
-from scenario.steps.host import Event, Memory, Rounds
+from scenario.steps.host import Event, Memory
 from scenario.steps.registry import read_row
 from workflows.limits import (
     KEPT_EVENT_BYTES,
@@ -38,13 +40,6 @@ _HANDED_OVER: Final = (
     *("entered_at", "at", "since", "memory", "visits", "steps", "held", "responses"),
     *("now", "tried", "scheduled", "retrying", "delayed_by", "digest"),
 )
-
-
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-Made = TypeVar("Made", bound=_Dataclass)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,18 +195,7 @@ class State:
     @classmethod
     def load(cls, data: dict[str, Any]) -> State:
         """Return the state that `dump` wrote. Fields of a later version are ignored."""
-        state = _made(cls, data)
-        state.steps = [_made(StepRecord, item) for item in data.get("steps", ())]
-        state.steps_uncounted = [_made(CompletedStep, item) for item in data.get("steps_uncounted", ())]
-        state.events = [_made(Event, item) for item in data.get("events", ())]
-        state.goal_events = [_made(Event, item) for item in data.get("goal_events", ())]
-        state.operations = [_made(OperationRecord, item) for item in data.get("operations", ())]
-        state.ignored = [_made(IgnoredInput, item) for item in data.get("ignored", ())]
-        state.memory = _load_memory(data.get("memory", {}))
-        state.held = _made(Held, data["held"]) if data.get("held") else None
-        state.paused = _made(OperationRecord, data["paused"]) if data.get("paused") else None
-        state.override = _made(Override, data["override"]) if data.get("override") else None
-        return state
+        return _READER.validate_python(data)
 
     @classmethod
     def is_dumped(cls, data: object) -> bool:
@@ -221,10 +205,8 @@ class State:
     @classmethod
     def is_readable(cls, data: object) -> bool:
         """Return True if a journey can continue from this."""
-        if not is_object(data) or not has_form(data, cls):
-            return False
-        state = cls.load(data)
         try:
+            state = _READER.validate_json(json.dumps(data), strict=True)
             plan = load_plan(state.plan)
             if state.override:
                 read_row(state.override.step)
@@ -340,17 +322,7 @@ class State:
         self.memory.rounds = {names.get(name, name): rounds for name, rounds in self.memory.rounds.items()}
 
 
-def _made(cls: type[Made], data: dict[str, Any]) -> Made:
-    known = cls.__dataclass_fields__
-    return cls(**{key: value for key, value in data.items() if key in known})
-
-
-def _load_memory(data: dict[str, Any]) -> Memory:
-    memory = _made(Memory, data)
-    memory.until = datetime.fromisoformat(data["until"]) if data.get("until") else None
-    rounds: dict[str, Any] = data.get("rounds", {})
-    memory.rounds = {name: _made(Rounds, item) for name, item in rounds.items()}
-    return memory
+_READER: Final = TypeAdapter(State)
 
 
 def _without_datetimes(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

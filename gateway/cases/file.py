@@ -16,8 +16,7 @@ from gateway.errors import BadInput
 from gateway.preview.draft import Draft, draft
 from gateway.publishing import CASES
 from gateway.scenario_file import content
-from scenario.model.messages import empty
-from scenario.model.mistakes import tell
+from scenario.model.mistakes import empty, tell
 from scenario.policies import addresses
 from scenario.policies.policies import Policies
 from scenario.source.decoding import NotJson, TooDeep, read_json

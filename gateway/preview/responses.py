@@ -15,7 +15,7 @@ from gateway.preview import worst
 from gateway.preview.draft import Draft
 from gateway.preview.uses import Path, UsedFields
 from scenario.model.parts import Save
-from scenario.responses.references import REFERENCES, Whole
+from scenario.responses.schema import REFERENCES, Whole
 from scenario.responses.validation import misfit
 from scenario.type_guards import is_list, is_mapping
 

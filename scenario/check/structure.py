@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from scenario.check.suggestions import FORMS, Fault, explained, faults_of, guesses_at, is_about_key, keys_of, leading
 from scenario.model import scenario
-from scenario.model.messages import empty, worded
+from scenario.model.mistakes import empty, worded
 from scenario.model.outline import outline
 from scenario.model.parts import File
 from scenario.policies.caps import CappedWait

@@ -78,7 +78,7 @@ def parse_entry(data: object) -> Entry:
         if unknown := next((item for item in found if item["type"] == "extra_forbidden"), None):
             (flaw,) = flaws([unknown], data, Entry, whole="the entry")
             raise EntryError(flaw.sentence, at=flaw.at, meant=flaw.meant) from None
-        raise EntryError(_sentence("the entry", error), at=_place(error)) from None
+        raise _refusal("the entry", error) from None
     if not _SCENARIO.fullmatch(entry.scenario):
         sentence = "'scenario' must be a scenario's name, or a name and a version such as post-purchase@3"
         raise EntryError(sentence, at=["scenario"])
@@ -201,7 +201,7 @@ def _clean(shape: type[Shape], data: object, where: str, zone: tzinfo) -> dict[s
     try:
         return shape.model_validate(_sound(data, where), context={ZONE: zone}).model_dump()
     except ValidationError as error:
-        raise EntryError(_sentence(where, error), at=[*where.split("."), *_place(error)]) from None
+        raise _refusal(where, error, *where.split(".")) from None
 
 
 def _sound(data: Any, where: str, depth: int = 0) -> Any:
@@ -222,26 +222,21 @@ def _sound(data: Any, where: str, depth: int = 0) -> Any:
 _WORDS: Final[Mapping[str, str]] = {
     "list_type": "must be a list",
     "string_type": "must be text",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be an object"),
 }
 
 
-def _place(error: ValidationError) -> tuple[str | int, ...]:
-    return error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
-
-
-def _sentence(where: str, error: ValidationError) -> str:
-    """Describe the first mistake by its place, without its value."""
+def _refusal(where: str, error: ValidationError, *at: str) -> EntryError:
+    """Return the first mistake as an error that names its place, and not its value."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     subject = f"'{place}' of {where}" if place else where
     match first["type"]:
         case "missing":
-            return f"{where} needs '{place}'"
+            sentence = f"{where} needs '{place}'"
         case known if known in _WORDS:
-            return f"{subject} {_WORDS[known]}"
+            sentence = f"{subject} {_WORDS[known]}"
         case _:
             message = first["msg"].removeprefix("Value error, ")
-            return f"{subject}: {message[:1].lower()}{message[1:]}"
+            sentence = f"{subject}: {message[:1].lower()}{message[1:]}"
+    return EntryError(sentence, at=[*at, *first["loc"]])

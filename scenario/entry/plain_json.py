@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pydantic import TypeAdapter
-
 from scenario.entry.entry import LARGEST, is_too_deep
 from scenario.errors import EntryError
 from scenario.source.decoding import MOST_DIGITS, TOO_LONG, NotJson, TooDeep, read_json
@@ -62,15 +60,6 @@ def unread(content: bytes, what: str, hint: str = "") -> str:
         if error.reason == TOO_LONG:
             return f"{what} holds a number of more than {MOST_DIGITS:,} digits: send it as text"
         return f"{what} is not JSON (line {error.line}, column {error.column}){hint and f': {hint}'}"
-
-
-def has_form(data: object, form: type) -> bool:
-    """Return True if JSON data has the fields and types of a dataclass. Unknown keys are ignored."""
-    try:
-        TypeAdapter(form).validate_json(json.dumps(data), strict=True)
-    except ValueError:
-        return False
-    return True
 
 
 def _cause(data: object, what: str) -> str:

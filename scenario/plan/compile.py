@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
@@ -22,21 +22,6 @@ def named_steps(scenario: Scenario) -> Iterator[tuple[str, BaseStep]]:
         yield str(written.id), written.step
 
 
-class _Around(NamedTuple):
-    """Values that the steps of all lists share."""
-
-    scenario: str
-    ids: Mapping[int, str]
-    table: dict[str, Row]
-    consents: Mapping[str, tuple[tuple[str, ...], ...]]
-
-
-def _consents(scenario: Scenario) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Return the contact's fields that decide on consent, by channel."""
-    asked = (scenario.subscription or {}) if scenario.purpose == MARKETING else {}
-    return {channel: needs.fields for channel, needs in asked.items()}
-
-
 def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
     """Compile a checked scenario.
 
@@ -47,10 +32,32 @@ def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
         TemplateError: A template is malformed.
     """
     ids = {id(step): name for name, step in named_steps(scenario)}
-    goal = scenario.goal
+    asked = (scenario.subscription or {}) if scenario.purpose == MARKETING else {}
+    consents = {channel: needs.fields for channel, needs in asked.items()}
     table: dict[str, Row] = {}
-    start = _compile(scenario.steps, None, _Around(scenario.scenario, ids, table, _consents(scenario)))
+
+    def begin(steps: Sequence[BaseStep], after: str | None) -> str | None:
+        """Add a list of steps to the table. Return the first step's id, or `after` if the list is empty."""
+        for index, step in enumerate(steps):
+            following = ids[id(steps[index + 1])] if index + 1 < len(steps) else after
+            name = ids[id(step)]
+            table[name] = Row(kind="")  # the table keeps the order of the file, branches after their fork
+            compiler = Compiler(
+                following,
+                next((ids[id(later)] for later in steps[index + 1 :] if later.waits), after),
+                partial(begin, after=following),
+                partial(begin, after=name),
+                handed,
+                item_fields,
+                f"{scenario.scenario}/{name}",
+                consents,
+            )
+            table[name] = step.compile(compiler)
+        return ids[id(steps[0])] if steps else after
+
+    start = begin(scenario.steps, None)
     assert start is not None  # noqa: S101 the model asks for at least one step
+    goal = scenario.goal
     return Plan(
         start=start,
         steps=table,
@@ -60,26 +67,3 @@ def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
         purpose=scenario.purpose,
         follows=follows,
     )
-
-
-def _compile(steps: Sequence[BaseStep], after: str | None, around: _Around) -> str | None:
-    """Add a list of steps to the table. Return the first step's id, or `after` if the list is empty."""
-    if not steps:
-        return after
-    ids, table, needed = around.ids, around.table, around.consents
-    for index, step in enumerate(steps):
-        following = ids[id(steps[index + 1])] if index + 1 < len(steps) else after
-        name = ids[id(step)]
-        table[name] = Row(kind="")  # the table keeps the order of the file, branches after their fork
-        compiler = Compiler(
-            following,
-            next((ids[id(later)] for later in steps[index + 1 :] if later.waits), after),
-            lambda inner, end=following: _compile(inner, end, around),
-            lambda inner, back=name: _compile(inner, back, around),
-            handed,
-            item_fields,
-            f"{around.scenario}/{name}",
-            needed,
-        )
-        table[name] = step.compile(compiler)
-    return ids[id(steps[0])]

@@ -177,12 +177,8 @@ def _part(item: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-NO_ITEMS: Final[Mapping[str, Iterable[str]]] = MappingProxyType({})
-"""No knowledge about items of lists."""
-
-
 def pick(
-    data: Mapping[str, Any], fields: Iterable[str], items: Mapping[str, Iterable[str]] = NO_ITEMS
+    data: Mapping[str, Any], fields: Iterable[str], items: Mapping[str, Iterable[str]] = MappingProxyType({})
 ) -> dict[str, Any]:
     """Return the part of the data that some fields need, in its own structure.
 

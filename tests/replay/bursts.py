@@ -74,8 +74,7 @@ from scenario.check.check import check
 from scenario.entry.entry import LARGEST_EVENT
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan, shorten
-from workflows.audience import SyncAudience
-from workflows.background import Erase, Prune
+from workflows.background import Erase, Prune, SyncAudience
 from workflows.batch import Batch
 from workflows.campaign import CampaignWorkflow
 from workflows.enter import Enter, UnknownWorkflow

@@ -36,7 +36,7 @@ from runtime.store.schema import erased_name
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
 from tests.fakes import Rows, Shelf, worker_context
 from tests.workflows.conftest import failure_of
-from workflows.audience import SyncAudience
+from workflows.background import SyncAudience
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 WHERE = ("crm", "vip-buyers")

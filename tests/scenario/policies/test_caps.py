@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from scenario.model.messages import worded
+from scenario.model.mistakes import worded
 from scenario.policies.caps import Cap, Full, full, since
 from scenario.time.timing import spell
 
