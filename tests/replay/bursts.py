@@ -7,8 +7,6 @@ The worker of the journeys is away while the messages are sent: when it is back,
 decides what the journey does. Needs the packages in `NEEDED` and nothing of the worker's: activities are fakes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

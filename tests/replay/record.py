@@ -7,8 +7,6 @@ longer replay, and records them anew. From then on each stands for running journ
 needs `workflow.patched`. A new step kind needs a history of its own.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import sys

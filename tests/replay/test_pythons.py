@@ -4,8 +4,6 @@ A worker is upgraded to another Python, or a fleet is mixed: the journeys go on.
 version, on which `test_replay` replays it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

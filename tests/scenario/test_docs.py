@@ -64,5 +64,4 @@ def test_every_word_of_the_language_is_explained():
     words = {*KINDS, *TRIGGERS, *structure.KINDS_NOT_YET, "hold", "continue", "never", "always"}
     for form in (*KINDS.values(), Until, QuietHours, Window, parts.Retry, parts.Save):
         words.update(keys_of(form))
-
     assert {word for word in words if not re.search(rf"\b{word}\b", PAGE)} == set()

@@ -1,7 +1,5 @@
 """Held steps that are tried again after something was mended: by another version, or with a changed contact."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
@@ -95,9 +93,7 @@ async def test_a_step_stays_with_the_version_until_it_is_over_or_another_is_name
     assert (await stage.result(handle))["steps"][0].get("note") is None, "its own version is not noted as another"
 
 
-async def test_a_version_is_not_taken_for_a_step_that_was_held_anew_meanwhile(
-    stage: Stage, slow_look_up: SlowLookUp
-) -> None:
+async def test_a_version_is_not_taken_for_a_step_that_was_held_anew_meanwhile(stage: Stage, slow_look_up: SlowLookUp):
     stage.task_timeout = timedelta(seconds=1)  # the second update comes with the next workflow task
     handle = await held(stage)
     stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT, status=None)

@@ -1,7 +1,5 @@
 """An audience is kept in sync: only differences are sent, each batch with the same bytes, whatever happens."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -154,7 +152,6 @@ async def test_only_differences_are_sent(crm: Crm) -> None:
     assert crm.sent() == [("add", ["1", "2", "3"])]
     assert (await crm.counts()).members == 2
     assert await crm.store.audience_refusals(*WHERE) == {"unknown": 1}
-
     assert await crm.change("+1", "-3", "+3", "-1", "+5") == [SYNCED, None, SYNCED, None, None]
     assert await crm.sync() == "synced"
     assert crm.sent() == [("remove", ["1"]), ("add", ["5"])]

@@ -1,7 +1,5 @@
 """Campaigns: every line is in a chunk once, and pause, rate and stop take effect in the middle of chunks."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress

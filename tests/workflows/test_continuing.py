@@ -135,9 +135,7 @@ async def test_a_journey_with_too_much_to_hand_on_goes_on_in_its_run(stage: Stag
     assert await runs(stage, handle) == 1
 
 
-async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     """The server suggests it for thousands of events only, and refuses signals from the 10,001st on."""
     monkeypatch.setattr("workflows.inbox.MOST_SIGNALS", 30)
     await stage.publish(LONG)

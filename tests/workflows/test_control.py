@@ -1,7 +1,5 @@
 """Contacts who are let in to get nothing: of the scenario's control group, and of the workspace's holdout."""
 
-from __future__ import annotations
-
 from temporalio.client import WorkflowHandle
 
 from activities.admission import AdmissionActivities

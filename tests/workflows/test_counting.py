@@ -1,7 +1,5 @@
 """People per step: the steps that journeys and their workers count, and when."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -117,9 +115,7 @@ async def test_each_step_counts_once_over_many_runs(stage: Stage, monkeypatch: p
 
 
 @pytest.mark.usefixtures("_always_suggested")
-async def test_a_store_that_is_away_keeps_no_journey_from_going_on(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_store_that_is_away_keeps_no_journey_from_going_on(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     failures = 0
     count = Store.count_passages
 

@@ -1,7 +1,5 @@
 """Dates and times as contacts read them: in a case, which shares its host with previews, and in a journey."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta

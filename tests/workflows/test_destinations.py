@@ -1,7 +1,5 @@
 """Webhooks to destinations: what these ask for, what the scenario sets itself, and what becomes of it in between."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from collections.abc import Callable

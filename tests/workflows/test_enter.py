@@ -1,7 +1,5 @@
 """Whoever cannot choose a workflow id starts a workflow that starts the journey."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """The workflow that erases a contact: pass after pass until one finds nothing, whatever fails meanwhile."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """What a delivery's end means that Temporal was told nothing of: what marks and earlier failures say."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -158,9 +156,7 @@ def test_a_last_attempt_that_says_that_it_sent_nothing_is_made_once_more(
     assert (again and again.retry.maximum_attempts) == attempts
 
 
-async def test_an_sms_that_a_stopping_worker_did_not_send_is_sent_though_it_may_be_tried_once_alone(
-    stage: Stage,
-) -> None:
+async def test_an_sms_that_a_stopping_worker_did_not_send_is_sent_though_it_may_be_tried_once_alone(stage: Stage):
     def script(_: Delivery, attempt: int) -> Sent:
         if len(stage.channels.attempts) == 1:
             raise replace(STOPPED, attempt=attempt).as_error()

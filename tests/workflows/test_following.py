@@ -1,7 +1,5 @@
 """Journeys that follow newer versions of their scenario."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

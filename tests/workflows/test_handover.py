@@ -1,7 +1,5 @@
 """Journeys of campaigns: those that a campaign starts, and those that continue what it has begun without a workflow."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from datetime import timedelta
 from types import SimpleNamespace

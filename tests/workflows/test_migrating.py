@@ -1,7 +1,5 @@
 """Journeys that an operator puts into another version, at every kind of step."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """A delivery that must not leave yet: the journey waits by a timer that says why, and then asks again."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Operations on many journeys: they go on until all have answered, and stop when they are told to."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The platform is told of suppressions: each once, for as long as it takes, and by an address that nobody can read."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field

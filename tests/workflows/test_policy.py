@@ -1,7 +1,5 @@
 """The retry policy that a delivery is scheduled with."""
 
-from __future__ import annotations
-
 from temporalio.api.common.v1 import RetryPolicy
 
 from scenario.plan.retry import RetryPolicy as Policy

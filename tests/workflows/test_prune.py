@@ -1,7 +1,5 @@
 """The store is pruned by a workflow: in moments, with others between them, from wherever it was."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,9 +127,7 @@ async def test_ages_that_are_none_are_not_tried_again(store: Store) -> None:
     assert caught.value.non_retryable
 
 
-async def test_what_the_database_refuses_is_not_tried_again_this_day(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_the_database_refuses_is_not_tried_again_this_day(store: Store, monkeypatch: pytest.MonkeyPatch):
     async def refuse(*_: Any) -> None:
         raise StoreFault("its user lacks a permission")
 

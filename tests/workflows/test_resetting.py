@@ -1,7 +1,5 @@
 """What a journey does that somebody has reset: it sends again under the same id, as it was sent at first."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
@@ -66,9 +64,7 @@ async def sent_before(stage: Stage) -> WorkflowHandle[Any, Any]:
 
 
 @pytest.mark.parametrize("continued", [False, True], ids=["in the run of the reset", "in the one that continues it"])
-async def test_it_is_sent_with_the_time_of_before(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, continued: bool
-) -> None:
+async def test_it_is_sent_with_the_time_of_before(stage: Stage, monkeypatch: pytest.MonkeyPatch, continued: bool):
     long_run = ""
 
     def suggests(info: workflow.Info) -> bool:

@@ -1,7 +1,5 @@
 """What webhooks keep of their responses, and what later steps see of it; callbacks into the journey."""
 
-from __future__ import annotations
-
 from activities.interface import Sent
 from tests.workflows.conftest import Stage
 from workflows.limits import KEPT_RESPONSES

@@ -1,7 +1,5 @@
 """What a delivery ended with, whoever says so."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

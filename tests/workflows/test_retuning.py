@@ -1,7 +1,5 @@
 """The retry policy of a delivery under way, changed by an operator: what is asked of the server, and what stays."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from temporalio.client import WorkflowHandle

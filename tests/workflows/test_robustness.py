@@ -1,7 +1,5 @@
 """What must not stop a journey: bad data of every kind, and things that happen in the same moment."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -249,9 +247,7 @@ async def test_changes_of_custom_fields_in_several_forms_all_survive_continue_as
     assert stage.channels.of("last")[0].delivery.data["contact"]["custom"] == {"a": 1, "b": 2}
 
 
-async def test_a_store_that_is_down_for_long_is_waited_for_at_the_server(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_store_that_is_down_for_long_is_waited_for_at_the_server(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     """A worker that waited itself could not stop meanwhile, and would fill the journey's history every few seconds."""
     depart, tries = stage.store.depart, 0
 

@@ -1,7 +1,5 @@
 """The step `split` in a journey: no event of its history, the same branch whatever else is the same or not."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from temporalio.api.enums.v1 import EventType

@@ -1,7 +1,5 @@
 """What must never fail a workflow task over and over: runs begun again, code that fails, and data that are too much."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import itertools

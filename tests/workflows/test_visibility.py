@@ -1,7 +1,5 @@
 """What Temporal's UI shows of a journey, in Markdown."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest

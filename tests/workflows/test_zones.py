@@ -1,7 +1,5 @@
 """Zones change while journeys are under way: governments decide, and a newer tz database says so to every replay."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable

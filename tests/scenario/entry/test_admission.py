@@ -1,7 +1,5 @@
 """Which entries are admitted, under which key, and what a contact that is let in is drawn for."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,9 +53,7 @@ def data(asking: Entry, wanted: Scenario) -> dict[str, Any]:
         ("America/New_York", "America/New_York", "2026-07-01T18:30:15-04:00"),
     ],
 )
-def test_rules_see_the_time_on_the_contacts_clock_and_nothing_that_comes_later(
-    own: str | None, zone: str, now: str
-) -> None:
+def test_rules_see_the_time_on_the_contacts_clock_and_nothing_that_comes_later(own: str | None, zone: str, now: str):
     asking = entry(key="B2")
     seen = data(asking.model_copy(update={"contact": {**asking.contact, "timezone": own}}), scenario())
     assert (seen["now"], seen["today"], seen["responses"]) == (now, now[:10], {})
@@ -123,9 +119,7 @@ def test_an_entry_by_another_trigger_is_mistaken_and_told_the_right_one() -> Non
         (KEYED, "A1", "B2", "B2"),
     ],
 )
-def test_the_engines_key_comes_before_the_scenarios_rule(
-    head: str, number: str, given: str | None, key: str | None
-) -> None:
+def test_the_engines_key_comes_before_the_scenarios_rule(head: str, number: str, given: str | None, key: str | None):
     asking, wanted = entry(number, key=given), scenario(head)
     assert key_of(asking, wanted, data(asking, wanted)) == key
     where = "/".join(["news/7", *([key] if key else [])])

@@ -65,7 +65,6 @@ def test_the_objects_of_a_platform_come_in_unchanged(kind: str, root: str, field
 
 def test_a_contact_with_next_to_nothing_has_every_field(sample: Sample):
     rich, poor = cleaned(sample("contact"))["contact"], cleaned(sample("contact_minimal"))["contact"]
-
     assert set(poor) == set(rich)
     assert (poor["cellphone"], poor["custom"], poor["recommendations"]) == ("", {}, [])
 
@@ -73,23 +72,19 @@ def test_a_contact_with_next_to_nothing_has_every_field(sample: Sample):
 def test_a_ticket_is_an_order_by_another_name(sample: Sample):
     as_order = cleaned(trigger={"type": "ticket", "order": sample("order")})
     as_ticket = cleaned(trigger={"type": "ticket", "ticket": sample("order")})
-
     assert as_order == as_ticket
     assert as_order["order"] == as_order["ticket"]
 
 
 def test_what_comes_out_is_json_and_comes_out_the_same_again(sample: Sample):
     data = cleaned(sample("contact"), {"type": "order", "order": sample("order")})
-
     again = cleaned(data["contact"], {"type": "order", "order": data["order"]})
-
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert again == data
 
 
 def test_an_event_has_its_properties_under_their_own_names_too():
     event = {"name": "store.visit", "time": "2026-07-15 18:45:00", "properties": {"store": "2", "name": "Lyon"}}
-
     assert cleaned(trigger={"type": "event", "event": event})["event"] == {
         "name": "store.visit",
         "time": "2026-07-15T18:45:00+02:00",
@@ -102,9 +97,7 @@ def test_an_event_has_its_properties_under_their_own_names_too():
 def test_lists_and_objects_may_be_absent_in_any_form(nothing: Any):
     contact = {"id": 1, "lists": nothing, "loyalty": nothing, "custom_fields": nothing, "recommendations": nothing}
     order = {"products": nothing, "store": nothing, "loyalty": nothing, "custom_fields": nothing}
-
     data = cleaned(contact, {"type": "order", "order": order})
-
     assert (data["contact"]["lists"], data["contact"]["custom"], data["order"]["products"]) == ([], {}, [])
     assert data["order"]["store"]["name"] is None
     assert data["order"]["loyalty"]["card_code"] is None
@@ -112,9 +105,7 @@ def test_lists_and_objects_may_be_absent_in_any_form(nothing: Any):
 
 def test_what_no_json_could_hold_is_mended():
     contact = {"id": 1, "firstname": "a\ud800b", "note": ["\ud83d\ude00", float("nan"), {"\udfff": float("inf")}]}
-
     data = cleaned(contact)["contact"]
-
     assert data["firstname"] == "a\ufffdb"
     assert data["note"] == ["😀", None, {"\ufffd": None}]
     json.dumps(data, allow_nan=False).encode()
@@ -153,7 +144,6 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
 def test_what_cannot_come_in_is_refused_in_one_sentence_without_its_data(data: dict[str, Any], sentence: str):
     with pytest.raises(EntryError) as caught:
         clean(parse_entry(data), PARIS)
-
     assert str(caught.value) == sentence
 
 
@@ -189,7 +179,6 @@ def test_a_contact_whose_journeys_would_pass_for_anothers_is_refused():
 def test_a_workflow_id_that_temporal_could_not_keep_is_refused():
     longest = parse_entry(entry({"id": "é" * 50}, key="é" * 50))
     assert len(journey_id(longest, longest.key).encode()) <= LONGEST_WORKFLOW_ID
-
     with pytest.raises(EntryError, match="together are longer than 250 bytes"):
         journey_id(longest, "é" * 90)
 
@@ -201,14 +190,12 @@ def test_an_entry_may_pin_a_version():
 
 def test_a_patch_changes_what_it_names_and_nothing_else(sample: Sample):
     contact = cleaned(sample("contact"))["contact"]
-
     patch = {
         "id": 5,
         "email": "new@example.com",
         "custom_fields": [{"name": "vip", "value": "0", "data_type": "boolean"}],
     }
     patched = patch_contact(contact, patch, PARIS)
-
     assert patched == {**contact, "email": "new@example.com", "custom": {**contact["custom"], "vip": False}}
 
 

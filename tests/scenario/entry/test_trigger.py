@@ -52,7 +52,6 @@ def test_every_trigger_has_its_type(kind: str) -> None:
 def test_it_is_the_triggers_in_messages_and_in_conditions_whatever_came_since(kind: str, path: str, value: str) -> None:
     data = {**data_of(kind), "event": LATER}
     source = f"{{{{ {path} }}}}"
-
     given = with_trigger(pick(data, *handed([(source, "text")])))
     assert liquid.render_text(source, given) == value
     assert evaluate(EvaluationRequest(text=f"{path} == '{value}'", data=data)).value is True
@@ -88,7 +87,6 @@ def test_a_loop_over_it_renders_as_one_over_the_order() -> None:
         "$each": {"name": "{{ p.name }}", "all": "{{ order.external_id }}"},
     }
     given = pick(data, *handed([(source, "json")]))
-
     assert given == {"order": {"external_id": "X1", "products": [{"name": "Bag"}, {"name": "Hat"}]}}
     assert json.loads(liquid.render_json(source, with_trigger(given))) == [
         {"name": "Bag", "all": "X1"},

@@ -30,7 +30,6 @@ READ: tuple[tuple[Any, Any, Any], ...] = (
 @pytest.mark.parametrize(("kind", "given", "clean"), READ, ids=lambda value: repr(value)[:20])
 def test_a_value_is_brought_into_one_form(kind: Any, given: Any, clean: Any):
     read = TypeAdapter[Any](kind).validate_python(given, context=PARIS)
-
     assert read == clean
     assert type(read) is type(clean)
 
@@ -60,7 +59,6 @@ REFUSED: tuple[tuple[Any, Any, str], ...] = (
 def test_what_cannot_be_meant_is_refused_without_quoting_it(kind: Any, given: Any, sentence: str):
     with pytest.raises(ValidationError) as caught:
         TypeAdapter[Any](kind).validate_python(given, context=PARIS)
-
     (error,) = caught.value.errors()
     message = error["msg"].removeprefix("Value error, ")
     assert message.startswith(sentence)
@@ -81,13 +79,11 @@ CUSTOM: tuple[tuple[Any, str, Any], ...] = (
 @pytest.mark.parametrize(("value", "data_type", "clean"), CUSTOM)
 def test_a_custom_field_has_its_data_type_or_stays_as_it_came(value: Any, data_type: str, clean: Any):
     row = {"id": 0, "name": "field", "value": value, "data_type": data_type}
-
     assert TypeAdapter[Any](values.Custom).validate_python([row], context=PARIS) == {"field": clean}
 
 
 def test_a_custom_field_without_a_name_goes_by_its_number():
     rows = [{"id": 7, "value": "a"}, {"id": 8, "name": "", "value": "b"}, {"name": 9, "value": "c", "data_type": None}]
-
     assert TypeAdapter[Any](values.Custom).validate_python(rows) == {"c7": "a", "c8": "b", "9": "c"}
 
 

@@ -44,7 +44,6 @@ def scenario(text: str = FILE) -> Scenario:
 
 def test_a_document_is_json_with_everything_written_out():
     stored = document(scenario())
-
     assert json.loads(json.dumps(stored)) == stored
     assert stored["entry"] == {"key": None, "again": "after 30d", "if": None}
     assert stored["timezone"] == "UTC"
@@ -71,7 +70,6 @@ def test_a_document_is_json_with_everything_written_out():
 
 def test_what_is_stored_is_read_as_it_was():
     stored = document(scenario())
-
     assert load(stored) == scenario()
     assert document(load(stored)) == stored
 
@@ -86,7 +84,6 @@ def by_name(data: Any) -> Any:
 
 def test_the_order_of_keys_is_neither_here_nor_there():
     stored = document(scenario())
-
     assert load(by_name(stored)) == load(stored)
     assert digest(by_name(stored)) == digest(stored)
 
@@ -95,7 +92,6 @@ def test_the_same_content_has_the_same_digest_and_any_other_has_another():
     same = FILE.replace("subject: Thank you\n    email: thank-you", "email: thank-you\n    subject: 'Thank you'")
     same = same.replace("after 30d", '"after 30d"').replace("36h", "1d12h").replace("order\n", "order # !\n", 1)
     digests = {digest(document(scenario(text))) for text in (FILE, same)}
-
     assert len(digests) == 1
     assert digests != {digest(document(scenario(FILE.replace("Thank you", "Thank you!"))))}
     assert digests != {digest(document(scenario(FILE.replace("tags: [new, null", "tags: [null, new"))))}
@@ -114,7 +110,6 @@ def test_what_is_no_document_is_refused_readably(broken: dict[str, Any]):
 def test_what_was_published_before_the_language_grew_is_the_same_version_still():
     """The digest that the first version of the language gave: whoever publishes the file again gets the same number."""
     stored = document(scenario())
-
     assert digest(stored) == "069e66bd875260e94a232afd439b878b65c9aef59c84761b9727ed5d4001a32c"
     assert set(stored["steps"][2]) == {
         "webhook", "id", "retry", "timeout", "on_failure", "url", "method", "headers", "body", "on_unknown"
@@ -136,7 +131,6 @@ steps:
 
 def test_a_step_with_a_destination_is_stored_with_what_it_says_itself():
     (step,) = document(scenario(DESTINATION))["steps"]
-
     assert step == {
         "webhook": "whatsapp",
         "id": None,
@@ -169,7 +163,6 @@ def test_what_a_step_says_itself_is_known_before_and_after_storing(keys: str, ow
     made = scenario(f"{DESTINATION}    {keys}\n")
     plan = compile_plan(made)
     (step,) = plan.steps.values()
-
     assert isinstance(step, Send)
     assert (step.to, step.destination, step.save, step.own_settings) == ("wax", True, "whatsapp", own)
     for again in (load(document(made)), load(by_name(document(made)))):
@@ -183,7 +176,6 @@ def test_where_no_destination_has_a_say_a_plan_does_not_tell():
     (step,) = compile_plan(scenario(DESTINATION.replace("to: wax", "url: https://wax.example/").replace(
         "    path: /messages/{{ order.external_id }}\n", "    timeout: 20s\n    retry: {deadline: 1d}\n"
     ))).steps.values()  # fmt: skip
-
     assert isinstance(step, Send)
     assert (step.to, step.destination, step.own_settings, step.timeout, step.retry.deadline) == (
         "wax.example", False, (), 20.0, 86_400.0

@@ -113,7 +113,6 @@ def parts(form: Any) -> list[dict[str, Any]]:
 def test_an_editor_finds_every_step_kind_by_its_own_key_with_a_description():
     made = schema()
     steps = [made["$defs"][choice["$ref"].rpartition("/")[2]] for choice in made["$defs"]["Step"]["oneOf"]]
-
     assert [step["title"] for step in steps] == list(KINDS)
     for step in steps:
         assert step["title"] == next(iter(step["properties"]))
@@ -124,7 +123,6 @@ def test_an_editor_finds_every_step_kind_by_its_own_key_with_a_description():
 
 def test_it_has_nothing_that_an_author_would_not_write():
     text = str(schema())
-
     assert "'null'" not in text
     assert "condition'" not in text
     assert "otherwise" not in text
@@ -136,5 +134,4 @@ def test_it_has_nothing_that_an_author_would_not_write():
 def test_every_definition_is_used():
     made = schema()
     used = {part["$ref"].rpartition("/")[2] for part in parts(made) if "$ref" in part}
-
     assert used == set(made["$defs"])

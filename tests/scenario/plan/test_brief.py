@@ -1,7 +1,5 @@
 """The plan as a history holds it is the same plan, and shorter."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -55,7 +55,6 @@ BRANCHES = """\
 
 def test_branches_join_behind_their_fork():
     plan = compile_plan(scenario(BRANCHES))
-
     assert plan.start == "wait-1"
     assert successors(plan) == {
         "wait-1": ("if-2",),
@@ -75,13 +74,11 @@ def test_branches_join_behind_their_fork():
 
 def test_the_table_keeps_the_order_of_the_file():
     made = scenario(BRANCHES)
-
     assert list(compile_plan(made).steps) == [name for name, _ in named_steps(made)]
 
 
 def test_the_last_step_leads_to_the_end_and_so_does_an_empty_branch():
     plan = compile_plan(scenario("- if: order.total_price\n  then: [{wait: 1d}]\n"))
-
     assert successors(plan) == {"if-1": ("wait-1.then.1", None), "wait-1.then.1": (None,)}
 
 
@@ -121,7 +118,6 @@ def test_a_step_carries_what_the_journey_steers_by():
             head="scenario: a\ntrigger: order\ntimezone: Asia/Tokyo\nexit: [{event: x, if: event.y}, {event: z}]\n",
         )
     )
-
     assert dump_plan(plan) == {
         "start": "crm",
         "steps": {
@@ -160,7 +156,6 @@ def test_a_step_carries_what_the_journey_steers_by():
 
 def test_what_has_its_default_value_costs_a_history_nothing():
     plan = compile_plan(scenario("- email: a\n  subject: s\n  text: t\n- sms: b\n  text: t\n- wait_for: c\n"))
-
     assert dump_plan(plan) == {
         "start": "a",
         "steps": {
@@ -204,7 +199,6 @@ FIELDS = (
 @pytest.mark.parametrize(("step", "fields"), FIELDS, ids=[step for step, _ in FIELDS])
 def test_a_step_lists_the_fields_that_its_templates_name(step: str, fields: tuple[str, ...]):
     row = compile_plan(scenario(f"- {step}\n")).steps["a"]
-
     assert isinstance(row, Send)
     assert row.fields == tuple(sorted(fields))
 
@@ -216,7 +210,6 @@ def test_a_callback_is_named_beside_the_journey_itself():
             "- sms: a\n  text: '{{ journey.callback_url }}{{ journey | json }}'\n- sms: b\n  text: '{{ journey }}'\n"
         )
     ).steps
-
     assert [step.fields for step in steps.values() if isinstance(step, Send)] == [
         ("contact.cellphone", "contact.language", "journey", "journey.callback_url"),
         ("contact.cellphone", "contact.language", "journey"),
@@ -261,9 +254,7 @@ def test_every_way_through_every_plan_comes_to_an_end(steps: list[dict[str, Any]
     if len(set(named)) < len(named):
         return  # `check` refuses two steps of one name
     made = Scenario.model_validate({"scenario": "a", "trigger": "order", "steps": steps}, by_alias=True, by_name=False)
-
     plan = compile_plan(made)
-
     ways = successors(plan)
     assert len(ways) == len(every_id(steps))
     assert plan.start == next(iter(ways))
@@ -295,5 +286,4 @@ def _longest(ways: dict[str, tuple[str | None, ...]], start: str) -> int:
 
 def test_a_plan_of_a_later_version_is_read_without_what_it_added():
     plan = load_plan({"start": "a", "steps": {"a": {"kind": "exit", "reason": "x", "colour": "red"}}, "shape": "round"})
-
     assert plan == Plan(start="a", steps={"a": ExitRow(kind="exit", reason="x")})

@@ -1,8 +1,6 @@
 # ruff: noqa: E501 - a case is a line
 """What is said of two versions of a scenario."""
 
-from __future__ import annotations
-
 import pytest
 
 from scenario.check.check import check
@@ -70,9 +68,7 @@ ANEW = "it has another seed or another 'by' than in s@3"
         ((A,), (UNNAMED, A), []),
     ],
 )  # fmt: skip
-def test_how_many_would_take_another_branch_is_told(
-    earlier: tuple[str, ...], later: tuple[str, ...], said: list[str]
-) -> None:
+def test_how_many_would_take_another_branch_is_told(earlier: tuple[str, ...], later: tuple[str, ...], said: list[str]):
     found = difference(scenario(*earlier), scenario(*later))
     assert [draw.since("s@3") for draw in found.redrawn] == said
 

@@ -1,8 +1,6 @@
 # ruff: noqa: E501 - a case is a line
 """Where a journey stands in another version, and why it cannot go on there."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -44,9 +42,7 @@ IN_ROUNDS = plan(ROUNDS % ("rounds", B + ", {wait: 1h, id: pause}"))
         (IN_ROUNDS, plan("{wait: 1h, id: pause}", C), Place(at="pause", sent=("b",), rounds=("rounds",)), {}, "pause"),
     ],
 )  # fmt: skip
-def test_a_journey_stands_where_its_step_is(
-    old: Plan, new: Plan, place: Place, names: dict[str, str], expected: str
-) -> None:
+def test_a_journey_stands_where_its_step_is(old: Plan, new: Plan, place: Place, names: dict[str, str], expected: str):
     assert migrated(old, new, place, names) == expected
 
 
@@ -64,9 +60,7 @@ def test_a_journey_stands_where_its_step_is(
         (plan(A, B), plan(B, A), Place(at="b", is_over=True, sent=("a", "b")), {}, "'a' would be sent again: from 'b' on it is still to come there"),
     ],
 )  # fmt: skip
-def test_a_journey_that_does_not_fit_is_told_why(
-    old: Plan, new: Plan, place: Place, names: dict[str, str], why: str
-) -> None:
+def test_a_journey_that_does_not_fit_is_told_why(old: Plan, new: Plan, place: Place, names: dict[str, str], why: str):
     with pytest.raises(MigrationError) as caught:
         migrated(old, new, place, names)
     assert str(caught.value) == why
@@ -81,9 +75,7 @@ def test_a_journey_that_does_not_fit_is_told_why(
         (plan(A, B, "{wait: 3d, id: pause}", C), "b"),  # or has moved behind
     ],
 )
-def test_who_follows_goes_on_behind_the_step_that_was_done_or_with_the_one_that_came_next(
-    new: Plan, expected: str
-) -> None:
+def test_who_follows_goes_on_behind_the_step_that_was_done_or_with_the_one_that_came_next(new: Plan, expected: str):
     assert followed(OLD, new, Place(at="pause", is_over=True, following="b", sent=("a",))) == expected
 
 
@@ -148,7 +140,5 @@ def test_what_a_journey_never_learnt_is_named(
         (plan("{wait: 3d, id: pause}", A), {}, (True, "which stays, but who was sent it is refused: 'a' would be sent again: from 'pause' on it is still to come there")),
     ],
 )  # fmt: skip
-def test_the_plans_tell_what_becomes_of_those_at_a_step(
-    new: Plan, names: dict[str, str], expected: tuple[bool, str]
-) -> None:
+def test_the_plans_tell_what_becomes_of_those_at_a_step(new: Plan, names: dict[str, str], expected: tuple[bool, str]):
     assert fate(OLD, new, "pause", names) == expected

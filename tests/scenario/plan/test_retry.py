@@ -1,7 +1,5 @@
 """The one retry policy: how plans hold it, and what may be changed of it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -75,9 +75,7 @@ FREE = (
 
 
 @pytest.mark.parametrize(("at_most", "per", "sent", "now", "zone", "free"), FREE)
-def test_a_place_is_free_at_its_moment(
-    at_most: int, per: str, sent: list[str], now: str, zone: str, free: str | None
-) -> None:
+def test_a_place_is_free_at_its_moment(at_most: int, per: str, sent: list[str], now: str, zone: str, free: str | None):
     place = ZoneInfo(zone)
     found = full([cap(at_most, per)], [Sent(local(text, place)) for text in sent], local(now, place), place)
     assert (found and spell(found.free, place)) == free

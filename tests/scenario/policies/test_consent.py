@@ -1,7 +1,5 @@
 """Which consent a channel's marketing needs, and when a contact has given it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Draws: the contract's formula, shares, independence, and what a change of the shares moves."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from math import sqrt

@@ -117,7 +117,6 @@ def test_a_night_is_an_hour_shorter_in_march_and_an_hour_longer_in_october():
     zone = ZoneInfo(PARIS)
     begun = [local(f"{day} 21:00", zone) for day in ("2026-03-28", "2026-10-24", "2026-11-24")]
     lengths = [opens(NIGHT, moment, zone) - moment.astimezone(UTC) for moment in begun]
-
     assert [str(length) for length in lengths] == ["10:00:00", "12:00:00", "11:00:00"]
 
 
@@ -143,7 +142,6 @@ def test_a_retry_that_comes_when_the_window_has_closed_goes_out_at_its_second_be
     window = rules('window: {from: "09:00", to: "20:00", spread: 15m}')
     assert opening(window, local("2026-03-03 19:58", zone), zone) is None  # the receiver is down
     found = opening(window, local("2026-03-03 20:03", zone), zone)
-
     assert found is not None
     assert found.moment is not None
     due = [found.moment + spread_by(delivery, found.spread) for delivery in DELIVERIES[:3]]
@@ -163,7 +161,6 @@ def test_deliveries_are_spread_over_all_of_the_time():
         assert after == spread_by(delivery, timedelta(minutes=15))
         assert after.microseconds == 0
         minutes[int(after.total_seconds()) // 60] += 1
-
     assert min(minutes) > len(DELIVERIES) / 15 * 0.7
     assert max(minutes) < len(DELIVERIES) / 15 * 1.3
     assert spread_by(DELIVERIES[0], timedelta(0)) == timedelta(0)
@@ -173,7 +170,6 @@ def test_nobody_is_spread_behind_the_end_of_the_time_that_is_open():
     zone = ZoneInfo(PARIS)
     both = rules('quiet: {from: "21:00", to: "08:00", spread: 2h}, window: {from: "07:30", to: "08:20"}')
     found = opening(both, local("2026-03-03 22:00", zone), zone)
-
     assert found is not None
     assert found.moment is not None
     assert found.spread == timedelta(minutes=20)
@@ -185,7 +181,6 @@ def test_quiet_hours_hold_for_the_channels_and_destinations_that_they_name():
     everything = QuietHours.model_validate({"days_off": ["sun"]})
     some = QuietHours.model_validate({"days_off": ["sun"], "channels": ["sms", "wax"]})
     deliveries = (("sms", None), ("email", None), ("webhook", "wax"), ("webhook", "crm"), ("webhook", None))
-
     assert [everything.applies_to(*one) for one in deliveries] == [True] * 5
     assert [some.applies_to(*one) for one in deliveries] == [True, False, True, False, False]
 
@@ -200,7 +195,6 @@ def test_where_no_date_can_be_worked_out_any_more_it_is_not_asked_for():
 def test_hours_are_stored_as_they_were_written():
     written = {"from": "21:00", "to": "24:00", "on": ["fri"], "days_off": ["sun", "DE-BY"], "spread": "15m"}
     hours = QuietHours.model_validate(written)
-
     assert hours.model_dump(mode="json", exclude_none=True) == written
     assert QuietHours.model_validate(hours.model_dump(mode="json")) == hours
 
@@ -305,9 +299,7 @@ def test_the_opening_is_the_first_minute_at_which_all_is_open(
         *([Window.model_validate(window)] if window else []),
     ]
     now = at_local(day, datetime.min.time(), zone) + timedelta(minutes=minutes)
-
     found = opening(asked, now, zone)
-
     moment, end = now, now + timedelta(days=3)
     while moment < end and not plainly_open(quiet, window, moment.astimezone(zone).replace(tzinfo=None)):
         moment += timedelta(minutes=1)

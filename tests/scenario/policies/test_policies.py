@@ -30,6 +30,5 @@ def test_what_is_wrong_with_quiet_hours_of_all_scenarios_is_told(text: str, repo
 def test_a_week_is_known_by_its_openings():
     hours = QuietHours.model_validate({"from": "21:00", "to": "08:00", "days_off": ["sat", "sun", "FR"]})
     week = [f"{start:%a %H:%M} for {length}" for start, length in openings(hours)]
-
     assert week[:5] == [f"{day} 08:00 for 13:00:00" for day in ("Mon", "Tue", "Wed", "Thu", "Fri")]
     assert week[5] == "Mon 08:00 for 13:00:00"

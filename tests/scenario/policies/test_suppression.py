@@ -1,7 +1,5 @@
 """What a suppression stops, and how two spellings of an address are one."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,9 +31,7 @@ def test_all_but_unsubscribing_stops_everything(source: Source, purpose: Purpose
         ("newsletter", "transactional", ["newsletter"], False), ("", "transactional", [], False),
     ],
 )  # fmt: skip
-def test_unsubscribing_stops_marketing_of_its_scope(
-    scope: str, purpose: Purpose, scopes: list[str], stopped: bool
-) -> None:
+def test_unsubscribing_stops_marketing_of_its_scope(scope: str, purpose: Purpose, scopes: list[str], stopped: bool):
     assert (stops([said("unsub", scope)], purpose, scopes) is not None) is stopped
 
 

@@ -1,7 +1,5 @@
 """Outcomes of items, read from responses."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -80,7 +80,6 @@ def test_a_schema_tells_the_linter_what_is_there(schema: Any, tree: Tree):
 
 def test_a_schema_that_holds_itself_is_as_deep_as_anybody_looks():
     tree = tree_of_schema({"properties": {"child": {"$ref": "#"}, "name": {"type": "string"}}})
-
     for _ in range(5):
         assert isinstance(tree, Object)
         assert tree.fields["name"] == TEXT
@@ -89,7 +88,6 @@ def test_a_schema_that_holds_itself_is_as_deep_as_anybody_looks():
 
 def test_a_schema_that_branches_into_itself_is_soon_done_with():
     schema: dict[str, Any] = {"properties": {"child": {"anyOf": [{"$ref": "#"}] * 200}}}
-
     assert faults_of(schema) == []
     assert isinstance(tree_of_schema(schema), Object)
     assert tree_of_schema({"allOf": [{"$ref": "#"}] * 200}) == ANYTHING
@@ -137,7 +135,6 @@ def test_ways_that_double_at_every_level_are_counted_in_as_many_steps_as_there_a
         return find(self, reference)
 
     monkeypatch.setattr(Whole, "find", noted)
-
     assert Whole(doubled(30)).most_looks() == 2**32 - 2
     assert len(followed) <= 4 * 31, "each part's references are followed once on the way down and once on the way up"
 

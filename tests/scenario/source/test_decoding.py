@@ -1,7 +1,5 @@
 """A mistake in JSON is told in the same words and at the same place on every Python."""
 
-from __future__ import annotations
-
 import pytest
 
 from scenario.source.decoding import DEPTH, NotJson, TooDeep, read_json

@@ -23,7 +23,6 @@ VALUES: tuple[tuple[str, Any], ...] = (
 @pytest.mark.parametrize(("written", "value"), VALUES, ids=[written or "nothing" for written, _ in VALUES])
 def test_a_value_is_what_yaml_1_2_says(written: str, value: Any):
     source = Source(f"key: {written}\n")
-
     assert source.data == {"key": value}
     assert type(source.data["key"]) is type(value)
     assert not source.findings
@@ -72,14 +71,12 @@ SYNTAX = (
 @pytest.mark.parametrize(("text", "place", "sentence"), SYNTAX)
 def test_a_slip_in_yaml_is_one_sentence_at_its_place(text: str | bytes, place: str, sentence: str):
     (finding,) = Source(text, "x.yaml").findings
-
     assert f"{finding.line}:{finding.column}" == place
     assert finding.message.startswith(sentence)
 
 
 def test_every_duplicate_key_is_reported_and_the_first_one_counts():
     source = Source("a: 1\nb: {c: 1, c: 2}\na: 3\na: 4\n")
-
     assert [str(finding).removeprefix("scenario.yaml:") for finding in source.findings] == [
         "2:11: error duplicate-key: 'c' is here twice: first on line 2",
         "3:1: error duplicate-key: 'a' is here twice: first on line 1",
@@ -90,7 +87,6 @@ def test_every_duplicate_key_is_reported_and_the_first_one_counts():
 
 def test_aliases_repeat_values_and_their_places():
     source = Source("a: &retry {deadline: 1h}\nb: *retry\n")
-
     assert source.data == {"a": {"deadline": "1h"}, "b": {"deadline": "1h"}}
     assert source.at(("b", "deadline")) == Mark(1, 22)
 
@@ -108,7 +104,6 @@ BOMBS = (
 @pytest.mark.parametrize(("text", "sentence"), BOMBS, ids=[sentence for _, sentence in BOMBS])
 def test_what_would_take_the_memory_away_is_refused(text: str, sentence: str):
     source = Source(text)
-
     assert source.data is None
     assert sentence in source.findings[0].message
 
@@ -116,7 +111,6 @@ def test_what_would_take_the_memory_away_is_refused(text: str, sentence: str):
 def test_a_long_template_costs_next_to_nothing():
     line = '      {"name": "{{ contact.firstname }}"}\n'
     source = Source("steps:\n  - webhook: w\n    url: https://x.example/\n    body: |\n" + line * 11_000)
-
     assert not source.findings
     assert len(source.data["steps"][0]["body"]) > 300_000
 
@@ -158,9 +152,7 @@ list:
 def test_a_place_in_a_template_is_a_place_in_the_file(key: str, word: str):
     source = Source(DOCUMENT)
     text = source.data[key]
-
     mark = source.inside((key,), text.index(word))
-
     lines = DOCUMENT.splitlines()
     assert lines[mark.line - 1][mark.column - 1 :].startswith(word)
     start = next(number for number, line in enumerate(lines, 1) if line.startswith(f"{key}:"))
@@ -169,7 +161,6 @@ def test_a_place_in_a_template_is_a_place_in_the_file(key: str, word: str):
 
 def test_keys_values_and_what_is_not_there_have_places():
     source = Source(DOCUMENT)
-
     assert source.key(("list", 0, "three")) == Mark(28, 24)
     assert source.at(("list", 0, "three")) == Mark(28, 31)
     assert source.at(("list", 0)) == Mark(28, 5)
@@ -196,7 +187,6 @@ def test_an_anchor_or_a_tag_does_not_move_what_follows(written: str, place: Mark
 def test_lines_count_as_in_an_editor_whatever_ends_them(end: str):
     text = f"\ufeffa: |{end}  one \u2028 two \x85{end}  {{{{ x }}}}{end}b: 1{end}b: 2{end}"
     source = Source(text)
-
     assert source.data["a"] == "one \u2028 two \x85\n{{ x }}\n"
     assert source.inside(("a",), source.data["a"].index("{{")) == Mark(3, 3)
     assert source.findings[0].line == 5
@@ -204,7 +194,6 @@ def test_lines_count_as_in_an_editor_whatever_ends_them(end: str):
 
 def test_a_character_that_only_yaml_1_1_breaks_lines_at_does_not_move_what_follows():
     source = Source("a: >\n  one \u2028 two\n  {{ x }}\n")
-
     assert source.data["a"] == "one \u2028 two {{ x }}\n"
     assert source.inside(("a",), source.data["a"].index("{{")) == Mark(3, 3)
 
@@ -234,7 +223,6 @@ def test_every_character_is_found_where_it_was_written(case: tuple[str, str]):
     document = f"before: 1\nkey: {written}\nafter: 2\n"
     source = Source(document)
     assert source.data["key"] == text
-
     lines = document.split("\n")
     for index, character in enumerate(text):
         if character in "\n ":

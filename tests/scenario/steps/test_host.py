@@ -1,7 +1,5 @@
 """The interface between a step and its journey."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from scenario.steps.host import MOST_DEFERRALS, Host, Memory, NotBefore

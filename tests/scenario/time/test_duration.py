@@ -56,5 +56,4 @@ def test_a_duration_is_written_short(length: timedelta, text: str):
 @given(st.integers(-int(LONGEST.total_seconds()) * 1000, int(LONGEST.total_seconds()) * 1000))
 def test_what_is_written_is_read_again(milliseconds: int):
     length = timedelta(milliseconds=milliseconds)
-
     assert parse_duration(format_duration(length)) == length

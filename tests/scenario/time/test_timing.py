@@ -58,7 +58,6 @@ def test_the_next_local_time(now: str, zone: str, clock: str, days: tuple[str, .
 
 def test_the_instant_of_a_repeated_local_time_is_its_first():
     zone = ZoneInfo(PARIS)
-
     assert next_local(local("2026-10-24 12:00", PARIS), "02:30", (), zone).isoformat() == "2026-10-25T00:30:00+00:00"
     # Between its two occurrences the first one is over, and the next comes on the day after.
     between = local("2026-10-25 02:10", PARIS, fold=1)
@@ -75,7 +74,6 @@ def test_the_next_local_time_is_never_past_and_within_eight_days(
     now: datetime, zone: str, clock: object, days: list[str]
 ):
     moment = next_local(now, str(clock)[:5], days, ZoneInfo(zone))
-
     # A skipped day or hour pushes a time on; never by more than a day.
     assert timedelta(0) <= moment - now <= timedelta(days=9)
 
@@ -103,9 +101,7 @@ def test_an_offset_of_days_keeps_the_time_of_day(moment: str, zone: str, offset:
 @pytest.mark.parametrize(("year", "offset"), [(1, "-3d"), (9999, "3d"), (9999, "12h"), (1, "-12h")])
 def test_an_offset_beyond_the_calendar_ends_at_its_edge(year: int, offset: str):
     edge = datetime(year, 1, 1, tzinfo=UTC) if year == 1 else datetime(year, 12, 31, 23, tzinfo=UTC)
-
     moment = shift(edge, parse_duration(offset), ZoneInfo(TOKYO))
-
     assert moment.year == year
     assert str(year) in spell(moment, ZoneInfo(NEW_YORK))
 
@@ -126,7 +122,6 @@ DATES = (
 @pytest.mark.parametrize(("text", "moment"), DATES)
 def test_a_date_is_read_as_platforms_write_it(text: str, moment: str | None):
     read = parse_moment(text, ZoneInfo(PARIS))
-
     assert (read and read.isoformat()) == moment
 
 
@@ -136,13 +131,11 @@ def test_a_date_is_read_as_platforms_write_it(text: str, moment: str | None):
 def test_what_is_no_date_is_refused_without_quoting_it(text: str):
     with pytest.raises(EntryError) as caught:
         parse_moment(text, ZoneInfo(PARIS))
-
     assert str(caught.value) == "a date cannot be read: write it as 2026-03-29 or 2026-03-29T10:00:00+02:00"
 
 
 def test_never_is_a_date_in_every_zone():
     moment = parse_moment("9999-12-31 23:59:59", ZoneInfo(NEW_YORK))
-
     assert moment is not None
     assert moment.isoformat() == "9999-12-31T23:59:59+00:00"
 
