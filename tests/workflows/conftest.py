@@ -9,7 +9,7 @@ import itertools
 import socket
 import subprocess
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,13 +29,14 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowHistory,
     WorkflowUpdateFailedError,
 )
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.testing._workflow import _V1WorkflowEnvironment  # pyright: ignore[reportPrivateUsage]
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
@@ -143,6 +144,25 @@ class Channels:
     def of(self, step: str) -> list[Attempt]:
         """The attempts of a step."""
         return [attempt for attempt in self.attempts if attempt.delivery.step == step]
+
+
+async def no_activity(handle: WorkflowHandle[Any, Any]) -> None:
+    """Wait (in real time) until the server knows how a journey's activity ended."""
+    while (await handle.describe()).raw_description.pending_activities:
+        await asyncio.sleep(0.02)
+
+
+def worker(client: Client, workflows: Sequence[type], activities: Sequence[Callable[..., Any]], **more: Any) -> Worker:
+    """Return a worker, of the queue of journeys by default."""
+    given: dict[str, Any] = {"task_queue": JOURNEYS, "workflow_runner": UnsandboxedWorkflowRunner(), **more}
+    return Worker(client, workflows=workflows, activities=activities, **given)
+
+
+async def replay(*histories: WorkflowHistory) -> None:
+    """Replay histories of journeys."""
+    replayer = Replayer(workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER)
+    for history in histories:
+        await replayer.replay_workflow(history)
 
 
 WHO: Final = {"operator": "ann", "reason": "incident 42"}
@@ -319,12 +339,23 @@ class Stage:
         finally:
             asked.cancel()
 
-    async def until(self, handle: WorkflowHandle[Any, Any], state: str) -> dict[str, Any]:
-        """Waits (in real time) until a journey is in a state; gives its progress."""
-        async with asyncio.timeout(60):
-            while (progress := await self._progress(handle)).get("state") != state:
-                await asyncio.sleep(0.02)
+    async def until(
+        self, handle: WorkflowHandle[Any, Any], wanted: str | Callable[[dict[str, Any]], object]
+    ) -> dict[str, Any]:
+        """Waits (in real time) until a journey is in a state, or its progress as wanted; gives its progress."""
+
+        def is_wanted(progress: dict[str, Any]) -> object:
+            return progress.get("state") == wanted if isinstance(wanted, str) else progress and wanted(progress)
+
+        while not is_wanted(progress := await self._progress(handle)):
+            await asyncio.sleep(0.02)
         return progress
+
+    async def continued(self, handle: WorkflowHandle[Any, Any]) -> None:
+        """Waits (in real time) until a journey is in another run."""
+        newest = self.client.get_workflow_handle(handle.id)
+        while (await newest.describe()).run_id == handle.first_execution_run_id:
+            await asyncio.sleep(0.02)
 
     async def _progress(self, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
         """What a journey answers; nothing where the server lost the question, since the run ended in the meantime."""
@@ -337,9 +368,8 @@ class Stage:
 
     async def attempted(self, step: str) -> None:
         """Waits (in real time) until a step has been attempted."""
-        async with asyncio.timeout(60):
-            while not self.channels.of(step):
-                await asyncio.sleep(0.02)
+        while not self.channels.of(step):
+            await asyncio.sleep(0.02)
 
     async def now(self) -> datetime:
         """The server's clock."""
@@ -414,12 +444,11 @@ class SharedServer:
         return await self._client(namespace)
 
     async def _patiently(self, namespace: str) -> Client:
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    return await self._client(namespace)
-                except RuntimeError:  # it does not listen yet
-                    await asyncio.sleep(0.02)
+        while True:
+            try:
+                return await self._client(namespace)
+            except RuntimeError:  # it does not listen yet
+                await asyncio.sleep(0.02)
 
     async def _client(self, namespace: str) -> Client:
         return await Client.connect(f"127.0.0.1:{self._port}", namespace=namespace, data_converter=CONVERTER)

@@ -1,6 +1,5 @@
 """People per step: the steps that journeys and their workers count, and when."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,8 +13,6 @@ from runtime.store import Passage, Store
 from tests.workflows.conftest import WHO, Stage
 from tests.workflows.test_continuing import LONG, runs
 from tests.workflows.test_migrating import A, B, C, Handle, begin, migrate, scenario
-from workflows.limits import KEPT_STEPS
-from workflows.state import State, StepRecord
 
 FUNNEL = """
 scenario: funnel
@@ -49,18 +46,14 @@ async def test_steps_of_every_kind_are_counted_while_the_journey_waits(stage: St
     await stage.passages.flush()
     assert await passed(stage, "funnel") == reached
     await handle.signal("event", {"name": "order.placed"})
-    async with asyncio.timeout(60):
-        while (await handle.query("progress"))["at"] != "wait_for-3":
-            await asyncio.sleep(0.02)
+    await stage.until(handle, lambda progress: progress["at"] == "wait_for-3")
     # A worker that is killed now loses its report: the next one has these steps too.
     report = CompletedSteps(workflow_id=handle.id, run_id=handle.first_execution_run_id or "")
     stage.passages.withdraw(report)
     await stage.passages.flush()
     assert await passed(stage, "funnel") == reached
     await handle.signal("event", {"name": "order.delivered"})
-    async with asyncio.timeout(60):
-        while (await handle.query("progress"))["at"] != "wait-4":
-            await asyncio.sleep(0.02)
+    await stage.until(handle, lambda progress: progress["at"] == "wait-4")
     await stage.passages.flush()
     reached |= {"@1 wait_for-2 event": 1, "@1 wait_for-3 event": 1}
     assert await passed(stage, "funnel") == reached
@@ -141,9 +134,7 @@ async def test_how_a_journey_ends_counts_too(stage: Stage) -> None:
     for handle in (first, second):
         await stage.until(handle, "waiting")
     await stage.operate(first, "skip_step", {**WHO, "step": "wait-2"})
-    async with asyncio.timeout(60):
-        while (await first.query("progress"))["at"] != "wait_for-3":
-            await asyncio.sleep(0.02)
+    await stage.until(first, lambda progress: progress["at"] == "wait_for-3")
     await second.cancel()
     await stage.operate(first, "leave", WHO)
     await first.result()
@@ -162,21 +153,3 @@ async def test_a_step_counts_for_the_version_and_by_the_name_under_which_it_was_
     await migrate(stage, handle, map={"a": "first"})
     await stage.result(handle)
     assert await passed(stage, "moving") == {"@1 a delivered": 1, "@2 wait-2 waited": 1, "@2 c delivered": 1}
-
-
-def record(step: str, at: str = "2027-01-01T00:00:00+00:00") -> StepRecord:
-    return StepRecord(id=step, kind="sms", outcome="delivered", at=at)
-
-
-def state() -> State:
-    return State(version=3, plan={}, zone="UTC", entered_at="t", root="run")
-
-
-def test_rounds_that_are_forgotten_are_counted_all_the_same() -> None:
-    made = state()
-    for number in range(KEPT_STEPS + 500):
-        made.record(record("poll" if number % 2 else "wait"))
-    assert (len(made.steps), made.forgotten) == (KEPT_STEPS, 500)
-    assert (made.steps_counted, len(made.steps_uncounted)) == (0, KEPT_STEPS + 500)
-    made.mark_counted(600)
-    assert (made.steps_counted, len(made.steps_uncounted)) == (600, KEPT_STEPS - 100)

@@ -1,7 +1,6 @@
 """A goal is counted once an entry: told to a journey under way, to one that leaves at it, to one that is over."""
 
 import asyncio
-import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,8 +18,6 @@ from runtime.data_converter import CONVERTER
 from runtime.store import StoredEntry
 from tests.workflows.conftest import Stage
 from workflows.journey import Journey
-from workflows.limits import KEPT_EVENT_BYTES
-from workflows.state import Event, State
 
 GOALS = """
 scenario: goals
@@ -56,9 +53,8 @@ async def entry(stage: Stage) -> StoredEntry:
 
 async def reached(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
     """Waits (in real time) until the journey knows that it reached its goal; gives its progress."""
-    async with asyncio.timeout(60):
-        while not (progress := await handle.query("progress"))["goal"]["reached_at"]:
-            await asyncio.sleep(0.02)
+    while not (progress := await handle.query("progress"))["goal"]["reached_at"]:
+        await asyncio.sleep(0.02)
     return progress
 
 
@@ -156,16 +152,6 @@ async def test_the_next_run_remembers_that_the_goal_is_reached(stage: Stage) -> 
     assert await names(first) == ["admit", "goal", "count"]
     assert await names(later) == ["depart"], "in the last run nobody asks any more"
     assert (await entry(stage)).goal_value == "10"
-
-
-def test_what_is_not_looked_at_goes_along_to_the_next_run() -> None:
-    state = State(version=1, plan={}, zone="UTC", entered_at="2026-03-01T10:00:00+00:00", root="r")
-    state.keep_for_goal(Event(name="order.placed", properties={"total": 1}, at=state.entered_at))
-    state.keep_for_goal(Event(name="order.placed", properties={"note": "x" * KEPT_EVENT_BYTES}))
-    state.goal_reached_at = state.entered_at
-    again = State.load(json.loads(json.dumps(state.dump())))
-    assert again == state
-    assert [event.properties for event in again.goal_events] == [{"total": 1}]
 
 
 class Slow:

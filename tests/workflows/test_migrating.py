@@ -110,9 +110,8 @@ async def test_what_was_done_is_on_record_and_those_who_look_find_the_version(st
     )
     progress = await migrate(stage, handle, map={"wait-2": "rest"}, version=2)
     assert progress["moves_to"] == "moving@2"
-    async with asyncio.timeout(60):
-        while (progress := await handle.query("progress"))["state"] != "waiting" or progress["moves_to"]:
-            await asyncio.sleep(0.02)
+    while (progress := await handle.query("progress"))["state"] != "waiting" or progress["moves_to"]:
+        await asyncio.sleep(0.02)
     assert (progress["scenario"], progress["at"]) == ("moving@2", "rest")
     operation = progress["operations"][0]
     assert (operation["name"], operation["step"], operation["operator"]) == ("migrate", "wait-2", "ann")
@@ -225,9 +224,7 @@ async def test_a_held_step_stays_held_until_it_is_tried_again_as_the_new_version
     why = await refusal(migrate(stage, handle))
     assert why == "moving@2: step 'hook' no longer exists: map it, for example to hook2"
     await migrate(stage, handle, map={"hook": "hook2"})
-    async with asyncio.timeout(60):
-        while (progress := await handle.query("progress"))["moves_to"]:
-            await asyncio.sleep(0.02)
+    progress = await stage.until(handle, lambda progress: not progress["moves_to"])
     assert (progress["state"], progress["at"], progress["waiting"]["step"]) == ("held", "hook2", "hook2")
     description = await handle.describe()
     assert description.search_attributes["ScenarioVersion"] == ["moving@2"]
@@ -249,9 +246,7 @@ async def test_a_paused_journey_stays_paused_and_goes_on_in_the_new_version(stag
     await stage.until(handle, "paused")
     await stage.publish(scenario("{wait: 1d}", A, C))
     await migrate(stage, handle)
-    async with asyncio.timeout(60):
-        while (progress := await handle.query("progress"))["moves_to"]:
-            await asyncio.sleep(0.02)
+    progress = await stage.until(handle, lambda progress: not progress["moves_to"])
     assert (progress["state"], progress["at"], progress["scenario"]) == ("paused", "a", "moving@2")
     assert stage.channels.attempts == []
     await stage.operate(handle, "resume", WHO)
@@ -295,9 +290,7 @@ async def test_what_was_mapped_once_is_known_when_it_goes_on_in_a_third_version(
     await stage.publish(scenario("{sms: first, text: hi}", "{wait: 2d}", B))
     await migrate(stage, handle, map={"a": "first"})
     await stage.publish(scenario("{wait: 1d, id: early}", "{sms: first, text: hi}", B))
-    async with asyncio.timeout(60):
-        while (await handle.query("progress"))["moves_to"]:
-            await asyncio.sleep(0.02)
+    await stage.until(handle, lambda progress: not progress["moves_to"])
     why = await refusal(migrate(stage, handle, map={"wait-2": "early"}))
     assert why == "moving@3: 'first' would be sent again: from 'early' on it is still to come there"
     await stage.publish(scenario("{sms: first, text: hi}", "{wait: 5d, id: late}", C))
@@ -361,9 +354,8 @@ async def test_another_run_goes_on_in_the_new_version(stage: Stage) -> None:
     await stage.publish(scenario("{repeat: {every: 1d, times: 3}, id: rounds, steps: [" + A + "]}", B))
     handle = await stage.start("moving", contact={"custom": {"n": "x"}})
     # Without a query: one that meets continue-as-new is lost by the test server, and the run with it.
-    async with asyncio.timeout(60):
-        while not await shown_as(handle, "waiting"):
-            await asyncio.sleep(0.02)
+    while not await shown_as(handle, "waiting"):
+        await asyncio.sleep(0.02)
     await stage.publish(scenario("{repeat: {every: 1d, times: 5}, id: rounds, steps: [" + A + "]}", C))
     latest = stage.client.get_workflow_handle(handle.id, result_type=dict)
     await migrate(stage, latest)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from temporalio import activity, workflow
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from tests.workflows.conftest import failure_of, worker
 from workflows.operation import (
     CLOSE,
     OPERATE,
@@ -73,14 +73,9 @@ def gateway() -> Gateway:
 
 @pytest.fixture
 async def client(environment: WorkflowEnvironment, gateway: Gateway) -> AsyncIterator[Client]:
-    async with Worker(
-        environment.client,
-        task_queue=QUEUE,
-        workflows=[OperationWorkflow],
-        activities=[gateway.survey, gateway.operate, gateway.close],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        max_heartbeat_throttle_interval=timedelta(milliseconds=100),
-    ):
+    options: dict[str, Any] = {"task_queue": QUEUE, "max_heartbeat_throttle_interval": timedelta(milliseconds=100)}
+    own = [gateway.survey, gateway.operate, gateway.close]
+    async with worker(environment.client, [OperationWorkflow], own, **options):
         yield environment.client
 
 
@@ -101,11 +96,8 @@ async def test_it_goes_on_until_none_is_left(client: Client, gateway: Gateway) -
     gateway.script = all_but([20, 10, 0])
     assert await (await begin(client)).result() == "finished"
     assert gateway.surveys == 1
-    assert [(chunk.most, chunk.after) for chunk in gateway.chunks] == [
-        (600, None),
-        (600, (1, "a/1")),
-        (600, (2, "a/2")),
-    ]
+    asked = [(chunk.most, chunk.after) for chunk in gateway.chunks]
+    assert asked == [(600, None), (600, (1, "a/1")), (600, (2, "a/2"))]
     assert gateway.closings == [Closing(operation="op1", outcome="finished")]
 
 
@@ -115,11 +107,8 @@ async def test_a_dry_run_asks_nobody(client: Client, gateway: Gateway) -> None:
     assert gateway.closings == [Closing(operation="op1", outcome="finished", looked=True)]
 
 
-async def test_its_history_stays_small(client: Client, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    def suggested(self: workflow.Info) -> bool:
-        return self.get_current_history_length() > 15
-
-    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggested)
+@pytest.mark.usefixtures("_always_suggested")
+async def test_its_history_stays_small(client: Client, gateway: Gateway) -> None:
     gateway.script = all_but([4, 3, 2, 1, 0])
     handle = await begin(client)
     assert await handle.result() == "finished"
@@ -172,10 +161,15 @@ async def test_those_who_have_not_answered_for_a_day_are_given_up_with_words(cli
     assert gateway.closings == [Closing(operation="op1", outcome="failed", trouble=trouble)]
 
 
-async def test_a_stop_reaches_it_at_work(client: Client, gateway: Gateway) -> None:
+async def begun(client: Client, gateway: Gateway) -> WorkflowHandle[Any, str]:
+    """Start an operation, and wait until it is at work."""
     handle = await begin(client)
-    async with asyncio.timeout(60):
-        await gateway.at_work.wait()
+    await gateway.at_work.wait()
+    return handle
+
+
+async def test_the_first_stop_reaches_it_at_work(client: Client, gateway: Gateway) -> None:
+    handle = await begun(client, gateway)
     await handle.signal(STOP, WHO)
     await handle.signal(STOP, {"operator": "ann", "reason": "too late"})
     assert await handle.result() == "stopped"
@@ -183,9 +177,7 @@ async def test_a_stop_reaches_it_at_work(client: Client, gateway: Gateway) -> No
 
 
 async def test_a_stop_is_one_whatever_it_says(client: Client, gateway: Gateway) -> None:
-    handle = await begin(client)
-    async with asyncio.timeout(60):
-        await gateway.at_work.wait()
+    handle = await begun(client, gateway)
     await handle.signal(STOP, {"operator": None, "reason": "x" * 900})
     assert await handle.result() == "stopped"
     (closing,) = gateway.closings
@@ -193,14 +185,11 @@ async def test_a_stop_is_one_whatever_it_says(client: Client, gateway: Gateway) 
 
 
 async def test_temporals_own_cancel_is_a_stop(client: Client, gateway: Gateway) -> None:
-    handle = await begin(client)
-    async with asyncio.timeout(60):
-        await gateway.at_work.wait()
+    handle = await begun(client, gateway)
     await handle.cancel()
     assert await handle.result() == "stopped"
-    assert gateway.closings == [
-        Closing(operation="op1", outcome="stopped", operator="Temporal", reason="its workflow was cancelled")
-    ]
+    why = "its workflow was cancelled"
+    assert gateway.closings == [Closing(operation="op1", outcome="stopped", operator="Temporal", reason=why)]
 
 
 async def test_what_cannot_be_done_ends_it_with_the_reason(client: Client, gateway: Gateway) -> None:
@@ -210,21 +199,12 @@ async def test_what_cannot_be_done_ends_it_with_the_reason(client: Client, gatew
 
 
 async def test_an_argument_that_is_none_fails_at_once(client: Client) -> None:
-    arguments = [
-        None,
-        "x",
-        [1],
-        {},
-        {"operation": "op1"},
-        {"operation": 3, "rate": 10},
-        {"operation": "op1", "rate": 0},
-    ]
-    arguments += [{"operation": "op1", "rate": "fast"}, {"operation": "op1", "rate": 1, "after": 3}]
-    for number, argument in enumerate(arguments):
-        with pytest.raises(WorkflowFailureError) as caught:
-            await client.execute_workflow(WORKFLOW, argument, id=f"x/{number}", task_queue=QUEUE)
-        assert isinstance(caught.value.cause, ApplicationError), argument
-        assert caught.value.cause.type == "NotAnOperation"
+    arguments: list[Any] = [None, "x", [1], {}, {"operation": "op1"}, {"operation": 3, "rate": 10}]
+    arguments += [{"operation": "op1", "rate": rate} for rate in (0, "fast")]
+    arguments += [{"operation": "op1", "rate": 1, "after": 3}]
+    for argument in arguments:
+        kind, _ = await failure_of((await begin(client, argument)).result())
+        assert (argument, kind) == (argument, "NotAnOperation")
 
 
 @pytest.mark.parametrize(("rate", "most"), [(10, 600), (0.5, 30), (0.01, 1), (10_000, 1_000)])

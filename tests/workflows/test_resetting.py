@@ -76,9 +76,7 @@ async def test_it_is_sent_with_the_time_of_before(stage: Stage, monkeypatch: pyt
     if continued:
         long_run = handle.first_execution_run_id or ""  # and no later run: it would end under the signal below
         await handle.signal("event", {"name": "whatever"})
-        async with asyncio.timeout(60):
-            while (await newest.describe()).run_id == handle.first_execution_run_id:
-                await asyncio.sleep(0.02)
+        await stage.continued(handle)
     await newest.signal("event", {"name": "go"})
     await stage.result(handle)
     assert [attempt.delivery.now for attempt in stage.channels.of("text")] == [FIRST]
@@ -109,9 +107,7 @@ async def test_a_step_that_is_skipped_while_that_time_is_looked_up_sends_nothing
         handle = await stage.client.start_workflow("Journey", entry, id="again/1", task_queue="apart")
         await stage.until(handle, "waiting")
         await handle.signal("event", {"name": "go"})
-        async with asyncio.timeout(60):
-            while (await handle.query("progress"))["at"] != "text":
-                await asyncio.sleep(0.02)
+        await stage.until(handle, lambda progress: progress["at"] == "text")
         await stage.operate(handle, "skip_step", ORDER)
         result: dict[str, Any] = await stage.result(handle)
     assert outcomes(result) == [("wait_for-1", "event"), ("text", "skipped")]

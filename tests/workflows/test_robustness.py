@@ -11,7 +11,7 @@ import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
 from activities.channel_registry import WEBHOOK
@@ -19,9 +19,9 @@ from activities.content import Content
 from activities.decision import decide
 from activities.failures import FailureKind
 from activities.gate import Releases
-from activities.interface import JOURNEYS, Delivery, Sent
+from activities.interface import Delivery, Sent
 from runtime.store import Store
-from tests.workflows.conftest import WHO, Channels, Desk, Stage, deep, failing, outcomes
+from tests.workflows.conftest import WHO, Channels, Desk, Stage, deep, failing, no_activity, outcomes, worker
 from workflows.journey import Journey
 from workflows.primitives import PATIENCE
 
@@ -58,14 +58,8 @@ class Absent:
     admissions: AdmissionActivities
 
     def worker(self) -> Worker:
-        return Worker(
-            self.stage.client,
-            task_queue=JOURNEYS,
-            workflows=[Journey],
-            activities=[self.admissions.admit, self.admissions.depart, decide, Releases(self.stage.store).release],
-            workflow_runner=UnsandboxedWorkflowRunner(),
-            max_cached_workflows=0,
-        )
+        own = [self.admissions.admit, self.admissions.depart, decide, Releases(self.stage.store).release]
+        return worker(self.stage.client, [Journey], own, max_cached_workflows=0)
 
 
 @pytest.fixture
@@ -79,16 +73,8 @@ async def absent(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncItera
 
 async def over(handle: WorkflowHandle[Any, Any]) -> None:
     """Waits (in real time) until a journey is over."""
-    async with asyncio.timeout(60):
-        while (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
-            await asyncio.sleep(0.02)
-
-
-async def completed(handle: WorkflowHandle[Any, Any]) -> None:
-    """Waits (in real time) until the server knows how an activity ended."""
-    async with asyncio.timeout(60):
-        while (await handle.describe()).raw_description.pending_activities:
-            await asyncio.sleep(0.02)
+    while (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +108,7 @@ async def test_a_delivery_that_ends_while_the_contact_leaves_or_it_is_skipped_ha
     if not skips:
         await handle.signal("event", {"name": "gone"})
     go.set()
-    await completed(handle)
+    await no_activity(handle)
     async with absent.worker():
         await over(handle)
         if skip is not None:
@@ -148,18 +134,11 @@ async def test_a_journey_that_ends_while_an_event_is_looked_at_ends_well(absent:
     # Nobody serves journeys now, so that both come with the next task.
     await handle.signal("event", {"name": "gone", "properties": {"sure": sure}})
     go.set()
-    await completed(handle)
+    await no_activity(handle)
     async with absent.worker():
         await over(handle)
         result = await stage.result(handle)
     assert (result["outcome"], outcomes(result)) == ("finished", [("hook", "delivered")])
-
-
-async def reached(handle: WorkflowHandle[Any, Any], step: str) -> None:
-    """Waits (in real time) until a journey is at a step."""
-    async with asyncio.timeout(60):
-        while (await handle.query("progress"))["at"] != step:
-            await asyncio.sleep(0.02)
 
 
 async def _sent(answer: Any) -> Sent:
@@ -172,7 +151,7 @@ async def test_a_step_that_is_skipped_while_paused_is_not_performed_even_where_i
     await stage.until(handle, "waiting")
     await stage.operate(handle, "pause", WHO)
     await stage.operate(handle, "skip_step", {**WHO, "step": "wait_for-1"})
-    await reached(handle, "exit-2")
+    await stage.until(handle, lambda progress: progress["at"] == "exit-2")
     await stage.operate(handle, "skip_step", {**WHO, "step": "exit-2"})
     await stage.operate(handle, "resume", WHO)
     await over(handle)
@@ -193,7 +172,7 @@ async def test_an_operation_to_a_paused_journey_that_must_continue_as_new_is_kep
     await stage.until(handle, "waiting")
     await stage.operate(handle, "pause", WHO)
     await stage.operate(handle, "skip_step", WHO)
-    await reached(handle, "last")
+    await stage.until(handle, lambda progress: progress["at"] == "last")
     await stage.operate(handle, "skip_step", {**WHO, "step": "last"})
     suggested = True
     await handle.signal("event", {"name": "whatever"})
@@ -210,8 +189,7 @@ async def test_an_event_with_strange_properties_stops_nothing(stage: Stage) -> N
     strange: list[dict[str, Any]] = [deep(198), deep(101), {"a": {"x": 1}, "b": []}, {"a": 10**400, "b": 1}]
     for properties in strange:
         await handle.signal("event", {"name": "go", "properties": properties})
-    async with asyncio.timeout(60):
-        assert outcomes(await stage.result(handle))[0] == ("wait_for-1", "timeout")
+    assert outcomes(await stage.result(handle))[0] == ("wait_for-1", "timeout")
 
 
 async def test_a_change_with_strange_data_changes_nothing(stage: Stage) -> None:
@@ -226,24 +204,17 @@ async def test_a_change_with_strange_data_changes_nothing(stage: Stage) -> None:
     ]
     for patch in patches:
         await handle.signal("contact_changed", patch)
-    async with asyncio.timeout(60):
-        await stage.result(handle)
+    await stage.result(handle)
     assert stage.channels.of("last")[0].delivery.data["contact"]["custom"]["a"] == 1
 
 
-async def test_changes_of_custom_fields_in_several_forms_all_survive_continue_as_new(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def suggests(self: workflow.Info) -> bool:
-        return self.get_current_history_length() > 12
-
-    monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
+@pytest.mark.usefixtures("_always_suggested")
+async def test_changes_of_custom_fields_in_several_forms_all_survive_continue_as_new(stage: Stage) -> None:
     await stage.publish(PARKED.replace("- wait_for: go", "- wait: 1d\n  - wait: 1d\n  - wait_for: go"))
     handle = await stage.start("parked", ORDERED)
     await handle.signal("contact_changed", {"custom": {"a": 1}})
     await handle.signal("contact_changed", {"custom_fields": [{"name": "b", "value": "2", "data_type": "integer"}]})
-    async with asyncio.timeout(60):
-        await stage.result(handle)
+    await stage.result(handle)
     assert stage.channels.of("last")[0].delivery.data["contact"]["custom"] == {"a": 1, "b": 2}
 
 
@@ -261,8 +232,7 @@ async def test_a_store_that_is_down_for_long_is_waited_for_at_the_server(stage: 
     monkeypatch.setattr(stage.store, "depart", down_at_first)
     await stage.publish(HOOK)
     handle = await stage.start("hook")
-    async with asyncio.timeout(60):
-        assert (await stage.result(handle))["outcome"] == "exited"
+    assert (await stage.result(handle))["outcome"] == "exited"
     assert tries == 8
     history = await handle.fetch_history()
     timers = [event for event in history.events if event.HasField("timer_started_event_attributes")]

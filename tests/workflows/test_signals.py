@@ -3,17 +3,15 @@
 import asyncio
 from typing import Any
 
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
 from activities.channel_registry import SMS
 from activities.content import Content
 from activities.decision import decide
-from activities.interface import JOURNEYS, Delivery, Sent
-from tests.workflows.conftest import Stage, outcomes
+from activities.interface import Delivery, Sent
+from tests.workflows.conftest import Stage, no_activity, outcomes, worker
 from workflows.journey import Journey
-from workflows.limits import KEPT_EVENT_BYTES
-from workflows.state import Event, State
 
 WAITS = """
 scenario: waits
@@ -78,18 +76,6 @@ async def test_a_message_that_is_no_event_harms_nothing(stage: Stage) -> None:
     assert (await handle.result())["steps"][1]["outcome"] == "timeout"
 
 
-def test_the_oldest_events_are_forgotten_where_all_together_are_too_large() -> None:
-    state = State(version=1, plan={}, zone="UTC", entered_at="t", root="r")
-    third = {"text": "x" * (KEPT_EVENT_BYTES // 3 - 12)}
-    for _ in range(4):
-        state.keep(Event(name="a", properties=third))
-    assert [event.number for event in state.events] == [2, 3, 4]
-    state.keep(Event(name="a", properties={"half a character": "\ud800"}))
-    assert [event.number for event in state.events] == [3, 4, 5]
-    state.keep(Event(name="a", properties={"text": "x" * KEPT_EVENT_BYTES}))
-    assert [event.number for event in state.events] == [6], "the newest is kept whatever it takes"
-
-
 ENDS = """
 scenario: ends
 trigger: segment
@@ -111,15 +97,10 @@ async def test_a_journey_whose_last_step_ends_while_an_exit_rule_is_evaluated_fi
     admissions = AdmissionActivities(Content(deserted.store), deserted.store, "Europe/Paris")
 
     def journeys() -> Worker:
-        return Worker(
-            deserted.client,
-            task_queue=JOURNEYS,
-            workflows=[Journey],
-            activities=[admissions.admit, admissions.depart, decide],
-            workflow_runner=UnsandboxedWorkflowRunner(),
-            max_cached_workflows=0,  # else the server would keep the next task for the worker that is gone
-            max_concurrent_workflow_task_polls=1,
-        )
+        own = [admissions.admit, admissions.depart, decide]
+        # Without a cache: the server would keep the next task for the worker that is gone.
+        once: dict[str, Any] = {"max_cached_workflows": 0, "max_concurrent_workflow_task_polls": 1}
+        return worker(deserted.client, [Journey], own, **once)
 
     async with Worker(deserted.client, task_queue=SMS.queue, activities=[deserted.channels.send_sms]):
         await deserted.publish(ENDS)
@@ -129,9 +110,7 @@ async def test_a_journey_whose_last_step_ends_while_an_exit_rule_is_evaluated_fi
         # Without a worker for journeys, the event and the end of the attempt come with the same workflow task.
         await handle.signal("event", {"name": "gone", "properties": {"sure": True}})
         released.set()
-        async with asyncio.timeout(60):
-            while (await handle.describe()).raw_description.pending_activities:
-                await asyncio.sleep(0.02)
-    async with journeys(), asyncio.timeout(60):
+        await no_activity(handle)
+    async with journeys():
         result = await handle.result()
     assert (result["outcome"], outcomes(result)) == ("finished", [("last", "delivered")])

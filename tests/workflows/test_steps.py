@@ -1,13 +1,18 @@
-"""What each kind of step does, and what the journey says of it."""
+"""Steps in journeys: what they send, wait for and choose, and what is on record."""
 
+import asyncio
 import json
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
+import pytest
 from temporalio.api.enums.v1 import EventType
 
 from activities.failures import FailureKind
-from tests.workflows.conftest import Stage, failing, outcomes
+from activities.interface import Sent
+from scenario.policies.draw import Lot
+from tests.workflows.conftest import WHO, Stage, failing, outcomes
+from workflows.limits import KEPT_RESPONSES
 
 FOUR = """
 scenario: four
@@ -120,3 +125,221 @@ async def test_an_unknown_outcome_can_be_passed_over_and_is_on_record(stage: Sta
     assert (result["outcome"], result["reason"]) == ("finished", "")
     (stored,) = await stage.store.entries(scenario="unknown", limit=1)
     assert (stored.outcome, stored.reason) == ("finished", "1 of 1 deliveries failed")
+
+
+TONES = """
+scenario: tones
+trigger: order
+entry: {key: "{{ order.external_id }}", again: always}
+steps:
+  - split: {a: 50, b: 45, none: 5}
+    id: tone
+    branches: {a: [{sms: brisk, text: hi}], b: [{sms: warm, text: hi}]}
+"""
+TONE = Lot(seed="tones/tone", shares={"a": 5000, "b": 4500, "none": 500})
+HALVES = {"a": 5000, "b": 5000}
+
+
+def numbered(number: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "order", "order": {"external_id": number, **fields}}
+
+
+async def test_a_branch_is_taken_without_an_event_of_the_history(stage: Stage) -> None:
+    await stage.publish(TONES)
+    handle = await stage.start("tones", numbered("A1"), contact={"id": 7}, key="A1")
+    drawn = TONE.draw("7")
+    step = (await stage.result(handle))["steps"][0]
+    assert (step["outcome"], step["note"]) == (drawn.name, str(drawn))
+    happened = [event.event_type for event in (await handle.fetch_history()).events]
+    assert happened[3:6] == [
+        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+        EventType.EVENT_TYPE_MARKER_RECORDED,  # admitted
+        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+    ]
+
+
+WEEKLY = """
+scenario: weekly
+trigger: order
+timezone: Europe/Paris
+steps:
+  - repeat: {every: 7d, times: 4, until: contact.custom.stop}
+    steps:
+      - sms: hi
+        text: hi
+      - wait: 2d
+  - sms: after
+    text: hi
+"""
+
+
+def told(result: dict[str, Any]) -> list[str]:
+    return [f"{step['id']} {step['outcome']} {step.get('reason', '')}".strip() for step in result["steps"]]
+
+
+async def test_a_paused_journey_says_in_which_round_it_is(stage: Stage) -> None:
+    await stage.publish(WEEKLY)
+    handle = await stage.start("weekly", ORDER)
+    await stage.attempted("hi")
+    await stage.until(handle, "waiting")
+    await stage.operate(handle, "skip_step", {**WHO, "step": "wait-1.round.2"})
+    assert (await stage.until(handle, "waiting"))["at"] == "repeat-1"
+    progress = await stage.operate(handle, "pause", WHO)
+    assert progress["rounds"] == [{"step": "repeat-1", "round": 1, "of": 4}]
+    await stage.operate(handle, "skip_step", {**WHO, "step": "repeat-1"})
+    await stage.operate(handle, "resume", WHO)
+    assert told(await stage.result(handle))[-2:] == ["repeat-1 skipped skipped by ann: incident 42", "after delivered"]
+
+
+NESTED = """
+scenario: nested
+trigger: order
+steps:
+  - repeat: {every: 1d, times: 3}
+    steps:
+      - repeat: {every: 1h, times: 2}
+        steps:
+          - sms: hi
+            text: "{{ order.external_id }}"
+"""
+
+
+@pytest.mark.usefixtures("_always_suggested")
+async def test_rounds_in_rounds_go_on_in_other_runs(stage: Stage) -> None:
+    await stage.publish(NESTED)
+    handle = await stage.start("nested", ORDER)
+    result = await stage.result(handle)
+    hours = [(attempt.at - stage.channels.attempts[0].at) / timedelta(hours=1) for attempt in stage.channels.attempts]
+    assert [round(hour) for hour in hours] == [0, 1, 24, 25, 48, 49]
+    assert len({attempt.delivery.id for attempt in stage.channels.attempts}) == 6
+    assert told(result)[-5:] == [
+        "hi delivered",
+        "repeat-1.round.1 round round 2 of 2",
+        "hi delivered",
+        "repeat-1.round.1 ended after 2 rounds",
+        "repeat-1 ended after 3 rounds",
+    ]
+    run = (await stage.client.get_workflow_handle(handle.id).describe()).run_id
+    assert run != handle.first_execution_run_id
+
+
+SEVERAL = """
+scenario: several
+trigger: order
+exit: [{event: gone}]
+steps:
+  - wait: 1d
+  - wait_for:
+      order.delivered: {if: event.order_id == order.external_id, then: [{sms: arrived, text: "{{ event.carrier }}"}]}
+      order.refused: {then: [{exit: refused}]}
+      order.cancelled: {}
+    for: 7d
+    else: [{exit: late}]
+  - sms: after
+    text: "{{ event.name }}"
+"""
+
+
+def event(name: str, **properties: Any) -> dict[str, Any]:
+    return {"name": name, "properties": properties}
+
+
+@pytest.mark.usefixtures("_always_suggested")
+async def test_it_goes_on_in_another_run(stage: Stage) -> None:
+    await stage.publish(SEVERAL)
+    handle = await stage.start("several", ORDER)
+    await stage.environment.sleep(timedelta(days=2))
+    for number in range(20):
+        await handle.signal("event", event("order.delivered", order_id=f"x{number}"))
+    newest = stage.client.get_workflow_handle(handle.id)
+    await newest.signal("event", event("order.refused"))
+    result = await stage.result(newest)
+    assert (result["reason"], result["steps"][1]["way"]) == ("refused", "order.refused")
+
+
+TOGETHER = """
+scenario: NAME
+trigger: order
+steps:
+  - STEP
+  - sms: after
+    text: "{{ event.n }}"
+"""
+WAITS = {
+    "waiting": "wait_for: a.b\n    if: event.n == 2",
+    "several": "wait_for: {a.b: {if: event.n == 2}, c.d: {if: event.n == 3}}",
+    "repeating": "repeat: {every: 7d, times: 3, until: {event: a.b, if: event.n == 2}}\n"
+    "    steps: [{sms: round, text: hi}]",
+}
+
+
+async def test_of_events_that_come_together_each_is_looked_at(stage: Stage) -> None:
+    for name, step in WAITS.items():
+        await stage.publish(TOGETHER.replace("NAME", name).replace("STEP", step))
+        handle = await stage.start(name, ORDER)
+        await stage.until(handle, "waiting")
+        began = await stage.now()
+        # The second comes while it is asked whether the first is the one.
+        await asyncio.gather(*(handle.signal("event", event("a.b", n=number)) for number in (1, 1, 1, 2)))
+        await stage.attempted("after")
+        attempt = stage.channels.attempts[-1]
+        assert (attempt.delivery.step, attempt.delivery.data["event"]["n"]) == ("after", 2)
+        assert attempt.at - began < timedelta(days=1)
+        assert (await stage.result(handle))["steps"][-1]["id"] == "after"
+        stage.channels.attempts.clear()
+
+
+KEEPS = """
+scenario: keeps
+trigger: segment
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+    save: {as: found}
+  - if: responses.found.tier == "gold"
+    then:
+      - sms: gold
+        text: "{{ responses.found.name }}"
+    else:
+      - sms: other
+        text: "{{ responses.found.name }}"
+"""
+MORE = """
+  - webhook: again
+    url: https://hooks.example.com/a
+    body: {}
+    save: {as: more}
+"""
+CALLS = """
+scenario: calls
+trigger: segment
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {answer_to: "{{ journey.callback_url }}", entered: "{{ journey.entered_at }}"}
+  - sms: last
+    text: "{{ journey.id }}"
+"""
+
+
+async def test_only_a_step_that_names_the_callback_address_can_make_one(stage: Stage) -> None:
+    await stage.publish(CALLS)
+    handle = await stage.start("calls")
+    await handle.result()
+    hook, last = stage.channels.of("hook")[0].delivery, stage.channels.of("last")[0].delivery
+    assert hook.root == handle.first_execution_run_id
+    assert last.root == ""
+    assert list(hook.data["journey"]) == ["entered_at"]
+
+
+async def test_a_journey_says_which_responses_it_forgot(stage: Stage) -> None:
+    await stage.publish(KEEPS.replace("  - if", MORE + "  - if"))
+    big = "x" * (KEPT_RESPONSES // 2)
+    for step in ("hook", "again"):
+        stage.channels.scripts[step] = lambda delivery, attempt: Sent(status=200, attempt=attempt, saved=[big])
+    result = await stage.run("keeps")
+    assert [step.get("note") for step in result["steps"][:2]] == [
+        None,
+        "older responses were forgotten, all together are too large: found",
+    ]

@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from scenario.plan.plan import Plan
+from scenario.policies.draw import Lot
 from scenario.steps.branch import IfRow
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
 from scenario.steps.host import Rounds
 from scenario.steps.repeat import RepeatRow
+from scenario.steps.split import SplitRow
 from scenario.steps.wait import WaitRow
 from tests.workflows.conftest import Stage
-from workflows.limits import KEPT_IGNORED, KEPT_OPERATIONS, KNOWN_EVENT_IDS
 from workflows.state import Held, OperationRecord, State, StepRecord
 from workflows.visibility import cut, details
 
@@ -107,18 +108,17 @@ def test_a_journey_says_in_which_round_it_is() -> None:
     assert "Round 2 of 4 of `again`" in details(state, plan, "a@3 · 7").splitlines()
 
 
-def test_the_newest_operations_ignored_inputs_and_event_ids_are_kept() -> None:
-    state = State(version=3, plan={}, zone="UTC", entered_at="2026-03-31T07:00:00+00:00", root="r1")
-    for number in range(KNOWN_EVENT_IDS + 1):
-        state.note(OperationRecord(name="pause", operator="ann", reason=str(number), at=state.entered_at))
-        assert state.ignore(f"event {number}", "why", state.entered_at) == 1
-        assert state.is_repeated(f"e{number}") is False
-    newest = list(map(str, range(KNOWN_EVENT_IDS + 1)))
-    assert [one.reason for one in state.operations] == newest[-KEPT_OPERATIONS:]
-    assert [one.what for one in state.ignored] == [f"event {number}" for number in newest[-KEPT_IGNORED:]]
-    assert state.event_ids == [f"e{number}" for number in newest[1:]]
-    assert state.is_repeated("e1") is True
-    assert state.ignore(state.ignored[0].what, "again", state.entered_at) == 2
+def test_what_was_drawn_is_said_once_in_the_details() -> None:
+    lot = Lot(seed="three/tone", shares={"a": 5000, "b": 5000})
+    row = SplitRow(
+        kind="split", seed=lot.seed, shares=tuple({"a": 5000, "b": 5000}.items()), branches={"a": None, "b": None}
+    )
+    done = StepRecord(
+        id="tone", kind="split", outcome="a", at="2026-11-01T00:00:00+00:00", note="a (0.0412 of 1, by contact)"
+    )
+    state = State(version=1, plan={}, zone="UTC", entered_at=done.at, root="r", steps=[done])
+    told = details(state, Plan(start="tone", steps={"tone": row}), "three@1")
+    assert "| ✓ | `tone` | split a 50 b 50 | a (0.0412 of 1, by contact) | 2026-11-01 00:00:00 |" in told.splitlines()
 
 
 def test_a_text_is_cut_between_characters_whatever_is_in_it() -> None:

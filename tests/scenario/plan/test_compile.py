@@ -1,62 +1,53 @@
 # ruff: noqa: E501 - a case is a line
 """A scenario becomes a flat table of steps, each naming its successors."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenario.check.check import check
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
-from scenario.plan.plan import Plan, dump_plan, load_plan
+from scenario.plan.plan import Plan, dump_plan, load_plan, restore, shorten
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
-
-
-def scenario(steps: str, head: str = "scenario: a\ntrigger: order\n") -> Scenario:
-    checked = check(f"{head}steps:\n{steps}")
-    assert checked.scenario is not None, checked.findings
-    return checked.scenario
+from tests.scenarios import scenario_of
 
 
 def successors(plan: Plan) -> dict[str, tuple[str | None, ...]]:
     return {name: step.successors for name, step in plan.steps.items()}
 
 
+HEAD = "scenario: a\ntrigger: order\nsteps:\n"
 BRANCHES = """\
 - wait: 1d
 - if: order.total_price > 20
   then:
-    - email: rich
-      subject: s
-      text: t
+    - {email: rich, subject: s, text: t}
     - wait_for: order.delivered
       for: 7d
-      then:
-        - if: order.total_price > 100
-          then:
-            - sms: very-rich
-              text: t
-        - wait: 2d
-      else:
-        - exit: late
-  else:
-    - id: patience
-      wait: 3d
-- if: order.total_price > 5
-  else:
-    - wait: 4d
+      then: [{if: order.total_price > 100, then: [{sms: very-rich, text: t}]}, {wait: 2d}]
+      else: [{exit: late}]
+  else: [{id: patience, wait: 3d}]
+- {if: order.total_price > 5, else: [{wait: 4d}]}
 - exit: done
 """
 
 
-def test_branches_join_behind_their_fork():
-    plan = compile_plan(scenario(BRANCHES))
-    assert plan.start == "wait-1"
-    assert successors(plan) == {
+def plan(steps: str, head: str = HEAD) -> Plan:
+    return compile_plan(scenario_of(head + steps))
+
+
+def test_branches_join_behind_their_fork_in_the_order_of_the_file():
+    made = scenario_of(HEAD + BRANCHES)
+    compiled = compile_plan(made)
+    assert list(compiled.steps) == [name for name, _ in named_steps(made)]
+    assert compiled.start == "wait-1"
+    assert successors(compiled) == {
         "wait-1": ("if-2",),
         "if-2": ("rich", "patience"),
         "rich": ("wait_for-2.then.2",),
@@ -72,14 +63,11 @@ def test_branches_join_behind_their_fork():
     }
 
 
-def test_the_table_keeps_the_order_of_the_file():
-    made = scenario(BRANCHES)
-    assert list(compile_plan(made).steps) == [name for name, _ in named_steps(made)]
-
-
 def test_the_last_step_leads_to_the_end_and_so_does_an_empty_branch():
-    plan = compile_plan(scenario("- if: order.total_price\n  then: [{wait: 1d}]\n"))
-    assert successors(plan) == {"if-1": ("wait-1.then.1", None), "wait-1.then.1": (None,)}
+    assert successors(plan("- {if: order.total_price, then: [{wait: 1d}]}")) == {
+        "if-1": ("wait-1.then.1", None),
+        "wait-1.then.1": (None,),
+    }
 
 
 IDS = (
@@ -93,13 +81,12 @@ IDS = (
 
 @pytest.mark.parametrize(("steps", "ids"), IDS, ids=[", ".join(ids) for _, ids in IDS])
 def test_a_step_is_called_by_its_id_its_name_or_its_place(steps: str, ids: list[str]):
-    assert [name for name, _ in named_steps(scenario(steps))] == ids
+    assert [name for name, _ in named_steps(scenario_of(HEAD + steps))] == ids
 
 
 def test_a_step_carries_what_the_journey_steers_by():
-    plan = compile_plan(
-        scenario(
-            """\
+    compiled = plan(
+        """\
 - webhook: crm
   url: https://crm.example.com/o?x={{ order.external_id }}
   retry: {initial_interval: 1s, backoff_coefficient: 2, maximum_interval: 1h, deadline: 2d, maximum_attempts: 9}
@@ -115,10 +102,9 @@ def test_a_step_carries_what_the_journey_steers_by():
   for: 7d
   since: now
 """,
-            head="scenario: a\ntrigger: order\ntimezone: Asia/Tokyo\nexit: [{event: x, if: event.y}, {event: z}]\n",
-        )
+        HEAD.replace("steps", "timezone: Asia/Tokyo\nexit: [{event: x, if: event.y}, {event: z}]\nsteps"),
     )
-    assert dump_plan(plan) == {
+    assert dump_plan(compiled) == {
         "start": "crm",
         "steps": {
             "crm": {
@@ -151,12 +137,12 @@ def test_a_step_carries_what_the_journey_steers_by():
         "exit": [{"event": "x", "condition": "event.y"}, {"event": "z"}],
         "zone": "Asia/Tokyo",
     }
-    assert plan.events == {"a", "x", "z"}
+    assert compiled.events == {"a", "x", "z"}
 
 
 def test_what_has_its_default_value_costs_a_history_nothing():
-    plan = compile_plan(scenario("- email: a\n  subject: s\n  text: t\n- sms: b\n  text: t\n- wait_for: c\n"))
-    assert dump_plan(plan) == {
+    steps = "- {email: a, subject: s, text: t}\n- {sms: b, text: t}\n- wait_for: c\n"
+    assert dump_plan(plan(steps)) == {
         "start": "a",
         "steps": {
             "a": {"kind": "email", "next": "b", "fields": ["contact.email", "contact.language"]},
@@ -198,17 +184,15 @@ FIELDS = (
 
 @pytest.mark.parametrize(("step", "fields"), FIELDS, ids=[step for step, _ in FIELDS])
 def test_a_step_lists_the_fields_that_its_templates_name(step: str, fields: tuple[str, ...]):
-    row = compile_plan(scenario(f"- {step}\n")).steps["a"]
+    row = plan(f"- {step}\n").steps["a"]
     assert isinstance(row, Send)
     assert row.fields == tuple(sorted(fields))
 
 
 def test_a_callback_is_named_beside_the_journey_itself():
     """Whoever sends the step hands over what a callback needs where it finds this path, and only there."""
-    steps = compile_plan(
-        scenario(
-            "- sms: a\n  text: '{{ journey.callback_url }}{{ journey | json }}'\n- sms: b\n  text: '{{ journey }}'\n"
-        )
+    steps = plan(
+        "- sms: a\n  text: '{{ journey.callback_url }}{{ journey | json }}'\n- sms: b\n  text: '{{ journey }}'\n"
     ).steps
     assert [step.fields for step in steps.values() if isinstance(step, Send)] == [
         ("contact.cellphone", "contact.language", "journey", "journey.callback_url"),
@@ -254,16 +238,16 @@ def test_every_way_through_every_plan_comes_to_an_end(steps: list[dict[str, Any]
     if len(set(named)) < len(named):
         return  # `check` refuses two steps of one name
     made = Scenario.model_validate({"scenario": "a", "trigger": "order", "steps": steps}, by_alias=True, by_name=False)
-    plan = compile_plan(made)
-    ways = successors(plan)
+    compiled = compile_plan(made)
+    ways = successors(compiled)
     assert len(ways) == len(every_id(steps))
-    assert plan.start == next(iter(ways))
+    assert compiled.start == next(iter(ways))
     for targets in ways.values():
         assert {target for target in targets if target is not None} <= set(ways)
-    assert _longest(ways, plan.start) <= len(ways)
-    assert load_plan(dump_plan(plan)) == plan
+    assert _longest(ways, compiled.start) <= len(ways)
+    assert load_plan(dump_plan(compiled)) == compiled
     assert load(document(made)) == made
-    assert compile_plan(load(document(made))) == plan
+    assert compile_plan(load(document(made))) == compiled
 
 
 def _longest(ways: dict[str, tuple[str | None, ...]], start: str) -> int:
@@ -285,5 +269,49 @@ def _longest(ways: dict[str, tuple[str | None, ...]], start: str) -> int:
 
 
 def test_a_plan_of_a_later_version_is_read_without_what_it_added():
-    plan = load_plan({"start": "a", "steps": {"a": {"kind": "exit", "reason": "x", "colour": "red"}}, "shape": "round"})
-    assert plan == Plan(start="a", steps={"a": ExitRow(kind="exit", reason="x")})
+    later = {"start": "a", "steps": {"a": {"kind": "exit", "reason": "x", "colour": "red"}}, "shape": "round"}
+    assert load_plan(later) == Plan(start="a", steps={"a": ExitRow(kind="exit", reason="x")})
+
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").rglob("*.yaml"))
+TWICE = """\
+- {email: a, subject: "{{ order.external_id }}", text: "{% for p in order.products %}{{ p.name }}{% endfor %}"}
+- {if: contact.id == '1', then: [exit: done]}
+- {email: b, subject: "{{ order.external_id }}", text: "{% for p in order.products %}{{ p.name }}{% endfor %}"}
+- {email: c, subject: "{{ order.external_id }}", text: "{% for p in order.products %}{{ p.quantity }}{% endfor %}"}
+"""
+
+
+def test_repetitions_are_left_out():
+    known = [0, 1, 2]
+    assert shorten(dump_plan(plan(TWICE))) == {
+        "fields": [
+            *("contact.email", "contact.language", "order.external_id"),
+            *(["order.products", "name"], ["order.products", "quantity"]),
+        ],
+        "steps": {
+            "a": {"kind": "email", "fields": [*known, 3]},
+            "if-2": {
+                "kind": "if",
+                "condition": "contact.id == '1'",
+                "then": "exit-2.then.1",
+                "otherwise": "b",
+                "next": None,
+            },
+            "exit-2.then.1": {"kind": "exit", "reason": "done", "next": None},
+            "b": {"kind": "email", "fields": [*known, 3]},
+            "c": {"kind": "email", "fields": [*known, 4]},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if "\nscenario:" in "\n" + path.read_text()], ids=lambda path: path.stem
+)
+def test_a_plan_is_restored_whole_in_whatever_order_its_steps_come(path: Path):
+    made = compile_plan(scenario_of(path.read_text(), lambda name: (path.parent / name).read_text()))
+    for is_sorted in (False, True):
+        dumped = json.loads(json.dumps(dump_plan(made), sort_keys=is_sorted))
+        restored = restore(json.loads(json.dumps(shorten(dumped))))
+        assert restored == dumped
+        assert list(restored["steps"]) == list(dumped["steps"])

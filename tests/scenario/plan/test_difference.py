@@ -3,9 +3,9 @@
 
 import pytest
 
-from scenario.check.check import check
 from scenario.model.scenario import Scenario
 from scenario.plan.difference import difference
+from tests.scenarios import scenario_of, scenario_text
 
 A, B, C = (f"{{sms: {name}, text: hi}}" for name in "abc")
 FORK = "{if: contact.id, id: fork, then: [%s], else: [%s]}"
@@ -15,10 +15,7 @@ FIRST = "{wait_for: {go: {if: event.n > %d, then: [%s]}, end: {}}, id: first, fo
 
 
 def scenario(*steps: str, more: str = "") -> Scenario:
-    text = f"scenario: s\ntrigger: order\n{more}steps:\n" + "".join(f"  - {step}\n" for step in steps)
-    checked = check(text, file="s.yaml")
-    assert checked.scenario is not None, "\n".join(map(str, checked.findings))
-    return checked.scenario
+    return scenario_of(scenario_text(*steps, more=more))
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,14 @@ from typing import Any
 
 import pytest
 
-from scenario.check.check import check
 from scenario.plan.compile import compile_plan, named_steps
 from scenario.plan.migration import MigrationError, Place, fate, followed, migrated, unknown
 from scenario.plan.plan import Plan
+from tests.scenarios import plan_of as plan
+from tests.scenarios import scenario_of, scenario_text
 
 A, B, C = (f"{{sms: {name}, text: hi}}" for name in "abc")
 WAIT = "{wait: 2d}"
-
-
-def scenario(*steps: str) -> Any:
-    text = "scenario: s\ntrigger: order\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
-    checked = check(text, file="s.yaml")
-    assert checked.scenario is not None, "\n".join(map(str, checked.findings))
-    return checked.scenario
-
-
-def plan(*steps: str) -> Plan:
-    return compile_plan(scenario(*steps))
 
 
 OLD = plan(A, "{wait: 2d, id: pause}", B)
@@ -125,7 +115,7 @@ AWAITED = "{wait_for: go, for: 1d, then: [{if: event.n > 3, then: [" + A + "]}]}
 def test_what_a_journey_never_learnt_is_named(
     steps: tuple[str, ...], at: str, place: dict[str, Any], expected: list[str]
 ) -> None:
-    made = scenario(*steps)
+    made = scenario_of(scenario_text(*steps))
     assert unknown(compile_plan(made), dict(named_steps(made)), at, Place(at=at, **place)) == expected
 
 
