@@ -23,18 +23,14 @@ FIRST = """
 scenario: mended
 trigger: order
 steps:
-  - webhook: hook
-    url: https://hooks.example.com/a
-    body: {name: "{{ contact.firstname }}"}
-  - sms: after
-    text: "{{ contact.lastname }}"
+  - {webhook: hook, url: https://hooks.example.com/a, body: {name: "{{ contact.firstname }}"}}
+  - {sms: after, text: "{{ contact.lastname }}"}
 """
 SECOND = """
 scenario: mended
 trigger: order
 steps:
-  - sms: new
-    text: new
+  - {sms: new, text: new}
   - webhook: hook
     url: https://api.example.com/b
     timeout: 40s
@@ -172,13 +168,7 @@ CONDITION = """
 scenario: forked
 trigger: order
 steps:
-  - if: CONDITION
-    then:
-      - sms: yes
-        text: a
-    else:
-      - sms: no
-        text: b
+  - {if: CONDITION, then: [{sms: yes, text: a}], else: [{sms: no, text: b}]}
 """
 
 

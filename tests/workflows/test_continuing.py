@@ -6,29 +6,21 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from activities.failures import FailureKind
 from activities.interface import Sent
-from runtime.data_converter import CONVERTER
-from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing, outcomes
-from workflows.journey import Journey
+from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing, outcomes, replay
 
 LONG = """
 scenario: long
 trigger: order
 steps:
-  - sms: first
-    text: "{{ contact.firstname }}"
+  - {sms: first, text: "{{ contact.firstname }}"}
   - wait: 2d
   - wait_for: order.delivered
     for: 7d
-    then:
-      - webhook: hook
-        url: https://hooks.example.com/a
-        body: {carrier: "{{ event.carrier }}"}
-  - sms: last
-    text: "{{ contact.firstname }}"
+    then: [{webhook: hook, url: https://hooks.example.com/a, body: {carrier: "{{ event.carrier }}"}}]
+  - {sms: last, text: "{{ contact.firstname }}"}
 """
 
 
@@ -143,5 +135,4 @@ async def test_a_journey_that_many_signals_reach_goes_on_in_a_new_run(stage: Sta
     await handle.signal("event", {"name": "order.delivered"})
     assert outcomes(await stage.result(handle))[-2:] == [("hook", "delivered"), ("last", "delivered")]
     assert await runs(stage, handle) == 2
-    replayer = Replayer(workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER)
-    await replayer.replay_workflow(await first.fetch_history())
+    await replay(await first.fetch_history())

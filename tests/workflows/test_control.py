@@ -14,19 +14,11 @@ trigger: segment
 entry: {again: always}
 control: 50
 steps:
-  - split: {a: 50, b: 50}
-    id: tone
-  - split: {a: 50, b: 50}
-    id: lane
-    by: journey
-  - split: {a: 50, b: 50}
-    id: shop
-    by: "{{ contact.custom.shop }}"
-  - split: {a: 50, b: 50}
-    id: day
-    by: "{{ today }}"
-  - sms: offer
-    text: hi
+  - {split: {a: 50, b: 50}, id: tone}
+  - {split: {a: 50, b: 50}, id: lane, by: journey}
+  - {split: {a: 50, b: 50}, id: shop, by: "{{ contact.custom.shop }}"}
+  - {split: {a: 50, b: 50}, id: day, by: "{{ today }}"}
+  - {sms: offer, text: hi}
 """
 CONTROL = apart("campaign/control", "control", 5000)
 KEPT = [contact for contact in range(1, 30) if CONTROL.draw(str(contact)).name]

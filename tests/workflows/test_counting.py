@@ -18,12 +18,9 @@ FUNNEL = """
 scenario: funnel
 trigger: segment
 steps:
-  - split: {all: 100, none: 0}
-    branches: {all: [{if: contact.email, then: [{sms: hello, text: hi}]}], none: []}
-  - wait_for: order.placed
-    for: 30d
-  - wait_for: order.delivered
-    for: 30d
+  - {split: {all: 100, none: 0}, branches: {all: [{if: contact.email, then: [{sms: hello, text: hi}]}], none: []}}
+  - {wait_for: order.placed, for: 30d}
+  - {wait_for: order.delivered, for: 30d}
   - wait: 7d
   - {sms: bye, text: bye}
 """

@@ -22,8 +22,7 @@ from tests.workflows.conftest import WHO, Stage, failing
 WAX = """
 scenario: wax
 trigger: segment
-exit:
-  - event: gone
+exit: [{event: gone}]
 steps:
   - webhook: hook
     to: wax

@@ -1,27 +1,31 @@
-"""Who comes in, who does not, and how it is said."""
+"""Who comes in, who does not, and how it is said; also through the workflow `Enter`, and before admission."""
 
 import asyncio
+import json
 from typing import Any
 
+import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RawValue
 
-from tests.workflows.conftest import Stage, deep, failure_of
+from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
+from tests.workflows.conftest import WHO, Stage, deep, failure_of, outcomes, refusal
 from workflows.limits import MOST_PARTS, TOO_MANY_PARTS
 
 GATE = """
 scenario: gate
 trigger: order
-entry:
-  key: "{{ order.external_id }}"
-  again: AGAIN
-  if: order.total_price > 20
+entry: {key: "{{ order.external_id }}", again: AGAIN, if: order.total_price > 20}
 steps:
-  - exit: in
+  - STEP
 """
+
+
+async def publish_gate(stage: Stage, again: str = "always", step: str = "exit: in") -> None:
+    await stage.publish(GATE.replace("AGAIN", again).replace("STEP", step))
 
 
 def order(number: str = "A1", price: object = 30) -> dict[str, Any]:
@@ -35,7 +39,7 @@ async def enter(stage: Stage, number: str = "A1", **more: Any) -> dict[str, Any]
 
 
 async def test_coming_in_again_after_some_time(stage: Stage) -> None:
-    await stage.publish(GATE.replace("AGAIN", '"after 30d"'))
+    await publish_gate(stage, '"after 30d"')
     assert (await enter(stage))["outcome"] == "exited"
     refused = await enter(stage)
     assert refused["outcome"] == "refused"
@@ -45,7 +49,7 @@ async def test_coming_in_again_after_some_time(stage: Stage) -> None:
 
 
 async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(stage: Stage) -> None:
-    await stage.publish(GATE.replace("AGAIN", "always"))
+    await publish_gate(stage)
     whole: dict[str, Any] = {"scenario": "gate", "contact": {"id": 7}, "trigger": order()}
     datas: list[dict[str, Any]] = [{"a": "é" * 600_000}, {"a": [[]] * MOST_PARTS}, deep(198)]
     large, many, nested = ({"type": "order", "order": data} for data in datas)
@@ -84,8 +88,8 @@ async def test_a_workflow_type_that_does_not_exist_fails_readably(stage: Stage) 
 
 
 async def test_a_pinned_version_is_followed_although_a_newer_one_is_published(stage: Stage) -> None:
-    await stage.publish(GATE.replace("AGAIN", "always"))
-    await stage.publish(GATE.replace("AGAIN", "always").replace("exit: in", "exit: newer"))
+    await publish_gate(stage)
+    await publish_gate(stage, step="exit: newer")
     entry = {"scenario": "gate@1", "contact": {"id": 7}, "trigger": order()}
     handle = await stage.client.start_workflow(
         "Journey", entry, id="gate/7/A1", task_queue="journeys", result_type=dict
@@ -121,8 +125,219 @@ async def test_an_entry_that_another_worker_can_decrypt_waits_for_it(stage: Stag
 
 
 async def test_a_signal_that_cannot_be_decoded_harms_nothing(stage: Stage) -> None:
-    await stage.publish(GATE.replace("AGAIN", "always").replace("exit: in", "wait: 1d"))
+    await publish_gate(stage, step="wait: 1d")
     contact = {"scenario": "gate", "contact": {"id": 7}, "trigger": order()}
     handle = await stage.client.start_workflow("Journey", contact, id="gate/7/A1", task_queue="journeys")
     await handle.signal("event", RawValue(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00")))
     assert (await handle.result())["outcome"] == "finished"
+
+
+# ---- by `Enter`, for those who cannot choose a workflow id
+
+
+GOES_ON = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
+"""What a journey is that nobody stopped: the server's clock may have taken it to its end."""
+
+
+def entry(price: object = 30, contact: Any = 7, **more: Any) -> dict[str, Any]:
+    return {"scenario": "gate", "contact": {"id": contact}, "trigger": order(price=price), **more}
+
+
+async def start_enter(stage: Stage, *arguments: Any) -> dict[str, Any]:
+    return await stage.client.execute_workflow(
+        "Enter", args=arguments, id="nightly-2026-11-26T12:00:00Z", task_queue="journeys", result_type=dict
+    )
+
+
+async def test_it_starts_the_journey_under_its_right_id_and_ends(stage: Stage) -> None:
+    await publish_gate(stage, "when_finished", "wait: 30d")
+    result = await start_enter(stage, entry())
+    journey = stage.client.get_workflow_handle("gate/7/A1", run_id=result["run"])
+    assert result == {"journey": "gate/7/A1", "run": result["run"], "already": False}
+    described = await journey.describe()
+    assert described.parent_id == "nightly-2026-11-26T12:00:00Z"
+    assert described.typed_search_attributes.get(SCENARIO_NAME) == "gate"
+    assert described.typed_search_attributes.get(CONTACT_ID) == "7"
+    stored = await stage.store.entry("gate/7/A1")
+    assert stored is not None
+    assert stored.run_id == result["run"]
+    assert described.status in GOES_ON
+
+
+async def test_a_journey_that_is_over_at_once_has_been_entered(stage: Stage) -> None:
+    await publish_gate(stage, step="exit: done")
+    assert (await start_enter(stage, entry()))["journey"] == "gate/7/A1"
+
+
+async def test_it_may_be_cancelled_and_the_journey_goes_on(stage: Stage) -> None:
+    await publish_gate(stage, "when_finished", "wait: 30d")
+    handle = await stage.client.start_workflow("Enter", entry(), id="nightly", task_queue="journeys")
+    while await stage.store.entry("gate/7/A1") is None:
+        await asyncio.sleep(0.02)
+    journey = stage.client.get_workflow_handle("gate/7/A1", result_type=dict)
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    assert (await journey.describe()).status in GOES_ON
+
+
+async def test_it_fails_where_the_contact_may_not_come_in(stage: Stage) -> None:
+    await publish_gate(stage, "when_finished", "wait: 30d")
+    entries = [
+        (entry(price=20), "the entry rule of gate does not hold: order.total_price > 20"),
+        (entry(contact=None), "the contact has no id: give 'contact.id'"),
+        (entry(more=[[]] * (MOST_PARTS + 1)), TOO_MANY_PARTS),
+        (entry(more=json.loads("[" * 150 + "]" * 150)), "the entry is nested too deeply"),
+    ]
+    for given, reason in entries:
+        assert await failure_of(start_enter(stage, given)) == ("NotEntered", reason)
+
+
+async def test_it_fails_where_there_is_no_entry(stage: Stage) -> None:
+    message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"
+    some: list[list[Any]] = [[], ["gate"], [{}]]
+    for arguments in some:
+        assert (arguments, await failure_of(start_enter(stage, *arguments))) == (arguments, ("NotAnEntry", message))
+
+
+async def test_who_is_in_already_is_refused_or_joined_as_the_scenario_says(stage: Stage) -> None:
+    await publish_gate(stage, "when_finished", "wait: 30d")
+    await stage.start("gate", entry()["trigger"], contact={"id": 7}, identifier="gate/7/A1")
+    refused = "the contact is in gate already, as gate/7/A1"
+    with stage.environment.auto_time_skipping_disabled():  # or the journey would be over
+        assert await failure_of(start_enter(stage, entry())) == ("NotEntered", refused)
+        await publish_gate(stage, step="wait: 30d")
+        assert await start_enter(stage, entry()) == {"journey": "gate/7/A1", "run": None, "already": True}
+
+
+@pytest.mark.parametrize("time", ["2026-11-26T12:00:00Z", "2026-11-26T12:00:00.25Z"])
+async def test_a_schedule_that_would_start_a_journey_itself_is_told_how(stage: Stage, time: str) -> None:
+    await publish_gate(stage, "when_finished", "wait: 30d")
+    result = await stage.run("gate", entry()["trigger"], contact={"id": 7}, identifier=f"gate/7/A1-{time}")
+    assert result["reason"] == (
+        "a Temporal Schedule appends the time to the workflow id, and so cannot start a Journey: "
+        "let it start the workflow type Enter, with the same argument"
+    )
+
+
+# ---- before a worker has admitted the contact
+
+
+LATE = """
+scenario: late
+trigger: segment
+entry: {if: contact.email != blank}
+exit: [{event: order.returned}]
+steps:
+  - {sms: first, text: "{{ contact.firstname }}"}
+  - wait_for: order.delivered
+  - {sms: second, text: hi}
+"""
+COMPARED = """
+scenario: compared
+trigger: segment
+control: 99.99
+goal: {event: order.placed, within: 7d}
+steps:
+  - wait: 1d
+"""
+Journey = WorkflowHandle[Any, dict[str, Any]]
+
+
+async def operated(stage: Stage, journey: Journey, *updates: str, **more: Any) -> list[asyncio.Task[dict[str, Any]]]:
+    """Send updates, one after the other, that nobody answers yet."""
+    return [await stage.begin(journey, update, WHO | more) for update in updates]
+
+
+async def test_an_event_told_before_admission_ends_the_journey(deserted: Stage) -> None:
+    await deserted.publish(LATE)
+    journey = await deserted.start("late")
+    await journey.signal("event", {"name": "order.returned", "properties": {"order_id": 1}})
+    async with deserted.working():
+        result = await deserted.result(journey)
+    assert (result["outcome"], result["reason"]) == ("exited", "event order.returned")
+    assert deserted.channels.attempts == []
+
+
+async def test_a_change_told_before_admission_is_used_by_the_first_step(deserted: Stage) -> None:
+    await deserted.publish(LATE)
+    journey = await deserted.start("late", contact={"firstname": "Zoe"})
+    await journey.signal("contact_changed", {"firstname": "Zoé"})
+    await journey.signal("event", {"name": "order.delivered"})
+    async with deserted.working():
+        result = await deserted.result(journey)
+    assert outcomes(result) == [
+        ("first", "delivered"),
+        ("wait_for-2", "event"),
+        ("second", "delivered"),
+    ]
+    assert deserted.channels.of("first")[0].delivery.data["contact"]["firstname"] == "Zoé"
+
+
+async def test_an_operation_waits_for_admission(deserted: Stage) -> None:
+    await deserted.publish(LATE)
+    journey = await deserted.start("late")
+    left, again = await operated(deserted, journey, "leave", "leave")
+    async with deserted.working():
+        result = await deserted.result(journey)
+        assert (await left)["state"] == "leaving"
+        assert await refusal(again) == "the journey is over"
+    assert (result["outcome"], result["reason"]) == ("exited", "left by ann: incident 42")
+    assert deserted.channels.attempts == []
+
+
+async def test_a_journey_paused_before_admission_starts_no_step(deserted: Stage) -> None:
+    await deserted.publish(LATE)
+    journey = await deserted.start("late")
+    retried, paused = await operated(deserted, journey, "retry_step", "pause")
+    async with deserted.working():
+        assert await refusal(retried) == "nothing to retry: the journey is not held"
+        assert (await paused)["state"] == "paused"
+        await deserted.until(journey, "paused")
+        assert deserted.channels.attempts == []
+        await deserted.operate(journey, "resume", WHO)
+        await deserted.attempted("first")
+
+
+async def test_a_step_skipped_before_admission_is_not_performed(deserted: Stage) -> None:
+    await deserted.publish(LATE)
+    journey = await deserted.start("late")
+    skipped, other = (
+        await operated(deserted, journey, "skip_step"),
+        await operated(deserted, journey, "skip_step", step="second"),
+    )
+    async with deserted.working():
+        assert (await skipped[0])["at"] == "first"
+        assert "skipped already" in await refusal(other[0])
+        await deserted.until(journey, "waiting")
+    assert deserted.channels.attempts == []
+
+
+async def test_an_operation_on_an_entry_that_is_refused_is_refused(deserted: Stage) -> None:
+    await deserted.publish(LATE)
+    journey = await deserted.start("late", contact={"email": ""})
+    [left] = await operated(deserted, journey, "leave")
+    async with deserted.working():
+        assert await refusal(left) == "the journey is over (refused)"
+        assert (await deserted.result(journey))["outcome"] == "refused"
+
+
+async def test_an_operation_without_operator_is_refused_before_admission_too(deserted: Stage) -> None:
+    await deserted.publish(LATE)
+    journey = await deserted.start("late")
+    left = await deserted.begin(journey, "leave", {"reason": "incident 42"})
+    async with deserted.working():
+        assert "'operator' is missing" in await refusal(left)
+        await deserted.until(journey, "waiting")
+
+
+async def test_a_goal_reached_before_admission_counts_for_those_who_get_nothing(deserted: Stage) -> None:
+    await deserted.publish(COMPARED)
+    journey = await deserted.start("compared")
+    await journey.signal("event", {"name": "order.refused"})
+    await journey.signal("event", {"name": "order.placed"})
+    async with deserted.working():
+        assert (await deserted.result(journey))["outcome"] == "control"
+    entry = await deserted.store.entry(journey.id)
+    assert entry is not None
+    assert entry.reached_at is not None

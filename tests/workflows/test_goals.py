@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowHandle
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.interface import GOAL, JOURNEYS, GoalEvent, GoalResult
-from runtime.data_converter import CONVERTER
 from runtime.store import StoredEntry
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import WHO, Stage, replay, worker
 from workflows.journey import Journey
 
 GOALS = """
@@ -53,9 +51,7 @@ async def entry(stage: Stage) -> StoredEntry:
 
 async def reached(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
     """Waits (in real time) until the journey knows that it reached its goal; gives its progress."""
-    while not (progress := await handle.query("progress"))["goal"]["reached_at"]:
-        await asyncio.sleep(0.02)
-    return progress
+    return await stage.until(handle, lambda progress: progress["goal"]["reached_at"])
 
 
 async def names(handle: WorkflowHandle[Any, Any]) -> list[str]:
@@ -172,14 +168,8 @@ async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_c
     await stage.publish(goals().replace("wait: 20d", "wait_for: go"))
     slow, queue = Slow(), f"{JOURNEYS}-slow"
     admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
-    worker = Worker(
-        stage.client,
-        task_queue=queue,
-        workflows=[Journey],
-        activities=[admissions.admit, admissions.depart, admissions.count, decide, slow.goal],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    )
-    async with worker:
+    own = [admissions.admit, admissions.depart, admissions.count, decide, slow.goal]
+    async with worker(stage.client, [Journey], own, task_queue=queue):
         trigger = {"type": "order", "order": {"external_id": "CGX0094"}}
         data = {"scenario": "goals", "contact": {"id": 7, "cellphone": "+33612345678"}, "trigger": trigger}
         handle = await stage.client.start_workflow(
@@ -195,8 +185,7 @@ async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_c
         await handle.signal("event", {"name": "go"})
         assert (await handle.result())["outcome"] == "finished"
     assert (await entry(stage)).goal_value == "49"
-    replayer = Replayer(workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER)
-    await replayer.replay_workflow(await handle.fetch_history())
+    await replay(await handle.fetch_history())
 
 
 async def test_a_journey_without_a_goal_asks_nobody(stage: Stage) -> None:
@@ -213,8 +202,7 @@ async def test_a_journey_that_goes_on_in_another_version_is_measured_by_its_firs
     handle = await begin(stage, goals())
     await stage.until(handle, "waiting")
     await stage.publish(goals().replace("event: order.placed", "event: order.paid"))
-    who = {"operator": "ann", "reason": "a better version", "version": "newest"}
-    await stage.operate(handle, "migrate", who)
+    await stage.operate(handle, "migrate", {**WHO, "version": "newest"})
     await handle.signal("event", {"name": "order.paid", "properties": {"total": 100}})
     await handle.signal("event", placed(10))
     progress = await reached(stage, handle)
@@ -228,7 +216,7 @@ async def test_a_goal_that_came_with_a_later_version_is_not_that_of_earlier_jour
     handle = await begin(stage, "\n".join(line for line in goals().splitlines() if not line.startswith("goal")))
     await stage.until(handle, "waiting")
     await stage.publish(goals())
-    await stage.operate(handle, "migrate", {"operator": "ann", "reason": "a goal", "version": "newest"})
+    await stage.operate(handle, "migrate", {**WHO, "version": "newest"})
     await handle.signal("event", placed(10))
     assert (await handle.query("progress"))["goal"] is None
     await stage.result(handle)

@@ -21,13 +21,10 @@ from workflows.state import Held, State, StepRecord
 OFFER: Final = """
 scenario: offer
 trigger: segment
-exit:
-  - event: order.placed
+exit: [{event: order.placed}]
 steps:
-  - split: {a: 50, b: 50}
-    id: tone
-  - sms: text
-    text: hi
+  - {split: {a: 50, b: 50}, id: tone}
+  - {sms: text, text: hi}
 """
 ID: Final = "offer/7/sale"
 ROOT: Final = campaign_root(ID, NOW)

@@ -22,13 +22,10 @@ NIGHT = """
 scenario: night
 trigger: segment
 timezone: Europe/Paris
-exit:
-  - event: gone
+exit: [{event: gone}]
 steps:
-  - sms: hi
-    text: "{{ contact.firstname }} {{ now }}"
-  - sms: after
-    text: hi
+  - {sms: hi, text: "{{ contact.firstname }} {{ now }}"}
+  - {sms: after, text: hi}
 """
 
 
@@ -216,7 +213,7 @@ async def test_what_a_cap_holds_is_held_whatever_the_step_does_about_failures(st
         ).as_error()
 
     stage.channels.scripts["hi"] = capped
-    await stage.publish(NIGHT.replace('{{ now }}"', '{{ now }}"\n    on_failure: continue\n    capped: hold'))
+    await stage.publish(NIGHT.replace('{{ now }}"', '{{ now }}", on_failure: continue, capped: hold'))
     handle = await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
     held = (await stage.until(handle, "held"))["waiting"]
     assert (held["cause"], held["reason"]) == ("capped", "capped by week: 4 in 7d, next Thu 10:02")

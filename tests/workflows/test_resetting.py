@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHandle
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.interface import LastAttempt
 from scenario.steps.delivery import delivery_id
 from tests.factories import attempt
-from tests.workflows.conftest import Stage, outcomes
+from tests.workflows.conftest import WHO, Stage, outcomes, worker
 from workflows.delivery import DeliveryRunner
 from workflows.journey import Journey
 
@@ -23,10 +22,8 @@ scenario: again
 trigger: segment
 steps:
   - wait_for: go
-  - sms: text
-    text: "{{ now }}"
+  - {sms: text, text: "{{ now }}"}
 """
-ORDER = {"operator": "ann", "reason": "known"}
 FIRST = "2026-03-02T09:30:00+01:00"
 """The time with which it was sent before the reset."""
 
@@ -95,20 +92,14 @@ async def test_a_step_that_is_skipped_while_that_time_is_looked_up_sends_nothing
     monkeypatch.setattr(DeliveryRunner, "_last_attempt", found)
     await stage.publish(SENDS)
     admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
-    worker = Worker(
-        stage.client,
-        task_queue="apart",
-        workflows=[Journey],
-        activities=[admissions.admit, admissions.depart],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    )
+    apart = worker(stage.client, [Journey], [admissions.admit, admissions.depart], task_queue="apart")
     entry = {"scenario": "again", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": {"type": "segment"}}
-    async with worker:
+    async with apart:
         handle = await stage.client.start_workflow("Journey", entry, id="again/1", task_queue="apart")
         await stage.until(handle, "waiting")
         await handle.signal("event", {"name": "go"})
         await stage.until(handle, lambda progress: progress["at"] == "text")
-        await stage.operate(handle, "skip_step", ORDER)
+        await stage.operate(handle, "skip_step", WHO)
         result: dict[str, Any] = await stage.result(handle)
     assert outcomes(result) == [("wait_for-1", "event"), ("text", "skipped")]
     assert stage.channels.of("text") == []

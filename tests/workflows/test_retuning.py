@@ -17,9 +17,7 @@ steps:
     url: https://hooks.example.com/a
     body: {}
     retry: {initial_interval: 2h, maximum_attempts: 5, deadline: 2d}
-  - webhook: next
-    url: https://hooks.example.com/a
-    body: {}
+  - {webhook: next, url: https://hooks.example.com/a, body: {}}
 """
 FAST = {"initial_interval": "10s", "backoff_coefficient": 1}
 

@@ -28,12 +28,9 @@ from workflows.primitives import PATIENCE
 HOOK = """
 scenario: hook
 trigger: segment
-exit:
-  - event: gone
+exit: [{event: gone}]
 steps:
-  - webhook: hook
-    url: https://hooks.example.com/a
-    body: {}
+  - {webhook: hook, url: https://hooks.example.com/a, body: {}}
   - exit: end
 """
 PARKED = """

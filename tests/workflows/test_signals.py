@@ -22,12 +22,8 @@ steps:
     if: event.order_id == order.external_id
     for: 7d
     since: SINCE
-    then:
-      - sms: delivered
-        text: "{{ event.carrier }}"
-    else:
-      - sms: late
-        text: late
+    then: [{sms: delivered, text: "{{ event.carrier }}"}]
+    else: [{sms: late, text: late}]
 """
 ORDER = {"type": "order", "order": {"external_id": "CGX0094"}}
 
@@ -81,8 +77,7 @@ scenario: ends
 trigger: segment
 exit: [{event: gone, if: event.sure == true}]
 steps:
-  - sms: last
-    text: Bye
+  - {sms: last, text: Bye}
 """
 
 

@@ -18,15 +18,12 @@ FOUR = """
 scenario: four
 trigger: order
 steps:
-  - email: hello
-    subject: Hi
-    text: "{{ contact.firstname }} {{ order.external_id }}"
+  - {email: hello, subject: Hi, text: "{{ contact.firstname }} {{ order.external_id }}"}
   - wait: 2d
   - webhook: hook
     url: https://hooks.example.com/a/{{ contact.id }}
     body: {order: "{{ order.external_id }}", lines: {$for: p in order.products, $each: {name: "{{ p.name }}"}}}
-  - sms: bye
-    text: "{{ contact.custom.nick }}"
+  - {sms: bye, text: "{{ contact.custom.nick }}"}
 """
 ORDER: dict[str, Any] = {
     "type": "order",
@@ -53,20 +50,15 @@ scenario: at-once
 trigger: order
 steps:
   - if: order.total_price > 20
-    then:
-      - email: first
-        subject: Hi
-        text: Hi
-  - sms: second
-    text: Hi
+    then: [{email: first, subject: Hi, text: Hi}]
+  - {sms: second, text: Hi}
 """
 LATER = """
 scenario: later
 trigger: order
 steps:
   - wait: 1s
-  - sms: only
-    text: Hi
+  - {sms: only, text: Hi}
 """
 
 
@@ -111,9 +103,7 @@ UNKNOWN = """
 scenario: unknown
 trigger: segment
 steps:
-  - sms: text
-    text: hi
-    on_unknown: continue
+  - {sms: text, text: hi, on_unknown: continue}
 """
 
 
@@ -132,9 +122,7 @@ scenario: tones
 trigger: order
 entry: {key: "{{ order.external_id }}", again: always}
 steps:
-  - split: {a: 50, b: 45, none: 5}
-    id: tone
-    branches: {a: [{sms: brisk, text: hi}], b: [{sms: warm, text: hi}]}
+  - {split: {a: 50, b: 45, none: 5}, id: tone, branches: {a: [{sms: brisk, text: hi}], b: [{sms: warm, text: hi}]}}
 """
 TONE = Lot(seed="tones/tone", shares={"a": 5000, "b": 4500, "none": 500})
 HALVES = {"a": 5000, "b": 5000}
@@ -163,13 +151,8 @@ scenario: weekly
 trigger: order
 timezone: Europe/Paris
 steps:
-  - repeat: {every: 7d, times: 4, until: contact.custom.stop}
-    steps:
-      - sms: hi
-        text: hi
-      - wait: 2d
-  - sms: after
-    text: hi
+  - {repeat: {every: 7d, times: 4, until: contact.custom.stop}, steps: [{sms: hi, text: hi}, {wait: 2d}]}
+  - {sms: after, text: hi}
 """
 
 
@@ -196,11 +179,7 @@ scenario: nested
 trigger: order
 steps:
   - repeat: {every: 1d, times: 3}
-    steps:
-      - repeat: {every: 1h, times: 2}
-        steps:
-          - sms: hi
-            text: "{{ order.external_id }}"
+    steps: [{repeat: {every: 1h, times: 2}, steps: [{sms: hi, text: "{{ order.external_id }}"}]}]
 """
 
 
@@ -235,8 +214,7 @@ steps:
       order.cancelled: {}
     for: 7d
     else: [{exit: late}]
-  - sms: after
-    text: "{{ event.name }}"
+  - {sms: after, text: "{{ event.name }}"}
 """
 
 
@@ -262,8 +240,7 @@ scenario: NAME
 trigger: order
 steps:
   - STEP
-  - sms: after
-    text: "{{ event.n }}"
+  - {sms: after, text: "{{ event.n }}"}
 """
 WAITS = {
     "waiting": "wait_for: a.b\n    if: event.n == 2",
@@ -293,17 +270,10 @@ KEEPS = """
 scenario: keeps
 trigger: segment
 steps:
-  - webhook: hook
-    url: https://hooks.example.com/a
-    body: {}
-    save: {as: found}
+  - {webhook: hook, url: https://hooks.example.com/a, body: {}, save: {as: found}}
   - if: responses.found.tier == "gold"
-    then:
-      - sms: gold
-        text: "{{ responses.found.name }}"
-    else:
-      - sms: other
-        text: "{{ responses.found.name }}"
+    then: [{sms: gold, text: "{{ responses.found.name }}"}]
+    else: [{sms: other, text: "{{ responses.found.name }}"}]
 """
 MORE = """
   - webhook: again
@@ -318,8 +288,7 @@ steps:
   - webhook: hook
     url: https://hooks.example.com/a
     body: {answer_to: "{{ journey.callback_url }}", entered: "{{ journey.entered_at }}"}
-  - sms: last
-    text: "{{ journey.id }}"
+  - {sms: last, text: "{{ journey.id }}"}
 """
 
 

@@ -4,21 +4,16 @@ import asyncio
 import base64
 import itertools
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowHistory
-from temporalio.exceptions import ApplicationError
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.client import WorkflowHandle, WorkflowHistory
 
-from runtime.data_converter import CONVERTER
 from scenario.errors import EntryError
 from scenario.steps import host
-from tests.workflows.conftest import WHO, Stage, refusal
+from tests.workflows.conftest import WHO, Stage, failure_of, refusal, replay
 from tests.workflows.test_state import STATE
-from workflows.journey import Journey
 
 SENDS = """
 scenario: sends
@@ -29,30 +24,21 @@ steps:
     url: https://hooks.example.com/a
     body: {a: "{{ contact.custom.a }}{{ contact.custom.b }}", c: "{{ order.custom.c }}{{ ticket.custom.c }}"}
     on_failure: FAILURE
-  - sms: last
-    text: "{{ contact.custom.a | size }} {{ contact.custom.b | size }}"
+  - {sms: last, text: "{{ contact.custom.a | size }} {{ contact.custom.b | size }}"}
 """
 JUDGES = """
 scenario: judges
 trigger: segment
-exit:
-  - event: seen
-    if: event.much > 5
-  - event: seen
-    if: event.little > 5
+exit: [{event: seen, if: event.much > 5}, {event: seen, if: event.little > 5}]
 steps:
-  - wait_for: go
-    if: event.much > 5
-    for: 30d
+  - {wait_for: go, if: event.much > 5, for: 30d}
 """
 HISTORIES: Final = Path(__file__).parents[1] / "replay" / "histories"
 
 LEAVES = """
 scenario: leaves
 trigger: segment
-exit:
-  - event: gone
-    if: event.sure == true
+exit: [{event: gone, if: event.sure == true}]
 steps:
   - wait: 30d
 """
@@ -81,15 +67,7 @@ async def test_a_run_that_cron_begins_anew_is_a_journey_of_its_own() -> None:
         ("no-entry", {"entry": ENTRY, "state": {}, "more": 1}),
         ("no-entry", {"entry": ENTRY, "state": {**STATE, "version": "1"}}),
     ]
-
-    async def histories() -> AsyncIterator[WorkflowHistory]:
-        for name, argument in recorded:
-            yield begun_by_cron(name, argument)
-
-    replayer = Replayer(workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER)
-    async with replayer.workflow_replay_iterator(histories()) as results:
-        failures = {one.history.workflow_id: one.replay_failure async for one in results if one.replay_failure}
-    assert failures == {}
+    await replay(*(begun_by_cron(name, argument) for name, argument in recorded))
 
 
 async def test_an_event_that_cannot_be_dealt_with_is_no_silent_end_of_all_dealing(
@@ -102,10 +80,7 @@ async def test_an_event_that_cannot_be_dealt_with_is_no_silent_end_of_all_dealin
     await stage.publish(LEAVES)
     handle = await stage.start("leaves")
     await handle.signal("event", {"name": "gone", "properties": {"sure": True}})
-    with pytest.raises(WorkflowFailureError) as caught:
-        await handle.result()
-    assert isinstance(caught.value.cause, ApplicationError)
-    assert caught.value.cause.message == "this is a mistake in the code"
+    assert (await failure_of(handle.result()))[1] == "this is a mistake in the code"
 
 
 async def start(stage: Stage, *, a: str = "", c: str = "", failure: str = "hold") -> WorkflowHandle[Any, Any]:

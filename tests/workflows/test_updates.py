@@ -17,11 +17,8 @@ HOLDS = """
 scenario: holds
 trigger: segment
 steps:
-  - webhook: hook
-    url: https://hooks.example.com/a
-    body: {}
-  - sms: after
-    text: hi
+  - {webhook: hook, url: https://hooks.example.com/a, body: {}}
+  - {sms: after, text: hi}
 """
 MISSING = "'{}' is missing: say who does this and why, each in at most 500 characters"
 

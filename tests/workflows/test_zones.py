@@ -12,15 +12,13 @@ import pytest
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.interface import DECIDE, EvaluationRequest, EvaluationResult
-from runtime.data_converter import CONVERTER
 from scenario.time import timing
-from tests.workflows.conftest import Stage
+from tests.workflows.conftest import Stage, replay, worker
 from workflows.host import JourneyHost
 from workflows.journey import Journey
 
@@ -29,12 +27,10 @@ scenario: waits
 trigger: reward
 timezone: Europe/Paris
 steps:
-  - sms: first
-    text: hi
+  - {sms: first, text: hi}
   - wait: {until: "10:00"}
   - wait: {until: "{{ reward.expiration_date }}", offset: -3d}
-  - sms: last
-    text: hi
+  - {sms: last, text: hi}
 """
 
 DATE = "'2038-05-20 09:00'"
@@ -55,12 +51,6 @@ def move(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         monkeypatch.setattr(timing, "at_local", moved_at_local)
 
     return moved
-
-
-async def replay(history: WorkflowHistory) -> None:
-    await Replayer(
-        workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER
-    ).replay_workflow(history)
 
 
 async def until_noon(stage: Stage) -> None:
@@ -85,16 +75,10 @@ async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_
 
     await stage.publish(WAITS.replace('  - wait: {until: "10:00"}\n', "").replace("reward.expiration_date", DATE))
     admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
-    worker = Worker(
-        stage.client,
-        task_queue="apart",
-        workflows=[Journey],
-        activities=[admissions.admit, admissions.depart, slow],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    )
+    apart = worker(stage.client, [Journey], [admissions.admit, admissions.depart, slow], task_queue="apart")
     entry = {"scenario": "waits", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": REWARD}
     await until_noon(stage)
-    async with worker:
+    async with apart:
         handle = await stage.client.start_workflow(
             "Journey", entry, id="waits/1", task_queue="apart", task_timeout=timedelta(seconds=1)
         )
@@ -163,9 +147,7 @@ async def test_a_journey_waits_by_the_zone_in_which_it_began_to(
     history = WorkflowHistory.from_json(f"recorded/{name}", (HISTORIES / f"{name}.json").read_text("utf-8"))
     (entry,) = history.events[0].workflow_execution_started_event_attributes.input.payloads
     entry.data = entry.data.replace(b'"+05:30"', json.dumps(zone).encode())
-    await Replayer(
-        workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER
-    ).replay_workflow(history)
+    await replay(history)
     assert seen == [ends] * 2
 
 
@@ -182,7 +164,6 @@ async def test_the_end_of_a_wait_that_was_worked_out_goes_along_in_continue_as_n
     progress = await stage.until(handle, "waiting")
     suggested = True
     await handle.signal("event", {"name": "whatever"})
-    newest = stage.client.get_workflow_handle(handle.id)
     await stage.continued(handle)
     suggested = False
     move(1)
@@ -190,7 +171,7 @@ async def test_the_end_of_a_wait_that_was_worked_out_goes_along_in_continue_as_n
     until = datetime.fromisoformat(progress["waiting"]["until"])
     ended = datetime.fromisoformat(result["steps"][1]["at"])
     assert (result["steps"][1]["outcome"], abs(ended - until) < timedelta(minutes=1)) == ("waited", True)
-    await replay(await newest.fetch_history())
+    await replay(await stage.client.get_workflow_handle(handle.id).fetch_history())
 
 
 PASSED_OVER = (

@@ -25,9 +25,7 @@ steps:
   - wait_for: order.delivered
     if: event.order_id == order.external_id
     for: 7d
-    then:
-      - if: order.total_price > 20
-        then: [{exit: delivered}]
+    then: [{if: order.total_price > 20, then: [{exit: delivered}]}]
   - webhook: crm
     url: https://crm.example.com/orders
     body: {id: "{{ order.external_id }}", tags: [new, null, 1.5, true]}
