@@ -11,15 +11,16 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 from unittest.mock import patch
 
 from temporalio.client import (
     WorkflowContinuedAsNewError,
-    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowUpdateFailedError,
@@ -40,6 +41,7 @@ from scenario.policies.order import Defer, Hold, Ruling
 from scenario.words import Operation
 from tests.replay.bursts import BURSTS, file_of, write
 from tests.replay.bursts import record as record_bursts
+from tests.scenarios import scenario_text
 from workflows.limits import MOST_PARTS
 
 FOLDER: Final = Path(__file__).with_name("histories")
@@ -50,26 +52,22 @@ DELETES_SOON: Final = {
 }
 """Settings of the server by which it deletes runs within seconds instead of minutes."""
 BAD: Final = {
-    "/hooks.example.com/busy": [503],
+    **{f"/hooks.example.com/{path}": [503] for path in ("busy", "slow", "deferred", "retrying")},
+    **{f"/hooks.example.com/{path}": [422] for path in ("no", "mended", "changed", "lines")},
     "/hooks.example.com/down": [503] * 9,
-    "/hooks.example.com/no": [422],
-    "/hooks.example.com/slow": [503],
-    "/hooks.example.com/mended": [422],
-    "/hooks.example.com/changed": [422],
-    "/hooks.example.com/lines": [422],
-    "/hooks.example.com/deferred": [503],
-    "/hooks.example.com/retrying": [503],
     "/quiet.example.com/down": [503] * 99,
     "/wax/busy": [503],
     "/wax/no": [422],
     "/members": [503, 422],
 }
-WHO: Final = {"operator": "ann", "reason": "incident 42"}
+WHO: Final[dict[str, Any]] = {"operator": "ann", "reason": "incident 42"}
+SEGMENT: Final = {"type": "segment"}
+FAST: Final = {"initial_interval": "1s", "backoff_coefficient": 1}
 BOUGHT: Final = {"external_id": "CGX0094", "total_price": 30, "currency": "EUR"}
 ORDER: Final = {"type": "order", "order": BOUGHT}
 DELIVERED: Final = {"name": "order.delivered", "properties": {"order_id": "CGX0094"}}
 
-HEAD = "scenario: {name}\ntrigger: {trigger}\ntimezone: Europe/Paris\n{more}steps:\n"
+PARIS: Final = "timezone: Europe/Paris\n"
 BUSY = '{webhook: hook, url: "https://hooks.example.com/busy", body: {}, retry: {initial_interval: 1s}}'
 DOWN = '{webhook: hook, url: "https://hooks.example.com/down", body: {}, retry: {initial_interval: 5h}}'
 NO = '{webhook: hook, url: "https://hooks.example.com/no", body: {}, on_failure: ON}'
@@ -111,29 +109,31 @@ class Recorder:
         self._number = 0
 
     async def start(
-        self, name: str, steps: list[str], trigger: dict[str, Any] | None = None, more: str = "", **fields: Any
+        self, name: str, steps: Sequence[str], trigger: dict[str, Any] | None = None, more: str = "", **fields: Any
     ) -> Handle:
         """Publishes a scenario of these steps and lets a contact of these fields in."""
-        trigger = trigger or {"type": "segment"}
         await self.publish(name, steps, trigger, more)
         self._number += 1
         contact = {"id": self._number, "firstname": "Zoé", "email": "zoe@example.com", "cellphone": "+33612345678"}
-        contact |= fields
-        entered = await self.place.client.enter({"scenario": name, "contact": contact, "trigger": trigger})
-        return entered.handle
+        return await self.enter(name, trigger, **contact | fields)
+
+    async def enter(self, name: str, trigger: dict[str, Any] | None = None, **contact: Any) -> Handle:
+        """Lets a contact into a published scenario."""
+        entry: dict[str, Any] = {"scenario": name, "contact": contact, "trigger": trigger or SEGMENT}
+        return (await self.place.client.enter(entry)).handle
 
     async def publish(
         self,
         name: str,
-        steps: list[str],
+        steps: Sequence[str],
         trigger: dict[str, Any] | None = None,
         more: str = "",
         journeys: Literal["pin", "follow"] | None = None,
     ) -> None:
         """Publishes a version of a scenario of these steps."""
-        head = HEAD.format(name=name, trigger=(trigger or {"type": "segment"})["type"], more=more)
+        text = scenario_text(*steps, name=name, trigger=(trigger or SEGMENT)["type"], more=PARIS + more)
         path = self.place.inbox.folder.with_name(f"{name}.yaml")
-        await asyncio.to_thread(path.write_text, head + "".join(f"  - {step}\n" for step in steps), "utf-8")
+        await asyncio.to_thread(path.write_text, text, "utf-8")
         await self.place.client.publish(path, journeys=journeys)
 
     async def raw(self, workflow: str, argument: Any) -> Handle:
@@ -143,21 +143,41 @@ class Recorder:
             workflow, argument, id=f"raw/{self._number}", task_queue=JOURNEYS, result_type=dict
         )
 
-    async def until(self, handle: Handle, ready: Callable[[dict[str, Any]], bool]) -> None:
-        """Waits for a journey's progress to be so."""
-        async with asyncio.timeout(60):
-            while not ready(await handle.query("progress")):
-                await asyncio.sleep(0.1)
+    def newest(self, handle: Handle, run_id: str | None = None) -> Handle:
+        """Returns a handle of a journey's newest run, or of the one with this id."""
+        return self.place.client.temporal.get_workflow_handle(handle.id, run_id=run_id, result_type=dict)
 
-    async def reached(self, handle: Handle, state: str) -> None:
-        """Waits for a journey to be in a state."""
-        await self.until(handle, lambda progress: progress["state"] == state)
+    async def continued(self, handle: Handle, event: str = "") -> Handle:
+        """Waits for another run of a journey, to which this event happens again and again. Returns its handle."""
+        latest = self.newest(handle)
+
+        async def is_another() -> bool:
+            if event:
+                await latest.signal("event", {"name": event})
+            return (await latest.describe()).run_id != handle.first_execution_run_id
+
+        await until(is_another, pause=0.0 if event else 0.1)
+        return latest
+
+    async def progress(self, handle: Handle, ready: Callable[[dict[str, Any]], bool]) -> None:
+        """Waits for a journey's progress to be so."""
+
+        async def is_so() -> bool:
+            return ready(await handle.query("progress"))
+
+        await until(is_so)
+
+    async def reached(self, handle: Handle, state: str = "", step: str = "") -> None:
+        """Waits for a journey to be in a state, at a step, or both."""
+        await self.progress(handle, lambda now: now["state"] == (state or now["state"]) and step in ("", now["at"]))
 
     async def called(self, path: str) -> None:
         """Waits for the receiver to be called."""
-        async with asyncio.timeout(60):
-            while not self.place.receiver.requests(path):
-                await asyncio.sleep(0.1)
+
+        async def is_called() -> bool:
+            return bool(self.place.receiver.requests(path))
+
+        await until(is_called)
 
     async def order(self, handle: Handle, name: str, **more: Any) -> None:
         """Gives an operator's order."""
@@ -171,120 +191,255 @@ class Recorder:
                 await handle.result(follow_runs=False)
         write(_path(name), await handle.fetch_history())
 
-
-async def linear(recorder: Recorder) -> None:
-    """Every kind of message and of wait, one attempt failing."""
-    date = (datetime.now(UTC) + timedelta(days=3, seconds=5)).isoformat()
-    steps = [MAIL, "{wait: 1s}", BUSY, '{wait: {until: "{{ reward.expiration_date }}", offset: -3d}}', SMS]
-    reward = {"type": "reward", "reward": {"external_id": "R1", "expiration_date": date}}
-    await recorder.save("linear", await recorder.start("linear", steps, reward))
+    async def save_runs(self, name: str, handle: Handle) -> None:
+        """Writes the histories of a journey's first and newest run."""
+        await self.save(f"{name}-1", self.newest(handle, handle.first_execution_run_id))
+        await self.save(f"{name}-2", self.newest(handle))
 
 
-async def clock(recorder: Recorder) -> None:
-    """A wait for a local time, worked out anew when the contact's zone changes, and skipped."""
-    handle = await recorder.start("clock", ['{wait: {until: "10:00", on: [tue]}}', SMS])
-    await recorder.reached(handle, "waiting")
-    await handle.signal("contact_changed", {"timezone": "Asia/Tokyo", "firstname": "Zoë"})
-    await recorder.order(handle, "skip_step", step="wait-1")
-    await recorder.save("clock", handle)
+async def until(ready: Callable[[], Awaitable[object]], *, pause: float = 0.1) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(60):
+        while not await ready():
+            await asyncio.sleep(pause)
 
 
-async def offset(recorder: Recorder) -> None:
-    """A wait for a local time of a contact whose zone is an offset, worked out anew when the contact changes."""
-    handle = await recorder.start("offset", ['{wait: {until: "10:00", on: [tue]}}', SMS], timezone="+05:30")
-    await recorder.reached(handle, "waiting")
-    await handle.signal("contact_changed", {"firstname": "Zoë"})
-    await recorder.order(handle, "skip_step", step="wait-1")
-    await recorder.save("offset", handle)
+# ---- journeys of one run, and what happens to each in order
+
+Act = Callable[[Recorder, Handle], Awaitable[Any]]
 
 
-async def event(recorder: Recorder) -> None:
-    """Waits for events: one that came early, one that comes at last, others between."""
-    first = WAIT_FOR.replace("LONG", "7d").replace("THEN", SMS).replace("ELSE", "{exit: no}")
-    handle = await recorder.start("event", ["{wait: 1s}", first, "{wait_for: page.viewed}", MAIL], ORDER)
-    await handle.signal("event", {"name": "order.delivered", "properties": {"order_id": "another"}})
-    await handle.signal("event", {**DELIVERED, "id": "e-1"})
-    await handle.signal("event", {**DELIVERED, "id": "e-1"})
-    await recorder.until(handle, lambda progress: progress["at"] == "wait_for-3")
-    await handle.signal("event", {"name": "unknown"})
-    await handle.signal("event", {"name": "page.viewed"})
-    await recorder.save("event", handle)
+@dataclass(frozen=True)
+class Recording:
+    """A journey, and what happens to it in order."""
+
+    steps: Sequence[str]
+    acts: Sequence[Act] = ()
+    trigger: dict[str, Any] | None = None
+    more: str = ""
+    contact: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    expires: float | None = None
+    """For a reward as the trigger, that expires in three days and so many seconds."""
+
+    async def record(self, name: str, recorder: Recorder) -> None:
+        """Record the journey's history."""
+        trigger = self.trigger
+        if self.expires is not None:
+            date = (datetime.now(UTC) + timedelta(days=3, seconds=self.expires)).isoformat()
+            trigger = {"type": "reward", "reward": {"external_id": "R1", "expiration_date": date}}
+        handle = await recorder.start(name, self.steps, trigger, self.more, **self.contact)
+        for act in self.acts:
+            await act(recorder, handle)
+        await recorder.save(name, handle)
 
 
-async def late(recorder: Recorder) -> None:
-    """A wait for an event that does not come."""
-    step = WAIT_FOR.replace("LONG", "1s").replace("THEN", "{exit: no}").replace("ELSE", SMS)
-    await recorder.save("late", await recorder.start("late", [step], ORDER))
+def reached(state: str = "", step: str = "") -> Act:
+    return lambda recorder, handle: recorder.reached(handle, state, step)
 
 
-async def forks(recorder: Recorder) -> None:
-    """Conditions one way and the other, and an exit."""
-    yes = "{if: contact.cellphone != blank, then: [" + SMS + "], else: [" + MAIL + "]}"
-    no = '{if: contact.firstname == "Ann", then: [{exit: no}], else: [{exit: done}]}'
-    await recorder.save("forks", await recorder.start("forks", [yes, no]))
+def called(path: str) -> Act:
+    return lambda recorder, _: recorder.called(path)
 
 
-async def left(recorder: Recorder) -> None:
-    """An exit rule while a webhook is backing off for hours."""
-    more = "exit: [{event: order.returned, if: event.order_id == order.external_id}]\n"
-    handle = await recorder.start("left", [DOWN, MAIL], ORDER, more)
-    await recorder.called("/hooks.example.com/down")
-    await handle.signal("event", {"name": "order.returned", "properties": {"order_id": "another"}})
-    await handle.signal("event", {"name": "order.returned", "properties": {"order_id": "CGX0094"}})
-    await recorder.save("left", handle)
+def order(name: str, **more: Any) -> Act:
+    return lambda recorder, handle: recorder.order(handle, name, **more)
 
 
-async def held(recorder: Recorder) -> None:
-    """A step that fails for good, is tried again and goes on."""
-    handle = await recorder.start("held", [NO.replace("ON", "hold"), SMS])
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "retry_step")
-    await recorder.save("held", handle)
+def changed(**fields: Any) -> Act:
+    return lambda _, handle: handle.signal("contact_changed", fields)
 
 
-async def dropped(recorder: Recorder) -> None:
-    """A step whose failure does not matter, and one whose failure ends the journey."""
-    second = NO.replace("ON", "exit").replace("webhook: hook", "webhook: hook2")
-    await recorder.save("dropped", await recorder.start("dropped", [NO.replace("ON", "continue"), second, SMS]))
+def event(name: str, **more: Any) -> Act:
+    properties = {key: value for key, value in more.items() if key != "id"}
+    known = {"id": more["id"]} if "id" in more else {}
+    return lambda _, handle: handle.signal("event", {"name": name, "properties": properties, **known})
 
 
-async def paused(recorder: Recorder) -> None:
-    """An operator's pause, an order that is refused, and its end; then the operator ends the journey."""
-    handle = await recorder.start("paused", ["{wait: 1s}", SMS, "{wait: 30d}"])
-    await recorder.order(handle, "pause")
-    await asyncio.sleep(1.5)
-    await recorder.order(handle, "resume")
-    await recorder.until(handle, lambda progress: progress["at"] == "wait-3" and progress["state"] == "waiting")
-    await recorder.order(handle, "leave")
-    await recorder.save("paused", handle)
+async def together(_: Recorder, handle: Handle) -> None:
+    """Send events so that all but the first come while a condition is asked about that."""
+    await asyncio.gather(*(handle.signal("event", {"name": "a", "properties": {"n": n}}) for n in (1, 1, 1, 2)))
+
+
+async def mend(recorder: Recorder, handle: Handle) -> None:
+    """Publish a version in which a held step is mended, and retry it: first by a version that does not exist."""
+    await recorder.publish("amended", [MENDED.replace("FIELD", "firstname"), SMS])
+    with contextlib.suppress(WorkflowUpdateFailedError):
+        await recorder.order(handle, "retry_step", version=9)
+    await recorder.order(handle, "retry_step", version="newest")
+
+
+RETRIED: Final = (reached("held"), order("retry_step"))
+SKIPPED: Final = (*RETRIED, reached("held"), order("skip_step"))
+EARLY: Final = WAIT_FOR.replace("LONG", "7d").replace("THEN", SMS).replace("ELSE", "{exit: no}")
+LATE: Final = WAIT_FOR.replace("LONG", "1s").replace("THEN", "{exit: no}").replace("ELSE", SMS)
+BY_NIGHT: Final = '{wait: {until: "10:00", on: [tue]}}'
+OF_ORDER: Final = {"order_id": "CGX0094"}
+OTHER: Final = {"order_id": "another"}
+UNTIL: Final = 'until: "{{ contact.creation_date }}"'
+BRANCHES: Final = "{a: [" + SMS + "], b: [" + MAIL + "]}"
+EXPIRY: Final = '{wait: {until: "{{ reward.expiration_date }}", offset: -3d}}'
+PAST: Final = ["{wait: {UNTIL, past: skip}}", SMS, "{wait: {UNTIL}}", MAIL, "{wait: {UNTIL, past: exit}}", LAST]
+
+JOURNEYS_OF_ONE_RUN: Final[dict[str, Recording]] = {
+    # Every kind of message and of wait, one attempt failing.
+    "linear": Recording([MAIL, "{wait: 1s}", BUSY, EXPIRY, SMS], expires=5),
+    # A wait for a local time, worked out anew when the contact's zone changes, and skipped.
+    "clock": Recording(
+        [BY_NIGHT, SMS],
+        [reached("waiting"), changed(timezone="Asia/Tokyo", firstname="Zoë"), order("skip_step", step="wait-1")],
+    ),
+    # The same of a contact whose zone is an offset.
+    "offset": Recording(
+        [BY_NIGHT, SMS],
+        [reached("waiting"), changed(firstname="Zoë"), order("skip_step", step="wait-1")],
+        contact={"timezone": "+05:30"},
+    ),
+    # Waits for events: one that came early, one that comes at last, others between.
+    "event": Recording(
+        ["{wait: 1s}", EARLY, "{wait_for: page.viewed}", MAIL],
+        [
+            event("order.delivered", **OTHER),
+            *[event("order.delivered", **OF_ORDER, id="e-1")] * 2,
+            reached(step="wait_for-3"),
+            event("unknown"),
+            event("page.viewed"),
+        ],
+        trigger=ORDER,
+    ),
+    # A wait for an event that does not come.
+    "late": Recording([LATE], trigger=ORDER),
+    # Conditions one way and the other, and an exit.
+    "forks": Recording(
+        [
+            "{if: contact.cellphone != blank, then: [" + SMS + "], else: [" + MAIL + "]}",
+            '{if: contact.firstname == "Ann", then: [{exit: no}], else: [{exit: done}]}',
+        ]
+    ),
+    # An exit rule while a webhook is backing off for hours.
+    "left": Recording(
+        [DOWN, MAIL],
+        [called("/hooks.example.com/down"), event("order.returned", **OTHER), event("order.returned", **OF_ORDER)],
+        trigger=ORDER,
+        more="exit: [{event: order.returned, if: event.order_id == order.external_id}]\n",
+    ),
+    # A step that fails for good, is tried again and goes on.
+    "held": Recording([NO.replace("ON", "hold"), SMS], RETRIED),
+    # A delivery that fails once, paused and resumed in its back-off, and sent after a retune.
+    "retrying": Recording(
+        ["{wait: 1s}", DOWN.replace("down", "retrying"), MAIL],
+        [reached("retrying"), order("pause"), order("resume"), order("retune", retry={"initial_interval": "1s"})],
+    ),
+    # A step whose failure does not matter, and one whose failure ends the journey.
+    "dropped": Recording(
+        [NO.replace("ON", "continue"), NO.replace("ON", "exit").replace("webhook: hook", "webhook: hook2"), SMS]
+    ),
+    # An operator's pause and its end; then the operator ends the journey.
+    "paused": Recording(
+        ["{wait: 1s}", SMS, "{wait: 30d}"],
+        [
+            *(order("pause"), lambda *_: asyncio.sleep(1.5), order("resume")),
+            *(reached("waiting", "wait-3"), order("leave")),
+        ],
+    ),
+    # A journey that Temporal's own cancel ended.
+    "cancelled": Recording(["{wait: 30d}", SMS], [reached("waiting"), lambda _, handle: handle.cancel()]),
+    # Webhooks to a destination: one fails once and keeps its response, the next is held, tried again and goes on.
+    "destination": Recording([TOLD, KNOWN, SMS], RETRIED),
+    # A held step that is tried again as a newer version has it.
+    "amended": Recording([MENDED.replace("FIELD", "lastname"), SMS], [reached("held"), mend]),
+    # A held step whose contact changes before it is tried again.
+    "changed": Recording([CHANGED, SMS], [reached("held"), changed(firstname="Zoë"), order("retry_step")]),
+    # A delivery in a long back-off whose policy an operator changes.
+    "retuned": Recording(
+        [SLOW, SMS], [called("/hooks.example.com/slow"), reached(step="hook"), order("retune", retry=FAST)]
+    ),
+    # A delivery whose deadline passes while its receiver, which failed too often, is left alone; it is skipped.
+    "recalled": Recording([ALONE, SMS], [reached("held"), order("skip_step")]),
+    # A wait for a date, a change of too many parts, a condition that cannot be worked out.
+    "dated": Recording(
+        [EXPIRY, SMS],
+        [reached("waiting"), changed(custom={"a": [[]] * (MOST_PARTS + 1)}), event("seen", much="a lot")],
+        expires=4,
+        more="exit: [{event: seen, if: event.much > 5}]\n",
+    ),
+    # Dates that are past: the contact skips what follows, goes on at once, and leaves.
+    "past": Recording(
+        [step.replace("UNTIL", UNTIL) for step in PAST], contact={"creation_date": "2018-01-24 15:00:00"}
+    ),
+    # A delivery that is handed some of the fields of an order's lines, held and tried again.
+    "lines": Recording([LINES, SMS], RETRIED, trigger={"type": "order", "order": {**BOUGHT, "products": PRODUCTS}}),
+    # Values that meet a case and one that meets none; one that cannot be worked out, tried again and skipped.
+    "switch": Recording(
+        [
+            "{switch: contact.firstname, cases: {Zoé: [" + SMS + "], Ann: [{exit: no}]}}",
+            "{switch: contact.custom.colour, cases: {red: [{exit: no}]}, else: [" + MAIL + "]}",
+            '{switch: "contact.firstname | number", cases: {3: []}, else: []}',
+        ],
+        SKIPPED,
+    ),
+    # What is drawn by the contact, by the journey and by a template; one that is blank, tried again and skipped.
+    "split": Recording(
+        [
+            f"{{split: {{a: 50, b: 45, none: 5}}, seed: tone, branches: {BRANCHES}}}",
+            "{split: {x: 50, y: 50}, by: journey}",
+            "{split: {x: 33.33, y: 66.67}, by: '{{ contact.firstname }}'}",
+            "{split: {x: 0, y: 100}, by: '{{ contact.custom.store }}', branches: {y: [{exit: no}]}}",
+        ],
+        SKIPPED,
+    ),
+    # A contact who is let in to get nothing.
+    "control": Recording([SMS], more="control: 99.99\n"),
+    # Waits for the first of several events: one that came early, one that comes, none.
+    "several": Recording(
+        [
+            "{wait: 1s}",
+            "{wait_for: {a: {if: event.n == 1, then: [" + SMS + "]}, b: {}}, for: 7d, else: [{exit: no}]}",
+            "{wait_for: {c: {then: [" + MAIL + "]}, d: {if: event.n == 1}}}",
+            "{wait_for: {e: {}, f: {then: [{exit: no}]}}, for: 1s, else: [{exit: late}]}",
+        ],
+        [
+            *(event("a", n=2), event("b", n=2), event("a", n=1), reached(step="wait_for-3")),
+            *(event("d", n=2), event("c", n=2)),
+        ],
+    ),
+    # A journey that notes why it is held, and once more at another step.
+    "noted": Recording(
+        [NO.replace("ON", "hold"), NO.replace("ON", "hold").replace("webhook: hook", "webhook: other"), SMS],
+        [*RETRIED, reached("held", "other"), order("skip_step")],
+    ),
+    # Events that come together: all but the first while a condition is asked about that.
+    "together": Recording(["{wait_for: a, if: event.n == 2}", MAIL], [reached("waiting"), together]),
+}
+
+# ---- all others
 
 
 async def continued(recorder: Recorder) -> None:
     """Continue-as-new in the middle of a wait, with events, a step done and a patch of the contact carried along."""
-    first = WAIT_FOR.replace("LONG", "30d").replace("THEN", SMS).replace("ELSE", "{exit: no}")
-    handle = await recorder.start("continued", [MAIL, "{wait_for: go}", first], ORDER)
+    handle = await recorder.start("continued", [MAIL, "{wait_for: go}", EARLY.replace("7d", "30d")], ORDER)
     await handle.signal("event", {**DELIVERED, "id": "e-1"})
     await handle.signal("contact_changed", {"firstname": "Zoë", "custom": {"vip": True}})
-    temporal = recorder.place.client.temporal
-    latest = temporal.get_workflow_handle(handle.id)
-    async with asyncio.timeout(60):
-        while (await latest.describe()).run_id == handle.first_execution_run_id:
-            await latest.signal("event", {"name": "page.viewed"})
-    await latest.signal("event", {"name": "go"})
-    await recorder.save("continued-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
-    await recorder.save("continued-2", latest)
+    await (await recorder.continued(handle, "page.viewed")).signal("event", {"name": "go"})
+    await recorder.save_runs("continued", handle)
 
 
-async def refused(recorder: Recorder) -> None:
-    """An entry that may not come in."""
-    entry = {"scenario": "unheard-of", "contact": {"id": 1}, "trigger": {"type": "segment"}}
-    await recorder.save("refused", await recorder.raw("Journey", entry))
+async def unstarted(recorder: Recorder) -> None:
+    """An entry that may not come in; an argument that is none; an unknown workflow type; an entry of too many parts."""
+    parts = {"id": 1, "custom": {"a": [[]] * (MOST_PARTS + 1)}}
+    arguments: dict[str, tuple[str, Any]] = {
+        "refused": ("Journey", {"scenario": "unheard-of", "contact": {"id": 1}, "trigger": SEGMENT}),
+        "no-entry": ("Journey", "hello"),
+        "unknown": ("Letter", {"a": 1}),
+        "crowded": ("Journey", {"scenario": "crowded", "contact": parts, "trigger": SEGMENT}),
+    }
+    for name, (workflow, argument) in arguments.items():
+        await recorder.save(name, await recorder.raw(workflow, argument))
 
 
 async def entered(recorder: Recorder) -> None:
     """A workflow that starts a journey; one that may not come in; one whose contact is in already."""
     await recorder.publish("entered", ["{wait: 30d}"])
-    entry: dict[str, Any] = {"scenario": "entered", "contact": {"id": 1}, "trigger": {"type": "segment"}}
+    entry: dict[str, Any] = {"scenario": "entered", "contact": {"id": 1}, "trigger": SEGMENT}
     await recorder.save("entered", await recorder.raw("Enter", entry))
     await recorder.save("entered-twice", await recorder.raw("Enter", entry))
     more = "entry: {if: contact.firstname == 'Ann'}\n"
@@ -292,24 +447,6 @@ async def entered(recorder: Recorder) -> None:
     entry["contact"] = {"id": 2}
     await recorder.save("entered-refused", await recorder.raw("Enter", entry))
     await recorder.place.client.send("entered/1", Operation.LEAVE, operator="ann", reason="seen")
-
-
-async def no_entry(recorder: Recorder) -> None:
-    """An argument that is no entry."""
-    await recorder.save("no-entry", await recorder.raw("Journey", "hello"))
-
-
-async def unknown(recorder: Recorder) -> None:
-    """A workflow type that does not exist."""
-    await recorder.save("unknown", await recorder.raw("Letter", {"a": 1}))
-
-
-async def cancelled(recorder: Recorder) -> None:
-    """A journey that Temporal's own cancel ended."""
-    handle = await recorder.start("cancelled", ["{wait: 30d}", SMS])
-    await recorder.reached(handle, "waiting")
-    await handle.cancel()
-    await recorder.save("cancelled", handle)
 
 
 async def under_way(recorder: Recorder) -> None:
@@ -321,115 +458,17 @@ async def under_way(recorder: Recorder) -> None:
         await handle.terminate()
 
 
-async def destination(recorder: Recorder) -> None:
-    """Webhooks to a destination: one fails once and keeps its response, the next is held, tried again and goes on."""
-    handle = await recorder.start("destination", [TOLD, KNOWN, SMS])
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "retry_step")
-    await recorder.save("destination", handle)
-
-
-async def amended(recorder: Recorder) -> None:
-    """A held step that is tried again as a newer version has it; a version that is not there is refused first."""
-    handle = await recorder.start("amended", [MENDED.replace("FIELD", "lastname"), SMS])
-    await recorder.reached(handle, "held")
-    await recorder.publish("amended", [MENDED.replace("FIELD", "firstname"), SMS])
-    with contextlib.suppress(WorkflowUpdateFailedError):
-        await recorder.order(handle, "retry_step", version=9)
-    await recorder.order(handle, "retry_step", version="newest")
-    await recorder.save("amended", handle)
-
-
-async def changed(recorder: Recorder) -> None:
-    """A held step whose contact changes before it is tried again."""
-    handle = await recorder.start("changed", [CHANGED, SMS])
-    await recorder.reached(handle, "held")
-    await handle.signal("contact_changed", {"firstname": "Zoë"})
-    await recorder.order(handle, "retry_step")
-    await recorder.save("changed", handle)
-
-
-async def retuned(recorder: Recorder) -> None:
-    """A delivery in a long back-off whose policy an operator changes."""
-    handle = await recorder.start("retuned", [SLOW, SMS])
-    await recorder.called("/hooks.example.com/slow")
-    await recorder.until(handle, lambda progress: progress["at"] == "hook")
-    await recorder.order(handle, "retune", retry={"initial_interval": "1s", "backoff_coefficient": 1})
-    await recorder.save("retuned", handle)
-
-
-async def recalled(recorder: Recorder) -> None:
-    """A delivery whose deadline passes while its receiver, which failed too often, is left alone; it is skipped."""
-    handle = await recorder.start("recalled", [ALONE, SMS])
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "skip_step")
-    await recorder.save("recalled", handle)
-
-
-async def lines(recorder: Recorder) -> None:
-    """A delivery that is handed some of the fields of an order's lines, held and tried again."""
-    trigger = {"type": "order", "order": {**BOUGHT, "products": PRODUCTS}}
-    handle = await recorder.start("lines", [LINES, SMS], trigger)
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "retry_step")
-    await recorder.save("lines", handle)
-
-
-async def dated(recorder: Recorder) -> None:
-    """A wait for a date which says when it ends, a change of too many parts, a condition that cannot be worked out."""
-    date = (datetime.now(UTC) + timedelta(days=3, seconds=4)).isoformat()
-    more = "exit: [{event: seen, if: event.much > 5}]\n"
-    reward = {"type": "reward", "reward": {"external_id": "R1", "expiration_date": date}}
-    steps = ['{wait: {until: "{{ reward.expiration_date }}", offset: -3d}}', SMS]
-    handle = await recorder.start("dated", steps, reward, more)
-    await recorder.reached(handle, "waiting")
-    await handle.signal("contact_changed", {"custom": {"a": [[]] * (MOST_PARTS + 1)}})
-    await handle.signal("event", {"name": "seen", "properties": {"much": "a lot"}})
-    await recorder.save("dated", handle)
-
-
 async def kept_back(recorder: Recorder) -> None:
-    """A delivery that may not leave yet: the journey waits for its moment, asks again, and it is sent."""
-    answers: list[Ruling] = [Defer(datetime.now(UTC) + timedelta(seconds=6), "quiet hours", "quiet")]
+    """A delivery that may not leave yet, and a retry: the journey waits for its moment, asks again, and it is sent."""
+    for name, step, later in (("kept-back", SMS, []), ("deferred", BUSY.replace("busy", "deferred"), [None])):
+        answers: list[Ruling] = [Defer(datetime.now(UTC) + timedelta(seconds=6), "quiet hours", "quiet"), *later]
 
-    async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
-        del address
-        attempt.obey(answers.pop() if answers else None)
+        async def may_leave(attempt: OpenAttempt, address: str = "", answers: list[Ruling] = answers) -> None:
+            del address
+            attempt.obey(answers.pop() if answers else None)
 
-    with patch.object(OpenAttempt, "may_leave", may_leave):
-        await recorder.save("kept-back", await recorder.start("kept-back", [SMS, MAIL]))
-
-
-async def deferred(recorder: Recorder) -> None:
-    """A retry that may not leave yet: the journey waits for its moment, and makes it."""
-    answers: list[Ruling] = [Defer(datetime.now(UTC) + timedelta(seconds=6), "quiet hours", "quiet"), None]
-
-    async def may_leave(attempt: OpenAttempt, address: str = "") -> None:
-        del address
-        attempt.obey(answers.pop() if answers else None)
-
-    with patch.object(OpenAttempt, "may_leave", may_leave):
-        hook = BUSY.replace("busy", "deferred")
-        await recorder.save("deferred", await recorder.start("deferred", [hook, MAIL]))
-
-
-async def retrying(recorder: Recorder) -> None:
-    """A delivery that fails once, paused and resumed in its back-off, and sent after a retune."""
-    hook = DOWN.replace("down", "retrying")
-    handle = await recorder.start("retrying", ["{wait: 1s}", hook, MAIL])
-    await recorder.reached(handle, "retrying")
-    await recorder.order(handle, "pause")
-    await recorder.order(handle, "resume")
-    await recorder.order(handle, "retune", retry={"initial_interval": "1s"})
-    await recorder.save("retrying", handle)
-
-
-async def past(recorder: Recorder) -> None:
-    """Dates that are past: the contact skips what follows, goes on at once, and leaves."""
-    until = 'until: "{{ contact.creation_date }}"'
-    steps = ["{wait: {UNTIL, past: skip}}", SMS, "{wait: {UNTIL}}", MAIL, "{wait: {UNTIL, past: exit}}", LAST]
-    steps = [step.replace("UNTIL", until) for step in steps]
-    await recorder.save("past", await recorder.start("past", steps, creation_date="2018-01-24 15:00:00"))
+        with patch.object(OpenAttempt, "may_leave", may_leave):
+            await recorder.save(name, await recorder.start(name, [step, MAIL]))
 
 
 async def policies(recorder: Recorder) -> None:
@@ -454,45 +493,6 @@ async def policies(recorder: Recorder) -> None:
         await recorder.save("policies", handle)
 
 
-async def crowded(recorder: Recorder) -> None:
-    """An entry of too many parts."""
-    contact: dict[str, Any] = {"id": 1, "custom": {"a": [[]] * (MOST_PARTS + 1)}}
-    entry: dict[str, Any] = {"scenario": "crowded", "contact": contact, "trigger": {"type": "segment"}}
-    await recorder.save("crowded", await recorder.raw("Journey", entry))
-
-
-async def switch(recorder: Recorder) -> None:
-    """Values that meet a case and one that meets none; one that cannot be worked out, tried again and skipped."""
-    one = "{switch: contact.firstname, cases: {Zoé: [" + SMS + "], Ann: [{exit: no}]}}"
-    none = "{switch: contact.custom.colour, cases: {red: [{exit: no}]}, else: [" + MAIL + "]}"
-    failing = '{switch: "contact.firstname | number", cases: {3: []}, else: []}'
-    handle = await recorder.start("switch", [one, none, failing])
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "retry_step")
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "skip_step")
-    await recorder.save("switch", handle)
-
-
-async def split(recorder: Recorder) -> None:
-    """What is drawn by the contact, by the journey and by a template; one that is blank, tried again and skipped."""
-    both = "{a: [" + SMS + "], b: [" + MAIL + "]}"
-    steps = [f"{{split: {{a: 50, b: 45, none: 5}}, seed: tone, branches: {both}}}"]
-    steps += ["{split: {x: 50, y: 50}, by: journey}", "{split: {x: 33.33, y: 66.67}, by: '{{ contact.firstname }}'}"]
-    steps += ["{split: {x: 0, y: 100}, by: '{{ contact.custom.store }}', branches: {y: [{exit: no}]}}"]
-    handle = await recorder.start("split", steps)
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "retry_step")
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "skip_step")
-    await recorder.save("split", handle)
-
-
-async def control(recorder: Recorder) -> None:
-    """A contact who is let in to get nothing."""
-    await recorder.save("control", await recorder.start("control", [SMS], more="control: 99.99\n"))
-
-
 async def repeat(recorder: Recorder) -> None:
     """Rounds in rounds, over runs; a condition that ends one, an event that ends another, one that is skipped."""
     inner = "{repeat: {every: 1s, times: 3, until: contact.firstname == 'Ann'}, steps: [" + SMS + "]}"
@@ -500,36 +500,17 @@ async def repeat(recorder: Recorder) -> None:
     held = "{repeat: {every: 30d, times: 2, until: contact.custom.n > 2}, steps: [" + MAIL + "]}"
     last = "{repeat: {every: 30d, times: 2}, steps: [{wait: 0s}]}"
     handle = await recorder.start("repeat", [outer, held, last], custom={"n": "x"})
-    temporal = recorder.place.client.temporal
-    latest = temporal.get_workflow_handle(handle.id)
-    async with asyncio.timeout(60):
-        while (await latest.describe()).run_id == handle.first_execution_run_id:
-            await asyncio.sleep(0.1)
+    latest = await recorder.continued(handle)
     await latest.signal("event", {"name": "enough"})
     await recorder.reached(latest, "held")
     await latest.signal("contact_changed", {"custom": {"n": None}})
     await recorder.order(latest, "retry_step")
-    await recorder.until(latest, lambda progress: progress["state"] == "waiting" and progress["at"] == "repeat-2")
+    await recorder.reached(latest, "waiting", "repeat-2")
     await recorder.order(latest, "skip_step", step="repeat-2")
-    await recorder.until(latest, lambda progress: progress["state"] == "waiting" and progress["at"] == "repeat-3")
+    await recorder.reached(latest, "waiting", "repeat-3")
     await latest.signal("contact_changed", {"timezone": "Asia/Tokyo"})
     await recorder.order(latest, "leave")
-    await recorder.save("repeat-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
-    await recorder.save("repeat-2", latest)
-
-
-async def several(recorder: Recorder) -> None:
-    """Waits for the first of several events: one that came early, one that comes, none."""
-    first = "{wait_for: {a: {if: event.n == 1, then: [" + SMS + "]}, b: {}}, for: 7d, else: [{exit: no}]}"
-    second = "{wait_for: {c: {then: [" + MAIL + "]}, d: {if: event.n == 1}}}"
-    last = "{wait_for: {e: {}, f: {then: [{exit: no}]}}, for: 1s, else: [{exit: late}]}"
-    handle = await recorder.start("several", ["{wait: 1s}", first, second, last])
-    for name, number in (("a", 2), ("b", 2), ("a", 1)):
-        await handle.signal("event", {"name": name, "properties": {"n": number}})
-    await recorder.until(handle, lambda progress: progress["at"] == "wait_for-3")
-    for name, number in (("d", 2), ("c", 2)):
-        await handle.signal("event", {"name": name, "properties": {"n": number}})
-    await recorder.save("several", handle)
+    await recorder.save_runs("repeat", handle)
 
 
 async def goal(recorder: Recorder) -> None:
@@ -542,10 +523,17 @@ async def goal(recorder: Recorder) -> None:
         for total in (0, 49.9):
             await handle.signal("event", {"name": "order.placed", "properties": {"total": total}})
         if not exits:
-            await recorder.until(handle, lambda progress: bool(progress["goal"]["reached_at"]))
+            await recorder.progress(handle, lambda progress: bool(progress["goal"]["reached_at"]))
             await handle.signal("event", {"name": "order.placed", "properties": {"total": 100}})
             await handle.signal("event", {"name": "go"})
         await recorder.save(name, handle)
+
+
+async def counted(recorder: Recorder) -> None:
+    """Continue-as-new behind steps that are counted first; the next run carries none of them along."""
+    handle = await recorder.start("counted", [MAIL, "{wait_for: go}", SMS], ORDER)
+    await (await recorder.continued(handle, "page.viewed")).signal("event", {"name": "go"})
+    await recorder.save_runs("counted", handle)
 
 
 async def migrated(recorder: Recorder) -> None:
@@ -553,49 +541,42 @@ async def migrated(recorder: Recorder) -> None:
     rounds = "{repeat: {every: EVERY, times: 2}, id: NAME, steps: [" + SMS + "]}"
     first = [MAIL, "{wait: 30d, id: rest}", rounds.replace("EVERY", "30d").replace("NAME", "rounds")]
     hook = NO.replace("ON", "hold")
-    handle = await recorder.start("migrated", [*first, SLOW.replace("webhook: hook", "webhook: slow"), hook])
+    slow = SLOW.replace("webhook: hook", "webhook: slow")
+    handle = await recorder.start("migrated", [*first, slow, hook])
     await recorder.reached(handle, "waiting")
     again = rounds.replace("EVERY", "1s").replace("NAME", "again")
     second = [MAIL, "{wait: 1s, id: pause}", rounds.replace("EVERY", "20d").replace("NAME", "rounds")]
-    await recorder.publish("migrated", [*second, SLOW.replace("webhook: hook", "webhook: slow"), hook])
+    await recorder.publish("migrated", [*second, slow, hook])
     with contextlib.suppress(WorkflowUpdateFailedError):
         await recorder.order(handle, "migrate", version="newest")
     await recorder.order(handle, "migrate", version=2, map={"rest": "pause"}, waits="restart")
-    await recorder.until(handle, lambda progress: progress["state"] == "waiting" and progress["at"] == "rounds")
-    await recorder.publish("migrated", [*second[:2], again, SLOW.replace("webhook: hook", "webhook: slow"), hook])
+    await recorder.reached(handle, "waiting", "rounds")
+    await recorder.publish("migrated", [*second[:2], again, slow, hook])
     await recorder.order(handle, "migrate", version=3, map={"rounds": "again"})
-    await recorder.until(handle, lambda progress: progress["at"] == "slow")
+    await recorder.reached(handle, step="slow")
     await recorder.called("/hooks.example.com/slow")
     await recorder.order(handle, "migrate", version=2, map={"again": "rounds"})
-    await recorder.order(handle, "retune", retry={"initial_interval": "1s", "backoff_coefficient": 1})
+    await recorder.order(handle, "retune", retry=FAST)
     await recorder.reached(handle, "held")
-    await recorder.publish(
-        "migrated", [MENDED.replace("FIELD", "firstname").replace("webhook: hook", "webhook: mended"), LAST]
-    )
+    mended = MENDED.replace("FIELD", "firstname").replace("webhook: hook", "webhook: mended")
+    await recorder.publish("migrated", [mended, LAST])
     await recorder.order(handle, "migrate", version="newest", map={"hook": "mended"})
     await recorder.order(handle, "retry_step")
     await recorder.reached(handle, "held")
     await recorder.order(handle, "skip_step")
-    temporal = recorder.place.client.temporal
-    latest = temporal.get_workflow_handle(handle.id, result_type=dict)
-    async with asyncio.timeout(60):
-        while (await latest.describe()).status == WorkflowExecutionStatus.RUNNING:
-            await asyncio.sleep(0.1)
-    await recorder.save("migrated-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
-    await recorder.save("migrated-2", latest)
+    await recorder.newest(handle).result()
+    await recorder.save_runs("migrated", handle)
 
 
 async def followed(recorder: Recorder) -> None:
     """It follows newer versions: there is none, there is one, there is one in which its next step is gone."""
     await recorder.publish("followed", [MAIL, "{wait: 6s}", SMS, "{wait: 6s}", LAST], journeys="follow")
-    contact = {"id": 1, "email": "zoe@example.com", "cellphone": "+33612345678"}
-    entry: dict[str, Any] = {"scenario": "followed", "contact": contact, "trigger": {"type": "segment"}}
-    handle = (await recorder.place.client.enter(entry)).handle
+    handle = await recorder.enter("followed", id=1, email="zoe@example.com", cellphone="+33612345678")
     await recorder.reached(handle, "waiting")
     await recorder.publish(
         "followed", [MAIL, "{wait: 1s}", NO.replace("ON", "continue"), SMS, "{wait: 6s, id: wait-4}"], journeys="follow"
     )
-    await recorder.until(handle, lambda progress: progress["at"] == "wait-4")
+    await recorder.reached(handle, step="wait-4")
     await recorder.publish("followed", [SMS], journeys="follow")
     await recorder.save("followed", handle)
 
@@ -605,8 +586,7 @@ async def operations(recorder: Recorder) -> None:
     client = recorder.place.client
     await recorder.publish("operation", [NO.replace("ON", "hold"), "{wait: 30d}"])
     for number in range(3):
-        entry = {"scenario": "operation", "contact": {"id": f"o{number}"}, "trigger": {"type": "segment"}}
-        await recorder.reached((await client.enter(entry)).handle, "held")
+        await recorder.reached(await recorder.enter("operation", id=f"o{number}"), "held")
     async with asyncio.timeout(60):
         while len(await client.held(scenario="operation")) < 3:
             await asyncio.sleep(0.1)
@@ -628,7 +608,6 @@ async def campaign(recorder: Recorder) -> None:
     """A campaign of journeys that is paused, resumed and retuned, and one without journeys that is stopped at work."""
     client, campaigns = recorder.place.client, recorder.place.client.services.campaigns
     await recorder.publish("campaign", [SMS])
-    who: dict[str, Any] = {"operator": "ann", "reason": "incident 42"}
     with tempfile.TemporaryDirectory() as folder:
         audience = Path(folder) / "people.csv"
         audience.write_text("contact.id\n" + "".join(f"p{number}\n" for number in range(12)))
@@ -647,29 +626,17 @@ async def campaign(recorder: Recorder) -> None:
             async with asyncio.timeout(60):
                 while (await campaigns.show(TERMINAL, name)).state != "ready":
                     await asyncio.sleep(0.1)
-            await campaigns.change(TERMINAL, name, "start", **who)
+            await campaigns.change(TERMINAL, name, "start", **WHO)
             async with asyncio.timeout(60):
                 while (await campaigns.show(TERMINAL, name)).done < 2:
                     await asyncio.sleep(0.1)
             if name == "campaign":
-                await campaigns.change(TERMINAL, name, "pause", **who)
-                await campaigns.change(TERMINAL, name, "resume", **who)
-                await campaigns.change(TERMINAL, name, "retune", rate=20.0, **who)
+                await campaigns.change(TERMINAL, name, "pause", **WHO)
+                await campaigns.change(TERMINAL, name, "resume", **WHO)
+                await campaigns.change(TERMINAL, name, "retune", rate=20.0, **WHO)
             else:
-                await campaigns.change(TERMINAL, name, "stop", **who)
+                await campaigns.change(TERMINAL, name, "stop", **WHO)
             await recorder.save(name, client.temporal.get_workflow_handle(f"campaign:{name}"))
-
-
-async def audience(recorder: Recorder) -> None:
-    """A journey joins an audience and leaves another one; a sync that is retried and then held, and one that ends."""
-    join, leave = "{audience: vip-buyers, to: members}", "{audience: others, to: members, op: remove}"
-    await recorder.save("audience", await recorder.start("audience", [join, leave]))
-    client, store = recorder.place.client.temporal, recorder.place.services.store
-    for name in ("audience-held", "audience-synced"):
-        await start_audience_syncs(client, store)
-        handle = client.get_workflow_handle("audience:members:vip-buyers")
-        await recorder.save(name, client.get_workflow_handle(handle.id, run_id=(await handle.describe()).run_id))
-        await store.release_audience("members", "vip-buyers", "ann has it sent again: incident 42")
 
 
 async def handed_over(recorder: Recorder) -> None:
@@ -687,7 +654,7 @@ async def handed_over(recorder: Recorder) -> None:
         "steps": [{"id": "split-1", "kind": "split", "outcome": "a", "at": at}],
         "held": {"step": "text", "kind": "permanent", "reason": "it answered 400", "at": at, "cause": "rejected"},
     }
-    entry = {"scenario": "handed-over", "contact": {"id": "p1"}, "trigger": {"type": "segment"}, "key": "sale"}
+    entry = {"scenario": "handed-over", "contact": {"id": "p1"}, "trigger": SEGMENT, "key": "sale"}
     await hand_over(client.temporal, entry=entry, root=root, state=state, workflow_id=identifier, summary="sale")
     handle = client.temporal.get_workflow_handle(identifier, result_type=dict)
     await recorder.reached(handle, "held")
@@ -695,11 +662,22 @@ async def handed_over(recorder: Recorder) -> None:
     await recorder.save("handed-over", handle)
 
 
+async def audience(recorder: Recorder) -> None:
+    """A journey joins an audience and leaves another one; a sync that is retried and then held, and one that ends."""
+    join, leave = "{audience: vip-buyers, to: members}", "{audience: others, to: members, op: remove}"
+    await recorder.save("audience", await recorder.start("audience", [join, leave]))
+    client, store = recorder.place.client.temporal, recorder.place.services.store
+    for name in ("audience-held", "audience-synced"):
+        await start_audience_syncs(client, store)
+        handle = client.get_workflow_handle("audience:members:vip-buyers")
+        await recorder.save(name, client.get_workflow_handle(handle.id, run_id=(await handle.describe()).run_id))
+        await store.release_audience("members", "vip-buyers", "ann has it sent again: incident 42")
+
+
 async def batch(recorder: Recorder) -> None:
     """A batch that is full, held and tried again, and a journey that waits for it."""
     handle = await recorder.start("batch", [BATCH, "{wait: 1s}"])
-    other = {"scenario": "batch", "contact": {"id": "other"}, "trigger": {"type": "segment"}}
-    await recorder.place.client.enter(other)
+    await recorder.enter("batch", id="other")
     store = recorder.place.services.store
     async with asyncio.timeout(60):
         while not (items := await store.batch_items_of("other")):
@@ -727,57 +705,22 @@ async def erased(recorder: Recorder) -> None:
         await recorder.save("erased", client.temporal.get_workflow_handle(f"erasure-{view.id}"))
 
 
-async def counted(recorder: Recorder) -> None:
-    """Continue-as-new behind steps that are counted first; the next run carries none of them along."""
-    handle = await recorder.start("counted", [MAIL, "{wait_for: go}", SMS], ORDER)
-    temporal = recorder.place.client.temporal
-    latest = temporal.get_workflow_handle(handle.id)
-    async with asyncio.timeout(60):
-        while (await latest.describe()).run_id == handle.first_execution_run_id:
-            await latest.signal("event", {"name": "page.viewed"})
-    await latest.signal("event", {"name": "go"})
-    await recorder.save("counted-1", temporal.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id))
-    await recorder.save("counted-2", latest)
-
-
-async def noted(recorder: Recorder) -> None:
-    """A journey that notes why it is held, and once more at another step."""
-    hook = NO.replace("ON", "hold")
-    handle = await recorder.start("noted", [hook, hook.replace("webhook: hook", "webhook: other"), SMS])
-    await recorder.reached(handle, "held")
-    await recorder.order(handle, "retry_step")
-    await recorder.until(handle, lambda progress: progress["state"] == "held" and progress["at"] == "other")
-    await recorder.order(handle, "skip_step")
-    await recorder.save("noted", handle)
-
-
-async def together(recorder: Recorder) -> None:
-    """Events that come together: all but the first while a condition is asked about that."""
-    handle = await recorder.start("together", ["{wait_for: a, if: event.n == 2}", MAIL])
-    await recorder.reached(handle, "waiting")
-    await asyncio.gather(*(handle.signal("event", {"name": "a", "properties": {"n": n}}) for n in (1, 1, 1, 2)))
-    await recorder.save("together", handle)
-
-
 _FIRST: Final = {
-    counted: "counted-1",
-    continued: "continued-1",
-    repeat: "repeat-1",
-    migrated: "migrated-1",
+    **{make: f"{make.__name__}-1" for make in (counted, continued, repeat, migrated)},
+    unstarted: "refused",
     under_way: "waiting",
     operations: "operation",
 }
 """Names of histories that the names of their recordings do not give."""
 RECORDINGS: Final[dict[str, Callable[[Recorder], Awaitable[None]]]] = {
-    _FIRST.get(make, make.__name__.replace("_", "-")): make
-    for make in (
-        *(linear, clock, offset, event, late, forks, left, held, retrying, dropped, paused, continued),
-        *(refused, entered),
-        *(no_entry, unknown, cancelled, under_way, destination, amended, changed, retuned, recalled, dated),
-        *(crowded, kept_back, deferred, past, policies, lines, switch, split, control, several, repeat, goal),
-        *(counted, noted, together, migrated, followed, operations, campaign, handed_over, audience, batch, pruned),
-        erased,
-    )
+    **{name: partial(one.record, name) for name, one in JOURNEYS_OF_ONE_RUN.items()},
+    **{
+        _FIRST.get(make, make.__name__.replace("_", "-")): make
+        for make in (
+            *(continued, unstarted, entered, under_way, kept_back, policies, repeat, goal, counted, migrated, followed),
+            *(operations, campaign, handed_over, audience, batch, pruned, erased),
+        )
+    },
 }
 """By the name of the (first) history that each writes."""
 
