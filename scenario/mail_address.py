@@ -41,8 +41,7 @@ class Mailbox:
 def parse_address(text: str) -> Mailbox:
     """Read a contact's address, ignoring blanks around it (RFC 5321 §4.1.2, RFC 6531).
 
-    Raises:
-        BadAddress: It is malformed.
+    Raise BadAddress if it is malformed.
     """
     text = text.strip()
     # Checked before the library, which takes quadratic time for many combining marks.
@@ -59,8 +58,7 @@ def parse_address(text: str) -> Mailbox:
 def parse_sender(text: str) -> Mailbox:
     """Read a sender, ``Name <address>`` or an address. Quoted names follow RFC 5322 §3.2.4.
 
-    Raises:
-        BadAddress: It is malformed, or its address is not ASCII, which too many servers reject.
+    Raise BadAddress if it is malformed, or its address is not ASCII, which too many servers reject.
     """
     text = text.strip().encode("utf-8", "replace").decode("utf-8")  # a header cannot hold half surrogate pairs
     if len(text) > _LONGEST_SENDER:

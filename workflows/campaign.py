@@ -155,8 +155,7 @@ class CampaignWorkflow:
     async def _prepare(self) -> None:
         """Read the file, if that was not done, and wait for the start.
 
-        Raises:
-            ActivityError: The file cannot be used.
+        Raise ActivityError if the file cannot be used.
         """
         state = self._state
         if state.preparing:
@@ -198,8 +197,7 @@ class CampaignWorkflow:
     async def _work_on_groups(self) -> None:
         """Work on the lines to the end, or until it is stopped.
 
-        Raises:
-            ActivityError: A chunk failed and is not retried.
+        Raise ActivityError if a chunk failed and is not retried.
         """
         state, rounds = self._state, 0
         while self._stopped is None:
@@ -226,8 +224,7 @@ class CampaignWorkflow:
     async def _round(self) -> None:
         """Work on a few chunks at the same time, until they are done or something changes.
 
-        Raises:
-            ActivityError: A chunk failed and is not retried.
+        Raise ActivityError if a chunk failed and is not retried.
         """
         state, self._changed = self._state, False
         firsts, state.open = state.open[:WINDOW], state.open[WINDOW:]

@@ -155,8 +155,7 @@ class DeliveryRunner:
     async def _execute(self, step: Send, payload: DeliveryPayload) -> Sent | Failure:
         """Run the activity of a delivery to its end. Return its result, or a failure if that cannot be read.
 
-        Raises:
-            ActivityError: It failed terminally, or was cancelled.
+        Raise ActivityError if it failed terminally, or was cancelled.
         """
         host, state, changes = self._host, self._host.state, self._host.changes
         name = host.step

@@ -49,8 +49,7 @@ class Enter:
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Start the journey.
 
-        Raises:
-            ApplicationError: The argument is not an entry, or the contact is refused. The text states why.
+        Raise ApplicationError if the argument is not an entry, or the contact is refused. The text states why.
         """
         if not is_entry(argument):
             message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"

@@ -72,8 +72,7 @@ class JourneyHost(Host):
     def open(self, state: State, data: dict[str, Any]) -> None:
         """Take up the state, and read the entry, the plan, and the contact with its changes.
 
-        Raises:
-            ScenarioError: One of them cannot be read.
+        Raise ScenarioError if one of them cannot be read.
         """
         self.state = state
         info = workflow.info()

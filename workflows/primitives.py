@@ -85,8 +85,7 @@ async def call(
 def read_answer(activity: ActivityType[Any, Result], answer: RawValue | None) -> Result:
     """Read the result of an activity, which an older or a newer worker may have written.
 
-    Raises:
-        RuntimeError: It cannot be read and has no default. The workflow task is retried until a worker can read it.
+    Raise RuntimeError if it cannot be read and has no default. The workflow task is retried until a worker can read it.
     """
     if activity.result is type(None):
         return cast("Result", None)

@@ -74,8 +74,7 @@ class JourneyRunner:
     async def run(self, argument: Any) -> dict[str, Any]:
         """Run the journey to its end. Return ``{"outcome", "reason", "version", "steps"}``.
 
-        Raises:
-            ApplicationError: The argument is not an entry.
+        Raise ApplicationError if the argument is not an entry.
         """
         wrapped: Any = self._carried or (argument if self._campaign else None)
         data: Any = argument if wrapped is None else wrapped["entry"]

@@ -70,8 +70,7 @@ def check_trigger(entry: Entry, scenario: Scenario) -> None:
 def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
     """Check the entry's condition and the contact's consent.
 
-    Raises:
-        EntryRefused: ``entry.if`` is false or cannot be evaluated, or the contact consents to no channel.
+    Raise EntryRefused if ``entry.if`` is false or cannot be evaluated, or the contact consents to no channel.
     """
     if scenario.purpose == MARKETING and (lacking := nowhere(scenario.subscription or {}, data["contact"])):
         raise EntryRefused(f"no consent to {scenario.scenario}: {lacking}", "consent")
@@ -141,8 +140,7 @@ def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any])
 def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None:
     """Return the journey's key: the engine's, else that of the scenario's rule.
 
-    Raises:
-        EntryRefused: The rule gives none.
+    Raise EntryRefused if the rule gives none.
     """
     if entry.key is not None or scenario.entry.key is None:
         return entry.key

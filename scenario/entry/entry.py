@@ -68,8 +68,7 @@ _SCENARIO: Final = re.compile(r"(?=[^@]{1,100}(?:@|\Z))[a-z0-9]+(?:-[a-z0-9]+)*(
 def parse_entry(data: object) -> Entry:
     """Read an entry and check what does not depend on the platform's settings.
 
-    Raises:
-        EntryError: It is malformed. The message has no data of the contact.
+    Raise EntryError if it is malformed. The message has no data of the contact.
     """
     try:
         entry = Entry.model_validate(data)
@@ -141,11 +140,9 @@ def journeys_of(scenario: str, contact: str) -> str:
 def journey_id(entry: Entry, key: str | None) -> str:
     """Return the workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
 
-    A ``/`` in a contact's id is written ``%2F``, so that it cannot be mistaken for the one before a key.
-
-    Raises:
-        EntryError: It is too long for Temporal's SQL stores (VARCHAR(255)), or the contact's id contains ``%2F``, so
-            that two contacts would share a journey.
+    A ``/`` in a contact's id is written ``%2F``, so that it cannot be mistaken for the one before a key. Raise
+    EntryError if it is too long for Temporal's SQL stores (VARCHAR(255)), or the contact's id contains ``%2F``, so that
+    two contacts would share a journey.
     """
     if _SLASH in entry.contact_id:
         raise EntryError(
@@ -161,10 +158,8 @@ def journey_id(entry: Entry, key: str | None) -> str:
 def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
     """Return the entry's variables for templates: plain JSON values by root name.
 
-    Dates without an offset are in the platform's zone.
-
-    Raises:
-        EntryError: The contact or the trigger's data is malformed. The message names the field.
+    Dates without an offset are in the platform's zone. Raise EntryError if the contact or the trigger's data is
+    malformed. The message names the field.
     """
     context: dict[str, Any] = {"contact": _clean(Contact, entry.contact, "contact", zone)}
     kind = entry.trigger["type"]
@@ -186,8 +181,7 @@ def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
 def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
     """Return a clean contact with changed fields. Custom fields are changed individually.
 
-    Raises:
-        EntryError: The patch is malformed.
+    Raise EntryError if the patch is malformed.
     """
     changed = _clean(Contact, patch, "contact", zone)
     given = {("custom" if key == "custom_fields" else key) for key in patch} - {"id"}

@@ -20,8 +20,7 @@ DEEPEST: Final = 100
 def plain_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry as plain JSON for the workflow.
 
-    Raises:
-        EntryError: JSON does not have a value of it, or it is too long.
+    Raise EntryError if JSON does not have a value of it, or it is too long.
     """
     try:
         content = json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()

@@ -37,8 +37,7 @@ def concise(stored: Mapping[str, Any]) -> dict[str, Any]:
 def load(stored: Mapping[str, Any]) -> Scenario:
     """Read a document, also if a database has sorted its keys.
 
-    Raises:
-        ScenarioError: It is not a scenario, or one of a newer version.
+    Raise ScenarioError if it is not a scenario, or one of a newer version.
     """
     try:
         return Scenario.model_validate(_kinds_first(stored), by_alias=True, by_name=False)

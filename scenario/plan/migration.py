@@ -49,8 +49,7 @@ class Place:
 def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
     """Return the step of another version at which an operator's migration puts a journey.
 
-    Raises:
-        MigrationError: It cannot continue there.
+    Raise MigrationError if it cannot continue there.
     """
     for was, becomes in names.items():
         if becomes not in new.steps:
@@ -64,10 +63,8 @@ def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
 def followed(old: Plan, new: Plan, place: Place) -> str | None:
     """Return the next step in a newer version for a journey that follows and has completed a step.
 
-    The version must have the step that would come next. Steps that it inserts before that one come first.
-
-    Raises:
-        MigrationError: It cannot continue there.
+    The version must have the step that would come next. Steps that it inserts before that one come first. Raise
+    MigrationError if it cannot continue there.
     """
     following = place.following
     if following is not None:
@@ -148,8 +145,7 @@ def _hint(old: Plan, new: Plan, was: str) -> str:
 def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bool) -> None:
     """Check that nothing is sent twice and no repetition starts in its middle.
 
-    Raises:
-        MigrationError: It would be so.
+    Raise MigrationError if it would be so.
     """
 
     def named(steps: Iterable[str]) -> set[str]:

@@ -205,8 +205,7 @@ class DeliveryStep(BaseStep):
     def spelled(cls, address: str) -> str:
         """Return the normalized spelling of an address.
 
-        Raises:
-            BadRecipient: It is malformed. The message does not quote it.
+        Raise BadRecipient if it is malformed. The message does not quote it.
         """
         return address
 

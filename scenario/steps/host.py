@@ -58,8 +58,7 @@ class Evaluation(Protocol):
     def moment(self) -> datetime:
         """The date that was asked for, with its offset.
 
-        Raises:
-            EntryError: The date is missing, malformed, or cannot be evaluated.
+        Raise EntryError if the date is missing, malformed, or cannot be evaluated.
         """
         ...
 

@@ -88,8 +88,7 @@ def holds_steps(model: type[Model]) -> None:
 def add(kind: str, model: type[BaseStep]) -> None:
     """Add a kind, before any scenario or plan is read.
 
-    Raises:
-        TypeError: Its branches are declared as lists of `BaseStep`.
+    Raise TypeError if its branches are declared as lists of `BaseStep`.
     """
     _check_branches(model)
     KINDS[kind] = model
@@ -130,8 +129,7 @@ def _mentions_base(annotation: object) -> bool:
 def read_row(data: object) -> Row:
     """Read a row of a plan: a row, or the JSON data that `dump_row` wrote.
 
-    Raises:
-        ValueError: It is not a row, or its kind is unknown.
+    Raise ValueError if it is not a row, or its kind is unknown.
     """
     if isinstance(data, Row):
         return data

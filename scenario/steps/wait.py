@@ -202,8 +202,7 @@ class WaitRow(Row):
     async def end(self, host: Host) -> datetime:
         """Return the end of the wait, which may be in the past.
 
-        Raises:
-            EntryError: The date cannot be evaluated, is missing, or is not a date.
+        Raise EntryError if the date cannot be evaluated, is missing, or is not a date.
         """
         if self.seconds is not None:
             return later(host.began, self.seconds)
