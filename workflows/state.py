@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from pydantic import TypeAdapter
-
 from activities.interface import CompletedStep, HeldJourney
+from scenario.entry.plain_json import reader_of
 from scenario.plan.plan import load_plan
 from scenario.steps.host import Event, Memory
 from scenario.steps.registry import read_row
@@ -322,7 +321,7 @@ class State:
         self.memory.rounds = {names.get(name, name): rounds for name, rounds in self.memory.rounds.items()}
 
 
-_READER: Final = TypeAdapter(State)
+_READER: Final = reader_of(State)
 
 
 def _without_datetimes(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

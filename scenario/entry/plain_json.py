@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from pydantic import TypeAdapter
 
 from scenario.entry.entry import LARGEST, is_too_deep
 from scenario.errors import EntryError
 from scenario.source.decoding import MOST_DIGITS, TOO_LONG, NotJson, TooDeep, read_json
 from scenario.type_guards import is_mapping, is_sequence
+
+Form = TypeVar("Form")
 
 _TOO_LONG: Final = 10**MOST_DIGITS
 DEEPEST: Final = 100
@@ -59,6 +63,11 @@ def unread(content: bytes, what: str, hint: str = "") -> str:
         if error.reason == TOO_LONG:
             return f"{what} holds a number of more than {MOST_DIGITS:,} digits: send it as text"
         return f"{what} is not JSON (line {error.line}, column {error.column}){hint and f': {hint}'}"
+
+
+def reader_of(form: type[Form]) -> TypeAdapter[Form]:
+    """Return a reader of JSON data as a dataclass. It ignores unknown keys, and takes milliseconds to make."""
+    return TypeAdapter(form)
 
 
 def _cause(data: object, what: str) -> str:

@@ -37,11 +37,13 @@ steps:
     after: 2h
     sides:
       heads:
-        - {sms: won, text: "Heads, {{ contact.firstname }}"}
+        - sms: won
+          text: "Heads, {{ contact.firstname }}"
       tails: []
       edge:
         - exit: it stands
-  - {sms: thanks, text: "{{ now }}"}
+  - sms: thanks
+    text: "{{ now }}"
 """
 ORDER: dict[str, Any] = {"type": "order", "order": {"external_id": "heads"}}
 

@@ -121,9 +121,7 @@ async def test_a_journey_that_ends_while_an_event_is_looked_at_ends_well(absent:
         await go.wait()
         return Sent(status=200, attempt=attempt)
 
-    await stage.publish(
-        HOOK.replace("event: gone", "{event: gone, if: event.sure == true}").replace("  - exit: end", "")
-    )
+    await stage.publish(HOOK.replace("event: gone", "event: gone, if: event.sure == true").replace("  - exit: end", ""))
     stage.channels.scripts["hook"] = script
     async with absent.worker():
         handle = await stage.start("hook")

@@ -139,8 +139,13 @@ def test_a_mistake_around_the_steps_is_one_finding_too(text: str, report: str | 
 RIGHT = """scenario: post-purchase
 description: Thank the buyer, then follow up on WhatsApp
 trigger: order
-entry: {key: "{{ order.external_id }}", again: after 30d, if: order.total_price > 20 and contact.email != blank}
-exit: [{event: order.returned, if: event.order_id == order.external_id}]
+entry:
+  key: "{{ order.external_id }}"
+  again: after 30d
+  if: order.total_price > 20 and contact.email != blank
+exit:
+  - event: order.returned
+    if: event.order_id == order.external_id
 timezone: Europe/Paris
 steps:
   - email: thank-you
@@ -151,8 +156,14 @@ steps:
   - wait_for: order.delivered
     if: event.order_id == order.external_id
     for: 7d
-    then: [{wait_for: order.reviewed, since: now, for: 7d, then: [{exit: reviewed}]}]
-    else: [{sms: sorry, text: "Où est la commande {{ order.external_id }} ? {{ today }}"}]
+    then:
+      - wait_for: order.reviewed
+        since: now
+        for: 7d
+        then: [{exit: reviewed}]
+    else:
+      - sms: sorry
+        text: "Où est la commande {{ order.external_id }} ? {{ today }}"
   - id: reachable
     if: contact.cellphone != blank
     then:
@@ -166,7 +177,8 @@ steps:
         retry: {initial_interval: 5s, backoff_coefficient: 3, maximum_interval: 6h, deadline: 3d, maximum_attempts: 0}
         timeout: 15s
         on_failure: hold
-    else: [{exit: unreachable}]
+    else:
+      - exit: unreachable
   - exit: done
 """
 

@@ -17,12 +17,15 @@ steps:
   - wait_for: b
     if: event.order == trigger.properties.order
     for: 2d
-    then: [{sms: one, text: "{{ event.product.name }} {{ event.order }}"}]
+    then:
+      - sms: one
+        text: "{{ event.product.name }} {{ event.order }}"
     else:
       - webhook: two
         url: https://x.example/{{ event.properties.sku }}
         body: {a: {b: "x {{ event.time }}"}}
-  - {sms: three, text: "{% if event %}{{ event.product.name }}{% endif %}{% assign event = 1 %}"}
+  - sms: three
+    text: "{% if event %}{{ event.product.name }}{% endif %}{% assign event = 1 %}"
 """
 LINE = "the trigger's is always"
 MET = "4 waited for"
@@ -65,17 +68,23 @@ trigger: order
 goal: {event: email.opened, within: 7d, if: event.code == "1"}
 exit:
   - event: email.bounce
-  - {event: email.bounced, if: event.type == "hard" and event.cod == "1" and event.who == "7"}
-  - {event: whatsapp.replied, if: event.anything == "x"}
+  - event: email.bounced
+    if: event.type == "hard" and event.cod == "1" and event.who == "7"
+  - event: whatsapp.replied
+    if: event.anything == "x"
 steps:
-  - {sms: one, text: "{{ journey.delivery_id }} {{ journey.unsubscribe_url }}"}
-  - {wait_for: sms.undelivered, for: 2d}
+  - sms: one
+    text: "{{ journey.delivery_id }} {{ journey.unsubscribe_url }}"
+  - wait_for: sms.undelivered
+    for: 2d
   - wait_for:
       email.open: {if: event.anything == "x"}
       email.clicked: {if: event.stp == "one", then: [{sms: two, text: "{{ event.stp }} {{ journey.unsubscribe_url }}"}]}
     for: 2d
-  - {repeat: {every: 1d, times: 3, until: {event: email.delivered, if: event.step == "one"}}, steps: [{wait: 1h}]}
-  - {if: journey.delivery_id == "x", then: [{exit: x}]}
+  - repeat: {every: 1d, times: 3, until: {event: email.delivered, if: event.step == "one"}}
+    steps: [{wait: 1h}]
+  - if: journey.delivery_id == "x"
+    then: [{exit: x}]
 """
 OTHERWISE = "unless the engine sends one"
 

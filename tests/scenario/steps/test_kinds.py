@@ -41,7 +41,7 @@ WRONG = (
     ("- repeat: {every: 7d, times: 3}\n  steps: [{" + HOOK + "}]\n- if: responses.poll.n\n  then: [{exit: a}]", None),
     ("- repeat: {every: 7d, times: 3}\n  steps: [{exit: a}]\n- wait: 1d", "6:3: warning unreachable: this step is never reached: it comes after a step whose branches all exit"),
     ("- repeat: {every: 7d, times: 3, until: contact.language}\n  steps: [{exit: a}]\n- wait: 1d", None),
-    ("- repeat: {every: 7d, times: 3, until: {event: a}}\n  steps: [{wait: 1d}]\n- sms: a\n  text: '{{ event.x }}'", "7:13: warning may-be-missing: "),
+    ("- repeat: {every: 7d, times: 3, until: {event: a}}\n  steps: [{wait: 1d}]\n- sms: a\n  text: '{{ event.x }}'", "7:13: warning may-be-missing: …"),
     ("- repeat: {every: 7d, times: 3}\n  steps: [{wait_for: a, for: 1d}]", "5:22: warning at-once: in a later round, an earlier round's event meets this wait immediately: add 'since: now'"),
     ("- repeat: {every: 7d, times: 3}\n  steps: [{wait_for: a, for: 1d, since: now}]", None),
     ("- repeat: {every: 7d, times: 3, until: event.name == 'a'}\n  steps: [{wait_for: a, for: 1d}]", None),
@@ -57,8 +57,8 @@ WRONG = (
     ('- switch: contact.language\n  cases: {"<b>": [{exti: a}]}', "5:20: error unknown-step: unknown step 'exti': did you mean 'exit'?"),
     ("- switch: contact.language\n  cases: {fr: [], default: []}", "5:19: warning case: 'default' is a case like any other: steps for all other values stand in 'else'"),
     ("- wait_for: {a: {}, b: {if: event.x, then: [{sms: s, text: '{{ event.y }}'}]}}\n- sms: t\n  text: '{{ event.name }}'", None),
-    ("- wait_for: {a: {}, b: {}}\n  for: 1d\n- sms: t\n  text: '{{ event.name }}'", "7:13: warning may-be-missing: 'event' may be missing here: the 'wait_for' on line 4 can end without it."),
-    ("- wait_for: {a: {}, b: {}}\n  for: 1d\n  else: [{sms: t, text: '{{ event.name }}'}]", "6:29: error out-of-scope: "),
+    ("- wait_for: {a: {}, b: {}}\n  for: 1d\n- sms: t\n  text: '{{ event.name }}'", "7:13: warning may-be-missing: 'event' may be missing here: the 'wait_for' on line 4 can end without it. …"),
+    ("- wait_for: {a: {}, b: {}}\n  for: 1d\n  else: [{sms: t, text: '{{ event.name }}'}]", "6:29: error out-of-scope: …"),
     ("- wait_for: {a: {}, b: {}}\n  for: 1d\n  else: [{exit: x}]\n- sms: t\n  text: '{{ event.name }}'", None),
     ("- wait_for: {a: [{exit: b}]}", "4:17: error type: 'a' must be keys with values, not a list"),
     ("- wait_for: {a: {if: contact.frstname}}", "4:30: error unknown-field: 'contact' has no field 'frstname': did you mean 'firstname'?"),
@@ -66,7 +66,7 @@ WRONG = (
     ("- wait_for: {a: {}}\n  then: [{exit: a}]", "5:3: error misplaced: of several events, each has its own 'then': write it under the event"),
     ("- wait_for: {a: {then: [{wait_for: a}]}, b: {then: [{wait_for: a}]}}", "4:36: warning at-once: the event that line 4 waited for meets this wait immediately: add 'since: now' to wait for another one"),
     (MAYBE_EVENT, "6:11: warning may-be-missing: …"),  # of the value itself: in its case, the event is certain
-    (SPLIT, "5:28: warning unreachable: …"),
+    (SPLIT, "6:3: warning unreachable: this step is never reached: it comes after a step whose branches all exit"),
     (SPLIT.replace("a: 100, b: 0", "a: 99.99, b: 0.01"), None),
     ("- wait: 2026-12-24T09:00", "4:9: error value: a date stands behind 'until': write {until: 2026-12-24T09:00}"),
     ("- wait: {until: 2001-12-24}", None),  # nothing is past unless the time is known
