@@ -61,12 +61,12 @@ from activities.passages import PassageWriter
 from activities.renewal import Renewals, StepVersions
 from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL
-from runtime.store import Store
-from scenario.check.check import check
+from runtime.store import Store, StoredEntry
 from scenario.entry.entry import parse_entry
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from tests.scenarios import scenario_of
 from tests.servers import time_skipping_server
 from tests.updates import until_admitted
 from workflows.enter import Enter, UnknownWorkflow
@@ -198,19 +198,33 @@ def deep(levels: int) -> dict[str, Any]:
     return data
 
 
+def raising(failure: Failure) -> Script:
+    """A script that fails each time."""
+
+    def script(delivery: Delivery, attempt: int) -> Sent:
+        raise failure.as_error()
+
+    return script
+
+
 def failing(
     kind: FailureKind, *, times: int = 10_000, status: int | None = 503, reason: str = "it answered 503"
 ) -> Script:
     """A script that fails some times, then delivers."""
 
     def script(delivery: Delivery, attempt: int) -> Sent:
-        if attempt <= times:
-            raise Failure(
-                kind=kind, reason=reason, destination="hooks.example.com", attempt=attempt, status=status
-            ).as_error()
-        return Sent(status=200, attempt=attempt)
+        if attempt > times:
+            return Sent(status=200, attempt=attempt)
+        failure = Failure(kind=kind, reason=reason, destination="hooks.example.com", attempt=attempt, status=status)
+        raise failure.as_error()
 
     return script
+
+
+def timers(history: WorkflowHistory) -> list[Any]:
+    """The timers of a history, as they were started."""
+    started = "timer_started_event_attributes"
+    return [event.timer_started_event_attributes for event in history.events if event.HasField(started)]
 
 
 @dataclass
@@ -238,24 +252,12 @@ class Stage:
         store, client, channels, desk = self.store, self.client, self.channels, self.desk
         content = Content(store)
         admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
-        journeys = Worker(
-            client,
-            task_queue=JOURNEYS,
-            workflows=[Journey, Enter, UnknownWorkflow],
-            activities=[
-                *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide),
-                *(GoalActivities(content, store).goal, StepVersions(content).amend, renewals.renew, renewals.adopt),
-                *(
-                    LastAttempts(store).recall,
-                    Releases(store).release,
-                    HeldReports(store).report_held,
-                    desk.clear,
-                    desk.retune,
-                ),
-            ],
-            workflow_runner=UnsandboxedWorkflowRunner(),
-            interceptors=[self.passages],
-        )
+        own = [
+            *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide, desk.clear),
+            *(GoalActivities(content, store).goal, StepVersions(content).amend, renewals.renew, renewals.adopt),
+            *(LastAttempts(store).recall, Releases(store).release, HeldReports(store).report_held, desk.retune),
+        ]
+        journeys = worker(client, [Journey, Enter, UnknownWorkflow], own, interceptors=[self.passages])
         senders = [
             Worker(client, task_queue=channel.queue, activities=[method])
             for channel, method in (
@@ -272,13 +274,10 @@ class Stage:
 
     async def publish(self, text: str, journeys: Literal["pin", "follow"] = "pin") -> str:
         """Publishes a scenario given as YAML; gives ``name@version``."""
-        checked = check(text, file="test.yaml")
-        assert checked.scenario is not None, "\n".join(map(str, checked.findings))
-        content = document(checked.scenario)
-        plan = dump_plan(compile_plan(checked.scenario, follows=journeys == "follow"))
-        name = checked.scenario.scenario
-        version = await self.store.publish(name, content, plan, digest(content), journeys=journeys)
-        return f"{checked.scenario.scenario}@{version}"
+        made = scenario_of(text)
+        content, plan = document(made), dump_plan(compile_plan(made, follows=journeys == "follow"))
+        version = await self.store.publish(made.scenario, content, plan, digest(content), journeys=journeys)
+        return f"{made.scenario}@{version}"
 
     async def start(
         self,
@@ -370,6 +369,12 @@ class Stage:
         """Waits (in real time) until a step has been attempted."""
         while not self.channels.of(step):
             await asyncio.sleep(0.02)
+
+    async def entry(self, workflow_id: str) -> StoredEntry:
+        """The row of a journey."""
+        found = await self.store.entry(workflow_id)
+        assert found is not None
+        return found
 
     async def now(self) -> datetime:
         """The server's clock."""

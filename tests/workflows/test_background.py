@@ -39,7 +39,7 @@ from runtime.store import Store, StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 from scenario.policies.suppression import Suppression
 from tests.measured import Measured
-from tests.workflows.conftest import failure_of, worker
+from tests.workflows.conftest import failure_of, timers, worker
 from workflows.background import Erase, Prune, TellPlatform
 
 
@@ -194,9 +194,9 @@ async def test_it_goes_on_where_it_was_until_all_is_done(client: Client, pruner:
 async def test_others_get_on_for_as_long_as_the_activity_says(client: Client, pruner: Pruner) -> None:
     pruner.answers = [PruneResult(job="claims", pause=45), PruneResult(job="claims", pause=0.1)]
     await prune(client, {"ages": "claims=60d"})
-    events = (await client.get_workflow_handle("scenario-retention").fetch_history()).events
-    timers = [one.timer_started_event_attributes for one in events if one.HasField("timer_started_event_attributes")]
-    assert [timer.start_to_fire_timeout.seconds for timer in timers] == [45, 1]
+    history = await client.get_workflow_handle("scenario-retention").fetch_history()
+    seconds = [timer.start_to_fire_timeout.seconds for timer in timers(history)]
+    assert seconds == [45, 1]
 
 
 @pytest.mark.usefixtures("_always_suggested")
@@ -266,9 +266,8 @@ async def test_it_passes_until_nothing_is_found_with_pauses_between(client: Clie
     handle = await erase(client, {"erasure": "e1"})
     assert await handle.result() == 3
     assert eraser.done == PASSES
-    events = (await handle.fetch_history()).events
-    timers = [one.timer_started_event_attributes for one in events if one.HasField("timer_started_event_attributes")]
-    assert [timer.start_to_fire_timeout.seconds for timer in timers] == [65, 66]
+    seconds = [timer.start_to_fire_timeout.seconds for timer in timers(await handle.fetch_history())]
+    assert seconds == [65, 66]
 
 
 async def test_whatever_fails_is_retried(client: Client, eraser: Eraser) -> None:

@@ -34,8 +34,7 @@ async def test_who_is_kept_for_comparison_gets_nothing_and_is_on_record(stage: S
     why = f"in the control group ({CONTROL.draw(str(contact)).why})"
     result = await stage.result(handle)
     assert result == {"outcome": "control", "reason": why, "version": "campaign@1", "steps": []}
-    entry = await stage.store.entry(handle.id)
-    assert entry is not None
+    entry = await stage.entry(handle.id)
     assert (entry.outcome, entry.reason, entry.branches) == ("control", why, None)
     assert entry.ended_at == entry.admitted_at
     assert stage.channels.attempts == []
@@ -47,8 +46,7 @@ async def test_what_is_drawn_is_on_record_from_the_entry_on_where_it_is_known(st
     contact = OTHERS[0]
     handle = await stage.start("campaign", contact={"id": contact, "custom": {"shop": 12}})
     result = await stage.result(handle)
-    entry = await stage.store.entry(handle.id)
-    assert entry is not None
+    entry = await stage.entry(handle.id)
     assert entry.branches is not None
     assert entry.branches == {
         "tone": Lot(seed="campaign/tone", shares=HALVES).draw(str(contact)).name,
@@ -79,8 +77,7 @@ async def test_a_journey_that_is_reset_is_let_in_again_though_it_was_over(stage:
     handle: WorkflowHandle[object, dict[str, object]] = await stage.start("campaign", contact={"id": OTHERS[0]})
     await stage.until(handle, "held")
     await handle.terminate()
-    entry = await stage.store.entry(handle.id)
-    assert entry is not None
+    entry = await stage.entry(handle.id)
     run = entry.run_id
     await stage.store.depart(handle.id, run, "finished", None, entry.admitted_at)
     admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")

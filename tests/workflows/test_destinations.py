@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,36 +16,19 @@ from runtime.store import Attempt, StoreError
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.factories import attempt as attempt_row
-from tests.workflows.conftest import WHO, Stage, failing
+from tests.workflows.conftest import WHO, Stage, failing, raising
 
 WAX = """
 scenario: wax
 trigger: segment
 exit: [{event: gone}]
 steps:
-  - webhook: hook
-    to: wax
-    path: /messages
-    body: {}
-    retry: {maximum_attempts: 3}
+  - {webhook: hook, to: wax, path: /messages, body: {}, retry: {maximum_attempts: 3}}
   - sms: after
     text: hi
 """
 SLOW = DestinationPolicy(retry={"initial": 100.0, "coefficient": 2.0, "maximum": 150.0, "attempts": 9}, timeout=30.0)
-
-
 OWN = RetryPolicy(initial_interval=1.0, maximum_attempts=7)
-
-
-def send(own: tuple[str, ...] = ()) -> Send:
-    return Send(
-        kind="webhook",
-        to="wax",
-        destination=True,
-        retry=OWN,
-        timeout=15.0,
-        own_settings=own,
-    )
 
 
 @pytest.mark.parametrize(
@@ -57,19 +39,15 @@ def send(own: tuple[str, ...] = ()) -> Send:
         (("initial",), DestinationPolicy(retry={"initial": 9, "maximum": 6}), replace(OWN, maximum_interval=6), 15.0),
         (("attempts",), DestinationPolicy(retry={"attempts": 2.0}, timeout=5.0), OWN, 5.0),
         (("timeout",), DestinationPolicy(timeout=5.0), OWN, 15.0),
-        (
-            (),
-            DestinationPolicy(retry={"attempts": 2.0, "deadline": 60.0}),
-            replace(OWN, maximum_attempts=2, deadline=60.0),
-            15.0,
-        ),
+        ((), DestinationPolicy(retry={"attempts": 2, "deadline": 9}), replace(OWN, maximum_attempts=2, deadline=9), 15),
         ((), DestinationPolicy(retry={"of a later version": 1.0}), OWN, 15.0),
     ],
 )  # fmt: skip
 def test_a_destination_has_its_say_where_the_scenario_has_none(
     own: tuple[str, ...], cleared: DestinationPolicy, retry: RetryPolicy, timeout: float
 ) -> None:
-    merged = send(own).as_asked(cleared.retry, cleared.timeout)
+    step = Send(kind="webhook", to="wax", destination=True, retry=OWN, timeout=15.0, own_settings=own)
+    merged = step.as_asked(cleared.retry, cleared.timeout)
     assert (merged.retry, merged.timeout) == (retry, timeout)
 
 
@@ -106,49 +84,40 @@ async def test_a_destination_is_asked_again_when_an_operator_tries_again_and_its
 
 
 async def test_what_goes_to_no_destination_asks_none(stage: Stage) -> None:
-    await stage.publish(WAX.replace("to: wax\n    path: /messages", "url: https://hooks.example.com/a"))
+    await stage.publish(WAX.replace("to: wax, path: /messages", "url: https://hooks.example.com/a"))
     await stage.run("wax")
     assert stage.desk.clearances == []
 
 
-async def test_a_step_can_be_skipped_while_a_destination_is_asked(stage: Stage) -> None:
+@pytest.mark.parametrize("skips", [True, False], ids=["skipped", "cancelled"])
+async def test_nothing_is_sent_by_a_step_that_ends_while_a_destination_is_asked(stage: Stage, skips: bool) -> None:
     await stage.publish(WAX)
     stage.desk.blocked, stage.task_timeout = asyncio.Event(), timedelta(seconds=1)
     handle = await stage.start("wax")
-    await _asked(stage)
-    await stage.operate(handle, "skip_step", WHO)
-    stage.desk.blocked.set()
-    assert (await stage.result(handle))["steps"][0]["outcome"] == "skipped"
-    assert stage.channels.of("hook") == [], "nothing is sent after that"
-
-
-async def test_a_journey_can_be_cancelled_while_a_destination_is_asked(stage: Stage) -> None:
-    await stage.publish(WAX)
-    stage.desk.blocked, stage.task_timeout = asyncio.Event(), timedelta(seconds=1)
-    handle = await stage.start("wax")
-    await _asked(stage)
-    await handle.cancel()
-    with pytest.raises(WorkflowFailureError):
-        await stage.result(handle)
-    assert stage.channels.of("hook") == []
-
-
-async def _asked(stage: Stage) -> None:
     while not stage.desk.clearances:
         await asyncio.sleep(0.02)
+    if skips:
+        await stage.operate(handle, "skip_step", WHO)
+        stage.desk.blocked.set()
+        assert (await stage.result(handle))["steps"][0]["outcome"] == "skipped"
+    else:
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await stage.result(handle)
+    assert stage.channels.of("hook") == []
 
 
 async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts(stage: Stage) -> None:
     await stage.publish(WAX.replace("  - sms: after", "  - wait_for: go\n  - sms: after"))
-    failures = [
-        (Failure(kind=FailureKind.PERMANENT, reason="r", destination="x", attempt=1, status=422), "permanent"),
-        (Failure(kind=FailureKind.PERMANENT, reason="r", destination="x", attempt=3, exhausted=True), "exhausted"),
-        (Failure(kind=FailureKind.UNKNOWN, reason="r", destination="x", attempt=1, unknown=True), "unknown"),
-        (Failure(kind=FailureKind.UNCONFIGURED, reason="r", destination="webhook", attempt=1), "unconfigured"),
-        (Failure(kind=FailureKind.TEMPLATE, reason="r", destination="webhook", attempt=1), "template"),
+    failures: list[tuple[FailureKind, dict[str, Any], str]] = [
+        (FailureKind.PERMANENT, {"status": 422}, "permanent"),
+        (FailureKind.PERMANENT, {"exhausted": True}, "exhausted"),
+        (FailureKind.UNKNOWN, {"unknown": True}, "unknown"),
+        (FailureKind.UNCONFIGURED, {}, "unconfigured"),
+        (FailureKind.TEMPLATE, {}, "template"),
     ]
-    for failure, cause in failures:
-        stage.channels.scripts["hook"] = failing_with(failure)
+    for kind, more, cause in failures:
+        stage.channels.scripts["hook"] = raising(Failure(kind=kind, reason="r", destination="x", attempt=1, **more))
         handle = await stage.start("wax")
         progress = await stage.until(handle, "held")
         assert (progress["waiting"]["destination"], progress["waiting"]["cause"]) == ("wax", cause)
@@ -158,28 +127,29 @@ async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts
         assert await _found(handle) == {"JourneyState": "waiting"}
 
 
-def failing_with(failure: Failure) -> Callable[[Delivery, int], Sent]:
-    def script(delivery: Delivery, attempt: int) -> Sent:
-        raise failure.as_error()
-
-    return script
+def turned_away(why: str, attempt: int = 1, error: str = "") -> Failure:
+    """The failure of an attempt that still waited for its turn."""
+    return Failure(
+        kind=FailureKind.RETRY,
+        reason=f"{why}: this delivery waits",
+        destination="wax",
+        attempt=attempt,
+        error=error,
+        turned_away=True,
+        why=why,
+    )
 
 
 async def test_a_deadline_that_ran_out_while_a_delivery_waited_for_its_turn_says_so(stage: Stage) -> None:
     await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
-
-    def busy(delivery: Delivery, attempt: int) -> Sent:
-        why = "wax (https://wax: 443) is busy"  # a reason may hold a colon of its own
-        reason = f"{why}: this one waits for its turn"
-        raise Failure(
-            kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=0, error="busy", turned_away=True, why=why
-        ).as_error()
-
-    stage.channels.scripts["hook"] = busy
+    why = "wax (https://wax: 443) is busy"  # a reason may hold a colon of its own
+    stage.channels.scripts["hook"] = raising(turned_away(why, 0, "busy"))
     handle = await stage.start("wax")
-    waiting = (await _held(stage, handle))["waiting"]
+    while (progress := await handle.query("progress"))["state"] != "held":
+        await stage.environment.sleep(600)
+    waiting = progress["waiting"]
     assert (waiting["cause"], waiting["destination"], waiting.get("attempts")) == ("exhausted", "wax", None)
-    assert waiting["reason"] == "the deadline passed meanwhile: wax (https://wax: 443) is busy"
+    assert waiting["reason"] == f"the deadline passed meanwhile: {why}"
     await handle.terminate()
 
 
@@ -199,12 +169,7 @@ async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_en
     async def left_alone(delivery: Delivery, attempt: int) -> Sent:
         if attempt == 1 and known is not None:
             await stage.store.record([attempt_row(delivery.id, outcome="retry", **known)])
-        why = "wax has failed too often and gets no requests for a while"
-        reason = f"{why}: this delivery waits"
-        failure = Failure(
-            kind=FailureKind.RETRY, reason=reason, destination="wax", attempt=1, turned_away=True, why=why
-        )
-        raise failure.as_error()
+        raise turned_away("wax has failed too often and gets no requests for a while").as_error()
 
     stage.channels.scripts["hook"] = left_alone
     handle = await stage.start("wax")
@@ -225,17 +190,7 @@ async def test_a_log_that_cannot_be_read_does_not_keep_a_journey_from_being_held
 
     monkeypatch.setattr(stage.store, "deliveries", unreadable)
 
-    def busy(delivery: Delivery, attempt: int) -> Sent:
-        raise Failure(
-            kind=FailureKind.RETRY,
-            reason="wax is busy: it waits",
-            destination="wax",
-            attempt=2,
-            turned_away=True,
-            why="wax is busy",
-        ).as_error()
-
-    stage.channels.scripts["hook"] = busy
+    stage.channels.scripts["hook"] = raising(turned_away("wax is busy", 2))
     handle = await stage.start("wax")
     waiting = (await _overdue(stage, handle))["waiting"]
     assert (waiting["reason"], waiting["attempts"]) == ("the deadline passed meanwhile: wax is busy", 2)
@@ -247,13 +202,6 @@ async def _overdue(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, 
     await stage.attempted("hook")
     await stage.environment.sleep(4000)
     return await stage.until(handle, "held")
-
-
-async def _held(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
-    """Lets time go on until the journey is held."""
-    while (progress := await handle.query("progress"))["state"] != "held":
-        await stage.environment.sleep(600)
-    return progress
 
 
 async def _found(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:

@@ -96,8 +96,7 @@ async def test_a_pinned_version_is_followed_although_a_newer_one_is_published(st
     )
     assert (await handle.result())["reason"] == "in"
     assert (await enter(stage))["reason"] == "newer"
-    stored = await stage.store.entry("gate/7/A1")
-    assert stored is not None
+    stored = await stage.entry("gate/7/A1")
     assert (stored.contact_id, stored.key, stored.outcome, stored.reason) == ("7", "A1", "exited", "newer")
     assert await stage.store.running("7") == []
 
@@ -158,8 +157,7 @@ async def test_it_starts_the_journey_under_its_right_id_and_ends(stage: Stage) -
     assert described.parent_id == "nightly-2026-11-26T12:00:00Z"
     assert described.typed_search_attributes.get(SCENARIO_NAME) == "gate"
     assert described.typed_search_attributes.get(CONTACT_ID) == "7"
-    stored = await stage.store.entry("gate/7/A1")
-    assert stored is not None
+    stored = await stage.entry("gate/7/A1")
     assert stored.run_id == result["run"]
     assert described.status in GOES_ON
 
@@ -338,6 +336,5 @@ async def test_a_goal_reached_before_admission_counts_for_those_who_get_nothing(
     await journey.signal("event", {"name": "order.placed"})
     async with deserted.working():
         assert (await deserted.result(journey))["outcome"] == "control"
-    entry = await deserted.store.entry(journey.id)
-    assert entry is not None
+    entry = await deserted.entry(journey.id)
     assert entry.reached_at is not None

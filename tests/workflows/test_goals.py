@@ -13,7 +13,6 @@ from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.interface import GOAL, JOURNEYS, GoalEvent, GoalResult
-from runtime.store import StoredEntry
 from tests.workflows.conftest import WHO, Stage, replay, worker
 from workflows.journey import Journey
 
@@ -41,12 +40,6 @@ async def begin(stage: Stage, text: str, identifier: int = 7) -> WorkflowHandle[
     await stage.publish(text)
     order = {"type": "order", "order": {"external_id": "CGX0094"}}
     return await stage.start("goals", order, contact={"id": identifier})
-
-
-async def entry(stage: Stage) -> StoredEntry:
-    found = await stage.store.entry("goals/7")
-    assert found is not None
-    return found
 
 
 async def reached(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
@@ -77,11 +70,11 @@ async def test_a_journey_under_way_counts_its_goal_and_goes_on(stage: Stage) -> 
         "within": 14 * 86_400.0,
         "reached_at": progress["events"][1]["at"],
     }
-    found = await entry(stage)
+    found = await stage.entry("goals/7")
     assert (found.goal_value, found.ended_at) == ("49.9", None)
     result = await stage.result(handle)
     assert [step["outcome"] for step in result["steps"]] == ["waited", "delivered"]
-    assert (await entry(stage)).goal_value == "49.9"
+    assert (await stage.entry("goals/7")).goal_value == "49.9"
     assert await names(handle) == ["admit", "goal", "goal", "depart"]
 
 
@@ -90,7 +83,7 @@ async def test_an_event_that_also_ends_the_journey_ends_it_at_once_and_counts(st
     await handle.signal("event", placed(12.5))
     result = await stage.result(handle)
     assert (result["outcome"], result["reason"]) == ("exited", "event order.placed")
-    found = await entry(stage)
+    found = await stage.entry("goals/7")
     assert (found.goal_value, found.outcome) == ("12.5", "exited")
     assert found.reached_at is not None
     assert await names(handle) == ["admit", "decide", "depart"]
@@ -100,7 +93,7 @@ async def test_an_event_that_ends_the_journey_and_does_not_meet_the_goal_is_not_
     handle = await begin(stage, goals("{event: order.placed}"))
     await handle.signal("event", placed(0))
     assert (await stage.result(handle))["outcome"] == "exited"
-    assert (await entry(stage)).reached_at is None
+    assert (await stage.entry("goals/7")).reached_at is None
 
 
 async def test_what_comes_too_late_is_not_counted_and_asks_nobody(stage: Stage) -> None:
@@ -108,7 +101,7 @@ async def test_what_comes_too_late_is_not_counted_and_asks_nobody(stage: Stage) 
     await stage.environment.sleep(timedelta(days=14, minutes=1))
     await handle.signal("event", placed(10))
     await stage.result(handle)
-    assert (await entry(stage)).reached_at is None
+    assert (await stage.entry("goals/7")).reached_at is None
     assert await names(handle) == ["admit", "depart"]
 
 
@@ -116,11 +109,11 @@ async def test_what_happened_before_the_journey_began_is_not_counted(stage: Stag
     handle = await begin(stage, goals())
     while await stage.store.entry("goals/7") is None:
         await asyncio.sleep(0.02)
-    before = (await entry(stage)).admitted_at - timedelta(seconds=1)
+    before = (await stage.entry("goals/7")).admitted_at - timedelta(seconds=1)
     await handle.signal("event", placed(5, at=before.isoformat()))
     await handle.signal("event", placed(6))
     await reached(stage, handle)
-    assert (await entry(stage)).goal_value == "6"
+    assert (await stage.entry("goals/7")).goal_value == "6"
     await handle.terminate()
 
 
@@ -131,7 +124,7 @@ async def test_what_cannot_be_worked_out_is_on_the_journeys_record(stage: Stage)
     progress = await reached(stage, handle)
     assert [one["what"] for one in progress["passed_over"]] == ["goal order.placed", "value of goal order.placed"]
     assert progress["passed_over"][1]["reason"] == "it is not a number"
-    assert (await entry(stage)).goal_value is None
+    assert (await stage.entry("goals/7")).goal_value is None
     await handle.terminate()
 
 
@@ -147,7 +140,7 @@ async def test_the_next_run_remembers_that_the_goal_is_reached(stage: Stage) -> 
     first = stage.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     assert await names(first) == ["admit", "goal", "count"]
     assert await names(later) == ["depart"], "in the last run nobody asks any more"
-    assert (await entry(stage)).goal_value == "10"
+    assert (await stage.entry("goals/7")).goal_value == "10"
 
 
 class Slow:
@@ -184,7 +177,7 @@ async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_c
         await asyncio.wait_for(slow.asked.wait(), 60)
         await handle.signal("event", {"name": "go"})
         assert (await handle.result())["outcome"] == "finished"
-    assert (await entry(stage)).goal_value == "49"
+    assert (await stage.entry("goals/7")).goal_value == "49"
     await replay(await handle.fetch_history())
 
 
@@ -207,7 +200,7 @@ async def test_a_journey_that_goes_on_in_another_version_is_measured_by_its_firs
     await handle.signal("event", placed(10))
     progress = await reached(stage, handle)
     assert (progress["scenario"], progress["goal"]["event"]) == ("goals@2", "order.placed")
-    found = await entry(stage)
+    found = await stage.entry("goals/7")
     assert (found.version, found.entered_by, found.goal_value) == (2, 1, "10")
     await handle.terminate()
 
@@ -220,4 +213,4 @@ async def test_a_goal_that_came_with_a_later_version_is_not_that_of_earlier_jour
     await handle.signal("event", placed(10))
     assert (await handle.query("progress"))["goal"] is None
     await stage.result(handle)
-    assert (await entry(stage)).reached_at is None
+    assert (await stage.entry("goals/7")).reached_at is None
