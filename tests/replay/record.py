@@ -337,7 +337,7 @@ JOURNEYS_OF_ONE_RUN: Final[dict[str, Recording]] = {
     "paused": Recording(
         ["{wait: 1s}", SMS, "{wait: 30d}"],
         [
-            *(order("pause"), lambda *_: asyncio.sleep(1.5), order("resume")),
+            *(order("pause"), lambda _, __: asyncio.sleep(1.5), order("resume")),
             *(reached("waiting", "wait-3"), order("leave")),
         ],
     ),
@@ -425,7 +425,7 @@ async def continued(recorder: Recorder) -> None:
 
 async def unstarted(recorder: Recorder) -> None:
     """An entry that may not come in; an argument that is none; an unknown workflow type; an entry of too many parts."""
-    parts = {"id": 1, "custom": {"a": [[]] * (MOST_PARTS + 1)}}
+    parts: dict[str, Any] = {"id": 1, "custom": {"a": [[]] * (MOST_PARTS + 1)}}
     arguments: dict[str, tuple[str, Any]] = {
         "refused": ("Journey", {"scenario": "unheard-of", "contact": {"id": 1}, "trigger": SEGMENT}),
         "no-entry": ("Journey", "hello"),
