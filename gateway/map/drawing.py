@@ -35,12 +35,13 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Badge:
-    """A number or a mark in a step's box."""
+class Label:
+    """The label of a way; a pill: the entry, the end, or a jump; or a badge: a number or a mark in a step's box."""
 
     area: Area
     text: str
-    look: str
+    whole: str
+    look: str = "label"
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,7 @@ class Box:
     area: Area
     shown: ShownStep
     texts: tuple[Text, ...]
-    badges: tuple[Badge, ...]
-
-
-@dataclass(frozen=True)
-class Label:
-    """The label of a way; or a pill: the entry, the end, or a jump to a step elsewhere."""
-
-    area: Area
-    text: str
-    whole: str
-    look: str = "label"
+    badges: tuple[Label, ...]
 
 
 @dataclass
@@ -123,12 +114,12 @@ class Card:
         for look, text in self._lines:
             line += _LINES[look]
             texts.append(Text(x + _TEXT_AT, line - 4.0, text, look, _ROOM))
-        badges: list[Badge] = []
+        badges: list[Label] = []
         top = y + self.height - len(self._rows) * (_BADGE + 4.0) - PADDING + 6.0
         for row in self._rows:
             at = x + PADDING
             for look, text, width in row:
-                badges.append(Badge(Area(at, top, width, _BADGE), text, look))
+                badges.append(Label(Area(at, top, width, _BADGE), text, text, f"badge {look}"))
                 at += width + 5.0
             top += _BADGE + 4.0
         on.boxes.append(Box(Area(x, y, WIDTH, self.height), self._shown, tuple(texts), tuple(badges)))

@@ -135,18 +135,13 @@ def _text(text: Text) -> str:
     )
 
 
-def _middle(area: Area, text: str, size: float) -> str:
-    x, y = area.x + area.width / 2, area.y + area.height / 2 + size * 0.35
-    return (
-        f'<text x="{_number(x)}" y="{_number(y)}" font-size="{_number(size)}" text-anchor="middle">'
-        f"{escaped(text)}</text>"
-    )
-
-
-def _label(label: Label, radius: float) -> str:
+def _label(label: Label, radius: float, size: float = LABEL_SIZE) -> str:
     hint = f"<title>{escaped(label.whole)}</title>" if label.text != label.whole else ""
-    inside = f"{hint}{_rect(label.area, radius)}{_middle(label.area, label.text, LABEL_SIZE)}"
-    return f'<g class="{label.look}">{inside}</g>'
+    x, y = label.area.x + label.area.width / 2, label.area.y + label.area.height / 2 + size * 0.35
+    return (
+        f'<g class="{label.look}">{hint}{_rect(label.area, radius)}<text x="{_number(x)}" y="{_number(y)}" '
+        f'font-size="{_number(size)}" text-anchor="middle">{escaped(label.text)}</text></g>'
+    )
 
 
 def _edge(edge: Edge) -> Iterator[str]:
@@ -204,9 +199,7 @@ def _step(box: Box) -> Iterator[str]:
     at = f"translate({_number(area.x + PADDING)} {_number(area.y + PADDING)})"
     yield f'<path class="icon" transform="{at}" d="{_ICONS[step.role]}"/>'
     yield from (_text(text) for text in box.texts)
-    for badge in box.badges:
-        inside = f"{_rect(badge.area, 8)}{_middle(badge.area, badge.text, SIZES['badge'])}"
-        yield f'<g class="badge {badge.look}">{inside}</g>'
+    yield from (_label(badge, 8, SIZES["badge"]) for badge in box.badges)
     yield f"</{tag}>"
 
 

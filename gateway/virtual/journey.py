@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any, NamedTuple
 
 from typing_extensions import override
@@ -232,6 +233,7 @@ async def deliver(
     """
     channel = adapter(row.channel)
     policy = row.retry.spread(journey.delivery)
+    failed = partial(Failed, destination=row.to or row.channel)
     number, began, status, said = journey.made or AttemptsMade(0, journey.now())
     deadline = later(began, policy.deadline)
     while True:
@@ -240,20 +242,15 @@ async def deliver(
             case Skip(reason):
                 return Delivered(outcome="skipped", reason=reason, attempts=number + 1)
             case Hold(reason):
-                return Failed(reason=reason, cause=CAPPED, destination=row.to or row.channel, attempts=number)
+                return failed(reason=reason, cause=CAPPED, attempts=number)
             case Defer(moment, since) if number == 0:
                 return NotBefore(moment=moment, since=since)
             case Defer(moment, since):
                 # Its last chance is just before the deadline, which runs on.
                 due = min(moment, deadline - LAST) if deadline - LAST > now else moment
                 if due >= deadline:
-                    return Failed(
-                        reason=f"the deadline passed meanwhile: {since}; before that: {said}",
-                        cause="exhausted",
-                        destination=row.to or row.channel,
-                        attempts=number,
-                        status=status,
-                    )
+                    why = f"the deadline passed meanwhile: {since}; before that: {said}"
+                    return failed(reason=why, cause="exhausted", attempts=number, status=status)
                 journey.made = AttemptsMade(number, began, status, said)
                 return NotBefore(moment=due, since=f"{since}; before that: {said}")
             case None:
@@ -279,12 +276,6 @@ async def deliver(
         if end is None and due >= deadline:
             end = DeliveryEnd("exhausted", sentence)
         if end is not None:
-            return Failed(
-                reason=end.reason,
-                cause=end.cause,
-                destination=row.to or row.channel,
-                status=status,
-                attempts=number,
-                unknown=end.cause == "unknown",
-            )
+            unknown = end.cause == "unknown"
+            return failed(reason=end.reason, cause=end.cause, status=status, attempts=number, unknown=unknown)
         await journey.wait(due, f"{journey.step}: next attempt", lambda: False)

@@ -42,7 +42,7 @@ def find_compared_values(source: str, values: Sequence[Any] | None = None) -> Ma
     """
     reader = _ValueCollector()
     if values is None:
-        reader.collect(compile_condition(source).expression)
+        reader.collect(compile_condition(source))
         return reader.found
     for node in parse_template(text_engine, source).nodes:
         if isinstance(node, OutputNode):
@@ -211,7 +211,7 @@ def find_certain_outcomes(source: str, root: str) -> frozenset[bool]:
         root: The variable's name.
     """
     try:
-        return certain_outcomes(compile_condition(source).expression, root)
+        return certain_outcomes(compile_condition(source), root)
     except TemplateError:
         return _TRUE | _FALSE
 

@@ -58,9 +58,9 @@ def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "te
     """
     reader = _FieldCollector()
     if not isinstance(source, str):
-        reader.read_part(body.compile_body(source).root, frozenset())
+        reader.read_part(body.compile_body(source), frozenset())
     elif kind == "condition":
-        reader.read_expression(compile_condition(source).expression, frozenset())
+        reader.read_expression(compile_condition(source), frozenset())
     else:
         reader.read_nodes(parse_template(ENGINES[kind], source).nodes, frozenset())
     return frozenset(reader.found)

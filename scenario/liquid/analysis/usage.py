@@ -186,9 +186,9 @@ class _Tracer:
         for _ in range(MOST_PASSES):
             before = dict(self._names)
             if not isinstance(source, str):
-                self._part(body.compile_body(source).root, {})
+                self._part(body.compile_body(source), {})
             elif kind == "condition":
-                self._use(compile_condition(source).expression, {})
+                self._use(compile_condition(source), {})
             else:
                 self._nodes(parse_template(ENGINES[kind], source).nodes, {})
             if self._names == before:

@@ -130,6 +130,12 @@ def json_engine() -> Engine:
     return Engine(strict=True, json=True)
 
 
+@cache
+def empty_template(engine: Callable[[], Engine]) -> ParsedTemplate:
+    """Return an empty template, which python-liquid's contexts require."""
+    return ParsedTemplate(engine(), nodes=[])
+
+
 T = TypeVar("T")
 
 MAX_CHARACTERS: Final = 2_000_000

@@ -20,7 +20,6 @@ import json
 import marshal
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeGuard, TypeVar
 
@@ -31,7 +30,7 @@ from liquid.token import TOKEN_EXPRESSION, Token
 
 from scenario.errors import TemplateError
 from scenario.liquid.engine.context import Context
-from scenario.liquid.engine.environment import Engine, ParsedTemplate, TemplateCache, json_engine, strict_engine
+from scenario.liquid.engine.environment import Engine, TemplateCache, empty_template, json_engine, strict_engine
 from scenario.liquid.engine.errors import make_error, translate_error
 from scenario.liquid.engine.instrument import instrument_expression
 from scenario.liquid.engine.limits import MAX_BODY, MAX_DEPTH, BoundReached
@@ -65,100 +64,99 @@ FORMS: Final = {
 _Parsed = TypeVar("_Parsed", LoopExpression, BooleanExpression)
 
 
-class BodyCompiler:
-    """A compiler of bodies to parts."""
+def _compile_part(body: object, path: str, depth: int = 0) -> BodyPart:
+    if depth > MAX_DEPTH:
+        raise make_error(f"a body may be nested {MAX_DEPTH} levels deep", "", None, limit=True, at=path)
+    if isinstance(body, str):
+        return _compile_text(body, path)
+    if is_mapping(body):
+        return _compile_mapping(body, path, depth)
+    if is_sequence(body):
+        made = tuple(_compile_part(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(body))
+        return _fold_constant(ListPart(path, made), made)
+    try:
+        return ConstantPart(path, json_text(body))
+    except (JsonValueError, BoundReached) as error:
+        raise make_error(str(error.args[0]), "", None, at=path) from error
 
-    def __init__(self) -> None:
-        self._engine = strict_engine()
 
-    def compile(self, body: object, path: str, depth: int = 0) -> BodyPart:
-        if depth > MAX_DEPTH:
-            raise make_error(f"a body may be nested {MAX_DEPTH} levels deep", "", None, limit=True, at=path)
-        if isinstance(body, str):
-            return self._compile_text(body, path)
-        if is_mapping(body):
-            return self._compile_mapping(body, path, depth)
-        if is_sequence(body):
-            made = tuple(self.compile(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(body))
-            return _fold_constant(ListPart(path, made), made)
-        try:
-            return ConstantPart(path, json_text(body))
-        except (JsonValueError, BoundReached) as error:
-            raise make_error(str(error.args[0]), "", None, at=path) from error
+def _compile_text(text: str, path: str) -> ConstantPart | LiquidPart:
+    if "{{" not in text and "{%" not in text:
+        return ConstantPart(path, json_text(text))
+    try:
+        template = strict_engine().parse_template(text)
+    except LiquidError as error:
+        raise translate_error(error, text, at=path) from error
+    node = template.nodes[0] if len(template.nodes) == 1 else None
+    return LiquidPart(path, template, text, node.expression if isinstance(node, OutputNode) else None)
 
-    def _compile_text(self, text: str, path: str) -> ConstantPart | LiquidPart:
-        if "{{" not in text and "{%" not in text:
-            return ConstantPart(path, json_text(text))
-        try:
-            template = self._engine.parse_template(text)
-        except LiquidError as error:
-            raise translate_error(error, text, at=path) from error
-        node = template.nodes[0] if len(template.nodes) == 1 else None
-        return LiquidPart(path, template, text, node.expression if isinstance(node, OutputNode) else None)
 
-    def _compile_mapping(self, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
-        for form, (needed, allowed) in FORMS.items():
-            if form in body:
-                keys = set(body)
-                if not needed <= keys or keys - needed - allowed:
-                    names = " and ".join(sorted(needed))
-                    more = f", with {' or '.join(sorted(allowed))} if needed" if allowed else ""
-                    raise make_error(f"'{form}' is a mapping of {names} alone{more}", "", None, at=path)
-                return self._compile_form(form, body, path, depth)
-        pairs = tuple(self._compile_entry(key, value, path, depth) for key, value in body.items())
-        plain = [pair.key for pair in pairs if isinstance(pair.key, str)]
-        if len(set(plain)) < len(plain):
-            raise make_error(SAME_KEYS, "", None, at=path)  # 1 and "1" are different keys in YAML, but equal in JSON
-        rendered = len(plain) < len(pairs)
-        mapped = MappingPart(path, pairs, rendered)
-        return mapped if rendered else _fold_constant(mapped, tuple(pair.value for pair in pairs))
+def _compile_mapping(body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
+    for form, (needed, allowed) in FORMS.items():
+        if form in body:
+            keys = set(body)
+            if not needed <= keys or keys - needed - allowed:
+                names = " and ".join(sorted(needed))
+                more = f", with {' or '.join(sorted(allowed))} if needed" if allowed else ""
+                raise make_error(f"'{form}' is a mapping of {names} alone{more}", "", None, at=path)
+            return _compile_form(form, body, path, depth)
+    pairs = tuple(_compile_entry(key, value, path, depth) for key, value in body.items())
+    plain = [pair.key for pair in pairs if isinstance(pair.key, str)]
+    if len(set(plain)) < len(plain):
+        raise make_error(SAME_KEYS, "", None, at=path)  # 1 and "1" are different keys in YAML, but equal in JSON
+    rendered = len(plain) < len(pairs)
+    mapped = MappingPart(path, pairs, rendered)
+    return mapped if rendered else _fold_constant(mapped, tuple(pair.value for pair in pairs))
 
-    def _compile_entry(self, key: object, value: object, path: str, depth: int) -> MappingEntry:
-        if not isinstance(key, str):
-            if not isinstance(key, int) or isinstance(key, bool):
-                raise make_error("a key that is not text must be written in quotes", "", None, at=path)
-            key = str(key)
-        if key.startswith("$$"):
-            key = key[1:]
-        elif key.startswith("$"):
-            reason = "there is no such form: use $for, $if or $let, or write the key with '$$'"
-            raise make_error(reason, "", None, at=join_path(path, key))
-        inner = join_path(path, key)
-        part = self._compile_text(key, inner)
-        return MappingEntry(
-            part if isinstance(part, LiquidPart) else f"{json_text(key)}:", self.compile(value, inner, depth + 1)
-        )
 
-    def _compile_form(self, form: str, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
-        def inner(key: str) -> BodyPart:
-            return self.compile(body[key], join_path(path, key), depth + 1)
+def _compile_entry(key: object, value: object, path: str, depth: int) -> MappingEntry:
+    if not isinstance(key, str):
+        if not isinstance(key, int) or isinstance(key, bool):
+            raise make_error("a key that is not text must be written in quotes", "", None, at=path)
+        key = str(key)
+    if key.startswith("$$"):
+        key = key[1:]
+    elif key.startswith("$"):
+        reason = "there is no such form: use $for, $if or $let, or write the key with '$$'"
+        raise make_error(reason, "", None, at=join_path(path, key))
+    inner = join_path(path, key)
+    part = _compile_text(key, inner)
+    return MappingEntry(
+        part if isinstance(part, LiquidPart) else f"{json_text(key)}:", _compile_part(value, inner, depth + 1)
+    )
 
-        otherwise = inner("$else") if "$else" in body else None
-        if form == "$for":
-            loop = self._parse(parse_loop, body[form], form, path)
-            return ForPart(path, loop, inner("$each"), otherwise)
-        if form == "$if":
-            condition = self._parse(parse_condition, body[form], form, path)
-            return IfPart(path, condition, inner("$then"), otherwise)
-        names = body["$let"]
-        if not is_mapping(names) or not all(isinstance(name, str) for name in names):
-            raise make_error("'$let' is a mapping of names", "", None, at=path)
-        parts = [
-            (name, self.compile(value, f"{join_path(path, form)}.{name}", depth + 1)) for name, value in names.items()
-        ]
-        return LetPart(path, tuple(parts), inner("$in"))
 
-    def _parse(self, parse: Callable[[Engine, Token], _Parsed], source: object, form: str, path: str) -> _Parsed:
-        if isinstance(source, bool):
-            source = "true" if source else "false"
-        if not is_bare_expression(source):
-            raise make_error(describe_expression_problem(form, source), "", 0, at=join_path(path, form))
-        try:
-            parsed = parse(self._engine, Token(TOKEN_EXPRESSION, source, 0, source))
-            instrument_expression(parsed, self._engine)
-        except LiquidError as error:
-            raise translate_error(error, source, at=join_path(path, form)) from error
-        return parsed
+def _compile_form(form: str, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
+    def inner(key: str) -> BodyPart:
+        return _compile_part(body[key], join_path(path, key), depth + 1)
+
+    otherwise = inner("$else") if "$else" in body else None
+    if form == "$for":
+        loop = _parse(parse_loop, body[form], form, path)
+        return ForPart(path, loop, inner("$each"), otherwise)
+    if form == "$if":
+        condition = _parse(parse_condition, body[form], form, path)
+        return IfPart(path, condition, inner("$then"), otherwise)
+    names = body["$let"]
+    if not is_mapping(names) or not all(isinstance(name, str) for name in names):
+        raise make_error("'$let' is a mapping of names", "", None, at=path)
+    parts = [
+        (name, _compile_part(value, f"{join_path(path, form)}.{name}", depth + 1)) for name, value in names.items()
+    ]
+    return LetPart(path, tuple(parts), inner("$in"))
+
+
+def _parse(parse: Callable[[Engine, Token], _Parsed], source: object, form: str, path: str) -> _Parsed:
+    if isinstance(source, bool):
+        source = "true" if source else "false"
+    if not is_bare_expression(source):
+        raise make_error(describe_expression_problem(form, source), "", 0, at=join_path(path, form))
+    try:
+        parsed = parse(strict_engine(), Token(TOKEN_EXPRESSION, source, 0, source))
+        instrument_expression(parsed, strict_engine())
+    except LiquidError as error:
+        raise translate_error(error, source, at=join_path(path, form)) from error
+    return parsed
 
 
 def is_bare_expression(source: object) -> TypeGuard[str]:
@@ -177,45 +175,32 @@ def _fold_constant(part: BodyPart, inner: tuple[BodyPart, ...]) -> BodyPart:
         return part
     sink = Sink()
     try:
-        part.write(Context(empty_template(), globals={}), sink, "")
+        part.write(Context(empty_template(strict_engine), globals={}), sink, "")
     except BoundReached as error:
         raise make_error(str(error.args[0]), "", None, limit=True, at=part.path) from error
     return ConstantPart(part.path, sink.getvalue())
 
 
-def empty_template() -> ParsedTemplate:
-    """Return an empty template, which python-liquid's contexts require."""
-    return ParsedTemplate(strict_engine(), nodes=[])
+_bodies: Final = TemplateCache[BodyPart]()
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledBody:
-    """A compiled body."""
-
-    root: BodyPart
-    _holder: ParsedTemplate
-
-    def render(self, data: Mapping[str, Any]) -> str:
-        """Render the body as compact JSON."""
-        sink = Sink()
-        context = Context(self._holder, globals=data)
-        try:
-            self.root.write_chosen(context, sink)
-        except LiquidError as error:
-            source = error.token.source if error.token is not None else ""
-            raise translate_error(error, source, at=str(error.template_name or "")) from error
-        except RecursionError as error:
-            raise make_error("the body got a value that is nested too deeply", "", None, limit=True) from error
-        return sink.getvalue()
-
-
-_bodies: Final = TemplateCache[CompiledBody]()
-
-
-def compile_body(body: Mapping[str, Any] | list[Any]) -> CompiledBody:
+def compile_body(body: Mapping[str, Any] | list[Any]) -> BodyPart:
     """Return a compiled body, from the cache if possible."""
     key = _make_cache_key(body)
-    return _bodies.get(key, len(key), lambda: CompiledBody(BodyCompiler().compile(body, ""), empty_template()))
+    return _bodies.get(key, len(key), lambda: _compile_part(body, ""))
+
+
+def _render_structure(body: Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> str:
+    """Render a body as compact JSON."""
+    sink = Sink()
+    try:
+        compile_body(body).write_chosen(Context(empty_template(strict_engine), globals=data), sink)
+    except LiquidError as error:
+        source = error.token.source if error.token is not None else ""
+        raise translate_error(error, source, at=str(error.template_name or "")) from error
+    except RecursionError as error:
+        raise make_error("the body got a value that is nested too deeply", "", None, limit=True) from error
+    return sink.getvalue()
 
 
 def _make_cache_key(body: Any) -> bytes:
@@ -245,7 +230,7 @@ def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, An
     The result is valid JSON in UTF-8. A structure gives compact JSON, a text keeps its layout.
     """
     if not isinstance(body, str):
-        return encode_body(compile_body(body).render(data), "")
+        return encode_body(_render_structure(body, data), "")
     sink = JsonSink()
     template = render_into(json_engine, body, data, sink)
     rendered = finish_document(sink, body)
@@ -266,7 +251,7 @@ def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
 
     A list repeats its field, nil is an empty value.
     """
-    rendered: Any = json.loads(replace_surrogates(compile_body(body).render(data)))
+    rendered: Any = json.loads(replace_surrogates(_render_structure(body, data)))
     if not is_mapping(rendered):
         raise TemplateError("a form is a mapping of field names to values")
     pairs: list[tuple[str, str]] = []

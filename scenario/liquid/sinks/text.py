@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from liquid.builtin.expressions import Nil
+from liquid.builtin.expressions import BooleanExpression, Nil
 from liquid.builtin.expressions.primitive import Blank, Empty
 from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
@@ -15,7 +15,14 @@ from liquid.undefined import Undefined
 
 from scenario.liquid.engine.access import plain_value
 from scenario.liquid.engine.context import Context
-from scenario.liquid.engine.environment import Engine, ParsedTemplate, TemplateCache, html_engine, text_engine
+from scenario.liquid.engine.environment import (
+    Engine,
+    ParsedTemplate,
+    TemplateCache,
+    empty_template,
+    html_engine,
+    text_engine,
+)
 from scenario.liquid.engine.errors import make_error, translate_error
 from scenario.liquid.engine.instrument import instrument_expression
 from scenario.liquid.engine.limits import MAX_SOURCE
@@ -25,7 +32,7 @@ from scenario.liquid.engine.values import JsonValueError
 from scenario.source.findings import clip
 
 _templates: Final = TemplateCache[ParsedTemplate]()
-_conditions: Final = TemplateCache["CompiledCondition"]()
+_conditions: Final = TemplateCache[BooleanExpression]()
 
 _BRACES: Final = re.compile(r"\{%-?\s*end\w+\s*-?%\}|\{[{%]-?\s*(?:if\s+)?|\s*-?[%}]\}")
 _NOT_ON_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -78,43 +85,33 @@ def render_line(source: str, data: Mapping[str, Any]) -> str:
     return _NOT_ON_A_LINE.sub(" ", render_text(source, data)).strip()
 
 
-class CompiledCondition:
-    """A compiled condition."""
-
-    __slots__ = ("_holder", "expression", "source")
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        token = Token(TOKEN_EXPRESSION, source, 0, source)
-        if len(source) > MAX_SOURCE:
-            raise make_error(f"a condition may have {MAX_SOURCE // 1024} KB of text", source, MAX_SOURCE, limit=True)
-        if not source.strip():
-            raise make_error("the condition is empty", source, 0)
-        if source.lstrip().startswith(("{{", "{%")):
-            raise make_error(f"a condition is written without braces: {clip(_BRACES.sub('', source))}", source, 0)
-        engine = text_engine()
-        try:
-            self.expression = parse_condition(engine, token)
-            instrument_expression(self.expression, engine)
-        except LiquidError as error:
-            raise translate_error(error, source) from error
-        self._holder = ParsedTemplate(engine, nodes=[])
-
-    def holds(self, data: Mapping[str, Any]) -> bool:
-        try:
-            return self.expression.evaluate(Context(self._holder, globals=data))
-        except LiquidError as error:
-            raise translate_error(error, self.source) from error
+def compile_condition(source: str) -> BooleanExpression:
+    """Return a parsed condition, from the cache if possible."""
+    return _conditions.get(source, len(source), lambda: _parse_condition(source))
 
 
-def compile_condition(source: str) -> CompiledCondition:
-    """Return a compiled condition, from the cache if possible."""
-    return _conditions.get(source, len(source), lambda: CompiledCondition(source))
+def _parse_condition(source: str) -> BooleanExpression:
+    if len(source) > MAX_SOURCE:
+        raise make_error(f"a condition may have {MAX_SOURCE // 1024} KB of text", source, MAX_SOURCE, limit=True)
+    if not source.strip():
+        raise make_error("the condition is empty", source, 0)
+    if source.lstrip().startswith(("{{", "{%")):
+        raise make_error(f"a condition is written without braces: {clip(_BRACES.sub('', source))}", source, 0)
+    try:
+        expression = parse_condition(text_engine(), Token(TOKEN_EXPRESSION, source, 0, source))
+        instrument_expression(expression, text_engine())
+    except LiquidError as error:
+        raise translate_error(error, source) from error
+    return expression
 
 
 def evaluate_condition(source: str, data: Mapping[str, Any]) -> bool:
     """Evaluate a condition. Missing values are nil. `scenario.liquid.engine.logic` documents the syntax."""
-    return compile_condition(source).holds(data)
+    expression = compile_condition(source)
+    try:
+        return expression.evaluate(Context(empty_template(text_engine), globals=data))
+    except LiquidError as error:
+        raise translate_error(error, source) from error
 
 
 def evaluate_value(source: str, data: Mapping[str, Any]) -> Any:
