@@ -140,7 +140,7 @@ class Authoring:
         return json.loads(await self._ask(key, request))
 
     async def preview(self, key: str, request: Mapping[str, Any]) -> bytes:
-        """Return `gateway.preview.report.report` with the check's ``findings``, as JSON in UTF-8.
+        """Return `gateway.preview.contact.report` with the check's ``findings``, as JSON in UTF-8.
 
         Raise MistakenEntry if the entry is wrong, Forbidden if the caller may not use a scenario of this name, or
         BadInput if the entry does not fit the scenario.

@@ -20,12 +20,11 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import read as read_destinations
 from gateway.errors import Forbidden, Refusal
 from gateway.preview import draft as drafts
-from gateway.preview.contact import PreviewInputs, preview
+from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import Draft
 from gateway.preview.first_entry import first_entry
 from gateway.preview.places import TemplateLocator
 from gateway.preview.rendering import MessageRenderer, described, render_again
-from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from gateway.publishing import check_file
 from gateway.scenario_file import ScenarioFile
@@ -105,7 +104,7 @@ def _check(request: Mapping[str, Any], _setup: Setup, book: Destinations | None,
 
 
 def _preview(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
-    """Return `gateway.preview.report.report` with ``findings``; without steps if one is an error."""
+    """Return `gateway.preview.contact.report` with ``findings``; without steps if one is an error."""
     made, findings = draft_of(request, book, policies)
     if made is None:
         return {"steps": [], "findings": _plain(findings)}

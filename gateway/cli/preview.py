@@ -187,8 +187,8 @@ def _show(
     pretty: bool,
 ) -> int:
     from gateway.preview.contact import preview as follow
+    from gateway.preview.contact import report
     from gateway.preview.places import TemplateLocator
-    from gateway.preview.report import report
 
     shown = follow(made, entry, given)
     told = report(shown, TemplateLocator(made.file), step)

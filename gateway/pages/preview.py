@@ -67,7 +67,7 @@ class Shown:
     """The content of the page."""
 
     asked: Asked
-    told: Mapping[str, Any] | None = None  # the preview, as `gateway.preview.report.report` makes it
+    told: Mapping[str, Any] | None = None  # the preview, as `gateway.preview.contact.report` makes it
     sent: Exchange | None = None
 
 

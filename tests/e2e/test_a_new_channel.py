@@ -19,10 +19,9 @@ from gateway.cases.run import Circumstances
 from gateway.cases.run import run as run_case
 from gateway.local.demo import arrivals
 from gateway.local.stack import local
-from gateway.preview.contact import PreviewInputs, preview
+from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import Draft, draft
 from gateway.preview.places import TemplateLocator
-from gateway.preview.report import report
 from gateway.scenario_file import ScenarioFile
 from gateway.sending import Means, send
 from gateway.service.trial_messages import Trials

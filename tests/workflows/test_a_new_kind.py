@@ -11,10 +11,9 @@ import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from gateway.preview.contact import PreviewInputs, preview
+from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import draft
 from gateway.preview.places import TemplateLocator
-from gateway.preview.report import report
 from gateway.scenario_file import ScenarioFile
 from scenario.check.check import check
 from scenario.model.json_schema import schema

@@ -7,10 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.preview.contact import PreviewInputs, preview
+from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import draft
 from gateway.preview.places import TemplateLocator
-from gateway.preview.report import report
 from gateway.publishing import publish
 from gateway.scenario_file import ScenarioFile
 from tests.gateway.api.doors import Door

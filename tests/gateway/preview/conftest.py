@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway.preview.contact import Preview, PreviewInputs, preview
+from gateway.preview.contact import Preview, PreviewInputs, preview, report
 from gateway.preview.draft import Draft, draft
 from gateway.preview.places import TemplateLocator
-from gateway.preview.report import report
 from gateway.scenario_file import ScenarioFile
 
 Drafts = Callable[[str], Draft]

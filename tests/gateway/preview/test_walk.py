@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from activities.sms.channel import RenderedText
-from gateway.preview.contact import PreviewInputs
+from gateway.preview.contact import PreviewInputs, report
 from gateway.preview.places import TemplateLocator
-from gateway.preview.report import report
 from gateway.preview.walk import GivenEvent
 from gateway.scenario_file import ScenarioFile
 from scenario.policies.draw import Holdout, Lot, apart
