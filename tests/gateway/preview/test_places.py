@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.preview.conftest import Follow, told
+from tests.gateway.preview.conftest import Walk
 
 EMPTY = "this value leaves a part of the URL's path empty, '.' or '..'"
 ASCII = (
@@ -48,11 +48,10 @@ CASES = {
 
 @pytest.mark.parametrize(("steps", "expected"), CASES.values(), ids=CASES.keys())
 def test_a_failing_template_is_pointed_at(
-    follow: Follow, tmp_path: Path, steps: str, expected: tuple[int, int, str]
+    walk: Walk, tmp_path: Path, steps: str, expected: tuple[int, int, str]
 ) -> None:
     order = {"products": [{"name": "x"}]}
-    shown = follow(f"steps:\n{steps}", order=order, firstname="Zoé", custom={"size": "XL"})
-    step = next(iter(told(shown, tmp_path).values()))
+    step = next(iter(walk(f"steps:\n{steps}", order=order, firstname="Zoé", custom={"size": "XL"}).values()))
     line, column, message = expected
     error = step["error"]
     assert (error["line"], error["column"]) == (line, column), error
@@ -60,15 +59,14 @@ def test_a_failing_template_is_pointed_at(
     assert error["file"] == str(tmp_path / "scenario.yaml")
 
 
-def test_a_text_of_another_file_is_pointed_at_in_that_file(follow: Follow, tmp_path: Path) -> None:
+def test_a_text_of_another_file_is_pointed_at_in_that_file(walk: Walk, tmp_path: Path) -> None:
     (tmp_path / "body.json").write_text('{"a": 1,\n "b": "{{ contact.shoe_size }}"}')
-    shown = follow("steps:\n  - webhook: w\n    url: https://x.example/\n    body: {file: body.json}\n")
-    (step,) = told(shown, tmp_path).values()
+    (step,) = walk("steps:\n  - webhook: w\n    url: https://x.example/\n    body: {file: body.json}\n").values()
     error = step["error"]
     assert (error["file"], error["line"], error["column"]) == (str(tmp_path / "body.json"), 2, 11)
 
 
-def test_of_two_steps_that_look_alike_the_failing_one_is_named(follow: Follow, tmp_path: Path) -> None:
+def test_of_two_steps_that_look_alike_the_failing_one_is_named(walk: Walk) -> None:
     text = """steps:
   - wait_for: x.y
     then:
@@ -77,5 +75,5 @@ def test_of_two_steps_that_look_alike_the_failing_one_is_named(follow: Follow, t
       - webhook: two
         url: https://x.example/{{ contact.language }}/
 """
-    steps = told(follow(text), tmp_path)
+    steps = walk(text)
     assert [steps[name]["error"]["line"] for name in ("one", "two")] == [8, 10]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from activities.sms.channel import RenderedText
-from gateway.preview.contact import PreviewInputs, report
-from gateway.preview.places import TemplateLocator
+from gateway.preview.contact import PreviewInputs
 from gateway.preview.walk import GivenEvent
-from gateway.scenario_file import ScenarioFile
 from scenario.policies.draw import Holdout, Lot, apart
 from scenario.policies.policies import Policies
-from tests.gateway.preview.conftest import AT, Follow, told
+from tests.gateway.preview.conftest import AT, Follow, Reported, Walk
 
 WAITS = """steps:
   - wait: 2d
@@ -67,8 +64,8 @@ def outcomes(steps: dict[str, dict[str, Any]]) -> dict[str, str]:
     ("birthday", "last"),
     [("2026-04-02", "2026-03-30T00:00:00+02:00"), ("1987-03-02", None)],  # what is over does not turn the clock back
 )
-def test_waits_end_at_the_contacts_local_time(follow: Follow, tmp_path: Path, birthday: str, last: str | None) -> None:
-    steps = told(follow(WAITS, custom={"birthday": birthday}), tmp_path).values()
+def test_waits_end_at_the_contacts_local_time(walk: Walk, birthday: str, last: str | None) -> None:
+    steps = walk(WAITS, custom={"birthday": birthday}).values()
     ends = ["2026-03-05T09:00:00+01:00", "2026-03-09T10:00:00+01:00", last]
     assert [step.get("waits_until") for step in steps] == ends
     assert [step.get("reason", "").startswith("is past: ") for step in steps] == [end is None for end in ends]
@@ -98,16 +95,16 @@ def test_now_is_when_a_message_that_is_kept_back_may_leave(follow: Follow) -> No
     assert step.result.text == "2026-03-30T08:00:00+02:00 2026-03-30"
 
 
-def test_a_wait_that_an_event_met_ends_with_it(follow: Follow, tmp_path: Path) -> None:
+def test_a_wait_that_an_event_met_ends_with_it(walk: Walk) -> None:
     text = "steps:\n  - wait: 1d\n  - wait_for: paid\n    for: 5d\n  - wait_for: other\n    for: 5d\n"
     given = PreviewInputs(at=AT, events=[GivenEvent("paid")], platform_zone="Europe/Paris")
-    steps = told(follow(text, given=given), tmp_path)
+    steps = walk(text, given=given)
     assert (steps["wait_for-2"]["outcome"], "waits_until" in steps["wait_for-2"]) == ("event", False)
     assert (steps["wait_for-3"]["outcome"], steps["wait_for-3"]["waits_until"][:10]) == ("timeout", "2026-03-09")
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
-def test_what_waits_behind_the_end_of_time_waits_no_longer(follow: Follow, tmp_path: Path, zone: str) -> None:
+def test_what_waits_behind_the_end_of_time_waits_no_longer(walk: Walk, zone: str) -> None:
     text = """steps:
   - wait: {until: "{{ contact.custom.never }}"}
   - wait: 5d
@@ -119,7 +116,7 @@ def test_what_waits_behind_the_end_of_time_waits_no_longer(follow: Follow, tmp_p
     text: "{{ today }}"
     window: {from: "09:00", to: "10:00"}
 """
-    steps = told(follow(text, timezone=zone, custom={"never": "9999-12-31 23:59:59"}), tmp_path)
+    steps = walk(text, timezone=zone, custom={"never": "9999-12-31 23:59:59"})
     assert outcomes(steps) == dict.fromkeys(("wait-1", "wait-2", "wait-3"), "waited") | {
         "wait_for-4": "timeout",
         "after": "sent",
@@ -127,14 +124,16 @@ def test_what_waits_behind_the_end_of_time_waits_no_longer(follow: Follow, tmp_p
     assert steps["after"]["message"]["subject"].startswith("9999 ")
 
 
-def test_a_zone_that_cannot_be_used_is_told_and_one_that_is_an_offset_is_used(follow: Follow, tmp_path: Path) -> None:
+def test_a_zone_that_cannot_be_used_is_told_and_one_that_is_an_offset_is_used(
+    follow: Follow, reported: Reported
+) -> None:
     text = "steps:\n  - wait: {until: '10:00'}\n"
     lost = follow(text, timezone="Mars/Olympus")
     assert lost.notes == (
         "contact.timezone is ignored: it is neither the name of a time zone, such as Europe/Paris, nor an offset, "
         "such as +02:00: the scenario's is used, Europe/Paris",
     )
-    shown = report(follow(text, timezone="UTC+5:30"), TemplateLocator(ScenarioFile.at(tmp_path / "scenario.yaml")))
+    shown = reported(follow(text, timezone="UTC+5:30"))
     assert (shown["timezone"], shown["notes"]) == ("UTC+05:30", [])
     assert shown["steps"][0]["waits_until"] == "2026-03-04T10:00:00+05:30"
 
@@ -145,10 +144,8 @@ def test_a_start_without_a_zone_is_the_contacts_time(follow: Follow) -> None:
 
 
 @pytest.mark.parametrize("vip", [True, False])
-def test_both_ways_of_a_fork_are_shown_and_time_goes_on_behind_the_one_that_is_taken(
-    follow: Follow, tmp_path: Path, vip: bool
-) -> None:
-    steps = told(follow(FORK, custom={"vip": vip}), tmp_path)
+def test_both_ways_of_a_fork_are_shown_and_time_goes_on_behind_the_one_that_is_taken(walk: Walk, vip: bool) -> None:
+    steps = walk(FORK, custom={"vip": vip})
     taken = {"if-1": "then", "vip": "sent", "wait-1.else.1": "(waited)", "plain": "(sent)", "both": "sent"}
     other = {"if-1": "else", "vip": "(sent)", "wait-1.else.1": "waited", "plain": "sent", "both": "sent"}
     assert outcomes(steps) == (taken if vip else other)
@@ -169,8 +166,8 @@ SWITCH = """steps:
 """
 
 
-def test_the_way_of_a_switch_is_shown_with_its_value(follow: Follow, tmp_path: Path) -> None:
-    steps = told(follow(SWITCH, custom={"size": 1}), tmp_path)
+def test_the_way_of_a_switch_is_shown_with_its_value(walk: Walk) -> None:
+    steps = walk(SWITCH, custom={"size": 1})
     assert [(name, step["taken"], step.get("way")) for name, step in steps.items()] == [
         ("switch-1", True, "1"),
         ("small", True, None),
@@ -179,7 +176,7 @@ def test_the_way_of_a_switch_is_shown_with_its_value(follow: Follow, tmp_path: P
         ("exit-1.else.1", False, None),
         ("after", True, None),
     ]
-    steps = told(follow(SWITCH, custom={"size": []}), tmp_path)
+    steps = walk(SWITCH, custom={"size": []})
     assert [name for name, step in steps.items() if step["taken"]] == ["switch-1", "exit-1.else.1"]
     assert (steps["switch-1"]["outcome"], steps["switch-1"].get("way")) == ("else", None)
 
@@ -204,11 +201,11 @@ REPEAT = """steps:
     ],
 )
 def test_of_a_repetition_the_first_round_is_shown_and_time_goes_on_by_all(
-    follow: Follow, tmp_path: Path, until: str, events: list[tuple[str, dict[str, Any]]], reason: str, after: str
+    walk: Walk, until: str, events: list[tuple[str, dict[str, Any]]], reason: str, after: str
 ) -> None:
     text = REPEAT.replace("{event: email.clicked}", until)
     given = PreviewInputs(at=AT, events=[GivenEvent(*event) for event in events])
-    steps = told(follow(text, given=given, custom={"vip": True}), tmp_path)
+    steps = walk(text, given=given, custom={"vip": True})
     assert steps["repeat-1"]["reason"] == reason
     assert steps["weekly"]["taken"] is (reason == "round 1 of 4")
     assert (steps["after"]["taken"], steps["after"]["message"]["text"]) == (True, after)
@@ -223,10 +220,10 @@ def test_of_a_repetition_the_first_round_is_shown_and_time_goes_on_by_all(
     ],
 )
 def test_an_event_that_is_given_comes_once_a_step_waits_for_it(
-    follow: Follow, tmp_path: Path, orders: list[str], comes: bool, after: str, reason: str
+    walk: Walk, orders: list[str], comes: bool, after: str, reason: str
 ) -> None:
     events = [GivenEvent("order.delivered", {"order_id": order, "carrier": "Post"}) for order in orders]
-    steps = told(follow(EVENTS, given=PreviewInputs(at=AT, events=events)), tmp_path)
+    steps = walk(EVENTS, given=PreviewInputs(at=AT, events=events))
     arrived = "sent" if comes else "(sent)" if orders else "(sent?)"
     assert outcomes(steps) == {
         "wait_for-1": "event" if comes else "timeout",
@@ -238,23 +235,23 @@ def test_an_event_that_is_given_comes_once_a_step_waits_for_it(
     assert steps["wait_for-1"]["reason"] == reason
 
 
-def test_an_event_that_is_given_comes_when_the_step_has_begun(follow: Follow, tmp_path: Path) -> None:
+def test_an_event_that_is_given_comes_when_the_step_has_begun(walk: Walk) -> None:
     text = EVENTS.replace("for: 7d", "for: 7d\n    since: now")
     events = [GivenEvent("order.delivered", {"order_id": "X1", "carrier": "Post"})]
-    steps = told(follow(text, given=PreviewInputs(at=AT, events=events)), tmp_path)
+    steps = walk(text, given=PreviewInputs(at=AT, events=events))
     assert outcomes(steps) == {"wait_for-1": "event", "arrived": "sent", "late": "(sent?)", "after": "sent"}
     assert steps["wait_for-1"]["reason"] == "order.delivered comes"
 
 
-def test_a_wait_without_an_end_goes_on_as_if_the_event_had_come_and_says_so(follow: Follow, tmp_path: Path) -> None:
-    steps = told(follow(FOR_EVER), tmp_path)
+def test_a_wait_without_an_end_goes_on_as_if_the_event_had_come_and_says_so(walk: Walk) -> None:
+    steps = walk(FOR_EVER)
     assert outcomes(steps) == {"wait_for-1": "event", "arrived": "sent", "after": "sent"}
     expected = "order.delivered is not given: it would wait forever; from here on as if the event had come"
     assert steps["wait_for-1"]["reason"] == expected
     assert "waits_until" not in steps["wait_for-1"]
 
 
-def test_behind_an_exit_nothing_is_on_the_way(follow: Follow, tmp_path: Path) -> None:
+def test_behind_an_exit_nothing_is_on_the_way(walk: Walk) -> None:
     text = """steps:
   - if: contact.custom.vip == true
     then: [{exit: vip}]
@@ -262,11 +259,11 @@ def test_behind_an_exit_nothing_is_on_the_way(follow: Follow, tmp_path: Path) ->
   - sms: after
     text: "{{ now }}"
 """
-    left = told(follow(text, custom={"vip": True}), tmp_path)
+    left = walk(text, custom={"vip": True})
     assert outcomes(left) == {"if-1": "then", "exit-1.then.1": "exited", "wait-1.else.1": "(waited)", "after": "(sent)"}
     # What follows is shown as those see it who come by the other way.
     assert left["after"]["message"]["text"] == "2026-03-04T09:00:00+01:00"
-    stayed = told(follow(text, custom={"vip": False}), tmp_path)
+    stayed = walk(text, custom={"vip": False})
     assert outcomes(stayed)["after"] == "sent"
 
 
@@ -280,14 +277,13 @@ def test_behind_an_exit_nothing_is_on_the_way(follow: Follow, tmp_path: Path) ->
     ],
 )
 def test_a_step_that_cannot_be_performed_ends_as_its_on_failure_says(
-    follow: Follow, tmp_path: Path, step: str, outcome: str, after: str
+    walk: Walk, step: str, outcome: str, after: str
 ) -> None:
-    shown = follow(f"steps:\n  - {step}\n  - sms: after\n    text: x\n")
-    found = outcomes(told(shown, tmp_path))
+    found = outcomes(walk(f"steps:\n  - {step}\n  - sms: after\n    text: x\n"))
     assert list(found.values()) == [outcome, after]
 
 
-def test_a_response_is_there_on_the_ways_behind_its_step_alone(follow: Follow, tmp_path: Path) -> None:
+def test_a_response_is_there_on_the_ways_behind_its_step_alone(walk: Walk, follow: Follow) -> None:
     text = """steps:
   - if: contact.firstname == 'Bo'
     then:
@@ -302,7 +298,7 @@ def test_a_response_is_there_on_the_ways_behind_its_step_alone(follow: Follow, t
     given = PreviewInputs(at=AT, responses={"answer": {"id": "7"}})
 
     def texts(**contact: Any) -> list[str]:
-        shown = told(follow(text, given=given, **contact), tmp_path)
+        shown = walk(text, given=given, **contact)
         return [shown[name]["message"]["text"] for name in ("inside", "behind")]
 
     assert texts(firstname="Bo") == ["7!", "7!"]
@@ -320,7 +316,7 @@ def test_a_response_is_there_on_the_ways_behind_its_step_alone(follow: Follow, t
     ],
 )
 def test_a_response_is_kept_only_where_a_worker_would_keep_it(
-    follow: Follow, tmp_path: Path, response: Any, reason: str | None, shown: str
+    walk: Walk, response: Any, reason: str | None, shown: str
 ) -> None:
     text = """steps:
   - webhook: ask
@@ -329,7 +325,7 @@ def test_a_response_is_kept_only_where_a_worker_would_keep_it(
   - sms: behind
     text: "{{ responses.answer.id | default: '-' }}"
 """
-    steps = told(follow(text, given=PreviewInputs(at=AT, responses={"answer": response})), tmp_path)
+    steps = walk(text, given=PreviewInputs(at=AT, responses={"answer": response}))
     assert (steps["ask"]["outcome"], steps["ask"].get("reason")) == ("sent", reason)
     assert steps["behind"]["message"]["text"] == shown
 
@@ -372,11 +368,10 @@ SPLIT = """steps:
 """
 
 
-def test_the_branch_of_a_split_is_shown_with_its_number(follow: Follow, tmp_path: Path) -> None:
+def test_the_branch_of_a_split_is_shown_with_its_number(walk: Walk) -> None:
     drawn = {contact: Lot(seed="a/tone", shares={"a": 5000, "b": 5000}).draw(str(contact)) for contact in range(20)}
     contact = next(contact for contact, draw in drawn.items() if draw.name == "a")
-    shown = follow(SPLIT, id=contact, firstname="Zoé", custom={"store": 12})
-    steps = told(shown, tmp_path)
+    steps = walk(SPLIT, id=contact, firstname="Zoé", custom={"store": 12})
     tone, store = steps["tone"], steps["store"]
     assert (tone["what"], tone["outcome"], tone["note"]) == ("split a 50 b 50 none 0", "a", str(drawn[contact]))
     assert store["note"] == str(
@@ -390,20 +385,18 @@ def test_the_branch_of_a_split_is_shown_with_its_number(follow: Follow, tmp_path
     }
 
 
-def test_a_split_by_what_is_blank_is_held(follow: Follow, tmp_path: Path) -> None:
-    store = told(follow(SPLIT, firstname="Zoé"), tmp_path)["store"]
+def test_a_split_by_what_is_blank_is_held(walk: Walk) -> None:
+    store = walk(SPLIT, firstname="Zoé")["store"]
     assert (store["outcome"], store["error"]["message"]) == ("held", "the value of 'by' is blank")
 
 
-def test_who_would_get_nothing_is_told_what_it_would_be(follow: Follow, tmp_path: Path) -> None:
+def test_who_would_get_nothing_is_told_what_it_would_be(walk: Walk, follow: Follow, reported: Reported) -> None:
     text = "scenario: a\ntrigger: order\ncontrol: 50\nsteps:\n  - sms: offer\n    text: hi\n"
     control, holdout = apart("a/control", "control", 5000), Holdout.model_validate({"share": 50, "seed": "q4"})
     kept = next(number for number in range(20) if control.draw(str(number)).name)
-    shown = follow(text, id=kept)
     said = {"outcome": "control", "reason": f"in the control group ({control.draw(str(kept)).why})"}
-    assert report(shown, TemplateLocator(ScenarioFile.at(tmp_path / "scenario.yaml")))["withheld"] == said
-    assert told(shown, tmp_path)["offer"]["taken"], "what others get is shown all the same"
+    assert reported(follow(text, id=kept))["withheld"] == said
+    assert walk(text, id=kept)["offer"]["taken"], "what others get is shown all the same"
     out = next(number for number in range(20) if apart("q4", "holdout", 5000).draw(str(number)).name)
     given = PreviewInputs(at=AT, platform_zone="Europe/Paris", policies=Policies(holdout=holdout))
-    assert follow(text, given=given, id=out).withheld is not None
-    assert follow(text, given=given, id=out).withheld.outcome == "holdout"  # pyright: ignore[reportOptionalMemberAccess]
+    assert reported(follow(text, given=given, id=out))["withheld"]["outcome"] == "holdout"
