@@ -97,6 +97,5 @@ def _read_names(sample: str | None) -> CustomFieldNames | None:
     if sample is None:
         return None
     wanted = "a sample is a contact or an entry, a JSON object"
-    return CustomFieldNames.from_data(
-        entry_files.parse(entry_files.read(sample), entry_files.named(sample), wanted=wanted)
-    )
+    content = entry_files.read(sample)
+    return CustomFieldNames.from_data(entry_files.parse(content, entry_files.named(sample), wanted=wanted))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -172,9 +172,8 @@ _FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 def quote(text: str) -> str:
     """Return a text as a Liquid literal."""
     if _UNQUOTABLE.search(text) or ("'" in text and '"' in text):
-        raise ConversionError(
-            "Liquid cannot write this text: it has both kinds of quotes, braces or a line break in it"
-        )
+        why = "it has both kinds of quotes, braces or a line break in it"
+        raise ConversionError(f"Liquid cannot write this text: {why}")
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
@@ -271,6 +270,6 @@ def _to_number_literal(text: str) -> str | None:
 
 def _require_literal(value: str | None, known: MappedField, text: str) -> str:
     if value is None:
-        kinds: Mapping[str, str] = {"number": "a number", "flag": "true or false"}
-        raise ConversionError(f"'{known.path}' is {kinds[known.kind or '']}, which '{text[:40]}' is not")
+        kind = "a number" if known.kind == "number" else "true or false"
+        raise ConversionError(f"'{known.path}' is {kind}, which '{text[:40]}' is not")
     return value

@@ -194,9 +194,8 @@ class _CaseRunner:
         )
         for key, happenings, action in lists:
             for index, one in enumerate(happenings):
-                moment = (
-                    _moment(one.at, zone) if one.at else later(start, one.after.total_seconds() if one.after else 0)
-                )
+                after = one.after.total_seconds() if one.after else 0
+                moment = _moment(one.at, zone) if one.at else later(start, after)
                 if moment < start and self._around.start is None:
                     self._rejected[(key, index)] = "this is before the contact comes in"
                     continue
@@ -358,16 +357,12 @@ def replies(step: str, answers: Sequence[ScriptedAnswer]) -> Iterator[AttemptRep
         left -= times
     for _ in range(left):
         yield AttemptReply()
-    raise BadInput(
-        f"step '{step}' is attempted more than {_MOST:,} times: give it a longer interval, or another answer"
-    )
+    remedy = "give it a longer interval, or another answer"
+    raise BadInput(f"step '{step}' is attempted more than {_MOST:,} times: {remedy}")
 
 
 def _reply(answer: ScriptedAnswer) -> AttemptReply:
-    body = answer.body
-    if isinstance(body, str) or body is None:
-        content = (body or "").encode()
-    else:
-        content = json.dumps(body, ensure_ascii=False).encode()
+    body = "" if answer.body is None else answer.body
+    content = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return AttemptReply(status=answer.status, headers=headers, body=content, error=answer.error)
+    return AttemptReply(status=answer.status, headers=headers, body=content.encode(), error=answer.error)

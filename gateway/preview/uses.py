@@ -84,9 +84,8 @@ def literals(draft: Draft) -> dict[Path, list[Any]]:
     Paths of waits and date filters have dates. A path that ends in ``size`` has numbers of items.
     """
     compared = [liquid.find_compared_values(source) for source, kind in _sources(draft) if kind == "condition"]
-    compared += [
-        liquid.find_compared_values(*step.compared) for step in draft.steps.values() if step.compared is not None
-    ]
+    switches = [step.compared for step in draft.steps.values() if step.compared is not None]
+    compared += [liquid.find_compared_values(*switch) for switch in switches]
     found: dict[Path, list[Any]] = {}
     for path, values in (pair for one in compared for pair in one.items()):
         found.setdefault(_where(path, draft), []).extend(values)
@@ -130,7 +129,6 @@ def loops(draft: Draft) -> dict[Path, set[str]]:
         text = source if isinstance(source, str) else json.dumps(source)
         for item, path in _LOOP.findall(text):
             used = re.findall(rf"(?<![\w.-]){item}\.(\w+)", text)
-            found.setdefault(_where(tuple(path.split(".")), draft), set()).update(
-                name for name in used if name not in _SHORT
-            )
+            place = _where(tuple(path.split(".")), draft)
+            found.setdefault(place, set()).update(name for name in used if name not in _SHORT)
     return found

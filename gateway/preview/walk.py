@@ -217,9 +217,8 @@ class PreviewRun:
             root=ROOT if row.calls_back else "",
         )
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
-        result = self._result = self._given.renderer.render(
-            step, delivery, str(self._data["journey"]["id"]), self._draft.scenario
-        )
+        journey = str(self._data["journey"]["id"])
+        result = self._result = self._given.renderer.render(step, delivery, journey, self._draft.scenario)
         match result:
             case RenderProblem():
                 return Failed(reason=result.message)

@@ -59,6 +59,8 @@ def check(
     if source.data is None:
         return CheckedScenario(report.findings, None)
     data = check_structure(source, report)
+    if not is_mapping(data):
+        return CheckedScenario(report.findings, None)
     data = inline_files(data, read, report)
     if _size(data) > LARGEST:
         message = f"with its aliases and files in place the scenario is larger than {LARGEST // 2**20} MB: split it"

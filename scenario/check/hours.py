@@ -14,7 +14,7 @@ from scenario.policies.hours import MIDNIGHT, MONDAY, Hours, QuietHours, Window,
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.steps.registry import KINDS, kind_of
-from scenario.type_guards import Path, is_mapping, list_or_empty
+from scenario.type_guards import Path, list_or_empty
 from scenario.words import MARKETING, TRANSACTIONAL
 
 _H = TypeVar("_H", bound=Hours)
@@ -26,11 +26,9 @@ _KEEP: Final = f"add 'window: {_WINDOW}' to the step, or 'quiet_hours' to the sc
 
 
 def check_hours(
-    data: Any, destinations: KnownDestinations | None, report: Report, around: Sequence[QuietHours] = ()
+    data: Mapping[str, Any], destinations: KnownDestinations | None, report: Report, around: Sequence[QuietHours]
 ) -> None:
     """Report mistakes in the times at which a scenario sends. `around` has the quiet hours of all scenarios."""
-    if not is_mapping(data):
-        return
     path = ("quiet_hours",)
     sending = [step for step in outline(data) if step.model.sends]
     quiet = _read(QuietHours, data, path, report)

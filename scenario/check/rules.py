@@ -18,7 +18,7 @@ from scenario.steps.base import Awaited
 from scenario.steps.registry import KINDS, kind_of
 from scenario.time.duration import format_duration
 from scenario.time.timing import parse_moment, read_zone, zone_of
-from scenario.type_guards import Path, is_mapping, list_or_empty, mapping_at, mapping_or_empty
+from scenario.type_guards import Path, list_or_empty, mapping_at, mapping_or_empty
 
 _BACK: Final = 100
 """Number of earlier waits that each wait is compared with. It bounds the time of the check."""
@@ -26,10 +26,8 @@ _BACK: Final = 100
 MOST_ROUNDS: Final = 10_000
 
 
-def check_rules(data: Any, known: VariableMap, report: Report, now: datetime | None = None) -> None:
+def check_rules(data: Mapping[str, Any], known: VariableMap, report: Report, now: datetime | None = None) -> None:
     """Report mistakes of a scenario, with misspelt keys corrected, as a whole. Past dates count if there is a time."""
-    if not is_mapping(data):
-        return
     steps = list(outline(data))
     _names(steps, report)
     _unreachable(steps, known, report)
@@ -124,9 +122,8 @@ def _waits(steps: Sequence[WrittenStep], rules: Mapping[tuple[str, str | None], 
         place = (*step.path, *awaited.path)
         rule = rules.get((event, None)) or rules.get((event, condition))
         if rule is not None:
-            message = (
-                f"this event is never waited for to its end: the exit rule on line {report.line(rule)} leaves at it"
-            )
+            leaves = f"the exit rule on line {report.line(rule)} leaves at it"
+            message = f"this event is never waited for to its end: {leaves}"
             report.add(place, "never", message, severity="warning")
             continue
         if awaited.is_new:

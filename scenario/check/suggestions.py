@@ -227,12 +227,8 @@ def explained(faults: Sequence[Fault]) -> set[Path]:
     unknown key, only that is reported.
     """
     unknown = [fault for fault in faults if fault.is_unknown]
-    parts_of_steps: dict[type[BaseModel], str] = {
-        form: word for step in KINDS.values() for word, form in step.forms.items()
-    }
-    waits = {
-        (*fault.path[:-1], parts_of_steps[fault.form].strip("<>")) for fault in unknown if fault.form in parts_of_steps
-    }
+    parts_of_steps = [(form, word.strip("<>")) for step in KINDS.values() for word, form in step.forms.items()]
+    waits: set[Path] = {(*one.path[:-1], word) for one in unknown for form, word in parts_of_steps if form is one.form}
     # Keys beside a part that should contain them, such as 'times' beside 'repeat: 7d'.
     around = {(fault.path[:-1], key) for fault in faults if (form := fault.instead_of) for key in keys_of(form)}
     kinds = {fault.path[:-1]: fault.key for fault in unknown if _is_step(fault.form) and fault.key in KINDS}

@@ -21,7 +21,7 @@ from scenario.model.outline import outline
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.steps.base import BaseStep
-from scenario.type_guards import Path, is_list, is_mapping, mapping_or_empty, walk
+from scenario.type_guards import Path, list_or_empty, mapping_at, mapping_or_empty, walk
 from scenario.words import MARKETING, TRANSACTIONAL
 
 _GOAL: Final = ("goal",)
@@ -49,18 +49,12 @@ class Template(NamedTuple):
     """Names of the events that a condition or a goal's value is about."""
 
 
-def templates(data: Any) -> Iterator[Template]:
+def templates(data: Mapping[str, Any]) -> Iterator[Template]:
     """Yield all templates of a scenario whose values have the right type, in any order."""
-    if not is_mapping(data):
-        return
-    if is_mapping(entry := data.get("entry")):
-        yield from _texts(entry, {"key": "text", "if": "condition"}, ("entry",))
-    if is_list(exits := data.get("exit")):
-        for index, rule in enumerate(exits):
-            if is_mapping(rule):
-                yield from _texts(rule, {"if": "condition"}, ("exit", index), [rule.get("event")])
-    if is_mapping(goal := data.get("goal")):
-        yield from _texts(goal, {"if": "condition", "value": "value"}, _GOAL, [goal.get("event")])
+    yield from _texts(mapping_at(data, "entry"), {"key": "text", "if": "condition"}, ("entry",))
+    for index, rule in enumerate(list_or_empty(data.get("exit"))):
+        yield from _texts(mapping_or_empty(rule), {"if": "condition"}, ("exit", index))
+    yield from _texts(mapping_at(data, "goal"), {"if": "condition", "value": "value"}, _GOAL)
     for step in outline(data):
         awaited = list(step.model.awaits(step.keys))
         awaits, to, is_batch = bool(awaited), step.keys.get("to"), "batch" in step.keys
@@ -71,12 +65,10 @@ def templates(data: Any) -> Iterator[Template]:
             yield Template(path, source.kind, source.text, step.model, awaits, to, source.lead, met, is_batch, events)
 
 
-def _texts(
-    keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path, events: Sequence[Any] = ()
-) -> Iterator[Template]:
+def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
     for key, kind in kinds.items():
         if isinstance(source := keys.get(key), str) and source:
-            yield Template((*path, key), kind, source, events=_names_of(events))
+            yield Template((*path, key), kind, source, events=_names_of([keys.get("event")]))
 
 
 def _names_of(events: Sequence[Any]) -> frozenset[str]:
@@ -84,11 +76,10 @@ def _names_of(events: Sequence[Any]) -> frozenset[str]:
 
 
 def check_templates(
-    data: Any, known_ways: VariableMap, report: Report, destinations: KnownDestinations | None = None
+    data: Mapping[str, Any], known_ways: VariableMap, report: Report, destinations: KnownDestinations | None
 ) -> None:
     """Report mistakes in the templates of a scenario with misspelt keys corrected and texts of files in place."""
-    written = mapping_or_empty(data)
-    trigger, marketing = written.get("trigger"), written.get("purpose") != TRANSACTIONAL
+    trigger, marketing = data.get("trigger"), data.get("purpose") != TRANSACTIONAL
     anywhere: set[str] = set()
     for template in templates(data):
         here = known_ways.at(template.path)
@@ -283,12 +274,12 @@ _MISSING: Final = (
 )
 
 
-def check_unsubscribing(data: Any, report: Report) -> None:
+def check_unsubscribing(data: Mapping[str, Any], report: Report) -> None:
     """Report marketing messages without `journey.unsubscribe_url`.
 
     The one-click headers are set anyway, but many mail programs show no button, and the law requires a link.
     """
-    if not is_mapping(data) or data.get("purpose", MARKETING) != MARKETING:
+    if data.get("purpose", MARKETING) != MARKETING:
         return
     for step in outline(data):
         for key in step.model.unsubscribing:

@@ -154,14 +154,13 @@ def _asked(condition: Any) -> frozenset[tuple[str, ...]]:
     return frozenset(path for path in named if path[0] == "event")
 
 
-def ways(data: Any) -> VariableMap:
+def ways(data: Mapping[str, Any]) -> VariableMap:
     """Return the variables known at all places of a scenario."""
     walk = _Walk()
-    if is_mapping(data):
-        # With the trigger event there is one from the beginning.
-        is_event = data.get("trigger") == "event"
-        start = KnownVariables(comes=True, missed=_MET, entered=True) if is_event else KnownVariables()
-        walk.steps(data.get("steps"), ("steps",), start)
+    # With the trigger event there is one from the beginning.
+    is_event = data.get("trigger") == "event"
+    start = KnownVariables(comes=True, missed=_MET, entered=True) if is_event else KnownVariables()
+    walk.steps(data.get("steps"), ("steps",), start)
     anywhere = {name: merged(shapes) for name, shapes in walk.shapes.items()}
     return VariableMap(walk.before, walk.saves, anywhere, walk.ends)
 

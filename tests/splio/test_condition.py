@@ -1,7 +1,5 @@
 """Conditions mean in Liquid what they meant before: compared with Python's own logic."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import product
 from typing import Any

@@ -97,20 +97,16 @@ class _FieldCollector:
             case _:
                 # A child may not be rendered, so its assignments are certain only inside of it.
                 for child in children:
-                    self._read_block(child, own)
+                    for expression in child.expressions():
+                        self.read_expression(expression, own)
+                    self.read_nodes(child_nodes(child), own)
         return own
-
-    def _read_block(self, node: Node, own: frozenset[str]) -> None:
-        for expression in node.expressions():
-            self.read_expression(expression, own)
-        self.read_nodes(child_nodes(node), own)
 
     def read_expression(self, expression: Expression, own: frozenset[str]) -> None:
         if isinstance(expression, Path):
             self._read_path(expression, own)
-        if isinstance(expression, FilteredExpression) and any(
-            used.name in dates.FILTERS for used in expression.filters or ()
-        ):
+        filters = (expression.filters or ()) if isinstance(expression, FilteredExpression) else ()
+        if any(used.name in dates.FILTERS for used in filters):
             self.found.update(_OF_DATES)
         if isinstance(expression, AnyExpression):
             self.read_expression(expression.left, own)

@@ -78,9 +78,8 @@ def _explain_in(found: re.Match[str]) -> str:
         return f"'in' is written the other way round: {f'not ({asked})' if found['not'] else asked}"
     listed = _VALUE.findall(found["list"] or "") or ["'a'", "'b'"]
     each = f" {word} ".join(f"{name} {sign} {value}" for value in listed[:_SHOWN])
-    return (
-        f"there is no '{_join_spaces(found['word'])}': compare with each, {each}{' …' if len(listed) > _SHOWN else ''}"
-    )
+    more = " …" if len(listed) > _SHOWN else ""
+    return f"there is no '{_join_spaces(found['word'])}': compare with each, {each}{more}"
 
 
 def _explain_part(found: re.Match[str]) -> str:

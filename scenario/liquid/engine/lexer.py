@@ -80,9 +80,8 @@ def _words_as_names(tokens: Iterable[Token]) -> Iterator[Token]:
 
 def template_stream(source: str) -> PositionedStream:
     if len(source) > MAX_SOURCE:
-        raise BoundReached(
-            f"a template may have {MAX_SOURCE // 1024} KB of text", Token(TOKEN_EOF, "", MAX_SOURCE, source)
-        )
+        end = Token(TOKEN_EOF, "", MAX_SOURCE, source)
+        raise BoundReached(f"a template may have {MAX_SOURCE // 1024} KB of text", end)
     return PositionedStream(_Lexer(source).tokens(), Token(TOKEN_EOF, "", len(source), source))
 
 

@@ -65,9 +65,8 @@ def parse_date(text: str) -> dt.datetime | None:
 @lru_cache(maxsize=4096)
 def _parse_cached(text: str) -> dt.datetime | None:
     if text.isascii() and text.isdigit():
-        return (
-            _from_seconds(int(text)) if len(text) != len("20240131") else _parse_iso(text) or _from_seconds(int(text))
-        )
+        is_day = len(text) == len("20240131")
+        return (_parse_iso(text) if is_day else None) or _from_seconds(int(text))
     return _parse_iso(text) or _parse_english(text)
 
 

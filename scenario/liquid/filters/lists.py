@@ -25,9 +25,7 @@ def join(items: Iterable[object], separator: object = " ") -> str:
 @sequence_filter
 def join_html(items: Iterable[object], separator: object = " ") -> str:
     """Join the items' texts in HTML: the author's separator is markup, the items are escaped."""
-    return _join(
-        items, Markup(" ") if separator == " " else separator if isinstance(separator, str) else to_text(separator)
-    )
+    return _join(items, Markup(" ") if separator == " " else to_text(separator))
 
 
 def _join(items: Iterable[object], between: str) -> str:

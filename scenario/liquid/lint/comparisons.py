@@ -40,9 +40,8 @@ class ComparisonLinter:
         chained = [side for side in (left, right) if isinstance(side, COMPARISONS)]
         if chained:
             at = max(comparison.token.start_index, chained[0].token.start_index)
-            self._report_constant(
-                "comparison", "this compares the result of a comparison: join two comparisons with 'and'", at
-            )
+            message = "this compares the result of a comparison: join two comparisons with 'and'"
+            self._report_constant("comparison", message, at)
         elif isinstance(left, _CONSTANTS) and isinstance(right, _CONSTANTS):
             at = comparison.token.start_index
             self._report_constant("constant", "both sides are constants: the result is the same for every contact", at)

@@ -91,9 +91,8 @@ class ExpressionLinter:
 
     def _check_logic(self, expression: LogicalAndExpression | LogicalOrExpression) -> None:
         if isinstance(expression, LogicalAndExpression) and isinstance(expression.right, LogicalOrExpression):
-            message = (
-                "'a and b or c' is 'a and (b or c)' here, and '(a and b) or c' in other languages: write parentheses"
-            )
+            other = "'(a and b) or c' in other languages: write parentheses"
+            message = f"'a and b or c' is 'a and (b or c)' here, and {other}"
             # A template may come from a system with the same precedence. Conditions are written for this one.
             severity = "error" if self._kind == "condition" else "warning"
             self.linted.add("mixed-logic", message, expression.token.start_index, severity=severity)
@@ -151,9 +150,8 @@ class ExpressionLinter:
             linted.add("not-a-list", f"'{applied.name}' works on lists, and this is {describe_shape(shape)}", at)
         field = field_argument(applied)
         if field is not None:
-            check_item_field(
-                shape, field.value, f"'{what}'" if isinstance(shape, ListOf) else what, field.token.start_index, linted
-            )
+            what = f"'{what}'" if isinstance(shape, ListOf) else what
+            check_item_field(shape, field.value, what, field.token.start_index, linted)
         self._check_escaping(applied)
 
     def _check_escaping(self, applied: Filter) -> None:

@@ -1,7 +1,5 @@
 """Small scenarios with their cases."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent, indent

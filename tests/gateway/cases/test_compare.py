@@ -1,7 +1,5 @@
 """Everything that is not as expected is found, at its place, and nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

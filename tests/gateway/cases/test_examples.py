@@ -1,7 +1,5 @@
 """Every example has cases, does in them what they say, and is free of findings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Mistakes in a case file are told at their line and column."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

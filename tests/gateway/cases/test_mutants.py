@@ -1,7 +1,5 @@
 """Case files with a mistake anywhere: each is told, or the case is run, and nothing of ours breaks."""
 
-from __future__ import annotations
-
 import json
 import random
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Cases do what they expect. `tests/e2e/test_cases.py` also runs each as a journey on a server."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

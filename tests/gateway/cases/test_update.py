@@ -1,7 +1,5 @@
 """What is got is written into the file, and all the rest of the file stays."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from textwrap import indent

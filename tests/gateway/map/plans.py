@@ -1,7 +1,5 @@
 """Plans of any shape, for maps."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from random import Random

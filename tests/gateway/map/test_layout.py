@@ -1,7 +1,5 @@
 """Nothing on a map covers anything else, and texts fit into what is kept for them."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A map as Mermaid."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

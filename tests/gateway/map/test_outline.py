@@ -1,7 +1,5 @@
 """Blocks are found again in the flat table of a plan."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A map as SVG: well-formed, harmless, and saying what the table says."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Final

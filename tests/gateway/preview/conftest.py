@@ -1,7 +1,5 @@
 """Scenarios given as YAML, and what a preview makes of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path

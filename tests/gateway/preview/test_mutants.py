@@ -1,7 +1,5 @@
 """Whatever a file says, check and preview have an answer: the examples with something in them deleted or replaced."""
 
-from __future__ import annotations
-
 import copy
 import json
 import random

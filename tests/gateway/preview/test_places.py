@@ -1,7 +1,5 @@
 """A template that fails for this contact is pointed at in the file, wherever it stands."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What is shown of secrets, destinations and ids: everything else is compared with real journeys in `tests/e2e`."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

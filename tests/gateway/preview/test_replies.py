@@ -1,8 +1,6 @@
 # ruff: noqa: E501 - a schema a line
 """Made-up responses: they fit their schema, have what the scenario names, and are as bad as they may be."""
 
-from __future__ import annotations
-
 import json
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """Entries that fail, without what their failing does not need."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

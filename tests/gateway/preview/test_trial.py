@@ -1,7 +1,5 @@
 """Made-up contacts: which failures count, what is told of them, and that a seed is a seed."""
 
-from __future__ import annotations
-
 import json
 from typing import Any, cast
 

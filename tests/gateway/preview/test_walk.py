@@ -1,7 +1,5 @@
 """The way that a contact would take: branches, local times, and what keeps it from going on."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Virtual time: whoever waits goes on in the order of the moments."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final

@@ -1,7 +1,5 @@
 """Batch calls: their mistakes, and the data that they take along of each contact."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

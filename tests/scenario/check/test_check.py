@@ -192,22 +192,13 @@ def test_a_file_without_mistakes_has_no_findings_and_is_a_scenario_with_its_text
         read={"mails/thank-you.html": HTML}.__getitem__,
         destinations=KnownDestinations(public_secrets=frozenset({"WAX_TOKEN"})),
     )
-
     assert checked.findings == ()
     assert checked.scenario is not None
     assert checked.scenario.steps[0].model_dump()["html"] == HTML
 
 
-def test_a_warning_does_not_keep_a_scenario_back():
-    checked = check(HEAD + "- exit: a\n- exit: b\n")
-
-    assert [finding.severity for finding in checked.findings] == ["warning"]
-    assert checked.scenario is not None
-
-
 def test_findings_are_json_for_programs():
     (finding,) = check("scenario: a\ntrigger: order\nsteps: []", file="a.yaml").findings
-
     assert json.loads(json.dumps(finding.as_json())) == {
         "file": "a.yaml",
         "line": 3,
@@ -229,26 +220,13 @@ def test_findings_are_json_for_programs():
 )
 def test_what_was_probably_meant_is_there_for_programs(steps: str, meant: str | None):
     finding, *_ = check(HEAD + steps).findings
-
     assert finding.did_you_mean == meant
     assert finding.as_json().get("did_you_mean", "nothing") == (meant or "nothing")
 
 
-def test_a_mistake_in_another_file_is_reported_in_that_file():
-    text = HEAD + "- email: a\n  subject: s\n  html: {file: mails/a.html}\n"
-
-    findings = findings_of(text, read=lambda _: "<p>\n  {{ contact.emial }}", file="scenarios/a.yaml")
-
-    assert [str(finding) for finding in findings] == [
-        "scenarios/mails/a.html:2:14: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"
-    ]
-
-
 def test_an_e_mail_that_would_be_refused_for_its_size_is_named_before():
     text = HEAD + f"- email: a\n  subject: {'s' * 8_001}\n  html: {{file: mails/a.html}}\n"
-
     findings = findings_of(text, read=lambda _: "<p>\n" + "<div>" * 300, file="scenarios/a.yaml")
-
     assert [str(finding) for finding in findings] == [
         "scenarios/a.yaml:5:8012: error limit: a subject has at most 8,000 characters",
         "scenarios/mails/a.html:2:1281: error limit: elements are nested more than 256 levels deep: is one not closed?",
@@ -279,19 +257,16 @@ FILES: tuple[tuple[str, Callable[[str], str] | None, str], ...] = (
 @pytest.mark.parametrize(("name", "read", "message"), FILES, ids=[name for name, _, _ in FILES])
 def test_a_reference_that_leads_nowhere_is_one_finding(name: str, read: Callable[[str], str] | None, message: str):
     text = HEAD + f"- email: a\n  subject: s\n  html: {{file: '{name}'}}\n"
-
     assert lines_of(text, read) == [f"6:16: error file: {message}"]
 
 
 def test_no_file_is_looked_for_by_a_name_that_none_can_have():
     text = HEAD + '- email: a\n  subject: s\n  html: {file: "a\\0b.html"}\n'
-
     assert lines_of(text, str) == ["6:16: error file: a file's name cannot contain U+0000"]
 
 
 def test_a_reference_behind_a_misspelt_key_is_read_too():
     text = HEAD + "- email: a\n  subject: s\n  htlm: {fiel: a.html}\n"
-
     assert lines_of(text, lambda _: "{{ contact.emial }}") == [
         "6:3: error unknown-key: unknown key 'htlm': did you mean 'html'?",
         "6:10: error unknown-key: unknown key 'fiel': did you mean 'file'?",
@@ -316,7 +291,6 @@ JARGON = re.compile(
 @settings(max_examples=40)
 def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, Any]):
     checked = check(json.dumps(data))
-
     assert (checked.scenario is None) == any(finding.severity == "error" for finding in checked.findings)
     assert not [finding.message for finding in checked.findings if JARGON.search(finding.message)]
     assert all(finding.line == 1 and finding.column >= 1 for finding in checked.findings)
@@ -330,7 +304,6 @@ def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, A
 @settings(max_examples=40)
 def test_a_slip_of_the_pen_never_breaks_the_check(at: int, put: str, instead_of: int):
     checked = check(RIGHT[:at] + put + RIGHT[at + instead_of :], read=lambda _: "<p>")
-
     assert (checked.scenario is None) == any(finding.severity == "error" for finding in checked.findings)
     assert not [finding.message for finding in checked.findings if JARGON.search(finding.message)]
 
@@ -346,7 +319,6 @@ DESTINATIONS = (
 @pytest.mark.parametrize(("name", "report"), DESTINATIONS)
 def test_a_destination_is_one_that_there_is(name: str, report: str | None):
     text = HEAD + f"- webhook: a\n  to: {name}\n- webhook: b\n  url: https://x.example/\n"
-
     assert check(text).findings == ()
     found = check(
         text, destinations=KnownDestinations({"wax": KnownDestination(), "onesignal": KnownDestination()})
@@ -368,7 +340,6 @@ def test_a_destination_is_one_that_there_is(name: str, report: str | None):
 )
 def test_a_header_is_set_by_the_scenario_or_by_its_destination(known: KnownDestinations | None, codes: list[str]):
     text = HEAD + "- webhook: a\n  to: wax\n  headers: {x-shop: a, Accept: b}\n- webhook: b\n  to: crm\n"
-
     assert [finding.code for finding in check(text, destinations=known).findings] == codes
 
 

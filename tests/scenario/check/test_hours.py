@@ -165,7 +165,6 @@ def test_quiet_hours_that_cover_the_time_are_enough(around: str, expected: dict[
 def test_quiet_hours_of_all_scenarios_are_counted_in():
     everywhere = [QuietHours.model_validate({"from": "21:00", "to": "08:00", "channels": ["sms"]})]
     text = "scenario: a\ntrigger: reward\n{}steps: [{{wait: {{until: 23:00}}}}, {{sms: a, text: t}}, {{sms: b, text: t, window: {{from: 22:00}}}}]\n"
-
     assert [one.code for one in check(text.format("")).findings] == ["at-night"]
     assert [one.code for one in check(text.format(""), quiet_hours=everywhere).findings] == ["never-open"]
     assert check(text.format("purpose: transactional\n"), quiet_hours=everywhere).findings == ()

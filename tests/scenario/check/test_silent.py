@@ -1,7 +1,5 @@
 """Mistakes that would go out in silence are warnings, and warnings that are meant are accepted at their line."""
 
-from __future__ import annotations
-
 import pytest
 
 from scenario.check.check import check

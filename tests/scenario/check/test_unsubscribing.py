@@ -1,7 +1,5 @@
 """Marketing e-mails that show no way out are warned of, at their place."""
 
-from __future__ import annotations
-
 import pytest
 
 from scenario.check.check import check

@@ -27,7 +27,6 @@ ANYWHERE = {"contact", "journey", "now", "today", "responses", "trigger"}
 @pytest.mark.parametrize("trigger", TRIGGERS)
 def test_each_trigger_brings_its_own_data(trigger: str):
     made = roots(trigger)
-
     assert set(made.known) == ANYWHERE | BY_TRIGGER.get(trigger, set())
     assert set(made.availability) == {"order", "ticket", "cart", "reward", "event", "secrets"} - set(made.known)
 
@@ -77,9 +76,7 @@ def test_the_trees_are_those_of_the_data_that_come_out(trigger: str):
     }
     data: dict[str, Any] = {DATA[trigger][0]: {"products": [{}]}} if trigger in DATA else {}
     entry = parse_entry({"scenario": "a", "contact": contact, "trigger": {"type": trigger, **data}})
-
     cleaned = with_trigger(clean(entry, zone_of()))
-
     known = roots(trigger).known
     assert set(cleaned) == {"contact", "trigger"} | BY_TRIGGER.get(trigger, set())
     for name, value in cleaned.items():
@@ -88,7 +85,6 @@ def test_the_trees_are_those_of_the_data_that_come_out(trigger: str):
 
 def test_a_tree_knows_kinds():
     tree = tree_of(Contact)
-
     assert tree.fields["creation_date"] == Value("date")
     assert tree.fields["id"] == Value("text")
     assert tree.fields["custom"] == Object(open=True)
@@ -136,7 +132,6 @@ def test_what_is_not_there_is_reported(text: str, finding: str):
 
 def test_every_place_of_a_wrong_name_is_reported():
     text = "scenario: a\ntrigger: order\nsteps:\n- sms: a\n  text: |\n    {{ contact.emial }}\n      {{ contact . emial }}\n"
-
     assert [(finding.line, finding.column) for finding in check(text).findings] == [(6, 16), (7, 20)]
 
 

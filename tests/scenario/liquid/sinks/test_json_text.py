@@ -32,13 +32,6 @@ DATA: dict[str, Any] = {
 }
 
 
-def test_data_cannot_add_a_key() -> None:
-    assert json.loads(render_json('{"name": "{{ name }}", "admin": false}', DATA)) == {
-        "name": 'x", "admin": true, "y": "',
-        "admin": False,
-    }
-
-
 @pytest.mark.parametrize(
     ("source", "means"),
     [
