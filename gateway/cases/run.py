@@ -24,9 +24,8 @@ from gateway.errors import BadInput
 from gateway.preview.draft import VERSION
 from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
 from gateway.virtual.clock import Clock
-from gateway.virtual.host import Record
+from gateway.virtual.host import PlaceClaim, Record, Workspace
 from gateway.virtual.journey import OperationRefused, VirtualJourney, deliver
-from gateway.virtual.workspace import PlaceClaim, Workspace
 from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError

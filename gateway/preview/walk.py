@@ -13,8 +13,7 @@ from gateway.preview.draft import Draft
 from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
 from gateway.preview.responses import keep
 from gateway.virtual.clock import Clock
-from gateway.virtual.host import VirtualHost
-from gateway.virtual.workspace import Workspace
+from gateway.virtual.host import VirtualHost, Workspace
 from scenario.entry.trigger import event_root
 from scenario.plan import plan
 from scenario.plan.inputs import pick

@@ -25,22 +25,13 @@ class _Wait:
         return (yield self)
 
 
+@dataclass(eq=False)
 class Task(Generic[T]):
-    """A coroutine that a `Clock` runs."""
+    """A coroutine that a `Clock` runs. It has no result while it runs."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self.coroutine = coroutine
-        self.done = False
-        self.result: T | None = None
-        """None while it runs."""
-
-    def resume(self, woke: bool | None) -> _Wait | None:
-        """Run it until it waits again. Return the wait, or None at its end."""
-        try:
-            return self.coroutine.send(woke)
-        except StopIteration as over:
-            self.done, self.result = True, over.value
-            return None
+    coroutine: Coroutine[Any, Any, T]
+    done: bool = False
+    result: T | None = None
 
 
 class Clock:
@@ -90,8 +81,10 @@ class Clock:
             action()
 
     def _resume(self, task: Task[Any], woke: bool | None) -> None:
-        wait = task.resume(woke)
-        if wait is None:
+        try:
+            wait: _Wait = task.coroutine.send(woke)
+        except StopIteration as over:
+            task.done, task.result = True, over.value
             return
         self._waiting[wait.owner] = (wait, task)
         if wait.until is not None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class FilterValueError(FilterArgumentError):
     """A value or argument that a filter does not accept. The message is for authors and quotes no data."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, token=None)
+    def __init__(self, message: str, token: Token | None = None) -> None:
+        super().__init__(message, token=token)
 
 
 class FilterCall(Filter):
@@ -84,7 +84,7 @@ class FilterCall(Filter):
             error.token = error.token or self.token
             raise
         except JsonValueError as error:
-            raise _unfit(f"'{self.name}': {error}", self.token) from error
+            raise FilterValueError(f"'{self.name}': {error}", self.token) from error
         except RecursionError as error:
             raise BoundReached(f"'{self.name}' got a value that is nested too deeply", self.token) from error
         except MemoryError as error:
@@ -92,14 +92,10 @@ class FilterCall(Filter):
         except (LiquidError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
             # python-liquid's filters raise all of these for odd values. Their messages quote the values.
             given = f" and {', '.join(map(describe_type, arguments))}" if arguments else ""
-            raise _unfit(f"'{self.name}' cannot work with {describe_type(left)}{given}", self.token) from error
+            raise FilterValueError(
+                f"'{self.name}' cannot work with {describe_type(left)}{given}", self.token
+            ) from error
         return made
-
-
-def _unfit(message: str, token: Token) -> FilterValueError:
-    error = FilterValueError(message)
-    error.token = token
-    return error
 
 
 def bind_filter(parsed: Filter, environment: Environment) -> FilterCall:

@@ -53,7 +53,10 @@ class ComparisonLinter:
         elif isinstance(comparison, ContainsExpression):
             self._check_contains(comparison, first, second)
         elif isinstance(comparison, EqExpression | NeExpression):
-            self._check_equality(comparison, first, second)
+            if _differ_in_type(first, second):
+                sides = f"{describe_shape(first)} and {describe_shape(second)}"
+                message = f"{sides} are never equal{_suggest(comparison, first, second)}"
+                self._report_constant("comparison", message, comparison.token.start_index)
             self._check_custom_type(comparison, first, second)
         else:
             self._check_order(comparison, first, second)
@@ -72,12 +75,6 @@ class ComparisonLinter:
     def _report_constant(self, code: str, message: str, at: int) -> None:
         severity: Severity = "error" if self._is_condition else "warning"
         self._linted.add(code, message, at, severity=severity)
-
-    def _check_equality(self, comparison: Expression, first: Tree, second: Tree) -> None:
-        if _differ_in_type(first, second):
-            sides = f"{describe_shape(first)} and {describe_shape(second)}"
-            message = f"{sides} are never equal{_suggest(comparison, first, second)}"
-            self._report_constant("comparison", message, comparison.token.start_index)
 
     def _check_order(self, comparison: Expression, first: Tree, second: Tree) -> None:
         if any(isinstance(side, _NOTHING) for side in comparison.children()):

@@ -6,7 +6,7 @@ It calls the functions that render, so that the rules exist once. It needs no da
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from liquid.ast import Node
@@ -124,19 +124,21 @@ def _constant_or_sample(part: Expression, usual: object) -> object:
             return usual
 
 
-def check_texts(nodes: Iterable[Node], kind: str, linted: LintedText) -> None:
+def check_texts(nodes: Sequence[Node], kind: str, linted: LintedText) -> None:
     """Report texts that are not allowed in a header, a URL or a date, whatever the values around them."""
     if kind == "value":
-        _check_date(nodes, linted)
+        message = "a date has no text around it: write only the output, such as '{{ reward.expiration_date }}'"
+        _report_first(_NO_PART_OF_A_DATE, nodes, linted, "date", message)
     if kind == "html":
         _check_nesting(nodes, linted)
     if kind == "line":
         _check_length(nodes, linted)
     if kind not in ("header", *_URLS):
         return
-    nodes = list(nodes)
     if kind in _URLS:
-        _check_fragment(nodes, linted)
+        # A fragment is never sent (RFC 9110 §4.2.5), so deliveries would be rejected.
+        message = "a requested URL has no fragment: remove the '#' and the text after it, or write %23"
+        _report_first(re.compile("#"), nodes, linted, "url", message)
     written = ""
     for node in nodes:
         match node:
@@ -176,12 +178,11 @@ def _check_length(nodes: Iterable[Node], linted: LintedText) -> None:
             left -= len(node.text)
 
 
-def _check_fragment(nodes: Iterable[Node], linted: LintedText) -> None:
-    """Report a ``#``. A fragment is never sent (RFC 9110 §4.2.5), so deliveries would be rejected."""
+def _report_first(pattern: re.Pattern[str], nodes: Iterable[Node], linted: LintedText, code: str, message: str) -> None:
+    """Report the first literal text that matches."""
     for node in nodes:
-        if isinstance(node, LiteralText) and "#" in node.text:
-            message = "a requested URL has no fragment: remove the '#' and the text after it, or write %23"
-            linted.add("url", message, node.token.start_index + node.text.index("#"))
+        if isinstance(node, LiteralText) and (found := pattern.search(node.text)) is not None:
+            linted.add(code, message, node.token.start_index + found.start())
             return
 
 
@@ -206,12 +207,3 @@ def _check_refused(rendered: str, kind: str, linted: LintedText) -> None:
         if not any(found.code == "url" for found in linted.findings):
             hint = "; operators can allow it for a destination: then write 'to' instead of 'url'"
             linted.add("refused-url", f"every delivery is refused: {error}{hint if error.openable else ''}", 0)
-
-
-def _check_date(nodes: Iterable[Node], linted: LintedText) -> None:
-    """Report text around the output of a date, such as that of the ``until`` of a wait."""
-    for node in nodes:
-        if isinstance(node, LiteralText) and (found := _NO_PART_OF_A_DATE.search(node.text)) is not None:
-            message = "a date has no text around it: write only the output, such as '{{ reward.expiration_date }}'"
-            linted.add("date", message, node.token.start_index + found.start())
-            return
