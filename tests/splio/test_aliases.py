@@ -25,13 +25,11 @@ def test_a_second_name_is_a_field_like_the_first(model: type[Shape]) -> None:
 @pytest.mark.parametrize(
     ("sent", "seen"),
     [
-        ({"external_id": 10}, ("10", "10", "10")),
-        ({"extid": "10"}, ("10", "10", "10")),
+        ({"external_id": 10}, ("10", "10", "10")), ({"extid": "10"}, ("10", "10", "10")),
         ({"product_id": "10", "external_id": ""}, ("10", "10", "10")),
-        ({"product_id": "1", "external_id": "2"}, ("2", "1", "2")),
-        ({}, (None, None, None)),
+        ({"product_id": "1", "external_id": "2"}, ("2", "1", "2")), ({}, (None, None, None)),
     ],
-)
+)  # fmt: skip
 def test_whichever_name_is_sent_either_can_be_used(sent: dict[str, Any], seen: tuple[str | None, ...]) -> None:
     product = Product.model_validate(sent)
     assert (product.external_id, product.product_id, product.extid) == seen

@@ -99,27 +99,10 @@ def test_a_converted_body_is_the_json_that_was_meant() -> None:
 
 pieces = st.sampled_from(
     [
-        *CONVERTED,
-        *LEFT,
-        "{",
-        "}",
-        "{{",
-        "%}",
-        "{%",
-        "$",
-        "{SPLIO ",
-        "{SPLIO IF $firstname$ = 'a' AND (",
-        "{SPLIO ELSE}",
-        "{SPLIO ENDIF}",
-        "{SPLIO ENDFOREACH}",
-        "{% raw %}",
-        "{% comment %}",
-        "'",
-        '"',
-        "-",
-        "\n",
+        *CONVERTED, *LEFT, "{", "}", "{{", "%}", "{%", "$", "{SPLIO ", "{SPLIO IF $firstname$ = 'a' AND (",
+        "{SPLIO ELSE}", "{SPLIO ENDIF}", "{SPLIO ENDFOREACH}", "{% raw %}", "{% comment %}", "'", '"', "-", "\n",
     ]
-)
+)  # fmt: skip
 anything = st.lists(pieces | st.text(max_size=5), max_size=12).map("".join)
 
 
@@ -159,12 +142,10 @@ def test_a_template_that_is_too_long_is_said_to_be() -> None:
 
 UNCLOSED = "the tag is not closed: its closing brace is missing"
 HOSTILE = [
-    ("{SPLIO " * 9_000, 9_000, UNCLOSED),
-    ("{SPLIO IF " + '"' * 60_000, 1, UNCLOSED),
-    ("$a" * 30_000, 15_000, "$a$ is not known: "),
-    ("{" * 60_000, 0, ""),
+    ("{SPLIO " * 9_000, 9_000, UNCLOSED), ("{SPLIO IF " + '"' * 60_000, 1, UNCLOSED),
+    ("$a" * 30_000, 15_000, "$a$ is not known: "), ("{" * 60_000, 0, ""),
     ("$a.b" * 15_000, 7_500, "$a.b$ is not known: "),
-]
+]  # fmt: skip
 TOO_LONG = "the converted template cannot be read: a template may have 64 KB of text"
 
 

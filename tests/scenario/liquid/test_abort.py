@@ -37,15 +37,11 @@ def test_it_ends_every_kind_of_template(render: Callable[[str, dict[str, Any]], 
 @pytest.mark.parametrize(
     "source",
     [
-        "{% if items %} {% abort 'r' %} {% endif %}",
-        "{% for i in none %}{% else %}{% abort 'r' %}{% endfor %}",
-        "{% case 1 %}{% when 1 %}{% abort 'r' %}{% endcase %}",
-        "{% capture c %}{% abort 'r' %}{% endcapture %}",
-        "{% liquid\nif items\nabort 'r'\nendif %}",
-        '{%- abort "r" -%}',
-        "{% abort ' r\n' %}",
+        "{% if items %} {% abort 'r' %} {% endif %}", "{% for i in none %}{% else %}{% abort 'r' %}{% endfor %}",
+        "{% case 1 %}{% when 1 %}{% abort 'r' %}{% endcase %}", "{% capture c %}{% abort 'r' %}{% endcapture %}",
+        "{% liquid\nif items\nabort 'r'\nendif %}", '{%- abort "r" -%}', "{% abort ' r\n' %}",
     ],
-)
+)  # fmt: skip
 def test_it_may_stand_anywhere(source: str) -> None:
     with pytest.raises(Aborted, match=r"^r$"):
         liquid.render_json(source, DATA)
