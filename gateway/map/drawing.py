@@ -88,7 +88,7 @@ WIDTH: Final = 232.0
 ICON: Final = 22.0
 """Size of the icon's square at the top left."""
 PADDING: Final = 11.0
-SIZES: Final = {"title": 13.0, "id": 11.0, "detail": 11.0, "badge": 10.5}
+SIZES: Final = {"title": 13.0, "id": 11.0, "detail": 11.0, "badge": 10.5, "heading": 16.0, "note": 12.0}
 """Font sizes in pixels, by look."""
 _LINES: Final = {"title": 17.0, "id": 15.0, "detail": 15.0}
 _ROOM: Final = WIDTH - 3 * PADDING - ICON

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from gateway.map.drawing import WIDTH, Area, Card, Drawing, Edge, Label, Point, Text
+from gateway.map.drawing import SIZES, WIDTH, Area, Card, Drawing, Edge, Label, Point, Text
 from gateway.map.outline import Block, Jump, Outline, OutlineItem, Overlay, Way
 from gateway.map.typesetting import clipped, width_of, wrapped
 
@@ -220,7 +220,6 @@ WIDEST: Final = 1040.0
 _NESTED: Final = 48.0
 """Reduction of that width for nested branches."""
 _MARGIN: Final = 20.0
-_SIZES: Final = {"heading": 16.0, "note": 12.0}
 _LINES: Final = {"heading": 22.0, "note": 17.0}
 _NARROWEST: Final = 320.0
 
@@ -264,7 +263,7 @@ def _end(on: Drawing, edges: list[Edge], x: float, y: float) -> float:
 
 def _head(on: Drawing, lines: list[str] | tuple[str, ...], look: str, y: float) -> float:
     """Write lines over the whole width. Return their lower end."""
-    size, room = _SIZES[look], on.width - 2 * _MARGIN
+    size, room = SIZES[look], on.width - 2 * _MARGIN
     for text in lines:
         for line in wrapped(text, room, size, 3, bold=look == "heading"):
             y += _LINES[look]

@@ -127,12 +127,9 @@ def _rect(area: Area, radius: float, look: str = "") -> str:
 
 
 def _text(text: Text) -> str:
-    size = SIZES.get(text.look) or {"heading": 16.0, "note": 12.0}[text.look]
     weight = ' font-weight="600"' if text.look in ("title", "heading") else ""
-    return (
-        f'<text class="{text.look}" x="{_number(text.x)}" y="{_number(text.y)}" font-size="{_number(size)}"{weight}>'
-        f"{escaped(text.text)}</text>"
-    )
+    x, y, size = _number(text.x), _number(text.y), _number(SIZES[text.look])
+    return f'<text class="{text.look}" x="{x}" y="{y}" font-size="{size}"{weight}>{escaped(text.text)}</text>'
 
 
 def _label(label: Label, radius: float, size: float = LABEL_SIZE) -> str:

@@ -123,10 +123,10 @@ class _UsualEntryMaker(EntryMaker):
 
     @override
     def _custom(self, path: Path) -> dict[str, Any]:
-        return {"custom": {name: self.value((*path, name), (), ()) for name in self._used.below(path)}}
+        return {"custom": {name: self.value((*path, name)) for name in self._used.below(path)}}
 
     @override
-    def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
+    def value(self, path: Path, pool: tuple[Any, ...] = (), usual: tuple[Any, ...] = ()) -> Any:
         below = self._used.below(path)
         return self._nested(path, below) if below else self._usual(path)
 

@@ -75,7 +75,7 @@ class Samples:
                 roots = (("event", key), ("event", "properties", key))
                 known = [*(value for path in roots for value in self._used.literals.get(path, ())), *identifiers]
                 if inside := [path for path in roots if self._used.below(path)]:
-                    properties[key] = maker.value(inside[0], worst.ANYTHING, ("Zoé",))
+                    properties[key] = maker.value(inside[0])
                 else:
                     properties[key] = chance.choice(known if known and chance.random() < 0.6 else worst.ANYTHING)
             made.append(GivenEvent(name, properties))
@@ -103,7 +103,7 @@ class EntryMaker:
                 made[name] = self._field(info, reader, (*path, name))
         for unknown in self._used.below(path):
             if unknown not in shape.model_fields and self._mode != "bare" and self._chance.random() < 0.9:
-                made[unknown] = self.value((*path, unknown), worst.ANYTHING, ("Zoé",))
+                made[unknown] = self.value((*path, unknown))
         return made
 
     def _field(self, info: FieldInfo, reader: Callable[..., Any] | None, path: Path) -> Any:
@@ -126,23 +126,23 @@ class EntryMaker:
                 rows = self._rows
             return [self._part(arguments[0], path) or {} for _ in range(rows)]
         if get_origin(annotation) is dict:
-            return {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in self._used.below(path)}
+            return {name: self.value((*path, name)) for name in self._used.below(path)}
         if get_origin(annotation) in (Union, UnionType) and len(arguments) == 1:
             return self._part(arguments[0], path)
-        return self.value(path, worst.ANYTHING, ("Zoé",))
+        return self.value(path)
 
     def _custom(self, path: Path) -> dict[str, Any]:
         """Return custom fields: those used and one more, as a mapping or as the platform's list."""
         if self._mode == "empty":
             return {"custom_fields": []}
         names = [*self._used.below(path), "c0"]
-        fields = {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in names}
+        fields = {name: self.value((*path, name)) for name in names}
         if self._chance.random() < 0.5:
             return {"custom": fields}
         rows = [{"id": index, "name": name, "value": value} for index, (name, value) in enumerate(fields.items())]
         return {"custom_fields": rows}
 
-    def value(self, path: Path, pool: tuple[Any, ...], usual: tuple[Any, ...]) -> Any:
+    def value(self, path: Path, pool: tuple[Any, ...] = worst.ANYTHING, usual: tuple[Any, ...] = ("Zoé",)) -> Any:
         """Return a value outside of the models."""
         if self._mode == "empty":
             return self._chance.choice((None, ""))
@@ -159,8 +159,7 @@ class EntryMaker:
         """Return an object, or a list of objects, with the used fields."""
         rows = self._sizes(path)
         made = [
-            {name: self.value((*path, name), worst.ANYTHING, ("Zoé",)) for name in names}
-            for _ in range(self._chance.choice(rows) if rows else 1)
+            {name: self.value((*path, name)) for name in names} for _ in range(self._chance.choice(rows) if rows else 1)
         ]
         return made if rows else made[0]
 

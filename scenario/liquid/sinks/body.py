@@ -51,7 +51,7 @@ from scenario.liquid.sinks.body_parts import (
     join_path,
 )
 from scenario.liquid.sinks.json_text import JsonSink, encode_body, finish_document, refuse_duplicate_keys
-from scenario.liquid.sinks.text import render_into
+from scenario.liquid.sinks.text import parse_template, render_into
 from scenario.type_guards import is_list, is_mapping, is_sequence
 
 FORMS: Final = {
@@ -231,19 +231,16 @@ def render_json(body: str | Mapping[str, Any] | list[Any], data: Mapping[str, An
     """
     if not isinstance(body, str):
         return encode_body(_render_structure(body, data), "")
-    sink = JsonSink()
-    template = render_into(json_engine, body, data, sink)
+    sink = render_into(json_engine, body, data, JsonSink())
     rendered = finish_document(sink, body)
-    if template.has_rendered_keys:
+    if parse_template(json_engine, body).has_rendered_keys:
         refuse_duplicate_keys(rendered, sink, body)
     return rendered
 
 
 def render_plain(body: str, data: Mapping[str, Any]) -> bytes:
     """Render a body that is neither JSON nor a form: text in UTF-8 without escaping. Raises as ``render_json`` does."""
-    sink = Sink()
-    render_into(strict_engine, body, data, sink)
-    return encode_body(sink.getvalue(), body)
+    return encode_body(render_into(strict_engine, body, data, Sink()).getvalue(), body)
 
 
 def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:

@@ -159,8 +159,7 @@ def _render_cached(rendered: Callable[[str, Mapping[str, Any]], str], source: st
 
 def _url(source: str, data: Mapping[str, Any]) -> str:
     start = find_origin(source)
-    sink = UrlSink()
-    render_into(strict_engine, source, data, sink)
+    sink = render_into(strict_engine, source, data, UrlSink())
     plain = urllib.parse.quote(start, safe=_LITERAL)
     url = _check_segments(sink, len(plain), source)
     if not url.startswith(plain) or not re.match(r"[/?#]|\Z", url[len(plain) :]):
@@ -188,8 +187,7 @@ def render_path(source: str, data: Mapping[str, Any]) -> str:
 
 def _path(source: str, data: Mapping[str, Any]) -> str:
     check_path(source)
-    sink = UrlSink()
-    render_into(strict_engine, source, data, sink)
+    sink = render_into(strict_engine, source, data, UrlSink())
     path = _check_segments(sink, 0, source)
     if path.startswith("//"):
         raise make_error("a path cannot start with '//'", source, 0)
@@ -236,7 +234,6 @@ class HeaderSink(Sink):
 
 def render_header(source: str, data: Mapping[str, Any]) -> str:
     """Render a header's value: visible ASCII, stripped of spaces."""
-    sink = HeaderSink()
-    render_into(strict_engine, source, data, sink)
-    check_header_value(value := sink.getvalue(), source)
+    value = render_into(strict_engine, source, data, HeaderSink()).getvalue()
+    check_header_value(value, source)
     return value

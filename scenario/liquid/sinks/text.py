@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from liquid.builtin.expressions import BooleanExpression, Nil
 from liquid.builtin.expressions.primitive import Blank, Empty
@@ -31,6 +31,7 @@ from scenario.liquid.engine.sink import HtmlSink, Sink
 from scenario.liquid.engine.values import JsonValueError
 from scenario.source.findings import clip
 
+_Sink = TypeVar("_Sink", bound=Sink)
 _templates: Final = TemplateCache[ParsedTemplate]()
 _conditions: Final = TemplateCache[BooleanExpression]()
 
@@ -50,23 +51,20 @@ def parse_template(engine: Callable[[], Engine], source: str) -> ParsedTemplate:
     return _templates.get((engine, source), len(source), parse)
 
 
-def render_into(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], sink: Sink) -> ParsedTemplate:
-    """Render a template into a sink, and return the template."""
-    parsed = parse_template(engine, source)
+def render_into(engine: Callable[[], Engine], source: str, data: Mapping[str, Any], sink: _Sink) -> _Sink:
+    """Render a template into a sink, and return the sink."""
     try:
-        parsed.write(data, sink)
+        parse_template(engine, source).write(data, sink)
     except LiquidError as error:
         raise translate_error(error, source) from error
     except RecursionError as error:
         raise make_error("the template got a value that is nested too deeply", source, None, limit=True) from error
-    return parsed
+    return sink
 
 
 def render_text(source: str, data: Mapping[str, Any]) -> str:
     """Render an e-mail's text or an SMS. Nothing is escaped, and missing values render as nothing."""
-    sink = Sink()
-    render_into(text_engine, source, data, sink)
-    return sink.getvalue()
+    return render_into(text_engine, source, data, Sink()).getvalue()
 
 
 def parse_text(source: str) -> None:
@@ -75,9 +73,7 @@ def parse_text(source: str) -> None:
 
 def render_html(source: str, data: Mapping[str, Any]) -> str:
     """Render an HTML e-mail. Values are escaped, and missing values render as nothing."""
-    sink = HtmlSink()
-    render_into(html_engine, source, data, sink)
-    return sink.getvalue()
+    return render_into(html_engine, source, data, HtmlSink()).getvalue()
 
 
 def render_line(source: str, data: Mapping[str, Any]) -> str:
