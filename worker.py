@@ -45,7 +45,7 @@ from activities.interface import JOURNEYS
 from activities.outgoing.file import OutgoingFile
 from activities.outgoing.reports import HeldReports
 from activities.outgoing.sender import sending_events
-from activities.renewal import Renewals, StepVersions
+from activities.renewal import Renewals
 from activities.retention import Prunings, keep_schedule
 from activities.retry import DestinationPolicies, Retunings
 from activities.suppressions import PlatformNotifier, notify_nobody
@@ -137,8 +137,7 @@ async def workers(
     """
     admissions = AdmissionActivities(given.content, given.store, given.zone, lambda: given.policies.content.holdout)
     goals = GoalActivities(given.content, given.store)
-    step_versions, retunings = StepVersions(given.content), Retunings(client)
-    renewals = Renewals(given.content, given.store)
+    renewals, retunings = Renewals(given.content, given.store), Retunings(client)
     erasures = ErasureActivities(client, given.store, keyring_in(given.store))
     destination_policies = DestinationPolicies(given.destinations, given.queue_shards)
     last_attempts = LastAttempts(given.store)
@@ -189,7 +188,7 @@ async def workers(
                         goals.goal,
                         decide,
                         destination_policies.clear,
-                        *(step_versions.amend, renewals.renew, renewals.adopt, retunings.retune),
+                        *(renewals.amend, renewals.renew, renewals.adopt, retunings.retune),
                         last_attempts.recall,
                         *(Releases(given.store).release, HeldReports(given.store).report_held),
                         Prunings(given.store).prune,

@@ -1,4 +1,4 @@
-"""The local activities by which journeys continue in another version of their scenario."""
+"""The local activities by which journeys, or single steps, continue in another version of their scenario."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from scenario.plan.migration import MigrationError, followed, migrated, unknown
 from scenario.plan.plan import LARGEST_PLAN, load_plan
 
 
-class StepVersions:
-    """Looks steps up for operators who try them again after a mistake was fixed."""
+class Renewals:
+    """Finds the version in which a journey, or only a step that is tried again, can continue."""
 
-    def __init__(self, content: Content) -> None:
-        self._content = content
+    def __init__(self, content: Content, store: Store) -> None:
+        self._content, self._store = content, store
 
     @activity.defn(name=AMEND.name)
     async def amend(self, request: StepVersionRequest) -> StepVersion:
@@ -39,13 +39,6 @@ class StepVersions:
         except ValidationError:  # said here, since the journey would fail over it again and again
             return StepVersion(error=f"'{request.step}' of {name} is not for this version of the workers: update them")
         return StepVersion(version=opened.version, step=row)
-
-
-class Renewals:
-    """Finds the version in which a journey can continue, and records it."""
-
-    def __init__(self, content: Content, store: Store) -> None:
-        self._content, self._store = content, store
 
     @activity.defn(name=RENEW.name)
     async def renew(self, renewal: Renewal) -> Renewed:

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from activities.outcome import Outcome, Verdict
 from activities.webhook import outcome
-from activities.webhook.destinations.destinations import AudienceSettings, Destination
+from activities.webhook.destinations.destinations import Destination
+from activities.webhook.destinations.form import AudiencesForm
 from activities.webhook.presets import PlatformRequest
 from scenario.errors import Aborted, NotConfigured
 from scenario.http.destinations import disowned, without_audiences
@@ -25,18 +26,18 @@ from scenario.steps.audience import AudienceOperation
 from scenario.type_guards import list_or_empty, mapping_or_empty, walk
 
 Member = Mapping[str, str]
-"""What identifies a member, by `AudienceSettings.fields`: the contact's id, and hashes."""
+"""What identifies a member, by `AudiencesForm.identifiers`: the contact's id, and hashes."""
 _ADDRESS: Final = {"email": ("email", "e-mail address"), "phone": ("cellphone", "telephone number")}
 """The contact's field, and words for it."""
 
 
-def settings_of(named: Destination | None, to: str, scenario: str = "") -> AudienceSettings:
+def settings_of(named: Destination | None, to: str, scenario: str = "") -> AudiencesForm:
     """Return the settings of a destination's audiences; those of a generic receiver if it is unknown, as locally.
 
     Raise NotConfigured if it has none, or the scenario may not use it.
     """
     if named is None:
-        return AudienceSettings()
+        return AudiencesForm(preset="generic")
     if scenario and named.owners is not None and scenario not in named.owners:
         raise NotConfigured(disowned(scenario, to))
     if named.audiences is None:
@@ -44,7 +45,7 @@ def settings_of(named: Destination | None, to: str, scenario: str = "") -> Audie
     return named.audiences
 
 
-def identify(settings: AudienceSettings, to: str, contact_id: str, contact: Mapping[str, Any]) -> Member:
+def identify(settings: AudiencesForm, to: str, contact_id: str, contact: Mapping[str, Any]) -> Member:
     """Return what identifies a contact at a platform.
 
     Raise Aborted if there is nothing, or a value that the platform would not recognise once it is hashed.
@@ -56,20 +57,20 @@ def identify(settings: AudienceSettings, to: str, contact_id: str, contact: Mapp
             more = ": without a country's code, it needs 'region'" if name == "phone" and not settings.region else ""
             raise Aborted(f"the contact's {words} is malformed, and {to} could not recognise it{more}")
     if not made:
-        raise Aborted(f"the contact has no {' and no '.join(_ADDRESS[name][1] for name in settings.fields)}")
+        raise Aborted(f"the contact has no {' and no '.join(_ADDRESS[name][1] for name in settings.identifiers)}")
     return {name: value for name, value in made.items() if value is not None}
 
 
-def identify_loosely(settings: AudienceSettings, contact_id: str, contact: Mapping[str, Any]) -> Member:
+def identify_loosely(settings: AudiencesForm, contact_id: str, contact: Mapping[str, Any]) -> Member:
     """Return the identifiers of a contact that is removed. Missing ones are left out."""
     return {name: value for name, value in _known(settings, contact_id, contact).items() if value is not None}
 
 
-def _known(settings: AudienceSettings, contact_id: str, contact: Mapping[str, Any]) -> dict[str, str | None]:
+def _known(settings: AudiencesForm, contact_id: str, contact: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the fields that a contact has; None for one that is malformed."""
     made: dict[str, str | None] = {}
     google = settings.preset == "google"
-    for name in settings.fields:
+    for name in settings.identifiers:
         written = contact_id if name == "id" else contact.get(_ADDRESS[name][0])
         if written is None or not str(written).strip():
             continue
@@ -84,7 +85,7 @@ def _known(settings: AudienceSettings, contact_id: str, contact: Mapping[str, An
 
 
 def request_of(
-    settings: AudienceSettings, to: str, audience: str, operation: AudienceOperation, members: Sequence[Member]
+    settings: AudiencesForm, to: str, audience: str, operation: AudienceOperation, members: Sequence[Member]
 ) -> PlatformRequest:
     """Return the request that changes members. Raise NotConfigured if the audience has no id at the platform."""
     identifier = settings.ids.get(audience, audience if settings.preset == "generic" else None)
@@ -100,10 +101,12 @@ def request_of(
 
 
 def _meta(
-    settings: AudienceSettings, identifier: str, operation: AudienceOperation, members: Sequence[Member]
+    settings: AudiencesForm, identifier: str, operation: AudienceOperation, members: Sequence[Member]
 ) -> tuple[str, str, Any]:
-    schema = [name.upper() for name in settings.fields]
-    data = [[member.get(name, "") for name in settings.fields] for member in members]  # a missing key is left blank
+    schema = [name.upper() for name in settings.identifiers]
+    data = [
+        [member.get(name, "") for name in settings.identifiers] for member in members
+    ]  # a missing key is left blank
     method = "POST" if operation == "add" else "DELETE"
     return method, f"/{identifier}/users", {"payload": {"schema": schema, "data": data}}
 
@@ -113,7 +116,7 @@ _CONSENT: Final = {"ad_user_data": "adUserData", "ad_personalization": "adPerson
 
 
 def _google(
-    settings: AudienceSettings, identifier: str, operation: AudienceOperation, members: Sequence[Member]
+    settings: AudiencesForm, identifier: str, operation: AudienceOperation, members: Sequence[Member]
 ) -> tuple[str, str, Any]:
     def account(number: str) -> dict[str, str]:
         return {"accountType": settings.account_type, "accountId": number}
@@ -131,17 +134,14 @@ def _google(
         content["validateOnly"] = True
     if operation == "remove":
         return "POST", "/audienceMembers:remove", content
-    if settings.consent:
-        content["consent"] = {
-            _CONSENT[name]: "CONSENT_GRANTED" if is_granted else "CONSENT_DENIED"
-            for name, is_granted in settings.consent.items()
-        }
+    if consent := {_CONSENT[name]: f"CONSENT_{word.upper()}" for name, word in settings.consent if word is not None}:
+        content["consent"] = consent
     content["termsOfService"] = {"customerMatchTermsOfServiceStatus": "ACCEPTED"}
     return "POST", "/audienceMembers:ingest", content
 
 
 def _generic(
-    settings: AudienceSettings, identifier: str, operation: AudienceOperation, members: Sequence[Member]
+    settings: AudiencesForm, identifier: str, operation: AudienceOperation, members: Sequence[Member]
 ) -> tuple[str, str, Any]:
     del settings
     return "POST", "", {"audience": identifier, "op": operation, "members": [dict(member) for member in members]}
@@ -171,7 +171,7 @@ def _code(value: object, otherwise: str) -> str:
     return text if isinstance(value, str | int) and _CODE.fullmatch(text) else otherwise
 
 
-def read_answer(settings: AudienceSettings, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
+def read_answer(settings: AudiencesForm, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
     """Return the meaning of a response to a request for some members. `content` is its JSON, or None."""
     return _ANSWERS[settings.preset](settings, status, content, members)
 
@@ -180,7 +180,7 @@ _TRANSIENT: Final = frozenset({1, 2, 4, 17, 32, 341, 368, 613, 80_003})
 """Meta's codes of temporary errors and of rate limits, which come with status 400 or 403."""
 
 
-def _of_meta(settings: AudienceSettings, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
+def _of_meta(settings: AudiencesForm, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
     del settings
     answer = mapping_or_empty(content)
     verdict = outcome.of_status(status)
@@ -203,7 +203,7 @@ def _of_meta(settings: AudienceSettings, status: int, content: Any, members: Seq
 _INDEX: Final = re.compile(r"audience_?members?\[(\d{1,9})\]", re.ASCII | re.IGNORECASE)
 
 
-def _of_google(settings: AudienceSettings, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
+def _of_google(settings: AudiencesForm, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
     """Return the meaning of a response. If one member is malformed, Google carries out nothing of a request.
 
     Its later verdict (``requestStatus.retrieve``) has numbers by reason, and names no member.
@@ -230,7 +230,7 @@ def _of_google(settings: AudienceSettings, status: int, content: Any, members: S
     return AudienceAnswer(verdict, detail=detail)
 
 
-def _of_generic(settings: AudienceSettings, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
+def _of_generic(settings: AudiencesForm, status: int, content: Any, members: Sequence[Member]) -> AudienceAnswer:
     """Return the meaning of a response. A 207 must have a result for members; other responses may name refused ones."""
     verdict = outcome.of_status(status)
     if not verdict.delivered or (settings.results is None and status != HTTPStatus.MULTI_STATUS):

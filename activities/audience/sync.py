@@ -37,7 +37,7 @@ from activities.channel_registry import webhook_queue
 from activities.interface import JOURNEYS
 from activities.periodic import repeating
 from activities.priority import priority_of
-from activities.webhook.destinations.destinations import MOST_MEMBERS
+from activities.webhook.destinations.form import MOST_MEMBERS
 from activities.webhook.outcome import parse_retry_after
 from activities.webhook.platform_calls import CallFailed, PlatformCalls
 from activities.webhook.route import Route

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from activities.content import Content
-from activities.interface import Adoption, Renewal
+from activities.interface import Adoption, Renewal, StepVersion, StepVersionRequest
 from activities.renewal import Renewals
 from runtime.store import AdmissionRequest, Store
 from scenario.plan.migration import Place
@@ -18,6 +18,7 @@ from tests.activities.versions import Version, Versions, version
 
 FIRST = version(1, "{wait: 1d}", "{sms: a, text: hi}")
 SECOND = version(2, "{wait: 2d}", "{sms: b, text: hi}", "{sms: a, text: hi}")
+WITH_A = [version(number, f"{{sms: a, text: hi, timeout: {seconds}s}}") for number, seconds in ((1, 5), (2, 9))]
 BEHIND = Place(at="wait-1", is_over=True, following="a")
 
 
@@ -69,3 +70,31 @@ async def test_those_who_look_find_the_version_that_a_journey_follows(store: Sto
         await renewals.adopt(Adoption(workflow_id="welcome/1", run_id="r", version=2))
     assert await store.counts() == {("welcome", 1): 1, ("welcome", 2): 1}
     assert [entry.workflow_id for entry in await store.entries(version=2)] == ["welcome/1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (("welcome", 1, "a", "sms"), StepVersion(version=1, step={"kind": "sms", "timeout": 5.0})),
+        (("welcome", None, "a", "sms"), StepVersion(version=2, step={"kind": "sms", "timeout": 9.0})),
+        (("welcome", 4, "a", "sms"), StepVersion(error="welcome@4 is not published: publish it first")),
+        (("farewell", None, "a", "sms"), StepVersion(error="farewell is not published: publish it first")),
+        (
+            ("welcome", 1, "b", "sms"),
+            StepVersion(error="welcome@1 has no step 'b': name a version that has it"),
+        ),
+        (("welcome", 1, "a", "email"), StepVersion(error="'a' is of kind sms in welcome@1, not email")),
+        (
+            ("welcome", 3, "a", "sms"),
+            StepVersion(error="'a' of welcome@3 is not for this version of the workers: update them"),
+        ),
+    ],
+)
+async def test_a_step_is_found_or_a_sentence_says_why_not(
+    store: Store, asked: tuple[str, int | None, str, str], expected: StepVersion
+) -> None:
+    scenario, number, step, kind = asked
+    renewals = Renewals(Content(Versions(WITH_A if number is None else [*WITH_A, NEWER])), store)
+    found = await renewals.amend(StepVersionRequest(scenario=scenario, version=number, step=step, kind=kind))
+    kept = {key: value for key, value in found.step.items() if key in ("kind", "timeout")}
+    assert (found.version, kept, found.error) == (expected.version, expected.step, expected.error)

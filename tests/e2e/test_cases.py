@@ -44,7 +44,7 @@ from activities.sms.channel import ERRORS, RenderedText
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.activity import Webhooks
 from activities.webhook.channel import RenderedRequest, mask
-from activities.webhook.destinations.destinations import AudienceSettings
+from activities.webhook.destinations.form import AudiencesForm
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response, sent_headers
 from activities.webhook.limiter import Limits
@@ -163,7 +163,7 @@ class World:
         self._change(destination, audience, "remove", {"id": contact})
 
     def _change(self, destination: str, audience: str, operation: AudienceOperation, member: Member) -> None:
-        made = request_of(AudienceSettings(), destination, audience, operation, [member])
+        made = request_of(AudiencesForm(preset="generic"), destination, audience, operation, [member])
         headers = sent_headers(with_own_headers({}))
         self.reply((made.method, f"{destination}:{made.path}", headers, made.body))
 

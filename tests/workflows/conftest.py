@@ -58,7 +58,7 @@ from activities.interface import (
 )
 from activities.outgoing.reports import HeldReports
 from activities.passages import PassageWriter
-from activities.renewal import Renewals, StepVersions
+from activities.renewal import Renewals
 from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL
 from runtime.store import Store, StoredEntry
@@ -254,7 +254,7 @@ class Stage:
         admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
         own = [
             *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide, desk.clear),
-            *(GoalActivities(content, store).goal, StepVersions(content).amend, renewals.renew, renewals.adopt),
+            *(GoalActivities(content, store).goal, renewals.amend, renewals.renew, renewals.adopt),
             *(LastAttempts(store).recall, Releases(store).release, HeldReports(store).report_held, desk.retune),
         ]
         journeys = worker(client, [Journey, Enter, UnknownWorkflow], own, interceptors=[self.passages])

@@ -34,7 +34,8 @@ from activities.channel_registry import WEBHOOK, webhook_queue
 from activities.interface import JOURNEYS
 from activities.retention import Prunings
 from activities.suppressions import PlatformNotifier, address_seal
-from activities.webhook.destinations.destinations import Destination, Destinations, SuppressionReports
+from activities.webhook.destinations.destinations import Destination, Destinations
+from activities.webhook.destinations.form import SuppressionsForm
 from runtime.store import Store, StoreFault
 from runtime.telemetry.metrics import RETENTION_DELETED
 from scenario.policies.suppression import Suppression
@@ -117,7 +118,7 @@ BOUNCE = Suppression("email", "ab" * 32, "bounce", datetime(2026, 11, 26, tzinfo
 BOOK = Destinations(
     {
         "splio": Destination(
-            "splio", "https://a.example", suppressions=SuppressionReports("splio", frozenset({"bounce"}))
+            "splio", "https://a.example", suppressions=SuppressionsForm(preset="splio", sources=["bounce"])
         ),
         "wax": Destination("wax", "https://b.example"),
     }

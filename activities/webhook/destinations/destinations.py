@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
+from activities.webhook.destinations.form import AudiencesForm, ClientAuth, Grant, SuppressionsForm
 from activities.webhook.http.exchange import Tls, flaw
 from activities.webhook.limiter import Limits
 from activities.webhook.signing import Key, SigningKeyError
@@ -19,7 +20,6 @@ from scenario import liquid
 from scenario.errors import NotConfigured, TemplateError
 from scenario.http.addresses import Access
 from scenario.http.destinations import KnownDestination, KnownDestinations
-from scenario.responses.item_results import ItemResults
 
 DEFAULT_RATE: Final = 100.0
 """Default deliveries per second of a destination."""
@@ -56,41 +56,6 @@ class Signer:
 
     secret: str
     until: datetime | None = None  # end of its use, with a zone, or None
-
-
-@dataclass(frozen=True, slots=True)
-class SuppressionReports:
-    """The reports of suppressed addresses to a destination."""
-
-    preset: str  # the platform's API; see `activities.webhook.presets`
-    sources: frozenset[str]
-
-
-AudiencePreset = Literal["meta", "google", "generic"]
-MemberField = Literal["id", "email", "phone"]
-MOST_MEMBERS: Final = 10_000
-"""Maximum number of members in a request, at Meta and at Google."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudienceSettings:
-    """The API of a platform at which audiences are kept in sync; see `activities.audience.formats`."""
-
-    preset: AudiencePreset = "generic"
-    ids: Mapping[str, str] = field(default_factory=dict[str, str])  # the platform's ids of audiences, by our names
-    fields: tuple[MemberField, ...] = ("id",)  # what identifies a member
-    region: str | None = None  # two-letter country of national telephone numbers
-    size: int = MOST_MEMBERS  # maximum number of members in a request
-    results: ItemResults | None = None  # of a generic receiver: where its response says who was refused
-    account: str | None = None  # this and the rest: of Google
-    login_account: str | None = None
-    account_type: str = "GOOGLE_ADS"
-    consent: Mapping[str, bool] = field(default_factory=dict[str, bool])  # by Google's name of what members agree to
-    validate_only: bool = False
-
-
-Grant = Literal["client_credentials", "refresh_token", "jwt_bearer"]
-ClientAuth = Literal["basic", "body"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +99,8 @@ class Destination:
     limits: Limits = field(default_factory=Limits)
     access: Access = field(default_factory=Access)
     tls: Tls = field(default_factory=Tls)
-    suppressions: SuppressionReports | None = None  # reports of suppressed addresses, or None
-    audiences: AudienceSettings | None = None  # audiences to keep in sync, or None
+    suppressions: SuppressionsForm | None = None  # reports of suppressed addresses, or None
+    audiences: AudiencesForm | None = None  # audiences to keep in sync, or None
 
     @property
     def own_secrets(self) -> tuple[str, ...]:

@@ -11,14 +11,6 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticKnownError
 
-from activities.webhook.destinations.destinations import (
-    MOST_MEMBERS,
-    AudiencePreset,
-    AudienceSettings,
-    ClientAuth,
-    Grant,
-    MemberField,
-)
 from activities.webhook.http.exchange import Tls
 from activities.webhook.presets import installed_presets
 from scenario.http.addresses import Access
@@ -34,6 +26,11 @@ _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 MAX_PARAMETER: Final = 1_000
 FASTEST: Final = 100_000.0
 """Maximum deliveries per second."""
+MOST_MEMBERS: Final = 10_000
+"""Maximum number of members in a request, at Meta and at Google."""
+Grant = Literal["client_credentials", "refresh_token", "jwt_bearer"]
+ClientAuth = Literal["basic", "body"]
+MemberField = Literal["id", "email", "phone"]
 
 
 def _rate(value: object) -> float:
@@ -257,7 +254,7 @@ _Account = Annotated[str, Field(pattern=ACCOUNT)]
 class AudiencesForm(Model):
     """Audiences that scenarios keep in sync."""
 
-    preset: AudiencePreset = Field(description="The platform's API.")
+    preset: Literal["meta", "google", "generic"] = Field(description="The platform's API.")
     ids: dict[Name, Parameter] = Field(
         default_factory=dict[str, str],
         description="The platform's id of each audience, by the name that scenarios use. Of generic, the name itself.",
@@ -309,16 +306,10 @@ class AudiencesForm(Model):
         return self
 
     @property
-    def settings(self) -> AudienceSettings:
-        given: list[MemberField] = ["email", "phone"] if self.fields is None else self.fields
-        if self.preset == "generic":
-            given = ["id", *(self.fields or ())]
-        return AudienceSettings(
-            **self.model_dump(exclude={"fields", "consent", "results", "terms_of_service"}),
-            results=self.results,
-            fields=tuple(dict.fromkeys(given)),
-            consent={name: value == "granted" for name, value in self.consent if value is not None},
-        )
+    def identifiers(self) -> list[MemberField]:
+        """What identifies a member."""
+        given: list[MemberField] = ["id"] if self.preset == "generic" else [] if self.fields else ["email", "phone"]
+        return list(dict.fromkeys([*given, *(self.fields or ())]))
 
 
 class DestinationForm(LimitsForm):

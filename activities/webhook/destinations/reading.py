@@ -22,7 +22,6 @@ from activities.webhook.destinations.destinations import (
     Destinations,
     OAuth2,
     Signer,
-    SuppressionReports,
 )
 from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm, OAuth2Form
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
@@ -124,7 +123,6 @@ def _book(form: DestinationsForm, folder: Path) -> Destinations:
 
 
 def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits, folder: Path) -> Destination:
-    reports = entry.suppressions
     return Destination(
         name=name,
         url=entry.url.rstrip("/"),
@@ -140,8 +138,8 @@ def _destination(name: str, entry: DestinationForm, rate: float, limits: Limits,
         limits=_limits(entry, limits),
         access=entry.access,
         tls=entry.tls.read_from(folder),
-        suppressions=reports and SuppressionReports(reports.preset, frozenset(reports.sources)),
-        audiences=entry.audiences and entry.audiences.settings,
+        suppressions=entry.suppressions,
+        audiences=entry.audiences,
     )
 
 

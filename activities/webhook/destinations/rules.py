@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from activities.webhook.destinations.destinations import AUTHORIZATION, DEFAULT_RATE, IN_URL, Grant
-from activities.webhook.destinations.form import DestinationForm, DestinationsForm, OAuth2Form, TlsFiles
+from activities.webhook.destinations.destinations import AUTHORIZATION, DEFAULT_RATE, IN_URL
+from activities.webhook.destinations.form import DestinationForm, DestinationsForm, Grant, OAuth2Form, TlsFiles
 from activities.webhook.http import tls
 from activities.webhook.http.exchange import flaw
 from scenario import liquid

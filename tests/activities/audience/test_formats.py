@@ -10,21 +10,21 @@ import pytest
 
 from activities.audience.formats import AudienceAnswer, Member, identify, read_answer, request_of
 from activities.outcome import Outcome
-from activities.webhook.destinations.destinations import AudienceSettings
+from activities.webhook.destinations.form import AudiencesForm, ConsentForm
 from scenario.errors import Aborted, NotConfigured
 from scenario.responses.item_results import ItemResults
 
-META = AudienceSettings("meta", {"vip-buyers": "238"}, ("email", "phone"))
-GOOGLE = AudienceSettings(
-    "google",
-    {"vip-buyers": "987"},
-    ("email", "phone"),
+META = AudiencesForm(preset="meta", ids={"vip-buyers": "238"})
+GOOGLE = AudiencesForm(
+    preset="google",
+    ids={"vip-buyers": "987"},
     region="FR",
     account="1234567890",
     login_account="555",
-    consent={"ad_user_data": True, "ad_personalization": False},
+    consent=ConsentForm(ad_user_data="granted", ad_personalization="denied"),
+    terms_of_service="accepted",
 )
-GENERIC = AudienceSettings(fields=("id", "email"))
+GENERIC = AudiencesForm(preset="generic", fields=["id", "email"])
 ZOE = {"email": " Zoe.A+b@googlemail.com", "cellphone": "+33 6 12 34 56 78"}
 
 
@@ -53,7 +53,7 @@ PEOPLE = [
 ]
 CONSENT = {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_DENIED"}
 ROWS = {"schema": ["EMAIL", "PHONE"], "data": [[HERS["meta"]["email"], HERS["meta"]["phone"]], ["e2", ""]]}
-REQUESTS: list[tuple[AudienceSettings, str, tuple[str, str], dict[str, Any]]] = [
+REQUESTS: list[tuple[AudiencesForm, str, tuple[str, str], dict[str, Any]]] = [
     (META, "add", ("POST", "/238/users"), {"payload": ROWS}),
     (META, "remove", ("DELETE", "/238/users"), {"payload": ROWS}),
     (
@@ -75,7 +75,7 @@ REQUESTS: list[tuple[AudienceSettings, str, tuple[str, str], dict[str, Any]]] = 
 
 @pytest.mark.parametrize(("settings", "operation", "place", "body"), REQUESTS)
 def test_a_request_has_the_platforms_bytes(
-    settings: AudienceSettings, operation: Any, place: tuple[str, str], body: Any
+    settings: AudiencesForm, operation: Any, place: tuple[str, str], body: Any
 ) -> None:
     members = [identify(settings, "ads", "7", ZOE), ALONE[settings.preset]]
     assert members[0] == HERS[settings.preset]
@@ -99,7 +99,7 @@ def test_an_audience_without_an_id_at_the_platform_is_not_configured() -> None:
     ],
 )
 def test_nothing_that_a_platform_could_not_recognise_is_hashed(
-    settings: AudienceSettings, contact: dict[str, str], reason: str
+    settings: AudiencesForm, contact: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(Aborted, match=reason) as caught:
         identify(settings, "ads", "7", contact)
@@ -124,8 +124,8 @@ def google(*violations: dict[str, Any], reason: str = "INVALID_ARGUMENT") -> dic
 
 FIRST = violation("audience_members.audience_members[1].user_data.user_identifiers[0]", "INVALID_HEX_ENCODING")
 DONE, RETRY, SHORT, FINAL = Outcome.DELIVERED, Outcome.RETRY, Outcome.RETRY_SHORT, Outcome.PERMANENT
-LISTED = AudienceSettings(fields=("id",), results=ItemResults(list="failed"))
-ANSWERS: list[tuple[AudienceSettings, int, Any, tuple[Outcome, str, dict[int, str], set[int], int]]] = [
+LISTED = AudiencesForm(preset="generic", results=ItemResults(list="failed"))
+ANSWERS: list[tuple[AudiencesForm, int, Any, tuple[Outcome, str, dict[int, str], set[int], int]]] = [
     # Meta counts malformed rows and shows samples of them.
     (META, 200, {"num_received": 3, "num_invalid_entries": 0, "invalid_entry_samples": []}, (DONE, "", {}, set(), 0)),
     (
@@ -185,7 +185,7 @@ ANSWERS: list[tuple[AudienceSettings, int, Any, tuple[Outcome, str, dict[int, st
 
 @pytest.mark.parametrize(("settings", "status", "content", "expected"), ANSWERS)
 def test_a_response_says_what_became_of_members(
-    settings: AudienceSettings, status: int, content: Any, expected: tuple[Outcome, str, dict[int, str], set[int], int]
+    settings: AudiencesForm, status: int, content: Any, expected: tuple[Outcome, str, dict[int, str], set[int], int]
 ) -> None:
     members = [{"id": str(number), "email": f"e{number}"} for number in range(3)]
     found: AudienceAnswer = read_answer(settings, status, content, members)
