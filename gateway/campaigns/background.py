@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -14,7 +15,8 @@ from temporalio.client import Client
 from activities.background import CampaignChunk
 from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root
-from gateway.campaigns.preparation import Preparation
+from gateway.campaigns.reading import AudienceReading, ReadLine, read_audience
+from gateway.campaigns.survey import Survey
 from gateway.errors import BadInput, NotEntered, UnderWay
 from gateway.operations.guarded import guarded
 from gateway.service.entries import Entered, EntryService
@@ -29,22 +31,89 @@ _AT_ONCE: Final = 5
 """Journeys of a chunk that are started at the same time. More are not faster, and keep orders waiting at Temporal."""
 _SAVED_EVERY: Final = 1.0
 """Seconds between two records of outcomes. After a kill, lines in between are started again under the same request."""
+_NAMED: Final = 3  # invalid lines that a refusal quotes
 _COMPLETION: Final = 20.0
 """Maximum seconds for starts in progress when a chunk is interrupted."""
 
 
 class CampaignActivities:
-    """The activities of the workflow `Campaign`."""
+    """The activities of the workflow `Campaign`.
+
+    Args:
+        zone: IANA zone of the platform's dates without an offset.
+    """
 
     def __init__(self, temporal: Client, store: Store, entries: EntryService, zone: str) -> None:
-        self._store, self._entries, self._codec = store, entries, EntryCodec(temporal)
-        self._preparation = Preparation(store, self._codec, zone)
+        self._store, self._entries, self._codec, self._zone = store, entries, EntryCodec(temporal), zone
+        self._preparing = asyncio.Semaphore(1)
 
     @activity.defn(name=PREPARE)
     async def prepare_campaign(self, campaign: str) -> list[CampaignGroup]:
-        """Read the file of a campaign and store its lines. Return the groups of lines that are due together."""
+        """Store the lines of a campaign, and delete its file. Return the groups of lines that are due together.
+
+        It may be repeated: stored lines do not change.
+        """
         async with guarded():
-            return await self._preparation.prepare(campaign)
+            stored = await self._store.stored_campaign(campaign)
+            if stored is None or stored.ended_at is not None:
+                text = "the store has no open campaign of this name: check that all gateways use the same store"
+                raise BadInput(text)
+            if stored.loaded_at is None:
+                async with self._preparing:
+                    await self._load(stored)
+                await self._store.complete_campaign(campaign, datetime.now(UTC))
+            await self._store.delete_audience(stored.audience, besides=campaign)
+            groups = await self._store.campaign_groups(campaign)
+            return [CampaignGroup(lines=lines, due=due.isoformat() if due else "") for due, lines in groups]
+
+    async def _load(self, campaign: StoredCampaign) -> None:
+        version = await self._store.version(campaign.scenario, campaign.version)
+        if version is None:
+            raise BadInput(f"{campaign.scenario}@{campaign.version} is not published")
+        reading = AudienceReading(
+            document=version.document,
+            version=campaign.version,
+            campaign=campaign.name,
+            zone=self._zone,
+            file=campaign.file,
+            encoding=campaign.encoding,
+            local_start=campaign.local_start,
+        )
+        places = Counter[str | None]()
+        async with aclosing(read_audience(reading, self._parts(campaign))) as answers:
+            async for answer in answers:
+                if isinstance(answer, Survey):
+                    await self._store.survey_campaign(campaign.name, answer.model_dump(mode="json"))
+                    _check(campaign, answer)
+                else:
+                    items = [await self._item(line, places) for line in answer]
+                    await self._store.add_campaign_items(campaign.name, items)
+
+    async def _parts(self, campaign: StoredCampaign) -> AsyncGenerator[bytes]:
+        audience = await self._store.stored_audience(campaign.audience)
+        for number in range(audience.parts if audience else 1):
+            text = await self._store.audience_part(campaign.audience, number)
+            if text is None:
+                raise BadInput(f"the file {campaign.file} was deleted before it was read: upload it again")
+            yield await self._codec.decode_part(text)
+
+    async def _item(self, line: ReadLine, places: Counter[str | None]) -> CampaignItem:
+        now = datetime.now(UTC)
+        if line.outcome is not None or line.entry is None or line.journey is None:
+            return CampaignItem(line=line.line, outcome=line.outcome, reason=line.reason, answered_at=now)
+        places[line.due] += 1  # also for an erased contact, so that a repetition counts alike
+        try:
+            text = await self._codec.encode(line.journey, line.entry)
+        except Erased as error:
+            return CampaignItem(line=line.line, outcome="refused", reason=str(error), answered_at=now)
+        return CampaignItem(
+            line=line.line,
+            place=places[line.due],
+            due_at=datetime.fromisoformat(line.due) if line.due else None,
+            contact_id=line.contact,
+            journey=line.journey,
+            entry=text,
+        )
 
     @activity.defn(name=ENTER)
     async def enter_lines(self, chunk: CampaignChunk) -> None:
@@ -167,3 +236,16 @@ class _Outcomes:
         while True:
             await asyncio.sleep(_SAVED_EVERY)
             await self.save()
+
+
+def _check(campaign: StoredCampaign, survey: Survey) -> None:
+    """Raise BadInput if no line can enter, or too many are invalid."""
+    first = "; ".join(f"line {one.line}: {one.problem}" for one in survey.invalid_lines[:_NAMED])
+    if not survey.entries:
+        found = f": {first}" if first else ""
+        raise BadInput(f"no line of {campaign.file} can enter {campaign.scenario}{found}")
+    if not (survey.is_acceptable or campaign.accept):
+        raise BadInput(
+            f"{survey.invalid:,} of {survey.lines:,} lines of {campaign.file} are invalid, more than 1 %: correct "
+            f"them, or accept them ('accept', or --accept); {first}"
+        )

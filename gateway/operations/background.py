@@ -55,11 +55,7 @@ class RecordedUpdates:
         self._pending: dict[asyncio.Task[None], JourneyTarget] = {}
 
     async def ask(self, target: JourneyTarget) -> None:
-        """Ask one journey. A caller that is cancelled must call `end`.
-
-        Raises:
-            Refusal: The journey refused, or did not answer.
-        """
+        """Ask one journey; raise Refusal if it refused, or did not answer. A caller that is cancelled must call `end`."""
         self.asked += 1
         task = asyncio.create_task(self._ask(target))
         self._pending[task] = target
@@ -107,8 +103,7 @@ class RecordedUpdates:
 class SurveyedPages:
     """The journeys of a request.
 
-    Attributes:
-        request: The request. After `pages`, it also has the arguments that depend on the journeys found.
+    After `pages`, the request also has the arguments that depend on the journeys found.
     """
 
     def __init__(self, request: RequestedOperation) -> None:
@@ -219,7 +214,7 @@ class OperationActivities:
                 update_id=f"operation/{chunk.operation}",
                 **request.more,
             )
-            updates = RecordedUpdates(self._store, chunk.operation, send)
+            updates = RecordedUpdates(self._store, stored.id, send)
             batch = OperationRun(updates.ask, chunk.rate)
             try:
                 await asyncio.sleep(1 / chunk.rate)  # after the last one of the chunk before

@@ -21,7 +21,7 @@ from gateway.operations.request import NOT_HELD, operation_named
 from gateway.operations.retry_policy import PendingDelivery
 from gateway.operations.run import RATE, JourneyTarget, OperationRun
 from gateway.service.index import EVERY, JourneyFilter
-from gateway.service.listing import JourneyLists, JourneySummary
+from gateway.service.listing import JourneyLists, JourneySummary, first
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
@@ -66,8 +66,7 @@ class JourneyOperations:
             text = f"the operation {earlier.id} has not ended: wait for it, or stop it"
             raise BadOperation(text, "which", "operation")
         if everybody or operation in NOT_HELD:
-            paused = None if everybody else operation is Operation.RESUME
-            return await self.lists.running(which, paused=paused, limit=limit)
+            return await first(limit, self.select_by_page(operation, which, everybody=everybody))
         return await self.lists.held(which, limit=limit, details=ask)
 
     def select_by_page(
@@ -80,11 +79,7 @@ class JourneyOperations:
         return self.lists.held_by_page(which, details=False)
 
     async def paused_by(self, which: JourneyFilter) -> StoredOperation | None:
-        """Return the earlier pause that a filter names, or None if it names none.
-
-        Raises:
-            BadOperation: There is no such operation, or it is not a pause.
-        """
+        """Return the earlier pause that a filter names, or None if it names none. Raise BadOperation for another."""
         if which.operation is None:
             return None
         earlier = await self.store.stored_operation(which.operation)
@@ -112,15 +107,8 @@ class JourneyOperations:
             destination: Only those held because of this destination or host.
             reason: Only those held for this `HeldCause`.
         """
-        which = JourneyFilter(
-            scenario=scenario,
-            version=version,
-            contact=contact,
-            destination=destination,
-            reason=reason,
-            step=step,
-            since=since,
-        )
+        known = {"scenario": scenario, "version": version, "contact": contact, "destination": destination}
+        which = JourneyFilter.model_validate({**known, "reason": reason, "step": step, "since": since})
         return await self.lists.held(which, limit=limit)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[PendingDelivery]:
@@ -131,42 +119,25 @@ class JourneyOperations:
         self,
         operation: Operation,
         *,
-        operator: str,
-        reason: str,
         rate: float = RATE,
         done: Callable[[JourneyTarget], None] = lambda _: None,
         **more: Any,
     ) -> OperationRun:
-        """Return a batch that sends one operation to many journeys from this process.
+        """Return a batch that sends one operation to many journeys from this process, with the arguments of `send`.
 
         Args:
             done: Called for each journey that has answered.
-            more: Further arguments of the update; see `send`.
 
         Example::
 
             found = await client.select(Operation.RETRY, JourneyFilter(destination="wax", since=monday))
             tally = await client.batch(Operation.RETRY, operator="ann", reason="wax is back").run(targets(found))
         """
-        return OperationRun(self.sender(operation, operator=operator, reason=reason, **more), rate, done)
+        return OperationRun(self.sender(operation, **more), rate, done)
 
-    def sender(
-        self, operation: Operation, *, operator: str, reason: str, update_id: str | None = None, **more: Any
-    ) -> Callable[[JourneyTarget], Awaitable[dict[str, Any]]]:
-        """Return a function that sends an operation to a journey and returns the journey's progress.
-
-        Args:
-            update_id: An id that makes the update idempotent.
-            more: Further arguments of the update; see `send`.
-        """
-
-        async def send(target: JourneyTarget) -> dict[str, Any]:
-            arguments = {**more, "step": target.step}
-            return await self.send(
-                target.id, operation, operator=operator, reason=reason, update_id=update_id, **arguments
-            )
-
-        return send
+    def sender(self, operation: Operation, **more: Any) -> Callable[[JourneyTarget], Awaitable[dict[str, Any]]]:
+        """Return a function that sends an operation to a journey, with the arguments of `send`."""
+        return lambda target: self.send(target.id, operation, **{**more, "step": target.step})
 
     async def send(
         self,
@@ -181,7 +152,6 @@ class JourneyOperations:
         """Send an operation to a journey, and return the journey's progress.
 
         Args:
-            journey: The workflow id.
             update_id: An id that makes the update idempotent: sent again, the journey returns its first answer.
             more: Further arguments; None leaves one out. ``step`` (all but pause and resume): only if the journey is
                 at this step. ``version`` (retry): render again with that version's templates. ``now`` (retry): ignore

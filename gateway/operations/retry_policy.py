@@ -67,15 +67,8 @@ class DeliveryInProgress(View):
 
     @classmethod
     def of(cls, item: PendingDelivery) -> DeliveryInProgress:
-        """Return the view of a delivery."""
         latest = item.latest
-        return cls(
-            journey=item.journey,
-            step=item.step,
-            delivery_id=latest and latest.delivery_id,
-            attempts=latest and latest.attempt,
-            pending=item.pending,
-        )
+        return cls.from_record(item, delivery_id=latest and latest.delivery_id, attempts=latest and latest.attempt)
 
 
 @dataclass(frozen=True)

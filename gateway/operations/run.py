@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateway.concurrency import Concurrency
 from gateway.errors import NotAccepted, NotAnswered, Refusal
+from gateway.service.view import View
 
 RATE: Final = 10.0
 """Default rate, in operations a second. Each may cause a delivery to a receiver that has just recovered."""
@@ -31,12 +32,13 @@ class JourneyTarget:
     does not matter."""
 
 
-@dataclass(frozen=True)
-class RefusedOperation:
-    """A journey that did not accept an operation, and the reason as one sentence."""
+class RefusalView(View):
+    """A journey that did not accept an operation."""
 
     id: str
+    """The journey's id."""
     why: str
+    """The reason, as one sentence."""
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Tally:
 
     accepted: list[str] = field(default_factory=list[str])
     """Journeys that accepted, in this order."""
-    refused: list[RefusedOperation] = field(default_factory=list[RefusedOperation])
+    refused: list[RefusalView] = field(default_factory=list[RefusalView])
     """Journeys that did not, for example because they have ended."""
     left: int = 0
     """Number of journeys that were not asked."""
@@ -111,7 +113,7 @@ class OperationRun:
             self._silent = self._silent + 1 if isinstance(error, NotAnswered) else 0
             self.tally.unanswered = self._silent >= AT_ONCE
             reason = error.reason if isinstance(error, NotAccepted) else str(error)
-            self.tally.refused.append(RefusedOperation(target.id, reason))
+            self.tally.refused.append(RefusalView(id=target.id, why=reason))
         else:
             self._silent = 0
             self.tally.accepted.append(target.id)

@@ -55,16 +55,7 @@ NOT_COMPARED: Final = (
 
 
 class Discrepancy(BaseModel):
-    """A difference between the store and Temporal.
-
-    Attributes:
-        id: The journey's workflow id.
-        run: The journey's first run id, if it is known.
-        store: How it stands in the store.
-        temporal: How it stands in Temporal.
-        repaired: True if it was repaired.
-        trouble: Why it cannot be repaired, and what to do.
-    """
+    """A journey that stands otherwise in the store than in Temporal; `trouble`: why it is not repaired, what to do."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,41 +69,24 @@ class Discrepancy(BaseModel):
 
 
 class MissingVersion(BaseModel):
-    """A published version that running journeys follow, and that the store lacks.
+    """A published version that running journeys follow, and that the store lacks."""
 
-    Attributes:
-        version: Name and number, such as `post-purchase@4`.
-        journeys: How many journeys follow it.
-    """
-
-    version: str
+    version: str  # name and number
     journeys: int
 
 
 class Reconciliation(BaseModel):
-    """The result of a comparison.
-
-    Attributes:
-        repair: True if differences were repaired.
-        since: Journeys that ended before were not compared.
-        running_in_store: Journeys of the store that were compared because they run.
-        running_in_temporal: Journeys of Temporal that were compared because they run.
-        ended_in_temporal: Journeys of Temporal that were compared because they have ended since.
-        counts: How many differences there are of each kind.
-        repaired: How many of them were repaired.
-        missing_versions: Versions to publish again.
-        not_compared: What can be reconstructed from neither side.
-    """
+    """The result of a comparison."""
 
     namespace: str
     repair: bool
-    since: datetime
+    since: datetime  # journeys that ended before were not compared
     running_in_store: int = 0
     running_in_temporal: int = 0
     ended_in_temporal: int = 0
     counts: dict[Kind, int] = Field(default_factory=dict[Kind, int])
     repaired: dict[Kind, int] = Field(default_factory=dict[Kind, int])
-    missing_versions: list[MissingVersion] = Field(default_factory=list[MissingVersion])
+    missing_versions: list[MissingVersion] = Field(default_factory=list[MissingVersion])  # to publish again
     not_compared: tuple[str, ...] = NOT_COMPARED
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
@@ -72,14 +72,9 @@ class Reconciler:
         self._compared, self._lacking = Counter[str](), Counter[str]()
 
     async def run(self) -> Reconciliation:
-        """Compare everything, and repair it if that is asked for.
-
-        Raises:
-            StoreError: The store cannot be used. Run it again.
-            RPCError: Temporal cannot be used. Run it again.
-        """
+        """Compare everything, and repair it if that is asked for. After a StoreError or RPCError, run it again."""
         result = Reconciliation(namespace=self._client.temporal.namespace, repair=self._repair, since=self._since)
-        for part in self._parts():
+        for part in (self._sent(), self._pending(), self._stored(), self._running(), self._ended()):
             async for finding in part:
                 result.add(finding)
                 self._found(finding)
@@ -94,17 +89,11 @@ class Reconciler:
         ]
         return result
 
-    def _parts(self) -> Iterator[Findings]:
-        if self._sent_since is not None:
-            yield self._sent()
-        yield self._pending()
-        yield self._stored()
-        yield self._running()
-        yield self._ended()
-
     # ---- the store's side
 
     async def _sent(self) -> Findings:
+        if self._sent_since is None:
+            return
         last: tuple[datetime, int, str] | None = None
         while page := await self._store.deliveries(outcome=DELIVERED, since=self._sent_since, after=last, limit=_PAGE):
             newest = {attempt.run_id: attempt for attempt in page if attempt.test_by is None}
@@ -166,31 +155,28 @@ class Reconciler:
         info = await self._temporal.of_first_run(journey, run)
         if info is not None and is_running(info):
             return []
-        end = (
-            await self._temporal.end(info)
-            if info
-            else WorkflowEnd(LOST, "Temporal does not have its workflow", self._now())
-        )
+        gone = WorkflowEnd(LOST, "Temporal does not have its workflow", self._now())
+        return await self._over(entry, info, await self._temporal.end(info) if info else gone)
+
+    async def _of_inline(self, entry: StoredEntry) -> list[Discrepancy]:
+        """Compare an entry without a workflow, which its campaign sends, or a workflow is about to continue."""
+        info = await self._temporal.info(entry.workflow_id)
+        campaign = await self._store.stored_campaign(entry.key or "")
+        if (info is not None and is_running(info)) or (campaign is not None and campaign.ended_at is None):
+            return []
+        return await self._over(entry, None, WorkflowEnd(LOST, "its campaign ended before", self._now()))
+
+    async def _over(
+        self, entry: StoredEntry, info: WorkflowExecutionInfo | None, end: WorkflowEnd
+    ) -> list[Discrepancy]:
+        """Report a journey that runs in the store only, unless it has ended in between."""
+        journey, run = entry.workflow_id, entry.run_id
         known = await self._store.entry(journey, run)
-        if known is None or known.ended_at is not None:  # it has ended in between
+        if known is None or known.ended_at is not None:
             return []
         if self._repair:
             await self._store.depart(journey, run, end.outcome, end.reason, end.at)
         return [self._finding(Kind.OVER if info else Kind.LOST, journey, run, "running", info)]
-
-    async def _of_inline(self, entry: StoredEntry) -> list[Discrepancy]:
-        """Compare an entry without a workflow, which its campaign sends, or a workflow is about to continue."""
-        journey, run = entry.workflow_id, entry.run_id
-        info = await self._temporal.info(journey)
-        campaign = await self._store.stored_campaign(entry.key or "")
-        if (info is not None and is_running(info)) or (campaign is not None and campaign.ended_at is None):
-            return []
-        known = await self._store.entry(journey, run)
-        if known is None or known.ended_at is not None:  # in between
-            return []
-        if self._repair:
-            await self._store.depart(journey, run, LOST, "its campaign ended before", self._now())
-        return [self._finding(Kind.LOST, journey, run, "running")]
 
     # ---- Temporal's side
 

@@ -47,6 +47,9 @@ class NextVersion:
 class AuthoringService:
     """Use cases of authors.
 
+    All raise Forbidden if the caller may not use the scenario, Busy if too many requests are waiting, and BadInput if
+    one takes too much time or memory. `files` are texts of referenced files, by path.
+
     Args:
         authoring: The processes that check and preview scenarios.
     """
@@ -60,12 +63,7 @@ class AuthoringService:
         """Check a scenario. Return its document, or None if a finding is an error, and all findings.
 
         Args:
-            files: Texts of referenced files, by path.
             name: The file's name in findings.
-
-        Raises:
-            BadInput: It takes too much time or memory.
-            Busy: Too many requests are waiting.
         """
         checked = await self._authoring.check(caller.id, source, files, name)
         return checked["document"], [Finding(**one) for one in checked["findings"]]
@@ -78,11 +76,9 @@ class AuthoringService:
             scenario: The published scenario, with or without a version.
 
         Raises:
-            Forbidden: The caller may not use the scenario.
             UnknownScenario: It is not published.
             MistakenEntry: The entry is wrong.
-            BadInput: The entry does not fit the scenario, or it takes too much time or memory.
-            Busy: Too many requests are waiting.
+            BadInput: The entry does not fit the scenario.
         """
         published = {} if scenario is None else await self.published(caller, scenario)
         return await self._authoring.preview(caller.id, {**request, **published, "scenarios": caller.scenarios})
@@ -92,12 +88,7 @@ class AuthoringService:
         return await self._authoring.sample(caller.id, {**request, "scenarios": caller.scenarios})
 
     async def render_again(self, caller: Caller, delivery: Delivery, journey: str) -> dict[str, Any]:
-        """Return what a recorded delivery sent, as `gateway.preview.rendering.described`.
-
-        Raises:
-            BadInput: It takes too much time or memory.
-            Busy: Too many requests are waiting.
-        """
+        """Return what a recorded delivery sent, as `gateway.preview.rendering.described`."""
         stored = await self._store.version(delivery.name, delivery.version)
         if stored is None:
             return {"error": f"{delivery.scenario} is no longer in the store"}
@@ -114,19 +105,11 @@ class AuthoringService:
         newest: bool = False,
         journeys: Journeys | None = None,
     ) -> Publication:
-        """Check a scenario and store it as its next version. The same content again is the same version.
-
-        Args:
-            files: Texts of referenced files, by path.
-            newest: See `gateway.publishing.publish_checked`.
-            journeys: See `gateway.publishing.publish_checked`.
+        """Check a scenario and store it as its next version; see `gateway.publishing.publish_checked`.
 
         Raises:
-            Forbidden: The caller may not use the scenario.
             CheckFailed: It has errors. Nothing is stored.
             BadCombination: It has another name.
-            BadInput: It takes too much time or memory.
-            Busy: Too many requests are waiting.
         """
         caller.check(name)
         file = f"{name}.yaml"
@@ -140,11 +123,11 @@ class AuthoringService:
         return await publish_checked(made, self._store, caller.name, tuple(findings), newest=newest, journeys=journeys)
 
     async def source(self, caller: Caller, version: str) -> str:
-        """Return a published scenario as a file, with the texts of other files in it. Raises as `published`."""
+        """Return a published scenario as a file, with the texts of other files in it."""
         return written(concise((await self.published(caller, version))["document"]))
 
     async def next_version(self, caller: Caller, source: str, files: Mapping[str, str]) -> NextVersion:
-        """Check a scenario and compare it with the newest version, without publishing it. Raises as `publish`."""
+        """Check a scenario and compare it with the newest version, without publishing it."""
         content, findings = await self.check(caller, source, files)
         if content is None:
             return NextVersion(tuple(findings))
@@ -165,8 +148,7 @@ class AuthoringService:
     async def publish_next(self, caller: Caller, made: NextVersion, journeys: Journeys) -> Publication:
         """Make a checked scenario the newest version. That of an earlier version becomes the newest again: a rollback.
 
-        Raises:
-            CheckFailed: It has errors.
+        Raise CheckFailed if it has errors.
         """
         if made.scenario is None:
             raise CheckFailed("scenario.yaml", made.findings)
@@ -177,9 +159,7 @@ class AuthoringService:
     async def published(self, caller: Caller, scenario: str) -> dict[str, Any]:
         """Return a published scenario, with or without a version, for `gateway.authoring.work`.
 
-        Raises:
-            Forbidden: The caller may not use the scenario.
-            UnknownScenario: It is not published.
+        Raise UnknownScenario if it is not published.
         """
         name, _, number = scenario.partition("@")
         caller.check(name)

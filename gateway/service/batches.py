@@ -49,16 +49,13 @@ class BatchView(View):
     @classmethod
     def of(cls, stored: StoredBatch, counts: Mapping[str, int]) -> BatchView:
         """Return the view of a stored batch with these numbers of contacts by outcome."""
-        return cls(
-            id=stored.id,
+        return cls.from_record(
+            stored,
             scenario=f"{stored.scenario}@{stored.version}",
-            step=stored.step,
             delivery=stored.delivery_id,
             state="ended" if stored.ended_at else "sending" if stored.frozen_at else "filling",
-            outcomes=dict(counts),  # pyright: ignore[reportArgumentType] the store has no other words
+            outcomes=dict(counts),
             since=stored.created_at,
-            due_at=stored.due_at,
-            ended_at=stored.ended_at,
         )
 
 
@@ -82,29 +79,21 @@ class BatchItemView(View):
 
     @classmethod
     def of(cls, item: StoredBatchItem) -> BatchItemView:
-        return cls(
-            position=item.position,
-            contact=item.contact_id,
-            journey=item.workflow_id,
-            outcome=item.outcome or "pending",  # pyright: ignore[reportArgumentType] the store has no other words
-            status=item.status,
-            reason=item.reason,
-            at=item.answered_at,
-        )
+        outcome, at = item.outcome or "pending", item.answered_at
+        return cls.from_record(item, contact=item.contact_id, journey=item.workflow_id, outcome=outcome, at=at)
 
 
 class BatchService:
-    """Use cases that read batch calls. Each raises Forbidden if the caller may not use the scenario."""
+    """Use cases that read batch calls.
+
+    They raise Forbidden if the caller may not use the scenario, and UnknownBatch if there is no batch of an id.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def list(self, caller: Caller, page: PageRequest) -> PageView[BatchView]:
-        """List batches of scenarios that the caller may use, the newest first.
-
-        Raises:
-            BadCursor: The cursor is not one of this list.
-        """
+        """List batches of scenarios that the caller may use, the newest first."""
         last = await page.item(self._store.stored_batch)
         found = await self._store.stored_batches(after=last, limit=page.limit + 1)
         items, following = page.split(found, lambda one: {"id": one.id})
@@ -113,19 +102,13 @@ class BatchService:
         return PageView(items=[BatchView.of(one, counts[one.id]) for one in shown], next=following)
 
     async def show(self, caller: Caller, batch: str) -> BatchView:
-        """Return a batch. Raise UnknownBatch if there is none of this id."""
         stored = await self._stored(caller, batch)
         return BatchView.of(stored, (await self._store.batch_counts([batch]))[batch])
 
     async def items(
         self, caller: Caller, batch: str, page: PageRequest, outcome: ItemOutcome | None = None
     ) -> PageView[BatchItemView]:
-        """List the contacts of a batch in their order.
-
-        Raises:
-            UnknownBatch: There is no batch of this id.
-            BadCursor: The cursor is not one of this list.
-        """
+        """List the contacts of a batch in their order."""
         await self._stored(caller, batch)
         place = page.place(_ContactPlace)
         after = place["position"] if place else 0

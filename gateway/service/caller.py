@@ -29,7 +29,6 @@ class Caller:
     """The caller's own limit of requests per second, or None for the gateway's."""
 
     def has(self, scope: Scope) -> bool:
-        """Return True if the caller has a scope."""
         return scope in self.scopes
 
     def may_use(self, scenario: str | None) -> bool:
@@ -42,11 +41,7 @@ class Caller:
             raise Forbidden(f"this key lacks the scope '{scope}'")
 
     def check(self, scenario: str | None, where: str = "?scenario=") -> None:
-        """Raise Forbidden if the caller may not use a scenario; for None, all scenarios.
-
-        Args:
-            where: The place in which a caller can name a scenario, for the message.
-        """
+        """Raise Forbidden if the caller may not use a scenario, which `where` names; for None, all scenarios."""
         if not self.may_use(scenario):
             limits = "other scenarios" if scenario is not None else f"some scenarios: name one of them, {where}"
             raise Forbidden(f"this key is for {limits}")
@@ -54,10 +49,7 @@ class Caller:
     def check_journey(self, journey: str, scenario: str | None = None) -> None:
         """Raise Forbidden if the caller may not use a journey's scenario.
 
-        Args:
-            journey: The journey's id.
-            scenario: Its scenario, or None if that is not known: the id begins with it, unless an engine has started
-                the journey under another id.
+        If that is not known, it is the beginning of the id, unless an engine has started the journey under another id.
         """
         self.check(scenario or journey.partition("/")[0])
 
@@ -69,8 +61,7 @@ class Caller:
     def operator(self, stated: str | None) -> str:
         """Return the operator to record: the stated name, if there is one, followed by the key.
 
-        Raises:
-            BadInput: The stated name could be taken for a key.
+        Raise BadInput if the stated name could be taken for a key.
         """
         if stated is None:
             return self.name

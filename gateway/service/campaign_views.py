@@ -97,34 +97,20 @@ class CampaignView(View):
         Args:
             most: Lines a second that its destination takes from campaigns.
         """
-        known: dict[LineOutcome, int] = {name: counts[name] for name in LINE_OUTCOMES if counts.get(name)}
         total = sum(counts.values())
         gear: GearName = "blast" if stored.gear == "blast" else "enter"
         survey = Survey.model_validate(stored.survey) if stored.survey else None
-        return cls(
-            name=stored.name,
+        return cls.from_record(
+            stored,
             scenario=f"{stored.scenario}@{stored.version}",
             gear=gear,
-            gear_reason=stored.gear_reason,
             state=_state(stored),
-            file=stored.file,
-            digest=stored.digest,
             survey=survey,
             estimate=Estimate.of(gear, survey.entries, min(stored.rate, most)) if survey else None,
-            rate=stored.rate,
-            outcomes=known,
+            outcomes={name: counts[name] for name in LINE_OUTCOMES if counts.get(name)},
             done=total - counts.get(PENDING, 0),
             total=total,
-            operator=stored.operator,
             since=stored.created_at,
-            starts_at=stored.starts_at,
-            local_start=stored.local_start,
-            paused_by=stored.paused_by,
-            pause_reason=stored.pause_reason,
-            ended_at=stored.ended_at,
-            trouble=stored.trouble,
-            stopped_by=stored.stopped_by,
-            stop_reason=stored.stop_reason,
         )
 
     def moving(self, speed: float | None) -> CampaignView:
@@ -176,17 +162,8 @@ class CampaignLineView(View):
 
     @classmethod
     def of(cls, item: CampaignItem) -> CampaignLineView:
-        """Return the view of a stored line."""
-        return cls.model_validate(
-            {
-                "line": item.line,
-                "contact": item.contact_id,
-                "journey": item.journey,
-                "outcome": item.outcome or PENDING,
-                "reason": item.reason,
-                "at": item.answered_at,
-            }
-        )
+        outcome = item.outcome or PENDING
+        return cls.from_record(item, contact=item.contact_id, outcome=outcome, at=item.answered_at)
 
 
 _SPAN: Final = 60.0  # seconds over which a speed is measured

@@ -67,7 +67,9 @@ class _LinePlace(TypedDict):
 
 
 class CampaignService:
-    """Use cases about campaigns. Each raises Forbidden if the caller may not use the scenario.
+    """Use cases about campaigns.
+
+    They raise Forbidden if the caller may not use the scenario, and UnknownOperation if there is none of a name.
 
     Attributes:
         activities: The activities of their workflows.
@@ -134,7 +136,6 @@ class CampaignService:
         if known is not None:
             await self._store.withdraw_campaign(known.name)
         gear = gear_of(opened.table) if request.gear is None else Gear("enter", "it was asked for")
-        local = request.local_start
         campaign = StoredCampaign(
             name=request.name,
             scenario=opened.name,
@@ -151,7 +152,7 @@ class CampaignService:
             operator=request.operator,
             created_at=now,
             starts_at=request.starts_at,
-            local_start=local.isoformat() if local else None,
+            local_start=request.local_start.isoformat() if request.local_start else None,
             confirmed_at=None if request.ask else now,
         )
         if not await self._store.add_campaign(campaign):
@@ -160,7 +161,7 @@ class CampaignService:
         return await self.show(caller, request.name)
 
     async def show(self, caller: Caller, name: str) -> CampaignView:
-        """Return a campaign's progress or result. Raise UnknownOperation if there is none of this name."""
+        """Return a campaign's progress or result."""
         stored = await self._stored(name)
         caller.check(stored.scenario, "scenario")
         if stored.ended_at is None and await self._settle(stored):
@@ -168,11 +169,7 @@ class CampaignService:
         return (await self._views([stored]))[0]
 
     async def list(self, caller: Caller, page: PageRequest) -> PageView[CampaignView]:
-        """List campaigns of scenarios that the caller may use, the newest first.
-
-        Raises:
-            BadCursor: The cursor is not one of this list.
-        """
+        """List campaigns of scenarios that the caller may use, the newest first."""
         last = await page.item(self._store.stored_campaign)
         found = await self._store.stored_campaigns(after=last, limit=page.limit + 1)
         items, following = page.split(found, lambda one: {"id": one.name})
@@ -191,12 +188,7 @@ class CampaignService:
     async def lines(
         self, caller: Caller, name: str, page: PageRequest, outcome: LineOutcome | None = None
     ) -> PageView[CampaignLineView]:
-        """List the lines of a campaign in the order of the file.
-
-        Raises:
-            UnknownOperation: There is no campaign of this name.
-            BadCursor: The cursor is not one of this list.
-        """
+        """List the lines of a campaign in the order of the file."""
         caller.check((await self._stored(name)).scenario, "scenario")
         place = page.place(_LinePlace)
         after = place["line"] if place else 0
@@ -208,11 +200,11 @@ class CampaignService:
         self, caller: Caller, name: str, outcome: LineOutcome | None = None
     ) -> AsyncGenerator[list[CampaignLineView]]:
         """Yield all lines of a campaign in the order of the file, many at a time; see `lines`."""
-        cursor: str | None = ""
-        while cursor is not None:
-            found = await self.lines(caller, name, PageRequest(_EXPORTED, cursor or None), outcome)
+        page: PageRequest | None = PageRequest(_EXPORTED)
+        while page is not None:
+            found = await self.lines(caller, name, page, outcome)
             yield found.items
-            cursor = found.next
+            page = PageRequest(_EXPORTED, found.next) if found.next else None
 
     async def change(
         self,
@@ -231,7 +223,6 @@ class CampaignService:
             leave: For ``stop``, also of a campaign that has ended: end the journeys that it started, too.
 
         Raises:
-            UnknownOperation: There is no campaign of this name.
             BadInput: The operator, the reason or the rate is missing.
             NotAccepted: The campaign refuses it, for example because it has ended.
             NotAnswered: No gateway answered in time. One may still carry it out later.
@@ -254,9 +245,8 @@ class CampaignService:
             cause = error.cause
             raise NotAccepted(name, cause.message if isinstance(cause, ApplicationError) else str(cause)) from None
         except WorkflowUpdateRPCTimeoutOrCancelledError:
-            raise NotAnswered(
-                name, "no gateway answered in time, and one may still do so: check that one runs"
-            ) from None
+            text = "no gateway answered in time, and one may still do so: check that one runs"
+            raise NotAnswered(name, text) from None
         except RPCError as error:
             if is_unknown_workflow(error):
                 raise NotAccepted(name, "the campaign has ended, or has not started yet") from None
@@ -300,9 +290,8 @@ class CampaignService:
                 self._speeds.forget(one.name)
             if made.over or made.trouble:
                 return made
-            return made.model_copy(
-                update={"trouble": await trouble_of(self._temporal, _workflow(one.name), "campaign")}
-            )
+            trouble = await trouble_of(self._temporal, _workflow(one.name), "campaign")
+            return made.model_copy(update={"trouble": trouble})
 
         return await asyncio.gather(*map(view, stored))
 
@@ -346,15 +335,14 @@ class CampaignService:
         except RPCError as error:
             if not is_unknown_workflow(error):
                 raise
-            await self._begin(stored)
-            return True
-        if described.status is WorkflowExecutionStatus.RUNNING:
+            described = None
+        if described is not None and described.status is WorkflowExecutionStatus.RUNNING:
             return False
-        if described.start_time < stored.created_at:  # of one of this name that ended before its start
+        if described is None or described.start_time < stored.created_at:  # of one that ended before its start
             await self._begin(stored)
-            return True
-        trouble = "its workflow was ended on the server: start a campaign of another name for the remaining lines"
-        await self._store.end_campaign(stored.name, "failed", datetime.now(UTC), trouble=trouble)
+        else:
+            trouble = "its workflow was ended on the server: start a campaign of another name for the remaining lines"
+            await self._store.end_campaign(stored.name, "failed", datetime.now(UTC), trouble=trouble)
         return True
 
     async def _stored(self, name: str) -> StoredCampaign:

@@ -39,8 +39,7 @@ class ContentView(View):
 class ContentService:
     """Renders the messages of a delivery again. They are neither stored nor logged.
 
-    Args:
-        authoring: Renders in child processes.
+    All raise Forbidden if the caller lacks the scope `content`.
     """
 
     def __init__(self, client: ScenarioClient, authoring: AuthoringService) -> None:
@@ -50,7 +49,6 @@ class ContentService:
         """Render the messages of a delivery again. The request is logged, without their content.
 
         Raises:
-            Forbidden: The caller lacks the scope `content`.
             UnknownDelivery: No attempt of it is recorded, or the caller may not use its scenario.
             BadInput: The message is not kept, or takes too much time or memory.
             Busy: Too many requests are waiting.
@@ -87,7 +85,6 @@ class ContentService:
             whom: The id of a journey or a contact.
 
         Raises:
-            Forbidden: The caller lacks the scope `content`.
             UnknownContact: There is no journey of this contact that the caller may use.
             BadInput: The entry is not kept, or cannot be read.
         """

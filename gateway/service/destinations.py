@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -85,11 +86,10 @@ async def read_record(temporal: Client, store: Store, destination: str) -> Desti
 
 async def _pending(temporal: Client, journey: str) -> list[DeliveryStatus] | None:
     """Return the deliveries of a journey that are in progress, or None if Temporal does not answer in time."""
-    try:
+    with suppress(RPCError, TimeoutError):
         async with asyncio.timeout(_PATIENCE):
             return await pending_of(temporal, journey)
-    except (RPCError, TimeoutError):
-        return None
+    return None
 
 
 LEFT_ALONE: Final = frozenset({"breaker_open", "login_left_alone"})
@@ -179,15 +179,16 @@ class DestinationService:
         self._backoffs = CoalescingCache(self._count, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
         read = partial(read_record, temporal, store)
         self._records = CoalescingCache(read, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+        self._caches = self._cache, self._backoffs, self._records
 
     async def close(self) -> None:
         """Give up lookups in progress."""
-        for cached in (self._cache, self._backoffs, self._records):
+        for cached in self._caches:
             await cached.close()
 
     def refresh(self) -> None:
         """Discard cached values, after an operation."""
-        for cached in (self._cache, self._backoffs, self._records):
+        for cached in self._caches:
             cached.clear()
 
     async def backoffs(self, caller: Caller) -> list[BackoffCount]:
@@ -245,9 +246,7 @@ class DestinationService:
                 name=name,
                 named=book.get(name) if book else None,
                 now=waiting.get(name),
-                outcomes=dict(
-                    sorted(outcomes.by_destination.get(name, {}).items(), key=lambda item: (-item[1], item[0]))
-                ),
+                outcomes=dict(sorted(outcomes.by_destination.get(name, {}).items(), key=lambda one: (-one[1], one[0]))),
                 held=known.held[name],
             )
             for name in {*(book.destinations if book else ()), *waiting, *outcomes.by_destination, *known.held}

@@ -172,7 +172,7 @@ class AdmissionWatch:
         admitted = await self._store.admitted(list(runs))
         for item in waiting:
             if (item.entered.id, item.entered.run_id) in admitted:
-                self._settle(item, True)
+                self._settle(item)
         while True:
             waiting = self._waiting()
             passed = [item for item in waiting if item.number < self._latest - _PASSED]
@@ -204,17 +204,17 @@ class AdmissionWatch:
         except Refusal as refusal:
             self._settle(item, refusal)
         else:
-            self._settle(item, True)
+            self._settle(item)
         return True
 
-    def _settle(self, item: _Started, news: bool | Refusal) -> None:
+    def _settle(self, item: _Started, refusal: Refusal | None = None) -> None:
         self._latest, self._heard = max(self._latest, item.number), monotonic()
         if item.known.done():
             return
-        if isinstance(news, Refusal):
-            item.known.set_exception(news)
+        if refusal is not None:
+            item.known.set_exception(refusal)
         else:
-            item.known.set_result(news)
+            item.known.set_result(True)
 
 
 class EntryService:
@@ -239,9 +239,7 @@ class EntryService:
         """Start the journey of a contact.
 
         Args:
-            entry: Scenario, contact, trigger, and optionally a key.
-            settle: Seconds to wait for the admission; the journey continues if that takes longer. With 0, it is only
-                started.
+            settle: Seconds to wait for the admission; the journey continues if that takes longer.
             request: An id that makes the request idempotent: repeated, it returns the journey that it started, until
                 the contact enters once more.
 
@@ -274,7 +272,6 @@ class EntryService:
     async def _start(
         self, caller: Caller, entry: Mapping[str, Any], request: UUID | None, root: str | None = None
     ) -> Entered:
-        """Start the journey of a contact, or of a campaign's line if there is a root."""
         scenario = entry.get("scenario")
         caller.check(scenario.partition("@")[0] if isinstance(scenario, str) else "")
         try:
@@ -303,9 +300,8 @@ class EntryService:
         except Erased as error:  # a moment ago
             raise NotEntered(str(error)) from None
         except WorkflowAlreadyStartedError as error:
-            run_id = error.run_id or ""
             handle = self._temporal.get_workflow_handle(identifier, run_id=error.run_id, result_type=dict)
-            known = Entered(identifier, run_id, already=True, handle=handle, contact=parsed.contact_id)
+            known = Entered(identifier, error.run_id or "", already=True, handle=handle, contact=parsed.contact_id)
             # Its caller may have been killed before it was recorded.
             if identifier not in await self._store.find_running([identifier]):
                 await self.record(known)
@@ -313,15 +309,13 @@ class EntryService:
                 text = f"the contact is in {opened.name} already, as {identifier}"
                 raise UnderWay(text, journey=identifier) from None
             return known
-        problem = unplaced(parsed.contact.get("timezone"), opened.scenario.timezone)
-        run_id = handle.first_execution_run_id or ""
         return Entered(
-            *(identifier, run_id),
+            *(identifier, handle.first_execution_run_id or ""),
             already=False,
             handle=handle,
             contact=parsed.contact_id,
             admitted=False,
-            unplaced=problem,
+            unplaced=unplaced(parsed.contact.get("timezone"), opened.scenario.timezone),
         )
 
     def watch_admissions(self) -> AdmissionWatch:
@@ -340,12 +334,10 @@ class EntryService:
     async def _settle(self, started: Entered, seconds: float) -> Entered:
         """Wait until the journey is admitted, or time is over."""
         watch = AdmissionWatch(self._temporal, self._store, first_look=FIRST_LOOK, look=LOOK)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                if not await watch.known(started):
-                    return started
-        except TimeoutError:
-            return started
-        stored = await self._store.entry(started.id, started.run_id)
-        withheld = stored.reason if stored is not None and stored.outcome in WITHHELD else None
-        return replace(started, admitted=True, withheld=withheld or "")
+                if await watch.known(started):
+                    stored = await self._store.entry(started.id, started.run_id)
+                    withheld = stored.reason if stored is not None and stored.outcome in WITHHELD else None
+                    return replace(started, admitted=True, withheld=withheld or "")
+        return started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
@@ -116,17 +116,14 @@ class ErasureView(View):
     @classmethod
     def of(cls, stored: StoredErasure, *, dry_run: bool = False) -> Self:
         late = stored.remaining and datetime.now(UTC) - stored.requested_at > _LATE
-        known = {
-            **{name: getattr(stored, name) for name in _STORED},
-            "at": stored.requested_at,
-            "contact": stored.contact_hash,
-            "dry_run": dry_run,
-            "trouble": stored.trouble or ("Temporal has not deleted all histories yet" if late else None),
-        }
-        return cls.model_validate(known | {"id": None, "state": None, "contact": ""} if dry_run else known)
-
-
-_STORED: Final = ErasureView.model_fields.keys() & {field.name for field in fields(StoredErasure)}
+        return cls.from_record(
+            stored,
+            at=stored.requested_at,
+            contact=stored.contact_hash,
+            dry_run=dry_run,
+            trouble=stored.trouble or ("Temporal has not deleted all histories yet" if late else None),
+            **({"id": None, "state": None} if dry_run else {}),
+        )
 
 
 class ErasureService:
@@ -179,11 +176,7 @@ class ErasureService:
         return await self._show(identifier)
 
     async def list(self, caller: Caller, page: PageRequest, *, is_open: bool = False) -> PageView[ErasureView]:
-        """List erasures, the newest first; with `is_open`, those that are not finished.
-
-        Raises:
-            BadCursor: The cursor is not one of this list.
-        """
+        """List erasures, the newest first; with `is_open`, those that are not finished."""
         caller.check_all()
         last = await page.item(self._store.stored_erasure)
         found = await self._store.stored_erasures(is_open=is_open, after=last, limit=page.limit + 1)

@@ -89,15 +89,11 @@ class HoldMemo:
     cause: str | None = None
     destination: str | None = None
     status: int | None = None
-    attempts: int | None = None
 
     @classmethod
-    def read(cls, memo: Mapping[str, Any] | None) -> HoldMemo:
-        """Read a memo."""
-        known = memo or {}
-        since = datetime.fromisoformat(known["at"]) if known.get("at") else None
-        rest = {name: known.get(name) for name in ("reason", "cause", "destination", "status", "attempts")}
-        return cls(since, **rest)
+    def read(cls, memo: Mapping[str, Any]) -> HoldMemo:
+        since = datetime.fromisoformat(memo["at"]) if memo.get("at") else None
+        return cls(since, *(memo.get(name) for name in ("reason", "cause", "destination", "status")))
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJ
         step=known.get(STEP_ID) or None,
         destination=known.get(DESTINATION) or None,
         held_reason=known.get(HELD_REASON) or None,
-        hold=HoldMemo.read(await read_last_hold(execution)) if holds and state == "held" else HoldMemo(),
+        hold=HoldMemo.read(await read_last_hold(execution) or {}) if holds and state == "held" else HoldMemo(),
     )
 
 
@@ -207,22 +203,21 @@ class JourneyIndex:
         Args:
             version: Name and version.
             steps: The version's steps, those with many journeys first. Steps beyond the last journey are left out.
-            turns: Limits the number of counts at a time.
         """
         of_version, in_state = (SCENARIO_VERSION, version), (JOURNEY_STATE, state)
         # The database reads the range, so it is that of the rarer value. Most journeys wait.
         few, many = (of_version, in_state) if state == "waiting" else (in_state, of_version)
         begun = f"{running(state)} AND {equals(*many)}"
+        query = f"{begun} AND {as_range(*few)}"
 
         async def count(query: str) -> int:
             async with turns:
                 return await self.count(query, patience=PATIENCE)
 
-        total = await count(f"{begun} AND {as_range(*few)}")
+        total = await count(query)
         found, left, names = {"": total}, total, list(steps)
         if 0 < total <= _LISTED:
             async with turns:
-                query = f"{begun} AND {as_range(*few)}"
                 listed = await self.find(query, limit=2 * _LISTED, patience=PATIENCE, holds=False)
             steps_of = Counter(one.step for one in listed)
             return found | {name: steps_of[name] for name in names}
@@ -311,11 +306,7 @@ def _around(identifier: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return a text as a value in a query.
-
-    Raises:
-        BadInput: It holds U+0000, which no id does. Search would end there, and be retried without end.
-    """
+    """Return a text as a value in a query. Raise BadInput for U+0000, at which search would end, retried forever."""
     if "\0" in text:
         raise BadInput("the search contains the character U+0000, which no id has")
     return search_attributes.quote(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from gateway.service.journey_view import AttemptView
 from gateway.service.listing import JourneyLists, JourneySort, JourneySummary
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.results import ResultsView, results
-from gateway.service.scenarios import require
+from gateway.service.scenarios import require_for
 from gateway.service.stats import StatsView
 from gateway.service.trends import TrendsView
 from gateway.service.view import Moment, PageView
@@ -38,8 +38,6 @@ from runtime.policies import read_policies
 from runtime.store import Attempt, Store
 from runtime.temporal_faults import is_unknown_token
 from scenario.words import ENDED
-
-_Page = tuple[list[JourneySummary], bytes | None]
 
 
 class _Stored(TypedDict):
@@ -60,7 +58,8 @@ class _Attempted(TypedDict):
 class JourneyService:
     """Use cases that read journeys.
 
-    All raise Forbidden if the caller may not use the scenario, but `has` and `attempts`, which leave it out.
+    All raise Forbidden if the caller may not use the scenario, but `has` and `attempts`, which leave it out. Those
+    about one scenario raise UnknownScenario if it, or the version, does not exist.
 
     Args:
         policies: The workers' `policies.yaml`, to report places under caps, or None.
@@ -114,42 +113,37 @@ class JourneyService:
             if state not in (None, "held"):
                 text = "'reason' is for held journeys, 'destination' also for retrying ones: leave 'state' out"
                 raise BadCombination("state", text)
-            return await self._searched(page, lambda after: self._held(wanted, until, page.limit, after))
+            return await self._searched(wanted, page, "held", until)
         if wanted.step is not None and state in ENDED:
             raise BadCombination("step", "leave the step or the state out: only running journeys are at a step")
         if is_searched:
-            return await self._searched(page, lambda after: self._running(wanted, state, until, page.limit, after))
-        return await self._stored(wanted, page, state=state, running=running, until=until, sort=sort)
-
-    async def _stored(self, wanted: JourneyFilter, page: PageRequest, **given: Any) -> PageView[JourneySummary]:
+            return await self._searched(wanted, page, state, until)
         place = page.place(_Stored)
-        after = place and await self._store.entry(place["journey"], place["run"])
+        after = await self._store.entry(place["journey"], place["run"]) if place else None
         if place and after is None:
             raise BadCursor
-        found = await self.lists.newest(wanted, **given, after=after or None, limit=page.limit + 1)
+        found = await self.lists.newest(
+            wanted, state=state, running=running, until=until, sort=sort, after=after, limit=page.limit + 1
+        )
         items, following = page.split(found, lambda one: {"journey": one.id, "run": one.run_id})
         return PageView(items=[*items], next=following)
 
-    async def _held(self, wanted: JourneyFilter, until: datetime | None, limit: int, after: bytes | None) -> _Page:
-        found, following = await self.lists.held_page(wanted, size=limit, after=after)
-        return [item for item in found if until is None or (item.since is not None and item.since < until)], following
-
-    async def _running(
-        self, wanted: JourneyFilter, state: str | None, until: datetime | None, limit: int, after: bytes | None
-    ) -> _Page:
-        found, following = await self.lists.running_page(wanted, state=state, size=limit, after=after)
-        since = wanted.since
-        return [
-            item
-            for item in found
-            if state in (None, item.state)
-            and (since is None or (item.entered_at is not None and item.entered_at >= since))
-            and (until is None or (item.entered_at is not None and item.entered_at < until))
-        ], following
-
     async def _searched(
-        self, page: PageRequest, search: Callable[[bytes | None], Awaitable[_Page]]
+        self, wanted: JourneyFilter, page: PageRequest, state: str | None, until: datetime | None
     ) -> PageView[JourneySummary]:
+        async def search(after: bytes | None) -> tuple[list[JourneySummary], bytes | None]:
+            if state == "held":
+                return await self.lists.held_page(wanted, size=page.limit, after=after)
+            return await self.lists.running_page(wanted, state=state, size=page.limit, after=after)
+
+        def fits(item: JourneySummary) -> bool:
+            at = item.since if state == "held" else item.entered_at
+            return (
+                state in (None, item.state)
+                and (wanted.since is None or (at is not None and at >= wanted.since))
+                and (until is None or (at is not None and at < until))
+            )
+
         place = page.place(_Searched)
         try:
             found, following = await search(place and place["token"])
@@ -158,7 +152,8 @@ class JourneyService:
                 raise
             await search(None)  # if this fails as well, the fault is the server's
             raise BadCursor from None
-        return PageView(items=found, next=encode_cursor({"token": following.hex()}) if following else None)
+        items, token = [item for item in found if fits(item)], following and {"token": following.hex()}
+        return PageView(items=items, next=encode_cursor(token) if token else None)
 
     async def show(self, caller: Caller, journey: str, run_id: str | None = None) -> JourneySnapshot:
         """Return what Temporal, the journey and the store know of a journey. `JourneyView.of` shows it.
@@ -172,16 +167,13 @@ class JourneyService:
         if not caller.may_use(journey.partition("/")[0]):  # the id of a batch does not begin with its scenario
             batch = await self._store.stored_batch(journey)
             caller.check_journey(journey, batch and batch.scenario)
-        seen = await self._snapshot(journey, run_id)
+        try:
+            seen = await snapshot.read(self._temporal, self._store, journey, run_id)
+        except Erased as error:  # Temporal has not deleted its history yet
+            raise UnknownJourney(f"the journey {journey} cannot be read: {error}") from None
         followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario", "").partition("@")[0]
         caller.check_journey(journey, followed or None)
         return seen
-
-    async def _snapshot(self, journey: str, run_id: str | None) -> JourneySnapshot:
-        try:
-            return await snapshot.read(self._temporal, self._store, journey, run_id)
-        except Erased as error:  # Temporal has not deleted its history yet
-            raise UnknownJourney(f"the journey {journey} cannot be read: {error}") from None
 
     async def has(self, caller: Caller, journey: str) -> bool:
         """Return True if there is an admitted journey that the caller may read."""
@@ -220,9 +212,6 @@ class JourneyService:
         """Count the journeys of a scenario by step. Counts are cached for some seconds: see `StatsView.as_of`.
 
         Without a version: the newest, and those that journeys use or completed a step of within the last day.
-
-        Raises:
-            UnknownScenario: There is no such scenario or version.
         """
         await self._require(caller, scenario, version)
         return await self._stats.get((scenario, version))
@@ -234,7 +223,7 @@ class JourneyService:
     async def trends(
         self, caller: Caller, scenario: str, version: int | None = None, days: int = trends.DAYS
     ) -> TrendsView:
-        """Count the people and the attempts of a scenario's steps by day, up to 90. Raises as `stats`."""
+        """Count the people and the attempts of a scenario's steps by day, up to 90."""
         await self._require(caller, scenario, version)
         return await self._trends.get((scenario, version, days))
 
@@ -244,15 +233,13 @@ class JourneyService:
     async def results(
         self, caller: Caller, scenario: str, version: int | None = None, since: datetime | None = None
     ) -> ResultsView:
-        """Compare how many journeys reached the scenario's goal. Raises as `stats`."""
+        """Compare how many journeys reached the scenario's goal."""
         await self._require(caller, scenario, version)
         return await results(self._store, scenario, datetime.now(UTC), version=version, since=since)
 
     async def _require(self, caller: Caller, scenario: str, version: int | None) -> None:
-        caller.check(scenario)
-        store = self._store
-        newest = await require(store, scenario, hint=caller.scenarios is None)
-        if version is not None and await store.version(scenario, version) is None:
+        newest = await require_for(self._store, caller, scenario)
+        if version is not None and await self._store.version(scenario, version) is None:
             raise UnknownScenario(f"{scenario} has no version {version}: the newest is {newest}")
 
     async def why(
@@ -275,8 +262,7 @@ class JourneyService:
 
         Raises:
             UnknownContact: There are no entries.
-            BadInput: None of its scenarios has the step.
-            BadCursor: The cursor is not one of this list.
+            BadInput: None of its scenarios has the step, or the cursor is not one of this list.
             UnusableFile: `policies.yaml` cannot be used.
         """
         caller.check(scenario)
@@ -301,12 +287,7 @@ class JourneyService:
         """Explain a contact's entries to all scenarios that the caller may use.
 
         Each scenario of a limited key is read alone, so that entries to other scenarios neither use up the limit nor
-        are revealed.
-
-        Raises:
-            UnknownContact: There are no entries.
-            BadInput: None of its scenarios has the step in question.
-            BadCursor: The cursor is not one of this list.
+        are revealed. Raises as `why`.
         """
         if caller.scenarios is None:
             return await self._why(contact, (None,), since=since, question=question, page=page)

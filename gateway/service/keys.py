@@ -40,8 +40,7 @@ class KeyView(View):
     def of(cls, key: ApiKey, now: datetime) -> KeyView:
         """Return the view of a stored key at a time."""
         state = "good" if key.is_good(now) else "revoked" if key.revoked_at else "expired"
-        known = {name: getattr(key, name) for name in cls.model_fields if name != "state"}
-        return cls.model_validate({**known, "state": state})
+        return cls.from_record(key, state=state)
 
 
 class KeyService:
@@ -60,14 +59,7 @@ class KeyService:
         note: str = "",
         expires_at: datetime | None = None,
     ) -> tuple[str, KeyView]:
-        """Create a key. Return the key itself, of which only a digest is stored, and its view.
-
-        Args:
-            scenarios: The only scenarios that it may use, or None for all.
-            rate: Its limit of requests per second, or None for the gateway's default.
-            note: A note, such as its purpose.
-            expires_at: When it expires, or None for never.
-        """
+        """Create a key; see `KeyView`. Return the key itself, of which only a digest is stored, and its view."""
         token, identifier, digest = make_token()
         wanted = list(dict.fromkeys(scopes))
         only = list(dict.fromkeys(scenarios)) if scenarios else None

@@ -46,18 +46,18 @@ class JourneySummary(View):
     """Name and version of the scenario."""
     contact: str
     """Contact id."""
-    key: str | None
+    key: str | None = None
     """Key that distinguishes several journeys of a contact."""
     state: str
     """`running`, `waiting`, `retrying`, `held` or `paused`; ended: `finished`, `exited`, `control`, `holdout` or
     `lost`."""
-    step: str | None
+    step: str | None = None
     """Current step, as search has it: some moments late."""
-    reason: str | None
+    reason: str | None = None
     """Reason why the journey is held, its delivery is retried, or it ended, as a sentence."""
-    entered_at: datetime | None
+    entered_at: datetime | None = None
     """Time of the admission."""
-    ended_at: datetime | None
+    ended_at: datetime | None = None
     """Time of the end."""
     destination: str | None = None
     """Held and retrying journeys: the destination that a delivery failed to reach."""
@@ -170,16 +170,15 @@ class JourneyLists:
         """Return held journeys."""
         # With `since`, less of a page may be left than is wanted.
         size = EVERY if wanted.since is not None else limit
-        return await _first(limit, self.held_by_page(wanted, details=details, size=size))
+        return await first(limit, self.held_by_page(wanted, details=details, size=size))
 
     async def held_by_page(
         self, wanted: JourneyFilter, *, details: bool = True, size: int = EVERY
     ) -> AsyncIterator[list[JourneySummary]]:
-        """Yield held journeys, or those in the filter's state, page by page.
+        """Yield held journeys, or those in the filter's state, page by page. A page may have fewer, and none.
 
         Args:
             details: Add the reason and the times of the admission and of the hold.
-            size: Size of a page; a page may have fewer, and none.
         """
         read_holds = details or wanted.since is not None
         query = query_of(wanted, state=wanted.state or "held")
@@ -205,10 +204,6 @@ class JourneyLists:
         ]
 
     # ---- running journeys
-
-    async def running(self, wanted: JourneyFilter, *, paused: bool | None, limit: int = EVERY) -> list[JourneySummary]:
-        """Return running journeys that are paused, or that are not. See `running_by_page`."""
-        return await _first(limit, self.running_by_page(wanted, paused=paused))
 
     async def running_by_page(
         self, wanted: JourneyFilter, *, paused: bool | None
@@ -253,16 +248,7 @@ class JourneyLists:
         found = await asyncio.gather(*(describe(self._temporal, one.workflow_id, one.run_id) for one in entries))
         return [
             JourneySummary(
-                id=one.workflow_id,
-                run_id=one.run_id,
-                scenario=one.scenario,
-                contact=contact,
-                key=None,
-                state="entering",
-                step=None,
-                reason=None,
-                entered_at=None,
-                ended_at=None,
+                id=one.workflow_id, run_id=one.run_id, scenario=one.scenario, contact=contact, state="entering"
             )
             for one, described in zip(entries, found, strict=True)
             if described is not None and not described.workflow_execution_info.HasField("close_time")
@@ -278,11 +264,10 @@ class JourneyLists:
             after = items[-1].place
 
     async def admitted(self, wanted: JourneyFilter, *, size: int = _CHUNK) -> AsyncIterator[list[StoredEntry]]:
-        """Yield the entries of running journeys, page by page, the newest first.
+        """Yield the entries of running journeys, page by page, the newest first. A page may have fewer, and none.
 
         Args:
             wanted: The filter; its reason and step do not count. A destination is a name, a host, `email` or `sms`.
-            size: Size of a page; a page may have fewer, and none.
         """
         sends: dict[tuple[str, int], bool] = {}
         last: StoredEntry | None = None
@@ -312,7 +297,8 @@ class JourneyLists:
         return any(isinstance(step, Send) and destination == (step.to or step.channel) for step in steps)
 
 
-async def _first(limit: int, pages: AsyncIterator[list[JourneySummary]]) -> list[JourneySummary]:
+async def first(limit: int, pages: AsyncIterator[list[JourneySummary]]) -> list[JourneySummary]:
+    """Return the first journeys of some pages."""
     found: list[JourneySummary] = []
     async for page in pages:
         found += page
@@ -325,17 +311,14 @@ def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> Journey
     """Return an admitted journey, with its state from search if it runs."""
     is_over = entry.ended_at is not None
     now = None if is_over else indexed.get(entry.workflow_id)
-    journey = JourneySummary(
+    journey = JourneySummary.from_record(
+        entry,
         id=entry.workflow_id,
-        run_id=entry.run_id,
         scenario=f"{entry.scenario}@{entry.version}",
         contact=entry.contact_id,
-        key=entry.key,
         state=(entry.outcome or "over") if is_over else now.state if now else "running",
         step=now and now.step,
-        reason=entry.reason,
         entered_at=entry.admitted_at,
-        ended_at=entry.ended_at,
         destination=now and now.destination,
     )
     return _with_hold(journey, now.hold) if now is not None and now.state == "held" else journey
@@ -343,20 +326,8 @@ def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> Journey
 
 def _held(indexed: IndexedJourney) -> JourneySummary:
     """Return a held or retrying journey, as search has it."""
-    journey = JourneySummary(
-        id=indexed.id,
-        run_id=indexed.run_id,
-        scenario=indexed.version or indexed.scenario or "",
-        contact=indexed.contact or "",
-        key=None,
-        state=indexed.state,
-        step=indexed.step,
-        reason=None,
-        entered_at=indexed.started_at,
-        ended_at=None,
-        destination=indexed.destination,
-        held_reason=indexed.held_reason,
-    )
+    scenario, contact = indexed.version or indexed.scenario or "", indexed.contact or ""
+    journey = JourneySummary.from_record(indexed, scenario=scenario, contact=contact, entered_at=indexed.started_at)
     return _with_hold(journey, indexed.hold)
 
 

@@ -46,8 +46,7 @@ class SyncedAudienceView(View):
     @classmethod
     def of(cls, counts: AudienceCounts, refused: Mapping[str, int]) -> SyncedAudienceView:
         state = "held" if counts.held_at else "waiting" if counts.waiting else "synced"
-        names = ("audience", "destination", "members", "waiting", "unnamed", "synced_at", "held_at", "trouble")
-        return cls(state=state, refused=refused, **{name: getattr(counts, name) for name in names})
+        return cls.from_record(counts, state=state, refused=refused)
 
 
 class AudienceChangeView(View):
@@ -65,7 +64,7 @@ class AudienceChangeView(View):
     @classmethod
     def of(cls, stored: UnsyncedChange) -> AudienceChangeView:
         change = "add" if stored.wanted else "remove"
-        return cls(contact=stored.contact_id, change=change, at=stored.wanted_at, refused=stored.refused)
+        return cls.from_record(stored, contact=stored.contact_id, change=change, at=stored.wanted_at)
 
 
 class _Contact(TypedDict):
@@ -73,7 +72,10 @@ class _Contact(TypedDict):
 
 
 class MembershipService:
-    """Use cases about audiences. All raise Forbidden if the caller is limited to some scenarios."""
+    """Use cases about audiences.
+
+    All raise Forbidden if the caller is limited to some scenarios, and UnknownAudience if there is none of a name.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -81,11 +83,7 @@ class MembershipService:
     async def find(
         self, caller: Caller, audience: str | None = None, destination: str | None = None
     ) -> list[SyncedAudienceView]:
-        """Return the audiences that were ever changed, by destination and name, or those of a name.
-
-        Raises:
-            UnknownAudience: There is none of this name.
-        """
+        """Return the audiences that were ever changed, by destination and name, or those of a name."""
         caller.check_all()
         found = [
             SyncedAudienceView.of(one, await self._store.audience_refusals(one.destination, one.audience))
@@ -100,11 +98,7 @@ class MembershipService:
     async def changes(
         self, caller: Caller, audience: str, destination: str, page: PageRequest, *, refused: bool
     ) -> PageView[AudienceChangeView]:
-        """List the changes that wait, or those that the destination refused, by contact.
-
-        Raises:
-            BadCursor: The cursor is not one of this list.
-        """
+        """List the changes that wait, or those that the destination refused, by contact."""
         caller.check_all()
         place = page.place(_Contact)
         after = place["contact"] if place else ""
@@ -117,12 +111,7 @@ class MembershipService:
     async def retry(
         self, caller: Caller, audience: str, destination: str | None, *, operator: str | None, reason: str
     ) -> SyncedAudienceView:
-        """Send a held audience and refused changes again.
-
-        Raises:
-            UnknownAudience: There is none of this name.
-            BadInput: Several destinations have one.
-        """
+        """Send a held audience and refused changes again. Raise BadInput if several destinations have one."""
         found = await self.find(caller, audience, destination)
         if len(found) > 1:
             names = ", ".join(one.destination for one in found)

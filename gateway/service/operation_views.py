@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from pydantic import Field
+
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.run import Tally
+from gateway.operations.run import RefusalView, Tally
 from gateway.service.index import IndexedJourney
 from gateway.service.view import View
 from runtime.store import OperationItem, StoredOperation
@@ -30,21 +32,21 @@ class OperationView(View):
     """The operation's id."""
     operation: str
     """The action on each journey, or on the subscription."""
-    which: dict[str, Any]
+    which: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The filters that select the journeys, or the `subscription`."""
-    more: dict[str, Any]
+    more: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Further arguments of the operation."""
     operator: str
     """The operator who requested it."""
     reason: str
     """The operator's reason."""
-    rate: float
+    rate: float = 0.0
     """Maximum number of journeys a second; 0 if it was sent to one journey or a subscription."""
-    limit: int | None
+    limit: int | None = None
     """Maximum number of journeys; null for all that match."""
-    dry_run: bool
+    dry_run: bool = False
     """True if it only finds the journeys."""
-    everybody: bool
+    everybody: bool = False
     """True if it applies to all running journeys, held or not."""
     state: OperationState
     """The state of the operation. `surveying` is finding its journeys."""
@@ -58,7 +60,7 @@ class OperationView(View):
     """Number of journeys that have not answered. They are asked again while the operation runs."""
     left: int
     """Number of journeys that were not asked."""
-    events: int | None
+    events: int | None = None
     """Number of outgoing events that it was about; null if it was about journeys."""
     since: datetime
     """Time of the request."""
@@ -74,31 +76,17 @@ class OperationView(View):
     @classmethod
     def of(cls, stored: StoredOperation, counts: Mapping[str, int]) -> OperationView:
         """Return the view of a stored operation with these numbers of journeys by outcome."""
-        request = stored.request
-        dry_run = bool(request.get("dry_run"))
-        return cls(
-            id=stored.id,
+        return cls.from_record(
+            stored,
             operation=stored.verb,
-            which=request.get("which") or {},
-            more=request.get("more") or {},
-            operator=stored.operator,
-            reason=stored.reason,
-            rate=request.get("rate") or 0.0,
-            limit=request.get("limit"),
-            dry_run=dry_run,
-            everybody=bool(request.get("everybody")),
-            state=_state(stored, dry_run=dry_run),
+            state=_state(stored),
             total=sum(counts.values()),
             accepted=counts.get("accepted", 0),
             refused=counts.get("refused", 0),
             unanswered=counts.get(UNANSWERED, 0),
             left=counts.get(NOT_ASKED, 0) + counts.get("stopped", 0),
-            events=request.get("events"),
             since=stored.created_at,
-            ended_at=stored.ended_at,
-            trouble=stored.trouble,
-            stopped_by=stored.stopped_by,
-            stop_reason=stored.stop_reason,
+            **stored.request,
         )
 
     @property
@@ -124,14 +112,7 @@ class OperationItemView(View):
 
     @classmethod
     def of(cls, item: OperationItem) -> OperationItemView:
-        """Return the view of a stored item."""
-        return cls(
-            journey=item.workflow_id,
-            step=item.step,
-            outcome=item.outcome,
-            reason=item.reason,
-            answered_at=item.answered_at,
-        )
+        return cls.from_record(item, journey=item.workflow_id)
 
 
 class JourneyNow(NamedTuple):
@@ -156,15 +137,6 @@ class OperatedView(View):
     """The journey's state after the operation, as its query `progress` returns it."""
 
 
-class RefusalView(View):
-    """A journey that did not accept an operation."""
-
-    id: str
-    """The journey's id."""
-    why: str
-    """The reason, as one sentence."""
-
-
 class TallyView(View):
     """The result of an operation that a command has sent to many journeys."""
 
@@ -179,9 +151,7 @@ class TallyView(View):
 
     @classmethod
     def of(cls, operation: Operation, tally: Tally) -> TallyView:
-        """Return the view of a batch's tally."""
-        refused = [RefusalView(id=item.id, why=item.why) for item in tally.refused]
-        return cls(operation=operation, accepted=tally.accepted, refused=refused, left=tally.left)
+        return cls.from_record(tally, operation=operation)
 
 
 class StepPopulationView(View):
@@ -215,18 +185,15 @@ class MigrationView(View):
 
     @classmethod
     def of(cls, found: MigrationForecast) -> MigrationView:
-        """Return the view of a forecast."""
-        standing = [
-            StepPopulationView.model_validate({**vars(one), "journeys": len(one.journeys)}) for one in found.standing
-        ]
-        return cls(scenario=found.scenario, to=found.to, differences=dict(found.differences), standing=standing)
+        standing = [StepPopulationView.from_record(one, journeys=len(one.journeys)) for one in found.standing]
+        return cls.from_record(found, standing=standing)
 
 
-def _state(stored: StoredOperation, *, dry_run: bool) -> OperationState:
+def _state(stored: StoredOperation) -> OperationState:
     match stored.outcome:
         case "finished" | "stopped" | "failed":
             return stored.outcome
         case None:
-            return "running" if stored.surveyed_at and not dry_run else "surveying"
+            return "running" if stored.surveyed_at and not stored.request.get("dry_run") else "surveying"
         case _:
             return "failed"

@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 
 _FINAL: Final = timedelta(minutes=5)  # after the end of an operation until its counts are final
 _CACHED: Final = 1_000
-_IN_JOURNEY: Final = "recorded in the journey"
 _STARTING: Final = timedelta(seconds=30)  # between storing an operation and starting its workflow
+_SENT_TO_ONE: Final = {"rate": 0.0, "limit": None, "dry_run": False, "everybody": False}
 
 
 class _ItemPlace(TypedDict):
@@ -51,6 +51,8 @@ class _ItemPlace(TypedDict):
 
 class OperationService:
     """Use cases about operations.
+
+    All raise Forbidden if the caller may not use the scenario, and UnknownOperation if there is no such operation.
 
     Attributes:
         journeys: Finds journeys and sends them operations.
@@ -83,11 +85,8 @@ class OperationService:
             more: Further arguments; see `gateway.operations.request.check_arguments`.
 
         Raises:
-            Forbidden: The caller may not use the scenario.
             BadInput: The request is invalid.
-            NotAccepted: The journey refused, or has ended.
-            NotAnswered: No worker answered in time. A worker may still carry it out later.
-            UnknownJourney: There is no such journey.
+            Refusal: As `JourneyOperations.send`.
         """
         known = await self._store.entry(journey) or await self._store.stored_batch(journey)
         caller.check_journey(journey, known and known.scenario)
@@ -100,10 +99,8 @@ class OperationService:
             raise BadInput(text, at=["destination"], code="combination")
         defaults = {"version": "newest"} if operation is Operation.MIGRATE else {}
         arguments = {**defaults, **more, "step": step, "destination": destination}
-        progress = await self.send(
-            journey, operation, operator=operator, reason=reason, update_id=update_id, **arguments
-        )
-        return OperatedView(journey=journey, progress=progress)
+        given = {"operator": operator, "reason": reason, "update_id": update_id, **arguments}
+        return OperatedView(journey=journey, progress=await self.send(journey, operation, **given))
 
     async def send(
         self,
@@ -117,48 +114,33 @@ class OperationService:
     ) -> dict[str, Any]:
         """Send an operation to one journey, and list it among the operations. See `JourneyOperations.send`."""
         requested_at = datetime.now(UTC)
-        progress = await self.journeys.send(
-            journey, operation, operator=operator, reason=reason, update_id=update_id, **more
-        )
+        record = {"operator": operator, "reason": reason, "update_id": update_id}
+        progress = await self.journeys.send(journey, operation, **record, **more)
+        at = datetime.now(UTC)
+        more = {name: value for name, value in more.items() if value is not None}
         try:
-            await self._record(journey, operation, more, operator, requested_at, update_id)
+            known = await self._store.entry(journey) or await self._store.stored_batch(journey)
+            which: dict[str, Any] = {"scenario": known.scenario if known else journey.partition("/")[0]}
+            which |= {name: more.pop(name) for name in ("step", "destination") if name in more}
+            stored = StoredOperation(
+                id=update_id or uuid.uuid4().hex[:20],
+                verb=operation,
+                request={**_SENT_TO_ONE, "which": which, "more": more},
+                operator=operator,
+                # It may be about the contact, so only the journey's history has it, which is encrypted and erased.
+                reason="recorded in the journey",
+                created_at=requested_at,
+                surveyed_at=at,
+                ended_at=at,
+                outcome="finished",
+            )
+            if await self._store.add_operation(stored):
+                step = which.get("step")
+                item = OperationItem(number=1, workflow_id=journey, step=step, outcome="accepted", answered_at=at)
+                await self._store.add_items(stored.id, [item])
         except StoreError as error:  # it is carried out, and the journey has recorded it
             logger.warning("an operation on a journey is not listed: %s", error)
         return progress
-
-    async def _record(
-        self,
-        journey: str,
-        operation: Operation,
-        arguments: Mapping[str, Any],
-        operator: str,
-        requested_at: datetime,
-        identifier: str | None,
-    ) -> None:
-        """Record an operation that a journey has accepted. Idempotent if it has an id.
-
-        Its reason may be about the contact, so only the journey's history has it, which is encrypted and erased.
-        """
-        known = await self._store.entry(journey) or await self._store.stored_batch(journey)
-        more = {name: value for name, value in arguments.items() if value is not None}
-        which: dict[str, Any] = {"scenario": known.scenario if known else journey.partition("/")[0]}
-        which |= {name: more.pop(name) for name in ("step", "destination") if name in more}
-        at = datetime.now(UTC)
-        stored = StoredOperation(
-            id=identifier or uuid.uuid4().hex[:20],
-            verb=operation,
-            request={"which": which, "rate": 0.0, "limit": None, "dry_run": False, "everybody": False, "more": more},
-            operator=operator,
-            reason=_IN_JOURNEY,
-            created_at=requested_at,
-            surveyed_at=at,
-            ended_at=at,
-            outcome="finished",
-        )
-        if await self._store.add_operation(stored):
-            step = which.get("step")
-            item = OperationItem(number=1, workflow_id=journey, step=step, outcome="accepted", answered_at=at)
-            await self._store.add_items(stored.id, [item])
 
     async def begin(self, caller: Caller, request: RequestedOperation, identifier: str | None = None) -> OperationView:
         """Begin an operation on all matching journeys. It continues in whichever gateway runs.
@@ -167,7 +149,6 @@ class OperationService:
             identifier: An id that makes the request idempotent; by default a new one.
 
         Raises:
-            Forbidden: The caller may not use the scenarios.
             BadInput: The request is invalid. Nothing has begun.
             RPCError: Temporal did not start the workflow. Nothing has begun, or will.
         """
@@ -227,10 +208,6 @@ class OperationService:
         Args:
             operator: A part of the operator's name.
             since: Requested then or later.
-
-        Raises:
-            BadCursor: The cursor is not one of this list.
-            Forbidden: The caller may not use the scenario.
         """
         if scenario is not None:
             caller.check(scenario)
@@ -248,12 +225,7 @@ class OperationService:
         return PageView(items=[*await self._views(items)], next=following)
 
     async def show(self, caller: Caller, identifier: str) -> OperationView:
-        """Return an operation's progress or result.
-
-        Raises:
-            UnknownOperation: There is no such operation.
-            Forbidden: The caller may not use its scenario.
-        """
+        """Return an operation's progress or result."""
         stored = await self._stored(identifier)
         if stored.ended_at is None and await self._settle(stored):
             stored = await self._stored(identifier)
@@ -265,13 +237,7 @@ class OperationService:
     async def items(
         self, caller: Caller, identifier: str, page: PageRequest, outcome: ItemOutcome | None = None
     ) -> PageView[OperationItemView]:
-        """List the journeys of an operation in the order in which they are asked, with their answers.
-
-        Raises:
-            UnknownOperation: There is no such operation.
-            Forbidden: The caller may not use its scenario.
-            BadCursor: The cursor is not one of this list.
-        """
+        """List the journeys of an operation in the order in which they are asked, with their answers."""
         await self.show(caller, identifier)
         place = page.place(_ItemPlace)
         after = place and (place["number"], place["journey"])
@@ -292,8 +258,6 @@ class OperationService:
         """Stop an operation within a second or two, or as soon as a gateway runs. Accepted operations stay done.
 
         Raises:
-            UnknownOperation: There is no such operation.
-            Forbidden: The caller may not use its scenario.
             NotAccepted: It has ended.
             BadOperation: Operator or reason is missing.
         """

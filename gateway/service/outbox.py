@@ -63,18 +63,14 @@ class Outbox:
             await channels.close(_CLOSING)
 
     async def send(self, caller: Caller, request: Mapping[str, Any], step: str, to: str | None = None) -> Exchange:
-        """Send what one step would send. Preview it first, which limits time and memory.
+        """Send what one step would send; see `gateway.sending.send`. Preview it first, which limits time and memory.
 
         Args:
             request: Scenario, entry and circumstances, as for a preview; see `gateway.authoring.work`.
-            to: Another recipient: a URL at a public address, to which no secret is sent, an e-mail address, or a
-                number.
+            to: Another recipient. A URL must be at a public address.
 
         Raises:
-            BadInput: The step sends nothing, or what it sends cannot be rendered, or may not or cannot be sent there.
-            NotConfigured: A channel, a destination or a secret is not set.
             TooMany: The key has sent too many.
-            StoreError: Suppressions cannot be read.
         """
         if seconds := self._sent.take(caller.id):
             sentence = (

@@ -74,8 +74,7 @@ class SubscriptionView(View):
     @classmethod
     def of(cls, found: SubscriptionState) -> SubscriptionView:
         state = "held" if found.held else "failing" if found.failing else "behind" if found.behind else "current"
-        same = {name: getattr(found, name) for name in ("held", "failing", "waiting", "behind", "oldest", "trouble")}
-        return cls(name=found.subscription, state=state, sequence=found.position, **same)
+        return cls.from_record(found, name=found.subscription, state=state, sequence=found.position)
 
 
 class SubscriptionEventsView(SubscriptionView):
@@ -105,7 +104,10 @@ class FeedPart:
 
 
 class OutgoingService:
-    """Use cases about outgoing events. Only the feed is for callers of some scenarios."""
+    """Use cases about outgoing events. Only the feed is for callers of some scenarios.
+
+    All raise Forbidden if the caller may not use a scenario, and UnknownSubscription if none of a name ever sent.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -132,7 +134,6 @@ class OutgoingService:
 
         Raises:
             BadCombination: The cursor is malformed.
-            Forbidden: The caller may not use one of the scenarios.
             FeedOff: No events are stored.
         """
         for scenario in scenarios or ():
@@ -157,24 +158,17 @@ class OutgoingService:
         return int(after or 0)
 
     async def subscriptions(self, caller: Caller, name: str | None = None) -> list[SubscriptionView]:
-        """Return the subscriptions that ever sent, by name, or the one of a name.
-
-        Raises:
-            UnknownSubscription: There is none of this name.
-        """
+        """Return the subscriptions that ever sent, by name, or the one of a name."""
         caller.check_all()
         states = await self._store.subscription_states()
         found = [SubscriptionView.of(one) for one in states if name in (None, one.subscription)]
         if name is not None and not found:
-            raise _unknown(name)
+            advice = "list the subscriptions to find its name"
+            raise UnknownSubscription(f"no subscription '{name[:64]}' that has sent an event is known: {advice}")
         return found
 
     async def show(self, caller: Caller, name: str) -> SubscriptionEventsView:
-        """Return a subscription with its events that are held or attempted again.
-
-        Raises:
-            UnknownSubscription: There is none of this name.
-        """
+        """Return a subscription with its events that are held or attempted again."""
         [found] = await self.subscriptions(caller, name)
         events = [_pending(send, event) for send, event in await self._pending(name)]
         return SubscriptionEventsView(**dict(found), events=events)
@@ -200,7 +194,6 @@ class OutgoingService:
         Raises:
             BadInput: An argument is missing, superfluous or wrong, or an event is not held.
             NotAccepted: A worker sends to the subscription that is to be forgotten.
-            UnknownSubscription: There is none of this name.
         """
         operator, now = caller.operator(record.operator), datetime.now(UTC)
         check_record(operator, record.reason)
@@ -273,17 +266,10 @@ def _check_arguments(operation: OutgoingOperation, ids: Collection[str], after: 
         raise BadInput(text, at=["after"], code="combination")
 
 
-def _unknown(name: str) -> UnknownSubscription:
-    advice = "list the subscriptions to find its name"
-    return UnknownSubscription(f"no subscription '{name[:64]}' that has sent an event is known: {advice}")
-
-
 def _pending(send: PendingSend, event: OutgoingEvent) -> PendingEventView:
     is_held = send.held_at is not None
-    return PendingEventView(
-        id=event.id,
-        type=event.type,
-        subject=event.subject,
+    return PendingEventView.from_record(
+        event,
         sequence=event.position,
         state="held" if is_held else "failing",
         attempts=send.attempts,

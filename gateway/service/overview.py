@@ -174,7 +174,7 @@ class OverviewService:
                 known("workers", self._missing_workers(now)),
                 known("campaigns", self._campaigns.current(caller)),
             ),
-            asyncio.gather(self._batches(scenarios, now), self._store.counts(), self._of_all_scenarios(scenarios)),
+            asyncio.gather(self._batches(caller, now), self._store.counts(), self._of_all_scenarios(scenarios)),
         )
         troubled = any(one.paused or now - one.since > LONG for one in retrying or ())
         stuck = any(one.state == "held" for one in outgoing or ())
@@ -210,14 +210,13 @@ class OverviewService:
                 since=min(one.since, before.since) if before else one.since,
             )
         if caller.scenarios is None and found:
-            now = {one.destination: one for one in await self._destinations.recent(caller)}
             # Those that are not among them were skipped, or their journeys have ended.
             found = {
-                name: one.model_copy(
-                    update={"paused": now[name].left_alone, "why": now[name].why, "next_try_at": now[name].next_try_at}
+                now.destination: found[now.destination].model_copy(
+                    update={"paused": now.left_alone, "why": now.why, "next_try_at": now.next_try_at}
                 )
-                for name, one in found.items()
-                if name in now
+                for now in await self._destinations.recent(caller)
+                if now.destination in found
             }
         return sorted(found.values(), key=lambda one: (not one.paused, one.since))
 
@@ -241,12 +240,8 @@ class OverviewService:
         subscriptions = await self._outgoing.subscriptions(TERMINAL)
         return await self._store.count_held_audiences(), [one for one in subscriptions if one.state != "current"]
 
-    async def _batches(self, scenarios: Collection[str] | None, now: datetime) -> WaitingBatches:
-        found = [
-            one
-            for one in await self._store.waiting_batches(now - LATE)
-            if scenarios is None or one.scenario in scenarios
-        ]
+    async def _batches(self, caller: Caller, now: datetime) -> WaitingBatches:
+        found = [one for one in await self._store.waiting_batches(now - LATE) if caller.may_use(one.scenario)]
         return WaitingBatches(
             open=sum(one.n for one in found),
             overdue=sum(one.overdue for one in found),

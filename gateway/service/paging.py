@@ -1,7 +1,7 @@
 """Pages of long lists, and the cursors that lead from one page to the next.
 
 A cursor is base64url of a JSON object, which callers must not rely on. It holds no secret. Anybody can make one, so it
-is validated.
+is validated: use cases that list raise BadCursor for one of another list.
 """
 
 from __future__ import annotations
@@ -38,14 +38,7 @@ class PageRequest:
         return decode_cursor(self.cursor, shape) if self.cursor else None
 
     async def item(self, find: Callable[[str], Awaitable[_Item | None]]) -> _Item | None:
-        """Return the item that the page begins after, or None for the first page. The cursor has its `id`.
-
-        Args:
-            find: Returns the item with an id.
-
-        Raises:
-            BadCursor: There is no such item.
-        """
+        """Return the item that the page begins after, or None for the first page. The cursor has its `id`."""
         place = self.place(_Id)
         found = await find(place["id"]) if place else None
         if place and found is None:
@@ -59,31 +52,21 @@ class PageRequest:
 
         Args:
             found: The items after the place, one more than `limit` if there are as many.
-            place: Returns the place of an item.
         """
         items = found[: self.limit]
         return items, encode_cursor(place(items[-1])) if len(found) > self.limit else None
 
 
 def encode_cursor(place: Mapping[str, Any]) -> str:
-    """Return the cursor of a place.
-
-    Args:
-        place: The place that the next page begins after: a JSON object, or values that pydantic can serialise.
-    """
-    text = _ANY.dump_json(dict(place))
-    return urlsafe_b64encode(text).decode().rstrip("=")
+    """Return the cursor of a place: a JSON object, or values that pydantic can serialise."""
+    return urlsafe_b64encode(_ANY.dump_json(dict(place))).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
-    """Return the place of a cursor.
+    """Return the place of a cursor. Raise BadCursor if it is not one of this list.
 
     Args:
-        cursor: The cursor as the caller sent it.
         shape: The type of the place, which validates it: a model, a dataclass, or a TypedDict of `typing_extensions`.
-
-    Raises:
-        BadCursor: The cursor is not one of this list.
     """
     try:
         place = json.loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))

@@ -10,14 +10,13 @@ from typing import Annotated, Final
 
 from pydantic import PlainSerializer, WithJsonSchema, computed_field
 
-from activities.content import Content, UnknownVersion
-from gateway.errors import BadInput
-from gateway.service.scenarios import require
+from activities.content import Content
+from gateway.service.caller import TERMINAL
+from gateway.service.scenarios import load_version, require_for
 from gateway.service.significance import interval, p_of_rates, p_of_shares
 from gateway.service.view import View
 from runtime.store import GoalCount, Store
 from scenario.model.goal import Goal
-from scenario.plan.plan import load_plan
 from scenario.policies.draw import CONTROL, WHOLE, WITHHELD, Lot
 from scenario.time.duration import format_duration
 
@@ -153,18 +152,14 @@ async def results(
     store: Store, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
 ) -> ResultsView:
     """Count the journeys that reached a scenario's goal. Raise BadInput if there is no such scenario or version."""
-    newest = await require(store, scenario)
+    newest = await require_for(store, TERMINAL, scenario)
     found = await store.goal_counts(scenario, now, version=version, since=since)
     content = Content(store)
     versions: dict[int, _Version] = {}
     for number in sorted({tally.version for tally in found}.union(() if found else [version or newest])):
-        try:
-            opened = await content.open(scenario, number)
-        except UnknownVersion:
-            raise BadInput(f"{scenario} has no version {number}: the newest is {newest}") from None
-        lots = load_plan(opened.plan).lots
+        opened = await load_version(content, scenario, number, newest)
         tallies = [tally for tally in found if tally.version == number]
-        versions[number] = _Version(opened.scenario.goal, lots, opened.scenario.control or 0, tallies)
+        versions[number] = _Version(opened.scenario.goal, opened.table.lots, opened.scenario.control or 0, tallies)
     measured = {number: one for number, one in versions.items() if one.goal is not None} or versions
     goals = [one.goal for one in measured.values()]
     counted = [tally for one in measured.values() for tally in one.tallies]
@@ -186,11 +181,8 @@ async def results(
 def _comparisons(versions: Sequence[_Version]) -> list[Comparison]:
     names = dict.fromkeys(name for one in reversed(versions) for name in one.lots)
     if not names:
-        return [
-            _compared(
-                None, {EVERYBODY: [tally for one in versions for tally in one.tallies if not tally.group]}, versions
-            )
-        ]
+        everybody = [tally for one in versions for tally in one.tallies if not tally.group]
+        return [_compared(None, {EVERYBODY: everybody}, versions)]
     return [_by_split(name, [one for one in versions if name in one.lots]) for name in names]
 
 

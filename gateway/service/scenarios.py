@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
+from pydantic import ValidationError
 from typing_extensions import TypedDict
 
 from activities.content import Content, LoadedVersion, UnknownVersion
@@ -109,6 +110,8 @@ class _Place(TypedDict):
 class ScenarioService:
     """Use cases about published scenarios.
 
+    All raise Forbidden if the caller may not use the scenario, and UnknownScenario if it, or a version, is missing.
+
     Attributes:
         content: The versions that were opened last.
     """
@@ -125,12 +128,9 @@ class ScenarioService:
         """Return a version, by default the newest, with its steps and its plan.
 
         Raises:
-            Forbidden: The caller may not use the scenario.
-            UnknownScenario: There is no such scenario or version.
             BadInput: A later release published it.
         """
-        caller.check(name)
-        newest = await require(self._store, name, hint=caller.scenarios is None)
+        newest = await require_for(self._store, caller, name)
         try:
             opened = await self.content.open(name, newest if version is None else version)
             _ = opened.table
@@ -151,14 +151,9 @@ class ScenarioService:
         Args:
             scenario: All versions of this scenario. None for the newest version of each scenario, and older ones with
                 running journeys.
-
-        Raises:
-            Forbidden: The caller may not use the scenario.
-            UnknownScenario: There is no scenario of that name.
         """
         if scenario is not None:
-            caller.check(scenario)
-            await require(self._store, scenario, hint=caller.scenarios is None)
+            await require_for(self._store, caller, scenario)
         counts, closures, versions = await asyncio.gather(
             self._store.counts(), self._store.closures(), self._store.version_summaries(scenario)
         )
@@ -168,17 +163,8 @@ class ScenarioService:
             newest, count = item.scenario not in names, counts.get((item.scenario, item.version), 0)
             names.add(item.scenario)
             if caller.may_use(item.scenario) and (scenario or newest or count):
-                version = VersionView(
-                    scenario=item.scenario,
-                    version=item.version,
-                    newest=newest,
-                    published_at=item.published_at,
-                    published_by=item.published_by,
-                    journeys=item.journeys,
-                    under_way=count,
-                    closed=ClosureView.of(closures.get(item.scenario)),
-                )
-                found.append(version)
+                closed = ClosureView.of(closures.get(item.scenario))
+                found.append(VersionView.from_record(item, newest=newest, under_way=count, closed=closed))
         return found
 
     async def list(self, caller: Caller, page: PageRequest, scenario: str | None = None) -> PageView[VersionView]:
@@ -190,12 +176,7 @@ class ScenarioService:
         return PageView(items=[*items], next=following)
 
     async def show(self, caller: Caller, name: str, version: int | None = None) -> ScenarioView:
-        """Return a version, by default the newest, with its content.
-
-        Raises:
-            Forbidden: The caller may not use the scenario.
-            UnknownScenario: There is no such scenario or version.
-        """
+        """Return a version, by default the newest, with its content."""
         listed = await self.versions(caller, name)
         shown = next((item for item in listed if version in (None, item.version)), None)
         stored = shown and await self._store.version(name, shown.version)
@@ -212,48 +193,48 @@ class ScenarioService:
         )
 
     async def close(self, caller: Caller, name: str, *, operator: str, reason: str = "") -> ClosedView:
-        """Close a scenario to new entries immediately. Running journeys continue. An earlier closure is kept.
-
-        Raises:
-            Forbidden: The caller may not use the scenario.
-            UnknownScenario: There is no scenario of that name.
-        """
-        caller.check(name)
-        await require(self._store, name, hint=caller.scenarios is None)
+        """Close a scenario to new entries immediately. Running journeys continue. An earlier closure is kept."""
+        await require_for(self._store, caller, name)
         changed = await self._store.close_scenario(Closure(name, datetime.now(UTC), operator, reason))
         return await self._closed(name, changed=changed)
 
     async def open(self, caller: Caller, name: str) -> ClosedView:
-        """Open a scenario to new entries.
-
-        Raises:
-            Forbidden: The caller may not use the scenario.
-            UnknownScenario: There is no scenario of that name.
-        """
-        caller.check(name)
-        await require(self._store, name, hint=caller.scenarios is None)
+        """Open a scenario to new entries."""
+        await require_for(self._store, caller, name)
         return await self._closed(name, changed=await self._store.open_scenario(name))
 
     async def _closed(self, name: str, *, changed: bool) -> ClosedView:
         return ClosedView(scenario=name, changed=changed, closed=ClosureView.of(await self._store.closure(name)))
 
 
-async def require(store: Store, scenario: str, *, hint: bool = True) -> int:
+async def require_for(store: Store, caller: Caller, scenario: str) -> int:
     """Return the number of a scenario's newest version.
 
-    Args:
-        hint: True if the caller may learn the names of other scenarios.
-
     Raises:
+        Forbidden: The caller may not use the scenario.
         UnknownScenario: There is no scenario of that name.
     """
+    caller.check(scenario)
     newest = await store.newest(scenario)
     if newest is None:
-        names = [item.scenario for item in await store.scenarios()] if hint else []
+        # Only a caller for all scenarios may learn the names of others.
+        names = [item.scenario for item in await store.scenarios()] if caller.scenarios is None else []
         near = get_close_matches(scenario, names, 1)
         advice = f"did you mean '{near[0]}'?" if near else "list the published scenarios to find its name"
         raise UnknownScenario(f"there is no scenario '{scenario}': {advice}")
     return newest
+
+
+async def load_version(content: Content, scenario: str, version: int, newest: int) -> LoadedVersion:
+    """Return a version with its plan. Raise BadInput if it does not exist, or is not for this release."""
+    try:
+        opened = await content.open(scenario, version)
+        _ = opened.table
+    except UnknownVersion:
+        raise BadInput(f"{scenario} has no version {version}: the newest is {newest}") from None
+    except ValidationError:
+        raise BadInput(f"{scenario}@{version} was published by a later release of this program: update it") from None
+    return opened
 
 
 def _order(item: VersionView) -> tuple[str, int]:

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.content import Content, UnknownVersion
-from gateway.errors import BadInput
+from activities.content import Content
+from gateway.service.caller import TERMINAL
 from gateway.service.index import COUNTS, JourneyIndex
-from gateway.service.scenarios import require
+from gateway.service.scenarios import load_version, require_for
 from gateway.service.view import View
 from runtime.store import AttemptCount, JourneyCount, PassageCount, Store
 from scenario.plan.plan import Plan
@@ -177,7 +177,7 @@ async def stats(
     Raises:
         BadInput: The scenario or version does not exist, or is not for this release.
     """
-    newest = await require(store, scenario)
+    newest = await require_for(store, TERMINAL, scenario)
     now = datetime.now(UTC)
     since = now.replace(minute=0, second=0, microsecond=0) - LATELY
     stored = _Stored(
@@ -189,7 +189,10 @@ async def stats(
     )
     followed = {one.version for one in stored.population if one.outcome is None}
     numbers = {version} if version else {newest, *followed, *(one.version for one in stored.passed if one.lately)}
-    plans = {number: await opened_plan(content, scenario, number, newest) for number in sorted(numbers, reverse=True)}
+    plans = {
+        number: (await load_version(content, scenario, number, newest)).table
+        for number in sorted(numbers, reverse=True)
+    }
     trouble = ""
     found: dict[int, dict[str, PopulationView]] = {}
     known = {one.version: one for one in before.versions} if before else {}
@@ -205,16 +208,6 @@ async def stats(
         for number, plan in plans.items()
     ]
     return StatsView(scenario=scenario, as_of=now, since=since, versions=versions, trouble=trouble)
-
-
-async def opened_plan(content: Content, scenario: str, version: int, newest: int) -> Plan:
-    """Return the plan of a version. Raise BadInput if the version does not exist, or is not for this release."""
-    try:
-        return (await content.open(scenario, version)).table
-    except UnknownVersion:
-        raise BadInput(f"{scenario} has no version {version}: the newest is {newest}") from None
-    except ValidationError:
-        raise BadInput(f"{scenario}@{version} was published by a later release of this program: update it") from None
 
 
 async def _count(

@@ -55,8 +55,7 @@ class SuppressionView(View):
 
     @classmethod
     def of(cls, stored: Suppression) -> SuppressionView:
-        known = {name: getattr(stored, name) for name in COLUMNS if name != "hash"}
-        return cls.model_validate({**known, "hash": stored.address_hash})
+        return cls.from_record(stored, hash=stored.address_hash)
 
 
 @dataclass
@@ -96,7 +95,6 @@ class SuppressionService:
             channel: The channel; by default the one that fits the address.
             source: The reason, one of the channel's; by default `BY_HAND`.
             scope: The list to limit it to, for unsubscriptions; by default all.
-            evidence: Evidence, in which addresses and numbers are masked.
 
         Raises:
             BadInput: An argument is wrong.
@@ -148,12 +146,7 @@ class SuppressionService:
     ) -> Import:
         """Import a CSV file, line by line: wrong lines are reported, the others are stored.
 
-        Args:
-            file: Its first line names the columns, separated by commas or semicolons.
-            channel: For lines without one; by default the channel that fits the address.
-            source: For lines without one.
-            scope: For lines without one.
-            evidence: For lines without one.
+        The first line names the columns, separated by commas or semicolons. The arguments are for lines without them.
 
         Raises:
             BadInput: The file has no such columns.
@@ -216,11 +209,7 @@ def _hashes_of(hashes: AddressHashes, channel: str, address: str) -> tuple[str, 
 def suppression(
     channel: str, hashed: str, source: str, scope: str = "", evidence: str = "", at: datetime | None = None
 ) -> Suppression:
-    """Return a checked suppression; `at` is its time, by default now.
-
-    Raises:
-        BadInput: A word is not one of those that are allowed.
-    """
+    """Return a suppression, by default of now. Raise BadInput if a word is not one of those that are allowed."""
     _check_channel(channel)
     if source not in sources(channel):
         raise BadInput(f"'{source[:40]}' suppresses nothing by {channel}: it is one of {listed(sources(channel))}")

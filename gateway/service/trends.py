@@ -16,8 +16,8 @@ from typing import Final
 from pydantic import Field
 
 from activities.content import Content
-from gateway.service.scenarios import require
-from gateway.service.stats import opened_plan
+from gateway.service.caller import TERMINAL
+from gateway.service.scenarios import load_version, require_for
 from gateway.service.view import View
 from runtime.store import DayCount, Store
 from runtime.store.deliveries import COUNTED
@@ -95,7 +95,7 @@ async def trends(
     Raises:
         BadInput: The scenario or version does not exist, or is not for this release.
     """
-    newest, now = await require(store, scenario), datetime.now(UTC)
+    newest, now = await require_for(store, TERMINAL, scenario), datetime.now(UTC)
     since = now.date() - timedelta(days=days - 1)
     people, attempts = await asyncio.gather(
         store.passages_by_day(scenario, since),
@@ -118,7 +118,7 @@ async def trends(
                 version=number,
                 is_newest=number == newest,
                 steps=_steps(
-                    await opened_plan(content, scenario, number, newest),
+                    (await load_version(content, scenario, number, newest)).table,
                     [one for one in people if one.version == number],
                     [one for one in attempts if one.version == number],
                 ),

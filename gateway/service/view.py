@@ -7,7 +7,7 @@ docstrings of its fields.
 from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +34,12 @@ class View(BaseModel):
         use_attribute_docstrings=True,
         json_schema_serialization_defaults_required=True,
     )
+
+    @classmethod
+    def from_record(cls, record: object, **others: Any) -> Self:
+        """Return the view of an object that has attributes of the same names, except for `others`."""
+        same = {name: getattr(record, name) for name in cls.model_fields.keys() - others if hasattr(record, name)}
+        return cls.model_validate(same | others)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:

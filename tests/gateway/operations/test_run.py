@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
 from gateway.operations.journey_operations import JourneyOperations
-from gateway.operations.run import AT_ONCE, JourneyTarget, OperationRun, RefusedOperation, Tally
+from gateway.operations.run import AT_ONCE, JourneyTarget, OperationRun, RefusalView, Tally
 from runtime.store import Store
 from scenario.words import Operation
 
@@ -37,7 +37,7 @@ async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> 
 
     tally = await OperationRun(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
     assert sorted(tally.accepted) == ["a/0", "a/2", "a/4"]
-    assert tally.refused[0] == RefusedOperation("a/1", "nothing to retry: the journey is not held")
+    assert tally.refused[0] == RefusalView(id="a/1", why="nothing to retry: the journey is not held")
     assert (len(tally.refused), tally.left, tally.complete) == (2, 0, False)
     assert sorted(done) == [target.id for target in targets(5)]
 
@@ -118,8 +118,8 @@ async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> No
 
 def test_a_tally_says_it_in_one_line() -> None:
     assert (Tally().complete, str(Tally())) == (False, "accepted 0")
-    assert str(Tally(["a", "b"], [RefusedOperation("c", "it is over")])) == "accepted 2, refused 1 (it is over)"
-    refused = [RefusedOperation("a", "x"), RefusedOperation("b", "y"), RefusedOperation("c", "y")]
+    assert str(Tally(["a", "b"], [RefusalView(id="c", why="it is over")])) == "accepted 2, refused 1 (it is over)"
+    refused = [RefusalView(id=name, why=why) for name, why in zip("abc", "xyy", strict=True)]
     assert str(Tally([], refused, left=4)) == "accepted 0, refused 3 (2 × y; 1 × x), not asked 4"
 
 

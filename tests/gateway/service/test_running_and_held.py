@@ -12,7 +12,7 @@ from gateway.operations.journey_operations import targets
 from gateway.operations.run import JourneyTarget
 from gateway.service import index
 from gateway.service.index import JourneyFilter
-from gateway.service.listing import JourneyLists
+from gateway.service.listing import JourneyLists, JourneySummary, first
 from runtime.store import AdmissionRequest, OperationItem, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.steps.delivery import Send
@@ -22,6 +22,12 @@ from tests.gateway.search import NOW, Search
 
 def lists(temporal: Search, store: Store) -> JourneyLists:
     return JourneyLists(temporal.client, store)
+
+
+async def running(
+    temporal: Search, store: Store, which: JourneyFilter, *, paused: bool, limit: int = 1_000
+) -> list[JourneySummary]:
+    return await first(limit, lists(temporal, store).running_by_page(which, paused=paused))
 
 
 def told(minutes: int = 20, **more: Any) -> dict[str, Any]:
@@ -176,9 +182,9 @@ UNDER_WAY: list[tuple[dict[str, Any], bool, list[str]]] = [
 async def test_those_to_be_paused_or_resumed_are_under_way(store: Store, many: Search) -> None:
     """One that was terminated is not among them, and one that is held as well knows whether it is paused."""
     for wanted, paused, expected in UNDER_WAY:
-        found = await lists(many, store).running(JourneyFilter(**wanted), paused=paused)
+        found = await running(many, store, JourneyFilter(**wanted), paused=paused)
         assert [item.id for item in found] == expected
-        limited = await lists(many, store).running(JourneyFilter(**wanted), paused=paused, limit=1)
+        limited = await running(many, store, JourneyFilter(**wanted), paused=paused, limit=1)
         assert [item.id for item in limited] == expected[:1]
 
 
@@ -189,7 +195,7 @@ async def test_exactly_those_that_accepted_an_earlier_operation_are_found(store:
         "op1", [OperationItem(number=n, workflow_id=name, outcome=how) for n, (name, how) in enumerate(outcomes)]
     )
     for scenario, expected in ((None, "a/0 a/1 a/5"), ("a", "a/0 a/1 a/5"), ("b", "")):
-        found = await lists(many, store).running(JourneyFilter(operation="op1", scenario=scenario), paused=True)
+        found = await running(many, store, JourneyFilter(operation="op1", scenario=scenario), paused=True)
         assert " ".join(sorted(item.id for item in found)) == expected, "one is over"
 
 
@@ -200,9 +206,9 @@ async def test_no_more_journeys_are_looked_at_than_are_needed(store: Store) -> N
     temporal = Search()
     for name in ids:
         temporal.put(name, "waiting")
-    found = await lists(temporal, store).running(JourneyFilter(), paused=False, limit=3)
+    found = await running(temporal, store, JourneyFilter(), paused=False, limit=3)
     assert (len(found), len(temporal.queries)) == (3, 1)
-    every = await lists(temporal, store).running(JourneyFilter(), paused=False)
+    every = await running(temporal, store, JourneyFilter(), paused=False)
     assert [item.id for item in every[:3]] == [item.id for item in found]
     assert (len(every), {item.id for item in every}) == (120, set(ids))
     assert len(temporal.queries) == 1 + 3
