@@ -16,16 +16,7 @@ Refusal
 ├── NotAccepted
 │   ├── NotAnswered
 │   └── JourneyStuck
-├── Unknown
-│   ├── UnknownJourney
-│   ├── UnknownContact
-│   ├── UnknownDelivery
-│   ├── UnknownOperation
-│   ├── UnknownErasure
-│   ├── UnknownAudience
-│   ├── UnknownBatch
-│   ├── UnknownSubscription
-│   └── FeedOff
+├── NotFound
 └── JourneyFailed
 """
 
@@ -174,44 +165,8 @@ class JourneyStuck(NotAccepted):
     """An operation on a journey whose workflow tasks fail until an operator removes the cause."""
 
 
-class Unknown(Refusal):
-    """Something that does not exist."""
-
-
-class UnknownJourney(Unknown):
-    """A journey that neither Temporal nor the store knows."""
-
-
-class UnknownContact(Unknown):
-    """A contact that never had a journey."""
-
-
-class UnknownDelivery(Unknown):
-    """A delivery without recorded attempts."""
-
-
-class UnknownOperation(Unknown):
-    """An operation on many journeys that does not exist."""
-
-
-class UnknownErasure(Unknown):
-    """An erasure that does not exist."""
-
-
-class UnknownAudience(Unknown):
-    """No contact was ever added to an audience of this name."""
-
-
-class UnknownBatch(Unknown):
-    """A batch call that does not exist."""
-
-
-class UnknownSubscription(Unknown):
-    """A subscription that never sent an outgoing event."""
-
-
-class FeedOff(Unknown):
-    """No outgoing events are stored."""
+class NotFound(Refusal):
+    """Something that does not exist, such as a journey that neither Temporal nor the store knows."""
 
 
 class JourneyFailed(Refusal):

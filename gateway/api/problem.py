@@ -159,7 +159,7 @@ def problem_of(error: Exception) -> Problem:
             return problem_at(pointer_to(error.at), "entry", str(error), meant=error.meant)
         case errors.BadCursor():
             return problem_at("query:cursor", "cursor", str(error))
-        case errors.UnknownScenario() | errors.Unknown():
+        case errors.UnknownScenario() | errors.NotFound():
             return Problem("not-found", str(error))
         case errors.BadCombination(parameter=parameter):
             return problem_at(parameter if ":" in parameter else f"query:{parameter}", error.code, str(error))

@@ -13,7 +13,7 @@ from gateway.cli import session
 from gateway.cli.entry_files import Line, count_lines, lines, named, opened, parse, read_entry
 from gateway.cli.output import count, progress
 from gateway.concurrency import Concurrency
-from gateway.errors import BadInput, Refusal, UnknownContact
+from gateway.errors import BadInput, NotFound, Refusal
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def change(contact: ContactArgument, fields: FieldsArgument) -> None:
 def _report(command: str, contact: str, second: str, heard: EventView) -> None:
     if heard.unknown:
         advice = f"'scenario {command}' takes the contact's id first, then {second}"
-        raise UnknownContact(f"contact {contact} has never had a journey: {advice}")
+        raise NotFound(f"contact {contact} has never had a journey: {advice}")
     parts = [f"{count(heard.told, 'journey')} told"] if heard.told else []
     if heard.pending:
         parts.append(f"{count(heard.pending, 'entry', 'entries')} pending, told once admitted")

@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.failures import Failure, failure_of
-from gateway.errors import UnknownJourney
+from gateway.errors import NotFound
 from gateway.service.view import View
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.plan.retry import RetryPolicy
@@ -32,11 +32,11 @@ _RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASC
 
 
 def check_identifier(journey: str, run_id: str | None = None) -> None:
-    """Raise UnknownJourney if no workflow can have these ids, which Temporal would answer with a fault."""
+    """Raise NotFound if no workflow can have these ids, which Temporal would answer with a fault."""
     if not journey or len(journey) > LONGEST or _UNUSED.search(journey) or len(journey.encode()) > LONGEST:
-        raise UnknownJourney("there is no journey of this id: list the journeys to find its id")
+        raise NotFound("there is no journey of this id: list the journeys to find its id")
     if run_id is not None and not _RUN_ID.fullmatch(run_id):
-        raise UnknownJourney(f"there is no such run of the journey '{journey}': leave the run out to see the newest")
+        raise NotFound(f"there is no such run of the journey '{journey}': leave the run out to see the newest")
 
 
 class DeliveryStatus(View):

@@ -20,7 +20,7 @@ from temporalio.converter import decode_typed_search_attributes
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 from temporalio.service import RPCError
 
-from gateway.errors import UnknownJourney
+from gateway.errors import NotFound
 from gateway.journeys.pending_activities import DeliveryStatus, check_identifier, describe, pending, word_of
 from runtime.encryption.keyring import Erased, UnknownKey
 from runtime.search_attributes import JOURNEY_STATE, LAST_HELD, STEP_ID
@@ -74,7 +74,7 @@ async def read(temporal: Client, store: Store, journey: str, run_id: str | None)
     nothing about the journey that a person asks for.
 
     Raises:
-        UnknownJourney: Neither Temporal nor the store knows it.
+        NotFound: Neither Temporal nor the store knows it.
     """
     check_identifier(journey, run_id)
     entry = await store.entry(journey, run_id)
@@ -89,7 +89,7 @@ async def read(temporal: Client, store: Store, journey: str, run_id: str | None)
     if described is not None:
         return await _look(temporal, store, described, entry)
     if entry is None:
-        raise UnknownJourney(await _nobody(store, journey))
+        raise NotFound(await _nobody(store, journey))
     return await _forgotten(store, entry)
 
 

@@ -55,7 +55,7 @@ class RecordedUpdates:
         self._pending: dict[asyncio.Task[None], JourneyTarget] = {}
 
     async def ask(self, target: JourneyTarget) -> None:
-        """Ask one journey; raise Refusal if it refused, or did not answer. A caller that is cancelled must call `end`."""
+        """Ask one journey. Raise Refusal if it refuses, or does not answer. A caller that is cancelled must call `end`."""
         self.asked += 1
         task = asyncio.create_task(self._ask(target))
         self._pending[task] = target

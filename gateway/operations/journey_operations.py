@@ -162,7 +162,7 @@ class JourneyOperations:
         Raises:
             NotAccepted: The journey refused it, or has ended.
             NotAnswered: No worker answered in time. A worker may still carry it out later.
-            UnknownJourney: There is no such journey.
+            NotFound: There is no such journey.
             BadOperation: There is no such operation.
         """
         update = operation_named(operation).update

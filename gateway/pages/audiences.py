@@ -7,7 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.errors import UnknownAudience
+from gateway.errors import NotFound
 from gateway.pages.page import Form, Page, does, go_to, reason_in, shows
 from gateway.pages.rendering import link
 from gateway.service.memberships import SyncedAudienceView
@@ -50,7 +50,7 @@ async def _audience(page: Page) -> SyncedAudienceView:
     name, destination = page.asked("audience"), page.asked("destination")
     try:
         found = await page.use.memberships.find(page.caller, name or "", destination or "")
-    except UnknownAudience:
+    except NotFound:
         raise Problem("not-found", "no contact was ever added to this audience here") from None
     return found[0]
 

@@ -7,7 +7,7 @@ from typing import Final, get_args
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.errors import Forbidden, UnknownBatch
+from gateway.errors import Forbidden, NotFound
 from gateway.pages.page import Page, shows
 from scenario.words import ItemOutcome
 
@@ -23,7 +23,7 @@ async def _show(page: Page) -> Response:
     outcome = page.choice("outcome", _OUTCOMES)
     try:
         batch = await page.use.batches.show(page.caller, page.request.path_params["batch"])
-    except (UnknownBatch, Forbidden):
+    except (NotFound, Forbidden):
         raise Problem("not-found", "there is no such batch call") from None
     found = await page.use.batches.items(page.caller, batch.id, page.range, outcome)
     return page.render(

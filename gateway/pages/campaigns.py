@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.api.problem import Problem
 from gateway.campaigns.request import CampaignRequest
-from gateway.errors import Forbidden, UnknownOperation
+from gateway.errors import Forbidden, NotFound
 from gateway.pages.page import Do, Form, Page, Show, at_field, does, field, go_to, reason_in, shows
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
 from scenario.words import LINE_OUTCOMES
@@ -132,7 +132,7 @@ async def _parts(file: UploadFile) -> AsyncIterator[bytes]:
 async def _campaign(page: Page) -> CampaignView:
     try:
         return await page.use.campaigns.show(page.caller, page.request.path_params["campaign"])
-    except (UnknownOperation, Forbidden):
+    except (NotFound, Forbidden):
         raise Problem("not-found", "there is no such campaign") from None
 
 

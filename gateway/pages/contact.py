@@ -12,7 +12,7 @@ from typing import Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
-from gateway.errors import BadInput, UnknownContact
+from gateway.errors import BadInput, NotFound
 from gateway.pages.page import Form, Page, at_field, does, go_to, moment_in, reason_in, refused, shows
 from gateway.pages.rendering import as_shown, link, to_contact
 from gateway.service.paging import PageRequest
@@ -78,7 +78,7 @@ async def _find(
     service, request = page.use.journeys, PageRequest(ENTRIES, cursor)
     try:
         return await service.contact(page.caller, contact, request, since=start, question=question)
-    except UnknownContact:
+    except NotFound:
         if start is None:
             raise
         await service.contact(page.caller, contact, PageRequest(1))

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.responses import Response
 
 from gateway.api.problem import Problem, problem_of
-from gateway.errors import BadInput, UnknownDelivery
+from gateway.errors import BadInput, NotFound
 from gateway.pages.page import Page, moment_in, refused, shows, version_in
 from gateway.service.content import ContentService
 from gateway.service.journey_view import AttemptView
@@ -57,7 +57,7 @@ async def _show_one(page: Page) -> Response:
     delivery = page.request.path_params["delivery"]
     attempts = await page.use.journeys.attempts(page.caller, delivery_id=delivery)
     if not attempts:
-        raise UnknownDelivery(f"no attempt of a delivery '{delivery}' is recorded")
+        raise NotFound(f"no attempt of a delivery '{delivery}' is recorded")
     contents: ContentService = page.request.app.state.contents
     content, missing = None, None
     try:

@@ -7,7 +7,7 @@ from typing import Final, get_args
 from starlette.responses import Response
 
 from gateway.api.problem import Problem, problem_of
-from gateway.errors import BadInput, Forbidden, UnknownOperation
+from gateway.errors import BadInput, Forbidden, NotFound
 from gateway.pages.destinations import changes
 from gateway.pages.held import OFFERED, operation_link
 from gateway.pages.page import (
@@ -135,7 +135,7 @@ def change(view: OperationView) -> str:
 async def _operation(page: Page) -> OperationView:
     try:
         return await page.use.operations.show(page.caller, page.request.path_params["operation"])
-    except (UnknownOperation, Forbidden):
+    except (NotFound, Forbidden):
         raise Problem("not-found", "there is no such operation") from None
 
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from temporalio.service import RPCError
 
 from gateway.api.problem import VERSIONED, Problem, problem_of
-from gateway.errors import BadInput, Forbidden, MistakenEntry, Refusal, UnknownContact, UnknownScenario
+from gateway.errors import BadInput, Forbidden, MistakenEntry, NotFound, Refusal, UnknownScenario
 from gateway.pages.page import Form, Page, at_field, check_sure, does, reason_in, refused, shows
 from gateway.sending import Exchange
 from gateway.service.authoring import AuthoringService
@@ -129,7 +129,7 @@ async def _with_contact(page: Page, asked: Asked) -> Asked:
     name = asked.version.partition("@")[0]
     try:
         entry = await contents.entry(page.caller, name, asked.contact)
-    except (BadInput, UnknownContact) as error:
+    except (BadInput, NotFound) as error:
         raise at_field("contact", str(error)) from None
     given = str(entry.get("scenario", "")).partition("@")[0]
     if not asked.version and not asked.source:

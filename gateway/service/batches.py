@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from gateway.errors import UnknownBatch
+from gateway.errors import NotFound
 from gateway.service.caller import Caller
 from gateway.service.paging import PageRequest
 from gateway.service.view import PageView, View
@@ -86,7 +86,7 @@ class BatchItemView(View):
 class BatchService:
     """Use cases that read batch calls.
 
-    They raise Forbidden if the caller may not use the scenario, and UnknownBatch if there is no batch of an id.
+    They raise Forbidden if the caller may not use the scenario, and NotFound if there is no batch of an id.
     """
 
     def __init__(self, store: Store) -> None:
@@ -119,6 +119,6 @@ class BatchService:
     async def _stored(self, caller: Caller, batch: str) -> StoredBatch:
         stored = await self._store.stored_batch(batch)
         if stored is None:
-            raise UnknownBatch(f"there is no batch '{batch[:80]}'")
+            raise NotFound(f"there is no batch '{batch[:80]}'")
         caller.check(stored.scenario, "scenario")
         return stored

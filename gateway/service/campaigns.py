@@ -34,7 +34,7 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.server_rates import SHARED
 from gateway.campaigns.background import CampaignActivities
 from gateway.campaigns.request import CampaignRequest, check_rate
-from gateway.errors import BadInput, NotAccepted, NotAnswered, UnknownOperation
+from gateway.errors import BadInput, NotAccepted, NotAnswered, NotFound
 from gateway.operations.request import RequestedOperation, check_record
 from gateway.service.audiences import AudienceService
 from gateway.service.caller import Caller
@@ -69,7 +69,7 @@ class _LinePlace(TypedDict):
 class CampaignService:
     """Use cases about campaigns.
 
-    They raise Forbidden if the caller may not use the scenario, and UnknownOperation if there is none of a name.
+    They raise Forbidden if the caller may not use the scenario, and NotFound if there is none of a name.
 
     Attributes:
         activities: The activities of their workflows.
@@ -348,7 +348,7 @@ class CampaignService:
     async def _stored(self, name: str) -> StoredCampaign:
         stored = await self._store.stored_campaign(name)
         if stored is None:
-            raise UnknownOperation(f"there is no campaign '{name[:80]}'")
+            raise NotFound(f"there is no campaign '{name[:80]}'")
         return stored
 
 

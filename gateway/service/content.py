@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import WithJsonSchema
 
 from gateway.client import ScenarioClient
-from gateway.errors import BadInput, UnknownContact, UnknownDelivery
+from gateway.errors import BadInput, NotFound
 from gateway.journeys.rendered import NOTE, scheduled, submitted_entry
 from gateway.service.authoring import AuthoringService
 from gateway.service.caller import Caller
@@ -49,14 +49,14 @@ class ContentService:
         """Render the messages of a delivery again. The request is logged, without their content.
 
         Raises:
-            UnknownDelivery: No attempt of it is recorded, or the caller may not use its scenario.
+            NotFound: No attempt of it is recorded, or the caller may not use its scenario.
             BadInput: The message is not kept, or takes too much time or memory.
             Busy: Too many requests are waiting.
         """
         caller.require("content")
         attempts = await self._client.store.deliveries(delivery_id=delivery, scenarios=caller.scenarios)
         if not attempts:
-            raise UnknownDelivery(f"no attempt of a delivery '{delivery}' is recorded")
+            raise NotFound(f"no attempt of a delivery '{delivery}' is recorded")
         last = attempts[-1]
         logger.info(
             "key %s looks at what %s sent, of %s, step %s", caller.id, last.delivery_id, last.scenario, last.step
@@ -85,7 +85,7 @@ class ContentService:
             whom: The id of a journey or a contact.
 
         Raises:
-            UnknownContact: There is no journey of this contact that the caller may use.
+            NotFound: There is no journey of this contact that the caller may use.
             BadInput: The entry is not kept, or cannot be read.
         """
         caller.require("content")
@@ -96,7 +96,7 @@ class ContentService:
                 found = await journeys.list(caller, JourneyFilter(scenario=name, contact=whom), None, PageRequest(1))
                 journey = found.items[0].id if found.items else None
         if journey is None:
-            raise UnknownContact(f"no journey is on record of a contact '{whom}', and none has this id")
+            raise NotFound(f"no journey is on record of a contact '{whom}', and none has this id")
         logger.info("%s looks at the entry of %s", caller.name, journey)
         entry = await submitted_entry(self._client.temporal, journey)
         if entry is None:

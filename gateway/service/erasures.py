@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.erasure import find_runs, start_erasure
-from gateway.errors import BadInput, UnknownErasure
+from gateway.errors import BadInput, NotFound
 from gateway.service.caller import Caller
 from gateway.service.paging import PageRequest
 from gateway.service.view import PageView, View
@@ -171,7 +171,7 @@ class ErasureService:
         return await self._show(stored.id)
 
     async def show(self, caller: Caller, identifier: str) -> ErasureView:
-        """Return an erasure: its progress, and its report once it is finished. Raise UnknownErasure if missing."""
+        """Return an erasure: its progress, and its report once it is finished. Raise NotFound if missing."""
         caller.check_all()
         return await self._show(identifier)
 
@@ -196,7 +196,7 @@ class ErasureService:
     async def _show(self, identifier: str) -> ErasureView:
         stored = await self._store.stored_erasure(identifier)
         if stored is None:
-            raise UnknownErasure(f"there is no erasure '{identifier[:80]}'")
+            raise NotFound(f"there is no erasure '{identifier[:80]}'")
         return ErasureView.of(stored)
 
 

@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 
 from activities.content import Content
 from activities.decision import count
-from gateway.errors import BadInput, Busy, UnknownJourney
+from gateway.errors import BadInput, Busy, NotFound
 from gateway.journeys.pending_activities import check_identifier, describe
 from gateway.service.caller import Caller
 from gateway.service.unadmitted import UnadmittedSearch
@@ -139,7 +139,7 @@ class EventService:
         Raises:
             Forbidden: The caller may not use the scenario.
             BadInput: Journeys would ignore the event.
-            UnknownJourney: There is no such journey.
+            NotFound: There is no such journey.
         """
         entry = await self._store.entry(journey)
         caller.check_journey(journey, entry and entry.scenario)
@@ -158,7 +158,7 @@ class EventService:
             if await self._signal(new, "event", message):
                 return EventView(pending=1)
         if entry is None:
-            raise UnknownJourney(f"there is no journey {journey}")
+            raise NotFound(f"there is no journey {journey}")
         return EventView()
 
     async def change(self, caller: Caller, contact: str, patch: Mapping[str, Any]) -> EventView:

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from activities.content import Content
 from gateway.coalescing_cache import CoalescingCache
-from gateway.errors import BadCombination, BadCursor, UnknownContact, UnknownJourney, UnknownScenario
+from gateway.errors import BadCombination, BadCursor, NotFound, UnknownScenario
 from gateway.journeys import snapshot
 from gateway.journeys.rendered import RenderedDelivery, rendered
 from gateway.journeys.snapshot import JourneySnapshot
@@ -162,7 +162,7 @@ class JourneyService:
             run_id: One of its runs; by default the running one, or else the one that was admitted last.
 
         Raises:
-            UnknownJourney: Neither Temporal nor the store knows it.
+            NotFound: Neither Temporal nor the store knows it.
         """
         if not caller.may_use(journey.partition("/")[0]):  # the id of a batch does not begin with its scenario
             batch = await self._store.stored_batch(journey)
@@ -170,7 +170,7 @@ class JourneyService:
         try:
             seen = await snapshot.read(self._temporal, self._store, journey, run_id)
         except Erased as error:  # Temporal has not deleted its history yet
-            raise UnknownJourney(f"the journey {journey} cannot be read: {error}") from None
+            raise NotFound(f"the journey {journey} cannot be read: {error}") from None
         followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario", "").partition("@")[0]
         caller.check_journey(journey, followed or None)
         return seen
@@ -202,7 +202,7 @@ class JourneyService:
         """Render a step's messages again, one for each time that the journey reached it.
 
         Raises:
-            UnknownJourney: There is no such journey.
+            NotFound: There is no such journey.
             BadInput: The step sent nothing, or its data is deleted.
         """
         seen = await self.show(caller, journey)
@@ -261,7 +261,7 @@ class JourneyService:
             cursor: `next` of the page before.
 
         Raises:
-            UnknownContact: There are no entries.
+            NotFound: There are no entries.
             BadInput: None of its scenarios has the step, or the cursor is not one of this list.
             UnusableFile: `policies.yaml` cannot be used.
         """
@@ -293,9 +293,9 @@ class JourneyService:
             return await self._why(contact, (None,), since=since, question=question, page=page)
         try:
             found = await self._why(contact, caller.scenarios, since=since, question=question, page=page)
-        except UnknownContact:
+        except NotFound:
             nothing = f"nothing is on record of a contact '{contact}' in the scenarios of your key"
-            raise UnknownContact(nothing) from None
+            raise NotFound(nothing) from None
         return found.model_copy(update={"caps": None})
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-from gateway.errors import BadInput, UnknownAudience
+from gateway.errors import BadInput, NotFound
 from gateway.service.caller import Caller
 from gateway.service.paging import PageRequest
 from gateway.service.view import PageView, View
@@ -74,7 +74,7 @@ class _Contact(TypedDict):
 class MembershipService:
     """Use cases about audiences.
 
-    All raise Forbidden if the caller is limited to some scenarios, and UnknownAudience if there is none of a name.
+    All raise Forbidden if the caller is limited to some scenarios, and NotFound if there is none of a name.
     """
 
     def __init__(self, store: Store) -> None:
@@ -92,7 +92,7 @@ class MembershipService:
         ]
         if audience is not None and not found:
             sentence = f"no contact was ever added to an audience '{audience}' here: see 'scenario audience list'"
-            raise UnknownAudience(sentence)
+            raise NotFound(sentence)
         return found
 
     async def changes(

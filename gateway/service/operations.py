@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
 from activities.priority import OPERATORS, priority_of
-from gateway.errors import BadInput, BadOperation, Forbidden, NotAccepted, UnknownOperation
+from gateway.errors import BadInput, BadOperation, Forbidden, NotAccepted, NotFound
 from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
@@ -52,7 +52,7 @@ class _ItemPlace(TypedDict):
 class OperationService:
     """Use cases about operations.
 
-    All raise Forbidden if the caller may not use the scenario, and UnknownOperation if there is no such operation.
+    All raise Forbidden if the caller may not use the scenario, and NotFound if there is no such operation.
 
     Attributes:
         journeys: Finds journeys and sends them operations.
@@ -319,7 +319,7 @@ class OperationService:
     async def _stored(self, identifier: str) -> StoredOperation:
         stored = await self._store.stored_operation(identifier)
         if stored is None:
-            raise UnknownOperation(f"there is no operation '{identifier[:80]}'")
+            raise NotFound(f"there is no operation '{identifier[:80]}'")
         return stored
 
     async def _views(self, stored: Sequence[StoredOperation]) -> Sequence[OperationView]:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from activities.outgoing.form import cloud_event, json_line
-from gateway.errors import BadCombination, BadInput, FeedOff, NotAccepted, UnknownSubscription
+from gateway.errors import BadCombination, BadInput, NotAccepted, NotFound
 from gateway.operations.request import check_record
 from gateway.service.caller import Caller
 from gateway.service.operation_views import OperationView
@@ -106,7 +106,7 @@ class FeedPart:
 class OutgoingService:
     """Use cases about outgoing events. Only the feed is for callers of some scenarios.
 
-    All raise Forbidden if the caller may not use a scenario, and UnknownSubscription if none of a name ever sent.
+    All raise Forbidden if the caller may not use a scenario, and NotFound if none of a name ever sent.
     """
 
     def __init__(self, store: Store) -> None:
@@ -134,13 +134,13 @@ class OutgoingService:
 
         Raises:
             BadCombination: The cursor is malformed.
-            FeedOff: No events are stored.
+            NotFound: No events are stored.
         """
         for scenario in scenarios or ():
             caller.check(scenario)
         visible = scenarios or caller.scenarios
         if not await self._store.wanted_events():
-            raise FeedOff("no outgoing events are stored: set 'feed: true' in outgoing.yaml, see SCENARIO_OUTGOING")
+            raise NotFound("no outgoing events are stored: set 'feed: true' in outgoing.yaml, see SCENARIO_OUTGOING")
         clock = asyncio.get_running_loop()
         position = await self._position(after, BadCombination("after", _NO_CURSOR, code="cursor"))
         end = clock.time() + min(wait, LONGEST_WAIT)
@@ -164,7 +164,7 @@ class OutgoingService:
         found = [SubscriptionView.of(one) for one in states if name in (None, one.subscription)]
         if name is not None and not found:
             advice = "list the subscriptions to find its name"
-            raise UnknownSubscription(f"no subscription '{name[:64]}' that has sent an event is known: {advice}")
+            raise NotFound(f"no subscription '{name[:64]}' that has sent an event is known: {advice}")
         return found
 
     async def show(self, caller: Caller, name: str) -> SubscriptionEventsView:
@@ -219,7 +219,7 @@ class OutgoingService:
                         raise NotAccepted(name, text)
                     events = found.held + found.failing + found.waiting + found.behind
                     act = partial(self._store.forget_subscription, name)
-        except (BadInput, UnknownSubscription):
+        except (BadInput, NotFound):
             # A repetition after its answer was lost: there is nothing left to do.
             known = record.identifier and await self._store.stored_operation(record.identifier)
             if not known:

@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.interface import JOURNEYS
-from gateway.errors import UnknownJourney
+from gateway.errors import NotFound
 from gateway.journeys.pending_activities import check_identifier
 from gateway.service.index import JourneyFilter, JourneyIndex, one_of, query_of, tolerating_no_search
 from runtime.connection import describe_queue
@@ -58,7 +58,7 @@ class UnadmittedSearch:
         """
         try:
             check_identifier(contact)
-        except UnknownJourney:  # no workflow has it in its id
+        except NotFound:  # no workflow has it in its id
             return []
         if not await self._is_behind():
             return []

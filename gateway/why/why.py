@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 from temporalio.client import Client
 from typing_extensions import TypedDict
 
-from gateway.errors import BadInput, UnknownContact
+from gateway.errors import BadInput, NotFound
 from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.view import Moment, View, Zone
 from gateway.why import of_contact
@@ -130,7 +130,7 @@ async def why(
         following = _order(stories[-1])
     if not stories and not following:
         (only,) = scenarios if len(scenarios) == 1 else (None,)
-        raise UnknownContact(await _nobody(store, contact, only, since))
+        raise NotFound(await _nobody(store, contact, only, since))
     now, zone = datetime.now(UTC), stories[0].zone if stories else zone_of()
     taken: list[CapPlaces] | None = None
     if policies is not None:

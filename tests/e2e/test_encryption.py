@@ -23,7 +23,7 @@ from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from gateway.callbacks.deliver import CallbackEvent, tell
 from gateway.client import Entered, ScenarioClient
-from gateway.errors import BadInput, NotEntered, UnknownJourney
+from gateway.errors import BadInput, NotEntered, NotFound
 from gateway.service.erasures import ErasureView
 from runtime import search_attributes
 from runtime.encryption.codec import EncryptionCodec, encrypt_client
@@ -157,7 +157,7 @@ async def test_an_erased_contact_cannot_be_read_from_copies_and_others_go_on(pla
         f"sealed/erased:{report.contact}",
         None,
     )
-    with pytest.raises(UnknownJourney):
+    with pytest.raises(NotFound):
         await place.client.show(erased.id)
     assert (await place.erase("e1")).id == report.id
 
@@ -254,7 +254,7 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(
         ours = place.client.temporal.get_workflow_handle("sealed/g1", run_id=started.first_execution_run_id)
         with pytest.raises(Erased):
             await ours.result()
-        with pytest.raises(UnknownJourney, match="the contact was erased"):
+        with pytest.raises(NotFound, match="the contact was erased"):
             await place.client.show("sealed/g1")
     assert (await place.erase("g1", histories=3)).id == view.id  # a later pass finds them
 

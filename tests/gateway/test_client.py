@@ -15,15 +15,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.failures import FailureKind
 from gateway.client import EventView, ScenarioClient
-from gateway.errors import (
-    CheckFailed,
-    JourneyFailed,
-    MistakenEntry,
-    NotAccepted,
-    NotEntered,
-    UnderWay,
-    UnknownJourney,
-)
+from gateway.errors import CheckFailed, JourneyFailed, MistakenEntry, NotAccepted, NotEntered, NotFound, UnderWay
 from gateway.service.caller import Caller
 from runtime.api_keys import SCOPES
 from runtime.encryption.keyring import Keyring, KeyWrapping
@@ -126,11 +118,11 @@ async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, cli
 async def test_nobody_knows_a_journey_that_is_not_there(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     await client.enter(entry())
-    with pytest.raises(UnknownJourney, match=r"^there is no journey 'nope': list the journeys to find its id$"):
+    with pytest.raises(NotFound, match=r"^there is no journey 'nope': list the journeys to find its id$"):
         await client.show("nope")
-    with pytest.raises(UnknownJourney, match=r"but a contact of this id: list the journeys of this contact$"):
+    with pytest.raises(NotFound, match=r"but a contact of this id: list the journeys of this contact$"):
         await client.show("7")
-    with pytest.raises(UnknownJourney):
+    with pytest.raises(NotFound):
         await client.send("nope", Operation.PAUSE, operator="ann", reason="x")
 
 
@@ -331,7 +323,7 @@ async def test_one_journey_is_told_and_those_of_some_scenarios_alone(stage: Stag
     assert await events.change(third, "7", {"language": "fr"}) == EventView(unknown=True)
     assert await client.event_for("others/7/CGX0094", "order.delivered") == EventView(told=1)
     assert await events.report(first, "7", "page.viewed") == EventView(told=1)
-    with pytest.raises(UnknownJourney):
+    with pytest.raises(NotFound):
         await client.event_for("others/8", "order.delivered")
 
 

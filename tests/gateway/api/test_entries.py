@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import NotEntered, UnderWay, UnknownJourney
+from gateway.errors import NotEntered, NotFound, UnderWay
 from tests.gateway.api.conftest import Api
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
@@ -145,7 +145,7 @@ async def test_a_path_names_a_contact(api: Api):
 async def test_one_journey_is_told(api: Api):
     event = {"journey": "welcome/7/CGX0094", "name": "order.delivered"}
     assert (await api.post("/events", event)).json()["told"] == 1
-    api.client.refusals["welcome/7/CGX0094"] = UnknownJourney("there is no journey welcome/7/CGX0094")
+    api.client.refusals["welcome/7/CGX0094"] = NotFound("there is no journey welcome/7/CGX0094")
     answer = await api.post("/events", event)
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 

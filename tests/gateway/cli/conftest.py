@@ -17,7 +17,7 @@ import typer.main
 
 from gateway.cli import program, session
 from gateway.client import EventView
-from gateway.errors import UnknownJourney
+from gateway.errors import NotFound
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.migration import MigrationForecast
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
@@ -198,7 +198,7 @@ class Client:
     async def show(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
         del run_id
         if journey not in self.views:
-            raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
+            raise NotFound(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
     async def erase(self, contact: str, **given: Any) -> ErasureView:

@@ -15,7 +15,7 @@ import pytest
 from gateway.campaigns.request import CampaignRequest
 from gateway.campaigns.survey import Estimate
 from gateway.cli import session
-from gateway.errors import UnknownOperation
+from gateway.errors import NotFound
 from gateway.publishing import Publication
 from gateway.service.campaign_views import CampaignLineView, CampaignView
 from gateway.service.paging import PageRequest
@@ -128,7 +128,7 @@ class Campaigns:
 
     async def show(self, _: object, name: str) -> CampaignView:
         if name != "advent":
-            raise UnknownOperation(f"there is no campaign '{name}'")
+            raise NotFound(f"there is no campaign '{name}'")
         return self.view
 
     async def list(self, _: object, page: PageRequest) -> PageView[CampaignView]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from gateway.errors import UnknownContact
+from gateway.errors import NotFound
 from gateway.why.story import told
 from gateway.why.why import CapPlaces, WhyView
 from tests.gateway.cli.conftest import Client, Run
@@ -44,6 +44,6 @@ def test_it_is_told_within_80_columns(run: Run, client: Client):
 
 
 def test_of_an_unknown_contact_there_is_one_sentence(run: Run, client: Client):
-    client.answered = UnknownContact("nothing is on record of a contact '8'")
+    client.answered = NotFound("nothing is on record of a contact '8'")
     ran = run("why", "8")
     assert (ran.status, ran.out, ran.err) == (1, "", "scenario: nothing is on record of a contact '8'\n")

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from gateway.errors import NotAccepted, NotAnswered, Refusal, UnknownJourney
+from gateway.errors import NotAccepted, NotAnswered, NotFound, Refusal
 from gateway.operations import background
 from gateway.operations.background import OperationActivities, RecordedUpdates
 from gateway.operations.journey_operations import JourneyOperations
@@ -329,7 +329,7 @@ async def prepared(store: Store, count: int) -> list[JourneyTarget]:
 async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> None:
     answers: dict[str, Exception] = {
         "a/1": NotAccepted("a/1", "the journey is over"),
-        "a/2": UnknownJourney("there is no journey 'a/2'"),
+        "a/2": NotFound("there is no journey 'a/2'"),
         "a/3": NotAnswered("a/3", "no worker answered"),
         "a/4": RPCError("busy", RPCStatusCode.RESOURCE_EXHAUSTED, b""),
         "a/5": RPCError("too many updates", RPCStatusCode.FAILED_PRECONDITION, b""),

@@ -11,7 +11,7 @@ import pytest
 from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.errors import NotAccepted, NotAnswered, UnknownJourney
+from gateway.errors import NotAccepted, NotAnswered, NotFound
 from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.run import AT_ONCE, JourneyTarget, OperationRun, RefusalView, Tally
 from runtime.store import Store
@@ -27,7 +27,7 @@ def targets(count: int) -> list[JourneyTarget]:
 async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> None:
     answers: dict[str, Exception] = {
         "a/1": NotAccepted("a/1", "nothing to retry: the journey is not held"),
-        "a/3": UnknownJourney("there is no journey 'a/3': list the journeys to find its id"),
+        "a/3": NotFound("there is no journey 'a/3': list the journeys to find its id"),
     }
     done: list[str] = []
 
@@ -179,5 +179,5 @@ async def test_a_journey_whose_workflow_tasks_fail_cannot_be_asked() -> None:
 
 
 async def test_what_cannot_be_the_id_of_a_journey_is_nobodys() -> None:
-    with pytest.raises(UnknownJourney, match=r"^there is no journey of this id: list the journeys to find its id$"):
+    with pytest.raises(NotFound, match=r"^there is no journey of this id: list the journeys to find its id$"):
         await of(None).send("", Operation.LEAVE, operator="ann", reason="x")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from gateway.client import ScenarioClient
-from gateway.errors import NotAccepted, UnknownContact, UnknownJourney
+from gateway.errors import NotAccepted, NotFound
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.why.why import WhyView
 
@@ -28,17 +28,17 @@ class Looking(ScenarioClient):
     async def _snapshot(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
         del run_id
         if journey not in self.views:
-            raise UnknownJourney(f"there is no journey '{journey}': list the journeys to find its id")
+            raise NotFound(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
     async def _why(self, contact: str, scenarios: Collection[str | None], **asked: Any) -> WhyView:
         self.asked = asked
         if contact not in self.contacts:
-            raise UnknownContact(f"nothing is on record of a contact '{contact}': it has never entered")
+            raise NotFound(f"nothing is on record of a contact '{contact}': it has never entered")
         known, page = self.contacts[contact], asked["page"]
         entries = [one for one in known.entries if {None, one.scenario.partition("@")[0]} & {*scenarios}]
         if not entries:
-            raise UnknownContact(f"contact {contact} has no entries in {scenarios}")
+            raise NotFound(f"contact {contact} has no entries in {scenarios}")
         return known.model_copy(update={"entries": entries[: page.limit]})
 
     async def _noted(self, journey: str, operation: str, update_id: str | None = None, **given: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import BadInput, Forbidden, NotAccepted, UnknownSubscription
+from gateway.errors import BadInput, Forbidden, NotAccepted, NotFound
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.outgoing import OperatorRecord, OutgoingService
 from runtime.store import Store
@@ -113,7 +113,7 @@ async def test_what_is_refused_is_not_recorded(store: Store) -> None:
         with pytest.raises(BadInput) as refused:
             await service.operate(TERMINAL, "crm", operation, record, **more)
         assert [*(refused.value.at or ())] == [at], operation
-    with pytest.raises(UnknownSubscription):
+    with pytest.raises(NotFound):
         await service.operate(TERMINAL, "other", RETRY, WHY)
     with pytest.raises(Forbidden):
         await service.operate(replace(ENGINE, scenarios=("welcome",)), "crm", RETRY, WHY)

@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import JOURNEYS
 from gateway.client import EventView, JourneyFilter, ScenarioClient, targets
-from gateway.errors import NotAnswered, UnderWay, UnknownJourney
+from gateway.errors import NotAnswered, NotFound, UnderWay
 from gateway.operations import journey_operations
 from gateway.operations.run import JourneyTarget
 from gateway.service.caller import Caller
@@ -94,7 +94,7 @@ async def test_an_event_for_a_pending_journey_is_kept_and_for_the_next_of_the_sa
     entered = await client.enter(entry(), settle=0)
     assert await client.event_for(entered.id, *returned()) == EventView(pending=1)
     for nobody in ("late/7/B2", "late", "operation/7", "late/7\n", "x" * 1001):
-        with pytest.raises(UnknownJourney):
+        with pytest.raises(NotFound):
             await client.event_for(nobody, *returned())
     async with deserted.working():
         assert (await entered.result())["reason"] == "event order.returned"
@@ -109,7 +109,7 @@ async def test_an_event_for_a_pending_journey_is_kept_and_for_the_next_of_the_sa
 
 async def test_a_workflow_that_is_no_journey_is_not_told(deserted: Stage, client: ScenarioClient) -> None:
     await client.temporal.start_workflow("Enter", {}, id="late/7/A1", task_queue=JOURNEYS)
-    with pytest.raises(UnknownJourney):
+    with pytest.raises(NotFound):
         await client.event_for("late/7/A1", *returned())
 
 
@@ -129,7 +129,7 @@ async def test_an_entry_that_is_refused_is_told_nothing_and_forgotten(deserted: 
         assert (await entered.result())["outcome"] == "refused"
     assert await client.event("7", *returned()) == EventView(unknown=True)
     assert await client.store.journeys_of("7") == []
-    with pytest.raises(UnknownJourney):
+    with pytest.raises(NotFound):
         await client.event_for(entered.id, *returned())
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.client import ScenarioClient
-from gateway.errors import BadCursor, BadInput, UnknownContact
+from gateway.errors import BadCursor, BadInput, NotFound
 from runtime.store import Store
 from tests.factories import admission_request
 from tests.gateway.conftest import store
@@ -39,7 +39,7 @@ async def test_pages_have_every_entry_once(store: Store) -> None:
     assert {story.journey for story in (await client.why("7", since=NOW - timedelta(hours=1))).entries} == {
         *(f"a/7/{number}" for number in range(3))
     }
-    with pytest.raises(UnknownContact):
+    with pytest.raises(NotFound):
         await client.why("7", since=NOW + timedelta(hours=1))
     with pytest.raises(BadCursor):
         await client.why("7", cursor="abc")
