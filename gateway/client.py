@@ -150,11 +150,7 @@ class ScenarioClient:
     async def publish(
         self, path: Path, by: str = "", *, newest: bool = False, journeys: Journeys | None = None
     ) -> Publication:
-        """Check a scenario file and store it. See `gateway.publishing.publish`.
-
-        Raises:
-            UnusableFile: `destinations.yaml` cannot be used.
-        """
+        """Check a scenario file against `destinations.yaml`, and store it. See `gateway.publishing.publish`."""
         known = read(self._destinations).listing if self._destinations else None
         return await publish(path, self.store, by, newest=newest, journeys=journeys, destinations=known)
 
@@ -209,11 +205,7 @@ class ScenarioClient:
         """Begin an operation on all matching journeys. It continues in whichever gateway runs.
 
         See `RequestedOperation` for the arguments; `more` are further arguments of the operation, and `identifier`
-        makes the request idempotent.
-
-        Raises:
-            BadInput: The request is invalid. Nothing has begun.
-            RPCError: Temporal did not start it. Nothing has begun, or will.
+        makes the request idempotent. After BadInput and RPCError, nothing has begun, or will.
 
         Example::
 

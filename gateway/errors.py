@@ -67,11 +67,7 @@ class UnknownScenario(BadInput):
 
 
 class BadCombination(BadInput):
-    """Parameters that exclude each other, or need another one.
-
-    Attributes:
-        parameter: The name of a parameter of the query; or its place and name, such as `path:name`.
-    """
+    """Parameters of the query that exclude each other, or need another one; others have a place: `path:name`."""
 
     def __init__(self, parameter: str, text: str, *, code: str = "combination") -> None:
         self.parameter = parameter
@@ -87,11 +83,7 @@ class Busy(Refusal):
 
 
 class TooMany(Refusal):
-    """The caller has used up a limit.
-
-    Attributes:
-        seconds: Time until the next request is allowed.
-    """
+    """The caller has used up a limit. The next request is allowed in some seconds."""
 
     def __init__(self, text: str, seconds: float) -> None:
         self.seconds = seconds
@@ -117,11 +109,7 @@ class CheckFailed(Refusal):
 
 
 class NotEntered(Refusal):
-    """A contact that is not admitted.
-
-    Attributes:
-        journey: The journey that was refused or is running, if there is one.
-    """
+    """A contact that is not admitted, and the journey that was refused or is running, if there is one."""
 
     def __init__(self, text: str, *, journey: str | None = None) -> None:
         self.journey = journey
@@ -146,11 +134,7 @@ class UnderWay(NotEntered):
 
 
 class NotAccepted(Refusal):
-    """An operation that was refused.
-
-    Attributes:
-        reason: The reason, without the journey's id.
-    """
+    """An operation that was refused. The `reason` is without the journey's id."""
 
     def __init__(self, journey: str, reason: str) -> None:
         self.reason = reason

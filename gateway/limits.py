@@ -27,11 +27,7 @@ class RateLimit:
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def take(self, key: str, times: int = 1) -> float:
-        """Count something unless the limit is reached. Return 0, or the seconds to wait.
-
-        Args:
-            times: How many times it counts, perhaps beyond the limit; 0 only checks.
-        """
+        """Count something, perhaps beyond the limit, unless it is reached. Return 0, or the seconds to wait."""
         now = self._clock()
         begun, count = self._windows.get(key, (now, 0))
         if now - begun >= self._seconds:
@@ -48,13 +44,10 @@ class RateLimit:
 async def read_body(request: Request, most: int, *, patience: float, keep: int | None = None) -> bytes | None:
     """Return a body, or None if it is too large. Content-Length may be wrong or missing, so bytes are counted.
 
-    Args:
-        patience: Seconds in which it must arrive.
-        keep: Number of bytes to return, if fewer than `most`.
+    Raise TimeoutError if it does not arrive within `patience` seconds, and ClientDisconnect if the client has gone.
 
-    Raises:
-        TimeoutError: It does not arrive in time.
-        ClientDisconnect: The client has gone.
+    Args:
+        keep: Number of bytes to return, if fewer than `most`.
     """
     kept, length = bytearray(), 0
     async with asyncio.timeout(patience):

@@ -65,13 +65,10 @@ class Publication:
 def check_file(
     file: ScenarioFile | Path, destinations: KnownDestinations | None = None, quiet_hours: Sequence[QuietHours] = ()
 ) -> CheckedScenario:
-    """Check a scenario file with the texts that it refers to.
+    """Check a scenario file with the texts that it refers to. Raise BadInput if it cannot be read.
 
     Args:
         destinations: The existing destinations, or None if they are not known.
-
-    Raises:
-        BadInput: The file cannot be read.
     """
     file = file if isinstance(file, ScenarioFile) else ScenarioFile.at(file)
     now = datetime.now(UTC)
@@ -89,12 +86,7 @@ async def publish(
     journeys: Journeys | None = None,
     destinations: KnownDestinations | None = None,
 ) -> Publication:
-    """Check a scenario file and store it. See `check_file` and `publish_checked`.
-
-    Raises:
-        CheckFailed: It has errors. Nothing is stored.
-        BadInput: It cannot be read.
-    """
+    """Check a scenario file and store it; see `publish_checked`. Raise CheckFailed if it has errors."""
     checked = check_file(path, destinations)
     if checked.scenario is None:
         raise CheckFailed(str(path), checked.findings)
@@ -114,7 +106,6 @@ async def publish_checked(
 
     Args:
         by: The person or key to record.
-        warnings: Findings of the check, for the result.
         newest: If another version has followed this content, store it once more: a rollback.
         journeys: Whether its journeys stay with it or follow newer ones. The same content with another word is another
             version. None: that of the content, and `pin` if it is new.

@@ -81,12 +81,7 @@ class Parts:
 
 
 class Front:
-    """Several ASGI applications as one.
-
-    Args:
-        parts: Applications by path prefix; ``/`` for all other paths.
-        checks: Conditions of readiness.
-    """
+    """Several ASGI applications as one, by path prefix, ``/`` for all other paths, with conditions of readiness."""
 
     def __init__(self, parts: Mapping[str, ASGIApp], checks: Mapping[str, Check] | None = None) -> None:
         self._parts = dict(sorted(parts.items(), key=lambda item: -len(item[0])))
@@ -123,9 +118,6 @@ def parts_of(
     """Return the applications for engines and people.
 
     Args:
-        outbox: Sends test messages from pages, or None.
-        book: The destinations for pages, or None.
-        temporal_ui: URL of Temporal's UI for links, or None.
         door: The local sign-in link, or None.
         origins: Origins of web pages whose scripts may use the API.
         uploaded: Maximum bytes of an uploaded file.

@@ -49,8 +49,7 @@ STYLES: Final = {
 def plain(text: str) -> str:
     """Return a text that cannot move the cursor, reorder text or affect a terminal otherwise.
 
-    Returns:
-        The text with U+FFFD for control characters, and with bidirectional controls spelt: ``<U+202E>``.
+    It has U+FFFD for control characters, and bidirectional controls are spelt: ``<U+202E>``.
     """
     return _BIDIRECTIONAL.sub(lambda found: f"<U+{ord(found[0]):04X}>", _CONTROL.sub("\ufffd", text))
 

@@ -87,11 +87,7 @@ class AudienceFile:
         return self._hash.hexdigest()
 
     def lines(self) -> Iterator[AudienceLine]:
-        """Yield the lines.
-
-        Raises:
-            BadInput: The file cannot be read to its end, or has a header that cannot be used.
-        """
+        """Yield the lines. Raise BadInput if the file cannot be read to its end, or its header cannot be used."""
         try:
             match self.form.kind:
                 case "jsonl":
@@ -261,11 +257,7 @@ def _counted(number: int) -> int:
 
 @contextmanager
 def open_unchanged(path: Path) -> Generator[IO[bytes]]:
-    """Open a file, and check at the end that it has not changed.
-
-    Raises:
-        BadInput: It cannot be read, or changed while it was read.
-    """
+    """Open a file. Raise BadInput if it cannot be read, or changes meanwhile."""
     try:
         with path.open("rb", buffering=0) as file:
             before = _state(file)
@@ -283,11 +275,7 @@ def _state(file: IO[bytes]) -> tuple[int, int]:
 
 @contextmanager
 def open_audience(path: Path, encoding: str | None = None) -> Generator[AudienceFile]:
-    """Open a file of contacts on this machine. The encoding of CSV is detected unless it is given.
-
-    Raises:
-        BadInput: It cannot be opened or read, has no form that is known, or changed while it was read.
-    """
+    """Open a file of contacts on this machine. The encoding of CSV is detected unless it is given."""
     with open_unchanged(path) as file:
         yield AudienceFile(str(path), file, encoding)
 

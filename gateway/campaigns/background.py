@@ -37,11 +37,7 @@ _COMPLETION: Final = 20.0
 
 
 class CampaignActivities:
-    """The activities of the workflow `Campaign`.
-
-    Args:
-        zone: IANA zone of the platform's dates without an offset.
-    """
+    """The activities of the workflow `Campaign`. The zone is that of the platform's dates without an offset."""
 
     def __init__(self, temporal: Client, store: Store, entries: EntryService, zone: str) -> None:
         self._store, self._entries, self._codec, self._zone = store, entries, EntryCodec(temporal), zone
@@ -49,10 +45,7 @@ class CampaignActivities:
 
     @activity.defn(name=PREPARE)
     async def prepare_campaign(self, campaign: str) -> list[CampaignGroup]:
-        """Store the lines of a campaign, and delete its file. Return the groups of lines that are due together.
-
-        It may be repeated: stored lines do not change.
-        """
+        """Store a campaign's lines, and delete its file. Idempotent. Return the groups that are due together."""
         async with guarded():
             stored = await self._store.stored_campaign(campaign)
             if stored is None or stored.ended_at is not None:

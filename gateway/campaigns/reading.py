@@ -68,11 +68,7 @@ class ReadLine:
 async def read_audience(
     reading: AudienceReading, parts: AsyncIterator[bytes]
 ) -> AsyncGenerator[list[ReadLine] | Survey]:
-    """Read a file, given in parts. Yield its lines, some at a time, and its survey at the end.
-
-    Raises:
-        BadInput: The file cannot be used.
-    """
+    """Read a file, given in parts. Yield its lines, some at a time, and its survey at the end. Raise BadInput."""
     process = SandboxedProcess(__name__)
     try:
         await asyncio.to_thread(process.start)

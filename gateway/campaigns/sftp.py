@@ -67,11 +67,7 @@ class SftpPlace:
 
 
 async def sftp_parts(place: SftpPlace, secrets: Mapping[str, str]) -> AsyncIterator[bytes]:
-    """Yield the bytes of a file at an SFTP server.
-
-    Raises:
-        BadInput: It cannot be read, or changed while it was read.
-    """
+    """Yield the bytes of a file at an SFTP server. Raise BadInput if it cannot be read, or changes meanwhile."""
     try:
         import asyncssh
     except ImportError:

@@ -96,12 +96,10 @@ class Surveyor:
     """Reads the entries of a file, and counts its lines.
 
     Args:
-        scenario: The scenario they enter.
         version: The version that entries name, or None for the newest.
         campaign: The campaign's name, which is the key of its journeys: a contact is processed once.
         zone: IANA zone of dates without an offset.
-        local: Date and time, without a zone, at which clocks of each contact show the start; None: it is the same
-            moment for all.
+        local: Date and time of the start by each contact's own clock, or None.
     """
 
     scenario: Scenario
@@ -122,11 +120,7 @@ class Surveyor:
     _paths: Mapping[str, tuple[str, ...]] | None = None
 
     def entries(self, file: AudienceFile) -> Iterator[AudienceEntry]:
-        """Yield the entries of the lines that can enter, without duplicates.
-
-        Raises:
-            BadInput: The file cannot be used.
-        """
+        """Yield the entries of the lines that can enter, without duplicates. Raise BadInput for an unusable file."""
         now = datetime.now(UTC)
         for line in file.lines():
             self.lines += 1
@@ -212,11 +206,7 @@ class Surveyor:
         return entry
 
     def _read_header(self, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return the place of each column's values in an entry.
-
-        Raises:
-            BadInput: A column has no place, or there is no contact id.
-        """
+        """Return the place of each column's values in an entry. Raise BadInput if one has none, or no id."""
         roots = _roots(self.scenario.trigger)
         paths: dict[str, tuple[str, ...]] = {}
         for column in columns:

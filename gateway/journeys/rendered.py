@@ -58,12 +58,7 @@ async def rendered(
 ) -> list[RenderedDelivery]:
     """Return what a step sent, for each time that the journey reached it, in order.
 
-    Args:
-        temporal: Has the history with the input of each delivery.
-        store: Has the templates.
-
-    Raises:
-        BadInput: The journey has no such step, the step sends or sent nothing, or Temporal has deleted the input.
+    Raise BadInput if the step does not exist, or sends or sent nothing, or Temporal has deleted the input.
     """
     _require(view, step)
     found: dict[tuple[str, str, str], RenderedDelivery] = {}
@@ -92,11 +87,7 @@ async def rendered(
 
 
 async def scheduled(temporal: Client, attempts: Iterable[Attempt]) -> list[tuple[Delivery, datetime]]:
-    """Return the inputs of a delivery and when each was first scheduled, oldest first.
-
-    Raises:
-        BadInput: The history cannot be read.
-    """
+    """Return the inputs of a delivery and when each was first scheduled, oldest first. Raise BadInput if unreadable."""
     found: dict[tuple[str, str], tuple[Delivery, datetime]] = {}
     made = ((one.delivery_id, one.workflow_id, one.run_id, one.step) for one in attempts)
     for identifier, journey, run, step in dict.fromkeys(made):
@@ -109,11 +100,7 @@ async def scheduled(temporal: Client, attempts: Iterable[Attempt]) -> list[tuple
 
 
 async def submitted_entry(temporal: Client, journey: str) -> dict[str, Any] | None:
-    """Return the entry of a journey's newest run, or None if Temporal has deleted its history.
-
-    Raises:
-        BadInput: It cannot be read.
-    """
+    """Return the entry of a journey's newest run, or None if its history is deleted. Raise BadInput if unreadable."""
     async for event in _events_of(temporal, journey, None):
         payloads = event.workflow_execution_started_event_attributes.input.payloads
         given: Any = None

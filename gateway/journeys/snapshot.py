@@ -68,13 +68,10 @@ class JourneySnapshot:
 
 
 async def read(temporal: Client, store: Store, journey: str, run_id: str | None) -> JourneySnapshot:
-    """Read a journey.
+    """Read a journey. Raise NotFound if neither Temporal nor the store knows it.
 
     Without a run, it is the running one, or else the one that was admitted last. A later run that was refused says
     nothing about the journey that a person asks for.
-
-    Raises:
-        NotFound: Neither Temporal nor the store knows it.
     """
     check_identifier(journey, run_id)
     entry = await store.entry(journey, run_id)

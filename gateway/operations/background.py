@@ -55,7 +55,7 @@ class RecordedUpdates:
         self._pending: dict[asyncio.Task[None], JourneyTarget] = {}
 
     async def ask(self, target: JourneyTarget) -> None:
-        """Ask one journey. Raise Refusal if it refuses, or does not answer. A caller that is cancelled must call `end`."""
+        """Ask one journey. Raise Refusal if it refuses, or does not answer. If cancelled, call `end`."""
         self.asked += 1
         task = asyncio.create_task(self._ask(target))
         self._pending[task] = target
@@ -101,10 +101,7 @@ class RecordedUpdates:
 
 
 class SurveyedPages:
-    """The journeys of a request.
-
-    After `pages`, the request also has the arguments that depend on the journeys found.
-    """
+    """The journeys of a request, which after `pages` has the arguments that depend on them."""
 
     def __init__(self, request: RequestedOperation) -> None:
         self.request = request
@@ -282,8 +279,7 @@ def operations_worker(journeys: JourneyOperations, campaigns: CampaignActivities
 async def running_operations(operations: OperationService, campaigns: CampaignService) -> AsyncGenerator[Workers]:
     """Carry out operations on many journeys, and campaigns, while the context is open. All gateways share the work.
 
-    Raises:
-        WorkerFailed: At the end, if the worker has failed.
+    At the end, raise WorkerFailed if the worker has failed.
     """
     try:
         await operations.settle()

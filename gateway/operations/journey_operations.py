@@ -48,17 +48,12 @@ class JourneyOperations:
         ask: bool = False,
         everybody: bool = False,
     ) -> list[JourneySummary]:
-        """Return the journeys for which an operation makes sense.
+        """Return the journeys for which an operation makes sense, with `everybody` all running ones.
 
         `pause` finds running journeys that are not paused, `resume` those that are, all others those that are held or
-        in the filter's state.
+        in the filter's state; with `ask`, they say why and since when.
 
-        Args:
-            ask: True to include why and since when journeys are held.
-            everybody: True for all running journeys, whatever they are doing.
-
-        Raises:
-            BadOperation: There is no such operation, or the earlier one is not a pause, or has not ended.
+        Raise BadOperation if there is no such operation, or the earlier one is not a pause, or has not ended.
         """
         operation = operation_named(operation)
         earlier = await self.paused_by(which)
@@ -101,12 +96,7 @@ class JourneyOperations:
         since: datetime | None = None,
         limit: int = 50,
     ) -> list[JourneySummary]:
-        """Return held journeys, with the cause. Temporal's search lags by some moments.
-
-        Args:
-            destination: Only those held because of this destination or host.
-            reason: Only those held for this `HeldCause`.
-        """
+        """Return held journeys; `reason` is a `HeldCause`. Temporal's search lags by some moments."""
         known = {"scenario": scenario, "version": version, "contact": contact, "destination": destination}
         which = JourneyFilter.model_validate({**known, "reason": reason, "step": step, "since": since})
         return await self.lists.held(which, limit=limit)

@@ -108,15 +108,12 @@ async def forecast(
     names: Mapping[str, str] | None = None,
     limit: int = EVERY,
 ) -> MigrationForecast:
-    """Return where journeys stand, and compare their versions with the target version.
+    """Return where journeys stand, and compare their versions with the target version. Raises as `check_migration`.
 
     Args:
         version: Only journeys of this version; None for all but the target.
         state: Only journeys in this state; see `StepPopulation.state`.
         names: New ids of steps by their old ones.
-
-    Raises:
-        BadInput: There is no such scenario, version or step.
 
     Example::
 
@@ -179,11 +176,7 @@ def _standing(
 async def check_migration(
     store: Store, scenario: str, *, to: Version, version: int | None, names: Mapping[str, str]
 ) -> int:
-    """Validate a migration without looking for journeys, and return the number of the target version.
-
-    Raises:
-        BadInput: There is no such scenario, version or step.
-    """
+    """Return the number of a migration's target version. Raise BadInput for an unknown scenario, version or step."""
     target, _ = await _versions(store, scenario, to, version, names)
     return target.published.version
 

@@ -123,11 +123,7 @@ def check_record(operator: str, reason: str) -> None:
 
 
 def check_arguments(operation: Operation, more: Mapping[str, Any]) -> None:
-    """Validate an operation's further arguments, as a journey would.
-
-    Raises:
-        BadOperation: An argument is invalid, missing, or not one of this operation's.
-    """
+    """Validate an operation's further arguments, as a journey would. Raise BadOperation if one is wrong or missing."""
     known = _ARGUMENTS.get(operation, {})
     for name in more:
         if name not in known:

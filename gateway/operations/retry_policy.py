@@ -161,11 +161,7 @@ async def _look_up(
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicyChange:
-    """A change of a `scenario.plan.retry.RetryPolicy`. Fields that are None stay as they are. Durations in seconds.
-
-    Raises:
-        BadInput: Nothing changes, or a value is invalid.
-    """
+    """A change of a `scenario.plan.retry.RetryPolicy`. Fields that are None stay as they are. Durations in seconds."""
 
     initial_interval: float | None = None
     backoff_coefficient: float | None = None

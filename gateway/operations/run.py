@@ -87,11 +87,7 @@ class OperationRun:
     _silent: int = 0
 
     async def run(self, targets: Sequence[JourneyTarget]) -> Tally:
-        """Send the operation to one journey after the other.
-
-        Raises:
-            Exception: An error of `send` that is not a refusal. Operations in flight are cancelled.
-        """
+        """Send the operation to one journey after the other. An error that is no refusal cancels those in flight."""
         self.tally.left = len(targets)
         clock = asyncio.get_running_loop()
         turn = clock.time()

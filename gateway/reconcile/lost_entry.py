@@ -39,14 +39,11 @@ class LostEntry:
 async def lost_entry(
     temporal: PacedTemporal, content: Content, zone: str, info: WorkflowExecutionInfo, end: WorkflowEnd | None
 ) -> LostEntry | None:
-    """Read the entry of a journey from its workflow.
+    """Read the entry of a journey from its workflow, or return None if it was not admitted, or not yet.
 
     Args:
         zone: IANA zone of the platform's dates.
         end: How it has ended, if it has.
-
-    Returns:
-        The entry; None if the journey was not admitted, or not yet.
     """
     if end is not None and end.outcome == "refused":
         return None

@@ -47,7 +47,6 @@ class Reconciler:
         since: Compare the journeys that have ended since then.
         sent_since: Also compare the messages that were delivered since then.
         rate: Calls to Temporal a second at most.
-        operator: The operator recorded with erasures.
         found: Called with each difference. An acknowledged entry is forgotten only after this returned.
         told: Called after each journey that was compared.
     """

@@ -54,11 +54,7 @@ class AudienceService:
         self._store, self._codec = store, EntryCodec(temporal)
 
     async def upload(self, caller: Caller, name: str, content: AsyncIterable[bytes]) -> AudienceView:
-        """Store a file under a name. It replaces an earlier file of this name.
-
-        Raises:
-            BadInput: The name cannot be used, or the file is empty.
-        """
+        """Store a file under a name, instead of an earlier one. Raise BadInput for an empty file or a bad name."""
         stored = await self.add(caller, name, content)
         return AudienceView(name=stored.name, digest=stored.digest, bytes=stored.bytes, at=stored.created_at)
 

@@ -60,11 +60,7 @@ class AuthoringService:
     async def check(
         self, caller: Caller, source: str, files: Mapping[str, str], name: str = ""
     ) -> tuple[dict[str, Any] | None, list[Finding]]:
-        """Check a scenario. Return its document, or None if a finding is an error, and all findings.
-
-        Args:
-            name: The file's name in findings.
-        """
+        """Check a scenario. Return its document, or None if a finding is an error, and all findings."""
         checked = await self._authoring.check(caller.id, source, files, name)
         return checked["document"], [Finding(**one) for one in checked["findings"]]
 
@@ -77,8 +73,7 @@ class AuthoringService:
 
         Raises:
             UnknownScenario: It is not published.
-            MistakenEntry: The entry is wrong.
-            BadInput: The entry does not fit the scenario.
+            BadInput: The entry does not fit the scenario; MistakenEntry if it is wrong.
         """
         published = {} if scenario is None else await self.published(caller, scenario)
         return await self._authoring.preview(caller.id, {**request, **published, "scenarios": caller.scenarios})
@@ -146,10 +141,7 @@ class AuthoringService:
         )
 
     async def publish_next(self, caller: Caller, made: NextVersion, journeys: Journeys) -> Publication:
-        """Make a checked scenario the newest version. That of an earlier version becomes the newest again: a rollback.
-
-        Raise CheckFailed if it has errors.
-        """
+        """Make a checked scenario the newest version, perhaps again: a rollback. Raise CheckFailed if it has errors."""
         if made.scenario is None:
             raise CheckFailed("scenario.yaml", made.findings)
         return await publish_checked(
@@ -157,10 +149,7 @@ class AuthoringService:
         )
 
     async def published(self, caller: Caller, scenario: str) -> dict[str, Any]:
-        """Return a published scenario, with or without a version, for `gateway.authoring.work`.
-
-        Raise UnknownScenario if it is not published.
-        """
+        """Return a published scenario, with or without a version, for `gateway.authoring.work`, or UnknownScenario."""
         name, _, number = scenario.partition("@")
         caller.check(name)
         stored = await self._store.version(name, int(number) if number else None)

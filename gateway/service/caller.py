@@ -59,10 +59,7 @@ class Caller:
             raise Forbidden("this key is limited to some scenarios: use a key for all scenarios")
 
     def operator(self, stated: str | None) -> str:
-        """Return the operator to record: the stated name, if there is one, followed by the key.
-
-        Raise BadInput if the stated name could be taken for a key.
-        """
+        """Return the operator to record: the stated name and the key. Raise BadInput if the name looks like a key."""
         if stated is None:
             return self.name
         if names_key(stated):

@@ -92,11 +92,7 @@ class CampaignView(View):
 
     @classmethod
     def of(cls, stored: StoredCampaign, counts: Mapping[str, int], most: float = inf) -> CampaignView:
-        """Return the view of a stored campaign with these numbers of lines by outcome.
-
-        Args:
-            most: Lines a second that its destination takes from campaigns.
-        """
+        """Return the view of a stored campaign, whose destination takes `most` lines a second from campaigns."""
         total = sum(counts.values())
         gear: GearName = "blast" if stored.gear == "blast" else "enter"
         survey = Survey.model_validate(stored.survey) if stored.survey else None

@@ -98,11 +98,10 @@ class CampaignService:
     ) -> CampaignView:
         """Begin a campaign: a gateway reads its file, then starts it, unless the request asks to wait.
 
+        Begun again with the same scenario and file, it is the same campaign.
+
         Args:
             audience: The uploaded file, if it is not the newest one of that name of the caller.
-
-        Returns:
-            The campaign. Return the existing campaign if it was begun before with the same scenario and file.
 
         Raises:
             BadInput: The request is invalid, or there is no such file.

@@ -50,8 +50,7 @@ class ContentService:
 
         Raises:
             NotFound: No attempt of it is recorded, or the caller may not use its scenario.
-            BadInput: The message is not kept, or takes too much time or memory.
-            Busy: Too many requests are waiting.
+            BadInput: The message is not kept, or cannot be rendered: see `AuthoringService`.
         """
         caller.require("content")
         attempts = await self._client.store.deliveries(delivery_id=delivery, scenarios=caller.scenarios)
@@ -76,10 +75,9 @@ class ContentService:
         return ContentView(delivery_id=last.delivery_id, journey=last.workflow_id, messages=messages)
 
     async def entry(self, caller: Caller, scenario: str, whom: str) -> dict[str, Any]:
-        """Return an entry with the data of a journey, or of a contact's newest journey of a scenario.
+        """Return an entry with the data of a journey, or of a contact's newest journey of a scenario, or else of any.
 
-        If the contact had none of this scenario, the entry is that of its newest journey of any. The look is logged,
-        without its content.
+        The look is logged, without its content.
 
         Args:
             whom: The id of a journey or a contact.

@@ -199,10 +199,7 @@ class DestinationService:
         return await self._store.backoffs(since=datetime.now(UTC) - LOOK_BACK)
 
     async def now(self, caller: Caller) -> list[DestinationNow]:
-        """Return the destinations whose deliveries wait for a retry, the paused ones first.
-
-        Only worker processes know their circuit breakers. The refused attempts report them.
-        """
+        """Return the destinations whose deliveries wait for a retry, the paused ones first."""
         caller.check_all()
         waiting = await self._store.awaiting_retry(since=datetime.now(UTC) - LOOK_BACK, each=LOOKED_AT)
         turns = asyncio.Semaphore(_AT_ONCE)
@@ -234,10 +231,7 @@ class DestinationService:
         return (await self._cache.get(None)).now
 
     async def states(self, caller: Caller, book: Destinations | None) -> DestinationStates:
-        """Return the states of the destinations in `book`, and of all others that messages were sent to.
-
-        They are cached for some seconds.
-        """
+        """Return the states of the destinations in `book` and of all others that messages were sent to. Cached."""
         caller.check_all()
         known = await self._cache.get(None)
         waiting, outcomes = {now.destination: now for now in known.now}, known.outcomes
@@ -254,11 +248,7 @@ class DestinationService:
         return DestinationStates(destinations=tuple(sorted(found, key=_urgency)), is_cut=outcomes.is_cut, at=known.at)
 
     async def show(self, caller: Caller, name: str, book: Destinations | None) -> DestinationView | None:
-        """Return a destination, cached for some seconds, or None if it is not configured and nothing was sent to it.
-
-        Raises:
-            UnusableFile: `policies.yaml` cannot be used.
-        """
+        """Return a destination, cached for some seconds, or None if it is not configured and nothing was sent to it."""
         states = await self.states(caller, book)
         state = next((one for one in states.destinations if one.name == name), None)
         record = await self._records.get(name)

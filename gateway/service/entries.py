@@ -65,11 +65,7 @@ class Entered:
     """Why the contact's time zone cannot be used, or empty."""
 
     async def result(self) -> dict[str, Any]:
-        """Wait for the journey's end and return its result.
-
-        Raises:
-            JourneyFailed: It failed, or was terminated, or its contact was erased.
-        """
+        """Wait for the journey's end and return its result. Raise JourneyFailed if it has none."""
         try:
             return await self.handle.result()
         except WorkflowFailureError as error:
@@ -78,12 +74,7 @@ class Entered:
             raise JourneyFailed(f"the result of the journey {self.id} cannot be read: {error}") from None
 
     async def verdict(self) -> dict[str, Any]:
-        """Return the result of a journey that may have been refused.
-
-        Raises:
-            NotEntered: It was refused.
-            JourneyFailed: It failed, or was terminated.
-        """
+        """Return the result of a journey. Raise NotEntered if it was refused, or JourneyFailed if it has none."""
         result = await self.result()
         if result.get("outcome") == "refused":
             raise NotEntered(str(result.get("reason")), journey=self.id)
@@ -135,8 +126,6 @@ class AdmissionWatch:
         Raises:
             NotEntered: It was refused.
             JourneyFailed: It failed.
-            StoreError: The store is unavailable.
-            RPCError: The server is unavailable.
         """
         self._count += 1
         mine = _Started(self._count, entered, monotonic(), asyncio.get_running_loop().create_future())
@@ -218,11 +207,7 @@ class AdmissionWatch:
 
 
 class EntryService:
-    """Use cases about entries.
-
-    Args:
-        zone: IANA zone of the platform's zone-less dates.
-    """
+    """Use cases about entries. The zone is that of the platform's zone-less dates."""
 
     def __init__(self, temporal: Client, store: Store, content: Content, zone: str) -> None:
         self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
@@ -259,13 +244,7 @@ class EntryService:
     async def enter_line(self, entry: Mapping[str, Any], root: str) -> Entered:
         """Start the journey of a campaign's line, whose entry was checked before and has its key. Idempotent.
 
-        The caller records it, with others, before it acknowledges the line: see `record`.
-
-        Args:
-            root: See `campaign_root`.
-
-        Raises:
-            NotEntered: As in `enter`.
+        The caller records it, with others, before it acknowledges the line. `root` is its `campaign_root`.
         """
         return await self._start(TERMINAL, entry, UUID(root), root)
 

@@ -138,13 +138,9 @@ class ErasureService:
         """Begin to erase a contact, or return the open erasure that it already has. It cannot be undone.
 
         The erasure is recorded before the key is destroyed, so a worker finishes it even if this process is killed.
-        Once this returns, entries, events and changes for the contact are refused.
+        Once this returns, entries, events and changes for the contact are refused. A dry run only counts.
 
-        Args:
-            dry_run: Only return what would be erased. Nothing is written.
-
-        Raises:
-            BadInput: A contact cannot have such an id.
+        Raise BadInput if a contact cannot have such an id.
         """
         caller.check_all()
         contact = _as_in_entries(contact)

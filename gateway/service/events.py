@@ -76,7 +76,10 @@ class EventView(ChangeView):
 
 
 class EventService:
-    """Use cases about events and changes of contacts. Callers reach only journeys of scenarios that they may use."""
+    """Use cases about events and changes of contacts. Callers reach only journeys of scenarios that they may use.
+
+    All raise BadInput if journeys would ignore the event or change.
+    """
 
     def __init__(self, temporal: Client, store: Store, content: Content, zone: ZoneInfo) -> None:
         self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
@@ -99,9 +102,6 @@ class EventService:
             properties: The data that conditions see as ``event.…``.
             identifier: An id for deduplication: reported twice, the event counts once.
             at: When it happened, if not just now. `event.time` and goals use it. Waiting steps continue now.
-
-        Raises:
-            BadInput: Journeys would ignore the event.
         """
         message = event_message(name, properties, identifier, at)
         reached = await self._signal_all(caller, contact, "event", message)
@@ -134,12 +134,9 @@ class EventService:
         *,
         at: datetime | None = None,
     ) -> EventView:
-        """Report an event to one journey. It has no effect if the journey is over. For arguments, see `report`.
+        """Report an event to one journey, as `report`. It has no effect if the journey is over.
 
-        Raises:
-            Forbidden: The caller may not use the scenario.
-            BadInput: Journeys would ignore the event.
-            NotFound: There is no such journey.
+        Raise Forbidden if the caller may not use the scenario, and NotFound if there is no such journey.
         """
         entry = await self._store.entry(journey)
         caller.check_journey(journey, entry and entry.scenario)
@@ -162,13 +159,7 @@ class EventService:
         return EventView()
 
     async def change(self, caller: Caller, contact: str, patch: Mapping[str, Any]) -> EventView:
-        """Report changed fields of a contact to all its journeys.
-
-        A journey ignores a change that would make its contact larger than 1 MB.
-
-        Raises:
-            BadInput: Journeys would ignore the change.
-        """
+        """Report changed fields of a contact to all its journeys, which ignore them if it would exceed 1 MB."""
         return await self._signal_all(caller, contact, "contact_changed", change_message(patch, self._zone))
 
     async def close(self) -> None:
@@ -195,10 +186,8 @@ class EventService:
     async def _running(self, contact: str) -> list[StoredEntry]:
         """Return a contact's running journeys, once none is without a workflow: a campaign is just sending to it.
 
-        Its message may have left, or a workflow may continue the journey, which must not miss the signal.
-
-        Raises:
-            Busy: That takes too long.
+        Its message may have left, or a workflow may continue the journey, which must not miss the signal. Raise Busy if
+        that takes too long.
         """
         end = monotonic() + _SENDING
         while True:
@@ -261,11 +250,7 @@ def event_message(
     identifier: str | None = None,
     at: datetime | None = None,
 ) -> dict[str, Any]:
-    """Return the argument of the signal `event`. For arguments, see `EventService.report`.
-
-    Raises:
-        BadInput: Journeys would ignore the event. The message quotes nothing of it.
-    """
+    """Return the argument of the signal `event`. Raise BadInput, which quotes nothing, if journeys would ignore it."""
     message: dict[str, Any] = {"name": name, "properties": dict(properties or {})}
     try:
         check_event(**message)
@@ -301,13 +286,9 @@ def check_event(name: str, properties: Mapping[Any, Any]) -> None:
 
 
 def change_message(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
-    """Return the argument of the signal `contact_changed`.
+    """Return the argument of the signal `contact_changed`, for a platform whose zone-less dates are in a zone.
 
-    Args:
-        zone: The platform's, for its zone-less dates.
-
-    Raises:
-        BadInput: Journeys would ignore the change. The message quotes nothing of it.
+    Raise BadInput, which quotes nothing of it, if journeys would ignore the change.
     """
     changes = dict(patch)
     try:

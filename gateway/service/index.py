@@ -195,14 +195,11 @@ class JourneyIndex:
     async def count_by_step(
         self, version: str, state: str, steps: Iterable[str], turns: asyncio.Semaphore
     ) -> dict[str, int]:
-        """Count the journeys of a version in a state, by step. The total is under the empty text.
+        """Count the journeys of a version (`a@3`) in a state, by step. The total is under the empty text.
 
         Search cannot group by an attribute, and a count takes tens of milliseconds if tens of thousands run. Few
-        journeys are therefore listed, and the steps of many are counted only until all journeys are found.
-
-        Args:
-            version: Name and version.
-            steps: The version's steps, those with many journeys first. Steps beyond the last journey are left out.
+        journeys are therefore listed, and the steps of many, the likely ones first, are counted only until all journeys
+        are found.
         """
         of_version, in_state = (SCENARIO_VERSION, version), (JOURNEY_STATE, state)
         # The database reads the range, so it is that of the rarer value. Most journeys wait.
@@ -251,13 +248,9 @@ def tolerating_no_search() -> Generator[None]:
 
 
 def query_of(wanted: JourneyFilter, *conditions: str, state: str | None = None, counted: bool = False) -> str:
-    """Return a query for running journeys. `since` and `operation` of the filter are not searchable.
+    """Return a query for running journeys; if `counted`, see `as_range`. `since` and `operation` are not searchable.
 
-    Args:
-        counted: For a count of journeys in a state: see `as_range`.
-
-    Raises:
-        BadCombination: The filter has a version, but no scenario. Without it, the query would match every version.
+    Raise BadCombination for a version without a scenario, which would match every version.
     """
     wanted.check()
     values = {

@@ -175,10 +175,9 @@ class JourneyLists:
     async def held_by_page(
         self, wanted: JourneyFilter, *, details: bool = True, size: int = EVERY
     ) -> AsyncIterator[list[JourneySummary]]:
-        """Yield held journeys, or those in the filter's state, page by page. A page may have fewer, and none.
+        """Yield held journeys, or those in the filter's state. A page may have fewer, and none.
 
-        Args:
-            details: Add the reason and the times of the admission and of the hold.
+        With `details`, they have the reason and the times of the admission and of the hold.
         """
         read_holds = details or wanted.since is not None
         query = query_of(wanted, state=wanted.state or "held")

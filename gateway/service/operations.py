@@ -76,17 +76,13 @@ class OperationService:
         update_id: str | None = None,
         more: Mapping[str, Any],
     ) -> OperatedView:
-        """Send an operation to one journey, which accepts or refuses it.
+        """Send an operation to one journey, which accepts or refuses it. Raises as `JourneyOperations.send`.
 
         Args:
             step: Only if the journey is at this step.
             destination: For `retune`: only if the delivery in progress goes there.
             update_id: An id that makes the request idempotent.
             more: Further arguments; see `gateway.operations.request.check_arguments`.
-
-        Raises:
-            BadInput: The request is invalid.
-            Refusal: As `JourneyOperations.send`.
         """
         known = await self._store.entry(journey) or await self._store.stored_batch(journey)
         caller.check_journey(journey, known and known.scenario)
@@ -145,12 +141,7 @@ class OperationService:
     async def begin(self, caller: Caller, request: RequestedOperation, identifier: str | None = None) -> OperationView:
         """Begin an operation on all matching journeys. It continues in whichever gateway runs.
 
-        Args:
-            identifier: An id that makes the request idempotent; by default a new one.
-
-        Raises:
-            BadInput: The request is invalid. Nothing has begun.
-            RPCError: Temporal did not start the workflow. Nothing has begun, or will.
+        With an identifier, the request is idempotent. After BadInput and RPCError, nothing has begun, or will.
         """
         caller.check(request.which.scenario, "which.scenario")
         stored = StoredOperation(
@@ -203,11 +194,10 @@ class OperationService:
         destination: str | None = None,
         since: datetime | None = None,
     ) -> PageView[OperationView]:
-        """List operations on scenarios that the caller may use, the newest first.
+        """List operations on scenarios that the caller may use, requested since then, the newest first.
 
         Args:
             operator: A part of the operator's name.
-            since: Requested then or later.
         """
         if scenario is not None:
             caller.check(scenario)
@@ -257,9 +247,7 @@ class OperationService:
     async def stop(self, caller: Caller, identifier: str, *, operator: str, reason: str) -> OperationView:
         """Stop an operation within a second or two, or as soon as a gateway runs. Accepted operations stay done.
 
-        Raises:
-            NotAccepted: It has ended.
-            BadOperation: Operator or reason is missing.
+        Raise NotAccepted if it has ended.
         """
         view = await self.show(caller, identifier)
         check_record(operator, reason)

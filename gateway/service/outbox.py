@@ -49,11 +49,7 @@ class Outbox:
     @classmethod
     @asynccontextmanager
     async def configured(cls, settings: Settings, book: DestinationsFile, store: Store) -> AsyncGenerator[Self]:
-        """Open an outbox as configured. The store has suppressions and the log of attempts.
-
-        Raises:
-            SettingsError: A channel's setting is wrong.
-        """
+        """Open an outbox as configured. Raise SettingsError if a channel's setting is wrong."""
         channels = channels_of(settings, INBOX)
         known = book if book.configured else None
         try:
@@ -65,12 +61,11 @@ class Outbox:
     async def send(self, caller: Caller, request: Mapping[str, Any], step: str, to: str | None = None) -> Exchange:
         """Send what one step would send; see `gateway.sending.send`. Preview it first, which limits time and memory.
 
+        Raise TooMany if the key has sent too many.
+
         Args:
             request: Scenario, entry and circumstances, as for a preview; see `gateway.authoring.work`.
             to: Another recipient. A URL must be at a public address.
-
-        Raises:
-            TooMany: The key has sent too many.
         """
         if seconds := self._sent.take(caller.id):
             sentence = (

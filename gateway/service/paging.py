@@ -48,11 +48,7 @@ class PageRequest:
     def split(
         self, found: Sequence[_Item], place: Callable[[_Item], Mapping[str, Any]]
     ) -> tuple[Sequence[_Item], str | None]:
-        """Return the items of the page, and the cursor of the next page, or None if this is the last.
-
-        Args:
-            found: The items after the place, one more than `limit` if there are as many.
-        """
+        """Return the items of the page, of one more if there are as many, and the cursor of the next page, or None."""
         items = found[: self.limit]
         return items, encode_cursor(place(items[-1])) if len(found) > self.limit else None
 

@@ -125,11 +125,7 @@ class ScenarioService:
         return [item for item in await self._latest.get(None) if caller.may_use(item.scenario)]
 
     async def opened(self, caller: Caller, name: str, version: int | None = None) -> LoadedVersion:
-        """Return a version, by default the newest, with its steps and its plan.
-
-        Raises:
-            BadInput: A later release published it.
-        """
+        """Return a version, by default the newest, with its plan. Raise BadInput if it is of a later release."""
         newest = await require_for(self._store, caller, name)
         try:
             opened = await self.content.open(name, newest if version is None else version)
@@ -148,9 +144,7 @@ class ScenarioService:
     async def versions(self, caller: Caller, scenario: str | None = None) -> list[VersionView]:
         """Return published versions, the newest of each scenario first.
 
-        Args:
-            scenario: All versions of this scenario. None for the newest version of each scenario, and older ones with
-                running journeys.
+        Without a scenario: the newest version of each, and older ones with running journeys.
         """
         if scenario is not None:
             await require_for(self._store, caller, scenario)
@@ -208,12 +202,7 @@ class ScenarioService:
 
 
 async def require_for(store: Store, caller: Caller, scenario: str) -> int:
-    """Return the number of a scenario's newest version.
-
-    Raises:
-        Forbidden: The caller may not use the scenario.
-        UnknownScenario: There is no scenario of that name.
-    """
+    """Return the number of a scenario's newest version, or raise Forbidden or UnknownScenario."""
     caller.check(scenario)
     newest = await store.newest(scenario)
     if newest is None:

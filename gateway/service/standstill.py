@@ -44,12 +44,7 @@ async def _of_receiver(temporal: Client, pending: Iterable[PendingActivityInfo],
 
 
 def standstill(description: DescribeWorkflowExecutionResponse, now: datetime) -> str | None:
-    """Return why an operation that has not ended makes no progress, or None if it does.
-
-    Args:
-        description: The operation's workflow, described by Temporal.
-        now: The current time, UTC.
-    """
+    """Return why a described workflow of an operation makes no progress, or None if it does, or has ended."""
     waited = _waited(description.pending_workflow_task.original_scheduled_time, now)
     if description.HasField("pending_workflow_task") and waited > PATIENCE:
         return (

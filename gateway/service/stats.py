@@ -170,12 +170,8 @@ async def stats(
 ) -> StatsView:
     """Count a scenario. It takes some tens of milliseconds: the client caches it.
 
-    Args:
-        version: The only version, or None for the newest, and those that journeys follow or passed a step of in the
-            last day.
-
-    Raises:
-        BadInput: The scenario or version does not exist, or is not for this release.
+    Without a version: the newest, and those that journeys follow or passed a step of in the last day. Raise BadInput if
+    the scenario or version does not exist, or is not for this release.
     """
     newest = await require_for(store, TERMINAL, scenario)
     now = datetime.now(UTC)

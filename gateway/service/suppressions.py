@@ -70,10 +70,9 @@ class Import:
 
 
 class SuppressionService:
-    """Use cases about suppressions.
+    """Use cases about suppressions. `hashes` is called only if there is an address to hash.
 
-    Args:
-        hashes: Returns the keys of addresses, or raises SettingsError. Called only if there is an address to hash.
+    All raise BadInput if an argument is wrong, and SettingsError if an address has no key.
     """
 
     def __init__(self, store: Store, hashes: Callable[[], AddressHashes]) -> None:
@@ -91,14 +90,9 @@ class SuppressionService:
         """Suppress an address. Return the suppression, and False if it existed before. Idempotent.
 
         Args:
-            address: An e-mail address or a number.
             channel: The channel; by default the one that fits the address.
             source: The reason, one of the channel's; by default `BY_HAND`.
             scope: The list to limit it to, for unsubscriptions; by default all.
-
-        Raises:
-            BadInput: An argument is wrong.
-            SettingsError: The key of suppressions is not configured.
         """
         channel, hashes = self._hashed(address, channel)
         made = suppression(channel, hashes[0], source or BY_HAND, scope or "", evidence)
@@ -108,7 +102,7 @@ class SuppressionService:
     async def remove(
         self, address: str, *, channel: str | None = None, source: str | None = None, scope: str | None = None
     ) -> tuple[str, list[SuppressionView]]:
-        """Remove suppressions of an address. Return its channel and the removed suppressions. Raise as `add`."""
+        """Remove suppressions of an address. Return its channel and the removed suppressions."""
         channel, hashes = self._hashed(address, channel)
         gone = await self._store.unsuppress(channel, hashes, source=source, scope=scope)
         return channel, [SuppressionView.of(one) for one in gone]
@@ -116,7 +110,6 @@ class SuppressionService:
     async def of(
         self, address: str, *, channel: str | None = None, source: str | None = None, scope: str | None = None
     ) -> list[SuppressionView]:
-        """Return the suppressions of an address. Raise as `add`."""
         found = await self._store.suppressed(*self._hashed(address, channel))
         return [SuppressionView.of(one) for one in found if source in (None, one.source) and scope in (None, one.scope)]
 
@@ -147,10 +140,6 @@ class SuppressionService:
         """Import a CSV file, line by line: wrong lines are reported, the others are stored.
 
         The first line names the columns, separated by commas or semicolons. The arguments are for lines without them.
-
-        Raises:
-            BadInput: The file has no such columns.
-            SettingsError: It has addresses, and the key of suppressions is not configured.
         """
         first = file.readline()
         delimiter = ";" if first.count(";") > first.count(",") else ","

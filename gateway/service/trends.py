@@ -86,15 +86,7 @@ class TrendsView(View):
 async def trends(
     store: Store, content: Content, scenario: str, version: int | None = None, days: int = DAYS
 ) -> TrendsView:
-    """Count a scenario by day.
-
-    Args:
-        version: The only version, or None for the newest, and those with counts.
-        days: Number of days, today included.
-
-    Raises:
-        BadInput: The scenario or version does not exist, or is not for this release.
-    """
+    """Count a scenario by day, today included; by default the newest version, and those with counts."""
     newest, now = await require_for(store, TERMINAL, scenario), datetime.now(UTC)
     since = now.date() - timedelta(days=days - 1)
     people, attempts = await asyncio.gather(

@@ -52,10 +52,7 @@ class Trials:
     """The setting SCENARIO_TEST_RECIPIENTS. None: all recipients are allowed."""
 
     async def check(self, message: TrialMessage, rules: Rules) -> None:
-        """Raise BadInput if a message of a step with these rules may not go to its recipient.
-
-        A message to a suppressed address is recorded as skipped.
-        """
+        """Raise BadInput if a message of a step may not go to its recipient. A suppressed one is recorded."""
         if self.recipients is not None and not is_allowed(message, self.recipients):
             raise BadInput(
                 "this server allows test messages to the recipients in SCENARIO_TEST_RECIPIENTS only, and this one is "

@@ -49,13 +49,7 @@ class UnadmittedSearch:
         self._searched_at = -APART
 
     async def of(self, contact: str) -> Sequence[AcceptedEntry]:
-        """Return a contact's running journeys while tasks wait for a worker, or else none.
-
-        Journeys that have been admitted may be among them.
-
-        Raises:
-            RPCError: The server cannot be searched.
-        """
+        """Return a contact's running journeys, perhaps admitted ones, while tasks wait for a worker, or else none."""
         try:
             check_identifier(contact)
         except NotFound:  # no workflow has it in its id

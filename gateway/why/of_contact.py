@@ -123,10 +123,7 @@ async def _asked(temporal: Client, run: _Run) -> NotLetIn | None:
 async def _runs(
     temporal: Client, contact: str, names: Sequence[str], period: Period, *, everywhere: bool
 ) -> tuple[set[_Run], datetime | None]:
-    """Return the runs of a contact's workflows that may not have been admitted.
-
-    Also return the time of the oldest one if there are more.
-    """
+    """Return a contact's runs that may not have been admitted, and the time of the oldest one if there are more."""
     found, complete_since = set[_Run](), None
     try:
         for query in _queries(contact, names, everywhere=everywhere):

@@ -48,11 +48,7 @@ class CapPlaces(View):
 
 
 def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: tzinfo) -> list[CapPlaces]:
-    """Return a contact's places under each cap.
-
-    Args:
-        claims: The contact's claims within their periods.
-    """
+    """Return a contact's places under each cap, of the claims within their periods."""
     found: list[CapPlaces] = []
     for cap in caps:
         since, none = cap.since(now, zone), full([cap], claims, now, zone)
@@ -108,11 +104,7 @@ async def why(
     page: PageRequest,
     policies: Policies | None = None,
 ) -> WhyView:
-    """Explain a contact's entries. See `gateway.service.journeys.JourneyService.why`.
-
-    Args:
-        scenarios: Names of scenarios, or only None for all.
-    """
+    """Explain a contact's entries to some scenarios, or to all for None. See `JourneyService.why`."""
     place = page.place(_Place)
     last = (place["at"], place["run"]) if place else None
     # The end of a period is exclusive. Entries of the same moment may be on this page.
@@ -230,11 +222,7 @@ async def _nobody(store: Store, contact: str, scenario: str | None, since: datet
 
 
 def answer(contact: str, stories: Sequence[EntryStory], step: str) -> str:
-    """Return whether a contact got a step's message, and why, for its newest entry to a scenario with that step.
-
-    Args:
-        stories: The entries, newest first; at least one has the step.
-    """
+    """Return whether a contact got a step's message, and why, for its newest entry to a scenario with that step."""
     newest, *earlier = (story for story in stories if story.plan and step in story.plan.steps)
     said = f"Did contact {contact} get '{step}' of {newest.scenario}? {_answer(newest, newest.plan, step)}"
     got = next((one for story in earlier if (one := _ended(story, step, "delivered"))), None)

@@ -79,11 +79,7 @@ def tried(attempts: Sequence[AttemptView], zone: tzinfo) -> str:
 
 
 def went(step: StepView, *, drawn: bool) -> str:
-    """Return the end of a step that does not send.
-
-    Args:
-        drawn: True if its branch was drawn.
-    """
+    """Return the end of a step that does not send, of which the branch may have been drawn."""
     outcome, reason = step.outcome, step.reason
     match outcome:
         case "left" | "exited":
@@ -127,11 +123,7 @@ def _to(attempts: Sequence[AttemptView]) -> str:
 
 
 def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, commands: bool = True) -> str:
-    """Return where a journey is and what it waits for.
-
-    Args:
-        view: The same, with its plan.
-    """
+    """Return where a journey is and what it waits for."""
     waiting: Mapping[str, Any] = report.waiting or {}
     at, paused = report.at, report.paused
     until = f" until {clock(datetime.fromisoformat(waiting['until']), zone)}" if waiting.get("until") else ""
