@@ -19,30 +19,17 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BIDIRECTIONAL: Final = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _WIDE: Final = 160  # columns without a terminal
 
-STYLES: Final = {
-    "held": "bold red",
-    "failed": "bold red",
-    "error": "bold red",
-    "warning": "yellow",
-    "terminated": "red",
-    "unknown": "red",
-    "lost": "red",
-    "refused": "yellow",
-    "retry": "yellow",
-    "retrying": "yellow",
-    "paused": "yellow",
-    "waiting": "cyan",
-    "running": "bold green",
-    "entering": "cyan",
-    "delivered": "green",
-    "batched": "green",
-    "finished": "green",
-    "exited": "blue",
-    "control": "blue",
-    "holdout": "blue",
-    "skipped": "dim",
-    "to come": "dim",
+_COLOURS: Final = {
+    "bold red": ("held", "failed", "error"),
+    "red": ("terminated", "unknown", "lost"),
+    "yellow": ("warning", "refused", "retry", "retrying", "paused"),
+    "cyan": ("waiting", "entering"),
+    "bold green": ("running",),
+    "green": ("delivered", "batched", "finished"),
+    "blue": ("exited", "control", "holdout"),
+    "dim": ("skipped", "to come"),
 }
+STYLES: Final = {word: style for style, words in _COLOURS.items() for word in words}
 """Colours of states, outcomes and severities."""
 
 

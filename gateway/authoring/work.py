@@ -26,8 +26,7 @@ from gateway.preview.first_entry import first_entry
 from gateway.preview.places import TemplateLocator
 from gateway.preview.rendering import MessageRenderer, described, render_again
 from gateway.preview.walk import GivenEvent
-from gateway.publishing import check_file
-from gateway.scenario_file import ScenarioFile
+from gateway.publishing import ScenarioFile, check_file
 from gateway.service.caller import Caller
 from runtime.errors import SetupError
 from runtime.policies import read_policies

@@ -14,8 +14,7 @@ from gateway.cases import model
 from gateway.cases.model import Case, CaseFile
 from gateway.errors import BadInput
 from gateway.preview.draft import Draft, draft
-from gateway.publishing import CASES
-from gateway.scenario_file import content
+from gateway.publishing import CASES, read_source
 from scenario.model.mistakes import empty, tell
 from scenario.policies import addresses
 from scenario.policies.policies import Policies
@@ -92,7 +91,7 @@ def read(path: Path, beside: DefaultFiles = DefaultFiles()) -> tuple[Cases | Non
         BadInput: The file cannot be read.
         UnusableFile: The destinations or policies cannot be read.
     """
-    return parsed(content(path), path, beside)
+    return parsed(read_source(path), path, beside)
 
 
 def parsed(

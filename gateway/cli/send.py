@@ -88,9 +88,8 @@ async def _send(
     from activities.dependencies import INBOX, channels_of
     from activities.webhook.destinations.reading import DestinationsFile
     from activities.webhook.route import Direct
-    from gateway.sending import Means
+    from gateway.sending import Means, Trials
     from gateway.sending import send as send_one
-    from gateway.service.trial_messages import Trials
     from runtime.secrets import Secrets
     from runtime.settings import Settings
     from runtime.store import StoreError, StoreMismatch

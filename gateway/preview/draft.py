@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import BadInput
-from gateway.publishing import check_file
-from gateway.scenario_file import ScenarioFile
+from gateway.publishing import ScenarioFile, check_file
 from scenario.http.destinations import KnownDestinations
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway.preview.rendering import RenderProblem
-from gateway.scenario_file import ScenarioFile
+from gateway.publishing import ScenarioFile
 from scenario import liquid
 from scenario.check.files import inline_files
 from scenario.check.structure import check_structure

@@ -18,9 +18,8 @@ from gateway.errors import BadInput, TooMany
 from gateway.limits import RateLimit
 from gateway.preview.contact import PreviewInputs
 from gateway.preview.draft import Draft
-from gateway.sending import Exchange, Means, send
+from gateway.sending import Exchange, Means, Trials, send
 from gateway.service.caller import Caller
-from gateway.service.trial_messages import Trials
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store

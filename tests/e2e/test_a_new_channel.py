@@ -22,9 +22,8 @@ from gateway.local.stack import local
 from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import Draft, draft
 from gateway.preview.places import TemplateLocator
-from gateway.scenario_file import ScenarioFile
-from gateway.sending import Means, send
-from gateway.service.trial_messages import Trials
+from gateway.publishing import ScenarioFile
+from gateway.sending import Means, Trials, send
 from runtime.settings import Settings
 from scenario.steps import registry
 from tests.e2e.push.channel import PUSH, Alert, Folder, Push

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import draft
 from gateway.preview.places import TemplateLocator
-from gateway.scenario_file import ScenarioFile
+from gateway.publishing import ScenarioFile
 from scenario.check.check import check
 from scenario.model.json_schema import schema
 from scenario.steps import registry

@@ -10,8 +10,7 @@ from typing import Any
 from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import draft
 from gateway.preview.places import TemplateLocator
-from gateway.publishing import publish
-from gateway.scenario_file import ScenarioFile
+from gateway.publishing import ScenarioFile, publish
 from tests.gateway.api.doors import Door
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -18,10 +18,9 @@ from gateway.authoring.process import Authoring
 from gateway.authoring.work import DONE, Setup, answer
 from gateway.errors import BadInput, MistakenEntry
 from gateway.local.stack import StandIns
-from gateway.publishing import check_file
-from gateway.scenario_file import ScenarioFile
+from gateway.publishing import ScenarioFile, check_file
+from gateway.sending import Trials
 from gateway.service.outbox import PER_HOUR, Outbox
-from gateway.service.trial_messages import Trials
 from runtime.derived_keys import AddressHashes
 from runtime.local.receiver import Receiver
 from runtime.store import Store

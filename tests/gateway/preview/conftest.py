@@ -10,7 +10,7 @@ import pytest
 from gateway.preview.contact import Preview, PreviewInputs, preview, report
 from gateway.preview.draft import Draft, draft
 from gateway.preview.places import TemplateLocator
-from gateway.scenario_file import ScenarioFile
+from gateway.publishing import ScenarioFile
 
 Drafts = Callable[[str], Draft]
 Follow = Callable[..., Preview]
