@@ -7,9 +7,11 @@ from typing import Any, Final, TypeVar
 
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery
+from gateway.publishing import publish_checked
 from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.store import AdmissionRequest, Attempt, CapClaim, Store, StoredEntry, StoredOperation
 from runtime.store.campaigns import StoredCampaign
+from scenario.check.check import check
 
 T = TypeVar("T")
 
@@ -140,3 +142,10 @@ def present(value: T | None) -> T:
     """Return what is there, as the test knows."""
     assert value is not None
     return value
+
+
+async def publish(store: Store, text: str) -> int:
+    """Check a scenario and publish it. Return its version."""
+    checked = check(text).scenario
+    assert checked is not None
+    return (await publish_checked(checked, store)).version

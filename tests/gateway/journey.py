@@ -9,12 +9,13 @@ from typing import Any, Final
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.service.journey_view import JourneyView
 from gateway.terminal import as_data
-from runtime.store import Attempt, StoredEntry
+from runtime.store import Attempt
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
 from scenario.steps.wait import WaitRow
 from scenario.steps.wait_for import WaitForRow
+from tests import factories
 
 START: Final = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 
@@ -35,20 +36,7 @@ PLAN: Final = Plan(
 )
 """Its last step is reached from none: no such plan is made, and none must be shown."""
 
-ENTRY: Final = StoredEntry(
-    workflow_id="a/7/K1",
-    run_id="r1",
-    scenario="a",
-    version=3,
-    contact_id="7",
-    key="K1",
-    ordinal=1,
-    trigger="order",
-    admitted_at=START,
-    ended_at=None,
-    outcome=None,
-    reason=None,
-)
+ENTRY: Final = factories.stored_entry("7", "a", key="K1", version=3, run_id="r1", admitted_at=START)
 
 
 def shown(seen: JourneySnapshot) -> dict[str, Any]:
@@ -61,20 +49,16 @@ def attempt(step: str, number: int, *, minutes: float = 0, **more: Any) -> Attem
     given: dict[str, Any] = {
         "delivery_id": {"mail": "msg_00000001", "hook": "msg_00000002"}[step] + "0" * 24,
         "attempt": number,
+        "step": step,
+        "started_at": START + timedelta(minutes=minutes, seconds=1),
         "workflow_id": "a/7/K1",
         "run_id": "r1",
         "scenario": "a",
         "version": 3,
-        "step": step,
-        "channel": "webhook",
-        "destination": "hooks.example.com",
-        "contact_id": "7",
-        "started_at": START + timedelta(minutes=minutes, seconds=1),
-        "milliseconds": 12,
         "outcome": "retry",
         "status": 503,
     }
-    return Attempt(**{**given, **more})
+    return factories.attempt(**{**given, **more})
 
 
 def _at(minutes: float, seconds: float = 0) -> str:

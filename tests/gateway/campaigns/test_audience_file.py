@@ -27,26 +27,17 @@ def read(path: Path) -> tuple[str, list[AudienceLine], str]:
 @pytest.mark.parametrize(
     ("name", "content", "form"),
     [
-        pytest.param("a.csv", TABLE.encode(), "CSV in utf-8, separated by commas", id="UTF-8"),
-        pytest.param("a.csv", TABLE.encode("utf-8-sig"), "CSV in utf-8, separated by commas", id="byte order mark"),
-        pytest.param("a.csv", TABLE.encode("utf-16"), "CSV in utf-16, separated by commas", id="UTF-16"),
-        pytest.param("a.csv", TABLE.encode("cp1252"), "CSV in cp1252, separated by commas", id="Western"),
-        pytest.param(
-            "a.csv",
-            TABLE.replace(",", ";").replace("; L", ", L").encode(),
-            "CSV in utf-8, separated by semicolons",
-            id="semicolons",
-        ),
-        pytest.param("a", TABLE.replace(",", "\t").encode(), "CSV in utf-8, separated by tabs", id="tabs, no suffix"),
-        pytest.param("a.txt", TABLE.replace(",", "|").encode(), "CSV in utf-8, separated by vertical bars", id="bars"),
-        pytest.param(
-            "a.csv.gz",
-            gzip.compress(TABLE.encode()),
-            "CSV in utf-8, separated by commas, compressed by gzip",
-            id="gzip",
-        ),
-        pytest.param("a.csv", TABLE.replace("\n", "\r\n").encode(), "CSV in utf-8, separated by commas", id="CRLF"),
+        ("a.csv", TABLE.encode(), "CSV in utf-8, separated by commas"),
+        ("a.csv", TABLE.encode("utf-8-sig"), "CSV in utf-8, separated by commas"),
+        ("a.csv", TABLE.encode("utf-16"), "CSV in utf-16, separated by commas"),
+        ("a.csv", TABLE.encode("cp1252"), "CSV in cp1252, separated by commas"),
+        ("a.csv", TABLE.replace(",", ";").replace("; L", ", L").encode(), "CSV in utf-8, separated by semicolons"),
+        ("a", TABLE.replace(",", "\t").encode(), "CSV in utf-8, separated by tabs"),
+        ("a.txt", TABLE.replace(",", "|").encode(), "CSV in utf-8, separated by vertical bars"),
+        ("a.csv.gz", gzip.compress(TABLE.encode()), "CSV in utf-8, separated by commas, compressed by gzip"),
+        ("a.csv", TABLE.replace("\n", "\r\n").encode(), "CSV in utf-8, separated by commas"),
     ],
+    ids=["UTF-8", "byte order mark", "UTF-16", "Western", "semicolons", "tabs, no suffix", "bars", "gzip", "CRLF"],
 )
 def test_a_table_is_read_in_the_form_that_it_states(tmp_path: Path, name: str, content: bytes, form: str):
     path = tmp_path / name
@@ -124,38 +115,28 @@ def test_a_file_of_parquet_has_columns_and_nested_values(tmp_path: Path):
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "problems"),
-    [
-        pytest.param("a.csv", b"contact.id\n1,2\n3\n", {2: "has 2 values, and the header has 1"}, id="too many values"),
-        pytest.param("a.csv", b"contact.id\n1,\n", {}, id="an empty value too many"),
-        pytest.param(
-            "a.csv",
-            b"contact.id\n" + b"a\n" * 40_000 + b"\xff\n",
-            {40_002: "has a byte that utf-8 does not have"},
-            id="encoding",
-        ),
-        pytest.param(
-            "a.csv",
-            b'contact.id\n"1"x\n2\n',
-            {2: "has a misplaced quotation mark or is too long (',' expected after '\"')"},
-            id="quotation mark",
-        ),
-        pytest.param(
-            "a.csv",
-            b"contact.id\n1" + b"," * 3_300_000 + b"\n2\n",
-            {2: "has a misplaced quotation mark or is too long (field larger than field limit (1048576))"},
-            id="too long for memory",
-        ),
-        pytest.param("a.jsonl", b'{"a": }\n', {1: "is not JSON (column 7): a value is missing"}, id="no JSON"),
-        pytest.param("a.jsonl", b"[1]\n", {1: "is no JSON object"}, id="no object"),
-        pytest.param("a.jsonl", b'"\xff"\n{}\n', {1: "is not UTF-8"}, id="no UTF-8"),
-        pytest.param("a.jsonl", b"[" * 5000 + b"\n", {1: "is nested too deeply"}, id="too deep"),
-        pytest.param(
-            "a.jsonl", b"{" + b" " * 1_100_000 + b"}\n{}\n", {1: "is longer than 1,048,576 bytes"}, id="too long"
-        ),
-    ],
-)
+MISPLACED = "has a misplaced quotation mark or is too long"
+BAD_LINES: dict[str, tuple[str, bytes, dict[int, str]]] = {
+    "too many values": ("a.csv", b"contact.id\n1,2\n3\n", {2: "has 2 values, and the header has 1"}),
+    "an empty value too many": ("a.csv", b"contact.id\n1,\n", {}),
+    "encoding": (
+        *("a.csv", b"contact.id\n" + b"a\n" * 40_000 + b"\xff\n"),
+        {40_002: "has a byte that utf-8 does not have"},
+    ),
+    "quotation mark": ("a.csv", b'contact.id\n"1"x\n2\n', {2: f"{MISPLACED} (',' expected after '\"')"}),
+    "too long for memory": (
+        *("a.csv", b"contact.id\n1" + b"," * 3_300_000 + b"\n2\n"),
+        {2: f"{MISPLACED} (field larger than field limit (1048576))"},
+    ),
+    "no JSON": ("a.jsonl", b'{"a": }\n', {1: "is not JSON (column 7): a value is missing"}),
+    "no object": ("a.jsonl", b"[1]\n", {1: "is no JSON object"}),
+    "no UTF-8": ("a.jsonl", b'"\xff"\n{}\n', {1: "is not UTF-8"}),
+    "too deep": ("a.jsonl", b"[" * 5000 + b"\n", {1: "is nested too deeply"}),
+    "too long": ("a.jsonl", b"{" + b" " * 1_100_000 + b"}\n{}\n", {1: "is longer than 1,048,576 bytes"}),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "problems"), BAD_LINES.values(), ids=BAD_LINES)
 def test_a_bad_line_has_a_problem_and_the_others_go_on(
     tmp_path: Path, name: str, content: bytes, problems: dict[int, str]
 ):
@@ -166,24 +147,20 @@ def test_a_bad_line_has_a_problem_and_the_others_go_on(
     assert all((line.data is None) == bool(line.problem) for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "sentence"),
-    [
-        pytest.param("a.csv", b" \n", "is empty", id="empty"),
-        pytest.param("a.csv", b"contact.id,,x\n", "column 2 of", id="unnamed column"),
-        pytest.param("a.csv", b"a,b,a\n", "has two columns 'a'", id="column twice"),
-        pytest.param(
-            "a.csv", (",".join(f"c{n}" for n in range(1001))).encode(), "has more than 1,000 columns", id="columns"
-        ),
-        pytest.param("a.csv.gz", gzip.compress(TABLE.encode() * 900)[:-40], "is damaged", id="cut short"),
-        pytest.param("a.csv.gz", b"\x1f\x8bnothing", "is damaged: it cannot be decompressed", id="no gzip"),
-        pytest.param("a.xlsx", b"PK\x03\x04nothing", "is no Excel file, or a damaged one", id="no Excel"),
-        pytest.param("a.parquet", b"PAR1nothing", "is no Parquet file, or a damaged one", id="no Parquet"),
-        pytest.param(
-            "a.xlsx.gz", gzip.compress(b"PK\x03\x04"), "is a compressed Excel file: decompress it", id="packed"
-        ),
-    ],
-)
+UNUSABLE = {
+    "empty": ("a.csv", b" \n", "is empty"),
+    "unnamed column": ("a.csv", b"contact.id,,x\n", "column 2 of"),
+    "column twice": ("a.csv", b"a,b,a\n", "has two columns 'a'"),
+    "columns": ("a.csv", (",".join(f"c{n}" for n in range(1001))).encode(), "has more than 1,000 columns"),
+    "cut short": ("a.csv.gz", gzip.compress(TABLE.encode() * 900)[:-40], "is damaged"),
+    "no gzip": ("a.csv.gz", b"\x1f\x8bnothing", "is damaged: it cannot be decompressed"),
+    "no Excel": ("a.xlsx", b"PK\x03\x04nothing", "is no Excel file, or a damaged one"),
+    "no Parquet": ("a.parquet", b"PAR1nothing", "is no Parquet file, or a damaged one"),
+    "packed": ("a.xlsx.gz", gzip.compress(b"PK\x03\x04"), "is a compressed Excel file: decompress it"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "sentence"), UNUSABLE.values(), ids=UNUSABLE)
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, content: bytes, sentence: str):
     path = tmp_path / name
     path.write_bytes(content)

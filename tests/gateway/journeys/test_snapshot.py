@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,9 +12,9 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.journeys.snapshot import SHOWN, read, why_failed
-from gateway.publishing import publish
 from gateway.why.story import told
-from runtime.store import AdmissionRequest, Store
+from runtime.store import Store
+from tests.factories import admission_request, publish
 from tests.gateway.journey import START, attempt
 from tests.gateway.journey import shown as shown_journey
 
@@ -35,7 +34,7 @@ def temporal() -> Client:
 async def test_of_very_many_attempts_the_newest_are_seen_and_that_there_are_more(
     store: Store, temporal: Client, count: int, shown: int, earlier: bool
 ) -> None:
-    await store.admit(AdmissionRequest("a", 3, "7", "K1", "a/7/K1", "r1", "always", START, "order"))
+    await store.admit(admission_request("7", "a", key="K1", run_id="r1", now=START))
     await store.record([attempt("hook", n, started_at=START + timedelta(seconds=n)) for n in range(1, count + 1)])
     report = shown_journey(await read(temporal, store, "a/7/K1", None))
     assert (len(report["deliveries"]), report["earlier_deliveries"]) == (shown, earlier)
@@ -46,7 +45,7 @@ async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Sto
     runs = [f"0000000{nth}-0000-0000-0000-000000000000" for nth in range(3)]
     for nth, run in enumerate(runs):
         begin = START + timedelta(days=nth)
-        await store.admit(AdmissionRequest("a", 3, "7", "K1", "a/7/K1", run, "always", begin, "order"))
+        await store.admit(admission_request("7", "a", key="K1", run_id=run, now=begin))
         await store.depart("a/7/K1", run, "finished", None, begin + timedelta(hours=1))
         # The last one comes after the end: of a reset.
         moments = (begin, begin + timedelta(hours=2))
@@ -71,17 +70,10 @@ steps:
 """
 
 
-async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(
-    store: Store, temporal: Client, tmp_path: Path
-) -> None:
-    file = tmp_path / "a.yaml"
-    file.write_text(SALE, "utf-8")
-    await publish(file, store)
-    drawn = {"tone": "blue"}
-    asking = AdmissionRequest(
-        "a", 1, "7", "sale", "a/7/sale", "r1", "always", START, "segment", root="r1", branches=drawn
-    )
-    await store.admit(asking)
+async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(store: Store, temporal: Client) -> None:
+    await publish(store, SALE)
+    given = {"key": "sale", "run_id": "r1", "now": START, "trigger": "segment", "root": "r1"}
+    await store.admit(admission_request("7", "a", branches={"tone": "blue"}, **given))
     assert shown_journey(await read(temporal, store, "a/7/sale", None))["state"] == "running"
     await store.record([attempt("hook", 1, workflow_id="a/7/sale", outcome="delivered", status=200)])
     await store.depart("a/7/sale", "r1", "finished", None, START + timedelta(seconds=2))

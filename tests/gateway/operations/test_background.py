@@ -24,6 +24,7 @@ from gateway.operations.run import JourneyTarget, OperationRun
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
 from runtime.store import OperationItem, Store, StoredOperation, StoreUnavailable
+from tests.factories import stored_operation
 from tests.gateway.cli.test_show import LISTED
 from workflows.operation import Chunk, ChunkDone, Closing
 
@@ -78,9 +79,7 @@ def client(store: Store) -> Client:
 async def begin(client: Client, verb: str = "retry", name: str = "one", **request: Any) -> OperationActivities:
     """Put an operation on record; give the activities that carry it out."""
     given = {"which": {"destination": "wax"}, "rate": 1000.0, "dry_run": False, **request}
-    await client.store.add_operation(
-        StoredOperation(id=name, verb=verb, request=given, operator="ann", reason="x", created_at=NOW)
-    )
+    await client.store.add_operation(stored_operation(name, verb=verb, request=given))
     return OperationActivities(cast("JourneyOperations", client))
 
 
@@ -318,12 +317,9 @@ async def test_a_worker_that_waits_for_a_server_that_is_away_does_not_keep_the_g
 
 
 async def prepared(store: Store, count: int) -> list[JourneyTarget]:
-    await store.add_operation(
-        StoredOperation(id="op1", verb="pause", request={}, operator="ann", reason="x", created_at=NOW)
-    )
-    items = [OperationItem(number=n, workflow_id=f"a/{n}") for n in range(count)]
-    await store.add_items("op1", items)
-    return [JourneyTarget(item.workflow_id) for item in items]
+    await store.add_operation(stored_operation())
+    await store.add_items("op1", [OperationItem(number=n, workflow_id=f"a/{n}") for n in range(count)])
+    return [JourneyTarget(f"a/{n}") for n in range(count)]
 
 
 async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> None:

@@ -10,34 +10,25 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from gateway.errors import BadInput
 from gateway.operations.migration import MigrationForecast, forecast
 from gateway.operations.run import JourneyTarget
-from runtime.store import AdmissionRequest, Store
-from scenario.check.check import check
-from scenario.model.document import digest, document
-from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
-from tests.gateway.search import NOW, Search
+from runtime.store import Store
+from tests.factories import admission_request, publish
+from tests.gateway.search import Search
 
 HOOK = '{webhook: hook, url: "https://x.example.com", body: {a: 1}}'
 MAIL = '{email: mail, subject: "hi", text: "hi"}'
 
 
-async def publish(store: Store, *steps: str) -> None:
-    text = "scenario: a\ntrigger: order\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
-    made = check(text, file="a.yaml").scenario
-    assert made is not None
-    content = document(made)
-    await store.publish("a", content, dump_plan(compile_plan(made)), digest(content))
-
-
 @pytest.fixture
 async def two(store: Store) -> Store:
     """A store with three versions, and six journeys in the first two; one of them was terminated."""
-    await publish(store, MAIL, "{wait: 2d}", HOOK)
-    await publish(store, "{wait: 1d, id: early}", MAIL, "{wait: 2d}", HOOK)
-    await publish(store, MAIL, "{wait: 2d, id: rest}", HOOK.replace("a: 1", "a: 2"))
+    for steps in (
+        (MAIL, "{wait: 2d}", HOOK),
+        ("{wait: 1d, id: early}", MAIL, "{wait: 2d}", HOOK),
+        (MAIL, "{wait: 2d, id: rest}", HOOK.replace("a: 1", "a: 2")),
+    ):
+        await publish(store, f"scenario: a\ntrigger: order\nsteps: [{', '.join(steps)}]\n")
     for number, version in enumerate((1, 1, 1, 2, 2, 2, 3)):
-        asking = AdmissionRequest("a", version, str(number), None, f"a/{number}", "r", "always", NOW)
-        await store.admit(asking)
+        await store.admit(admission_request(str(number), "a", version=version))
     return store
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,11 +11,11 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import encode_search_attributes
 
 from activities.content import Content
-from gateway.publishing import publish
 from gateway.reconcile.lost_entry import FORGOTTEN, UNANSWERED, UNREADABLE, LostEntry, lost_entry
 from gateway.reconcile.temporal import Beginning, PacedTemporal, WorkflowEnd
 from runtime.search_attributes import SCENARIO_VERSION
 from runtime.store import Store
+from tests.factories import publish
 
 SCENARIO = """
 scenario: wishes
@@ -59,10 +58,8 @@ def info(*, searched: str | None = None, journey: str = "wishes/7/K1") -> Workfl
 
 
 @pytest.fixture
-async def content(store: Store, tmp_path: Path) -> Content:
-    file = tmp_path / "wishes.yaml"
-    file.write_text(SCENARIO, "utf-8")
-    await publish(file, store)
+async def content(store: Store) -> Content:
+    await publish(store, SCENARIO)
     return Content(store)
 
 
@@ -81,13 +78,7 @@ async def read(
         (Workflow(HANDED_OVER), info(searched="wishes@1"), None, BEFORE),
         (Workflow(ENTRY), info(), WorkflowEnd("finished", None, AT, "wishes@1"), AT),
     ],
-    ids=[
-        "search knows its version",
-        "a worker answers",
-        "it continues a run",
-        "it continues what a campaign began",
-        "it has ended",
-    ],
+    ids=["searched", "a worker answers", "it continues a run", "it continues what a campaign began", "it has ended"],
 )
 async def test_it_is_read_from_what_is_known(
     content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None, entered: datetime

@@ -21,20 +21,10 @@ from gateway.service.services import Services
 from gateway.service.standstill import trouble_of
 from runtime.encryption.codec import contact_of
 from runtime.store import Store
-from runtime.store.campaigns import StoredCampaign
+from tests.factories import NOW, stored_campaign
 
-AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
-SURVEY = Survey(
-    form="CSV",
-    columns=(),
-    unknown_columns=(),
-    digest="",
-    lines=800,
-    entries=800,
-    invalid=0,
-    invalid_lines=(),
-    duplicates=0,
-)
+NOTHING = {"columns": (), "unknown_columns": (), "invalid": 0, "invalid_lines": (), "duplicates": 0}
+SURVEY = Survey(form="CSV", digest="", lines=800, entries=800, **NOTHING)
 STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 
 
@@ -44,12 +34,8 @@ async def test_an_estimate_counts_with_the_share_of_the_destinations_rate(
 ) -> None:
     destinations = tmp_path / "destinations.yaml"
     destinations.write_text("destinations: {crm: {url: 'https://crm.example.com', rate: 10/s}}")
-    await store.add_campaign(
-        StoredCampaign(
-            name="sale", scenario="offer", version=1, file="p.csv", digest="", rate=rate, operator="ann",
-            created_at=AT, gear="blast", destination="crm", ended_at=AT, survey=SURVEY.model_dump(mode="json"),
-        )
-    )  # fmt: skip
+    blast = {"gear": "blast", "destination": "crm", "ended_at": NOW, "survey": SURVEY.model_dump(mode="json")}
+    await store.add_campaign(stored_campaign(rate=rate, **blast))
     services = Services(cast("Any", SimpleNamespace(namespace="default")), store, destinations=destinations)
     estimate = (await services.campaigns.show(TERMINAL, "sale")).estimate
     assert estimate is not None
@@ -91,11 +77,7 @@ async def test_a_campaign_is_no_journey_of_a_contact_that_has_its_name(store: St
     async def describe() -> Any:
         raise RPCError("none", RPCStatusCode.UNAVAILABLE, b"")
 
-    await store.add_campaign(
-        StoredCampaign(
-            name="sale", scenario="offer", version=1, file="p.csv", digest="", rate=5.0, operator="ann", created_at=AT
-        )
-    )
+    await store.add_campaign(stored_campaign())
     services = Services(cast("Any", SimpleNamespace(namespace="default", get_workflow_handle=handle)), store)
     with pytest.raises(RPCError):
         await services.campaigns.show(TERMINAL, "sale")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,13 +14,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.content import Content
 from gateway.errors import BadInput, Busy
-from gateway.publishing import publish
 from gateway.service import events
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.unadmitted import UnadmittedSearch
 from runtime.api_keys import SCOPES
 from runtime.store import AcceptedEntry, Store
-from tests.factories import NOW, admission_request
+from tests.factories import NOW, admission_request, publish
 from tests.fakes import RefusingService
 
 SECRET = "zoe@example.com"
@@ -37,12 +35,8 @@ def nested(levels: int) -> Any:
 
 def test_an_event_is_told_as_it_is() -> None:
     assert events.event_message("order.delivered") == {"name": "order.delivered", "properties": {}}
-    properties = {"id": 7, "x": [1.5, None, "é"]}
-    assert events.event_message("go", properties, "é" * 200) == {
-        "name": "go",
-        "properties": properties,
-        "id": "é" * 200,
-    }
+    message = {"name": "go", "properties": {"id": 7, "x": [1.5, None, "é"]}, "id": "é" * 200}
+    assert events.event_message(*message.values()) == message
     assert events.event_message("go", {"a": "x" * 260_000}, "e1")["id"] == "e1"
     at = datetime(2026, 11, 27, 10, tzinfo=PARIS)
     assert events.event_message("go", at=at)["at"] == "2026-11-27T09:00:00+00:00"
@@ -50,21 +44,16 @@ def test_an_event_is_told_as_it_is() -> None:
 
 NAME = "'name' must be an event's name, such as whatsapp.replied"
 PLAIN = "the event holds something that JSON does not have, such as NaN: send plain JSON"
+HALF = "a text of the event holds half a character (a lone surrogate): send whole ones"
 IDENTIFIER = "an event's id must be 1 to 200 printable characters"
 NO_EVENTS: dict[str, tuple[tuple[Any, ...], str]] = {
     "a bad name": (("go !",), NAME),
     "no text as a name": ((7,), NAME),
-    "too large": (
-        ("go", {"a": SECRET * 20_000}),
-        "the event is larger than 256 KB: leave out what no condition names",
-    ),
+    "large": (("go", {"a": SECRET * 20_000}), "the event is larger than 256 KB: leave out what no condition names"),
     "too deep": (("go", nested(99)), "the event's properties are nested too deeply"),
     "much too deep": (("go", nested(20_000)), "the event is nested more than 100 levels deep"),
     "no JSON": (("go", {"a": {SECRET}}), PLAIN),
-    "half a character": (
-        ("go", {"a": "\ud800"}),
-        "a text of the event holds half a character (a lone surrogate): send whole ones",
-    ),
+    "half a character": (("go", {"a": "\ud800"}), HALF),
     "a long id": (("go", {}, "e" * 201), IDENTIFIER),
     "half a character as an id": (("go", {}, "\ud800"), IDENTIFIER),
 }
@@ -149,14 +138,10 @@ async def test_an_event_waits_until_a_campaign_has_sent_to_the_contact(
     assert await service.report(TERMINAL, "7", "go") == events.EventView()
 
 
-async def test_a_limited_caller_counts_no_goals_of_other_scenarios(
-    service: events.EventService, store: Store, tmp_path: Path
-) -> None:
+async def test_a_limited_caller_counts_no_goals_of_other_scenarios(service: events.EventService, store: Store) -> None:
     now = datetime.now(UTC)
     for name in ("hello", "other"):
-        file = tmp_path / f"{name}.yaml"
-        file.write_text(GOAL.replace("NAME", name), "utf-8")
-        await publish(file, store)
+        await publish(store, GOAL.replace("NAME", name))
         request = admission_request(scenario=name, now=now, goal_until=now + timedelta(hours=1))
         await store.admit(request)
         await store.depart(request.workflow_id, request.run_id, "finished", None, now)

@@ -22,10 +22,9 @@ from gateway.service.caller import TERMINAL, Caller
 from gateway.service.paging import PageRequest
 from gateway.service.standstill import standstill
 from runtime.api_keys import SCOPES
-from runtime.store import OperationItem, Store, StoredOperation
-from runtime.store.campaigns import StoredCampaign
+from runtime.store import OperationItem, Store
 from scenario.words import Operation
-from tests.factories import admission_request
+from tests.factories import admission_request, stored_campaign, stored_operation
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
@@ -72,15 +71,13 @@ async def begin_once(client: ScenarioClient) -> OperationView:
 
 async def asked_for(store: Store, identifier: str, ago: timedelta) -> None:
     request = {"which": {"destination": "wax"}, "rate": 10.0, "dry_run": False}
-    at = datetime.now(UTC) - ago
-    await store.add_operation(
-        StoredOperation(id=identifier, verb="pause", request=request, operator="ann", reason="x", created_at=at)
-    )
+    asked = stored_operation(identifier, verb="pause", request=request, created_at=datetime.now(UTC) - ago)
+    await store.add_operation(asked)
 
 
 async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway(store: Store) -> None:
     temporal = Temporal({"operation:runs": WorkflowExecutionStatus.RUNNING})
-    client = ScenarioClient(cast("Client", temporal), store)
+    client = client_of(temporal, store)
     for identifier, ago in (("lost", timedelta(hours=1)), ("new", timedelta(0)), ("runs", timedelta(hours=1))):
         await asked_for(store, identifier, ago)
     await client.services.operations.settle()
@@ -90,8 +87,7 @@ async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway
 
 
 async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Store) -> None:
-    temporal = Temporal({"operation:ended": WorkflowExecutionStatus.TERMINATED})
-    client = ScenarioClient(cast("Client", temporal), store)
+    client = client_of(Temporal({"operation:ended": WorkflowExecutionStatus.TERMINATED}), store)
     await asked_for(store, "ended", timedelta(hours=1))
     await store.add_items("ended", [OperationItem(number=1, workflow_id="a/1")])
     seen = await client.operation("ended")
@@ -101,7 +97,7 @@ async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Stor
 
 async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store) -> None:
     temporal = Temporal(fails=True)
-    client = ScenarioClient(cast("Client", temporal), store)
+    client = client_of(temporal, store)
     with pytest.raises(RPCError):
         await begin_once(client)
     assert (await client.operations()).items == []
@@ -112,9 +108,8 @@ async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store
 
 async def test_one_that_was_started_although_the_answer_was_lost_goes_on(store: Store) -> None:
     temporal = Temporal({"operation:once": WorkflowExecutionStatus.RUNNING}, fails=True)
-    client = ScenarioClient(cast("Client", temporal), store)
     temporal.before = lambda: store.complete_survey("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
-    begun = await begin_once(client)
+    begun = await begin_once(client_of(temporal, store))
     assert (begun.id, begun.state) == ("once", "running")
 
 
@@ -131,7 +126,7 @@ async def test_one_that_does_not_move_says_why(store: Store) -> None:
     task = PendingWorkflowTaskInfo()
     task.original_scheduled_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=90))
     temporal = Temporal({"operation:slow": WorkflowExecutionStatus.RUNNING})
-    client = ScenarioClient(cast("Client", temporal), store)
+    client = client_of(temporal, store)
     await asked_for(store, "slow", timedelta(minutes=2))
     assert (await client.operation("slow")).trouble is None
     temporal.described = DescribeWorkflowExecutionResponse(pending_workflow_task=task)
@@ -144,10 +139,7 @@ async def test_one_that_does_not_move_says_why(store: Store) -> None:
     temporal.away = True
     (listed,) = (await client.operations()).items
     assert (listed.trouble or "").endswith("but Temporal does not answer: the operation continues once it does")
-    sale = StoredCampaign(
-        name="sale", scenario="a", version=1, file="", digest="", rate=1.0, operator="ann", created_at=NOW
-    )
-    await store.add_campaign(sale)
+    await store.add_campaign(stored_campaign())
     (shown,) = (await client.services.campaigns.list(TERMINAL, PageRequest(limit=9))).items
     assert shown.trouble == "Temporal does not answer: the campaign continues once it does"
 
@@ -157,18 +149,14 @@ async def test_one_that_does_not_move_says_why(store: Store) -> None:
     [("none", "there is no operation 'none'"), ("retried", "the operation 'retried' did not pause journeys")],
 )
 async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(store: Store, named: str, sentence: str) -> None:
-    request = {"which": {"destination": "wax"}, "rate": 10.0, "dry_run": False}
-    retried = StoredOperation(
-        id="retried", verb="retry", request=request, operator="ann", reason="x", created_at=datetime.now(UTC)
-    )
-    await store.add_operation(retried)
-    client = ScenarioClient(cast("Client", Temporal()), store)
+    await store.add_operation(stored_operation("retried"))
+    resumed = JourneyFilter(operation=named)
     with pytest.raises(BadOperation, match=sentence):
-        await client.operate(Operation.RESUME, JourneyFilter(operation=named), operator="ann", reason="x")
+        await client_of(Temporal(), store).operate(Operation.RESUME, resumed, operator="ann", reason="x")
 
 
 async def test_the_journeys_of_one_that_is_over_are_counted_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = ScenarioClient(cast("Client", Temporal()), store)
+    client = client_of(Temporal(), store)
     for identifier, ago in (("long ago", timedelta(hours=1)), ("just now", timedelta(0))):
         await asked_for(store, identifier, ago)
         await store.add_items(identifier, [OperationItem(number=1, workflow_id="a/1", outcome="accepted")])
@@ -232,7 +220,7 @@ def test_an_operation_that_waits_for_a_gateway_or_fails_says_so(
 
 async def test_access_is_checked_before_anything_else_of_a_stop(store: Store) -> None:
     await asked_for(store, "wax", timedelta(hours=1))
-    operations = ScenarioClient(cast("Client", Temporal(away=True)), store).services.operations
+    operations = client_of(Temporal(away=True), store).services.operations
     await store.end_operation("wax", "finished", datetime.now(UTC))
     with pytest.raises(Forbidden):
         await operations.stop(Caller("k", "key k", SCOPES, ["a"]), "wax", operator="", reason="")
@@ -264,7 +252,7 @@ async def test_a_journey_is_of_its_scenario_whatever_its_id_begins_with(store: S
 async def test_an_operation_on_one_journey_refuses_arguments_of_others(
     store: Store, operation: Operation, given: dict[str, Any], at: str
 ) -> None:
-    operations = ScenarioClient(cast("Client", Temporal()), store).services.operations
+    operations = client_of(Temporal(), store).services.operations
     arguments: dict[str, Any] = {"operator": "ann", "reason": "x", "more": {}, **given}
     with pytest.raises(BadInput) as refused:
         await operations.operate(TERMINAL, "a/7", operation, **arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -16,10 +16,7 @@ from gateway.errors import BadInput
 from gateway.service.results import Arm, Comparison, ResultsView, results
 from runtime.store import Store
 from runtime.store.schema import entries
-from scenario.check.check import check
-from scenario.model.document import digest, document
-from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
+from tests.factories import publish
 
 NOW = datetime(2026, 3, 31, 10, tzinfo=UTC)
 GOAL = "goal: {event: order.placed, within: 14d, value: 10}\n"
@@ -27,7 +24,6 @@ PLAIN = f"scenario: sale\ntrigger: segment\n{GOAL}steps: [exit: a]\n"
 SPLIT = f"scenario: sale\ntrigger: segment\n{GOAL}steps: [{{id: subject, split: {{a: 50, b: 50}}}}]\n"
 
 Fill = Callable[..., None]
-Publish = Callable[[str], Coroutine[Any, Any, int]]
 
 
 @pytest.fixture
@@ -62,17 +58,6 @@ def fill(store: Store, tmp_path: Path) -> Fill:
     return write
 
 
-@pytest.fixture
-def publish(store: Store) -> Publish:
-    async def done(text: str) -> int:
-        checked = check(text).scenario
-        assert checked is not None
-        content = document(checked)
-        return await store.publish("sale", content, dump_plan(compile_plan(checked)), digest(content))
-
-    return done
-
-
 async def look(store: Store, **given: Any) -> ResultsView:
     return await results(store, "sale", NOW, **given)
 
@@ -81,8 +66,8 @@ def named(found: Comparison) -> dict[str, Arm]:
     return {arm.name: arm for arm in found.arms}
 
 
-async def test_all_are_compared_with_the_control_group(store: Store, publish: Publish, fill: Fill) -> None:
-    await publish(PLAIN.replace("steps", "control: 10\nsteps"))
+async def test_all_are_compared_with_the_control_group(store: Store, fill: Fill) -> None:
+    await publish(store, PLAIN.replace("steps", "control: 10\nsteps"))
     fill(900, 90)
     fill(100, 5, outcome="control")
     fill(50, 1, outcome="holdout", goal_until=NOW + timedelta(days=1))
@@ -103,10 +88,8 @@ async def test_all_are_compared_with_the_control_group(store: Store, publish: Pu
     assert everybody.verdict == "no clear difference from control: 10.00 % against 5.00 %"
 
 
-async def test_branches_are_compared_with_the_first_where_there_is_no_control(
-    store: Store, publish: Publish, fill: Fill
-) -> None:
-    await publish(SPLIT)
+async def test_branches_are_compared_with_the_first_where_there_is_no_control(store: Store, fill: Fill) -> None:
+    await publish(store, SPLIT)
     fill(500, 50, branches={"subject": "a"})
     fill(500, 100, branches={"subject": "b"})
     fill(3)
@@ -117,8 +100,8 @@ async def test_branches_are_compared_with_the_first_where_there_is_no_control(
     assert named(one)["b"].verdict == "better than a: 20.00 % against 10.00 %"
 
 
-async def test_a_split_out_of_ratio_is_told(store: Store, publish: Publish, fill: Fill) -> None:
-    await publish(SPLIT)
+async def test_a_split_out_of_ratio_is_told(store: Store, fill: Fill) -> None:
+    await publish(store, SPLIT)
     fill(1200, branches={"subject": "a"})
     fill(1000, branches={"subject": "b"})
     mismatch = (await look(store)).comparisons[0].mismatch
@@ -126,9 +109,9 @@ async def test_a_split_out_of_ratio_is_told(store: Store, publish: Publish, fill
     assert mismatch == pytest.approx(2.0e-5, rel=0.02)  # χ² = 18.18
 
 
-async def test_shares_that_changed_are_no_mismatch(store: Store, publish: Publish, fill: Fill) -> None:
-    await publish(SPLIT)
-    await publish(SPLIT.replace("a: 50, b: 50", "a: 90, b: 10"))
+async def test_shares_that_changed_are_no_mismatch(store: Store, fill: Fill) -> None:
+    await publish(store, SPLIT)
+    await publish(store, SPLIT.replace("a: 50, b: 50", "a: 90, b: 10"))
     for version, a, b in ((1, 500, 500), (2, 900, 100)):
         fill(a, branches={"subject": "a"}, version=version)
         fill(b, branches={"subject": "b"}, version=version)
@@ -139,10 +122,8 @@ async def test_shares_that_changed_are_no_mismatch(store: Store, publish: Publis
     assert (late.versions, [arm.entered for arm in late.comparisons[0].arms]) == ([2], [900, 100])
 
 
-async def test_a_contact_who_comes_in_again_and_again_is_no_mismatch(
-    store: Store, publish: Publish, fill: Fill
-) -> None:
-    await publish(SPLIT)
+async def test_a_contact_who_comes_in_again_and_again_is_no_mismatch(store: Store, fill: Fill) -> None:
+    await publish(store, SPLIT)
     fill(100, branches={"subject": "a"})
     fill(100, branches={"subject": "b"})
     fill(300, branches={"subject": "b"}, contact_id="200")
@@ -151,18 +132,18 @@ async def test_a_contact_who_comes_in_again_and_again_is_no_mismatch(
     assert found.comparisons[0].mismatch is None
 
 
-async def test_a_control_group_out_of_ratio_is_told(store: Store, publish: Publish, fill: Fill) -> None:
-    await publish(PLAIN.replace("steps", "control: 10\nsteps"))
+async def test_a_control_group_out_of_ratio_is_told(store: Store, fill: Fill) -> None:
+    await publish(store, PLAIN.replace("steps", "control: 10\nsteps"))
     fill(900)
     fill(160, outcome="control")
     fill(500, outcome="holdout")
     assert ((await look(store)).control_mismatch or 1) < 0.001
 
 
-async def test_a_version_without_a_goal_thins_nothing_out(store: Store, publish: Publish, fill: Fill) -> None:
-    await publish(PLAIN.replace(GOAL, ""))
-    await publish(PLAIN)
-    await publish(PLAIN.replace("14d", "7d"))
+async def test_a_version_without_a_goal_thins_nothing_out(store: Store, fill: Fill) -> None:
+    await publish(store, PLAIN.replace(GOAL, ""))
+    await publish(store, PLAIN)
+    await publish(store, PLAIN.replace("14d", "7d"))
     fill(70, goal_until=None)
     fill(20, 10, version=2)
     fill(20, 10, version=3)
@@ -174,18 +155,16 @@ async def test_a_version_without_a_goal_thins_nothing_out(store: Store, publish:
     assert (first.goal, first.entered, first.goalless, first.is_same_goal) == (None, 70, 0, True)
 
 
-async def test_only_those_since_a_time_are_counted(store: Store, publish: Publish, fill: Fill) -> None:
-    await publish(PLAIN)
+async def test_only_those_since_a_time_are_counted(store: Store, fill: Fill) -> None:
+    await publish(store, PLAIN)
     fill(5, 1)
     fill(7, 2, admitted_at=NOW)
     assert [arm.entered for arm in (await look(store, since=NOW)).comparisons[0].arms] == [7]
 
 
-async def test_where_nobody_came_in_there_is_the_newest_version_and_nothing_to_compare(
-    store: Store, publish: Publish
-) -> None:
-    await publish(PLAIN)
-    await publish(SPLIT)
+async def test_where_nobody_came_in_there_is_the_newest_version_and_nothing_to_compare(store: Store) -> None:
+    await publish(store, PLAIN)
+    await publish(store, SPLIT)
     found = await look(store)
     assert (found.versions, found.entered) == ([2], 0)
     assert [(arm.name, arm.rate, arm.each, arm.is_too_small) for arm in found.comparisons[0].arms] == [
@@ -194,8 +173,8 @@ async def test_where_nobody_came_in_there_is_the_newest_version_and_nothing_to_c
     ]
 
 
-async def test_what_is_not_published_is_said(store: Store, publish: Publish) -> None:
-    await publish(PLAIN)
+async def test_what_is_not_published_is_said(store: Store) -> None:
+    await publish(store, PLAIN)
     with pytest.raises(BadInput, match=r"^sale has no version 9: the newest is 1$"):
         await look(store, version=9)
     with pytest.raises(BadInput, match=r"^there is no scenario 'slae': did you mean 'sale'\?$"):

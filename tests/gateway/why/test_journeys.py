@@ -35,10 +35,10 @@ from activities.webhook.route import Route
 from gateway.cli.why import lines
 from gateway.client import ScenarioClient
 from gateway.preview.rendering import SENDERS
-from gateway.publishing import publish
 from runtime.store import Attempt, Store
 from scenario.policies.policies import examine
 from tests.e2e.test_cases import ServersClock, clear
+from tests.factories import publish
 from tests.fakes import worker_context
 from tests.workflows.conftest import environment
 from workflows.journey import Journey
@@ -124,15 +124,13 @@ class Writing:
 
 @pytest.fixture
 async def outside(
-    environment: WorkflowEnvironment, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: WorkflowEnvironment, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Outside]:
     """Workers for all queues, and the scenarios published."""
     for module in ("open_attempt", "retry", "email.activity", "gate"):
         monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     for name, text in SCENARIOS.items():
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(f"scenario: {name}\ntrigger: order\n{text}", encoding="utf-8")
-        await publish(path, store)
+        await publish(store, f"scenario: {name}\ntrigger: order\n{text}")
     outside, content = Outside(), Content(store)
     log = Writing(store, outside.written)
     policies = examine(POLICIES, "policies.yaml").policies
