@@ -127,7 +127,7 @@ class JourneyOperations:
 
     def sender(self, operation: Operation, **more: Any) -> Callable[[JourneyTarget], Awaitable[dict[str, Any]]]:
         """Return a function that sends an operation to a journey, with the arguments of `send`."""
-        return lambda target: self.send(target.id, operation, **{**more, "step": target.step})
+        return lambda target: self.send(target.id, operation, **more | dict[str, Any](step=target.step))
 
     async def send(
         self,

@@ -95,7 +95,7 @@ class OperationService:
             raise BadInput(text, at=["destination"], code="combination")
         defaults = {"version": "newest"} if operation is Operation.MIGRATE else {}
         arguments = {**defaults, **more, "step": step, "destination": destination}
-        given = {"operator": operator, "reason": reason, "update_id": update_id, **arguments}
+        given: dict[str, Any] = {"operator": operator, "reason": reason, "update_id": update_id, **arguments}
         return OperatedView(journey=journey, progress=await self.send(journey, operation, **given))
 
     async def send(
