@@ -16,7 +16,7 @@ from gateway.service.stats import PopulationView, StatsView, StepStats, VersionS
 from gateway.service.trends import DayView, StepTrend, of_all_versions, trends
 from runtime.store import Attempt, Passage, Store
 from tests import factories
-from tests.factories import admission_request, publish
+from tests.factories import admission_request
 from tests.gateway.search import Search
 
 NOW = datetime.now(UTC)
@@ -47,6 +47,10 @@ def stand(search: Search, version: str, state: str, step: str, times: int) -> No
         search.add(f"{version}/{step}/{number}", ScenarioVersion=version, JourneyState=state, StepId=step)
 
 
+async def publish(store: Store, text: str = SALE) -> None:
+    await factories.publish(store, text)
+
+
 async def admit(store: Store, number: int, version: int = 1) -> str:
     journey = f"sale/{number}"
     now = NOW - timedelta(hours=2)
@@ -70,7 +74,7 @@ def step(version: VersionStats, name: str) -> StepStats:
 
 
 async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store) -> None:
-    await publish(store, SALE)
+    await publish(store)
     journeys = [await admit(store, number) for number in range(6)]
     old = NOW - timedelta(days=3)
     await store.count_passages(
@@ -195,7 +199,7 @@ async def test_few_journeys_are_listed_instead_of_counted_by_step(store: Store) 
 
 
 async def test_without_search_there_is_what_the_store_knows(store: Store) -> None:
-    await publish(store, SALE)
+    await publish(store)
     journey = await admit(store, 1)
     await store.count_passages(journey, "r", 0, [Passage(1, "mail", "delivered", NOW)])
     for status, trouble in (
@@ -210,7 +214,7 @@ async def test_without_search_there_is_what_the_store_knows(store: Store) -> Non
 
 
 async def test_what_is_not_published_has_no_numbers(store: Store) -> None:
-    await publish(store, SALE)
+    await publish(store)
     with pytest.raises(BadInput, match="there is no scenario 'sail': did you mean 'sale'"):
         await stats(Search().client, store, Content(store), "sail")
     with pytest.raises(BadInput, match="sale has no version 7: the newest is 1"):
@@ -218,7 +222,7 @@ async def test_what_is_not_published_has_no_numbers(store: Store) -> None:
 
 
 async def test_a_client_counts_once_for_all_who_look(store: Store) -> None:
-    await publish(store, SALE)
+    await publish(store)
     await admit(store, 1)
     search = Search()
     client = ScenarioClient(search.client, store)
@@ -231,7 +235,7 @@ async def test_a_client_counts_once_for_all_who_look(store: Store) -> None:
 async def test_trends_have_people_and_attempts_by_day_and_version(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await publish(store, SALE)
+    await publish(store)
     await publish(store, SALE.replace("2d", "3d"))
     days = [NOW - timedelta(days=number) for number in range(4)]
     for number, (version, step, outcome, at) in enumerate(
