@@ -227,7 +227,6 @@ class ScenarioClient:
         return await self.services.operations.begin(TERMINAL, request, identifier)
 
     async def operations(self, *, limit: int = 50, cursor: str | None = None) -> PageView[OperationView]:
-        """Return one page of operations on many journeys, newest first."""
         return await self.services.operations.list(TERMINAL, PageRequest(limit, cursor))
 
     async def operation_items(

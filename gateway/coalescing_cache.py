@@ -81,7 +81,6 @@ class CoalescingCache(Generic[Key, Value]):
         self._entries.clear()
 
     async def close(self) -> None:
-        """Cancel the lookups in progress."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -33,11 +33,9 @@ class Concurrency:
         return bool(self._errors)
 
     async def acquire(self) -> None:
-        """Wait for a free place for the next task."""
         await self._places.acquire()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task in the acquired place."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._release)

@@ -91,12 +91,10 @@ class TooMany(Refusal):
 
 
 def unreadable(name: object, error: OSError, advice: str = "") -> BadInput:
-    """Return the error for a file that cannot be read."""
     return BadInput(f"{name} cannot be read: {why(error)}{advice and f': {advice}'}")
 
 
 def why(error: OSError) -> str:
-    """Return the error of a file, in the system's words."""
     return (error.strerror or "it is not a file").lower()
 
 

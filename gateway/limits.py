@@ -60,7 +60,6 @@ async def read_body(request: Request, most: int, *, patience: float, keep: int |
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return the answer to a public call that is refused."""
     return JSONResponse({"error": sentence}, status, headers)
 
 

@@ -205,7 +205,6 @@ async def difference_since(store: Store, before: int, scenario: scenario.Scenari
 
 
 async def running_before(store: Store, name: str, version: int) -> tuple[EarlierVersion, ...]:
-    """Return the versions before one that have running journeys."""
     counts = await store.counts()
     return tuple(
         EarlierVersion(item.version, count, item.journeys == "follow")

@@ -236,7 +236,6 @@ async def _serve_store(
     wanted: Parts,
     stack: AsyncExitStack,
 ) -> None:
-    """Add the parts that need the store."""
     client = ScenarioClient(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
     book = DestinationsFile(settings.destinations)
     if wanted.codec:

@@ -83,7 +83,6 @@ class AudienceFile:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the file's bytes, in hex."""
         return self._hash.hexdigest()
 
     def lines(self) -> Iterator[AudienceLine]:

@@ -214,7 +214,6 @@ class _Outcomes:
         self.add(line, "entered")
 
     async def save(self) -> None:
-        """Record the journeys and the outcomes so far."""
         entered, found = self._entered[:], self._found[:]
         if entered:
             await self._entries.record(*entered)

@@ -179,7 +179,6 @@ class Surveyor:
         return AudienceEntry(line.number, parsed.contact_id, entry, journey_id(parsed, parsed.key), due)
 
     def _completed(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an object of JSON as an entry of the scenario."""
         name = self.scenario.scenario
         given = data.get("scenario", name)
         if not isinstance(given, str) or given.partition("@")[0] != name:
@@ -190,7 +189,6 @@ class Surveyor:
 
     @property
     def _same(self) -> dict[str, str]:
-        """The part of an entry that is the same in all lines."""
         version = f"@{self.version}" if self.version else ""
         return {"scenario": self.scenario.scenario + version, "key": self.campaign}
 
@@ -268,7 +266,6 @@ class Estimate(View):
 
     @classmethod
     def of(cls, gear: GearName, entries: int, rate: float) -> Estimate:
-        """Estimate the cost of so many lines."""
         number, actions, size = entries, _ACTIONS, _BYTES
         if gear == "blast":
             number, actions, size = entries // LINES + 1, _CHUNK_ACTIONS, _CHUNK_BYTES

@@ -102,7 +102,6 @@ async def pending_of(temporal: Client, journey: str) -> list[DeliveryStatus]:
 
 
 async def pending(temporal: Client, described: DescribeWorkflowExecutionResponse) -> list[DeliveryStatus]:
-    """Return a journey's deliveries in progress."""
     return [
         _pending(activity, await _failure(temporal, activity.last_failure)) for activity in described.pending_activities
     ]
@@ -174,5 +173,4 @@ def _seconds(duration: timedelta) -> float:
 
 
 def _instant(stamp: Timestamp) -> datetime:
-    """Return a timestamp of Temporal as an aware datetime in UTC."""
     return stamp.ToDatetime(tzinfo=UTC)

@@ -43,7 +43,6 @@ class RenderedDelivery:
     """The rendered message; `NothingToSend` or a `RenderProblem` if there is none."""
 
     def report(self) -> dict[str, Any]:
-        """Return it as JSON data."""
         return {
             "delivery_id": self.delivery.id,
             "scenario": self.delivery.scenario,

@@ -95,6 +95,5 @@ class Reconciliation(BaseModel):
         return not self.missing_versions and self.counts == self.repaired
 
     def add(self, finding: Discrepancy) -> None:
-        """Count a difference."""
         for numbers in (self.counts, *([self.repaired] if finding.repaired else [])):
             numbers[finding.kind] = numbers.get(finding.kind, 0) + 1

@@ -130,7 +130,6 @@ class Reconciler:
             last = page[-1]
 
     async def _of_pending(self, entry: AcceptedEntry) -> list[Discrepancy]:
-        """Compare an entry that was acknowledged and not admitted."""
         journey, run = entry.workflow_id, entry.run_id
         if await self._temporal.info(journey, run) is not None or await self._store.entry(journey, run) is not None:
             return []
@@ -225,7 +224,6 @@ class Reconciler:
                 yield finding
 
     async def _of_ended(self, info: WorkflowExecutionInfo) -> list[Discrepancy]:
-        """Compare a journey that has ended in Temporal."""
         journey, run = info.execution.workflow_id, info.execution.run_id
         entry = await self._store.entry(journey, run)
         if entry is None:  # it has continued as new, or the store does not have it
@@ -243,7 +241,6 @@ class Reconciler:
         return [self._finding(Kind.DIFFERENT, journey, entry.run_id, entry.outcome, end.outcome)]
 
     async def _unknown(self, info: WorkflowExecutionInfo) -> list[Discrepancy]:
-        """Compare a journey that the store does not have."""
         journey, run = info.execution.workflow_id, info.first_run_id
         contact = contact_of(journey)
         if contact is not None and await self._store.is_erased(contact):

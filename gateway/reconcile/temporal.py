@@ -62,7 +62,6 @@ class _Pace:
         self._gap, self._next = 1 / rate, 0.0
 
     async def turn(self) -> None:
-        """Wait until the next call may be made."""
         now = asyncio.get_running_loop().time()
         begin = max(now, self._next)
         self._next = begin + self._gap
@@ -77,7 +76,6 @@ class PacedTemporal:
         self._calls, self._searches = _Pace(rate), _Pace(min(rate, SEARCHES))
 
     async def search(self, query: str) -> AsyncIterator[list[WorkflowExecutionInfo]]:
-        """Return the workflows that fit a query, page by page."""
         token = b""
         while True:
             await self._searches.turn()
@@ -162,7 +160,6 @@ class PacedTemporal:
         return await progress_of(self._handle(info))
 
     async def end(self, info: WorkflowExecutionInfo) -> WorkflowEnd:
-        """Return how a closed run has ended."""
         at = info.close_time.ToDatetime(tzinfo=UTC)
         match info.status:
             case WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED:
@@ -177,7 +174,6 @@ class PacedTemporal:
                 return WorkflowEnd("lost", f"its workflow has ended: {word_of(info).replace('_', ' ')}", at)
 
     async def terminate(self, info: WorkflowExecutionInfo, reason: str) -> None:
-        """Terminate a run, unless it has ended."""
         await self._calls.turn()
         try:
             await self._handle(info).terminate(reason=reason)
@@ -190,5 +186,4 @@ class PacedTemporal:
 
 
 def is_running(info: WorkflowExecutionInfo) -> bool:
-    """Return True if a run has not ended."""
     return info.status in _RUNNING

@@ -59,7 +59,6 @@ class AudienceService:
         return AudienceView(name=stored.name, digest=stored.digest, bytes=stored.bytes, at=stored.created_at)
 
     async def add(self, caller: Caller, name: str, content: AsyncIterable[bytes]) -> StoredAudience:
-        """Store a file; see `upload`."""
         if not _NAME.fullmatch(name):
             raise BadInput("a file's name has 1 to 200 characters without slashes: such as people.csv", at=["name"])
         audience = StoredAudience(id=uuid.uuid4().hex, name=name, owner=caller.id, created_at=datetime.now(UTC))
@@ -113,7 +112,6 @@ async def file_parts(path: Path) -> AsyncIterator[bytes]:
 
 
 async def _in_parts(content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield bytes in parts of an equal size."""
     waiting = bytearray()
     async for some in content:
         waiting += some

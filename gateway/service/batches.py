@@ -48,7 +48,6 @@ class BatchView(View):
 
     @classmethod
     def of(cls, stored: StoredBatch, counts: Mapping[str, int]) -> BatchView:
-        """Return the view of a stored batch with these numbers of contacts by outcome."""
         return cls.from_record(
             stored,
             scenario=f"{stored.scenario}@{stored.version}",
@@ -108,7 +107,6 @@ class BatchService:
     async def items(
         self, caller: Caller, batch: str, page: PageRequest, outcome: ItemOutcome | None = None
     ) -> PageView[BatchItemView]:
-        """List the contacts of a batch in their order."""
         await self._stored(caller, batch)
         place = page.place(_ContactPlace)
         after = place["position"] if place else 0

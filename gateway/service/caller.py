@@ -36,7 +36,6 @@ class Caller:
         return self.scenarios is None or scenario in self.scenarios
 
     def require(self, scope: Scope) -> None:
-        """Raise Forbidden if the caller lacks a scope."""
         if not self.has(scope):
             raise Forbidden(f"this key lacks the scope '{scope}'")
 
@@ -54,7 +53,6 @@ class Caller:
         self.check(scenario or journey.partition("/")[0])
 
     def check_all(self) -> None:
-        """Raise Forbidden if the caller is limited to some scenarios."""
         if self.scenarios is not None:
             raise Forbidden("this key is limited to some scenarios: use a key for all scenarios")
 

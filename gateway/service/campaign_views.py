@@ -117,7 +117,6 @@ class CampaignView(View):
 
     @property
     def over(self) -> bool:
-        """True if the campaign has ended."""
         return self.ended_at is not None
 
 
@@ -187,7 +186,6 @@ class Speedometer:
         return (done - before) / (now - since) if now - since >= _SHORTEST else None
 
     def forget(self, campaign: str) -> None:
-        """Forget a campaign that does not run."""
         self._seen.pop(campaign, None)
 
 

@@ -160,7 +160,6 @@ class CampaignService:
         return await self.show(caller, request.name)
 
     async def show(self, caller: Caller, name: str) -> CampaignView:
-        """Return a campaign's progress or result."""
         stored = await self._stored(name)
         caller.check(stored.scenario, "scenario")
         if stored.ended_at is None and await self._settle(stored):

@@ -58,7 +58,6 @@ class DestinationRecord:
 
 
 async def read_record(temporal: Client, store: Store, destination: str) -> DestinationRecord:
-    """Read the recorded attempts at a destination."""
     now = datetime.now(UTC)
     since = now.replace(minute=0, second=0, microsecond=0) - PERIOD
     failures = [
@@ -134,7 +133,6 @@ class DestinationState:
 
     @property
     def attempts(self) -> int:
-        """Number of attempts of the last hour."""
         return sum(self.outcomes.values())
 
 
@@ -182,12 +180,10 @@ class DestinationService:
         self._caches = self._cache, self._backoffs, self._records
 
     async def close(self) -> None:
-        """Give up lookups in progress."""
         for cached in self._caches:
             await cached.close()
 
     def refresh(self) -> None:
-        """Discard cached values, after an operation."""
         for cached in self._caches:
             cached.clear()
 

@@ -163,7 +163,6 @@ class EventService:
         return await self._signal_all(caller, contact, "contact_changed", change_message(patch, self._zone))
 
     async def close(self) -> None:
-        """Give up a search in progress."""
         await self.unadmitted.close()
 
     async def _signal_all(self, caller: Caller, contact: str, signal: str, argument: dict[str, Any]) -> EventView:

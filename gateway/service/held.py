@@ -52,7 +52,6 @@ class HeldGroupKey(NamedTuple):
 
     @property
     def query(self) -> str:
-        """The query to count the group's journeys."""
         return " AND ".join((_COUNTED, *(equals(key, value) for key, value in zip(_KEYS, self, strict=True))))
 
 
@@ -68,12 +67,10 @@ class HeldGroup:
 
     @property
     def is_sampled(self) -> bool:
-        """True if some journeys are not among the samples."""
         return self.count > len(self.samples)
 
     @property
     def since(self) -> datetime | None:
-        """The earliest hold among the samples."""
         return min((one.hold.since for one in self.samples if one.hold.since), default=None)
 
     @property
@@ -119,11 +116,9 @@ class HeldService:
         return count, await self._index.find(query_of(which, state="held"), limit=limit) if count else ()
 
     def refresh(self) -> None:
-        """Discard cached values, after an operation."""
         self._cache.clear()
 
     async def close(self) -> None:
-        """Give up searches in progress."""
         await self._cache.close()
 
 

@@ -144,7 +144,6 @@ class JourneyIndex:
         self._temporal = temporal
 
     async def count(self, query: str, *, patience: timedelta | None = None) -> int:
-        """Count the journeys that fit a query."""
         return (await self._temporal.count_workflows(query, rpc_timeout=patience)).count
 
     async def find(
@@ -287,7 +286,6 @@ def differs(key: SearchAttributeKey[str], value: str | None) -> str:
 
 
 def one_of(name: str, values: Iterable[str]) -> str:
-    """Return a condition that an attribute has one of some values."""
     return f"{name} IN ({', '.join(map(literal, values))})"
 
 

@@ -75,7 +75,6 @@ class JourneyService:
         self._trends = CoalescingCache(self._count_days, trends.TTL, cost_factor=stats.COST_FACTOR)
 
     async def close(self) -> None:
-        """Give up counts in progress."""
         await asyncio.gather(self._stats.close(), self._trends.close())
 
     async def list(

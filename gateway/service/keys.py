@@ -38,7 +38,6 @@ class KeyView(View):
 
     @classmethod
     def of(cls, key: ApiKey, now: datetime) -> KeyView:
-        """Return the view of a stored key at a time."""
         state = "good" if key.is_good(now) else "revoked" if key.revoked_at else "expired"
         return cls.from_record(key, state=state)
 

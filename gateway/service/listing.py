@@ -167,7 +167,6 @@ class JourneyLists:
     # ---- held journeys
 
     async def held(self, wanted: JourneyFilter, *, limit: int = EVERY, details: bool = True) -> list[JourneySummary]:
-        """Return held journeys."""
         # With `since`, less of a page may be left than is wanted.
         size = EVERY if wanted.since is not None else limit
         return await first(limit, self.held_by_page(wanted, details=details, size=size))
@@ -297,7 +296,6 @@ class JourneyLists:
 
 
 async def first(limit: int, pages: AsyncIterator[list[JourneySummary]]) -> list[JourneySummary]:
-    """Return the first journeys of some pages."""
     found: list[JourneySummary] = []
     async for page in pages:
         found += page
@@ -324,7 +322,6 @@ def listed(entry: StoredEntry, indexed: Mapping[str, IndexedJourney]) -> Journey
 
 
 def _held(indexed: IndexedJourney) -> JourneySummary:
-    """Return a held or retrying journey, as search has it."""
     scenario, contact = indexed.version or indexed.scenario or "", indexed.contact or ""
     journey = JourneySummary.from_record(indexed, scenario=scenario, contact=contact, entered_at=indexed.started_at)
     return _with_hold(journey, indexed.hold)

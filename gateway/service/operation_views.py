@@ -75,7 +75,6 @@ class OperationView(View):
 
     @classmethod
     def of(cls, stored: StoredOperation, counts: Mapping[str, int]) -> OperationView:
-        """Return the view of a stored operation with these numbers of journeys by outcome."""
         return cls.from_record(
             stored,
             operation=stored.verb,
@@ -91,7 +90,6 @@ class OperationView(View):
 
     @property
     def over(self) -> bool:
-        """True if the operation has ended."""
         return self.ended_at is not None
 
 
@@ -124,7 +122,6 @@ class JourneyNow(NamedTuple):
 
     @classmethod
     def of(cls, indexed: IndexedJourney) -> JourneyNow:
-        """Return the state of a running journey."""
         return cls(indexed.state, indexed.step, indexed.hold.reason)
 
 

@@ -167,7 +167,6 @@ class OperationService:
         return OperationView.of(stored, {})
 
     async def _validated(self, request: RequestedOperation) -> dict[str, Any]:
-        """Validate a request, and return its stored form."""
         request.check()
         scenario, stored = request.which.scenario, request.as_json()
         await self.journeys.paused_by(request.which)
@@ -215,7 +214,6 @@ class OperationService:
         return PageView(items=[*await self._views(items)], next=following)
 
     async def show(self, caller: Caller, identifier: str) -> OperationView:
-        """Return an operation's progress or result."""
         stored = await self._stored(identifier)
         if stored.ended_at is None and await self._settle(stored):
             stored = await self._stored(identifier)

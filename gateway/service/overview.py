@@ -113,12 +113,10 @@ class OverviewView(View):
 
     @property
     def held_journeys(self) -> int:
-        """Number of held journeys."""
         return sum(one.journeys for one in self.held or ())
 
     @property
     def retrying_deliveries(self) -> int:
-        """Number of deliveries that wait for a retry."""
         return sum(one.deliveries for one in self.retrying or ())
 
 
@@ -149,11 +147,9 @@ class OverviewService:
         return seen
 
     def refresh(self) -> None:
-        """Discard cached values, after an operation."""
         self._cache.clear()
 
     async def close(self) -> None:
-        """Give up the overviews that are being made."""
         await self._cache.close()
 
     async def _make(self, scenarios: frozenset[str] | None) -> OverviewView:

@@ -138,7 +138,6 @@ class ScenarioService:
         return opened
 
     async def names(self, caller: Caller) -> list[str]:
-        """Return the names of the scenarios that the caller may use."""
         return [one.scenario for one in await self._store.scenarios() if caller.may_use(one.scenario)]
 
     async def versions(self, caller: Caller, scenario: str | None = None) -> list[VersionView]:
@@ -193,7 +192,6 @@ class ScenarioService:
         return await self._closed(name, changed=changed)
 
     async def open(self, caller: Caller, name: str) -> ClosedView:
-        """Open a scenario to new entries."""
         await require_for(self._store, caller, name)
         return await self._closed(name, changed=await self._store.open_scenario(name))
 

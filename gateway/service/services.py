@@ -62,7 +62,6 @@ class Services:
             cached.refresh()
 
     async def close(self) -> None:
-        """Give up counts and searches in progress. The client of Temporal and the store stay open."""
         for cached in (self.overview, self.destinations, self.held, self.journeys):
             await cached.close()
         await self.events.close()

@@ -39,7 +39,6 @@ class Period:
     """Its end, exclusive."""
 
     def includes(self, moment: datetime) -> bool:
-        """Return True if a moment is in the period."""
         return (self.since is None or self.since <= moment) and (self.until is None or moment < self.until)
 
     @property
@@ -72,7 +71,6 @@ class _Run(NamedTuple):
 async def journeys(
     temporal: Client, store: Store, contact: str, scenario: str | None, period: Period, limit: int
 ) -> list[JourneySnapshot]:
-    """Return a contact's admitted journeys, newest first."""
     entries = await store.entries(
         contact_id=contact, scenario=scenario, since=period.since, until=period.until, limit=limit
     )

@@ -111,7 +111,6 @@ def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
 
 
 def told(view: JourneySnapshot, entry: StoredEntry) -> EntryStory:
-    """Return the story of an admitted entry."""
     report = JourneyView.of(view)
     zone = zone_of((view.progress or {}).get("zone"), view.plan.zone if view.plan else None)
     happenings = [_entered(entry), *_on_the_way(report, view, zone), *_end(report, entry)]
@@ -213,7 +212,6 @@ def _holds(report: JourneyView, view: JourneySnapshot) -> Iterator[Happening]:
 
 
 def _deliveries(attempts: Iterable[AttemptView]) -> list[list[AttemptView]]:
-    """Group attempts by delivery."""
     found: dict[str, list[AttemptView]] = {}
     for attempt in attempts:
         found.setdefault(attempt.delivery_id, []).append(attempt)

@@ -189,7 +189,6 @@ async def _in_batch(store: Store, contact: str, story: EntryStory, step: str, sa
 
 
 async def _newest(store: Store, scenarios: set[str]) -> dict[str, Plan]:
-    """Return the plans of the newest versions."""
     found: dict[str, Plan] = {}
     for name in scenarios:
         number = await store.newest(name)

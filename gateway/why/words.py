@@ -123,7 +123,6 @@ def _to(attempts: Sequence[AttemptView]) -> str:
 
 
 def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, commands: bool = True) -> str:
-    """Return where a journey is and what it waits for."""
     waiting: Mapping[str, Any] = report.waiting or {}
     at, paused = report.at, report.paused
     until = f" until {clock(datetime.fromisoformat(waiting['until']), zone)}" if waiting.get("until") else ""
@@ -152,7 +151,6 @@ def standing(report: JourneyView, view: JourneySnapshot, zone: tzinfo, *, comman
 
 
 def joined(words: str, why: str | None) -> str:
-    """Return words with their reason, if there is one."""
     return f"{words}: {why}" if why else words
 
 
