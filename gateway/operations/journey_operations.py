@@ -162,10 +162,7 @@ class JourneyOperations:
         try:
             async with asyncio.timeout(ANSWER):
                 return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
-                    update,
-                    {"operator": operator, "reason": reason, **arguments},
-                    id=update_id,
-                    result_type=dict,
+                    update, {"operator": operator, "reason": reason, **arguments}, id=update_id, result_type=dict
                 )
         except Erased as error:
             raise NotAccepted(journey, str(error)) from None

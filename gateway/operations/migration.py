@@ -168,8 +168,7 @@ def _standing(
         standing.append(StepPopulation(number, step, state, tuple(journeys), fits, becomes))
     order = {number: list(one.plan.steps) for number, one in known.items()}
     return sorted(
-        standing,
-        key=lambda one: (-one.version, order[one.version].index(one.step) if one.step else -1, one.state),
+        standing, key=lambda one: (-one.version, order[one.version].index(one.step) if one.step else -1, one.state)
     )
 
 

@@ -9,14 +9,7 @@ from typing import Any
 from activities.interface import Delivery
 from gateway.authoring.process import Authoring
 from gateway.errors import BadCombination, CheckFailed, UnknownScenario
-from gateway.publishing import (
-    EarlierVersion,
-    Journeys,
-    Publication,
-    difference_since,
-    publish_checked,
-    running_before,
-)
+from gateway.publishing import EarlierVersion, Journeys, Publication, difference_since, publish_checked, running_before
 from gateway.service.caller import Caller
 from runtime.store import Store
 from scenario.model.document import concise, digest, load, written

@@ -214,12 +214,7 @@ class EntryService:
         self._pruned = -_PRUNING
 
     async def enter(
-        self,
-        caller: Caller,
-        entry: Mapping[str, Any],
-        *,
-        settle: float = 5.0,
-        request: UUID | None = None,
+        self, caller: Caller, entry: Mapping[str, Any], *, settle: float = 5.0, request: UUID | None = None
     ) -> Entered:
         """Start the journey of a contact.
 

@@ -244,10 +244,7 @@ def _is_new(info: WorkflowExecutionInfo, known: StoredEntry | None) -> bool:
 
 
 def event_message(
-    name: str,
-    properties: Mapping[str, Any] | None = None,
-    identifier: str | None = None,
-    at: datetime | None = None,
+    name: str, properties: Mapping[str, Any] | None = None, identifier: str | None = None, at: datetime | None = None
 ) -> dict[str, Any]:
     """Return the argument of the signal `event`. Raise BadInput, which quotes nothing, if journeys would ignore it."""
     message: dict[str, Any] = {"name": name, "properties": dict(properties or {})}

@@ -203,12 +203,7 @@ PLACES = (
     ({"scenario": "reward"}, "there is no scenario 'reward': publish it first", ("scenario",), None),
     ({"scenario": "waits@9"}, "waits has no version 9: the newest is 1", ("scenario",), None),
     ({"contact": {"firstname": "Zoé"}}, "the contact has no id: give 'contact.id'", ("contact", "id"), None),
-    (
-        {"trigger": {"type": "birthday"}},
-        "waits is entered by 'order', not by 'birthday'",
-        ("trigger", "type"),
-        "order",
-    ),
+    ({"trigger": {"type": "birthday"}}, "waits is entered by 'order', not by 'birthday'", ("trigger", "type"), "order"),
     ({"trigger": {"type": "order"}}, "", ("trigger", "order"), None),
     ({"order": {"products": [{}, {"quantity": "many"}]}}, "", ("trigger", "order", "products", 1, "quantity"), None),
     ({"mail": "zoe@example.com"}, "the entry has no field 'mail'", ("mail",), None),

@@ -141,12 +141,7 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
     ],
 )
 async def test_it_says_what_it_serves_and_ends_when_asked_to(
-    tmp_path: Path,
-    connected: Queue,
-    caplog: pytest.LogCaptureFixture,
-    wanted: Parts,
-    more: dict[str, str],
-    said: str,
+    tmp_path: Path, connected: Queue, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, str], said: str
 ) -> None:
     caplog.set_level(logging.INFO)
     task = asyncio.create_task(serve(settings(tmp_path, **more), "127.0.0.1", 0, wanted))

@@ -35,10 +35,7 @@ async def two(store: Store) -> Store:
 def temporal() -> Search:
     """Search knows of all but one of them; one that it takes for waiting has a delivery under way."""
     found = Search(
-        sending={
-            "a/0": [PendingActivityInfo(activity_id="mail")],
-            "a/3": [PendingActivityInfo(activity_id="early")],
-        }
+        sending={"a/0": [PendingActivityInfo(activity_id="mail")], "a/3": [PendingActivityInfo(activity_id="early")]}
     )
     for number, state in ((0, "waiting"), (3, "waiting"), (1, "held"), (4, "held"), (6, "held")):
         found.put(f"a/{number}", state)
@@ -87,16 +84,8 @@ async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[st
         ("a", {"version": 9}, "a has no version 9: the newest is 3"),
         ("a", {"version": 3}, "a@3 is the target version: name another version to migrate from, or none"),
         ("a", {"names": {"early": "rests"}}, "there is no step 'rests' in a@3: did you mean 'rest'?"),
-        (
-            "a",
-            {"names": {"erly": "rest"}},
-            "there is no step 'erly' in their versions: did you mean 'early'?",
-        ),
-        (
-            "a",
-            {"version": 1, "step": "xyz"},
-            "there is no step 'xyz' in their versions: there are mail, wait-2, hook",
-        ),
+        ("a", {"names": {"erly": "rest"}}, "there is no step 'erly' in their versions: did you mean 'early'?"),
+        ("a", {"version": 1, "step": "xyz"}, "there is no step 'xyz' in their versions: there are mail, wait-2, hook"),
     ],
 )
 async def test_what_is_not_there_is_said(two: Store, scenario: str, wanted: dict[str, Any], why: str) -> None:

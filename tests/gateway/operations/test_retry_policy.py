@@ -169,11 +169,7 @@ async def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None
     assert first.next_try_at == NOW + timedelta(minutes=5)
     assert first.gives_up_at == NOW + timedelta(days=3)
     assert first.retry == RetryPolicy(
-        initial_interval=4.8,
-        backoff_coefficient=3.0,
-        maximum_interval=21_600.0,
-        maximum_attempts=9,
-        deadline=259_200.0,
+        initial_interval=4.8, backoff_coefficient=3.0, maximum_interval=21_600.0, maximum_attempts=9, deadline=259_200.0
     )
     assert (second.step, second.state, second.next_try_at, second.last_failure) == ("mail", "started", None, None)
     assert (second.retry, second.gives_up_at) == (None, None)

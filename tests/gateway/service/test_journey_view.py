@@ -138,10 +138,7 @@ def test_what_a_journey_passed_over_is_told() -> None:
 def test_the_steps_of_one_that_is_over_come_from_its_result() -> None:
     steps: list[dict[str, Any]] = PROGRESS["steps"]
     view = replace(HELD, status="completed", progress=None, result={"outcome": "finished", "steps": steps})
-    assert [(step["id"], step["state"]) for step in shown(view)["steps"]] == [
-        ("mail", "done"),
-        ("pause", "done"),
-    ]
+    assert [(step["id"], step["state"]) for step in shown(view)["steps"]] == [("mail", "done"), ("pause", "done")]
 
 
 def test_without_a_worker_the_place_comes_from_search() -> None:
