@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
-
-from pydantic import Field
-from typing_extensions import TypedDict
+from typing import Literal
 
 from gateway.errors import NotFound
 from gateway.service.caller import Caller
@@ -18,10 +15,6 @@ from runtime.store.batches import StoredBatch, StoredBatchItem
 from scenario.words import ItemOutcome
 
 BatchState = Literal["filling", "sending", "ended"]
-
-
-class _ContactPlace(TypedDict):
-    position: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class BatchView(View):
@@ -108,10 +101,8 @@ class BatchService:
         self, caller: Caller, batch: str, page: PageRequest, outcome: ItemOutcome | None = None
     ) -> PageView[BatchItemView]:
         await self._stored(caller, batch)
-        place = page.place(_ContactPlace)
-        after = place["position"] if place else 0
-        found = await self._store.batch_items(batch, outcome=outcome, after=after, limit=page.limit + 1)
-        items, following = page.split(found, lambda item: {"position": item.position})
+        found = await self._store.batch_items(batch, outcome=outcome, after=page.number, limit=page.limit + 1)
+        items, following = page.split(found, lambda item: {"number": item.position})
         return PageView(items=[BatchItemView.of(item) for item in items], next=following)
 
     async def _stored(self, caller: Caller, batch: str) -> StoredBatch:

@@ -11,10 +11,9 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID, uuid5
 
-from pydantic import Field
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -24,7 +23,6 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
-from typing_extensions import TypedDict
 
 from activities.channel_registry import CHANNELS
 from activities.content import Content, UnknownVersion
@@ -60,10 +58,6 @@ _EXPORTED: Final = 1_000  # lines that are exported together
 _ANSWER: Final = timedelta(seconds=15)
 _CURRENT: Final = 50
 _FAILED: Final = timedelta(days=1)
-
-
-class _LinePlace(TypedDict):
-    line: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class CampaignService:
@@ -188,10 +182,8 @@ class CampaignService:
     ) -> PageView[CampaignLineView]:
         """List the lines of a campaign in the order of the file."""
         caller.check((await self._stored(name)).scenario, "scenario")
-        place = page.place(_LinePlace)
-        after = place["line"] if place else 0
-        found = await self._store.campaign_items(name, outcome=outcome, after=after, limit=page.limit + 1)
-        items, following = page.split(found, lambda item: {"line": item.line})
+        found = await self._store.campaign_items(name, outcome=outcome, after=page.number, limit=page.limit + 1)
+        items, following = page.split(found, lambda item: {"number": item.line})
         return PageView(items=[CampaignLineView.of(item) for item in items], next=following)
 
     async def all_lines(

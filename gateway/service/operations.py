@@ -11,14 +11,12 @@ import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import Field
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
-from typing_extensions import TypedDict
 
 from activities.priority import OPERATORS, priority_of
 from gateway.errors import BadInput, BadOperation, Forbidden, NotAccepted, NotFound
@@ -27,7 +25,7 @@ from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
 from gateway.service.caller import Caller
 from gateway.service.operation_views import ItemOutcome, JourneyNow, OperatedView, OperationItemView, OperationView
-from gateway.service.paging import PageRequest
+from gateway.service.paging import Numbered, PageRequest
 from gateway.service.standstill import trouble_of
 from gateway.service.view import PageView
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
@@ -44,8 +42,7 @@ _STARTING: Final = timedelta(seconds=30)  # between storing an operation and sta
 _SENT_TO_ONE: Final = {"rate": 0.0, "limit": None, "dry_run": False, "everybody": False}
 
 
-class _ItemPlace(TypedDict):
-    number: Annotated[int, Field(ge=0, le=2**31 - 1)]
+class _ItemPlace(Numbered):
     journey: str
 
 

@@ -10,9 +10,9 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from gateway.errors import BadCursor
@@ -23,6 +23,12 @@ _Item = TypeVar("_Item")
 
 class _Id(TypedDict):
     id: str
+
+
+class Numbered(TypedDict):
+    """The place of an item in a list with numbers."""
+
+    number: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,12 @@ class PageRequest:
     def place(self, shape: type[_Shape]) -> _Shape | None:
         """Return the place that the page begins after, or None for the first page. See `decode_cursor`."""
         return decode_cursor(self.cursor, shape) if self.cursor else None
+
+    @property
+    def number(self) -> int:
+        """The number that the page begins after, or 0 for the first page."""
+        place = self.place(Numbered)
+        return place["number"] if place else 0
 
     async def item(self, find: Callable[[str], Awaitable[_Item | None]]) -> _Item | None:
         """Return the item that the page begins after, or None for the first page. The cursor has its `id`."""
