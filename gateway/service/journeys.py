@@ -166,13 +166,16 @@ class JourneyService:
         if not caller.may_use(journey.partition("/")[0]):  # the id of a batch does not begin with its scenario
             batch = await self._store.stored_batch(journey)
             caller.check_journey(journey, batch and batch.scenario)
-        try:
-            seen = await snapshot.read(self._temporal, self._store, journey, run_id)
-        except Erased as error:  # Temporal has not deleted its history yet
-            raise NotFound(f"the journey {journey} cannot be read: {error}") from None
+        seen = await self._snapshot(journey, run_id)
         followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario", "").partition("@")[0]
         caller.check_journey(journey, followed or None)
         return seen
+
+    async def _snapshot(self, journey: str, run_id: str | None) -> JourneySnapshot:
+        try:
+            return await snapshot.read(self._temporal, self._store, journey, run_id)
+        except Erased as error:  # Temporal has not deleted its history yet
+            raise NotFound(f"the journey {journey} cannot be read: {error}") from None
 
     async def has(self, caller: Caller, journey: str) -> bool:
         """Return True if there is an admitted journey that the caller may read."""

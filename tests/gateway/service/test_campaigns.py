@@ -23,7 +23,7 @@ from runtime.encryption.codec import contact_of
 from runtime.store import Store
 from tests.factories import NOW, stored_campaign
 
-NOTHING = {"columns": (), "unknown_columns": (), "invalid": 0, "invalid_lines": (), "duplicates": 0}
+NOTHING: dict[str, Any] = {"columns": (), "unknown_columns": (), "invalid": 0, "invalid_lines": (), "duplicates": 0}
 SURVEY = Survey(form="CSV", digest="", lines=800, entries=800, **NOTHING)
 STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 
@@ -34,7 +34,12 @@ async def test_an_estimate_counts_with_the_share_of_the_destinations_rate(
 ) -> None:
     destinations = tmp_path / "destinations.yaml"
     destinations.write_text("destinations: {crm: {url: 'https://crm.example.com', rate: 10/s}}")
-    blast = {"gear": "blast", "destination": "crm", "ended_at": NOW, "survey": SURVEY.model_dump(mode="json")}
+    blast: dict[str, Any] = {
+        "gear": "blast",
+        "destination": "crm",
+        "ended_at": NOW,
+        "survey": SURVEY.model_dump(mode="json"),
+    }
     await store.add_campaign(stored_campaign(rate=rate, **blast))
     services = Services(cast("Any", SimpleNamespace(namespace="default")), store, destinations=destinations)
     estimate = (await services.campaigns.show(TERMINAL, "sale")).estimate

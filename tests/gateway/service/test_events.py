@@ -35,7 +35,7 @@ def nested(levels: int) -> Any:
 
 def test_an_event_is_told_as_it_is() -> None:
     assert events.event_message("order.delivered") == {"name": "order.delivered", "properties": {}}
-    message = {"name": "go", "properties": {"id": 7, "x": [1.5, None, "é"]}, "id": "é" * 200}
+    message: dict[str, Any] = {"name": "go", "properties": {"id": 7, "x": [1.5, None, "é"]}, "id": "é" * 200}
     assert events.event_message(*message.values()) == message
     assert events.event_message("go", {"a": "x" * 260_000}, "e1")["id"] == "e1"
     at = datetime(2026, 11, 27, 10, tzinfo=PARIS)
