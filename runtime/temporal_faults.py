@@ -87,13 +87,8 @@ _FAULTS: Final[Mapping[RPCStatusCode, TemporalFault]] = {
     RPCStatusCode.RESOURCE_EXHAUSTED: _BUSY,
     RPCStatusCode.PERMISSION_DENIED: _DENIED,
     RPCStatusCode.UNAUTHENTICATED: _DENIED,
-    RPCStatusCode.ALREADY_EXISTS: _REFUSED,
-    RPCStatusCode.FAILED_PRECONDITION: _REFUSED,
-    RPCStatusCode.INVALID_ARGUMENT: _REFUSED,
-    RPCStatusCode.NOT_FOUND: _REFUSED,
-    RPCStatusCode.OUT_OF_RANGE: _REFUSED,
-    RPCStatusCode.UNIMPLEMENTED: _REFUSED,
 }
+"""Every other status is `_REFUSED`."""
 
 
 def is_unknown_workflow(error: RPCError) -> bool:
@@ -118,7 +113,7 @@ def fault_of(error: RPCError, namespace: str) -> TemporalFault:
     elif error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message.lower():
         fault = _NO_ATTRIBUTES
     else:
-        fault = _FAULTS[error.status]
+        fault = _FAULTS.get(error.status, _REFUSED)
     command = search_attributes.command(namespace)
     return replace(fault, advice=fault.advice.format(namespace=namespace, status=error.status.name, command=command))
 

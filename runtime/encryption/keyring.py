@@ -16,7 +16,7 @@ import hmac
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,6 +170,9 @@ class DataKey:
             raise UnknownKey("encrypted data is damaged, or was encrypted elsewhere") from None
 
 
+_Cache = OrderedDict[str, tuple[float, DataKey]]  # with the time at which each was read
+
+
 class Keyring:
     """The keys of contacts.
 
@@ -182,8 +185,7 @@ class Keyring:
         self, store: ContactKeys, wrapping: KeyWrapping | None, *, clock: Callable[[], float] = monotonic
     ) -> None:
         self._store, self._wrapping, self._clock = store, wrapping, clock
-        self._by_id: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
-        self._of: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
+        self._by_id, self._of = _Cache(), _Cache()
         self._index: bytes = b""
         self._index_id = ""
 
@@ -198,29 +200,11 @@ class Keyring:
 
     async def key_of(self, contact: str | None) -> DataKey:
         """Return a contact's key, created if there is none, or the shared key for None."""
-        name = _SHARED if contact is None else await self.name_of(contact)
-        if (known := self._remembered(self._of, name)) is not None:
-            return known
-        try:
-            return self._opened(await self._kept(name))
-        except StoreUnavailable:
-            if name in self._of:
-                return self._of[name][1]
-            raise
+        return await self._cached(self._of, _SHARED if contact is None else await self.name_of(contact), self._kept)
 
     async def key(self, identifier: str) -> DataKey:
         """Return the key with an id."""
-        if (known := self._remembered(self._by_id, identifier)) is not None:
-            return known
-        try:
-            row = await self._store.contact_key(identifier)
-        except StoreUnavailable:
-            if identifier in self._by_id:
-                return self._by_id[identifier][1]
-            raise
-        if row is None:
-            raise UnknownKey("a payload was encrypted with another store's keys: set SCENARIO_STORE to that store")
-        return self._opened(row)
+        return await self._cached(self._by_id, identifier, self._stored)
 
     async def is_erased(self, contact: str) -> bool:
         row = await self._row_of(contact)
@@ -344,11 +328,25 @@ class Keyring:
             raise UnknownKey("data must be encrypted: set the workers' SCENARIO_ENCRYPTION_KEYS here, too")
         return plain(key)
 
-    def _remembered(self, known: OrderedDict[str, tuple[float, DataKey]], name: str) -> DataKey | None:
-        found = known.get(name)
-        return found[1] if found is not None and self._clock() - found[0] < REMEMBERED else None
+    async def _stored(self, identifier: str) -> WrappedKey:
+        row = await self._store.contact_key(identifier)
+        if row is None:
+            raise UnknownKey("a payload was encrypted with another store's keys: set SCENARIO_STORE to that store")
+        return row
 
-    def _remember(self, known: OrderedDict[str, tuple[float, DataKey]], name: str, key: DataKey) -> None:
+    async def _cached(self, known: _Cache, name: str, read: Callable[[str], Awaitable[WrappedKey]]) -> DataKey:
+        found = known.get(name)
+        if found is not None and self._clock() - found[0] < REMEMBERED:
+            return found[1]
+        try:
+            row = await read(name)
+        except StoreUnavailable:
+            if name in known:
+                return known[name][1]
+            raise
+        return self._opened(row)
+
+    def _remember(self, known: _Cache, name: str, key: DataKey) -> None:
         known[name] = (self._clock(), key)
         known.move_to_end(name)
         while len(known) > _KEPT:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -26,8 +25,6 @@ from typing_extensions import override
 from runtime.errors import StoreAddressError, StoreMissing, StoreUnavailable
 from runtime.local import make_private
 from runtime.store.database import Database, Parameters, T, in_transaction, invalidate_read_only, translated_errors
-
-P = ParamSpec("P")
 
 BUSY_SECONDS = 10
 """Seconds a statement waits for another process that writes."""
@@ -84,7 +81,7 @@ class SQLite(Database):
 
     @override
     async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
-        return await self._in(self._reader, self._execute, statement, parameters)
+        return await self._in(self._reader, lambda: self._execute(statement, parameters))
 
     @override
     async def write(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
@@ -99,7 +96,7 @@ class SQLite(Database):
 
     @override
     async def inspect(self, work: Callable[[sa.Connection], T]) -> T:
-        return await self._in(self._reader, self._connected, work)
+        return await self._in(self._reader, lambda: self._connected(work))
 
     @override
     async def alone(self, work: Callable[[sa.Connection], T]) -> T:
@@ -123,9 +120,9 @@ class SQLite(Database):
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
 
-    async def _in(self, thread: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         # A cancelled caller does not wait; its thread still finishes the statement.
-        return await asyncio.get_running_loop().run_in_executor(thread, lambda: function(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
         """Run a write. If one has timed out behind another process, fail those queued behind it as well.
