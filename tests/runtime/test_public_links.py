@@ -1,0 +1,232 @@
+"""Links that give strangers one right each: callbacks, unsubscribing, and the return paths of e-mails."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from runtime.derived_keys import ExpiredToken, ForgedToken, MalformedToken, TokenError
+from runtime.errors import SettingsError
+from runtime.public_links import CallbackClaim, Callbacks, ReturnPaths, Subscriber, Unsubscribing
+from runtime.settings import Settings
+from tests.factories import present
+
+KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
+KEY_TEXT, OTHER_TEXT = (SecretStr(base64.b64encode(key).decode()) for key in (KEY, OTHER))
+BASE = "https://hooks.example.com/scenario"
+NOW = datetime.fromisoformat("2026-03-02T09:30:00+01:00")
+JOURNEY = "post-purchase/3028687/CGX0094"
+ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
+DELIVERY = "msg_00112233445566778899aabbccddeeff"
+CLAIM = CallbackClaim(JOURNEY, ROOT, DELIVERY, datetime(2026, 4, 1, 8, 30, tzinfo=UTC))
+
+
+def token(*keys: bytes, workflow_id: str = JOURNEY, root: str = ROOT) -> str:
+    return Callbacks(BASE, keys or [KEY]).url(workflow_id, root, DELIVERY, NOW).rpartition("/")[2]
+
+
+def test_an_address_is_short_safe_in_a_url_and_the_same_for_every_attempt():
+    url = Callbacks(BASE + "/", [KEY]).url(JOURNEY, ROOT, DELIVERY, NOW)
+    assert url == (
+        "https://hooks.example.com/scenario/callbacks/c1.c5hZrOitF-IZnylI5bFamNOukKgdKipoAMzZYP6MGNyRQoHk-1uGtYqrSIC6"
+        "zxakJNWswSHfv10SL2LZLJXPYM-jZwJnS6tA0k8npRdfKgMnyQ"
+    )
+
+
+def test_a_token_says_whose_it_is_and_until_when():
+    assert Callbacks(BASE, [KEY]).verify(token(), NOW + timedelta(days=29)) == CLAIM
+
+
+@pytest.mark.parametrize("workflow_id", ["a/b", "é/日本/🎉", "x" * 250])
+def test_any_journey_can_be_named(workflow_id: str):
+    claim = Callbacks(BASE, [KEY]).verify(token(workflow_id=workflow_id), NOW)
+    assert claim == replace(CLAIM, workflow_id=workflow_id)
+
+
+def test_it_works_for_thirty_days_from_the_deliverys_time():
+    callbacks = Callbacks(BASE, [KEY])
+    assert callbacks.verify(token(), CLAIM.expires - timedelta(seconds=1)) == CLAIM
+    with pytest.raises(ExpiredToken):
+        callbacks.verify(token(), CLAIM.expires)
+
+
+def test_a_previous_key_still_opens_and_no_longer_signs():
+    rotating = Callbacks(BASE, [OTHER, KEY])
+    assert rotating.verify(token(KEY), NOW) == CLAIM
+    assert rotating.url(JOURNEY, ROOT, DELIVERY, NOW).endswith(token(OTHER))
+    with pytest.raises(ForgedToken):
+        Callbacks(BASE, [OTHER]).verify(token(KEY), NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "A" * 71,
+        "A" * 200_000,
+        token() + "=",
+        token()[:40] + "\n" + token()[41:],
+        token()[:40] + "é" + token()[41:],
+        token().swapcase() + "A",
+        "c2." + token()[3:],
+    ],
+)
+def test_what_was_never_given_out_is_malformed(text: str):
+    with pytest.raises(TokenError) as caught:
+        Callbacks(BASE, [KEY]).verify(text, NOW)
+    assert isinstance(caught.value, MalformedToken | ForgedToken)
+    assert len(str(caught.value)) < 60
+
+
+def test_a_second_spelling_of_the_same_bytes_is_no_token():
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    good = token()
+    assert len(good[3:]) % 4 == 2  # the last character has four unused bits
+    last = alphabet.index(good[-1])
+    for other in (last + 1, last + 2, last + 3):
+        with pytest.raises(MalformedToken):
+            Callbacks(BASE, [KEY]).verify(good[:-1] + alphabet[other], NOW)
+
+
+@pytest.mark.parametrize(
+    ("workflow_id", "root", "delivery", "now"),
+    [
+        ("", ROOT, DELIVERY, NOW),
+        (JOURNEY, "run-1", DELIVERY, NOW),
+        (JOURNEY, ROOT, "msg_1", NOW),
+        (JOURNEY, ROOT, DELIVERY, NOW.replace(tzinfo=None)),
+    ],
+)
+def test_what_is_no_id_gets_no_address(workflow_id: str, root: str, delivery: str, now: datetime):
+    with pytest.raises(ValueError):
+        Callbacks(BASE, [KEY]).url(workflow_id, root, delivery, now)
+
+
+@pytest.mark.parametrize("keys", [[], [b"x" * 31], [KEY, b""]])
+def test_a_key_has_32_bytes_or_more(keys: list[bytes]):
+    with pytest.raises(ValueError, match="at least 32 bytes"):
+        Callbacks(BASE, keys)
+
+
+def test_callbacks_are_configured_by_an_address_and_keys():
+    assert Callbacks.configured(Settings()) is None
+    settings = Settings(callback_url=BASE + "/", callback_key=KEY_TEXT, callback_key_previous=OTHER_TEXT)
+    callbacks = present(Callbacks.configured(settings))
+    assert callbacks.url(JOURNEY, ROOT, DELIVERY, NOW) == Callbacks(BASE, [KEY]).url(JOURNEY, ROOT, DELIVERY, NOW)
+    assert callbacks.verify(token(OTHER), NOW) == CLAIM
+    with pytest.raises(SettingsError, match=r"^SCENARIO_CALLBACK_KEY is missing"):
+        Callbacks.configured(Settings(callback_url=BASE))
+    with pytest.raises(SettingsError, match=r"^SCENARIO_CALLBACK_URL is missing"):
+        Callbacks.configured(Settings(callback_key=KEY_TEXT))
+
+
+ADA = Subscriber("email", "newsletter", "3028687", "ada@example.com")
+NUMBER = Subscriber("sms", "sms", "3028687", "+33612345678")
+
+
+def end_of(subscriber: Subscriber = ADA) -> str:
+    return Unsubscribing(BASE, [KEY]).url(subscriber).rpartition("/")[2]
+
+
+def test_an_address_is_the_same_for_every_attempt_and_short_enough_for_a_text_message() -> None:
+    # Another value here would break the links of all mails that were ever sent.
+    assert (
+        Unsubscribing(BASE + "/", [KEY]).url(NUMBER)
+        == "https://hooks.example.com/scenario/u/u1Bv2gxms2_EtbB0E0wnB-juay98lWLkmsbPNMAEljCmvdhBuskDr880y-JaLdVBlXZPidk15D"
+    )
+    assert len(end_of(NUMBER)) < 100
+
+
+@given(st.builds(Subscriber, *[st.text(st.characters(codec="utf-8"), max_size=60)] * 4))
+def test_any_subscriber_comes_back(subscriber: Subscriber) -> None:
+    assert Unsubscribing(BASE, [KEY]).opened(end_of(subscriber)) == subscriber
+
+
+def test_nobody_reads_it() -> None:
+    raw = base64.urlsafe_b64decode(end_of()[2:] + "==")
+    assert not any(word in raw for word in (b"ada", b"example", b"newsletter", b"3028687"))
+    assert "ada@" not in repr(ADA)
+
+
+def test_no_character_of_a_token_can_be_changed() -> None:
+    good, unsubscribing = end_of(), Unsubscribing(BASE, [KEY])
+    for place, character in enumerate(good):
+        other = good[:place] + ("A" if character != "A" else "B") + good[place + 1 :]
+        assert unsubscribing.opened(other) is None
+
+
+def test_what_was_never_given_out_opens_nothing() -> None:
+    forged = Unsubscribing(BASE, [OTHER]).url(ADA).rpartition("/")[2]
+    for text in ("", "u1" + "A" * 33, "A" * 5000, "é" * 90, end_of()[:-1], forged):
+        assert Unsubscribing(BASE, [KEY]).opened(text) is None
+
+
+def test_unsubscribing_needs_an_address_and_a_key() -> None:
+    found = present(Unsubscribing.configured(Settings(callback_url=BASE, suppression_key=KEY_TEXT)))
+    assert found.url(ADA) == Unsubscribing(BASE, [KEY]).url(ADA)
+    assert Unsubscribing.configured(Settings(callback_url=BASE, suppression_key=None)) is None
+    assert Unsubscribing.configured(Settings(callback_url=None, suppression_key=KEY_TEXT)) is None
+
+
+PATHS = ReturnPaths("bounces@mail.example.com", [KEY])
+PATH = PATHS.of(DELIVERY, "zoe@example.com")
+
+
+def read(path: str, paths: ReturnPaths = PATHS) -> str:
+    [found] = paths.tokens(path.encode())
+    return found
+
+
+def test_a_return_path_shows_nothing_and_fits_into_an_address():
+    local, _, domain = PATH.partition("@")
+    assert (len(local), domain) == (50, "mail.example.com")
+    assert local.startswith("bounces+")
+    assert "zoe" not in PATH
+    assert PATHS.of(DELIVERY, "zoe@example.com") == PATH, "the same in every attempt"
+    assert len(ReturnPaths(f"{'b' * 21}@a.b", [KEY]).of(DELIVERY, "zoe@example.com").partition("@")[0]) == 64
+
+
+@pytest.mark.parametrize(
+    ("path", "address", "delivery"),
+    [
+        (PATH, "zoe@example.com", DELIVERY),
+        (PATH.upper(), "ZOE@Example.COM", DELIVERY),
+        (f"<{PATH}>", "zoe@example.com", DELIVERY),
+        (PATH, "eve@example.com", None),
+        (PATHS.of(DELIVERY, "eve@example.com"), "zoe@example.com", None),
+        (PATH.replace("bounces+a", "bounces+b"), "zoe@example.com", None),
+        (ReturnPaths("bounces@mail.example.com", [OTHER]).of(DELIVERY, "zoe@example.com"), "zoe@example.com", None),
+    ],
+)
+def test_a_return_path_proves_that_a_delivery_went_to_an_address(path: str, address: str, delivery: str | None):
+    assert PATHS.proven(read(path), address) == delivery
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bounces@mail.example.com", PATH.replace("mail.", "post."), PATH.replace("+", "+a"), f"x{PATH}", "bounces+@mail"],
+)
+def test_other_addresses_are_none(text: str):
+    assert list(PATHS.tokens(text.encode())) == []
+
+
+def test_a_key_that_was_in_use_is_still_known():
+    assert ReturnPaths("bounces@mail.example.com", [OTHER, KEY]).proven(read(PATH), "zoe@example.com") == DELIVERY
+
+
+def test_return_paths_need_the_key_of_suppressions():
+    with pytest.raises(SettingsError, match="needs SCENARIO_SUPPRESSION_KEY"):
+        ReturnPaths.configured(Settings(bounce_address="bounces@mail.example.com"))
+    assert ReturnPaths.configured(Settings(suppression_key=KEY_TEXT)) is None
+
+
+@pytest.mark.parametrize("address", ["bounces", "a+b@c.d", f"{'b' * 22}@a.b", "é@a.b", "a@b c", "<a@b.c>", ".a@b.c"])
+def test_a_bad_address_is_said(address: str):
+    with pytest.raises(SettingsError, match="SCENARIO_BOUNCE_ADDRESS must be an address such as"):
+        Settings(bounce_address=address)
