@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -17,6 +18,10 @@ from runtime.local.receiver import NAME, Receiver, ReceiverAnswer, covers, read_
 async def post(url: str, body: bytes = b"{}", **headers: str) -> int:
     async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
         return response.status
+
+
+def files(folder: Path) -> list[Any]:
+    return [json.loads(path.read_text()) for path in sorted(folder.iterdir())]
 
 
 async def test_a_request_is_remembered_as_it_came():
@@ -60,7 +65,7 @@ async def test_requests_are_written_to_files(folder: Path):
     async with Receiver(folder=folder) as receiver:
         await post(f"{receiver.url}/text", b'{"a": "\xc3\xa9"}', **{"X-Name": "v"})
         await post(f"{receiver.url}/bytes", b"\xff\x00")
-    first, second = [json.loads(path.read_text()) for path in sorted(folder.iterdir())]
+    first, second = files(folder)
     assert (first["method"], first["target"], first["body"], first["status"]) == ("POST", "/text", '{"a": "é"}', 200)
     assert ["x-name", "v"] in first["headers"]
     assert (second["target"], second["body_base64"]) == ("/bytes", "/wA=")

@@ -1,9 +1,10 @@
-"""Workers are started, watched and stopped together."""
+"""Workers are started, watched and stopped together, within one deadline."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import math
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from runtime.errors import SettingsError, WorkerFailed
 from runtime.process.shutdown import Deadline
 from runtime.process.workers import deployment_from, running_workers, tune_garbage_collection, unversioned
 from tests.factories import present
+from tests.fakes import Clock
 from tests.runtime.hand import Hand
 
 
@@ -129,3 +131,27 @@ def test_what_is_loaded_is_left_out_and_other_objects_are_collected_less_often(m
         monkeypatch.setattr(gc, name, noted(name))
     tune_garbage_collection()
     assert calls == ["collect()", "freeze()", "set_threshold(10000,)"]
+
+
+def test_before_it_counts_everything_has_its_own_time():
+    assert Deadline(28, Clock(100.0)).left(10, keep=5) == 10
+
+
+def test_what_comes_later_gets_what_is_left():
+    clock = Clock(100.0)
+    deadline = Deadline(28, clock)
+    deadline.begin()
+    found = [deadline.left(math.inf, keep=6)]
+    for passed in (22, 3, 1):
+        clock.now += passed
+        found.append(deadline.left(5, keep=2))
+    assert found == [22, 4, 1, 0]
+
+
+def test_nothing_is_left_after_the_end_and_asking_twice_gains_nothing():
+    clock = Clock(100.0)
+    deadline = Deadline(28, clock)
+    deadline.begin()
+    clock.now += 40
+    deadline.begin()
+    assert deadline.left(5) == 0

@@ -1,3 +1,7 @@
+"""Journeys: their admission, their end, and what a comparison with Temporal writes."""
+
+from __future__ import annotations
+
 import asyncio
 from dataclasses import replace
 from datetime import timedelta, timezone
@@ -5,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, AdmittedRun, AlreadyEntered, Store
+from runtime.store import AcceptedEntry, AdmissionRequest, AdmittedRun, AlreadyEntered, Closure, Store
 from runtime.store.entries import LOST, TOGETHER
 from tests import factories
 from tests.factories import admission_request, present, stored_entry
@@ -248,3 +252,60 @@ async def test_of_many_journeys_those_under_way_are_told_at_once(store: Store) -
     found = await store.find_running(ids)
     assert found.keys() == {ids[0], ids[TOGETHER + 5]}
     assert found[ids[0]] == await store.entry(ids[0])
+
+
+MISSING = stored_entry(
+    *("7", "a"),
+    run_id="r1",
+    version=3,
+    ordinal=0,
+    ended_at=NOW,
+    outcome="finished",
+    branches={"colour": "red"},
+    goal_until=NOW,
+)
+ASKING = admission_request("7", "a", version=3, run_id="r1", again="never")
+
+
+@both
+async def test_a_journey_is_written_back_whatever_else_is_known_of_its_contact(store: Store) -> None:
+    await store.close_scenario(Closure("a", NOW, "ann", ""))
+    await store.restore(MISSING)
+    written = await store.entry("a/7", "r1")
+    assert written == replace(MISSING, ordinal=1)
+    await store.restore(replace(MISSING, reason="told again"))
+    assert await store.entry("a/7", "r1") == written
+    await store.restore(replace(MISSING, run_id="r2", ended_at=None, outcome=None, branches=None))
+    assert await store.entry("a/7", "r2") == replace(
+        MISSING, run_id="r2", ended_at=None, outcome=None, branches=None, ordinal=2
+    )
+    await store.restore(replace(MISSING, run_id="r0"))
+    assert [(entry.run_id, entry.ordinal) for entry in await store.running("7")] == [("r2", 2)], "it still runs"
+
+
+@both
+async def test_several_of_one_contact_are_written_back_at_once(store: Store) -> None:
+    await asyncio.gather(*(store.restore(replace(MISSING, run_id=f"r{n}")) for n in range(8)))
+    assert sorted(entry.ordinal for entry in await store.entries()) == list(range(1, 9))
+
+
+async def test_one_that_was_taken_for_lost_runs_again(store: Store) -> None:
+    await store.admit(ASKING)
+    entry = await store.entry("a/7", "r1")
+    await store.depart("a/7", "r1", "lost", "Temporal does not have its workflow", NOW)
+    await store.reopen("a/7", "r1")
+    assert await store.entry("a/7", "r1") == entry
+    await store.depart("a/7", "r1", "finished", None, NOW)
+    over = await store.entry("a/7", "r1")
+    await store.reopen("a/7", "r1")
+    assert await store.entry("a/7", "r1") == over, "only one that was taken for lost can run"
+
+
+async def test_pending_entries_come_page_by_page(store: Store) -> None:
+    await store.admit(ASKING)
+    accepted = [AcceptedEntry(f"a/{n}", "r1", str(n), NOW) for n in (5, 6, 7, 8)]
+    for one in accepted:
+        await store.accept(one)
+    first = await store.pending_page(None, 2)
+    assert [one.workflow_id for one in first] == ["a/5", "a/6"]
+    assert [one.workflow_id for one in await store.pending_page(first[-1], 2)] == ["a/8"], "7 was admitted"

@@ -1,3 +1,7 @@
+"""What processes agree on: leases, and the number of queues."""
+
+from __future__ import annotations
+
 import asyncio
 from datetime import UTC, datetime, timedelta
 
@@ -31,3 +35,8 @@ async def test_one_that_is_given_up_is_free_at_once_but_only_by_its_holder(store
     assert not await store.lease("gauges", "b", now=NOW, expires_at=NOW + MINUTE)
     await store.give_up("gauges", "a")
     assert await store.lease("gauges", "b", now=NOW, expires_at=NOW + MINUTE)
+
+
+@both
+async def test_the_highest_number_of_queues_is_remembered(store: Store) -> None:
+    assert [await store.raise_queue_shards(number) for number in (1, 4, 2, 10, 1)] == [1, 4, 4, 10, 10]
