@@ -144,7 +144,7 @@ BATCH = (
     .where(_IN_BATCH)
     .order_by(_row.id)
 )
-_OUT: Final = {"batch": None} | {name: sa.case((_row.is_member == 1, _row[name]), else_=None) for name in _SENT}
+OUT: Final = {"batch": None} | {name: sa.case((_row.is_member == 1, _row[name]), else_=None) for name in _SENT}
 """Out of a batch that was not carried out: an addition was not sent."""
 DROP = sa.delete(audience_memberships).where(_IN_BATCH, _AMONG, _row.erased.is_not(None))
 # A member that is wanted under other identifiers by now was not refused under these.
@@ -152,17 +152,9 @@ _IS_OUTDATED = sa.and_(_row.batch.like("add-%"), _row.digest != _row.sent_digest
 REFUSE = (
     sa.update(audience_memberships)
     .where(_IN_BATCH, _AMONG)
-    .values(**_OUT, refused=sa.case((_IS_OUTDATED, None), else_=sa.bindparam("why", type_=SafeText)))
+    .values(**OUT, refused=sa.case((_IS_OUTDATED, None), else_=sa.bindparam("why", type_=SafeText)))
 )
 IS_GONE = (_row.erased.is_not(None), _row.is_member == 0)
-THAW = (
-    sa.delete(audience_memberships).where(_IN_BATCH, *IS_GONE),
-    sa.update(audience_memberships).where(_IN_BATCH).values(**_OUT),
-)
-THAW_SOME = (
-    sa.delete(audience_memberships).where(_IN_BATCH, _AMONG, *IS_GONE),
-    sa.update(audience_memberships).where(_IN_BATCH, _AMONG).values(**_OUT),
-)
 GONE = sa.delete(audience_memberships).where(_IN_BATCH, _row.erased.is_not(None))
 
 

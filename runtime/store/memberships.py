@@ -32,10 +32,9 @@ from runtime.store.membership_tables import (
     IS_GONE,
     IS_IT,
     MORE,
+    OUT,
     REFUSE,
     SETTLE,
-    THAW,
-    THAW_SOME,
     TO_ADD,
     TO_REMOVE,
     Membership,
@@ -141,13 +140,11 @@ class AudienceMemberships(Queries):
 
     async def thaw_audience_batch(self, batch: str, ids: Sequence[str] | None = None) -> None:
         """Take members out of a batch that was not carried out, by default all. A later batch sends them."""
-        if ids is None:
-            for statement in THAW:
-                await self._database.write(statement, {"of": batch})
-            return
-        for some in in_chunks(ids, _TOGETHER):
-            for statement in THAW_SOME:
-                await self._database.write(statement, {"of": batch, "ids": some})
+        in_batch = _row.batch == batch
+        some = [[in_batch]] if ids is None else [[in_batch, _row.id.in_(part)] for part in in_chunks(ids, _TOGETHER)]
+        for where in some:
+            await self._database.write(sa.delete(audience_memberships).where(*where, *IS_GONE))
+            await self._database.write(sa.update(audience_memberships).where(*where).values(OUT))
 
     async def settle_audience_batch(self, batch: str) -> None:
         """Record that the platform carried out the changes that are left in a batch."""
