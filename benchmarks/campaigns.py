@@ -16,12 +16,13 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from activities.interface import JOURNEYS
-from activities.priority import CAMPAIGNS, priority_of
+from activities.handover import campaign_root, of_campaign, start_journey
+from activities.priority import CAMPAIGNS
 from benchmarks.api import Gateway, gateway
 from benchmarks.claims import family
 from benchmarks.journeys import Place, cpu, entry, place, rss, say
@@ -127,17 +128,22 @@ class Bench:
 
 
 async def start_bare(bench: Bench, key: str, lines: int) -> float:
-    """Start as many journeys as an engine does that knows Temporal alone. Return the seconds that it took."""
-    todo = iter(range(lines))
+    """Start the same journeys by Temporal's client alone. Return the seconds that it took."""
+    todo, now = iter(range(lines)), datetime.now(UTC)
 
     async def lane() -> None:
         for number in todo:
             given: dict[str, Any] = {**entry("sale", number), "key": key}
-            await bench.at.client.start_workflow(
-                *("Journey", given),
-                id=f"sale/{given['contact']['id']}/{key}",
-                task_queue=JOURNEYS,
-                priority=priority_of(CAMPAIGNS),
+            contact = given["contact"]["id"]
+            workflow_id = f"sale/{contact}/{key}"
+            await start_journey(
+                bench.at.client,
+                of_campaign(given, campaign_root(workflow_id, now)),
+                scenario="sale",
+                contact=contact,
+                workflow_id=workflow_id,
+                summary=f"sale@1 for contact {contact}",
+                purpose=CAMPAIGNS,
             )
 
     began = time.perf_counter()
