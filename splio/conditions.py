@@ -170,7 +170,6 @@ _FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
 def quote(text: str) -> str:
-    """Return a text as a Liquid literal."""
     if _UNQUOTABLE.search(text) or ("'" in text and '"' in text):
         why = "it has both kinds of quotes, braces or a line break in it"
         raise ConversionError(f"Liquid cannot write this text: {why}")

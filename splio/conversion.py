@@ -27,10 +27,7 @@ def convert(source: str, names: CustomFieldNames | None = None, *, keep_liquid: 
     """Convert a template in the old syntax to Liquid.
 
     The result is valid Liquid unless ``unconverted`` contains the reason. Braces in the old syntax are text, and stay
-    text.
-
-    Args:
-        keep_liquid: Whether braces in the template are Liquid already.
+    text, unless `keep_liquid`: then they are Liquid already.
     """
     done = plan_edits(source, names or CustomFieldNames(), liquid_is_kept=keep_liquid)
     lines = Lines(source)

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 from activities.channel import AttemptReply
 from activities.channel_registry import CHANNELS
-from activities.interface import Delivery
 from activities.redaction import KnownSecrets
 from activities.webhook import outcome
 from activities.webhook.http.exchange import Response
@@ -30,7 +29,6 @@ from scenario.entry.admission import EntryRefused, check_rules, check_trigger, e
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.batch import BatchCall
-from scenario.plan.inputs import pick
 from scenario.policies import addresses
 from scenario.policies.suppression import Suppression
 from scenario.provider_events import PROVIDER_EVENTS
@@ -221,19 +219,12 @@ class _CaseRunner:
         step, draft = journey.step, self._cases.draft
         written = draft.steps[step]
         assert isinstance(written, DeliveryStep)  # noqa: S101 no other step is delivered
-        whole = journey.data()
-        data = pick(whole, row.fields, row.item_fields)
+        whole, identifier, version = journey.data(), journey.delivery, f"{draft.scenario.scenario}@{VERSION}"
+        now, root = journey.seen or "", journey.root
+        delivery = journey.delivery_of(row, identifier=identifier, scenario=version, now=now, root=root)
+        data = delivery.data
         journey.first_data = data if journey.first_data is None else journey.first_data
         again = None if journey.first_data == data else "rendered again: the contact has changed"
-        delivery = Delivery(
-            id=journey.delivery,
-            scenario=f"{draft.scenario.scenario}@{VERSION}",
-            step=step,
-            contact=str(whole["contact"]["id"]),
-            now=journey.seen or "",
-            data=data,
-            root=journey.root if row.calls_back else "",
-        )
         journey.message = self._renderer.render(written, delivery, str(whole["journey"]["id"]), draft.scenario)
         match journey.message:
             case RenderProblem(message):

@@ -16,7 +16,6 @@ from gateway.virtual.clock import Clock
 from gateway.virtual.host import VirtualHost, Workspace
 from scenario.entry.trigger import event_root
 from scenario.plan import plan
-from scenario.plan.inputs import pick
 from scenario.policies.order import Defer, Hold, Skip
 from scenario.policies.policies import Policies
 from scenario.steps.base import BaseStep, Row
@@ -206,15 +205,9 @@ class PreviewRun:
         return end
 
     async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed | NotBefore:
-        delivery = self._delivery = Delivery(
-            id=self._given.renderer.identify(host.step),
-            scenario=self._version,
-            step=host.step,
-            contact=str(self._data["contact"]["id"]),
-            now=host.local(host.now()),
-            data=pick(host.data(), row.fields, row.item_fields),
-            root=ROOT if row.calls_back else "",
-        )
+        identifier, now = self._given.renderer.identify(host.step), host.local(host.now())
+        delivery = host.delivery_of(row, identifier=identifier, scenario=self._version, now=now, root=ROOT)
+        self._delivery = delivery
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
         journey = str(self._data["journey"]["id"])
         result = self._result = self._given.renderer.render(step, delivery, journey, self._draft.scenario)

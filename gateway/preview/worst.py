@@ -76,10 +76,7 @@ NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
     "url": ("https://shop.example.com/p?a=1&b=é", "", None, "javascript:alert(1)//\"'"),
     "image_url": ("https://shop.example.com/p 1.jpg?a=1&b=2", "", None),
 }
-"""Values of fields with a form of their own.
-
-Malformed addresses are not included: templates are not at fault for them.
-"""
+"""Values of fields with a form of their own, without malformed addresses, which are no template's fault."""
 
 # ---- responses
 

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from activities.channel_registry import CHANNELS
 from activities.decision import evaluate
-from activities.interface import EvaluationRequest, EvaluationResult
+from activities.interface import Delivery, EvaluationRequest, EvaluationResult
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError
 from scenario.model.scenario import Scenario
+from scenario.plan.inputs import pick
 from scenario.policies.caps import Cap, Full, full
 from scenario.policies.order import PlannedMessage, Ruling, ask, rules_of
 from scenario.policies.policies import Policies
@@ -100,6 +101,13 @@ class VirtualHost:
         journey = {**self._data["journey"], "timezone": str(self.zone)}
         data = {**self._data, "journey": journey, "responses": self.responses}
         return data if self.memory.event is None else {**data, "event": self.memory.event}
+
+    def delivery_of(self, row: Send, *, identifier: str, scenario: str, now: str, root: str) -> Delivery:
+        """Return a delivery of the current step."""
+        whole = self.data()
+        data, contact = pick(whole, row.fields, row.item_fields), str(whole["contact"]["id"])
+        root, step = root if row.calls_back else "", self.step
+        return Delivery(id=identifier, scenario=scenario, step=step, contact=contact, now=now, data=data, root=root)
 
     def local(self, moment: datetime) -> str:
         """Return a moment in the contact's time zone, ISO 8601."""

@@ -134,7 +134,6 @@ def _literal_values(side: Expression) -> list[Any]:
 
 
 def _constant_arguments(used: Filter) -> list[Any]:
-    """Return a filter's leading constant arguments."""
     made: list[Any] = []
     for argument in used.args:
         values = _literal_values(argument.value)
@@ -205,10 +204,7 @@ def find_certain_outcomes(source: str, root: str) -> frozenset[bool]:
     """Return the outcomes of a condition that prove that a variable exists.
 
     A missing value is false, equals `nil` and `blank`, is neither less nor more than any value, and contains nothing.
-
-    Args:
-        source: The condition. For a malformed one, which is reported elsewhere, both outcomes count.
-        root: The variable's name.
+    For a malformed condition, which is reported elsewhere, both outcomes count.
     """
     try:
         return certain_outcomes(compile_condition(source), root)

@@ -179,7 +179,6 @@ _OF_CASES: Final = frozenset({"endcase", "when", "else", TOKEN_EOF})
 def _parse_conditional(
     environment: Environment, stream: TokenStream, node: type[IfNode | UnlessNode], end: str
 ) -> Node:
-    """Parse the tags from an ``if`` or ``unless`` to its end."""
     block = get_parser(environment).parse_block
     ends = _OTHERWISE | {end}
     token = stream.eat(TOKEN_TAG)

@@ -146,10 +146,7 @@ def floor(value: object) -> int:
 
 
 def round_half_up(value: object, digits: object = 0) -> Number:
-    """Round to a number of decimal places, halves away from zero: 2.5 to 3, 2.675 to 2.68.
-
-    python-liquid rounds halves to even (2.5 to 2) and in binary (2.675 to 2.67).
-    """
+    """Round halves away from zero, 2.675 to 2.68. python-liquid rounds them to even, and in binary to 2.67."""
     places = int(wanted) if math.isfinite(wanted := _to_operand(digits)) else 0
     if places < 0:
         return 0
@@ -218,10 +215,7 @@ _LONGEST_NAME: Final = 64
 
 
 def find_locale(name: str) -> Locale:
-    """Return a locale by its name in a contact's data: ``fr``, ``fr_FR``, ``fr-fr``.
-
-    Falls back to the language and then to English, so that a contact's record cannot stop a message.
-    """
+    """Return a locale by its name, ``fr-fr``; else its language's or English: no contact's record stops a message."""
     return _parse_locale(name.strip()[:_LONGEST_NAME])
 
 

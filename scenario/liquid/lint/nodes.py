@@ -88,7 +88,6 @@ def _lint_branches(node: IfNode | UnlessNode, reader: ExpressionLinter, names: T
 
 
 def _when_condition(case: CaseNode, when: MultiExpressionBlockNode) -> Expression:
-    """Return the condition that a ``when`` represents."""
     first, *others = (EqExpression(when.token, case.expression, value) for value in when.expression.children())
     made: Expression = first
     for other in others:

@@ -196,10 +196,7 @@ def has_rendered_keys(nodes: Iterable[Node]) -> bool:
 
 
 def refuse_duplicate_keys(body: bytes, sink: JsonSink, source: str) -> None:
-    """Reject a body in which a key written by data equals another key of the same object.
-
-    Duplicate keys that the author wrote are accepted.
-    """
+    """Reject a body in which a key written by data equals another one of its object. The author may repeat keys."""
     try:
         read_json(body.decode(), unique=True)
     except KeyTwice:
