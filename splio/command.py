@@ -13,8 +13,8 @@ from gateway.cli.options import Format, FormatOption
 from gateway.terminal import dump, note
 
 if TYPE_CHECKING:
-    from splio.conversion import ConversionResult
     from splio.fields import CustomFieldNames
+    from splio.writer import ConversionResult
 
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input")
@@ -48,8 +48,8 @@ def convert(
     listed on standard error as file:line:column: message, and the exit status is 1. As JSON: {"text", "left", "notes"}.
     Each of them is replaced by {{ not_converted['…'] }}, which 'scenario check' rejects.
     """
-    from splio.conversion import convert as convert_template
     from splio.scenario_file import convert_scenario, is_scenario
+    from splio.writer import convert as convert_template
 
     text, name = _read(file), entry_files.named(file)
     names = _read_names(sample)

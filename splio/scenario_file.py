@@ -18,9 +18,16 @@ from scenario.model.outline import outline
 from scenario.source.source import Source, written
 from scenario.source.yaml import compose
 from scenario.type_guards import Path, is_mapping, walk, with_value
-from splio.conversion import ConversionResult, describe_numbered_fields, plan_condition_edits, plan_edits
 from splio.fields import CustomFieldNames
-from splio.writer import Edit, Edits, Unconverted
+from splio.writer import (
+    ConversionResult,
+    Edit,
+    Edits,
+    Unconverted,
+    describe_numbered_fields,
+    plan_condition_edits,
+    plan_edits,
+)
 
 _SCENARIO: Final = re.compile(r"^scenario[ \t]*:", re.MULTILINE)
 _OLD: Final = re.compile(r"\$(?:[A-Za-z_]\w*\.)?[A-Za-z_]\w*\$|\{\s*SPLIO\b", re.ASCII | re.IGNORECASE)

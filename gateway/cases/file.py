@@ -60,9 +60,6 @@ class Cases:
     policies: Policies
     beside: DefaultFiles
 
-    def at(self, case: Case) -> str:
-        return case.at or self.file.at or ""
-
     def answers(self, case: Case) -> Mapping[str, list[model.ScriptedAnswer]]:
         return {**self.file.answers, **case.answers}
 

@@ -140,7 +140,7 @@ class _CaseRunner:
         platform = ZoneInfo(self._around.platform_zone)
         entry = parse_entry({**self._cases.entries[self._name], "scenario": scenario.scenario})
         zone = zone_of(entry.contact.get("timezone"), plan.zone)
-        start = self._around.start or _moment(self._cases.at(self._case), zone)
+        start = self._around.start or _moment(self._case.at or self._cases.file.at or "", zone)
         data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
         try:
             check_trigger(entry, scenario)
@@ -287,15 +287,9 @@ class _CaseRunner:
         else:
             held = journey.held
             ends, reason = ("held", held.reason) if held else ("paused" if journey.paused else "waiting", "")
-            record = Record(
-                step=journey.step,
-                outcome=ends,
-                at=(journey.memory.until or journey.now()).astimezone(journey.zone),
-                reason=reason or None,
-                status=held.status if held else None,
-                attempts=(held.attempts or None) if held else None,
-            )
-            steps.append(journey.step_run(record))
+            at = (journey.memory.until or journey.now()).astimezone(journey.zone)
+            status, attempts = (held.status, held.attempts or None) if held else (None, None)
+            steps.append(journey.step_run(Record(journey.step, ends, at, reason or None, status, attempts)))
         return CaseRun(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
 
 
@@ -316,14 +310,9 @@ def _item_outcome(
     (one,), _ = item_outcomes(batch, response, [value_at_path(data, batch.key or "contact.id")])
     if one.outcome == "delivered":
         return made
-    return Failed(
-        reason=not_delivered(row.to, one.outcome, one.reason),
-        cause="unknown" if one.outcome == "unknown" else "permanent",
-        destination=row.to,
-        status=made.status,
-        attempts=made.attempts or 1,
-        unknown=one.outcome == "unknown",
-    )
+    why, unknown = not_delivered(row.to, one.outcome, one.reason), one.outcome == "unknown"
+    cause, attempts = "unknown" if unknown else "permanent", made.attempts or 1
+    return Failed(reason=why, cause=cause, destination=row.to, status=made.status, attempts=attempts, unknown=unknown)
 
 
 def _operate(journey: VirtualJourney, one: Any) -> None:

@@ -17,7 +17,7 @@ from gateway.preview.uses import Path, UsedFields
 from scenario.model.parts import Save
 from scenario.responses.schema import REFERENCES, Whole
 from scenario.responses.validation import misfit
-from scenario.type_guards import is_list, is_mapping
+from scenario.type_guards import is_mapping, list_or_empty
 
 _DEEPEST: Final = 12
 """Maximum nesting of a made-up value, for schemas that refer to themselves."""
@@ -66,7 +66,7 @@ class MadeUpAnswer:
         flat = self._flat(schema)
         if "const" in flat:
             return flat["const"]
-        if choices := _items(flat.get("enum")):
+        if choices := list_or_empty(flat.get("enum")):
             return self._chance.choice(choices)
         match self._kind(flat):
             case "object":
@@ -87,8 +87,10 @@ class MadeUpAnswer:
         if not is_mapping(schema):
             return {}
         others = [self._whole.find(name) for key in REFERENCES if isinstance(name := schema.get(key), str)]
-        others += _items(schema.get("allOf"))
-        others += [self._chance.choice(items) for key in ("anyOf", "oneOf") if (items := _items(schema.get(key)))]
+        others += list_or_empty(schema.get("allOf"))
+        others += [
+            self._chance.choice(items) for key in ("anyOf", "oneOf") if (items := list_or_empty(schema.get(key)))
+        ]
         if "if" in schema:
             held = self._chance.random() < 0.5
             others += [schema["if"], schema.get("then")] if held else [schema.get("else")]
@@ -101,13 +103,13 @@ class MadeUpAnswer:
         given = flat.get("type")
         if isinstance(given, str):
             return given
-        if kinds := _items(given):
+        if kinds := list_or_empty(given):
             return self._chance.choice(kinds)
         return next((kind for kind, keys in _OF_TYPE.items() if not flat.keys().isdisjoint(keys)), None)
 
     def _object(self, flat: Mapping[str, Any], path: Path, depth: int) -> dict[str, Any]:
         properties: Mapping[str, Any] = flat.get("properties") or {}
-        required = _items(flat.get("required"))
+        required = list_or_empty(flat.get("required"))
         more = flat.get("additionalProperties", True)
         names = {name: properties[name] for name in properties if name in required or self._is_there()}
         if more is not False:
@@ -121,7 +123,7 @@ class MadeUpAnswer:
         return self._mode == "ordinary" or (self._mode == "mixed" and self._chance.random() < 0.8)
 
     def _list(self, flat: Mapping[str, Any], path: Path, depth: int) -> list[Any]:
-        least, first = _count(flat.get("minItems"), 0), _items(flat.get("prefixItems"))
+        least, first = _count(flat.get("minItems"), 0), list_or_empty(flat.get("prefixItems"))
         least = max(least, 1 if "contains" in flat else 0)
         most = _count(flat.get("maxItems"), max(least, _MANY))
         rows = {"ordinary": 2, "empty": 0}.get(
@@ -143,7 +145,7 @@ class MadeUpAnswer:
         least = flat.get("minLength")
         edges = [flat[key] for key in _BOUNDS if key in flat]
         edges += ["x" * min(least, worst.LONG)] if isinstance(least, int) else []
-        named = [*self._used.literals.get(path, ()), *_items(flat.get("examples")), flat.get("default")]
+        named = [*self._used.literals.get(path, ()), *list_or_empty(flat.get("examples")), flat.get("default")]
         groups = [named, usual, [*worse, *edges]]
         match self._mode:
             case "ordinary":
@@ -205,16 +207,12 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         shared = {name: {"allOf": [mine[name], theirs[name]]} for name in mine if name in theirs}
         both["properties"] = {**theirs, **mine, **shared}
     if "required" in one and "required" in other:
-        both["required"] = list(dict.fromkeys((*_items(one["required"]), *_items(other["required"]))))
+        both["required"] = list(dict.fromkeys((*list_or_empty(one["required"]), *list_or_empty(other["required"]))))
     return both
 
 
 def _count(value: Any, default: int) -> int:
     return min(int(value), _PARTS) if isinstance(value, int | float) else default
-
-
-def _items(value: Any) -> list[Any]:
-    return value if is_list(value) else []
 
 
 _DRAWS: Final = 20

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario import liquid
-from splio.conversion import convert
+from splio.writer import convert
 
 ATOMS = {"$firstname$": "a", '$lastname$ = "x"': "b", '$email$ LIKE "%x%"': "c", '$language$ NOT LIKE "%x%"': "d"}
 """Conditions, by the letter that stands for each in Python."""

@@ -15,9 +15,9 @@ from scenario.errors import TemplateError
 from scenario.liquid.engine.environment import html_engine
 from scenario.liquid.lint import lint
 from scenario.liquid.sinks.text import parse_template
-from splio.conversion import convert
 from splio.fields import CustomFieldNames
 from splio.old_syntax import OldTag, OldVariable, split_template
+from splio.writer import convert
 
 NAMES = CustomFieldNames({"": {0: "civility", 3: "favourite store"}, "product": {2: "gift"}})
 

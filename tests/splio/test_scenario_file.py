@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from scenario.check.check import check
 from scenario.source.source import Source
-from splio.conversion import convert
 from splio.fields import CustomFieldNames
 from splio.scenario_file import convert_scenario, is_scenario
+from splio.writer import convert
 
 OLD, NEW = (Path(__file__).with_name(name).read_text("utf-8") for name in ("old.yaml", "new.yaml"))
 
