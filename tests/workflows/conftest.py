@@ -221,6 +221,30 @@ def failing(
     return script
 
 
+def not_before(moment: datetime, attempt: int = 0) -> ApplicationError:
+    """The error of a delivery that must not leave before a moment, as `OpenAttempt.permitted` raises it."""
+    return Failure(
+        kind=FailureKind.NOT_BEFORE,
+        reason="quiet hours",
+        destination="sms",
+        attempt=attempt,
+        error="quiet",
+        turned_away=True,
+        next_try_at=moment.isoformat(timespec="seconds"),
+    ).as_error()
+
+
+def after(gate: asyncio.Event, then: Script | None = None) -> Script:
+    """A script that waits, then does what another does; without one, it delivers."""
+
+    async def script(delivery: Delivery, attempt: int) -> Sent:
+        await gate.wait()
+        sent = then(delivery, attempt) if then is not None else Sent(status=200, attempt=attempt)
+        return sent if isinstance(sent, Sent) else await sent
+
+    return script
+
+
 def timers(history: WorkflowHistory) -> list[Any]:
     """The timers of a history, as they were started."""
     started = "timer_started_event_attributes"

@@ -1,4 +1,4 @@
-"""Journeys that an operator puts into another version, at every kind of step."""
+"""Journeys that an operator puts into another version, at every kind of step, and those that follow newer ones."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from temporalio.client import WorkflowHandle
 
-from activities.failures import Failure, FailureKind
+from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
 from scenario.time.timing import spell
-from tests.workflows.conftest import WHO, Stage, failing, refusal
+from tests.scenarios import scenario_text
+from tests.workflows.conftest import WHO, Stage, after, failing, not_before, refusal
 from tests.workflows.test_continuing import runs, shown_as
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -21,9 +22,8 @@ HOOK = '{webhook: hook, url: "https://HOST.example.com/", body: {}}'
 Handle = WorkflowHandle[Any, dict[str, Any]]
 
 
-def scenario(*steps: str, more: str = "") -> str:
-    head = f"scenario: moving\ntrigger: segment\ntimezone: Europe/Paris\n{more}steps:\n"
-    return head + "".join(f"  - {step}\n" for step in steps)
+def scenario(*steps: str, more: str = "", name: str = "moving") -> str:
+    return scenario_text(*steps, name=name, trigger="segment", more=f"timezone: Europe/Paris\n{more}")
 
 
 async def begin(stage: Stage, *steps: str, state: str = "waiting", more: str = "", at: str = "") -> Handle:
@@ -45,6 +45,10 @@ def told(result: dict[str, Any]) -> list[str]:
     return [" ".join(filter(None, (step["id"], step["outcome"], step.get("way")))) for step in result["steps"]]
 
 
+async def moved(stage: Stage, handle: Handle) -> dict[str, Any]:
+    return await stage.until(handle, lambda progress: not progress["moves_to"])
+
+
 def sent(stage: Stage, step: str) -> list[str]:
     return [
         spell(attempt.at.replace(second=0, microsecond=0), PARIS).removesuffix(" Europe/Paris")
@@ -63,7 +67,7 @@ async def all_at_once(
     """A journey for each case, all begun on a Monday at 09:00 and put into the next version a day later."""
 
     def named(number: int, steps: tuple[str, ...]) -> str:
-        return scenario(*(step.replace("NN", str(number)) for step in steps)).replace("moving", f"moving-{number}")
+        return scenario(*(step.replace("NN", str(number)) for step in steps), name=f"moving-{number}")
 
     for number, (old, _, _) in enumerate(cases):
         await stage.publish(named(number, old))
@@ -110,8 +114,7 @@ async def test_what_was_done_is_on_record_and_those_who_look_find_the_version(st
     )
     progress = await migrate(stage, handle, map={"wait-2": "rest"}, version=2)
     assert progress["moves_to"] == "moving@2"
-    while (progress := await handle.query("progress"))["state"] != "waiting" or progress["moves_to"]:
-        await asyncio.sleep(0.02)
+    progress = await stage.until(handle, lambda now: now["state"] == "waiting" and not now["moves_to"])
     assert (progress["scenario"], progress["at"]) == ("moving@2", "rest")
     operation = progress["operations"][0]
     assert (operation["name"], operation["step"], operation["operator"]) == ("migrate", "wait-2", "ann")
@@ -146,8 +149,7 @@ async def test_a_wait_for_an_event_goes_on_with_the_events_of_the_new_plan(stage
     await handle.signal("event", {"name": "go", "properties": {"n": 2}})  # kept: no event of the old version
     await stage.publish(scenario(new))
     await migrate(stage, handle)
-    result = await stage.result(handle)
-    assert told(result) == ["first event go", "c delivered"]
+    assert told(await stage.result(handle)) == ["first event go", "c delivered"]
 
 
 async def test_rounds_that_were_done_count(stage: Stage) -> None:
@@ -173,8 +175,7 @@ async def test_a_repetition_that_is_gone_is_left(stage: Stage) -> None:
     handle = await begin(stage, "{repeat: {every: 7d, times: 4}, id: rounds, steps: [" + A + ", " + rest + "]}", B)
     await stage.publish(scenario(rest, C))
     await migrate(stage, handle)
-    result = await stage.result(handle)
-    assert told(result) == ["rounds round", "a delivered", "rest waited", "c delivered"]
+    assert told(await stage.result(handle)) == ["rounds round", "a delivered", "rest waited", "c delivered"]
 
 
 async def test_a_delivery_under_way_ends_in_its_own_version_first(stage: Stage) -> None:
@@ -194,12 +195,7 @@ async def test_a_delivery_under_way_ends_in_its_own_version_first(stage: Stage) 
 
 async def test_a_delivery_under_way_that_fails_for_good_is_held_in_the_new_version(stage: Stage) -> None:
     last = asyncio.Event()
-
-    async def fail(delivery: Delivery, attempt: int) -> Sent:
-        await last.wait()
-        raise Failure(kind=FailureKind.PERMANENT, reason="it answered 422", destination="x", attempt=1).as_error()
-
-    stage.channels.scripts["hook"] = fail
+    stage.channels.scripts["hook"] = after(last, failing(FailureKind.PERMANENT, status=422))
     handle = await begin(stage, HOOK, state="running")
     await stage.attempted("hook")
     await stage.publish(scenario(HOOK, C))
@@ -208,8 +204,7 @@ async def test_a_delivery_under_way_that_fails_for_good_is_held_in_the_new_versi
     await stage.until(handle, "held")
     stage.channels.scripts.clear()
     await stage.operate(handle, "retry_step", WHO)
-    result = await stage.result(handle)
-    assert told(result) == ["hook delivered", "c delivered"]
+    assert told(await stage.result(handle)) == ["hook delivered", "c delivered"]
     first, second = stage.channels.of("hook")
     assert (first.delivery.scenario, second.delivery.scenario) == ("moving@1", "moving@2")
     assert first.delivery.id == second.delivery.id
@@ -224,7 +219,7 @@ async def test_a_held_step_stays_held_until_it_is_tried_again_as_the_new_version
     why = await refusal(migrate(stage, handle))
     assert why == "moving@2: step 'hook' no longer exists: map it, for example to hook2"
     await migrate(stage, handle, map={"hook": "hook2"})
-    progress = await stage.until(handle, lambda progress: not progress["moves_to"])
+    progress = await moved(stage, handle)
     assert (progress["state"], progress["at"], progress["waiting"]["step"]) == ("held", "hook2", "hook2")
     description = await handle.describe()
     assert description.search_attributes["ScenarioVersion"] == ["moving@2"]
@@ -246,7 +241,7 @@ async def test_a_paused_journey_stays_paused_and_goes_on_in_the_new_version(stag
     await stage.until(handle, "paused")
     await stage.publish(scenario("{wait: 1d}", A, C))
     await migrate(stage, handle)
-    progress = await stage.until(handle, lambda progress: not progress["moves_to"])
+    progress = await moved(stage, handle)
     assert (progress["state"], progress["at"], progress["scenario"]) == ("paused", "a", "moving@2")
     assert stage.channels.attempts == []
     await stage.operate(handle, "resume", WHO)
@@ -258,17 +253,13 @@ async def test_a_delivery_that_is_kept_back_is_asked_about_by_the_new_version(st
     async def later(delivery: Delivery, attempt: int) -> Sent:
         if delivery.scenario == "moving@2":
             return Sent(attempt=attempt)
-        moment = (await stage.now() + timedelta(days=9)).isoformat(timespec="seconds")
-        raise Failure(
-            kind=FailureKind.NOT_BEFORE, reason="quiet hours", destination="sms", attempt=0, next_try_at=moment
-        ).as_error()
+        raise not_before(await stage.now() + timedelta(days=9))
 
     stage.channels.scripts["a"] = later
     handle = await begin(stage, A, B)
     await stage.publish(scenario(A, C))
     await migrate(stage, handle)
-    result = await stage.result(handle)
-    assert told(result) == ["a delivered", "c delivered"]
+    assert told(await stage.result(handle)) == ["a delivered", "c delivered"]
     first, second = stage.channels.of("a")
     assert first.delivery.id == second.delivery.id
     assert second.at - first.at < timedelta(hours=1)
@@ -280,8 +271,7 @@ async def test_a_new_step_of_an_old_name_is_another_delivery(stage: Stage) -> No
     why = await refusal(migrate(stage, handle))
     assert why == "moving@2: 'a' would be sent again: from 'wait-2' on it is still to come there"
     await migrate(stage, handle, map={"a": "first"})
-    result = await stage.result(handle)
-    assert told(result) == ["first delivered", "wait-2 waited", "a delivered"]
+    assert told(await stage.result(handle)) == ["first delivered", "wait-2 waited", "a delivered"]
     everything_was_sent_once(stage, "a", "a")
 
 
@@ -290,13 +280,12 @@ async def test_what_was_mapped_once_is_known_when_it_goes_on_in_a_third_version(
     await stage.publish(scenario("{sms: first, text: hi}", "{wait: 2d}", B))
     await migrate(stage, handle, map={"a": "first"})
     await stage.publish(scenario("{wait: 1d, id: early}", "{sms: first, text: hi}", B))
-    await stage.until(handle, lambda progress: not progress["moves_to"])
+    await moved(stage, handle)
     why = await refusal(migrate(stage, handle, map={"wait-2": "early"}))
     assert why == "moving@3: 'first' would be sent again: from 'early' on it is still to come there"
     await stage.publish(scenario("{sms: first, text: hi}", "{wait: 5d, id: late}", C))
     await migrate(stage, handle, version=4, map={"wait-2": "late"})
-    result = await stage.result(handle)
-    assert told(result) == ["first delivered", "late waited", "c delivered"]
+    assert told(await stage.result(handle)) == ["first delivered", "late waited", "c delivered"]
     everything_was_sent_once(stage, "a", "c")
 
 
@@ -329,10 +318,9 @@ async def test_an_update_that_makes_no_sense_is_refused_before_anything_is_writt
     for more, why in cases:
         assert await refusal(migrate(stage, handle, **more)) == why
     history = await handle.fetch_history()
-    accepted = [
-        event for event in history.events if event.HasField("workflow_execution_update_accepted_event_attributes")
-    ]
-    assert len(accepted) == 2, "those that have to be asked about"
+    accepted = "workflow_execution_update_accepted_event_attributes"
+    asked_about = [event for event in history.events if event.HasField(accepted)]
+    assert len(asked_about) == 2, "those that have to be asked about"
 
 
 async def test_a_step_that_is_to_be_skipped_is_skipped_in_the_new_version(stage: Stage) -> None:
@@ -364,3 +352,122 @@ async def test_another_run_goes_on_in_the_new_version(stage: Stage) -> None:
     assert len(stage.channels.of("a")) == 5
     everything_was_sent_once(stage, *"aaaaac")
     assert await runs(stage, handle) > 1
+
+
+# ---- journeys that follow newer versions of their scenario
+
+
+def led(*steps: str) -> str:
+    return scenario(*steps, name="led")
+
+
+async def lead(stage: Stage, *steps: str) -> Handle:
+    await stage.publish(led(*steps), "follow")
+    handle = await stage.start("led")
+    await stage.until(handle, "waiting")
+    return handle
+
+
+async def asked(handle: Handle) -> int:
+    """How often the journey asked for a newer version."""
+    history = await handle.fetch_history()
+    markers = [event.marker_recorded_event_attributes for event in history.events]
+    return sum(b'"renew"' in one.details["data"].payloads[0].data for one in markers if "data" in one.details)
+
+
+async def test_it_takes_the_newest_version_behind_the_step_that_was_done(stage: Stage) -> None:
+    handle = await lead(stage, A, "{wait: 2d}", B)
+    await stage.publish(led(A, "{wait: 9d}", C), "follow")
+    await stage.publish(led(A, "{wait: 9d}", C, B, D), "follow")
+    result = await stage.result(handle)
+    assert (result["version"], told(result)) == (
+        "led@3",
+        ["a delivered", "wait-2 waited", "c delivered", "b delivered", "d delivered"],
+    )
+    assert [(attempt.delivery.step, attempt.delivery.scenario) for attempt in stage.channels.attempts] == [
+        ("a", "led@1"),
+        ("c", "led@3"),
+        ("b", "led@3"),
+        ("d", "led@3"),
+    ]
+    [entry] = await stage.store.entries(scenario="led")
+    assert entry.version == 3
+    assert await asked(handle) == 5, "behind each step"
+
+
+async def test_it_follows_no_further_than_a_version_whose_journeys_stay(stage: Stage) -> None:
+    handle = await lead(stage, A, "{wait: 2d}", B, "{wait: 2d}", C)
+    await stage.publish(led(A, "{wait: 2d}", B, "{wait: 2d}", D))
+    await stage.environment.sleep(2 * 86400 + 60)
+    await stage.until(handle, "waiting")
+    await stage.publish(led(A, "{wait: 2d}", B, "{wait: 2d}", A.replace("a", "e")), "follow")
+    result = await stage.result(handle)
+    assert (result["version"], told(result)[-1]) == ("led@2", "d delivered")
+
+
+async def test_a_journey_that_stays_asks_for_nothing(stage: Stage) -> None:
+    await stage.publish(led(A, "{wait: 2d}", B))
+    handle = await stage.start("led")
+    await stage.until(handle, "waiting")
+    await stage.publish(led(A, "{wait: 2d}", C), "follow")
+    assert (await stage.result(handle))["version"] == "led@1"
+    assert await asked(handle) == 0
+
+
+async def test_it_stays_and_says_why_once_where_the_next_step_is_gone(stage: Stage) -> None:
+    handle = await lead(stage, A, "{wait: 2d}", B, "{wait: 2d}", "{wait: 3d, id: last}", D)
+    await stage.publish(led(A, "{wait: 2d}", "{sms: e, text: hi}", "{wait: 3d, id: last}", D, C), "follow")
+    result = await stage.result(handle)
+    assert (result["version"], told(result)[2:]) == (
+        "led@2",
+        ["b delivered", "wait-4 waited", "last waited", "d delivered", "c delivered"],
+    )
+    progress = await handle.query("progress")
+    [passed] = progress["passed_over"]
+    assert (passed["what"], passed["count"]) == ("version led@2", 1)
+    assert passed["reason"] == "led@2: step 'b' no longer exists: map it, for example to e or c"
+
+
+async def test_it_stays_where_a_later_step_reads_what_it_never_learnt(stage: Stage) -> None:
+    handle = await lead(stage, "{wait: 1d}", "{wait: 2d}", A)
+    poll = '{webhook: poll, url: "https://x.example.com", method: GET, save: {as: poll, when: json}}'
+    tell = "{if: responses.poll.n > 3, then: [" + B + "]}"
+    await stage.publish(led(poll, "{wait: 1d, id: wait-1}", "{wait: 2d, id: wait-2}", A, tell), "follow")
+    result = await stage.result(handle)
+    assert (result["version"], told(result)[-1]) == ("led@1", "a delivered")
+    [passed] = (await handle.query("progress"))["passed_over"]
+    assert passed["reason"] == "led@2: its steps read responses.poll, which the journey does not have"
+
+
+async def test_a_store_that_does_not_answer_keeps_nobody_waiting(stage: Stage, monkeypatch: Any) -> None:
+    handle = await lead(stage, "{wait: 2d}", A, B)
+
+    async def fail(scenario: str) -> int:
+        raise OSError("down")
+
+    await stage.publish(led("{wait: 2d}", A, C, B), "follow")
+    monkeypatch.setattr(stage.store, "newest", fail)
+
+    async def up(delivery: Delivery, attempt: int) -> Sent:
+        monkeypatch.undo()
+        return Sent(attempt=attempt)
+
+    stage.channels.scripts["a"] = up
+    result = await stage.result(handle)
+    assert (result["version"], told(result)[1:]) == ("led@2", ["a delivered", "c delivered", "b delivered"])
+    assert stage.channels.of("a")[0].delivery.scenario == "led@1"
+
+
+async def test_an_operators_migration_goes_first(stage: Stage) -> None:
+    gate = asyncio.Event()
+    stage.channels.scripts["a"] = after(gate)
+    await stage.publish(led(A, B), "follow")
+    handle = await stage.start("led")
+    await stage.attempted("a")
+    for steps in ((C,), (D, C)):
+        await stage.publish(led(A, B, *steps), "follow")
+    await stage.operate(handle, "migrate", {**WHO, "version": 2})
+    gate.set()
+    result = await stage.result(handle)
+    assert told(result) == ["a delivered", "b delivered", "d delivered", "c delivered"], "behind b it follows again"
+    assert [attempt.delivery.scenario for attempt in stage.channels.of("b")] == ["led@2"]

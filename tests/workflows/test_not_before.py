@@ -15,7 +15,7 @@ from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
 from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
-from tests.workflows.conftest import WHO, Attempt, Stage, failing, outcomes, refusal, timers
+from tests.workflows.conftest import WHO, Attempt, Stage, failing, not_before, outcomes, refusal, timers
 from tests.workflows.test_continuing import runs
 
 NIGHT = """
@@ -38,16 +38,7 @@ def kept_back(stage: Stage, *, times: int = 1, by: timedelta = timedelta(hours=9
         asked += 1
         if asked > times:
             return Sent(status=200, attempt=attempt)
-        moment = (await stage.now() + by).isoformat(timespec="seconds")
-        raise Failure(  # as `OpenAttempt.permitted` raises it
-            kind=FailureKind.NOT_BEFORE,
-            reason="quiet hours",
-            destination="sms",
-            attempt=0,
-            error="quiet",
-            turned_away=True,
-            next_try_at=moment,
-        ).as_error()
+        raise not_before(await stage.now() + by)
 
     return script
 
@@ -83,14 +74,12 @@ async def test_it_says_what_it_waits_for(stage: Stage) -> None:
         ends = datetime.fromisoformat(progress["waiting"]["until"])
         assert progress["waiting"]["for"] == "quiet hours"
         events = (await handle.fetch_history()).events
-        summaries = [
-            event.user_metadata.summary.data.decode()
-            for event in events
-            if event.HasField("timer_started_event_attributes")
-        ]
+        begun = [event for event in events if event.HasField("timer_started_event_attributes")]
         await handle.signal("event", {"name": "gone"})
     local = ends.astimezone(ZoneInfo("Europe/Paris"))
-    assert [timer.startswith('"hi: quiet hours until ') and f"{local:%H:%M}" in timer for timer in summaries] == [True]
+    [summary] = [event.user_metadata.summary.data.decode() for event in begun]
+    assert summary.startswith('"hi: quiet hours until ')
+    assert f"{local:%H:%M}" in summary
     assert (await stage.result(handle))["outcome"] == "exited"
 
 
@@ -221,9 +210,7 @@ async def test_what_a_cap_holds_is_held_whatever_the_step_does_about_failures(st
 
 @pytest.mark.parametrize("how", ["skip", "exit"])
 async def test_what_is_given_up_between_attempts_gives_its_place_back(stage: Stage, how: str) -> None:
-    stage.channels.scripts["hi"] = failing(FailureKind.RETRY)
-    await stage.publish(NIGHT)
-    handle = await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
+    handle = await started(stage, failing(FailureKind.RETRY))
     await stage.attempted("hi")
     delivery = stage.channels.of("hi")[0].delivery.id
     cap = Cap.model_validate({"name": "one", "at_most": 1, "per": "7d"})
@@ -249,15 +236,9 @@ async def test_a_retry_that_is_kept_back_waits_as_the_first_attempt_does_and_its
         if asked != 2:
             sent = failing_twice(delivery, asked if asked == 1 else asked - 1)
             return replace(sent, attempt=3) if isinstance(sent, Sent) else await sent
-        moment = (await stage.now() + night).isoformat(timespec="seconds")
-        raise Failure(
-            kind=FailureKind.NOT_BEFORE, reason="quiet hours", destination="sms", attempt=1, error="quiet",
-            turned_away=True, next_try_at=moment,
-        ).as_error()  # fmt: skip
+        raise not_before(await stage.now() + night, attempt=1)
 
-    stage.channels.scripts["hi"] = script
-    await stage.publish(NIGHT)
-    handle = await stage.start("night", contact={"id": 7, "firstname": "Zoé"})
+    handle = await started(stage, script)
     await stage.attempted("hi")
     await stage.environment.sleep(30)  # until the first retry
     progress = await stage.until(handle, "retrying")

@@ -19,9 +19,8 @@ from activities.content import Content
 from activities.decision import decide
 from activities.failures import FailureKind
 from activities.gate import Releases
-from activities.interface import Delivery, Sent
 from runtime.store import Store
-from tests.workflows.conftest import WHO, Channels, Desk, Stage, deep, failing, no_activity, outcomes, worker
+from tests.workflows.conftest import WHO, Channels, Desk, Stage, after, deep, failing, no_activity, outcomes, worker
 from workflows.journey import Journey
 from workflows.primitives import PATIENCE
 
@@ -87,17 +86,8 @@ async def test_a_delivery_that_ends_while_the_contact_leaves_or_it_is_skipped_ha
     absent: Absent, fails: bool, skips: bool, expected: list[tuple[str, str]]
 ) -> None:
     stage, go = absent.stage, asyncio.Event()
-
-    async def script(delivery: Delivery, attempt: int) -> Sent:
-        await go.wait()
-        return (
-            await _sent(failing(FailureKind.PERMANENT)(delivery, attempt))
-            if fails
-            else Sent(status=200, attempt=attempt)
-        )
-
     await stage.publish(HOOK)
-    stage.channels.scripts["hook"] = script
+    stage.channels.scripts["hook"] = after(go, failing(FailureKind.PERMANENT) if fails else None)
     async with absent.worker():
         handle = await stage.start("hook")
         await stage.attempted("hook")
@@ -116,13 +106,8 @@ async def test_a_delivery_that_ends_while_the_contact_leaves_or_it_is_skipped_ha
 @pytest.mark.parametrize("sure", [True, False])
 async def test_a_journey_that_ends_while_an_event_is_looked_at_ends_well(absent: Absent, sure: bool) -> None:
     stage, go = absent.stage, asyncio.Event()
-
-    async def script(delivery: Delivery, attempt: int) -> Sent:
-        await go.wait()
-        return Sent(status=200, attempt=attempt)
-
     await stage.publish(HOOK.replace("event: gone", "event: gone, if: event.sure == true").replace("  - exit: end", ""))
-    stage.channels.scripts["hook"] = script
+    stage.channels.scripts["hook"] = after(go)
     async with absent.worker():
         handle = await stage.start("hook")
         await stage.attempted("hook")
@@ -134,10 +119,6 @@ async def test_a_journey_that_ends_while_an_event_is_looked_at_ends_well(absent:
         await over(handle)
         result = await stage.result(handle)
     assert (result["outcome"], outcomes(result)) == ("finished", [("hook", "delivered")])
-
-
-async def _sent(answer: Any) -> Sent:
-    return answer if isinstance(answer, Sent) else await answer
 
 
 async def test_a_step_that_is_skipped_while_paused_is_not_performed_even_where_it_takes_no_time(stage: Stage) -> None:

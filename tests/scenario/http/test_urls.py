@@ -4,7 +4,7 @@ from typing import Any, Literal
 import pytest
 
 from scenario.http.addresses import Access
-from scenario.http.urls import MAX_URL, UrlError, parse
+from scenario.http.urls import MAX_URL, UrlError, is_dotted, parse
 from scenario.liquid.lint import lint
 from scenario.liquid.shapes import Roots, Value
 from tests.activities.webhook.casefiles import table
@@ -188,3 +188,22 @@ def test_a_path_is_judged_by_the_same_rule_whatever_its_destination():
 
 def test_a_user_name_is_named_as_such():
     assert refused("https://u:p@a.example/") == ["a URL cannot contain a user name: put credentials into a header"]
+
+
+# ---- paths that would lead elsewhere, and paths that only look so
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/.", "/..", "/a/../b", "/a/./b", "/%2E%2e/b", "/a%2F..", "/a%5c%2e./b", "/..%2Fadmin", "/..;/admin", "/x/..%3By"],
+)
+def test_a_part_of_dots_leads_elsewhere(path: str) -> None:
+    assert is_dotted(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "//", "/a..b", "/...", "/.well-known/x", "/a%2Fb..%2F.c", "/x..y/...;z", "/a%2F.%2Fb", "/%252E%252E"],
+)
+def test_other_dots_are_characters_like_any(path: str) -> None:
+    assert not is_dotted(path)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
+from scenario.plan.gear import Gear, gear_of
 from scenario.plan.plan import Plan, dump_plan, load_plan, restore, shorten
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
@@ -315,3 +316,33 @@ def test_a_plan_is_restored_whole_in_whatever_order_its_steps_come(path: Path):
         restored = restore(json.loads(json.dumps(shorten(dumped))))
         assert restored == dumped
         assert list(restored["steps"]) == list(dumped["steps"])
+
+
+# ---- the gear that a campaign of a scenario has, and why
+
+
+def hook(name: str = "hook", body: Any = "{{ contact.id }}") -> dict[str, Any]:
+    return {"webhook": name, "url": "https://hooks.example.com/", "body": {"id": body}}
+
+
+EACH = {"$for": "one in contacts", "$each": "{{ one.contact.id }}"}
+BATCH = hook("many", EACH) | {"batch": {"size": 2, "within": "1m"}}
+BLAST = Gear("blast", "it sends one message, without a wait", "webhook", "hooks.example.com")
+
+
+@pytest.mark.parametrize(
+    ("more", "gear"),
+    [
+        ({"steps": [hook()]}, BLAST),
+        ({"steps": [{"if": "contact.custom.vip", "then": [hook()], "else": [{"exit": "other"}]}]}, BLAST),
+        ({"steps": [{"exit": "nothing"}]}, Gear("enter", "it has no sending steps")),
+        ({"steps": [hook(), hook("second")]}, Gear("enter", "it has 2 sending steps")),
+        ({"steps": [BATCH]}, Gear("enter", "many sends nothing at once")),
+        ({"steps": [{"wait": "2d"}, hook()]}, Gear("enter", "its journeys may wait at wait-1")),
+        ({"steps": [hook(body="{{ journey.callback_url }}")]}, Gear("enter", "hook names journey.callback_url")),
+        ({"steps": [hook()], "exit": [{"event": "order.placed"}]}, Gear("enter", "events may end its journeys")),
+    ],
+)
+def test_one_message_without_a_wait_is_sent_directly(more: dict[str, Any], gear: Gear) -> None:
+    made = scenario_of(json.dumps({"scenario": "sale", "trigger": "segment", **more}))
+    assert gear_of(compile_plan(made)) == gear

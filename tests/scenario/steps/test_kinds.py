@@ -2,18 +2,23 @@
 """Kinds of steps: their findings, their rows in plans, and what a row takes from another version."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
 
 from scenario.check.check import check
 from scenario.model.document import digest, document, load
 from scenario.model.outline import spelled
+from scenario.model.parts import Model
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import Plan, dump_plan, load_plan
-from scenario.steps.base import Row
+from scenario.steps import registry
+from scenario.steps.base import BaseStep, Row
+from scenario.steps.base import BaseStep as Step
 from scenario.steps.branch import IfRow
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
@@ -310,3 +315,44 @@ def test_a_step_of_another_version_goes_on_in_the_plan_of_its_own(name: str):
     own = row(old, "wait: 1h")
     assert own.instead(row(new, "exit: done")) == replace(own, **changed)
     assert own.instead(row("wait_for: a.b\n    for: 1d", "exit: done")) == own
+
+
+# ---- the registry of step kinds
+
+
+class Imported(BaseStep):
+    """`Step` is imported at run time, so that pydantic resolves it to the base class."""
+
+    sides: dict[str, list[Step]]
+
+
+class Named(BaseStep):
+    sides: list[BaseStep] | None = None
+
+
+class Side(Model):
+    steps: list[BaseStep]
+
+
+class Nested(BaseStep):
+    forms: ClassVar[Mapping[str, type[Model]]] = {"<side>": Side}
+
+    side: Side
+
+
+@pytest.mark.parametrize(
+    ("model", "field"), [(Imported, "Imported.sides"), (Named, "Named.sides"), (Nested, "Side.steps")]
+)
+def test_a_kind_whose_branches_hold_the_base_class_is_refused(model: type[BaseStep], field: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        registry.add("toss", model)
+    assert str(raised.value) == (
+        f"{field} holds BaseStep itself, which reads no step kind: write list[Step], "
+        "and import 'BaseStep as Step' only under 'if TYPE_CHECKING:'"
+    )
+    assert "toss" not in registry.KINDS
+
+
+def test_a_model_around_steps_is_checked_too() -> None:
+    with pytest.raises(TypeError, match=r"^Side\.steps holds BaseStep itself"):
+        registry.holds_steps(Side)
