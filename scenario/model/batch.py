@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from scenario.model.parts import Model, is_none
-from scenario.model.scalars import Interval
+from scenario.model.scalars import Interval, must
 from scenario.responses.item_results import FieldPath, ItemResults
 
 MOST: Final = 10_000
@@ -18,20 +18,20 @@ CONTACTS: Final = "contacts"
 """The variable of a batch call's templates: a list with an item for each contact."""
 ANYWHERE: Final = ("now", "today", "secrets")
 """Variables that a batch call has outside of items, as other webhooks have."""
-_SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(days=1)
-
-
-def _span(value: timedelta) -> timedelta:
-    if not _SHORTEST <= value <= _LONGEST:
-        raise ValueError("'within' must be from 1s to 1d: the first contact of a batch waits this long at most")
-    return value
+_Within = Annotated[
+    Interval,
+    must(
+        lambda value: timedelta(seconds=1) <= value <= timedelta(days=1),
+        "'within' must be from 1s to 1d: the first contact of a batch waits this long at most",
+    ),
+]
 
 
 class BatchCall(Model):
     """Contacts that share one request."""
 
     size: int = Field(strict=True, ge=1, le=MOST, description="Maximum number of contacts of a request.")
-    within: Annotated[Interval, AfterValidator(_span)] = Field(
+    within: _Within = Field(
         description="The request is sent this long after its first contact came, or when it is full. From 1s to 1d."
     )
     wait: bool = Field(

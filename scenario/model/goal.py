@@ -7,10 +7,10 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from scenario.model.parts import Model
-from scenario.model.scalars import Condition, EventName, Interval, Template
+from scenario.model.scalars import Condition, EventName, Interval, Template, must
 
 LONGEST: Final = timedelta(days=90)
 """Maximum period of a goal. Later events have other causes, and the entry has to be kept that long."""
@@ -40,12 +40,6 @@ def is_worth(text: str) -> bool:
     return _OUTPUT.fullmatch(text) is not None or ("{" not in text and number_of(text) is not None)
 
 
-def _within(value: timedelta) -> timedelta:
-    if value > LONGEST:
-        raise ValueError(f"a goal counts for {LONGEST.days}d at most")
-    return value
-
-
 def _worth(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -57,8 +51,8 @@ class Goal(Model):
     condition: Condition | None = Field(
         default=None, alias="if", description="Condition for the event; it may use `event` and `journey` only."
     )
-    within: Annotated[Interval, AfterValidator(_within)] = Field(
-        description="Time after the entry in which the goal counts, at most 90d."
+    within: Annotated[Interval, must(lambda value: value <= LONGEST, f"a goal counts for {LONGEST.days}d at most")] = (
+        Field(description="Time after the entry in which the goal counts, at most 90d.")
     )
     value: (
         Annotated[

@@ -19,6 +19,11 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
+def written_as(form: str, *kinds: type, other: str) -> Discriminator:
+    """Discriminate the form of a mapping, or of an object of these kinds, from another."""
+    return Discriminator(lambda value: form if isinstance(value, (Mapping, *kinds)) else other)
+
+
 def is_none(value: object) -> bool:
     """Return True for None: `exclude_if` of fields that a document leaves out, so that its digest stays the same."""
     return value is None

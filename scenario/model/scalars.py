@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -52,16 +53,15 @@ def read_span(value: object) -> timedelta:
     return length
 
 
-def _positive(value: timedelta) -> timedelta:
-    if not value:
-        raise ValueError("a duration here must be greater than zero")
-    return value
+def must(be: Callable[[Any], object], message: str) -> AfterValidator:
+    """Return the validator of what must be so."""
 
+    def validate(value: Any) -> Any:
+        if not be(value):
+            raise ValueError(message)
+        return value
 
-def _attempt(value: timedelta) -> timedelta:
-    if not timedelta(seconds=1) <= value <= timedelta(minutes=5):
-        raise ValueError("'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them")
-    return value
+    return AfterValidator(validate)
 
 
 def read_clock(value: str) -> str:
@@ -99,9 +99,15 @@ Duration = Annotated[
     WithJsonSchema(_SPAN_SCHEMA),
 ]
 """A duration, not negative."""
-Interval = Annotated[Duration, AfterValidator(_positive)]
+Interval = Annotated[Duration, must(bool, "a duration here must be greater than zero")]
 """A duration greater than zero."""
-Timeout = Annotated[Duration, AfterValidator(_attempt)]
+Timeout = Annotated[
+    Duration,
+    must(
+        lambda value: timedelta(seconds=1) <= value <= timedelta(minutes=5),
+        "'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them",
+    ),
+]
 """The maximum duration of one attempt."""
 Offset = Annotated[
     timedelta,

@@ -6,15 +6,15 @@ a period. A full cap therefore knows when its next place is free.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Final, Literal, Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, Tag, WithJsonSchema
 
-from scenario.model.parts import Model
-from scenario.model.scalars import DURATION, Interval, Name, read_span
+from scenario.model.parts import Model, written_as
+from scenario.model.scalars import DURATION, Interval, Name, must, read_span
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, WEEKDAYS, at_local
 
@@ -34,13 +34,9 @@ def _word(value: object) -> object:
     raise ValueError("'capped' is skip, hold, or {wait: 2d}")
 
 
-def _form(value: object) -> str:
-    return WAITS if isinstance(value, Mapping | CappedWait) else "<word>"
-
-
 Capped = Annotated[
     Annotated[Literal["skip", "hold"], BeforeValidator(_word), Tag("<word>")] | Annotated[CappedWait, Tag(WAITS)],
-    Discriminator(_form),
+    written_as(WAITS, CappedWait, other="<word>"),
 ]
 
 CALENDAR: Final = ("day", "week", "month")
@@ -64,11 +60,8 @@ def _per(value: object) -> object:
     return length
 
 
-def _some(value: tuple[str, ...]) -> tuple[str, ...]:
-    # Not pydantic's length, which also counts none where the only one is wrong.
-    if not value:
-        raise ValueError("'channels' is empty: name a channel or a destination, or remove it")
-    return value
+# Not pydantic's length, which also counts none where the only one is wrong.
+_SOME: Final = must(bool, "'channels' is empty: name a channel or a destination, or remove it")
 
 
 def _written(value: str | timedelta) -> str:
@@ -111,7 +104,7 @@ class Cap(Model):
     """A maximum number of messages to one contact."""
 
     name: Name
-    channels: Annotated[tuple[Name, ...], AfterValidator(_some)] | None = Field(
+    channels: Annotated[tuple[Name, ...], _SOME] | None = Field(
         default=None,
         description="Channels (email, sms, webhook) and destinations that are counted together; all by default.",
     )

@@ -14,10 +14,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Final, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from scenario.model.parts import Model
-from scenario.model.scalars import SEED
+from scenario.model.scalars import SEED, must
 from scenario.source.findings import clip
 
 WHOLE: Final = 10_000
@@ -88,13 +88,9 @@ Seed = Annotated[str, Field(min_length=1, max_length=200, pattern=SEED)]
 """The seed of a draw."""
 
 
-def _not_all(share: int) -> int:
-    if share == WHOLE:
-        raise ValueError("the share must be less than 100, or no contact would get anything")
-    return share
-
-
-KeptOut = Annotated[Share, AfterValidator(_not_all)]
+KeptOut = Annotated[
+    Share, must(lambda share: share < WHOLE, "the share must be less than 100, or no contact would get anything")
+]
 """The share of contacts who get nothing."""
 
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 from typing_extensions import override
 
 from scenario.model.parts import Model
-from scenario.model.scalars import Duration, Weekday, read_clock
+from scenario.model.scalars import Duration, Weekday, must, read_clock
 from scenario.policies.days_off import DayOff, holidays_of, unknown
 from scenario.source.findings import Flaw
 from scenario.time.duration import format_duration
@@ -43,12 +43,6 @@ def _end(value: str) -> str:
     return value if value == "24:00" else read_clock(value)
 
 
-def _spread(value: timedelta) -> timedelta:
-    if value > _DAY:
-        raise ValueError("'spread' is a day at most: write 15m or 2h")
-    return value
-
-
 _CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d"
 """A time of day as a pattern, for editors."""
 Clock = Annotated[
@@ -61,7 +55,7 @@ End = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^({_CLOCK}|24:00)$", "examples": ["20:00"]}),
 ]
 """A time of day at which a period ends. Midnight is 24:00 or 00:00."""
-Spread = Annotated[Duration, AfterValidator(_spread)]
+Spread = Annotated[Duration, must(lambda value: value <= _DAY, "'spread' is a day at most: write 15m or 2h")]
 Days = Annotated[list[Weekday], Field(min_length=1)]
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.parts import Model
+from scenario.model.parts import Model, written_as
 from scenario.model.scalars import Condition, EventName, Interval, read_span
 from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
@@ -157,10 +157,6 @@ class Ending(Model):
     condition: Condition | None = Field(default=None, alias="if", description="Condition for `event`.")
 
 
-def _until_kind(value: object) -> str:
-    return "<ending>" if isinstance(value, Mapping | Ending) else "<condition>"
-
-
 class Schedule(Model):
     """How often steps are repeated."""
 
@@ -170,7 +166,8 @@ class Schedule(Model):
     )
     until: (
         Annotated[
-            Annotated[Condition, Tag("<condition>")] | Annotated[Ending, Tag("<ending>")], Discriminator(_until_kind)
+            Annotated[Condition, Tag("<condition>")] | Annotated[Ending, Tag("<ending>")],
+            written_as("<ending>", Ending, other="<condition>"),
         ]
         | None
     ) = Field(default=None, description="Condition or event that ends it: {event: email.clicked, if: …}.")

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validator
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.errors import EntryError
-from scenario.model.parts import Model
+from scenario.model.parts import Model, written_as
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
 from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
@@ -225,10 +225,6 @@ def _no_date(value: object) -> object:
     return value
 
 
-def _wait_kind(value: object) -> str:
-    return "<until>" if isinstance(value, Mapping | Until) else "<duration>"
-
-
 def _written(keys: Mapping[str, Any]) -> Mapping[str, Any]:
     return mapping_at(keys, "wait")
 
@@ -253,7 +249,7 @@ class Wait(BaseStep):
 
     wait: Annotated[
         Annotated[Duration, BeforeValidator(_no_date), Tag("<duration>")] | Annotated[Until, Tag("<until>")],
-        Discriminator(_wait_kind),
+        written_as("<until>", Until, other="<duration>"),
     ]
     on_failure: OnFailure = Field(
         default="hold", description="If the date is missing or unreadable: hold, continue or exit."

@@ -8,11 +8,11 @@ from dataclasses import field
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field, Tag
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.parts import Model
+from scenario.model.parts import Model, written_as
 from scenario.model.scalars import Condition, Duration, EventName
 from scenario.source.findings import Flaw, clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
@@ -139,10 +139,6 @@ def _no_form(value: Any) -> Any:
     return value
 
 
-def _kind(value: object) -> str:
-    return "<several>" if isinstance(value, Mapping | list) else "<name>"
-
-
 class WaitFor(BaseStep):
     """Waits for an event of this contact, or for the first of several; without 'for', until it comes."""
 
@@ -159,7 +155,7 @@ class WaitFor(BaseStep):
     wait_for: Annotated[
         Annotated[EventName, Tag("<name>")]
         | Annotated[dict[EventName, OneOf], Field(min_length=1), BeforeValidator(_no_form), Tag("<several>")],
-        Discriminator(_kind),
+        written_as("<several>", list, other="<name>"),
     ] = Field(description="The event's name; of several, each with its own `if` and `then`.")
     condition: Condition | None = Field(
         default=None,
