@@ -26,18 +26,7 @@ from scenario.errors import TemplateError
 from scenario.plan.inputs import pick
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send, delivery_id
-from scenario.steps.host import (
-    ContinueAsNew,
-    Delivered,
-    Event,
-    Failed,
-    Inputs,
-    Leave,
-    Memory,
-    Next,
-    NotBefore,
-    Outcome,
-)
+from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, Inputs, Leave, Memory, Next, NotBefore, Outcome
 
 MOMENT: Final = 3.0
 """Seconds for which a line waits for its turn, before it continues as a journey."""

@@ -130,8 +130,5 @@ class OutgoingFile(WatchedFile[Outgoing]):
 
     def __init__(self, path: Path | None = None) -> None:
         super().__init__(
-            path,
-            read=read_outgoing,
-            empty=Outgoing(),
-            size=lambda found: f"{len(found.subscriptions)} subscriptions",
+            path, read=read_outgoing, empty=Outgoing(), size=lambda found: f"{len(found.subscriptions)} subscriptions"
         )

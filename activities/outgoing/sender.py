@@ -265,11 +265,7 @@ def _deferred(send: PendingSend, failure: _Failure) -> PendingSend:
     delay = failure.delay or min(_BACKOFF * 2 ** min(max(attempts - 1, 0), 20), _LONGEST_BACKOFF)
     is_held = failure.is_final or (attempts >= LEAST and now - send.recorded_at > LONGEST)
     return replace(
-        send,
-        attempts=attempts,
-        next_try_at=now + delay,
-        reason=failure.reason,
-        held_at=now if is_held else None,
+        send, attempts=attempts, next_try_at=now + delay, reason=failure.reason, held_at=now if is_held else None
     )
 
 

@@ -79,10 +79,7 @@ async def test_those_who_look_find_the_version_that_a_journey_follows(store: Sto
         (("welcome", None, "a", "sms"), StepVersion(version=2, step={"kind": "sms", "timeout": 9.0})),
         (("welcome", 4, "a", "sms"), StepVersion(error="welcome@4 is not published: publish it first")),
         (("farewell", None, "a", "sms"), StepVersion(error="farewell is not published: publish it first")),
-        (
-            ("welcome", 1, "b", "sms"),
-            StepVersion(error="welcome@1 has no step 'b': name a version that has it"),
-        ),
+        (("welcome", 1, "b", "sms"), StepVersion(error="welcome@1 has no step 'b': name a version that has it")),
         (("welcome", 1, "a", "email"), StepVersion(error="'a' is of kind sms in welcome@1, not email")),
         (
             ("welcome", 3, "a", "sms"),

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
+import httpx
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -288,6 +289,33 @@ async def until(check: Callable[[], Awaitable[T]], *, within: float = 60.0) -> T
         while not (found := await check()):
             await asyncio.sleep(0.05)
     return found
+
+
+async def until_state(client: ScenarioClient, journey: str, *states: str) -> str:
+    async with asyncio.timeout(60):
+        while (state := (await client.show(journey)).state) not in states:
+            await asyncio.sleep(0.05)
+    return state
+
+
+async def until_held(client: ScenarioClient, number: int, **wanted: Any) -> None:
+    async with asyncio.timeout(60):
+        while len(await client.held(**wanted)) < number:
+            await asyncio.sleep(0.1)
+
+
+async def until_received(receiver: Receiver, path: str, number: int) -> None:
+    async with asyncio.timeout(60):
+        while len(receiver.requests(path)) < number:
+            await asyncio.sleep(0.05)
+
+
+async def is_ready(address: str) -> bool:
+    try:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return (await http.get(f"{address}/readyz")).status_code == 200
+    except httpx.TransportError:  # it does not listen yet
+        return False
 
 
 async def until_found(temporal: Client, query: str, number: int) -> None:

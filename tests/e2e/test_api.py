@@ -94,11 +94,7 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
 ) -> None:
     # The process takes some seconds to start: meanwhile there is something else to do.
     metrics = reserved_port()
-    async with (
-        served(stand, tmp_path) as here,
-        here.http() as http,
-        gateway(server, tmp_path, metrics) as mortal,
-    ):
+    async with served(stand, tmp_path) as here, here.http() as http, gateway(server, tmp_path, metrics) as mortal:
         # Twenty at once under one key; without one; and told of what happened.
         for contact, more in ((1, {"idempotency-key": "one"}), (2, {})):
             asked = [http.post("/v1/entries", json=entry("long", contact), headers=more) for _ in range(20)]
@@ -149,17 +145,7 @@ async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch
 
 
 def gateway(server: Server, folder: Path, metrics: int) -> AbstractAsyncContextManager[Process]:
-    command = [
-        sys.executable,
-        "-m",
-        "tests.e2e.mortal",
-        "serve",
-        "--api",
-        "--port",
-        "0",
-        "--metrics-port",
-        str(metrics),
-    ]
+    command = [sys.executable, *f"-m tests.e2e.mortal serve --api --port 0 --metrics-port {metrics}".split()]
     dies = {"TEST_DIES": f"runtime.store.store:Store.accept:{MANY // 2}"}
     environ = {**server.environ, **dies, "SCENARIO_STORE": store_in(folder)}
     return process(*command, log=folder / "log", cwd=folder, environ=environ)

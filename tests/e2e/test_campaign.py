@@ -23,7 +23,7 @@ from gateway.service.campaign_views import CampaignView
 from gateway.service.paging import PageRequest
 from runtime.store.campaigns import CampaignItem
 from runtime.telemetry.metrics import CAMPAIGN_LINES
-from tests.e2e.conftest import Stands, publish
+from tests.e2e.conftest import Stands, publish, until_received
 from tests.measured import Measured
 
 pytestmark = pytest.mark.encrypted
@@ -110,7 +110,7 @@ async def test_each_line_ends_once_although_gateways_are_lost_in_between(
             None, 10
         )  # events find these runs until it is known that they ended
         assert {entry.workflow_id for entry in acknowledged} == {line.journey for line in refused.items}
-        await arrived(here.receiver, 18)
+        await until_received(here.receiver, "/hooks.example.com/sale", 18)
         ids = Counter(item.json()["id"] for item in here.receiver.requests("/hooks.example.com/sale"))
         assert set(ids.values()) == {1}
         assert {item.json()["campaign"] for item in here.receiver.requests()} == {"advent"}
@@ -122,12 +122,6 @@ async def test_each_line_ends_once_although_gateways_are_lost_in_between(
         assert events[0].workflow_execution_started_event_attributes.priority.priority_key == 4
         scheduled = next(e for e in events if e.HasField("activity_task_scheduled_event_attributes"))
         assert scheduled.activity_task_scheduled_event_attributes.priority.priority_key == 4
-
-
-async def arrived(receiver: Any, number: int) -> None:
-    async with asyncio.timeout(60):
-        while len(receiver.requests("/hooks.example.com/sale")) < number:
-            await asyncio.sleep(0.05)
 
 
 async def test_it_is_paused_retuned_and_stopped(stand: Stands, tmp_path: Path) -> None:

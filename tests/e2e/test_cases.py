@@ -52,12 +52,7 @@ from activities.webhook.presets import with_own_headers
 from activities.webhook.route import Route
 from gateway.cases.file import Cases, case_files, read
 from gateway.cases.run import CaseRun, Circumstances, StepRun, replies, run
-from gateway.preview.rendering import (
-    SENDERS,
-    Result,
-    StandIn,
-    UnsubscribeStandIn,
-)
+from gateway.preview.rendering import SENDERS, Result, StandIn, UnsubscribeStandIn
 from gateway.publishing import publish
 from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store

@@ -34,12 +34,7 @@ DEPARTURES: dict[str, tuple[str, tuple[str, Any] | None, tuple[str, Any], str]] 
         ("event", {"name": "go"}),
         "exited",
     ),
-    "branch": (
-        'steps: [{wait: 1s}, {if: contact.firstname == "Zoe", then: [{wait: 1d}]}]',
-        None,
-        CHANGED,
-        "finished",
-    ),
+    "branch": ('steps: [{wait: 1s}, {if: contact.firstname == "Zoe", then: [{wait: 1d}]}]', None, CHANGED, "finished"),
     "exit": (
         'exit: [{event: gone, if: contact.firstname == "Zoé"}]\nsteps: [{wait: 1d}]',
         ("event", {"name": "gone"}),

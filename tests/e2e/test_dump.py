@@ -30,7 +30,7 @@ from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
 from runtime.public_links import Callbacks
 from runtime.settings import Settings
-from tests.e2e.conftest import Server, namespace_on, opened, publish
+from tests.e2e.conftest import Server, namespace_on, opened, publish, until_state
 
 CONTACT = "planted-eve-4720"
 MARK = "Pl4nt3d"
@@ -91,12 +91,6 @@ async def gateway(client: ScenarioClient) -> AsyncGenerator[httpx.AsyncClient]:
         yield http
 
 
-async def until_waiting(client: ScenarioClient, journey: str) -> None:
-    async with asyncio.timeout(60):
-        while (await client.show(journey)).state != "waiting":
-            await asyncio.sleep(0.05)
-
-
 def dumped(folder: Path) -> str:
     with sqlite3.connect(folder / "store.db") as connection:
         return "\n".join(connection.iterdump())
@@ -136,15 +130,11 @@ async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(
         client, store = site.client, site.store
         await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
         await publish(client, tmp_path, SOURCE)
-        async with (
-            site.working(),
-            starting_erasures(client.temporal, store),
-            gateway(client) as http,
-        ):
+        async with site.working(), starting_erasures(client.temporal, store), gateway(client) as http:
             for number, (method, path, body, status) in enumerate(requests()):
                 if number == 2:
                     for order in "12":
-                        await until_waiting(client, f"park/{CONTACT}/{order}")
+                        await until_state(client, f"park/{CONTACT}/{order}", "waiting")
                 for replayed in (None, None if path in ("/v1/check", "/v1/preview") else "true"):
                     answer = await http.request(
                         method, path, json=body, headers={**mine, "idempotency-key": f"{CONTACT}-{number}"}

@@ -37,7 +37,7 @@ from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
 from runtime.store.erasures import ERASED
 from tests.e2e.apis import api
-from tests.e2e.conftest import KEYS, SENDER, Server, outcomes, publish
+from tests.e2e.conftest import KEYS, SENDER, Server, outcomes, publish, until_state
 from tests.e2e.planted import command
 from worker import running_workers, services, workers
 
@@ -93,9 +93,7 @@ class Place:
 
     async def waiting(self, contact: str) -> Entered:
         entered = await self.client.enter(entry_of(contact))
-        async with asyncio.timeout(60):
-            while (await self.client.show(entered.id)).state != "waiting":
-                await asyncio.sleep(0.05)
+        await until_state(self.client, entered.id, "waiting")
         return entered
 
     async def erase(self, contact: str, histories: int = 1) -> ErasureView:
@@ -286,7 +284,4 @@ async def test_attempts_whose_keys_cannot_be_looked_up_use_up_none_of_the_last(
     away = True
     await has_made(3)
     away = False
-    async with asyncio.timeout(60):
-        while (state := (await place.client.show(entered.id)).state) not in ("waiting", "held"):
-            await asyncio.sleep(0.05)
-    assert state == "waiting"
+    assert await until_state(place.client, entered.id, "waiting", "held") == "waiting"

@@ -27,7 +27,7 @@ from runtime.local import devserver
 from runtime.local.devserver import DevServer
 from runtime.store import StoreUnavailable
 from runtime.store.sqlite import SQLite
-from tests.e2e.conftest import Server, namespace_on, opened, publish
+from tests.e2e.conftest import Server, namespace_on, opened, publish, until_state
 from tests.replay.record import DELETES_SOON
 from tests.servers import reserved_port
 from workflows import background
@@ -70,10 +70,9 @@ def entry_of(number: int) -> dict[str, Any]:
 async def enter(client: ScenarioClient, folder: Path) -> None:
     await publish(client, folder, MANY)
     entered = await asyncio.gather(*(client.enter(entry_of(number), settle=60) for number in range(JOURNEYS)))
+    for journey in entered:
+        await until_state(client, journey.id, "waiting")
     async with asyncio.timeout(120):
-        for journey in entered:
-            while (await client.show(journey.id)).state != "waiting":
-                await asyncio.sleep(0.05)
         while len(await client.store.deliveries(contact_id=CONTACT)) < JOURNEYS:
             await asyncio.sleep(0.05)
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,7 @@ from runtime.local.devserver import DevServer
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store
-from tests.e2e.conftest import add_key, entry
+from tests.e2e.conftest import add_key, entry, is_ready, until
 from tests.servers import reserved_port
 
 SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - exit: done\n"
@@ -53,16 +54,8 @@ class Site:
         assert answer.status_code in (201, 202), answer.text
 
     async def ready(self) -> None:
-        async with asyncio.timeout(60):
-            for url in (self.health, self.gateway):
-                while not await self._is_ready(url):
-                    await asyncio.sleep(0.1)
-
-    async def _is_ready(self, url: str) -> bool:
-        try:
-            return (await self.http.get(f"{url}/readyz")).status_code == 200
-        except httpx.TransportError:  # it does not listen yet
-            return False
+        for url in (self.health, self.gateway):
+            await until(partial(is_ready, url))
 
 
 @asynccontextmanager

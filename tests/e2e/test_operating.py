@@ -16,7 +16,20 @@ import pytest
 from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.errors import NotEntered
-from tests.e2e.conftest import ROOT, Command, Server, Stand, Stands, entry, environment, outcomes, publish, until_found
+from tests.e2e.conftest import (
+    ROOT,
+    Command,
+    Server,
+    Stand,
+    Stands,
+    entry,
+    environment,
+    outcomes,
+    publish,
+    until_found,
+    until_held,
+    until_received,
+)
 from tests.fakes import Ran
 
 SCENARIO = """
@@ -64,12 +77,6 @@ async def enter(
     return [journey.id for journey in entered]
 
 
-async def until_held(client: ScenarioClient, host: str, count: int) -> None:
-    async with asyncio.timeout(60):
-        while len(await client.held(destination=host)) < count:
-            await asyncio.sleep(0.1)
-
-
 async def until_retrying(client: ScenarioClient, journey: str) -> None:
     async with asyncio.timeout(60):
         while not (seen := await client.show(journey)).attempts or seen.pending[0].next_try_at is None:
@@ -88,7 +95,7 @@ async def test_all_that_a_receiver_held_up_are_tried_again_once_it_is_mended(
     async with stand(fail={f"/{host}": [422]}) as standing:
         journeys = await enter(standing, tmp_path, "many", *contacts)
         [other] = await enter(standing, tmp_path, "few", 1)
-        await until_held(standing.client, host, len(journeys))
+        await until_held(standing.client, len(journeys), destination=host)
 
         listed = await scenario("list", "--held", "--destination", host, "--reason", "permanent", "--since", "1h")
         assert (listed.status, listed.out.count("permanent"), listed.err) == (0, 6, "")
@@ -115,7 +122,7 @@ async def test_all_that_a_receiver_held_up_are_tried_again_once_it_is_mended(
 async def test_a_mended_template_is_rendered_anew(stand: Stands, scenario: Command, tmp_path: Path) -> None:
     async with stand(fail={"/mended.example.com": [422]}) as standing:
         [journey] = await enter(standing, tmp_path, "mended", 1, text="wrong")
-        await until_held(standing.client, "mended.example.com", 1)
+        await until_held(standing.client, 1, destination="mended.example.com")
         await enter(standing, tmp_path, "mended", text="right")
         wanted = ("retry", "--scenario", "mended", "--step", "hook", "--reason", "the text was wrong")
         ran = await scenario(*wanted, "--with-version", "newest")
@@ -130,7 +137,7 @@ async def test_a_mended_template_is_rendered_anew(stand: Stands, scenario: Comma
 async def test_journeys_are_paused_and_resumed_by_scenario(stand: Stands, scenario: Command, tmp_path: Path) -> None:
     async with stand(fail={"/stopped.example.com": [422]}) as standing:
         journeys = await enter(standing, tmp_path, "stopped", 1, 2)
-        await until_held(standing.client, "stopped.example.com", 2)
+        await until_held(standing.client, 2, destination="stopped.example.com")
         wanted = ("--destination", "stopped.example.com", "--scenario", "stopped", "--reason", "x")
         assert (await scenario("pause", *wanted)).out == "accepted 2\n"
         assert (await scenario("pause", *wanted)).err == "scenario: nothing to pause: no journey matches\n"
@@ -216,9 +223,7 @@ async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off
                 while "is reached" in (ran := await temporal(*(given.get(word, word) for word in words[1:]))).err:
                     await asyncio.sleep(0.2)
             assert (ran.status, ran.err) == (0, "")
-        async with asyncio.timeout(60):
-            while len(standing.receiver.requests(f"/{name}.example.com")) < 2:
-                await asyncio.sleep(0.05)
+        await until_received(standing.receiver, f"/{name}.example.com", 2)
         if verbs == ("update-options",):  # the third attempt comes soon too
             assert outcomes(await result(standing.client, journey)) == [("hook", "delivered")]
 

@@ -21,7 +21,7 @@ from gateway.errors import NotAccepted
 from gateway.operations.background import running_operations
 from runtime.store import Store, StoreUnavailable
 from scenario.words import Operation
-from tests.e2e.conftest import Stand, Stands, add_key, entry, publish
+from tests.e2e.conftest import Stand, Stands, add_key, entry, publish, until_held
 
 pytestmark = pytest.mark.encrypted
 
@@ -41,9 +41,7 @@ JOURNEYS = 8
 async def hold(stand: Stand, folder: Path) -> list[str]:
     await publish(stand.client, folder, SCENARIO)
     entered = await asyncio.gather(*(stand.client.enter(entry(NAME, number)) for number in range(JOURNEYS)))
-    async with asyncio.timeout(60):
-        while len(await stand.client.held(scenario=NAME)) < JOURNEYS:
-            await asyncio.sleep(0.1)
+    await until_held(stand.client, JOURNEYS, scenario=NAME)
     return sorted(item.id for item in entered)
 
 

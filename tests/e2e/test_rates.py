@@ -59,10 +59,7 @@ async def test_two_destinations_get_their_own_rates_from_all_workers_together(
     await RateKeeper(client, queue).apply(100, {"slow": 10, "quick": 30})
     numbers = {"slow": 30, "quick": 60}
     scheduler = Worker(
-        client,
-        task_queue=f"journeys-{queue}",
-        workflows=[ManyDeliveries],
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        client, task_queue=f"journeys-{queue}", workflows=[ManyDeliveries], workflow_runner=UnsandboxedWorkflowRunner()
     )
     async with scheduler:
         for name, number in numbers.items():  # the slow one's are queued first: the other must not wait for them

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from gateway.client import Entered, targets
 from runtime.local.receiver import Receiver
 from scenario.words import Operation
-from tests.e2e.conftest import Gate, Stand, Stands, entry, outcomes, publish
+from tests.e2e.conftest import Gate, Stand, Stands, entry, outcomes, publish, until_received
 
 SLOW = """
 scenario: NAME
@@ -40,17 +40,11 @@ def slow(name: str, limit: int = 0, longest: str = "15s") -> str:
 async def backing_off(stand: Stand, folder: Path, name: str, limit: int = 0, longest: str = "15s") -> Entered:
     await publish(stand.client, folder, slow(name, limit, longest))
     entered = await stand.client.enter(entry(name))
-    await called(stand, name, 1)
+    await until_received(stand.receiver, f"/hooks.example.com/{name}", 1)
     async with asyncio.timeout(60):  # the server has to learn that the attempt failed
         while not (await pending(entered)).attempt > 1:
             await asyncio.sleep(0.05)
     return entered
-
-
-async def called(stand: Stand, name: str, times: int) -> None:
-    async with asyncio.timeout(60):
-        while len(stand.receiver.requests(f"/hooks.example.com/{name}")) < times:
-            await asyncio.sleep(0.05)
 
 
 async def pending(entered: Entered) -> Any:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -25,7 +24,7 @@ from runtime.local.inbox import Inbox
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store, StoreMismatch, StoreMissing
-from tests.e2e.conftest import SENDER, Server, entry
+from tests.e2e.conftest import SENDER, Server, entry, is_ready
 from tests.servers import reserved_port
 
 SCENARIO = "scenario: hello\ntrigger: segment\nsteps:\n  - email: mail\n    subject: Hello\n    text: Hello\n"
@@ -60,21 +59,13 @@ def rows(file: Path) -> list[str]:
         return list(connection.iterdump())
 
 
-async def is_ready(port: int) -> bool:
-    try:
-        async with httpx.AsyncClient(trust_env=False) as http:
-            return (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncGenerator[asyncio.Task[None]]:
     port = reserved_port()
     queues = ["journeys", "email"]
     task = asyncio.create_task(worker.serve(settings, queues, Deadline(1), health_port=port))
     try:
-        while not await is_ready(port):
+        while not await is_ready(f"http://127.0.0.1:{port}"):
             assert not task.done(), task.exception()
             await asyncio.sleep(0.05)
         yield task

@@ -175,8 +175,7 @@ class OAuth2Form(Model):
         description="Name of the secret with our password. client_credentials needs it; refresh_token may have it.",
     )
     refresh_token: Secret | None = Field(
-        default=None,
-        description="refresh_token: name of the secret with the token, which the server must not replace.",
+        default=None, description="refresh_token: name of the secret with the token, which the server must not replace."
     )
     key: Secret | None = Field(
         default=None,

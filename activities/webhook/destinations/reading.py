@@ -16,13 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from activities.webhook.circuit_breaker import BreakerLimits
-from activities.webhook.destinations.destinations import (
-    DEFAULT_RATE,
-    Destination,
-    Destinations,
-    OAuth2,
-    Signer,
-)
+from activities.webhook.destinations.destinations import DEFAULT_RATE, Destination, Destinations, OAuth2, Signer
 from activities.webhook.destinations.form import BreakerForm, DestinationForm, DestinationsForm, LimitsForm, OAuth2Form
 from activities.webhook.destinations.rules import Issue, rulings, secrets_in
 from activities.webhook.limiter import Limits

@@ -10,12 +10,18 @@ from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
 from scenario.http.addresses import Access
 from tests.activities.webhook.faults import Receiver
+from tests.fakes import Clock
 
 
 @pytest.fixture
 async def transport() -> AsyncIterator[Transport]:
     async with Transport(connect_timeout=30) as made:
         yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture

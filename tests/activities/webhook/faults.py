@@ -20,6 +20,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import parse_qsl
 
+import pytest
+
+from activities.webhook.errors import AttemptError
+from activities.webhook.http.exchange import Request
+from activities.webhook.http.transport import Transport
+
 
 class End(Enum):
     KEEP = "keep"
@@ -211,3 +217,9 @@ async def _play(
         case End.KEEP | End.CLOSE:
             pass
     return behaviour.end is End.KEEP
+
+
+async def failure(transport: Transport, request: Request) -> AttemptError:
+    with pytest.raises(AttemptError) as caught:
+        await transport.send(request)
+    return caught.value

@@ -46,11 +46,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def tokens(transport: Transport, clock: Clock) -> AccessTokens:
     return AccessTokens(transport, clock)
 

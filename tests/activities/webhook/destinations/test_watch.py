@@ -24,11 +24,6 @@ Edit = Callable[[Path, str], object]
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "destinations.yaml"
     path.write_text(ONE)

@@ -15,6 +15,7 @@ from activities.webhook.http.dial import GuardedResolver, LookupFailedError, Sys
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
 from scenario.http.addresses import Access
+from tests.activities.webhook import faults
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import receiver
 
@@ -55,9 +56,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def failure(transport: Transport, url: str, access: Access | None = None) -> AttemptError:
-    with pytest.raises(AttemptError) as caught:
-        await transport.send(Request("POST", url, body=b"{}", timeout=60, access=access or Access()))
-    return caught.value
+    return await faults.failure(transport, Request("POST", url, body=b"{}", timeout=60, access=access or Access()))
 
 
 @pytest.mark.parametrize("case", table("ssrf_cases.json", "cases", kind="dns"))

@@ -7,22 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from activities.outcome import Outcome
-from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
+from activities.webhook.errors import UnansweredError, UnreachableError
 from activities.webhook.http.connections import MAX_INTERIM
 from activities.webhook.http.exchange import MAX_BODY, Flight, Phase, Request, Target
 from activities.webhook.http.faults import translate
 from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import of_status
 from tests.activities.webhook import faults
-from tests.activities.webhook.faults import Behaviour, End, Receiver, answer, head, raw, receiver
+from tests.activities.webhook.faults import Behaviour, End, Receiver, answer, failure, head, raw, receiver
 
 Post = Callable[..., Request]
-
-
-async def failure(transport: Transport, request: Request) -> AttemptError:
-    with pytest.raises(AttemptError) as caught:
-        await transport.send(request)
-    return caught.value
 
 
 DRIP = raw(b"HTTP/1.1 200 OK\r\n", *(b"x-drip: drop\r\n" for _ in range(500)), pause=0.02, end=End.HANG)

@@ -20,7 +20,7 @@ from activities.webhook.http.faults import translate
 from activities.webhook.http.transport import Transport
 from scenario.http.addresses import Access
 from scenario.http.urls import Target
-from tests.activities.webhook.faults import Receiver, receiver, serving
+from tests.activities.webhook.faults import Receiver, failure, receiver, serving
 
 NAME = "pub.test"
 
@@ -102,12 +102,6 @@ async def transport() -> AsyncIterator[Transport]:
 def https(there: Receiver, tls: Tls, host: str = NAME) -> Request:
     access = Access(allow_private=True, ports=(there.port,))
     return Request("POST", there.url("/hook", "https", host), body=b"{}", timeout=60, access=access, tls=tls)
-
-
-async def failure(transport: Transport, request: Request) -> AttemptError:
-    with pytest.raises(AttemptError) as caught:
-        await transport.send(request)
-    return caught.value
 
 
 async def test_the_name_stays_the_name_though_a_number_is_dialled(transport: Transport, authority: Authority):

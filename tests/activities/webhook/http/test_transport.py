@@ -6,22 +6,16 @@ from pathlib import Path
 import pytest
 
 from activities.outcome import Outcome
-from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
+from activities.webhook.errors import RefusedError, UnansweredError, UnreachableError
 from activities.webhook.http.exchange import Request, Response, Tls
 from activities.webhook.http.tls import ClientContext, context
 from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import of_status
 from scenario.http.addresses import Access
 from tests.activities.webhook import faults
-from tests.activities.webhook.faults import Behaviour, answer, head, raw, receiver
+from tests.activities.webhook.faults import Behaviour, answer, failure, head, raw, receiver
 
 Post = Callable[..., Request]
-
-
-async def failure(transport: Transport, request: Request) -> AttemptError:
-    with pytest.raises(AttemptError) as caught:
-        await transport.send(request)
-    return caught.value
 
 
 # -- What is sent -----------------------------------------------------------------------------------------------------

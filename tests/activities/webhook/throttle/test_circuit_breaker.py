@@ -15,11 +15,6 @@ LIMITS = BreakerLimits()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker(LIMITS, clock)
 

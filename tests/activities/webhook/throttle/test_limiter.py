@@ -16,11 +16,6 @@ QUICK = BreakerLimits(minimum=2, window=60, pause=10)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def gate(clock: Clock) -> Limiter:
     return Limiter(clock=clock)
 
