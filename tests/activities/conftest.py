@@ -8,15 +8,26 @@ from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from activities.failures import Failure, failure_of
 from runtime.store import Store
-from tests.fakes import Rows
+from tests.fakes import Marks, Rows
 
 
 @pytest.fixture
 def rows() -> Rows:
     return Rows()
+
+
+@pytest.fixture
+def marks() -> Marks:
+    return Marks()
+
+
+@pytest.fixture
+def environment(marks: Marks) -> ActivityEnvironment:
+    return marks.environment()
 
 
 @pytest.fixture

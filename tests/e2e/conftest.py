@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -36,7 +36,7 @@ from gateway.api.authentication import Keys
 from gateway.client import ScenarioClient
 from gateway.codec import PREFIX, application
 from runtime import search_attributes
-from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
+from runtime.api_keys import Scope
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import keyring_of
@@ -51,6 +51,7 @@ from runtime.settings import Settings
 from runtime.store import Store
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
+from tests import factories
 from tests.fakes import Ran
 from tests.replay.record import DELETES_SOON
 from worker import running_workers, services, workers
@@ -382,9 +383,7 @@ async def decoding(store: Store) -> AsyncGenerator[dict[str, str]]:
 
 
 async def add_key(store: Store, *scopes: Scope) -> str:
-    token, identifier, digest = make_token()
-    await store.add_key(ApiKey(identifier, digest, scopes or SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
-    return token
+    return (await factories.add_key(store, *scopes, rate=10_000.0))[0]
 
 
 def entry(scenario: str, contact: object = 1, **more: Any) -> dict[str, Any]:

@@ -23,10 +23,9 @@ from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Reconciler
 from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest
-from runtime.store.campaigns import StoredCampaign
-from runtime.store.deliveries import DELIVERED, Attempt
 from runtime.store.schema import entries
 from tests.e2e.conftest import Stand, Stands, publish
+from tests.factories import attempt, stored_campaign
 
 pytestmark = pytest.mark.encrypted
 
@@ -84,23 +83,15 @@ class Site:
         await self.temporal.start_workflow(kind, argument, id=name, task_queue="nobody")
 
     async def record_delivery(self, entered: Entered, run_id: str) -> None:
-        attempt = Attempt(
-            delivery_id=f"msg_{entered.id}",
-            attempt=1,
-            workflow_id=entered.id,
-            run_id=run_id,
-            scenario="wishes",
-            version=1,
-            step="later",
-            channel="sms",
-            destination="local",
-            contact_id=entered.id.split("/")[1],
-            started_at=datetime.now(UTC),
-            milliseconds=5,
-            outcome=DELIVERED,
-        )
-        test = replace(attempt, delivery_id=f"msg_test{run_id}", workflow_id="", run_id="", test_by="ann")
-        await self.store.record([attempt, test])
+        given = {
+            "scenario": "wishes",
+            "step": "later",
+            "contact_id": entered.id.split("/")[1],
+            "started_at": datetime.now(UTC),
+        }
+        real = attempt(f"msg_{entered.id}", workflow_id=entered.id, run_id=run_id, **given)
+        test = replace(real, delivery_id=f"msg_test{run_id}", workflow_id="", run_id="", test_by="ann")
+        await self.store.record([real, test])
 
     async def reconcile(
         self, *, repair: bool = False, later: timedelta = 2 * SETTLED
@@ -153,19 +144,7 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
         await store.accept(AcceptedEntry("wishes/10/K10", GONE, "10", now))
         # What campaigns send without workflows: one is at work, the other is gone.
         tomorrow = now + timedelta(days=1)
-        sale = StoredCampaign(
-            name="sale",
-            scenario="wishes",
-            version=1,
-            file="",
-            digest="",
-            rate=1.0,
-            operator="ann",
-            created_at=now,
-            loaded_at=now,
-            starts_at=tomorrow,
-        )
-        await store.add_campaign(sale)
+        await store.add_campaign(stored_campaign(scenario="wishes", loaded_at=now, starts_at=tomorrow))
         for contact, key in (("14", "sale"), ("15", "gone")):
             name = f"wishes/{contact}/{key}"
             await store.admit(AdmissionRequest("wishes", 1, contact, key, name, GONE, "never", now, root=GONE))

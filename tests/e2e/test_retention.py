@@ -21,8 +21,8 @@ from temporalio.common import RetryPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.retention import SCHEDULE, keep_schedule
-from runtime.store import Attempt
 from tests.e2e.conftest import Stands
+from tests.factories import attempt
 
 DAY = timedelta(days=1)
 
@@ -65,15 +65,7 @@ async def test_the_schedule_is_kept_as_the_setting_says_and_prunes(
     caplog.set_level("INFO", "activities.retention")
     async with stand() as place:
         client, store, now = place.client.temporal, place.client.store, datetime.now(UTC)
-        await store.record(
-            [
-                Attempt(
-                    *(f"msg_{days}", 1, "sale/7", "run", "sale", 1, "hook", "webhook", "wax", "7"),
-                    *(now - days * DAY, 12, "delivered"),
-                )
-                for days in (200, 100)
-            ]
-        )
+        await store.record([attempt(f"msg_{days}", started_at=now - days * DAY) for days in (200, 100)])
         # Two workers that start at once.
         await asyncio.gather(*(keep_schedule(client, "deliveries=180d,entries=2y") for _ in range(2)))
         found = (await described(client)).schedule

@@ -26,11 +26,12 @@ from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
 from activities.webhook.destinations.reading import DestinationsFile
 from runtime.store import Store
-from runtime.store.campaigns import CampaignItem, StoredCampaign
+from runtime.store.campaigns import CampaignItem
 from scenario.check.check import check
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from tests.factories import stored_campaign
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOOK = {"webhook": "hook", "url": "https://hooks.example.com/", "body": {"id": "{{ contact.id }}"}}
@@ -66,11 +67,7 @@ async def prepared(store: Store, monkeypatch: pytest.MonkeyPatch, turned_away: s
     assert checked.scenario is not None
     await store.publish("sale", document(checked.scenario), dump_plan(compile_plan(checked.scenario)), "digest")
     client: Any = SimpleNamespace(namespace="default", data_converter=DataConverter.default)
-    campaign = StoredCampaign(
-        name="advent", scenario="sale", version=1, audience="", file="", digest="", rate=100.0, operator="ann",
-        created_at=NOW, gear="blast",
-    )  # fmt: skip
-    await store.add_campaign(campaign)
+    await store.add_campaign(stored_campaign("advent", scenario="sale", rate=100.0, created_at=NOW, gear="blast"))
     items: list[CampaignItem] = []
     for number in range(1, 41):
         contact, journey = f"c{number}", f"sale/c{number}/advent"

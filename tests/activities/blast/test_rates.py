@@ -7,26 +7,14 @@ import pytest
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.server_rates import campaign_rates, left_by
 from runtime.store.campaigns import StoredCampaign
+from tests.factories import stored_campaign
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def campaign(name: str, destination: str, rate: float, *, paused: str | None = None, hours: int = 0) -> StoredCampaign:
-    return StoredCampaign(
-        name=name,
-        scenario="sale",
-        version=1,
-        digest="",
-        file="people.csv",
-        rate=rate,
-        operator="ann",
-        created_at=NOW,
-        loaded_at=NOW,
-        confirmed_at=NOW,
-        starts_at=NOW + timedelta(hours=hours),
-        paused_by=paused,
-        destination=destination,
-    )
+    times = {"loaded_at": NOW, "confirmed_at": NOW, "starts_at": NOW + timedelta(hours=hours)}
+    return stored_campaign(name, rate=rate, paused_by=paused, destination=destination, **times)
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,6 @@ STEP: dict[str, Any] = {
 
 
 @pytest.fixture
-def marks() -> Marks:
-    return Marks()
-
-
-@pytest.fixture
 def environment(marks: Marks) -> ActivityEnvironment:
     environment = marks.environment()
     began = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)

@@ -25,16 +25,6 @@ STEP: dict[str, Any] = {"sms": "thanks", "text": " Merci {{ contact.firstname }}
 
 
 @pytest.fixture
-def marks() -> Marks:
-    return Marks()
-
-
-@pytest.fixture
-def environment(marks: Marks) -> ActivityEnvironment:
-    return marks.environment()
-
-
-@pytest.fixture
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
     async def run(provider: SmsProvider | None, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
         written = {name: value for name, value in (STEP | step).items() if value is not None}
