@@ -60,18 +60,6 @@ async def finish(client: ScenarioClient, **given: Any) -> dict[str, Any]:
     return await entered.result()
 
 
-async def test_a_contact_is_let_in_and_its_journey_gives_its_result(stage: Stage, client: ScenarioClient) -> None:
-    await publish(stage)
-    entered = await client.enter(entry())
-    assert (entered.id, entered.already, entered.admitted) == ("waits/7/CGX0094", False, True)
-    stored = await stage.store.entry(entered.id)
-    assert stored is not None
-    assert stored.run_id == entered.run_id
-    assert await client.event("7", "order.delivered") == EventView(told=1)
-    result = await entered.result()
-    assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
-
-
 async def test_a_time_zone_that_cannot_be_used_is_told(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     for number, (zone, used) in enumerate((("Mars/Olympus", False), ("UTC+2", True), (None, True))):
@@ -159,12 +147,18 @@ async def test_a_journey_that_continued_as_new_is_shown_at_its_end(stage: Stage,
 
 async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
-    for contact, order in ((7, "A"), (7, "B"), (8, "A")):
-        await client.enter(entry(contact, order={"external_id": order}))
+    places = ((7, "A"), (7, "B"), (8, "A"))
+    entered, *_ = [await client.enter(entry(contact, order={"external_id": order})) for contact, order in places]
+    assert (entered.id, entered.already, entered.admitted) == ("waits/7/A", False, True)
+    stored = await stage.store.entry(entered.id)
+    assert stored is not None
+    assert stored.run_id == entered.run_id
     assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == EventView(told=2)
     assert await client.event("9", "order.delivered") == EventView(unknown=True)
     assert await client.contact_changed("8", {"firstname": "Zoé"}) == EventView(told=1)
     assert await client.contact_changed("9", {"firstname": "Zoé"}) == EventView(unknown=True)
+    result = await entered.result()
+    assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
     async with asyncio.timeout(60):
         while await stage.store.running("7"):
             await asyncio.sleep(0.02)

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import signal
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,19 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
     return int(ready[0].split("port ")[1].split()[0])
 
 
+@asynccontextmanager
+async def served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, wanted: Parts, **more: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve parts to a client until the end of the block, which asks the process to stop."""
+    caplog.set_level(logging.INFO)
+    task = asyncio.create_task(serve(settings(tmp_path, **more), "127.0.0.1", 0, wanted))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{await ready_port(task, caplog)}") as client:
+        yield client
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+
+
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("wanted", "more", "said"),
@@ -143,29 +157,22 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
 async def test_it_says_what_it_serves_and_ends_when_asked_to(
     tmp_path: Path, connected: Queue, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, str], said: str
 ) -> None:
-    caplog.set_level(logging.INFO)
-    task = asyncio.create_task(serve(settings(tmp_path, **more), "127.0.0.1", 0, wanted))
-    port = await ready_port(task, caplog)
-    assert said in caplog.text
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with served(tmp_path, caplog, wanted, **more) as client:
+        assert said in caplog.text
         assert (await client.get("/healthz")).json() == {"alive": True}
         assert (await client.get("/v1/nothing")).status_code == 401
         measured = Measured(metrics.HTTP_SERVER)
         assert (await client.post("/callbacks/abc", json={})).json().keys() == {"error"}
         assert len(measured.of(metrics.HTTP_SERVER)) == wanted.callbacks
         assert (await client.get("/")).json() == NOTHING
-    os.kill(os.getpid(), signal.SIGTERM)
-    await task
     assert caplog.messages[-1] == "stopped"
     assert connected.prepared == 1
 
 
-@pytest.mark.usefixtures("store")
+@pytest.mark.usefixtures("connected", "store")
 async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
-    tmp_path: Path, connected: Queue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    del connected
-    caplog.set_level(logging.INFO)
     troubles: dict[str, Exception] = {}
 
     async def check(looked: NamespaceCheck | Store, **_: Any) -> None:
@@ -177,10 +184,8 @@ async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
     monkeypatch.setattr("runtime.process.namespace._EVERY", 0.01)
     monkeypatch.setattr(serving, "watching", partial(watching, every=0.01))
     troubles["NamespaceCheck"] = AttributesMissing("namespace default lacks the search attributes of journeys")
-    task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
-    port = await ready_port(task, caplog)
-    assert "lacks the search attributes" in caplog.text
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(60):
+    async with served(tmp_path, caplog, Parts(api=True)) as client, asyncio.timeout(60):
+        assert "lacks the search attributes" in caplog.text
 
         async def until(expected: dict[str, bool]) -> None:
             while (answer := await client.get("/readyz")).json()["checks"] != expected:
@@ -194,8 +199,6 @@ async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
         troubles["Store"] = StoreUnavailable("the store is away")
         await until(well | {"store": False})
         assert {check: number for (check,), (number, _) in now(metrics.READY).items()} == well | {"store": False}
-    os.kill(os.getpid(), signal.SIGTERM)
-    await task
 
 
 @pytest.mark.usefixtures("connected", "store")
@@ -230,15 +233,10 @@ async def test_it_ends_where_operations_are_not_carried_out_any_more(tmp_path: P
 async def test_a_process_open_to_the_world_carries_none_out(
     tmp_path: Path, connected: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
     connected.ended.set()
-    task = asyncio.create_task(serve(settings(tmp_path, **CALLBACKS), "127.0.0.1", 0, Parts(callbacks=True)))
-    port = await ready_port(task, caplog)
-    assert "for callbacks; not configured: unsubscribing" in caplog.text
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with served(tmp_path, caplog, Parts(callbacks=True), **CALLBACKS) as client:
+        assert "for callbacks; not configured: unsubscribing" in caplog.text
         assert (await client.post("/v1/entries", json={})).status_code == 404
-    os.kill(os.getpid(), signal.SIGTERM)
-    await task
     assert connected.prepared == 0
 
 

@@ -34,13 +34,8 @@ async def test_an_estimate_counts_with_the_share_of_the_destinations_rate(
 ) -> None:
     destinations = tmp_path / "destinations.yaml"
     destinations.write_text("destinations: {crm: {url: 'https://crm.example.com', rate: 10/s}}")
-    blast: dict[str, Any] = {
-        "gear": "blast",
-        "destination": "crm",
-        "ended_at": NOW,
-        "survey": SURVEY.model_dump(mode="json"),
-    }
-    await store.add_campaign(stored_campaign(rate=rate, **blast))
+    blast: dict[str, Any] = {"gear": "blast", "destination": "crm", "survey": SURVEY.model_dump(mode="json")}
+    await store.add_campaign(stored_campaign(rate=rate, ended_at=NOW, **blast))
     services = Services(cast("Any", SimpleNamespace(namespace="default")), store, destinations=destinations)
     estimate = (await services.campaigns.show(TERMINAL, "sale")).estimate
     assert estimate is not None
