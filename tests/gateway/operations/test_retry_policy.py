@@ -121,15 +121,11 @@ async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
     client = temporal({"a/1": [activity("webhook")], "a/8": [activity("webhook")]})
     seen = await pending_deliveries(client, store, "wax", look_up=2)
     first, third = seen.found  # the second was looked up, and has gone on
-    assert (first.journey, first.latest, first.pending.last_failure) == (
-        "a/1",
-        tried[0],
-        "wax answered 503 (attempt 2)",
-    )
+    failure = "wax answered 503 (attempt 2)"
+    assert (first.journey, first.latest, first.pending.last_failure) == ("a/1", tried[0], failure)
     assert (third.journey, third.latest, third.goes_to) == ("a/3", tried[2], "wax")
-    assert third.pending == DeliveryStatus(
-        step="webhook", state="scheduled", attempt=3, next_try_at=NOW + timedelta(minutes=3)
-    )
+    due = NOW + timedelta(minutes=3)
+    assert third.pending == DeliveryStatus(step="webhook", state="scheduled", attempt=3, next_try_at=due)
     assert seen.unseen == 5
     every = await pending_deliveries(client, store, "wax")
     assert ([item.journey for item in every.found], every.unseen) == (["a/1", "a/8"], 0)

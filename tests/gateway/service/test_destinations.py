@@ -12,7 +12,7 @@ from temporalio.converter import DataConverter
 from activities.webhook.destinations.destinations import Destination, Destinations
 from gateway.errors import Forbidden
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.destinations import LOOKED_AT, DestinationNow, DestinationService
+from gateway.service.destinations import LOOKED_AT, DestinationService
 from gateway.service.held import HeldGroup, HeldGroupKey, HeldGroups, HeldService
 from runtime.api_keys import SCOPES
 from runtime.store import Store
@@ -32,20 +32,10 @@ async def test_paused_destinations_come_first_and_those_without_waiting_deliveri
     running = {f"a/{number}": [refused] for number in range(LOOKED_AT + 3)}
     service = service_of(temporal({**running, "a/90": [activity("webhook")]}), store)
     due = NOW + timedelta(minutes=5)
-    wax: dict[str, Any] = {
-        "destination": "wax",
-        "waiting": LOOKED_AT + 3,
-        "left_alone": True,
-        "why": "wax has failed too often",
-    }
-    crm: dict[str, Any] = {
-        "destination": "crm",
-        "waiting": 1,
-        "left_alone": False,
-        "why": "wax answered 503 (attempt 2)",
-    }
-    expected = [DestinationNow(**one, next_try_at=due) for one in (wax, crm)]
-    assert await service.now(TERMINAL) == expected
+    assert [tuple(dict(one).values()) for one in await service.now(TERMINAL)] == [
+        ("wax", LOOKED_AT + 3, True, "wax has failed too often", due),
+        ("crm", 1, False, "wax answered 503 (attempt 2)", due),
+    ]
 
 
 class Held:

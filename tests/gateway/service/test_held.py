@@ -33,10 +33,8 @@ async def test_what_is_held_for_the_same_is_one_group_and_the_largest_comes_firs
     assert (found.total, found.others) == (4, 0)
     wax = found.groups[0]
     assert (wax.since, wax.latest.hold.since) == (NOW, NOW + timedelta(seconds=2))
-    assert (wax.latest.hold.status, wax.latest.hold.reason) == (
-        422,
-        f"since {(NOW + timedelta(seconds=2)).isoformat()}",
-    )
+    reason = f"since {(NOW + timedelta(seconds=2)).isoformat()}"
+    assert (wax.latest.hold.status, wax.latest.hold.reason) == (422, reason)
     assert await index(search).count(crm.query) == 1
     assert [one.hold.since for one in await index(search).find(WAX.query, limit=2)] == [
         NOW + timedelta(seconds=2),
@@ -57,14 +55,8 @@ async def test_a_group_is_found_behind_thousands_of_another_and_few_are_looked_a
 
 
 async def test_groups_that_differ_by_one_thing_alone_are_counted_apart(search: Search) -> None:
-    places = [
-        WAX,
-        WAX._replace(scenario="another"),
-        WAX._replace(step="wax-2"),
-        WAX._replace(destination=None),
-        WAX._replace(cause=None),
-        WAX._replace(destination=None, cause=None),
-    ]
+    changes = ({"scenario": "another"}, {"step": "wax-2"}, {"destination": None}, {"cause": None})
+    places = [WAX, *(WAX._replace(**one) for one in changes), WAX._replace(destination=None, cause=None)]
     for number, at in enumerate(places, READ_FIRST):
         search.hold(at, number)
     found = await held_groups(index(search))

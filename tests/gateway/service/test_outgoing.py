@@ -28,21 +28,9 @@ async def held(store: Store, *contacts: str) -> list[str]:
         await store.admit(admission_request(contact))
     events, position = await store.outgoing_events(0)
     await store.outgoing_cursor("crm", position)
-    await store.add_sends(
-        [
-            PendingSend(
-                subscription="crm",
-                position=event.position,
-                subject=event.subject,
-                attempts=1,
-                next_try_at=NOW,
-                reason="crm answered 422",
-                held_at=NOW,
-                recorded_at=NOW,
-            )
-            for event in events
-        ]
-    )
+    given: dict[str, Any] = {"next_try_at": NOW, "reason": "crm answered 422", "held_at": NOW, "recorded_at": NOW}
+    sends = [PendingSend("crm", event.position, event.subject, attempts=1, **given) for event in events]
+    await store.add_sends(sends)
     return [event.id for event in events]
 
 
