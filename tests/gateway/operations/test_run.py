@@ -11,16 +11,18 @@ import pytest
 from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.errors import NotAccepted, NotAnswered, NotFound
-from gateway.operations.journey_operations import JourneyOperations
+from gateway.client import JourneyFilter, ScenarioClient
+from gateway.errors import BadOperation, NotAccepted, NotAnswered, NotFound
+from gateway.operations.journey_operations import JourneyOperations, targets
 from gateway.operations.run import AT_ONCE, JourneyTarget, OperationRun, RefusalView, Tally
-from runtime.store import Store
+from runtime.store import AdmissionRequest, Store
 from scenario.words import Operation
+from tests.gateway.search import NOW, Search
 
 Answer = Callable[[JourneyTarget], Awaitable[None]]
 
 
-def targets(count: int) -> list[JourneyTarget]:
+def some(count: int) -> list[JourneyTarget]:
     return [JourneyTarget(f"a/{number}") for number in range(count)]
 
 
@@ -35,11 +37,11 @@ async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> 
         if target.id in answers:
             raise answers[target.id]
 
-    tally = await OperationRun(send, rate=1000, done=lambda target: done.append(target.id)).run(targets(5))
+    tally = await OperationRun(send, rate=1000, done=lambda target: done.append(target.id)).run(some(5))
     assert sorted(tally.accepted) == ["a/0", "a/2", "a/4"]
     assert tally.refused[0] == RefusalView(id="a/1", why="nothing to retry: the journey is not held")
     assert (len(tally.refused), tally.left, tally.complete) == (2, 0, False)
-    assert sorted(done) == [target.id for target in targets(5)]
+    assert sorted(done) == [target.id for target in some(5)]
 
 
 async def test_operations_keep_to_the_rate() -> None:
@@ -48,7 +50,7 @@ async def test_operations_keep_to_the_rate() -> None:
     async def send(_: JourneyTarget) -> None:
         times.append(asyncio.get_running_loop().time())
 
-    await OperationRun(send, rate=100).run(targets(12))
+    await OperationRun(send, rate=100).run(some(12))
     assert times[-1] - times[0] >= 11 / 100 / 2  # half of it: the first may be noted late
 
 
@@ -60,7 +62,7 @@ async def test_what_a_slow_answer_held_up_is_not_made_up_for_by_a_burst() -> Non
         if int(target.id[2:]) < AT_ONCE:
             await asyncio.sleep(0.5)
 
-    await OperationRun(send, rate=100).run(targets(AT_ONCE + 10))
+    await OperationRun(send, rate=100).run(some(AT_ONCE + 10))
     assert times[-1] - times[AT_ONCE] >= 9 / 100 / 2  # a burst would take no time
 
 
@@ -78,7 +80,7 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
         busy[0] -= 1
 
     async with asyncio.timeout(60):
-        await OperationRun(send, rate=100_000).run(targets(3 * AT_ONCE))
+        await OperationRun(send, rate=100_000).run(some(3 * AT_ONCE))
     assert busy == [0, AT_ONCE]
 
 
@@ -87,7 +89,7 @@ async def test_it_is_given_up_where_no_worker_answers_and_one_answer_now_and_the
         if (number := int(target.id[2:])) % AT_ONCE or number >= 5 * AT_ONCE:
             raise NotAnswered(target.id, "no worker answered")
 
-    tally = await OperationRun(send, rate=100_000).run(targets(1000))
+    tally = await OperationRun(send, rate=100_000).run(some(1000))
     assert (tally.unanswered, len(tally.accepted)) == (True, 5)
     assert 5 * AT_ONCE < len(tally.refused) + len(tally.accepted) <= 7 * AT_ONCE
     assert len(tally.refused) + len(tally.accepted) + tally.left == 1000
@@ -106,7 +108,7 @@ async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> No
             raise ConnectionError
 
     batch = OperationRun(send, rate=1000)
-    running = asyncio.create_task(batch.run(targets(100)))
+    running = asyncio.create_task(batch.run(some(100)))
     await reached.wait()
     if cancelled:
         running.cancel()
@@ -150,7 +152,7 @@ async def test_an_operation_that_is_interrupted_was_not_refused() -> None:
     silent = Silent()
     operating = of(silent)
     batch = operating.batch(Operation.RETRY, operator="ann", reason="x")
-    running = asyncio.create_task(batch.run(targets(2)[:1]))
+    running = asyncio.create_task(batch.run(some(2)[:1]))
     await silent.asked.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -160,7 +162,7 @@ async def test_an_operation_that_is_interrupted_was_not_refused() -> None:
 
 async def test_an_operation_that_nobody_answers_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.operations.journey_operations.ANSWER", 0.01)
-    tally = await of(Silent()).batch(Operation.RETRY, operator="ann", reason="x").run(targets(1))
+    tally = await of(Silent()).batch(Operation.RETRY, operator="ann", reason="x").run(some(1))
     assert [item.why for item in tally.refused] == [
         "pending: no worker answered within 0.01 s. Check that one is running: it may carry out the operation later"
     ]
@@ -172,7 +174,7 @@ async def test_a_journey_whose_workflow_tasks_fail_cannot_be_asked() -> None:
         raise RPCError(text, RPCStatusCode.FAILED_PRECONDITION, b"")
 
     batch = of(SimpleNamespace(execute_update=refuse)).batch(Operation.LEAVE, operator="ann", reason="x")
-    tally = await batch.run(targets(1))
+    tally = await batch.run(some(1))
     assert [item.why for item in tally.refused] == [
         "it cannot answer, because its workflow tasks fail: the workers' log has the reason"
     ]
@@ -181,3 +183,49 @@ async def test_a_journey_whose_workflow_tasks_fail_cannot_be_asked() -> None:
 async def test_what_cannot_be_the_id_of_a_journey_is_nobodys() -> None:
     with pytest.raises(NotFound, match=r"^there is no journey of this id: list the journeys to find its id$"):
         await of(None).send("", Operation.LEAVE, operator="ann", reason="x")
+
+
+HELD = {
+    "state": "held",
+    "at": "hook",
+    "waiting": {"for": "an operator", "step": "hook", "reason": "wax answered 422", "at": NOW.isoformat()},
+}
+
+
+@pytest.fixture
+async def found(store: Store) -> ScenarioClient:
+    """A client of two journeys: one is held, and the other waits."""
+    for number in (1, 2):
+        asking = AdmissionRequest("a", 1, str(number), None, f"a/{number}", "r1", "always", NOW, "order")
+        await store.admit(asking)
+    noted = {"at": NOW.isoformat(), "reason": "wax answered 422"}
+    waiting = {"state": "waiting", "at": "mail", "waiting": {"for": "time"}}
+    temporal = Search(answers={"a/1": HELD, "a/2": waiting})
+    temporal.put("a/1", noted=noted)
+    temporal.put("a/2", "waiting")
+    return ScenarioClient(temporal.client, store, "Europe/Paris")
+
+
+async def test_each_operation_has_journeys_for_which_it_makes_sense(found: ScenarioClient) -> None:
+    held = await found.select(Operation.RETRY, JourneyFilter(since=NOW))
+    assert targets(held) == [JourneyTarget("a/1", "hook")]
+    assert {item.id for item in await found.select(Operation.PAUSE, JourneyFilter())} == {"a/1", "a/2"}
+    assert await found.select(Operation.RESUME, JourneyFilter()) == []
+    assert {item.id for item in await found.select(Operation.LEAVE, JourneyFilter(scenario="a"), everybody=True)} == {
+        "a/1",
+        "a/2",
+    }
+
+
+async def test_names_of_operations_are_accepted_and_verified(found: ScenarioClient) -> None:
+    """Programs may pass the word itself, which type checkers cannot prevent."""
+    operation: Any = "resume"
+    assert await found.select(operation, JourneyFilter()) == []
+    operation = "retry_step"
+    record: dict[str, Any] = {"operator": "ann", "reason": "it is back"}
+    with pytest.raises(BadOperation, match="there is no operation 'retry_step'"):
+        await found.select(operation, JourneyFilter(scenario="a"))
+    with pytest.raises(BadOperation, match="there is no operation 'retry_step'"):
+        await found.operate(operation, JourneyFilter(scenario="a"), **record)
+    with pytest.raises(BadOperation, match="there is no operation 'retry_step'"):
+        await found.send("a/1", operation, **record)

@@ -9,15 +9,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.client import ScenarioClient
+from gateway.errors import BadCursor, BadInput, NotFound
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.why.of_contact import NotLetIn
 from gateway.why.story import refused, told
 from gateway.why.why import CapPlaces, answer, places
 from gateway.why.words import clock
-from runtime.store import StoredEntry
+from runtime.store import Store, StoredEntry
 from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
+from tests.factories import admission_request
 from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
+from tests.gateway.search import NOW, Search
 
 PARIS = ZoneInfo("Europe/Paris")
 OVER = replace(ENTRY, ended_at=START + timedelta(hours=1), outcome="exited", reason="event order.returned")
@@ -81,3 +85,31 @@ def test_places_under_caps_are_counted_as_they_are_when_a_message_asks() -> None
     assert places(caps, both, now, PARIS) == [
         CapPlaces(cap="week", taken=2, at_most=2, per="7d", free_at=START + timedelta(days=7))
     ]
+
+
+async def test_pages_have_every_entry_once(store: Store) -> None:
+    search = Search()
+    client = ScenarioClient(search.client, store)
+    for number in range(10):
+        now = NOW - timedelta(days=number // 3)  # several at the same time
+        await store.admit(admission_request("7", "a", key=str(number), run_id=f"r{number}", now=now))
+    # The control contact of r9 has departed, and its workflow is not closed yet.
+    await store.depart("a/7/9", "r9", "control", "in the control group", NOW)
+    search.add("a/7/9", ContactId="7")
+    # This one waits: it was admitted, though the store does not have it any more.
+    search.add("a/7/old", ContactId="7", JourneyState="waiting")
+    found, cursor = list[str](), None
+    while not found or cursor:
+        page = await client.why("7", limit=4, cursor=cursor)
+        found += [story.journey for story in page.entries]
+        cursor = page.next
+    assert sorted(found) == [f"a/7/{number}" for number in range(10)]
+    assert {story.journey for story in (await client.why("7", since=NOW - timedelta(hours=1))).entries} == {
+        *(f"a/7/{number}" for number in range(3))
+    }
+    with pytest.raises(NotFound):
+        await client.why("7", since=NOW + timedelta(hours=1))
+    with pytest.raises(BadCursor):
+        await client.why("7", cursor="abc")
+    with pytest.raises(BadInput, match=r"has a step 'hello': none is known$"):  # no version of 'a' is stored
+        await client.why("7", step="hello")
