@@ -28,9 +28,12 @@ async def held(store: Store, *contacts: str) -> list[str]:
         await store.admit(admission_request(contact))
     events, position = await store.outgoing_events(0)
     await store.outgoing_cursor("crm", position)
-    given: dict[str, Any] = {"next_try_at": NOW, "reason": "crm answered 422", "held_at": NOW, "recorded_at": NOW}
-    sends = [PendingSend("crm", event.position, event.subject, attempts=1, **given) for event in events]
-    await store.add_sends(sends)
+    given: dict[str, Any] = {
+        "reason": "crm answered 422",
+        **dict.fromkeys(("next_try_at", "held_at", "recorded_at"), NOW),
+    }
+    given |= {"subscription": "crm", "attempts": 1}
+    await store.add_sends([PendingSend(position=one.position, subject=one.subject, **given) for one in events])
     return [event.id for event in events]
 
 
