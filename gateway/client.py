@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -162,29 +161,15 @@ class ScenarioClient:
             return str(error)
         return None
 
-    async def journeys(
-        self,
-        *,
-        scenario: str | None = None,
-        version: int | None = None,
-        contact: str | None = None,
-        state: str | None = None,
-        step: str | None = None,
-        destination: str | None = None,
-        since: datetime | None = None,
-        limit: int = 50,
-    ) -> list[JourneySummary]:
-        """Return admitted journeys, the newest first. See `held` for held ones.
+    async def journeys(self, *, state: str | None = None, limit: int = 50, **which: Any) -> list[JourneySummary]:
+        """Return admitted journeys, given fields of a `JourneyFilter`, the newest first. See `held` for held ones.
 
         Args:
             state: Only those in this state: one of `scenario.words.LISTED`.
-            step: Only running journeys at this step. Temporal's search lags by some moments.
-            destination: Only retrying journeys whose delivery goes to this destination or host.
         """
-        wanted = JourneyFilter(scenario=scenario, version=version, contact=contact, step=step, since=since)
-        lists = self.services.journeys.lists
+        wanted, lists = JourneyFilter(**which), self.services.journeys.lists
         if state == JourneyState.RETRYING:  # which search finds, without a look at all that run
-            retrying = wanted.model_copy(update={"state": "retrying", "destination": destination})
+            retrying = wanted.model_copy(update={"state": "retrying"})
             return await lists.with_deliveries(await lists.held(retrying, limit=limit), limit=limit)
         return await lists.newest(wanted, state=state, limit=limit)
 

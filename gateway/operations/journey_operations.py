@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -84,22 +83,9 @@ class JourneyOperations:
             raise BadOperation(f"the operation '{earlier.id}' did not pause journeys", "which", "operation")
         return earlier
 
-    async def held(
-        self,
-        *,
-        scenario: str | None = None,
-        version: int | None = None,
-        contact: str | None = None,
-        destination: str | None = None,
-        reason: str | None = None,
-        step: str | None = None,
-        since: datetime | None = None,
-        limit: int = 50,
-    ) -> list[JourneySummary]:
-        """Return held journeys; `reason` is a `HeldCause`. Temporal's search lags by some moments."""
-        known = {"scenario": scenario, "version": version, "contact": contact, "destination": destination}
-        which = JourneyFilter.model_validate({**known, "reason": reason, "step": step, "since": since})
-        return await self.lists.held(which, limit=limit)
+    async def held(self, *, limit: int = 50, **which: Any) -> list[JourneySummary]:
+        """Return held journeys, given fields of a `JourneyFilter`. Temporal's search lags by some moments."""
+        return await self.lists.held(JourneyFilter(**which), limit=limit)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[PendingDelivery]:
         """Return all deliveries to a destination that are in progress. See `retry_policy.pending_deliveries`."""

@@ -56,7 +56,7 @@ class AudienceService:
     async def upload(self, caller: Caller, name: str, content: AsyncIterable[bytes]) -> AudienceView:
         """Store a file under a name, instead of an earlier one. Raise BadInput for an empty file or a bad name."""
         stored = await self.add(caller, name, content)
-        return AudienceView(name=stored.name, digest=stored.digest, bytes=stored.bytes, at=stored.created_at)
+        return AudienceView.from_record(stored, at=stored.created_at)
 
     async def add(self, caller: Caller, name: str, content: AsyncIterable[bytes]) -> StoredAudience:
         if not _NAME.fullmatch(name):
