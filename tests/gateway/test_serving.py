@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -132,7 +132,7 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
 @asynccontextmanager
 async def served(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, wanted: Parts, **more: str
-) -> AsyncIterator[httpx.AsyncClient]:
+) -> AsyncGenerator[httpx.AsyncClient]:
     """Serve parts to a client until the end of the block, which asks the process to stop."""
     caplog.set_level(logging.INFO)
     task = asyncio.create_task(serve(settings(tmp_path, **more), "127.0.0.1", 0, wanted))

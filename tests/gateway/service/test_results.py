@@ -33,7 +33,14 @@ def fill(store: Store, tmp_path: Path) -> Fill:
     engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
 
     def write(entered: int, reached: int = 0, **more: Any) -> None:
-        row = {"scenario": "sale", "version": 1, "run_id": "r", "ordinal": 1, "trigger": "segment", "branches": {}}
+        row: dict[str, Any] = {
+            "scenario": "sale",
+            "version": 1,
+            "run_id": "r",
+            "ordinal": 1,
+            "trigger": "segment",
+            "branches": {},
+        }
         row |= {"admitted_at": NOW - timedelta(days=20), "goal_until": NOW - timedelta(days=6)}
         goal = {"reached_at": NOW - timedelta(days=19), "goal_value": "10"}
         rows: list[dict[str, Any]] = [
