@@ -43,6 +43,7 @@ from tests.measured import now
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, served, services, workers
 
+Made = dict[str, dict[str, Any]]
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
 
@@ -79,9 +80,9 @@ async def test_a_trial_run_does_not_look_at_the_file(settings: Settings):
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
     """The workers that are made, by queue, and with which options."""
-    found: dict[str, dict[str, Any]] = {}
+    found: Made = {}
 
     def make(_client: Any, *, task_queue: str, **options: Any) -> None:
         found[task_queue] = options
@@ -99,7 +100,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     ("timeouts", "seconds"), [([], 20), ([15.0, None], 20), ([16.0, None], 21), ([15.0, 300.0], 305)]
 )
 async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination_to_end(
-    settings: Settings, made: dict[str, dict[str, Any]], timeouts: list[float | None], seconds: int
+    settings: Settings, made: Made, timeouts: list[float | None], seconds: int
 ):
     entries = [f"  d{n}: {{url: https://a.example{f', timeout: {t:g}s' if t else ''}}}" for n, t in enumerate(timeouts)]
     text = "\n".join(["destinations:", *entries]) if entries else "destinations: {}"
@@ -125,7 +126,7 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
     ],
 )
 async def test_a_channel_takes_no_more_messages_than_it_has_connections_for(
-    settings: Settings, made: dict[str, dict[str, Any]], channels: dict[str, Any], at_once: dict[str, int]
+    settings: Settings, made: Made, channels: dict[str, Any], at_once: dict[str, int]
 ):
     client: Any = None
     async with services(settings.model_copy(update=channels)) as opened:
@@ -537,7 +538,7 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
     return Keeper
 
 
-async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings, made: dict[str, dict[str, Any]]):
+async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings, made: Made):
     client: Any = None
     async with services(settings.model_copy(update={"queue_shards": 3})):
         pass

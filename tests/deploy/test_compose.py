@@ -110,12 +110,7 @@ def test_temporal_is_the_release_that_is_tested_against() -> None:
     said = subprocess.run([str(program), "--version"], check=True, capture_output=True, encoding="utf-8").stdout
     server, ui = re.findall(r"(?:Server|UI) ([\d.]+)", said)
     images = {name: SERVICES[name]["image"].rpartition(":")[2] for name in SERVICES if name.startswith("temporal")}
-    assert images == {
-        "temporal": server,
-        "temporal-schema": server,
-        "temporal-init": server,
-        "temporal-ui": ui,
-    }
+    assert images == {"temporal": server, "temporal-schema": server, "temporal-init": server, "temporal-ui": ui}
 
 
 def test_temporal_is_set_as_the_local_server_is() -> None:

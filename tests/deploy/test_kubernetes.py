@@ -38,6 +38,7 @@ from tests.documents import COMMAND, DOCS, DRAWN, RULES
 from worker import DRAIN, PLATFORM
 
 Object = dict[str, Any]
+Objects = tuple[Object, ...]
 
 ROOT = Path(__file__).parent.parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -65,7 +66,7 @@ FILES = set(re.findall(r"\b(?:SCENARIO|TEMPORAL|OTEL|PG)[A-Z_]*\b", ENTRYPOINT))
 
 
 @functools.cache
-def rendered(overlay: str) -> tuple[Object, ...]:
+def rendered(overlay: str) -> Objects:
     """What an overlay puts into a cluster; made once a process."""
     beside = Path(sys.executable).with_name("kubectl")
     program = str(beside) if beside.exists() else shutil.which("kubectl")
@@ -79,21 +80,21 @@ def rendered(overlay: str) -> tuple[Object, ...]:
 
 
 @pytest.fixture(params=OVERLAYS)
-def everything(request: pytest.FixtureRequest) -> tuple[Object, ...]:
+def everything(request: pytest.FixtureRequest) -> Objects:
     return rendered(request.param)
 
 
-def of_kind(everything: tuple[Object, ...], *kinds: str) -> dict[str, Object]:
+def of_kind(everything: Objects, *kinds: str) -> dict[str, Object]:
     return {found["metadata"]["name"]: found for found in everything if found["kind"] in kinds}
 
 
-def workloads(everything: tuple[Object, ...]) -> dict[str, Object]:
+def workloads(everything: Objects) -> dict[str, Object]:
     """Name → pod template."""
     found = of_kind(everything, "Deployment", "Job", "WorkerDeployment")
     return {name: workload["spec"]["template"] for name, workload in found.items()}
 
 
-def ours(everything: tuple[Object, ...]) -> dict[str, Object]:
+def ours(everything: Objects) -> dict[str, Object]:
     return {name: pod for name, pod in workloads(everything).items() if OURS in pod["metadata"]["labels"]}
 
 
@@ -114,7 +115,7 @@ def selects(selector: Object, pod: Object) -> bool:
     return True
 
 
-def environment(everything: tuple[Object, ...], pod: Object) -> dict[str, str]:
+def environment(everything: Objects, pod: Object) -> dict[str, str]:
     """What a container's variables are."""
     maps, found = of_kind(everything, "ConfigMap"), dict[str, str]()
     for source in only(pod).get("envFrom", []):
@@ -167,14 +168,14 @@ def test_every_object_is_valid_for_kubernetes() -> None:
     assert without <= WITHOUT_SCHEMA
 
 
-def test_all_of_it_is_in_one_namespace(everything: tuple[Object, ...]) -> None:
+def test_all_of_it_is_in_one_namespace(everything: Objects) -> None:
     [namespace] = of_kind(everything, "Namespace").values()
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     elsewhere = [found["metadata"] for found in everything if found["kind"] != "Namespace"]
     assert {metadata.get("namespace") for metadata in elsewhere} == {namespace["metadata"]["name"]}
 
 
-def test_no_pod_has_more_rights_than_it_needs(everything: tuple[Object, ...]) -> None:
+def test_no_pod_has_more_rights_than_it_needs(everything: Objects) -> None:
     accounts = of_kind(everything, "ServiceAccount")
     assert all(account["automountServiceAccountToken"] is False for account in accounts.values())
     for name, pod in workloads(everything).items():
@@ -199,7 +200,7 @@ def test_no_pod_has_more_rights_than_it_needs(everything: tuple[Object, ...]) ->
         assert pod["spec"]["serviceAccountName"] in accounts, name
 
 
-def test_every_image_has_a_version(everything: tuple[Object, ...]) -> None:
+def test_every_image_has_a_version(everything: Objects) -> None:
     images = {only(pod)["image"] for pod in workloads(everything).values()}
     assert all(re.fullmatch(r"[a-z0-9./-]+(:(?!latest)[\w.-]+|@sha256:[0-9a-f]{64})", image) for image in images)
     [image] = {only(pod)["image"] for pod in ours(everything).values()}
@@ -207,7 +208,7 @@ def test_every_image_has_a_version(everything: tuple[Object, ...]) -> None:
     assert images - {image} <= {service["image"] for service in compose.values()}
 
 
-def test_a_stop_has_the_time_that_it_needs(everything: tuple[Object, ...]) -> None:
+def test_a_stop_has_the_time_that_it_needs(everything: Objects) -> None:
     for name, pod in ours(everything).items():
         grace, kind = pod["spec"].get("terminationGracePeriodSeconds"), pod["metadata"]["labels"][NAME]
         if kind == "worker":
@@ -217,7 +218,7 @@ def test_a_stop_has_the_time_that_it_needs(everything: tuple[Object, ...]) -> No
             assert grace > before + http_server.DRAIN + telemetry.PATIENCE, name
 
 
-def test_queues_are_those_of_the_code_and_each_is_served_once(everything: tuple[Object, ...]) -> None:
+def test_queues_are_those_of_the_code_and_each_is_served_once(everything: Objects) -> None:
     workers = [pod for pod in ours(everything).values() if pod["metadata"]["labels"][NAME] == "worker"]
     served = [queue for pod in workers for queue in options(pod).get("queues", ",".join(QUEUES)).split(",")]
     assert sorted(served) == sorted(QUEUES)
@@ -248,7 +249,7 @@ def test_keda_asks_about_the_queue_of_the_workers_that_it_scales() -> None:
     assert not of_kind(everything, "HorizontalPodAutoscaler")
 
 
-def test_what_is_scaled_has_no_number_of_its_own(everything: tuple[Object, ...]) -> None:
+def test_what_is_scaled_has_no_number_of_its_own(everything: Objects) -> None:
     scaled = of_kind(everything, "ScaledObject", "HorizontalPodAutoscaler")
     targets = {found["spec"]["scaleTargetRef"]["name"] for found in scaled.values()}
     deployments = of_kind(everything, "Deployment")
@@ -287,7 +288,7 @@ def named(items: list[Object]) -> dict[str, Object]:
     return {item["name"]: item for item in items}
 
 
-def test_budgets_are_of_what_there_are_several_of(everything: tuple[Object, ...]) -> None:
+def test_budgets_are_of_what_there_are_several_of(everything: Objects) -> None:
     deployments = of_kind(everything, "Deployment")
     minimum = {
         found["spec"]["scaleTargetRef"]["name"]: found["spec"].get("minReplicas", found["spec"].get("minReplicaCount"))
@@ -303,7 +304,7 @@ def test_budgets_are_of_what_there_are_several_of(everything: tuple[Object, ...]
     assert sorted(covered) == sorted(set(deployments) - {"postgres", "temporal"})
 
 
-def test_services_lead_to_pods(everything: tuple[Object, ...]) -> None:
+def test_services_lead_to_pods(everything: Objects) -> None:
     for name, service in of_kind(everything, "Service").items():
         [pod] = [
             pod for pod in workloads(everything).values() if selects({"matchLabels": service["spec"]["selector"]}, pod)
@@ -312,7 +313,7 @@ def test_services_lead_to_pods(everything: tuple[Object, ...]) -> None:
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= names, name
 
 
-def test_ports_are_those_that_the_program_is_told(everything: tuple[Object, ...]) -> None:
+def test_ports_are_those_that_the_program_is_told(everything: Objects) -> None:
     for name, pod in ours(everything).items():
         container, given = only(pod), options(pod)
         ports = {port["name"]: str(port["containerPort"]) for port in container.get("ports", [])}
@@ -331,7 +332,7 @@ def test_ports_are_those_that_the_program_is_told(everything: tuple[Object, ...]
         assert all(value == "0.0.0.0" for key, value in given.items() if key.endswith("host")), name
 
 
-def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_are_ones_that_the_image_has(everything: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     async def serve(_settings: object, queues: list[str], *_: object, **_named: object) -> None:
@@ -367,9 +368,7 @@ def test_commands_are_ones_that_the_image_has(everything: tuple[Object, ...], mo
                 pytest.fail(f"{name}: {other}")
 
 
-def test_what_is_open_to_the_world_is_a_process_of_its_own_without_secrets_of_channels(
-    everything: tuple[Object, ...],
-) -> None:
+def test_what_is_open_to_the_world_is_a_process_of_its_own_without_secrets_of_channels(everything: Objects):
     of_all = {"scenario-store", "scenario-keys", "scenario-ca", "scenario-temporal"}
     for name, pod in ours(everything).items():
         secrets = {re.sub(r"-[a-z0-9]{10}$", "", secret) for secret in secrets_of(pod)}
@@ -384,7 +383,7 @@ def test_what_is_open_to_the_world_is_a_process_of_its_own_without_secrets_of_ch
                 assert not {"--api", "--pages"} & set(only(pod)["args"])
 
 
-def test_settings_are_ones_that_exist_and_hold_no_password(everything: tuple[Object, ...]) -> None:
+def test_settings_are_ones_that_exist_and_hold_no_password(everything: Objects) -> None:
     known = {f"SCENARIO_{field}".upper() for field in Settings.model_fields}
     for name, pod in ours(everything).items():
         for variable, value in environment(everything, pod).items():
@@ -399,7 +398,7 @@ def test_settings_are_ones_that_exist_and_hold_no_password(everything: tuple[Obj
                 assert urlsplit(value).password is None
 
 
-def test_files_of_settings_are_mounted_where_they_are_named(everything: tuple[Object, ...]) -> None:
+def test_files_of_settings_are_mounted_where_they_are_named(everything: Objects) -> None:
     for name, pod in ours(everything).items():
         mounts = {mount["mountPath"]: mount for mount in only(pod)["volumeMounts"]}
         volumes = named(pod["spec"]["volumes"])
@@ -416,9 +415,7 @@ def test_files_of_settings_are_mounted_where_they_are_named(everything: tuple[Ob
                 assert Path(value).name in of_kind(everything, "ConfigMap")[config["name"]]["data"], variable
 
 
-def test_settings_have_values_that_are_taken(
-    everything: tuple[Object, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_settings_have_values_that_are_taken(everything: Objects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     for name, pod in ours(everything).items():
         with monkeypatch.context() as patched:
             for variable, value in environment(everything, pod).items():
@@ -432,7 +429,7 @@ def test_settings_have_values_that_are_taken(
             assert Settings().store.get_secret_value().startswith("postgresql://"), name
 
 
-def test_destinations_and_policies_are_good(everything: tuple[Object, ...], tmp_path: Path) -> None:
+def test_destinations_and_policies_are_good(everything: Objects, tmp_path: Path) -> None:
     for name, text in of_kind(everything, "ConfigMap")["scenario-destinations"]["data"].items():
         file = tmp_path / name
         file.write_text(text, encoding="utf-8")
@@ -442,15 +439,13 @@ def test_destinations_and_policies_are_good(everything: tuple[Object, ...], tmp_
             assert examine(file)[0] == ()
 
 
-def policies(everything: tuple[Object, ...], pod: Object, direction: str) -> Iterator[Object]:
+def policies(everything: Objects, pod: Object, direction: str) -> Iterator[Object]:
     for policy in of_kind(everything, "NetworkPolicy").values():
         if selects(policy["spec"]["podSelector"], pod):
             yield from policy["spec"].get(direction, [])
 
 
-def test_policies_select_pods_and_nothing_is_let_through_that_they_do_not_name(
-    everything: tuple[Object, ...],
-) -> None:
+def test_policies_select_pods_and_nothing_is_let_through_that_they_do_not_name(everything: Objects):
     pods = workloads(everything)
     for name, policy in of_kind(everything, "NetworkPolicy").items():
         chosen = [pod for pod in pods.values() if selects(policy["spec"]["podSelector"], pod)]
@@ -468,7 +463,7 @@ def test_policies_select_pods_and_nothing_is_let_through_that_they_do_not_name(
         assert any(selects(policy["podSelector"], pod) for policy in shut), f"{name} is open"
 
 
-def outside(everything: tuple[Object, ...], pod: Object) -> list[tuple[Object, set[int]]]:
+def outside(everything: Objects, pod: Object) -> list[tuple[Object, set[int]]]:
     """The blocks of addresses that a pod reaches, and at which ports."""
     return [
         (peer["ipBlock"], {port["port"] for port in rule["ports"]})
@@ -486,7 +481,7 @@ PRIVATE = (
 )
 
 
-def test_who_sends_reaches_public_addresses_and_no_other(everything: tuple[Object, ...]) -> None:
+def test_who_sends_reaches_public_addresses_and_no_other(everything: Objects) -> None:
     for name, pod in ours(everything).items():
         labels = pod["metadata"]["labels"]
         sends = labels[NAME] in ("worker", "gateway") and labels.get("app.kubernetes.io/component") != JOURNEYS
@@ -507,7 +502,7 @@ def within(text: str, block: Object) -> bool:
     return not any(address in ip_network(hole) for hole in block["except"])
 
 
-def test_metrics_are_for_the_monitoring_and_only_callbacks_for_the_world(everything: tuple[Object, ...]) -> None:
+def test_metrics_are_for_the_monitoring_and_only_callbacks_for_the_world(everything: Objects) -> None:
     for name, pod in ours(everything).items():
         ingress = "ingress-public" if pod["metadata"]["labels"][NAME] == "callbacks" else "ingress-private"
         for rule in policies(everything, pod, "ingress"):
@@ -568,7 +563,7 @@ def test_connections_verify_the_server_that_they_lead_to() -> None:
     assert connection["spec"]["mutualTLSSecretRef"]["name"] in secrets_of(workloads(everything)["gateway"])
 
 
-def test_pods_are_spread_over_hosts_and_zones(everything: tuple[Object, ...]) -> None:
+def test_pods_are_spread_over_hosts_and_zones(everything: Objects) -> None:
     for name, pod in ours(everything).items():
         if pod["metadata"]["labels"][NAME] != "store":
             constraints = pod["spec"]["topologySpreadConstraints"]

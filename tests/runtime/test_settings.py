@@ -122,10 +122,7 @@ def test_printing_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
         ("Scenario_Mail_From", None),
         ("scenario_smtp_file", "did you mean SCENARIO_SMTP_FILE?"),
         ("SCENARIO_CALLBACK_KEYS", "did you mean SCENARIO_CALLBACK_KEY?"),
-        (
-            "SCENARIO_ZZZ",
-            "there is no setting SCENARIO_ZZZ, so it is ignored: docs/run/settings.md lists all settings",
-        ),
+        ("SCENARIO_ZZZ", "there is no setting SCENARIO_ZZZ, so it is ignored: docs/run/settings.md lists all settings"),
         ("SCENARIO_SMTP_FILE", None),
         ("SCENARIO_SECRET_TOKEN", None),
         ("SCENARIO_DEBUG", None),

@@ -85,9 +85,7 @@ def server() -> RefusingService:
     return RefusingService()
 
 
-async def test_a_call_that_is_not_answered_ends_in_time(
-    server: RefusingService, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_call_that_is_not_answered_ends_in_time(server: RefusingService, caplog: pytest.LogCaptureFixture):
     noticed: list[TemporalFault] = []
     client = bound_calls(Client(server), longest=0.01, noticed=noticed.append)
     with pytest.raises(RPCError) as raised:

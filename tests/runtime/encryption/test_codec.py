@@ -109,9 +109,7 @@ async def test_why_nothing_can_be_decrypted_is_said_without_a_key(
     assert not await keys.has("3028687")
 
 
-async def test_a_worker_that_encrypts_nothing_passes_over_nothing_that_others_can_read(
-    keys: Keyring, store: Store
-) -> None:
+async def test_a_worker_that_encrypts_nothing_passes_over_nothing_that_others_can_read(keys: Keyring, store: Store):
     """Encryption is turned on, and workers from before are still there: they must not go on without an event."""
     (sealed,) = await EncryptionCodec(keys).with_context(JOURNEY).encode([CLEAR])
     bare = Keyring(store, None)

@@ -148,9 +148,7 @@ async def test_a_store_is_looked_at_again_and_again_until_nobody_watches() -> No
     assert store.looks == looks
 
 
-async def test_an_error_that_nobody_foresaw_is_trouble_too_and_does_not_end_the_watch(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_an_error_that_nobody_foresaw_is_trouble_too_and_does_not_end_the_watch(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO)
     store = Ill()
     store.answer = RuntimeError(SECRET)
@@ -168,9 +166,7 @@ async def test_an_error_that_nobody_foresaw_is_trouble_too_and_does_not_end_the_
     assert again.getMessage() == "The store db.example:5432/scenarios can be used again."
 
 
-async def test_a_store_that_does_not_even_let_a_look_be_cancelled_is_noticed_in_time(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_a_store_that_does_not_even_let_a_look_be_cancelled_is_noticed_in_time(caplog: pytest.LogCaptureFixture):
     """As a frozen database does: the driver asks it to cancel, and waits for the answer."""
     thawed = asyncio.Event()
     looks = 0

@@ -103,10 +103,7 @@ async def test_too_many_requests_are_told_so_and_the_process_is_still_alive(site
 
 @pytest.mark.parametrize(
     "lengths",
-    [
-        b"content-length: 4\r\ntransfer-encoding: chunked\r\n",
-        b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
-    ],
+    [b"content-length: 4\r\ntransfer-encoding: chunked\r\n", b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"],
 )
 async def test_a_request_with_two_lengths_is_refused_and_what_follows_it_is_not_read(site: Site, lengths: bytes):
     hidden = GET % (b"hidden", b"")

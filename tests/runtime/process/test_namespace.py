@@ -182,9 +182,7 @@ async def test_a_server_may_be_away_for_as_long_as_its_restart_takes(
     assert await trouble(namespace) is None
 
 
-async def test_a_process_that_may_poll_and_not_ask_is_well(
-    namespace: NamespaceCheck, temporal: Temporal, clock: Clock
-) -> None:
+async def test_a_process_that_may_poll_and_not_ask_is_well(namespace: NamespaceCheck, temporal: Temporal, clock: Clock):
     temporal.says = RPCStatusCode.PERMISSION_DENIED
     clock.now = AWAY * 2
     assert [await trouble(namespace) for _ in range(3)] == [None] * 3

@@ -42,9 +42,7 @@ async def test_what_was_answered_is_told_until_a_day_is_over(store: Store) -> No
 
 
 @both
-async def test_what_a_killed_process_left_is_taken_over_once_and_under_its_first_time(
-    store: Store, another: Store
-) -> None:
+async def test_what_a_killed_process_left_is_taken_over_once_and_under_its_first_time(store: Store, another: Store):
     slow = await take(store)
     assert isinstance(slow, ClaimedRequest)
     assert isinstance(await take(store, NOW + LEASE), StoredAnswer)

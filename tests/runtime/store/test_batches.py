@@ -77,9 +77,7 @@ async def test_members_are_fixed_when_it_is_frozen(store: Store) -> None:
 
 
 @both
-async def test_an_item_that_joins_while_a_batch_is_frozen_is_a_member_from_the_start_or_not_at_all(
-    store: Store,
-) -> None:
+async def test_an_item_that_joins_while_a_batch_is_frozen_is_a_member_from_the_start_or_not_at_all(store: Store):
     for turn in range(20):
         name = f"batch-{turn}"
         await store.open_batch(replace(BATCH, id=name))

@@ -86,9 +86,7 @@ async def test_an_entry_that_has_ended_is_not_taken_over(store: Store) -> None:
 
 
 @pytest.mark.parametrize("first", [line("1", run_id="w9", root=None), line("1")], ids=["workflow", "inline"])
-async def test_an_entry_without_a_workflow_and_one_with_exclude_each_other(
-    store: Store, first: AdmissionRequest
-) -> None:
+async def test_an_entry_without_a_workflow_and_one_with_exclude_each_other(store: Store, first: AdmissionRequest):
     await store.admit(first)
     second = line("1", run_id="x", root="x" if first.root is None else None)
     answer = await store.admit(second)

@@ -178,9 +178,7 @@ async def waiting(connection: psycopg.Connection) -> int:
 
 
 @pytest.mark.parametrize("ended", ["cancelled", "terminated"])
-async def test_who_goes_while_waiting_for_its_turn_holds_nobody_up(
-    postgresql_url: str, postgresql: Server, ended: str
-) -> None:
+async def test_who_goes_while_waiting_for_its_turn_holds_nobody_up(postgresql_url: str, postgresql: Server, ended: str):
     caps = [cap(1, "7d")]
     async with Store.open(postgresql_url) as store:
         with postgresql.connect() as connection:

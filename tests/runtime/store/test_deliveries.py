@@ -123,9 +123,7 @@ async def test_a_delivery_is_between_attempts_where_its_newest_says_so(
     assert await store.between_attempts("wax", since=NOW) == (newest if found else [])
 
 
-async def test_what_is_between_attempts_is_of_one_destination_due_since_a_time_and_of_a_journey_under_way(
-    store: Store,
-) -> None:
+async def test_what_is_between_attempts_is_of_one_destination_due_since_a_time_and_of_a_journey_under_way(store: Store):
     cases: dict[str, dict[str, Any]] = {
         "later": {"next_try_at": NOW + 3 * MINUTE},
         "sooner": {},

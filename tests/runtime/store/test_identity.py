@@ -134,9 +134,7 @@ async def test_a_namespace_belongs_to_the_store_whose_worker_claimed_it_first(
         assert await other.has_claims() is False
 
 
-async def test_of_two_stores_that_claim_a_namespace_at_once_one_gets_it(
-    client: Client, store: Store, tmp_path: Path
-) -> None:
+async def test_of_two_stores_that_claim_a_namespace_at_once_one_gets_it(client: Client, store: Store, tmp_path: Path):
     async with Store.open(url_of(tmp_path / "other.db")) as other:
         claiming = [StoreIdentity(client, one).ensure() for one in (store, other)]
         ended = await asyncio.gather(*claiming, return_exceptions=True)
@@ -333,9 +331,7 @@ async def test_a_claim_by_force_moves_the_namespace(client: Client, store: Store
             await original.tend()
 
 
-async def test_a_local_server_and_its_store_are_tied_whatever_was_deleted(
-    client: Client, store: Store, tmp_path: Path
-) -> None:
+async def test_a_local_server_and_its_store_are_tied_whatever_was_deleted(client: Client, store: Store, tmp_path: Path):
     await StoreIdentity(client, store).settle()
     async with Store.open(url_of(tmp_path / "new.db")) as new:
         await StoreIdentity(client, new).settle()

@@ -41,9 +41,7 @@ async def test_migrations_make_what_the_schema_says(url: str) -> None:
     assert await on(url, differences) == []
 
 
-async def test_a_current_database_is_left_alone_and_keeps_what_it_holds(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_current_database_is_left_alone_and_keeps_what_it_holds(url: str, monkeypatch: pytest.MonkeyPatch):
     async with Store.open(url) as store:
         await store.publish("welcome", {}, {}, "digest")
     monkeypatch.delattr(migrations, "_apply")

@@ -110,10 +110,7 @@ QUESTIONS: list[tuple[Callable[[Store], Awaitable[object]], str]] = [
     (lambda store: store.items("op", after=(3, "a")), "(operation_id=? AND (number,workflow_id)>(?,?))"),
     (lambda store: store.record_answer("op", "a", "accepted", None, NOW), "(operation_id=? AND workflow_id=?)"),
     (lambda store: store.item_counts(["op"]), "(operation_id=?)"),
-    (
-        lambda store: store.campaign_chunk("sale", None, 3, 9),
-        "(campaign=? AND due_at=? AND place>? AND place<?)",
-    ),
+    (lambda store: store.campaign_chunk("sale", None, 3, 9), "(campaign=? AND due_at=? AND place>? AND place<?)"),
     (lambda store: store.campaign_chunk("sale", NOW, 3, 9), "(campaign=? AND due_at=? AND place>? AND place<?)"),
     (lambda store: store.campaign_groups("sale"), "(campaign=?)"),
     (lambda store: store.newest_audience("ann", "people.csv"), "(owner=? AND name=?)"),

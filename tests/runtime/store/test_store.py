@@ -86,9 +86,7 @@ async def test_a_database_that_does_not_exist_is_said_to_be_missing(postgresql_u
         await migrate(postgresql_url.replace("/postgres?", "/nothing?"))
 
 
-async def test_a_database_that_cannot_hold_what_people_write_is_refused(
-    postgresql: Server, postgresql_url: str
-) -> None:
+async def test_a_database_that_cannot_hold_what_people_write_is_refused(postgresql: Server, postgresql_url: str):
     with postgresql.connect() as connection:
         connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0")
     with pytest.raises(StoreAddressError) as caught:
@@ -164,9 +162,7 @@ async def test_a_file_is_in_wal_mode_and_survives_the_death_of_a_process(tmp_pat
     assert (modes[0]["journal_mode"], level[0]["synchronous"]) == ("wal", 1)
 
 
-async def test_a_connection_that_the_server_ended_is_replaced_unnoticed(
-    postgresql_url: str,
-) -> None:
+async def test_a_connection_that_the_server_ended_is_replaced_unnoticed(postgresql_url: str):
     async with Store.open(postgresql_url) as store:
         await store.publish("welcome", {}, {}, "digest")
         with psycopg.connect(postgresql_url) as connection:
@@ -213,9 +209,7 @@ async def test_a_server_that_takes_no_writes_for_now_is_unavailable(postgresql_u
 
 
 @both
-async def test_a_check_compares_the_clocks_of_two_machines(
-    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_check_compares_the_clocks_of_two_machines(store: Store, url: str, monkeypatch: pytest.MonkeyPatch):
     await store.check()
     if url.startswith("sqlite"):
         assert store.clock_offset is None

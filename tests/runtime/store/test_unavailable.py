@@ -20,6 +20,7 @@ from runtime.store.sqlite import SQLite
 from tests.runtime.store.conftest import Server, both, migrate
 
 SECRET = "s3cr3t-pa55"
+Away = tuple[Callable[[], None], Callable[[], None]]
 LARGE = {"text": "x" * 100_000}
 
 
@@ -156,9 +157,7 @@ def away(postgresql: Server, postgresql_url: str) -> Any:
     come_back()
 
 
-async def test_a_server_that_is_away_is_named_without_its_password(
-    postgresql_url: str, away: tuple[Callable[[], None], Callable[[], None]]
-) -> None:
+async def test_a_server_that_is_away_is_named_without_its_password(postgresql_url: str, away: Away):
     leave, come_back = away
     url = postgresql_url.replace("postgres@", f"postgres:{SECRET}@")
     async with Store.open(url) as store:
@@ -196,9 +195,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("at_once")
 async def test_one_that_is_away_at_the_start_is_waited_for(
-    postgresql_url: str,
-    away: tuple[Callable[[], None], Callable[[], None]],
-    caplog: pytest.LogCaptureFixture,
+    postgresql_url: str, away: Away, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave, come_back = away
     leave()
@@ -214,9 +211,7 @@ async def test_one_that_is_away_at_the_start_is_waited_for(
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_one_that_stays_away_is_not_waited_for_for_ever(
-    postgresql_url: str, away: tuple[Callable[[], None], Callable[[], None]]
-) -> None:
+async def test_one_that_stays_away_is_not_waited_for_for_ever(postgresql_url: str, away: Away):
     away[0]()
     with pytest.raises(StoreUnavailable, match="nothing listens there"):
         await migrate(postgresql_url, patience=0.01)

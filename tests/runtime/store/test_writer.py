@@ -130,9 +130,7 @@ async def test_attempts_that_come_while_the_store_is_away_are_written_in_their_o
 
 
 @pytest.mark.parametrize("error", [StoreFault("Refused."), ValueError("no zone")])
-async def test_an_attempt_that_cannot_be_written_keeps_no_other(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_attempt_that_cannot_be_written_keeps_no_other(error: Exception, caplog: pytest.LogCaptureFixture):
     store = Recorder(lambda batch: error if any(one.delivery_id == "msg_1" for one in batch) else None)
     async with Quick(store) as writer:
         for one in attempts(3):

@@ -23,6 +23,7 @@ from tests.fakes import Terminal
 
 EMAIL = "ann@example.com"
 logger = logging.getLogger("runtime.tests")
+Written = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -41,13 +42,13 @@ def stream() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture
-def written(stream: io.StringIO) -> Callable[[], list[dict[str, Any]]]:
+def written(stream: io.StringIO) -> Written:
     """What was written since, line by line."""
     logs.configure(stream=stream)
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_record_is_one_json_object(written: Callable[[], list[dict[str, Any]]]):
+def test_a_record_is_one_json_object(written: Written):
     logger.info("published %s", "post-purchase@3", extra={"scenario": "post-purchase", "contact": {"email": EMAIL}})
     [line] = written()
     assert line.pop("time").endswith("Z")
@@ -59,12 +60,12 @@ def test_a_record_is_one_json_object(written: Callable[[], list[dict[str, Any]]]
     }
 
 
-def test_a_message_of_several_lines_is_one_line(written: Callable[[], list[dict[str, Any]]]):
+def test_a_message_of_several_lines_is_one_line(written: Written):
     logger.warning("first\n  second\r\nthird é")
     assert [line["message"] for line in written()] == ["first second third é"]
 
 
-def test_temporals_context_is_folded_in(written: Callable[[], list[dict[str, Any]]]):
+def test_temporals_context_is_folded_in(written: Written):
     details = {
         "activity_id": "whatsapp",
         "activity_type": "send_webhook",
@@ -91,7 +92,7 @@ def test_temporals_context_is_folded_in(written: Callable[[], list[dict[str, Any
     assert not activity.logger.activity_info_on_message
 
 
-def test_of_the_native_parts_fields_only_ids_are_written(written: Callable[[], list[dict[str, Any]]]):
+def test_of_the_native_parts_fields_only_ids_are_written(written: Written):
     fields = {"run_id": "run", "failure": f"ValueError: {EMAIL}", "task_queue": "journeys"}
     logger.warning("Failing workflow task", extra={"temporal_log": SimpleNamespace(fields=fields)})
     [line] = written()
@@ -107,7 +108,7 @@ def fail() -> None:
         raise ValueError(f"no such contact: {EMAIL}") from cause
 
 
-def test_an_exception_is_its_type_and_place(written: Callable[[], list[dict[str, Any]]]):
+def test_an_exception_is_its_type_and_place(written: Written):
     try:
         fail()
     except ValueError:
@@ -129,14 +130,14 @@ def test_an_exception_is_its_type_and_place(written: Callable[[], list[dict[str,
         (RuntimeError(EMAIL), "RuntimeError"),
     ],
 )
-def test_a_message_of_our_own_is_shown(written: Callable[[], list[dict[str, Any]]], error: Exception, shown: str):
+def test_a_message_of_our_own_is_shown(written: Written, error: Exception, shown: str):
     logger.error("stopped", exc_info=error)
     [line] = written()
     assert line["error"] == shown
     assert ("stack" in line) is not isinstance(error, SetupError)
 
 
-def test_the_trace_is_named(written: Callable[[], list[dict[str, Any]]]):
+def test_the_trace_is_named(written: Written):
     with TracerProvider().get_tracer("test").start_as_current_span("here") as span:
         logger.info("within")
     logger.info("without")
@@ -146,7 +147,7 @@ def test_the_trace_is_named(written: Callable[[], list[dict[str, Any]]]):
     assert "trace_id" not in without
 
 
-async def test_asyncios_complaints_do_not_quote_the_exception(written: Callable[[], list[dict[str, Any]]]):
+async def test_asyncios_complaints_do_not_quote_the_exception(written: Written):
     async def failing() -> None:
         raise ValueError(EMAIL)
 
@@ -161,14 +162,12 @@ async def test_asyncios_complaints_do_not_quote_the_exception(written: Callable[
 
 
 @pytest.mark.parametrize(("name", "level"), [("httpx", logging.INFO), ("mail.log", logging.ERROR)])
-def test_loggers_that_write_urls_and_addresses_are_quiet(
-    written: Callable[[], list[dict[str, Any]]], name: str, level: int
-):
+def test_loggers_that_write_urls_and_addresses_are_quiet(written: Written, name: str, level: int):
     logging.getLogger(name).log(level, "HTTP Request: POST https://hooks.example.com/secret")
     assert written() == []
 
 
-async def test_a_store_says_nothing_of_how_it_is_set_up(written: Callable[[], list[dict[str, Any]]], tmp_path: Path):
+async def test_a_store_says_nothing_of_how_it_is_set_up(written: Written, tmp_path: Path):
     async with Store.open(f"sqlite+aiosqlite:///{tmp_path}/store.db"):
         pass
     logging.getLogger("alembic.runtime.migration").warning("not so quiet")

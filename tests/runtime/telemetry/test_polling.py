@@ -113,8 +113,11 @@ class Server:
         return SimpleNamespace(fetch_next_page=nothing, current_page=some if "StartTime" not in query else some[-1:])
 
 
+Poller = Callable[[Server], ClusterMetrics]
+
+
 @pytest.fixture
-def poller(store: Store) -> Callable[[Server], ClusterMetrics]:
+def poller(store: Store) -> Poller:
     return lambda server: ClusterMetrics(cast("Client", server), store, QUEUES, clock=Clock(100.0))
 
 
@@ -145,7 +148,7 @@ async def add_campaigns(store: Store) -> None:
         await store.end_campaign(name, "failed", ago(minutes))
 
 
-async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callable[[Server], ClusterMetrics]):
+async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Poller):
     await store.want_events(["journey.entered"])
     await admit(store, "welcome", 5)
     await admit(store, "birthday", 2)
@@ -188,7 +191,7 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Callabl
     assert server.calls <= 12
 
 
-async def test_a_hold_that_nobody_can_read_hides_no_other(poller: Callable[[Server], ClusterMetrics]):
+async def test_a_hold_that_nobody_can_read_hides_no_other(poller: Poller):
     class Unreadable(Journey):
         async def memo(self) -> Mapping[str, Any]:
             raise Erased
@@ -200,9 +203,7 @@ async def test_a_hold_that_nobody_can_read_hides_no_other(poller: Callable[[Serv
     assert oldest == pytest.approx(5 * 3600, abs=60)
 
 
-async def test_of_many_that_are_held_the_groups_are_counted(
-    poller: Callable[[Server], ClusterMetrics], monkeypatch: pytest.MonkeyPatch
-):
+async def test_of_many_that_are_held_the_groups_are_counted(poller: Poller, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(polling, "LOOKED_AT", 3)
     monkeypatch.setattr(polling, "GROUPS", 2)
     held = [Journey("welcome", "wax", "exhausted"), Journey("welcome", "wax", "exhausted"), Journey("a'b", hours=99)]
@@ -224,9 +225,7 @@ async def test_of_many_that_are_held_the_groups_are_counted(
     assert oldest == pytest.approx(99 * 3600, abs=60)
 
 
-async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(
-    poller: Callable[[Server], ClusterMetrics],
-):
+async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(poller: Poller):
     first, second = poller(Server()), poller(Server())
     await asyncio.gather(first.round(30), second.round(30))
     assert sorted(bool(one.figures) for one in (first, second)) == [False, True]
@@ -240,9 +239,7 @@ async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(
     assert first.figures == {}
 
 
-async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing(
-    poller: Callable[[Server], ClusterMetrics],
-):
+async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing(poller: Poller):
     one = poller(Server())
     await one.round(30)
     clock = cast("Clock", one._clock)  # pyright: ignore[reportPrivateUsage]
@@ -252,9 +249,7 @@ async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing
     assert one.figures == {}
 
 
-async def test_figures_that_go_while_they_are_read_are_whole(
-    poller: Callable[[Server], ClusterMetrics], monkeypatch: pytest.MonkeyPatch
-):
+async def test_figures_that_go_while_they_are_read_are_whole(poller: Poller, monkeypatch: pytest.MonkeyPatch):
     def goes(clock: Clock) -> float:
         one._figures = None  # pyright: ignore[reportPrivateUsage]
         return clock.now
@@ -266,7 +261,7 @@ async def test_figures_that_go_while_they_are_read_are_whole(
 
 
 async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
-    store: Store, poller: Callable[[Server], ClusterMetrics], monkeypatch: pytest.MonkeyPatch
+    store: Store, poller: Poller, monkeypatch: pytest.MonkeyPatch
 ):
     class Slow(Server):
         async def describe_task_queue(self, request: DescribeTaskQueueRequest, **given: Any) -> Any:
@@ -293,7 +288,7 @@ async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
     assert one.figures == {}
 
 
-async def test_where_there_are_none_any_more_0_is_told(poller: Callable[[Server], ClusterMetrics]):
+async def test_where_there_are_none_any_more_0_is_told(poller: Poller):
     server = Server(held=[Journey("welcome", "wax", "exhausted")], paused=[Journey("birthday")])
     one = poller(server)
     await one.round(30)
@@ -305,9 +300,7 @@ async def test_where_there_are_none_any_more_0_is_told(poller: Callable[[Server]
     }  # fmt: skip
 
 
-async def test_not_all_that_there_ever_were_are_told(
-    poller: Callable[[Server], ClusterMetrics], monkeypatch: pytest.MonkeyPatch
-):
+async def test_not_all_that_there_ever_were_are_told(poller: Poller, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(polling, "REMEMBERED", 2)
     server = Server()
     one = poller(server)
@@ -318,7 +311,7 @@ async def test_not_all_that_there_ever_were_are_told(
 
 
 async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(
-    poller: Callable[[Server], ClusterMetrics], caplog: pytest.LogCaptureFixture
+    poller: Poller, caplog: pytest.LogCaptureFixture
 ):
     server = Server()
     one = poller(server)
@@ -340,7 +333,7 @@ async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(
     assert one.figures[metrics.POLL_AGE] == [((), 0)]
 
 
-async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Callable[[Server], ClusterMetrics]):
+async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Poller):
     one = poller(Server(trouble={"TemporalReportedProblems": RPCStatusCode.INVALID_ARGUMENT}))
     cast("Clock", one._clock).now += 30  # pyright: ignore[reportPrivateUsage]
     await one.round(30)
