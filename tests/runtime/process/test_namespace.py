@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -191,31 +190,22 @@ async def test_a_process_that_may_poll_and_not_ask_is_well(namespace: NamespaceC
 ME = "worker 7@host"
 
 
-@dataclass
-class TemporalPolls:
-    """Answers with who polls."""
+class TemporalPolls(Temporal):
+    """A server that tells who polls."""
 
-    says: Sequence[str] = (ME,)
-    identity: str = ME
-    namespace: str = "scenarios"
-    polled_at: float = 0.0
-    asked: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    identity = ME
 
-    @property
-    def workflow_service(self) -> TemporalPolls:
-        return self
-
-    async def describe_namespace(self, *_: object, **__: object) -> DescribeNamespaceResponse:
-        return DescribeNamespaceResponse()
-
-    async def count_workflows(self, *_: object, **__: object) -> None: ...
+    def __init__(self, *pollers: str, polled_at: float = 0.0) -> None:
+        super().__init__()
+        self.pollers, self.polled_at = pollers, polled_at
+        self.asked: list[tuple[str, int]] = []
 
     async def describe_task_queue(self, request: DescribeTaskQueueRequest, **_: object) -> DescribeTaskQueueResponse:
         self.asked.append((request.task_queue.name, request.task_queue_type))
-        pollers = [PollerInfo(identity=one) for one in self.says]
-        for poller in pollers:
+        found = DescribeTaskQueueResponse(pollers=[PollerInfo(identity=one) for one in self.pollers])
+        for poller in found.pollers:
             poller.last_access_time.FromMicroseconds(round((self.polled_at if poller.identity == ME else 1e9) * 1e6))
-        return DescribeTaskQueueResponse(pollers=pollers)
+        return found
 
 
 @dataclass
@@ -223,40 +213,32 @@ class Worker:
     task_queue: str
 
 
-@dataclass
-class Place:
-    temporal: TemporalPolls
-    polls: PollerCheck
-    workers: list[Worker]
-
-    async def trouble(self) -> str | None:
-        try:
-            await self.polls.check()
-        except ConnectionFailed as error:
-            return str(error)
-        return None
+@pytest.fixture
+def polled() -> TemporalPolls:
+    return TemporalPolls(ME)
 
 
 @pytest.fixture
-def place() -> Place:
-    temporal, workers = TemporalPolls(), [Worker("journeys"), Worker("email")]
-    return Place(temporal, PollerCheck(cast("Client", temporal), workers, "journeys"), workers)
+def polls(polled: TemporalPolls) -> PollerCheck:
+    return PollerCheck(cast("Client", polled), [Worker("journeys"), Worker("email")], "journeys")
 
 
-async def test_it_asks_about_one_queue_at_a_time(place: Place):
-    assert [await place.trouble() for _ in range(3)] == [None] * 3
-    assert place.temporal.asked == [("journeys", 1), ("email", 2), ("journeys", 1)]
+async def test_it_asks_about_one_queue_at_a_time(polled: TemporalPolls, polls: PollerCheck):
+    assert [await trouble(polls) for _ in range(3)] == [None] * 3
+    assert polled.asked == [("journeys", 1), ("email", 2), ("journeys", 1)]
 
 
-async def test_a_queue_without_its_poll_is_trouble_the_second_time_and_until_it_polls_again(place: Place):
-    place.temporal.says = ["worker 8@host"]
+async def test_a_queue_without_its_poll_is_trouble_the_second_time_and_until_it_polls_again(
+    polled: TemporalPolls, polls: PollerCheck
+):
+    polled.pollers = ("worker 8@host",)
     sentence = (
         "The Temporal server receives no polls from this worker on the queue 'journeys': check the network between "
         "them, or restart this worker."
     )
-    assert [await place.trouble() for _ in range(4)] == [None, None, sentence, sentence]
-    place.temporal.says = ["worker 8@host", ME]
-    assert [await place.trouble() for _ in range(3)] == [sentence.replace("journeys", "email"), None, None]
+    assert [await trouble(polls) for _ in range(4)] == [None, None, sentence, sentence]
+    polled.pollers = ("worker 8@host", ME)
+    assert [await trouble(polls) for _ in range(3)] == [sentence.replace("journeys", "email"), None, None]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +246,7 @@ async def test_a_queue_without_its_poll_is_trouble_the_second_time_and_until_it_
 )
 async def test_the_times_of_polls_tell_how_this_machines_clock_differs(ahead: float, certain: float):
     """A poll that is new was made since the look before; one that is old says nothing, however old it is."""
-    temporal, clock = TemporalPolls(says=("another", ME), polled_at=10_000.0), Clock()
+    temporal, clock = TemporalPolls("another", ME, polled_at=10_000.0), Clock()
     polls = PollerCheck(cast("Client", temporal), [Worker("email")], "journeys", wall_clock=clock)
     for clock.now in (10_001.0 + ahead, 10_006.0 + ahead, 10_306.0 + ahead):
         await polls.check()

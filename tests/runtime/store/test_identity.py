@@ -74,6 +74,13 @@ async def copied(file: Path, name: str = "copy.db") -> AsyncGenerator[Store]:
         yield store
 
 
+OTHERS = "the namespace has belonged to another store since 2026-11-29T"
+COPY = "this database is a copy of the one that the namespace belongs to"
+BEHIND = "as it was at 2026-11-29T03:00, and the"
+OLD_STORE = f"the store is {BEHIND} namespace went on until 2026-11-29T04:00: it is a copy or a backup"
+OLD_TEMPORAL = f"the namespace is {BEHIND} store went on until 2026-11-29T03:00: Temporal is a copy or a backup"
+
+
 @pytest.mark.parametrize(
     ("record", "claim", "database", "why"),
     [
@@ -85,29 +92,12 @@ async def copied(file: Path, name: str = "copy.db") -> AsyncGenerator[Store]:
         # The worker died between the two, or a standby that has taken over lacks the last write.
         (CLAIM, replace(CLAIM, token="c", previous_token="b", rotation=8), "1/5", None),
         (CLAIM, replace(CLAIM, token="a", previous_token="z", rotation=6), "1/5", None),
-        (
-            replace(CLAIM, token="d", claimed_at=LATER),
-            CLAIM,
-            "1/5",
-            "the namespace has belonged to another store since 2026-11-29T04:00",
-        ),
-        (CLAIM, None, "1/5", "the namespace has belonged to another store since 2026-11-29T03:00"),
-        (CLAIM, CLAIM, "1/6", "this database is a copy of the one that the namespace belongs to"),
-        (None, CLAIM, "1/6", "this database is a copy of the one that the namespace belongs to"),
-        (
-            replace(CLAIM, token="d", previous_token="c", rotation=9, rotated_at=LATER),
-            CLAIM,
-            "1/5",
-            "the store is as it was at 2026-11-29T03:00, and the namespace went on until 2026-11-29T04:00: it is a "
-            "copy or a backup",
-        ),
-        (
-            replace(CLAIM, token="0", previous_token="", rotation=2),
-            CLAIM,
-            "1/5",
-            "the namespace is as it was at 2026-11-29T03:00, and the store went on until 2026-11-29T03:00: Temporal "
-            "is a copy or a backup",
-        ),
+        (replace(CLAIM, token="d", claimed_at=LATER), CLAIM, "1/5", f"{OTHERS}04:00"),
+        (CLAIM, None, "1/5", f"{OTHERS}03:00"),
+        (CLAIM, CLAIM, "1/6", COPY),
+        (None, CLAIM, "1/6", COPY),
+        (replace(CLAIM, token="d", previous_token="c", rotation=9, rotated_at=LATER), CLAIM, "1/5", OLD_STORE),
+        (replace(CLAIM, token="0", previous_token="", rotation=2), CLAIM, "1/5", OLD_TEMPORAL),
     ],
 )
 def test_a_store_and_a_namespace_are_compared(
