@@ -163,10 +163,8 @@ class AudienceMemberships(Queries):
         self, destination: str, audience: str, trouble: str, held_at: datetime | None = None
     ) -> None:
         """Record why an audience makes no progress, and since when it is held, if it is."""
-        state = {"trouble": trouble, "held_at": held_at}
-        await self._put(
-            audience_syncs, {"destination": destination, "audience": audience, "unnamed": 0, **state}, **state
-        )
+        row = {"destination": destination, "audience": audience, "unnamed": 0, "trouble": trouble, "held_at": held_at}
+        await self._put(audience_syncs, row, trouble=trouble, held_at=held_at)
 
     async def release_audience(self, destination: str, audience: str, note: str) -> None:
         """Have a held audience and refused changes sent again. The note stands in the place of a trouble."""

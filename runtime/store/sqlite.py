@@ -152,8 +152,12 @@ class SQLite(Database):
         self._writer.shutdown()
         self._engine.dispose()
 
-    def _prepare(self, connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-        _prepare(connection, entry)
+    def _prepare(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        _use_wal(cursor)
+        # With WAL, NORMAL loses nothing if a process is killed, and the last moments if the machine loses power.
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.close()
         if self._file is None:
             self._file = self._found()
 
@@ -196,15 +200,6 @@ class SQLite(Database):
         with self._connection() as connection:
             # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
             return in_transaction(connection, "BEGIN IMMEDIATE", work)
-
-
-def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    _use_wal(cursor)
-    # With WAL, NORMAL loses nothing if a process is killed, and the last moments if the machine loses power.
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
 
 
 def _use_wal(cursor: DBAPICursor) -> None:
