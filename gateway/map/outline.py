@@ -84,10 +84,8 @@ def since(
     link: Callable[[str], str | None] = lambda _: None,
 ) -> Overlay:
     """Return the overlay that marks the differences from another version to the drawn one."""
-    marks: dict[str, Mark] = {
-        **dict.fromkeys(difference.changed, "changed"),
-        **dict.fromkeys(difference.added, "added"),
-    }
+    marks: dict[str, Mark] = dict.fromkeys(difference.changed, "changed")
+    marks |= dict.fromkeys(difference.added, "added")
     return Overlay(numbers or {}, marks, difference.changed, difference.removed, link)
 
 

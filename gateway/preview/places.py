@@ -117,7 +117,5 @@ def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None
 
 def _spell(path: Place) -> str:
     """Return a path in a body as its compiler spells it."""
-    parts = (
-        f"[{part}]" if isinstance(part, int) else f".{part[1:] if part.startswith('$$') else part}" for part in path
-    )
-    return "".join(parts).removeprefix(".")
+    plain = (part[1:] if isinstance(part, str) and part.startswith("$$") else part for part in path)
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in plain).removeprefix(".")

@@ -126,10 +126,8 @@ class MadeUpAnswer:
         least, first = _count(flat.get("minItems"), 0), list_or_empty(flat.get("prefixItems"))
         least = max(least, 1 if "contains" in flat else 0)
         most = _count(flat.get("maxItems"), max(least, _MANY))
-        rows = {"ordinary": 2, "empty": 0}.get(
-            self._mode, self._chance.choice((*self._used.sizes(path, _MANY), *_ROWS, most))
-        )
-        rows = min(max(rows, least), most)
+        mixed = self._chance.choice((*self._used.sizes(path, _MANY), *_ROWS, most))
+        rows = min(max({"ordinary": 2, "empty": 0}.get(self._mode, mixed), least), most)
         items = [*first[:rows], *[flat.get("items", True)] * max(0, rows - len(first))]
         made = [self._by(item, path, depth + 1) for item in items]
         if made and "contains" in flat:

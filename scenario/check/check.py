@@ -89,11 +89,9 @@ LARGEST: Final = 8 * 2**20
 def check_plan(made: Scenario, report: Report) -> None:
     """Report a scenario whose plan is too large for a journey."""
     if is_too_large(dump_plan(compile_plan(made)), LARGEST_PLAN):
-        message = (
-            f"what each journey has to carry is larger than {LARGEST_PLAN // 1000:,} KB: split the scenario, shorten "
-            "its conditions, or name less in its templates"
-        )
-        report.add((), "too-large", message)
+        remedy = "split the scenario, shorten its conditions, or name less in its templates"
+        size = f"{LARGEST_PLAN // 1000:,} KB"
+        report.add((), "too-large", f"what each journey has to carry is larger than {size}: {remedy}")
 
 
 def _size(data: Any) -> int:

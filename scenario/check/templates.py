@@ -184,10 +184,8 @@ def _tell_secret(
     place, code, name = (*template.path, *found.path), "secret", clip(name)
     if destinations is None:
         if name not in anywhere:
-            message = (
-                f"the secret {name} may be sent anywhere: restrict it in destinations.yaml, "
-                "see 'Secrets' in docs/run/destinations.md"
-            )
+            remedy = "restrict it in destinations.yaml, see 'Secrets' in docs/run/destinations.md"
+            message = f"the secret {name} may be sent anywhere: {remedy}"
             report.add(place, code, message, key=found.in_key, offset=found.offset, severity="warning")
         anywhere.add(name)
     elif template.to is None or (isinstance(template.to, str) and template.to in destinations.destinations):
@@ -203,12 +201,9 @@ def _tell(template: Template, found: TemplateFinding, kept: VariableMap, known: 
     match found.missing:
         case "journey", ("callback_url" | "delivery_id" | "unsubscribe_url") as field:
             code, meant = "out-of-scope", None
-            steps = (
-                "an email or sms step of a marketing scenario"
-                if field == UNSUBSCRIBE
-                else "an email, sms or webhook step"
-            )
-            message = f"'journey.{field}' is there only in {steps}"
+            message = f"'journey.{field}' is there only in an email, sms or webhook step"
+            if field == UNSUBSCRIBE:
+                message = f"'journey.{field}' is there only in an email or sms step of a marketing scenario"
         case "responses", name:
             meant = None if _comes_later(name, template, kept) else meant
             code, message = "unknown-response", _unkept(name, meant, template, kept, report)

@@ -113,11 +113,8 @@ def parse_operand(env: Environment, tokens: TokenStream) -> Expression:
 def _parse_expression(env: Environment, tokens: TokenStream, rank: int) -> Expression:
     if tokens.current.kind == TOKEN_NOT:
         if rank > _LOGIC:
-            message = (
-                "'not' comes before the comparison that it negates, not after an operator: "
-                "write not (a == b), or a != b"
-            )
-            raise LiquidSyntaxError(message, token=tokens.current)
+            place = "'not' comes before the comparison that it negates, not after an operator"
+            raise LiquidSyntaxError(f"{place}: write not (a == b), or a != b", token=tokens.current)
         left: Expression = logical.LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
     else:
         left = parse_operand(env, tokens)

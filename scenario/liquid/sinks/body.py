@@ -121,9 +121,8 @@ def _compile_entry(key: object, value: object, path: str, depth: int) -> Mapping
         raise make_error(reason, "", None, at=join_path(path, key))
     inner = join_path(path, key)
     part = _compile_text(key, inner)
-    return MappingEntry(
-        part if isinstance(part, LiquidPart) else f"{json_text(key)}:", _compile_part(value, inner, depth + 1)
-    )
+    written = part if isinstance(part, LiquidPart) else f"{part.text}:"
+    return MappingEntry(written, _compile_part(value, inner, depth + 1))
 
 
 def _compile_form(form: str, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
@@ -140,9 +139,8 @@ def _compile_form(form: str, body: Mapping[Any, Any], path: str, depth: int) -> 
     names = body["$let"]
     if not is_mapping(names) or not all(isinstance(name, str) for name in names):
         raise make_error("'$let' is a mapping of names", "", None, at=path)
-    parts = [
-        (name, _compile_part(value, f"{join_path(path, form)}.{name}", depth + 1)) for name, value in names.items()
-    ]
+    below = join_path(path, form)
+    parts = [(name, _compile_part(value, f"{below}.{name}", depth + 1)) for name, value in names.items()]
     return LetPart(path, tuple(parts), inner("$in"))
 
 

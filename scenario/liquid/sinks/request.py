@@ -72,11 +72,8 @@ class UrlSink(Sink):
         return self._encoded(text, None)
 
     def _encoded(self, value: object, token: Token | None) -> int:
-        text = (
-            value
-            if isinstance(value, PercentEncoded)
-            else urllib.parse.quote(replace_surrogates(to_text(value)), safe="")
-        )
+        is_encoded = isinstance(value, PercentEncoded)
+        text = value if is_encoded else urllib.parse.quote(replace_surrogates(to_text(value)), safe="")
         self.data.append((self.size, token))
         return self.put(text)
 

@@ -13,7 +13,6 @@ from scenario.plan.plan import load_plan, restore
 from tests.gateway.map.plans import many, plan_of, plan_of_jumps
 
 HISTORIES = Path(__file__).parents[2] / "replay" / "histories"
-EXIT: dict[str, Any] = {"exit": "done"}
 
 
 def wait(name: str) -> dict[str, Any]:
@@ -34,48 +33,42 @@ def _item(item: OutlineItem) -> Any:
     return {item.step.id: inside} if inside else item.step.id
 
 
-def course(*steps: dict[str, Any]) -> list[Any]:
-    return drawn(outline(plan_of(list(steps))).course)
+def fork(
+    then: list[dict[str, Any]], otherwise: list[dict[str, Any]] | None = None, name: str = "fork"
+) -> dict[str, Any]:
+    return {"if": "order.a", "id": name, "then": then, **({} if otherwise is None else {"else": otherwise})}
 
 
-def test_branches_end_where_they_come_together() -> None:
-    inner = {"if": "order.b", "id": "inner", "then": [wait("b")], "else": [wait("c")]}
-    fork = {"if": "order.a", "id": "fork", "then": [wait("a"), inner], "else": [wait("d")]}
-    assert course(fork, wait("last")) == [
-        {"fork": {"then": ["a", {"inner": {"then": ["b"], "else": ["c"]}}], "else": ["d"]}},
-        "last",
-    ]
+OUT, X, Y = ({"exit": "done", "id": name} for name in ("out", "x", "y"))
+INNER = fork([wait("b")], [wait("c")], "inner")
+ROUNDS = {"repeat": {"every": "7d", "times": 3}, "id": "poll", "steps": [fork([wait("a")], [OUT]), wait("b")]}
+BLOCKS: dict[str, tuple[list[dict[str, Any]], list[Any]]] = {
+    "branches end where they come together": (
+        [fork([wait("a"), INNER], [wait("d")]), wait("last")],
+        [{"fork": {"then": ["a", {"inner": {"then": ["b"], "else": ["c"]}}], "else": ["d"]}}, "last"],
+    ),
+    "an empty branch leads on": ([fork([wait("a")]), wait("b")], [{"fork": {"then": ["a"], "else": []}}, "b"]),
+    "the one way that goes on is no branch": (
+        [fork([OUT], [wait("a")]), wait("b")], [{"fork": {"then": ["out"], "else": []}}, "a", "b"],
+    ),
+    "nor is the last of those that end": ([fork([X], [Y])], [{"fork": {"then": ["x"], "else": []}}, "y"]),
+    "the steps of a round lead back": (
+        [ROUNDS, wait("last")], [{"poll": {"round": [{"fork": {"then": [], "else": ["out"]}}, "a", "b"]}}, "last"],
+    ),
+    "a way that nobody goes by itself is none": (
+        [{"wait_for": "order.paid", "id": "paid", "then": [wait("a")]}, wait("b")], ["paid", "a", "b"],
+    ),
+}  # fmt: skip
 
 
-def test_an_empty_branch_leads_on() -> None:
-    assert course({"if": "order.a", "id": "fork", "then": [wait("a")]}, wait("b")) == [
-        {"fork": {"then": ["a"], "else": []}},
-        "b",
-    ]
-
-
-def test_the_one_way_that_goes_on_is_no_branch() -> None:
-    fork = {"if": "order.a", "id": "fork", "then": [{**EXIT, "id": "out"}], "else": [wait("a")]}
-    assert course(fork, wait("b")) == [{"fork": {"then": ["out"], "else": []}}, "a", "b"]
-    ended = {"if": "order.a", "id": "fork", "then": [{**EXIT, "id": "x"}], "else": [{**EXIT, "id": "y"}]}
-    assert course(ended) == [{"fork": {"then": ["x"], "else": []}}, "y"]
-
-
-def test_the_steps_of_a_round_lead_back() -> None:
-    inner = {"if": "order.a", "id": "fork", "then": [wait("a")], "else": [{**EXIT, "id": "out"}]}
-    steps = {"repeat": {"every": "7d", "times": 3}, "id": "poll", "steps": [inner, wait("b")]}
-    assert course(steps, wait("last")) == [
-        {"poll": {"round": [{"fork": {"then": [], "else": ["out"]}}, "a", "b"]}},
-        "last",
-    ]
-
-
-def test_a_way_that_nobody_goes_by_itself_is_none() -> None:
-    assert course({"wait_for": "order.paid", "id": "paid", "then": [wait("a")]}, wait("b")) == ["paid", "a", "b"]
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_are_found_in_a_table(name: str) -> None:
+    steps, expected = BLOCKS[name]
+    assert drawn(outline(plan_of(steps)).course) == expected
 
 
 def test_what_stands_behind_an_exit_stands_aside() -> None:
-    read = outline(plan_of([wait("a"), {**EXIT, "id": "out"}, wait("b"), wait("c")]))
+    read = outline(plan_of([wait("a"), OUT, wait("b"), wait("c")]))
     assert drawn(read.course) == ["a", "out"]
     assert [drawn(block) for block in read.aside] == [["b", "c"]]
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - findings are asserted whole
-"""`trigger` and `event` are two things, and the check says which one is meant where they differ."""
+"""`trigger`, `event`, a goal's event and the link to unsubscribe: the check says what is there, and what is meant."""
 
 import pytest
 
@@ -102,3 +102,102 @@ def test_events_of_providers_are_known_with_their_properties():
         "17:81: warning unknown-field: 'event' has no field 'stp': did you mean 'step'?",
         "21:17: error out-of-scope: 'journey.delivery_id' is there only in an email, sms or webhook step",
     ]
+
+
+GONE = "is there only while the journey runs, but a goal is also counted after it: use event.… or journey.key"
+ONE = "error goal-value: the value of a goal is one number: write one output, such as {{ event.total }}, or a number"
+
+
+def lines_of_goal(goal: str, trigger: str = "order") -> list[str]:
+    told = lines(f"scenario: a\ntrigger: {trigger}\ngoal: {goal}\nsteps:\n- exit: a\n")
+    return [line.removeprefix("3:") for line in told]
+
+
+@pytest.mark.parametrize(
+    ("goal", "found"),
+    [
+        ("{event: order.placed, if: event.total > 0, within: 14d, value: '{{ event.total }}'}", []),
+        ("{event: a, within: 90d, if: event.order_id == journey.key and journey.version > 1}", []),
+        ("{event: a, within: 1d, value: '{{ event.total | number | times: 0.2 }}'}", []),
+        ("{event: a, within: 1d, value: 25}", []),
+        ("{event: a, within: 1d, value: ' {{ event.properties.total }}'}", []),
+        ("{event: a}", ["1: error missing: 'goal' needs 'within'"]),
+        ("{within: 1d}", ["1: error missing: 'goal' needs 'event'"]),
+        ("order.placed", ["7: error type: 'goal' must be keys with values, not a text: it has event, if, within and value"]),
+        ("{event: a, for: 3d, amount: 2}", ["18: error unknown-key: unknown key 'for': did you mean 'within'?", "27: error unknown-key: unknown key 'amount': did you mean 'value'?"]),
+        ("{event: a, within: 1d, by: me}", ["30: error unknown-key: unknown key 'by': 'goal' has event, if, within and value"]),
+        ("{event: a, within: 91d}", ["26: error value: a goal counts for 90d at most"]),
+        ("{event: a, within: 1d, if: event.order_id == order.external_id}", [f"52: error out-of-scope: 'order' {GONE}"]),
+        ("{event: a, within: 1d, if: now > event.time}", [f"34: error out-of-scope: 'now' {GONE}"]),
+        ("{event: a, within: 1d, if: cart or responses.x}", [f"34: error out-of-scope: 'cart' {GONE}", f"42: error out-of-scope: 'responses' {GONE}"]),
+        ("{event: a, within: 1d, value: '{{ trigger.order.total_price }}'}", [f"41: error out-of-scope: 'trigger' {GONE}"]),
+        ("{event: a, within: 1d, if: journey.kee}", ["42: error unknown-field: 'journey' has no field 'kee': did you mean 'key'?"]),
+        ("{event: a, within: 1d, value: '{{ event.total }} EUR'}", [f"37: {ONE}"]),
+        ("{event: a, within: 1d, value: '{{ event.a }}{{ event.b }}'}", [f"37: {ONE}"]),
+        ("{event: a, within: 1d, value: '{% if event %}1{% endif %}'}", [f"37: {ONE}"]),
+        ("{event: a, within: 1d, value: much}", [f"37: {ONE}"]),
+        ("{event: a, within: 1d, value: '{{ event.time }}'}", ["41: error goal-value: 'event.time' is not a number: write the event's value, such as {{ event.total }}"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_goal_is_said_at_its_place(goal: str, found: list[str]):
+    assert lines_of_goal(goal) == found
+
+
+def test_its_event_is_not_the_one_that_let_the_contact_in():
+    assert (
+        lines_of_goal("{event: a, within: 1d, if: event.sku == journey.key, value: '{{ event.total }}'}", "event") == []
+    )
+
+
+WARNING = (
+    "warning no-unsubscribe: this shows no link to unsubscribe: put {{ journey.unsubscribe_url }} into it, or write "
+    "'purpose: transactional' if the scenario is no marketing"
+)
+LINK = "'{{ journey.unsubscribe_url }}'"
+
+
+@pytest.mark.parametrize(
+    ("step", "place"),
+    [
+        ("- email: a\n  subject: s\n  text: t", "6:9"),
+        ("- email: a\n  subject: s\n  html: <p>t", "6:9"),
+        (f"- email: a\n  subject: s\n  html: <p>t\n  text: {LINK}", "6:9"),
+        (f"- email: a\n  subject: s\n  html: {LINK}\n  text: t", "7:9"),
+        ("- email: a\n  subject: s\n  html: <p>t\n  text: t", "6:9"),
+        (f"- email: a\n  subject: {LINK}\n  text: t", "6:9"),
+        ("- email: a\n  subject: s\n  text: '{{ journey.id }}'", "6:9"),
+        ("- if: contact.email\n  then: [{email: a, subject: s, text: t}]", "5:39"),
+    ],
+)
+def test_an_e_mail_without_a_link_is_a_warning(step: str, place: str) -> None:
+    checked = check(f"scenario: a\ntrigger: order\nsteps:\n{step}\n")
+    assert [str(finding) for finding in checked.findings] == [f"scenario.yaml:{place}: {WARNING}"]
+    assert checked.scenario is not None
+
+
+@pytest.mark.parametrize(
+    ("head", "step"),
+    [
+        ("", f"- email: a\n  subject: s\n  text: {LINK}"),
+        ("", f"- email: a\n  subject: s\n  html: {LINK}\n  text: {LINK}"),
+        ("", "- email: a\n  subject: s\n  text: '{{ journey[\"unsubscribe_url\"] }}'"),
+        ("", "- email: a\n  subject: s\n  text: '{% if contact.id %}{{ journey.unsubscribe_url }}{% endif %}'"),
+        ("", "- sms: a\n  text: t"),
+        ("", "- webhook: a\n  url: https://x.example/\n  body: {a: b}"),
+        ("purpose: transactional", "- email: a\n  subject: s\n  text: t"),
+    ],
+)
+def test_what_shows_one_or_needs_none_is_right(head: str, step: str) -> None:
+    assert check(f"scenario: a\ntrigger: order\n{head}\nsteps:\n{step}\n").findings == ()
+
+
+def test_a_text_of_its_own_file_is_warned_of_where_the_step_names_it() -> None:
+    text = "scenario: a\ntrigger: order\nsteps:\n- email: a\n  subject: s\n  html: {file: mails/a.html}\n"
+    found = check(text, read=lambda _: "<p>Hello", file="scenarios/a.yaml").findings
+    assert [str(finding) for finding in found] == [f"scenarios/a.yaml:6:9: {WARNING}"]
+    assert check(text, read=lambda _: '<a href="{{ journey.unsubscribe_url }}">').findings == ()
+
+
+def test_a_template_that_is_no_template_is_one_mistake() -> None:
+    text = "scenario: a\ntrigger: order\nsteps:\n- email: a\n  subject: s\n  text: '{{ contact.'\n"
+    assert [finding.severity for finding in check(text).findings] == ["error"]
