@@ -4,7 +4,7 @@ An event is written in the transaction that writes the row, by whatever statemen
 it is not stored.
 
 Until the first release, the tables are those of `runtime.store.schema`. For the release, write out their statements
-here: the schema changes later, and this migration must not.
+here, as `sqlalchemy.create_mock_engine` prints them: the schema changes later, and this migration must not.
 
 Revision ID: 0001
 Revises: nothing

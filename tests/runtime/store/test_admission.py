@@ -9,6 +9,8 @@ from tests.factories import NOW, admission_request, stored_entry
 
 YESTERDAY = NOW - timedelta(days=1)
 MONTH = timedelta(days=30)
+MOMENT = timedelta(microseconds=1)
+Decision = AdmissionDecision
 
 
 def asking(again: Again, workflow_id: str = "welcome/7", run_id: str = "new") -> AdmissionRequest:
@@ -37,32 +39,24 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
     ("again", "earlier", "expected"),
     [
         # nobody was here
-        ("never", [], AdmissionDecision(Eligible(1))),
-        (MONTH, [], AdmissionDecision(Eligible(1))),
+        ("never", [], Decision(Eligible(1))),
+        (MONTH, [], Decision(Eligible(1))),
         # an earlier journey is over
-        ("never", [OVER], AdmissionDecision(kept_out("entered_before", OVER))),
-        ("when_finished", [OVER], AdmissionDecision(Eligible(2))),
-        (MONTH, [OVER], AdmissionDecision(kept_out("too_soon", OVER, YESTERDAY + MONTH))),
-        (MONTH, [LONG_AGO], AdmissionDecision(Eligible(2))),
-        (
-            MONTH + timedelta(microseconds=1),
-            [LONG_AGO],
-            AdmissionDecision(kept_out("too_soon", LONG_AGO, NOW.replace(microsecond=1))),
-        ),
+        ("never", [OVER], Decision(kept_out("entered_before", OVER))),
+        ("when_finished", [OVER], Decision(Eligible(2))),
+        (MONTH, [OVER], Decision(kept_out("too_soon", OVER, YESTERDAY + MONTH))),
+        (MONTH, [LONG_AGO], Decision(Eligible(2))),
+        (MONTH + MOMENT, [LONG_AGO], Decision(kept_out("too_soon", LONG_AGO, NOW + MOMENT))),
         # an earlier run of the same workflow id never took leave
-        ("never", [STUCK], AdmissionDecision(kept_out("entered_before", STUCK), (STUCK,))),
-        ("always", [STUCK], AdmissionDecision(Eligible(2), (STUCK,))),
-        (MONTH, [STUCK], AdmissionDecision(kept_out("too_soon", STUCK, YESTERDAY + MONTH), (STUCK,))),
+        ("never", [STUCK], Decision(kept_out("entered_before", STUCK), (STUCK,))),
+        ("always", [STUCK], Decision(Eligible(2), (STUCK,))),
+        (MONTH, [STUCK], Decision(kept_out("too_soon", STUCK, YESTERDAY + MONTH), (STUCK,))),
         # another workflow is under way for the same contact and key
-        ("when_finished", [OVER, ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
-        ("always", [ELSEWHERE, STUCK], AdmissionDecision(kept_out("under_way", ELSEWHERE), (STUCK,))),
-        (MONTH, [LONG_AGO, ELSEWHERE], AdmissionDecision(kept_out("under_way", ELSEWHERE))),
+        ("when_finished", [OVER, ELSEWHERE], Decision(kept_out("under_way", ELSEWHERE))),
+        ("always", [ELSEWHERE, STUCK], Decision(kept_out("under_way", ELSEWHERE), (STUCK,))),
+        (MONTH, [LONG_AGO, ELSEWHERE], Decision(kept_out("under_way", ELSEWHERE))),
         # the run is in already, whatever came after it
-        (
-            "when_finished",
-            [ELSEWHERE, IN_ALREADY],
-            AdmissionDecision(AdmittedRun(1, 4, IN_ALREADY.admitted_at, again=True)),
-        ),
+        ("when_finished", [ELSEWHERE, IN_ALREADY], Decision(AdmittedRun(1, 4, IN_ALREADY.admitted_at, again=True))),
     ],
 )
 def test_the_rule_of_again(again: Again, earlier: list[StoredEntry], expected: AdmissionDecision) -> None:
@@ -72,4 +66,4 @@ def test_the_rule_of_again(again: Again, earlier: list[StoredEntry], expected: A
 
 def test_too_soon_counts_from_the_newest_admission() -> None:
     first, second = LONG_AGO, entry(2, "second", ago=timedelta(days=1))
-    assert decide(asking(MONTH), [first, second]) == AdmissionDecision(kept_out("too_soon", second, YESTERDAY + MONTH))
+    assert decide(asking(MONTH), [first, second]) == Decision(kept_out("too_soon", second, YESTERDAY + MONTH))
