@@ -43,6 +43,7 @@ from tests.measured import now
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, served, services, workers
 
+CLIENT: Any = None
 Made = dict[str, dict[str, Any]]
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
@@ -105,9 +106,8 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
     entries = [f"  d{n}: {{url: https://a.example{f', timeout: {t:g}s' if t else ''}}}" for n, t in enumerate(timeouts)]
     text = "\n".join(["destinations:", *entries]) if entries else "destinations: {}"
     present(settings.destinations).write_text(text)
-    client: Any = None
     async with services(settings) as opened:
-        await workers(client, opened)
+        await workers(CLIENT, opened)
         assert drain_of(opened.destinations.book) == timedelta(seconds=seconds)
     lengths = {name: timedelta(seconds=seconds if name == "webhooks" else 20) for name in QUEUES}
     given = {name: options.get("grace") or options["graceful_shutdown_timeout"] for name, options in made.items()}
@@ -128,9 +128,8 @@ async def test_the_webhooks_under_way_have_the_longest_time_out_of_a_destination
 async def test_a_channel_takes_no_more_messages_than_it_has_connections_for(
     settings: Settings, made: Made, channels: dict[str, Any], at_once: dict[str, int]
 ):
-    client: Any = None
     async with services(settings.model_copy(update=channels)) as opened:
-        await workers(client, opened)
+        await workers(CLIENT, opened)
     given = {name: options.get("concurrent", 0) for name, options in made.items()}
     assert given == at_once | {"journeys": 0} | {f"{name}-campaigns": 8 for name in at_once}
 
@@ -539,21 +538,19 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
 
 
 async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings, made: Made):
-    client: Any = None
     async with services(settings.model_copy(update={"queue_shards": 3})):
         pass
     async with services(settings.model_copy(update={"queue_shards": 2})) as opened:
-        await workers(client, opened, ["webhooks", "sms"])
+        await workers(CLIENT, opened, ["webhooks", "sms"])
         assert opened.queue_shards == 2
     everything = ["webhooks", "webhooks-1", "webhooks-2", "sms", "webhooks-campaigns", "sms-campaigns"]
     assert list(made) == served(["webhooks", "sms"], opened) == everything
 
 
 async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper]):
-    client: Any = None
     file = present(settings.destinations)
     destinations = DestinationsFile(file, every=0)
-    async with pacing(client, destinations, NO_CAMPAIGNS, ["webhooks", "webhooks-1"]):
+    async with pacing(CLIENT, destinations, NO_CAMPAIGNS, ["webhooks", "webhooks-1"]):
         await keeper.asked.wait()
         assert (keeper.told, keeper.queues) == ((50.0, {"wax": 10.0}), ["webhooks", "webhooks-1"])
         file.write_text(TEXT.replace("10/s", "300/m").replace("50/s", "20/s"))
@@ -563,7 +560,6 @@ async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: ty
 
 
 async def test_without_a_file_the_server_s_rates_are_left_alone(keeper: type[Keeper]):
-    client: Any = None
-    async with pacing(client, DestinationsFile(), NO_CAMPAIGNS):
+    async with pacing(CLIENT, DestinationsFile(), NO_CAMPAIGNS):
         await asyncio.sleep(0.05)
     assert keeper.told is None

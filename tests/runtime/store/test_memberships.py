@@ -42,6 +42,11 @@ def gone(contact: str, *, minutes: int = 0) -> Membership:
     return replace(membership(contact, minutes=minutes, digest="", wanted=False), id=f"gone-{contact}", member="")
 
 
+async def sync(store: Store, batch: str) -> None:
+    await store.freeze_audience_batch(*VIP, batch.partition("-")[2], 9)
+    await store.settle_audience_batch(batch)
+
+
 async def sent(store: Store, batch: str) -> list[str]:
     return [one.member for one in await store.audience_batch(batch)]
 
@@ -73,12 +78,10 @@ async def test_a_change_while_a_batch_is_sent_is_a_new_difference(store: Store) 
 @both
 async def test_an_addition_that_was_decided_before_a_removal_and_arrives_after_it_does_nothing(store: Store) -> None:
     await store.record_membership(membership("a"))
-    await store.freeze_audience_batch(*VIP, "1", 9)
-    await store.settle_audience_batch("add-1")
+    await sync(store, "add-1")
     for contact in ("a", "b"):
         await store.record_membership(gone(contact, minutes=2))
-    await store.freeze_audience_batch(*VIP, "2", 9)
-    await store.settle_audience_batch("remove-2")
+    await sync(store, "remove-2")
     for contact in ("a", "b"):
         assert not await store.record_membership(membership(contact, minutes=1))
     assert await store.unsynced_audiences() == []
@@ -94,8 +97,7 @@ async def test_what_another_member_has_too_is_not_removed(store: Store) -> None:
     for contact in ("a", "b", "c"):
         await store.record_membership(membership(contact, email="x", phone=contact))
     await store.record_membership(replace(membership("d", email="x"), audience="other"))
-    await store.freeze_audience_batch(*VIP, "1", 9)
-    await store.settle_audience_batch("add-1")
+    await sync(store, "add-1")
     for contact in ("a", "b"):
         await store.record_membership(gone(contact, minutes=1))
     await store.freeze_audience_batch(*VIP, "2", 1)
@@ -118,8 +120,7 @@ async def test_nothing_stays_of_a_member_who_shares_what_a_removal_takes(store: 
     await store.record_membership(membership("a", email="x"))
     for contact in ("b", "c"):
         await store.record_membership(membership(contact, email="y", phone=contact))
-    await store.freeze_audience_batch(*VIP, "1", 9)
-    await store.settle_audience_batch("add-1")
+    await sync(store, "add-1")
     for contact in ("a", "c"):
         await store.record_membership(gone(contact, minutes=1))
     await store.freeze_audience_batch(*VIP, "2", 9)
