@@ -39,7 +39,7 @@ from activities.periodic import repeating
 from activities.priority import priority_of
 from activities.webhook.destinations.form import MOST_MEMBERS
 from activities.webhook.outcome import parse_retry_after
-from activities.webhook.platform_calls import CallFailed, PlatformCalls
+from activities.webhook.platform import CallFailed, PlatformCalls
 from activities.webhook.route import Route
 from runtime.store import Store
 from scenario.errors import NotConfigured

@@ -22,7 +22,7 @@ from activities.outgoing.file import OutgoingFile, Subscription
 from activities.outgoing.form import CLOUD_EVENTS, cloud_event, json_line, slack_message
 from activities.webhook import outcome
 from activities.webhook.outcome import parse_retry_after
-from activities.webhook.platform_calls import CallFailed, PlatformCalls
+from activities.webhook.platform import CallFailed, PlatformCalls
 from activities.webhook.presets import JSON, PlatformRequest
 from activities.webhook.route import Routes
 from runtime.process.shutdown import background_task

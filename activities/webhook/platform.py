@@ -1,8 +1,10 @@
-"""The activity that reports a suppressed address to a platform."""
+"""Our own requests, which no scenario renders, and the activity that reports a suppressed address to a platform."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -11,16 +13,82 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.background import TELL, PlatformReply, SuppressionNotice
 from activities.channel import WorkerContext
-from activities.webhook import outcome
-from activities.webhook.http.exchange import Response
-from activities.webhook.platform_calls import CallFailed, PlatformCalls
-from activities.webhook.presets import PlatformRequest, SuppressionPreset, installed_presets
+from activities.outcome import Backoff
+from activities.webhook import outcome, signing
+from activities.webhook.circuit_breaker import signal_of
+from activities.webhook.destinations.destinations import bearer
+from activities.webhook.errors import AttemptError
+from activities.webhook.http.exchange import Request, Response
+from activities.webhook.http.transport import Transport, timed
+from activities.webhook.limiter import Limiter
+from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
+from activities.webhook.presets import PlatformRequest, SuppressionPreset, installed_presets, with_own_headers
+from activities.webhook.route import Route
 from runtime.derived_keys import SealedToken
 from scenario.errors import NotConfigured
 
 REJECTIONS: Final = 5
 """Number of rejections of an address that makes the failure terminal."""
-_TIMEOUT: Final = 15.0  # seconds
+_TIMEOUT: Final = 15.0  # seconds of a report
+LONGEST_RESPONSE: Final = 4 * 1024 * 1024
+"""Maximum bytes of a response, which may name each of ten thousand members."""
+
+
+class CallFailed(Exception):
+    """There is no response; a later call may get one. The message quotes neither a URL nor a body."""
+
+    def __init__(self, reason: str, delay: timedelta | None = None) -> None:
+        self.delay = delay  # the pause before the next call, or None for that of the retry policy
+        super().__init__(reason)
+
+
+class PlatformCalls:
+    """Sends requests under their destination's headers, access token, signature, limits and network permissions."""
+
+    def __init__(self, transport: Transport, secrets: Callable[[], Mapping[str, str]], limiter: Limiter) -> None:
+        self._transport, self._secrets, self._limiter = transport, secrets, limiter
+        self._tokens = AccessTokens(transport)
+
+    @classmethod
+    def of(cls, context: WorkerContext) -> PlatformCalls:
+        return cls(context.transport, context.secrets, context.limiter)
+
+    async def call(self, route: Route, request: PlatformRequest, identifier: str, *, seconds: float) -> Response:
+        """Send a request once, or raise CallFailed. A 401 replaces the access token for the next call.
+
+        The identifier is the same in every attempt. Raise NotConfigured if a secret is missing or unusable.
+        """
+        secrets, named = self._secrets(), route.named
+        try:
+            token = await self._tokens.token(named, secrets) if named else ""
+        except TokenUnavailableError as error:
+            raise CallFailed(str(error), error.backoff.delay) from None
+        now = datetime.now(UTC)
+        own = named.rendered_headers(secrets) | bearer(token) if named else {}
+        headers = with_own_headers(own, request.content_type) | signing.headers(
+            named.keys(secrets, now) if named else [], identifier, now, request.body
+        )
+        base = named.rendered_url(secrets) if named else route.url
+        url = f"{base.rstrip('/')}{request.path}"
+        sent = Request(request.method, url, headers, request.body, seconds, route.access, route.tls, LONGEST_RESPONSE)
+        response = await self._send(route, sent, identifier)
+        if response.status == HTTPStatus.UNAUTHORIZED and named and token:
+            with suppress(NotConfigured, TokenUnavailableError):
+                await self._tokens.token(named, secrets, rejected=token)
+        return response
+
+    async def _send(self, route: Route, request: Request, identifier: str) -> Response:
+        permit = self._limiter.enter(route.destination, route.limits, identifier)
+        if isinstance(permit, Backoff):
+            raise CallFailed(f"{permit.reason}: {permit.then}", permit.delay)
+        with permit as passed:
+            try:
+                response = await timed(self._transport, route.destination, request)
+            except AttemptError as error:
+                passed.leave(error.pulse)
+                raise CallFailed(f"{route.destination}: {error}") from None
+            passed.leave(signal_of(response.status))
+            return response
 
 
 class SuppressionReporter:

@@ -19,7 +19,7 @@ from activities.outgoing.sender import MOST_FAILING, OutgoingSender
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
-from activities.webhook.platform_calls import PlatformCalls
+from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
 from gateway.errors import BadInput
 from gateway.service.caller import TERMINAL
