@@ -68,10 +68,10 @@ from activities.interface import (
 )
 from activities.retry import Retunings
 from runtime.search_attributes import JOURNEY_STATE
-from scenario.check.check import check
 from scenario.entry.entry import LARGEST_EVENT
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan, shorten
+from tests.scenarios import scenario_of, scenario_text
 from workflows.background import Erase, Prune, SyncAudience
 from workflows.batch import Batch
 from workflows.campaign import CampaignWorkflow
@@ -86,7 +86,6 @@ NEEDED: Final = ("temporalio[pydantic]", "python-liquid", "pyyaml")
 OTHERS: Final = (Batch, Enter, OperationWorkflow, CampaignWorkflow, Prune, Erase, SyncAudience, UnknownWorkflow)
 """All workflows of which histories are saved, apart from journeys."""
 WHO: Final = {"operator": "ann", "reason": "incident 42"}
-HEAD: Final = "scenario: {name}\ntrigger: segment\ntimezone: Europe/Paris\n{more}steps:\n"
 SMS: Final = "{sms: text, text: hi}"
 _CAME: Final = "{sms: came, text: hi}"
 GIVEN_UP: Final = 20.0
@@ -353,10 +352,8 @@ class Fakes:
 
 
 def _plan(name: str, burst: Burst) -> dict[str, Any]:
-    text = HEAD.format(name=name, more=burst.more) + "".join(f"  - {step}\n" for step in burst.steps)
-    checked = check(text)
-    assert checked.scenario is not None, [name, *map(str, checked.findings)]
-    return dump_plan(compile_plan(checked.scenario))
+    more = f"timezone: Europe/Paris\n{burst.more}"
+    return dump_plan(compile_plan(scenario_of(scenario_text(*burst.steps, name=name, trigger="segment", more=more))))
 
 
 async def _until(what: str, ready: Callable[[], Awaitable[bool]]) -> None:

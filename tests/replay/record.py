@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from unittest.mock import patch
 
 from temporalio.client import (
@@ -43,6 +43,8 @@ from tests.replay.bursts import BURSTS, file_of, write
 from tests.replay.bursts import record as record_bursts
 from tests.scenarios import scenario_text
 from workflows.limits import MOST_PARTS
+
+T = TypeVar("T")
 
 FOLDER: Final = Path(__file__).with_name("histories")
 SUGGEST: Final = 100
@@ -151,33 +153,25 @@ class Recorder:
         """Waits for another run of a journey, to which this event happens again and again. Returns its handle."""
         latest = self.newest(handle)
 
-        async def is_another() -> bool:
+        async def run_id() -> str | None:
             if event:
                 await latest.signal("event", {"name": event})
-            return (await latest.describe()).run_id != handle.first_execution_run_id
+            return (await latest.describe()).run_id
 
-        await until(is_another, pause=0.0 if event else 0.1)
+        await until(run_id, lambda found: found != handle.first_execution_run_id, pause=0.0 if event else 0.1)
         return latest
-
-    async def progress(self, handle: Handle, ready: Callable[[dict[str, Any]], bool]) -> None:
-        """Waits for a journey's progress to be so."""
-
-        async def is_so() -> bool:
-            return ready(await handle.query("progress"))
-
-        await until(is_so)
 
     async def reached(self, handle: Handle, state: str = "", step: str = "") -> None:
         """Waits for a journey to be in a state, at a step, or both."""
-        await self.progress(handle, lambda now: now["state"] == (state or now["state"]) and step in ("", now["at"]))
+        await until(progress(handle), lambda now: now["state"] == (state or now["state"]) and step in ("", now["at"]))
 
     async def called(self, path: str) -> None:
         """Waits for the receiver to be called."""
 
-        async def is_called() -> bool:
-            return bool(self.place.receiver.requests(path))
+        async def requests() -> list[Any]:
+            return self.place.receiver.requests(path)
 
-        await until(is_called)
+        await until(requests)
 
     async def order(self, handle: Handle, name: str, **more: Any) -> None:
         """Gives an operator's order."""
@@ -197,11 +191,17 @@ class Recorder:
         await self.save(f"{name}-2", self.newest(handle))
 
 
-async def until(ready: Callable[[], Awaitable[object]], *, pause: float = 0.1) -> None:
-    """Wait until something is true."""
+async def until(ask: Callable[[], Awaitable[T]], ready: Callable[[T], object] = bool, *, pause: float = 0.1) -> T:
+    """Ask until the answer is as wanted. Return it."""
     async with asyncio.timeout(60):
-        while not await ready():
+        while not ready(answer := await ask()):
             await asyncio.sleep(pause)
+    return answer
+
+
+def progress(handle: Handle) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """Return how to ask for a journey's progress."""
+    return partial(handle.query, "progress")
 
 
 # ---- journeys of one run, and what happens to each in order
@@ -523,7 +523,7 @@ async def goal(recorder: Recorder) -> None:
         for total in (0, 49.9):
             await handle.signal("event", {"name": "order.placed", "properties": {"total": total}})
         if not exits:
-            await recorder.progress(handle, lambda progress: bool(progress["goal"]["reached_at"]))
+            await until(progress(handle), lambda now: now["goal"]["reached_at"])
             await handle.signal("event", {"name": "order.placed", "properties": {"total": 100}})
             await handle.signal("event", {"name": "go"})
         await recorder.save(name, handle)
@@ -587,9 +587,7 @@ async def operations(recorder: Recorder) -> None:
     await recorder.publish("operation", [NO.replace("ON", "hold"), "{wait: 30d}"])
     for number in range(3):
         await recorder.reached(await recorder.enter("operation", id=f"o{number}"), "held")
-    async with asyncio.timeout(60):
-        while len(await client.held(scenario="operation")) < 3:
-            await asyncio.sleep(0.1)
+    await until(partial(client.held, scenario="operation"), lambda held: len(held) == 3)
     which = JourneyFilter(scenario="operation")
     for name in ("operation-looks", "operation", "operation-stopped"):
         verb, rate = (Operation.PAUSE, 0.1) if name == "operation-stopped" else (Operation.SKIP, 10.0)
@@ -597,9 +595,7 @@ async def operations(recorder: Recorder) -> None:
         begun = await client.operate(verb, which, operator="ann", reason="incident 42", rate=rate, dry_run=looks)
         handle = client.temporal.get_workflow_handle(f"operation:{begun.id}")
         if name == "operation-stopped":
-            async with asyncio.timeout(60):
-                while (await client.operation(begun.id)).state != "running":
-                    await asyncio.sleep(0.1)
+            await until(partial(client.operation, begun.id), lambda view: view.state == "running")
             await client.stop_operation(begun.id, operator="bob", reason="wrong one")
         await recorder.save(name, handle)
 
@@ -623,13 +619,10 @@ async def campaign(recorder: Recorder) -> None:
                 gear="enter" if name == "campaign" else None,
             )
             await campaigns.begin(TERMINAL, request, file)
-            async with asyncio.timeout(60):
-                while (await campaigns.show(TERMINAL, name)).state != "ready":
-                    await asyncio.sleep(0.1)
+            show = partial(campaigns.show, TERMINAL, name)
+            await until(show, lambda view: view.state == "ready")
             await campaigns.change(TERMINAL, name, "start", **WHO)
-            async with asyncio.timeout(60):
-                while (await campaigns.show(TERMINAL, name)).done < 2:
-                    await asyncio.sleep(0.1)
+            await until(show, lambda view: view.done >= 2)
             if name == "campaign":
                 await campaigns.change(TERMINAL, name, "pause", **WHO)
                 await campaigns.change(TERMINAL, name, "resume", **WHO)
@@ -678,10 +671,7 @@ async def batch(recorder: Recorder) -> None:
     """A batch that is full, held and tried again, and a journey that waits for it."""
     handle = await recorder.start("batch", [BATCH, "{wait: 1s}"])
     await recorder.enter("batch", id="other")
-    store = recorder.place.services.store
-    async with asyncio.timeout(60):
-        while not (items := await store.batch_items_of("other")):
-            await asyncio.sleep(0.1)
+    items = await until(partial(recorder.place.services.store.batch_items_of, "other"))
     sent = recorder.place.client.temporal.get_workflow_handle(items[0].batch)
     await recorder.reached(sent, "held")
     await recorder.order(sent, "retry_step")

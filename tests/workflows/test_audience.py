@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activities.audience import sync
 from activities.audience.memberships import NO_MEMBER, SYNCED, MembershipBook
@@ -33,7 +33,7 @@ from runtime.store.memberships import AudienceCounts
 from runtime.store.schema import erased_name
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
 from tests.fakes import Rows, Shelf, worker_context
-from tests.workflows.conftest import failure_of
+from tests.workflows.conftest import failure_of, worker
 from workflows.background import SyncAudience
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
@@ -133,13 +133,7 @@ async def crm(environment: WorkflowEnvironment, script: Sequence[Behaviour], tmp
         )
         own = [activities.freeze_audience_batch, activities.hold_audience]
         async with (
-            Worker(
-                environment.client,
-                task_queue=JOURNEYS,
-                workflows=[SyncAudience],
-                activities=own,
-                workflow_runner=UnsandboxedWorkflowRunner(),
-            ),
+            worker(environment.client, [SyncAudience], own),
             Worker(environment.client, task_queue=WEBHOOK.queue, activities=[activities.send_audience_batch]),
         ):
             yield Crm(there, environment.client, store, book, activities, tmp_path / "store.db")
