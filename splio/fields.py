@@ -175,7 +175,6 @@ def _write_step(name: str) -> str:
 
 
 def _find_value(model: type[Shape], path: str) -> Value | None:
-    """Return the single value at a dotted path, or None."""
     tree: Tree = tree_of(model)
     for step in path.split("."):
         if not isinstance(tree, Object) or step not in tree.fields:
@@ -186,7 +185,6 @@ def _find_value(model: type[Shape], path: str) -> Value | None:
 
 @lru_cache(1_000)
 def suggest_field(table: str, name: str) -> str | None:
-    """Return the most similar old name, or None."""
     known = TABLES.get(table.lower())
     if known is None:
         return None

@@ -45,7 +45,6 @@ def updated(cases: Cases, names: Collection[str], circumstances: Circumstances) 
 
 
 def _meet(one: Edit, other: Edit) -> bool:
-    """Return True if two edits overlap."""
     return one[:2] == other[:2] or (one[0] < other[1] and other[0] < one[1])
 
 
@@ -80,7 +79,6 @@ def _edits(cases: Cases, name: str, course: CaseRun) -> list[Edit]:
 
 
 def _expectation(course: CaseRun) -> dict[str, Any]:
-    """Return all expectations for a case without any."""
     if course.refused is not None:
         return {"refused": course.refused}
     made: dict[str, Any] = {"steps": [_new(got) for got in course.steps], "ends": course.ends}
@@ -170,7 +168,6 @@ def _member(key: str, value: Any) -> list[str]:
 
 
 def _is_literal(text: str) -> bool:
-    """Return True if a text can be written as a literal block."""
     lines = text.rstrip("\n").split("\n")
     return bool(lines[0].strip()) and not lines[0].startswith(" ") and all(line.isprintable() for line in lines)
 

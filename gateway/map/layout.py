@@ -52,13 +52,11 @@ class MapPart(Protocol):
 
 
 def _label_of(text: str) -> tuple[str, float]:
-    """Return the visible part of a way's label, and its width."""
     shown = clipped(text, _LABEL_WIDTH, LABEL_SIZE)
     return shown, width_of(shown, LABEL_SIZE) + 2 * _PADDING if shown else 0.0
 
 
 def _write(on: Drawing, text: str, x: float, y: float) -> None:
-    """Put a label around a point."""
     shown, width = _label_of(text)
     if shown:
         on.labels.append(Label(Area(x - width / 2, y - _LABEL_HEIGHT / 2, width, _LABEL_HEIGHT), shown, text))
@@ -70,7 +68,6 @@ def _pill_of(text: str) -> tuple[str, float]:
 
 
 def _put_pill(on: Drawing, text: str, look: str, x: float, y: float) -> None:
-    """Put a pill below a point."""
     shown, width = _pill_of(text)
     on.pills.append(Label(Area(x - width / 2, y, width, PILL_HEIGHT), shown, text, f"pill {look}"))
 

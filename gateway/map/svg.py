@@ -110,7 +110,6 @@ def svg(drawing: Drawing, *, standalone: bool = False) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text for an element or a quoted attribute."""
     return html.escape(_ILLEGAL.sub("\ufffd", text)).replace("&#x27;", "&#39;")
 
 
@@ -167,7 +166,6 @@ def _corners(points: list[Point]) -> list[Point]:
 
 
 def _rounded(points: list[Point]) -> str:
-    """Return a line with rounded corners."""
     made = [f"M{_number(points[0][0])} {_number(points[0][1])}"]
     for before, at, after in zip(points, points[1:], points[2:], strict=False):
         into, out = _toward(at, before), _toward(at, after)

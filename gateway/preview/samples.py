@@ -179,5 +179,4 @@ def _reader(info: FieldInfo) -> Callable[..., Any] | None:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Yield the texts and numbers of a response."""
     return (one for _, one in walk(value) if not is_mapping(one) and not is_list(one) and one not in (None, ""))

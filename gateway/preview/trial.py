@@ -252,7 +252,6 @@ def _without(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _halved(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the entry with either half of a long text."""
     value = value_at(entry, path)
     if isinstance(value, str) and len(value) > 1:
         middle = len(value) // 2
@@ -261,7 +260,6 @@ def _halved(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _plain(entry: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the entry with a plain text at a path."""
     value = value_at(entry, path)
     if isinstance(value, str) and value != "x":
         yield with_value(entry, path, "x")

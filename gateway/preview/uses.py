@@ -55,7 +55,6 @@ class UsedFields:
         )
 
     def below(self, path: Path) -> list[str]:
-        """Return the names of the fields directly below a path."""
         depth = len(path)
         return sorted({name[depth] for name in self.named if len(name) > depth and name[:depth] == path})
 

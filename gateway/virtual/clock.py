@@ -62,7 +62,6 @@ class Clock:
         return True if wake() else await _Wait(owner, until, wake)
 
     def tell(self, owner: Hashable) -> None:
-        """Notify an owner that something has happened."""
         wait, task = self._waiting.get(owner, (None, None))
         if wait is not None and task is not None and wait.wake():
             del self._waiting[owner]

@@ -86,7 +86,6 @@ class VirtualHost:
         self._event_before = self.memory.event
 
     def happen(self, event: Event) -> None:
-        """Deliver an event to the contact now."""
         at = event.at or self.now().isoformat()
         self.kept.append(replace(event, at=at, number=len(self.kept) + 1))
         self.clock.tell(self)

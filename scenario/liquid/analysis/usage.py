@@ -114,7 +114,6 @@ class TracedValue(NamedTuple):
             need.whole = True
 
     def mark_tested(self) -> None:
-        """Record that its existence is tested."""
         for need in self.sources:
             need.tested = True
 
@@ -227,7 +226,6 @@ class _Tracer:
             self._names[name] = known
 
     def _loop(self, loop: LoopExpression, scope: _Scope) -> TracedValue:
-        """Return the items of a loop."""
         for part in (loop.limit, loop.offset, loop.cols):
             if part is not None:
                 self._use(part, scope)

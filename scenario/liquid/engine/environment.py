@@ -19,20 +19,10 @@ from scenario.liquid.engine.context import Context
 from scenario.liquid.engine.instrument import instrument
 from scenario.liquid.engine.lexer import template_stream
 from scenario.liquid.engine.limits import BoundReached
-from scenario.liquid.engine.nodes import (
-    AbortTag,
-    EchoOutputTag,
-    IfTag,
-    LiquidTag,
-    OutputTag,
-    StrictCaseTag,
-    TableRowTag,
-    UnlessTag,
-)
+from scenario.liquid.engine.nodes import TAGS
 from scenario.liquid.engine.sink import LiteralTextTag, Sink
 from scenario.liquid.sinks.json_text import JsonContentTag, has_rendered_keys
 
-_TAGS = (AbortTag, LiteralTextTag, EchoOutputTag, LiquidTag, TableRowTag, StrictCaseTag, UnlessTag, OutputTag, IfTag)
 _MARKUP_TAGS = ("tablerow", "ifchanged")
 """Tags that write HTML or repeat their own output. Outside of texts and e-mails their output would be escaped."""
 
@@ -81,7 +71,7 @@ class Engine(Environment):
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=False)
-        for tag in _TAGS:
+        for tag in (LiteralTextTag, *TAGS):
             self.add_tag(tag)
         if self._json:
             self.add_tag(JsonContentTag)

@@ -94,7 +94,6 @@ def make_error(reason: str, source: str, offset: int | None, *, limit: bool = Fa
 
 
 def reword(message: str) -> str:
-    """Return python-liquid's message in an author's words."""
     for pattern, words in _REWORDED:
         if known := pattern.fullmatch(message):
             return known.expand(words)
@@ -115,7 +114,6 @@ def _describe_token(kind: str) -> str:
 
 
 def translate_error(error: LiquidError, source: str, *, at: str = "") -> TemplateError:
-    """Return the project's error for one of python-liquid."""
     token = error.token
     offset = token.start_index if token is not None and token.start_index >= 0 else None
     if token is not None and token.source != source:

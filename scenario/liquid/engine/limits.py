@@ -139,7 +139,6 @@ def check_digits(value: Any) -> Any:
 
 
 def check_range(numbers: range) -> None:
-    """Reject a range that is too long to become a list."""
     # Not len(), which fails for ranges longer than a machine word.
     if numbers.stop - numbers.start > MAX_ITEMS:
         raise BoundReached(f"a range has more than {MAX_ITEMS:,} numbers")

@@ -254,3 +254,6 @@ class StrictCaseTag(CaseTag):
         if stream.current.kind != TOKEN_EOF:
             raise LiquidSyntaxError("the values of 'when' are separated by 'or' or ','", token=stream.current)
         return values
+
+
+TAGS: Final = (AbortTag, EchoOutputTag, LiquidTag, TableRowTag, StrictCaseTag, UnlessTag, OutputTag, IfTag)

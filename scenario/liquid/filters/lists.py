@@ -95,7 +95,6 @@ def sort(items: Iterable[Any], key: object = None) -> list[Any]:
 
 @sequence_filter
 def sort_natural(items: Iterable[Any], key: object = None) -> list[Any]:
-    """Sort texts without regard to case."""
     return _sort_by("sort_natural", items, key, lambda value: to_text(value).lower())
 
 
@@ -153,19 +152,16 @@ def reject(items: Iterable[Any], field: object, wanted: object = None) -> list[A
 
 @sequence_filter
 def find(items: Iterable[Any], field: object, wanted: object = None) -> Any:
-    """Return the first result of ``where``, or nil."""
     return next((item for item in items if _matches(item, field, wanted)), None)
 
 
 @sequence_filter
 def find_index(items: Iterable[Any], field: object, wanted: object = None) -> int | None:
-    """Return the index of the first result of ``where``, or nil."""
     return next((place for place, item in enumerate(items) if _matches(item, field, wanted)), None)
 
 
 @sequence_filter
 def has(items: Iterable[Any], field: object, wanted: object = None) -> bool:
-    """Return True if ``where`` returns any object."""
     return any(_matches(item, field, wanted) for item in items)
 
 

@@ -56,7 +56,6 @@ def truncate(value: object, length: object = 50, end: object = "...") -> str:
 
 
 def truncate_words(value: object, number: object = 15, end: object = "...") -> str:
-    """Shorten the text to a number of words, at least one."""
     text, most = to_text(value), max(_to_integer("truncatewords", number), 1)
     words = text.split()
     return text if len(words) <= most else " ".join(words[:most]) + to_text(end)

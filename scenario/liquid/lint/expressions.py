@@ -6,13 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from liquid.builtin.expressions import Filter, FilteredExpression, Path, StringLiteral
-from liquid.builtin.expressions.logical import (
-    BooleanExpression,
-    LogicalAndExpression,
-    LogicalNotExpression,
-    LogicalOrExpression,
-)
+from liquid.builtin.expressions import BooleanExpression, Filter, FilteredExpression, Path, StringLiteral, logical
 from liquid.builtin.expressions.primitive import FalseLiteral, FloatLiteral, IntegerLiteral, RangeLiteral, TrueLiteral
 from liquid.expression import Expression
 
@@ -72,10 +66,10 @@ class ExpressionLinter:
             case BooleanExpression():
                 self._check_test(expression.expression, names)
                 return FLAG
-            case LogicalNotExpression():
+            case logical.LogicalNotExpression():
                 self._check_test(expression.right, names)
                 return FLAG
-            case LogicalAndExpression() | LogicalOrExpression():
+            case logical.LogicalAndExpression() | logical.LogicalOrExpression():
                 self._check_logic(expression)
                 self._check_test(expression.left, names)
                 self._check_test(expression.right, names)
@@ -89,8 +83,10 @@ class ExpressionLinter:
                     self.check(part, names)
                 return _literal_shape(expression)
 
-    def _check_logic(self, expression: LogicalAndExpression | LogicalOrExpression) -> None:
-        if isinstance(expression, LogicalAndExpression) and isinstance(expression.right, LogicalOrExpression):
+    def _check_logic(self, expression: logical.LogicalAndExpression | logical.LogicalOrExpression) -> None:
+        if isinstance(expression, logical.LogicalAndExpression) and isinstance(
+            expression.right, logical.LogicalOrExpression
+        ):
             other = "'(a and b) or c' in other languages: write parentheses"
             message = f"'a and b or c' is 'a and (b or c)' here, and {other}"
             # A template may come from a system with the same precedence. Conditions are written for this one.

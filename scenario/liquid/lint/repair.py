@@ -84,7 +84,6 @@ def report_syntax_error(error: LiquidError, linted: LintedText) -> bool:
 
 
 def _inline_liquid_tags(tokens: Sequence[Token], linted: LintedText) -> list[Token]:
-    """Return the tokens, with each ``{% liquid %}`` replaced by its content."""
     made: list[Token] = []
     skip = False
     for index, token in enumerate(tokens):

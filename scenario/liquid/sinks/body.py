@@ -37,19 +37,8 @@ from scenario.liquid.engine.limits import MAX_BODY, MAX_DEPTH, BoundReached
 from scenario.liquid.engine.logic import parse_condition, parse_loop
 from scenario.liquid.engine.sink import Sink
 from scenario.liquid.engine.values import JsonValueError, json_text, replace_surrogates
-from scenario.liquid.sinks.body_parts import (
-    SAME_KEYS,
-    BodyPart,
-    ConstantPart,
-    ForPart,
-    IfPart,
-    LetPart,
-    LiquidPart,
-    ListPart,
-    MappingEntry,
-    MappingPart,
-    join_path,
-)
+from scenario.liquid.sinks import body_parts
+from scenario.liquid.sinks.body_parts import BodyPart, join_path
 from scenario.liquid.sinks.json_text import JsonSink, encode_body, finish_document, refuse_duplicate_keys
 from scenario.liquid.sinks.text import parse_template, render_into
 from scenario.type_guards import is_list, is_mapping, is_sequence
@@ -73,22 +62,22 @@ def _compile_part(body: object, path: str, depth: int = 0) -> BodyPart:
         return _compile_mapping(body, path, depth)
     if is_sequence(body):
         made = tuple(_compile_part(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(body))
-        return _fold_constant(ListPart(path, made), made)
+        return _fold_constant(body_parts.ListPart(path, made), made)
     try:
-        return ConstantPart(path, json_text(body))
+        return body_parts.ConstantPart(path, json_text(body))
     except (JsonValueError, BoundReached) as error:
         raise make_error(str(error.args[0]), "", None, at=path) from error
 
 
-def _compile_text(text: str, path: str) -> ConstantPart | LiquidPart:
+def _compile_text(text: str, path: str) -> body_parts.ConstantPart | body_parts.LiquidPart:
     if "{{" not in text and "{%" not in text:
-        return ConstantPart(path, json_text(text))
+        return body_parts.ConstantPart(path, json_text(text))
     try:
         template = strict_engine().parse_template(text)
     except LiquidError as error:
         raise translate_error(error, text, at=path) from error
     node = template.nodes[0] if len(template.nodes) == 1 else None
-    return LiquidPart(path, template, text, node.expression if isinstance(node, OutputNode) else None)
+    return body_parts.LiquidPart(path, template, text, node.expression if isinstance(node, OutputNode) else None)
 
 
 def _compile_mapping(body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
@@ -103,13 +92,14 @@ def _compile_mapping(body: Mapping[Any, Any], path: str, depth: int) -> BodyPart
     pairs = tuple(_compile_entry(key, value, path, depth) for key, value in body.items())
     plain = [pair.key for pair in pairs if isinstance(pair.key, str)]
     if len(set(plain)) < len(plain):
-        raise make_error(SAME_KEYS, "", None, at=path)  # 1 and "1" are different keys in YAML, but equal in JSON
+        # 1 and "1" are different keys in YAML, but equal in JSON.
+        raise make_error(body_parts.SAME_KEYS, "", None, at=path)
     rendered = len(plain) < len(pairs)
-    mapped = MappingPart(path, pairs, rendered)
+    mapped = body_parts.MappingPart(path, pairs, rendered)
     return mapped if rendered else _fold_constant(mapped, tuple(pair.value for pair in pairs))
 
 
-def _compile_entry(key: object, value: object, path: str, depth: int) -> MappingEntry:
+def _compile_entry(key: object, value: object, path: str, depth: int) -> body_parts.MappingEntry:
     if not isinstance(key, str):
         if not isinstance(key, int) or isinstance(key, bool):
             raise make_error("a key that is not text must be written in quotes", "", None, at=path)
@@ -121,8 +111,8 @@ def _compile_entry(key: object, value: object, path: str, depth: int) -> Mapping
         raise make_error(reason, "", None, at=join_path(path, key))
     inner = join_path(path, key)
     part = _compile_text(key, inner)
-    written = part if isinstance(part, LiquidPart) else f"{part.text}:"
-    return MappingEntry(written, _compile_part(value, inner, depth + 1))
+    written = part if isinstance(part, body_parts.LiquidPart) else f"{part.text}:"
+    return body_parts.MappingEntry(written, _compile_part(value, inner, depth + 1))
 
 
 def _compile_form(form: str, body: Mapping[Any, Any], path: str, depth: int) -> BodyPart:
@@ -132,16 +122,16 @@ def _compile_form(form: str, body: Mapping[Any, Any], path: str, depth: int) -> 
     otherwise = inner("$else") if "$else" in body else None
     if form == "$for":
         loop = _parse(parse_loop, body[form], form, path)
-        return ForPart(path, loop, inner("$each"), otherwise)
+        return body_parts.ForPart(path, loop, inner("$each"), otherwise)
     if form == "$if":
         condition = _parse(parse_condition, body[form], form, path)
-        return IfPart(path, condition, inner("$then"), otherwise)
+        return body_parts.IfPart(path, condition, inner("$then"), otherwise)
     names = body["$let"]
     if not is_mapping(names) or not all(isinstance(name, str) for name in names):
         raise make_error("'$let' is a mapping of names", "", None, at=path)
     below = join_path(path, form)
     parts = [(name, _compile_part(value, f"{below}.{name}", depth + 1)) for name, value in names.items()]
-    return LetPart(path, tuple(parts), inner("$in"))
+    return body_parts.LetPart(path, tuple(parts), inner("$in"))
 
 
 def _parse(parse: Callable[[Engine, Token], _Parsed], source: object, form: str, path: str) -> _Parsed:
@@ -169,27 +159,25 @@ def describe_expression_problem(form: str, source: object) -> str:
 
 def _fold_constant(part: BodyPart, inner: tuple[BodyPart, ...]) -> BodyPart:
     """Encode the part now if it contains no Liquid."""
-    if not all(isinstance(item, ConstantPart) for item in inner):
+    if not all(isinstance(item, body_parts.ConstantPart) for item in inner):
         return part
     sink = Sink()
     try:
         part.write(Context(empty_template(strict_engine), globals={}), sink, "")
     except BoundReached as error:
         raise make_error(str(error.args[0]), "", None, limit=True, at=part.path) from error
-    return ConstantPart(part.path, sink.getvalue())
+    return body_parts.ConstantPart(part.path, sink.getvalue())
 
 
 _bodies: Final = TemplateCache[BodyPart]()
 
 
 def compile_body(body: Mapping[str, Any] | list[Any]) -> BodyPart:
-    """Return a compiled body, from the cache if possible."""
     key = _make_cache_key(body)
     return _bodies.get(key, len(key), lambda: _compile_part(body, ""))
 
 
 def _render_structure(body: Mapping[str, Any] | list[Any], data: Mapping[str, Any]) -> str:
-    """Render a body as compact JSON."""
     sink = Sink()
     try:
         compile_body(body).write_chosen(Context(empty_template(strict_engine), globals=data), sink)

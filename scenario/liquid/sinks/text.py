@@ -40,8 +40,6 @@ _NOT_ON_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def parse_template(engine: Callable[[], Engine], source: str) -> ParsedTemplate:
-    """Return a parsed template, from the cache if possible."""
-
     def parse() -> ParsedTemplate:
         try:
             return engine().parse_template(source)
@@ -82,7 +80,6 @@ def render_line(source: str, data: Mapping[str, Any]) -> str:
 
 
 def compile_condition(source: str) -> BooleanExpression:
-    """Return a parsed condition, from the cache if possible."""
     return _conditions.get(source, len(source), lambda: _parse_condition(source))
 
 
