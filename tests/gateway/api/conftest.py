@@ -49,8 +49,6 @@ class Client:
 
 @dataclass
 class Entries:
-    """The service of entries."""
-
     client: Client
 
     async def enter(
@@ -70,8 +68,6 @@ class Entries:
 
 @dataclass
 class Events:
-    """The service of events."""
-
     client: Client
 
     async def report(self, caller: Caller, contact: str, name: str, *given: Any, **more: Any) -> EventView:
@@ -97,8 +93,6 @@ class Events:
 
 @dataclass(frozen=True)
 class Api:
-    """The API, as a key's holder sees it."""
-
     client: Client
     keys: Keys
     app: FastAPI
@@ -106,7 +100,6 @@ class Api:
     token: str
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """A request with the key."""
         headers = {"authorization": f"Bearer {self.token}", **options.pop("headers", {})}
         return await self.http.request(method, f"/v1{path}", headers=headers, **options)
 
@@ -116,7 +109,6 @@ class Api:
         return await self.call("POST", path, json=json, headers=named)
 
     async def key(self, *scopes: Scope, **more: Any) -> str:
-        """A new key."""
         return (await add_key(self.client.store, *scopes, **more))[0]
 
     def holding(self, token: str) -> Api:
@@ -125,7 +117,6 @@ class Api:
 
 
 def http_scope(method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return the ASGI scope of a request."""
     return {
         "type": "http",
         "method": method,
@@ -146,7 +137,6 @@ Opening = Callable[..., Awaitable[Api]]
 
 @pytest.fixture
 async def opening(store: Store) -> AsyncIterator[Opening]:
-    """Opens the API with these options."""
     async with AsyncExitStack() as opened:
 
         async def make(*, rate: float = 10_000, origins: Sequence[str] = ()) -> Api:
@@ -165,7 +155,6 @@ async def opening(store: Store) -> AsyncIterator[Opening]:
 
 @pytest.fixture
 async def api(opening: Opening) -> Api:
-    """The API."""
     return await opening()
 
 

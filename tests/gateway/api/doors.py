@@ -21,8 +21,6 @@ from tests.gateway.api.routes import application
 
 @dataclass(frozen=True)
 class Door:
-    """The API, and its store."""
-
     http: httpx.AsyncClient
     store: Store
 

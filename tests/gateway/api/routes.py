@@ -66,7 +66,6 @@ def application(client: Any, keys: Keys) -> Generator[FastAPI]:
 
 @cache
 def described() -> dict[str, Any]:
-    """The API's OpenAPI document."""
     nothing: Any = SimpleNamespace(store=None)
     with application(nothing, nothing) as made:
         return made.openapi()

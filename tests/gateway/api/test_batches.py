@@ -13,7 +13,6 @@ from tests.runtime.store.test_batches import BATCH, NOW, item
 
 @pytest.fixture
 async def door(store: Store) -> AsyncIterator[Door]:
-    """A batch of three contacts, of whom one was refused."""
     await store.open_batch(BATCH)
     for number in (1, 2, 3):
         await store.join_batch(item(number))

@@ -27,7 +27,6 @@ NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
 
 @pytest.fixture
 async def door(store: Store) -> AsyncIterator[Door]:
-    """A campaign that has ended."""
     campaign = StoredCampaign(
         name="sale", scenario="offer", version=2, file="p.csv", digest="0123", rate=5.0, operator="ann", created_at=NOW
     )
@@ -100,8 +99,6 @@ async def test_a_new_rate_must_be_one(door: Door):
 
 
 class NoTemporal:
-    """Starts and describes nothing."""
-
     namespace = "default"
     data_converter = CONVERTER
 

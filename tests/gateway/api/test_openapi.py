@@ -41,7 +41,6 @@ def test_the_clients_generator_is_named_with_the_versions_that_are_tested():
 
 
 def schemas(value: Any) -> Iterator[dict[str, Any]]:
-    """All that stands under ``schema`` or in the components."""
     match value:
         case dict():
             for name, inner in value.items():

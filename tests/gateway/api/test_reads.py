@@ -111,7 +111,6 @@ async def test_results_and_journeys_are_counted(door: Door):
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
-    """Whom and what was asked about."""
     found: list[tuple[str, str | None]] = []
 
     async def why(_: JourneyService, contact: str, scenarios: tuple[str | None], **__: Any) -> WhyView:

@@ -122,12 +122,10 @@ MANY = "scenario: hello\ntrigger: order\nsteps:\n" + "".join(
 
 
 def started(authors: Authoring) -> list[int]:
-    """The ids of its processes."""
     return [one.pid for one in authors._idle if one.pid]  # pyright: ignore[reportPrivateUsage]
 
 
 def environ(authors: Authoring) -> bytes:
-    """What its process was given."""
     (pid,) = started(authors)
     return Path(f"/proc/{pid}/environ").read_bytes()
 

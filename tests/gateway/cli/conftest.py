@@ -232,7 +232,6 @@ class Client:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
-    """What commands are connected to."""
     made = Client()
 
     @asynccontextmanager

@@ -111,8 +111,6 @@ LINES = [
 
 
 class Campaigns:
-    """The campaigns of a store: one, called advent."""
-
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.view = SALE
@@ -146,7 +144,6 @@ class Campaigns:
 
 @pytest.fixture
 def campaigns(monkeypatch: pytest.MonkeyPatch) -> Campaigns:
-    """Connect commands to them."""
     made = Campaigns()
 
     async def publish(path: Path, by: str) -> Publication:

@@ -13,7 +13,6 @@ from tests.gateway.cli.conftest import Run, Stored
 
 @pytest.fixture(autouse=True)
 def empty(stored: Stored) -> None:
-    """An empty store, which commands find."""
     stored(lambda store: store.scenarios())
 
 

@@ -31,7 +31,6 @@ def published(run: Run, stored: Stored, tmp_path: Path) -> Run:
 
 
 def steps(text: str) -> dict[str, str]:
-    """The steps of a drawing, and the classes of each."""
     found = ElementTree.fromstring(text).iter()
     return {one.attrib["data-step"]: one.attrib["class"] for one in found if "data-step" in one.attrib}
 

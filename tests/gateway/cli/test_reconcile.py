@@ -60,7 +60,6 @@ class Comparison:
 
 @pytest.fixture
 def comparison(monkeypatch: pytest.MonkeyPatch) -> Comparison:
-    """A stand-in for the comparison."""
     made = Comparison()
     monkeypatch.setattr(session, "connected", connected)
     monkeypatch.setattr("gateway.reconcile.reconcile.Reconciler", made)

@@ -76,7 +76,6 @@ Shown = Callable[..., list[str]]
 
 @pytest.fixture
 def shown(run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> Shown:
-    """Prints results with some fields changed."""
     monkeypatch.setenv("COLUMNS", "80")
     stored(lambda store: store.scenarios())
 

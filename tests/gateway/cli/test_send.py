@@ -73,7 +73,6 @@ def kept_in(folder: Path) -> list[Any]:
 
 @pytest.fixture
 async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
-    """Where webhooks arrive."""
     async with Receiver(told=tmp_path / NAME) as started:
         yield started
 

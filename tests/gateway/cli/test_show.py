@@ -288,7 +288,6 @@ def test_list_of_nothing_is_status_1(run: Run, client: Client):
 
 @pytest.fixture
 def recorded(run: Run, stored: Stored) -> Run:
-    """Commands beside a store with attempts."""
     due = datetime(2026, 3, 31, 8, 6, tzinfo=UTC)
     other = attempt("hook", 1, minutes=9, response=f"slow\n{'down ' * 50}", trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
     attempts = [

@@ -37,7 +37,6 @@ def suppress(run: Run, suppressed: Suppressed, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def suppressed(stored: Stored) -> Suppressed:
-    """What is in the store, the oldest first."""
 
     def look(*given: Suppression) -> list[tuple[str, ...]]:
         async def work(store: Store) -> list[Suppression]:

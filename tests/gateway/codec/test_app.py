@@ -29,19 +29,15 @@ CLEAR = Payload(metadata={"encoding": b"json/plain"}, data=b'"Zo\xc3\xa9"')
 
 @dataclass(frozen=True)
 class Server:
-    """The server, and what stands behind it."""
-
     http: httpx.AsyncClient
     store: Store
     keyring: Keyring
 
     async def key(self, *scopes: Scope, scenarios: list[str] | None = None) -> dict[str, str]:
-        """Headers of who has a key."""
         token, _ = await add_key(self.store, *scopes, scenarios=scenarios)
         return {"authorization": f"Bearer {token}"}
 
     async def sealed(self, contact: str) -> Payload:
-        """A payload of a contact's journey."""
         context = WorkflowSerializationContext(namespace="default", workflow_id=f"sale/{contact}")
         (payload,) = await EncryptionCodec(self.keyring).with_context(context).encode([CLEAR])
         return payload

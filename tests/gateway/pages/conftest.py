@@ -49,11 +49,9 @@ class Document:
         return [" ".join(one.text(separator=" ").split()) for one in self._tree.css(selector)]
 
     def values(self, selector: str, attribute: str) -> list[str]:
-        """An attribute of each of them."""
         return [one.attributes.get(attribute) or "" for one in self._tree.css(selector)]
 
     def rows(self, caption: str) -> list[list[str]]:
-        """The rows of a table."""
         for table in self._tree.css("table"):
             (title,) = table.css("caption")
             if title.text(strip=True) == caption:
@@ -65,7 +63,6 @@ class Document:
 
     @property
     def token(self) -> str:
-        """What forms carry."""
         return self.values("input[name=token]", "value")[0]
 
 
@@ -103,11 +100,9 @@ class Site:
     keys: dict[str, str] = field(default_factory=dict[str, str])
 
     def add(self, route: BaseRoute) -> None:
-        """Adds a route of the test's own."""
         self.app.router.routes.append(route)
 
     async def key(self, *scopes: Scope, **more: Any) -> str:
-        """A new key; scopes are its own."""
         token, name = await add_key(self.store, *scopes, **more)
         self.keys[token] = name
         return token
@@ -120,7 +115,6 @@ class Site:
         return self.keys[token]
 
     async def get(self, address: str, status: int = 200) -> Document:
-        """A page."""
         answer = await self.browser.get(address)
         assert answer.status_code == status, (answer.status_code, answer.headers, answer.text[:2000])
         return Document(answer)
@@ -145,7 +139,6 @@ class Site:
 
 @pytest.fixture
 def temporal() -> Search:
-    """A server that knows of no journey, until the test says so."""
     return Search()
 
 
@@ -163,20 +156,17 @@ async def visited(
 
 @pytest.fixture
 async def site(store: Store, temporal: Search) -> AsyncIterator[Site]:
-    """The pages, without a server behind them."""
     async with visited(temporal, store, temporal_ui="http://temporal.example.com") as site:
         yield site
 
 
 @pytest.fixture
 async def reader(site: Site) -> Site:
-    """The pages, for somebody who may read."""
     await site.sign_in("read")
     return site
 
 
 @pytest.fixture
 async def operator(site: Site) -> Site:
-    """The pages, for somebody who may read and operate."""
     await site.sign_in()
     return site

@@ -21,7 +21,6 @@ NOW = datetime.now(UTC)
 
 
 def made(number: int, **more: object) -> Attempt:
-    """An attempt so many minutes ago."""
     at = NOW - timedelta(minutes=number)
     one = attempt("hook", 1, workflow_id=f"a/{number}", delivery_id=f"msg_{number}", contact_id=str(number))
     return replace(one, started_at=at, scenario="a", **more)  # pyright: ignore[reportArgumentType]

@@ -35,7 +35,6 @@ FORM = {"destination": "wax", "reason": "slowly", "rate": "5", "maximum_interval
 
 @pytest.fixture
 async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[Site]:
-    """The pages, with a file of destinations."""
     (tmp_path / "destinations.yaml").write_text(BOOK)
     book = DestinationsFile(tmp_path / "destinations.yaml")
     async with visited(temporal, store, book=book) as site:

@@ -22,7 +22,6 @@ NOW = datetime.now(UTC)
 
 
 async def admit(store: Store, journey: str, contact: str, minutes: float = 0) -> None:
-    """Lets a journey in, so many minutes ago."""
     now, scenario = NOW - timedelta(minutes=minutes), journey.partition("/")[0]
     await store.admit(admission_request(contact, scenario, workflow_id=journey, run_id="r", now=now, trigger="segment"))
 

@@ -15,7 +15,6 @@ AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 
 
 async def begin(site: Site, name: str = "op1", *items: OperationItem, **more: Any) -> None:
-    """Puts an operation on record."""
     which = {"scenario": "winback", "step": "wax", "destination": "hooks.example.com", "reason": "permanent"}
     request = {"which": which, "rate": 5.0, "limit": None, "dry_run": False, "everybody": False, "more": {}}
     request |= more.pop("request", {})
@@ -25,7 +24,6 @@ async def begin(site: Site, name: str = "op1", *items: OperationItem, **more: An
 
 
 def item(number: int, outcome: str | None = None, reason: str | None = None) -> OperationItem:
-    """A journey of it."""
     at = AT if outcome else None
     return OperationItem(
         number=number, workflow_id=f"winback/{number}", step="wax", outcome=outcome, reason=reason, answered_at=at

@@ -82,8 +82,6 @@ class Here(Authoring):
 
 
 class Texts:
-    """A provider that keeps what it is given."""
-
     name = "texts"
     connections = 1
 
@@ -91,7 +89,6 @@ class Texts:
         self.sent: list[TextMessage] = []
 
     async def send(self, message: TextMessage) -> Receipt:
-        """Take a message."""
         self.sent.append(message)
         return Receipt(201, "t1")
 
@@ -101,14 +98,12 @@ class Texts:
 
 @pytest.fixture
 async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
-    """Where webhooks end."""
     async with Receiver(folder=tmp_path / "received") as listening:
         yield listening
 
 
 @pytest.fixture
 def routes(receiver: Receiver) -> Routes:
-    """Where webhooks lead."""
     return Diverted(receiver.url)
 
 
@@ -125,7 +120,6 @@ async def site(store: Store, routes: Routes) -> AsyncIterator[Site]:
 
 
 async def preview(site: Site, more: dict[str, str] | None = None, status: int = 200) -> Document:
-    """What the form gives."""
     return await site.send("/preview", {**FORM, **(more or {})}, status=status)
 
 

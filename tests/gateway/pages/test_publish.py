@@ -19,7 +19,6 @@ NEXT = SALE.replace("subject: Hi", "subject: Hello").replace("wait: 2d", "wait: 
 
 @pytest.fixture
 async def site(store: Store) -> AsyncIterator[Site]:
-    """The pages, with the scenario sale@1."""
     await publish(store)
     async with visited(Search(), store, Here()) as site:
         yield site

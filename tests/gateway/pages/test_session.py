@@ -251,7 +251,6 @@ FORMS = sorted(
 
 
 async def ask(site: Site, path: str, asked: asyncio.Event) -> int:
-    """Send a form that never arrives. Return the status."""
     cookies = "; ".join(f"{name}={value}" for name, value in site.browser.cookies.items())
     headers = {"cookie": cookies, "origin": SITE, "content-type": "application/x-www-form-urlencoded"}
     status = 0

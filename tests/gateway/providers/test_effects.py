@@ -79,8 +79,6 @@ class Journeys:
 
 @dataclass
 class Gateway:
-    """The routes, and what stands behind them."""
-
     http: httpx.AsyncClient
     store: Store
     journeys: Journeys
