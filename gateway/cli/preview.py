@@ -196,9 +196,9 @@ def _show(
     if form is Format.JSON:
         dump({**told, "findings": _plain(made.warnings)})
     else:
-        from gateway.cli.show_preview import Look, lay_out
+        from gateway.cli.show_preview import lay_out
 
-        lay_out(console(), told, Look(source=source, pretty=pretty))
+        lay_out(console(), told, source=source, pretty=pretty)
     note(f"{count(failing, 'step')} cannot be performed" if failing else _summary(told))
     return 1 if failing else 0
 

@@ -130,10 +130,10 @@ def _report(sent: Exchange, step: str) -> dict[str, Any]:
 
 
 def _show(sent: Exchange, *, source: bool, pretty: bool) -> None:
-    from gateway.cli.show_preview import Look, content, put_line
+    from gateway.cli.show_preview import content, put_line
 
     screen, answer = console(), sent.answer
-    for line in content(sent.message.describe(), Look(source=source, pretty=pretty)):
+    for line in content(sent.message.describe(), source=source, pretty=pretty):
         put_line(screen, line)
     say("")
     word, missing = ("delivered", "taken") if answer.delivered else ("failed", "no answer")

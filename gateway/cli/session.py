@@ -67,16 +67,10 @@ def ask_store(question: Callable[[Store], Coroutine[Any, Any, _Answer]], *, writ
 
 @asynccontextmanager
 async def stored(*, writes: bool = False, migrate: bool = False, make: bool = False) -> AsyncGenerator[Store]:
-    """Open only the configured store.
+    """Open only the configured store. If the command `writes`, refuse a copy, if Temporal can be reached.
 
-    Args:
-        writes: Whether the command writes. The store must then not be a copy, if Temporal can be reached.
-        migrate: Bring the store up to date. The local one is created if it does not exist.
-        make: With `migrate`, create any store that does not exist.
-
-    Raises:
-        SettingsError: A setting is wrong.
-        StoreError: It cannot be opened, does not exist and may not be created, or is a copy.
+    With `migrate`, bring it up to date, and create the local one if it does not exist; with `make` too, any other one.
+    Raise SettingsError if a setting is wrong, or StoreError if it cannot be opened, does not exist, or is a copy.
     """
     from runtime.encryption.opening import keyring_of
     from runtime.settings import Settings

@@ -153,7 +153,7 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
 
     Raise BadInput if it sent nothing, or its data is deleted.
     """
-    from gateway.cli.show_preview import Look, content, put_line
+    from gateway.cli.show_preview import content, put_line
     from gateway.journeys.rendered import NOTE
     from runtime.settings import Settings
 
@@ -167,7 +167,7 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
     for item in found:
         report = item.report()
         put_line(page, text(f"{report['delivery_id']}  {report['scenario']}  {local(item.scheduled_at)}", "bold"))
-        for line in content(report, Look()):
+        for line in content(report):
             put_line(page, text("│ ", "dim").append_text(line))
         if why := report.get("error"):
             put_line(page, text(f"✗ {why}", "bold red"))

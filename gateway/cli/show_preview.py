@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -46,16 +45,8 @@ _FIELDS: Final = ("from", "reply_to", "to", "subject")
 _PARTS: Final = ("text", "html")
 
 
-@dataclass(frozen=True)
-class Look:
-    """Options for showing messages."""
-
-    source: bool = False  # show e-mails as source instead of their parts
-    pretty: bool = False  # indent JSON bodies instead of showing the bytes sent
-
-
-def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
-    """Print a preview."""
+def lay_out(console: Console, report: Mapping[str, Any], *, source: bool, pretty: bool) -> None:
+    """Print a preview; `source` and `pretty` as in `content`."""
     put = partial(put_line, console)
     for line in _header(report):
         put(line)
@@ -68,7 +59,8 @@ def lay_out(console: Console, report: Mapping[str, Any], look: Look) -> None:
             if branch and branch != shown[: len(branch)]:
                 put(_heading(branch, taken=step["taken"]))
         shown = branch
-        for line in _step(step, look, aside=not step["taken"] and not is_marked):
+        message = content(step, source=source, pretty=pretty)
+        for line in _step(step, message, aside=not step["taken"] and not is_marked):
             put(line)
 
 
@@ -99,7 +91,7 @@ def _heading(branch: Sequence[tuple[str, str]], *, taken: bool) -> Text:
     return text(f"{_INDENT * (len(branch) - 1)}  {way} of {fork}:{aside}", "" if taken else "dim")
 
 
-def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]:
+def _step(step: Mapping[str, Any], message: Iterator[Text], *, aside: bool) -> Iterator[Text]:
     taken = step["taken"]
     indent = _INDENT * len(step["branch"])
     line = Text(indent)
@@ -125,7 +117,7 @@ def _step(step: Mapping[str, Any], look: Look, *, aside: bool) -> Iterator[Text]
         place = f"{error['file']}:{error['line']}:{error['column']}"
         yield text(f"{indent}  ✗ {place}: {error['message']}", "bold red" if step["reachable"] else "red")
     bar = text(f"{indent}  │ ", "dim")
-    for shown in content(step, look):
+    for shown in message:
         yield _joined(bar, shown if taken else text(shown.plain, "dim"))
 
 
@@ -135,11 +127,14 @@ def _times(step: Mapping[str, Any]) -> str:
     return f" → {when(step['waits_until'])}" if "waits_until" in step else f" {when(step['at'])}"
 
 
-def content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
-    """Return the lines of a step's message, if it has one."""
+def content(step: Mapping[str, Any], *, source: bool = False, pretty: bool = False) -> Iterator[Text]:
+    """Return the lines of a step's message, if it has one.
+
+    With `source`, e-mails are shown as source instead of their parts; with `pretty`, JSON bodies indented.
+    """
     if request := step.get("request"):
-        yield from _request(request, look)
-    elif (message := step.get("message")) and look.source and "source" in message:
+        yield from _request(request, pretty=pretty)
+    elif (message := step.get("message")) and source and "source" in message:
         yield from _lines(message["source"])
     elif message:
         yield from (_field(name.replace("_", "-"), message[name]) for name in _FIELDS if name in message)
@@ -150,7 +145,7 @@ def content(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
                 yield from _lines(message[part])
 
 
-def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:
+def _request(request: Mapping[str, Any], *, pretty: bool) -> Iterator[Text]:
     yield _joined(text(f"{request['method']} ", "bold"), _masked(request["url"]))
     for name, value in request["headers"].items():
         yield _field(name, value)
@@ -160,7 +155,7 @@ def _request(request: Mapping[str, Any], look: Look) -> Iterator[Text]:
     if not body:
         return
     size = f"{len(body.encode())} bytes"
-    if look.pretty and (laid_out := _pretty(body)) is not None:
+    if pretty and (laid_out := _pretty(body)) is not None:
         yield text(f"─ body, {size}, indented here", "dim")
         body = laid_out
     else:

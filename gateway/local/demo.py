@@ -57,11 +57,9 @@ class DemoRun:
 
 
 async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state: Path = _STATE) -> int:
-    """Run the examples, with entries under ``entries``.
+    """Run the examples, with entries under ``entries``. Return the exit status: 1 if a journey did not go as intended.
 
     The folder `state`, for databases, inbox and received webhooks, is emptied first.
-
-        Return the exit status: 1 if a journey did not go as intended, else 0.
     """
     if not (examples / "entries").is_dir():
         raise LocalError(f"the examples are not at {examples}: an installed wheel and the source tree have them")
