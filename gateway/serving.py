@@ -37,8 +37,8 @@ from gateway.api.limits import MOST_UPLOADED
 from gateway.asgi import Measured
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
-from gateway.callbacks.server import application as callbacks_application
-from gateway.callbacks.server import routes_of
+from gateway.callbacks.app import application as callbacks_application
+from gateway.callbacks.app import routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
 from gateway.pages import app as pages

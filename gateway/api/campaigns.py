@@ -1,4 +1,4 @@
-"""Routes of campaigns: files of contacts, starts, progress, lines, and operations."""
+"""Routes of campaigns: files of contacts, starts, progress, lines, operations; and of audiences in sync elsewhere."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.campaigns.request import CampaignRequest
 from gateway.errors import BadInput
 from gateway.service.audiences import AudienceView
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
+from gateway.service.memberships import SyncedAudienceView
 from gateway.service.view import PageView
 from scenario.words import LineOutcome
 
@@ -186,3 +187,33 @@ async def operate_campaign(
     return await use.campaigns.change(
         caller, campaign, operation, operator=operator, reason=body.reason, rate=body.rate, leave=body.leave
     )
+
+
+audiences = APIRouter(prefix="/synced-audiences", tags=["audiences"])
+DestinationName = Annotated[str, Path(min_length=1, max_length=64, description="The destination", examples=["meta"])]
+AudienceName = Annotated[
+    str, Path(min_length=1, max_length=100, description="The audience's name", examples=["vip-buyers"])
+]
+
+
+class AudienceRetryBody(RequestBody):
+    """A request to send a held audience again."""
+
+    reason: str = Field(min_length=1, max_length=500, examples=["the terms are accepted"])
+    """The reason to record."""
+    operator: str | None = Field(None, min_length=1, max_length=480)
+    """The operator to record, besides the key."""
+
+
+@audiences.get("")
+async def list_synced_audiences(use: Use, caller: Reading) -> list[SyncedAudienceView]:
+    """List the audiences that scenarios have changed at other systems. The key must be for all scenarios."""
+    return await use.memberships.find(caller)
+
+
+@audiences.post("/{destination}/{audience}/retry", responses=problems("not-found"))
+async def retry_audience(
+    destination: DestinationName, audience: AudienceName, body: AudienceRetryBody, use: Use, caller: Operating
+) -> SyncedAudienceView:
+    """Send a held audience, and changes that were refused, again. Workers begin within half a minute."""
+    return await use.memberships.retry(caller, audience, destination, operator=body.operator, reason=body.reason)

@@ -1,4 +1,4 @@
-"""``/v1/journeys`` and ``/v1/deliveries``: list journeys, show one, and list attempts of deliveries."""
+"""``/v1/journeys``, ``/v1/deliveries`` and ``/v1/batches``: journeys, attempts of deliveries, and batch calls."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pydantic_core import PydanticCustomError
 from gateway.api.authorization import Looking, Reading
 from gateway.api.parameters import Contents, JourneyId, Paging, Use
 from gateway.api.problem import problems
+from gateway.service.batches import BatchItemView, BatchView
 from gateway.service.content import ContentView
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySort, JourneySummary
 from gateway.service.view import Moment, PageView
 from scenario.source.findings import listed
-from scenario.words import LISTED, AttemptOutcome
+from scenario.words import LISTED, AttemptOutcome, ItemOutcome
 
 router = APIRouter(tags=["journeys"])
 deliveries = APIRouter(tags=["deliveries"])
@@ -150,3 +151,31 @@ async def show_content(
 ) -> ContentView:
     """Render again what a delivery sent, with secrets masked. It is the contact's data, and each look is logged."""
     return await contents.show(caller, delivery)
+
+
+batches = APIRouter(tags=["batch calls"])
+BatchId = Annotated[str, Path(alias="id", min_length=1, max_length=80, description="The batch's id")]
+
+
+@batches.get("/batches")
+async def list_batches(use: Use, caller: Reading, page: Paging) -> PageView[BatchView]:
+    """List batch calls, the newest first."""
+    return await use.batches.list(caller, page)
+
+
+@batches.get("/batches/{id}", responses=problems("not-found"))
+async def show_batch(batch: BatchId, use: Use, caller: Reading) -> BatchView:
+    """Return a batch call."""
+    return await use.batches.show(caller, batch)
+
+
+@batches.get("/batches/{id}/items", responses=problems("not-found"))
+async def list_batch_items(
+    batch: BatchId,
+    use: Use,
+    caller: Reading,
+    page: Paging,
+    outcome: Annotated[ItemOutcome | None, Query(description="Only those with this outcome")] = None,
+) -> PageView[BatchItemView]:
+    """List the contacts of a batch call in their order, with their outcomes."""
+    return await use.batches.items(caller, batch, page, outcome)

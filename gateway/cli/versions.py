@@ -1,18 +1,32 @@
-"""Commands about published scenarios: versions, close, open."""
+"""Commands about published scenarios: versions, close, open, and migrate, which moves journeys between versions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption, OperatorOption, login, record
-from gateway.cli.output import Table
+from gateway.cli.operate import OperationCommand, confirmed, send
+from gateway.cli.options import (
+    BatchOptions,
+    Format,
+    FormatOption,
+    OperatorOption,
+    OperatorOptions,
+    grouped,
+    login,
+    record,
+    version,
+)
+from gateway.cli.output import Table, count
 from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, note, say, styled
+from scenario.words import Operation
 
 if TYPE_CHECKING:
+    from gateway.operations.migration import MigrationForecast, Version
     from gateway.service.scenarios import VersionView
 
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="the scenario's name")]
@@ -80,3 +94,136 @@ def _as_json(item: VersionView) -> dict[str, Any]:
         "closed_by": closed and closed.by,
         "reason": closed and closed.reason,
     }
+
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="the scenario's name; or one journey's id, such as post-purchase/3028687")
+]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    was, _, becomes = (part.strip() for part in text.partition("="))
+    if not was or not becomes:
+        raise typer.BadParameter(f"'{text}' maps no step: write the old id, =, and the new one, such as wait-2=wait-3")
+    return was, becomes
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Move:
+    to: Annotated[int, typer.Option(metavar="N|newest", parser=version, help="the version to continue in")] = "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
+    names: Annotated[
+        list[Any] | None,
+        typer.Option("--map", metavar="OLD=NEW", parser=_pair, help="a step's new id; may be repeated"),
+    ] = None
+    waits: Annotated[
+        Literal["keep", "restart"], typer.Option(help="whether waits keep their start, or start again")
+    ] = "keep"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Whose:
+    origin: Annotated[
+        int | None, typer.Option("--from", metavar="N", min=1, help="only those that follow this version")
+    ] = None
+    at: Annotated[str | None, typer.Option(metavar="STEP", help="only those at this step")] = None
+    state: Annotated[
+        Literal["running", "waiting", "retrying", "held", "paused"] | None,
+        typer.Option(help="only those in this state"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", parser=record, help="reason to record; by default the version")
+    ] = None
+    operator: OperatorOption = None
+
+    def to(self, place: str) -> OperatorOptions:
+        """Return operator and reason. The default reason is the move to `place`."""
+        return OperatorOptions(reason=self.reason or f"to continue in {place}", operator=self.operator)
+
+
+@grouped
+def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions) -> None:
+    """Move running journeys to another version of their scenario.
+
+    First shows the differences, the number of journeys at each step, and what happens to them; --dry-run does only
+    this. A delivery in progress ends in its own version first. A held step stays held, and a retry uses the new
+    version. Journeys at a removed step stay, unless it is mapped: --map wait-2=wait-3.
+
+    With --format json, --dry-run prints an object with scenario, to, differences and standing: a list of objects with
+    version, step, state, journeys (how many), fits and becomes.
+    """
+    names: dict[str, str] = dict(move.names or ())
+    to: Version = move.to
+    more: dict[str, Any] = {"waits": move.waits} | ({"map": names} if names else {})
+    if "/" in name:
+        raise typer.Exit(_one(name, move, whose, record, sending, names))
+    wanted: dict[str, Any] = {"to": to, "version": whose.origin, "step": whose.at, "names": names}
+    wanted |= {"state": whose.state} if whose.state else {}
+    wanted |= {"limit": sending.limit} if sending.limit is not None else {}
+    found = session.ask(lambda client: client.forecast_migration(name, **wanted))
+    more["version"] = found.to
+    if sending.dry_run:
+        _forecast(found, sending)
+        raise typer.Exit(0 if found.fitting and not found.left_out else 1)
+    request = OperationCommand(Operation.MIGRATE, record.to(f"{found.scenario}@{found.to}"), sending, more)
+    raise typer.Exit(_carry_out(request, found, whose.at))
+
+
+def _one(
+    journey: str, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions, names: dict[str, str]
+) -> int:
+    """Send the operation to one journey."""
+    for option, given in (("--from", whose.origin), ("--state", whose.state), ("--dry-run", sending.dry_run)):
+        if given:
+            raise typer.BadParameter(f"{option} is for the journeys of a scenario: leave it out, or name the scenario")
+    to: Version = move.to
+    said = record.to(f"version {to}")
+    more: dict[str, Any] = {"version": to, "map": names or None, "waits": move.waits, "step": whose.at}
+    progress = session.ask(
+        lambda client: client.send(journey, Operation.MIGRATE, operator=said.who, reason=said.reason, **more)
+    )
+    if sending.json:
+        dump(progress)
+    else:
+        say(f"{journey}: continues in {progress.get('moves_to') or progress.get('scenario')}")
+    return 0
+
+
+def _carry_out(request: OperationCommand, found: MigrationForecast, at: str | None) -> int:
+    _counts(found, note)
+    targets = found.targets(at)
+    if not targets:
+        note(f"scenario: nothing to migrate: no journey {'matches' if found.left_out else 'is running there'}")
+        return 1
+    if not request.sending.yes and not confirmed(request, count(len(targets), "journey")):
+        note("scenario: nothing was done")
+        return 1
+    tally = session.ask(lambda client: send(client, request, targets))
+    if found.left_out:
+        note(f"scenario: {count(found.left_out, 'journey')} left in their version, as said above")
+    return 0 if tally.complete and not found.left_out else 1
+
+
+def _counts(found: MigrationForecast, write: Any) -> None:
+    for number, difference in found.differences.items():
+        told = "the differences cannot be read" if difference is None else difference
+        write(f"{found.scenario}@{number} to @{found.to}: {told}")
+        for redrawn in difference.redrawn if difference else ():
+            write(f"  {redrawn.since(f'{found.scenario}@{number}')}")
+        for one in found.standing:
+            if one.version == number:
+                write(f"  {one}")
+
+
+def _forecast(found: MigrationForecast, sending: BatchOptions) -> None:
+    if sending.json:
+        from gateway.service.operation_views import MigrationView
+
+        dump(MigrationView.of(found))
+    else:
+        _counts(found, say)
+    fitting = count(len(found.fitting), "journey")
+    note(f"scenario: {fitting} would continue in {found.scenario}@{found.to}, {found.left_out:,} not: nothing was done")

@@ -33,7 +33,7 @@ from gateway import codec
 from gateway.api.authentication import Keys
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
-from gateway.callbacks.server import application, routes_of
+from gateway.callbacks.app import application, routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
 from gateway.pages.sign_in import Door

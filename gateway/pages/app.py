@@ -27,8 +27,6 @@ from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
 from gateway.pages import (
-    audiences,
-    batches,
     campaigns,
     contact,
     deliveries,
@@ -37,7 +35,6 @@ from gateway.pages import (
     journeys,
     operations,
     outgoing,
-    overview,
     preview,
     publish,
     rendering,
@@ -58,8 +55,8 @@ from runtime.temporal_faults import fault_of
 
 logger = logging.getLogger(__name__)
 _PAGES: Final = (
-    *(rendering, sign_in, overview, publish, scenarios, scenario_operations, journeys, contact, results, held),
-    *(operations, campaigns, deliveries, destinations, preview, batches, audiences, outgoing),
+    *(rendering, sign_in, publish, scenarios, scenario_operations, journeys, contact, results, held),
+    *(operations, campaigns, deliveries, destinations, preview, outgoing),
 )
 ROUTES: Final[tuple[Route, ...]] = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {

@@ -1,4 +1,4 @@
-"""The page of held journeys, and the pages that confirm and begin an operation on a group of them."""
+"""The first page, the page of held journeys, and the pages that confirm and begin an operation on a group of them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,12 @@ def _selected(given: Mapping[str, Any]) -> tuple[Operation, JourneyFilter, int |
     return Operation(operation), which, field(given, "most", natural, most)
 
 
+async def _show_overview(page: Page) -> Response:
+    return page.render("overview.html", seen=await page.use.overview.show(page.caller), reasons=CAUSES)
+
+
 ROUTES: Final = (
+    shows("/", _show_overview),
     shows("/held", _show),
     shows("/held/operation", _confirm),
     does("/held/operation", _begin, form_page=_confirm),

@@ -1,15 +1,18 @@
-"""The pages of subscriptions to outgoing events: the list, one with its events that wait, and operations on it."""
+"""The pages of what goes to other systems: outgoing events and their subscriptions, audiences, and batch calls."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 from starlette.responses import Response
 
 from gateway.api.problem import Problem
+from gateway.errors import Forbidden, NotFound
 from gateway.pages.page import Form, Page, check_sure, does, go_to, reason_in, shows
+from gateway.pages.rendering import link
+from gateway.service.memberships import SyncedAudienceView
 from gateway.service.outgoing import OperatorRecord, SubscriptionEventsView
-from scenario.words import OutgoingOperation
+from scenario.words import ItemOutcome, OutgoingOperation
 
 
 async def _list(page: Page) -> Response:
@@ -66,7 +69,80 @@ async def _subscription(page: Page) -> SubscriptionEventsView:
     return await page.use.outgoing.show(page.caller, page.request.path_params["name"])
 
 
+async def _list_audiences(page: Page) -> Response:
+    return page.render("audiences.html", audiences=await page.use.memberships.find(page.caller), to=_to_audience)
+
+
+def _to_audience(audience: SyncedAudienceView) -> str:
+    return link("/audiences/one", destination=audience.destination, audience=audience.audience)
+
+
+async def _show_audience(page: Page) -> Response:
+    audience = await _audience(page)
+    refused = page.asked("changes") == "refused"
+    found = await page.use.memberships.changes(
+        page.caller, audience.audience, audience.destination, page.range, refused=refused
+    )
+    return page.render(
+        "audience.html",
+        audience=audience,
+        at=_to_audience(audience),
+        changes=found.items,
+        refused=refused,
+        older=page.following(found.next),
+        done=page.form is None and page.asked("done") == "retry",
+    )
+
+
+async def _retry_audience(page: Page, form: Form) -> Response:
+    reason = reason_in(form)
+    audience = await page.use.memberships.retry(
+        page.caller, form.get("audience", ""), form.get("destination", ""), operator=None, reason=reason
+    )
+    return go_to(f"{_to_audience(audience)}&done=retry")
+
+
+async def _audience(page: Page) -> SyncedAudienceView:
+    name, destination = page.asked("audience"), page.asked("destination")
+    try:
+        found = await page.use.memberships.find(page.caller, name or "", destination or "")
+    except NotFound:
+        raise Problem("not-found", "no contact was ever added to this audience here") from None
+    return found[0]
+
+
+_OUTCOMES: Final[tuple[ItemOutcome, ...]] = get_args(ItemOutcome)
+
+
+async def _list_batches(page: Page) -> Response:
+    found = await page.use.batches.list(page.caller, page.range)
+    return page.render("batches.html", batches=found.items, older=page.following(found.next))
+
+
+async def _show_batch(page: Page) -> Response:
+    outcome = page.choice("outcome", _OUTCOMES)
+    try:
+        batch = await page.use.batches.show(page.caller, page.request.path_params["batch"])
+    except (NotFound, Forbidden):
+        raise Problem("not-found", "there is no such batch call") from None
+    found = await page.use.batches.items(page.caller, batch.id, page.range, outcome)
+    return page.render(
+        "batch.html",
+        batch=batch,
+        at=f"/batches/{batch.id}",
+        items=found.items,
+        outcome=outcome,
+        outcomes=_OUTCOMES,
+        older=page.following(found.next),
+    )
+
+
 ROUTES: Final = (
+    shows("/batches", _list_batches),
+    shows("/batches/{batch}", _show_batch),
+    shows("/audiences", _list_audiences),
+    shows("/audiences/one", _show_audience),
+    does("/audiences/one", _retry_audience, form_page=_show_audience),
     shows("/outgoing", _list),
     shows("/outgoing/{name}", _show),
     shows("/outgoing/{name}/{operation}", _confirm),

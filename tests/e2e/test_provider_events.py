@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from gateway.callbacks.server import application, routes_of
+from gateway.callbacks.app import application, routes_of
 from runtime.local.inbox import Inbox
 from runtime.process.http_server import HttpServer
 from runtime.settings import Settings

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gateway.callbacks.server import application, routes_of
+from gateway.callbacks.app import application, routes_of
 from gateway.client import Entered, ScenarioClient
 from runtime.derived_keys import AddressHashes
 from runtime.local.inbox import Inbox, Mail
