@@ -28,9 +28,7 @@ from gateway.cli import (
     suppress,
     test,
     versions,
-    why,
 )
-from gateway.cli.map import draw
 from gateway.terminal import say
 from runtime import version
 from scenario.extensions import COMMANDS as EXTENSION_COMMANDS
@@ -49,7 +47,7 @@ _GROUPS: Final = {
     "Try it": {"demo": local.demo, "dev": local.dev, "receiver": local.receiver},
     "Write": {
         "check": author.check,
-        "map": draw,
+        "map": author.draw,
         "preview": preview.preview,
         "send": send.send,
         "sample": author.sample,
@@ -69,7 +67,7 @@ _GROUPS: Final = {
     },
     "Look": {
         "overview": show.overview,
-        "why": why.why,
+        "why": show.why,
         "show": show.show,
         "list": show.listing,
         "deliveries": show.deliveries,

@@ -1,9 +1,11 @@
-"""Commands that show journeys, deliveries and whether everything is well: show, list, deliveries, overview."""
+"""Commands that show journeys, deliveries, why a contact got something, and whether everything is well."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,15 +22,18 @@ from gateway.cli.options import (
     SinceOption,
     word_option,
 )
-from gateway.cli.output import count, output
+from gateway.cli.output import count, output, print_line
 from gateway.cli.preview import renderer
 from gateway.service.caller import TERMINAL
 from gateway.terminal import console, dump, local, note, say, text
 from scenario.words import CAUSES, LISTED, AttemptOutcome, JourneyState, SkipReason
 
 if TYPE_CHECKING:
-    from gateway.service.overview import OverviewView
+    from rich.text import Text
 
+    from gateway.service.overview import OverviewView
+    from gateway.why.story import EntryStory
+    from gateway.why.why import CapPlaces, WhyView
 
 HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
 
@@ -213,3 +218,98 @@ def _show_overview(seen: OverviewView) -> None:
         waiting = one.held + one.failing + one.waiting + one.behind
         say(f"outgoing: {count(waiting, 'event')} of {one.name}, {one.state}")
     say(f"{count(seen.in_progress, 'journey')} in progress")
+
+
+_WHY_WIDTH: Final = 80
+_MOMENT: Final = 20  # characters of ``Tue 2026-03-03 21:04``
+_MARKS: Final = {"refused": "yellow", "held": "bold red", "failed": "bold red", "unknown": "red", "delivered": "green"}
+
+
+def why(
+    contact: Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")],
+    scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="only entries to this scenario")] = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="STEP", help="answer first: did the contact get this message, and why")
+    ] = None,
+    since: SinceOption = None,
+    limit: LimitOption = 20,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Explain why a contact did, or did not, get something: its entries, refusals, and everything since.
+
+    The newest entry comes first. Times are in the contact's time zone if known, else in the scenario's. --since counts
+    from when the contact asked to enter.
+
+    JSON: see "JSON of commands" in the reference.
+    """
+    found = session.ask(lambda client: client.why(contact, scenario, step=step, since=since, limit=limit))
+    output(found, form, _show_why)
+
+
+def _show_why(found: WhyView) -> None:
+    out = console()
+    width = min(out.width, _WHY_WIDTH)
+    for line in lines(found, width):
+        print_line(out, line)
+
+
+def lines(found: WhyView, width: int) -> Iterator[Text]:
+    """Return the answer for people, in lines of at most `width` columns."""
+    if found.answer:
+        yield from (text(line) for line in _wrapped(found.answer, width))
+        yield text("")
+    for story in found.entries:
+        yield from _entry(story, width)
+        yield text("")
+    yield from (text(line, "dim") for line in _wrapped(_places(found), width))
+    yield from (text(line, "dim") for line in _wrapped(_ADDRESSES, width))
+
+
+_ADDRESSES: Final = "Suppressions are stored by address, not by contact: see 'scenario suppress ADDRESS --list'."
+
+
+def _entry(story: EntryStory, width: int) -> Iterator[Text]:
+    from gateway.why.words import clock
+
+    yield text(story.journey, "bold")
+    yield text(f"  {story.scenario}, times of {story.zone}", "dim")
+    for one in story.happenings:
+        words = f"{one.step}: {one.words}" if one.step else one.words
+        yield from _told(clock(one.at, story.zone), words, width, _MARKS.get(one.what, ""))
+    if story.now:
+        yield from _told("now", story.now, width, "bold")
+
+
+def _told(when: str, words: str, width: int, style: str) -> Iterator[Text]:
+    margin = f"  {when:{_MOMENT}}  "
+    for line in _wrapped(words, width, margin):
+        yield text(line, style)
+
+
+def _wrapped(words: str, width: int, margin: str = "") -> list[str]:
+    """Wrap a text between words only, so that ids can be copied."""
+    return textwrap.wrap(
+        words,
+        max(width, len(margin) + _MOMENT),
+        initial_indent=margin,
+        subsequent_indent=" " * len(margin),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _places(found: WhyView) -> str:
+    if found.caps is None:
+        return "Places under caps are not known here: set SCENARIO_POLICIES to the policies.yaml of the workers."
+    if not found.caps:
+        return "No caps are set."
+    return f"Places under caps, now: {'; '.join(_place(found, one) for one in found.caps)} ({found.zone})."
+
+
+def _place(found: WhyView, place: CapPlaces) -> str:
+    from gateway.why.words import clock
+
+    free = f", next free {clock(place.free_at, found.zone)}" if place.free_at else ""
+    per = place.per if place.per[0].isdigit() else f"this {place.per}"
+    taken = f"{place.taken} of {place.at_most} taken {'in ' if per is place.per else ''}{per}"
+    return f"{place.cap}: {taken}{free}"

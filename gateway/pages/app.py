@@ -29,7 +29,6 @@ from gateway.errors import Refusal
 from gateway.pages import (
     campaigns,
     contact,
-    deliveries,
     destinations,
     held,
     journeys,
@@ -38,7 +37,6 @@ from gateway.pages import (
     preview,
     publish,
     rendering,
-    results,
     scenario_operations,
     scenarios,
     sign_in,
@@ -55,8 +53,8 @@ from runtime.temporal_faults import fault_of
 
 logger = logging.getLogger(__name__)
 _PAGES: Final = (
-    *(rendering, sign_in, publish, scenarios, scenario_operations, journeys, contact, results, held),
-    *(operations, campaigns, deliveries, destinations, preview, outgoing),
+    *(rendering, sign_in, publish, scenarios, scenario_operations, journeys, contact, held),
+    *(operations, campaigns, destinations, preview, outgoing),
 )
 ROUTES: Final[tuple[Route, ...]] = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {

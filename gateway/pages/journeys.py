@@ -1,15 +1,16 @@
-"""The list of journeys, the search form, and the page of a journey: its state, history and operations."""
+"""The pages of journeys (the list, the search, one with its operations) and of deliveries (the list, and one)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from gateway.api.problem import Problem, problem_of
-from gateway.errors import BadInput
+from gateway.errors import BadInput, NotFound
 from gateway.pages.page import (
     Form,
     Page,
@@ -24,13 +25,14 @@ from gateway.pages.page import (
     version_in,
 )
 from gateway.pages.rendering import link, to_contact, to_journey
+from gateway.service.content import ContentService
 from gateway.service.index import JourneyFilter
-from gateway.service.journey_view import JourneyView
+from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySort, JourneySummary
 from gateway.service.view import PageView
 from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
-from scenario.words import ENDED, Operation
+from scenario.words import ENDED, AttemptOutcome, Operation
 
 _SEARCHED: Final = ("waiting", "retrying", "held", "paused")  # states that Temporal's search has, with a short lag
 _RUNNING: Final = "in progress"
@@ -167,7 +169,61 @@ def _in_temporal(page: Page, view: JourneyView) -> str | None:
     return f"{namespace}/workflows/{quote(view.id, safe='')}/{quote(view.run_id, safe='')}/history"
 
 
+LOOKED_BACK: Final = timedelta(days=7)  # the period searched by default, if no filter has an index
+_DELIVERY_FILTERS: Final = ("journey", "contact", "scenario", "version", "step", "destination", "outcome", "since")
+_INDEXED: Final = ("journey", "contact", "destination", "outcome")
+
+
+async def _list_deliveries(page: Page) -> Response:
+    given = page.request.query_params
+    asked = {name: page.asked(name) for name in _DELIVERY_FILTERS}
+    is_bounded = asked["since"] is None and not any(asked[name] for name in _INDEXED)
+    found = PageView[AttemptView](items=[], next=None)
+    try:
+        start = moment_in(given, "since")
+        found = await page.use.journeys.deliveries(
+            page.caller,
+            page.range,
+            workflow_id=asked["journey"],
+            contact_id=asked["contact"],
+            scenario=asked["scenario"],
+            version=version_in(given),
+            step=asked["step"],
+            destination=asked["destination"],
+            outcome=page.choice("outcome", AttemptOutcome),
+            since=datetime.now(UTC) - LOOKED_BACK if is_bounded else start,
+        )
+    except (Problem, BadInput) as error:
+        page = refused(page, problem_of(error))
+    return page.render(
+        "deliveries.html",
+        attempts=found.items,
+        asked=asked,
+        outcomes=tuple(AttemptOutcome),
+        days=LOOKED_BACK.days if is_bounded else None,
+        filtered=any(asked.values()),
+        older=page.following(found.next),
+    )
+
+
+async def _show_delivery(page: Page) -> Response:
+    """Show a delivery's attempts, and what they sent if the key may see it."""
+    delivery = page.request.path_params["delivery"]
+    attempts = await page.use.journeys.attempts(page.caller, delivery_id=delivery)
+    if not attempts:
+        raise NotFound(f"no attempt of a delivery '{delivery}' is recorded")
+    contents: ContentService = page.request.app.state.contents
+    content, missing = None, None
+    try:
+        content = await contents.show(page.caller, delivery) if page.may("content") else None
+    except BadInput as error:
+        missing = str(error)
+    return page.render("delivery.html", attempts=attempts, content=content, missing=missing)
+
+
 ROUTES: Final = (
+    shows("/deliveries", _list_deliveries),
+    shows("/deliveries/{delivery}", _show_delivery),
     shows("/journeys", _journeys),
     shows("/find", _search),
     shows("/journeys/{journey:path}", _show),

@@ -32,7 +32,7 @@ from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
 from activities.webhook.limiter import Limits
 from activities.webhook.route import Route
-from gateway.cli.why import lines
+from gateway.cli.show import lines
 from gateway.client import ScenarioClient
 from gateway.preview.rendering import SENDERS
 from runtime.store import Attempt, Store
