@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
@@ -28,17 +28,9 @@ MOST: Final = 100_000  # maximum characters of a text that are shown
 _MASK: Final = re.compile(r"(~~\w+~~)")
 
 
-class Piece(NamedTuple):
-    """A piece of a text."""
-
-    text: str
-    is_secret: bool
-    """True if it is the name of a secret, shown instead of its value."""
-
-
-def masked(text: str) -> list[Piece]:
-    """Split a text into pieces, so that names of secrets can be highlighted."""
-    return [Piece(piece, number % 2 == 1) for number, piece in enumerate(_MASK.split(text[:MOST])) if piece]
+def masked(text: str) -> list[tuple[str, bool]]:
+    """Split a text into pieces, each with True if it is the name of a secret, shown instead of its value."""
+    return [(piece, number % 2 == 1) for number, piece in enumerate(_MASK.split(text[:MOST])) if piece]
 
 
 def cut(text: str) -> int:
