@@ -8,20 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from typing_extensions import override
-
 from gateway.inbound.secret import is_authorized
-from gateway.providers.provider import (
-    Bounce,
-    Call,
-    Forged,
-    Provider,
-    ProviderEvent,
-    bounced,
-    delivery_in,
-    moment,
-    text_at,
-)
+from gateway.providers.provider import Bounce, Call, Forged, ProviderEvent, bounced, delivery_in, moment, text_at
 
 _NAMES: Final = {
     "delivered": "email.delivered",
@@ -34,7 +22,7 @@ _NAMES: Final = {
 _BOUNCES: Final[Mapping[str, Bounce]] = {"hard_bounce": "hard", "invalid_email": "hard", "soft_bounce": "soft"}
 
 
-class Brevo(Provider):
+class Brevo:
     """Brevo."""
 
     name: ClassVar[str] = "brevo"
@@ -42,7 +30,6 @@ class Brevo(Provider):
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = secrets
 
-    @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         if not is_authorized(call.headers.get("authorization", ""), self._secrets):
             raise Forged

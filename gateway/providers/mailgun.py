@@ -12,20 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from typing_extensions import override
-
 from activities.email.message import CUSTOM
-from gateway.providers.provider import (
-    Call,
-    Forged,
-    Provider,
-    ProviderEvent,
-    Unreadable,
-    bounced,
-    delivery_in,
-    moment,
-    text_at,
-)
+from gateway.providers.provider import Call, Forged, ProviderEvent, Unreadable, bounced, delivery_in, moment, text_at
 from scenario.type_guards import mapping_or_empty
 
 _NAMES: Final = {
@@ -39,7 +27,7 @@ _NAMES: Final = {
 _HARD: Final = frozenset({"bounce", "suppress-bounce"})  # reasons of permanent failures that are about the address
 
 
-class Mailgun(Provider):
+class Mailgun:
     """Mailgun, with HTTP webhook signing keys."""
 
     name: ClassVar[str] = "mailgun"
@@ -47,7 +35,6 @@ class Mailgun(Provider):
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
-    @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         data = call.object
         stamp, token = text_at(data, "signature", "timestamp"), text_at(data, "signature", "token")

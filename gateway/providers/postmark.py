@@ -8,21 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from typing_extensions import override
-
 from activities.email.message import CUSTOM
 from gateway.inbound.secret import is_authorized
-from gateway.providers.provider import (
-    Bounce,
-    Call,
-    Forged,
-    Provider,
-    ProviderEvent,
-    bounced,
-    delivery_in,
-    moment,
-    text_at,
-)
+from gateway.providers.provider import Bounce, Call, Forged, ProviderEvent, bounced, delivery_in, moment, text_at
 from scenario.type_guards import mapping_or_empty
 
 _NAMES: Final = {
@@ -45,7 +33,7 @@ _BOUNCES: Final[Mapping[str, Bounce]] = {
 _TIMES: Final = ("BouncedAt", "DeliveredAt", "ReceivedAt", "ChangedAt")
 
 
-class Postmark(Provider):
+class Postmark:
     """Postmark."""
 
     name: ClassVar[str] = "postmark"
@@ -53,7 +41,6 @@ class Postmark(Provider):
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = secrets
 
-    @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         if not is_authorized(call.headers.get("authorization", ""), self._secrets):
             raise Forged

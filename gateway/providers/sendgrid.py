@@ -15,10 +15,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from typing_extensions import override
 
 from activities.email.message import CUSTOM
-from gateway.providers.provider import Call, Forged, Provider, ProviderEvent, bounced, delivery_in, moment, text_at
+from gateway.providers.provider import Call, Forged, ProviderEvent, bounced, delivery_in, moment, text_at
 from runtime.errors import SettingsError
 
 _NAMES: Final = {
@@ -35,7 +34,7 @@ _INVALID: Final = frozenset({"bounced address", "invalid"})
 """Reasons of dropped messages that are about the address, in lower case."""
 
 
-class SendGrid(Provider):
+class SendGrid:
     """SendGrid, with verification keys as its settings show them: DER in base64."""
 
     name: ClassVar[str] = "sendgrid"
@@ -43,7 +42,6 @@ class SendGrid(Provider):
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [_public_key(key) for key in keys]
 
-    @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         stamp = call.headers.get("x-twilio-email-event-webhook-timestamp", "")
         self._verify(call.headers.get("x-twilio-email-event-webhook-signature", ""), stamp.encode() + call.body)

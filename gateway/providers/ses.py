@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.x509 import load_pem_x509_certificate
-from typing_extensions import override
 
 from activities.email.message import CUSTOM
 from gateway.limits import RateLimit
@@ -35,7 +34,6 @@ from gateway.providers.provider import (
     Call,
     Forged,
     NotNow,
-    Provider,
     ProviderEvent,
     Unreadable,
     bounced,
@@ -61,7 +59,7 @@ _BOUNCES: Final[Mapping[tuple[str, str], Bounce]] = {
 """Bounces that are about the address, by type and subtype. Automatic replies are Transient and General."""
 
 
-class Ses(Provider):
+class Ses:
     """Amazon SES, with the ARNs of SNS topics. `fetch` fetches certificates, and confirms subscriptions."""
 
     name: ClassVar[str] = "ses"
@@ -74,7 +72,6 @@ class Ses(Provider):
             )
         self._messages = SignedMessages(topics, fetch)
 
-    @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         message = await self._messages.opened(call.object)
         if message is None:

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
-from typing_extensions import override
-
 from activities.sms.twilio import DELIVERY, address_verdict
 from gateway.inbound.twilio import is_signed
-from gateway.providers.provider import Call, Forged, Provider, ProviderEvent, code_of, delivery_in
+from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, delivery_in
 
 _NAMES: Final = {"delivered": "sms.delivered", "undelivered": "sms.failed", "failed": "sms.failed"}
 
 
-class TwilioStatus(Provider):
+class TwilioStatus:
     """Twilio, with the account's token."""
 
     name: ClassVar[str] = "twilio"
@@ -26,7 +24,6 @@ class TwilioStatus(Provider):
     def __init__(self, token: str) -> None:
         self._token = token.encode()
 
-    @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         try:
             form = parse_qsl(call.body.decode(), keep_blank_values=True, max_num_fields=200)

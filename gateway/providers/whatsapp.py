@@ -12,17 +12,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from typing_extensions import override
-
 from gateway.inbound.secret import is_one_of
-from gateway.providers.provider import Call, Forged, Provider, ProviderEvent, code_of, delivery_in, moment, text_at
+from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, delivery_in, moment, text_at
 from scenario.type_guards import list_or_empty, mapping_or_empty
 
 _NAMES: Final = {status: f"whatsapp.{status}" for status in ("sent", "delivered", "read", "failed")}
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 
 
-class WhatsApp(Provider):
+class WhatsApp:
     """WhatsApp's Cloud API. `verify_token` is that of the request by which Meta verifies the URL."""
 
     name: ClassVar[str] = "whatsapp"
@@ -38,7 +36,6 @@ class WhatsApp(Provider):
             raise Forged
         return challenge
 
-    @override
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         given = call.headers.get("x-hub-signature-256", "").removeprefix("sha256=").encode()
         made = [hmac.digest(secret, call.body, hashlib.sha256).hex().encode() for secret in self._secrets]
