@@ -47,7 +47,6 @@ class FindingBody(ResponseBody):
 
 
 def bodies_of(findings: Iterable[Finding]) -> list[FindingBody]:
-    """Return findings as the API sends them."""
     return [FindingBody(**one.as_json()) for one in findings]
 
 

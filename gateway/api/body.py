@@ -102,7 +102,6 @@ def unreadable(sentence: str) -> Problem:
 
 
 def _is_whole(value: Any) -> bool:
-    """Return True if no text has lone surrogates."""
     level = [value]
     while level:
         following: list[Any] = []

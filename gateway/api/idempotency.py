@@ -185,7 +185,6 @@ class _Seal:
         return base64.b64encode(nonce + AESGCM(self._answers).encrypt(nonce, plain, None)).decode()
 
     def open(self, sealed: str) -> tuple[dict[str, str], bytes]:
-        """Return the headers and body of a sealed answer."""
         raw = base64.b64decode(sealed)
         plain = AESGCM(self._answers).decrypt(raw[:_NONCE], raw[_NONCE:], None)
         headers, _, body = plain.partition(b"\n")

@@ -48,7 +48,6 @@ class ArgumentsBody(RequestBody):
     """For `migrate`: `keep` counts a wait from its start, `restart` from the migration."""
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments that are set."""
         return self.model_dump(include=set(ArgumentsBody.model_fields), exclude_none=True)
 
 

@@ -124,7 +124,6 @@ class Problem(HTTPException):
 
     @property
     def body(self) -> dict[str, Any]:
-        """The answer as JSON."""
         status, title = TITLES[self.code]
         body = ProblemBody(
             type=f"urn:scenario-runner:{self.code}",
@@ -255,7 +254,6 @@ def pointer_to(place: Sequence[str | int]) -> str:
 
 
 def answer(problem: Problem) -> JSONResponse:
-    """Return the problem as an answer."""
     return JSONResponse(problem.body, problem.status_code, problem.headers, media_type=MEDIA)
 
 

@@ -55,7 +55,6 @@ class PublishedBody(ResponseBody):
 
     @classmethod
     def of(cls, made: Publication) -> PublishedBody:
-        """Return the body for a publication."""
         difference, before = made.difference, f"{made.scenario}@{made.before}"
         return cls(
             scenario=made.scenario,

@@ -121,7 +121,6 @@ def _sample(request: Mapping[str, Any], _setup: Setup, book: Destinations | None
 
 
 def _render(request: Mapping[str, Any], setup: Setup, book: Destinations | None, _policies: Policies) -> dict[str, Any]:
-    """Return `gateway.preview.rendering.described`."""
     delivery = Delivery(**request["delivery"])
     return described(render_again(request["document"], _renderer(setup, book), delivery, request["journey"]))
 
@@ -142,7 +141,6 @@ def draft_of(
 
 
 def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None, policies: Policies) -> PreviewInputs:
-    """Return the circumstances of a preview."""
     at = request.get("at")
     return PreviewInputs(
         at=datetime.fromisoformat(at) if at else None,

@@ -200,7 +200,6 @@ def _list(findings: Iterable[Finding], *, err: bool = False) -> None:
 
 
 def _print(finding: Finding, *, err: bool) -> None:
-    """Print a finding on one line, in colour."""
     from rich.text import Text
 
     place = text(f"{finding.file}:{finding.line}:{finding.column}: ", "bold")

@@ -27,7 +27,6 @@ _SHORT_EXCERPT: Final = 72  # characters of a response in a list
 
 
 def journeys(found: Sequence[JourneySummary]) -> None:
-    """Print journeys, one per line."""
     rows = Table("journey", "scenario", "state", "step", "entered (local)", "why", prose=("why",))
     for item in found:
         rows.add(item.id, item.scenario, state(item.state, item.reason), item.step, local(item.entered_at), item.reason)

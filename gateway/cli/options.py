@@ -152,7 +152,6 @@ class OperatorOptions:
 
     @property
     def who(self) -> str:
-        """The operator."""
         return self.operator or login()
 
 
@@ -228,7 +227,6 @@ class BatchOptions:
 
     @property
     def json(self) -> bool:
-        """True for output in JSON."""
         return self.form is Format.JSON
 
 

@@ -53,7 +53,6 @@ class Table:
         self._rows.append([cell if isinstance(cell, Text) else text(cell) for cell in cells])
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return len(self._rows)
 
     def show(self, none: str | None = None) -> None:

@@ -130,7 +130,6 @@ def given_by(
 
 
 def renderer(settings: Settings, book: Destinations | None = None) -> MessageRenderer:
-    """Create the renderers, configured by the settings."""
     from gateway.preview.rendering import MessageRenderer
 
     return MessageRenderer.configured(settings.mail_from, settings.mail_from_allowed, settings.callback_url, book)

@@ -175,7 +175,6 @@ def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sen
 def _one(
     journey: str, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions, names: dict[str, str]
 ) -> int:
-    """Send the operation to one journey."""
     for option, given in (("--from", whose.origin), ("--state", whose.state), ("--dry-run", sending.dry_run)):
         if given:
             raise typer.BadParameter(f"{option} is for the journeys of a scenario: leave it out, or name the scenario")

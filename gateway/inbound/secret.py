@@ -23,7 +23,6 @@ def is_authorized(authorization: str, secrets: Iterable[str]) -> bool:
 
 
 def is_one_of(value: str, secrets: Iterable[str]) -> bool:
-    """Return True if a value is one of the secrets."""
     given = hashlib.sha256(value.encode(errors="replace")).digest()
     # All are compared, whichever is found.
     return any(hmac.compare_digest(given, hashlib.sha256(one.encode()).digest()) for one in secrets)

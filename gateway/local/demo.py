@@ -52,7 +52,6 @@ class DemoRun:
 
     @property
     def sound(self) -> bool:
-        """True if it went as intended."""
         return self.result["outcome"] in ("finished", "exited") and all(arrival.sound for arrival in self.arrivals)
 
 

@@ -139,7 +139,6 @@ async def _tell(request: Request, error: Exception) -> Response:
 
 
 def _back(request: Request) -> str | None:
-    """Return the page with the form that was sent."""
     came = urlsplit(request.headers.get("referer", ""))
     if request.method != "POST" or came.netloc != request.headers.get("host"):
         return None

@@ -77,7 +77,6 @@ class Chart:
 
     @property
     def headings(self) -> list[str]:
-        """Headings of the numbers in a table."""
         return [f"#{word.capitalize()}" for word in self.sums]
 
 

@@ -88,8 +88,6 @@ async def _show(page: Page) -> Response:
 
 
 def _confirms(template: str) -> Show:
-    """Return the page that asks for confirmation of a change to an operation."""
-
     async def show(page: Page) -> Response:
         view = await _operation(page)
         return page.render(template, operation=view, at=f"/operations/{view.id}")

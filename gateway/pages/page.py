@@ -67,12 +67,10 @@ class Page:
 
     @property
     def client(self) -> ScenarioClient:
-        """The client that executes requests."""
         return self.request.app.state.client
 
     @property
     def use(self) -> Services:
-        """The use cases."""
         return self.client.services
 
     @property
@@ -108,7 +106,6 @@ class Page:
 
     @property
     def range(self) -> PageRequest:
-        """The requested part of a list."""
         return PageRequest(LISTED, self.asked("after"))
 
     def following(self, cursor: str | None) -> str | None:
@@ -131,7 +128,6 @@ class Page:
         return keys.places.place(self.caller, work)
 
     def may(self, scope: Scope) -> bool:
-        """Return True if the caller has a scope."""
         return self.caller.has(scope)
 
     def region(self, html: Markup) -> Markup:
@@ -233,7 +229,6 @@ def check_sure(form: Form, what: str) -> None:
 
 
 def at_field(name: str, sentence: str) -> Problem:
-    """Return the problem of a field."""
     return problem_at(f"/{name}", "value", sentence)
 
 
@@ -283,7 +278,6 @@ def _moment(text: str) -> datetime:
 
 
 def go_to(address: str) -> Response:
-    """Redirect the browser to the result of a form."""
     return RedirectResponse(address, 303)
 
 

@@ -124,7 +124,6 @@ async def _chosen(page: Page, source: str, most: int) -> dict[str, str]:
 
 
 async def _uploaded(page: Page, field: str) -> AsyncIterator[tuple[str, str]]:
-    """Yield the names and texts of the files chosen in a field."""
     for file in (await page.request.form()).getlist(field):
         if isinstance(file, UploadFile) and file.filename:
             name = PurePosixPath(file.filename).name

@@ -34,7 +34,6 @@ def masked(text: str) -> list[tuple[str, bool]]:
 
 
 def cut(text: str) -> int:
-    """Return the number of characters that are not shown."""
     return max(0, len(text) - MOST)
 
 
@@ -120,7 +119,6 @@ def _named(character: re.Match[str]) -> str:
 
 @cache
 def environment() -> Environment:
-    """Return the environment that loads and runs templates."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -174,12 +172,10 @@ def local_time(text: str) -> str:
 
 
 def day_of(value: datetime | str, zone: tzinfo | str = UTC) -> str:
-    """Format the day of a moment."""
     return clock_of(value, zone).rpartition(" ")[0]
 
 
 def time_of(value: datetime | str, zone: tzinfo | str = UTC, *, seconds: bool = False) -> str:
-    """Format the time of a moment."""
     return clock_of(value, zone, seconds=seconds).rpartition(" ")[2]
 
 
@@ -223,7 +219,6 @@ def sentence(words: str) -> str:
 
 
 def tone_of(word: str) -> str:
-    """Return the colour of a state or an outcome."""
     return _TONE.get(word, "grey")
 
 
@@ -301,7 +296,6 @@ def _read(name: str) -> tuple[bytes, str]:
 
 
 def asset(name: str) -> str:
-    """Return a file's URL."""
     return f"/static/{_read(name)[1]}/{name}"
 
 

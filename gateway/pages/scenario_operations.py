@@ -38,8 +38,6 @@ _OF_JOURNEYS: Final[Mapping[str, Operation]] = {
 
 
 def _confirms(change: str) -> Show:
-    """Return the page that asks for confirmation."""
-
     async def show(page: Page) -> Response:
         name: str = page.request.path_params["name"]
         newest = (await page.use.scenarios.versions(page.caller, name))[0]

@@ -80,13 +80,11 @@ async def end(request: Request, keys: Keys) -> None:
 
 
 def keep(request: Request, response: Response, session: Session) -> None:
-    """Set the session's cookie."""
     age = int(LASTS.total_seconds())
     response.set_cookie(_name(request), session.value, max_age=age, **_attributes(request))
 
 
 def forget(request: Request, response: Response) -> None:
-    """Delete the session's cookie."""
     response.delete_cookie(_name(request), **_attributes(request))
 
 

@@ -32,7 +32,6 @@ class Door:
 
 
 def attempts() -> RateLimit:
-    """Return the rate limit for invalid keys."""
     return RateLimit(TRIES, 60.0)
 
 

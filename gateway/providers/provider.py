@@ -83,7 +83,6 @@ class ProviderEvent:
 
     @property
     def suppresses(self) -> bool:
-        """True if it may suppress the address."""
         return self.against is not None or self.name.endswith((".complained", ".unsubscribed"))
 
 
