@@ -19,7 +19,6 @@ from gateway.api import (
     campaigns,
     contacts,
     entries,
-    events,
     journeys,
     operations,
     outgoing,
@@ -48,8 +47,8 @@ EXPOSED: Final = ("Retry-After", REPLAYED, "Preference-Applied", "Location", out
 """Response headers that scripts of other origins may read."""
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     entries.router,
+    contacts.contacts,
     contacts.router,
-    events.router,
     journeys.router,
     operations.router,
     operations.on_journeys,

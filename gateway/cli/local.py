@@ -80,7 +80,6 @@ def dev(
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
-
     quieten()
     return asyncio.run(work)
 
