@@ -118,10 +118,6 @@ class _Move:
     waits: Annotated[
         Literal["keep", "restart"], typer.Option(help="whether waits keep their start, or start again")
     ] = "keep"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Whose:
     origin: Annotated[
         int | None, typer.Option("--from", metavar="N", min=1, help="only those that follow this version")
     ] = None
@@ -130,22 +126,18 @@ class _Whose:
         Literal["running", "waiting", "retrying", "held", "paused"] | None,
         typer.Option(help="only those in this state"),
     ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Record:
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", parser=record, help="reason to record; by default the version")
     ] = None
     operator: OperatorOption = None
 
-    def to(self, place: str) -> OperatorOptions:
+    def recorded(self, place: str) -> OperatorOptions:
         """Return operator and reason. The default reason is the move to `place`."""
         return OperatorOptions(reason=self.reason or f"to continue in {place}", operator=self.operator)
 
 
 @grouped
-def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions) -> None:
+def migrate(name: NameArgument, move: _Move, sending: BatchOptions) -> None:
     """Move running journeys to another version of their scenario.
 
     First shows the differences, the number of journeys at each step, and what happens to them; --dry-run does only
@@ -159,28 +151,26 @@ def migrate(name: NameArgument, move: _Move, whose: _Whose, record: _Record, sen
     to: Version = move.to
     more: dict[str, Any] = {"waits": move.waits} | ({"map": names} if names else {})
     if "/" in name:
-        raise typer.Exit(_one(name, move, whose, record, sending, names))
-    wanted: dict[str, Any] = {"to": to, "version": whose.origin, "step": whose.at, "names": names}
-    wanted |= {"state": whose.state} if whose.state else {}
+        raise typer.Exit(_one(name, move, sending, names))
+    wanted: dict[str, Any] = {"to": to, "version": move.origin, "step": move.at, "names": names}
+    wanted |= {"state": move.state} if move.state else {}
     wanted |= {"limit": sending.limit} if sending.limit is not None else {}
     found = session.ask(lambda client: client.forecast_migration(name, **wanted))
     more["version"] = found.to
     if sending.dry_run:
         _forecast(found, sending)
         raise typer.Exit(0 if found.fitting and not found.left_out else 1)
-    request = OperationCommand(Operation.MIGRATE, record.to(f"{found.scenario}@{found.to}"), sending, more)
-    raise typer.Exit(_carry_out(request, found, whose.at))
+    request = OperationCommand(Operation.MIGRATE, move.recorded(f"{found.scenario}@{found.to}"), sending, more)
+    raise typer.Exit(_carry_out(request, found, move.at))
 
 
-def _one(
-    journey: str, move: _Move, whose: _Whose, record: _Record, sending: BatchOptions, names: dict[str, str]
-) -> int:
-    for option, given in (("--from", whose.origin), ("--state", whose.state), ("--dry-run", sending.dry_run)):
+def _one(journey: str, move: _Move, sending: BatchOptions, names: dict[str, str]) -> int:
+    for option, given in (("--from", move.origin), ("--state", move.state), ("--dry-run", sending.dry_run)):
         if given:
             raise typer.BadParameter(f"{option} is for the journeys of a scenario: leave it out, or name the scenario")
     to: Version = move.to
-    said = record.to(f"version {to}")
-    more: dict[str, Any] = {"version": to, "map": names or None, "waits": move.waits, "step": whose.at}
+    said = move.recorded(f"version {to}")
+    more: dict[str, Any] = {"version": to, "map": names or None, "waits": move.waits, "step": move.at}
     progress = session.ask(
         lambda client: client.send(journey, Operation.MIGRATE, operator=said.who, reason=said.reason, **more)
     )
