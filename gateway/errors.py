@@ -67,7 +67,7 @@ class UnknownScenario(BadInput):
 
 
 class BadCombination(BadInput):
-    """Parameters of the query that exclude each other, or need another one; others have a place: `path:name`."""
+    """Parameters that exclude each other, or need another one. The first of them may have its place: `path:name`."""
 
     def __init__(self, parameter: str, text: str, *, code: str = "combination") -> None:
         self.parameter = parameter

@@ -68,7 +68,7 @@ class ReadLine:
 async def read_audience(
     reading: AudienceReading, parts: AsyncIterator[bytes]
 ) -> AsyncGenerator[list[ReadLine] | Survey]:
-    """Read a file, given in parts. Yield its lines, some at a time, and its survey at the end. Raise BadInput."""
+    """Read a file in parts. Yield its lines, some at a time, and its survey. Raise BadInput if it is unusable."""
     process = SandboxedProcess(__name__)
     try:
         await asyncio.to_thread(process.start)

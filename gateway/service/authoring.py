@@ -142,7 +142,7 @@ class AuthoringService:
         )
 
     async def published(self, caller: Caller, scenario: str) -> dict[str, Any]:
-        """Return a published scenario, with or without a version, for `gateway.authoring.work`, or UnknownScenario."""
+        """Return a published scenario (`sale` or `sale@3`) for `gateway.authoring.work`, or raise UnknownScenario."""
         name, _, number = scenario.partition("@")
         caller.check(name)
         stored = await self._store.version(name, int(number) if number else None)

@@ -209,6 +209,7 @@ class DestinationService:
             looked = [item for item in await asyncio.gather(*map(look, attempts)) if item is not None]
             if not looked:
                 return None  # the steps were skipped, or the journeys have ended
+            # Only worker processes know their circuit breakers. The refused attempts report them.
             paused = [item for item in looked if item.turned_away in LEFT_ALONE]
             return DestinationNow(
                 destination=name,

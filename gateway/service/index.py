@@ -297,7 +297,7 @@ def _around(identifier: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return a text as a value in a query. Raise BadInput for U+0000, at which search would end, retried forever."""
+    """Return a text as a value in a query. Raise BadInput for U+0000, on which search would fail and be retried."""
     if "\0" in text:
         raise BadInput("the search contains the character U+0000, which no id has")
     return search_attributes.quote(text)
