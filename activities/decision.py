@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
 
 from activities.content import Content, UnknownVersion
+from activities.evaluation import evaluate
 from activities.interface import DECIDE, GOAL, EvaluationRequest, EvaluationResult, GoalEvent, GoalResult
 from scenario import liquid
 from scenario.entry.entry import journey_root
-from scenario.entry.trigger import with_trigger
-from scenario.errors import EntryError, TemplateError
+from scenario.errors import TemplateError
 from scenario.model.goal import Goal, number_of
 from scenario.steps.host import Event
-from scenario.steps.switch import case_met
-from scenario.time.timing import parse_moment, shift, zone_of
 
 if TYPE_CHECKING:
     from runtime.store import Store, StoredEntry
@@ -35,34 +33,6 @@ async def decide(question: EvaluationRequest) -> EvaluationResult:
         return evaluate(question)
     except TemplateError as error:
         return EvaluationResult(error=str(error))
-
-
-def evaluate(question: EvaluationRequest) -> EvaluationResult:
-    """Evaluate a condition, or a template's output. Raise TemplateError if it fails for this contact's data."""
-    data = with_trigger(question.data)
-    if question.kind == "condition":
-        return EvaluationResult(value=liquid.evaluate_condition(question.text, data))
-    if question.kind == "text":
-        return EvaluationResult(value=liquid.render_line(question.text, data))
-    value = liquid.evaluate_value(question.text, data)
-    if question.cases:
-        return EvaluationResult(value=case_met(value, question.cases))
-    return _end(value, question) if question.zone else EvaluationResult(value=value)
-
-
-def _end(value: Any, question: EvaluationRequest) -> EvaluationResult:
-    """Return the end of a wait for a date.
-
-    It is calculated here and stored, so that a newer tz database changes nothing in a replay.
-    """
-    zone = zone_of(question.zone)
-    try:
-        moment = None if value is None else parse_moment(str(value), zone)
-    except EntryError as error:
-        return EvaluationResult(no_date=str(error))
-    if moment is None:
-        return EvaluationResult(no_date="the date to wait for is missing")
-    return EvaluationResult(end=shift(moment, timedelta(seconds=question.offset), zone).isoformat())
 
 
 @dataclass(frozen=True)

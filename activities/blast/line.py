@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from activities.attempt_context import AttemptContext, JourneyStatus
 from activities.channel import Sender
-from activities.decision import evaluate
+from activities.evaluation import evaluate
 from activities.failures import SENDING, Failure, FailureKind, cause_of, failure_of
 from activities.interface import DelayReport, Delivery, EvaluationRequest, EvaluationResult
 from runtime.store import Passage

@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Literal
 
 from activities.channel_registry import CHANNELS
-from activities.decision import evaluate
+from activities.evaluation import evaluate
 from activities.interface import Delivery, EvaluationRequest, EvaluationResult
 from gateway.virtual.clock import Clock
 from scenario.errors import TemplateError

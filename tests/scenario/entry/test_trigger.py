@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.decision import evaluate
+from activities.evaluation import evaluate
 from activities.interface import EvaluationRequest
 from scenario import liquid
 from scenario.entry.entry import clean, journey_root, parse_entry
