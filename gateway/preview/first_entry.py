@@ -80,12 +80,7 @@ _KINDS: Final[dict[Callable[..., Any], Callable[[Any], Any]]] = {
 
 
 def _plausible(path: Path, reader: Callable[..., Any] | None = None, *, is_date: bool = False) -> Any:
-    """Return a usual value for a field of this name.
-
-    Args:
-        reader: The function that reads the field, or None for unknown fields.
-        is_date: True if the scenario waits for it, or formats it as a date.
-    """
+    """Return a usual value for a field of this name, as its reader expects it, or a date if `is_date`."""
     name = path[-1]
     words = {word.lower() for word in _WORD.findall(name)} | {name.lower()}
     found = next((value for known, value in _BY_WORD if words & known), None)

@@ -36,8 +36,7 @@ class Samples:
     def entry(self, number: int, again: int = 0) -> dict[str, Any]:
         """Return an entry: the first is ordinary, the second has only an id, in the third every field is empty.
 
-        Args:
-            again: Number of another entry in place of one that is of no use.
+        With `again`, it is another one in place of one that is of no use.
         """
         chance = random.Random(f"{self._seed}/{number}/{again}")  # noqa: S311
         maker = self._maker(chance, number, again)

@@ -100,11 +100,7 @@ class _Position:
 
 
 class PreviewRun:
-    """Visits all steps, on the contact's way and beside it.
-
-    Args:
-        data: Variables by root name, without `now`, `today` and the last event.
-    """
+    """Visits all steps, on the contact's way and beside it. The data lack `now`, `today` and the last event."""
 
     def __init__(
         self, draft: Draft, data: Mapping[str, Any], zone: tzinfo, given: PreviewInputs, *, version: str

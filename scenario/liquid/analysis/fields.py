@@ -48,10 +48,6 @@ _OF_DATES: Final = (("now",), ("today",), ("journey", "timezone"))
 def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "text") -> frozenset[tuple[str, ...]]:
     """Return the data paths that a template may read.
 
-    Args:
-        source: A template, a condition, or a structured body.
-        kind: The output format of a template. Structured bodies ignore it.
-
     Returns: Paths such as ``("contact", "firstname")``. A path includes everything below it: a loop's list is included
         as a whole, and a dynamic ``contact[key]`` gives ``("contact",)``. Rendering with the selected data gives the
         same bytes as rendering with all data.
@@ -123,33 +119,19 @@ class _FieldCollector:
             self.found.add(tuple(keys))
 
     def read_part(self, part: body_parts.BodyPart, own: frozenset[str]) -> None:
-        match part:
-            case body_parts.ConstantPart():
-                pass
-            case body_parts.LiquidPart():
-                self.read_nodes(part.template.nodes, own)
-            case body_parts.ListPart():
-                for item in part.items:
-                    self.read_part(item, own)
-            case body_parts.MappingPart():
-                for pair in part.pairs:
-                    if isinstance(pair.key, body_parts.LiquidPart):
-                        self.read_part(pair.key, own)
-                    self.read_part(pair.value, own)
-            case body_parts.ForPart():
-                self.read_expression(part.loop, own)
-                self.read_part(part.each, own | {part.loop.identifier, "forloop"})
-                if part.otherwise is not None:
-                    self.read_part(part.otherwise, own)
-            case body_parts.IfPart():
-                self.read_expression(part.condition, own)
-                self.read_part(part.then, own)
-                if part.otherwise is not None:
-                    self.read_part(part.otherwise, own)
-            case body_parts.LetPart():
-                for name, value in part.names:
-                    self.read_part(value, own)
-                    own |= {name}
-                self.read_part(part.inside, own)
-            case _:
-                raise AssertionError(type(part))
+        if isinstance(part, body_parts.LiquidPart):
+            self.read_nodes(part.template.nodes, own)
+        elif isinstance(part, body_parts.ForPart):
+            self.read_expression(part.loop, own)
+            self.read_part(part.each, own | {part.loop.identifier, "forloop"})
+            if part.otherwise is not None:
+                self.read_part(part.otherwise, own)
+        elif isinstance(part, body_parts.LetPart):
+            for name, value in part.names:
+                self.read_part(value, own)
+                own |= {name}
+            self.read_part(part.inside, own)
+        elif isinstance(part, body_parts.IfPart):
+            self.read_expression(part.condition, own)
+        for inner in part.inner():
+            self.read_part(inner, own)

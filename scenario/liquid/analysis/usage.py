@@ -323,36 +323,22 @@ class _Tracer:
     # ---- structured bodies
 
     def _part(self, part: body_parts.BodyPart, scope: _Scope) -> None:
-        match part:
-            case body_parts.ConstantPart():
-                pass
-            case body_parts.LiquidPart():
-                self._nodes(part.template.nodes, scope)
-            case body_parts.ListPart():
-                for item in part.items:
-                    self._part(item, scope)
-            case body_parts.MappingPart():
-                for pair in part.pairs:
-                    if isinstance(pair.key, body_parts.LiquidPart):
-                        self._part(pair.key, scope)
-                    self._part(pair.value, scope)
-            case body_parts.ForPart():
-                item = self._loop(part.loop, scope)
-                self._part(part.each, {**scope, "forloop": NEW_VALUE, part.loop.identifier: item})
-                if part.otherwise is not None:
-                    self._part(part.otherwise, scope)
-            case body_parts.IfPart():
-                self._use(part.condition, scope)
-                self._part(part.then, scope)
-                if part.otherwise is not None:
-                    self._part(part.otherwise, scope)
-            case body_parts.LetPart():
-                inner = dict(scope)
-                for name, value in part.names:
-                    inner[name] = self._named(value, inner)
-                self._part(part.inside, inner)
-            case _:
-                raise AssertionError(type(part))
+        if isinstance(part, body_parts.LiquidPart):
+            self._nodes(part.template.nodes, scope)
+        elif isinstance(part, body_parts.ForPart):
+            item = self._loop(part.loop, scope)
+            self._part(part.each, {**scope, "forloop": NEW_VALUE, part.loop.identifier: item})
+            if part.otherwise is not None:
+                self._part(part.otherwise, scope)
+        elif isinstance(part, body_parts.LetPart):
+            named = dict(scope)
+            for name, value in part.names:
+                named[name] = self._named(value, named)
+            self._part(part.inside, named)
+        elif isinstance(part, body_parts.IfPart):
+            self._use(part.condition, scope)
+        for inner in part.inner():
+            self._part(inner, scope)
 
     def _named(self, part: body_parts.BodyPart, scope: _Scope) -> TracedValue:
         """Return the value of a name of ``$let``: that of a single output, otherwise a new value."""

@@ -80,11 +80,7 @@ class LenientMissing(Undefined):
 
 
 class MissingValueError(UndefinedError):
-    """A missing value that a template requires.
-
-    Attributes:
-        path: The variable and the keys below it.
-    """
+    """A missing value that a template requires. Its path is the variable and the keys below it."""
 
     def __init__(self, message: str, path: tuple[object, ...], token: Token | None) -> None:
         self.path = path

@@ -53,13 +53,9 @@ class ParsedTemplate(BoundTemplate):
 
 
 class Engine(Environment):
-    """The environment of one output format.
+    """The environment of one output format: `markup` has tags that write it.
 
-    Args:
-        strict: Whether a missing variable is an error (webhooks) or renders as nothing (texts and e-mails).
-        html: Whether outputs are escaped as HTML.
-        json: Whether the literal text is JSON, in which strings are tracked.
-        markup: Whether tags that write markup exist.
+    A missing variable is an error if `strict` (webhooks), and renders as nothing otherwise (texts and e-mails).
     """
 
     loop_iteration_limit: ClassVar[int | None] = 100_000

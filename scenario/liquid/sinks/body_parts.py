@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Final, TextIO, cast
@@ -37,6 +38,10 @@ class BodyPart:
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         """Write the part as JSON, with a text before it, such as a comma or a key."""
         raise AssertionError("the part that is chosen writes itself")
+
+    def inner(self) -> Iterable[BodyPart]:
+        """Return the parts in it, except below names that it defines."""
+        return ()
 
     def write_chosen(self, context: Context, sink: Sink, lead: str = "") -> None:
         """Write the chosen part, or null for nothing."""
@@ -104,6 +109,9 @@ class ListPart(BodyPart):
     path: str
     items: tuple[BodyPart, ...]
 
+    def inner(self) -> Iterable[BodyPart]:
+        return self.items
+
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         before = f"{lead}["
         for item in self.items:
@@ -129,6 +137,9 @@ class MappingPart(BodyPart):
     path: str
     pairs: tuple[MappingEntry, ...]
     has_rendered_keys: bool
+
+    def inner(self) -> Iterable[BodyPart]:
+        return [part for pair in self.pairs for part in (pair.key, pair.value) if isinstance(part, BodyPart)]
 
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         context.budget.spend(len(self.pairs))
@@ -195,6 +206,9 @@ class IfPart(BodyPart):
     condition: BooleanExpression
     then: BodyPart
     otherwise: BodyPart | None
+
+    def inner(self) -> Iterable[BodyPart]:
+        return (self.then,) if self.otherwise is None else (self.then, self.otherwise)
 
     def choose(self, context: Context) -> BodyPart | None:
         try:
