@@ -1,20 +1,34 @@
-"""What the page about the API shows is right: its commands are run, as are the engines beside it."""
+"""What the page about the API shows is right: its commands are run, as are the engines beside it; so are clients."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Final, cast
 
+import httpx
+import pytest
+
 from gateway.local.demo import EXAMPLES
 from tests.e2e.apis import Api, api
-from tests.e2e.conftest import ROOT, Stands, environment
+from tests.e2e.conftest import ROOT, Server, Stands, environment, opened, until_found
+from tests.nodes import node, project
 
 PAGE: Final = (ROOT / "docs" / "integrate/api.md").read_text(encoding="utf-8")
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+CONFIG = """
+export default {
+  input: "openapi.json",
+  output: { path: "api", module: { extension: ".ts" } },
+  logs: { level: "silent" },
+};
+"""
 
 
 def shown(got: Any, said: Any, place: str = "answer") -> None:
@@ -90,3 +104,19 @@ async def test_an_engine_needs_only_http(stand: Stands, tmp_path: Path) -> None:
         assert told
         result = await stood.client.temporal.get_workflow_handle(identifier, result_type=dict).result()
     assert (result["outcome"], [step["outcome"] for step in result["steps"]]) == ("finished", ["event"])
+
+
+@pytest.mark.nightly
+async def test_a_client_that_a_generator_made_of_the_description_enters_contacts(
+    server: Server, tmp_path: Path
+) -> None:
+    folder = project(tmp_path)
+    async with opened(await server.connect(), tmp_path) as site, api(site.client) as place:
+        async with httpx.AsyncClient(base_url=place.url, trust_env=False) as http:
+            (folder / "openapi.json").write_text((await http.get("/v1/openapi.json")).text)
+        (folder / "openapi-ts.config.mjs").write_text(CONFIG)
+        shutil.copy(Path(__file__).with_name("client.ts"), folder)
+        await run(str(node()), "node_modules/@hey-api/openapi-ts/bin/run.js", place=place, folder=folder)
+        said = await run(str(node()), "client.ts", place=place, folder=folder)
+        assert said.split() == ["1", "many", "200"]
+        await until_found(site.temporal, "ScenarioName = 'many'", 200)
