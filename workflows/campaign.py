@@ -41,6 +41,7 @@ SLOWEST: Final = 0.01
 _RETRY: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
 _SLACK: Final = timedelta(hours=1)  # of a chunk, beyond the time that it takes at its rate
 _READING: Final = timedelta(hours=12)  # maximum time to read a file
+_SETTLES: Final = timedelta(seconds=2)  # the file is shown as read some moments before this workflow knows of it
 _CHUNKS: Final = 200  # a run; then it continues as new
 _LONGEST: Final = 500  # characters of operator and reason
 
@@ -100,6 +101,8 @@ class CampaignWorkflow:
     @workflow.update(name="start", description="Starts a campaign that waits for that once it is prepared.")
     async def start(self, argument: Any = None, *_: Any) -> None:
         """Start: ``{"operator": …, "reason": …}``."""
+        if self._state.preparing:
+            await wait(lambda: not self._state.preparing, _SETTLES, "for the file")
         self._check(self._state.confirmed, "the campaign was started already")
         self._check(self._state.preparing, "the campaign is being prepared: start it once that is done")
         await self._record("start", argument)
