@@ -200,10 +200,6 @@ def _folder(state: Path) -> Path:
     return state.resolve()
 
 
-def stand_in(name: str) -> str:
-    return f"stand-in-{name}"
-
-
 class StandIns(Secrets):
     """Has a stand-in for every name, and records the requested names."""
 
@@ -217,7 +213,7 @@ class StandIns(Secrets):
 
 class _Made(dict[str, str]):
     def __missing__(self, name: str) -> str:
-        self[name] = value = stand_in(name)
+        self[name] = value = f"stand-in-{name}"
         return value
 
 

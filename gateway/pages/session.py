@@ -10,7 +10,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, TypedDict
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -101,14 +101,7 @@ def is_from_here(request: Request) -> bool:
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
-class _Attributes(TypedDict):
-    path: str
-    secure: bool
-    httponly: bool
-    samesite: Literal["strict"]
-
-
-def _attributes(request: Request) -> _Attributes:
+def _attributes(request: Request) -> dict[str, Any]:
     return {"path": "/", "secure": _is_secure(request), "httponly": True, "samesite": "strict"}
 
 
@@ -118,12 +111,8 @@ def _is_secure(request: Request) -> bool:
     A client can lie about this, but no site can make another person's browser lie: that needs a CORS preflight. A liar
     gets a cookie that their own browser does not send.
     """
-    return request.url.scheme == "https" or _said_in_front(request) == "https"
-
-
-def _said_in_front(request: Request) -> str:
-    """Return the scheme that the browser used with the outermost proxy, which is named first."""
-    return request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    in_front = request.headers.get("x-forwarded-proto", "").partition(",")[0]  # the outermost proxy is named first
+    return "https" in (request.url.scheme, in_front.strip().lower())
 
 
 def _name(request: Request) -> str:

@@ -19,7 +19,7 @@ from activities.email.settings import Senders
 from activities.sms.channel import RenderedText
 from activities.webhook.channel import RenderedRequest, mask
 from gateway.local.demo import EXAMPLES, DemoRun, run
-from gateway.local.stack import LocalStack, local, stand_in
+from gateway.local.stack import LocalStack, local
 from gateway.preview.contact import Preview, PreviewInputs, preview
 from gateway.preview.draft import draft
 from gateway.preview.rendering import MessageRenderer
@@ -85,7 +85,7 @@ def foretold(path: Path, finished: DemoRun, start: datetime, services: WorkerSer
 
 
 def unmasked(text: str) -> str:
-    return re.sub(mask(r"(\w+)"), lambda found: stand_in(found[1]), text)
+    return re.sub(mask(r"(\w+)"), lambda found: f"stand-in-{found[1]}", text)
 
 
 async def on_the_way(place: LocalStack, finished: DemoRun, path: Path) -> list[tuple[StepPreview, dict[str, Any]]]:
