@@ -95,18 +95,23 @@ class CampaignWorkflow:
         self._is_sound = given is not None  # an error here would leave the workflow's coroutine unawaited
         self._state = given or CampaignState(campaign="", rate=SLOWEST, lines=0)
         self._stopped: CampaignChange | None = None
-        self._changed = self._ended = self._busy = False
+        self._changed = self._ended = self._busy = self._starting = False
         self._rounds = 0  # number of rounds that are over
 
     @workflow.update(name="start", description="Starts a campaign that waits for that once it is prepared.")
     async def start(self, argument: Any = None, *_: Any) -> None:
         """Start: ``{"operator": …, "reason": …}``."""
-        if self._state.preparing:
-            await wait(lambda: not self._state.preparing, _SETTLES, "for the file")
-        self._check(self._state.confirmed, "the campaign was started already")
-        self._check(self._state.preparing, "the campaign is being prepared: start it once that is done")
-        await self._record("start", argument)
-        self._state.confirmed = True
+        state = self._state
+        if state.preparing and not state.confirmed:
+            await wait(lambda: not state.preparing or self._stopped is not None or self._ended, _SETTLES, "for the file")
+        self._check(state.confirmed or self._starting, "the campaign was started already")
+        self._check(state.preparing, "the campaign is being prepared: start it once that is done")
+        self._starting = True  # another start may have waited for the file, too
+        try:
+            await self._record("start", argument)
+            state.confirmed = True
+        finally:
+            self._starting = False
 
     @workflow.update(name="pause", description="Starts no further journey until resumed.")
     async def pause(self, argument: Any = None, *_: Any) -> None:

@@ -212,6 +212,32 @@ async def test_one_waits_for_its_start_and_is_stopped_after_a_day(client: Client
     assert (gateway.done, gateway.recorded) == ([(1, 7, 100.0)], ["stopped", "start", "finished"])
 
 
+async def test_two_starts_while_its_file_is_read_start_it_once(client: Client, gateway: Gateway) -> None:
+    gateway.slow, gateway.groups = True, [CampaignGroup(lines=7)]
+    handle = await begin(client, 0, preparing=True, confirmed=False)
+    starts = [asyncio.create_task(update(handle, "start", WHO)) for _ in range(2)]
+    await asyncio.sleep(0.3)
+    gateway.slow = False
+    answers = await asyncio.gather(*starts, return_exceptions=True)
+    refused = [start for start, answer in zip(starts, answers, strict=True) if answer is not None]
+    assert [await refusal(start) for start in refused] == ["the campaign was started already"]
+    assert await handle.result() == "finished"
+    assert gateway.recorded == ["start", "finished"]
+
+
+async def test_a_start_that_waits_for_the_file_is_refused_once_it_is_stopped(client: Client, gateway: Gateway) -> None:
+    gateway.slow = True
+    handle = await begin(client, 0, preparing=True, confirmed=False)
+    starting = asyncio.create_task(update(handle, "start", WHO))
+    await gateway.busy(1)
+    await asyncio.sleep(0.2)
+    await update(handle, "stop", WHO)
+    assert await refusal(starting) == "the campaign has ended"
+    assert (await handle.result(), gateway.recorded) == ("stopped", ["stopped"])
+    events = (await handle.fetch_history()).events
+    assert not any(event.HasField("timer_fired_event_attributes") for event in events)  # at once
+
+
 async def test_one_is_stopped_while_its_file_is_read(client: Client, gateway: Gateway) -> None:
     gateway.slow = True
     handle = await begin(client, 0, preparing=True)
