@@ -103,7 +103,9 @@ class CampaignWorkflow:
         """Start: ``{"operator": …, "reason": …}``."""
         state = self._state
         if state.preparing and not state.confirmed:
-            await wait(lambda: not state.preparing or self._stopped is not None or self._ended, _SETTLES, "for the file")
+            await wait(
+                lambda: not state.preparing or self._stopped is not None or self._ended, _SETTLES, "for the file"
+            )
         self._check(state.confirmed or self._starting, "the campaign was started already")
         self._check(state.preparing, "the campaign is being prepared: start it once that is done")
         self._starting = True  # another start may have waited for the file, too

@@ -205,7 +205,7 @@ async def _within(seconds: float, process: SandboxedProcess, data: bytes) -> byt
 def _start(process: SandboxedProcess) -> None:
     try:
         process.start()
-    except SandboxEnded as error:
+    except (SandboxEnded, OSError) as error:  # the latter if the system has no room for another process
         raise RuntimeError(f"the process that checks scenarios could not be started {error}") from None
 
 

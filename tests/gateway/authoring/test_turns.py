@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -176,8 +177,11 @@ async def test_closed_while_it_prepares_it_leaves_no_process():
     assert not any(one.is_running for one in authors._idle)  # pyright: ignore[reportPrivateUsage]
 
 
-async def test_a_process_that_cannot_start_is_the_trouble_of_the_first_request(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(process, "_MODULE", "gateway.authoring.nothing")
+@pytest.mark.parametrize(("name", "value"), [("module", "gateway.authoring.nothing"), ("executable", "/nowhere")])
+async def test_a_process_that_cannot_start_is_the_trouble_of_the_first_request(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+):
+    monkeypatch.setattr(*((process, "_MODULE") if name == "module" else (sys, "executable")), value)
     authors = Authoring(Setup())
     authors.prepare()
     with pytest.raises(RuntimeError, match="the process that checks scenarios could not be started"):
