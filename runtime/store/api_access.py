@@ -98,7 +98,7 @@ class ApiAccess(Queries):
 
     async def key(self, identifier: str) -> ApiKey | None:
         """Return a key, also if it is revoked or expired, or None."""
-        return await self._one(ApiKey, sa.select(api_keys).where(_keys.id == identifier))
+        return await self._one(ApiKey, _ONE_KEY, {"identifier": identifier})
 
     async def keys(self) -> list[ApiKey]:
         """Return all keys, the newest first."""
@@ -115,8 +115,7 @@ class ApiAccess(Queries):
 
     async def key_of_session(self, digest: str, now: datetime) -> str | None:
         """Return the id of the API key that began a session, or None if the session is unknown or expired."""
-        is_current = (sessions.c.digest == digest, sessions.c.ends_at > now)
-        rows = await self._database.read(sa.select(sessions.c.key_id).where(*is_current))
+        rows = await self._database.read(_SESSION_KEY, {"digest": digest, "now": now})
         return rows[0]["key_id"] if rows else None
 
     async def end_session(self, digest: str) -> None:
@@ -129,27 +128,25 @@ class ApiAccess(Queries):
         """Claim a request, or return its answer."""
         row = {"key_id": key_id, "idempotency_key": idempotency_key, "digest": digest, "now": now}
         bounds = {"forgotten": now - KEPT, "killed": now - lease}
-        one = sa.select(_answers.digest, _answers.status, _answers.answer).where(
-            _answers.key_id == key_id, _answers.idempotency_key == idempotency_key
-        )
+        one = {"key_id": key_id, "idempotency_key": idempotency_key}
         while True:
             if taken := await self._database.write(_take(self._database.insert), row | bounds):
                 return ClaimedRequest(key_id, idempotency_key, taken[0]["requested_at"], now)
-            if found := await self._one(StoredAnswer, one):
+            if found := await self._one(StoredAnswer, _ONE_ANSWER, one):
                 return found
             # It expired in between: try again.
 
     async def renew_request(self, taken: ClaimedRequest, now: datetime) -> None:
         """Extend the lease of a request in progress, unless another process has taken it over."""
-        await self._change(api_answers, *_is_mine(taken), renewed_at=now)
+        await self._database.write(_RENEW, _mine(taken) | {"now": now})
 
     async def keep_answer(self, taken: ClaimedRequest, status: int, answer: str) -> None:
         """Store an answer, unless another process has taken the request over."""
-        await self._change(api_answers, *_is_mine(taken), status=status, answer=answer)
+        await self._database.write(_KEEP, _mine(taken) | {"status": status, "answer": answer})
 
     async def give_up_request(self, taken: ClaimedRequest) -> None:
         """Release a request, so that the next caller can claim it."""
-        await self._change(api_answers, *_is_mine(taken), renewed_at=_FREE)
+        await self._database.write(_GIVE_UP, _mine(taken))
 
     async def prune_answers(self, now: datetime) -> bool:
         """Delete a batch of expired answers. Return True if there may be more."""
@@ -159,13 +156,28 @@ class ApiAccess(Queries):
         return len(gone) == _TOGETHER
 
 
-def _is_mine(taken: ClaimedRequest) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        _answers.key_id == taken.key_id,
-        _answers.idempotency_key == taken.idempotency_key,
-        _answers.started_at == taken.started_at,
-        _answers.status.is_(None),
-    )
+_ONE_KEY = sa.select(api_keys).where(_keys.id == sa.bindparam("identifier"))
+_SESSION_KEY = sa.select(sessions.c.key_id).where(
+    sessions.c.digest == sa.bindparam("digest"), sessions.c.ends_at > sa.bindparam("now")
+)
+
+
+_ONE_ANSWER = sa.select(_answers.digest, _answers.status, _answers.answer).where(
+    _answers.key_id == sa.bindparam("key_id"), _answers.idempotency_key == sa.bindparam("idempotency_key")
+)
+_UPDATE = sa.update(api_answers).where(
+    _answers.key_id == sa.bindparam("of_key"),
+    _answers.idempotency_key == sa.bindparam("named"),
+    _answers.started_at == sa.bindparam("mine"),
+    _answers.status.is_(None),
+)
+_RENEW = _UPDATE.values(renewed_at=sa.bindparam("now"))
+_KEEP = _UPDATE.values(status=sa.bindparam("status"), answer=sa.bindparam("answer"))
+_GIVE_UP = _UPDATE.values(renewed_at=_FREE)
+
+
+def _mine(taken: ClaimedRequest) -> dict[str, object]:
+    return {"of_key": taken.key_id, "named": taken.idempotency_key, "mine": taken.started_at}
 
 
 @cache

@@ -147,14 +147,14 @@ class StoredBatches(Queries):
         return bool(await self._database.write(_join(self._database.insert), given))
 
     async def batch_item(self, delivery_id: str) -> StoredBatchItem | None:
-        return await self._one(StoredBatchItem, sa.select(batch_items).where(_items.delivery_id == delivery_id))
+        return await self._one(StoredBatchItem, _ITEM, {"of": delivery_id})
 
     async def stored_batch(self, batch: str) -> StoredBatch | None:
-        return await self._one(StoredBatch, sa.select(batches).where(_table.id == batch))
+        return await self._one(StoredBatch, _BATCH, {"of": batch})
 
     async def withdraw_batch_item(self, delivery_id: str) -> None:
         """Delete an item, unless its batch is frozen."""
-        await self._delete(batch_items, _items.delivery_id == delivery_id, _IS_UNFROZEN)
+        await self._database.write(_WITHDRAW, {"of": delivery_id})
 
     async def withdraw_batch_items(self, workflow_id: str, since: datetime) -> list[str]:
         """Delete a journey's items that joined since a time, unless their batch is frozen. Return their ids."""
@@ -303,7 +303,10 @@ _IS_UNFROZEN: Final = _items.batch.in_(
     .correlate(batch_items)
     .with_for_update(read=True)
 )
-"""The item's batch, which this locks, is not frozen."""
+"""The condition that the item's batch is not frozen. It locks the batch."""
+_BATCH = sa.select(batches).where(_table.id == sa.bindparam("of"))
+_ITEM = sa.select(batch_items).where(_items.delivery_id == sa.bindparam("of"))
+_WITHDRAW = sa.delete(batch_items).where(_items.delivery_id == sa.bindparam("of"), _IS_UNFROZEN)
 _of_contact = _items.contact_id == sa.bindparam("whose")
 _is_sending = (
     sa.select(_table.id)

@@ -60,7 +60,7 @@ class ContactKeys(Queries):
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
         """Return a contact's key, also if it is destroyed."""
-        return await self._one(WrappedKey, sa.select(contact_keys).where(_table.owner == contact))
+        return await self._one(WrappedKey, _OF_OWNER, {"contact": contact})
 
     async def destroyed(self, contacts: Collection[str]) -> list[str]:
         """Return those of these contacts that have a destroyed key."""
@@ -69,7 +69,7 @@ class ContactKeys(Queries):
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:
         """Return the key with an id, also if it is destroyed."""
-        return await self._one(WrappedKey, sa.select(contact_keys).where(_table.key_id == key_id))
+        return await self._one(WrappedKey, _BY_ID, {"identifier": key_id})
 
     async def destroy_contact_key(self, key: WrappedKey) -> None:
         """Destroy a contact's key. No key can be created for the contact afterwards.
@@ -103,6 +103,10 @@ class ContactKeys(Queries):
         """Return the running processes, ordered by name."""
         running = sa.select(_holders.process, _holders["keys"]).where(_holders.expires_at > now)
         return await self._all(KeyHolder, running.order_by(_holders.process))
+
+
+_OF_OWNER = sa.select(contact_keys).where(_table.owner == sa.bindparam("contact"))
+_BY_ID = sa.select(contact_keys).where(_table.key_id == sa.bindparam("identifier"))
 
 
 @cache

@@ -193,17 +193,16 @@ class Entries(Queries):
 
     async def has_entered(self, contact_id: str, scenarios: Collection[str] | None = None) -> bool:
         """Return True if the contact ever had a journey, in these scenarios if they are given."""
-        where = [_table.contact_id == contact_id]
-        if scenarios is not None:
-            where.append(_table.scenario.in_(scenarios))
-        return bool(await self._database.read(sa.select(sa.literal(1)).where(*where).limit(1)))
+        if scenarios is None:
+            return bool(await self._database.read(_KNOWS, {"contact_id": contact_id}))
+        given = {"contact_id": contact_id, "scenarios": list(scenarios)}
+        return bool(await self._database.read(_KNOWS_IN, given))
 
     async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of these runs (workflow id and first execution run id) that were admitted."""
         found: set[tuple[str, str]] = set()
         for some in in_chunks(runs, TOGETHER):
-            run = (_table.workflow_id, _table.run_id)
-            rows = await self._database.read(sa.select(*run).where(sa.tuple_(*run).in_(some)))
+            rows = await self._database.read(_ADMITTED, {"runs": some})
             found.update((row["workflow_id"], row["run_id"]) for row in rows)
         return found
 
@@ -211,8 +210,7 @@ class Entries(Queries):
         """Return the running ones of these journeys, by workflow id."""
         found: dict[str, StoredEntry] = {}
         for some in in_chunks(workflow_ids, TOGETHER):
-            running = sa.select(entries).where(_table.workflow_id.in_(some), _table.ended_at.is_(None))
-            in_order = await self._all(stored_entry, running.order_by(_table.admitted_at, _table.ordinal))
+            in_order = await self._all(stored_entry, _STILL_RUNNING, {"workflow_ids": some})
             found.update((entry.workflow_id, entry) for entry in in_order)
         return found
 
@@ -256,7 +254,7 @@ _ORDER = (_table.admitted_at, _table.ordinal, _table.workflow_id, _table.run_id)
 _ORDER_OF_ENDS = (_table.ended_at, *_ORDER[1:])
 _IDENTITY = ("contact_id", "scenario", "key")
 _END = ("outcome", "reason", "ended_at")
-_LATER: Final = (*("ordinal", "entered_version", "reached_at", "goal_value", "counted_passages", "revisable_passages"),)
+_LATER: Final = ("ordinal", "entered_version", "reached_at", "goal_value", "counted_passages", "revisable_passages")
 ADMITTED: Final = tuple(column.name for column in _table if column.name not in _LATER)
 """The columns that an admission writes, but the number."""
 
@@ -287,6 +285,16 @@ _DEPART = (
     .values(_ended)
 )
 _RUNNING = sa.select(entries).where(_table.contact_id == sa.bindparam("contact_id"), _table.ended_at.is_(None))
+_STILL_RUNNING = (
+    sa.select(entries)
+    .where(_table.workflow_id.in_(sa.bindparam("workflow_ids", expanding=True)), _table.ended_at.is_(None))
+    .order_by(_table.admitted_at, _table.ordinal)
+)
+_ADMITTED = sa.select(_table.workflow_id, _table.run_id).where(
+    sa.tuple_(_table.workflow_id, _table.run_id).in_(sa.bindparam("runs", expanding=True))
+)
+_KNOWS = sa.select(sa.literal(1)).where(_table.contact_id == sa.bindparam("contact_id")).limit(1)
+_KNOWS_IN = _KNOWS.where(_table.scenario.in_(sa.bindparam("scenarios", expanding=True)))
 _ONE = sa.select(entries).where(*_this)
 _LAST_RUN = sa.select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.ordinal.desc()).limit(1)
 _CLOSED = sa.select(closed).where(closed.c.scenario == sa.bindparam("scenario"))

@@ -49,10 +49,9 @@ class Goals(Queries):
 
         Only the first time counts, and none after `goal_until`.
         """
-        is_run = (_table.workflow_id == workflow_id, _table.run_id == run_id)
-        is_open = (_table.reached_at.is_(None), _table.goal_until >= at)
         worth = None if value is None else format(value, "f")
-        return await self._change(entries, *is_run, *is_open, reached_at=at, goal_value=worth)
+        given = {"of_workflow": workflow_id, "of_run": run_id, "at": at, "worth": worth}
+        return bool(await self._database.write(_REACH, given))
 
     async def goal_counts(
         self, scenario: str, now: datetime, *, version: int | None = None, since: datetime | None = None
@@ -106,4 +105,15 @@ _OPEN = sa.select(entries).where(
     _table.reached_at.is_(None),
     _table.goal_until >= sa.bindparam("at", type_=_table.goal_until.type),
     _table.ended_at.is_not(None),
+)
+_REACH = (
+    sa.update(entries)
+    .where(
+        _table.workflow_id == sa.bindparam("of_workflow"),
+        _table.run_id == sa.bindparam("of_run"),
+        _table.reached_at.is_(None),
+        _table.goal_until >= sa.bindparam("at", type_=_table.goal_until.type),
+    )
+    .values(reached_at=sa.bindparam("at"), goal_value=sa.bindparam("worth"))
+    .returning(_table.ordinal)
 )

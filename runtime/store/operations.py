@@ -176,9 +176,8 @@ class StoredOperations(Queries):
         Args:
             outcome: ``accepted`` or ``refused``; None if it has not answered, for the `reason`.
         """
-        where = (_items.operation_id == operation, _items.workflow_id == workflow_id, _items.outcome.is_(None))
-        answer = {"outcome": outcome, "reason": reason, "answered_at": None if outcome is None else at}
-        await self._change(operation_items, *where, **answer)
+        given = {"of": operation, "journey": workflow_id, "answer": outcome, "why": reason}
+        await self._database.write(_ANSWERED, {**given, "at": None if outcome is None else at})
 
     async def set_operation_trouble(self, operation: str, trouble: str | None) -> None:
         """Record why an operation makes no progress, or None if it does again."""
@@ -219,6 +218,15 @@ class StoredOperations(Queries):
 
 
 _ITEM = ("number", "workflow_id", "step", "outcome", "reason", "answered_at")
+_ANSWERED = (
+    sa.update(operation_items)
+    .where(
+        _items.operation_id == sa.bindparam("of"),
+        _items.workflow_id == sa.bindparam("journey"),
+        _items.outcome.is_(None),
+    )
+    .values(outcome=sa.bindparam("answer"), reason=sa.bindparam("why"), answered_at=sa.bindparam("at"))
+)
 
 
 def _is_open(operation: str) -> tuple[sa.ColumnElement[bool], ...]:
