@@ -103,7 +103,8 @@ class StoredAudiences(Queries):
     async def _delete_files(
         self, parts: sa.ColumnElement[bool], files: sa.ColumnElement[bool], besides: str | None = None
     ) -> int:
-        def is_unread(file: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+        def is_unused(file: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+            """Return the condition that no other campaign is still to read a file."""
             return ~sa.exists().where(
                 campaigns.c.audience == file,
                 campaigns.c.loaded_at.is_(None),
@@ -111,6 +112,6 @@ class StoredAudiences(Queries):
                 campaigns.c.name != (besides or ""),
             )
 
-        await self._database.write(sa.delete(audience_parts).where(parts, is_unread(_parts.audience)))
-        gone = sa.delete(audiences).where(files, is_unread(_files.id)).returning(_files.id)
+        await self._database.write(sa.delete(audience_parts).where(parts, is_unused(_parts.audience)))
+        gone = sa.delete(audiences).where(files, is_unused(_files.id)).returning(_files.id)
         return len(await self._database.write(gone))

@@ -303,6 +303,8 @@ _of_item = entries.c.workflow_id == _items.journey
 _IS_RUNNING: Final = (
     _items.journey.is_not(None),
     _items.outcome.not_in(("refused", "skipped")),
-    # The latter: it is not admitted yet.
-    sa.or_(sa.exists().where(_of_item, entries.c.ended_at.is_(None)), ~sa.exists().where(_of_item)),
+    sa.or_(
+        sa.exists().where(_of_item, entries.c.ended_at.is_(None)),
+        ~sa.exists().where(_of_item),  # not admitted yet
+    ),
 )

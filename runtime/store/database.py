@@ -228,7 +228,7 @@ def insert_new(insert: InsertFactory, table: sa.Table) -> sa.Executable:
 
 
 def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Split what is too much for one statement."""
+    """Yield the items in lists of at most `size`, each for one statement."""
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some

@@ -70,9 +70,8 @@ class Erasures(Queries):
         while True:
             if await self._add(erasures, erasure):
                 return erasure
-            if found := await self._one(
-                StoredErasure, sa.select(erasures).where(_table.contact_hash == erasure.contact_hash, _IS_OPEN)
-            ):
+            is_of_contact = _table.contact_hash == erasure.contact_hash
+            if found := await self._one(StoredErasure, sa.select(erasures).where(is_of_contact, _IS_OPEN)):
                 return found
             # The open one was finished in between.
 
@@ -188,9 +187,8 @@ class Erasures(Queries):
             # An operation may have several of the contact's journeys, and each id only once.
             another = f"{given['name']}:{secrets.token_hex(8)}"
             this = (_item.operation_id == item["operation_id"], _item.workflow_id == item["workflow_id"])
-            await self._change(
-                operation_items, *this, workflow_id=another, reason=None
-            )  # a reason may name the journey
+            # A reason may name the journey.
+            await self._change(operation_items, *this, workflow_id=another, reason=None)
         for identifier, request in (await self._asked(contact)).items():
             known = {**request, "which": {**request["which"], "contact": given["name"]}}
             await self._change(operations, operations.c.id == identifier, request=known)
@@ -198,14 +196,11 @@ class Erasures(Queries):
 
     async def journeys_of(self, contact: str) -> Sequence[tuple[str, str]]:
         """Return all of a contact's journeys and pending entries: the ids of workflow and first run."""
-        rows = await self._database.read(
-            sa.union(
-                *(
-                    sa.select(table.c.workflow_id, table.c.run_id).where(table.c.contact_id == contact)
-                    for table in (entries, accepted_entries)
-                )
-            )
+        runs = (
+            sa.select(table.c.workflow_id, table.c.run_id).where(table.c.contact_id == contact)
+            for table in (entries, accepted_entries)
         )
+        rows = await self._database.read(sa.union(*runs))
         return [(row["workflow_id"], row["run_id"]) for row in rows]
 
     async def _items(self, contact: str) -> list[sa.RowMapping]:

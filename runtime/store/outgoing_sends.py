@@ -80,7 +80,7 @@ class PendingCounts:
 
 _sends, _cursors, _events = outgoing_sends.c, outgoing_cursors.c, outgoing_events.c
 _IS_FAILING: Final = sa.and_(_sends.held_at.is_(None), _sends.reason.is_not(None))
-"""Also events that are due: if all are, the receiver is no better."""
+"""Events whose last attempt failed, also those that are due: if all are, the receiver is no better."""
 
 
 class OutgoingSends(OutgoingEvents):

@@ -173,7 +173,7 @@ class _Kind:
     instead: Mapping[str, None] = field(default_factory=dict[str, None])
     """New values of columns, if the rows are emptied instead of deleted."""
     all_over: sa.ColumnElement[bool] | None = None
-    """The condition that counts all of them, if `also` is that of one batch."""
+    """The condition that counts all of them, if `also` selects those of one batch only."""
 
     @property
     def wanted(self) -> Sequence[sa.ColumnElement[bool]]:
@@ -199,9 +199,10 @@ _since, _until = sa.bindparam("since", type_=_instant), sa.bindparam("until", ty
 
 
 def _with_items(table: sa.Table, key: sa.Column[str], items: sa.Table, of: sa.Column[str]) -> dict[str, _Kind]:
-    """Return the kinds of ended rows, and before them that of their items, one row's at a time.
+    """Return the kinds of a table's ended rows and of their items. The items go first, those of one row at a time.
 
     Args:
+        key: The key of the rows.
         of: The items' column with the key of their row.
     """
     at = table.c.created_at
