@@ -88,7 +88,7 @@ _FAULTS: Final[Mapping[RPCStatusCode, TemporalFault]] = {
     RPCStatusCode.PERMISSION_DENIED: _DENIED,
     RPCStatusCode.UNAUTHENTICATED: _DENIED,
 }
-"""Every other status is `_REFUSED`."""
+"""Faults by status. Every other status is `_REFUSED`."""
 
 
 def is_unknown_workflow(error: RPCError) -> bool:

@@ -16,8 +16,10 @@ class BadNumber(BadRecipient):
 def international(text: str) -> str:
     """Return a contact's number in E.164, from a number with ``+`` or ``00`` and its country's code.
 
-    A number without a country's code is rejected, because a guess could reach a stranger. Raise BadNumber if it is
-    malformed, or too short or long for its country.
+    A number without a country's code is rejected, because a guess could reach a stranger.
+
+    Raises:
+        BadNumber: It is malformed, or too short or long for its country.
     """
     written = text.strip()
     if written.startswith("00"):

@@ -83,6 +83,7 @@ TABLES: Final[Mapping[str, PlatformTable]] = {
         },
     ),
 }
+"""The platform's tables, by their names in variables."""
 
 LISTS: Final[Mapping[str, str]] = {"order": "order", "ticket": "order", "basket": "cart", "cart": "cart"}
 """The sources of loops over products, and the roots of their ``products``."""
@@ -118,6 +119,7 @@ class CustomFieldNames:
         return self.by_number.get(_normalize_table(table), {}).get(number)
 
     def find_by_name(self, table: str, name: str) -> str | None:
+        """Return the custom field with a name, ignoring case."""
         known = self.by_number.get(_normalize_table(table), {}).values()
         return next((one for one in known if one.lower() == name.lower()), None)
 

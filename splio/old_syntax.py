@@ -59,6 +59,7 @@ class OldTag(OldSyntaxPart):
     rest: str
     """The text after the word, with its HTML entities resolved."""
     closed: bool = True
+    """True if it has a closing brace."""
 
 
 def split_template(source: str, *, liquid: bool = False) -> Iterator[OldSyntaxPart]:

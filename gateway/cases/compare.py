@@ -71,6 +71,7 @@ def _compare(case: Case, course: CaseRun) -> Iterator[Mismatch]:
 
 
 def label(step: StepRun | Expected) -> str:
+    """Return a step as two words."""
     return f"{step.kind} {step.step if isinstance(step, StepRun) else step.id}"
 
 

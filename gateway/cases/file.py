@@ -53,6 +53,7 @@ class Cases:
 
     path: Path
     source: Source
+    """The places of its content."""
     file: CaseFile
     draft: Draft
     book: Destinations | None
@@ -65,7 +66,11 @@ class Cases:
 
 
 def case_files(path: Path) -> list[Path]:
-    """Return the case files for a path: a case file, the one beside a scenario, or those in a folder; else BadInput."""
+    """Return the case files for a path: a case file, the one beside a scenario, or those in a folder.
+
+    Raises:
+        BadInput: There is none.
+    """
     if path.is_dir():
         found = sorted(path.rglob(f"*{CASES}"))
     elif path.name.endswith(CASES):
@@ -81,12 +86,16 @@ def case_files(path: Path) -> list[Path]:
 def read(path: Path, beside: DefaultFiles = DefaultFiles()) -> tuple[Cases | None, tuple[Finding, ...]]:
     """Read a case file, its scenario and its entries.
 
+    Args:
+        beside: Files that are used if it names none.
+
     Returns:
         The cases, or None if there is a mistake, and all findings, including the scenario's.
 
     Raises:
         BadInput: The file cannot be read.
-        UnusableFile: The destinations or policies cannot be read.
+        UnusableFile: The destinations cannot be read.
+        UnusableFile: The policies cannot be read.
     """
     return parsed(read_source(path), path, beside)
 

@@ -48,6 +48,7 @@ def unread(file: str, findings: Sequence[Finding]) -> Result:
 
 
 def shown(value: Any) -> str:
+    """Return a value as text, or as JSON if it is no text."""
     if value is MISSING:
         return _NOTHING
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -95,6 +96,7 @@ def as_json(one: Result) -> dict[str, Any]:
 
 
 def junit(results: Sequence[Result]) -> str:
+    """Return all cases as JUnit XML, with one suite per file."""
     root = ElementTree.Element("testsuites", _counts(results))
     for file in dict.fromkeys(one.file for one in results):
         of_file = [one for one in results if one.file == file]

@@ -55,6 +55,7 @@ class Circumstances:
     start: datetime | None = None
     """Time of all entries, or None for the cases' own."""
     root: str = ROOT
+    """The run id for delivery ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,7 @@ class CaseRun:
     """The run of a case."""
 
     refused: str | None = None
+    """Why the contact was not admitted, or None."""
     steps: tuple[StepRun, ...] = ()
     ends: str = ""
     """``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting``; empty if refused."""

@@ -74,7 +74,11 @@ def clipped(text: str, width: float, size: float, *, bold: bool = False) -> str:
 
 
 def wrapped(text: str, width: float, size: float, lines: int, *, bold: bool = False) -> list[str]:
-    """Return a text in at most so many lines, broken between words if possible, with an ellipsis if it is cut."""
+    """Return a text in lines, broken between words if possible.
+
+    Args:
+        lines: Maximum number of lines; the last one ends with an ellipsis if the text is cut.
+    """
     made: list[str] = []
     rest = text.strip()
     while rest and len(made) < lines - 1 and width_of(rest, size, bold=bold) > width:
@@ -108,6 +112,7 @@ class Text:
     """A line of text."""
 
     x: float
+    """Its start."""
     y: float
     text: str
     look: str

@@ -32,6 +32,7 @@ class Way:
     label: str
     """Its label; empty for a single way."""
     to: str | None
+    """The next step; None is the end."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class OutlineItem:
 
     step: Step
     branches: tuple[Branch, ...] = ()
+    """Ways of a fork."""
     round: Branch | None = None
     """The way of a repetition that returns to it."""
 
@@ -130,11 +132,14 @@ class Outline:
     """A whole plan."""
 
     course: Block
+    """The steps from the first to the end."""
     aside: tuple[Block, ...]
     notes: tuple[str, ...]
+    """Exit rules and the goal."""
 
     @property
     def steps(self) -> list[Step]:
+        """All steps, in reading order."""
         return [step for block in (self.course, *self.aside) for step in _steps_in(block)]
 
 

@@ -87,7 +87,11 @@ _ICONS: Final[dict[Role, str]] = {
 
 
 def svg(drawing: Drawing, *, standalone: bool = False) -> str:
-    """Write a map; a standalone one with style sheet and background."""
+    """Write a map.
+
+    Args:
+        standalone: True to include style sheet and background.
+    """
     width, height = _number(drawing.width), _number(drawing.height)
     has_links = any(box.shown.link for box in drawing.boxes)
     title, count = f"Map of {drawing.title}", len(drawing.boxes)
@@ -110,6 +114,7 @@ def svg(drawing: Drawing, *, standalone: bool = False) -> str:
 
 
 def escaped(text: str) -> str:
+    """Return a text for an element or a quoted attribute."""
     return html.escape(_ILLEGAL.sub("\ufffd", text)).replace("&#x27;", "&#39;")
 
 

@@ -26,6 +26,7 @@ class ShownExit:
 
     rule: plan.PlannedExit
     met: bool
+    """True if a given event fulfils it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,10 @@ class Preview:
 
 
 def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
-    """Follow one contact, by an entry as JSON data, through a scenario.
+    """Follow one contact through a scenario.
+
+    Args:
+        argument: The entry as JSON data.
 
     Raises:
         EntryError: The entry is malformed.

@@ -39,6 +39,7 @@ class Draft:
     warnings: tuple[Finding, ...] = ()
 
     def require(self, step: str | None) -> None:
+        """Raise BadInput if a step is named that does not exist."""
         if step is None or step in self.steps:
             return
         guess = near(step, self.steps) or near(step, [name.replace("-", "_") for name in self.steps])
@@ -67,7 +68,11 @@ def draft(
 
 
 def published(version: str, stored: Mapping[str, Any], plan: Mapping[str, Any]) -> Draft:
-    """Return a published version as a draft, with places in its document as JSON, since the file is not stored."""
+    """Return a published version as a draft. Places are those in its document as JSON, since the file is not stored.
+
+    Raises:
+        ScenarioError: A newer program has stored it.
+    """
     scenario = load(stored)
     written = json.dumps(document(scenario), ensure_ascii=False, indent=2)
     return Draft(ScenarioFile.sent(written, name=version), scenario, load_plan(plan), dict(named_steps(scenario)))

@@ -80,7 +80,12 @@ _KINDS: Final[dict[Callable[..., Any], Callable[[Any], Any]]] = {
 
 
 def _plausible(path: Path, reader: Callable[..., Any] | None = None, *, is_date: bool = False) -> Any:
-    """Return a usual value for a field of this name, as its reader expects it, or a date if `is_date`."""
+    """Return a usual value for a field of this name.
+
+    Args:
+        reader: The function that reads the field, or None for unknown fields.
+        is_date: True if the scenario waits for it, or formats it as a date.
+    """
     name = path[-1]
     words = {word.lower() for word in _WORD.findall(name)} | {name.lower()}
     found = next((value for known, value in _BY_WORD if words & known), None)
@@ -106,7 +111,11 @@ class _UsualSamples(Samples):
 
 
 class _UsualEntryMaker(EntryMaker):
-    """Makes an entry of usual values or, if `compared`, of values that conditions compare with."""
+    """Makes an entry of usual values.
+
+    Args:
+        compared: True to try values that conditions compare with.
+    """
 
     def __init__(self, chance: random.Random, used: UsedFields, *, compared: bool) -> None:
         super().__init__(chance, 1, used)

@@ -42,7 +42,11 @@ class Unmade(Exception):
 
 
 class MadeUpAnswer:
-    """Makes up one response: ``ordinary``, as ``empty`` as possible, or ``mixed``, which may be anything."""
+    """Makes up one response.
+
+    Args:
+        mode: ``ordinary``: a usual response. ``empty``: as little as possible. ``mixed``: anything.
+    """
 
     def __init__(self, chance: random.Random, schema: Mapping[str, Any] | None, used: UsedFields, mode: str) -> None:
         self._chance, self._schema, self._used, self._mode = chance, schema, used, mode
@@ -239,7 +243,11 @@ class Replies:
         return sorted(self._tried - self._made)
 
     def made(self, number: int) -> dict[str, Any]:
-        """Return the responses to a contact: ordinary to the first, none to the second, minimal ones to the third."""
+        """Return the responses to a contact.
+
+        Args:
+            number: From 1. The first contact gets ordinary responses, the second none, the third minimal ones.
+        """
         chance = random.Random(f"{self._seed}/{number}/responses")  # noqa: S311
         mode = {1: "ordinary", 3: "empty"}.get(number, "mixed")
         made = dict(self._given)

@@ -34,9 +34,11 @@ class Samples:
         self._used = UsedFields.of(draft)
 
     def entry(self, number: int, again: int = 0) -> dict[str, Any]:
-        """Return an entry: the first is ordinary, the second has only an id, in the third every field is empty.
+        """Return an entry.
 
-        With `again`, it is another one in place of one that is of no use.
+        Args:
+            number: From 1. The first is ordinary, the second has only an id, in the third every field is empty.
+            again: Number of another entry in place of one that is of no use.
         """
         chance = random.Random(f"{self._seed}/{number}/{again}")  # noqa: S311
         maker = self._maker(chance, number, again)
@@ -54,7 +56,11 @@ class Samples:
     def events(
         self, number: int, entry: Mapping[str, Any], responses: Mapping[str, Any] | None = None
     ) -> list[GivenEvent]:
-        """Return one event of each kind that the scenario awaits. It may carry ids of the webhooks' responses."""
+        """Return the events of a contact: one of each kind that the scenario awaits.
+
+        Args:
+            responses: Responses of webhooks, whose ids events may carry.
+        """
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
         maker = EntryMaker(chance, 0, self._used)
         # A property is named by `event.properties.sku` or by `event.sku`.

@@ -74,7 +74,8 @@ def attempt(
     A step fails only if the contact might reach it: a step behind an `if` that excludes the contact may fail. Both
     branches of a `wait_for` count.
 
-    Events and missing responses are made up.
+    Args:
+        given: The circumstances. Events and missing responses are made up.
     """
     samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), TemplateLocator(draft.file)
     trial = Trial(wanted=wanted)
@@ -219,6 +220,7 @@ def _spelt(data: Any, path: list[str]) -> str:
 ENTRY: Final[frozenset[Path]] = frozenset(
     (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
 )
+"""Parts that an entry needs."""
 
 
 def simplest(

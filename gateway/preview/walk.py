@@ -100,7 +100,11 @@ class _Position:
 
 
 class PreviewRun:
-    """Visits all steps, on the contact's way and beside it. The data lack `now`, `today` and the last event."""
+    """Visits all steps, on the contact's way and beside it.
+
+    Args:
+        data: Variables by root name, without `now`, `today` and the last event.
+    """
 
     def __init__(
         self, draft: Draft, data: Mapping[str, Any], zone: tzinfo, given: PreviewInputs, *, version: str
@@ -113,6 +117,7 @@ class PreviewRun:
         self._delivery: Delivery | None = None
 
     def go(self, start: datetime) -> list[StepPreview]:
+        """Return all steps, in the order of the file."""
         self._passed = []
         self._through(self._draft.scenario.steps, _Position(start), ())
         return self._passed

@@ -55,20 +55,26 @@ class Clock:
         heapq.heappush(self._timers, (max(moment, self.now), next(self._count), action))
 
     async def wait(self, owner: Hashable, until: datetime | None, wake: Callable[[], bool]) -> bool:
-        """Wait until a moment (None: forever), or until `wake` returns True, which `tell` checks. Return True for that.
+        """Wait until a moment (None: forever), or until `wake` returns True. Return True for the latter.
 
-        An owner has one wait at a time.
+        Args:
+            owner: The owner of the coroutine, which has one wait at a time. `tell` checks `wake` again.
         """
         return True if wake() else await _Wait(owner, until, wake)
 
     def tell(self, owner: Hashable) -> None:
+        """Notify an owner that something has happened."""
         wait, task = self._waiting.get(owner, (None, None))
         if wait is not None and task is not None and wait.wake():
             del self._waiting[owner]
             self._ready.append((task, True))
 
     def run(self, until: datetime | None = None) -> None:
-        """Let time pass until a moment, or until no moment is awaited. Coroutines that wait forever stay waiting."""
+        """Let time pass until no moment is awaited. Coroutines that wait forever stay waiting.
+
+        Args:
+            until: Stop at this moment, after the actions due then. None: at the last awaited moment.
+        """
         while True:
             while self._ready:
                 self._resume(*self._ready.popleft())

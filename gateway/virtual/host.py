@@ -119,6 +119,7 @@ class VirtualHost:
         return Inputs(self.changes, self.kept, len(self.kept), self.paused, self.send_now)
 
     def now(self) -> datetime:
+        """Return the virtual time, in UTC."""
         return self.clock.now
 
     async def evaluate(

@@ -184,7 +184,11 @@ class VirtualJourney(VirtualHost):
         super().happen(event)
 
     def change(self, patch: Mapping[str, Any]) -> None:
-        """Change fields of the contact, and compute waits again. Raise EntryError if the patch is malformed."""
+        """Change fields of the contact. Waits are computed again.
+
+        Raises:
+            EntryError: The patch is malformed, and nothing has changed.
+        """
         contact = patch_contact(self._data["contact"], patch, self._platform)
         self._data = {**self._data, "contact": contact}
         self.zone = zone_of(contact.get("timezone"), self.plan.zone)
@@ -192,7 +196,14 @@ class VirtualJourney(VirtualHost):
         self.clock.tell(self)
 
     def operate(self, verb: str, step: str | None, operator: str, reason: str, *, now: bool = False) -> None:
-        """Execute an operation, with `now` regardless of hours and caps. Raise OperationRefused if it cannot apply."""
+        """Execute an operation.
+
+        Args:
+            now: True to retry regardless of hours and caps.
+
+        Raises:
+            OperationRefused: It does not apply.
+        """
         if self.ending is not None or self._leaving is not None:
             raise OperationRefused("the journey is over")
         if step is not None and step != self.step:

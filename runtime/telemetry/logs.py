@@ -36,11 +36,18 @@ FRAMES: Final = 12
 """Maximum number of frames of a stack trace, the innermost."""
 
 # Fields of temporalio's loggers, and their names in its UI and command line.
-_FIELDS: Final = (
-    *("workflow_id", "workflow_run_id", "run_id", "workflow_type", "activity_id", "activity_type"),
-    *("attempt", "task_queue", "update_id", "update_name"),
-)
-_CONTEXT: Final = {name: name.replace("workflow_run_id", "run_id") for name in _FIELDS}
+_CONTEXT: Final = {
+    "workflow_id": "workflow_id",
+    "workflow_run_id": "run_id",
+    "run_id": "run_id",
+    "workflow_type": "workflow_type",
+    "activity_id": "activity_id",
+    "activity_type": "activity_type",
+    "attempt": "attempt",
+    "task_queue": "task_queue",
+    "update_id": "update_id",
+    "update_name": "update_name",
+}
 _TEMPORAL: Final = frozenset({"temporal_workflow", "temporal_activity", "temporal_log"})
 _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 # Loggers, and the start of lines.

@@ -24,6 +24,7 @@ _BACK: Final = 100
 """Number of earlier waits that each wait is compared with. It bounds the time of the check."""
 
 MOST_ROUNDS: Final = 10_000
+"""Maximum number of rounds of nested repetitions."""
 
 
 def check_rules(data: Mapping[str, Any], known: VariableMap, report: Report, now: datetime | None = None) -> None:

@@ -39,12 +39,15 @@ class Template(NamedTuple):
     step: type[BaseStep] | None = None
     """The model of its step, or None outside of steps."""
     awaits: bool = False
+    """True if that step waits for an event."""
     to: Any = None
+    """The step's destination, or None."""
     lead: int = 0
     """Number of characters of the text that precede what the author wrote."""
     met: Sequence[tuple[Path, Sequence[str]]] = ()
     """Values that it is compared with, by place; see `Source`."""
     is_batch: bool = False
+    """True if its step sends one request for many contacts."""
     events: frozenset[str] = frozenset()
     """Names of the events that a condition or a goal's value is about."""
 

@@ -140,9 +140,11 @@ def journeys_of(scenario: str, contact: str) -> str:
 def journey_id(entry: Entry, key: str | None) -> str:
     """Return the workflow id of an entry's journey: ``<scenario>/<contact id>`` or ``<scenario>/<contact id>/<key>``.
 
-    A ``/`` in a contact's id is written ``%2F``, so that it cannot be mistaken for the one before a key. Raise
-    EntryError if it is too long for Temporal's SQL stores (VARCHAR(255)), or the contact's id contains ``%2F``, so that
-    two contacts would share a journey.
+    A ``/`` in a contact's id is written ``%2F``, so that it cannot be mistaken for the one before a key.
+
+    Raises:
+        EntryError: It is too long for Temporal's SQL stores (VARCHAR(255)), or the contact's id contains ``%2F``, so
+            that two contacts would share a journey.
     """
     if _SLASH in entry.contact_id:
         raise EntryError(
@@ -158,8 +160,10 @@ def journey_id(entry: Entry, key: str | None) -> str:
 def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
     """Return the entry's variables for templates: plain JSON values by root name.
 
-    Dates without an offset are in the platform's zone. Raise EntryError if the contact or the trigger's data is
-    malformed. The message names the field.
+    Dates without an offset are in the platform's zone.
+
+    Raises:
+        EntryError: The contact or the trigger's data is malformed. The message names the field.
     """
     context: dict[str, Any] = {"contact": _clean(Contact, entry.contact, "contact", zone)}
     kind = entry.trigger["type"]

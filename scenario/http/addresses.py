@@ -149,7 +149,10 @@ def permitted(address: str | Address, access: Access) -> bool:
     """Return True if a destination may dial an address.
 
     If ``allow_cidr`` opens an address that contains an IPv4 address, such as a NAT64 prefix, the IPv4 address must be
-    allowed as well. Raise ValueError if it is not a numeric address.
+    allowed as well.
+
+    Raises:
+        ValueError: It is not a numeric address.
     """
     target = canonical(address)
     match classify(target):

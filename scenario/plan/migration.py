@@ -63,8 +63,10 @@ def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
 def followed(old: Plan, new: Plan, place: Place) -> str | None:
     """Return the next step in a newer version for a journey that follows and has completed a step.
 
-    The version must have the step that would come next. Steps that it inserts before that one come first. Raise
-    MigrationError if it cannot continue there.
+    The version must have the step that would come next. Steps that it inserts before that one come first.
+
+    Raises:
+        MigrationError: It cannot continue there.
     """
     following = place.following
     if following is not None:

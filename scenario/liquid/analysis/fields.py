@@ -48,6 +48,10 @@ _OF_DATES: Final = (("now",), ("today",), ("journey", "timezone"))
 def find_fields(source: str | Mapping[str, Any] | list[Any], *, kind: Kind = "text") -> frozenset[tuple[str, ...]]:
     """Return the data paths that a template may read.
 
+    Args:
+        source: A template, a condition, or a structured body.
+        kind: The output format of a template. Structured bodies ignore it.
+
     Returns: Paths such as ``("contact", "firstname")``. A path includes everything below it: a loop's list is included
         as a whole, and a dynamic ``contact[key]`` gives ``("contact",)``. Rendering with the selected data gives the
         same bytes as rendering with all data.

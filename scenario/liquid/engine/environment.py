@@ -53,9 +53,13 @@ class ParsedTemplate(BoundTemplate):
 
 
 class Engine(Environment):
-    """The environment of one output format: `markup` has tags that write it.
+    """The environment of one output format.
 
-    A missing variable is an error if `strict` (webhooks), and renders as nothing otherwise (texts and e-mails).
+    Args:
+        strict: True if a missing variable is an error (webhooks), False if it renders as nothing (texts and e-mails).
+        html: True to escape outputs as HTML.
+        json: True if the literal text is JSON, in which strings are tracked.
+        markup: True if tags that write markup exist.
     """
 
     loop_iteration_limit: ClassVar[int | None] = 100_000

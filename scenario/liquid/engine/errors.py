@@ -84,7 +84,14 @@ _LIMITS: Final[dict[type[LiquidError], str]] = {
 
 
 def make_error(reason: str, source: str, offset: int | None, *, limit: bool = False, at: str = "") -> TemplateError:
-    """Return a template's error at an index into its text, `at` a part of a body such as ``lines[0].name``."""
+    """Return a template's error.
+
+    Args:
+        source: The template's text.
+        offset: Index into the text, or None if it is unknown.
+        limit: True if a limit was exceeded.
+        at: The part of a structured body, such as ``lines[0].name``.
+    """
     kind = LimitExceeded if limit else TemplateError
     if offset is None:
         return kind(reason, at=at)

@@ -33,8 +33,11 @@ MAX_SECONDS: Final = 0.4
 """CPU seconds of one rendering. Wall-clock time would make the result depend on the machine's load."""
 
 MAX_PAUSE: Final = 0.1
-"""CPU seconds that count at most between two checks. The template's own work there takes at most 20 ms; a garbage
-collection of a large process takes hundreds of milliseconds of the same thread, and must not fail a delivery."""
+"""CPU seconds that count at most between two checks.
+
+A template's own work between two checks (64 steps or one filter call) takes at most 20 ms. A garbage collection of a
+large process takes hundreds of milliseconds of the same thread, and must not fail a delivery.
+"""
 
 MAX_TEXT: Final = 256 * 1024
 MAX_ITEMS: Final = 10_000
@@ -125,7 +128,10 @@ class Budget:
 
 
 def step_cost(value: object) -> int:
-    """Return the steps that a filter takes for a value, in addition to one for its call: about one a microsecond."""
+    """Return the steps that a filter takes for a value, in addition to one for its call.
+
+    A step is about a microsecond.
+    """
     if isinstance(value, str):
         return len(value) >> 9
     return len(value) >> 2 if isinstance(value, list) else 0  # pyright: ignore[reportUnknownArgumentType]

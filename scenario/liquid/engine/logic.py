@@ -64,7 +64,13 @@ LOGIC: Final = (logical.LogicalAndExpression, logical.LogicalOrExpression, logic
 
 
 def parse_condition(env: Environment, token: Token) -> BooleanExpression:
-    """Parse the condition of a tag, a step or a rule. Raise ForeignSyntaxError for the syntax of another language."""
+    """Parse the condition of a tag, a step or a rule.
+
+    Raises:
+        ForeignSyntaxError: It uses the syntax of another language.
+        LiquidSyntaxError: It is malformed in another way.
+        BoundReached: It is too long or too deeply nested.
+    """
     try:
         parsed = _parse_whole(env, expression_stream(token))
     except LiquidSyntaxError as error:
@@ -95,6 +101,7 @@ def _explain_remainder(tokens: TokenStream) -> str:
 
 
 def parse_loop(env: Environment, token: Token) -> LoopExpression:
+    """Parse the source of a loop. Raises as `parse_condition` does."""
     return LoopExpression.parse(env, expression_stream(token))
 
 

@@ -137,7 +137,12 @@ def audience_email(value: object, platform: object) -> str | None:
 def audience_phone(value: object, platform: object, region: object = None) -> str | None:
     """Return the SHA-256 of a phone number as a platform normalises it, in hex; nil if it is not a possible number.
 
-    Google hashes E.164 with its plus sign, Meta the digits alone. For the region see `phone_e164`.
+    Google hashes E.164 with its plus sign, Meta the digits alone.
+
+    Args:
+        value: The number in any notation.
+        platform: ``google`` or ``meta``.
+        region: The two-letter country of national numbers, such as ``FR``.
     """
     google = _is_google("audience_phone", platform)
     number = phone_e164(value, region)

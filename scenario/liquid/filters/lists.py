@@ -95,6 +95,7 @@ def sort(items: Iterable[Any], key: object = None) -> list[Any]:
 
 @sequence_filter
 def sort_natural(items: Iterable[Any], key: object = None) -> list[Any]:
+    """Sort texts without regard to case."""
     return _sort_by("sort_natural", items, key, lambda value: to_text(value).lower())
 
 

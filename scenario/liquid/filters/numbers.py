@@ -146,7 +146,10 @@ def floor(value: object) -> int:
 
 
 def round_half_up(value: object, digits: object = 0) -> Number:
-    """Round halves away from zero, 2.675 to 2.68. python-liquid rounds them to even, and in binary to 2.67."""
+    """Round to a number of decimal places, halves away from zero: 2.5 to 3, 2.675 to 2.68.
+
+    python-liquid rounds halves to even (2.5 to 2) and in binary (2.675 to 2.67).
+    """
     places = int(wanted) if math.isfinite(wanted := _to_operand(digits)) else 0
     if places < 0:
         return 0
@@ -181,7 +184,11 @@ def total(items: Iterable[object], key: object = None) -> Number:
 
 
 def to_number(name: str, value: object) -> Number | None:
-    """Return a value or the number in a text; None for nil and blank texts. `name` is the filter's, for messages."""
+    """Return a value or the number in a text. Nil and blank texts give None.
+
+    Args:
+        name: The filter's name, for messages.
+    """
     if value is None or is_undefined(value):
         return None
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
@@ -215,7 +222,10 @@ _LONGEST_NAME: Final = 64
 
 
 def find_locale(name: str) -> Locale:
-    """Return a locale by its name, ``fr-fr``; else its language's or English: no contact's record stops a message."""
+    """Return a locale by its name in a contact's data: ``fr``, ``fr_FR``, ``fr-fr``.
+
+    Falls back to the language and then to English, so that a contact's record cannot stop a message.
+    """
     return _parse_locale(name.strip()[:_LONGEST_NAME])
 
 
@@ -231,9 +241,17 @@ def _parse_locale(name: str) -> Locale:
 
 
 def money(value: object, currency: object, language: object = "en") -> str:
-    """Format an amount with its ISO 4217 currency: ``12,50 €``; no amount is an empty text.
+    """Format an amount with its currency: ``12,50 €``. Halves of the smallest unit round away from zero.
 
-    Halves of the smallest unit round away from zero. babel rounds halves to even, and prints -0.001 as -0.00.
+    babel rounds halves to even, and prints -0.001 as -0.00.
+
+    Args:
+        value: A number, or a text with one.
+        currency: The ISO 4217 code, such as ``EUR``.
+        language: The locale, such as ``fr`` or ``contact.language``.
+
+    Returns:
+        The text, or an empty text if there is no amount.
     """
     if value is None or is_undefined(value) or value == "":
         return ""

@@ -56,13 +56,20 @@ def truncate(value: object, length: object = 50, end: object = "...") -> str:
 
 
 def truncate_words(value: object, number: object = 15, end: object = "...") -> str:
+    """Shorten the text to a number of words, at least one."""
     text, most = to_text(value), max(_to_integer("truncatewords", number), 1)
     words = text.split()
     return text if len(words) <= most else " ".join(words[:most]) + to_text(end)
 
 
 def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
-    """Return a part of a text or a list. A negative start counts from the end."""
+    """Return a part of a text or a list.
+
+    Args:
+        value: The text or the list.
+        start: The index of the first element. A negative one counts from the end.
+        length: The number of elements.
+    """
     items: Sequence[Any] = value if is_sequence(value) or isinstance(value, range) else to_text(value)
     first = _to_integer("slice", start)
     count = 1 if length is None or is_undefined(length) else _to_integer("slice", length)

@@ -43,6 +43,7 @@ _NUMBERS: Final = frozenset(
     | {"number", "plus", "round", "size", "sum", "times"}
 )
 DATES: Final = frozenset({"add", "next_anniversary", "subtract"})
+"""Filters that return a date."""
 _OTHERS: Final = frozenset({"default", "has", "json", "property", "property_accessor", "slice", "safe"})
 
 
@@ -139,6 +140,7 @@ class TemplateScope:
         return replace(self, present=self.present | present)
 
     def copy(self) -> TemplateScope:
+        """Return a scope that is independent in its assignments."""
         return replace(self, own=dict(self.own))
 
     def find(self, name: str) -> Tree | None:

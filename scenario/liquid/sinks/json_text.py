@@ -42,7 +42,15 @@ _COMMAS: Final = re.compile(
 
 
 def scan(text: str, state: int) -> int:
-    """Return the position after a part of a JSON document whose first character has the position `state`."""
+    """Track JSON's string delimiters through a text.
+
+    Args:
+        text: Characters of a JSON document.
+        state: The position of the first character.
+
+    Returns:
+        The position after the last character.
+    """
     at = 0
     if state == ESCAPED and text:
         at, state = 1, INSIDE
@@ -58,7 +66,11 @@ def scan(text: str, state: int) -> int:
 
 
 class JsonContent(LiteralText):
-    """Literal text of a JSON body, scanned once when it is parsed: `after` has the position after it by that before."""
+    """Literal text of a JSON body, scanned once when it is parsed.
+
+    Attributes:
+        after: The position after the text for each position before it.
+    """
 
     __slots__ = ("after",)
 
@@ -196,7 +208,10 @@ def has_rendered_keys(nodes: Iterable[Node]) -> bool:
 
 
 def refuse_duplicate_keys(body: bytes, sink: JsonSink, source: str) -> None:
-    """Reject a body in which a key written by data equals another one of its object. The author may repeat keys."""
+    """Reject a body in which a key written by data equals another key of the same object.
+
+    Duplicate keys that the author wrote are accepted.
+    """
     try:
         read_json(body.decode(), unique=True)
     except KeyTwice:

@@ -178,7 +178,10 @@ def _path_shape(source: str) -> str:
 
 
 def render_path(source: str, data: Mapping[str, Any]) -> str:
-    """Render a path below a destination's base URL: it starts with ``/`` unless it is empty or only a query."""
+    """Render a path below a destination's base URL, with an optional query. Raises as ``render_url`` does.
+
+    The path starts with ``/`` unless it is empty or only a query.
+    """
     return _render_cached(_path, source, data)
 
 

@@ -40,6 +40,8 @@ _NOT_ON_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def parse_template(engine: Callable[[], Engine], source: str) -> ParsedTemplate:
+    """Return a parsed template, from the cache if possible."""
+
     def parse() -> ParsedTemplate:
         try:
             return engine().parse_template(source)
@@ -66,6 +68,7 @@ def render_text(source: str, data: Mapping[str, Any]) -> str:
 
 
 def parse_text(source: str) -> None:
+    """Reject a malformed text."""
     parse_template(text_engine, source)
 
 
@@ -75,11 +78,15 @@ def render_html(source: str, data: Mapping[str, Any]) -> str:
 
 
 def render_line(source: str, data: Mapping[str, Any]) -> str:
-    """Render a subject, stripped, with one space for each run of line breaks and control characters."""
+    """Render a subject, which is one line for any data. Raises as ``render_text`` does.
+
+    Each run of line breaks and control characters becomes one space, and the text is stripped.
+    """
     return _NOT_ON_A_LINE.sub(" ", render_text(source, data)).strip()
 
 
 def compile_condition(source: str) -> BooleanExpression:
+    """Return a compiled condition, from the cache if possible."""
     return _conditions.get(source, len(source), lambda: _parse_condition(source))
 
 
@@ -99,7 +106,10 @@ def _parse_condition(source: str) -> BooleanExpression:
 
 
 def evaluate_condition(source: str, data: Mapping[str, Any]) -> bool:
-    """Evaluate a condition. Missing values are nil. `scenario.liquid.engine.logic` documents the syntax."""
+    """Evaluate a condition such as ``order.total_price > 20 and contact.cellphone != blank``.
+
+    Missing values are nil. `scenario.liquid.engine.logic` documents the syntax.
+    """
     expression = compile_condition(source)
     try:
         return expression.evaluate(Context(empty_template(text_engine), globals=data))
