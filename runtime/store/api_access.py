@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from runtime.api_keys import ApiKey
 from runtime.store.columns import SafeText, UtcDateTime
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import InsertFactory, Queries, row_of
 from runtime.store.schema import metadata, table_of
 
 api_keys = table_of("api_keys", ApiKey, sa.PrimaryKeyConstraint("id"))
@@ -94,7 +94,7 @@ class ApiAccess(Queries):
     """The tables of keys, sessions and answers."""
 
     async def add_key(self, key: ApiKey) -> None:
-        await self._add(api_keys, key)
+        await self._database.write(sa.insert(api_keys), row_of(api_keys, key))
 
     async def key(self, identifier: str) -> ApiKey | None:
         """Return a key, also if it is revoked or expired, or None."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from runtime.api_keys import ApiKey
+from runtime.errors import StoreFault
 from runtime.store import Store
 from runtime.store.api_access import KEPT, LEASE, ClaimedRequest, StoredAnswer
 from tests.runtime.store.conftest import both
@@ -84,3 +87,11 @@ async def test_old_ones_are_forgotten_in_small_batches(store: Store, monkeypatch
     assert await store.prune_answers(later)
     assert not await store.prune_answers(later)
     assert await take(store, NOW + SECOND, key="younger") == StoredAnswer("d", None, None)
+
+
+async def test_a_key_whose_id_is_taken_is_an_error_because_nobody_could_use_it(store: Store) -> None:
+    key = ApiKey("aaaaaaaa", "digest", ("enter",), None, None, "", NOW, "ann")
+    await store.add_key(key)
+    with pytest.raises(StoreFault):
+        await store.add_key(replace(key, digest="another"))
+    assert await store.keys() == [replace(key, scopes=["enter"])]
