@@ -9,21 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from gateway.map.drawing import (
-    SIZES,
-    WIDTH,
-    Area,
-    Card,
-    Drawing,
-    Edge,
-    Label,
-    Point,
-    Text,
-    clipped,
-    width_of,
-    wrapped,
-)
+from gateway.map.drawing import SIZES, WIDTH, Area, Card, Drawing, Edge, Label, Point, Text
 from gateway.map.outline import Block, Jump, Outline, OutlineItem, Overlay, Way
+from gateway.map.typesetting import clipped, width_of, wrapped
 
 GAP: Final = 28.0
 """Space between a step and the next one."""
