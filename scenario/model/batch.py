@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from scenario.model.parts import Model, is_none
-from scenario.model.scalars import Interval, must
+from scenario.model.scalars import Interval, satisfies
 from scenario.responses.item_results import FieldPath, ItemResults
 
 MOST: Final = 10_000
@@ -20,7 +20,7 @@ ANYWHERE: Final = ("now", "today", "secrets")
 """Variables that a batch call has outside of items, as other webhooks have."""
 _Within = Annotated[
     Interval,
-    must(
+    satisfies(
         lambda value: timedelta(seconds=1) <= value <= timedelta(days=1),
         "'within' must be from 1s to 1d: the first contact of a batch waits this long at most",
     ),

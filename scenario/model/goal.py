@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from scenario.model.parts import Model
-from scenario.model.scalars import Condition, EventName, Interval, Template, must
+from scenario.model.scalars import Condition, EventName, Interval, Template, satisfies
 
 LONGEST: Final = timedelta(days=90)
 """Maximum period of a goal. Later events have other causes, and the entry has to be kept that long."""
@@ -44,6 +44,9 @@ def _worth(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+_Within = Annotated[Interval, satisfies(lambda value: value <= LONGEST, f"a goal counts for {LONGEST.days}d at most")]
+
+
 class Goal(Model):
     """The event that a scenario aims at. It is counted once per entry, during the journey or after it."""
 
@@ -51,9 +54,7 @@ class Goal(Model):
     condition: Condition | None = Field(
         default=None, alias="if", description="Condition for the event; it may use `event` and `journey` only."
     )
-    within: Annotated[Interval, must(lambda value: value <= LONGEST, f"a goal counts for {LONGEST.days}d at most")] = (
-        Field(description="Time after the entry in which the goal counts, at most 90d.")
-    )
+    within: _Within = Field(description="Time after the entry in which the goal counts, at most 90d.")
     value: (
         Annotated[
             Template,

@@ -53,11 +53,11 @@ def read_span(value: object) -> timedelta:
     return length
 
 
-def must(be: Callable[[Any], object], message: str) -> AfterValidator:
-    """Return the validator of what must be so."""
+def satisfies(condition: Callable[[Any], object], message: str) -> AfterValidator:
+    """Return a validator that rejects a value with a message unless it meets a condition."""
 
     def validate(value: Any) -> Any:
-        if not be(value):
+        if not condition(value):
             raise ValueError(message)
         return value
 
@@ -99,11 +99,11 @@ Duration = Annotated[
     WithJsonSchema(_SPAN_SCHEMA),
 ]
 """A duration, not negative."""
-Interval = Annotated[Duration, must(bool, "a duration here must be greater than zero")]
+Interval = Annotated[Duration, satisfies(bool, "a duration here must be greater than zero")]
 """A duration greater than zero."""
 Timeout = Annotated[
     Duration,
-    must(
+    satisfies(
         lambda value: timedelta(seconds=1) <= value <= timedelta(minutes=5),
         "'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them",
     ),

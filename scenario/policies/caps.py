@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, Protocol
 from pydantic import BeforeValidator, Field, PlainSerializer, Tag, WithJsonSchema
 
 from scenario.model.parts import Model, written_as
-from scenario.model.scalars import DURATION, Interval, Name, must, read_span
+from scenario.model.scalars import DURATION, Interval, Name, read_span, satisfies
 from scenario.time.duration import format_duration
 from scenario.time.timing import LAST, WEEKDAYS, at_local
 
@@ -61,7 +61,7 @@ def _per(value: object) -> object:
 
 
 # Not pydantic's length, which also counts none where the only one is wrong.
-_SOME: Final = must(bool, "'channels' is empty: name a channel or a destination, or remove it")
+_SOME: Final = satisfies(bool, "'channels' is empty: name a channel or a destination, or remove it")
 
 
 def _written(value: str | timedelta) -> str:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from scenario.model.parts import Model
-from scenario.model.scalars import SEED, must
+from scenario.model.scalars import SEED, satisfies
 from scenario.source.findings import clip
 
 WHOLE: Final = 10_000
@@ -89,7 +89,7 @@ Seed = Annotated[str, Field(min_length=1, max_length=200, pattern=SEED)]
 
 
 KeptOut = Annotated[
-    Share, must(lambda share: share < WHOLE, "the share must be less than 100, or no contact would get anything")
+    Share, satisfies(lambda share: share < WHOLE, "the share must be less than 100, or no contact would get anything")
 ]
 """The share of contacts who get nothing."""
 

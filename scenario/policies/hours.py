@@ -18,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 from typing_extensions import override
 
 from scenario.model.parts import Model
-from scenario.model.scalars import Duration, Weekday, must, read_clock
+from scenario.model.scalars import Duration, Weekday, read_clock, satisfies
 from scenario.policies.days_off import DayOff, holidays_of, unknown
 from scenario.source.findings import Flaw
 from scenario.time.duration import format_duration
@@ -55,7 +55,7 @@ End = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^({_CLOCK}|24:00)$", "examples": ["20:00"]}),
 ]
 """A time of day at which a period ends. Midnight is 24:00 or 00:00."""
-Spread = Annotated[Duration, must(lambda value: value <= _DAY, "'spread' is a day at most: write 15m or 2h")]
+Spread = Annotated[Duration, satisfies(lambda value: value <= _DAY, "'spread' is a day at most: write 15m or 2h")]
 Days = Annotated[list[Weekday], Field(min_length=1)]
 
 
