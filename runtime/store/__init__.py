@@ -5,9 +5,6 @@ async with Store.open(url) as store:
     answer = await store.admit(AdmissionRequest(...))
 """
 
-# What other packages import.
-# ruff: noqa: F401
-# pyright: reportUnusedImport=false
 from runtime.errors import (
     StoreAddressError,
     StoreError,
@@ -30,3 +27,39 @@ from runtime.store.passages import DayCount, Passage, PassageCount
 from runtime.store.store import Store
 from runtime.store.versions import Closure, NewestVersion, StoredVersion, VersionSummary
 from runtime.store.writer import AttemptWriter
+
+__all__ = [
+    "AcceptedEntry",
+    "AdmissionRequest",
+    "AdmittedRun",
+    "Again",
+    "AlreadyEntered",
+    "Attempt",
+    "AttemptCount",
+    "AttemptWriter",
+    "BackoffCount",
+    "CapClaim",
+    "Closure",
+    "DayCount",
+    "GoalCount",
+    "JourneyCount",
+    "NamespaceClaim",
+    "NewestVersion",
+    "OperationItem",
+    "OutcomeCounts",
+    "Passage",
+    "PassageCount",
+    "Store",
+    "StoreAddressError",
+    "StoreError",
+    "StoreFault",
+    "StoreMismatch",
+    "StoreMissing",
+    "StoreOutdated",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "StoredEntry",
+    "StoredOperation",
+    "StoredVersion",
+    "VersionSummary",
+]
