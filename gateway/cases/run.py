@@ -221,9 +221,14 @@ class _CaseRunner:
         step, draft = journey.step, self._cases.draft
         written = draft.steps[step]
         assert isinstance(written, DeliveryStep)  # noqa: S101 no other step is delivered
-        whole, identifier, version = journey.data(), journey.delivery, f"{draft.scenario.scenario}@{VERSION}"
-        now, root = journey.seen or "", journey.root
-        delivery = journey.delivery_of(row, identifier=identifier, scenario=version, now=now, root=root)
+        whole = journey.data()
+        delivery = journey.delivery_of(
+            row,
+            identifier=journey.delivery,
+            version=f"{draft.scenario.scenario}@{VERSION}",
+            now=journey.seen or "",
+            root=journey.root,
+        )
         data = delivery.data
         journey.first_data = data if journey.first_data is None else journey.first_data
         again = None if journey.first_data == data else "rendered again: the contact has changed"
@@ -288,10 +293,19 @@ class _CaseRunner:
             ends, reason = journey.ending.outcome, journey.ending.reason
         else:
             held = journey.held
-            ends, reason = ("held", held.reason) if held else ("paused" if journey.paused else "waiting", "")
-            at = (journey.memory.until or journey.now()).astimezone(journey.zone)
-            status, attempts = (held.status, held.attempts or None) if held else (None, None)
-            steps.append(journey.step_run(Record(journey.step, ends, at, reason or None, status, attempts)))
+            if held is not None:
+                ends, reason = "held", held.reason
+            else:
+                ends, reason = "paused" if journey.paused else "waiting", ""
+            record = Record(
+                step=journey.step,
+                outcome=ends,
+                at=(journey.memory.until or journey.now()).astimezone(journey.zone),
+                reason=reason or None,
+                status=held.status if held else None,
+                attempts=(held.attempts or None) if held else None,
+            )
+            steps.append(journey.step_run(record))
         return CaseRun(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
 
 
@@ -312,9 +326,14 @@ def _item_outcome(
     (one,), _ = item_outcomes(batch, response, [value_at_path(data, batch.key or "contact.id")])
     if one.outcome == "delivered":
         return made
-    why, unknown = not_delivered(row.to, one.outcome, one.reason), one.outcome == "unknown"
-    cause, attempts = "unknown" if unknown else "permanent", made.attempts or 1
-    return Failed(reason=why, cause=cause, destination=row.to, status=made.status, attempts=attempts, unknown=unknown)
+    return Failed(
+        reason=not_delivered(row.to, one.outcome, one.reason),
+        cause="unknown" if one.outcome == "unknown" else "permanent",
+        destination=row.to,
+        status=made.status,
+        attempts=made.attempts or 1,
+        unknown=one.outcome == "unknown",
+    )
 
 
 def _operate(journey: VirtualJourney, one: Any) -> None:

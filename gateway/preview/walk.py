@@ -206,9 +206,13 @@ class PreviewRun:
         return end
 
     async def _deliver(self, step: BaseStep | None, host: VirtualHost, row: Send) -> Delivered | Failed | NotBefore:
-        identifier, now = self._given.renderer.identify(host.step), host.local(host.now())
-        delivery = host.delivery_of(row, identifier=identifier, scenario=self._version, now=now, root=ROOT)
-        self._delivery = delivery
+        delivery = self._delivery = host.delivery_of(
+            row,
+            identifier=self._given.renderer.identify(host.step),
+            version=self._version,
+            now=host.local(host.now()),
+            root=ROOT,
+        )
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
         journey = str(self._data["journey"]["id"])
         result = self._result = self._given.renderer.render(step, delivery, journey, self._draft.scenario)

@@ -101,12 +101,24 @@ class VirtualHost:
         data = {**self._data, "journey": journey, "responses": self.responses}
         return data if self.memory.event is None else {**data, "event": self.memory.event}
 
-    def delivery_of(self, row: Send, *, identifier: str, scenario: str, now: str, root: str) -> Delivery:
-        """Return a delivery of the current step."""
+    def delivery_of(self, row: Send, *, identifier: str, version: str, now: str, root: str) -> Delivery:
+        """Return a delivery of the current step.
+
+        Args:
+            version: The scenario with its version, such as ``post-purchase@3``.
+            now: The time for the delivery's templates, ISO 8601.
+            root: The run id of the journey's first run. The delivery has it if a template uses its callback URL.
+        """
         whole = self.data()
-        data, contact = pick(whole, row.fields, row.item_fields), str(whole["contact"]["id"])
-        root, step = root if row.calls_back else "", self.step
-        return Delivery(id=identifier, scenario=scenario, step=step, contact=contact, now=now, data=data, root=root)
+        return Delivery(
+            id=identifier,
+            scenario=version,
+            step=self.step,
+            contact=str(whole["contact"]["id"]),
+            now=now,
+            data=pick(whole, row.fields, row.item_fields),
+            root=root if row.calls_back else "",
+        )
 
     def local(self, moment: datetime) -> str:
         """Return a moment in the contact's time zone, ISO 8601."""

@@ -209,7 +209,7 @@ class Queries:
         return bool(await self._database.write(sa.delete(table).where(*where).returning(*table.primary_key)))
 
     async def _put(self, table: sa.Table, row: Mapping[str, object], **changes: object) -> None:
-        """Insert a row, or change the one with the same key: all columns of the row, or those that are given."""
+        """Insert a row. If its key is taken, set the given columns of the stored row, or else all of them."""
         adding = self._database.insert(table).values(row)
         key = table.primary_key.columns
         changed = changes or {name: adding.excluded[name] for name in row if name not in key}

@@ -1,4 +1,4 @@
-"""What processes agree on: leases, of which one process has each, and the number of queues that workers serve."""
+"""Agreements of processes: leases, each held by one process, and the number of queues that workers serve."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Membership:
     wanted: bool
     wanted_at: datetime
     member: str
-    """What identifies the wanted member at the platform, encrypted if payloads are."""
+    """The identifiers of the wanted member at the platform, encrypted if payloads are."""
     digest: str
     """A keyed digest of `member`."""
     is_member: bool = False

@@ -20,7 +20,7 @@ class Model(BaseModel):
 
 
 def written_as(form: str, *kinds: type, other: str) -> Discriminator:
-    """Discriminate the form of a mapping, or of an object of these kinds, from another."""
+    """Return a discriminator: `form` is written as a mapping, or is an object of these kinds; all else is `other`."""
     return Discriminator(lambda value: form if isinstance(value, (Mapping, *kinds)) else other)
 
 

@@ -149,7 +149,7 @@ _TRIGGERS: Final = {
         _report("'destination.recovered'", "{now}", subject="OLD.destination", **_OF_DESTINATION),
     ),
 }
-"""What reports rows: the event of a table, its condition, and the statements."""
+"""The triggers that report rows: the event of a table, its condition, and the statements."""
 _POSTGRESQL: Final = {
     "id": "replace(CAST(gen_random_uuid() AS text), '-', '')",
     "now": "clock_timestamp()",

@@ -117,9 +117,10 @@ def find_argument_problem(parsed: Filter, function: Callable[..., Any]) -> str |
             return f"'{parsed.name}' has no argument '{argument.name}'"
     if required <= len(given) <= most:
         return None
-    limit = required if len(given) < required else most
-    least_or_most = "" if required == most else "at least " if len(given) < required else "at most "
-    wanted = f"{least_or_most}{limit or 'no'} argument{'' if limit == 1 else 's'}"
+    bound, limit = ("at least ", required) if len(given) < required else ("at most ", most)
+    if required == most:
+        bound = ""
+    wanted = f"{bound}{limit or 'no'} argument{'' if limit == 1 else 's'}"
     return f"'{parsed.name}' takes {wanted}, not {len(given)}"
 
 

@@ -99,7 +99,8 @@ def divided_by(value: object, other: object) -> Number:
     if not _to_operand(other):
         raise FilterValueError("'divided_by' cannot divide by zero")
     first, second = _to_operand(value), _to_operand(other)
-    if isinstance(first, float | int) and isinstance(second, float | int) and float in (type(first), type(second)):
+    is_double = isinstance(first, float) or isinstance(second, float)
+    if is_double and not isinstance(first, Decimal) and not isinstance(second, Decimal):
         return first / second
     return _calculate(value, other, lambda a, b: a // b, _divide)
 
