@@ -37,7 +37,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Label:
-    """The label of a way; a pill: the entry, the end, or a jump; or a badge: a number or a mark in a step's box."""
+    """A short text with a frame.
+
+    It is the label of a way, a pill (the entry, the end, or a jump), or a badge (a number or a mark in a step's box).
+    """
 
     area: Area
     text: str
