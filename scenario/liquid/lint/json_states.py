@@ -121,7 +121,7 @@ def _check_plain(nodes: Iterable[Node], linted: LintedText) -> None:
     for node in nodes:
         if isinstance(node, JsonContent):
             sink.literal(node)
-        else:
+        elif sink.state == OUTSIDE:  # in a text, a value may be empty
             sink.value(0, node.token)
     try:
         read_json(blank_stray_commas(sink.getvalue()))

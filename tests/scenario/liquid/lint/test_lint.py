@@ -73,6 +73,7 @@ def test_there_is_no_false_alarm(page: Page) -> None:
         ("[NaN]", ["1:2 error no-json: this is not JSON: NaN and Infinity do not exist there"]),
         ("[" + "9" * 5000 + "]", ["1:2 error no-json: this is not JSON: a number has more than 4,300 digits"]),
         ("[" * 30_000, ["1:501 error limit: the body is nested too deeply to be read"]),
+        ('{"a": "\\u004{{ contact.id }}"}', ["1:9 error no-json: this is not JSON: '\\u' is not followed by four hexadecimal digits"]),
         ('{"a": {{ contact.id }} "b": 1}', ["1:24 error no-json: this is not JSON: a comma is missing"]),
         ('{"a": 1, "b": {{ contact.id }},}', []),
         ("{'a': 1}", ["1:2 error no-json: this is not JSON: a key in double quotes is missing"]),
