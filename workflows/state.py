@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from activities.interface import CompletedStep, HeldJourney
-from scenario.entry.plain_json import reader_of
+from scenario.entry.plain_json import read_form, reader_of
 from scenario.plan.plan import load_plan
 from scenario.steps.host import Event, Memory
 from scenario.steps.registry import read_row
@@ -193,8 +193,11 @@ class State:
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> State:
-        """Return the state that `dump` wrote. Fields of a later version are ignored."""
-        return _READER.validate_python(data)
+        """Return the state that `dump` wrote. Fields of a later version are ignored.
+
+        Raise ScenarioError if it cannot be read.
+        """
+        return read_form(_READER, data, "the carried state")
 
     @classmethod
     def is_dumped(cls, data: object) -> bool:

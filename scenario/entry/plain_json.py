@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from scenario.entry.entry import LARGEST, is_too_deep
-from scenario.errors import EntryError
+from scenario.errors import EntryError, ScenarioError
 from scenario.source.decoding import MOST_DIGITS, TOO_LONG, NotJson, TooDeep, read_json
 from scenario.type_guards import is_mapping, is_sequence
 
@@ -68,6 +68,16 @@ def unread(content: bytes, what: str, hint: str = "") -> str:
 def reader_of(form: type[Form]) -> TypeAdapter[Form]:
     """Return a reader of JSON data as a dataclass. It ignores unknown keys, and takes milliseconds to make."""
     return TypeAdapter(form)
+
+
+def read_form(reader: TypeAdapter[Form], data: object, what: str) -> Form:
+    """Return JSON data as a dataclass, or raise ScenarioError. Pydantic's own error would quote the data."""
+    try:
+        return reader.validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ScenarioError(f"{what} is not for this version: {first['msg']} at '{place}'") from None
 
 
 def _cause(data: object, what: str) -> str:

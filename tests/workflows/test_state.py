@@ -4,7 +4,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import pytest
+
 from activities.interface import CompletedStep
+from scenario.errors import ScenarioError
 from scenario.steps.host import Memory, Rounds
 from workflows.limits import (
     KEPT_EVENT_BYTES,
@@ -23,6 +26,14 @@ def record(step: str, at: str = "2027-01-01T00:00:00+00:00") -> StepRecord:
 
 def state() -> State:
     return State(version=3, plan={}, zone="UTC", entered_at="2027-01-01T00:00:00+00:00", root="run")
+
+
+def test_the_error_of_a_state_that_cannot_be_read_quotes_nothing_of_the_contact() -> None:
+    carried = state().dump() | {"events": [{"properties": {"email": "ann@example.com"}}]}
+    with pytest.raises(ScenarioError) as caught:
+        State.load(carried)
+    assert str(caught.value) == "the carried state is not for this version: Field required at 'events.0.name'"
+    assert caught.value.__suppress_context__
 
 
 def test_the_state_comes_back_as_it_went() -> None:
