@@ -233,11 +233,21 @@ class Entries(Queries):
 
 def row_of_admission(asking: AdmissionRequest) -> dict[str, Any]:
     """Return the row of an admitted run, without its number."""
-    return {name: getattr(asking, name) for name in ADMITTED if name not in ("admitted_at", "ended_at")} | {
+    return {
+        "workflow_id": asking.workflow_id,
+        "run_id": asking.run_id,
+        "scenario": asking.scenario,
+        "version": asking.version,
+        "contact_id": asking.contact_id,
         "key": asking.key or "",
+        "trigger": asking.trigger,
         "admitted_at": asking.now,
+        "goal_until": asking.goal_until,
         "branches": asking.branches or None,
+        "outcome": asking.outcome,
+        "reason": asking.reason,
         "ended_at": None if asking.outcome is None else asking.now,
+        "root": asking.root,
     }
 
 
