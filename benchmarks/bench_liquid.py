@@ -24,7 +24,7 @@ from scenario import liquid
 from scenario.check.variables import roots
 from scenario.liquid.engine.environment import json_engine
 from scenario.liquid.lint import lint
-from scenario.liquid.sinks.body import BodyCompiler
+from scenario.liquid.sinks.body import _compile_part  # pyright: ignore[reportPrivateUsage]
 
 DATA: dict[str, Any] = {
     "contact": {
@@ -142,7 +142,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "ours, structure": lambda: liquid.render_json(STRUCTURE, DATA),
         "python-liquid, parse": lambda: stock.from_string(with_json_filter(TEXT)),
         "ours, cold parse of the text": lambda: json_engine().parse_template(TEXT),
-        "ours, cold compile of the structure": lambda: BodyCompiler().compile(STRUCTURE, ""),
+        "ours, cold compile of the structure": lambda: _compile_part(STRUCTURE, ""),
         "ours, linter on the text": lambda: lint(TEXT, kind="json", schema=known),
         "ours, linter on the structure": lambda: lint(STRUCTURE, kind="json", schema=known),
         "ours, fields of the text": lambda: liquid.find_fields(TEXT, kind="json"),
