@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import func, select
 
@@ -128,7 +129,7 @@ class Bench:
 
 
 async def start_bare(bench: Bench, key: str, lines: int) -> float:
-    """Start the same journeys by Temporal's client alone. Return the seconds that it took."""
+    """Start the same journeys by the same requests to Temporal, alone. Return the seconds that it took."""
     todo, now = iter(range(lines)), datetime.now(UTC)
 
     async def lane() -> None:
@@ -136,14 +137,16 @@ async def start_bare(bench: Bench, key: str, lines: int) -> float:
             given: dict[str, Any] = {**entry("sale", number), "key": key}
             contact = given["contact"]["id"]
             workflow_id = f"sale/{contact}/{key}"
+            root = campaign_root(workflow_id, now)
             await start_journey(
                 bench.at.client,
-                of_campaign(given, campaign_root(workflow_id, now)),
+                of_campaign(given, root),
                 scenario="sale",
                 contact=contact,
                 workflow_id=workflow_id,
                 summary=f"sale@1 for contact {contact}",
                 purpose=CAMPAIGNS,
+                request=UUID(root),
             )
 
     began = time.perf_counter()
