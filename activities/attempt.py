@@ -223,6 +223,7 @@ class ChannelActivity(Generic[Way]):
         self._context, self._content, self._way = context, context.content, way
 
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
+        """Send a delivery; each channel does so in its own way."""
         raise NotImplementedError
 
     def attempt(

@@ -183,7 +183,7 @@ async def services(
 ) -> AsyncGenerator[WorkerServices]:
     """Open the services, and close them at the end. Raise SettingsError if a setting or a file is wrong.
 
-    What is given is open, read or configured already. A given store stays open.
+    Arguments are open, read or configured already. A store that is passed in stays open.
 
     Args:
         inbox: Folder for messages of the SMS provider ``local:``.

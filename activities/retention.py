@@ -46,7 +46,7 @@ class Prunings:
     async def prune(self, request: PruneRequest) -> PruneResult:
         """Delete a part of the old data.
 
-        Malformed ages, or a database that refuses to delete, fail it for good. The next day's workflow tries again.
+        Malformed ages, or a database that refuses to delete, fail it without retries. The next day, it is tried again.
         """
         try:
             ages = parse_ages(request.ages)
