@@ -24,8 +24,7 @@ from gateway.service.services import Services
 from runtime.api_keys import Scope
 from runtime.store import Store
 from tests.factories import add_key
-from tests.gateway.api.doors import Door, opened
-from tests.gateway.api.routes import application
+from tests.gateway.api.doors import Door, application, opened
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Campaigns over HTTP: what became of each line, and operations on one."""
+"""Campaigns and batch calls over HTTP: what became of each line or contact, and operations on a campaign."""
 
 from __future__ import annotations
 
@@ -6,39 +6,29 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
-from temporalio.client import WorkflowExecutionStatus
 
-from runtime.data_converter import CONVERTER
 from runtime.store import Store
-from runtime.store.campaigns import CampaignItem, StoredCampaign
-from scenario.model.document import document
-from scenario.model.scenario import Scenario
-from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
-from tests.gateway.api.doors import Door, opened
+from runtime.store.campaigns import CampaignItem
+from tests.factories import present, publish, stored_campaign
+from tests.gateway.api.doors import HELLO, Door, opened
+from tests.gateway.search import Search
+from tests.runtime.store.test_batches import BATCH, item
 
-NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+NOW = datetime(2026, 11, 27, 4, tzinfo=UTC)
 
 
 @pytest.fixture
 async def door(store: Store) -> AsyncIterator[Door]:
-    campaign = StoredCampaign(
-        name="sale", scenario="offer", version=2, file="p.csv", digest="0123", rate=5.0, operator="ann", created_at=NOW
-    )
-    await store.add_campaign(campaign)
-    await store.add_campaign_items(
-        "sale",
-        [
-            CampaignItem(line=2, contact_id="7", journey="offer/7/sale", outcome="entered", answered_at=NOW),
-            CampaignItem(line=3, outcome="invalid", reason="no id", answered_at=NOW),
-            CampaignItem(line=4, contact_id="8", journey="offer/8/sale"),
-        ],
-    )
+    await store.add_campaign(stored_campaign(scenario="offer", version=2, rate=5.0, created_at=NOW))
+    items = [
+        CampaignItem(line=2, contact_id="7", journey="offer/7/sale", outcome="entered", answered_at=NOW),
+        CampaignItem(line=3, outcome="invalid", reason="no id", answered_at=NOW),
+        CampaignItem(line=4, contact_id="8", journey="offer/8/sale"),
+    ]
+    await store.add_campaign_items("sale", items)
     await store.complete_campaign("sale", NOW)
     await store.confirm_campaign("sale", NOW)
     await store.end_campaign("sale", "stopped", NOW, stopped_by="bob", stop_reason="enough")
@@ -46,7 +36,7 @@ async def door(store: Store) -> AsyncIterator[Door]:
         yield door
 
 
-async def test_a_campaign_is_shown_with_its_sums(door: Door):
+async def test_a_campaign_is_shown_with_its_sums_and_its_lines(door: Door):
     [listed] = (await door.call("GET", "/campaigns"))["items"]
     shown = await door.call("GET", "/campaigns/sale")
     assert shown == listed
@@ -54,71 +44,68 @@ async def test_a_campaign_is_shown_with_its_sums(door: Door):
     assert shown["outcomes"] == {"entered": 1, "skipped": 1, "invalid": 1}
     assert (shown["stopped_by"], shown["stop_reason"]) == ("bob", "enough")
     assert (await door.call("GET", "/campaigns/other", status=404))["detail"] == "there is no campaign 'other'"
-
-
-async def test_its_lines_are_listed_page_by_page(door: Door):
-    page = await door.call("GET", "/campaigns/sale/items", params={"limit": 2})
-    assert [(line["line"], line["outcome"], line["reason"]) for line in page["items"]] == [
-        (2, "entered", None),
-        (3, "invalid", "no id"),
+    pages = await door.pages("/campaigns/sale/items", limit=2)
+    assert [[(line["line"], line["outcome"], line["reason"]) for line in page] for page in pages] == [
+        [(2, "entered", None), (3, "invalid", "no id")],
+        [(4, "skipped", "the campaign was stopped")],
     ]
-    page = await door.call("GET", "/campaigns/sale/items", params={"cursor": page["next"]})
-    assert [line["reason"] for line in page["items"]] == ["the campaign was stopped"]
     found = await door.call("GET", "/campaigns/sale/items", params={"outcome": "entered"})
     assert [line["journey"] for line in found["items"]] == ["offer/7/sale"]
+
+
+async def test_a_batch_is_shown_with_its_numbers_and_its_contacts(door: Door, store: Store):
+    await store.open_batch(BATCH)
+    for number in (1, 2, 3):
+        await store.join_batch(item(number))
+    await store.freeze_batch("batch-1", NOW)
+    await store.record_item_outcomes("batch-1", "refused", NOW, positions=[2], reason="unknown person", status=207)
+    [listed] = (await door.call("GET", "/batches"))["items"]
+    assert await door.call("GET", "/batches/batch-1") == listed
+    assert (listed["scenario"], listed["state"], listed["delivery"]) == ("sync@2", "sending", "msg_b")
+    assert listed["outcomes"] == {"pending": 2, "refused": 1}
+    refused = ("sync/c2", "c2", "refused", 207, "unknown person")
+    for params, expected in (
+        (
+            {"limit": 2},
+            [[("sync/c1", "c1", "pending", None, None), refused], [("sync/c3", "c3", "pending", None, None)]],
+        ),
+        ({"outcome": "refused"}, [[refused]]),
+    ):
+        pages = await door.pages("/batches/batch-1/items", **params)
+        names = ("journey", "contact", "outcome", "status", "reason")
+        assert [[tuple(one[name] for name in names) for one in page] for page in pages] == expected
+    assert (await door.call("GET", "/batches/none", status=404))["detail"] == "there is no batch 'none'"
 
 
 async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.service.campaigns._EXPORTED", 2)
     answer = await door.http.get("/v1/campaigns/sale/results")
-    assert (answer.headers["content-type"], answer.text.splitlines()) == (
-        "text/csv; charset=utf-8",
-        [
-            "line,contact,journey,outcome,reason,at",
-            "2,7,offer/7/sale,entered,,2026-11-27T04:00:00Z",
-            "3,,,invalid,no id,2026-11-27T04:00:00Z",
-            "4,8,offer/8/sale,skipped,the campaign was stopped,2026-11-27T04:00:00Z",
-        ],
-    )
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.text.splitlines() == [
+        "line,contact,journey,outcome,reason,at",
+        "2,7,offer/7/sale,entered,,2026-11-27T04:00:00Z",
+        "3,,,invalid,no id,2026-11-27T04:00:00Z",
+        "4,8,offer/8/sale,skipped,the campaign was stopped,2026-11-27T04:00:00Z",
+    ]
     answer = await door.http.get("/v1/campaigns/sale/results", params={"format": "ndjson", "outcome": "invalid"})
     assert [json.loads(line)["line"] for line in answer.text.splitlines()] == [3]
     await door.call("GET", "/campaigns/other/results", status=404)
 
 
-@pytest.mark.parametrize("operation", ["start", "pause", "resume", "stop", "retune"])
-async def test_an_operation_on_one_that_has_ended_is_refused(door: Door, operation: str):
-    body = {"reason": "look", "rate": 5}
-    problem = await door.call("POST", f"/campaigns/sale/{operation}", json=body, status=409)
-    assert problem["detail"] == "sale: the campaign has ended (stopped)"
-
-
-async def test_a_new_rate_must_be_one(door: Door):
+async def test_an_operation_on_one_that_has_ended_is_refused_and_a_new_rate_must_be_one(door: Door):
+    for operation in ("start", "pause", "resume", "stop", "retune"):
+        body = {"reason": "look", "rate": 5}
+        problem = await door.call("POST", f"/campaigns/sale/{operation}", json=body, status=409)
+        assert problem["detail"] == "sale: the campaign has ended (stopped)"
     for more in ({}, {"rate": 0}, {"rate": 1e9}):
         problem = await door.call("POST", "/campaigns/sale/retune", json={"reason": "look", **more}, status=422)
         assert problem["errors"][0]["pointer"] == "/rate"
 
 
-class NoTemporal:
-    namespace = "default"
-    data_converter = CONVERTER
-
-    async def start_workflow(self, *_: object, **given: Any) -> None:
-        """As if it were started."""
-
-    def get_workflow_handle(self, name: str) -> NoTemporal:
-        return self
-
-    async def describe(self) -> Any:
-        return SimpleNamespace(
-            status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
-        )
-
-
 @pytest.fixture
 async def gateway(store: Store) -> AsyncIterator[Door]:
-    offer = Scenario.model_validate({"scenario": "offer", "trigger": "segment", "steps": [{"sms": "a", "text": "b"}]})
-    await store.publish("offer", document(offer), dump_plan(compile_plan(offer)), "digest")
-    async with opened(store, NoTemporal()) as door:
+    await publish(store, HELLO.replace("hello", "offer").replace("order", "segment"))
+    async with opened(store, Search()) as door:
         yield door
 
 
@@ -126,28 +113,22 @@ BODY = {"scenario": "offer", "audience": "people.csv", "name": "advent"}
 PEOPLE = b"contact.id\n" + b"1\n" * 200_000
 
 
-async def test_a_file_is_uploaded_in_parts_and_a_campaign_begins_with_it(gateway: Door):
-    async def parts() -> AsyncIterator[bytes]:
-        for start in range(0, len(PEOPLE), 30_000):
-            yield PEOPLE[start : start + 30_000]
+async def parts(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), 30_000):
+        yield content[start : start + 30_000]
 
+
+async def test_a_file_is_uploaded_in_parts_and_a_campaign_begins_with_it(gateway: Door):
     # Its type does not matter: it is not read as JSON.
     headers = {"content-type": "application/json", "idempotency-key": "k"}
-    file = await gateway.call("PUT", "/audiences/people.csv", content=parts(), headers=headers)
+    file = await gateway.call("PUT", "/audiences/people.csv", content=parts(PEOPLE), headers=headers)
     assert (file["digest"], file["bytes"]) == (hashlib.sha256(PEOPLE).hexdigest(), len(PEOPLE))
     begun = await gateway.call("POST", "/campaigns", status=202, json={**BODY, "digest": file["digest"]})
-    assert (begun["name"], begun["state"], begun["scenario"], begun["survey"]) == (
-        "advent",
-        "preparing",
-        "offer@1",
-        None,
-    )
-    again = await gateway.call("POST", "/campaigns", status=202, json=BODY)
-    assert again == begun
+    seen = [begun[name] for name in ("name", "state", "scenario", "survey")]
+    assert seen == ["advent", "preparing", "offer@1", None]
+    assert await gateway.call("POST", "/campaigns", status=202, json=BODY) == begun
     [stored] = await gateway.store.stored_campaigns()
-    audience = await gateway.store.stored_audience(stored.audience)
-    assert audience is not None
-    assert audience.parts == 2
+    assert present(await gateway.store.stored_audience(stored.audience)).parts == 2
 
 
 @pytest.mark.parametrize(
@@ -189,14 +170,10 @@ async def test_a_key_starts_its_scenarios_with_its_own_files(gateway: Door):
 
 
 async def test_a_file_that_is_too_large_leaves_nothing(store: Store):
-    async with opened(store, NoTemporal(), uploaded=300_000) as door:
-        problem = await door.call("PUT", "/audiences/people.csv", content=PEOPLE, status=413)
-        assert problem["detail"] == "the body may have 300,000 bytes at most"
-
-        async def parts() -> AsyncIterator[bytes]:
-            yield PEOPLE
-
-        await door.call("PUT", "/audiences/people.csv", content=parts(), status=413)
+    async with opened(store, Search(), uploaded=300_000) as door:
+        for content in (PEOPLE, parts(PEOPLE)):
+            problem = await door.call("PUT", "/audiences/people.csv", content=content, status=413)
+            assert problem["detail"] == "the body may have 300,000 bytes at most"
         problem = await door.call("PUT", "/audiences/empty.csv", content=b"", status=422)
         assert problem["detail"] == "empty.csv is empty"
     assert await store.delete_audiences(datetime(9999, 1, 1, tzinfo=UTC)) == (0, 0)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from gateway.errors import NotEntered, NotFound, UnderWay
+from gateway.api.limits import AT_ONCE
+from gateway.errors import MistakenEntry, NotEntered, NotFound, UnderWay
+from runtime.store import StoreUnavailable
 from tests.gateway.api.conftest import Api
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
 
 
-async def test_a_journey_is_started(api: Api):
-    answer = await api.post("/entries", ENTRY)
-    assert (answer.status_code, answer.json()) == (202, {"journey": "welcome/7", "run": "run"})
-    assert api.client.asked == [("7", 0, None)]
-
-
 PREFERENCES = {
+    "": 0,
     "wait=5": 5,
     'Wait = "5"': 5,
     "respond-async, wait=5; x=y, wait=7": 5,
@@ -35,26 +34,23 @@ async def test_how_long_is_waited_is_said(api: Api):
         answer = await api.post("/entries", ENTRY, prefer=prefer)
         assert answer.headers.get("preference-applied") == (f"wait={waited}" if waited else None)
         assert answer.status_code == (201 if waited else 202)
-    assert [settle for _, settle, _ in api.client.asked] == [*PREFERENCES.values()]
+    assert api.client.asked == [("7", waited, None) for waited in PREFERENCES.values()]
 
 
 STARTED = {"journey": "welcome/7", "run": "run"}
+ADMITTED = {"outcome": "admitted", **STARTED}
 REFUSAL = NotEntered("the entry rule does not hold", journey="welcome/7")
 REFUSED = {"outcome": "refused", "reason": "the entry rule does not hold", "journey": "welcome/7"}
 BECAME: list[tuple[str, dict[str, Any] | NotEntered, int, dict[str, Any]]] = [
+    ("", {}, 202, STARTED),
     (
         "wait=1",
         {"withheld": "in the control group", "unplaced": "it is no zone"},
         201,
-        {
-            "outcome": "admitted",
-            **STARTED,
-            "notes": ["contact.timezone is ignored: it is no zone"],
-            "withheld": "in the control group",
-        },
+        ADMITTED | {"notes": ["contact.timezone is ignored: it is no zone"], "withheld": "in the control group"},
     ),
     ("wait=1", {"admitted": False}, 202, STARTED),
-    ("wait=1", {"already": True}, 200, {"outcome": "admitted", **STARTED, "already": True}),
+    ("wait=1", {"already": True}, 200, {**ADMITTED, "already": True}),
     ("", {"already": True}, 202, {**STARTED, "already": True}),
     ("wait=1", REFUSAL, 200, REFUSED),
     ("", REFUSAL, 200, REFUSED),
@@ -72,12 +68,6 @@ async def test_the_answer_says_what_became_of_the_contact(api: Api):
         assert answer.headers.get("preference-applied") == (prefer or None)
 
 
-async def test_who_is_under_way_is_a_conflict_with_the_journey(api: Api):
-    api.client.refusals["7"] = UnderWay("the contact is in welcome already", journey="welcome/7")
-    answer = await api.post("/entries", ENTRY)
-    assert (answer.status_code, answer.json()["code"], answer.json()["journey"]) == (409, "conflict", "welcome/7")
-
-
 async def test_what_is_no_entry_is_told(api: Api):
     wrong: list[tuple[dict[str, Any], int, list[str]]] = [
         ({"content": b"scenario: welcome", "headers": {"content-type": "application/yaml"}}, 415, []),
@@ -93,13 +83,17 @@ async def test_what_is_no_entry_is_told(api: Api):
 EVENT: dict[str, Any] = {"contact": "7", "name": "order.delivered"}
 
 
-async def test_a_contacts_journeys_are_told(api: Api):
-    answer = await api.post(
-        "/events", {**EVENT, "properties": {"order": 1}, "id": "e1", "at": "2026-11-27T10:00+01:00"}
-    )
+async def test_a_contacts_journeys_are_told_or_one(api: Api):
+    told = {"properties": {"order": 1}, "id": "e1", "at": "2026-11-27T10:00+01:00"}
+    answer = await api.post("/events", {**EVENT, **told})
     assert (answer.status_code, answer.json()) == (202, {"told": 2, "pending": 0, "unknown": False, "goals": 1})
     at = datetime(2026, 11, 27, 9, tzinfo=UTC)
     assert api.client.asked == [("7", "order.delivered", {"order": 1}, "e1", {"at": at, "scenarios": None})]
+    event = {"journey": "welcome/7/CGX0094", "name": "order.delivered"}
+    assert (await api.post("/events", event)).json()["told"] == 1
+    api.client.refusals["welcome/7/CGX0094"] = NotFound("there is no journey welcome/7/CGX0094")
+    answer = await api.post("/events", event)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 
 
 async def test_answers_tell_pending_unknown_and_over_apart(api: Api):
@@ -132,22 +126,11 @@ async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Api, whom: st
 
 
 async def test_a_path_names_a_contact(api: Api):
-    answers = [
-        await api.call("PATCH", "/contacts/%20", json={}),
-        await api.call("DELETE", "/contacts/%20", params={"reason": "4711"}),
-    ]
-    assert [answer.status_code for answer in answers] == [422, 422]
-    assert "an id cannot be blank" in answers[1].text
+    for method, query in (("PATCH", ""), ("DELETE", "?reason=4711")):
+        answer = await api.call(method, f"/contacts/%20{query}", json={})
+        assert (answer.status_code, "an id cannot be blank" in answer.text) == (422, True)
     answer = await api.call("PATCH", "/contacts/a%2Fb%20c", json={"language": "fr"})
     assert (answer.status_code, api.client.asked[0][:2]) == (200, ("a/b c", {"language": "fr"}))
-
-
-async def test_one_journey_is_told(api: Api):
-    event = {"journey": "welcome/7/CGX0094", "name": "order.delivered"}
-    assert (await api.post("/events", event)).json()["told"] == 1
-    api.client.refusals["welcome/7/CGX0094"] = NotFound("there is no journey welcome/7/CGX0094")
-    answer = await api.post("/events", event)
-    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 
 
 async def test_under_an_idempotency_key_an_event_has_an_id(api: Api):
@@ -180,3 +163,115 @@ async def test_what_is_no_event_is_told_alone_and_in_a_batch(api: Api):
         assert batch["problem"]["errors"] == alone.json()["errors"]
         assert [error["pointer"] for error in alone.json()["errors"]] == [pointer]
         assert "zoe" not in alone.text
+
+
+LINES = {"content-type": "application/x-ndjson"}
+
+
+def entry(contact: object = 7, **more: Any) -> dict[str, Any]:
+    return {"scenario": "welcome", "contact": {"id": contact}, "trigger": {"type": "segment"}, **more}
+
+
+def lines(*values: Any) -> str:
+    return "\n".join(value if isinstance(value, str) else json.dumps(value) for value in values)
+
+
+async def results(api: Api, batch: list[Any] | str, path: str = "/entries/batch") -> list[dict[str, Any]]:
+    """Return what became of each item of a batch, which is JSON or lines of it."""
+    given: dict[str, Any] = {"content": batch, "headers": LINES} if isinstance(batch, str) else {"json": batch}
+    answer = await api.call("POST", path, **given)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["accepted"] == sum(one["status"] == 202 for one in told["results"])
+    return told["results"]
+
+
+async def test_each_is_answered_at_its_place(api: Api):
+    api.client.refusals = {
+        "8": UnderWay("the contact is in welcome already", journey="welcome/8"),
+        "9": NotEntered("no consent"),
+        "10": MistakenEntry("there is no such scenario", at=["scenario"], meant="welcome"),
+    }
+    limited = api.holding(await api.key(scenarios=["welcome"]))
+    batch = [*(entry(contact) for contact in (7, 8, 9, 10)), "seven", entry(scenario="other")]
+    told = await results(limited, batch)
+    assert [(one["index"], one["status"]) for one in told] == list(enumerate([202, 409, 200, 422, 422, 403]))
+    first, under_way, refused, mistaken, *_ = told
+    assert first == {"index": 0, "status": 202, "journey": "welcome/7", "run": "run"}
+    assert (under_way["problem"]["code"], under_way["problem"]["journey"]) == ("conflict", "welcome/8")
+    assert refused["reason"] == "no consent"
+    assert mistaken["problem"]["errors"][0]["did_you_mean"] == "welcome"
+
+
+async def test_lines_that_cannot_be_read_are_their_own_problem(api: Api):
+    bad = ["{", '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": "\\ud800"}', "[" * 600, "{} {}"]
+    told = await results(api, lines(entry(1), "", *bad, "  ", entry(2)) + "\r\n")
+    assert [one["status"] for one in told] == [202, *[400] * len(bad), 202]
+    assert told[1]["problem"]["detail"].startswith("item 1 is not JSON (line 1, column 2): ")
+
+
+async def test_many_are_done_some_at_a_time_and_answered_in_order(api: Api, monkeypatch: pytest.MonkeyPatch):
+    under_way = most = 0
+    entries = api.client.services.entries
+    enter = entries.enter
+
+    async def watched(*given: Any, **more: Any) -> Any:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return await enter(*given, **more)
+
+    monkeypatch.setattr(entries, "enter", watched)
+    told = await results(api, [entry(number) for number in range(120)])
+    assert [one["journey"] for one in told] == [f"welcome/{number}" for number in range(120)]
+    assert most == AT_ONCE["items"]
+
+
+async def test_events_of_one_contact_are_told_in_their_order(api: Api):
+    batch = [{"contact": str(number % 3), "name": f"step.{number}"} for number in range(60)]
+    assert [one["status"] for one in await results(api, lines(*batch), "/events/batch")] == [202] * 60
+    for contact in range(3):
+        told = [name for who, name, *_ in api.client.asked if who == str(contact)]
+        assert told == [f"step.{number}" for number in range(contact, 60, 3)]
+
+
+NO_BATCHES = [
+    (b"", 422, "the batch is empty"),
+    (b"[]", 422, "the batch is empty"),
+    (b"{}", 422, "a batch must be an array"),
+    (b"[{}, {}", 400, "the body is not JSON (line 1, column 8): it ends before its last bracket is closed"),
+    (b"[{},]", 400, "the body is not JSON (line 1, column 4): there is one comma too many"),
+    (b"[{} {}]", 400, "the body is not JSON (line 1, column 5): a comma is missing"),
+    (b"[{}] x", 400, "the body is not JSON (line 1, column 6): there is something after the end"),
+    (b"[{}, \xff]", 400, "the body is not UTF-8"),
+    (b"[" * 100_000, 400, "the body cannot be read: it is nested too deeply to be read"),
+    (b"[" + b"{}," * 1000 + b"{}]", 422, "a batch may have 1,000 items at most: send several"),
+]
+MOST = 5 * 1024 * 1024
+
+
+async def test_what_is_no_batch_does_nothing_and_its_form_and_size_are_bounded(api: Api):
+    for content, status, detail in NO_BATCHES:
+        headers = {"content-type": "application/json"} if content else LINES
+        answer = await api.call("POST", "/entries/batch", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["detail"]) == (status, detail)
+    assert api.client.asked == []
+    form = await api.call("POST", "/entries/batch", content=b"a,b", headers={"content-type": "text/csv"})
+    assert form.status_code == 415
+    more = await api.call("POST", "/entries/batch", content=b" " * (MOST + 1), headers=LINES)
+    assert more.status_code == 413
+    assert await results(api, "\n" * (MOST - 2) + "{}") != []
+
+
+async def test_an_unexpected_error_stops_no_other_item_and_what_all_need_does(
+    api: Api, caplog: pytest.LogCaptureFixture
+):
+    api.client.refusals = {"1": RuntimeError("zoe@example.com")}
+    assert [one["status"] for one in await results(api, [entry(number) for number in range(3)])] == [202, 500, 202]
+    assert ("zoe" in caplog.text, "RuntimeError" in caplog.text) == (False, True)
+    api.client.refusals = {str(number): StoreUnavailable("The store is gone.") for number in range(1, 200)}
+    told = await results(api, [entry(number) for number in range(200)])
+    assert [one["status"] for one in told] == [202, *[503] * 199]
+    assert len(api.client.asked) <= 3 + 51

@@ -16,7 +16,7 @@ from jsonschema_rs import Draft202012Validator
 
 from runtime import version
 from tests.gateway.api.conftest import Api
-from tests.gateway.api.routes import described
+from tests.gateway.api.doors import described
 
 Operation = tuple[str, str, dict[str, Any]]
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import timedelta
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.publishing import publish
 from gateway.service.paging import encode_cursor
-from runtime.store import AdmissionRequest, OperationItem, Store
-from tests.gateway.api.doors import Door, opened
+from runtime.store import OperationItem, Store
+from tests.factories import NOW, admission_request, publish
+from tests.gateway.api.doors import HELLO, Door, opened
 from tests.gateway.search import Search
 
-NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
 RETRY = {"operation": "retry", "which": {"scenario": "hello"}, "reason": "the receiver is back"}
 
 
@@ -38,13 +38,10 @@ class Server(Search):
             self.updates.append((name, verb, argument, more["id"]))
             return {"state": "running", "at": "hook"}
 
-        async def describe() -> Any:
-            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
-
         handle = super().get_workflow_handle(name)
         handle.execute_update = execute_update
         if name not in self.started:
-            handle.describe = describe
+            handle.describe = AsyncMock(side_effect=RPCError("not found", RPCStatusCode.NOT_FOUND, b""))
         return handle
 
 
@@ -54,10 +51,8 @@ def server() -> Server:
 
 
 @pytest.fixture
-async def door(store: Store, server: Server, tmp_path: Path) -> AsyncIterator[Door]:
-    file = tmp_path / "hello.yaml"
-    file.write_text("scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: Hello\n", "utf-8")
-    await publish(file, store)
+async def door(store: Store, server: Server) -> AsyncIterator[Door]:
+    await publish(store, HELLO)
     async with opened(store, server) as door:
         yield door
 
@@ -92,21 +87,15 @@ async def test_what_makes_no_sense_is_said_before_anything_begins(door: Door, se
 
 async def test_its_journeys_are_listed_page_by_page(door: Door):
     begun = await door.call("POST", "/operations", status=202, json=RETRY)
+    path = f"/operations/{begun['id']}"
     items = [OperationItem(number=n, workflow_id=f"hello/{n}", step="hook") for n in range(5)]
     await door.store.add_items(begun["id"], items)
     await door.store.record_answer(begun["id"], "hello/3", "refused", "the journey is not held", NOW)
-    path = f"/operations/{begun['id']}/items?limit=2"
-    seen: list[str] = []
-    page = await door.call("GET", path)
-    while True:
-        seen += [item["journey"] for item in page["items"]]
-        if page["next"] is None:
-            break
-        page = await door.call("GET", f"{path}&cursor={page['next']}")
-    assert seen == [f"hello/{n}" for n in range(5)]
-    (refused,) = (await door.call("GET", f"/operations/{begun['id']}/items?outcome=refused"))["items"]
+    pages = await door.pages(f"{path}/items", limit=2)
+    assert [[item["journey"][-1] for item in page] for page in pages] == [["0", "1"], ["2", "3"], ["4"]]
+    (refused,) = (await door.call("GET", f"{path}/items?outcome=refused"))["items"]
     assert (refused["journey"], refused["reason"]) == ("hello/3", "the journey is not held")
-    told = await door.call("GET", f"/operations/{begun['id']}")
+    told = await door.call("GET", path)
     assert (told["total"], told["refused"], told["left"]) == (5, 1, 4)
 
 
@@ -154,55 +143,43 @@ async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server:
     assert problem["errors"][0]["pointer"] == "path:operation"
     server.refuses = "nothing to retry: the journey is not held"
     problem = await door.call("POST", "/journeys/hello/7/retry", json={"reason": "x"}, status=409)
-    assert (problem["code"], problem["detail"]) == (
-        "not-accepted",
-        "hello/7: nothing to retry: the journey is not held",
-    )
+    assert (problem["code"], problem["detail"]) == ("not-accepted", f"hello/7: {server.refuses}")
 
 
 async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Server):
     for number in range(5):
-        asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
-        await door.store.admit(asking)
-        await door.store.depart(f"hello/{number}", "r1", "finished", None, NOW)
-    first = await door.call("GET", "/journeys?limit=3&scenario=hello&state=finished")
-    rest = await door.call("GET", f"/journeys?limit=3&scenario=hello&state=finished&cursor={first['next']}")
-    assert rest["next"] is None
-    listed = [item["id"] for item in (*first["items"], *rest["items"])]
-    assert listed == [f"hello/{number}" for number in reversed(range(5))]
+        await door.store.admit(admission_request(str(number), "hello"))
+        await door.store.depart(f"hello/{number}", "run-1", "finished", None, NOW)
+    pages = await door.pages("/journeys", limit=3, scenario="hello", state="finished")
+    assert [[item["id"][-1] for item in page] for page in pages] == [["4", "3", "2"], ["1", "0"]]
     for path in ("/journeys/hello/3", "/journeys/hello%2F3"):
         shown = await door.call("GET", path)
         assert (shown["id"], shown["state"], shown["status"]) == ("hello/3", "finished", "forgotten")
     await door.call("GET", "/journeys/hello/99", status=404)
     await door.call("GET", "/journeys?version=1", status=422)
     await door.call("GET", "/journeys?state=waiting&destination=wax", status=422)
-    for place in ({}, {"token": 5}, {"token": "xy"}):
-        for state in ("", "state=waiting&", "state=held&"):
-            await door.call("GET", f"/journeys?{state}cursor={encode_cursor(place)}", status=422)
+    for place, state in product(({}, {"token": 5}, {"token": "xy"}), ("", "state=waiting&", "state=held&")):
+        await door.call("GET", f"/journeys?{state}cursor={encode_cursor(place)}", status=422)
     problem = await door.call("GET", "/journeys?state=finished&step=hook", status=422)
     assert problem["errors"][0]["pointer"] == "query:step"
 
 
-async def test_journeys_under_way_are_found_by_search(store: Store):
-    search = Search()
+async def test_journeys_under_way_are_found_by_search(door: Door, server: Server):
     for number in range(5):
-        asking = AdmissionRequest("hello", 1, str(number), None, f"hello/{number}", "r1", "always", NOW, "order")
-        await store.admit(asking)
+        await door.store.admit(admission_request(str(number), "hello"))
         state = "waiting" if number else "paused"
-        search.add(f"hello/{number}", JourneyState=state, StepId="wait-1", StartTime=NOW.isoformat())
-    async with opened(store, search) as door:
-        first = await door.call("GET", "/journeys?limit=3&state=waiting")
-        rest = await door.call("GET", f"/journeys?limit=3&state=waiting&cursor={first['next']}")
-        assert [item["id"] for item in (*first["items"], *rest["items"])] == [f"hello/{n}" for n in range(4, 0, -1)]
-        assert rest["next"] is None
-        found = await door.call("GET", "/journeys?step=wait-1&state=paused&since=2026-11-27T04:00:00Z")
-        assert [item["id"] for item in found["items"]] == ["hello/0"]
-        assert (await door.call("GET", "/journeys?step=wait-1&since=2026-11-27T04:00:01Z"))["items"] == []
-        for number, destination in ((1, "wax"), (2, "crm")):
-            search.add(f"hello/{number}", JourneyState="retrying", StepId="hook", Destination=destination)
-        [retrying] = (await door.call("GET", "/journeys?state=retrying&destination=wax"))["items"]
-        assert (retrying["id"], retrying["step"], retrying["destination"]) == ("hello/1", "hook", "wax")
-        await door.call("GET", "/journeys?state=waiting&cursor=e30", status=422)
+        server.add(f"hello/{number}", JourneyState=state, StepId="wait-1", StartTime=NOW.isoformat())
+
+    async def found(**query: str) -> list[str]:
+        return [item["id"] for page in await door.pages("/journeys", limit=3, **query) for item in page]
+
+    assert await found(state="waiting") == [f"hello/{number}" for number in range(4, 0, -1)]
+    assert await found(step="wait-1", state="paused", since=NOW.isoformat()) == ["hello/0"]
+    assert await found(step="wait-1", since=(NOW + timedelta(seconds=1)).isoformat()) == []
+    for number, destination in ((1, "wax"), (2, "crm")):
+        server.add(f"hello/{number}", JourneyState="retrying", StepId="hook", Destination=destination)
+    [retrying] = (await door.call("GET", "/journeys?state=retrying&destination=wax"))["items"]
+    assert (retrying["id"], retrying["step"], retrying["destination"]) == ("hello/1", "hook", "wax")
 
 
 async def test_a_cursor_that_the_server_does_not_know_is_a_mistake(

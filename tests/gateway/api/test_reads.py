@@ -1,27 +1,31 @@
-"""Attempts on record, numbers, results and answers to why, over HTTP."""
+"""Attempts on record, numbers, results, answers to why, audiences and outgoing events, over HTTP."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
+import httpx
 import pytest
 
 from gateway.service.journeys import JourneyService
 from gateway.service.paging import encode_cursor
 from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
-from tests.factories import attempt
-from tests.gateway.api.doors import Door, opened
+from scenario.words import EVENT_TYPES
+from tests.factories import NOW, admission_request, attempt
+from tests.gateway.api.conftest import Api, http_scope
+from tests.gateway.api.doors import HELLO, Door, opened
 from tests.gateway.service.test_outgoing import held
 
 START = datetime(2026, 3, 3, 9, tzinfo=UTC)
 ATTEMPT = attempt(workflow_id="hello/1", scenario="hello", contact_id="1", started_at=START)
-GOAL = (
-    "scenario: hello\ntrigger: order\ngoal: {event: order.placed, within: 7d}\nsteps:\n  - sms: hello\n    text: Hi\n"
-)
+GOAL = HELLO.replace("steps:", "goal: {event: order.placed, within: 7d}\nsteps:")
 
 
 @pytest.fixture
@@ -39,26 +43,12 @@ async def door(store: Store) -> AsyncIterator[Door]:
         yield door
 
 
-async def listed(door: Door, query: str = "") -> list[tuple[str, int, str]]:
-    """All of a list, page by page."""
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        page = await door.call("GET", f"/deliveries?limit=2{query}{cursor}")
-        found += page["items"]
-        if page["next"] is None:
-            return [(item["delivery_id"], item["attempt"], item["started_at"][11:16]) for item in found]
-        cursor = f"&cursor={page['next']}"
-
-
 async def test_pages_follow_each_other_without_a_gap(door: Door):
-    assert await listed(door) == [
-        ("msg_1", 3, "10:00"),
-        ("msg_1", 2, "09:00"),
-        ("msg_3", 1, "09:00"),
-        ("msg_2", 1, "09:00"),
-        ("msg_1", 1, "09:00"),
-        ("msg_1", 1, "08:00"),
+    pages = await door.pages("/deliveries", limit=2)
+    assert [[(one["delivery_id"], one["attempt"], one["started_at"][11:16]) for one in page] for page in pages] == [
+        [("msg_1", 3, "10:00"), ("msg_1", 2, "09:00")],
+        [("msg_3", 1, "09:00"), ("msg_2", 1, "09:00")],
+        [("msg_1", 1, "09:00"), ("msg_1", 1, "08:00")],
     ]
 
 
@@ -74,7 +64,7 @@ async def test_lists_are_filtered(door: Door):
         ("since=2026-03-03T09:00:00Z", 5),
         ("since=2026-03-03T11:00:00%2B01:00", 1),
     ):
-        assert len(await listed(door, f"&{query}")) == count, query
+        assert len((await door.call("GET", f"/deliveries?{query}"))["items"]) == count, query
 
 
 FAR = encode_cursor({"at": "9999-12-31T23:59:59-14:00", "attempt": 1, "delivery": "msg_1"})
@@ -112,36 +102,24 @@ async def test_results_and_journeys_are_counted(door: Door):
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     found: list[tuple[str, str | None]] = []
+    week = CapPlaces(cap="week", taken=3, at_most=4, per="7d", free_at=None)
 
     async def why(_: JourneyService, contact: str, scenarios: tuple[str | None], **__: Any) -> WhyView:
         found.append((contact, *scenarios))
-        return WhyView(
-            contact=contact,
-            step=None,
-            answer="",
-            entries=[],
-            caps=[CapPlaces(cap="week", taken=3, at_most=4, per="7d", free_at=None)],
-            zone=UTC,
-        )
+        return WhyView(contact=contact, step=None, answer="", entries=[], caps=[week], zone=UTC)
 
     monkeypatch.setattr(JourneyService, "_why", why)
     return found
 
 
-@pytest.mark.parametrize("path", ["/contacts/shop/7/why", "/contacts/shop%2F7/why"])
-async def test_a_contacts_id_stands_in_the_path_as_it_is(store: Store, asked: list[tuple[str, str | None]], path: str):
-    async with opened(store) as door:
-        assert (await door.call("GET", path))["contact"] == "shop/7"
-    assert asked == [("shop/7", None)]
-
-
-async def test_what_other_scenarios_have_sent_is_not_told(store: Store, asked: list[tuple[str, str | None]]):
-    async with opened(store) as door:
-        told = await door.call("GET", "/contacts/7/why?scenario=hello")
-        assert [(cap["cap"], cap["taken"]) for cap in told["caps"]] == [("week", 3)]
-        limited = await door.limited("hello")
-        assert (await limited.call("GET", "/contacts/7/why?scenario=hello"))["caps"] is None
-    assert asked == [("7", "hello")] * 2
+async def test_what_other_scenarios_have_sent_is_not_told(door: Door, asked: list[tuple[str, str | None]]):
+    for contact in ("shop/7", "shop%2F7"):
+        told = await door.call("GET", f"/contacts/{contact}/why?scenario=hello")
+        assert (told["contact"], [(cap["cap"], cap["taken"]) for cap in told["caps"]]) == ("shop/7", [("week", 3)])
+    limited = await door.limited("hello")
+    assert (await limited.call("GET", "/contacts/7/why?scenario=hello"))["caps"] is None
+    await door.call("GET", "/contacts/7/why")
+    assert asked == [*[("shop/7", "hello")] * 2, ("7", "hello"), ("7", None)]
 
 
 async def test_a_held_audience_is_shown_and_retried(door: Door, store: Store):
@@ -161,18 +139,84 @@ async def test_held_outgoing_events_are_shown_and_retried_once(door: Door, store
     [listed] = await door.call("GET", "/outgoing")
     shown = await door.call("GET", "/outgoing/crm")
     assert (listed["held"], [one["id"] for one in shown["events"]]) == (1, [identifier])
-    asked: dict[str, Any] = {
-        "json": {"reason": "repaired", "operator": "ann", "events": [identifier]},
-        "headers": {"idempotency-key": "k"},
-    }
+    asked: dict[str, Any] = {"json": {"reason": "repaired", "operator": "ann", "events": [identifier]}}
+    asked["headers"] = {"idempotency-key": "k"}
     done = await door.call("POST", "/outgoing/crm/retry", **asked)
     assert (done["events"], done["operator"][:9]) == (1, "ann (key ")
     assert await door.call("POST", "/outgoing/crm/retry", **asked) == done
-    [operation] = (await door.call("GET", "/operations?operation=retry"))["items"]
-    assert operation == done
+    assert (await door.call("GET", "/operations?operation=retry"))["items"] == [done]
     [mistake] = (await door.call("GET", "/operations?operation=fly", status=422))["errors"]
     words = "retry, skip, leave, pause, resume, retune, migrate, replay or forget"
     assert mistake["detail"] == f"'operation' must be {words}"
     late = await door.call("POST", "/outgoing/crm/skip", json={"reason": "x", "events": [identifier]}, status=422)
     assert late["errors"][0]["pointer"] == "/events"
     await door.call("GET", "/outgoing/none", status=404)
+
+
+def events_of(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    events: list[dict[str, Any]] = [json.loads(line) for line in answer.text.splitlines()]
+    return [f"{event['type']} {event['subject']}" for event in events]
+
+
+async def live(store: Store, *contacts: str, scenario: str = "welcome") -> None:
+    for contact in contacts:
+        await store.admit(admission_request(contact, scenario))
+
+
+async def test_the_feed_continues_at_its_cursor(api: Api, store: Store):
+    off = await api.call("GET", "/feed")
+    assert (off.status_code, off.json()["detail"][:35]) == (404, "no outgoing events are stored: set ")
+    await store.want_events(EVENT_TYPES)
+    await live(store, "7", "8")
+    await store.depart("welcome/7", "run-1", "finished", None, NOW)
+    first = await api.call("GET", "/feed?limit=2")
+    assert first.headers["content-type"] == "application/x-ndjson"
+    assert events_of(first) == ["journey.entered welcome/7", "journey.entered welcome/8"]
+    cursor = json.loads(first.text.splitlines()[-1])["sequence"]
+    assert cursor == first.headers["feed-cursor"]
+    rest = await api.call("GET", f"/feed?after={cursor}")
+    last = rest.headers["feed-cursor"]
+    assert events_of(rest) == ["journey.ended welcome/7"]
+    for query, events in (
+        (f"after={last}", []),
+        ("after=latest", []),
+        ("type=journey.ended&type=goal.reached", ["journey.ended welcome/7"]),
+        ("scenario=another", []),
+    ):
+        answer = await api.call("GET", f"/feed?{query}")
+        assert (events_of(answer), answer.headers["feed-cursor"]) == (events, last)
+    for wrong in ("-1", "x", "9" * 20):
+        problem = (await api.call("GET", f"/feed?after={wrong}")).json()
+        assert [one["pointer"] for one in problem["errors"]] == ["query:after"]
+
+
+async def test_a_request_waits_for_the_next_event(api: Api, store: Store):
+    await store.want_events(EVENT_TYPES)
+    await live(store, "7")
+    waiting = asyncio.create_task(api.call("GET", "/feed?after=latest&wait=30"))
+    while not waiting.done():  # it waits for an event after the moment in which it looks at the end
+        await live(store, str(asyncio.get_running_loop().time()))
+        await asyncio.sleep(0.05)
+    assert events_of(await waiting)
+
+
+async def test_a_request_ends_with_its_connection(api: Api, store: Store):
+    await store.want_events(EVENT_TYPES)
+    scope = http_scope("GET", "/v1/feed", {"authorization": f"Bearer {api.token}"}) | {"query_string": b"wait=30"}
+    receive = AsyncMock(side_effect=[{"type": "http.request"}, *[{"type": "http.disconnect"}] * 9])
+    async with asyncio.timeout(10):
+        await api.app(scope, receive, AsyncMock())
+
+
+async def test_a_key_for_some_scenarios_gets_their_events_alone(api: Api, store: Store):
+    await store.want_events(EVENT_TYPES)
+    await live(store, "7")
+    await live(store, "7", scenario="another")
+    await store.pause_destination("wax", NOW)
+    assert len(events_of(await api.call("GET", "/feed"))) == 3
+    limited = api.holding(await api.key("read", scenarios=["another", "third"]))
+    assert events_of(await limited.call("GET", "/feed")) == ["journey.entered another/7"]
+    assert events_of(await limited.call("GET", "/feed?scenario=third")) == []
+    assert (await limited.call("GET", "/feed?scenario=third&scenario=welcome")).status_code == 403
+    assert (await api.holding(await api.key("enter")).call("GET", "/feed")).status_code == 403

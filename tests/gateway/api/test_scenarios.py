@@ -1,15 +1,23 @@
-"""Scenarios over HTTP: published, listed, looked at, closed and opened."""
+"""Scenarios over HTTP: checked, previewed, published, listed, looked at, closed and opened."""
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.publishing import publish
-from tests.gateway.api.doors import Door
+from gateway.preview.contact import PreviewInputs, preview, report
+from gateway.preview.draft import draft
+from gateway.preview.places import TemplateLocator
+from gateway.publishing import ScenarioFile, publish
+from tests.factories import present
+from tests.gateway.api.doors import HELLO, Door
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
+POST_PURCHASE = EXAMPLES / "post-purchase.yaml"
 MAIL = """
 scenario: welcome
 trigger: contact_created
@@ -23,34 +31,32 @@ YAML = {"content-type": "application/yaml"}
 
 
 def scenario(name: str, text: str = "Hello") -> str:
-    return f"scenario: {name}\ntrigger: order\nsteps:\n  - sms: hello\n    text: {text}\n"
+    return HELLO.replace("hello", name, 1).replace("Hello", text)
 
 
-async def put(door: Door, name: str, text: str = "Hello", *, status: int = 200, query: str = ""):
-    return await door.call(
-        "PUT", f"/scenarios/{name}{query}", content=scenario(name, text), headers=YAML, status=status
-    )
+async def put(door: Door, name: str, text: str = "Hello", query: str = ""):
+    return await door.call("PUT", f"/scenarios/{name}{query}", content=scenario(name, text), headers=YAML)
 
 
 async def test_what_is_put_is_published(door: Door):
-    made = await put(door, "hello")
-    assert (made["scenario"], made["version"], made["newest"], made["before"]) == ("hello", 1, 1, None)
-    assert (await put(door, "hello"))["version"] == 1
-    made = await put(door, "hello", "Good day")
-    assert (made["version"], made["before"], made["difference"]) == (2, 1, "changed: hello (text)")
-    made = await put(door, "hello")
-    assert (made["version"], made["newest"]) == (1, 2)
-    made = await put(door, "hello", query="?newest=true")
-    assert (made["version"], made["newest"]) == (3, 3)
-    made = await put(door, "hello", query="?journeys=follow")
-    assert made["version"] == 4
+    for text, query, version, newest, before, difference in (
+        ("Hello", "", 1, 1, None, None),
+        ("Hello", "", 1, 1, None, None),
+        ("Good day", "", 2, 2, 1, "changed: hello (text)"),
+        ("Hello", "", 1, 2, None, None),
+        ("Hello", "?newest=true", 3, 3, 2, "changed: hello (text)"),
+        ("Hello", "?journeys=follow", 4, 4, 3, "nothing is different for a journey"),
+    ):
+        made = await put(door, "hello", text, query)
+        expected = ("hello", version, newest, before, difference)
+        assert tuple(made[name] for name in ("scenario", "version", "newest", "before", "difference")) == expected
 
 
 async def test_a_file_makes_the_same_version_over_http_as_by_the_command(door: Door):
-    path = EXAMPLES / "post-purchase.yaml"
-    await publish(path, door.store)
-    mails = {f"mails/{file.name}": file.read_text() for file in (path.parent / "mails").glob("*")}
-    made = await door.call("PUT", "/scenarios/post-purchase", json={"source": path.read_text(), "files": mails})
+    await publish(POST_PURCHASE, door.store)
+    mails = {f"mails/{file.name}": file.read_text() for file in (EXAMPLES / "mails").glob("*")}
+    body = {"source": POST_PURCHASE.read_text(), "files": mails}
+    made = await door.call("PUT", "/scenarios/post-purchase", json=body)
     assert (made["version"], made["newest"]) == (1, 1)
 
 
@@ -60,16 +66,9 @@ async def test_files_come_with_the_request(door: Door):
     shown = await door.call("GET", "/scenarios/welcome")
     assert shown["document"]["steps"][0]["html"] == "<p>Hello\n{{ contact.firstname }}</p>"
     problem = await door.call("PUT", "/scenarios/welcome", json={"source": MAIL}, status=422)
-    assert problem["errors"] == [
-        {
-            "pointer": "/source",
-            "code": "file",
-            "detail": "'mails/welcome.html' cannot be read: it is not among the files that were sent",
-            "file": "welcome.yaml",
-            "line": 7,
-            "column": 18,
-        }
-    ]
+    detail = "'mails/welcome.html' cannot be read: it is not among the files that were sent"
+    place = {"pointer": "/source", "file": "welcome.yaml", "line": 7, "column": 18}
+    assert problem["errors"] == [{"code": "file", "detail": detail, **place}]
 
 
 async def test_no_file_of_the_server_is_read(door: Door, monkeypatch: pytest.MonkeyPatch):
@@ -84,50 +83,38 @@ async def test_no_file_of_the_server_is_read(door: Door, monkeypatch: pytest.Mon
 
 
 async def test_mistakes_have_places(door: Door):
-    text = "scenario: hello\ntrigger: order\nsteps:\n  - smss: hello\n    text: Hello\n"
+    text = HELLO.replace("sms:", "smss:")
     problem = await door.call("PUT", "/scenarios/hello", content=text, headers=YAML, status=422)
     assert problem["detail"] == "the scenario has 1 mistake: nothing was published"
-    assert [(error["pointer"], error["line"], error["column"], error["code"]) for error in problem["errors"]] == [
-        ("", 4, 5, "unknown-step")
-    ]
-    html = "<p>{{ contact.firstname </p>"
-    body = {"source": MAIL, "files": {"mails/welcome.html": html}}
-    problem = await door.call("PUT", "/scenarios/welcome", json=body, status=422)
-    assert [(error["pointer"], error["file"]) for error in problem["errors"]] == [
-        ("/files/mails~1welcome.html", "mails/welcome.html")
-    ]
+    [error] = problem["errors"]
+    assert (error["pointer"], error["line"], error["column"], error["code"]) == ("", 4, 5, "unknown-step")
+    body = {"source": MAIL, "files": {"mails/welcome.html": "<p>{{ contact.firstname </p>"}}
+    [error] = (await door.call("PUT", "/scenarios/welcome", json=body, status=422))["errors"]
+    assert (error["pointer"], error["file"]) == ("/files/mails~1welcome.html", "mails/welcome.html")
+    problem = await door.call("PUT", "/scenarios/other", content=HELLO, headers=YAML, status=422)
+    assert problem["errors"][0]["pointer"] == "path:name"
+    assert problem["detail"] == "the file is the scenario 'hello': put it to /v1/scenarios/hello"
     assert await door.store.scenarios() == []
 
 
-async def test_the_name_in_the_path_is_the_scenarios(door: Door):
-    problem = await door.call("PUT", "/scenarios/other", content=scenario("hello"), headers=YAML, status=422)
-    assert problem["errors"][0]["pointer"] == "path:name"
-    assert problem["detail"] == "the file is the scenario 'hello': put it to /v1/scenarios/hello"
-
-
 async def test_bodies_of_other_forms_are_refused(door: Door):
+    json_ = {"content-type": "application/json"}
     for headers, content, status in (
         ({"content-type": "text/plain"}, "scenario: x", 415),
         ({}, "scenario: x", 415),
         (YAML, b"\xff\xfe", 400),
-        ({"content-type": "application/json"}, "{", 400),
-        ({"content-type": "application/json"}, '{"source": 1, "file": {}}', 422),
-        ({"content-type": "application/json"}, '{"source": "a: \\ud800"}', 400),
+        (json_, "{", 400),
+        (json_, '{"source": 1, "file": {}}', 422),
+        (json_, '{"source": "a: \\ud800"}', 400),
     ):
         await door.call("PUT", "/scenarios/hello", content=content, headers=headers, status=status)
 
 
 async def test_lists_go_on_where_the_page_ended(door: Door):
-    names = ["a-b", "a", "ab", "b"]
-    for name in names:
+    for name in ("a-b", "a", "ab", "b"):
         await put(door, name)
-    seen: list[str] = []
-    query = "?limit=3"
-    while query:
-        page = await door.call("GET", f"/scenarios{query}")
-        seen += [item["scenario"] for item in page["items"]]
-        query = page["next"] and f"?limit=3&cursor={page['next']}"
-    assert seen == sorted(names)
+    pages = await door.pages("/scenarios", limit=3)
+    assert [[item["scenario"] for item in page] for page in pages] == [["a", "a-b", "ab"], ["b"]]
     await put(door, "b", "Other")
     listed = await door.call("GET", "/scenarios?scenario=b")
     assert [(item["version"], item["newest"], item["published_by"][:4]) for item in listed["items"]] == [
@@ -162,3 +149,62 @@ async def test_a_scenario_is_closed_and_opened(door: Door):
     assert (await door.call("POST", "/scenarios/hello/open"))["changed"] is False
     await door.call("POST", "/scenarios/hello/close", json={"reason": ""}, status=422)
     await door.call("POST", "/scenarios/nobody/close", json={"reason": "x"}, status=404)
+
+
+FILES = {"mails/thank-you.html": (EXAMPLES / "mails" / "thank-you.html").read_text()}
+SOURCE: dict[str, Any] = {"source": POST_PURCHASE.read_text(), "files": FILES}
+ENTRY: dict[str, Any] = json.loads((EXAMPLES / "entries" / "post-purchase.json").read_text())
+AT = "2026-03-03T10:00:00+01:00"
+
+
+async def test_a_check_finds_what_the_command_finds(door: Door):
+    text = HELLO.replace("Hello", "'{{ contact.firstnam }}'\n    retries: 1")
+    found = await door.call("POST", "/check", json={"source": text})
+    assert found["ok"] is False
+    _, findings = draft(ScenarioFile.sent(text))
+    assert found["findings"] == [finding.as_json() for finding in findings]
+    assert {(one["file"], one["line"]) for one in found["findings"]} == {("scenario.yaml", 5), ("scenario.yaml", 6)}
+    yaml = {"content-type": "application/yaml; charset=utf-8"}
+    assert await door.call("POST", "/check", content=text, headers=yaml) == found
+    assert (await door.call("POST", "/check", json=SOURCE))["ok"] is True
+    await door.call("POST", "/check", json={"source": "", "newest": True}, status=422)
+
+
+async def test_a_preview_shows_what_the_command_shows(door: Door):
+    body: dict[str, Any] = {**SOURCE, "entry": ENTRY, "at": AT}
+    events = [{"name": "order.delivered", "properties": {"order_id": "CGX0094"}}]
+    told = {"events": events, "responses": {"whatsapp": {"id": "7"}}}
+    shown = await door.call("POST", "/preview", json=body | told)
+    assert [step["id"] for step in shown["steps"] if step["taken"]][:2] == ["thank-you", "wait-2"]
+    made = present(draft(POST_PURCHASE)[0])
+    inputs = PreviewInputs(at=datetime.fromisoformat(AT), platform_zone="Europe/Paris")
+    expected = report(preview(made, ENTRY, inputs), TemplateLocator(made.file))
+    plain = await door.call("POST", "/preview", json=body)
+    assert {key: plain[key] for key in expected} == expected
+    only = await door.call("POST", "/preview", json={**body, "step": "thank-you"})
+    assert [step["id"] for step in only["steps"]] == ["thank-you"]
+    await publish(POST_PURCHASE, door.store)
+    for name in ("post-purchase", "post-purchase@1"):
+        shown = await door.call("POST", "/preview", json={"scenario": name, "entry": ENTRY, "at": AT})
+        assert shown["steps"] == plain["steps"], "what is published is previewed as the file is"
+    for name in ("post-purchase@2", "nobody"):
+        await door.call("POST", "/preview", json={"scenario": name, "entry": ENTRY}, status=404)
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"source": "a: 1", "scenario": "b"}, "give either 'source' or 'scenario'"),
+    ({}, "give either 'source' or 'scenario'"),
+    ({**SOURCE, "entry": {}}, '"pointer": "/entry'),
+    ({**SOURCE, "step": "thank-yuo"}, "did you mean 'thank-you'?"),
+    ({"scenario": "post-purchase@0"}, "must be the name of a scenario, or name and version"),
+    ({"source": "a", "at": "yesterday"}, "'at' must be a date and time such as"),
+    ({"source": "a", "at": "0001-01-01T00:00:00+14:00"}, "between the years 1970 and 9000"),
+]
+
+
+async def test_what_cannot_be_shown_is_said(door: Door):
+    for change, said in WRONG:
+        problem = await door.call("POST", "/preview", json={"entry": ENTRY, **change}, status=422)
+        assert said in json.dumps(problem)
+    shown = await door.call("POST", "/preview", json={"source": "scenario: hello\n", "entry": ENTRY})
+    assert (shown["steps"], {one["severity"] for one in shown["findings"]}) == ([], {"error"})
