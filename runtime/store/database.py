@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -86,20 +86,24 @@ class Database(ABC):
     """The error that every later call raises, if any."""
     _writes = True  # whether the last write succeeded
 
-    @abstractmethod
-    async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]: ...
+    async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
+        return await self.inspect(partial(execute, statement, parameters))
 
-    @abstractmethod
     async def write(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
         """Run one statement and commit. Return the rows of its RETURNING, if any."""
+        return await self.change(partial(execute, statement, parameters))
 
-    @abstractmethod
     async def write_many(self, statement: sa.Executable, parameters: Sequence[Parameters]) -> None:
         """Run one statement for each set of parameters."""
+        await self.change(partial(execute, statement, parameters))
 
     @abstractmethod
     async def inspect(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads."""
+
+    @abstractmethod
+    async def change(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run a function that writes by one statement."""
 
     @abstractmethod
     async def alone(self, work: Callable[[sa.Connection], T]) -> T:
@@ -242,6 +246,13 @@ def row_of(table: sa.Table, item: object) -> dict[str, Any]:
 def matching(table: sa.Table, **wanted: object) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that columns have these values. None matches any."""
     return [table.c[name] == value for name, value in wanted.items() if value is not None]
+
+
+def execute(
+    statement: sa.Executable, parameters: Parameters | Sequence[Parameters] | None, connection: sa.Connection
+) -> Sequence[sa.RowMapping]:
+    result = connection.execute(statement, parameters)
+    return result.mappings().all() if result.returns_rows else ()
 
 
 def in_transaction(connection: sa.Connection, begin: str, work: Callable[[sa.Connection], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreAddressError, StoreFault
-from runtime.store.database import Database, Parameters, T, in_transaction, invalidate_read_only, translated_errors
+from runtime.store.database import Database, T, in_transaction, invalidate_read_only, translated_errors
 
 POOL_SIZE = 10
 """Maximum number of connections of a process. Connections are made on demand and kept."""
@@ -79,30 +79,13 @@ class PostgreSQL(Database):
         event.listen(self._engine.sync_engine, "connect", self._prepare)
 
     @override
-    async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
-
-        async def work(connection: AsyncConnection) -> Sequence[sa.RowMapping]:
-            result = await connection.execute(statement, parameters)
-            return result.mappings().all() if result.returns_rows else ()
-
-        return await self._connected(work)
-
-    @override
-    async def write(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
-        with self._writing():
-            return await self.read(statement, parameters)
-
-    @override
-    async def write_many(self, statement: sa.Executable, parameters: Sequence[Parameters]) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement, parameters)
-
-        with self._writing():
-            await self._connected(work)
-
-    @override
     async def inspect(self, work: Callable[[sa.Connection], T]) -> T:
         return await self._connected(lambda connection: connection.run_sync(work))
+
+    @override
+    async def change(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._writing():
+            return await self.inspect(work)
 
     @override
     async def alone(self, work: Callable[[sa.Connection], T]) -> T:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -24,7 +24,15 @@ from typing_extensions import override
 
 from runtime.errors import StoreAddressError, StoreMissing, StoreUnavailable
 from runtime.local import make_private
-from runtime.store.database import Database, Parameters, T, in_transaction, invalidate_read_only, translated_errors
+from runtime.store.database import (
+    Database,
+    Parameters,
+    T,
+    execute,
+    in_transaction,
+    invalidate_read_only,
+    translated_errors,
+)
 
 BUSY_SECONDS = 10
 """Seconds a statement waits for another process that writes."""
@@ -80,19 +88,8 @@ class SQLite(Database):
         self._reader = self._writer if memory else ThreadPoolExecutor(READERS, "store-read")
 
     @override
-    async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
-        return await self._in(self._reader, lambda: self._execute(statement, parameters))
-
-    @override
-    async def write(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:
-        return await self._in_turn(lambda: self._execute(statement, parameters))
-
-    @override
     async def write_many(self, statement: sa.Executable, parameters: Sequence[Parameters]) -> None:
-        def insert(connection: sa.Connection) -> None:
-            connection.execute(statement, parameters)
-
-        await self._in_turn(lambda: self._transact(insert))
+        await self.alone(partial(execute, statement, parameters))
 
     @override
     async def inspect(self, work: Callable[[sa.Connection], T]) -> T:
@@ -100,7 +97,8 @@ class SQLite(Database):
 
     @override
     async def alone(self, work: Callable[[sa.Connection], T]) -> T:
-        return await self._in_turn(lambda: self._transact(work))
+        # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
+        return await self.change(lambda connection: in_transaction(connection, "BEGIN IMMEDIATE", work))
 
     @override
     async def identity(self) -> str:
@@ -124,7 +122,8 @@ class SQLite(Database):
         # A cancelled caller does not wait; its thread still finishes the statement.
         return await asyncio.get_running_loop().run_in_executor(thread, work)
 
-    async def _in_turn(self, work: Callable[[], T]) -> T:
+    @override
+    async def change(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a write. If one has timed out behind another process, fail those queued behind it as well.
 
         Each would wait as long again otherwise, and the last of a hundred for a quarter of an hour.
@@ -136,7 +135,7 @@ class SQLite(Database):
                 raise StoreUnavailable(self._in_vain[1])
             begun = time.monotonic()
             try:
-                return work()
+                return self._connected(work)
             except StoreUnavailable as error:
                 now = time.monotonic()
                 if now - begun > BUSY_SECONDS / 2:
@@ -170,9 +169,8 @@ class SQLite(Database):
             return None
         return found.st_dev, found.st_ino
 
-    @contextmanager
-    def _connection(self) -> Generator[sa.Connection]:
-        """Return a connection to the file that was opened, if it is still there.
+    def _connected(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run a function on a connection to the file that was opened, if it is still there.
 
         SQLite keeps using a deleted file, and creates a new one for the next connection. Writes to either would be
         lost.
@@ -185,21 +183,7 @@ class SQLite(Database):
                 else f"The store {self.name} is another file than the one in use: restart this process to use that one."
             )
         with translated_errors(self.name), self._engine.connect() as connection:
-            yield connection
-
-    def _execute(self, statement: sa.Executable, parameters: Parameters | None) -> Sequence[sa.RowMapping]:
-        with self._connection() as connection:
-            result = connection.execute(statement, parameters)
-            return result.mappings().all() if result.returns_rows else ()
-
-    def _connected(self, work: Callable[[sa.Connection], T]) -> T:
-        with self._connection() as connection:
             return work(connection)
-
-    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
-        with self._connection() as connection:
-            # IMMEDIATE waits for other writers here; a plain BEGIN would fail later, when it first writes.
-            return in_transaction(connection, "BEGIN IMMEDIATE", work)
 
 
 def _use_wal(cursor: DBAPICursor) -> None:

@@ -136,16 +136,16 @@ async def test_who_waits_behind_a_write_that_waited_in_vain_does_not_wait_as_lon
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
     tries: list[object] = []
-    execute = sqlite.SQLite._execute  # pyright: ignore[reportPrivateUsage]
+    connected = sqlite.SQLite._connected  # pyright: ignore[reportPrivateUsage]
 
     def counted(database: sqlite.SQLite, *given: Any) -> Any:
         tries.append(given)
-        return execute(database, *given)
+        return connected(database, *given)
 
     async with Store.open(f"sqlite+aiosqlite:///{tmp_path}/store.db") as store:
         other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr(sqlite.SQLite, "_execute", counted)
+        monkeypatch.setattr(sqlite.SQLite, "_connected", counted)
         writes = (store.set_operation_trouble("op", f"{number}") for number in range(5))
         failures = await asyncio.gather(*writes, return_exceptions=True)
         assert {type(failure) for failure in failures} == {StoreUnavailable}
