@@ -21,7 +21,7 @@ from runtime.store.claims import CapClaim
 from runtime.store.deliveries import Attempt, AttemptCount, BackoffCount, OutcomeCounts
 from runtime.store.entries import JourneyCount
 from runtime.store.goals import GoalCount
-from runtime.store.namespace_claims import NamespaceClaim
+from runtime.store.leases import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation
 from runtime.store.passages import DayCount, Passage, PassageCount
 from runtime.store.store import Store

@@ -17,9 +17,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from runtime.store.columns import UtcDateTime
 from runtime.store.database import Queries, row_of
-from runtime.store.schema import entries, table_of
+from runtime.store.schema import UtcDateTime, entries, table_of
 
 KEPT: Final = timedelta(days=1)
 """Retention of a row without an admitted run."""

@@ -14,51 +14,40 @@ from typing import Final
 import sqlalchemy as sa
 
 from runtime.api_keys import ApiKey
-from runtime.store.columns import SafeText, UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of
-from runtime.store.schema import metadata, table_of
+from runtime.store.schema import UtcDateTime, table_of
 
 api_keys = table_of("api_keys", ApiKey, sa.PrimaryKeyConstraint("id"))
 """Keys of the HTTP API. A revoked key stays, to be distinguished from an unknown one."""
 
-sessions = sa.Table(
+sessions = table_of(
     "sessions",
-    metadata,
-    # SHA-256 of the random token in the cookie, in hex: the store cannot be used to sign in.
-    sa.Column("digest", SafeText, nullable=False),
-    sa.Column("key_id", SafeText, nullable=False),
-    sa.Column("ends_at", UtcDateTime, nullable=False),
+    # By the SHA-256 of the random token in the cookie, in hex: the store cannot be used to sign in.
+    {"digest": "str", "key_id": "str", "ends_at": "datetime"},
     sa.PrimaryKeyConstraint("digest"),
     sa.Index(None, "ends_at"),
 )
 """Sessions of people on the pages."""
 
-api_answers = sa.Table(
+_answer_columns: Final = {
+    "key_id": "str",
+    "idempotency_key": "str",  # a digest keyed with the API key: clients' keys may contain a contact's id
+    "digest": "str",  # keyed, of the request: the same key for another request is an error
+    "requested_at": "datetime",  # of the first request, which identifies this use of the key
+    "started_at": "datetime",  # start of the attempt in progress, which identifies its process
+    "renewed_at": "datetime",  # if the process was killed, another takes over after the lease
+    "status": "int | None",  # null while the request is in progress
+    "answer": "str | None",  # headers and body as Base64, sealed with a key derived from the client's API key
+}
+api_answers = table_of(
     "api_answers",
-    metadata,
-    sa.Column("key_id", SafeText, nullable=False),
-    # A digest keyed with the API key: clients' keys may contain a contact's id.
-    sa.Column("idempotency_key", SafeText, nullable=False),
-    # Keyed digest of the request: the same key for another request is an error.
-    sa.Column("digest", SafeText, nullable=False),
-    # Time of the first request, which identifies this use of the key.
-    sa.Column("requested_at", UtcDateTime, nullable=False),
-    # Start of the attempt in progress, which identifies its process.
-    sa.Column("started_at", UtcDateTime, nullable=False),
-    # Latest renewal: if the process was killed, another takes over after the lease.
-    sa.Column("renewed_at", UtcDateTime, nullable=False),
-    # Null while the request is in progress.
-    sa.Column("status", sa.Integer, nullable=True),
-    # Headers and body as Base64, sealed with a key derived from the client's API key.
-    sa.Column("answer", SafeText, nullable=True),
+    _answer_columns,
     sa.PrimaryKeyConstraint("key_id", "idempotency_key"),
     sa.Index(None, "requested_at"),
 )
 """Answers to requests with an Idempotency-Key."""
 
-
-_keys = api_keys.c
-
+_keys, _answers = api_keys.c, api_answers.c
 
 KEPT: Final = timedelta(hours=24)
 """Retention of answers."""
@@ -66,8 +55,6 @@ LEASE: Final = timedelta(seconds=60)
 """Time after which a request in progress is taken over, unless its process renews it."""
 _TOGETHER: Final = 500  # rows that are forgotten at a time
 _FREE: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-_answers = api_answers.c
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,15 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from runtime.store.campaigns import campaigns
-from runtime.store.columns import SafeText
 from runtime.store.database import Queries, insert_new
-from runtime.store.schema import metadata, table_of
+from runtime.store.schema import table_of
 
-audience_parts = sa.Table(
+audience_parts = table_of(
     "audience_parts",
-    metadata,
-    sa.Column("audience", SafeText, nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
-    # Encoded, and encrypted if payloads are.
-    sa.Column("content", SafeText, nullable=False),
+    {"audience": "str", "number": "int", "content": "str"},
     sa.PrimaryKeyConstraint("audience", "number"),
 )
-"""The contents of uploaded files."""
+"""The contents of uploaded files, encoded, and encrypted if payloads are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

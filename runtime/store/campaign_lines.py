@@ -13,11 +13,10 @@ import sqlalchemy as sa
 
 from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered
 from runtime.store.campaigns import LINES_TOGETHER, campaign_items, campaigns
-from runtime.store.columns import ColumnType, RowList, UtcDateTime, column_type, json_text
 from runtime.store.database import InsertFactory, in_chunks
 from runtime.store.entries import ADMITTED, Entries, row_of_admission
 from runtime.store.passages import Passage, add_passages, hour_of
-from runtime.store.schema import entries
+from runtime.store.schema import ColumnType, RowList, UtcDateTime, column_type, entries, json_text
 from runtime.store.versions import Closure
 
 

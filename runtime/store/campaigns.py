@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from runtime.store.columns import Flag, RowList, SafeText, UtcDateTime, column_type
 from runtime.store.database import Queries, in_chunks
-from runtime.store.schema import entries, partial_index, table_of
+from runtime.store.schema import Flag, RowList, SafeText, UtcDateTime, column_type, entries, partial_index, table_of
 
 LINES_TOGETHER: Final = 500
 """Maximum number of lines of a statement."""

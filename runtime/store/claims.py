@@ -15,10 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from runtime.store.columns import Flag, UtcDateTime, storable
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.deliveries import deliveries
-from runtime.store.schema import table_of
+from runtime.store.schema import Flag, UtcDateTime, storable, table_of
 from scenario.policies.caps import Cap, Full, full
 
 

@@ -9,9 +9,8 @@ from functools import cache
 
 import sqlalchemy as sa
 
-from runtime.store.columns import UtcDateTime
 from runtime.store.database import InsertFactory, Queries, row_of
-from runtime.store.schema import table_of
+from runtime.store.schema import UtcDateTime, table_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
-from runtime.store.columns import day_of
 from runtime.store.database import Queries, matching, row_of
 from runtime.store.passages import DayCount
-from runtime.store.schema import entries, erased_name, partial_index, table_of
+from runtime.store.schema import day_of, entries, erased_name, partial_index, table_of
 
 RESPONSE_LENGTH = 2048
 """Maximum number of characters of a stored response."""

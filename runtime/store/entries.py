@@ -29,9 +29,8 @@ from runtime.store.admission import (
     admitted_before,
     decide,
 )
-from runtime.store.columns import storable
 from runtime.store.database import InsertFactory, Queries, in_chunks, insert_new, matching
-from runtime.store.schema import entries
+from runtime.store.schema import entries, storable
 from runtime.store.versions import Closure, closed
 
 LOST = "lost"

@@ -21,7 +21,6 @@ from runtime.store.accepted_entries import accepted_entries
 from runtime.store.batches import ERASE_ENDED, ERASE_UNSENT, ITEMS_OF
 from runtime.store.campaigns import campaign_items
 from runtime.store.claims import claims
-from runtime.store.columns import Flag, UtcDateTime
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.deliveries import deliveries
 from runtime.store.entries import LOST
@@ -30,7 +29,16 @@ from runtime.store.memberships import ERASE_MEMBERSHIPS
 from runtime.store.operations import operation_items, operations
 from runtime.store.outgoing import outgoing_events
 from runtime.store.outgoing_sends import ERASE_EVENTS
-from runtime.store.schema import ErasureState, StoredErasure, entries, erased_name, erasure_runs, erasures
+from runtime.store.schema import (
+    ErasureState,
+    Flag,
+    StoredErasure,
+    UtcDateTime,
+    entries,
+    erased_name,
+    erasure_runs,
+    erasures,
+)
 
 _RECEIVED: Final = ("delivered", "unknown", "cancelled")
 """Outcomes of attempts that the receiver has or may have received. Other attempts count if the receiver answered."""

@@ -1,14 +1,48 @@
-"""Agreements of processes: leases, each held by one process, and the number of queues that workers serve."""
+"""Agreements of processes: leases, the number of queues that workers serve, and the claims on Temporal's namespaces."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 
 import sqlalchemy as sa
 
-from runtime.store.database import InsertFactory, Queries
-from runtime.store.schema import leases, queue_shards
+from runtime.errors import StoreError
+from runtime.store.database import InsertFactory, Queries, insert_new
+from runtime.store.schema import table_of
+
+leases = table_of("leases", {"name": "str", "holder": "str", "expires_at": "datetime"}, sa.PrimaryKeyConstraint("name"))
+"""The process, by a unique name, that does some work on behalf of all."""
+
+queue_shards = table_of("queue_shards", {"queue": "str", "most": "int"}, sa.PrimaryKeyConstraint("queue"))
+"""The highest number of task queues that deliveries were ever divided among: tasks may wait in each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceClaim:
+    """A store's claim on a namespace, stored by both."""
+
+    token: str
+    """The latest token. The store has it before the namespace does."""
+    previous_token: str
+    """"" for the first token."""
+    rotation: int
+    rotated_at: str
+    """Time of the latest token, ISO 8601."""
+    database: str
+    """See `Database.identity`; "" if unknown."""
+    claimed_at: str
+    """Time of the claim, ISO 8601."""
+    claimed_by: str
+    reason: str = ""
+    """The operator's reason; "" for the first claim."""
+
+
+# The token apart from the claim, so that of several workers one replaces it.
+_claims = table_of(
+    "namespace_claims", {"namespace": "str", "token": "str", "claim": "Json"}, sa.PrimaryKeyConstraint("namespace")
+)
 
 _table = leases.c
 
@@ -40,6 +74,40 @@ class Leases(Queries):
         """Remember the number of task queues of webhooks. Return the highest number ever remembered."""
         rows = await self._database.write(_raise(self._database.insert), {"queue": "webhooks", "most": number})
         return rows[0]["most"]
+
+
+class NamespaceClaims(Queries):
+    """The table of claimed namespaces, which `runtime.identity` compares with the namespaces' records."""
+
+    async def database_identity(self) -> str:
+        """Return the identity of the database itself: see `Database.identity`."""
+        return await self._database.identity()
+
+    async def namespace_claim(self, namespace: str) -> NamespaceClaim | None:
+        """Return the claim on a namespace, or None if this store never claimed it."""
+        rows = await self._database.read(sa.select(_claims.c.claim).where(_claims.c.namespace == namespace))
+        return NamespaceClaim(**rows[0]["claim"]) if rows else None
+
+    async def has_claims(self) -> bool:
+        """Return True if this store has claimed any namespace."""
+        return bool(await self._database.read(sa.select(_claims.c.namespace).limit(1)))
+
+    async def claim_namespace(self, namespace: str, claim: NamespaceClaim, *, replace: bool) -> None:
+        """Claim a namespace. With `replace`, replace this store's own claim on it, if any."""
+        row = {"namespace": namespace, "token": claim.token, "claim": asdict(claim)}
+        if replace:
+            await self._put(_claims, row)
+        else:
+            await self._database.write(insert_new(self._database.insert, _claims), row)
+
+    async def rotate_token(self, namespace: str, rotated: NamespaceClaim, known: str) -> bool:
+        """Store a newer token. Return False if another process has replaced the known one."""
+        where = (_claims.c.namespace == namespace, _claims.c.token == known)
+        return await self._change(_claims, *where, token=rotated.token, claim=asdict(rotated))
+
+    def bar(self, error: StoreError) -> None:
+        """Make every later call of this process raise an error."""
+        self._database.barred = error
 
 
 @cache

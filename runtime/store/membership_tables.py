@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from runtime.store.columns import Flag, SafeText, UtcDateTime
-from runtime.store.schema import metadata, partial_index, table_of
+from runtime.store.schema import Flag, SafeText, UtcDateTime, metadata, partial_index, table_of
 
 # In parentheses, and word for word as in the index that serves it.
 DIFFERS: Final = sa.text("(batch IS NOT NULL OR (refused IS NULL AND (is_member <> wanted OR digest <> sent_digest)))")

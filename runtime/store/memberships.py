@@ -19,7 +19,6 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries, in_chunks, row_of
 from runtime.store.membership_tables import (
     ADD_AGAIN,
@@ -41,6 +40,7 @@ from runtime.store.membership_tables import (
     audience_memberships,
     audience_syncs,
 )
+from runtime.store.schema import SafeText
 
 _TOGETHER: Final = 500  # maximum number of rows that one statement names
 

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from runtime.store.columns import SafeText
 from runtime.store.database import Queries, in_chunks, matching
-from runtime.store.schema import partial_index, table_of
+from runtime.store.schema import SafeText, partial_index, table_of
 
 ITEMS_TOGETHER: Final = 500
 """Maximum number of items of a statement."""

@@ -15,9 +15,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from runtime.store.columns import SafeText, UtcDateTime
 from runtime.store.database import InsertFactory, Queries, insert_new
-from runtime.store.schema import metadata, partial_index, table_of
+from runtime.store.schema import partial_index, table_of
 from scenario.words import EventType
 
 TOGETHER: Final = 1_000
@@ -61,27 +60,19 @@ outgoing_events = table_of(
 )
 """Outgoing events, written by the triggers of the first migration and by activities."""
 
-outgoing_types = sa.Table(
-    "outgoing_types", metadata, sa.Column("type", SafeText, nullable=False), sa.PrimaryKeyConstraint("type")
-)
+outgoing_types = table_of("outgoing_types", {"type": "str"}, sa.PrimaryKeyConstraint("type"))
 """The types of events that somebody wants. Others are not stored."""
 
-outgoing_cursors = sa.Table(
+outgoing_cursors = table_of(
     "outgoing_cursors",
-    metadata,
-    # A subscription of `outgoing.yaml`; "" for the last position that was given.
-    sa.Column("name", SafeText, nullable=False),
+    {"name": "str"},
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.PrimaryKeyConstraint("name"),
 )
-"""The place up to which each subscription's events were sent, or are in `outgoing_sends`."""
+"""The place up to which each subscription's events were sent, or are in `outgoing_sends`; "" is the log itself."""
 
-destination_pauses = sa.Table(
-    "destination_pauses",
-    metadata,
-    sa.Column("destination", SafeText, nullable=False),
-    sa.Column("paused_at", UtcDateTime, nullable=False),
-    sa.PrimaryKeyConstraint("destination"),
+destination_pauses = table_of(
+    "destination_pauses", {"destination": "str", "paused_at": "datetime"}, sa.PrimaryKeyConstraint("destination")
 )
 """Destinations that a worker has paused because they failed too often."""
 

@@ -22,9 +22,8 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from runtime.store.columns import SafeText, day_of, storable
 from runtime.store.database import Database, InsertFactory, Queries
-from runtime.store.schema import entries, passages
+from runtime.store.schema import SafeText, day_of, entries, passages, storable
 
 
 class Passage(NamedTuple):

@@ -27,10 +27,9 @@ from runtime.store.deliveries import Deliveries
 from runtime.store.entries import Entries
 from runtime.store.erasures import Erasures
 from runtime.store.goals import Goals
-from runtime.store.leases import Leases
+from runtime.store.leases import Leases, NamespaceClaims
 from runtime.store.memberships import AudienceMemberships
 from runtime.store.migrations import ensure_current, upgrade
-from runtime.store.namespace_claims import NamespaceClaims
 from runtime.store.operations import StoredOperations
 from runtime.store.outgoing_sends import OutgoingSends
 from runtime.store.passages import Passages

@@ -11,9 +11,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from runtime.store.columns import SafeText
 from runtime.store.database import Queries, in_chunks, insert_new, matching, row_of
-from runtime.store.schema import soft_bounces, table_of
+from runtime.store.schema import SafeText, soft_bounces, table_of
 from scenario.policies.suppression import SOFT, SOFT_BOUNCES, SOFT_SPAN, Suppression, lasting
 
 suppressions = table_of(

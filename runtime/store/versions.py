@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from runtime.store.columns import SafeText
 from runtime.store.database import InsertFactory, Queries
-from runtime.store.schema import table_of
+from runtime.store.schema import SafeText, table_of
 
 
 @dataclass(frozen=True, slots=True)
