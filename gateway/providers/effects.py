@@ -26,7 +26,7 @@ from gateway.providers.provider import ProviderEvent
 from gateway.service.caller import TERMINAL
 from gateway.service.events import EventService
 from runtime.store import Store, StoredEntry, StoreError
-from runtime.store.provider_events import SentDelivery
+from runtime.store.suppressions import SentDelivery
 from runtime.telemetry.metrics import PROVIDER_EVENTS
 from scenario.errors import BadRecipient
 from scenario.policies.addresses import scope_of

@@ -24,8 +24,7 @@ from runtime.store.claims import claims
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.deliveries import deliveries
 from runtime.store.entries import LOST
-from runtime.store.membership_tables import audience_memberships
-from runtime.store.memberships import ERASE_MEMBERSHIPS
+from runtime.store.memberships import ERASE_MEMBERSHIPS, audience_memberships
 from runtime.store.operations import operation_items, operations
 from runtime.store.outgoing import outgoing_events
 from runtime.store.outgoing_sends import ERASE_EVENTS

@@ -29,7 +29,7 @@ from runtime.store.campaigns import campaign_items, campaigns
 from runtime.store.claims import claims
 from runtime.store.database import Queries
 from runtime.store.deliveries import deliveries
-from runtime.store.membership_tables import IS_SETTLED, NO_MEMBER, audience_memberships
+from runtime.store.memberships import IS_SETTLED, NO_MEMBER, audience_memberships
 from runtime.store.operations import operation_items, operations
 from runtime.store.outgoing import outgoing_events
 from runtime.store.outgoing_sends import outgoing_sends

@@ -34,10 +34,9 @@ from runtime.store.operations import StoredOperations
 from runtime.store.outgoing_sends import OutgoingSends
 from runtime.store.passages import Passages
 from runtime.store.postgresql import PostgreSQL
-from runtime.store.provider_events import ProviderEvents
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
-from runtime.store.suppressions import Suppressions
+from runtime.store.suppressions import ProviderEvents, Suppressions
 from runtime.store.traffic import DestinationTraffic
 from runtime.store.versions import Versions
 

@@ -1,18 +1,21 @@
-"""Suppressed addresses, identified by HMACs; see `runtime.derived_keys`.
+"""Suppressed addresses, and the events from providers that may suppress one.
 
-Queries take all hashes of an address: one for each key that was ever in use, the current one first.
+Addresses are identified by HMACs; see `runtime.derived_keys`. Queries take all hashes of an address: one for each key
+that was ever in use, the current one first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
 
 from runtime.store.database import Queries, in_chunks, insert_new, matching, row_of
-from runtime.store.schema import SafeText, soft_bounces, table_of
+from runtime.store.deliveries import deliveries
+from runtime.store.schema import SafeText, provider_events, soft_bounces, table_of
 from scenario.policies.suppression import SOFT, SOFT_BOUNCES, SOFT_SPAN, Suppression, lasting
 
 suppressions = table_of(
@@ -27,9 +30,27 @@ suppressions = table_of(
 
 _table = suppressions.c
 _soft = soft_bounces.c
+_seen = provider_events.c
+_sent = deliveries.c
 
 SUPPRESSED_TOGETHER: Final = 1_000
 """Maximum number of suppressions of a statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentDelivery:
+    """The latest attempt of a delivery, without the response."""
+
+    delivery_id: str
+    workflow_id: str
+    contact_id: str
+    scenario: str
+    version: int
+    step: str
+    sent_at: datetime
+    """Start of the attempt."""
+    recipient: str | None
+    """Hash of the address that it was sent to, or None if that is unknown."""
 
 
 class Suppressions(Queries):
@@ -110,6 +131,31 @@ class Suppressions(Queries):
         return await self.suppress(Suppression(channel, addresses[0], SOFT, at, evidence=evidence))
 
 
+class ProviderEvents(Queries):
+    """The table of providers' events, by the hashes of their ids."""
+
+    async def known_provider_events(self, hashes: Collection[str]) -> set[str]:
+        """Return those of these events that had their effect."""
+        if not hashes:
+            return set()
+        rows = await self._database.read(sa.select(_seen.event_hash).where(_seen.event_hash.in_(hashes)))
+        return {row["event_hash"] for row in rows}
+
+    async def keep_provider_events(self, hashes: Collection[str], at: datetime) -> None:
+        """Record events that had their effect. Idempotent."""
+        if hashes:
+            rows = [{"event_hash": one, "seen_at": at} for one in hashes]
+            await self._database.write_many(insert_new(self._database.insert, provider_events), rows)
+
+    async def sent_deliveries(self, delivery_ids: Collection[str]) -> dict[str, SentDelivery]:
+        """Return journeys' deliveries by id. Unknown ones and test messages are missing."""
+        if not delivery_ids:
+            return {}
+        is_sent = (_sent.delivery_id.in_(delivery_ids), _sent.test_by.is_(None))
+        found = await self._all(SentDelivery, sa.select(*_SENT).where(*is_sent).order_by(_sent.started_at))
+        return {one.delivery_id: one for one in found}
+
+
 _ORDER = (_table.suppressed_at, _table.channel, _table.address_hash, _table.scope, _table.source)
 _OF_CHANNEL = (
     sa.select(suppressions)
@@ -126,4 +172,8 @@ _SOFT = sa.select(sa.func.count(_soft.delivery_id.distinct()).label("bounces")).
     _soft.address_hash.in_(sa.bindparam("addresses", expanding=True)),
     _soft.bounced_at > sa.bindparam("since"),
     _soft.bounced_at < sa.bindparam("until"),
+)
+_SENT = (
+    *(_sent.delivery_id, _sent.workflow_id, _sent.contact_id, _sent.scenario, _sent.version, _sent.step),
+    *(_sent.started_at.label("sent_at"), _sent.recipient),
 )
