@@ -51,23 +51,18 @@ _HEAD = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker
 class Pin:
     """A version of a package."""
 
-    name: str
-    """Normalised (PEP 503)."""
+    name: str  # normalised (PEP 503)
     version: str
-    marker: str
-    """Environment marker (PEP 508), or ""."""
-    text: str
-    """Its lines in the lock, including hashes."""
+    marker: str  # environment marker (PEP 508), or ""
+    text: str  # its lines in the lock, including hashes
 
 
 @dataclass(frozen=True)
 class Pins:
     """The result of a resolution."""
 
-    production: Sequence[Pin]
-    """Dependencies of a worker."""
-    local: Sequence[Pin]
-    """These, and those of local servers: all that the wheel depends on."""
+    production: Sequence[Pin]  # dependencies of a worker
+    local: Sequence[Pin]  # these, and those of local servers: all that the wheel depends on
     build: Sequence[Pin]
     everything: Sequence[Pin]
 

@@ -26,8 +26,7 @@ from activities.webhook.route import Routes
 from gateway.errors import BadInput
 from gateway.preview.contact import Preview, PreviewInputs, preview
 from gateway.preview.draft import Draft
-from gateway.preview.places import TemplateLocator
-from gateway.preview.rendering import NothingToSend, RenderProblem, Result
+from gateway.preview.rendering import NothingToSend, RenderProblem, Result, TemplateLocator
 from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store, StoreError
 from scenario.errors import BadRecipient, NotConfigured

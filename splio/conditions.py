@@ -50,8 +50,7 @@ class LiteralOperand:
 Operand = VariableReference | LiteralOperand
 
 
-FieldLookup = Callable[[VariableReference], MappedField]
-"""Returns the field of a variable, or raises ConversionError."""
+FieldLookup = Callable[[VariableReference], MappedField]  # returns the field of a variable, or raises ConversionError
 OldCondition = Callable[[FieldLookup], tuple[str, str]]
 """Writes a condition in Liquid: the word that joins its parts, empty for a single part, and its text."""
 

@@ -18,8 +18,7 @@ from scenario.entry.objects import Cart, Contact, Order, Product, Reward, Shape,
 from scenario.liquid.shapes import Object, Scalar, Tree, Value
 from scenario.type_guards import is_mapping, list_or_empty, mapping_or_empty
 
-CONTACT: Final = ""
-"""The table of a variable without a table: ``$firstname$``."""
+CONTACT: Final = ""  # the table of a variable without a table: ``$firstname$``
 
 
 class PlatformTable(NamedTuple):
@@ -27,8 +26,7 @@ class PlatformTable(NamedTuple):
 
     path: str
     model: type[Shape]
-    names: Mapping[str, str]
-    """Old names that differ, with the new ones. A dot leads into an object."""
+    names: Mapping[str, str]  # Old names that differ, with the new ones. A dot leads into an object.
 
 
 _TRANSACTION: Final = {
@@ -140,12 +138,9 @@ def _read_numbers(data: object) -> dict[int, str]:
 class MappedField(NamedTuple):
     """A field of the scenario language."""
 
-    path: str
-    """``contact.firstname``."""
-    kind: Scalar | None
-    """Its type, or None for custom fields."""
-    number: int | None = None
-    """The number of a custom field without a known name."""
+    path: str  # ``contact.firstname``
+    kind: Scalar | None  # its type, or None for custom fields
+    number: int | None = None  # the number of a custom field without a known name
 
 
 def find_field(table: str, name: str, names: CustomFieldNames, trigger: str | None = None) -> MappedField | None:

@@ -45,8 +45,7 @@ class ExistingLiquid(OldSyntaxPart):
 class OldVariable(OldSyntaxPart):
     """``$firstname$`` or ``$order.extid$``."""
 
-    table: str
-    """The text before the dot, or empty."""
+    table: str  # the text before the dot, or empty
     name: str
 
 
@@ -54,12 +53,9 @@ class OldVariable(OldSyntaxPart):
 class OldTag(OldSyntaxPart):
     """``{SPLIO IF …}``."""
 
-    word: str
-    """IF, ELSEIF, ELSE, ENDIF, FOREACH, ENDFOREACH, or another word, in capitals."""
-    rest: str
-    """The text after the word, with its HTML entities resolved."""
-    closed: bool = True
-    """True if it has a closing brace."""
+    word: str  # IF, ELSEIF, ELSE, ENDIF, FOREACH, ENDFOREACH, or another word, in capitals
+    rest: str  # the text after the word, with its HTML entities resolved
+    closed: bool = True  # True if it has a closing brace
 
 
 def split_template(source: str, *, liquid: bool = False) -> Iterator[OldSyntaxPart]:

@@ -48,11 +48,9 @@ class UnconvertedOffset(NamedTuple):
 class Edits:
     """The edits of a text."""
 
-    edits: tuple[Edit, ...]
-    """In order, without overlaps."""
+    edits: tuple[Edit, ...]  # in order, without overlaps
     unconverted: tuple[UnconvertedOffset, ...]
-    numbers: frozenset[int]
-    """The custom fields that are named by number."""
+    numbers: frozenset[int]  # the custom fields that are named by number
 
     def apply(self, source: str) -> str:
         pieces: list[str] = []
@@ -318,11 +316,9 @@ def _explain_unknown(shown: str, table: str, name: str) -> str:
 class ConversionResult:
     """A converted text."""
 
-    text: str
-    """Liquid, or a scenario file."""
+    text: str  # liquid, or a scenario file
     unconverted: tuple[Unconverted, ...] = ()
-    notes: tuple[str, ...] = ()
-    """Further remarks for the author, one sentence each."""
+    notes: tuple[str, ...] = ()  # further remarks for the author, one sentence each
 
 
 def convert(source: str, names: CustomFieldNames | None = None, *, keep_liquid: bool = False) -> ConversionResult:

@@ -22,9 +22,8 @@ from gateway.errors import Forbidden, Refusal
 from gateway.preview import draft as drafts
 from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import Draft
-from gateway.preview.first_entry import first_entry
-from gateway.preview.places import TemplateLocator
-from gateway.preview.rendering import MessageRenderer, described, render_again
+from gateway.preview.rendering import MessageRenderer, TemplateLocator, described, render_again
+from gateway.preview.samples import first_entry
 from gateway.preview.walk import GivenEvent
 from gateway.publishing import ScenarioFile, check_file
 from gateway.service.caller import Caller

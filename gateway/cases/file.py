@@ -52,8 +52,7 @@ class Cases:
     """A case file that can be run."""
 
     path: Path
-    source: Source
-    """The places of its content."""
+    source: Source  # the places of its content
     file: CaseFile
     draft: Draft
     book: Destinations | None

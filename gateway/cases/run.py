@@ -22,8 +22,7 @@ from gateway.cases.model import Case, CaseEvent, Occurrence, ScriptedAnswer
 from gateway.errors import BadInput
 from gateway.preview.draft import VERSION
 from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
-from gateway.virtual.clock import Clock
-from gateway.virtual.host import PlaceClaim, Record, Workspace
+from gateway.virtual.host import Clock, PlaceClaim, Record, Workspace
 from gateway.virtual.journey import OperationRefused, VirtualJourney, deliver
 from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
@@ -48,14 +47,11 @@ _ASKED: Final = "as the case says"
 class Circumstances:
     """The circumstances of all cases."""
 
-    platform_zone: str = "UTC"
-    """IANA zone of the platform's dates without an offset."""
+    platform_zone: str = "UTC"  # IANA zone of the platform's dates without an offset
     renderer: MessageRenderer = field(default_factory=MessageRenderer)
     """Renders messages, without the destinations of the case files."""
-    start: datetime | None = None
-    """Time of all entries, or None for the cases' own."""
-    root: str = ROOT
-    """The run id for delivery ids."""
+    start: datetime | None = None  # time of all entries, or None for the cases' own
+    root: str = ROOT  # the run id for delivery ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +81,14 @@ class StepRun(Record):
 class CaseRun:
     """The run of a case."""
 
-    refused: str | None = None
-    """Why the contact was not admitted, or None."""
+    refused: str | None = None  # why the contact was not admitted, or None
     steps: tuple[StepRun, ...] = ()
     ends: str = ""
     """``finished``, ``exited``, ``control``, ``holdout``; ``held``, ``paused`` or ``waiting``; empty if refused."""
     reason: str = ""
     sent: Mapping[str, Sequence[Result]] = field(default_factory=dict[str, Sequence[Result]])
     """Messages of all attempts, by step."""
-    failed: str | None = None
-    """Why the case cannot be run: a malformed entry, or no end."""
+    failed: str | None = None  # why the case cannot be run: a malformed entry, or no end
     rejected: Mapping[Place, str] = field(default_factory=dict[Place, str])
     """Operations that were not accepted, by their place in the case."""
 

@@ -94,7 +94,7 @@ def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:
 
     Edit its values, then use it: scenario sample a.yaml > entry.json, then scenario preview a.yaml --entry entry.json.
     """
-    from gateway.preview.first_entry import first_entry
+    from gateway.preview.samples import first_entry
 
     entry = first_entry(draft_of(file, book_in(destinations), Format.TEXT))
     if entry is None:

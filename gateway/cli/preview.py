@@ -187,7 +187,7 @@ def _show(
 ) -> int:
     from gateway.preview.contact import preview as follow
     from gateway.preview.contact import report
-    from gateway.preview.places import TemplateLocator
+    from gateway.preview.rendering import TemplateLocator
 
     shown = follow(made, entry, given)
     told = report(shown, TemplateLocator(made.file), step)

@@ -17,8 +17,8 @@ from gateway.errors import BadInput, why
 from gateway.terminal import dump, note, say
 
 if TYPE_CHECKING:
+    from gateway.cases.compare import Result
     from gateway.cases.file import Cases
-    from gateway.cases.report import Result
     from gateway.cases.run import Circumstances
 
 FilesArgument = Annotated[
@@ -45,8 +45,8 @@ def cases(
     The cases of post-purchase.yaml are in post-purchase.test.yaml in the same folder. Differences are shown as expected
     and got, with their line. The exit status is 1 if there is a difference or an error.
     """
+    from gateway.cases.compare import unread
     from gateway.cases.file import DefaultFiles, case_files, read
-    from gateway.cases.report import unread
     from gateway.cases.run import Circumstances
     from runtime.settings import Settings
 
@@ -76,8 +76,7 @@ def cases(
 
 
 def _run(cases: Cases, wanted: str | None, around: Circumstances) -> list[Result]:
-    from gateway.cases.compare import compare
-    from gateway.cases.report import result
+    from gateway.cases.compare import compare, result
     from gateway.cases.run import run
 
     results: list[Result] = []
@@ -122,7 +121,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _show(path: Path, results: list[Result]) -> None:
-    from gateway.cases.report import lines
+    from gateway.cases.compare import lines
 
     say(str(path))
     for one in results:
@@ -131,7 +130,7 @@ def _show(path: Path, results: list[Result]) -> None:
 
 
 def _summarise(results: list[Result], broken: list[Result], form: CasesFormat) -> None:
-    from gateway.cases.report import as_json, junit
+    from gateway.cases.compare import as_json, junit
 
     if form == "json":
         dump([as_json(one) for one in (*broken, *results)])

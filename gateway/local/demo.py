@@ -21,7 +21,7 @@ from rich.text import Text
 from activities.channel import Arrival, LocalServers, adapter
 from activities.content import LoadedVersion
 from activities.context import subscriber_of
-from gateway.local.skipping import skip_time
+from gateway.local.dev import skip_time
 from gateway.local.stack import LocalStack, local, until_interrupted
 from gateway.publishing import CASES
 from gateway.service.entries import Entered

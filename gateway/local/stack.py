@@ -36,7 +36,7 @@ from gateway.authoring.work import Setup
 from gateway.callbacks.app import application, routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
-from gateway.pages.sign_in import Door
+from gateway.pages.app import Door
 from gateway.sending import Trials
 from gateway.service.outbox import Outbox
 from gateway.serving import OPEN, Front, Parts, parts_of

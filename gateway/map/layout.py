@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from gateway.map.drawing import SIZES, WIDTH, Area, Card, Drawing, Edge, Label, Point, Text
+from gateway.map.drawing import SIZES, WIDTH, Area, Card, Drawing, Edge, Label, Point, Text, clipped, width_of, wrapped
 from gateway.map.outline import Block, Jump, Outline, OutlineItem, Overlay, Way
-from gateway.map.typesetting import clipped, width_of, wrapped
 
-GAP: Final = 28.0
-"""Space between a step and the next one."""
+GAP: Final = 28.0  # space between a step and the next one
 _APART: Final = 24.0  # between two columns
 _INDENT: Final = 34.0  # of branches below each other
 _RAIL: Final = 14.0  # from a part to a line beside it
@@ -226,10 +224,8 @@ class LoopPart(StepPart):
         return [self._edge(self._on, (x + WIDTH / 2, middle), (rail, middle), (rail, meeting), (x, meeting))]
 
 
-WIDEST: Final = 1040.0
-"""Maximum width of branches beside each other; wider ones are put below each other."""
-_NESTED: Final = 48.0
-"""Reduction of that width for nested branches."""
+WIDEST: Final = 1040.0  # maximum width of branches beside each other; wider ones are put below each other
+_NESTED: Final = 48.0  # reduction of that width for nested branches
 _MARGIN: Final = 20.0
 _LINES: Final = {"heading": 22.0, "note": 17.0}
 _NARROWEST: Final = 320.0

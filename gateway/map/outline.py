@@ -27,12 +27,9 @@ NUMBERS: Final = ("waiting", "retrying", "held", "paused", "running", "passed", 
 class Way:
     """A way out of a step."""
 
-    key: str
-    """As in `scenario.steps.base.Row.ways`."""
-    label: str
-    """Its label; empty for a single way."""
-    to: str | None
-    """The next step; None is the end."""
+    key: str  # as in `scenario.steps.base.Row.ways`
+    label: str  # its label; empty for a single way
+    to: str | None  # the next step; None is the end
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,7 @@ class ShownStep:
     """A step with its additions."""
 
     step: Step
-    numbers: Mapping[str, int]
-    """Its counts without zeros."""
+    numbers: Mapping[str, int]  # its counts without zeros
     mark: Mark | None
     changes: tuple[str, ...]
     link: str | None
@@ -68,10 +64,8 @@ class Overlay:
     marks: Mapping[str, Mark] = field(default_factory=dict[str, Mark])
     changes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Changed keys of steps: `{"thank-you": ("subject", "html")}`."""
-    removed: tuple[str, ...] = ()
-    """Steps of the other version only."""
-    link: Callable[[str], str | None] = lambda _: None
-    """Returns a step's URL, or None."""
+    removed: tuple[str, ...] = ()  # steps of the other version only
+    link: Callable[[str], str | None] = lambda _: None  # returns a step's URL, or None
 
     def of(self, step: Step) -> ShownStep:
         found = self.numbers.get(step.id, {})
@@ -102,10 +96,8 @@ class Block:
     """A sequence of steps."""
 
     items: tuple[OutlineItem, ...]
-    goes_on: bool
-    """True if journeys continue behind the block."""
-    jump: Jump | None = None
-    """The target of its last step, if it is elsewhere."""
+    goes_on: bool  # True if journeys continue behind the block
+    jump: Jump | None = None  # the target of its last step, if it is elsewhere
 
 
 @dataclass(frozen=True)
@@ -121,21 +113,17 @@ class OutlineItem:
     """A step with its contents."""
 
     step: Step
-    branches: tuple[Branch, ...] = ()
-    """Ways of a fork."""
-    round: Branch | None = None
-    """The way of a repetition that returns to it."""
+    branches: tuple[Branch, ...] = ()  # ways of a fork
+    round: Branch | None = None  # the way of a repetition that returns to it
 
 
 @dataclass(frozen=True)
 class Outline:
     """A whole plan."""
 
-    course: Block
-    """The steps from the first to the end."""
+    course: Block  # the steps from the first to the end
     aside: tuple[Block, ...]
-    notes: tuple[str, ...]
-    """Exit rules and the goal."""
+    notes: tuple[str, ...]  # exit rules and the goal
 
     @property
     def steps(self) -> list[Step]:

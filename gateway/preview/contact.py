@@ -10,7 +10,7 @@ from typing import Any
 from activities.channel import RenderedMessage
 from gateway.errors import BadInput
 from gateway.preview.draft import VERSION, Draft
-from gateway.preview.places import TemplateLocator
+from gateway.preview.rendering import TemplateLocator
 from gateway.preview.walk import PreviewInputs, PreviewRun, StepPreview
 from scenario.entry.admission import EntryRefused, Withheld, check_rules, entry_data, key_of, withheld
 from scenario.entry.entry import Entry, journey_id, parse_entry
@@ -25,8 +25,7 @@ class ShownExit:
     """An exit rule."""
 
     rule: plan.PlannedExit
-    met: bool
-    """True if a given event fulfils it."""
+    met: bool  # True if a given event fulfils it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +36,9 @@ class Preview:
     contact: str
     key: str | None
     zone: tzinfo
-    start: datetime
-    """Time of the entry, in UTC."""
+    start: datetime  # time of the entry, in UTC
     refused: str | None
-    withheld: Withheld | None
-    """Why the contact would get nothing, or None. Its messages are shown anyway."""
+    withheld: Withheld | None  # Why the contact would get nothing, or None. Its messages are shown anyway.
     notes: tuple[str, ...]
     steps: tuple[StepPreview, ...]
     exits: tuple[ShownExit, ...]

@@ -1,4 +1,4 @@
-"""Rendering of a step's message by its channel, with stand-ins for callback and unsubscribe URLs."""
+"""Rendering of a step's message by its channel, with stand-ins for URLs, and the place at which a template fails."""
 
 from __future__ import annotations
 
@@ -12,14 +12,25 @@ from activities.channel import RenderContext, RenderedMessage, Unsendable, adapt
 from activities.context import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
 from activities.email.settings import ANY, Senders
 from activities.interface import Delivery
+from gateway.publishing import ScenarioFile
+from scenario import liquid
+from scenario.check.files import inline_files
+from scenario.check.structure import check_structure
+from scenario.check.templates import Template, templates
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.mail_address import Mailbox
 from scenario.model.document import load
+from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import named_steps
+from scenario.source.findings import Finding
+from scenario.source.report import Report
+from scenario.source.source import Path as Place
+from scenario.source.source import Source
 from scenario.steps.base import BaseStep
 from scenario.steps.delivery import DeliveryStep
 from scenario.time.timing import LAST
+from scenario.type_guards import is_list, is_mapping, mapping_or_empty, walk
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
@@ -27,10 +38,8 @@ if TYPE_CHECKING:
 
 SENDERS: Final = Senders(Mailbox("sender@example.com", "Sender"), frozenset({ANY}))
 """The sender if SCENARIO_MAIL_FROM is not set."""
-BASE: Final = "https://callbacks.example.com"
-"""The base of callback URLs if SCENARIO_CALLBACK_URL is not set."""
-ROOT: Final = "00000000-0000-0000-0000-000000000000"
-"""The run id of a journey that was never started."""
+BASE: Final = "https://callbacks.example.com"  # the base of callback URLs if SCENARIO_CALLBACK_URL is not set
+ROOT: Final = "00000000-0000-0000-0000-000000000000"  # the run id of a journey that was never started
 
 
 class StandIn:
@@ -77,8 +86,7 @@ class RenderProblem:
     """Why a step cannot be performed."""
 
     message: str
-    error: TemplateError | None = None
-    """The template's error, if a template is the reason."""
+    error: TemplateError | None = None  # the template's error, if a template is the reason
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
@@ -98,10 +106,8 @@ class MessageRenderer:
     callbacks: CallbackUrls = field(default_factory=StandIn)
     unsubscribing: UnsubscribeUrls = field(default_factory=UnsubscribeStandIn)
     identify: Callable[[str], str] = placeholder
-    book: Destinations | None = None
-    """The destinations. If None, a URL begins with the destination's name."""
-    to: str | None = None
-    """Recipient of e-mails and SMS instead of the contact."""
+    book: Destinations | None = None  # The destinations. If None, a URL begins with the destination's name.
+    to: str | None = None  # recipient of e-mails and SMS instead of the contact
 
     @classmethod
     def configured(
@@ -160,3 +166,105 @@ def described(result: Result) -> dict[str, Any]:
             return {"error": message}
         case message:
             return message.describe()
+
+
+_RENDER: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], object]]] = {
+    "text": liquid.render_text,
+    "line": liquid.render_line,
+    "html": liquid.render_html,
+    "json": liquid.render_json,
+    "form": liquid.render_form,
+    "plain": liquid.render_plain,
+    "url": liquid.render_url,
+    "path": liquid.render_path,
+    "header": liquid.render_header,
+    "condition": liquid.evaluate_condition,
+    "value": liquid.evaluate_value,
+}
+_CODE: Final = "preview"
+
+
+class TemplateLocator:
+    """Finds places in a scenario's file, which it reads on first use."""
+
+    def __init__(self, file: ScenarioFile) -> None:
+        self._file = file
+        self._report: Report | None = None
+        self._data: Any = None
+        self._steps: dict[str, Place] = {}
+        self._found: dict[tuple[Place, str, bool, int | None], Finding] = {}
+
+    def find(self, step: str, problem: RenderProblem) -> Finding:
+        """Return the finding for a step's problem, at the failing output if a template fails."""
+        report = self._read()
+        place = self._steps.get(step, ())
+        message = problem.message
+        offset, key = None, False
+        if problem.error is not None and (found := self._failing(place, problem, problem.error)):
+            template, error = found
+            place, offset, key, message = _inside(template, error)
+        asked = (place, message, key, offset)
+        if asked not in self._found:
+            known = set(report.findings)
+            report.add(place, _CODE, message, key=key, offset=offset)
+            # A finding at the same place is not repeated.
+            new = set(report.findings) - known or {item for item in known if item.message == message}
+            self._found[asked] = min(new)
+        return self._found[asked]
+
+    def template(self, step: str, problem: RenderProblem) -> Template | None:
+        self._read()
+        if problem.error is None:
+            return None
+        found = self._failing(self._steps.get(step, ()), problem, problem.error)
+        return found[0] if found else None
+
+    def _failing(
+        self, place: Place, problem: RenderProblem, error: TemplateError
+    ) -> tuple[Template, TemplateError] | None:
+        """Return the template of a step that raises this error, and its own error."""
+        failing: list[tuple[Template, TemplateError]] = []
+        for template in templates(self._data):
+            inner = (path for path in self._steps.values() if len(path) > len(place))
+            if template.path[: len(place)] != place or any(template.path[: len(path)] == path for path in inner):
+                continue
+            try:
+                _RENDER[template.kind](template.source, problem.data)
+            except TemplateError as raised:
+                failing.append((template, raised))
+            except Aborted:
+                continue
+        said = (error.reason, error.offset)
+        same = (found for found in failing if (found[1].reason, found[1].offset) == said)
+        return next(same, failing[0] if failing else None)
+
+    def _read(self) -> Report:
+        if self._report is None:
+            source = Source(self._file.content, self._file.name)
+            self._report = Report(source)
+            data = check_structure(source, self._report)
+            self._data = inline_files(data, self._file.read, self._report)
+            self._steps = {step.id: step.path for step in outline(self._data) if step.id is not None}
+        return self._report
+
+
+def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None, bool, str]:
+    """Return the place of a template's error: the text's path, the index, True for a key, and the message."""
+    if isinstance(template.source, str):
+        return template.path, (error.offset or template.lead) - template.lead, False, error.reason
+    for path, value in walk(template.source):
+        if path and _spell(path) == error.at:
+            place = (*template.path, *path)
+            if "{" in str(path[-1]) and not isinstance(value, str):
+                return place, error.offset, True, error.reason
+            if (loop := next((form for form in ("$for", "$if") if form in mapping_or_empty(value)), None)) is not None:
+                return (*place, loop), error.offset, False, error.reason
+            if not is_mapping(value) and not is_list(value):
+                return place, error.offset, False, error.reason
+    return template.path, error.offset, False, error.sentence
+
+
+def _spell(path: Place) -> str:
+    """Return a path in a body as its compiler spells it."""
+    plain = (part[1:] if isinstance(part, str) and part.startswith("$$") else part for part in path)
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in plain).removeprefix(".")

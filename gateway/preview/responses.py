@@ -12,22 +12,18 @@ from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
 from activities.webhook.saved_response import SavedResponse, save_response
 from gateway.preview import worst
-from gateway.preview.draft import Draft
-from gateway.preview.uses import Path, UsedFields
+from gateway.preview.draft import Draft, FieldPath, UsedFields
 from scenario.model.parts import Save
 from scenario.responses.schema import REFERENCES, Whole
 from scenario.responses.validation import misfit
 from scenario.type_guards import is_mapping, list_or_empty
 
-_DEEPEST: Final = 12
-"""Maximum nesting of a made-up value, for schemas that refer to themselves."""
-_PARTS: Final = 400
-"""Maximum number of values in it. A response of 16 KB has few more."""
+_DEEPEST: Final = 12  # maximum nesting of a made-up value, for schemas that refer to themselves
+_PARTS: Final = 400  # Maximum number of values in it. A response of 16 KB has few more.
 _MANY: Final = 40
 _ROWS: Final = (0, 1, 2, 3)
 _BOUNDS: Final = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
-_LEAF: Final = ("type", "maxLength", "minLength", *_BOUNDS)
-"""Keywords that decide on values without parts."""
+_LEAF: Final = ("type", "maxLength", "minLength", *_BOUNDS)  # keywords that decide on values without parts
 _OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties", "propertyNames"),
     "array": ("items", "prefixItems", "contains", "minItems", "maxItems"),
@@ -63,7 +59,7 @@ class MadeUpAnswer:
 
     # ---- by a schema
 
-    def _by(self, schema: Any, path: Path, depth: int) -> Any:
+    def _by(self, schema: Any, path: FieldPath, depth: int) -> Any:
         self._left -= 1
         if self._left < 0 or depth > _DEEPEST:
             raise Unmade
@@ -111,7 +107,7 @@ class MadeUpAnswer:
             return self._chance.choice(kinds)
         return next((kind for kind, keys in _OF_TYPE.items() if not flat.keys().isdisjoint(keys)), None)
 
-    def _object(self, flat: Mapping[str, Any], path: Path, depth: int) -> dict[str, Any]:
+    def _object(self, flat: Mapping[str, Any], path: FieldPath, depth: int) -> dict[str, Any]:
         properties: Mapping[str, Any] = flat.get("properties") or {}
         required = list_or_empty(flat.get("required"))
         more = flat.get("additionalProperties", True)
@@ -126,7 +122,7 @@ class MadeUpAnswer:
     def _is_there(self) -> bool:
         return self._mode == "ordinary" or (self._mode == "mixed" and self._chance.random() < 0.8)
 
-    def _list(self, flat: Mapping[str, Any], path: Path, depth: int) -> list[Any]:
+    def _list(self, flat: Mapping[str, Any], path: FieldPath, depth: int) -> list[Any]:
         least, first = _count(flat.get("minItems"), 0), list_or_empty(flat.get("prefixItems"))
         least = max(least, 1 if "contains" in flat else 0)
         most = _count(flat.get("maxItems"), max(least, _MANY))
@@ -138,7 +134,7 @@ class MadeUpAnswer:
             made[-1] = self._by(flat["contains"], path, depth + 1)
         return made
 
-    def _leaf(self, flat: Mapping[str, Any], path: Path) -> Any:
+    def _leaf(self, flat: Mapping[str, Any], path: FieldPath) -> Any:
         """Return a text, a number or a boolean. Formats and patterns are ignored."""
         kind = str(flat["type"])
         usual, worse = worst.ANSWERS.get(kind, ((), ()))
@@ -164,7 +160,7 @@ class MadeUpAnswer:
 
     # ---- without a schema
 
-    def _free(self, path: Path, depth: int) -> Any:
+    def _free(self, path: FieldPath, depth: int) -> Any:
         if path in self._used.looped:
             return self._rows(path)
         if self._used.below(path):
@@ -175,7 +171,7 @@ class MadeUpAnswer:
             return made if rows else made[0]
         return self._scalar(path)
 
-    def _rows(self, path: Path) -> Any:
+    def _rows(self, path: FieldPath) -> Any:
         if self._mode != "ordinary" and self._chance.random() < 0.2:
             return self._chance.choice((None, []))
         names = sorted(self._used.looped[path])
@@ -184,7 +180,7 @@ class MadeUpAnswer:
             return [self._scalar(()) for _ in range(rows)]
         return [{name: self._scalar((*path, name)) for name in names if self._is_there()} for _ in range(rows)]
 
-    def _scalar(self, path: Path) -> Any:
+    def _scalar(self, path: FieldPath) -> Any:
         literals = self._used.literals.get(path)
         if self._mode == "empty":
             return self._chance.choice((None, "", []))
@@ -217,10 +213,8 @@ def _count(value: Any, default: int) -> int:
     return min(int(value), _PARTS) if isinstance(value, int | float) else default
 
 
-_DRAWS: Final = 20
-"""Number of tries for each response that matches its schema."""
-_LOST: Final = 0.15
-"""Probability of no saved response, for example because it was not JSON."""
+_DRAWS: Final = 20  # number of tries for each response that matches its schema
+_LOST: Final = 0.15  # probability of no saved response, for example because it was not JSON
 
 
 class Replies:

@@ -14,8 +14,7 @@ from typing import Any, Final
 from activities.channel import RenderedMessage
 from gateway.preview.contact import PreviewInputs, preview, refusal
 from gateway.preview.draft import Draft
-from gateway.preview.places import TemplateLocator
-from gateway.preview.rendering import RenderProblem
+from gateway.preview.rendering import RenderProblem, TemplateLocator
 from gateway.preview.responses import Replies
 from gateway.preview.samples import Samples
 from gateway.preview.walk import GivenEvent, StepPreview
@@ -27,10 +26,8 @@ from scenario.source.findings import Finding
 from scenario.steps.delivery import Send
 from scenario.type_guards import Path, is_mapping, value_at, walk, with_value
 
-_TRIES: Final = 400
-"""Maximum number of variants in the search of the smallest entry."""
-_DRAWS: Final = 10
-"""Number of tries for each admitted contact."""
+_TRIES: Final = 400  # maximum number of variants in the search of the smallest entry
+_DRAWS: Final = 10  # number of tries for each admitted contact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +36,8 @@ class RenderFailure:
 
     number: int
     step: str
-    finding: Finding
-    """The mistake, at its place in the file."""
-    fields: Mapping[str, str]
-    """Values of the fields that the failing template uses, for people."""
+    finding: Finding  # the mistake, at its place in the file
+    fields: Mapping[str, str]  # values of the fields that the failing template uses, for people
     entry: dict[str, Any]
     events: tuple[GivenEvent, ...] = ()
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -53,10 +48,8 @@ class Trial:
     """The result of a trial."""
 
     wanted: int
-    rendered: int = 0
-    """Number of contacts without a problem."""
-    refused: int = 0
-    """Number of contacts for whom no admitted entry was found."""
+    rendered: int = 0  # number of contacts without a problem
+    refused: int = 0  # number of contacts for whom no admitted entry was found
     failure: RenderFailure | None = None
     missed: dict[str, Finding | None] = field(default_factory=dict[str, Finding | None])
     """Steps that no contact reached, with the problem that one would have had there."""

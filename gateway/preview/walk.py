@@ -12,8 +12,7 @@ from activities.interface import Delivery
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
 from gateway.preview.responses import keep
-from gateway.virtual.clock import Clock
-from gateway.virtual.host import VirtualHost, Workspace
+from gateway.virtual.host import Clock, VirtualHost, Workspace
 from scenario.entry.trigger import event_root
 from scenario.plan import plan
 from scenario.policies.order import Defer, Hold, Skip
@@ -27,8 +26,7 @@ from scenario.time.duration import format_duration
 from scenario.time.timing import later
 from scenario.words import BATCHED
 
-Branch = tuple[tuple[str, str], ...]
-"""The branches that contain a step: step ids, each with its branch."""
+Branch = tuple[tuple[str, str], ...]  # the branches that contain a step: step ids, each with its branch
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,10 @@ class GivenEvent:
 class PreviewInputs:
     """The circumstances of a preview."""
 
-    at: datetime | None = None
-    """Time of the entry; without a zone in the contact's zone. None: now."""
+    at: datetime | None = None  # time of the entry, without a zone in the contact's; None: now
     events: Sequence[GivenEvent] = ()
-    responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Responses of webhooks with `save:`, by name."""
-    platform_zone: str = "UTC"
-    """IANA zone of the platform's dates without an offset."""
+    responses: Mapping[str, Any] = field(default_factory=dict[str, Any])  # responses of webhooks with `save:`, by name
+    platform_zone: str = "UTC"  # IANA zone of the platform's dates without an offset
     renderer: MessageRenderer = field(default_factory=MessageRenderer)
     policies: Policies = field(default_factory=Policies)
 
@@ -61,22 +56,16 @@ class StepPreview:
     id: str
     row: Row
     branch: Branch
-    taken: bool
-    """True if the contact reaches it."""
-    reachable: bool
-    """True if only events or chance keep the contact away."""
-    began: datetime
-    """Its start on the virtual clock, in UTC."""
+    taken: bool  # True if the contact reaches it
+    reachable: bool  # True if only events or chance keep the contact away
+    began: datetime  # its start on the virtual clock, in UTC
     outcome: str
     """``sent``, ``skipped``; ``waited``; ``event``, ``timeout``; ``then``, ``case``, ``else``; a split's branch;
     ``exited``; or the effect of `on_failure`: ``held``, ``failed``."""
     reason: str | None = None
-    until: datetime | None = None
-    """End of its wait, in UTC."""
-    way: str | None = None
-    """The branch taken, if the outcome does not name it."""
-    note: str | None = None
-    """The draw, if chance decides."""
+    until: datetime | None = None  # end of its wait, in UTC
+    way: str | None = None  # the branch taken, if the outcome does not name it
+    note: str | None = None  # the draw, if chance decides
     result: Result | None = None
     delivery: Delivery | None = None
 
@@ -95,8 +84,7 @@ class _Position:
     reachable: bool = True
     event: Mapping[str, Any] | None = None
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    skips: bool = False
-    """True until the next wait of the list, after a date that is past."""
+    skips: bool = False  # True until the next wait of the list, after a date that is past
 
 
 class PreviewRun:

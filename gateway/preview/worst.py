@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from scenario.entry import values
 
-LONG: Final = 3000
-"""Characters of a very long text that still fits into a header."""
+LONG: Final = 3000  # characters of a very long text that still fits into a header
 
 TEXTS: Final[tuple[Any, ...]] = (
     *("", " ", None, 'Ann "Bo"', "back\\slash\\"),
@@ -80,8 +79,7 @@ NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
 
 # ---- responses
 
-_SAVED: Final = 2**63
-"""A response with a greater whole number is not saved."""
+_SAVED: Final = 2**63  # a response with a greater whole number is not saved
 
 
 def _is_kept(value: Any) -> bool:
@@ -90,8 +88,7 @@ def _is_kept(value: Any) -> bool:
     return not isinstance(value, int) or abs(value) < _SAVED
 
 
-JSON: Final[tuple[Any, ...]] = tuple(value for value in ANYTHING if _is_kept(value))
-"""Values within a response."""
+JSON: Final[tuple[Any, ...]] = tuple(value for value in ANYTHING if _is_kept(value))  # values within a response
 WHOLES: Final[tuple[Any, ...]] = ({}, [], [{}], [1], "", "ok", 0, True)
 """Unexpected whole responses, as some receivers give them on success."""
 ANSWERS: Final[Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]]] = {

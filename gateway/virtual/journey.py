@@ -17,8 +17,7 @@ from typing_extensions import override
 from activities.channel import AttemptReply, adapter
 from activities.interface import EvaluationRequest
 from activities.outcome import DeliveryEnd, end_after
-from gateway.virtual.clock import Clock
-from gateway.virtual.host import VirtualHost
+from gateway.virtual.host import Clock, VirtualHost
 from scenario.entry.entry import patch_contact
 from scenario.plan.plan import Plan
 from scenario.plan.retry import LAST, lengthen
@@ -49,8 +48,7 @@ class AttemptsMade(NamedTuple):
     """The attempts of a delivery before policies deferred it."""
 
     number: int
-    began: datetime
-    """When the first was scheduled. The deadline counts from then."""
+    began: datetime  # When the first was scheduled. The deadline counts from then.
     status: int | None = None
     said: str = ""
 

@@ -21,7 +21,7 @@ from gateway.local.demo import arrivals
 from gateway.local.stack import local
 from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import Draft, draft
-from gateway.preview.places import TemplateLocator
+from gateway.preview.rendering import TemplateLocator
 from gateway.publishing import ScenarioFile
 from gateway.sending import Means, Trials, send
 from runtime.settings import Settings

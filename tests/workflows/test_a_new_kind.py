@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import draft
-from gateway.preview.places import TemplateLocator
+from gateway.preview.rendering import TemplateLocator
 from gateway.publishing import ScenarioFile
 from scenario.check.check import check
 from scenario.model.json_schema import schema

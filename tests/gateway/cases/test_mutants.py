@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cases.compare import compare
+from gateway.cases.compare import compare, junit, result
 from gateway.cases.file import case_files, parsed
-from gateway.cases.report import junit, result
 from gateway.cases.run import run
 from gateway.cases.update import updated
 from scenario.source.source import Source

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.map.drawing import SIZES, Area, Drawing
+from gateway.map.drawing import SIZES, Area, Drawing, clipped, width_of, wrapped
 from gateway.map.layout import LABEL_SIZE, WIDEST, lay_out
 from gateway.map.outline import NUMBERS, Overlay, outline
-from gateway.map.typesetting import clipped, width_of, wrapped
 from scenario.plan.plan import Plan
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 from tests.gateway.map.plans import example, many, plan_of, plan_of_jumps

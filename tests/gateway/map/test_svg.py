@@ -7,9 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gateway.map.map import ScenarioMap
+from gateway.map.map import STYLE, ScenarioMap
 from gateway.map.outline import Overlay, since
-from gateway.map.svg import STYLE
 from scenario.plan.difference import VersionDifference
 from scenario.plan.plan import Plan, load_plan
 from tests.documents import COMMAND, DOCS, DRAWN

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.preview.contact import Preview, PreviewInputs, preview, report
 from gateway.preview.draft import Draft, draft
-from gateway.preview.places import TemplateLocator
+from gateway.preview.rendering import TemplateLocator
 from gateway.publishing import ScenarioFile
 
 Drafts = Callable[[str], Draft]

@@ -7,8 +7,7 @@ from typing import Final
 import pytest
 from typing_extensions import override
 
-from gateway.virtual.clock import Clock
-from gateway.virtual.host import VirtualHost
+from gateway.virtual.host import Clock, VirtualHost
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, Next, NotBefore
 from scenario.steps.repeat import RepeatRow
