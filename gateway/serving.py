@@ -42,8 +42,8 @@ from gateway.callbacks.app import routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
 from gateway.pages import app as pages
+from gateway.pages.app import Door
 from gateway.pages.rendering import compile_largest
-from gateway.pages.sign_in import Door
 from gateway.providers.app import expects_events
 from gateway.service.outbox import Outbox
 from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates

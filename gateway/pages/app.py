@@ -1,9 +1,15 @@
-"""The pages as one application, with their security headers. It lists all modules of pages; each has ``ROUTES``."""
+"""The pages as one application, with their security headers, and signing in and out.
+
+It lists all modules of pages; each has `ROUTES`.
+"""
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -26,24 +32,20 @@ from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
+from gateway.limits import RateLimit
 from gateway.pages import (
     campaigns,
-    contact,
     destinations,
-    held,
     journeys,
     operations,
-    outgoing,
     preview,
-    publish,
     rendering,
     scenario_operations,
     scenarios,
-    sign_in,
 )
-from gateway.pages.page import Page, SignInFirst, go_to
+from gateway.pages.page import Form, Page, SignInFirst, does, go_to, read_form
 from gateway.pages.rendering import is_here, link, render
-from gateway.pages.sign_in import Door
+from gateway.pages.session import begin, end, forget, is_from_here, keep, session_of
 from gateway.service.authoring import AuthoringService
 from gateway.service.content import ContentService
 from gateway.service.outbox import Outbox
@@ -51,12 +53,78 @@ from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of
 
+TRIES: Final = 30  # maximum number of invalid keys per address and minute, and of sessions per key
+_CANNOT_READ: Final = "this key cannot read: it needs the scope 'read'"
+_INVALID: Final = "this key is not valid: a key begins with sr_, and is shown once, when it is created"
+
+
+@dataclass(frozen=True)
+class Door:
+    """An address that signs in without a key, for a server that only its own machine can reach."""
+
+    token: str  # the end of the address: unguessable, and new at each start
+    key: str  # the id of the key that it signs in with
+
+
+async def _ask(request: Request) -> Response:
+    next_one = request.query_params.get("next", "/")
+    if await session_of(request, request.app.state.keys) is not None:
+        return go_to(next_one if is_here(next_one) else "/")
+    return render("sign_in.html", next=next_one, wrong=None)
+
+
+async def _sign_in(request: Request) -> Response:
+    if not is_from_here(request):
+        raise Problem("forbidden", "this form was sent by another site: open /sign-in, and sign in there")
+    form = await read_form(request)
+    keys: Keys = request.app.state.keys
+    key = await keys.verify(form.get("key", "").strip())
+    next_one = form.get("next", "/")
+    limit: RateLimit = request.app.state.attempts
+    if key is None:
+        # Behind a proxy, all clients have one address: guesses must not lock out valid keys.
+        if seconds := limit.take(request.client.host if request.client else ""):
+            raise again("too-many", "too many keys were tried from this address: wait a minute", seconds)
+        return render("sign_in.html", status=401, next=next_one, wrong=_INVALID)
+    if "read" not in key.scopes:
+        return render("sign_in.html", status=403, next=next_one, wrong=_CANNOT_READ)
+    if seconds := limit.take(key.id):  # the store keeps each session for hours
+        raise again("too-many", "this key began too many sessions: wait a minute", seconds)
+    response = go_to(next_one if is_here(next_one) else "/")
+    keep(request, response, await begin(keys, key, datetime.now(UTC)))
+    return response
+
+
+async def _open(request: Request) -> Response:
+    door: Door | None = request.app.state.door
+    token = request.path_params["token"]
+    if door is None or not hmac.compare_digest(token.encode(), door.token.encode()):
+        raise Problem("not-found", "this address has expired: use the one that was printed at the last start")
+    keys: Keys = request.app.state.keys
+    key = await keys.named(door.key)
+    if key is None:
+        raise Problem("forbidden", "the key of this address is no longer valid: restart the server")
+    response = go_to("/")
+    keep(request, response, await begin(keys, key, datetime.now(UTC)))
+    return response
+
+
+async def _sign_out(page: Page, _form: Form) -> Response:
+    await end(page.request, page.request.app.state.keys)
+    response = go_to("/sign-in")
+    forget(page.request, response)
+    return response
+
+
 logger = logging.getLogger(__name__)
-_PAGES: Final = (
-    *(rendering, sign_in, publish, scenarios, scenario_operations, journeys, contact, held),
-    *(operations, campaigns, destinations, preview, outgoing),
+_PAGES: Final = (rendering, scenario_operations, scenarios, journeys, operations, campaigns, destinations, preview)
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("/sign-in", _ask, methods=["GET"]),
+    Route("/sign-in", _sign_in, methods=["POST"]),
+    Route("/open/{token}", _open, methods=["GET"]),
+    does("/sign-out", _sign_out, "read"),
+    *chain.from_iterable(module.ROUTES for module in _PAGES),
 )
-ROUTES: Final[tuple[Route, ...]] = tuple(chain.from_iterable(module.ROUTES for module in _PAGES))
 _OF_HTTP: Final = {
     404: ("not-found", "there is no page at this address"),
     405: ("not-allowed", "this address accepts only a form, or only requests without one: go to its page first"),
@@ -74,7 +142,7 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "x-robots-tag": "noindex",
 }
-LARGER: Final[Mapping[str, int]] = {**preview.LARGER, **publish.LARGER, "/sign-in": 8 * 1024}
+LARGER: Final[Mapping[str, int]] = {**preview.LARGER, **scenario_operations.LARGER, "/sign-in": 8 * 1024}
 """Maximum bytes of a form, by path, if different from the default. Anybody can send the sign-in form."""
 
 
@@ -99,7 +167,7 @@ def application(
     app.add_middleware(Failsafe, refuse=_page_of)
     app.router.redirect_slashes = False
     namespace = quote(client.temporal.namespace, safe="")
-    app.state.client, app.state.keys, app.state.attempts, app.state.door = client, keys, sign_in.attempts(), door
+    app.state.client, app.state.keys, app.state.attempts, app.state.door = client, keys, RateLimit(TRIES, 60.0), door
     app.state.namespace_ui = temporal_ui and f"{temporal_ui}/namespaces/{namespace}"
     app.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
     app.state.contents = ContentService(client, app.state.authoring)

@@ -11,10 +11,8 @@ from zoneinfo import ZoneInfo
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
-from gateway.api.problem import Problem
 from gateway.campaigns.request import CampaignRequest
-from gateway.errors import Forbidden, NotFound
-from gateway.pages.page import Do, Form, Page, Show, at_field, does, field, go_to, reason_in, shows
+from gateway.pages.page import Do, Form, Page, Show, at_field, does, existing, field, go_to, reason_in, shows
 from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
 from scenario.words import LINE_OUTCOMES
 
@@ -130,10 +128,7 @@ async def _parts(file: UploadFile) -> AsyncIterator[bytes]:
 
 
 async def _campaign(page: Page) -> CampaignView:
-    try:
-        return await page.use.campaigns.show(page.caller, page.request.path_params["campaign"])
-    except (NotFound, Forbidden):
-        raise Problem("not-found", "there is no such campaign") from None
+    return await existing(page.use.campaigns.show(page.caller, page.request.path_params["campaign"]), "campaign")
 
 
 ROUTES: Final = (

@@ -9,7 +9,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from gateway.map.svg import escaped
+from gateway.map.map import escaped
 from gateway.service.stats import PeopleCount, SendingCount
 
 _HEIGHT: Final = 100.0

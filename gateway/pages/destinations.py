@@ -1,10 +1,10 @@
-"""The pages of destinations, of one with its state, policy and attempts, and of changes to its retry policy."""
+"""The pages of other systems: destinations, outgoing events and their subscriptions, audiences, and batch calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from starlette.responses import Response
 
@@ -12,14 +12,29 @@ from activities.webhook.circuit_breaker import BreakerLimits
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.problem import Problem
+from gateway.errors import NotFound
 from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange
 from gateway.pages.chart import ChartGroup
-from gateway.pages.held import operation_link
-from gateway.pages.page import Form, Page, begin_operation, does, field, seconds, shows
+from gateway.pages.operations import LABELS, operation_link, value_words
+from gateway.pages.page import (
+    Form,
+    Page,
+    begin_operation,
+    check_sure,
+    does,
+    existing,
+    field,
+    go_to,
+    reason_in,
+    seconds,
+    shows,
+)
+from gateway.pages.rendering import link
 from gateway.service.index import JourneyFilter
+from gateway.service.memberships import SyncedAudienceView
+from gateway.service.outgoing import OperatorRecord, SubscriptionEventsView
 from gateway.service.stats import SendingCount
-from scenario.time.duration import format_duration
-from scenario.words import Operation
+from scenario.words import ItemOutcome, Operation, OutgoingOperation
 
 _HOURS: Final = 25  # a day, and the current hour
 
@@ -78,14 +93,6 @@ _READ: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "maximum_attempts": (int, "the maximum number of attempts is a whole number"),
     "deadline": (seconds, _DURATION.format("time for all attempts")),
 }
-LABELS: Final = {
-    "initial_interval": "Pause before the second attempt",
-    "backoff_coefficient": "Factor for further pauses",
-    "maximum_interval": "Longest pause",
-    "maximum_attempts": "Maximum attempts, 0 for no limit",
-    "deadline": "Time for all attempts",
-}
-"""The values of a retry policy in words."""
 
 
 async def _look(page: Page) -> Response:
@@ -127,23 +134,6 @@ def in_force(found: Sequence[PendingDelivery]) -> Mapping[str, str]:
     }
 
 
-def value_words(name: str, value: object) -> str:
-    """Return a value of a retry policy as people write it."""
-    if not isinstance(value, int | float):
-        return str(value)
-    if name == "maximum_attempts":
-        return f"{value:g}" if value else "no limit"
-    return f"{value:g}" if name == "backoff_coefficient" else format_duration(timedelta(seconds=round(value, 1)))
-
-
-def changes(retry: Mapping[str, object]) -> str:
-    """Describe the changes of an operation: ``longest pause 2s``."""
-    return ", ".join(
-        f"{LABELS.get(name, name).partition(',')[0].lower()}: {value_words(name, value)}"
-        for name, value in retry.items()
-    )
-
-
 def _destination(page: Page, given: Mapping[str, Any]) -> str:
     page.caller.check_all()
     name = str(given.get("destination", "")).strip()
@@ -152,9 +142,137 @@ def _destination(page: Page, given: Mapping[str, Any]) -> str:
     return name
 
 
+async def _list_subscriptions(page: Page) -> Response:
+    return page.render("outgoing.html", subscriptions=await page.use.outgoing.subscriptions(page.caller))
+
+
+async def _show_subscription(page: Page) -> Response:
+    found = await _subscription(page)
+    return page.render("subscription.html", found=found, at=_at(found))
+
+
+async def _confirm(page: Page) -> Response:
+    operation, found = _operation_on_subscription(page), await _subscription(page)
+    ids = {*(page.request.query_params if page.form is None else page.form).getlist("event")}
+    return page.render(
+        "subscription_operation.html",
+        found=found,
+        at=_at(found),
+        operation=operation.value,
+        events=[one for one in found.events if one.state == "held" and (not ids or one.id in ids)],
+        all=not ids,
+    )
+
+
+async def _operate(page: Page, form: Form) -> Response:
+    operation = _operation_on_subscription(page)
+    record = OperatorRecord(reason=reason_in(form))
+    if operation in (OutgoingOperation.SKIP, OutgoingOperation.FORGET):
+        check_sure(form, "this is meant: it cannot be undone")
+    done = await page.use.outgoing.operate(
+        page.caller,
+        page.request.path_params["name"],
+        operation,
+        record,
+        ids=form.getlist("event"),
+        after=form["after"].strip() if "after" in form else None,
+    )
+    page.use.refresh()
+    return go_to(f"/operations/{done.id}")
+
+
+def _at(found: SubscriptionEventsView) -> str:
+    return f"/outgoing/{found.name}"
+
+
+def _operation_on_subscription(page: Page) -> OutgoingOperation:
+    try:
+        return OutgoingOperation(page.request.path_params["operation"])
+    except ValueError:
+        raise Problem("not-found", "there is no such operation on a subscription") from None
+
+
+async def _subscription(page: Page) -> SubscriptionEventsView:
+    return await page.use.outgoing.show(page.caller, page.request.path_params["name"])
+
+
+async def _list_audiences(page: Page) -> Response:
+    return page.render("audiences.html", audiences=await page.use.memberships.find(page.caller), to=_to_audience)
+
+
+def _to_audience(audience: SyncedAudienceView) -> str:
+    return link("/audiences/one", destination=audience.destination, audience=audience.audience)
+
+
+async def _show_audience(page: Page) -> Response:
+    audience = await _audience(page)
+    refused = page.asked("changes") == "refused"
+    found = await page.use.memberships.changes(
+        page.caller, audience.audience, audience.destination, page.range, refused=refused
+    )
+    return page.render(
+        "audience.html",
+        audience=audience,
+        at=_to_audience(audience),
+        changes=found.items,
+        refused=refused,
+        older=page.following(found.next),
+        done=page.form is None and page.asked("done") == "retry",
+    )
+
+
+async def _retry_audience(page: Page, form: Form) -> Response:
+    reason = reason_in(form)
+    audience = await page.use.memberships.retry(
+        page.caller, form.get("audience", ""), form.get("destination", ""), operator=None, reason=reason
+    )
+    return go_to(f"{_to_audience(audience)}&done=retry")
+
+
+async def _audience(page: Page) -> SyncedAudienceView:
+    name, destination = page.asked("audience"), page.asked("destination")
+    try:
+        found = await page.use.memberships.find(page.caller, name or "", destination or "")
+    except NotFound:
+        raise Problem("not-found", "no contact was ever added to this audience here") from None
+    return found[0]
+
+
+_OUTCOMES: Final[tuple[ItemOutcome, ...]] = get_args(ItemOutcome)
+
+
+async def _list_batches(page: Page) -> Response:
+    found = await page.use.batches.list(page.caller, page.range)
+    return page.render("batches.html", batches=found.items, older=page.following(found.next))
+
+
+async def _show_batch(page: Page) -> Response:
+    outcome = page.choice("outcome", _OUTCOMES)
+    batch = await existing(page.use.batches.show(page.caller, page.request.path_params["batch"]), "batch call")
+    found = await page.use.batches.items(page.caller, batch.id, page.range, outcome)
+    return page.render(
+        "batch.html",
+        batch=batch,
+        at=f"/batches/{batch.id}",
+        items=found.items,
+        outcome=outcome,
+        outcomes=_OUTCOMES,
+        older=page.following(found.next),
+    )
+
+
 ROUTES: Final = (
     shows("/destinations", _list),
     shows("/destinations/retune", _look),
     does("/destinations/retune", _retune, form_page=_look),
     shows("/destinations/{name:path}", _show),
+    shows("/batches", _list_batches),
+    shows("/batches/{batch}", _show_batch),
+    shows("/audiences", _list_audiences),
+    shows("/audiences/one", _show_audience),
+    does("/audiences/one", _retry_audience, form_page=_show_audience),
+    shows("/outgoing", _list_subscriptions),
+    shows("/outgoing/{name}", _show_subscription),
+    shows("/outgoing/{name}/{operation}", _confirm),
+    does("/outgoing/{name}/{operation}", _operate, form_page=_confirm),
 )

@@ -1,15 +1,15 @@
-"""The pages of journeys (the list, the search, one with its operations) and of deliveries (the list, and one)."""
+"""The pages of journeys and the search, of deliveries, of a contact, and of erasures, which need the scope erase."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
 from starlette.responses import Response
 
-from gateway.api.problem import Problem, problem_of
+from gateway.api.problem import Problem
 from gateway.errors import BadInput, NotFound
 from gateway.pages.page import (
     Form,
@@ -18,18 +18,23 @@ from gateway.pages.page import (
     check_sure,
     does,
     go_to,
+    listed,
     moment_in,
     reason_in,
     refused,
     shows,
     version_in,
 )
-from gateway.pages.rendering import link, to_contact, to_journey
+from gateway.pages.rendering import as_shown, link, to_contact, to_journey
 from gateway.service.content import ContentService
 from gateway.service.index import JourneyFilter
-from gateway.service.journey_view import AttemptView, JourneyView
+from gateway.service.journey_view import JourneyView
 from gateway.service.listing import JourneySort, JourneySummary
+from gateway.service.paging import PageRequest
+from gateway.service.suppressions import suppressions_of
 from gateway.service.view import PageView
+from gateway.why.story import EntryStory, Happening
+from gateway.why.why import Question, WhyView
 from scenario.steps.registry import is_delivery
 from scenario.time.timing import zone_of
 from scenario.words import ENDED, AttemptOutcome, Operation
@@ -55,10 +60,7 @@ async def _journeys(page: Page) -> Response:
         asked["scenario"] = asked["scenario"] or names[0]
     found = PageView[JourneySummary](items=[], next=None)
     if asked["scenario"] is not None or page.caller.scenarios is None:
-        try:
-            found = await _find(page, asked)
-        except (Problem, BadInput) as error:
-            page = refused(page, problem_of(error))
+        page, found = await listed(page, lambda: _find(page, asked))
     return page.render(
         "journeys.html",
         journeys=found.items,
@@ -178,10 +180,9 @@ async def _list_deliveries(page: Page) -> Response:
     given = page.request.query_params
     asked = {name: page.asked(name) for name in _DELIVERY_FILTERS}
     is_bounded = asked["since"] is None and not any(asked[name] for name in _INDEXED)
-    found = PageView[AttemptView](items=[], next=None)
-    try:
-        start = moment_in(given, "since")
-        found = await page.use.journeys.deliveries(
+    page, found = await listed(
+        page,
+        lambda: page.use.journeys.deliveries(
             page.caller,
             page.range,
             workflow_id=asked["journey"],
@@ -191,10 +192,9 @@ async def _list_deliveries(page: Page) -> Response:
             step=asked["step"],
             destination=asked["destination"],
             outcome=page.choice("outcome", AttemptOutcome),
-            since=datetime.now(UTC) - LOOKED_BACK if is_bounded else start,
-        )
-    except (Problem, BadInput) as error:
-        page = refused(page, problem_of(error))
+            since=datetime.now(UTC) - LOOKED_BACK if is_bounded else moment_in(given, "since"),
+        ),
+    )
     return page.render(
         "deliveries.html",
         attempts=found.items,
@@ -221,6 +221,113 @@ async def _show_delivery(page: Page) -> Response:
     return page.render("delivery.html", attempts=attempts, content=content, missing=missing)
 
 
+ENTRIES: Final = 20  # entries per page
+RANGES: Final = ("7d", "30d", "90d", "365d", "all")  # time ranges in the form
+RANGE: Final = "30d"  # the range at first
+
+
+async def _show_contact(page: Page) -> Response:
+    contact, asked = page.request.path_params.get("contact") or page.given.get("id", ""), page.asked("why")
+    scenario, _, step = (asked or "").partition("/")
+    period = page.asked("since") or RANGE
+    try:
+        start = None if period == "all" else moment_in({"since": period}, "since")
+    except Problem as error:
+        page, period = refused(page, error), RANGE
+        start = moment_in({"since": period}, "since")
+    cursor = page.asked("after")
+    found, wrong = None, None
+    try:
+        question = Question(step, scenario) if step else None
+        found = await _find_entries(page, contact, cursor, start, question)
+    except BadInput as error:  # the question cannot be answered, but the rest can be shown
+        wrong = str(error)
+        found = await _find_entries(page, contact, cursor, start, None)
+    entries = found.entries if found else []
+    happened = [(one, story) for story in entries for one in reversed(story.happenings)]
+    happened.sort(key=_second, reverse=True)
+    steps = _steps(entries)
+    others = [name for name in await page.use.scenarios.names(page.caller) if name not in steps]
+    if scenario in others:
+        wrong = f"contact {contact} has no entries in {scenario} among those below"
+    client = page.client
+    suppressions = await suppressions_of(client.temporal, client.store, page.request.app.state.hashes, entries)
+    return page.render(
+        "contact.html",
+        suppressions=suppressions,
+        contact=contact,
+        stories=entries,
+        happened=happened,
+        steps=steps,
+        others=others,
+        asked=asked,
+        answer=found and found.answer,
+        wrong=wrong,
+        period=period,
+        ranges=RANGES if period in RANGES else (period, *RANGES),
+        caps=found and found.caps,
+        zone=found and found.zone,
+        is_live=cursor is None and any(story.now for story in entries),
+        older=link(to_contact(contact), since=page.asked("since"), after=found.next) if found and found.next else None,
+    )
+
+
+async def _find_entries(
+    page: Page, contact: str, cursor: str | None, start: datetime | None, question: Question | None
+) -> WhyView | None:
+    """Return the contact's entries, or None if there are earlier ones only."""
+    service, request = page.use.journeys, PageRequest(ENTRIES, cursor)
+    try:
+        return await service.contact(page.caller, contact, request, since=start, question=question)
+    except NotFound:
+        if start is None:
+            raise
+        await service.contact(page.caller, contact, PageRequest(1))
+        return None
+
+
+def _steps(stories: Iterable[EntryStory]) -> dict[str, list[str]]:
+    """Return the steps of the scenarios of entries, by scenario, for the form."""
+    found: dict[str, dict[str, None]] = {}
+    for story in stories:
+        steps = story.plan.steps if story.plan else {}
+        found.setdefault(story.scenario.partition("@")[0], {}).update(dict.fromkeys(steps))
+    return {name: list(steps) for name, steps in sorted(found.items())}
+
+
+def _second(one: tuple[Happening, EntryStory]) -> datetime:
+    return one[0].at.replace(microsecond=0)
+
+
+async def _ask(page: Page) -> Response:
+    page.caller.require("erase")
+    contact = page.asked("contact")
+    if contact is None:
+        raise Problem("invalid", "name the contact: its page leads here")
+    forecast = await page.use.erasures.erase(page.caller, contact, operator=page.caller.name, reason="", dry_run=True)
+    return page.render("erase.html", contact=contact, forecast=forecast)
+
+
+async def _erase(page: Page, form: Form) -> Response:
+    contact = form.get("contact", "").strip()
+    if not contact or form.get("again", "").strip() not in (contact, as_shown(contact)):
+        raise at_field("again", "type the contact's id exactly as it is shown above")
+    begun = await page.use.erasures.erase(page.caller, contact, operator=page.caller.name, reason=reason_in(form))
+    return go_to(link(f"/erasures/{begun.id}"))
+
+
+async def _erasures(page: Page) -> Response:
+    page.caller.require("erase")
+    found = await page.use.erasures.list(page.caller, page.range)
+    return page.render("erasures.html", erasures=found.items, older=page.following(found.next))
+
+
+async def _erasure(page: Page) -> Response:
+    page.caller.require("erase")
+    found = await page.use.erasures.show(page.caller, page.request.path_params["erasure"])
+    return page.render("erasure.html", erasure=found)
+
+
 ROUTES: Final = (
     shows("/deliveries", _list_deliveries),
     shows("/deliveries/{delivery}", _show_delivery),
@@ -228,4 +335,10 @@ ROUTES: Final = (
     shows("/find", _search),
     shows("/journeys/{journey:path}", _show),
     does("/journeys/{journey:path}", _operate, form_page=_show),
+    shows("/contacts/{contact:path}", _show_contact),
+    shows("/contacts", _show_contact),  # of an id that cannot be in a path: see `to_contact`
+    shows("/erase", _ask),
+    does("/erase", _erase, "erase", form_page=_ask),
+    shows("/erasures", _erasures),
+    shows("/erasures/{erasure}", _erasure),
 )

@@ -1,33 +1,110 @@
-"""The pages of operations on many journeys: the list, one operation with its journeys, stop and resume."""
+"""The overview, the pages of held journeys and of operations on many journeys, and those that confirm and begin one."""
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, get_args
 
 from starlette.responses import Response
 
-from gateway.api.problem import Problem, problem_of
-from gateway.errors import BadInput, Forbidden, NotFound
-from gateway.pages.destinations import changes
-from gateway.pages.held import OFFERED, operation_link
+from gateway.api.problem import Problem
 from gateway.pages.page import (
     Form,
     Page,
     Show,
     begin_operation,
+    check_sure,
     does,
+    existing,
     field,
     go_to,
+    listed,
     moment_in,
+    natural,
     reason_in,
-    refused,
     shows,
 )
-from gateway.pages.rendering import operation
+from gateway.pages.rendering import link, operation
+from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperationView
-from gateway.service.view import PageView
+from scenario.time.duration import format_duration
 from scenario.words import CAUSES, Operation, OutgoingOperation
+
+SHOWN: Final = 10  # journeys shown before an operation is confirmed
+OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)  # operations on held journeys
+
+
+async def _held(page: Page) -> Response:
+    asked = {name: page.asked(name) for name in HeldGroupKey._fields}
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    found = await page.use.held.groups(page.caller, asked["scenario"])
+    shown = [one for one in found.groups if all(getattr(one.at, name) == value for name, value in wanted.items())]
+    at_one = Counter(one.at.destination for one in shown if one.at.destination)
+    return page.render(
+        "held.html",
+        groups=shown,
+        # Of a destination with several groups, all journeys are operated together.
+        destinations=[
+            (JourneyFilter(destination=name), sum(one.count for one in shown if one.at.destination == name))
+            for name, groups in at_one.items()
+            if groups > 1 and page.caller.scenarios is None and wanted.keys() <= {"destination"}
+        ],
+        total=sum(one.count for one in shown) if wanted else found.total,
+        others=found.others,
+        wanted=wanted,
+        reasons=CAUSES,
+        operation_link=operation_link,
+    )
+
+
+def operation_link(which: JourneyFilter, operation: str, most: int | None = None) -> str:
+    """Return the URL of the page that confirms an operation on held journeys."""
+    place = {"scenario": which.scenario, "step": which.step, "destination": which.destination, "cause": which.reason}
+    return link("/held/operation", operation=operation, most=most, **place)
+
+
+async def _confirm_on_held(page: Page) -> Response:
+    operation, which, most = _selected(page.given)
+    count, samples = await page.use.held.matching(page.caller, which, min(SHOWN, most or SHOWN))
+    return page.render(
+        "held_operation.html",
+        verb=operation,
+        which=which,
+        most=most,
+        count=count,
+        goes_to=count if most is None else min(count, most),
+        samples=samples,
+        reasons=CAUSES,
+    )
+
+
+async def _begin_on_held(page: Page, form: Form) -> Response:
+    operation, which, most = _selected(form)
+    if operation is Operation.LEAVE:
+        check_sure(form, "these journeys are to end: this cannot be undone")
+    newest = operation is Operation.RETRY and form.get("version") == "newest"
+    more = {"version": "newest"} if newest else {}
+    return await begin_operation(page, form, operation, which, limit=most, more=more)
+
+
+def _selected(given: Mapping[str, Any]) -> tuple[Operation, JourneyFilter, int | None]:
+    """Return the operation, its journeys (of a group, or of a destination), and their maximum number."""
+    operation, most = given.get("operation", ""), "the maximum number of journeys must be at least 1"
+    if operation not in OFFERED:
+        raise Problem("not-found", "there is no such operation on held journeys")
+    scenario, step, destination, cause = (given.get(name) or None for name in HeldGroupKey._fields)
+    if not destination and not (scenario and step):
+        raise Problem("invalid", "no held journeys are selected: open this page from the page of held journeys")
+    which = JourneyFilter(scenario=scenario, step=step, destination=destination, reason=cause)
+    return Operation(operation), which, field(given, "most", natural, most)
+
+
+async def _show_overview(page: Page) -> Response:
+    return page.render("overview.html", seen=await page.use.overview.show(page.caller), reasons=CAUSES)
+
 
 _NAMED: Final = 3  # events
 _OUTCOMES: Final[tuple[ItemOutcome, ...]] = get_args(ItemOutcome)
@@ -42,9 +119,9 @@ def _verb(word: str) -> Operation | OutgoingOperation:
 
 async def _list(page: Page) -> Response:
     asked = {name: page.asked(name) for name in ("operator", "operation", "scenario", "destination", "since")}
-    found = PageView[OperationView](items=[], next=None)
-    try:
-        found = await page.use.operations.list(
+    page, found = await listed(
+        page,
+        lambda: page.use.operations.list(
             page.caller,
             page.range,
             scenario=asked["scenario"],
@@ -52,9 +129,8 @@ async def _list(page: Page) -> Response:
             operator=asked["operator"],
             destination=asked["destination"],
             since=moment_in(page.given, "since"),
-        )
-    except (Problem, BadInput) as error:
-        page = refused(page, problem_of(error))
+        ),
+    )
     return page.render(
         "operations.html",
         operations=found.items,
@@ -107,6 +183,33 @@ async def _resume(page: Page, form: Form) -> Response:
     return await begin_operation(page, form, Operation.RESUME, paused)
 
 
+LABELS: Final = {
+    "initial_interval": "Pause before the second attempt",
+    "backoff_coefficient": "Factor for further pauses",
+    "maximum_interval": "Longest pause",
+    "maximum_attempts": "Maximum attempts, 0 for no limit",
+    "deadline": "Time for all attempts",
+}
+"""The values of a retry policy in words."""
+
+
+def value_words(name: str, value: object) -> str:
+    """Return a value of a retry policy as people write it."""
+    if not isinstance(value, int | float):
+        return str(value)
+    if name == "maximum_attempts":
+        return f"{value:g}" if value else "no limit"
+    return f"{value:g}" if name == "backoff_coefficient" else format_duration(timedelta(seconds=round(value, 1)))
+
+
+def changes(retry: Mapping[str, object]) -> str:
+    """Describe the changes of an operation: ``longest pause 2s``."""
+    return ", ".join(
+        f"{LABELS.get(name, name).partition(',')[0].lower()}: {value_words(name, value)}"
+        for name, value in retry.items()
+    )
+
+
 def which(view: OperationView) -> str:
     """Return the filters of an operation, on one line."""
     names = {"reason": "held because", "operation": "paused by operation"}
@@ -131,10 +234,7 @@ def change(view: OperationView) -> str:
 
 
 async def _operation(page: Page) -> OperationView:
-    try:
-        return await page.use.operations.show(page.caller, page.request.path_params["operation"])
-    except (NotFound, Forbidden):
-        raise Problem("not-found", "there is no such operation") from None
+    return await existing(page.use.operations.show(page.caller, page.request.path_params["operation"]), "operation")
 
 
 def _counts(view: OperationView) -> dict[str, int]:
@@ -162,6 +262,10 @@ def _rest(view: OperationView) -> str | None:
 _STOP_FORM: Final = _confirms("operation_stop.html")
 _RESUME_FORM: Final = _confirms("operation_resume.html")
 ROUTES: Final = (
+    shows("/", _show_overview),
+    shows("/held", _held),
+    shows("/held/operation", _confirm_on_held),
+    does("/held/operation", _begin_on_held, form_page=_confirm_on_held),
     shows("/operations", _list),
     shows("/operations/{operation}", _show),
     shows("/operations/{operation}/stop", _STOP_FORM),

@@ -23,7 +23,7 @@ from gateway.api.authentication import Keys
 from gateway.api.limits import Work
 from gateway.api.problem import Problem, again, problem_at, problem_of
 from gateway.client import ScenarioClient
-from gateway.errors import Refusal
+from gateway.errors import BadInput, Forbidden, NotFound, Refusal
 from gateway.operations.request import RequestedOperation
 from gateway.operations.run import RATE
 from gateway.pages.rendering import link, render, with_visible_characters
@@ -32,11 +32,13 @@ from gateway.service.caller import Caller, caller_with
 from gateway.service.index import JourneyFilter
 from gateway.service.paging import PageRequest
 from gateway.service.services import Services
+from gateway.service.view import PageView
 from runtime.api_keys import Scope
 from scenario.errors import DurationError
 from scenario.time.duration import parse_duration
 from scenario.words import Operation
 
+_Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
 _Word = TypeVar("_Word", bound=str)
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
@@ -204,6 +206,22 @@ async def _done(page: Page, form: Form, do: Do, form_page: Show | None) -> Respo
 def refused(page: Page, problem: Problem, form: Form | None = None) -> Page:
     """Return the page that shows why the query or a form was refused."""
     return replace(page, problem=problem, form=form)
+
+
+async def listed(page: Page, find: Callable[[], Awaitable[PageView[_Item]]]) -> tuple[Page, PageView[_Item]]:
+    """Return the found items. If the query is refused, return none, and the page that shows why."""
+    try:
+        return page, await find()
+    except (Problem, BadInput) as error:
+        return refused(page, problem_of(error)), PageView[_Item](items=[], next=None)
+
+
+async def existing(found: Awaitable[_Value], what: str) -> _Value:
+    """Return what is found. Raise Problem if it does not exist, or is of a scenario that the caller may not use."""
+    try:
+        return await found
+    except (NotFound, Forbidden):
+        raise Problem("not-found", f"there is no such {what}") from None
 
 
 async def read_form(request: Request, files: int = 0) -> Form:

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from gateway.map.svg import STYLE
+from gateway.map.map import STYLE
 from gateway.service.journey_view import AttemptView
 from gateway.why.words import clock
 from scenario.time.duration import format_duration

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.preview.contact import PreviewInputs, preview, report
 from gateway.preview.draft import draft
-from gateway.preview.places import TemplateLocator
+from gateway.preview.rendering import TemplateLocator
 from gateway.publishing import ScenarioFile, publish
 from tests.factories import present
 from tests.gateway.api.doors import HELLO, Door

@@ -10,7 +10,8 @@ import pytest
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
-from gateway.pages.destinations import changes, in_force
+from gateway.pages.destinations import in_force
+from gateway.pages.operations import changes
 from runtime.store import Store
 from scenario.plan.retry import RetryPolicy
 from tests.gateway.operations.test_retry_policy import activity, record

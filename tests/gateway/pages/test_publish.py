@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from gateway.pages.publish import AT
+from gateway.pages.scenario_operations import AT
 from runtime.store import Store
 from tests.gateway.pages.conftest import SITE, Document, Site, visited
 from tests.gateway.pages.test_preview import Here

@@ -14,10 +14,9 @@ from starlette.types import Message
 
 from gateway.api.authentication import Keys
 from gateway.api.limits import KeyPlaces
-from gateway.pages.app import ROUTES, application
+from gateway.pages.app import ROUTES, TRIES, Door, application
 from gateway.pages.page import does
 from gateway.pages.session import begin
-from gateway.pages.sign_in import TRIES, Door
 from tests.gateway.api.conftest import http_scope
 from tests.gateway.pages.conftest import SITE, Document, Site
 
