@@ -1,4 +1,4 @@
-"""One attempt, from its beginning to its end."""
+"""One attempt, from its beginning to its end, and what is measured of it."""
 
 import asyncio
 from collections.abc import Callable
@@ -37,11 +37,14 @@ from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement, Outcome, Verdict
 from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Attempt
+from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted, NotConfigured, TemplateError
 from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Defer, Hold, Ruling, Skip
+from scenario.words import SkipReason
 from tests.factories import delivery
 from tests.fakes import Marks, Rows
+from tests.measured import Measured
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOLD = delivery("thanks", now="2026-03-02T12:00:00+00:00", on_unknown="hold", room=0)
@@ -147,11 +150,30 @@ class Stage:
         return failure, error, row
 
 
-def put_off(seconds: float) -> Callable[[OpenAttempt], Any]:
+def answered(answer: Backoff | Defer | Hold | Skip) -> Callable[[OpenAttempt], Any]:
     def block(attempt: OpenAttempt) -> None:
-        attempt.obey(Backoff(timedelta(seconds=seconds), "wax is down", "it waits", "breaker_open"))
+        attempt.obey(answer)
 
     return block
+
+
+def put_off(seconds: float, word: str = "breaker_open") -> Callable[[OpenAttempt], Any]:
+    return answered(Backoff(timedelta(seconds=seconds), "wax is down", "it waits", word))
+
+
+def judged(outcome: Outcome, asked: int | None = None) -> Callable[[OpenAttempt], Any]:
+    def block(attempt: OpenAttempt) -> None:
+        raise attempt.failed(Judgement(Verdict(outcome, "busy"), "It did not work", asked))
+
+    return block
+
+
+async def sending(attempt: OpenAttempt) -> None:
+    await attempt.sending()
+
+
+def delivered(attempt: OpenAttempt) -> None:
+    attempt.delivered(201)
 
 
 @pytest.fixture
@@ -397,19 +419,11 @@ async def test_a_failure_tells_of_no_next_attempt_where_there_is_none(stage: Sta
 
 
 async def test_a_broken_log_costs_a_delivery_nothing(stage: Stage):
-    sent, error, _ = await stage.run(HOLD, lambda attempt: attempt.delivered(201), Broken())
+    sent, error, _ = await stage.run(HOLD, delivered, Broken())
     assert (sent, error) == (Sent(status=201, attempt=3), None)
 
 
 class TestAnAttemptThatSendsNothing:
-    @staticmethod
-    async def sending(attempt: OpenAttempt) -> None:
-        await attempt.sending()
-
-    @staticmethod
-    async def pausing(attempt: OpenAttempt) -> None:
-        attempt.obey(Backoff(timedelta(hours=1), "wax is down", "it waits", "breaker_open"))
-
     @pytest.fixture
     def recent(self, stage: Stage) -> Stage:
         stage.schedule()
@@ -452,7 +466,7 @@ class TestAnAttemptThatSendsNothing:
         [
             (raising(StoreUnavailable("the store is away")), 8.0, 3),
             (raising(StoreUnavailable("the store is away")), 3.0, None),
-            (pausing, 600.0, 595),
+            (put_off(3600), 600.0, 595),
         ],
     )
     async def test_has_a_last_chance_before_the_deadline(
@@ -881,16 +895,11 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
         assert (failure.kind, len(gate.verdicts)) == (kind, told)
 
 
-async def _unsent(attempt: OpenAttempt) -> None:
-    raise attempt.not_sent("The store is away", "store")
+def unsent(word: str) -> Callable[[OpenAttempt], Any]:
+    def block(attempt: OpenAttempt) -> None:
+        raise attempt.not_sent("It was not sent", word)
 
-
-async def _called_off(attempt: OpenAttempt) -> None:
-    raise attempt.not_sent("It was called off", "called_off")
-
-
-def _behind(attempt: OpenAttempt) -> None:
-    attempt.obey(Backoff(timedelta(seconds=30), "the journey has not yet processed a signal", "it waits", "journey"))
+    return block
 
 
 DELAYS: list[tuple[int, Callable[[OpenAttempt], Any], bool | None]] = [
@@ -899,11 +908,11 @@ DELAYS: list[tuple[int, Callable[[OpenAttempt], Any], bool | None]] = [
     (2, put_off(1), True),
     (1, put_off(30), False),
     (1, put_off(2), None),
-    (1, _unsent, None),
-    (1, _called_off, None),
-    (1, _behind, None),
+    (1, unsent("store"), None),
+    (1, unsent("called_off"), None),
+    (1, put_off(30, "journey"), None),
     (1, failing(FailureKind.PERMANENT), None),
-    (1, lambda attempt: attempt.delivered(200), None),
+    (1, delivered, None),
 ]
 
 
@@ -926,3 +935,114 @@ async def test_an_attempt_does_not_wait_for_its_report(stage: Stage, monkeypatch
     assert (failure.kind, len(REPORTS)) == (FailureKind.RETRY, 1)
     await asyncio.gather(*REPORTS)
     assert stage.marks.delays == []
+
+
+LATER = datetime(2100, 3, 2, 12, 0, tzinfo=UTC)
+"""Later than this machine's clock: so that the server's is what counts."""
+FIRST = delivery("thanks", now=LATER.isoformat(timespec="seconds"))
+
+
+async def measure(block: Callable[[OpenAttempt], Any], delivery: Delivery = FIRST, **info: Any) -> Measured:
+    stage = Stage()
+    policy = RetryPolicy(initial_interval=timedelta(seconds=1))
+    stage.change(**{"scheduled_time": LATER, "started_time": LATER, "attempt": 1, "retry_policy": policy, **info})
+    measured = Measured(ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT)
+    await stage.run(delivery, block)
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("block", "number", "series"),
+    [
+        (delivered, 1, ("delivered", "first")),
+        (delivered, 3, ("delivered", "retry")),
+        (judged(Outcome.RETRY), 1, ("retry", "first")),
+        (judged(Outcome.PERMANENT), 2, ("failed", "retry")),
+        (answered(Skip("it is over", "capped")), 1, ("skipped", "first")),
+        (answered(Defer(LATER + timedelta(hours=1), "quiet hours", "quiet")), 1, None),
+        (answered(Backoff(timedelta(hours=1), "busy", "it waits", "busy")), 2, None),
+        (answered(Hold("a cap is full")), 1, None),
+    ],
+)
+async def test_attempts_are_counted_by_how_they_ended_and_what_is_turned_away_is_none(
+    block: Callable[[OpenAttempt], Any], number: int, series: tuple[str, str] | None
+):
+    measured = await measure(block, attempt=number)
+    assert measured.of(ATTEMPTS) == ({("sms", "twilio", *series): (1, 1)} if series else {})
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [(StoreUnavailable("the store is away"), "store"), (ZeroDivisionError(), "error"), (TimeoutError(), "error")],
+)
+async def test_what_ended_before_it_could_send_is_not_the_destination_s_failure(raised: Exception, reason: str):
+    measured = await measure(raising(raised))
+    assert measured.of(ATTEMPTS) == {}
+    assert measured.of(UNSENT) == {("sms", reason): (1, 1)}
+    assert (await measure(judged(Outcome.RETRY))).of(UNSENT) == {}
+
+
+@pytest.mark.parametrize(
+    ("scheduled", "ended", "seconds", "kept_back"),
+    [
+        # The step's time is known to the second, and the server's more exactly.
+        (timedelta(seconds=0.75), timedelta(seconds=1), 0.25, "no"),
+        (timedelta(seconds=0.75), timedelta(hours=2), 7_199.25, "no"),  # tried for two hours
+        (timedelta(seconds=9), timedelta(seconds=10), 10, "no"),  # the worker was busy
+        # It was given to the server anew: quiet hours were over, or an operator let a held journey go on.
+        (timedelta(hours=9), timedelta(hours=9, seconds=1), 32_401, "yes"),
+        (timedelta(seconds=-1), timedelta(seconds=2), 2, "no"),  # clocks differ
+    ],
+)
+async def test_a_delivery_takes_as_long_as_its_step_does(
+    scheduled: timedelta, ended: timedelta, seconds: float, kept_back: str
+):
+    measured = await measure(delivered, scheduled_time=LATER + scheduled, started_time=LATER + ended)
+    assert measured.of(DURATION) == {("sms", "twilio", kept_back): (1, pytest.approx(seconds))}
+
+
+async def test_what_is_not_delivered_took_no_time():
+    for block in (judged(Outcome.RETRY), answered(Skip("it is over", "expired"))):
+        assert (await measure(block)).of(DURATION) == {}
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [(Skip("it is over", SkipReason.SUPPRESSED), "suppressed"), (Aborted("nobody there"), "template")],
+)
+async def test_a_message_is_skipped_for_a_reason(raised: Skip | Exception, reason: str):
+    block = raising(raised) if isinstance(raised, Exception) else answered(raised)
+    assert (await measure(block)).of(SKIPPED) == {("sms", reason): (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("quiet", "quiet"),
+        ("capped", "cap"),
+        ("busy", "concurrency"),
+        ("breaker_open", "breaker"),
+        ("login_left_alone", "login"),
+        ("journey", "journey"),
+    ],
+)
+async def test_a_message_waits_for_a_reason(word: str, why: str):
+    answer = (
+        Defer(LATER + timedelta(minutes=7), "not yet", word)
+        if word in ("quiet", "capped")
+        else Backoff(timedelta(minutes=7), "not yet", "it waits", word)
+    )
+    assert (await measure(answered(answer))).of(WAIT) == {("sms", why): (1, 420)}
+
+
+async def test_a_receiver_that_asks_to_be_left_alone_makes_it_wait():
+    assert (await measure(judged(Outcome.RETRY, 90))).of(WAIT) == {("sms", "retry_after"): (1, 90)}
+    assert (await measure(judged(Outcome.RETRY))).of(WAIT) == {}
+    assert (await measure(judged(Outcome.PERMANENT, 90))).of(WAIT) == {}  # nothing waits
+
+
+@pytest.mark.parametrize(("entered", "attempt", "series"), [(2.5, 1, 1), (2.5, 2, 0), (0, 1, 0)])
+async def test_a_journey_s_first_message_is_timed_once(entered: float, attempt: int, series: int):
+    began = LATER.timestamp() - entered if entered else 0.0
+    measured = await measure(sending, replace(FIRST, entered=began), attempt=attempt)
+    assert measured.of(START_TO_FIRST_SEND) == ({("sms",): (1, pytest.approx(2.5))} if series else {})

@@ -1,15 +1,31 @@
-"""The settings of channels are judged in one place, before anything is sent, and without showing what is secret."""
+"""Channels: their settings, their queues, and the time left of certificates that they use."""
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
+from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.service import TLSConfig
 
-from activities.dependencies import Channels, channels_of
+from activities.channel_registry import CHANNELS, QUEUES, webhook_queue
+from activities.dependencies import Channels, certificates_of, channels_of
+from activities.interface import JOURNEYS, fairness_key
 from activities.sms.configured import LocalSms
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.destinations.reading import DestinationsFile
+from runtime.certificates import measuring_certificates, temporal_certificates
 from runtime.errors import SettingsError
 from runtime.settings import Settings
+from runtime.telemetry import metrics
+from scenario.steps.registry import KINDS
+from tests.fakes import RefusingService
+from tests.measured import now
 
 PASSWORD = "hunter2hunter2"
 KEY = "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnRlcjI="
@@ -81,3 +97,87 @@ def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatc
     assert [sentence.partition(" ")[0] for sentence in str(caught.value).split("; ")] == [
         "SCENARIO_SMTP", "SCENARIO_MAIL_FROM", "SCENARIO_SMS", "SCENARIO_CALLBACK_URL",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("destination", "key"),
+    [("wax", "wax"), ("a" * 70, "a" * 64), ("é" * 40, "é" * 32), ("a" + "é" * 40, "a" + "é" * 31)],
+)
+def test_a_long_destination_has_as_much_of_its_name_as_the_server_takes(destination: str, key: str):
+    assert fairness_key(destination) == key
+
+
+def test_every_kind_of_step_that_sends_has_a_channel_with_a_queue_of_its_own():
+    assert {kind for kind, model in KINDS.items() if model.sends} == set(CHANNELS)
+    assert list(QUEUES) == [JOURNEYS, "webhooks", "email", "sms"]
+    assert {name: channel.send.name for name, channel in CHANNELS.items()} == {
+        "webhook": "send_webhook",
+        "email": "send_email",
+        "sms": "send_sms",
+        "audience": "change_audience",
+    }
+
+
+def test_a_destination_keeps_its_queue_and_few_move_when_there_are_more():
+    names = ["wax", "push", "clienteling", "whatsapp"]
+    assert [webhook_queue(name, 1) for name in names] == ["webhooks"] * 4
+    assert [webhook_queue(name, 4) for name in names] == ["webhooks-1", "webhooks-1", "webhooks-3", "webhooks"]
+    many = [str(number) for number in range(1_000)]
+    moved = {webhook_queue(name, 5) for name in many if webhook_queue(name, 4) != webhook_queue(name, 5)}
+    assert moved == {"webhooks-4"}
+
+
+NOW = datetime.now(UTC)
+DESTINATIONS = """
+wax:
+  url: https://wax.example.com
+  tls: {ca: ca.pem, certificate: client.pem, key: client.key}
+"""
+
+
+def left() -> dict[tuple[object, ...], float]:
+    return {labels: round(seconds / 86_400) for labels, (seconds, _) in now(metrics.CERTIFICATE_LEFT).items()}
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Destinations:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("client.example.com", not_after=NOW + timedelta(days=20))
+    certificate.private_key_pem.write_to_path(tmp_path / "client.key")
+    for pem in certificate.cert_chain_pems:
+        pem.write_to_path(tmp_path / "client.pem", append=True)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "destinations.yaml").write_text(f"destinations:{DESTINATIONS.replace(chr(10), chr(10) + '  ')}\n")
+    return DestinationsFile(tmp_path / "destinations.yaml").book
+
+
+def test_the_days_left_are_measured_by_use(tmp_path: Path, book: Destinations) -> None:
+    authority, later = trustme.CA(), trustme.CA()
+    short = authority.issue_cert("here", not_after=NOW + timedelta(days=2)).cert_chain_pems[0].bytes()
+    long = later.issue_cert("here", not_after=NOW + timedelta(days=300)).cert_chain_pems[0].bytes()
+    (tmp_path / "smtp.pem").write_bytes(short + long)  # of two authorities one is enough
+    settings = Settings(smtp=SecretStr(f"smtps://mail.example.com?ca={tmp_path / 'smtp.pem'}"))
+    service = RefusingService()
+    service.config = replace(service.config, tls=TLSConfig(client_cert=long + short, client_private_key=b"key"))
+    temporal = Client(service)
+    with measuring_certificates(lambda: {**temporal_certificates(temporal), **certificates_of(settings, book)}):
+        found = left()
+        assert found.pop(("ca", "wax")) > 300
+        assert found == {("client", "wax"): 20, ("smtp_ca", None): 300, ("temporal_client", None): 2}
+    assert left() == {}
+
+
+def test_a_file_that_cannot_be_read_is_told_once_and_hides_no_other(
+    tmp_path: Path, book: Destinations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    (tmp_path / "ca.pem").write_text("nothing")
+    with measuring_certificates(lambda: certificates_of(Settings(), book)):
+        for _ in range(2):
+            assert left() == {("client", "wax"): 20}
+    assert caplog.messages == ["the certificate ca of wax cannot be measured (ValueError)"]
+
+
+def test_without_tls_there_is_nothing_to_measure() -> None:
+    assert temporal_certificates(Client(RefusingService())) == {}
+    assert certificates_of(Settings(), DestinationsFile(None).book) == {}

@@ -5,6 +5,7 @@ import random
 import re
 import time
 from datetime import datetime
+from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import default
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from activities.email.message import Envelope, compose
+from activities.email.message import Envelope, compose, tagged
+from gateway.providers.provider import delivery_in
 from scenario.errors import TemplateError
 from scenario.mail_address import BadAddress, Mailbox, parse_address, parse_sender
 
@@ -262,3 +264,27 @@ def test_a_name_with_quotes_arrives():
 
 def test_a_line_of_the_message_is_never_bare():
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)", made(text="a\rb\nc\r\nd\n\re").message)
+
+
+TAGGED = f"msg_{'0a' * 16}"
+ENVELOPE = Envelope(sender="a@x.example", recipient="b@x.example", message=b"Subject: Hello\r\n\r\nHello\r\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "header"),
+    [
+        ("email-smtp.eu-west-1.amazonaws.com", "X-SES-MESSAGE-TAGS"),
+        ("smtp.sendgrid.net", "X-SMTPAPI"),
+        ("smtp.eu.mailgun.org", "X-Mailgun-Variables"),
+        ("SMTP.postmarkapp.com", "X-PM-Metadata-scenario_delivery"),
+        ("smtp-relay.brevo.com", "X-Mailin-custom"),
+        ("smtp.evilsendgrid.net", None),
+        ("mail.shop.example", None),
+    ],
+)
+def test_only_a_providers_own_server_gets_its_header(host: str, header: str | None) -> None:
+    made = tagged(ENVELOPE, host, TAGGED)
+    message = message_from_bytes(made.message, policy=default)
+    assert (message["Subject"], message.get_payload()) == ("Hello", "Hello\r\n")
+    assert [name for name in message if name != "Subject"] == ([header] if header else [])
+    assert header is None or delivery_in(str(message[header])) == TAGGED

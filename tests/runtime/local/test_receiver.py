@@ -1,18 +1,33 @@
-"""The receiver remembers what came to the byte, and answers as it is told until it is told otherwise."""
+"""Stand-ins for the world: the receiver, the inbox, and the private folder that they write to."""
+
+from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import stat
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import aiosmtplib
+import httpx
 import pytest
 from yarl import URL
 
+from activities.sms.configured import LocalSms
+from activities.sms.provider import TextMessage
 from activities.webhook.route import Diverted
-from runtime.errors import LocalError
+from runtime.errors import LocalError, NotInstalled, PortInUse
+from runtime.local import inbox, make_folder, make_private
+from runtime.local.inbox import Inbox, keep
 from runtime.local.receiver import NAME, Receiver, ReceiverAnswer, covers, read_answers, set_answer
+from runtime.process.ports import HOST
+from runtime.store import Store
 
 
 async def post(url: str, body: bytes = b"{}", **headers: str) -> int:
@@ -147,3 +162,148 @@ async def test_a_place_that_refuses_is_not_listened_at(tmp_path: Path) -> None:
 )
 def test_it_is_said_in_words(answer: ReceiverAnswer, words: str) -> None:
     assert answer.words == words
+
+
+MAIL = (
+    b"From: shop@example.com\r\nTo: ann@example.com\r\nSubject: =?utf-8?q?Merci_=C3=A9?=\r\n"
+    b"Message-ID: <msg_2ab@example.com>\r\n\r\nBonjour\r\n.one dot\r\n..two dots\r\n\r\n  spaces  \r\n"
+)
+
+
+async def send(box: Inbox, data: bytes) -> None:
+    await aiosmtplib.send(
+        data,
+        sender="shop@example.com",
+        recipients=["ann@example.com"],
+        hostname=HOST,
+        port=int(box.url.rpartition(":")[2]),
+        start_tls=False,
+    )
+
+
+async def test_a_message_is_kept_as_it_came(folder: Path):
+    async with Inbox(folder) as box:
+        before = datetime.now(UTC)
+        await send(box, MAIL)
+        [mail] = box.messages()
+    assert mail.data == MAIL
+    assert mail.path.read_bytes() == MAIL
+    assert mail.path.name.endswith("-msg_2ab-example.com.eml")
+    assert before <= mail.at <= datetime.now(UTC)
+    assert mail.message["subject"] == "Merci é"
+
+
+async def test_messages_are_listed_in_their_order_and_outlive_the_server(folder: Path):
+    async with Inbox(folder) as box:
+        for number in range(3):
+            await send(box, MAIL.replace(b"Bonjour", b"Bonjour %d" % number))
+    assert [mail.message.get_content().splitlines()[0] for mail in inbox.messages(folder)] == [
+        "Bonjour 0",
+        "Bonjour 1",
+        "Bonjour 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message_id", "name"),
+    [
+        (b"<../../etc/passwd@x>", "etc-passwd-x"),
+        (b"", "message"),
+        (b"<" + b"a" * 400 + b"@x>", "a" * 120),
+        (b"=?utf-8?q?=C3=A9?=", "utf-8-q-C3-A9"),
+    ],
+)
+def test_a_message_id_names_a_file_of_the_folder(tmp_path: Path, message_id: bytes, name: str):
+    path = inbox.keep(
+        tmp_path, b"Message-ID: " + message_id + b"\r\n\r\nx", datetime(2026, 3, 29, 1, 2, 3, 4, tzinfo=UTC)
+    )
+    assert path == tmp_path / f"20260329T010203.000004Z-{name}.eml"
+
+
+def test_the_same_message_twice_in_a_moment_is_two(tmp_path: Path):
+    at = datetime(2026, 3, 29, tzinfo=UTC)
+    assert [inbox.keep(tmp_path, MAIL, at).name for _ in range(3)] == [
+        "20260329T000000.000000Z-msg_2ab-example.com.eml",
+        "20260329T000000.000000Z-msg_2ab-example.com-2.eml",
+        "20260329T000000.000000Z-msg_2ab-example.com-3.eml",
+    ]
+    assert len(inbox.messages(tmp_path)) == 3
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path):
+    (tmp_path / "20260329T000000.000000Z-sms.json").write_text("{}")
+    (tmp_path / "draft.eml").write_text("x")
+    assert inbox.messages(tmp_path) == []
+    assert inbox.messages(tmp_path / "nowhere") == []
+
+
+async def test_a_port_in_use_is_named(folder: Path):
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortInUse) as caught:
+            async with Inbox(folder, port=port):
+                pass
+    assert str(caught.value) == (
+        f"port {port} is in use by another program: stop that program, or choose another port for the local inbox"
+    )
+
+
+async def test_without_aiosmtpd_it_says_how_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
+    with pytest.raises(NotInstalled, match=r"^the local inbox is not installed: add it with `pip install aiosmtpd`"):
+        async with Inbox(folder):
+            pass
+
+
+@pytest.fixture(autouse=True)
+def open_to_all() -> Iterator[None]:
+    """New files and folders would be everybody's."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(root: Path) -> dict[str, str]:
+    return {path.relative_to(root).as_posix(): f"{stat.S_IMODE(path.stat().st_mode):o}" for path in root.rglob("*")}
+
+
+def test_a_folder_and_those_above_it_are_made_private(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o755)
+    make_private(tmp_path / "theirs" / ".scenario" / "demo" / "inbox")
+    make_private(tmp_path / "theirs")
+    assert modes(tmp_path) == {
+        "theirs": "755",
+        "theirs/.scenario": "700",
+        "theirs/.scenario/demo": "700",
+        "theirs/.scenario/demo/inbox": "700",
+    }
+
+
+def test_a_state_that_an_earlier_release_left_open_is_closed(tmp_path: Path) -> None:
+    (tmp_path / ".scenario" / "inbox").mkdir(parents=True)
+    make_folder(tmp_path / ".scenario" / "inbox")
+    assert modes(tmp_path)[".scenario"] == "700"
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "inbox").write_text("")
+    with pytest.raises(LocalError, match="inbox cannot be written to"):
+        make_folder(tmp_path / "inbox")
+
+
+async def test_whoever_makes_the_state_makes_it_private(tmp_path: Path) -> None:
+    (store := tmp_path / "a" / ".scenario").parent.mkdir()
+    async with Store.open(f"sqlite:///{store}/store.db"):
+        pass
+    (inbox := tmp_path / "b" / ".scenario" / "inbox").parent.parent.mkdir()
+    await LocalSms(inbox).send(TextMessage(id="msg_1", to="+33612345678", body="hello"))
+    for folder in (store, inbox.parent, inbox):
+        assert f"{stat.S_IMODE(folder.stat().st_mode):o}" == "700"
+
+
+async def test_what_was_received_can_be_read_by_its_user_only(tmp_path: Path) -> None:
+    keep(tmp_path, b"subject: hello\r\n\r\nhello")
+    async with Receiver(folder=tmp_path) as receiver, httpx.AsyncClient(trust_env=False) as client:
+        await client.post(receiver.url, headers={"authorization": "Bearer planted"})
+    await LocalSms(tmp_path).send(TextMessage(id="msg_1", to="+33612345678", body="hello"))
+    assert list(modes(tmp_path).values()) == ["600"] * 3

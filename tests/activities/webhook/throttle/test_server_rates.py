@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,7 +16,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import fairness_key
-from activities.webhook.server_rates import MOST, RateKeeper
+from activities.webhook.destinations.destinations import Destinations
+from activities.webhook.server_rates import MOST, RateKeeper, campaign_rates, left_by
+from runtime.store.campaigns import StoredCampaign
+from tests.factories import stored_campaign
 
 
 class Server:
@@ -169,3 +173,29 @@ async def test_it_keeps_up_with_changes_and_gets_over_trouble(server: Server, ca
     assert "UNAVAILABLE" in warnings[0]
     assert "'wax' must be more than 0" in warnings[1]
     assert "(RuntimeError)" in warnings[2]
+
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def campaign(name: str, destination: str, rate: float, *, paused: str | None = None, hours: int = 0) -> StoredCampaign:
+    times = {"loaded_at": NOW, "confirmed_at": NOW, "starts_at": NOW + timedelta(hours=hours)}
+    return stored_campaign(name, rate=rate, paused_by=paused, destination=destination, **times)
+
+
+@pytest.mark.parametrize(
+    ("campaigns", "rates", "left"),
+    [
+        ([campaign("a", "wax", 200.0)], {"a": 80.0}, {"wax": 20.0}),
+        ([campaign("a", "wax", 10.0)], {"a": 10.0}, {"wax": 90.0}),
+        ([campaign("a", "wax", 200.0), campaign("b", "wax", 10.0)], {"a": 40.0, "b": 10.0}, {"wax": 50.0}),
+        ([campaign("a", "wax", 200.0), campaign("b", "wax", 200.0, paused="ann")], {"a": 80.0}, {"wax": 20.0}),
+        ([campaign("a", "wax", 200.0, hours=1), campaign("b", "", 200.0)], {}, {}),
+    ],
+)
+def test_a_destination_s_rate_is_divided(
+    campaigns: list[StoredCampaign], rates: dict[str, float], left: dict[str, float]
+) -> None:
+    book = Destinations(rate=100.0)
+    assert campaign_rates(campaigns, book, NOW) == pytest.approx(rates)
+    assert left_by(campaigns, book, NOW) == pytest.approx(left)

@@ -1,20 +1,55 @@
-"""In which version a journey may go on, and what is noted of that."""
+"""Published versions as activities read them, and in which of them a journey continues."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from activities.content import Content
+from activities.content import Content, UnknownVersion
 from activities.interface import Adoption, Renewal, StepVersion, StepVersionRequest
 from activities.renewal import Renewals
 from runtime.store import AdmissionRequest, Store
+from scenario.check.check import check
+from scenario.model.document import document
+from scenario.plan.compile import compile_plan
 from scenario.plan.migration import Place
-from scenario.plan.plan import LARGEST_PLAN
-from tests.activities.versions import Version, Versions, version
+from scenario.plan.plan import LARGEST_PLAN, dump_plan
+
+
+@dataclass(frozen=True)
+class Version:
+    scenario: str
+    version: int
+    document: Mapping[str, Any]
+    plan: Mapping[str, Any]
+
+
+def version(number: int, *steps: str) -> Version:
+    text = "scenario: welcome\ntrigger: segment\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
+    checked = check(text, file="a.yaml").scenario
+    assert checked is not None
+    return Version("welcome", number, document(checked), dump_plan(compile_plan(checked)))
+
+
+@dataclass
+class Versions:
+    known: list[Version]
+    opened: list[int] = field(default_factory=list[int])
+    asked: int = 0
+
+    async def newest(self, scenario: str) -> int | None:
+        self.asked += 1
+        return max((one.version for one in self.known if one.scenario == scenario), default=None)
+
+    async def version(self, scenario: str, version: int) -> Version | None:
+        self.opened.append(version)
+        found = [one for one in self.known if (one.scenario, one.version) == (scenario, version)]
+        return found[-1] if found else None
+
 
 FIRST = version(1, "{wait: 1d}", "{sms: a, text: hi}")
 SECOND = version(2, "{wait: 2d}", "{sms: b, text: hi}", "{sms: a, text: hi}")
@@ -95,3 +130,21 @@ async def test_a_step_is_found_or_a_sentence_says_why_not(
     found = await renewals.amend(StepVersionRequest(scenario=scenario, version=number, step=step, kind=kind))
     kept = {key: value for key, value in found.step.items() if key in ("kind", "timeout")}
     assert (found.version, kept, found.error) == (expected.version, expected.step, expected.error)
+
+
+async def test_a_version_is_read_once_whether_it_is_named_or_the_newest() -> None:
+    versions = Versions([FIRST])
+    content = Content(versions)
+    first = await content.open("welcome")
+    assert [await content.open("welcome"), await content.open("welcome", 1)] == [first, first]
+    assert (first.version, versions.opened) == (1, [1])
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "said"),
+    [("welcome", 4, "welcome@4 is not published"), ("other", None, "other is not published")],
+)
+async def test_what_was_never_published_is_named(name: str, version: int | None, said: str) -> None:
+    with pytest.raises(UnknownVersion) as unknown:
+        await Content(Versions([FIRST])).open(name, version)
+    assert str(unknown.value) == said

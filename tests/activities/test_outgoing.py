@@ -1,4 +1,4 @@
-"""What subscriptions get: every event under one id, in order for each journey, signed, whatever fails."""
+"""Outgoing events: what subscriptions get, mistakes in `outgoing.yaml`, and pauses of destinations."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import pytest
 from standardwebhooks import Webhook
 
 from activities.outgoing import sender as module
-from activities.outgoing.file import OutgoingFile, Subscription
+from activities.outgoing.file import OutgoingFile, Subscription, examine
+from activities.outgoing.reports import DestinationPauses
 from activities.outgoing.sender import MOST_FAILING, OutgoingSender
+from activities.webhook.circuit_breaker import BreakerLimits, HealthSignal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
-from activities.webhook.limiter import Limiter
+from activities.webhook.limiter import Limiter, Limits, Permit
 from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
 from gateway.errors import BadInput
@@ -28,6 +30,7 @@ from runtime.store import Store
 from scenario.words import EVENT_TYPES, OutgoingOperation
 from tests.activities.webhook.faults import Receiver, answer, receiver, silence
 from tests.factories import NOW, admission_request
+from tests.fakes import Clock
 
 SECRET = "whsec_" + "a" * 32
 LATER = NOW + timedelta(hours=1)
@@ -259,3 +262,63 @@ async def test_the_store_keeps_what_the_file_wants(crm: Crm, tmp_path: Path, mon
     monkeypatch.setattr(module, "_LOOK", 0.0)
     await crm.sender.switch()
     assert await crm.store.wanted_events() == set(EVENT_TYPES)
+
+
+SUBSCRIPTION = "subscriptions: {crm: {to: crm%s}}"
+PAGES = "this is not the address of the pages: write such as https://scenario.example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty: begin with 'feed: true' or 'subscriptions:'"),
+        (SUBSCRIPTION % ", types: [journey.end]", "did you mean 'journey.ended'?"),
+        (SUBSCRIPTION % ", types: []", "'types' is empty: it needs at least one entry"),
+        ("subscriptions: {crm: {to: cmr}}", "there is no destination 'cmr' in destinations.yaml: there is crm"),
+        *(
+            (f"pages: '{url}'", PAGES)
+            for url in ("scenario", "https://a:b@c", "https://a/?b=c", "https://a b", "https://a|b", "https://[a")
+        ),
+    ],
+)
+def test_mistakes(text: str, message: str) -> None:
+    findings, outgoing = examine(text, "outgoing.yaml", ["crm"])
+    assert outgoing is None
+    assert message in findings[0].message
+
+
+def test_types_by_default() -> None:
+    for preset, types in (("", EVENT_TYPES), (", preset: slack", ["journey.held"])):
+        found = examine(SUBSCRIPTION % preset, "outgoing.yaml", ["crm"]).outgoing
+        assert found is not None
+        assert found.wanted == set(types)
+
+
+QUICK = Limits(concurrency=9, breaker=BreakerLimits(minimum=2, window=60, pause=10))
+
+
+async def test_a_breaker_that_opens_and_closes_is_reported_once(store: Store) -> None:
+    clock, pauses = Clock(), DestinationPauses(store)
+    workers = [Limiter(clock=clock, changed=pauses) for _ in range(2)]
+
+    def end(worker: Limiter, health: HealthSignal) -> None:
+        permit = worker.enter("wax", QUICK)
+        assert isinstance(permit, Permit)
+        permit.leave(health)
+
+    async def told(number: int) -> list[str]:
+        async with asyncio.timeout(60):
+            while len(found := (await store.outgoing_events(0))[0]) < number:
+                await asyncio.sleep(0.01)
+        return [f"{one.type} {one.subject}" for one in found]
+
+    await store.want_events(["destination.paused", "destination.recovered"])
+    for worker in workers:
+        for _ in range(2):
+            end(worker, HealthSignal.FAILING)
+    assert await told(1) == ["destination.paused wax"]
+    clock.now += 60
+    for worker in workers:
+        end(worker, HealthSignal.ALIVE)
+    assert await told(2) == ["destination.paused wax", "destination.recovered wax"]
+    await pauses.close()
