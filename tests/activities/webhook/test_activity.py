@@ -6,10 +6,8 @@ import contextlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -24,90 +22,20 @@ from standardwebhooks import WebhookVerificationError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
-from activities.channel import sending_activity
-from activities.content import Content
-from activities.failures import Failure, FailureKind, failure_of
+from activities.failures import FailureKind
 from activities.interface import Sent
 from activities.webhook import rendering
-from activities.webhook.activity import Webhooks
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter, Limits
 from activities.webhook.rendering import Rendered, render
 from activities.webhook.route import Direct, Diverted
-from runtime.secrets import SecretsSnapshot
 from scenario.steps.webhook import Webhook
+from tests.activities.webhook.conftest import ID, Desk
 from tests.activities.webhook.faults import Receiver, answer, receiver, reset_before_headers, silence
-from tests.factories import delivery
-from tests.fakes import Marks, Rows, Shelf, worker_context
 
-ID = "msg_00112233445566778899aabbccddeeff"
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OLD = "whsec_" + base64.b64encode(bytes(range(100, 132))).decode()
-TRIPLING = RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=3.0)
-
-
-@dataclass
-class Desk:
-    transport: Transport
-    file: Path
-    secrets: dict[str, str] = field(default_factory=dict[str, str])
-    unreadable: dict[str, str] = field(default_factory=dict[str, str])
-    rows: Rows = field(default_factory=Rows)
-    marks: Marks = field(default_factory=Marks)
-    gate: Limiter = field(default_factory=Limiter)
-    policy: RetryPolicy = field(default_factory=lambda: TRIPLING)
-    routes: Any = None
-
-    def read(self) -> Mapping[str, str]:
-        return SecretsSnapshot(self.secrets, self.unreadable)
-
-    def know(self, **entries: str) -> None:
-        lines = "".join(f"  {name}: {{{keys}}}\n" for name, keys in entries.items())
-        self.file.write_text(f"destinations:\n{lines}", "utf-8")
-        self.routes = Direct(DestinationsFile(self.file, every=0))
-
-    def local(self, there: Receiver, more: str = "", path: str = "") -> str:
-        return f'url: "{there.url(path)}", allow_private: true, allow_http: true, ports: [{there.port}]{more}'
-
-    async def send(
-        self, step: Mapping[str, Any], *, attempt: int = 1, age: timedelta = timedelta(0), **changes: Any
-    ) -> Sent:
-        environment = self.marks.environment()
-        environment.info = replace(
-            environment.info,
-            attempt=attempt,
-            workflow_id="post-purchase/3028687",
-            started_time=datetime.now(UTC),
-            scheduled_time=datetime.now(UTC) - age,
-            schedule_to_close_timeout=timedelta(days=3),
-            retry_policy=self.policy,
-            heartbeat_details=list(self.marks[-1]) if self.marks else [],
-        )
-        content = Content(Shelf({"webhook": "told", **step}))
-        around = {"transport": self.transport, "secrets": self.read, "limiter": self.gate}
-        webhooks = Webhooks(worker_context(content, self.rows, routes=self.routes or Direct(), **around))
-        data = {"order": {"external_id": "CGX 94"}, "contact": {"email": "zoe@example.com"}}
-        given: dict[str, Any] = {"id": ID, "data": data, "timeout": 60.0, **changes}
-        return await environment.run(sending_activity(webhooks), delivery(**given))
-
-    async def fail(self, step: Mapping[str, Any], **details: Any) -> tuple[Failure, ApplicationError]:
-        with pytest.raises(ApplicationError) as caught:
-            await self.send(step, **details)
-        failure = failure_of(caught.value)
-        assert failure is not None
-        return failure, caught.value
-
-
-@pytest.fixture
-async def there() -> AsyncIterator[Receiver]:
-    async with receiver() as made:
-        yield made
-
-
-@pytest.fixture
-def desk(transport: Transport, tmp_path: Path) -> Desk:
-    return Desk(transport, tmp_path / "destinations.yaml")
 
 
 STEP = {"to": "wax", "path": "/orders/{{ order.external_id }}", "body": {"order": "{{ order.external_id }}"}}

@@ -1,9 +1,8 @@
 """Access tokens, from an authorization server on this machine to the header of a request."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.background import SuppressionNotice
-from activities.channel import RenderContext, SendContext, sending_activity
-from activities.content import Content
+from activities.channel import RenderContext, SendContext
 from activities.email.settings import Senders
-from activities.failures import Failure, FailureKind, failure_of
-from activities.interface import Sent
+from activities.failures import FailureKind
 from activities.suppressions import address_seal
 from activities.webhook.activity import Webhooks
 from activities.webhook.channel import ADAPTER
@@ -28,13 +25,13 @@ from activities.webhook.http.exchange import Tls
 from activities.webhook.http.transport import Transport
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.platform import SuppressionReporter
-from activities.webhook.route import Direct
 from scenario.http.addresses import Access
 from scenario.steps.webhook import Webhook
+from tests.activities.webhook.conftest import ID, Desk
 from tests.activities.webhook.faults import Receiver, answer, receiver
 from tests.activities.webhook.issuer import CLIENT, KEY, PUBLIC, REFRESH, SECRET, Issuer, issuer
 from tests.factories import delivery
-from tests.fakes import Clock, Marks, Rows, Shelf, worker_context
+from tests.fakes import Clock
 
 SECRETS = {"ADS_SECRET": SECRET, "ADS_REFRESH": REFRESH, "ADS_KEY": KEY, "WEAK": "no key"}
 
@@ -295,100 +292,87 @@ async def test_one_that_stops_waiting_does_not_stop_the_others(tokens: AccessTok
 # ---- the webhook
 
 
-class Sending:
-    def __init__(self, transport: Transport, file: Path, server: Issuer) -> None:
-        self._transport, self._file, self._server = transport, file, server
-        self.rows, self.secrets = Rows(), dict(SECRETS)
+def oauth2(server: Issuer) -> str:
+    """The authentication of a destination, in `destinations.yaml`."""
+    return (
+        f', auth: {{oauth2: {{grant: client_credentials, token_url: "{server.url}", client_id: {CLIENT}, '
+        "client_secret: ADS_SECRET}}"
+    )
 
-    def to(self, there: Receiver) -> Webhooks:
-        self._file.write_text(
-            f'destinations: {{ads: {{url: "{there.url("")}", allow_private: true, allow_http: true, '
-            f"ports: [{there.port}, {self._server.port}], auth: {{oauth2: {{grant: client_credentials, "
-            f'token_url: "{self._server.url}", client_id: {CLIENT}, client_secret: ADS_SECRET}}}}}}}}',
-            "utf-8",
-        )
-        content = Content(Shelf({"webhook": "told", "to": "ads", "path": "/in", "body": {"a": "1"}}))
-        routes = Direct(DestinationsFile(self._file, every=0.0))
-        given = {"transport": self._transport, "secrets": lambda: self.secrets, "routes": routes}
-        return Webhooks(worker_context(content, self.rows, **given))
 
-    async def send(self, webhooks: Webhooks, name: str = "msg_00112233445566778899aabbccddeeff") -> Sent:
-        environment, now = Marks().environment(), datetime.now(UTC)
-        environment.info = replace(environment.info, scheduled_time=now, started_time=now)
-        return await environment.run(sending_activity(webhooks), delivery(id=name, timeout=60.0))
-
-    async def fail(self, webhooks: Webhooks) -> Failure:
-        with pytest.raises(ApplicationError) as caught:
-            await self.send(webhooks)
-        failure = failure_of(caught.value)
-        assert failure is not None
-        return failure
+To = Callable[[Receiver], Webhooks]
 
 
 @pytest.fixture
-def sending(transport: Transport, tmp_path: Path, server: Issuer) -> Sending:
-    return Sending(transport, tmp_path / "destinations.yaml", server)
+def to(desk: Desk, server: Issuer) -> To:
+    desk.secrets = dict(SECRETS)
+
+    def make(there: Receiver) -> Webhooks:
+        desk.know(ads=desk.local(there, oauth2(server), ports=(server.port,)))
+        return Webhooks(desk.context({"to": "ads", "path": "/in", "body": {"a": "1"}}))
+
+    return make
 
 
 def shown(there: Receiver) -> list[str | None]:
     return [(call.header("authorization") or "").removeprefix("Bearer ") for call in there.calls]
 
 
-async def test_a_request_carries_the_token_and_the_same_one_again(sending: Sending, server: Issuer):
+async def test_a_request_carries_the_token_and_the_same_one_again(desk: Desk, to: To, server: Issuer):
     async with receiver(answer(200)) as there:
-        webhooks = sending.to(there)
+        webhooks = to(there)
         for _ in range(2):
-            await sending.send(webhooks)
+            await desk.send(webhooks)
     assert shown(there) == server.issued * 2
 
 
 async def test_a_destination_that_changes_meanwhile_does_not_get_the_token(
-    sending: Sending, server: Issuer, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, to: To, server: Issuer, monkeypatch: pytest.MonkeyPatch
 ):
     async with receiver(answer(200)) as old, receiver(answer(200)) as new:
-        webhooks, fetch = sending.to(old), AccessTokens.token
+        webhooks, fetch = to(old), AccessTokens.token
 
         async def slow(tokens: AccessTokens, *given: Any, **more: Any) -> str:
             token = await fetch(tokens, *given, **more)
-            sending.to(new)
+            to(new)
             return token
 
         monkeypatch.setattr(AccessTokens, "token", slow)
-        failure = await sending.fail(webhooks)
+        failure, _ = await desk.fail(webhooks)
         assert (failure.kind, failure.unsent, old.calls, new.calls) == (FailureKind.RETRY, True, [], [])
-        assert (await sending.send(webhooks)).outcome == "delivered"
+        assert (await desk.send(webhooks)).outcome == "delivered"
     assert shown(new) == server.issued[1:]
 
 
-async def test_a_401_gets_another_token_within_the_same_attempt(sending: Sending, server: Issuer):
+async def test_a_401_gets_another_token_within_the_same_attempt(desk: Desk, to: To, server: Issuer):
     async with receiver(answer(401), answer(200)) as there:
-        sent = await sending.send(sending.to(there))
+        sent = await desk.send(to(there))
     assert (sent.outcome, sent.attempt) == ("delivered", 1)
     assert shown(there) == server.issued
     assert len(server.issued) == 2
-    assert [call.header("webhook-id") for call in there.calls] == ["msg_00112233445566778899aabbccddeeff"] * 2
+    assert [call.header("webhook-id") for call in there.calls] == [ID] * 2
 
 
-async def test_a_second_401_is_the_receivers_answer(sending: Sending, server: Issuer):
+async def test_a_second_401_is_the_receivers_answer(desk: Desk, to: To, server: Issuer):
     async with receiver(answer(401)) as there:
-        failure = await sending.fail(sending.to(there))
+        failure, _ = await desk.fail(to(there))
     assert (failure.kind, failure.status, failure.reason) == (FailureKind.RETRY, 401, "ads answered 401")
     assert len(there.calls) == 2
 
 
-async def test_a_401_counts_where_no_other_token_is_to_be_had(sending: Sending, server: Issuer):
+async def test_a_401_counts_where_no_other_token_is_to_be_had(desk: Desk, to: To, server: Issuer):
     async with receiver(answer(401)) as there:
-        webhooks = sending.to(there)
-        await sending.fail(webhooks)
+        webhooks = to(there)
+        await desk.fail(webhooks)
         server.outage = (503, "")
-        failure = await sending.fail(webhooks)
+        failure, _ = await desk.fail(webhooks)
     assert (failure.kind, failure.status) == (FailureKind.RETRY, 401)
 
 
-async def test_a_wrong_secret_holds_and_says_which_one(sending: Sending, server: Issuer):
-    sending.secrets["ADS_SECRET"] = "wrong-secret-0123456789"
+async def test_a_wrong_secret_holds_and_says_which_one(desk: Desk, to: To, server: Issuer):
+    desk.secrets["ADS_SECRET"] = "wrong-secret-0123456789"
     async with receiver(answer(200)) as there:
-        failure = await sending.fail(sending.to(there))
+        failure, _ = await desk.fail(to(there))
     assert failure.kind is FailureKind.UNCONFIGURED
     assert failure.reason == (
         "The token endpoint of destination ads answered 401 (invalid_client): check client_id and the secret ADS_SECRET"
@@ -396,22 +380,22 @@ async def test_a_wrong_secret_holds_and_says_which_one(sending: Sending, server:
     assert there.calls == []
 
 
-async def test_an_authorization_server_that_is_down_costs_no_attempt(sending: Sending, server: Issuer):
+async def test_an_authorization_server_that_is_down_costs_no_attempt(desk: Desk, to: To, server: Issuer):
     server.outage = (503, "")
     async with receiver(answer(200)) as there:
-        webhooks = sending.to(there)
-        failure = await sending.fail(webhooks)
+        webhooks = to(there)
+        failure, _ = await desk.fail(webhooks)
     assert (failure.kind, failure.turned_away) == (FailureKind.RETRY, True)
     assert failure.reason == (
         "no access token for destination ads: the token endpoint answered 503: this delivery is tried again"
     )
-    assert (sending.rows, there.calls) == ([], [])
+    assert (desk.rows, there.calls) == ([], [])
 
 
-async def test_a_token_in_a_response_is_masked(sending: Sending, server: Issuer):
+async def test_a_token_in_a_response_is_masked(desk: Desk, to: To, server: Issuer):
     server.outage = (200, '{"access_token": "token-0123456789"}')
     async with receiver(answer(500, b'{"you sent": "Bearer token-0123456789"}')) as there:
-        failure = await sending.fail(sending.to(there))
+        failure, _ = await desk.fail(to(there))
     assert failure.excerpt == '{"you sent": "Bearer […]"}'
 
 
@@ -419,13 +403,14 @@ async def test_a_token_in_a_response_is_masked(sending: Sending, server: Issuer)
 
 
 async def test_a_preview_shows_the_header_and_a_test_message_gets_a_token(
-    sending: Sending, server: Issuer, tmp_path: Path
+    desk: Desk, to: To, server: Issuer, tmp_path: Path
 ):
     async with receiver(answer(200)) as there:
-        sending.to(there)
-        destinations = DestinationsFile(tmp_path / "destinations.yaml")
+        to(there)
         step = Webhook.model_validate({"webhook": "told", "to": "ads", "body": {"a": "1"}})
-        rendering = RenderContext(senders=Senders.configured("shop@example.com", None), book=destinations.book)
+        rendering = RenderContext(
+            senders=Senders.configured("shop@example.com", None), book=DestinationsFile(desk.file).book
+        )
         message = ADAPTER.render(step, delivery(timeout=60.0), {}, rendering)
         assert message.headers["authorization"] == "Bearer ~~access_token~~"
         context = SendContext(
@@ -434,7 +419,7 @@ async def test_a_preview_shows_the_header_and_a_test_message_gets_a_token(
             delivery=delivery(timeout=60.0),
             data={},
             connection=None,
-            routes=Direct(destinations),
+            routes=desk.routes,
             secrets=SECRETS,
         )
         sent, reply = await ADAPTER.send(context)
@@ -451,20 +436,13 @@ async def test_a_preview_shows_the_header_and_a_test_message_gets_a_token(
 # ---- reports of suppressed addresses
 
 
-async def test_a_report_of_a_suppression_carries_a_token_and_another_after_a_401(
-    transport: Transport, server: Issuer, tmp_path: Path
-):
-    file, seal = tmp_path / "destinations.yaml", address_seal([b"k" * 32])
+async def test_a_report_of_a_suppression_carries_a_token_and_another_after_a_401(desk: Desk, server: Issuer):
+    seal = address_seal([b"k" * 32])
     taken = answer(200, b'{"successes": ["zoe@example.com"], "failures": []}')
     async with receiver(answer(401), taken) as there:
-        file.write_text(
-            f'destinations: {{ads: {{url: "{there.url("")}", suppressions: splio, allow_private: true, '
-            f"allow_http: true, ports: [{there.port}, {server.port}], auth: {{oauth2: {{grant: client_credentials, "
-            f'token_url: "{server.url}", client_id: {CLIENT}, client_secret: ADS_SECRET}}}}}}}}',
-            "utf-8",
-        )
-        given = {"transport": transport, "routes": Direct(DestinationsFile(file)), "secrets": lambda: SECRETS}
-        reporter = SuppressionReporter(worker_context(Content(Shelf()), Rows(), **given), seal)
+        desk.know(ads=desk.local(there, ", suppressions: splio" + oauth2(server), ports=(server.port,)))
+        desk.secrets = dict(SECRETS)
+        reporter = SuppressionReporter(desk.context({}), seal)
         notice = SuppressionNotice(
             destination="ads", channel="email", address=seal.seal_fields(["zoe@example.com"]), source="bounce"
         )
@@ -472,7 +450,7 @@ async def test_a_report_of_a_suppression_carries_a_token_and_another_after_a_401
             await ActivityEnvironment().run(reporter.tell_platform, notice)
         assert (await ActivityEnvironment().run(reporter.tell_platform, notice)).outcome == "told"
         server.outage = (503, "")
-        late = SuppressionReporter(worker_context(Content(Shelf()), Rows(), **given), seal)
+        late = SuppressionReporter(desk.context({}), seal)
         with pytest.raises(ApplicationError, match="no access token for destination ads: the token endpoint answered"):
             await ActivityEnvironment().run(late.tell_platform, notice)
     assert shown(there) == server.issued

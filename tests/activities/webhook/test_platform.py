@@ -11,15 +11,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.background import PlatformReply, SuppressionNotice
-from activities.content import Content
 from activities.suppressions import address_seal
-from activities.webhook.destinations.reading import DestinationsFile, read
-from activities.webhook.http.transport import Transport
+from activities.webhook.destinations.reading import read
 from activities.webhook.platform import REJECTIONS, SuppressionReporter
-from activities.webhook.route import Direct
 from runtime.watched_file import UnusableFile
+from tests.activities.webhook.conftest import Desk
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
-from tests.fakes import Rows, Shelf, worker_context
 
 SEAL = address_seal([b"k" * 32])
 ADDRESS = "zoe@example.com"
@@ -53,24 +50,12 @@ Tell = Callable[[SuppressionNotice], Awaitable[PlatformReply]]
 
 
 @pytest.fixture
-def tell(environment: ActivityEnvironment, splio: Receiver, transport: Transport, tmp_path: Path) -> Tell:
-    file = tmp_path / "destinations.yaml"
-    file.write_text(
-        f"""
-destinations:
-  splio:
-    url: {splio.url("/v1")}
-    headers: {{Authorization: "Bearer {{{{ secrets.SPLIO_TOKEN }}}}"}}
-    suppressions: splio
-    allow_private: true
-    allow_http: true
-    ports: [{splio.port}]
-  other: {{url: "https://other.example"}}
-"""
-    )
-    secrets = {"SPLIO_TOKEN": "s3cret"}
-    given = {"transport": transport, "routes": Direct(DestinationsFile(file)), "secrets": lambda: secrets}
-    reporter = SuppressionReporter(worker_context(Content(Shelf()), Rows(), **given), SEAL)
+def tell(environment: ActivityEnvironment, splio: Receiver, desk: Desk) -> Tell:
+    headers = 'headers: {Authorization: "Bearer {{ secrets.SPLIO_TOKEN }}"}'
+    here = desk.local(splio, f", suppressions: splio, {headers}", "/v1")
+    desk.know(splio=here, other='url: "https://other.example"')
+    desk.secrets = {"SPLIO_TOKEN": "s3cret"}
+    reporter = SuppressionReporter(desk.context({}), SEAL)
     return lambda notice: environment.run(reporter.tell_platform, notice)
 
 
