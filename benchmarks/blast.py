@@ -25,12 +25,11 @@ from activities.webhook.http.exchange import Request, Tls
 from activities.webhook.http.transport import Transport
 from benchmarks.api import gateway
 from benchmarks.journeys import Place, cpu, rss, say, server_pid
-from gateway.campaigns.request import CampaignRequest
 from gateway.client import ScenarioClient
 from gateway.publishing import publish
 from gateway.service.audiences import file_parts
 from gateway.service.caller import TERMINAL
-from gateway.service.campaign_views import CampaignView
+from gateway.service.campaign_views import CampaignRequest, CampaignView
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer

@@ -27,10 +27,10 @@ from activities.priority import CAMPAIGNS
 from benchmarks.api import Gateway, gateway
 from benchmarks.claims import family
 from benchmarks.journeys import Place, cpu, entry, place, rss, say
-from gateway.campaigns.request import CampaignRequest
 from gateway.client import ScenarioClient
 from gateway.service.audiences import file_parts
 from gateway.service.caller import TERMINAL
+from gateway.service.campaign_views import CampaignRequest
 from runtime.process.shutdown import exit_process
 from runtime.store import Store
 from runtime.store.deliveries import deliveries

@@ -25,7 +25,7 @@ from benchmarks.stops import say
 from gateway.local.stack import LocalStack, local
 from gateway.pages.app import ROUTES
 from gateway.service.caller import TERMINAL
-from gateway.service.paging import PageRequest
+from gateway.service.view import PageRequest
 from runtime.process.shutdown import exit_process
 from runtime.process.workers import tune_garbage_collection
 from runtime.store.batches import StoredBatch

@@ -18,8 +18,7 @@ from activities.webhook.destinations.form import schema as destinations_schema
 from docs.variables import old_names, variables
 from gateway.api.app import PREFIX as API
 from gateway.api.app import ROUTERS, application
-from gateway.api.authentication import Keys
-from gateway.api.authorization import scope_of
+from gateway.api.authentication import Keys, scope_of
 from gateway.api.problem import TITLES
 from gateway.cases.model import schema as case_schema
 from gateway.cli.app import COMMANDS, app
@@ -28,8 +27,7 @@ from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySummary
 from gateway.service.overview import OverviewView
 from gateway.service.results import ResultsView
-from gateway.service.stats import StatsView
-from gateway.service.trends import TrendsView
+from gateway.service.stats import StatsView, TrendsView
 from gateway.service.view import View
 from gateway.why.why import WhyView
 from runtime.settings import PREFIX, Settings

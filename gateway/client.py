@@ -1,4 +1,4 @@
-"""The Python client: publish scenarios, admit contacts, report events, read and operate journeys.
+"""All use cases of one Temporal namespace and store, and the Python client.
 
 An engine in another language does not need it: it starts the workflow `Journey` through Temporal, as
 `examples/engine.py` shows.
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
 
@@ -18,22 +19,28 @@ from activities.webhook.destinations.reading import read
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.journey_operations import targets
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.request import RequestedOperation, operation_named
+from gateway.operations.request import RATE, JourneyTarget, RequestedOperation, Tally, operation_named
 from gateway.operations.retry_policy import RetryPolicyChange
-from gateway.operations.run import RATE, JourneyTarget, Tally
 from gateway.publishing import Journeys, Publication, publish
+from gateway.service.batches import BatchService, MembershipService
 from gateway.service.caller import TERMINAL
-from gateway.service.entries import Entered
-from gateway.service.erasures import ErasureView
-from gateway.service.events import EventView
-from gateway.service.index import JourneyFilter
+from gateway.service.campaigns import CampaignService
+from gateway.service.destinations import DestinationService
+from gateway.service.entries import Entered, EntryService
+from gateway.service.erasures import ErasureService, ErasureView
+from gateway.service.events import EventService, EventView
+from gateway.service.held import HeldService
+from gateway.service.index import JourneyFilter, JourneyIndex
 from gateway.service.journey_view import JourneyView
+from gateway.service.journeys import JourneyService
 from gateway.service.listing import JourneySummary
 from gateway.service.operation_views import ItemOutcome, OperationItemView, OperationView
-from gateway.service.paging import PageRequest
-from gateway.service.services import Services
+from gateway.service.operations import OperationService
+from gateway.service.outgoing import OutgoingService
+from gateway.service.overview import OverviewService
+from gateway.service.scenarios import ScenarioService
 from gateway.service.stats import StatsView
-from gateway.service.view import PageView
+from gateway.service.view import PageRequest, PageView
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import check_keys, keyring_of
@@ -42,6 +49,50 @@ from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.temporal_faults import bound_calls
 from scenario.words import JourneyState, Operation
+
+
+class Services:
+    """The services that the HTTP API, the pages, the commands and the Python client share.
+
+    Args:
+        zone: IANA zone of the platform's zone-less dates.
+        policies: The workers' `policies.yaml`, to report places under caps, or None.
+        destinations: The workers' `destinations.yaml`, to estimate the time of campaigns, or None.
+    """
+
+    def __init__(
+        self,
+        temporal: Client,
+        store: Store,
+        zone: str = "UTC",
+        policies: Path | None = None,
+        destinations: Path | None = None,
+    ) -> None:
+        self.scenarios = ScenarioService(store)
+        content = self.scenarios.content
+        self.held = HeldService(JourneyIndex(temporal))
+        self.destinations = DestinationService(temporal, store, self.held, policies)
+        self.entries = EntryService(temporal, store, content, zone)
+        self.memberships = MembershipService(store)
+        self.operations = OperationService(temporal, store)
+        self.outgoing = OutgoingService(store)
+        self.batches = BatchService(store)
+        self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone, destinations)
+        self.erasures = ErasureService(temporal, store)
+        self.events = EventService(temporal, store, content, ZoneInfo(zone))
+        self.overview = OverviewService(temporal, store, self.held, self.destinations, self.campaigns, self.outgoing)
+        self.journeys = JourneyService(temporal, store, content, policies)
+
+    def refresh(self) -> None:
+        """Discard cached values of held journeys and destinations, after an operation."""
+        for cached in (self.held, self.destinations, self.overview):
+            cached.refresh()
+
+    async def close(self) -> None:
+        for cached in (self.overview, self.destinations, self.held, self.journeys):
+            await cached.close()
+        await self.events.close()
+
 
 __all__ = [
     "Entered",

@@ -45,7 +45,7 @@ from gateway.pages import app as pages
 from gateway.pages.app import Door
 from gateway.pages.rendering import compile_largest
 from gateway.providers.app import expects_events
-from gateway.service.outbox import Outbox
+from gateway.sending import Outbox
 from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client

@@ -25,8 +25,7 @@ from gateway.api import (
     problem,
     scenarios,
 )
-from gateway.api.authentication import Authentication, Keys
-from gateway.api.authorization import Authorization
+from gateway.api.authentication import Authentication, Authorization, Keys
 from gateway.api.body import WRITING, StrictJson
 from gateway.api.entries import SCHEMA
 from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
@@ -36,8 +35,7 @@ from gateway.asgi import Measured, Traced, Unstored
 from gateway.authoring.process import Authoring
 from gateway.authoring.work import Setup
 from gateway.client import ScenarioClient
-from gateway.service.authoring import AuthoringService
-from gateway.service.content import ContentService
+from gateway.service.authoring import AuthoringService, ContentService
 
 PREFIX: Final = "/v1"
 DESCRIPTION: Final = f"{PREFIX}/openapi.json"  # the path of the API's public description

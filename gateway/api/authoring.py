@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, ValidationError, field_validator, model_validator
 
-from gateway.api.authorization import Publishing
+from gateway.api.authentication import Publishing
 from gateway.api.body import Map, RequestBody, decoded, parse
 from gateway.api.parameters import Author
 from gateway.api.problem import VERSIONED, Mistake, Problem, ResponseBody, invalid, pointer_to, problems

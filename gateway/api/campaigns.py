@@ -10,16 +10,15 @@ from fastapi import APIRouter, Path, Query, Request, status
 from pydantic import Field
 from starlette.responses import StreamingResponse
 
-from gateway.api.authorization import Operating, Reading
+from gateway.api.authentication import Operating, Reading
 from gateway.api.batch import LINES
 from gateway.api.body import RequestBody
 from gateway.api.parameters import Paging, Use
 from gateway.api.problem import problems
-from gateway.campaigns.request import CampaignRequest
 from gateway.errors import BadInput
 from gateway.service.audiences import AudienceView
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
-from gateway.service.memberships import SyncedAudienceView
+from gateway.service.batches import SyncedAudienceView
+from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignRequest, CampaignView
 from gateway.service.view import PageView
 from scenario.words import LineOutcome
 

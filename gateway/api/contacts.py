@@ -8,16 +8,16 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import AfterValidator, Field, StrictInt, StringConstraints, ValidationError, model_validator
 
-from gateway.api.authorization import Erasing, Reading, Reporting
+from gateway.api.authentication import Erasing, Reading, Reporting
 from gateway.api.batch import BatchAnswer, BatchItem, BatchRequest, ItemResult, batch_of
 from gateway.api.body import Map, RequestBody
 from gateway.api.idempotency import RequestId, keep_answer_if
 from gateway.api.parameters import Cursor, Paging, Use
 from gateway.api.problem import Problem, mistakes_in, problems
+from gateway.client import Services
 from gateway.service.caller import Caller
 from gateway.service.erasures import ErasureView
 from gateway.service.events import ChangeView, EventView
-from gateway.service.services import Services
 from gateway.service.view import Moment, PageView
 from gateway.why.why import WhyView
 from scenario.entry.values import as_id

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Body, Depends, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from gateway.api.authorization import Entering
+from gateway.api.authentication import Entering
 from gateway.api.batch import BatchAnswer, BatchItem, BatchRequest, ItemResult, batch_of
 from gateway.api.idempotency import RequestId
 from gateway.api.parameters import Use
 from gateway.api.problem import ResponseBody, problems
+from gateway.client import Services
 from gateway.errors import MistakenEntry, NotEntered, UnderWay
 from gateway.service.caller import Caller
-from gateway.service.services import Services
 from scenario.model.scenario import TRIGGERS
 
 router = APIRouter(tags=["entries"])

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Path, Query
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gateway.api.authorization import Looking, Reading
+from gateway.api.authentication import Looking, Reading
 from gateway.api.parameters import Contents, JourneyId, Paging, Use
 from gateway.api.problem import problems
+from gateway.service.authoring import ContentView
 from gateway.service.batches import BatchItemView, BatchView
-from gateway.service.content import ContentView
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySort, JourneySummary

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
-from gateway.api.authorization import Operating, Reading
+from gateway.api.authentication import Operating, Reading
 from gateway.api.body import Map, RequestBody
 from gateway.api.idempotency import RequestId
 from gateway.api.parameters import JourneyId, Paging, Use
 from gateway.api.problem import problems
-from gateway.operations.request import FASTEST, RequestedOperation
-from gateway.operations.run import RATE
+from gateway.operations.request import FASTEST, RATE, RequestedOperation
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperatedView, OperationItemView, OperationView
 from gateway.service.view import Moment, PageView

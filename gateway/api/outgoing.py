@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from gateway.api.authorization import Operating, Reading
+from gateway.api.authentication import Operating, Reading
 from gateway.api.batch import LINES
 from gateway.api.body import RequestBody
 from gateway.api.idempotency import RequestId

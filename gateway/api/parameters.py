@@ -7,10 +7,9 @@ from typing import Annotated, Final
 from fastapi import Depends, Path, Query, Request
 
 from gateway.api.problem import CURSOR
-from gateway.service.authoring import AuthoringService
-from gateway.service.content import ContentService
-from gateway.service.paging import PageRequest
-from gateway.service.services import Services
+from gateway.client import Services
+from gateway.service.authoring import AuthoringService, ContentService
+from gateway.service.view import PageRequest
 from scenario.model.scalars import NAME
 
 LONGEST_CURSOR: Final = 2048  # characters

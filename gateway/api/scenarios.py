@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field
 
+from gateway.api.authentication import Operating, Publishing, Reading
 from gateway.api.authoring import FindingBody, PublicationBody, bodies_of, described, source_of
-from gateway.api.authorization import Operating, Publishing, Reading
 from gateway.api.body import RequestBody
 from gateway.api.parameters import Author, Paging, ScenarioName, Use
 from gateway.api.problem import ResponseBody, problems
@@ -18,8 +18,7 @@ from gateway.publishing import Publication
 from gateway.service.overview import OverviewView
 from gateway.service.results import ResultsView
 from gateway.service.scenarios import ClosedView, ScenarioView, VersionView
-from gateway.service.stats import StatsView
-from gateway.service.trends import DAYS, MOST_DAYS, TrendsView
+from gateway.service.stats import DAYS, MOST_DAYS, StatsView, TrendsView
 from gateway.service.view import Moment, PageView
 
 router = APIRouter(tags=["scenarios"])

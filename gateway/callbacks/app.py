@@ -15,14 +15,16 @@ The token is a secret. It is not logged here, and a proxy must not log the path 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Annotated, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -36,16 +38,17 @@ from activities.suppressions import PlatformNotifier, Suppressor, address_seal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from gateway.callbacks import page
-from gateway.callbacks.deliver import CallbackEvent, EventId, Unsettled, tell
+from gateway.callbacks.mail import InboundMail
 from gateway.callbacks.unsubscribe import Unsubscriptions
+from gateway.client import Services
 from gateway.errors import BadInput
-from gateway.inbound.mail import InboundMail
-from gateway.inbound.twilio import InboundTexts
-from gateway.limits import RateLimit, read_body, refusal
+from gateway.journeys.snapshot import describe, word_of
+from gateway.limits import RateLimit, RefusedCall, read_body, refusal
 from gateway.providers.app import InboundEvents, expects_events, fetching, providers_of
 from gateway.providers.effects import ProviderEffects
+from gateway.providers.twilio import InboundTexts
 from gateway.service.caller import TERMINAL
-from gateway.service.services import Services
+from gateway.service.events import NO_NAME, NO_PROPERTIES, check_event, event_message
 from runtime.derived_keys import AddressHashes, ExpiredToken, TokenError, suppression_keys
 from runtime.encryption.keyring import Erased
 from runtime.errors import SettingsError, SetupError
@@ -53,6 +56,9 @@ from runtime.process.http_server import ALIVE
 from runtime.public_links import CallbackClaim, Callbacks, ReturnPaths, Unsubscribing
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
+from runtime.temporal_faults import is_unknown_workflow
+from scenario.entry.plain_json import unread
+from scenario.model.scalars import EventName
 from scenario.source.findings import listed
 
 logger = logging.getLogger(__name__)
@@ -60,18 +66,105 @@ MAX_BODY: Final = 64 * 1024  # maximum bytes of a body
 PATIENCE: Final = 10.0  # seconds for a body to arrive, and then for Temporal to accept the event
 PACE: Final = (60, 60.0)  # maximum number of events per number of seconds, for each delivery
 _AGAIN: Final = 5  # seconds
-_EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)
 _UNKNOWN: Final = "there is no such callback address: post to it exactly as it was sent to you"
 _OVER: Final = "this callback address has expired, or its journey is over"
+MOST_EVENTS: Final = 8_000
+"""Number of events in a run's history after which callbacks are refused. Temporal accepts 10,000 signals and 51,200
+events."""
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of a run's history after which callbacks are refused. Temporal ends a journey at 50 MB, and one whose delivery
+is retried for days cannot continue as new meanwhile."""
+_CALL: Final = timedelta(seconds=5)
+_TURNS: Final = 3
+_UNDER_WAY: Final = ("running", "paused")
+_SUCH: Final = 'an object such as {"name": "whatsapp.replied", "properties": {}}'
+_WANTED: Final = {"name": NO_NAME, "properties": NO_PROPERTIES, "id": "'id' must be 1 to 128 visible ASCII characters"}
+_SENTENCES: Final = {
+    404: "there is nothing here",
+    405: "only POST does something here: opening this address does nothing",
+}
+EventId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
+"""The id of an event, for deduplication: visible ASCII."""
+
+
+class CallbackEvent(BaseModel):
+    """An event in the body of a callback, such as ``whatsapp.replied``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
+
+    name: EventName
+    properties: dict[str, Any] = Field(default_factory=dict[str, Any])
+    id: EventId | None = None
+
+    @classmethod
+    def parse(cls, content: bytes) -> CallbackEvent:
+        """Read an event from JSON. Raise BadInput if it is malformed. The message quotes nothing."""
+        try:
+            event = cls.model_validate_json(content)
+        except ValidationError as error:
+            raise BadInput(_wrong(error, content)) from None
+        check_event(event.name, event.properties)
+        return event
+
+
+def _wrong(error: ValidationError, content: bytes) -> str:
+    first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return unread(content, "the body", f"send {_SUCH}") or f"the body is not JSON: send {_SUCH}"
+    if first["type"] == "extra_forbidden":
+        return "an event has 'name', 'properties' and 'id', and nothing else"
+    field = str(first["loc"][0]) if first["loc"] else ""
+    return _WANTED.get(field, f"the body must be {_SUCH}")
+
+
+class Unsettled(Exception):
+    """The journey continued as new faster than the event could be sent. Try again."""
+
+
+class Overfull(Unsettled):
+    """The journey's run has received too many events. Its next run may accept more."""
+
+
+async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, identifier: str | None = None) -> bool:
+    """Send an event to the journey of a claim. Return False if that journey has ended.
+
+    A later journey of the same workflow id does not receive it: the first run's id is compared, and the signal names
+    the run. The identifier, for deduplication, is separate for each delivery and from the engine's ids, so that no
+    caller can suppress another sender's event. Raise RPCError if Temporal is unavailable or refuses, or Unsettled.
+    """
+    message: dict[str, Any] = {"name": event.name, "properties": event.properties}
+    if identifier is not None:
+        message["id"] = f"{claim.delivery_id}/{identifier}"
+    for _ in range(_TURNS):
+        run = await _run(temporal, claim)
+        if run is None:
+            return False
+        try:
+            handle = temporal.get_workflow_handle(claim.workflow_id, run_id=run)
+            await handle.signal("event", message, rpc_timeout=_CALL)
+        except RPCError as error:
+            if not is_unknown_workflow(error):
+                raise
+            continue  # that run has just ended: the journey may go on in another
+        return True
+    raise Unsettled("the journey does not stand still")
+
+
+async def _run(temporal: Client, claim: CallbackClaim) -> str | None:
+    """Return the current run of the claim's journey, or None if it has ended. Raise Overfull."""
+    described = await describe(temporal, claim.workflow_id, patience=_CALL)
+    if described is None:
+        return None
+    info = described.workflow_execution_info
+    if info.first_run_id != claim.root or word_of(info) not in _UNDER_WAY:
+        return None
+    if info.history_length > MOST_EVENTS or info.history_size_bytes > MOST_BYTES:
+        raise Overfull("the journey's history is nearly full")
+    return info.execution.run_id
+
+
 Tell = Callable[[CallbackClaim, CallbackEvent, str | None], Awaitable[bool]]
-"""Sends an event to a journey. Returns False if the journey has ended. See `gateway.callbacks.deliver.tell`."""
-
-
-class ErrorAnswer(HTTPException):
-    """An answer other than 202, as one sentence in JSON."""
-
-    def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(status, sentence, headers)
+"""Sends an event to a journey. Returns False if the journey has ended. See `tell`."""
 
 
 class Receiving:
@@ -95,7 +188,7 @@ class Receiving:
                 *more,
                 Route(ALIVE, _alive, methods=["GET"]),
             ],
-            exception_handlers={HTTPException: _said, ClientDisconnect: _gone},
+            exception_handlers={HTTPException: _said, BadInput: _said, ClientDisconnect: _gone},
         )
         self.application.router.redirect_slashes = False  # the answer would repeat the token
 
@@ -106,23 +199,21 @@ class Receiving:
             _acceptable(request)
         if wait := self._pace.take(claim.delivery_id):
             again = {"retry-after": str(math.ceil(wait))}
-            raise ErrorAnswer(429, "too many events came to this callback address: try again later", again)
-        try:
-            body = await self._body(request)
-            event, identifier = page.event_of(request) if link else _event(body, request)
-        except BadInput as error:
-            raise ErrorAnswer(400, str(error)) from None
+            raise RefusedCall(429, "too many events came to this callback address: try again later", again)
+        names = ("the body", "an event")
+        body = await read_body(request, MAX_BODY, patience=self._patience, names=names)
+        event, identifier = event_of_link(request) if link else _event(body, request)
         try:
             async with asyncio.timeout(self._patience):
                 told = await self._tell(claim, event, identifier)
         except Erased:
-            raise ErrorAnswer(410, _OVER) from None
+            raise RefusedCall(410, _OVER) from None
         except (RPCError, TimeoutError, Unsettled, StoreError, SetupError) as error:
             what = error.status.name if isinstance(error, RPCError) else type(error).__name__
             logger.warning("event %s for %s by %s not told: %s", event.name, claim.workflow_id, claim.delivery_id, what)
-            raise ErrorAnswer(503, "the event cannot be taken now: try again", {"retry-after": str(_AGAIN)}) from None
+            raise RefusedCall(503, "the event cannot be taken now: try again", {"retry-after": str(_AGAIN)}) from None
         if not told:
-            raise ErrorAnswer(410, _OVER)
+            raise RefusedCall(410, _OVER)
         logger.info("event %s for %s by %s", event.name, claim.workflow_id, claim.delivery_id)
         return page.saying(request, 200) if link else JSONResponse({}, 202)
 
@@ -130,36 +221,24 @@ class Receiving:
         if not page.is_link(request):
             raise HTTPException(405, headers={"allow": "POST"})
         self._claim(request.path_params["token"])
-        try:
-            page.event_of(request)
-        except BadInput as error:
-            raise ErrorAnswer(400, str(error)) from None
+        event_of_link(request)
         return page.asking(request)
 
     def _claim(self, token: str) -> CallbackClaim:
         try:
             return self._callbacks.verify(token, datetime.now(UTC))
         except ExpiredToken:
-            raise ErrorAnswer(410, _OVER) from None
+            raise RefusedCall(410, _OVER) from None
         except TokenError:
-            raise ErrorAnswer(404, _UNKNOWN) from None
-
-    async def _body(self, request: Request) -> bytes:
-        try:
-            body = await read_body(request, MAX_BODY, patience=self._patience)
-        except TimeoutError:
-            raise ErrorAnswer(408, "the body did not arrive in time", {"connection": "close"}) from None
-        if body is None:
-            raise ErrorAnswer(413, f"an event may have {MAX_BODY} bytes at most", {"connection": "close"})
-        return body
+            raise RefusedCall(404, _UNKNOWN) from None
 
 
 def _acceptable(request: Request) -> None:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not (media == "application/json" or (media.startswith("application/") and media.endswith("+json"))):
-        raise ErrorAnswer(415, "send the event as JSON, with content-type: application/json")
+        raise RefusedCall(415, "send the event as JSON, with content-type: application/json")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise ErrorAnswer(415, "send the event without a content-encoding")
+        raise RefusedCall(415, "send the event without a content-encoding")
 
 
 def _event(body: bytes, request: Request) -> tuple[CallbackEvent, str | None]:
@@ -174,10 +253,18 @@ def _identifier(request: Request) -> str | None:
         # The latter is a string in quotes by its draft, and bare in practice.
         if given := request.headers.get(name, "").strip().removeprefix('"').removesuffix('"'):
             try:
-                return _EVENT_ID.validate_python(given)
+                return TypeAdapter[str](EventId).validate_python(given)
             except ValidationError:
                 raise BadInput(f"{name} must be 1 to 128 visible ASCII characters") from None
     return None
+
+
+def event_of_link(request: Request) -> tuple[CallbackEvent, str]:
+    """Return the event of a link and its id for deduplication. Raise BadInput if it is malformed."""
+    properties = dict(request.query_params)
+    event = CallbackEvent(**event_message(properties.pop("name"), properties))
+    whole = json.dumps([event.name, properties], sort_keys=True)
+    return event, f"link-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 
 
 async def _alive(_request: Request) -> Response:
@@ -185,23 +272,18 @@ async def _alive(_request: Request) -> Response:
 
 
 async def _said(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 it is registered for nothing else
+    status, headers, sentence = 400, None, str(error)
+    if isinstance(error, HTTPException):
+        status, headers, sentence = error.status_code, error.headers, error.detail
+        if not isinstance(error, RefusedCall):
+            sentence = _SENTENCES.get(status, "that is not possible")
     if "token" in request.path_params and page.is_link(request):
-        return page.saying(request, error.status_code, error.headers)
-    sentence = (
-        error.detail if isinstance(error, ErrorAnswer) else _SENTENCES.get(error.status_code, "that is not possible")
-    )
-    return refusal(error.status_code, sentence, error.headers)
+        return page.saying(request, status, headers)
+    return refusal(status, sentence, headers)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)  # the client is gone
-
-
-_SENTENCES: Final = {
-    404: "there is nothing here",
-    405: "only POST does something here: opening this address does nothing",
-}
 
 
 def application(callbacks: Callbacks, temporal: Client, more: Sequence[Route] = ()) -> Starlette:

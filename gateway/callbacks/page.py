@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
-
-from gateway.callbacks.deliver import CallbackEvent
-from gateway.service.events import event_message
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _STYLE: Final = (
@@ -99,14 +95,6 @@ def is_link(request: Request) -> bool:
     """Return True if a link with an event's name was opened, or the button of its page pressed."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return "name" in request.query_params and (request.method in ("GET", "HEAD") or media == _FORM)
-
-
-def event_of(request: Request) -> tuple[CallbackEvent, str]:
-    """Return the event of a link and its id for deduplication. Raise BadInput if it is malformed."""
-    properties = dict(request.query_params)
-    event = CallbackEvent(**event_message(properties.pop("name"), properties))
-    whole = json.dumps([event.name, properties], sort_keys=True)
-    return event, f"link-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 
 
 def asking(request: Request) -> HTMLResponse:

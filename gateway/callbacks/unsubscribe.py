@@ -29,7 +29,7 @@ from temporalio.service import RPCError
 from activities.suppressions import Suppressor
 from gateway.callbacks import page
 from gateway.errors import BadInput
-from gateway.limits import RateLimit, read_body, shortly
+from gateway.limits import RateLimit, RefusedCall, read_body, shortly
 from runtime.public_links import UNSUBSCRIBE_PATH, Subscriber, Unsubscribing
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
@@ -78,11 +78,9 @@ class Unsubscriptions:
         if wait := self._pace.take(mark):
             return page.saying(request, 429, {"retry-after": str(math.ceil(wait))})
         try:
-            body = await read_body(request, MAX_BODY, patience=self._patience)
-        except TimeoutError:
-            return page.saying(request, 408, {"connection": "close"})
-        if body is None:
-            return page.saying(request, 413, {"connection": "close"})
+            body = await read_body(request, MAX_BODY, patience=self._patience, names=("the call", "a call"))
+        except RefusedCall as refused:
+            return page.saying(request, refused.status_code, refused.headers)
         subscriber = self._unsubscribing.opened(token)
         if subscriber is None:
             return page.unsubscribed(request)

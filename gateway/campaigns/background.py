@@ -1,24 +1,26 @@
-"""The activities of the workflow `Campaign`, which the gateway carries out."""
+"""The activities of the workflow `Campaign`, which the gateway carries out, as `guarded` activities."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, Self
 
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
 from activities.background import CampaignChunk
 from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root
 from gateway.campaigns.reading import AudienceReading, ReadLine, read_audience
 from gateway.campaigns.survey import Survey
-from gateway.errors import BadInput, NotEntered, UnderWay
-from gateway.operations.guarded import guarded
+from gateway.errors import BadInput, NotAnswered, NotEntered, UnderWay
 from gateway.service.entries import Entered, EntryService
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoreError
@@ -26,6 +28,38 @@ from runtime.store.campaign_lines import LineEnd
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.telemetry.metrics import CAMPAIGN_LINES
 from workflows.campaign import ENTER, PREPARE, RECORD, CampaignChange, CampaignGroup
+
+logger = logging.getLogger(__name__)
+
+BEAT: Final = 0.5
+"""Seconds between two heartbeats. Their answers report a cancellation."""
+
+
+@asynccontextmanager
+async def guarded() -> AsyncGenerator[None]:
+    """Send heartbeats during an activity, and make errors that cannot pass non-retryable."""
+    beating = asyncio.create_task(_beat())
+    try:
+        yield
+    except BadInput as error:
+        raise ApplicationError(str(error), type="BadInput", non_retryable=True) from None
+    except (StoreError, RPCError, NotAnswered, OSError):
+        raise
+    except Exception as error:
+        logger.exception("the work failed")
+        text = f"unexpected error ({type(error).__name__}): see the gateway's log"
+        raise ApplicationError(text, type="Fault", non_retryable=True) from None
+    finally:
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating
+
+
+async def _beat() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(BEAT)
+
 
 _AT_ONCE: Final = 5
 """Journeys of a chunk that are started at the same time. More are not faster, and keep orders waiting at Temporal."""

@@ -14,7 +14,7 @@ from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
-    from gateway.service.memberships import SyncedAudienceView
+    from gateway.service.batches import SyncedAudienceView
 
 AudienceArgument = Annotated[str, typer.Argument(metavar="NAME", help="the audience's name")]
 DestinationOption = Annotated[str | None, typer.Option(metavar="NAME", help="only the audience at this destination")]
@@ -22,7 +22,7 @@ DestinationOption = Annotated[str | None, typer.Option(metavar="NAME", help="onl
 
 def listing(form: FormatOption = Format.TEXT) -> None:
     """List the audiences that scenarios have changed, with the numbers of their members."""
-    from gateway.service.memberships import MembershipService
+    from gateway.service.batches import MembershipService
 
     found = session.ask_store(lambda store: MembershipService(store).find(TERMINAL))
     if form is Format.JSON:
@@ -39,7 +39,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
 
 def show(audience: AudienceArgument, destination: DestinationOption = None, form: FormatOption = Format.TEXT) -> None:
     """Show an audience: its members, pending changes, and refusals with their reasons."""
-    from gateway.service.memberships import MembershipService
+    from gateway.service.batches import MembershipService
 
     _show(session.ask_store(lambda store: MembershipService(store).find(TERMINAL, audience, destination)), form)
 
@@ -53,7 +53,7 @@ def retry(
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Send a held audience, and changes that were refused, again. Workers begin within half a minute."""
-    from gateway.service.memberships import MembershipService
+    from gateway.service.batches import MembershipService
 
     changed = session.ask_store(
         lambda store: MembershipService(store).retry(

@@ -21,7 +21,7 @@ LimitOption = Annotated[int, typer.Option(min=1, max=_MOST, metavar="N", help="n
 def listing(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
     """List batch calls, the newest first, with the numbers of their contacts by outcome."""
     from gateway.service.batches import BatchService
-    from gateway.service.paging import PageRequest
+    from gateway.service.view import PageRequest
 
     found = session.ask_store(lambda store: BatchService(store).list(TERMINAL, PageRequest(limit=limit))).items
     if form is Format.JSON:
@@ -41,7 +41,7 @@ def show(
 ) -> None:
     """Show a batch call and the outcome of each contact. 'scenario deliveries BATCH' lists its attempts."""
     from gateway.service.batches import BatchService
-    from gateway.service.paging import PageRequest
+    from gateway.service.view import PageRequest
 
     view = session.ask_store(lambda store: BatchService(store).show(TERMINAL, batch))
     items = session.ask_store(

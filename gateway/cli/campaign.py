@@ -132,7 +132,7 @@ def _start_of(text: str, local: bool) -> datetime:
 
 
 async def _start(scenario: str, audience: str, name: str | None, given: dict[str, Any]) -> CampaignView:
-    from gateway.campaigns.request import CampaignRequest
+    from gateway.service.campaign_views import CampaignRequest
 
     async with session.connected() as client:
         if scenario.endswith((".yaml", ".yml")):
@@ -254,7 +254,7 @@ def _pace(view: CampaignView) -> str:
 
 def listing(form: FormatOption = Format.TEXT) -> None:
     """List campaigns, the newest first."""
-    from gateway.service.paging import PageRequest
+    from gateway.service.view import PageRequest
 
     page = PageRequest(limit=_LISTED)
     found = session.ask(lambda client: client.services.campaigns.list(TERMINAL, page)).items

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from rich.text import Text
 
 from gateway.cli.output import Table, print_line, print_prose
-from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.journeys.snapshot import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.journey_view import AttemptView, GoalView, JourneyView
 from gateway.service.listing import JourneySummary

@@ -17,7 +17,7 @@ from scenario.errors import DurationError
 from scenario.time.duration import parse_duration
 
 if TYPE_CHECKING:
-    from gateway.service.keys import KeyView
+    from gateway.service.caller import KeyView
     from runtime.store import Store
 
 _SCENARIO: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -68,7 +68,7 @@ def create(
     operates journeys, publish publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The
     pages need read, and operate for changes.
     """
-    from gateway.service.keys import KeyService
+    from gateway.service.caller import KeyService
 
     async def make(store: Store) -> tuple[str, KeyView]:
         keys = KeyService(store)
@@ -85,7 +85,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     JSON is a list of objects with id, state (good, expired or revoked), scopes, scenarios, rate, note, created_at,
     created_by, expires_at and revoked_at.
     """
-    from gateway.service.keys import KeyService
+    from gateway.service.caller import KeyService
 
     found = session.ask_store(lambda store: KeyService(store).all())
     if form is Format.JSON:
@@ -108,7 +108,7 @@ def revoke(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="the key's id, as 'scenario keys list' shows it")],
 ) -> None:
     """Revoke a key. It stops working within seconds. This cannot be undone: create another key instead."""
-    from gateway.service.keys import KeyService
+    from gateway.service.caller import KeyService
 
     name, done = session.ask_store(lambda store: KeyService(store).revoke(identifier), writes=True)
     say(f"key {name} {'is revoked' if done else 'was revoked already'}")

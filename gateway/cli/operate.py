@@ -32,8 +32,8 @@ from scenario.words import Operation
 
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
+    from gateway.operations.request import JourneyTarget, Tally
     from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange, RetuneCandidates
-    from gateway.operations.run import JourneyTarget, Tally
     from gateway.service.listing import JourneySummary
     from gateway.service.view import View
 

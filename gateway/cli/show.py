@@ -269,7 +269,7 @@ _ADDRESSES: Final = "Suppressions are stored by address, not by contact: see 'sc
 
 
 def _entry(story: EntryStory, width: int) -> Iterator[Text]:
-    from gateway.why.words import clock
+    from gateway.why.story import clock
 
     yield text(story.journey, "bold")
     yield text(f"  {story.scenario}, times of {story.zone}", "dim")
@@ -307,7 +307,7 @@ def _places(found: WhyView) -> str:
 
 
 def _place(found: WhyView, place: CapPlaces) -> str:
-    from gateway.why.words import clock
+    from gateway.why.story import clock
 
     free = f", next free {clock(place.free_at, found.zone)}" if place.free_at else ""
     per = place.per if place.per[0].isdigit() else f"this {place.per}"

@@ -15,8 +15,7 @@ from gateway.terminal import console, local, styled, text
 
 if TYPE_CHECKING:
     from gateway.service.results import Arm, Comparison, ResultsView
-    from gateway.service.stats import StatsView, StepStats, VersionStats
-    from gateway.service.trends import TrendsView
+    from gateway.service.stats import StatsView, StepStats, TrendsView, VersionStats
 
 _ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
 _RESULTS_LEGEND: Final = (

@@ -17,7 +17,7 @@ from gateway.errors import BadInput
 from gateway.terminal import dump, local, note, say
 
 if TYPE_CHECKING:
-    from gateway.reconcile.finding import Discrepancy, Reconciliation
+    from gateway.reconcile.reconcile import Discrepancy, Reconciliation
     from runtime.retention import Ages
 
 
@@ -108,8 +108,7 @@ def reconcile(
     sum, with namespace, repair, since, running_in_store, running_in_temporal, ended_in_temporal, counts, repaired,
     missing_versions and not_compared. The exit status is 1 if a difference is left.
     """
-    from gateway.reconcile.finding import Kind
-    from gateway.reconcile.reconcile import Reconciler
+    from gateway.reconcile.reconcile import Kind, Reconciler
 
     def tell(found: Discrepancy) -> None:
         if form is Format.JSON:
@@ -143,7 +142,7 @@ def reconcile(
 
 
 def _sum_up(result: Reconciliation) -> None:
-    from gateway.reconcile.finding import MEANINGS
+    from gateway.reconcile.reconcile import MEANINGS
 
     say(
         f"compared {result.running_in_store:,} running journeys of the store, {result.running_in_temporal:,} of "

@@ -37,8 +37,7 @@ from gateway.callbacks.app import application, routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations
 from gateway.pages.app import Door
-from gateway.sending import Trials
-from gateway.service.outbox import Outbox
+from gateway.sending import Outbox, Trials
 from gateway.serving import OPEN, Front, Parts, parts_of
 from runtime import search_attributes
 from runtime.api_keys import SCOPES, ApiKey, make_token, parse_token

@@ -18,12 +18,10 @@ from temporalio import activity
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from gateway.campaigns.background import CampaignActivities
+from gateway.campaigns.background import BEAT, CampaignActivities, guarded
 from gateway.errors import BadInput, NotAccepted, NotAnswered, Refusal
-from gateway.operations.guarded import BEAT, guarded
 from gateway.operations.journey_operations import JourneyOperations, targets
-from gateway.operations.request import RequestedOperation, request_of
-from gateway.operations.run import JourneyTarget, OperationRun
+from gateway.operations.request import JourneyTarget, OperationRun, RequestedOperation, request_of
 from gateway.service.campaigns import CampaignService
 from gateway.service.index import EVERY
 from gateway.service.operations import OperationService

@@ -13,12 +13,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import BadOperation, JourneyStuck, NotAccepted, NotAnswered
 from gateway.journeys import snapshot
-from gateway.journeys.pending_activities import check_identifier
+from gateway.journeys.snapshot import check_identifier
 from gateway.operations import retry_policy
 from gateway.operations.migration import forecast
-from gateway.operations.request import NOT_HELD, operation_named
+from gateway.operations.request import NOT_HELD, RATE, JourneyTarget, OperationRun, operation_named
 from gateway.operations.retry_policy import PendingDelivery
-from gateway.operations.run import RATE, JourneyTarget, OperationRun
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists, JourneySummary, first
 from runtime.encryption.keyring import Erased

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from temporalio.client import Client
 
 from gateway.errors import BadInput
-from gateway.operations.run import JourneyTarget
+from gateway.operations.request import JourneyTarget
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists, JourneySummary, listed
 from runtime.store import Store, StoredVersion

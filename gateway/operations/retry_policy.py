@@ -18,7 +18,7 @@ from temporalio.client import Client
 from activities.channel_registry import CHANNELS
 from activities.interface import fairness_key
 from gateway.errors import BadInput
-from gateway.journeys.pending_activities import DeliveryStatus, pending_of
+from gateway.journeys.snapshot import DeliveryStatus, pending_of
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists
 from gateway.service.view import View

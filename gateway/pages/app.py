@@ -46,9 +46,8 @@ from gateway.pages import (
 from gateway.pages.page import Form, Page, SignInFirst, does, go_to, read_form
 from gateway.pages.rendering import is_here, link, render
 from gateway.pages.session import begin, end, forget, is_from_here, keep, session_of
-from gateway.service.authoring import AuthoringService
-from gateway.service.content import ContentService
-from gateway.service.outbox import Outbox
+from gateway.sending import Outbox
+from gateway.service.authoring import AuthoringService, ContentService
 from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of

@@ -11,9 +11,8 @@ from zoneinfo import ZoneInfo
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
-from gateway.campaigns.request import CampaignRequest
 from gateway.pages.page import Do, Form, Page, Show, at_field, does, existing, field, go_to, reason_in, shows
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView
+from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignRequest, CampaignView
 from scenario.words import LINE_OUTCOMES
 
 UPLOAD: Final = "/campaigns/-/new"  # the form that uploads a file. No campaign is called so

@@ -30,8 +30,8 @@ from gateway.pages.page import (
     shows,
 )
 from gateway.pages.rendering import link
+from gateway.service.batches import SyncedAudienceView
 from gateway.service.index import JourneyFilter
-from gateway.service.memberships import SyncedAudienceView
 from gateway.service.outgoing import OperatorRecord, SubscriptionEventsView
 from gateway.service.stats import SendingCount
 from scenario.words import ItemOutcome, Operation, OutgoingOperation

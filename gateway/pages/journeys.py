@@ -26,13 +26,12 @@ from gateway.pages.page import (
     version_in,
 )
 from gateway.pages.rendering import as_shown, link, to_contact, to_journey
-from gateway.service.content import ContentService
+from gateway.service.authoring import ContentService
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import JourneyView
 from gateway.service.listing import JourneySort, JourneySummary
-from gateway.service.paging import PageRequest
 from gateway.service.suppressions import suppressions_of
-from gateway.service.view import PageView
+from gateway.service.view import PageRequest, PageView
 from gateway.why.story import EntryStory, Happening
 from gateway.why.why import Question, WhyView
 from scenario.steps.registry import is_delivery

@@ -22,17 +22,14 @@ from starlette.routing import Route
 from gateway.api.authentication import Keys
 from gateway.api.limits import Work
 from gateway.api.problem import Problem, again, problem_at, problem_of
-from gateway.client import ScenarioClient
+from gateway.client import ScenarioClient, Services
 from gateway.errors import BadInput, Forbidden, NotFound, Refusal
-from gateway.operations.request import RequestedOperation
-from gateway.operations.run import RATE
+from gateway.operations.request import RATE, RequestedOperation
 from gateway.pages.rendering import link, render, with_visible_characters
 from gateway.pages.session import is_from_here, session_of
 from gateway.service.caller import Caller, caller_with
 from gateway.service.index import JourneyFilter
-from gateway.service.paging import PageRequest
-from gateway.service.services import Services
-from gateway.service.view import PageView
+from gateway.service.view import PageRequest, PageView
 from runtime.api_keys import Scope
 from scenario.errors import DurationError
 from scenario.time.duration import parse_duration

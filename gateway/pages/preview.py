@@ -20,12 +20,10 @@ from temporalio.service import RPCError
 from gateway.api.problem import VERSIONED, Problem, problem_of
 from gateway.errors import BadInput, Forbidden, MistakenEntry, NotFound, Refusal, UnknownScenario
 from gateway.pages.page import Form, Page, at_field, check_sure, does, reason_in, refused, shows
-from gateway.sending import Exchange
-from gateway.service.authoring import AuthoringService
-from gateway.service.content import ContentService
+from gateway.sending import Exchange, Outbox
+from gateway.service.authoring import AuthoringService, ContentService
 from gateway.service.index import JourneyFilter
-from gateway.service.outbox import Outbox
-from gateway.service.paging import PageRequest
+from gateway.service.view import PageRequest
 from scenario.errors import NotConfigured
 from scenario.steps.delivery import Send
 from scenario.time.timing import ENTRY_YEARS

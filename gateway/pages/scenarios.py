@@ -24,8 +24,17 @@ from gateway.pages.page import Page, moment_in, refused, shows, version_in
 from gateway.pages.rendering import link
 from gateway.service.index import PATIENCE
 from gateway.service.results import Comparison, headline, remarks
-from gateway.service.stats import FAILED, PeopleCount, PopulationView, SendingCount, StatsView, StepStats, VersionStats
-from gateway.service.trends import DAYS, of_all_versions
+from gateway.service.stats import (
+    DAYS,
+    FAILED,
+    PeopleCount,
+    PopulationView,
+    SendingCount,
+    StatsView,
+    StepStats,
+    VersionStats,
+    of_all_versions,
+)
 from scenario.model.scenario import Scenario
 from scenario.plan.difference import difference
 from scenario.policies.draw import percent

@@ -21,12 +21,9 @@ from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request as ProviderRequest
 from activities.webhook.http.transport import Transport
 from gateway.limits import read_body, refusal, shortly
-from gateway.providers.brevo import Brevo
 from gateway.providers.effects import ProviderEffects, Unfinished
-from gateway.providers.mailgun import Mailgun
-from gateway.providers.postmark import Postmark
+from gateway.providers.email import Brevo, Mailgun, Postmark, SendGrid
 from gateway.providers.provider import Call, Forged, NotNow, Provider, Unreadable
-from gateway.providers.sendgrid import SendGrid
 from gateway.providers.ses import Fetch, Ses
 from gateway.providers.twilio import TwilioStatus
 from gateway.providers.whatsapp import WhatsApp
@@ -57,12 +54,7 @@ class InboundEvents:
         name = str(request.path_params["provider"])
         if (provider := self._providers.get(name)) is None:
             return refusal(404, "there is nothing here")
-        try:
-            body = await read_body(request, MAX_BODY, patience=PATIENCE)
-        except TimeoutError:
-            return refusal(408, "the call did not arrive in time", {"connection": "close"})
-        if body is None:
-            return refusal(413, f"a call may have {MAX_BODY} bytes at most", {"connection": "close"})
+        body = await read_body(request, MAX_BODY, patience=PATIENCE, names=("the call", "a call"))
         query = f"?{request.url.query}" if request.url.query else ""
         headers = {key.lower(): value for key, value in request.headers.items()}
         call = Call(f"{self._url}{PROVIDER_PATH}{name}{query}", headers, body)

@@ -1,17 +1,93 @@
-"""Twilio's status callbacks of text messages, whose URL is sent along with each message.
+"""Twilio: answers to text messages, and status callbacks of sent ones.
 
-twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks and …/docs/usage/security.
+``POST /inbound/twilio`` takes answers, of which STOP and START have an effect. The URL for statuses is sent along with
+each message: twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. Twilio signs requests
+(twilio.com/docs/usage/security): HMAC-SHA1 over URL and parameters, with the account's token.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import logging
 from collections.abc import Sequence
 from typing import ClassVar, Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from temporalio.service import RPCError
+
 from activities.sms.twilio import DELIVERY, address_verdict
-from gateway.inbound.twilio import is_signed
+from activities.suppressions import Suppressor
+from gateway.limits import RefusedCall, read_body, refusal, shortly
 from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, delivery_in
+from runtime.derived_keys import AddressHashes
+from runtime.store import Store, StoreError
+from scenario.errors import BadRecipient
+from scenario.policies.bounces import STOP
+
+logger = logging.getLogger(__name__)
+PATH: Final = "/inbound/twilio"
+MAX_BODY: Final = 64 * 1024  # maximum bytes of a body
+PATIENCE: Final = 10.0  # seconds for it to arrive
+_CHANNEL: Final = "sms"
+_STOP: Final = frozenset(
+    {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRÊT"}
+)
+_START: Final = frozenset({"START", "UNSTOP", "YES"})  # Twilio's own words for stopping and starting, and French ones
+_NOTHING: Final = '<?xml version="1.0" encoding="UTF-8"?><Response/>'  # TwiML that sends no answer
+
+
+class InboundTexts:
+    """The route. Signatures include the gateway's public URL, given without the path."""
+
+    def __init__(self, url: str, token: str, suppressor: Suppressor, store: Store, hashes: AddressHashes) -> None:
+        self._url, self._token = f"{url.rstrip('/')}{PATH}", token.encode()
+        self._suppressor, self._store, self._hashes = suppressor, store, hashes
+
+    @property
+    def routes(self) -> list[Route]:
+        return [Route(PATH, self._take, methods=["POST"])]
+
+    async def _take(self, request: Request) -> Response:
+        try:
+            body = await read_body(request, MAX_BODY, patience=PATIENCE, names=("the message", "a message"))
+            form = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=200)
+        except (RefusedCall, ValueError):
+            return refusal(400, "this is not a message from Twilio")
+        if not is_signed(self._token, self._url, form, request.headers.get("x-twilio-signature", "")):
+            return refusal(403, "the signature is not that of SCENARIO_SMS's account")
+        said = dict(form)
+        word = (said.get("OptOutType") or said.get("Body", "")).strip().upper()
+        try:
+            if word in _STOP:
+                await self._stop(said.get("From", ""))
+            elif word in _START:
+                hashes = self._hashes.of(_CHANNEL, said.get("From", ""))
+                gone = await self._store.unsuppress(_CHANNEL, hashes, source=STOP)
+                logger.info("a number has answered START: %d suppressions are taken back", len(gone))
+        except BadRecipient:
+            logger.info("a short code or a name has answered, not a number")
+        except (StoreError, RPCError) as error:
+            logger.warning("an answer to a text message cannot be taken now: %s", shortly(error))
+            return refusal(503, "the answer cannot be taken now")
+        return Response(_NOTHING, media_type="text/xml")
+
+    async def _stop(self, number: str) -> None:
+        found = await self._suppressor.suppress(_CHANNEL, number, STOP, "an answer to a text message")
+        await self._suppressor.notify(found, number)
+        logger.info("a number has answered STOP")
+
+
+def is_signed(token: bytes, url: str, form: list[tuple[str, str]], signature: str) -> bool:
+    """Return True if Twilio signed a form that it posted to a URL."""
+    what = url + "".join(f"{name}{value}" for name, value in sorted(set(form)))
+    made = base64.b64encode(hmac.digest(token, what.encode(), hashlib.sha1))
+    return hmac.compare_digest(made, signature.encode())
+
 
 _NAMES: Final = {"delivered": "sms.delivered", "undelivered": "sms.failed", "failed": "sms.failed"}
 

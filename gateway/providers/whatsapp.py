@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from gateway.inbound.secret import is_one_of
+from gateway.limits import is_one_of
 from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, delivery_in, moment, text_at
 from scenario.type_guards import list_or_empty, mapping_or_empty
 

@@ -1,4 +1,4 @@
-"""Use cases that read batch calls: their state, and the outcome of each contact."""
+"""Use cases about what is sent for many contacts together: batch calls, and audiences at other systems."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from gateway.errors import NotFound
+from typing_extensions import TypedDict
+
+from gateway.errors import BadInput, NotFound
 from gateway.service.caller import Caller
-from gateway.service.paging import PageRequest
-from gateway.service.view import PageView, View
+from gateway.service.view import PageRequest, PageView, View
 from runtime.store import Store
 from runtime.store.batches import StoredBatch, StoredBatchItem
+from runtime.store.memberships import AudienceCounts, UnsyncedChange
 from scenario.words import ItemOutcome
 
 BatchState = Literal["filling", "sending", "ended"]
@@ -111,3 +113,107 @@ class BatchService:
             raise NotFound(f"there is no batch '{batch[:80]}'")
         caller.check(stored.scenario, "scenario")
         return stored
+
+
+class SyncedAudienceView(View):
+    """An audience at a destination."""
+
+    audience: str
+    """The audience's name."""
+    destination: str
+    """The destination that has it."""
+    state: Literal["synced", "waiting", "held"]
+    """`waiting`: changes are not sent yet; `held`: they are not sent until an operator retries the audience."""
+    members: int
+    """Number of members that the destination has, as far as it has accepted them."""
+    waiting: int
+    """Number of changes that are not sent yet."""
+    refused: Mapping[str, int]
+    """Number of changes that the destination refused, by its code."""
+    unnamed: int
+    """Number of members that the destination refused without naming them."""
+    synced_at: datetime | None
+    """Time of the last accepted request."""
+    held_at: datetime | None
+    """When it was held; null if it is not."""
+    trouble: str | None
+    """Why it makes no progress, as a sentence."""
+
+    @classmethod
+    def of(cls, counts: AudienceCounts, refused: Mapping[str, int]) -> SyncedAudienceView:
+        state = "held" if counts.held_at else "waiting" if counts.waiting else "synced"
+        return cls.from_record(counts, state=state, refused=refused)
+
+
+class AudienceChangeView(View):
+    """A change of an audience that is not carried out."""
+
+    contact: str
+    """The contact's id."""
+    change: Literal["add", "remove"]
+    """Change of the membership."""
+    at: datetime
+    """Time of the decision."""
+    refused: str | None
+    """The destination's code, if it refused the change."""
+
+    @classmethod
+    def of(cls, stored: UnsyncedChange) -> AudienceChangeView:
+        change = "add" if stored.wanted else "remove"
+        return cls.from_record(stored, contact=stored.contact_id, change=change, at=stored.wanted_at)
+
+
+class _Contact(TypedDict):
+    contact: str
+
+
+class MembershipService:
+    """Use cases about audiences.
+
+    All raise Forbidden if the caller is limited to some scenarios, and NotFound if there is none of a name.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(
+        self, caller: Caller, audience: str | None = None, destination: str | None = None
+    ) -> list[SyncedAudienceView]:
+        """Return the audiences that were ever changed, by destination and name, or those of a name."""
+        caller.check_all()
+        found = [
+            SyncedAudienceView.of(one, await self._store.audience_refusals(one.destination, one.audience))
+            for one in await self._store.audience_counts()
+            if audience in (None, one.audience) and destination in (None, one.destination)
+        ]
+        if audience is not None and not found:
+            sentence = f"no contact was ever added to an audience '{audience}' here: see 'scenario audience list'"
+            raise NotFound(sentence)
+        return found
+
+    async def changes(
+        self, caller: Caller, audience: str, destination: str, page: PageRequest, *, refused: bool
+    ) -> PageView[AudienceChangeView]:
+        """List the changes that wait, or those that the destination refused, by contact."""
+        caller.check_all()
+        place = page.place(_Contact)
+        after = place["contact"] if place else ""
+        found = await self._store.audience_changes(
+            destination, audience, refused=refused, after=after, limit=page.limit + 1
+        )
+        items, following = page.split(found, lambda one: {"contact": one.contact_id})
+        return PageView(items=[AudienceChangeView.of(one) for one in items], next=following)
+
+    async def retry(
+        self, caller: Caller, audience: str, destination: str | None, *, operator: str | None, reason: str
+    ) -> SyncedAudienceView:
+        """Send a held audience and refused changes again. Raise BadInput if several destinations have one."""
+        found = await self.find(caller, audience, destination)
+        if len(found) > 1:
+            names = ", ".join(one.destination for one in found)
+            raise BadInput(f"several destinations have an audience '{audience}': name one of {names}")
+        [one] = found
+        note = f"{caller.operator(operator)} has it sent again: {reason}"
+        await self._store.release_audience(one.destination, one.audience, note)
+        [changed] = await self.find(caller, audience, one.destination)
+        return changed

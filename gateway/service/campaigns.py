@@ -31,18 +31,24 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.server_rates import SHARED
 from gateway.campaigns.background import CampaignActivities
-from gateway.campaigns.request import CampaignRequest, check_rate
 from gateway.errors import BadInput, NotAccepted, NotAnswered, NotFound
 from gateway.operations.request import RequestedOperation, check_record
 from gateway.service.audiences import AudienceService
 from gateway.service.caller import Caller
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignView, LeavingView, Speedometer
+from gateway.service.campaign_views import (
+    CampaignLineView,
+    CampaignOperation,
+    CampaignRequest,
+    CampaignView,
+    LeavingView,
+    Speedometer,
+    check_rate,
+)
 from gateway.service.entries import EntryService
 from gateway.service.index import JourneyFilter
 from gateway.service.operations import OperationService
-from gateway.service.paging import PageRequest
 from gateway.service.standstill import trouble_of
-from gateway.service.view import PageView
+from gateway.service.view import PageRequest, PageView
 from runtime.store import Store
 from runtime.store.audiences import StoredAudience
 from runtime.store.campaigns import StoredCampaign

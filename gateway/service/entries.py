@@ -20,8 +20,7 @@ from activities.content import Content
 from activities.handover import of_campaign, start_journey
 from activities.priority import CAMPAIGNS
 from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, Refusal, UnderWay
-from gateway.journeys.pending_activities import describe
-from gateway.journeys.snapshot import why_failed
+from gateway.journeys.snapshot import describe, why_failed
 from gateway.service.caller import TERMINAL, Caller
 from runtime.encryption.keyring import Erased
 from runtime.store import AcceptedEntry, Store, StoreError

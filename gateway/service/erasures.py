@@ -16,8 +16,7 @@ from temporalio.service import RPCError
 from activities.erasure import find_runs, start_erasure
 from gateway.errors import BadInput, NotFound
 from gateway.service.caller import Caller
-from gateway.service.paging import PageRequest
-from gateway.service.view import PageView, View
+from gateway.service.view import PageRequest, PageView, View
 from runtime.encryption.opening import keyring_in
 from runtime.store import Store
 from runtime.store.schema import ErasureState, StoredErasure

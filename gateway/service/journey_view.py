@@ -9,8 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import WithJsonSchema
 
-from gateway.journeys.pending_activities import DeliveryStatus
-from gateway.journeys.snapshot import JourneySnapshot, pause_in
+from gateway.journeys.snapshot import DeliveryStatus, JourneySnapshot, pause_in
 from gateway.service.view import View
 from runtime.store import Attempt, StoredEntry
 from scenario.steps.base import Row

@@ -26,12 +26,10 @@ from gateway.service.caller import Caller
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import AttemptView
 from gateway.service.listing import JourneyLists, JourneySort, JourneySummary
-from gateway.service.paging import PageRequest, encode_cursor
 from gateway.service.results import ResultsView, results
 from gateway.service.scenarios import require_for
-from gateway.service.stats import StatsView
-from gateway.service.trends import TrendsView
-from gateway.service.view import Moment, PageView
+from gateway.service.stats import StatsView, TrendsView
+from gateway.service.view import Moment, PageRequest, PageView, encode_cursor
 from gateway.why.why import Question, WhyView, why
 from runtime.encryption.keyring import Erased
 from runtime.policies import read_policies

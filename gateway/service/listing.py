@@ -9,8 +9,7 @@ from typing import Any, Final, Literal
 
 from temporalio.client import Client
 
-from gateway.journeys.pending_activities import describe, pending_of
-from gateway.journeys.snapshot import pause_in, progress_of
+from gateway.journeys.snapshot import describe, pause_in, pending_of, progress_of
 from gateway.service.index import (
     EVERY,
     HoldMemo,

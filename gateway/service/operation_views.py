@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.run import RefusalView, Tally
+from gateway.operations.request import RefusalView, Tally
 from gateway.service.index import IndexedJourney
 from gateway.service.view import View
 from runtime.store import OperationItem, StoredOperation

@@ -25,9 +25,8 @@ from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
 from gateway.service.caller import Caller
 from gateway.service.operation_views import ItemOutcome, JourneyNow, OperatedView, OperationItemView, OperationView
-from gateway.service.paging import Numbered, PageRequest
 from gateway.service.standstill import trouble_of
-from gateway.service.view import PageView
+from gateway.service.view import Numbered, PageRequest, PageView
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.words import Operation, OutgoingOperation

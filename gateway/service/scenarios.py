@@ -14,8 +14,7 @@ from activities.content import Content, LoadedVersion, UnknownVersion
 from gateway.coalescing_cache import CoalescingCache
 from gateway.errors import BadInput, UnknownScenario
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.paging import PageRequest
-from gateway.service.view import PageView, View
+from gateway.service.view import PageRequest, PageView, View
 from runtime.store import Closure, Store
 from scenario.errors import ScenarioError
 from scenario.model.document import document, load

@@ -15,8 +15,7 @@ from typing import Final, NamedTuple
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.journeys.pending_activities import describe
-from gateway.journeys.snapshot import JourneySnapshot, end_of, read_admitted
+from gateway.journeys.snapshot import JourneySnapshot, describe, end_of, read_admitted
 from gateway.service.index import JourneyIndex, equals, literal, one_of
 from runtime.search_attributes import CONTACT_ID, JOURNEY_STATE, SCENARIO_NAME
 from runtime.store import Store

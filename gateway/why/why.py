@@ -14,8 +14,7 @@ from temporalio.client import Client
 from typing_extensions import TypedDict
 
 from gateway.errors import BadInput, NotFound
-from gateway.service.paging import PageRequest, encode_cursor
-from gateway.service.view import Moment, View, Zone
+from gateway.service.view import Moment, PageRequest, View, Zone, encode_cursor
 from gateway.why import of_contact
 from gateway.why.of_contact import Period
 from gateway.why.story import EntryStory, Happening, refused, told

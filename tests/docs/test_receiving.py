@@ -25,8 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from activities.outcome import Outcome
 from activities.webhook.outcome import of_status
 from activities.webhook.signing import Key, headers
-from gateway.callbacks.app import PACE, Receiving
-from gateway.callbacks.deliver import CallbackEvent
+from gateway.callbacks.app import PACE, CallbackEvent, Receiving
 from gateway.limits import RateLimit
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CALLBACK_LIFE, CallbackClaim, Callbacks

@@ -16,7 +16,7 @@ from activities.blast.chunk import _Chunk  # pyright: ignore[reportPrivateUsage]
 from activities.handover import campaign_root
 from gateway.operations.background import running_operations
 from gateway.service.caller import TERMINAL
-from gateway.service.paging import PageRequest
+from gateway.service.view import PageRequest
 from runtime.local import receiver
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import Stand, Stands, publish

@@ -17,8 +17,7 @@ from temporalio import workflow
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.webhook.route import Diverted
-from gateway.callbacks.app import application
-from gateway.callbacks.deliver import CallbackEvent, tell
+from gateway.callbacks.app import CallbackEvent, application, tell
 from gateway.client import Entered, ScenarioClient
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver

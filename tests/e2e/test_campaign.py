@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 from gateway.campaigns.background import CampaignActivities
-from gateway.campaigns.request import CampaignRequest
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput, NotAccepted
 from gateway.operations.background import running_operations
 from gateway.service.audiences import file_parts
 from gateway.service.caller import TERMINAL
-from gateway.service.campaign_views import CampaignView
-from gateway.service.paging import PageRequest
+from gateway.service.campaign_views import CampaignRequest, CampaignView
+from gateway.service.view import PageRequest
 from runtime.store.campaigns import CampaignItem
 from runtime.telemetry.metrics import CAMPAIGN_LINES
 from tests.e2e.conftest import Stands, publish, until_received

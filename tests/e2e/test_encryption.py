@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from activities import erasure
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
-from gateway.callbacks.deliver import CallbackEvent, tell
+from gateway.callbacks.app import CallbackEvent, tell
 from gateway.client import Entered, ScenarioClient
 from gateway.errors import BadInput, NotEntered, NotFound
 from gateway.service.erasures import ErasureView

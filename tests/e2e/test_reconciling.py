@@ -18,8 +18,7 @@ from sqlalchemy import delete, update
 from temporalio.client import WorkflowExecutionStatus
 
 from gateway.client import Entered
-from gateway.reconcile.finding import Discrepancy, Kind, Reconciliation
-from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Reconciler
+from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Discrepancy, Kind, Reconciler, Reconciliation
 from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest

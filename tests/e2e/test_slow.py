@@ -18,7 +18,7 @@ from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from activities.webhook.server_rates import RateKeeper
 from gateway.client import Entered, ScenarioClient
-from gateway.journeys.pending_activities import DeliveryStatus, describe, pending
+from gateway.journeys.snapshot import DeliveryStatus, describe, pending
 from runtime.local.receiver import Receiver
 from tests.e2e.conftest import Gate, Server, entry, forget_the_dead, opened, outcomes, publish, until
 from tests.updates import until_admitted

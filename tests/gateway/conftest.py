@@ -35,7 +35,7 @@ async def client(deserted: Stage, monkeypatch: pytest.MonkeyPatch) -> ScenarioCl
 
     The server does not say whether tasks wait for a worker, so each event is preceded by a search.
     """
-    monkeypatch.setattr("gateway.service.unadmitted.APART", 0.0)
+    monkeypatch.setattr("gateway.service.events.APART", 0.0)
     stages = deserted.client
     temporal = await Client.connect(
         stages.service_client.config.target_host, namespace=stages.namespace, data_converter=stages.data_converter

@@ -12,9 +12,8 @@ from activities.interface import Delivery
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct
 from gateway.errors import BadInput
-from gateway.sending import TrialMessage, Trials, is_allowed
+from gateway.sending import Outbox, TrialMessage, Trials, is_allowed
 from gateway.service.caller import caller_with
-from gateway.service.outbox import Outbox
 from runtime.api_keys import SCOPES, ApiKey
 from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError

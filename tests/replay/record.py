@@ -30,11 +30,11 @@ from activities.audience.sync import start_audience_syncs
 from activities.handover import campaign_root, hand_over
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
-from gateway.campaigns.request import CampaignRequest
 from gateway.client import JourneyFilter
 from gateway.local.stack import LocalStack, local
 from gateway.service.audiences import file_parts
 from gateway.service.caller import TERMINAL
+from gateway.service.campaign_views import CampaignRequest
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
 from runtime.store import AdmissionRequest
 from scenario.policies.order import Defer, Hold, Ruling

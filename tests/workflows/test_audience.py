@@ -25,8 +25,8 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
 from activities.webhook.route import Direct
+from gateway.service.batches import MembershipService
 from gateway.service.caller import TERMINAL
-from gateway.service.memberships import MembershipService
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
 from runtime.store.memberships import AudienceCounts

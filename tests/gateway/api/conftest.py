@@ -17,10 +17,9 @@ from temporalio.client import Client as Temporal
 
 from gateway.api import app as api_app
 from gateway.api.authentication import Keys
-from gateway.client import EventView
+from gateway.client import EventView, Services
 from gateway.service.caller import Caller
 from gateway.service.entries import Entered
-from gateway.service.services import Services
 from runtime.api_keys import Scope
 from runtime.store import Store
 from tests.factories import add_key

@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from gateway.api import limits
 from gateway.api.app import PREFIX, ROUTERS
-from gateway.api.authorization import Authorization, scope_of
+from gateway.api.authentication import Authorization, scope_of
 from gateway.api.limits import AT_ONCE, AUTHORING, MOST_REQUESTS, REQUESTS, SHARE, USUAL, Bounds, KeyPlaces, Work
 from gateway.api.problem import Problem
 from gateway.errors import Busy

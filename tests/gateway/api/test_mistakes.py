@@ -185,7 +185,7 @@ class Accepting(Server):
 
 @pytest.fixture
 async def door(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    monkeypatch.setattr("gateway.service.unadmitted.APART", 0.0)
+    monkeypatch.setattr("gateway.service.events.APART", 0.0)
     file = tmp_path / "hello.yaml"
     file.write_text(SOURCE, "utf-8")
     await publish(file, store)

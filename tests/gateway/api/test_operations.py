@@ -15,7 +15,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.service.paging import encode_cursor
+from gateway.service.view import encode_cursor
 from runtime.store import OperationItem, Store
 from tests.factories import NOW, admission_request, publish
 from tests.gateway.api.doors import HELLO, Door, opened

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from gateway.service.journeys import JourneyService
-from gateway.service.paging import encode_cursor
+from gateway.service.view import encode_cursor
 from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from scenario.words import EVENT_TYPES

@@ -13,8 +13,7 @@ import httpx
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.callbacks.app import MAX_BODY, Receiving
-from gateway.callbacks.deliver import CallbackEvent, Unsettled
+from gateway.callbacks.app import MAX_BODY, CallbackEvent, Receiving, Unsettled
 from gateway.limits import RateLimit
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim, Callbacks

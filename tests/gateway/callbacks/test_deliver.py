@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.callbacks.deliver import MOST_BYTES, MOST_EVENTS, CallbackEvent, Overfull, Unsettled, tell
+from gateway.callbacks.app import MOST_BYTES, MOST_EVENTS, CallbackEvent, Overfull, Unsettled, tell
 from gateway.errors import BadInput
 from runtime.public_links import CallbackClaim
 

@@ -20,15 +20,14 @@ from gateway.client import EventView
 from gateway.errors import NotFound
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.migration import MigrationForecast
+from gateway.operations.request import JourneyTarget, OperationRun
 from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
-from gateway.operations.run import JourneyTarget, OperationRun
 from gateway.service.destinations import DestinationNow
 from gateway.service.erasures import ErasureView
 from gateway.service.journeys import JourneyService
 from gateway.service.listing import JourneySummary
 from gateway.service.overview import OverviewView
-from gateway.service.stats import StatsView
-from gateway.service.trends import TrendsView
+from gateway.service.stats import StatsView, TrendsView
 from gateway.why.why import WhyView
 from runtime.store import Store
 from scenario.words import Operation

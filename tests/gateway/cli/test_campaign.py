@@ -12,14 +12,12 @@ from typing import Any
 
 import pytest
 
-from gateway.campaigns.request import CampaignRequest
 from gateway.campaigns.survey import Estimate
 from gateway.cli import session
 from gateway.errors import NotFound
 from gateway.publishing import Publication
-from gateway.service.campaign_views import CampaignLineView, CampaignView
-from gateway.service.paging import PageRequest
-from gateway.service.view import PageView
+from gateway.service.campaign_views import CampaignLineView, CampaignRequest, CampaignView
+from gateway.service.view import PageRequest, PageView
 from runtime.store.audiences import StoredAudience
 from tests.gateway.cli.conftest import Run
 from tests.gateway.service.test_campaigns import SURVEY

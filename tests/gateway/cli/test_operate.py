@@ -14,7 +14,7 @@ import pytest
 
 from gateway.cli import options
 from gateway.errors import NotAccepted, NotAnswered
-from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.journeys.snapshot import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.index import EVERY, JourneyFilter
 from tests.fakes import Terminal

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from gateway.cli import session
-from gateway.reconcile.finding import Discrepancy, Kind, MissingVersion, Reconciliation
+from gateway.reconcile.reconcile import Discrepancy, Kind, MissingVersion, Reconciliation
 from gateway.terminal import local
 from runtime.store import Store
 from runtime.store.migrations import HEAD

@@ -12,9 +12,8 @@ import pytest
 from activities.interface import Delivery
 from activities.webhook.channel import RenderedRequest
 from gateway.cli import journey_text
-from gateway.journeys.pending_activities import DeliveryStatus
 from gateway.journeys.rendered import RenderedDelivery
-from gateway.journeys.snapshot import JourneySnapshot
+from gateway.journeys.snapshot import DeliveryStatus, JourneySnapshot
 from gateway.preview.rendering import NothingToSend, RenderProblem
 from gateway.service.listing import JourneySummary
 from gateway.service.overview import HeldCount, MissingWorkers, OverviewView, RetryingDestination, WaitingBatches

@@ -6,8 +6,16 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats
-from gateway.service.trends import DayView, StepTrend, TrendsView, VersionTrends
+from gateway.service.stats import (
+    DayView,
+    PopulationView,
+    StatsView,
+    StepStats,
+    StepTrend,
+    TrendsView,
+    VersionStats,
+    VersionTrends,
+)
 from tests.gateway.cli.conftest import Client, Run
 
 AS_OF = datetime(2026, 3, 31, 8, 0, 5, tzinfo=UTC)

@@ -17,8 +17,7 @@ from starlette.applications import Starlette
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
-from gateway.inbound.mail import MAX_BODY, InboundMail
-from gateway.inbound.report import MAX_READ, MailReport, read
+from gateway.callbacks.mail import MAX_BODY, MAX_READ, InboundMail, MailReport, read
 from runtime.derived_keys import AddressHashes
 from runtime.public_links import ReturnPaths
 from runtime.store import Store
@@ -189,7 +188,7 @@ async def test_a_mail_that_takes_too_long_to_be_read_keeps_nobody(
         time.sleep(0.5)
         return MailReport()
 
-    monkeypatch.setattr("gateway.inbound.mail.read", slow)
+    monkeypatch.setattr("gateway.callbacks.mail.read", slow)
     http = await serve(reading=0.05)
     assert (await http.post("/inbound/email", content=mail("qmail"))).status_code == 503
 

@@ -13,7 +13,7 @@ import pytest
 from starlette.applications import Starlette
 
 from activities.suppressions import Suppressor
-from gateway.inbound.twilio import InboundTexts
+from gateway.providers.twilio import InboundTexts
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
 from scenario.policies.suppression import Suppression

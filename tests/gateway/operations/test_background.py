@@ -20,7 +20,7 @@ from gateway.errors import NotAccepted, NotAnswered, NotFound, Refusal
 from gateway.operations import background
 from gateway.operations.background import OperationActivities, RecordedUpdates
 from gateway.operations.journey_operations import JourneyOperations
-from gateway.operations.run import JourneyTarget, OperationRun
+from gateway.operations.request import JourneyTarget, OperationRun
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
 from runtime.store import OperationItem, Store, StoredOperation, StoreUnavailable

@@ -9,7 +9,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from gateway.errors import BadInput
 from gateway.operations.migration import MigrationForecast, forecast
-from gateway.operations.run import JourneyTarget
+from gateway.operations.request import JourneyTarget
 from runtime.store import Store
 from tests.factories import admission_request, publish
 from tests.gateway.search import Search

@@ -14,10 +14,10 @@ from temporalio.client import Client
 
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
-from gateway.journeys.pending_activities import DeliveryStatus, pending
+from gateway.journeys.snapshot import DeliveryStatus, pending
 from gateway.operations.journey_operations import targets
+from gateway.operations.request import JourneyTarget
 from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange, pending_deliveries
-from gateway.operations.run import JourneyTarget
 from runtime.store import AdmissionRequest, Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.plan.retry import RetryPolicy

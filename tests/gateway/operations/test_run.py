@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.client import JourneyFilter, ScenarioClient
 from gateway.errors import BadOperation, NotAccepted, NotAnswered, NotFound
 from gateway.operations.journey_operations import JourneyOperations, targets
-from gateway.operations.run import AT_ONCE, JourneyTarget, OperationRun, RefusalView, Tally
+from gateway.operations.request import AT_ONCE, JourneyTarget, OperationRun, RefusalView, Tally
 from runtime.store import AdmissionRequest, Store
 from scenario.words import Operation
 from tests.gateway.search import NOW, Search

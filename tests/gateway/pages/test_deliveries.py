@@ -106,7 +106,7 @@ async def test_what_was_sent_needs_a_scope_and_is_logged_without_content(
         assert [each.delivery_id for each in attempts] == ["msg_1"]
         return inputs
 
-    monkeypatch.setattr("gateway.service.content.scheduled", scheduled)
+    monkeypatch.setattr("gateway.service.authoring.scheduled", scheduled)
     await publish(site.store, SCENARIO)
     await site.store.record([factories.attempt(scenario="sale", workflow_id="sale/7", response="Zoé")])
     await site.sign_in("read")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from activities.webhook.destinations.reading import DestinationsFile
-from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.journeys.snapshot import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
 from gateway.pages.destinations import in_force
 from gateway.pages.operations import changes

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.service import RPCStatusCode
 
-from gateway.journeys.pending_activities import DeliveryStatus
+from gateway.journeys.snapshot import DeliveryStatus
 from gateway.pages.rendering import to_journey
 from runtime.store import Store, StoreUnavailable
 from tests.factories import admission_request

@@ -19,8 +19,7 @@ from gateway.authoring.work import DONE, Setup, answer
 from gateway.errors import BadInput, MistakenEntry
 from gateway.local.stack import StandIns
 from gateway.publishing import ScenarioFile, check_file
-from gateway.sending import Trials
-from gateway.service.outbox import PER_HOUR, Outbox
+from gateway.sending import PER_HOUR, Outbox, Trials
 from runtime.derived_keys import AddressHashes
 from runtime.local.receiver import Receiver
 from runtime.store import Store
@@ -181,7 +180,7 @@ async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id
     async def submitted(_: object, journey: str) -> Any:
         return entries.get(journey)
 
-    monkeypatch.setattr("gateway.service.content.submitted_entry", submitted)
+    monkeypatch.setattr("gateway.service.authoring.submitted_entry", submitted)
     await site.store.publish("other", {"trigger": "segment"}, {}, "digest")
     for number, journey in (("7", "hello/7"), ("8", "other/8"), ("9", "hello/9")):
         name = journey.partition("/")[0]

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from gateway.providers.app import providers_of
+from gateway.providers.email import SendGrid
 from gateway.providers.provider import Call, Forged, NotNow, ProviderEvent, Unreadable
-from gateway.providers.sendgrid import SendGrid
 from gateway.providers.twilio import TwilioStatus
 from runtime.errors import SettingsError
 from runtime.settings import Settings

@@ -11,8 +11,16 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import encode_search_attributes
 
 from activities.content import Content
-from gateway.reconcile.lost_entry import FORGOTTEN, UNANSWERED, UNREADABLE, LostEntry, lost_entry
-from gateway.reconcile.temporal import Beginning, PacedTemporal, WorkflowEnd
+from gateway.reconcile.temporal import (
+    FORGOTTEN,
+    UNANSWERED,
+    UNREADABLE,
+    Beginning,
+    LostEntry,
+    PacedTemporal,
+    WorkflowEnd,
+    lost_entry,
+)
 from runtime.search_attributes import SCENARIO_VERSION
 from runtime.store import Store
 from tests.factories import publish

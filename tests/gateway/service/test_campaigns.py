@@ -16,8 +16,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.background import BLAST
 from gateway.campaigns.survey import Survey
+from gateway.client import Services
 from gateway.service.caller import TERMINAL
-from gateway.service.services import Services
 from gateway.service.standstill import trouble_of
 from runtime.encryption.codec import contact_of
 from runtime.store import Store

@@ -17,9 +17,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.content import Content
 from gateway.errors import BadInput, Busy
-from gateway.service import events, unadmitted
+from gateway.service import events
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.unadmitted import UnadmittedSearch
+from gateway.service.events import UnadmittedSearch
 from runtime.api_keys import SCOPES
 from runtime.store import AcceptedEntry, Store
 from tests.factories import admission_request, publish
@@ -214,7 +214,7 @@ async def test_it_searches_for_no_id_that_a_workflow_cannot_have() -> None:
 
 
 async def test_searches_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unadmitted, "APART", 0.2)
+    monkeypatch.setattr(events, "APART", 0.2)
     temporal, clock = Temporal(), asyncio.get_running_loop()
     search, began = searching(temporal), clock.time()
     for contact in "789":
@@ -223,13 +223,13 @@ async def test_searches_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_was_known_holds_while_the_server_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unadmitted, "FRESH", 0.0)
+    monkeypatch.setattr(events, "FRESH", 0.0)
     temporal = Temporal(backlog=0, error=RPCStatusCode.UNAVAILABLE)
     search = searching(temporal)
     assert await search.of("7") == []
     temporal.backlog = UNAVAILABLE
     assert await search.of("7") == []
-    monkeypatch.setattr(unadmitted, "STALE", 0.0)
+    monkeypatch.setattr(events, "STALE", 0.0)
     with pytest.raises(RPCError):
         await search.of("7")
 

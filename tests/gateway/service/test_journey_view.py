@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.journeys.pending_activities import DeliveryStatus
-from gateway.journeys.snapshot import JourneySnapshot
+from gateway.journeys.snapshot import DeliveryStatus, JourneySnapshot
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, shown
 from workflows.state import IgnoredInput
 

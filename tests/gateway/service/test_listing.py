@@ -13,9 +13,9 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.errors import BadCombination, BadInput
-from gateway.journeys.pending_activities import pending
+from gateway.journeys.snapshot import pending
 from gateway.operations.journey_operations import targets
-from gateway.operations.run import JourneyTarget
+from gateway.operations.request import JourneyTarget
 from gateway.service import index
 from gateway.service.index import JourneyFilter, JourneyIndex, literal
 from gateway.service.journeys import with_next_tries

@@ -8,11 +8,11 @@ import pytest
 from temporalio.converter import DataConverter
 from temporalio.service import RPCStatusCode
 
+from gateway.client import Services
 from gateway.service import overview
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.held import HeldGroupKey
 from gateway.service.overview import HeldCount, MissingWorkers
-from gateway.service.services import Services
 from runtime.api_keys import SCOPES
 from runtime.store import Store
 from runtime.store.batches import StoredBatch

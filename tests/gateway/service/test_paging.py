@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from gateway.api.problem import problem_of
 from gateway.errors import BadCursor
-from gateway.service.paging import decode_cursor, encode_cursor
+from gateway.service.view import decode_cursor, encode_cursor
 
 
 class Place(TypedDict):

@@ -15,7 +15,7 @@ from activities.interface import JOURNEYS
 from gateway.client import EventView, JourneyFilter, ScenarioClient, targets
 from gateway.errors import NotAnswered, NotFound, UnderWay
 from gateway.operations import journey_operations
-from gateway.operations.run import JourneyTarget
+from gateway.operations.request import JourneyTarget
 from gateway.service.caller import Caller
 from runtime.api_keys import SCOPES
 from runtime.store import AcceptedEntry

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.service.significance import chi_square_tail, interval, p_of_rates, p_of_shares
+from gateway.service.results import chi_square_tail, interval, p_of_rates, p_of_shares
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,17 @@ from temporalio.service import RPCStatusCode
 from activities.content import Content
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
-from gateway.service.stats import PopulationView, StatsView, StepStats, VersionStats, stats
-from gateway.service.trends import DayView, StepTrend, of_all_versions, trends
+from gateway.service.stats import (
+    DayView,
+    PopulationView,
+    StatsView,
+    StepStats,
+    StepTrend,
+    VersionStats,
+    of_all_versions,
+    stats,
+    trends,
+)
 from runtime.store import Attempt, Passage, Store
 from tests import factories
 from tests.factories import admission_request
@@ -270,5 +279,5 @@ async def test_trends_have_people_and_attempts_by_day_and_version(
     assert merged[0].people == [day(days[1], delivered=1, skipped=1)]
     assert (merged[1].attempts, merged[2].attempts) == (None, hook.attempts)
     assert [one.version for one in (await trends(store, Content(store), "sale", 1)).versions] == [1]
-    monkeypatch.setattr("gateway.service.trends.COUNTED", 3)
+    monkeypatch.setattr("gateway.service.stats.COUNTED", 3)
     assert (await trends(store, Content(store), "sale", days=3)).attempts_since == days[1].date()

@@ -13,9 +13,8 @@ from gateway.client import ScenarioClient
 from gateway.errors import BadCursor, BadInput, NotFound
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.why.of_contact import NotLetIn
-from gateway.why.story import refused, told
+from gateway.why.story import clock, refused, told
 from gateway.why.why import CapPlaces, answer, places
-from gateway.why.words import clock
 from runtime.store import Store, StoredEntry
 from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap

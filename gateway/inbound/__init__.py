@@ -1,1 +1,0 @@
-"""Bounces, complaints and answers to text messages from mail servers and providers."""
