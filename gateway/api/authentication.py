@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from re import Pattern
 from time import monotonic
 from typing import Annotated, Any, Final, TypeVar
 
@@ -47,11 +46,11 @@ class Keys:
     `rate` are the requests per second of a key without its own limit.
     """
 
-    def __init__(self, store: Store, *, rate: float = RATE, clock: Callable[[], float] = monotonic) -> None:
-        self.store, self._rate, self._clock = store, rate, clock
+    def __init__(self, store: Store, *, rate: float = RATE) -> None:
+        self.store, self._rate = store, rate
         self._known: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._misses = RateLimit(MISSES, 1.0, clock)
+        self._misses = RateLimit(MISSES, 1.0)
         self._limits: dict[float, RateLimit] = {}
         self.places = KeyPlaces()
 
@@ -80,11 +79,11 @@ class Keys:
         rate = key.rate or self._rate
         limit = self._limits.get(rate)
         if limit is None:
-            limit = self._limits[rate] = RateLimit(max(1, round(rate * _WINDOW)), _WINDOW, self._clock)
+            limit = self._limits[rate] = RateLimit(max(1, round(rate * _WINDOW)), _WINDOW)
         return limit.take(key.id)
 
     async def _key(self, identifier: str) -> ApiKey | None:
-        now = self._clock()
+        now = monotonic()
         found = self._known.get(identifier)
         if found is not None and now - found[0] < REMEMBERED:
             return found[1]
@@ -97,9 +96,9 @@ class Keys:
         if key is None:
             self._misses.take("")
             self._known.pop(identifier, None)
-            _remember(self._unknown, identifier, self._clock())
+            _remember(self._unknown, identifier, monotonic())
         else:
-            _remember(self._known, identifier, (self._clock(), key))
+            _remember(self._known, identifier, (monotonic(), key))
         return key
 
 
@@ -170,14 +169,6 @@ Publishing = Annotated[Caller, Security(Requires("publish"))]
 Erasing = Annotated[Caller, Security(Requires("erase"))]
 
 
-@dataclass(frozen=True)
-class _Rule:
-    pattern: Pattern[str]
-    path_format: str
-    methods: frozenset[str]
-    scope: Scope
-
-
 class Authorization:
     """An ASGI application that passes only requests whose key has the scope and a free place.
 
@@ -194,25 +185,22 @@ class Authorization:
         waiting: Collection[str] = (),
     ) -> None:
         self._application, self._keys, self._prefix, self._waiting = application, keys, prefix, waiting
-        self._rules = [
-            _Rule(route.path_regex, route.path_format, frozenset(route.methods or ()), scope_of(route))
-            for route in routes
-            if isinstance(route, APIRoute)
-        ]
+        self._routes = [(route, scope_of(route)) for route in routes if isinstance(route, APIRoute)]
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         caller: Caller | None = scope.get("state", {}).get("caller")
         if caller is None:
             await self._application(scope, receive, send)
             return
-        caller.require(self._needed(scope))
-        async with self._keys.places.place(caller, self._work(scope)):
+        needed = self._needed(scope)
+        caller.require(needed)
+        async with self._keys.places.place(caller, self._work(scope, needed)):
             await self._application(scope, receive, send)
 
-    def _work(self, scope: Connection) -> Work:
+    def _work(self, scope: Connection, needed: Scope) -> Work:
         if scope["method"] == "GET":
             return "waiting" if scope["route"].path_format in _EXPORTS else "read"
-        if scope["route"].scope == "publish":
+        if needed == "publish":
             return "authoring"
         # Batches have turns for their items, and some requests wait for a worker.
         if scope["path"] in self._waiting or scope["path"].startswith(UPLOADS):
@@ -221,16 +209,16 @@ class Authorization:
 
     def _needed(self, scope: Connection) -> Scope:
         path = scope["path"].removeprefix(self._prefix)
-        found = [rule for rule in self._rules if rule.pattern.match(path)]
+        found = [(route, needed) for route, needed in self._routes if route.path_regex.match(path)]
         if not found:
             raise Problem("not-found", "there is nothing at this address: see /v1/openapi.json")
-        rule = next((rule for rule in found if scope["method"] in rule.methods), None)
-        scope["route"] = rule or found[0]  # for metrics: a refused request does not reach the router, which sets it
-        if rule is None:
-            allowed = ", ".join(sorted({method for rule in found for method in rule.methods}))
-            sentence = "this address does not take this method: see /v1/openapi.json"
-            raise Problem("not-allowed", sentence, headers={"allow": allowed})
-        return rule.scope
+        for scope["route"], needed in found:  # for metrics: a refused request does not reach the router, which sets it
+            if scope["method"] in (scope["route"].methods or ()):
+                return needed
+        scope["route"] = found[0][0]
+        allowed = ", ".join(sorted({method for route, _ in found for method in route.methods or ()}))
+        sentence = "this address does not take this method: see /v1/openapi.json"
+        raise Problem("not-allowed", sentence, headers={"allow": allowed})
 
 
 def scope_of(route: APIRoute) -> Scope:

@@ -5,13 +5,14 @@ Python accepts NaN, repeated keys and lone surrogates, and fails on deep nesting
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection
 from email.message import Message as Headers
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
-from starlette.requests import ClientDisconnect
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.limits import UPLOADS
@@ -36,24 +37,24 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
-async def read(receive: Receive) -> bytes:
-    """Return the whole body.
+Operator = Annotated[str | None, Field(min_length=1, max_length=480, examples=["ann"])]  # the record adds the key
+
+
+class RecordBody(RequestBody):
+    """The reason for an operation, and its operator."""
+
+    reason: str = Field(min_length=1, max_length=500, examples=["the receiver is back"])
+    """The reason to record."""
+    operator: Operator = None
+    """The operator to record, besides the key."""
+
+
+async def read(scope: Scope, receive: Receive) -> tuple[bytes, Receive]:
+    """Return the whole body, and a `receive` that repeats it.
 
     Raise ClientDisconnect if the client is gone, or Problem if it is too large or too slow; see `gateway.api.limits`.
     """
-    parts: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that repeats a body which was already read."""
-    given = False
+    body, given = await Request(scope, receive).body(), False
 
     async def receive_again() -> Message:
         nonlocal given
@@ -62,7 +63,7 @@ def replayed(body: bytes, receive: Receive) -> Receive:
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receive_again
+    return body, receive_again
 
 
 def media_of(scope: Scope) -> str:
@@ -102,21 +103,10 @@ def unreadable(sentence: str) -> Problem:
 
 
 def _is_whole(value: Any) -> bool:
-    level = [value]
-    while level:
-        following: list[Any] = []
-        for item in level:
-            match item:
-                case str():
-                    if not item.isascii() and any("\ud800" <= letter <= "\udfff" for letter in item):
-                        return False
-                case dict():
-                    following += [*item, *item.values()]
-                case list():
-                    following += item
-                case _:
-                    pass
-        level = following
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
     return True
 
 
@@ -129,10 +119,9 @@ class StrictJson:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         checked = scope["type"] == "http" and scope["method"] in WRITING and not self._is_other(scope["path"])
         if checked and media_of(scope).partition("/")[2].rpartition("+")[2] == "json":
-            body = await read(receive)
+            body, receive = await read(scope, receive)
             if body:
                 parse(decoded(body))
-            receive = replayed(body, receive)
         await self._application(scope, receive, send)
 
     def _is_other(self, path: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, status
 from pydantic import Field
@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 
 from gateway.api.authentication import Operating, Reading
 from gateway.api.batch import LINES
-from gateway.api.body import RequestBody
+from gateway.api.body import Operator, RecordBody, RequestBody
 from gateway.api.parameters import Paging, Use
 from gateway.api.problem import problems
 from gateway.errors import BadInput
@@ -23,7 +23,6 @@ from gateway.service.view import PageView
 from scenario.words import LineOutcome
 
 router = APIRouter(tags=["campaigns"])
-_LONGEST_OPERATOR: Final = 480  # characters; the record adds the key
 Name = Annotated[str, Path(alias="name", min_length=1, max_length=64, description="The campaign's name")]
 File = Annotated[str, Path(min_length=1, max_length=200, description="The file's name", examples=["people.csv"])]
 
@@ -53,17 +52,13 @@ class CampaignBody(RequestBody):
     """The encoding of CSV; by default UTF-8, else cp1252."""
     digest: str | None = Field(None, max_length=64)
     """The SHA-256 that the file must have, in hex."""
-    operator: str | None = Field(None, min_length=1, max_length=_LONGEST_OPERATOR)
+    operator: Operator = None
     """The operator to record, besides the key."""
 
 
-class CampaignOperationBody(RequestBody):
+class CampaignOperationBody(RecordBody):
     """An operation on a campaign."""
 
-    reason: str = Field(min_length=1, max_length=500, examples=["the shop is down"])
-    """The reason to record."""
-    operator: str | None = Field(None, min_length=1, max_length=_LONGEST_OPERATOR)
-    """The operator to record, besides the key."""
     rate: float | None = Field(None, examples=[50])
     """For `retune`: the maximum number of lines a second."""
     leave: bool = False
@@ -195,13 +190,8 @@ AudienceName = Annotated[
 ]
 
 
-class AudienceRetryBody(RequestBody):
+class AudienceRetryBody(RecordBody):
     """A request to send a held audience again."""
-
-    reason: str = Field(min_length=1, max_length=500, examples=["the terms are accepted"])
-    """The reason to record."""
-    operator: str | None = Field(None, min_length=1, max_length=480)
-    """The operator to record, besides the key."""
 
 
 @audiences.get("")

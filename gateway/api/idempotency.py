@@ -33,7 +33,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.authentication import shown
-from gateway.api.body import WRITING, read, replayed
+from gateway.api.body import WRITING, read
 from gateway.api.limits import UPLOADS
 from gateway.api.problem import Problem, again, problem_at
 from gateway.limits import RateLimit
@@ -85,12 +85,12 @@ class Idempotency:
         caller: Caller = scope["state"]["caller"]
         if seconds := self._kept.take(caller.id, 0):
             raise again("too-many", "too many answers are kept for this key: send smaller batches, or wait", seconds)
-        body = await read(receive)
+        body, receive = await read(scope, receive)
         seal = _Seal(shown(scope) or "", given[0])
         digest = seal.digest(_target(scope) + b"\n" + body)
         told = await self._store.take_request(caller.id, seal.name, digest, datetime.now(UTC), lease=self._lease)
         if isinstance(told, ClaimedRequest):
-            await self._carry_out(told, seal, scope, replayed(body, receive), send)
+            await self._carry_out(told, seal, scope, receive, send)
         else:
             await _replay(told, seal, digest)(scope, receive, send)
         await self._prune()

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gateway.api.authentication import Looking, Reading
-from gateway.api.parameters import Contents, JourneyId, Paging, Use
+from gateway.api.parameters import Contents, JourneyId, Paging, ScenarioFilter, Use
 from gateway.api.problem import problems
 from gateway.service.authoring import ContentView
 from gateway.service.batches import BatchItemView, BatchView
@@ -38,10 +38,7 @@ async def list_journeys(
     use: Use,
     caller: Reading,
     page: Paging,
-    scenario: Annotated[
-        str | None,
-        Query(max_length=100, description="Only those of this scenario; required with a key for some scenarios"),
-    ] = None,
+    scenario: ScenarioFilter = None,
     version: Annotated[
         int | None, Query(ge=1, le=2**31 - 1, description="Only those of this version; goes with `scenario`")
     ] = None,
@@ -116,10 +113,7 @@ async def list_deliveries(
     destination: Annotated[
         str | None, Query(max_length=300, description="Only those to this destination, host or provider")
     ] = None,
-    scenario: Annotated[
-        str | None,
-        Query(max_length=100, description="Only those of this scenario; required with a key for some scenarios"),
-    ] = None,
+    scenario: ScenarioFilter = None,
     delivery: Annotated[str | None, Query(max_length=100, description="Only those of this delivery")] = None,
     outcome: Annotated[AttemptOutcome | None, Query(description="Only those with this outcome")] = None,
     error: Annotated[

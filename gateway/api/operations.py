@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
 from gateway.api.authentication import Operating, Reading
-from gateway.api.body import Map, RequestBody
+from gateway.api.body import Map, RecordBody, RequestBody
 from gateway.api.idempotency import RequestId
 from gateway.api.parameters import JourneyId, Paging, Use
 from gateway.api.problem import problems
@@ -21,10 +21,7 @@ from workflows.operation import SLOWEST
 
 router = APIRouter(tags=["operations"])
 on_journeys = APIRouter(tags=["journeys"])
-_LONGEST_OPERATOR: Final = 480  # characters; the record adds the key
 Id = Annotated[str, Path(alias="id", min_length=1, max_length=80, description="The operation's id")]
-_Operator = Annotated[str | None, Field(min_length=1, max_length=_LONGEST_OPERATOR, examples=["ann"])]
-_Reason = Annotated[str, Field(min_length=1, max_length=500, examples=["the receiver is back"])]
 _Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
@@ -50,13 +47,9 @@ class ArgumentsBody(RequestBody):
         return self.model_dump(include=set(ArgumentsBody.model_fields), exclude_none=True)
 
 
-class OperateBody(ArgumentsBody):
+class OperateBody(ArgumentsBody, RecordBody):
     """An operation on one journey."""
 
-    reason: _Reason
-    """The reason to record."""
-    operator: _Operator = None
-    """The operator to record, besides the key."""
     step: str | None = Field(None, min_length=1, max_length=300)
     """Only if the journey is at this step."""
     destination: str | None = Field(None, min_length=1, max_length=300)
@@ -87,7 +80,7 @@ class WhichBody(RequestBody):
     """For `resume`: the id of an earlier `pause`. Selects exactly the journeys that it paused."""
 
 
-class BeginBody(ArgumentsBody):
+class BeginBody(ArgumentsBody, RecordBody):
     """An operation on many journeys."""
 
     operation: Operation
@@ -96,10 +89,6 @@ class BeginBody(ArgumentsBody):
     progress; `migrate` those of other versions."""
     which: WhichBody
     """Filters that select the journeys."""
-    reason: _Reason
-    """The reason to record."""
-    operator: _Operator = None
-    """The operator to record, besides the key."""
     rate: float = Field(RATE, ge=SLOWEST, le=FASTEST)
     """Maximum number of journeys a second."""
     limit: int | None = Field(None, ge=1, le=2**31 - 1)
@@ -110,13 +99,8 @@ class BeginBody(ArgumentsBody):
     """For `leave`: all running journeys, held or not."""
 
 
-class StopBody(RequestBody):
+class StopBody(RecordBody):
     """The reason why an operation is stopped."""
-
-    reason: str = Field(min_length=1, max_length=500)
-    """The reason to record."""
-    operator: str | None = Field(None, min_length=1, max_length=_LONGEST_OPERATOR)
-    """The operator to record, besides the key."""
 
 
 _BEGUN: dict[int | str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from gateway.api.authentication import Operating, Reading
 from gateway.api.batch import LINES
-from gateway.api.body import RequestBody
+from gateway.api.body import RecordBody
 from gateway.api.idempotency import RequestId
 from gateway.api.parameters import Use
 from gateway.api.problem import problems
@@ -23,13 +23,9 @@ Name = Annotated[
 ]
 
 
-class OutgoingBody(RequestBody):
+class OutgoingBody(RecordBody):
     """An operation on a subscription to outgoing events."""
 
-    reason: str = Field(min_length=1, max_length=500, examples=["the receiver is repaired"])
-    """The reason to record."""
-    operator: str | None = Field(None, min_length=1, max_length=480)
-    """The operator to record, besides the key."""
     events: list[Annotated[str, Field(min_length=1, max_length=100)]] | None = Field(
         None, min_length=1, max_length=1000
     )

@@ -57,6 +57,10 @@ JourneyId = Annotated[
         examples=["post-purchase/3028687/CGX0094"],
     ),
 ]
+ScenarioFilter = Annotated[
+    str | None,
+    Query(max_length=100, description="Only those of this scenario; required with a key for some scenarios"),
+]
 ScenarioName = Annotated[
     str, Path(max_length=100, pattern=NAME, description="The scenario's name", examples=["post-purchase"])
 ]
