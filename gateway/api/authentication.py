@@ -47,10 +47,10 @@ class Keys:
     """
 
     def __init__(self, store: Store, *, rate: float = RATE) -> None:
-        self.store, self._rate = store, rate
+        self.store, self._rate, self._clock = store, rate, monotonic
         self._known: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._misses = RateLimit(MISSES, 1.0)
+        self._misses = RateLimit(MISSES, 1.0, self._clock)
         self._limits: dict[float, RateLimit] = {}
         self.places = KeyPlaces()
 
@@ -79,11 +79,11 @@ class Keys:
         rate = key.rate or self._rate
         limit = self._limits.get(rate)
         if limit is None:
-            limit = self._limits[rate] = RateLimit(max(1, round(rate * _WINDOW)), _WINDOW)
+            limit = self._limits[rate] = RateLimit(max(1, round(rate * _WINDOW)), _WINDOW, self._clock)
         return limit.take(key.id)
 
     async def _key(self, identifier: str) -> ApiKey | None:
-        now = monotonic()
+        now = self._clock()
         found = self._known.get(identifier)
         if found is not None and now - found[0] < REMEMBERED:
             return found[1]
@@ -96,9 +96,9 @@ class Keys:
         if key is None:
             self._misses.take("")
             self._known.pop(identifier, None)
-            _remember(self._unknown, identifier, monotonic())
+            _remember(self._unknown, identifier, self._clock())
         else:
-            _remember(self._known, identifier, (monotonic(), key))
+            _remember(self._known, identifier, (self._clock(), key))
         return key
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.errors import BadInput, Forbidden
 from gateway.service.view import View
 from runtime.api_keys import SCOPES, ApiKey, Scope, make_token, names_key, parse_token
-from runtime.store import Store
+
+if TYPE_CHECKING:  # commands without a server name callers, too
+    from runtime.store import Store
 
 _LONGEST_NOTE: Final = 100
 """Characters of a key's note in the name of its caller."""

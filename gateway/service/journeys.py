@@ -21,14 +21,14 @@ from gateway.journeys import snapshot
 from gateway.journeys.rendered import RenderedDelivery, rendered
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.preview.rendering import MessageRenderer
-from gateway.service import stats, trends
+from gateway.service import stats
 from gateway.service.caller import Caller
 from gateway.service.index import JourneyFilter
 from gateway.service.journey_view import AttemptView
 from gateway.service.listing import JourneyLists, JourneySort, JourneySummary
 from gateway.service.results import ResultsView, results
 from gateway.service.scenarios import require_for
-from gateway.service.stats import StatsView, TrendsView
+from gateway.service.stats import DAYS, StatsView, TrendsView
 from gateway.service.view import Moment, PageRequest, PageView, encode_cursor
 from gateway.why.why import Question, WhyView, why
 from runtime.encryption.keyring import Erased
@@ -70,7 +70,7 @@ class JourneyService:
         self._temporal, self._store, self._content, self._policies = temporal, store, content, policies
         self.lists = JourneyLists(temporal, store)
         self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
-        self._trends = CoalescingCache(self._count_days, trends.TTL, cost_factor=stats.COST_FACTOR)
+        self._trends = CoalescingCache(self._count_days, stats.TRENDS_TTL, cost_factor=stats.COST_FACTOR)
 
     async def close(self) -> None:
         await asyncio.gather(self._stats.close(), self._trends.close())
@@ -220,15 +220,13 @@ class JourneyService:
         before = self._stats.peek(asked)
         return await stats.stats(self._temporal, self._store, self._content, *asked, before=before)
 
-    async def trends(
-        self, caller: Caller, scenario: str, version: int | None = None, days: int = trends.DAYS
-    ) -> TrendsView:
+    async def trends(self, caller: Caller, scenario: str, version: int | None = None, days: int = DAYS) -> TrendsView:
         """Count the people and the attempts of a scenario's steps by day, up to 90."""
         await self._require(caller, scenario, version)
         return await self._trends.get((scenario, version, days))
 
     async def _count_days(self, asked: tuple[str, int | None, int]) -> TrendsView:
-        return await trends.trends(self._store, self._content, *asked)
+        return await stats.trends(self._store, self._content, *asked)
 
     async def results(
         self, caller: Caller, scenario: str, version: int | None = None, since: datetime | None = None

@@ -1,4 +1,4 @@
-"""People per step of a scenario, now and in total.
+"""People and attempts per step of a scenario: now, in total, and by day (UTC).
 
 The numbers have three sources with different delays:
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from typing import Final, NamedTuple
 
 from pydantic import Field
@@ -26,22 +26,25 @@ from gateway.service.caller import TERMINAL
 from gateway.service.index import COUNTS, JourneyIndex
 from gateway.service.scenarios import load_version, require_for
 from gateway.service.view import View
-from runtime.store import AttemptCount, JourneyCount, PassageCount, Store
+from runtime.store import AttemptCount, DayCount, JourneyCount, PassageCount, Store
+from runtime.store.deliveries import COUNTED
 from scenario.plan.plan import Plan
+from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 
 FAILED: Final = ("failed", "unknown")
 """Outcomes of steps and attempts that failed, or may have arrived without an answer."""
 ABORTED: Final = "aborted"
 """The reason of skipped attempts without a word in the log: the template aborted, or the contact has no address."""
-TTL: Final = 5.0
-"""Seconds for which counts are cached."""
+TTL: Final = 5.0  # seconds for which counts are cached
+TRENDS_TTL: Final = 30.0  # the same of trends
+DAYS: Final = 30  # days of trends by default
+MOST_DAYS: Final = 90
 COST_FACTOR: Final = 20
 """Counts are also cached for this many times the time they took, so that counting does not slow down anything else."""
 MAX_STALE: Final = 60.0
 """Seconds for which older counts are shown while new ones are made."""
-LATELY: Final = timedelta(days=1)
-"""The recent period; it begins with a full hour."""
+LATELY: Final = timedelta(days=1)  # the recent period, which begins with a full hour
 
 
 class PeopleCount(NamedTuple):
@@ -95,8 +98,8 @@ class PopulationView(View):
 _STATES: Final = tuple(PopulationView.model_fields)
 
 
-class StepStats(View):
-    """Counts of one step, by outcome. A missing outcome is 0."""
+class CountedStep(View):
+    """A step."""
 
     id: str
     """Step id."""
@@ -104,6 +107,20 @@ class StepStats(View):
     """Kind of step."""
     what: str
     """Description in a few words."""
+
+
+class CountedVersion(View):
+    """A version."""
+
+    version: int
+    """Version of the scenario."""
+    is_newest: bool
+    """True if new journeys use it."""
+
+
+class StepStats(CountedStep):
+    """Counts of one step, by outcome. A missing outcome is 0."""
+
     now: PopulationView | None
     """Journeys at the step; one that sends for the first time is counted where it waited last. Null if search fails."""
     passed: dict[str, int] = Field(default_factory=dict)
@@ -116,13 +133,9 @@ class StepStats(View):
     """Reasons why attempts among these were skipped."""
 
 
-class VersionStats(View):
+class VersionStats(CountedVersion):
     """Counts of one version."""
 
-    version: int
-    """Version of the scenario."""
-    is_newest: bool
-    """True if new journeys use it."""
     entered: int
     """Journeys that it admitted."""
     under_way: int
@@ -150,10 +163,7 @@ class StatsView(View):
     """Reason why the places of journeys are unknown; empty if they are known."""
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """Counts from the store."""
-
+class _Stored(NamedTuple):
     passed: Sequence[PassageCount]
     population: Sequence[JourneyCount]
     attempted: Sequence[AttemptCount]
@@ -185,10 +195,7 @@ async def stats(
     )
     followed = {one.version for one in stored.population if one.outcome is None}
     numbers = {version} if version else {newest, *followed, *(one.version for one in stored.passed if one.lately)}
-    plans = {
-        number: (await load_version(content, scenario, number, newest)).table
-        for number in sorted(numbers, reverse=True)
-    }
+    plans = await _plans(content, scenario, numbers, newest)
     trouble = ""
     found: dict[int, dict[str, PopulationView]] = {}
     known = {one.version: one for one in before.versions} if before else {}
@@ -198,12 +205,19 @@ async def stats(
             steps = list(plans[number].steps)
             found[number] = await _count(temporal, f"{scenario}@{number}", steps, known.get(number), turns)
     except RPCError as error:
-        trouble = _trouble(error)
+        is_absent, word = error.status is RPCStatusCode.UNIMPLEMENTED, error.status.name
+        fault = "the Temporal server has no search" if is_absent else f"Temporal's search does not answer ({word})"
+        trouble = f"{fault}: who stands where is not known"
     versions = [
         _version(number, plan, stored, None if trouble else found.get(number, {}), is_newest=number == newest)
         for number, plan in plans.items()
     ]
     return StatsView(scenario=scenario, as_of=now, since=since, versions=versions, trouble=trouble)
+
+
+async def _plans(content: Content, scenario: str, numbers: Collection[int], newest: int) -> dict[int, Plan]:
+    """Return the plans of versions, the newest first."""
+    return {one: (await load_version(content, scenario, one, newest)).table for one in sorted(numbers, reverse=True)}
 
 
 async def _count(
@@ -219,13 +233,6 @@ async def _count(
 
     counted = dict(zip(_STATES, await asyncio.gather(*map(by_step, _STATES)), strict=True))
     return {step: PopulationView(**{state: counted[state].get(step, 0) for state in _STATES}) for step in ("", *steps)}
-
-
-def _trouble(error: RPCError) -> str:
-    known = "who stands where is not known"
-    if error.status is RPCStatusCode.UNIMPLEMENTED:
-        return f"the Temporal server has no search: {known}"
-    return f"Temporal's search does not answer ({error.status.name}): {known}"
 
 
 def _version(
@@ -275,3 +282,116 @@ def _summed(attempted: Sequence[AttemptCount], step: str, by: str) -> dict[str, 
         if one.step == step:
             summed[getattr(one, by) or ABORTED] += one.n
     return dict(sorted(summed.items()))
+
+
+class DayView(View):
+    """Counts of one day, by outcome. A missing outcome is 0."""
+
+    day: date
+    """Day in UTC."""
+    outcomes: dict[str, int]
+    """Numbers by outcome."""
+
+
+class StepTrend(CountedStep):
+    """Counts of one step. Days without any are left out."""
+
+    people: list[DayView] = Field(default_factory=list[DayView])
+    """Journeys that completed the step, by the outcome of the step."""
+    attempts: list[DayView] | None = None
+    """Attempts to send, by the outcome of the attempt: a message may take several. Null if the step sends nothing."""
+
+
+class VersionTrends(CountedVersion):
+    """Counts of one version."""
+
+    steps: list[StepTrend]
+    """Steps in the order of the scenario."""
+
+
+class TrendsView(View):
+    """Counts of a scenario by day."""
+
+    scenario: str
+    """Name of the scenario."""
+    as_of: datetime
+    """Time of the count. Counts are shared by callers for some seconds."""
+    since: date
+    """First day, in UTC."""
+    until: date
+    """Last day, in UTC: today, which is not over."""
+    attempts_since: date
+    """First day whose attempts are counted: only the newest 100,000 are."""
+    versions: list[VersionTrends]
+    """Versions, the newest first."""
+
+
+async def trends(
+    store: Store, content: Content, scenario: str, version: int | None = None, days: int = DAYS
+) -> TrendsView:
+    """Count a scenario by day, today included; by default the newest version, and those with counts."""
+    newest, now = await require_for(store, TERMINAL, scenario), datetime.now(UTC)
+    since = now.date() - timedelta(days=days - 1)
+    people, attempts = await asyncio.gather(
+        store.passages_by_day(scenario, since),
+        store.attempts_by_day(scenario, since=datetime.combine(since, time.min, UTC)),
+    )
+    first = since
+    if sum(one.total for one in attempts) >= COUNTED:  # the oldest day is incomplete
+        first = date.fromisoformat(min(one.day for one in attempts)) + timedelta(days=1)
+        attempts = [one for one in attempts if one.day >= first.isoformat()]
+    found = {newest, *(one.version for one in (*people, *attempts))}
+    numbers = {version} if version else found
+    plans = await _plans(content, scenario, numbers, newest)
+
+    def of_version(number: int) -> Iterator[list[DayCount]]:
+        return ([one for one in some if one.version == number] for some in (people, attempts))
+
+    return TrendsView(
+        scenario=scenario,
+        as_of=now,
+        since=since,
+        until=now.date(),
+        attempts_since=first,
+        versions=[
+            VersionTrends(version=number, is_newest=number == newest, steps=_trends(plan, *of_version(number)))
+            for number, plan in plans.items()
+        ],
+    )
+
+
+def of_all_versions(found: TrendsView) -> list[StepTrend]:
+    """Add up versions by step id. Steps of older versions come last."""
+    merged: dict[str, StepTrend] = {}
+    for step in (step for version in found.versions for step in version.steps):
+        known = merged.setdefault(step.id, step.model_copy(update={"people": [], "attempts": step.attempts and []}))
+        merged[step.id] = known.model_copy(
+            update={
+                "people": _sum(known.people, step.people),
+                "attempts": _sum(known.attempts or (), step.attempts or ()) if known.attempts is not None else None,
+            }
+        )
+    return [*merged.values()]
+
+
+def _sum(*some: Sequence[DayView]) -> list[DayView]:
+    days: dict[date, Counter[str]] = {}
+    for one in chain.from_iterable(some):
+        days.setdefault(one.day, Counter()).update(one.outcomes)
+    return [DayView(day=day, outcomes=days[day]) for day in sorted(days)]
+
+
+def _trends(plan: Plan, people: Sequence[DayCount], attempts: Sequence[DayCount]) -> list[StepTrend]:
+    def trend(name: str, row: Row) -> StepTrend:
+        sent = _days(attempts, name) if isinstance(row, Send) else None
+        return StepTrend(id=name, kind=row.kind, what=row.describe(), people=_days(people, name), attempts=sent)
+
+    return [trend(name, row) for name, row in plan.steps.items()]
+
+
+def _days(counts: Sequence[DayCount], step: str) -> list[DayView]:
+    days: dict[str, dict[str, int]] = {}
+    for one in sorted(counts, key=lambda one: (one.day, one.outcome)):
+        if one.step == step:
+            days.setdefault(one.day, {})[one.outcome] = one.total
+    return [DayView(day=date.fromisoformat(day), outcomes=outcomes) for day, outcomes in days.items()]
