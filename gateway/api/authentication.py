@@ -185,7 +185,9 @@ class Authorization:
         waiting: Collection[str] = (),
     ) -> None:
         self._application, self._keys, self._prefix, self._waiting = application, keys, prefix, waiting
-        self._routes = [(route, scope_of(route)) for route in routes if isinstance(route, APIRoute)]
+        self._routes: list[tuple[APIRoute, Scope]] = [
+            (route, scope_of(route)) for route in routes if isinstance(route, APIRoute)
+        ]
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         caller: Caller | None = scope.get("state", {}).get("caller")
@@ -209,13 +211,14 @@ class Authorization:
 
     def _needed(self, scope: Connection) -> Scope:
         path = scope["path"].removeprefix(self._prefix)
-        found = [(route, needed) for route, needed in self._routes if route.path_regex.match(path)]
+        found = [one for one in self._routes if one[0].path_regex.match(path)]
         if not found:
             raise Problem("not-found", "there is nothing at this address: see /v1/openapi.json")
-        for scope["route"], needed in found:  # for metrics: a refused request does not reach the router, which sets it
-            if scope["method"] in (scope["route"].methods or ()):
+        scope["route"] = found[0][0]  # for metrics: a refused request does not reach the router, which sets it
+        for route, needed in found:
+            if scope["method"] in (route.methods or ()):
+                scope["route"] = route
                 return needed
-        scope["route"] = found[0][0]
         allowed = ", ".join(sorted({method for route, _ in found for method in route.methods or ()}))
         sentence = "this address does not take this method: see /v1/openapi.json"
         raise Problem("not-allowed", sentence, headers={"allow": allowed})
