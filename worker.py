@@ -83,8 +83,7 @@ from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
 from workflows.background import Erase, Prune, SyncAudience, TellPlatform
 from workflows.batch import Batch
-from workflows.enter import Enter, UnknownWorkflow
-from workflows.journey import Journey
+from workflows.journey import Enter, Journey, UnknownWorkflow
 from workflows.runner import HISTORY_SHARES, HISTORY_USED
 
 logger = logging.getLogger("worker")

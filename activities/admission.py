@@ -35,8 +35,7 @@ from scenario.entry.entry import LARGEST, Entry, is_too_large, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.plan import LARGEST_PLAN, load_plan, shorten
 from scenario.policies.draw import Holdout, Lot
-from scenario.time.duration import parse_duration
-from scenario.time.timing import spell
+from scenario.time import parse_duration, spell
 
 
 class AdmissionActivities:

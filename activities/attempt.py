@@ -17,7 +17,7 @@ from activities.attempt_log import Log, measure_end, record, until_stored
 from activities.channel import WorkerContext
 from activities.channel_registry import Channel
 from activities.content import UnknownVersion
-from activities.context import subscriber_of, template_data
+from activities.evaluation import subscriber_of, template_data
 from activities.failures import SENDING, SETTLED, FailureKind, failure_of, tally
 from activities.gate import Gate, OutgoingMessage
 from activities.interface import Delivery, Sent

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from activities.attempt_log import Log
     from activities.audience.memberships import MembershipBook
     from activities.content import Content
-    from activities.context import CallbackUrls, UnsubscribeUrls
     from activities.email.settings import Senders
+    from activities.evaluation import CallbackUrls, UnsubscribeUrls
     from activities.gate import Gate
     from activities.webhook.batches import Batches
     from activities.webhook.destinations.destinations import Destinations

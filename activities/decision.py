@@ -16,7 +16,7 @@ from activities.interface import DECIDE, GOAL, EvaluationRequest, EvaluationResu
 from scenario import liquid
 from scenario.entry.entry import journey_root
 from scenario.errors import TemplateError
-from scenario.model.goal import Goal, number_of
+from scenario.model.scenario import Goal, number_of
 from scenario.steps.host import Event
 
 if TYPE_CHECKING:

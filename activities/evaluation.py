@@ -1,16 +1,86 @@
-"""Evaluates a journey's conditions and values: pure functions, which previews use, so they load no Temporal."""
+"""Evaluates conditions and values, and makes the variables of templates, which are the same in every channel.
+
+All are pure functions, which previews use, so they load no Temporal.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
 
-from activities.interface import EvaluationRequest, EvaluationResult
+from activities.interface import Delivery, EvaluationRequest, EvaluationResult
 from scenario import liquid
-from scenario.entry.trigger import with_trigger
-from scenario.errors import EntryError
+from scenario.entry.entry import journey_root
+from scenario.entry.objects import with_trigger
+from scenario.errors import EntryError, NotConfigured
+from scenario.model.scenario import Scenario
+from scenario.policies.addresses import scope_of
+from scenario.steps.delivery import DeliveryStep
 from scenario.steps.switch import case_met
-from scenario.time.timing import parse_moment, shift, zone_of
+from scenario.time import parse_moment, shift, zone_of
+
+if TYPE_CHECKING:
+    from runtime.public_links import Subscriber
+
+
+class CallbackUrls(Protocol):
+    """Makes `journey.callback_url`: `runtime.public_links.Callbacks`, or a preview's stand-in."""
+
+    def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
+        """Return a delivery's URL. A pure function."""
+        ...
+
+
+class UnsubscribeUrls(Protocol):
+    """Makes `journey.unsubscribe_url`: `runtime.public_links.Unsubscribing`, or a preview's stand-in."""
+
+    def url(self, subscriber: Subscriber) -> str:
+        """Return a subscriber's URL. A pure function."""
+        ...
+
+
+def subscriber_of(
+    scenario: Scenario, step: DeliveryStep, contact_id: str, data: Mapping[str, Any]
+) -> Subscriber | None:
+    """Return the subscriber that a message's unsubscribe link is for, or None. Raise BadRecipient."""
+    from runtime.public_links import Subscriber  # here, since it loads what encrypts
+
+    scope = scope_of(scenario, step)
+    if scope is None or step.recipient is None:
+        return None
+    root, field = step.recipient
+    there: Any = data.get(root) or {}
+    written = str(there.get(field) or "").strip()
+    return Subscriber(step.channel, scope, contact_id, step.spelled(written)) if written else None
+
+
+def template_data(
+    delivery: Delivery, workflow_id: str, callbacks: CallbackUrls | None = None, unsubscribe_url: str = ""
+) -> dict[str, Any]:
+    """Return the variables of a delivery's templates. It is a pure function: every attempt renders the same bytes.
+
+    They are the journey's data, `now` and `today` (when the message may leave, in the contact's zone) and `journey`.
+    `journey.delivery_id` is always present, `journey.entered_at` and `journey.callback_url` if a template uses them
+    (raise NotConfigured if it cannot be made). Marketing always has `journey.unsubscribe_url`, for its headers.
+    Webhooks add secrets.
+    """
+    handed: dict[str, Any] = delivery.data.get("journey") or {}
+    made = journey_root(workflow_id, delivery.name, delivery.version, handed.get("entered_at"))
+    made["delivery_id"] = delivery.id
+    if delivery.root:
+        if callbacks is None:
+            raise NotConfigured(
+                "a template asks for journey.callback_url, which is not configured: "
+                "set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY for the workers"
+            )
+        made["callback_url"] = callbacks.url(
+            workflow_id, delivery.root, delivery.id, datetime.fromisoformat(delivery.now)
+        )
+    if unsubscribe_url:
+        made["unsubscribe_url"] = unsubscribe_url
+    whole = with_trigger(delivery.data)
+    return {**whole, "journey": {**handed, **made}, "now": delivery.now, "today": delivery.now[:10]}
 
 
 def evaluate(question: EvaluationRequest) -> EvaluationResult:

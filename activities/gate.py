@@ -18,13 +18,12 @@ from activities.suppressions import Notify, Suppressor, notify_nobody
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
 from runtime.store.claims import CapClaim
-from scenario.policies.bounces import AddressVerdict
 from scenario.policies.caps import Cap, Full
 from scenario.policies.order import PlannedMessage, Rules, Ruling, Skip, ask, rules_of
 from scenario.policies.policies import Policies
-from scenario.policies.suppression import Suppression
+from scenario.policies.suppression import AddressVerdict, Suppression
 from scenario.steps.delivery import DeliveryStep
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 from scenario.words import SkipReason
 
 

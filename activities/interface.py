@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from scenario.errors import EntryError
 from scenario.plan.migration import Place
 from scenario.steps.host import Event
-from scenario.time.timing import read_zone
+from scenario.time import read_zone
 
 if TYPE_CHECKING:  # previews are made of the same names and arguments, and have no Temporal
     from temporalio.common import RawValue
@@ -176,7 +176,7 @@ class EvaluationRequest:
     text: str  # a condition; for ``kind="value"`` and ``"text"`` a template
     data: dict[str, Any]  # variables by root name, with `now` and `today`
     kind: Literal["condition", "value", "text"] = "condition"
-    zone: str = ""  # for a date to wait for: a zone that `scenario.time.timing.read_zone` reads; else empty
+    zone: str = ""  # for a date to wait for: a zone that `scenario.time.read_zone` reads; else empty
     offset: float = 0.0  # seconds from that date to the end of the wait
     cases: tuple[str, ...] = ()  # values to compare with: the answer is the one that matches
 
@@ -215,7 +215,7 @@ class Delivery:
     attempts: int = 0  # maximum number of real attempts; 0 = as many as the deadline allows
     root: str = ""  # the journey's first run, if a template uses `journey.callback_url`; else empty
     room: float = 30.0  # seconds between the deadline and Temporal's own limit, for a running attempt
-    zone: str = ""  # the contact's zone, as `scenario.time.timing.read_zone` reads it; empty for UTC
+    zone: str = ""  # the contact's zone, as `scenario.time.read_zone` reads it; empty for UTC
     at_once: bool = False  # True if an operator wants it sent despite hours and caps
     entered: float = 0.0  # start of the journey in seconds since 1970, if this is its first message, without waits
     began: str = ""  # start of the step, ISO 8601 in UTC; empty if that is `now`

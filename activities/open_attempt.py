@@ -23,10 +23,10 @@ from activities.outcome import Backoff, Judgement, end_after
 from activities.retry import SOON, deadline, jittered, next_try, replacement_pause, time_left
 from runtime.telemetry.metrics import START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted
-from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Defer, Hold, Ruling, Skip
+from scenario.policies.suppression import AddressVerdict
 from scenario.steps.delivery import SOONEST
-from scenario.time.timing import spell, zone_of
+from scenario.time import spell, zone_of
 
 BEHIND: Final = "journey"
 """Word of the log if the journey has not yet processed a signal or an update."""

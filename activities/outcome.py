@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from scenario.plan.retry import SHORT
-from scenario.policies.bounces import AddressVerdict
+from scenario.policies.suppression import AddressVerdict
 
 
 class Outcome(StrEnum):

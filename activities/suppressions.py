@@ -20,8 +20,7 @@ from activities.priority import priority_of
 from activities.webhook.destinations.destinations import Destinations
 from runtime.derived_keys import AddressHashes, SealedToken
 from scenario.errors import BadRecipient
-from scenario.policies.bounces import AddressVerdict
-from scenario.policies.suppression import SOFT, Source, Suppression
+from scenario.policies.suppression import SOFT, AddressVerdict, Source, Suppression
 from scenario.words import TRANSACTIONAL
 
 Notify: TypeAlias = Callable[[Suppression, str], Awaitable[None]]

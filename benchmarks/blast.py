@@ -35,7 +35,7 @@ from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.store import Store
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 
 EVERY: Final = 100
 _RETRIES: Final = 10.0  # seconds for the journeys that it left

@@ -39,7 +39,7 @@ from activities.webhook.route import Direct, Route
 from runtime.process.workers import tune_garbage_collection
 from runtime.store import Attempt
 from scenario.check.check import check
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from tests.fakes import worker_context

@@ -11,8 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from gateway.errors import CheckFailed, unreadable
-from scenario.check.check import CheckedScenario, check
-from scenario.check.files import MAX_TEXT
+from scenario.check.check import MAX_TEXT, CheckedScenario, check
 from scenario.errors import ScenarioError
 from scenario.http.destinations import KnownDestinations
 from scenario.model import scenario

@@ -20,8 +20,8 @@ from uuid import uuid4
 
 from activities.channel import BadDestination, RenderedMessage, SendContext, TestReply, adapter
 from activities.channel_registry import EMAIL
-from activities.context import template_data
 from activities.dependencies import INBOX, Channels, channels_of
+from activities.evaluation import template_data
 from activities.interface import Delivery
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from scenario.errors import DurationError
-from scenario.time.duration import LONGEST, format_duration, parse_duration
+from scenario.time import LONGEST, format_duration, parse_duration
 
 Ages = Mapping[str, timedelta]
 """Retention by kind. Other kinds are kept for ever, unless they have a natural end (`NATURAL`)."""

@@ -1,4 +1,4 @@
-"""Words that programs and people meet everywhere: states, causes, outcomes and operations.
+"""Words that programs and people meet everywhere: states, causes, outcomes, operations and events.
 
 Each is a string in the store, in workflow results, in JSON, in metrics and on the pages. They are contracts: words may
 be added, and none changes its meaning.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Literal, get_args
+
+from scenario.source.findings import near
 
 
 class JourneyState(StrEnum):
@@ -174,3 +176,46 @@ Purpose = Literal["marketing", "transactional"]
 """
 MARKETING: Final = "marketing"
 TRANSACTIONAL: Final = "transactional"
+
+
+_OF_ALL: Final = ("delivery", "provider", "step")
+
+PROVIDER_EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "email.delivered": _OF_ALL,
+    "email.opened": _OF_ALL,
+    "email.clicked": _OF_ALL,
+    "email.bounced": (*_OF_ALL, "code", "type"),
+    "email.complained": _OF_ALL,
+    "email.unsubscribed": _OF_ALL,
+    "sms.delivered": _OF_ALL,
+    "sms.failed": (*_OF_ALL, "code"),
+    "whatsapp.sent": _OF_ALL,
+    "whatsapp.delivered": _OF_ALL,
+    "whatsapp.read": _OF_ALL,
+    "whatsapp.failed": (*_OF_ALL, "code"),
+}
+"""Properties by event. None of them identifies a contact.
+
+- ``step``, ``delivery``: the step that sent the message, and its delivery id.
+- ``provider``: the name of the provider.
+- ``code``: the provider's or the mail server's code for the reason, such as ``550 5.1.1``; empty if there is none.
+- ``type``: ``hard``, ``soft`` or ``blocked``: the address is invalid, is unreachable for now, or is not to blame.
+"""
+_SYNONYMS: Final = {
+    "email.spam": "email.complained",
+    "email.failed": "email.bounced",
+    "email.read": "email.opened",
+    "sms.undelivered": "sms.failed",
+    "whatsapp.undelivered": "whatsapp.failed",
+    "whatsapp.seen": "whatsapp.read",
+}
+
+
+def suggested_event(name: str) -> str | None:
+    """Return the provider's event that a similar name means, or None."""
+    channel, dot, what = name.partition(".")
+    if not dot or name in PROVIDER_EVENTS:
+        return None
+    known = [one.removeprefix(f"{channel}.") for one in PROVIDER_EVENTS if one.startswith(f"{channel}.")]
+    found = near(what, known)
+    return _SYNONYMS.get(name) or (f"{channel}.{found}" if found else None)

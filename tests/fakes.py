@@ -43,8 +43,8 @@ from activities.webhook.limiter import Limiter
 from activities.webhook.route import Direct
 from runtime.store import Attempt
 from runtime.store.schema import StoredErasure
-from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Ruling, Skip
+from scenario.policies.suppression import AddressVerdict
 
 
 class Clock:

@@ -30,7 +30,7 @@ from scenario.steps.host import (
     RowOverride,
 )
 from scenario.steps.registry import read_row
-from scenario.time.timing import unplaced, zone_of
+from scenario.time import unplaced, zone_of
 from workflows import visibility
 from workflows.limits import LONGEST_REASON, size_of
 from workflows.primitives import call, tell_worker, wait

@@ -12,7 +12,7 @@ from activities.interface import AMEND, RETUNE, Retuning, StepVersion, StepVersi
 from scenario.errors import DurationError
 from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 from scenario.steps.delivery import Send
-from scenario.time.duration import parse_duration
+from scenario.time import parse_duration
 from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.limits import is_object

@@ -26,7 +26,7 @@ from runtime.search_attributes import (
 from scenario.entry.entry import Entry
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 from workflows.state import MARKS, Held, Migration, State
 
 LONGEST: Final = 250

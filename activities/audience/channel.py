@@ -109,7 +109,7 @@ class AudienceChannel(ChannelAdapter[RenderedChange, None]):
 
     @override
     def sender(self, context: WorkerContext, connection: None) -> Sender:
-        from activities.audience.activity import Memberships
+        from activities.audience.sync import Memberships
 
         return Memberships(context, connection)
 

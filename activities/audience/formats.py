@@ -21,7 +21,7 @@ from activities.webhook.presets import PlatformRequest
 from scenario.errors import Aborted, NotConfigured
 from scenario.http.destinations import disowned, without_audiences
 from scenario.liquid.filters.encodings import audience_email, audience_phone
-from scenario.responses.item_results import ItemResults, UnreadableResultsError
+from scenario.model.batch import ItemResults, UnreadableResultsError
 from scenario.steps.audience import AudienceOperation
 from scenario.type_guards import list_or_empty, mapping_or_empty, walk
 

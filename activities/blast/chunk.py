@@ -40,9 +40,9 @@ from runtime.telemetry.metrics import CAMPAIGN_LINES
 from scenario.entry.admission import EntryRefused, identity
 from scenario.entry.entry import Entry, clean, journey_root, parse_entry
 from scenario.errors import EntryError
-from scenario.plan.gear import gear_of
+from scenario.plan.plan import gear_of
 from scenario.steps.delivery import Send
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 
 _logger = logging.getLogger(__name__)
 

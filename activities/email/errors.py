@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 from typing_extensions import override
 
 from activities.outcome import Outcome, Verdict
-from scenario.policies.bounces import against
+from scenario.policies.suppression import against
 
 NO_MAILER: Final = "e-mail is not configured: set SCENARIO_SMTP and SCENARIO_MAIL_FROM"
 _LEFT_ALONE: Final = "The mail server {host} has refused the login, and is not tried for a while"

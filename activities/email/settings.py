@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from runtime.errors import SettingsError
 from scenario.errors import NotConfigured, TemplateError
-from scenario.mail_address import BadAddress, Mailbox, parse_address, parse_sender
+from scenario.recipients import BadAddress, Mailbox, parse_address, parse_sender
 
 _FORM = "SCENARIO_SMTP must look like smtp://user:password@host:587 or smtps://user:password@host:465"
 

@@ -13,7 +13,7 @@ from activities.interface import Delivery, Sent
 from activities.outcome import Judgement
 from activities.sms.provider import NO_PROVIDER, ProviderError, SmsProvider, TextMessage, number_in, render
 from scenario.errors import NotConfigured
-from scenario.phone_number import international
+from scenario.recipients import international
 from scenario.steps.sms import Sms
 
 

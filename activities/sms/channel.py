@@ -41,7 +41,7 @@ from activities.sms.provider import (
     render,
 )
 from scenario import liquid
-from scenario.phone_number import international
+from scenario.recipients import international
 from scenario.steps.delivery import Send
 from scenario.steps.sms import Sms
 

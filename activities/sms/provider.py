@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Protocol
 from activities.outcome import Outcome, Verdict
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
-from scenario.policies.bounces import AddressVerdict
+from scenario.policies.suppression import AddressVerdict
 from scenario.steps.sms import Sms
 
 

@@ -18,8 +18,7 @@ import httpx
 from activities.redaction import readable
 from activities.sms.provider import OURS, ProviderBusy, ProviderError, Receipt, TextMessage, TextUnanswered, error_of
 from runtime.telemetry.metrics import HTTP_CLIENT
-from scenario.policies.bounces import BOUNCE, STOP, AddressVerdict
-from scenario.policies.suppression import SOFT
+from scenario.policies.suppression import BOUNCE, SOFT, STOP, AddressVerdict
 from scenario.type_guards import mapping_or_empty
 
 _ORIGIN: Final = "https://api.twilio.com"

@@ -39,8 +39,7 @@ from runtime.store.batches import StoredBatch, StoredBatchItem
 from runtime.telemetry.metrics import BATCH_ITEMS
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.errors import Aborted, MissingVariable
-from scenario.model.batch import BatchCall, item_of
-from scenario.responses.item_results import value_at_path
+from scenario.model.batch import BatchCall, item_of, value_at_path
 from scenario.steps.delivery import Send, delivery_id
 from scenario.steps.registry import dump_row
 from scenario.steps.webhook import Webhook

@@ -16,8 +16,7 @@ from typing import Final
 
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.webhook.http.exchange import Response
-from scenario.model.batch import BatchCall
-from scenario.responses.item_results import ItemAnswer, UnreadableResultsError
+from scenario.model.batch import BatchCall, ItemAnswer, UnreadableResultsError
 
 MAX_SECONDS: Final = 366 * 24 * 3600
 """No receiver means more than a year; a larger value is cut to it, so that adding it to a date cannot overflow."""

@@ -12,7 +12,7 @@ from activities.webhook.destinations.reading import VARIABLE, DestinationsFile
 from activities.webhook.http.exchange import Tls
 from activities.webhook.limiter import Limits
 from scenario.errors import NotConfigured
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 
 
 class UnknownDestination(NotConfigured):

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from activities.redaction import KnownSecrets, NestedTooDeeply, masked
 from activities.webhook.http.exchange import Response
 from scenario.model.parts import Save
-from scenario.responses.validation import misfit
+from scenario.responses import misfit
 from scenario.type_guards import is_list, is_mapping, members
 
 MAX_SAVED: Final = 16 * 1024

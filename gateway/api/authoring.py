@@ -19,7 +19,7 @@ from gateway.api.parameters import Author
 from gateway.api.problem import VERSIONED, Mistake, Problem, ResponseBody, invalid, pointer_to, problems
 from gateway.errors import CheckFailed
 from scenario.source.findings import Finding
-from scenario.time.timing import ENTRY_YEARS
+from scenario.time import ENTRY_YEARS
 
 router = APIRouter(tags=["authoring"])
 

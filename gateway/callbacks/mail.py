@@ -32,8 +32,7 @@ from gateway.limits import is_authorized, read_body, refusal, shortly
 from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
-from scenario.policies.bounces import AddressVerdict, against
-from scenario.policies.suppression import SOFT, Suppression
+from scenario.policies.suppression import SOFT, AddressVerdict, Suppression, against
 from scenario.type_guards import is_list
 
 MAX_READ: Final = 256 * 1024  # bytes that are parsed: reports precede the returned mail

@@ -19,7 +19,7 @@ from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request, Response
 from gateway.errors import BadInput
 from runtime.settings import Settings
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 
 SCHEME: Final = "s3://"
 KEY_ID: Final = "S3_ACCESS_KEY_ID"

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from activities.webhook.http.dial import GuardedResolver, LookupFailedError, SystemLookup
 from gateway.errors import BadInput
 from runtime.settings import Settings
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 
 if TYPE_CHECKING:
     import asyncssh

@@ -22,8 +22,8 @@ from scenario.entry.objects import ALIASES, DATA, Contact
 from scenario.entry.plain_json import plain_entry
 from scenario.errors import EntryError
 from scenario.model.scenario import Scenario
-from scenario.plan.gear import GearName
-from scenario.time.timing import at_local, zone_of
+from scenario.plan.plan import GearName
+from scenario.time import at_local, zone_of
 
 MAX_INVALID: Final = 0.01
 """Share of invalid lines from which a campaign does not start without consent."""

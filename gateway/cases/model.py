@@ -13,7 +13,7 @@ from scenario.model.json_schema import DIALECT, tidied
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, EventName, StepId
 from scenario.steps.registry import KINDS
-from scenario.time.timing import ENTRY_YEARS
+from scenario.time import ENTRY_YEARS
 
 
 def _moment(value: str) -> str:

@@ -27,16 +27,15 @@ from gateway.virtual.journey import OperationRefused, VirtualJourney, deliver
 from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
-from scenario.model.batch import BatchCall
+from scenario.model.batch import BatchCall, value_at_path
 from scenario.policies import addresses
 from scenario.policies.suppression import Suppression
-from scenario.provider_events import PROVIDER_EVENTS
-from scenario.responses.item_results import value_at_path
 from scenario.source.source import Path as Place
 from scenario.steps.delivery import DeliveryStep, Send
 from scenario.steps.host import Delivered, Event, Failed, NotBefore
 from scenario.steps.webhook import Webhook
-from scenario.time.timing import later, zone_of
+from scenario.time import later, zone_of
+from scenario.words import PROVIDER_EVENTS
 
 _MOST: Final = 10_000
 _OPERATOR: Final = "an operator"

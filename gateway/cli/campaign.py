@@ -16,7 +16,7 @@ from gateway.cli.options import Format, FormatOption, OperatorOption, OperatorOp
 from gateway.cli.output import Table, progress
 from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, note, say
-from scenario.time.duration import format_duration, per_second
+from scenario.time import format_duration, per_second
 from scenario.words import LINE_OUTCOMES, LineOutcome
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.service.audiences import AudienceService
     from gateway.service.campaign_views import CampaignOperation, CampaignView
     from runtime.store.audiences import StoredAudience
-    from scenario.plan.gear import GearName
+    from scenario.plan.plan import GearName
 
 AudienceOption = Annotated[
     Path, typer.Option(metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")

@@ -43,7 +43,7 @@ def check(
     from gateway.campaigns.survey import Surveyor
     from runtime.settings import Settings
     from scenario.plan.compile import compile_plan
-    from scenario.plan.gear import gear_of
+    from scenario.plan.plan import gear_of
 
     draft = draft_of(file, None, form)
     gear = gear_of(compile_plan(draft.scenario))

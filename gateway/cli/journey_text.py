@@ -17,7 +17,7 @@ from gateway.operations.retry_policy import PendingDelivery
 from gateway.service.journey_view import AttemptView, GoalView, JourneyView
 from gateway.service.listing import JourneySummary
 from gateway.terminal import console, local, styled, text
-from scenario.time.duration import format_duration
+from scenario.time import format_duration
 from scenario.type_guards import is_mapping
 from workflows.state import MARKS
 

@@ -14,7 +14,7 @@ from gateway.cli.output import Table
 from gateway.terminal import dump, local, note, say, styled
 from runtime.api_keys import SCOPES
 from scenario.errors import DurationError
-from scenario.time.duration import parse_duration
+from scenario.time import parse_duration
 
 if TYPE_CHECKING:
     from gateway.service.caller import KeyView

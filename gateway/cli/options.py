@@ -19,7 +19,7 @@ import typer
 
 from runtime.api_keys import names_key
 from scenario.errors import DurationError
-from scenario.time.duration import parse_duration, per_second
+from scenario.time import parse_duration, per_second
 from scenario.words import CAUSES
 
 

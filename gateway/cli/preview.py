@@ -136,7 +136,7 @@ def renderer(settings: Settings, book: Destinations | None = None) -> MessageRen
 
 
 def _moment(at: str | None) -> datetime | None:
-    from scenario.time.timing import ENTRY_YEARS
+    from scenario.time import ENTRY_YEARS
 
     if at is None:
         return None

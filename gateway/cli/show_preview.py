@@ -14,7 +14,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from gateway.terminal import text
-from scenario.time.timing import WEEKDAYS
+from scenario.time import WEEKDAYS
 
 _MASK: Final = re.compile(r"~~\w+~~")
 _INDENT: Final = "    "

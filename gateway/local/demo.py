@@ -20,7 +20,7 @@ from rich.text import Text
 
 from activities.channel import Arrival, LocalServers, adapter
 from activities.content import LoadedVersion
-from activities.context import subscriber_of
+from activities.evaluation import subscriber_of
 from gateway.local.dev import skip_time
 from gateway.local.stack import LocalStack, local, until_interrupted
 from gateway.publishing import CASES
@@ -28,9 +28,9 @@ from gateway.service.entries import Entered
 from runtime.errors import LocalError
 from scenario.entry.admission import entry_data
 from scenario.entry.entry import journey_root, parse_entry
-from scenario.entry.trigger import event_root
+from scenario.entry.objects import event_root
 from scenario.steps.delivery import DeliveryStep, delivery_id
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 
 _PACKAGED: Final = Path(__file__).with_name("examples")
 EXAMPLES: Final = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[2] / "examples"

@@ -16,7 +16,7 @@ from gateway.terminal import plain
 from scenario.plan.difference import VersionDifference
 from scenario.plan.plan import Plan
 from scenario.steps.base import Role, Row
-from scenario.time.duration import format_duration
+from scenario.time import format_duration
 
 Mark = Literal["added", "changed"]
 NUMBERS: Final = ("waiting", "retrying", "held", "paused", "running", "passed", "failed", "skipped")

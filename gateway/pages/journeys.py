@@ -35,7 +35,7 @@ from gateway.service.view import PageRequest, PageView
 from gateway.why.story import EntryStory, Happening
 from gateway.why.why import Question, WhyView
 from scenario.steps.registry import is_delivery
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 from scenario.words import ENDED, AttemptOutcome, Operation
 
 _SEARCHED: Final = ("waiting", "retrying", "held", "paused")  # states that Temporal's search has, with a short lag

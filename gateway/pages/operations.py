@@ -30,7 +30,7 @@ from gateway.pages.rendering import link, operation
 from gateway.service.held import HeldGroupKey
 from gateway.service.index import JourneyFilter
 from gateway.service.operation_views import ItemOutcome, OperationView
-from scenario.time.duration import format_duration
+from scenario.time import format_duration
 from scenario.words import CAUSES, Operation, OutgoingOperation
 
 SHOWN: Final = 10  # journeys shown before an operation is confirmed

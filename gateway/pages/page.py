@@ -32,7 +32,7 @@ from gateway.service.index import JourneyFilter
 from gateway.service.view import PageRequest, PageView
 from runtime.api_keys import Scope
 from scenario.errors import DurationError
-from scenario.time.duration import parse_duration
+from scenario.time import parse_duration
 from scenario.words import Operation
 
 _Item = TypeVar("_Item")

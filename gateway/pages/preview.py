@@ -26,7 +26,7 @@ from gateway.service.index import JourneyFilter
 from gateway.service.view import PageRequest
 from scenario.errors import NotConfigured
 from scenario.steps.delivery import Send
-from scenario.time.timing import ENTRY_YEARS
+from scenario.time import ENTRY_YEARS
 
 logger = logging.getLogger("gateway")
 _BYTES: Final = 4 * 1024 * 1024  # of a form, in which a character may take three

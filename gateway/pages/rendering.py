@@ -22,7 +22,7 @@ from starlette.routing import Route
 from gateway.map.map import STYLE
 from gateway.service.journey_view import AttemptView
 from gateway.why.story import clock
-from scenario.time.duration import format_duration
+from scenario.time import format_duration
 
 MOST: Final = 100_000  # maximum characters of a text that are shown
 _MASK: Final = re.compile(r"(~~\w+~~)")

@@ -39,7 +39,7 @@ from scenario.model.scenario import Scenario
 from scenario.plan.difference import difference
 from scenario.policies.draw import percent
 from scenario.source.findings import listed
-from scenario.time.duration import format_duration
+from scenario.time import format_duration
 
 _AGAIN: Final = {
     "never": "once and never again",

@@ -17,7 +17,7 @@ from scenario.entry.entry import Entry, journey_id, parse_entry
 from scenario.errors import EntryError
 from scenario.plan import plan
 from scenario.steps.delivery import Send
-from scenario.time.timing import unplaced, zone_of
+from scenario.time import unplaced, zone_of
 
 
 @dataclass(frozen=True, kw_only=True)

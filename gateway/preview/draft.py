@@ -14,8 +14,7 @@ from gateway.preview.worst import DATES, LONG
 from gateway.publishing import ScenarioFile, check_file
 from scenario import liquid
 from scenario.check.templates import templates
-from scenario.entry.objects import ALIASES, DATA
-from scenario.entry.trigger import TRIGGER, handed_as
+from scenario.entry.objects import ALIASES, DATA, TRIGGER, handed_as
 from scenario.http.destinations import KnownDestinations
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario

@@ -9,27 +9,27 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from activities.channel import RenderContext, RenderedMessage, Unsendable, adapter
-from activities.context import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
 from activities.email.settings import ANY, Senders
+from activities.evaluation import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
 from activities.interface import Delivery
 from gateway.publishing import ScenarioFile
 from scenario import liquid
-from scenario.check.files import inline_files
+from scenario.check.check import inline_files
 from scenario.check.structure import check_structure
 from scenario.check.templates import Template, templates
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
-from scenario.mail_address import Mailbox
 from scenario.model.document import load
 from scenario.model.outline import outline
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import named_steps
+from scenario.recipients import Mailbox
 from scenario.source.findings import Finding
 from scenario.source.report import Report
 from scenario.source.source import Path as Place
 from scenario.source.source import Source
 from scenario.steps.base import BaseStep
 from scenario.steps.delivery import DeliveryStep
-from scenario.time.timing import LAST
+from scenario.time import LAST
 from scenario.type_guards import is_list, is_mapping, mapping_or_empty, walk
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from activities.webhook.saved_response import SavedResponse, save_response
 from gateway.preview import worst
 from gateway.preview.draft import Draft, FieldPath, UsedFields
 from scenario.model.parts import Save
-from scenario.responses.schema import REFERENCES, Whole
-from scenario.responses.validation import misfit
+from scenario.responses import REFERENCES, Whole, misfit
 from scenario.type_guards import is_mapping, list_or_empty
 
 _DEEPEST: Final = 12  # maximum nesting of a made-up value, for schemas that refer to themselves

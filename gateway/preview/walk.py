@@ -13,7 +13,7 @@ from gateway.preview.draft import Draft
 from gateway.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
 from gateway.preview.responses import keep
 from gateway.virtual.host import Clock, VirtualHost, Workspace
-from scenario.entry.trigger import event_root
+from scenario.entry.objects import event_root
 from scenario.plan import plan
 from scenario.policies.order import Defer, Hold, Skip
 from scenario.policies.policies import Policies
@@ -22,8 +22,7 @@ from scenario.steps.delivery import CAPPED, DeliveryStep, Send
 from scenario.steps.host import Delivered, Failed, Leave, Next, NotBefore, Outcome
 from scenario.steps.host import Event as KeptEvent
 from scenario.steps.webhook import Webhook
-from scenario.time.duration import format_duration
-from scenario.time.timing import later
+from scenario.time import format_duration, later
 from scenario.words import BATCHED
 
 Branch = tuple[tuple[str, str], ...]  # the branches that contain a step: step ids, each with its branch

@@ -31,8 +31,8 @@ from runtime.telemetry.metrics import PROVIDER_EVENTS
 from scenario.errors import BadRecipient
 from scenario.policies.addresses import scope_of
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
-from scenario.provider_events import PROVIDER_EVENTS as PROPERTIES
 from scenario.steps.host import Event
+from scenario.words import PROVIDER_EVENTS as PROPERTIES
 
 logger = logging.getLogger(__name__)
 STALE: Final = timedelta(days=7)  # age at which an event has no effect. Ids of events are kept for longer

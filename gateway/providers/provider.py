@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Protocol
 
-from scenario.policies.bounces import BOUNCE, AddressVerdict, against
-from scenario.policies.suppression import SOFT
+from scenario.policies.suppression import BOUNCE, SOFT, AddressVerdict, against
 from scenario.type_guards import is_list, is_mapping, mapping_or_empty
 
 MOST_EVENTS: Final = 20_000  # maximum number of events of a call
@@ -72,7 +71,7 @@ class Call:
 class ProviderEvent:
     """A provider's report about a message."""
 
-    name: str  # one of `scenario.provider_events`
+    name: str  # one of `scenario.words`
     delivery: str  # the delivery id, or "" if the message is not one of ours
     ids: tuple[str, ...]  # the provider's ids of the event. A repetition has one of them in common
     at: datetime | None = None  # the provider's time, or None if it states none

@@ -27,7 +27,7 @@ from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, del
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store, StoreError
 from scenario.errors import BadRecipient
-from scenario.policies.bounces import STOP
+from scenario.policies.suppression import STOP
 
 logger = logging.getLogger(__name__)
 PATH: Final = "/inbound/twilio"

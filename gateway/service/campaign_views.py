@@ -17,7 +17,7 @@ from gateway.campaigns.survey import Estimate, Survey
 from gateway.errors import BadInput, BadOperation
 from gateway.service.view import View
 from runtime.store.campaigns import PENDING, CampaignItem, StoredCampaign
-from scenario.plan.gear import GearName
+from scenario.plan.plan import GearName
 from scenario.words import LINE_OUTCOMES, LineOutcome
 from workflows.campaign import FASTEST, SLOWEST
 

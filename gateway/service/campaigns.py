@@ -54,7 +54,7 @@ from runtime.store.audiences import StoredAudience
 from runtime.store.campaigns import StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow
 from runtime.watched_file import UnusableFile
-from scenario.plan.gear import Gear, gear_of
+from scenario.plan.plan import Gear, gear_of
 from scenario.words import LineOutcome, Operation
 from workflows.campaign import WORKFLOW, CampaignState
 from workflows.operation import QUEUE

@@ -30,7 +30,7 @@ from scenario.entry.entry import parse_entry
 from scenario.entry.plain_json import plain_entry
 from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
-from scenario.time.timing import unplaced
+from scenario.time import unplaced
 
 FIRST_LOOK: Final = 0.02
 """Seconds until the first look at a single entry. Each pause is longer than the one before."""

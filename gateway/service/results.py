@@ -20,9 +20,9 @@ from gateway.service.caller import TERMINAL
 from gateway.service.scenarios import load_version, require_for
 from gateway.service.view import View
 from runtime.store import GoalCount, Store
-from scenario.model.goal import Goal
+from scenario.model.scenario import Goal
 from scenario.policies.draw import CONTROL, WHOLE, WITHHELD, Lot
-from scenario.time.duration import format_duration
+from scenario.time import format_duration
 
 Z: Final = NormalDist().inv_cdf(0.975)
 """For 95 % confidence."""

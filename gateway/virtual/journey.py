@@ -24,7 +24,7 @@ from scenario.plan.retry import LAST, lengthen
 from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.delivery import CAPPED, Send, delivery_id
 from scenario.steps.host import Delivered, Event, Failed, Leave, Next, NotBefore, Outcome
-from scenario.time.timing import later, zone_of
+from scenario.time import later, zone_of
 from scenario.words import BATCHED
 
 

@@ -19,7 +19,7 @@ from scenario.plan.plan import Plan
 from scenario.policies.draw import WITHHELD
 from scenario.steps.delivery import Send
 from scenario.steps.registry import is_delivery
-from scenario.time.timing import WEEKDAYS, zone_of
+from scenario.time import WEEKDAYS, zone_of
 
 _SKIPPED: Final[Mapping[str | None, str]] = {
     "capped": "a cap had no place",

@@ -26,8 +26,7 @@ from scenario.policies.caps import Cap, Counted, full
 from scenario.policies.policies import Policies
 from scenario.source.findings import listed, near
 from scenario.steps.delivery import Send
-from scenario.time.duration import format_duration
-from scenario.time.timing import spell, zone_of
+from scenario.time import format_duration, spell, zone_of
 from scenario.words import BATCHED
 
 

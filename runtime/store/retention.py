@@ -36,7 +36,7 @@ from runtime.store.outgoing_sends import outgoing_sends
 from runtime.store.schema import entries, passages, provider_events, soft_bounces
 from runtime.store.versions import versions
 from scenario.errors import DurationError
-from scenario.time.duration import format_duration, parse_duration
+from scenario.time import format_duration, parse_duration
 
 BATCH: Final = 250
 """Rows of a batch: some milliseconds, which is how long other writers wait in SQLite."""

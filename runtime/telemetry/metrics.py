@@ -260,7 +260,7 @@ BATCH_ITEMS: Final = Counter(
     "the requests are in `scenario.delivery.attempts`",
 )
 PROVIDER_EVENTS: Final = Counter(
-    "scenario.provider_events",
+    "scenario.words",
     "{event}",
     ("provider", "event", "result"),
     "events from providers: `told` to a journey, `goal` counted after it, `unused` by its scenario, `over` (the "

@@ -11,14 +11,13 @@ from scenario.check.ways import VariableMap
 from scenario.check.webhooks import check_delivery
 from scenario.errors import EntryError
 from scenario.model.outline import WrittenStep, outline
-from scenario.provider_events import suggested_event
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.steps.base import Awaited
 from scenario.steps.registry import KINDS, kind_of
-from scenario.time.duration import format_duration
-from scenario.time.timing import parse_moment, read_zone, zone_of
+from scenario.time import format_duration, parse_moment, read_zone, zone_of
 from scenario.type_guards import Path, list_or_empty, mapping_at, mapping_or_empty
+from scenario.words import suggested_event
 
 _BACK: Final = 100
 """Number of earlier waits that each wait is compared with. It bounds the time of the check."""

@@ -10,12 +10,11 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from scenario.model import goal, parts, scenario
-from scenario.model.batch import BatchCall
+from scenario.model import parts, scenario
+from scenario.model.batch import BatchCall, ItemResults
 from scenario.policies import hours
 from scenario.policies.caps import WAITS, CappedWait
 from scenario.policies.consent import Agreement
-from scenario.responses.item_results import ItemResults
 from scenario.source.findings import clip, near
 from scenario.steps.base import BaseStep
 from scenario.steps.registry import KINDS
@@ -27,7 +26,7 @@ FORMS: Final[Mapping[str, type[BaseModel]]] = {
     "results": ItemResults,
     "entry": scenario.EntryRules,
     "quiet_hours": hours.QuietHours,
-    "goal": goal.Goal,
+    "goal": scenario.Goal,
     "retry": parts.Retry,
     "save": parts.Save,
     "window": hours.Window,

@@ -9,15 +9,15 @@ from typing import Any, Final, NamedTuple, cast
 from scenario import liquid
 from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_batch, roots_of_goal
 from scenario.check.ways import KnownVariables, VariableMap
-from scenario.entry.trigger import TRIGGER
+from scenario.entry.objects import TRIGGER
 from scenario.errors import TemplateError
 from scenario.http.destinations import KnownDestinations, denied
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import TemplateFinding
 from scenario.liquid.shapes import Anything, Object, Roots, Tree, Value
 from scenario.model import scenario
-from scenario.model.goal import is_worth
 from scenario.model.outline import outline
+from scenario.model.scenario import is_worth
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.steps.base import BaseStep

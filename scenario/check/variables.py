@@ -14,12 +14,11 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from scenario.entry import values
-from scenario.entry.objects import ALIASES, DATA, Contact, Shape, TriggerEvent
-from scenario.entry.trigger import TRIGGER
+from scenario.entry.objects import ALIASES, DATA, TRIGGER, Contact, Shape, TriggerEvent
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
 from scenario.model.batch import ANYWHERE, CONTACTS
 from scenario.model.scenario import TRIGGERS
-from scenario.provider_events import PROVIDER_EVENTS
+from scenario.words import PROVIDER_EVENTS
 
 _TEXT: Final = Value("text")
 _DATE: Final = Value("date")

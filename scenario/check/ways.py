@@ -10,7 +10,7 @@ from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.shapes import Tree
 from scenario.model.outline import outline
-from scenario.responses.schema import merged, tree_of_schema
+from scenario.responses import merged, tree_of_schema
 from scenario.steps.base import Awaited, BaseStep
 from scenario.steps.registry import KINDS, kind_of
 from scenario.type_guards import Path, is_mapping, list_or_empty

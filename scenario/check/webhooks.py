@@ -14,11 +14,12 @@ from scenario.http.destinations import KnownDestinations, disowned, without_audi
 from scenario.model.batch import CONTACTS
 from scenario.model.outline import WrittenStep, outline
 from scenario.model.parts import Retry
-from scenario.responses.schema import faults_of
+from scenario.recipients import BadAddress, parse_sender
+from scenario.responses import faults_of
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.steps.webhook import LOOK_UP, NO_BODY, NO_FORM, NO_LOOP, body_fault
-from scenario.time.duration import parse_duration
+from scenario.time import parse_duration
 from scenario.type_guards import Path, is_list, is_mapping
 
 _CREDENTIALS: Final = frozenset(
@@ -84,17 +85,17 @@ def _mailboxes(step: WrittenStep, report: Report) -> None:
     """Report senders and reply addresses that are no addresses."""
     for key in ("from", "reply_to"):
         written = step.keys.get(key)
-        if not isinstance(written, str) or not written or not step.model.has((key,)):
+        if not isinstance(written, str) or not written or not step.model.has((key,)) or _has_liquid(written):
             continue
-        if "{{" in written or "{%" in written:
-            continue
-        from scenario.mail_address import BadAddress, parse_sender  # what reads addresses takes its time to load
-
         try:
             parse_sender(written)
         except BadAddress as error:
             message = f"'{key}' must be an address, or Name <address>: {error}"
             report.add((*step.path, key), "address", message)
+
+
+def _has_liquid(text: str) -> bool:
+    return "{{" in text or "{%" in text
 
 
 def _headers(step: WrittenStep, report: Report) -> None:
@@ -108,7 +109,7 @@ def _headers(step: WrittenStep, report: Report) -> None:
             liquid.check_header_name(name)
         except TemplateError as error:
             report.add(place, "header", error.reason, key=True)
-        literal = value if isinstance(value, str) and "{{" not in value and "{%" not in value else ""
+        literal = value if isinstance(value, str) and not _has_liquid(value) else ""
         if _TOKEN.search(literal) or (name.lower() in _CREDENTIALS and literal.strip()):
             message = (
                 f"the credential in '{clip(name)}' would be published with the scenario, for all to read: keep it as a "

@@ -11,12 +11,12 @@ from zoneinfo import ZoneInfo
 
 from scenario import liquid
 from scenario.entry.entry import Entry, clean, journey_id, journey_root
-from scenario.entry.trigger import with_trigger
+from scenario.entry.objects import with_trigger
 from scenario.errors import ScenarioError, TemplateError
 from scenario.model.scenario import Scenario
 from scenario.policies.consent import nowhere
 from scenario.policies.draw import CONTROL, HOLDOUT, Holdout, Lot, apart
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 from scenario.words import MARKETING
 
 _SUMMARY: Final = 200

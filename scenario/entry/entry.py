@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from scenario.entry.objects import ALIASES, DATA, Contact, Shape
-from scenario.entry.trigger import TRIGGER, event_root, trigger_root
+from scenario.entry.objects import ALIASES, DATA, TRIGGER, Contact, Shape, event_root, trigger_root
 from scenario.entry.values import ZONE, Id, as_id
 from scenario.errors import EntryError
 from scenario.model.scenario import TRIGGERS

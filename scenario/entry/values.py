@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, ValidationInfo
 
 from scenario.errors import EntryError
-from scenario.time.timing import parse_moment
+from scenario.time import parse_moment
 from scenario.type_guards import is_mapping, is_sequence
 
 ZONE: Final = "zone"

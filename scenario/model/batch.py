@@ -1,16 +1,149 @@
-"""Batch calls: one request for many contacts. Its parts in scenario files, and the data of its templates."""
+"""Batch calls: one request for many contacts. Its parts in files, the data of its templates, and outcomes of items."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from scenario.model.parts import Model, is_none
-from scenario.model.scalars import Interval, satisfies
-from scenario.responses.item_results import FieldPath, ItemResults
+from scenario.model.parts import Model, optional
+from scenario.model.scalars import FIELD_PATH, Interval, satisfies
+from scenario.type_guards import is_list, is_mapping
+
+ItemOutcome = Literal["delivered", "refused", "unknown"]
+"""``unknown``: the receiver took the request, and did not say what it did with the item."""
+LONGEST_REASON: Final = 200
+_STATUS: Final = re.compile(r"[2-5][0-9]{2}", re.ASCII)
+
+FieldPath = Annotated[str, Field(min_length=1, max_length=200, pattern=FIELD_PATH, examples=["error.code"])]
+
+
+class ItemAnswer(NamedTuple):
+    """The outcome of an item. The reason is the receiver's: redact it before it is stored."""
+
+    outcome: ItemOutcome
+    reason: str | None = None
+    status: int | None = None
+    """The HTTP status of a refused item, if its status is one."""
+
+
+class UnreadableResultsError(ValueError):
+    """A response without the results that were expected: one sentence that quotes nothing of it."""
+
+
+class ItemResults(Model):
+    """Where a response says what became of each item.
+
+    Without `status`, it lists the refused items only. Without `id` and `position`, an entry of the list is an
+    identifier itself, or the entries are in the order of the items.
+    """
+
+    list: FieldPath | None = optional("Where the list is. By default, the response is the list.")
+    id: FieldPath | None = optional("Field of an entry with the item's identifier.")
+    position: FieldPath | None = optional("Field of an entry with the item's position, from 0.")
+    status: FieldPath | None = optional(
+        "Field of an entry with the item's status. Without it, every item in the list was refused."
+    )
+    ok: tuple[str | int | bool, ...] | None = optional(
+        "Statuses of accepted items. By default 200 to 299 and true.", min_length=1
+    )
+    reason: FieldPath | None = optional("Field of an entry that says why the item was refused.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.id is not None and self.position is not None:
+            raise ValueError("an entry names its item by 'id' or by 'position', not both")
+        if self.ok is not None and self.status is None:
+            raise ValueError("'ok' goes with 'status': name the field that it is compared with")
+        return self
+
+    def read(self, answer: object, identifiers: Sequence[str]) -> Sequence[ItemAnswer]:
+        """Return the outcome of each item, in the order of the items.
+
+        An item of which nothing is said was delivered if the list is one of refused items, and is unknown otherwise.
+
+        Args:
+            answer: The response as plain JSON.
+            identifiers: The identifier of each item. Items with the same one share their outcome.
+
+        Raises:
+            UnreadableResultsError: The list is not there, or its entries cannot be matched with items.
+        """
+        found: dict[int, ItemAnswer] = {}
+        places: dict[str, list[int]] = {}
+        for number, identifier in enumerate(identifiers):
+            places.setdefault(identifier, []).append(number)
+        entries = self._entries(answer)
+        ordered = self.id is None and self.position is None and self.status is not None
+        if ordered and len(entries) != len(identifiers):
+            raise UnreadableResultsError(f"it has {len(entries):,} results for {len(identifiers):,} items")
+        for number, entry in enumerate(entries):
+            result = self._result(entry)
+            for place in (number,) if ordered else self._places(entry, places, len(identifiers)):
+                if place not in found or result.outcome == "refused":
+                    found[place] = result
+        if self.status is None:
+            others = ItemAnswer("delivered")
+        else:
+            others = ItemAnswer("unknown", "the response does not mention it")
+        return [found.get(number, others) for number in range(len(identifiers))]
+
+    def _entries(self, answer: object) -> Sequence[Any]:
+        entries = answer if self.list is None else _at(answer, self.list)
+        if entries is None and self.status is None and is_mapping(answer):
+            return ()  # receivers leave out an empty list of errors
+        if not is_list(entries):
+            place = "it is no list" if self.list is None else f"it has no list at '{self.list}'"
+            raise UnreadableResultsError(place)
+        return entries
+
+    def _places(self, entry: Any, places: Mapping[str, Sequence[int]], count: int) -> Sequence[int]:
+        if self.position is not None:
+            position = _at(entry, self.position)
+            if isinstance(position, str) and position.isascii() and position.isdigit():
+                position = int(position[:9])
+            if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < count:
+                return ()
+            return (position,)
+        return places.get(_text(entry if self.id is None else _at(entry, self.id)), ())
+
+    def _result(self, entry: Any) -> ItemAnswer:
+        status = None if self.status is None else _at(entry, self.status)
+        if self.status is not None and self._is_ok(status):
+            return ItemAnswer("delivered")
+        reason = _text(_at(entry, self.reason)) if self.reason is not None else ""
+        text = _text(status)
+        code = int(text) if _STATUS.fullmatch(text) else None
+        return ItemAnswer("refused", (reason or (text and f"status {text}"))[:LONGEST_REASON] or None, code)
+
+    def _is_ok(self, status: object) -> bool:
+        text = _text(status).lower()
+        if self.ok is not None:
+            return text != "" and any(text == _text(one).lower() for one in self.ok)
+        return text == "true" or (len(text) == len("200") and text.isascii() and text.isdigit() and text[0] == "2")
+
+
+def _at(value: object, path: str) -> Any:
+    """Return the value at a dotted path, or None."""
+    for name in path.split("."):
+        value = value.get(name) if is_mapping(value) else None
+    return value
+
+
+def value_at_path(value: object, path: str) -> str:
+    """Return the text, number or flag at a dotted path as text, or nothing."""
+    return _text(_at(value, path))
+
+
+def _text(value: object) -> str:
+    """Return a text, a number or a flag as text, and nothing for other values."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int) else ""
+
 
 MOST: Final = 10_000
 """Maximum number of contacts of one request."""
@@ -39,16 +172,11 @@ class BatchCall(Model):
         strict=True,
         description="Whether journeys wait for the outcome of their contact. By default they continue immediately.",
     )
-    key: FieldPath | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="The part of a contact's item that a response names it by. By default contact.id.",
-        examples=["contact.email"],
+    key: FieldPath | None = optional(
+        "The part of a contact's item that a response names it by. By default contact.id.", examples=["contact.email"]
     )
-    results: ItemResults | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="Where a response says what became of each contact. By default, a 2xx is every contact's.",
+    results: ItemResults | None = optional(
+        "Where a response says what became of each contact. By default, a 2xx is every contact's."
     )
 
 

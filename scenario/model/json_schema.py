@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from scenario.model import scenario
 from scenario.steps.registry import KINDS
-from scenario.time.duration import format_duration, parse_duration
+from scenario.time import format_duration, parse_duration
 from scenario.type_guards import is_list, is_mapping
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

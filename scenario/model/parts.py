@@ -24,9 +24,9 @@ def written_as(form: str, *kinds: type, other: str) -> Discriminator:
     return Discriminator(lambda value: form if isinstance(value, (Mapping, *kinds)) else other)
 
 
-def is_none(value: object) -> bool:
-    """Return True for None: `exclude_if` of fields that a document leaves out, so that its digest stays the same."""
-    return value is None
+def optional(description: str, **more: Any) -> Any:
+    """Return a field that a document leaves out unless it is given, so that digests stay the same. See `Field`."""
+    return Field(default=None, exclude_if=lambda value: value is None, description=description, **more)
 
 
 class File(Model):

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from scenario.errors import DurationError
-from scenario.time.duration import format_duration, parse_duration
+from scenario.time import format_duration, parse_duration
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 OnFailure = Literal["hold", "continue", "exit"]
@@ -85,7 +85,7 @@ DURATION: Final = (
     r"((\d+(\.\d{1,3})?[smhdw] *)+"
     r"|P(?=\d|T\d)(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,3})?S)?)?)"
 )
-"""A duration's pattern, for editors; `scenario.time.duration` reads durations."""
+"""A duration's pattern, for editors; `scenario.time` reads durations."""
 _SPAN_SCHEMA: Final = {
     "type": "string",
     "pattern": f"^\\+?{DURATION}$",

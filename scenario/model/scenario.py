@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from scenario.model.goal import Goal
-from scenario.model.parts import Model, is_none
-from scenario.model.scalars import DURATION, Condition, EventName, Name, Template, Zone, read_span
+from scenario.model.parts import Model, optional
+from scenario.model.scalars import DURATION, Condition, EventName, Interval, Name, Template, Zone, read_span, satisfies
 from scenario.policies.consent import Subscription
 from scenario.policies.draw import KeptOut
 from scenario.policies.hours import QuietHours
@@ -22,6 +23,59 @@ from scenario.words import Purpose
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step
+
+LONGEST: Final = timedelta(days=90)
+"""Maximum period of a goal. Later events have other causes, and the entry has to be kept that long."""
+_LARGEST: Final = Decimal(10**12)
+_PLACES: Final = Decimal("0.000001")
+_OUTPUT: Final = re.compile(r"\s*\{\{[^{}]*\}\}\s*")
+
+
+def number_of(value: object) -> Decimal | None:
+    """Return a number, also from a text, or None.
+
+    Numbers of 10^12 and more are rejected. Six decimals are kept: no currency has more.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        return None
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or number.copy_abs() >= _LARGEST:
+        return None
+    return number.quantize(_PLACES).normalize() + 0
+
+
+def is_worth(text: str) -> bool:
+    """Return True if a text can give a number: it is a number, or exactly one output."""
+    return _OUTPUT.fullmatch(text) is not None or ("{" not in text and number_of(text) is not None)
+
+
+def _worth(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+_Within = Annotated[Interval, satisfies(lambda value: value <= LONGEST, f"a goal counts for {LONGEST.days}d at most")]
+
+
+class Goal(Model):
+    """The event that a scenario aims at. It is counted once per entry, during the journey or after it."""
+
+    event: EventName
+    condition: Condition | None = Field(
+        default=None, alias="if", description="Condition for the event; it may use `event` and `journey` only."
+    )
+    within: _Within = Field(description="Time after the entry in which the goal counts, at most 90d.")
+    value: (
+        Annotated[
+            Template,
+            BeforeValidator(_worth),
+            WithJsonSchema({"type": ["string", "number"], "minLength": 1, "examples": ["{{ event.total }}"]}),
+        ]
+        | None
+    ) = Field(default=None, description="Value of a goal: a number, or one output that gives it.")
+
 
 Trigger = Literal[
     "order",
@@ -110,27 +164,13 @@ class Scenario(Model):
         exclude_if=lambda purpose: purpose == "marketing",
         description="Transactional: no quiet hours, caps or holdout; it does not count towards caps.",
     )
-    subscription: Annotated[Subscription, Field(min_length=1), AfterValidator(_by_channel)] | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="List that a contact must be on to get marketing, by channel.",
+    subscription: Annotated[Subscription, Field(min_length=1), AfterValidator(_by_channel)] | None = optional(
+        "List that a contact must be on to get marketing, by channel."
     )
-    control: KeptOut | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="Percentage of admitted contacts who get nothing.",
-    )
-    goal: Goal | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="Event that shows success; `scenario results` counts it.",
-    )
+    control: KeptOut | None = optional("Percentage of admitted contacts who get nothing.")
+    goal: Goal | None = optional("Event that shows success; `scenario results` counts it.")
     timezone: Zone = Field(default="UTC", description="Zone of contacts without a zone.")
-    quiet_hours: QuietHours | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="Hours and days in the contact's zone without sending.",
-    )
+    quiet_hours: QuietHours | None = optional("Hours and days in the contact's zone without sending.")
     steps: list[Step] = Field(min_length=1, description="Steps, in this order.")
 
 

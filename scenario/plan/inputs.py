@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from scenario import liquid
-from scenario.entry.trigger import OBJECTS, TRIGGER, handed_as
+from scenario.entry.objects import OBJECTS, TRIGGER, handed_as
 from scenario.errors import TemplateError
 from scenario.model.batch import CONTACTS
 from scenario.plan.plan import EACH, PATH_SEPARATOR

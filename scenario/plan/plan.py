@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from itertools import zip_longest
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from scenario.policies.draw import Lot
 from scenario.steps.base import Row
+from scenario.steps.delivery import Send
 from scenario.steps.registry import dump_row, read_row
 from scenario.words import MARKETING
 
@@ -154,3 +155,40 @@ def restore(short: Mapping[str, Any]) -> dict[str, Any]:
             if items := {path: names for path, names in named if names is not None}:
                 whole["item_fields"] = items
     return plan
+
+
+GearName = Literal["blast", "enter"]
+_INSTANT: Final = ("divides", "ends")
+"""Roles of steps that take no time."""
+
+
+class Gear(NamedTuple):
+    """A gear, and the reason for it."""
+
+    name: GearName
+    """``blast``: a worker sends the message of each line, and only contacts that must wait become journeys. ``enter``:
+    each line starts a journey."""
+    reason: str
+    """A clause: ``its journeys wait at wait-1``."""
+    channel: str = ""
+    """The channel of the message, in the gear blast."""
+    destination: str = ""
+    """Its destination or host, if it has one."""
+
+
+def gear_of(plan: Plan) -> Gear:
+    """Return the fastest gear for a scenario."""
+    sending = [name for name, row in plan.steps.items() if row.own_role == "sends"]
+    if len(sending) != 1:
+        return Gear("enter", f"it has {len(sending) or 'no'} sending steps")
+    row = plan.steps[sending[0]]
+    if type(row) is not Send or row.batch is not None:
+        return Gear("enter", f"{sending[0]} sends nothing at once")
+    for name, other in plan.steps.items():
+        if name != sending[0] and other.role not in _INSTANT:
+            return Gear("enter", f"its journeys may wait at {name}")
+    if plan.exit:
+        return Gear("enter", "events may end its journeys")
+    if row.calls_back:
+        return Gear("enter", f"{sending[0]} names journey.callback_url")
+    return Gear("blast", "it sends one message, without a wait", row.channel, row.to)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeAlias, cast
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from scenario.time.duration import LONGEST
+from scenario.time import LONGEST
 
 SHORT: Final = timedelta(hours=1)
 """Time for which a receiver that looks misconfigured (401, a refused login) is tried."""

@@ -15,8 +15,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, Tag, WithJsonSchem
 
 from scenario.model.parts import Model, written_as
 from scenario.model.scalars import DURATION, Interval, Name, read_span, satisfies
-from scenario.time.duration import format_duration
-from scenario.time.timing import LAST, WEEKDAYS, at_local
+from scenario.time import LAST, WEEKDAYS, at_local, format_duration
 
 WAITS: Final = "<waits>"
 """The tag of `CappedWait` in pydantic's reports."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from scenario.model.parts import Model, is_none
+from scenario.model.parts import Model, optional
 from scenario.type_guards import is_mapping, list_or_empty
 
 LISTS: Final = ("contact", "lists")
@@ -31,18 +31,11 @@ ListName = Annotated[str, BeforeValidator(_list), WithJsonSchema({"type": ["stri
 class Agreement(Model):
     """The consent that a channel's marketing needs."""
 
-    mailing_list: ListName | None = Field(
-        default=None,
-        alias="list",
-        exclude_if=is_none,
-        description="The list that the contact must be on, by its id or name.",
-    )
-    tracking: str | None = Field(
-        default=None,
+    mailing_list: ListName | None = optional("The list that the contact must be on, by its id or name.", alias="list")
+    tracking: str | None = optional(
+        "The scope of the contact's tracking_consent on this channel that must be enabled.",
         alias="tracking_consent",
-        exclude_if=is_none,
         min_length=1,
-        description="The scope of the contact's tracking_consent on this channel that must be enabled.",
     )
 
     @model_validator(mode="after")

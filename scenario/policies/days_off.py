@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, WithJsonSchema
 
 from scenario.source.findings import near
-from scenario.time.timing import WEEKDAYS
+from scenario.time import WEEKDAYS
 
 COUNTRY: Final = r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?"
 """A country (ISO 3166-1), or a part of one (ISO 3166-2)."""

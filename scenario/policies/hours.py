@@ -21,8 +21,7 @@ from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Weekday, read_clock, satisfies
 from scenario.policies.days_off import DayOff, holidays_of, unknown
 from scenario.source.findings import Flaw
-from scenario.time.duration import format_duration
-from scenario.time.timing import LAST, WEEKDAYS
+from scenario.time import LAST, WEEKDAYS, format_duration
 
 AHEAD: Final = timedelta(days=8)
 """Period in which an opening is searched: a week and a day."""

@@ -17,8 +17,7 @@ from scenario.policies.hours import AHEAD, Hours, opening, spread_by
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression, stops
 from scenario.steps.delivery import DeliveryStep
-from scenario.time.duration import format_duration
-from scenario.time.timing import later, spell
+from scenario.time import format_duration, later, spell
 from scenario.words import MARKETING, Purpose, SkipReason
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.parts import Retry, is_none
+from scenario.model.parts import Retry, optional
 from scenario.model.scalars import Interval, OnFailure, OnUnknown, Timeout
 from scenario.plan.retry import Changes, RetryPolicy
 from scenario.policies.caps import Capped
@@ -20,7 +20,7 @@ from scenario.policies.hours import Window
 from scenario.policies.suppression import Source
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
-from scenario.time.timing import spell
+from scenario.time import spell
 
 ON_UNKNOWN: Final = "If it was sent without an answer: retry (it may arrive twice), hold, or continue."
 
@@ -180,15 +180,9 @@ class DeliveryStep(BaseStep):
         default="hold", description="After a terminal failure: hold the journey for an operator, continue, or exit."
     )
     on_unknown: OnUnknown
-    window: Window | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="Hours in the contact's zone in which the step may send; at other times it waits.",
-    )
-    expires: Interval | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="Maximum wait for a window, a cap, a rate or the receiver; then the step is skipped.",
+    window: Window | None = optional("Hours in the contact's zone in which the step may send; at other times it waits.")
+    expires: Interval | None = optional(
+        "Maximum wait for a window, a cap, a rate or the receiver; then the step is skipped."
     )
     capped: Capped = Field(
         default="skip",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from scenario.model.parts import Text, is_none
+from scenario.model.parts import Text, optional
 from scenario.model.scalars import Name, OnUnknown, Template
 from scenario.policies.suppression import Source
+from scenario.recipients import parse_address
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 if TYPE_CHECKING:
@@ -38,15 +39,10 @@ class Email(DeliveryStep):
     suppressed_by: ClassVar[tuple[Source, ...]] = ("custom", "unsub", "soft", "bounce", "fbl")
 
     email: Name
-    sender: Template | None = Field(
-        default=None,
-        alias="from",
-        exclude_if=is_none,
-        description="Sender: an address or Name <address>, with Liquid; by default SCENARIO_MAIL_FROM.",
+    sender: Template | None = optional(
+        "Sender: an address or Name <address>, with Liquid; by default SCENARIO_MAIL_FROM.", alias="from"
     )
-    reply_to: Template | None = Field(
-        default=None, exclude_if=is_none, description="Address for replies, with Liquid; by default the sender."
-    )
+    reply_to: Template | None = optional("Address for replies, with Liquid; by default the sender.")
     subject: Template = Field(description="One line of text with Liquid.")
     html: Text | None = Field(default=None, description="HTML with Liquid; outputs are escaped.")
     text: Text | None = Field(default=None, description="Plain text with Liquid; without it, made from the HTML.")
@@ -67,6 +63,4 @@ class Email(DeliveryStep):
         The local part may be case-sensitive (RFC 5321 §2.4), but servers do not use that. Writing to a suppressed
         address would be worse than suppressing one too many.
         """
-        from scenario.mail_address import parse_address
-
         return parse_address(address).address.lower()

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from scenario.entry.trigger import event_root
-from scenario.time.timing import spell
+from scenario.entry.objects import event_root
+from scenario.time import spell
 
 MOST_DEFERRALS: Final = 5
 """Maximum number of deferrals in a step's record; the latest are kept."""

@@ -16,8 +16,7 @@ from scenario.model.scalars import Condition, EventName, Interval, read_span
 from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, satisfies
-from scenario.time.duration import format_duration
-from scenario.time.timing import shift, spell
+from scenario.time import format_duration, shift, spell
 from scenario.type_guards import Path, is_mapping
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing_extensions import override
 from scenario.model.parts import Text
 from scenario.model.scalars import Name, OnUnknown
 from scenario.policies.suppression import Source
+from scenario.recipients import international
 from scenario.source.findings import Flaw
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
@@ -57,6 +58,4 @@ class Sms(DeliveryStep):
     @classmethod
     @override
     def spelled(cls, address: str) -> str:
-        from scenario.phone_number import international
-
         return international(address)

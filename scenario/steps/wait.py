@@ -18,8 +18,7 @@ from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_cl
 from scenario.source.findings import clip
 from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
-from scenario.time.duration import format_duration
-from scenario.time.timing import LAST, later, next_local, spell
+from scenario.time import LAST, format_duration, later, next_local, spell
 from scenario.type_guards import Path, mapping_at
 
 _LITERAL: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:Z|[-+]\d\d:\d\d)?)?", re.ASCII)

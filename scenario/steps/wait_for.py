@@ -17,8 +17,7 @@ from scenario.model.scalars import Condition, Duration, EventName
 from scenario.source.findings import Flaw, clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Host, Next, Outcome, satisfies
-from scenario.time.duration import format_duration
-from scenario.time.timing import later, spell
+from scenario.time import format_duration, later, spell
 from scenario.type_guards import Path, is_mapping, mapping_at
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 from scenario.model.batch import CONTACTS, BatchCall
-from scenario.model.parts import Body, File, Save, is_none
+from scenario.model.parts import Body, File, Save, optional
 from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
 from scenario.plan.retry import STORED
 from scenario.steps.base import Compiler, TemplateSource
@@ -104,19 +104,9 @@ class Webhook(DeliveryStep):
     webhook: Name
     # Fields that the language gained later are left out of documents at their defaults. A scenario that was published
     # before keeps its digest, and is the same version when it is published again.
-    url: Template | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="URL with Liquid after its host; scheme, host and port are plain text.",
-    )
-    to: Name | None = Field(
-        default=None,
-        exclude_if=is_none,
-        description="Name of a destination, instead of a URL.",
-    )
-    path: UrlPath | None = Field(
-        default=None, exclude_if=is_none, description="What follows the destination's URL, with Liquid."
-    )
+    url: Template | None = optional("URL with Liquid after its host; scheme, host and port are plain text.")
+    to: Name | None = optional("Name of a destination, instead of a URL.")
+    path: UrlPath | None = optional("What follows the destination's URL, with Liquid.")
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
     headers: dict[str, Template] = Field(default_factory=dict, description="Header fields, their values with Liquid.")
     content: Content = Field(
@@ -127,13 +117,9 @@ class Webhook(DeliveryStep):
     body: Body | None = Field(
         default=None, description="JSON with Liquid: as text, or as keys and values with Liquid in its texts."
     )
-    save: Save | None = Field(
-        default=None, exclude_if=is_none, description="Keep the response for later templates and conditions."
-    )
+    save: Save | None = optional("Keep the response for later templates and conditions.")
     on_unknown: OnUnknown = Field(default="retry", description=ON_UNKNOWN)
-    batch: BatchCall | None = Field(
-        default=None, exclude_if=is_none, description="Sends one request for many contacts, which its body loops over."
-    )
+    batch: BatchCall | None = optional("Sends one request for many contacts, which its body loops over.")
 
     @classmethod
     @override

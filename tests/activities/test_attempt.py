@@ -39,8 +39,8 @@ from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Attempt
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted, NotConfigured, TemplateError
-from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Defer, Hold, Ruling, Skip
+from scenario.policies.suppression import AddressVerdict
 from scenario.words import SkipReason
 from tests.factories import delivery
 from tests.fakes import Marks, Rows

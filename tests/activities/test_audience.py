@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.audience.activity import Memberships
 from activities.audience.formats import AudienceAnswer, Member, identify, read_answer, request_of
 from activities.audience.memberships import NO_MEMBER, MembershipBook
+from activities.audience.sync import Memberships
 from activities.channel import sending_activity
 from activities.content import Content
 from activities.failures import FailureKind, failure_of
@@ -28,8 +28,8 @@ from activities.webhook.route import Direct
 from gateway.publishing import publish
 from runtime.store import Store
 from scenario.errors import Aborted, NotConfigured
+from scenario.model.batch import ItemResults
 from scenario.policies.policies import Policies
-from scenario.responses.item_results import ItemResults
 from tests.fakes import Marks, Rows, worker_context
 
 META = AudiencesForm(preset="meta", ids={"vip-buyers": "238"})

@@ -9,17 +9,17 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.channel import adapter, sending_activity
 from activities.content import Content
-from activities.context import template_data
 from activities.email.message import Envelope
 from activities.email.session import Reply
 from activities.email.settings import Senders, Server
+from activities.evaluation import template_data
 from activities.failures import FailureKind
 from activities.interface import Delivery
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.http.exchange import Request, Response
 from runtime.public_links import Callbacks, Subscriber, Unsubscribing
 from scenario.errors import NotConfigured
-from scenario.mail_address import Mailbox
+from scenario.recipients import Mailbox
 from tests.factories import delivery
 from tests.fakes import UNHURRIED, Rows, Shelf, worker_context
 

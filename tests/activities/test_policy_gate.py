@@ -17,10 +17,9 @@ from activities.suppressions import Notify, notify_nobody
 from gateway.publishing import publish
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
-from scenario.policies.bounces import AddressVerdict
 from scenario.policies.order import Defer, Ruling, Skip
 from scenario.policies.policies import Policies
-from scenario.policies.suppression import Suppression
+from scenario.policies.suppression import AddressVerdict, Suppression
 
 HASHES = AddressHashes([b"k" * 32])
 SCENARIO = """

@@ -19,7 +19,7 @@ from activities.webhook.destinations.form import (
 )
 from activities.webhook.destinations.reading import examine, read
 from scenario.check.check import check
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 from scenario.model.parts import Retry
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"

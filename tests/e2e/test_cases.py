@@ -25,8 +25,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
-from activities.audience.activity import Memberships
 from activities.audience.formats import Member, request_of
+from activities.audience.sync import Memberships
 from activities.channel import AttemptReply, sending_activity
 from activities.content import Content
 from activities.decision import GoalActivities, decide
@@ -59,13 +59,12 @@ from runtime.store import Attempt, Store
 from runtime.store.claims import CapClaim
 from scenario.entry.admission import EntryRefused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
-from scenario.policies.bounces import AddressVerdict
 from scenario.policies.caps import Cap
 from scenario.policies.order import Ruling, Skip
 from scenario.policies.policies import Policies
-from scenario.policies.suppression import Suppression
+from scenario.policies.suppression import AddressVerdict, Suppression
 from scenario.steps.audience import AudienceOperation
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 from tests.fakes import Rows, worker_context
 from tests.gateway.cases.conftest import Written, written

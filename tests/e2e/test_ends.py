@@ -27,7 +27,7 @@ from activities.sms.activity import Texts
 from activities.sms.provider import Receipt
 from gateway.client import Entered, ScenarioClient
 from runtime.local.receiver import Receiver
-from scenario.mail_address import Mailbox
+from scenario.recipients import Mailbox
 from tests.e2e.conftest import Stand, Stands, entry, outcomes, publish
 from worker import workers
 

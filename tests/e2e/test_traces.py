@@ -15,8 +15,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from runtime.encryption import keyring
 from runtime.telemetry.tracing import JourneyTracing
 from tests.e2e.conftest import Stands, outcomes, publish
-from workflows.enter import Enter, UnknownWorkflow
-from workflows.journey import Journey
+from workflows.journey import Enter, Journey, UnknownWorkflow
 
 pytestmark = pytest.mark.encrypted
 

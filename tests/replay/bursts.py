@@ -75,8 +75,7 @@ from tests.scenarios import scenario_of, scenario_text
 from workflows.background import Erase, Prune, SyncAudience
 from workflows.batch import Batch
 from workflows.campaign import CampaignWorkflow
-from workflows.enter import Enter, UnknownWorkflow
-from workflows.journey import Journey
+from workflows.journey import Enter, Journey, UnknownWorkflow
 from workflows.limits import MOST_SIGNALS
 from workflows.operation import OperationWorkflow
 

@@ -69,8 +69,7 @@ from scenario.plan.plan import dump_plan
 from tests.scenarios import scenario_of
 from tests.servers import time_skipping_server
 from tests.updates import until_admitted
-from workflows.enter import Enter, UnknownWorkflow
-from workflows.journey import Journey
+from workflows.journey import Enter, Journey, UnknownWorkflow
 
 Script = Callable[[Delivery, int], Awaitable[Sent] | Sent]
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from activities.context import template_data
+from activities.evaluation import template_data
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
 from activities.sms.channel import RenderedText

@@ -17,7 +17,7 @@ from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
 from activities.interface import DECIDE, EvaluationRequest, EvaluationResult
-from scenario.time import timing
+from scenario import time as timing
 from tests.workflows.conftest import Stage, replay, worker
 from workflows.host import JourneyHost
 from workflows.journey import Journey

@@ -18,8 +18,8 @@ from activities.webhook.limiter import Limits
 from activities.webhook.signing import Key, SigningKeyError
 from scenario import liquid
 from scenario.errors import NotConfigured, TemplateError
-from scenario.http.addresses import Access
 from scenario.http.destinations import KnownDestination, KnownDestinations
+from scenario.http.urls import Access
 
 DEFAULT_RATE: Final = 100.0
 """Default deliveries per second of a destination."""

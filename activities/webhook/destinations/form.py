@@ -13,11 +13,11 @@ from pydantic_core import PydanticKnownError
 
 from activities.webhook.http.exchange import Tls
 from activities.webhook.presets import installed_presets
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
+from scenario.model.batch import ItemResults
 from scenario.model.parts import Model, Retry
 from scenario.model.scalars import ACCOUNT, COUNTRY, Interval, Name, Timeout
-from scenario.responses.item_results import ItemResults
-from scenario.time.duration import per_second
+from scenario.time import per_second
 from scenario.type_guards import is_mapping
 
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%", re.ASCII)

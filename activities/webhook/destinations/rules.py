@@ -14,7 +14,7 @@ from activities.webhook.destinations.form import DestinationForm, DestinationsFo
 from activities.webhook.http import tls
 from activities.webhook.http.exchange import flaw
 from scenario import liquid
-from scenario.http import addresses, urls
+from scenario.http import urls
 from scenario.http.headers import denied
 from scenario.liquid.lint import lint
 from scenario.liquid.shapes import Object, Roots
@@ -24,11 +24,11 @@ from scenario.source.source import Path as Place
 NAMES: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 """A destination's name. Temporal's fairness keys have at most 64 bytes."""
 _WIDEST: Final = 1000.0  # maximum ratio of a rate and the default: the range of Temporal's fairness weights
-_HINTS: Final[Mapping[addresses.AddressKind, str]] = {
-    addresses.AddressKind.PUBLIC: "",
-    addresses.AddressKind.PRIVATE: ": set 'allow_private: true' if it is meant",
-    addresses.AddressKind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
-    addresses.AddressKind.NEVER: ", whatever is allowed",
+_HINTS: Final[Mapping[urls.AddressKind, str]] = {
+    urls.AddressKind.PUBLIC: "",
+    urls.AddressKind.PRIVATE: ": set 'allow_private: true' if it is meant",
+    urls.AddressKind.SPECIAL: ": name its network in 'allow_cidr' if it is meant",
+    urls.AddressKind.NEVER: ", whatever is allowed",
 }
 _OF_ALL_GRANTS: Final = frozenset({"grant", "token_url", "client_id", "scope", "tls"})
 _OF_GRANT: Final[Mapping[Grant, tuple[Set[str], Set[str]]]] = {
@@ -99,13 +99,13 @@ def _url(entry: DestinationForm, place: Place) -> Iterator[Issue]:
         yield Issue((*place, "url"), "url", f"'url' cannot be used: {reason}")
 
 
-def _refusal(url: str, access: addresses.Access) -> str:
+def _refusal(url: str, access: urls.Access) -> str:
     """Return why a URL may not be called, or nothing."""
     try:
         urls.parse(url, access)
     except urls.UrlError as error:
         if error.is_address:
-            return f"its address may not be called{_HINTS[addresses.classify(urlsplit(url).hostname or '')]}"
+            return f"its address may not be called{_HINTS[urls.classify(urlsplit(url).hostname or '')]}"
         if error.port is not None:
             return f"port {error.port} is not among 'ports'"
         if error.scheme == "http":

@@ -36,7 +36,7 @@ from activities.webhook.http.dial import GuardedResolver, Lookup, socket_factory
 from activities.webhook.http.exchange import CURRENT, Flight, Phase, Tls, reached
 from activities.webhook.http.faults import translate
 from activities.webhook.http.tls import ClientContext, Stamp, context, stamp
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 
 MAX_INTERIM: Final = 32
 """Maximum number of interim responses (1xx) before the final one."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from activities.webhook.http.exchange import CURRENT, Phase, reached
-from scenario.http.addresses import Access, canonical, permitted
+from scenario.http.urls import Access, canonical, permitted
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """Returns the numeric addresses of a host name, or raises `LookupFailedError`."""

@@ -17,9 +17,8 @@ from typing import Any, Final
 
 from activities.webhook.errors import RefusedError
 from scenario.http import urls
-from scenario.http.addresses import Access
 from scenario.http.headers import FRAMING, MAX_VALUE, denied
-from scenario.http.urls import Target
+from scenario.http.urls import Access, Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,12 @@ from liquid.filter import with_context
 from liquid.undefined import is_undefined
 
 from scenario.errors import DurationError
-from scenario.liquid.engine.filter_call import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError
 from scenario.liquid.engine.limits import BoundReached
 from scenario.liquid.engine.values import describe_type, to_text
 from scenario.liquid.filters.numbers import find_locale
 from scenario.liquid.filters.strftime import strftime
-from scenario.time.duration import parse_duration
-from scenario.time.timing import read_zone, shift
+from scenario.time import parse_duration, read_zone, shift
 from scenario.type_guards import is_mapping
 
 _LONGEST_DATE: Final = 64

@@ -17,7 +17,7 @@ from liquid import Environment
 from liquid.filter import with_environment
 from markupsafe import escape as escape_markup
 
-from scenario.liquid.engine.filter_call import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError
 from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, json_text, replace_surrogates, to_text
 from scenario.liquid.filters.texts import phone_e164
 

@@ -11,7 +11,7 @@ from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 from markupsafe import Markup
 
-from scenario.liquid.engine.filter_call import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
 from scenario.liquid.engine.values import are_equal, describe_type, to_text
 from scenario.type_guards import is_mapping, is_sequence

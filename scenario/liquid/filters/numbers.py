@@ -15,7 +15,7 @@ from babel.numbers import format_currency, get_currency_precision, is_currency
 from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 
-from scenario.liquid.engine.filter_call import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError
 from scenario.liquid.engine.limits import MOST_DIGITS
 from scenario.liquid.engine.values import Number, describe_type, to_exact_decimal, to_text
 from scenario.type_guards import is_mapping

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from babel import Locale
 
-from scenario.liquid.engine.filter_call import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError
 
 _DIRECTIVE: Final = re.compile(r"%([-0^#_]*)(\d{0,2})(:{0,2}[A-Za-z%+])")
 _ENGLISH: Final = Locale("en")

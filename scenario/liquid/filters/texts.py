@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from liquid.undefined import is_undefined
 
-from scenario.liquid.engine.filter_call import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
 from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, describe_type, to_text
 from scenario.type_guards import is_sequence

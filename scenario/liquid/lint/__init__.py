@@ -15,10 +15,9 @@ from scenario.liquid.engine.limits import MAX_SOURCE
 from scenario.liquid.engine.logic import parse_condition
 from scenario.liquid.lint.body import BodyLinter, parse_alone
 from scenario.liquid.lint.constants import check_texts
-from scenario.liquid.lint.expressions import ExpressionLinter
+from scenario.liquid.lint.expressions import ExpressionLinter, lint_nodes
 from scenario.liquid.lint.findings import LintedText, TemplateFinding
 from scenario.liquid.lint.json_states import check_states
-from scenario.liquid.lint.nodes import lint_nodes
 from scenario.liquid.lint.repair import parse_with_repairs
 from scenario.liquid.lint.scope import TemplateScope
 from scenario.liquid.shapes import Roots

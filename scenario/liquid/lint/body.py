@@ -13,9 +13,8 @@ from liquid.token import TOKEN_EXPRESSION, Token
 from scenario.liquid.engine.environment import Engine
 from scenario.liquid.engine.limits import MAX_DEPTH
 from scenario.liquid.engine.logic import parse_condition, parse_loop
-from scenario.liquid.lint.expressions import ExpressionLinter
+from scenario.liquid.lint.expressions import ExpressionLinter, lint_nodes, loop_item_shape, mentioned_variables
 from scenario.liquid.lint.findings import LintedText, TemplateFinding
-from scenario.liquid.lint.nodes import lint_nodes, loop_item_shape, mentioned_variables
 from scenario.liquid.lint.repair import guess_loop_variable, parse_with_repairs, report_syntax_error
 from scenario.liquid.lint.scope import ANYTHING, FORLOOP, TEXT, TemplateScope
 from scenario.liquid.shapes import ListOf, Object, Tree

@@ -17,14 +17,13 @@ from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 
 from scenario.errors import TemplateError
-from scenario.http.addresses import Access
-from scenario.http.urls import UrlError, parse
+from scenario.http.urls import Access, UrlError, parse
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.engine.sink import LiteralText
 from scenario.liquid.filters import dates
 from scenario.liquid.lint.findings import LintedText
 from scenario.liquid.sinks.request import SILENT, check_header_value, render_path, render_url
-from scenario.mail_limits import MAX_NESTING, MAX_SUBJECT
+from scenario.recipients import MAX_NESTING, MAX_SUBJECT
 from scenario.source.findings import clip
 
 _TAG: Final = re.compile(r"<!--.*?(?:-->|\Z)|<(/?)([a-z][^\s/>]*)", re.IGNORECASE | re.DOTALL)

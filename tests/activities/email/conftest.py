@@ -13,7 +13,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 from activities.email.settings import Encryption, Senders, Server
 from activities.email.smtp import Mailer
-from scenario.mail_address import Mailbox
+from scenario.recipients import Mailbox
 
 SENDER = Senders(Mailbox("news@shop.example", "Shop"), frozenset({"service@help.example"}))
 

@@ -17,7 +17,7 @@ import pytest
 from activities.email.message import Envelope, compose, tagged
 from gateway.providers.provider import delivery_in
 from scenario.errors import TemplateError
-from scenario.mail_address import BadAddress, Mailbox, parse_address, parse_sender
+from scenario.recipients import BadAddress, Mailbox, parse_address, parse_sender
 
 FIELDS: dict[str, Any] = {
     "delivery_id": "msg_1",
@@ -212,7 +212,7 @@ def test_no_library_reads_more_than_an_address_may_have(monkeypatch: pytest.Monk
     domain = ".".join(["d" * 60] * 3) + ".example"
     longest = f"{'a' * (253 - len(domain))}@{domain}"
     assert parse_address(f" {longest} ").address == longest
-    monkeypatch.setattr("scenario.mail_address.validate_email", None)
+    monkeypatch.setattr("email_validator.validate_email", None)
     for text in (f"a{longest}", "e" + "\u0301\u0316" * 40_000 + "@example.com"):
         with pytest.raises(BadAddress, match=r"^the e-mail address is malformed$"):
             parse_address(text)

@@ -12,7 +12,7 @@ from activities.sms.provider import ProviderBusy, TextMessage
 from activities.sms.twilio import Twilio
 from runtime.errors import SettingsError
 from runtime.settings import Settings
-from scenario.phone_number import BadNumber, international
+from scenario.recipients import BadNumber, international
 
 
 def made(url: str, tmp_path: Path) -> dict[str, Any]:

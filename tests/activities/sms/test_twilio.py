@@ -26,7 +26,7 @@ from activities.sms.provider import (
 )
 from activities.sms.twilio import Twilio
 from runtime.telemetry.metrics import HTTP_CLIENT
-from scenario.policies.bounces import AddressVerdict
+from scenario.policies.suppression import AddressVerdict
 from tests.activities.conftest import Timeouts
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, Receiver, close_unanswered, receiver

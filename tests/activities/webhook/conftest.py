@@ -21,7 +21,7 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
 from activities.webhook.route import Direct
 from runtime.secrets import SecretsSnapshot
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 from tests.activities.webhook.faults import Receiver, receiver
 from tests.factories import delivery
 from tests.fakes import Clock, Marks, Rows, Shelf, worker_context

@@ -25,7 +25,7 @@ from activities.webhook.http.exchange import Tls
 from activities.webhook.http.transport import Transport
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.platform import SuppressionReporter
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 from scenario.steps.webhook import Webhook
 from tests.activities.webhook.conftest import ID, Desk
 from tests.activities.webhook.faults import Receiver, answer, receiver

@@ -16,7 +16,7 @@ from gateway.campaigns import s3
 from gateway.campaigns.s3 import KEY, KEY_ID, TOKEN, S3Place, s3_parts, signed
 from gateway.errors import BadInput
 from runtime.settings import Settings
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 
 SECRETS = {KEY_ID: "AKIAIOSFODNN7EXAMPLE", KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.service.results import Arm, Comparison, ResultsView
-from scenario.model.goal import Goal
+from scenario.model.scenario import Goal
 from tests.gateway.cli.conftest import Run, Stored
 
 GOAL = Goal.model_validate(

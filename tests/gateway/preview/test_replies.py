@@ -9,7 +9,7 @@ import pytest
 from gateway.preview import worst
 from gateway.preview.responses import Replies, keep
 from scenario.model.parts import Save
-from scenario.responses.validation import misfit
+from scenario.responses import misfit
 from tests.gateway.preview.conftest import Drafts
 
 NODE = {"type": "object", "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/node"}}}

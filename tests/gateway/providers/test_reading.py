@@ -22,7 +22,7 @@ from gateway.providers.provider import Call, Forged, NotNow, ProviderEvent, Unre
 from gateway.providers.twilio import TwilioStatus
 from runtime.errors import SettingsError
 from runtime.settings import Settings
-from scenario.provider_events import PROVIDER_EVENTS
+from scenario.words import PROVIDER_EVENTS
 from tests.gateway.providers import callers
 from tests.gateway.providers.callers import CALLERS, CERTIFICATE, ID, TOPIC, URL, Amazon, providers
 

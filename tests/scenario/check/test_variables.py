@@ -9,10 +9,9 @@ from scenario import liquid
 from scenario.check.check import check
 from scenario.check.variables import ListOf, Object, Tree, Value, roots, tree_of
 from scenario.entry.entry import clean, parse_entry
-from scenario.entry.objects import DATA, Contact
-from scenario.entry.trigger import with_trigger
+from scenario.entry.objects import DATA, Contact, with_trigger
 from scenario.model.scenario import TRIGGERS
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 
 BY_TRIGGER = {
     "order": {"order", "ticket"},

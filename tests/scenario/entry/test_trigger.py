@@ -10,11 +10,11 @@ from activities.evaluation import evaluate
 from activities.interface import EvaluationRequest
 from scenario import liquid
 from scenario.entry.entry import clean, journey_root, parse_entry
-from scenario.entry.trigger import with_trigger
+from scenario.entry.objects import with_trigger
 from scenario.liquid import Kind
 from scenario.model.scenario import TRIGGERS
 from scenario.plan.inputs import handed, pick
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 
 DATA: dict[str, Any] = {
     "order": {"order": {"external_id": "X1"}},

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from scenario.http.addresses import Access, AddressKind, canonical, classify, permitted
+from scenario.http.urls import Access, AddressKind, canonical, classify, permitted
 from tests.activities.webhook.casefiles import table
 
 PUBLIC_ONLY = Access()

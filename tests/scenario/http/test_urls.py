@@ -3,8 +3,7 @@ from typing import Any, Literal
 
 import pytest
 
-from scenario.http.addresses import Access
-from scenario.http.urls import MAX_URL, UrlError, is_dotted, parse
+from scenario.http.urls import MAX_URL, Access, UrlError, is_dotted, parse
 from scenario.liquid.lint import lint
 from scenario.liquid.shapes import Roots, Value
 from tests.activities.webhook.casefiles import table

@@ -14,7 +14,7 @@ import pytest
 from scenario.errors import TemplateError
 from scenario.liquid import evaluate_value, render_html, render_json, render_line, render_text
 from scenario.liquid.engine.environment import text_engine
-from scenario.liquid.engine.filter_call import list_parameters
+from scenario.liquid.engine.instrument import list_parameters
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "write/templates.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| .*? \| `(\{\{.*\}\}\.?)` \| `(.*)` \|$", re.MULTILINE)

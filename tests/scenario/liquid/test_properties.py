@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from scenario import liquid
 from scenario.errors import TemplateError
 from scenario.liquid.engine.environment import text_engine
-from scenario.liquid.engine.filter_call import list_parameters
+from scenario.liquid.engine.instrument import list_parameters
 
 settings_ = settings(max_examples=int(os.environ.get("LIQUID_EXAMPLES", "100")))
 

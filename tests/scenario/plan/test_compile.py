@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
-from scenario.plan.gear import Gear, gear_of
-from scenario.plan.plan import Plan, dump_plan, load_plan, restore, shorten
+from scenario.plan.plan import Gear, Plan, dump_plan, gear_of, load_plan, restore, shorten
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
 from tests.scenarios import scenario_of

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from scenario.model.mistakes import worded
 from scenario.policies.caps import Cap, Full, full, since
-from scenario.time.timing import spell
+from scenario.time import spell
 
 PARIS, TOKYO, AZORES, CAIRO = "Europe/Paris", "Asia/Tokyo", "Atlantic/Azores", "Africa/Cairo"
 MICROSECOND = datetime.resolution

@@ -15,7 +15,7 @@ from scenario.policies.days_off import holidays_of, unknown
 from scenario.policies.hours import AHEAD, Hours, QuietHours, Window, opening, openings, spread_by
 from scenario.policies.policies import examine
 from scenario.source.source import Source
-from scenario.time.timing import WEEKDAYS, at_local, spell, zone_of
+from scenario.time import WEEKDAYS, at_local, spell, zone_of
 
 PARIS, TOKYO, NEW_YORK, BERLIN = "Europe/Paris", "Asia/Tokyo", "America/New_York", "Europe/Berlin"
 NIGHT = 'quiet: {from: "21:00", to: "08:00"}'

@@ -17,7 +17,7 @@ from scenario.policies.hours import QuietHours, Window
 from scenario.policies.order import Defer, Hold, PlannedMessage, Rules, Ruling, Skip, ask, rules_of
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
-from scenario.time.timing import spell
+from scenario.time import spell
 
 PARIS = ZoneInfo("Europe/Paris")
 NIGHT = QuietHours.model_validate({"from": "21:00", "to": "08:00"})

@@ -6,8 +6,7 @@ import pytest
 
 from scenario.errors import BadRecipient
 from scenario.policies.addresses import channels, sources, spelled
-from scenario.policies.bounces import AddressVerdict, against
-from scenario.policies.suppression import Source, Suppression, lasting, stops
+from scenario.policies.suppression import AddressVerdict, Source, Suppression, against, lasting, stops
 from scenario.words import Purpose
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)

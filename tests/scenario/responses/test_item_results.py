@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from scenario.responses.item_results import ItemResults, UnreadableResultsError
+from scenario.model.batch import ItemResults, UnreadableResultsError
 
 IDS = ["a", "b", "7"]
 READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [

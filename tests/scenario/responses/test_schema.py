@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
-from scenario.responses.schema import MAX_LOOKS, Whole, faults_of, tree_of_schema
-from scenario.responses.validation import misfit
+from scenario.responses import MAX_LOOKS, Whole, faults_of, misfit, tree_of_schema
 from scenario.source.findings import Flaw, Severity
 from scenario.type_guards import Path
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from scenario.steps.host import MOST_DEFERRALS, Host, Memory, NotBefore
-from scenario.time.timing import zone_of
+from scenario.time import zone_of
 
 START = datetime(2026, 3, 3, 7, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenario.errors import DurationError
-from scenario.time.duration import LONGEST, format_duration, parse_duration
+from scenario.time import LONGEST, format_duration, parse_duration
 
 READ = (
     ("90s", timedelta(seconds=90)), ("15m", timedelta(minutes=15)), ("2h", timedelta(hours=2)),

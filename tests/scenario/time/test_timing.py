@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenario.errors import EntryError
-from scenario.time.duration import parse_duration
-from scenario.time.timing import (
+from scenario.time import (
     WEEKDAYS,
     _read_zone,  # pyright: ignore[reportPrivateUsage]
     next_local,
+    parse_duration,
     parse_moment,
     read_zone,
     shift,

@@ -18,7 +18,7 @@ from activities.webhook.http.exchange import Tls
 from activities.webhook.limiter import Limits
 from runtime.errors import SettingsError
 from runtime.watched_file import UnusableFile
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 from tests.fakes import Clock
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from activities.webhook.errors import AttemptError, RefusedError, UnreachableErr
 from activities.webhook.http.dial import GuardedResolver, LookupFailedError, SystemLookup
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 from tests.activities.webhook import faults
 from tests.activities.webhook.casefiles import table
 from tests.activities.webhook.faults import receiver

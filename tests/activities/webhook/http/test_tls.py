@@ -18,8 +18,7 @@ from activities.webhook.errors import AttemptError, UnansweredError, Unreachable
 from activities.webhook.http.exchange import Flight, Request, Tls
 from activities.webhook.http.faults import translate
 from activities.webhook.http.transport import Transport
-from scenario.http.addresses import Access
-from scenario.http.urls import Target
+from scenario.http.urls import Access, Target
 from tests.activities.webhook.faults import Receiver, failure, receiver, serving
 
 NAME = "pub.test"

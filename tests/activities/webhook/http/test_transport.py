@@ -11,7 +11,7 @@ from activities.webhook.http.exchange import Request, Response, Tls
 from activities.webhook.http.tls import ClientContext, context
 from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import of_status
-from scenario.http.addresses import Access
+from scenario.http.urls import Access
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, answer, failure, head, raw, receiver
 

@@ -1,21 +1,22 @@
-"""The JSON Schema of a saved response: its mistakes, and the shape that templates see."""
+"""The JSON Schema of a saved response: its mistakes, the shape that templates see, and validation in bounded time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
-from scenario.responses.validation import UNCHECKED
 from scenario.source.findings import Flaw, Severity, clip, listed
 from scenario.type_guards import Path, is_list, is_mapping, list_or_empty, mapping_at
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 ONE: Final = (
     *("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"),
@@ -155,6 +156,7 @@ class Whole:
 
     def __init__(self, schema: Any) -> None:
         self._schema = schema
+        self.left = _MOST  # number of parts that may still be turned into shapes
 
     @cached_property
     def _anchors(self) -> dict[Any, Mapping[str, Any]]:
@@ -260,16 +262,10 @@ def tree_of_schema(schema: Mapping[str, Any] | None) -> Tree:
     Args:
         schema: A schema, right or wrong, or None for any value.
     """
-    return _tree(schema, _Search(schema), 0)
+    return _tree(schema, Whole(schema), 0)
 
 
-class _Search(Whole):
-    """A whole schema, and the number of parts that may still be turned into shapes."""
-
-    left = _MOST
-
-
-def _tree(part: Any, whole: _Search, depth: int) -> Tree:
+def _tree(part: Any, whole: Whole, depth: int) -> Tree:
     whole.left -= 1
     if not is_mapping(part) or depth > _DEEPEST or whole.left < 0:
         return _ANYTHING
@@ -283,7 +279,7 @@ def _tree(part: Any, whole: _Search, depth: int) -> Tree:
     return merged(shapes)
 
 
-def _own(keys: Mapping[str, Any], whole: _Search, depth: int) -> Tree:
+def _own(keys: Mapping[str, Any], whole: Whole, depth: int) -> Tree:
     """Return the shape by a schema's own keywords, without those of combined schemas."""
     match _type(keys):
         case "object":
@@ -310,11 +306,8 @@ def _type(keys: Mapping[str, Any]) -> str | None:
         return kinds[0]
     if given is None and "properties" in keys:
         return "object"
-    return (
-        "string"
-        if given is None and all(isinstance(word, str) for word in list_or_empty(keys.get("enum")) or (0,))
-        else None
-    )
+    is_text = given is None and all(isinstance(word, str) for word in list_or_empty(keys.get("enum")) or (0,))
+    return "string" if is_text else None
 
 
 def merged(shapes: Sequence[Tree]) -> Tree:
@@ -327,3 +320,68 @@ def merged(shapes: Sequence[Tree]) -> Tree:
     names = dict.fromkeys(name for shape in objects for name in shape.fields)
     fields = {name: merged([shape.fields[name] for shape in objects if name in shape.fields]) for name in names}
     return Object(fields, open=any(shape.open for shape in objects))
+
+
+# ---- validation
+
+UNCHECKED: Final = ("pattern", "uniqueItems")
+"""Ignored keywords: a response could make them take hours."""
+_STEPS: Final = 20_000
+"""Maximum number of keywords applied to one response: about a tenth of a second."""
+
+
+class _TooMuch(Exception):
+    """A schema needs too many steps for a value."""
+
+
+def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """Return where a value violates a schema, as the end of a sentence, or None if it is valid.
+
+    Args:
+        value: Plain JSON data.
+        schema: A schema without faults. Keywords in `UNCHECKED` are ignored; nothing is downloaded.
+    """
+    from referencing import Registry  # here, not above: most journeys have no schema to wait for
+    from referencing.exceptions import Unresolvable
+
+    _work.left = _STEPS
+    # An empty registry knows of no other schema, and fetches none.
+    validator = _kind()(dict(schema), registry=cast("Any", Registry)())
+    try:
+        error = next(validator.iter_errors(value), None)
+    except (_TooMuch, RecursionError, OverflowError, Unresolvable):
+        return ", which cannot be applied to it"
+    if error is None:
+        return None
+    # The place in the schema, never a value or a key of the response.
+    return f", at '{clip('/'.join(map(str, error.absolute_schema_path)), 200) or 'its top'}'"
+
+
+class _Work(threading.local):
+    """Steps left for the validation in this thread."""
+
+    left = 0
+
+
+_work: Final = _Work()
+
+
+def _counted(check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+    def keyword(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        _work.left -= 1
+        if _work.left < 0:
+            raise _TooMuch
+        yield from check(validator, value, instance, schema) or ()
+
+    return keyword
+
+
+@cache
+def _kind() -> Callable[..., Validator]:
+    """Return the class of validators that count their steps."""
+    from jsonschema import Draft202012Validator, validators
+
+    known = Draft202012Validator.VALIDATORS
+    counted = {name: _counted(check) for name, check in known.items() if name not in UNCHECKED}
+    made = validators.create(Draft202012Validator.META_SCHEMA, counted)  # pyright: ignore[reportUnknownMemberType]
+    return cast("Callable[..., Validator]", made)

@@ -1,4 +1,7 @@
-"""E-mail addresses of senders and recipients, fit for headers and SMTP."""
+"""Senders and recipients: e-mail addresses, fit for headers and SMTP, telephone numbers, and limits of messages.
+
+The libraries that read addresses and numbers take their time to load, so they are loaded on first use.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,16 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from email_validator import EmailNotValidError, validate_email
-
 from scenario.errors import BadRecipient
+
+MAX_SUBJECT: Final = 8_000
+"""Maximum characters of a rendered subject. Reading one back takes quadratic time."""
+
+MAX_PART: Final = 500_000
+"""Maximum characters of rendered HTML or text. E-mail clients cut HTML off at about 100 KB."""
+
+MAX_NESTING: Final = 256
+"""Maximum nesting of elements. Ten nested tables are 50."""
 
 _NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<name>(?!")[^<>]*))<(?P<address>[^<>\s]+)>')
 _LONGEST: Final = 254
@@ -43,6 +53,8 @@ def parse_address(text: str) -> Mailbox:
 
     Raise BadAddress if it is malformed.
     """
+    from email_validator import EmailNotValidError, validate_email
+
     text = text.strip()
     # Checked before the library, which takes quadratic time for many combining marks.
     if len(text) > _LONGEST:
@@ -78,3 +90,32 @@ def parse_sender(text: str) -> Mailbox:
     quoted: str | None = named["quoted"]
     name = str(named["name"]) if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
     return Mailbox(mailbox.address, name.strip())
+
+
+class BadNumber(BadRecipient):
+    """A malformed telephone number. The message does not quote it."""
+
+    word = "bad_number"
+
+
+def international(text: str) -> str:
+    """Return a contact's number in E.164, from a number with ``+`` or ``00`` and its country's code.
+
+    A number without a country's code is rejected, because a guess could reach a stranger.
+
+    Raises:
+        BadNumber: It is malformed, or too short or long for its country.
+    """
+    from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number, parse
+
+    written = text.strip()
+    if written.startswith("00"):
+        written = f"+{written[2:]}"
+    try:
+        # Only the length is judged: countries open ranges faster than a list in this program is brought up to date.
+        number = parse(written, None)
+    except NumberParseException:
+        raise BadNumber("the contact's number is not international") from None
+    if number.extension or not is_possible_number(number):
+        raise BadNumber("the contact's number is malformed")
+    return format_number(number, PhoneNumberFormat.E164)

@@ -1,1 +1,0 @@
-"""Saved responses: their schemas and validation."""

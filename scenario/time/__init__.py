@@ -1,1 +1,0 @@
-"""Durations and local times."""
