@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
@@ -58,9 +58,11 @@ def dump(value: Any, *, indent: int | None = 2) -> None:
 
 
 def as_data(value: Any) -> Any:
-    """Return a view, or a moment in one, as JSON data."""
+    """Return a view, or a moment or day in one, as JSON data."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
     return value.model_dump(by_alias=True)  # without an import of pydantic, which takes its time
 
 
