@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import pytest
 import typer.main
@@ -19,16 +19,11 @@ from gateway.cli import program, session
 from gateway.client import EventView
 from gateway.errors import NotFound
 from gateway.journeys.snapshot import JourneySnapshot
-from gateway.operations.migration import MigrationForecast
 from gateway.operations.request import JourneyTarget, OperationRun
-from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
-from gateway.service.destinations import DestinationNow
+from gateway.operations.retry_policy import RetuneCandidates
+from gateway.publishing import Publication
 from gateway.service.erasures import ErasureView
 from gateway.service.journeys import JourneyService
-from gateway.service.listing import JourneySummary
-from gateway.service.overview import OverviewView
-from gateway.service.stats import StatsView, TrendsView
-from gateway.why.why import WhyView
 from runtime.store import Store
 from scenario.words import Operation
 from tests.fakes import Ran
@@ -98,6 +93,9 @@ class EnteredJourney:
         return await self.result()
 
 
+Door = Callable[[Mapping[str, Any]], EnteredJourney]
+
+
 class Watch:
     """A stand-in for `AdmissionWatch`: journeys are admitted as `Client.door` says."""
 
@@ -107,51 +105,28 @@ class Watch:
         return entered.admitted
 
 
-_ANSWERS = {
-    "why": "answered",
-    "stats": "numbers",
-    "trends": "numbers",
-    "journeys": "found",
-    "held": "found",
-    "select": "found",
-    "forecast_migration": "forecast",
-    "destinations_now": "standing",
-    "in_flight": "flights",
-    "erasures": "erasures_seen",
-    "overview": "seen",
-}
-"""The field of `Client` with the answer of each method that only answers."""
-
-
-@dataclass
 class Client:
-    """Stands in for `ScenarioClient`: notes what it is asked, answers what the test says."""
+    """Stands in for `ScenarioClient`: notes what it is asked, answers what the test says.
 
-    asked: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
-    door: Callable[[Mapping[str, Any]], EnteredJourney] = lambda entry: EnteredJourney(f"a/{entry['contact']['id']}")
-    told: int | None = 1
-    pending: int = 0
-    goals: int = 0
-    troubles: dict[str, str] = field(default_factory=dict[str, str])
-    ill: str | None = None
-    views: dict[str, JourneySnapshot] = field(default_factory=dict[str, JourneySnapshot])
-    answered: WhyView | Exception | None = None
-    numbers: StatsView | TrendsView | None = None
-    erasures_seen: list[ErasureView] = field(default_factory=list[ErasureView])
-    found: list[JourneySummary] = field(default_factory=list[JourneySummary])
-    flights: list[PendingDelivery] = field(default_factory=list[PendingDelivery])
-    unseen: int = 0
-    seen: OverviewView | None = None
-    forecast: MigrationForecast | None = None
-    standing: list[DestinationNow] = field(default_factory=list[DestinationNow])
-    temporal: Any = None
-    store: Any = None
-    answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
-    slow: dict[str, float] = field(default_factory=dict[str, float])
-    answer: dict[str, Any] | Exception = field(default_factory=lambda: {"state": "running", "at": "hook"})
+    `shown` has the answer, or the error, of each method that only answers; `answers` the errors of operations on many.
+    """
+
+    def __init__(self) -> None:
+        self.asked = list[tuple[Any, ...]]()
+        self.door: Door = lambda entry: EnteredJourney(f"a/{entry['contact']['id']}")
+        self.heard = EventView(told=1)
+        self.ill: str | None = None
+        self.views = dict[str, JourneySnapshot]()
+        self.shown: dict[str, Any] = {"journeys": [], "held": [], "select": [], "in_flight": [], "destinations_now": []}
+        self.unseen = 0
+        self.erasures_seen = list[ErasureView]()
+        self.answers: Mapping[str, Exception] = {}
+        self.slow: Mapping[str, float] = {}
+        self.answer: dict[str, Any] | Exception = {"state": "running", "at": "hook"}
+        self.temporal = self.store = self.campaigns = cast("Any", None)
 
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        answer = self.__dict__[_ANSWERS[method]]
+        answer = self.__dict__["shown"][method]
 
         async def answered(*given: Any, **more: Any) -> Any:
             self.asked.append((method, *given, *([more] if more else ())))
@@ -165,11 +140,12 @@ class Client:
     def services(self) -> Any:
         nothing: Any = None
         journeys: Any = JourneyService(nothing, nothing, nothing)
-        journeys._snapshot = self._snapshot
-        return SimpleNamespace(journeys=journeys)
+        journeys._snapshot = self.show
+        return SimpleNamespace(journeys=journeys, campaigns=self.campaigns)
 
-    async def _snapshot(self, journey: str, _: str | None) -> JourneySnapshot:
-        return await self.show(journey)
+    async def publish(self, path: Path, by: str) -> Publication:
+        self.asked.append(("publish", path.name, by))
+        return Publication("sale", 3, 3)
 
     async def enter(self, entry: Mapping[str, Any], *, settle: float = 5.0) -> EnteredJourney:
         self.asked.append(("enter", entry["contact"]["id"], settle))
@@ -183,16 +159,11 @@ class Client:
 
     async def event(self, contact: str, name: str, properties: Any, identifier: str | None) -> EventView:
         self.asked.append(("event", contact, name, properties, identifier))
-        return self.heard()
+        return self.heard
 
     async def contact_changed(self, contact: str, patch: Any) -> EventView:
         self.asked.append(("contact_changed", contact, patch))
-        return self.heard()
-
-    def heard(self) -> EventView:
-        if self.told is None:
-            return EventView(unknown=True)
-        return EventView(told=self.told, pending=self.pending, goals=self.goals, troubles=self.troubles)
+        return self.heard
 
     async def show(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
         del run_id
@@ -210,7 +181,7 @@ class Client:
 
     async def retune_candidates(self, destination: str, **given: Any) -> RetuneCandidates:
         self.asked.append(("retune_candidates", destination, given))
-        return RetuneCandidates(self.flights, self.unseen)
+        return RetuneCandidates(self.shown["in_flight"], self.unseen)
 
     def batch(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **more: Any) -> OperationRun:
         async def send(target: JourneyTarget) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import re
 import sys
 from datetime import UTC, datetime
@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from runtime.store import AdmissionRequest, Store
+from runtime.store import Store
 from scenario.entry.entry import parse_entry
 from scenario.source.source import Source
 from tests.examples.scenarios import SCENARIOS
-from tests.fakes import Terminal
-from tests.gateway.cli.conftest import Run
+from tests.factories import admission_request, present
+from tests.fakes import Ran, Terminal
+from tests.gateway.cli.conftest import Run, Stored
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -30,6 +31,7 @@ steps:
     text: {file: texts/hello.txt}
 """
 
+HELLO = "Hello {{ contact.firstname }}, nice to have you. {{ journey.unsubscribe_url }}"
 BAD = "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wiat: 2d\n"
 FOUND = [
     "bad.yaml:3:1: error duplicate-key: 'trigger' is here twice: first on line 2",
@@ -40,37 +42,33 @@ FOUND = [
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "hello.txt").write_text(
-        "Hello {{ contact.firstname }}, nice to have you. {{ journey.unsubscribe_url }}"
-    )
+    (tmp_path / "texts" / "hello.txt").write_text(HELLO)
     path = tmp_path / "welcome.yaml"
     path.write_text(GOOD)
     return path
 
 
-def test_check_says_every_mistake_at_its_place(run: Run, tmp_path: Path):
-    (tmp_path / "bad.yaml").write_text(BAD)
-    ran = run("check", "no.yaml", "bad.yaml")
-    assert (ran.status, ran.out.splitlines()) == (1, FOUND)
-    assert ran.err == "scenario: no.yaml cannot be read: no such file or directory\n2 errors in 1 file\n"
-    ran = run("check", "bad.yaml", "--format", "json")
-    assert (ran.status, [(found["line"], found["code"]) for found in ran.json]) == (
-        1,
-        [(3, "duplicate-key"), (5, "unknown-step")],
-    )
-
-
-def test_check_is_content_with_what_is_right(run: Run, good: Path):
-    ran = run("check", good)
-    assert (ran.status, ran.out, ran.err) == (0, "", "nothing wrong in 1 file\n")
-    assert run("check", good, "--format", "json").json == []
-
-
-def test_a_warning_does_not_stand_in_the_way(run: Run, tmp_path: Path):
-    (tmp_path / "a.yaml").write_text("scenario: a\ntrigger: segment\nsteps:\n  - exit: x\n  - wait: 2d\n")
-    ran = run("check", "a.yaml")
-    assert ": warning " in ran.out
-    assert (ran.status, ran.err) == (0, "1 warning in 1 file\n")
+@pytest.mark.parametrize(
+    ("text", "status", "out", "err"),
+    [
+        (BAD, 1, FOUND, "2 errors in 1 file"),
+        ("scenario: a\ntrigger: segment\nsteps: [{wait: 2d}]\n", 0, [], "nothing wrong in 1 file"),
+        (
+            "scenario: a\ntrigger: segment\nsteps:\n  - exit: x\n  - wait: 2d\n",
+            0,
+            ["bad.yaml:5:5: warning unreachable: this step is never reached: it comes after an exit"],
+            "1 warning in 1 file",
+        ),
+    ],
+)
+def test_check_says_every_mistake_at_its_place(
+    run: Run, tmp_path: Path, text: str, status: int, out: list[str], err: str
+):
+    (tmp_path / "bad.yaml").write_text(text)
+    assert run("check", "bad.yaml") == Ran(status, "".join(f"{line}\n" for line in out), f"{err}\n")
+    found = run("check", "bad.yaml", "--format", "json").json
+    placed = [(str(one["line"]), one["severity"], one["code"]) for one in found]
+    assert placed == re.findall(r"^bad\.yaml:(\d+):\d+: (\w+) ([\w-]+):", "\n".join(out), re.MULTILINE)
 
 
 def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: Path):
@@ -129,14 +127,8 @@ def test_a_schema_is_one_that_the_examples_obey(run: Run, kind: str):
 
 def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run):
     validator = Draft202012Validator(run("schema", "entry").json)
-    contact: dict[str, Any] = {
-        "id": 7,
-        "lists": "",
-        "custom_fields": [],
-        "creation_date": 0,
-        "double_optin": "1",
-        "of_tomorrow": {},
-    }
+    contact: dict[str, Any] = {"id": 7, "lists": "", "custom_fields": [], "creation_date": 0, "double_optin": "1"}
+    contact["of_tomorrow"] = {}
     order: dict[str, Any] = {"external_id": 5, "total_price": "59.90", "products": None, "loyalty": []}
     trigger: dict[str, Any] = {"type": "order", "order": order}
     entry: dict[str, Any] = {"scenario": "a@3", "contact": contact, "trigger": trigger, "key": 5}
@@ -145,16 +137,6 @@ def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run):
     others: list[dict[str, Any]] = [{"contact": {}}, {"trigger": {"type": "odor"}}, {"more": 1}]
     for wrong in ({**entry, **other} for other in others):
         assert not validator.is_valid(wrong)
-
-
-@pytest.mark.parametrize("path", SCENARIOS[:3], ids=[path.stem for path in SCENARIOS[:3]])
-def test_a_sample_is_an_entry_that_can_be_previewed(run: Run, tmp_path: Path, path: Path):
-    ran = run("sample", path)
-    assert (ran.status, ran.err) == (0, "")
-    entry = tmp_path / "entry.json"
-    entry.write_text(ran.out, "utf-8")
-    previewed = run("preview", path, "--entry", entry)
-    assert (previewed.status, "would be refused" in previewed.out) == (0, False)
 
 
 def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path):
@@ -172,9 +154,8 @@ def test_a_sample_has_what_is_named_and_no_more(run: Run, tmp_path: Path):
         "scenario: a\ntrigger: order\nentry: {if: order.total_price > 2 and order.total_price < 1}\n"
         "steps: [{exit: now}]\n"
     )
-    ran = run("sample", path)
-    assert (ran.status, ran.out) == (1, "")
-    assert ran.err.endswith(f"no generated contact is admitted by 'entry.if' of {path}: write an entry by hand\n")
+    said = f"scenario: no generated contact is admitted by 'entry.if' of {path}: write an entry by hand\n"
+    assert run("sample", path) == Ran(1, "", said)
 
 
 def test_a_sample_has_plausible_values_and_the_consent_that_is_asked_for(run: Run, tmp_path: Path):
@@ -197,6 +178,9 @@ def test_a_sample_has_plausible_values_and_the_consent_that_is_asked_for(run: Ru
         "lists": [{"id": 51, "name": "Newsletter"}, {"id": 52, "name": "Newsletter"}],
     }
     assert sample["trigger"]["event"]["properties"] == {"amount": 39.9, "brand": "Brand", "currency": "EUR"}
+    (tmp_path / "entry.json").write_text(json.dumps(sample), "utf-8")
+    previewed = run("preview", path, "--entry", "entry.json")
+    assert (previewed.status, "would be refused" in previewed.out) == (0, False)
 
 
 def test_a_finding_is_in_colour_at_a_terminal_and_one_line_as_ever(
@@ -218,36 +202,29 @@ def test_a_finding_is_in_colour_at_a_terminal_and_one_line_as_ever(
 
 
 def test_publishing_says_what_is_different_and_what_becomes_of_journeys_under_way(
-    run: Run, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, stored: Stored, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    async def enter(*versions: int) -> None:
-        async with Store.open(f"sqlite:///{tmp_path / '.scenario' / 'store.db'}") as store:
-            published = await store.version("welcome")
-            assert published is not None
-            assert published.published_by == "ann"
-            for number, version in enumerate(versions):
-                name = f"welcome/{version}-{number}"
-                now = datetime.now(UTC)
-                await store.admit(AdmissionRequest("welcome", version, name, None, name, "r", "always", now))
+    async def enter(store: Store, *versions: int) -> str | None:
+        for number, version in enumerate(versions):
+            name = f"{version}-{number}"
+            await store.admit(admission_request(name, version=version, now=datetime.now(UTC)))
+        return present(await store.version("welcome")).published_by
 
     monkeypatch.setenv("LOGNAME", "ann")
-    ran = run("publish", good, "--journeys", "follow")
-    assert (ran.status, ran.out, ran.err) == (0, "welcome@1\n", "")
-    asyncio.run(enter(1, 1))
+    stored(lambda store: store.scenarios())
+    assert run("publish", good, "--journeys", "follow") == Ran(0, "welcome@1\n", "")
+    assert stored(lambda store: enter(store, 1, 1)) == "ann"
     (tmp_path / "texts" / "hello.txt").write_text("Another text. {{ journey.unsubscribe_url }}")
-    ran = run("publish", good)
-    assert (ran.status, ran.out) == (0, "welcome@2\n")
-    assert ran.err == (
-        "scenario: welcome@2 after welcome@1: changed: hello (text)\nscenario: 2 journeys of welcome@1 move to it\n"
-    )
-    asyncio.run(enter(2))
+    changed = "scenario: welcome@2 after welcome@1: changed: hello (text)\n"
+    moved = "scenario: 2 journeys of welcome@1 move to it\n"
+    assert run("publish", good) == Ran(0, "welcome@2\n", changed + moved)
+    stored(lambda store: enter(store, 2))
     ran = run("publish", good, "--journeys", "follow")
-    assert (ran.status, ran.out) == (0, "welcome@3\n")
-    assert ran.err == (
+    assert ran == Ran(
+        0,
+        "welcome@3\n",
         "scenario: welcome@3 after welcome@2: nothing is different for a journey\n"
-        "scenario: 1 journey of welcome@2 stays there: "
-        "see 'scenario migrate welcome --from 2 --dry-run'\n"
-        "scenario: 2 journeys of welcome@1 move to it\n"
+        "scenario: 1 journey of welcome@2 stays there: see 'scenario migrate welcome --from 2 --dry-run'\n" + moved,
     )
     assert run("publish", good).out == "welcome@3\n", "who says no word takes any"
 
@@ -268,38 +245,30 @@ def test_publishing_an_older_content_says_that_it_is_no_rollback_and_how_there_i
     run: Run, good: Path, tmp_path: Path
 ):
     text = tmp_path / "texts" / "hello.txt"
-    first = text.read_text()
-    run("publish", good)
-    text.write_text("Another text. {{ journey.unsubscribe_url }}")
-    run("publish", good)
-    text.write_text(first)
-    ran = run("publish", good)
-    assert (ran.status, ran.out) == (0, "welcome@1\n")
-    assert ran.err == (
+    for content in (HELLO, "Another text. {{ journey.unsubscribe_url }}"):
+        text.write_text(content)
+        run("publish", good)
+    text.write_text(HELLO)
+    assert run("publish", good) == Ran(
+        0,
+        "welcome@1\n",
         "scenario: welcome@1 is published already, and new journeys use welcome@2, which is newer: "
-        "to roll back, publish the file with --newest\n"
+        "to roll back, publish the file with --newest\n",
     )
-    ran = run("publish", good, "--newest")
-    assert (ran.status, ran.out) == (0, "welcome@3\n")
-    assert ran.err == "scenario: welcome@3 after welcome@2: changed: hello (text)\n"
+    said = "scenario: welcome@3 after welcome@2: changed: hello (text)\n"
+    assert run("publish", good, "--newest") == Ran(0, "welcome@3\n", said)
     for options in ([], ["--newest"]):
-        ran = run("publish", good, *options)
-        assert (ran.status, ran.out, ran.err) == (0, "welcome@3\n", "")
+        assert run("publish", good, *options) == Ran(0, "welcome@3\n", "")
 
 
 def test_where_one_file_is_wrong_none_is_published(run: Run, good: Path, tmp_path: Path):
     (tmp_path / "bad.yaml").write_text(BAD)
-    ran = run("publish", good, "bad.yaml")
-    assert (ran.status, ran.out) == (1, "")
-    assert ran.err.splitlines() == [*FOUND, "scenario: nothing was published: 2 errors in 2 files"]
-    assert not (tmp_path / ".scenario").exists()
-
-
-def test_two_files_of_one_name_are_not_published_together(run: Run, good: Path, tmp_path: Path):
+    found = "\n".join([*FOUND, "scenario: nothing was published: 2 errors in 2 files\n"])
+    assert run("publish", good, "bad.yaml") == Ran(1, "", found)
     (tmp_path / "again.yaml").write_text(GOOD)
-    ran = run("publish", "welcome.yaml", "again.yaml")
-    assert (ran.status, ran.out) == (1, "")
-    assert ran.err == ("scenario: welcome.yaml and again.yaml are both the scenario 'welcome': publish one of them\n")
+    said = "scenario: welcome.yaml and again.yaml are both the scenario 'welcome': publish one of them\n"
+    assert run("publish", "welcome.yaml", "again.yaml") == Ran(1, "", said)
+    assert not (tmp_path / ".scenario").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,14 @@ import pytest
 
 from gateway.cli import enter
 from gateway.cli.entry_files import Line, lines, parse, read_entry
+from gateway.client import EventView
 from gateway.errors import BadInput, JourneyFailed, NotEntered
 from runtime.errors import ConnectionFailed
+from tests.fakes import Ran
 from tests.gateway.cli.conftest import Client, EnteredJourney, Run
+
+NO_WORKER = "no worker has processed it yet: check that one is running ('scenario dev', or worker.py)"
+AWAY = "the Temporal server went away: check that it is running, and try again"
 
 
 def entry(contact: object, **more: Any) -> dict[str, Any]:
@@ -29,8 +34,7 @@ def write(path: Path, *entries: Any) -> Path:
 
 
 def test_entering_prints_the_id(run: Run, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    ran = run("enter", write(tmp_path / "e.json", entry(7)))
-    assert (ran.status, ran.out, ran.err) == (0, "a/7\n", "")
+    assert run("enter", write(tmp_path / "e.json", entry(7))) == Ran(0, "a/7\n", "")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(entry(8)).encode())))
     assert run("enter", "-").out == "a/8\n"
 
@@ -44,33 +48,20 @@ def test_waiting_prints_the_result_after_the_id(run: Run, client: Client, tmp_pa
 
 
 def test_an_entry_that_is_wrong_by_itself_is_refused_with_no_server_at_all(run: Run, tmp_path: Path):
-    ran = run("enter", write(tmp_path / "e.json", entry(1, colour="red")))
-    said = "the entry has no field 'colour': it has scenario, contact, trigger and key"
-    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
+    said = "scenario: the entry has no field 'colour': it has scenario, contact, trigger and key\n"
+    assert run("enter", write(tmp_path / "e.json", entry(1, colour="red"))) == Ran(1, "", said)
 
 
-def test_a_refusal_and_a_failure_are_status_1(run: Run, client: Client, tmp_path: Path):
-    path = write(tmp_path / "e.json", entry(7))
-
-    def refuse(_: Mapping[str, Any]) -> EnteredJourney:
-        raise NotEntered("there is no scenario 'a': publish it first")
-
-    client.door = refuse
-    ran = run("enter", path)
-    assert (ran.status, ran.out) == (1, "")
-    assert ran.err == "scenario: there is no scenario 'a': publish it first\n"
+def test_a_failure_is_status_1(run: Run, client: Client, tmp_path: Path):
     client.door = lambda _: EnteredJourney("a/7", outcome=JourneyFailed("the journey a/7 was terminated"))
-    ran = run("enter", path, "--wait")
-    assert (ran.status, ran.out, ran.err) == (1, "a/7\n", "scenario: the journey a/7 was terminated\n")
+    ran = run("enter", write(tmp_path / "e.json", entry(7)), "--wait")
+    assert ran == Ran(1, "a/7\n", "scenario: the journey a/7 was terminated\n")
 
 
 @pytest.mark.parametrize(
     ("journey", "said"),
     [
-        (
-            EnteredJourney("a/7", admitted=False),
-            "a/7: no worker has processed it yet: check that one is running ('scenario dev', or worker.py)",
-        ),
+        (EnteredJourney("a/7", admitted=False), f"a/7: {NO_WORKER}"),
         (EnteredJourney("a/7", already=True), "a/7 was already running"),
         (EnteredJourney("a/7", withheld="in the control group (0.0412 of 1)"), "a/7 gets nothing: in the control gro"),
     ],
@@ -134,28 +125,10 @@ def test_many_are_entered_and_each_mistake_is_named_by_its_line(run: Run, client
 def test_many_come_from_standard_input(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
     content = b"".join(json.dumps(entry(number)).encode() + b"\n" for number in range(50))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
-    ran = run("enter", "-", "--many")
+    ran = run("enter", "-", "--many", "--wait")
     assert (ran.status, ran.err) == (0, "scenario: 50 entered\n")
-    assert sorted(ran.out.split()) == sorted(f"a/{number}" for number in range(50))
-
-
-def test_waiting_for_many_prints_one_result_a_line(run: Run, client: Client, tmp_path: Path):
-    ran = run("enter", write(tmp_path / "e.jsonl", entry(1), entry(2)), "--wait")
-    assert sorted(ran.out.splitlines()) == [
-        '{"id": "a/1", "outcome": "finished"}',
-        '{"id": "a/2", "outcome": "finished"}',
-    ]
-
-
-def test_a_server_that_goes_away_ends_it(run: Run, client: Client, tmp_path: Path):
-    def door(_: Mapping[str, Any]) -> EnteredJourney:
-        raise ConnectionFailed("the Temporal server went away: check that it is running, and try again")
-
-    client.door = door
-    ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(1000))))
-    assert (ran.status, ran.out) == (1, "")
-    assert ran.err == "scenario: the Temporal server went away: check that it is running, and try again\n"
-    assert len(client.asked) <= enter.ENTERING
+    results = [f'{{"id": "a/{number}", "outcome": "finished"}}' for number in range(50)]
+    assert sorted(ran.out.splitlines()) == sorted(results)
 
 
 def test_those_who_are_refused_by_a_worker_are_counted_however_late_it_says_so(
@@ -177,25 +150,21 @@ def test_where_it_is_not_known_who_came_in_the_status_is_1(run: Run, client: Cli
         ran = run("enter", path, *wait)
         assert (ran.status, len(ran.out.splitlines())) == (1, 5)
         first, *_, more, last = ran.err.splitlines()
-        assert first.endswith(
-            ": no worker has processed it yet: check that one is running ('scenario dev', or worker.py)"
-        )
+        assert first.endswith(f": {NO_WORKER}")
         assert (more, last) == ("scenario: … and 5 more", "scenario: 5 entered, 25 not known")
 
 
 def test_what_is_broken_off_tells_how_far_it_came(run: Run, client: Client, tmp_path: Path):
     def door(given: Mapping[str, Any]) -> EnteredJourney:
-        if given["contact"]["id"] == 9:
-            raise ConnectionFailed("the Temporal server went away: check that it is running, and try again")
+        if given["contact"]["id"] >= 9:
+            raise ConnectionFailed(AWAY)
         return EnteredJourney(f"a/{given['contact']['id']}", admitted=given["contact"]["id"] > 2)
 
     client.door = door
-    ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(10))))
+    ran = run("enter", write(tmp_path / "e.jsonl", *(entry(number) for number in range(1000))))
     assert ran.status == 1
-    assert ran.err == (
-        "scenario: started 9, entered 6, not entered 0, not known 3\n"
-        "scenario: the Temporal server went away: check that it is running, and try again\n"
-    )
+    assert ran.err == f"scenario: started 9, entered 6, not entered 0, not known 3\nscenario: {AWAY}\n"
+    assert len(client.asked) <= 9 + enter.ENTERING
 
 
 @pytest.mark.parametrize(("wait", "most"), [(False, 70), (True, enter.WAITING)])
@@ -239,68 +208,55 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(wait: bool, most: i
     assert 1 < highest <= most
 
 
-def test_an_event_says_how_many_journeys_heard_of_it(run: Run, client: Client):
+HEARD = [
+    (EventView(told=1), "1 journey told", ""),
+    (EventView(told=3), "3 journeys told", ""),
+    (EventView(), "no journey told: none is running", ""),
+    (EventView(pending=1), "1 entry pending, told once admitted", ""),
+    (EventView(told=1, pending=2), "1 journey told; 2 entries pending, told once admitted", ""),
+    (EventView(told=1, goals=1), "1 journey told; 1 goal counted", ""),
+    (
+        EventView(goals=2, troubles={"waits/7": "the value of its goal is ignored: it is not a number"}),
+        "no journey told: none is running; 2 goals counted",
+        "scenario: waits/7: the value of its goal is ignored: it is not a number\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("heard", "said", "remark"), HEARD, ids=[said for _, said, _ in HEARD])
+def test_an_event_says_how_many_journeys_heard_of_it(
+    run: Run, client: Client, heard: EventView, said: str, remark: str
+):
+    client.heard = heard
     ran = run("event", "7", "order.delivered", "--properties", '{"order_id": "é"}', "--id", "e1")
-    assert (ran.status, ran.out) == (0, "1 journey told\n")
+    assert ran == Ran(0, f"{said}\n", remark)
     assert client.asked == [("event", "7", "order.delivered", {"order_id": "é"}, "e1")]
-    client.told = 3
-    assert run("event", "7", "x").out == "3 journeys told\n"
-    client.told = 0
-    assert run("event", "7", "x").out == "no journey told: none is running\n"
-    client.pending = 1
-    assert run("event", "7", "x").out == "1 entry pending, told once admitted\n"
-    client.told, client.pending = 1, 2
-    assert run("event", "7", "x").out == "1 journey told; 2 entries pending, told once admitted\n"
-
-
-def test_an_event_says_whose_goals_were_counted(run: Run, client: Client):
-    client.goals = 1
-    assert run("event", "7", "x").out == "1 journey told; 1 goal counted\n"
-    client.told, client.goals, client.troubles = (
-        0,
-        2,
-        {"waits/7": "the value of its goal is ignored: it is not a number"},
-    )
-    ran = run("event", "7", "x")
-    assert (ran.status, ran.out) == (0, "no journey told: none is running; 2 goals counted\n")
-    assert ran.err == "scenario: waits/7: the value of its goal is ignored: it is not a number\n"
-
-
-def test_an_event_of_a_contact_whom_nobody_knows_is_status_1(run: Run, client: Client):
-    client.told = None
-    ran = run("event", "order.delivered", "7")
-    assert (ran.status, ran.out) == (1, "")
-    assert ran.err == (
-        "scenario: contact order.delivered has never had a journey: "
-        "'scenario event' takes the contact's id first, then the name\n"
-    )
 
 
 def test_a_change_says_how_many_journeys_heard_of_it(run: Run, client: Client):
-    ran = run("change", "7", '{"firstname": "Zoé"}')
-    assert (ran.status, ran.out) == (0, "1 journey told\n")
+    assert run("change", "7", '{"firstname": "Zoé"}') == Ran(0, "1 journey told\n", "")
     assert client.asked == [("contact_changed", "7", {"firstname": "Zoé"})]
-    client.told = None
-    said = "contact 7 has never had a journey: 'scenario change' takes the contact's id first, then the change"
-    assert run("change", "7", "{}").err == f"scenario: {said}\n"
-    ran = run("change", "7", "[]")
-    assert (ran.status, ran.out) == (1, "")
-    assert "write an object such as" in ran.err
+
+
+@pytest.mark.parametrize(("command", "name", "what"), [("event", "x", "the name"), ("change", "{}", "the change")])
+def test_of_a_contact_whom_nobody_knows_the_status_is_1(run: Run, client: Client, command: str, name: str, what: str):
+    client.heard = EventView(unknown=True)
+    said = f"contact 7 has never had a journey: 'scenario {command}' takes the contact's id first, then {what}"
+    assert run(command, "7", name) == Ran(1, "", f"scenario: {said}\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["go !"], "'name' must be an event's name, such as whatsapp.replied"),
-        (
-            ["x", "--properties", "[1]"],
-            """--properties is not a JSON object: write an object such as '{"order_id": "CGX0094"}'""",
-        ),
+        (["event", "7", "go !"], "'name' must be an event's name, such as whatsapp.replied"),
+        (["event", "7", "x", "--properties", "[1]"], "--properties is not a JSON object: write an object such as '{"),
+        (["change", "7", "[]"], "the change is not a JSON object: write an object such as "),
     ],
 )
-def test_an_event_that_no_journey_would_take_is_refused(run: Run, client: Client, arguments: list[str], said: str):
-    ran = run("event", "7", *arguments)
-    assert (ran.status, ran.out, ran.err, client.asked) == (1, "", f"scenario: {said}\n", [])
+def test_what_no_journey_would_take_is_refused(run: Run, client: Client, arguments: list[str], said: str):
+    ran = run(*arguments)
+    assert (ran.status, ran.out, client.asked) == (1, "", [])
+    assert ran.err.startswith(f"scenario: {said}")
 
 
 WANTED = "an entry is a JSON object with 'scenario', 'contact' and 'trigger'"

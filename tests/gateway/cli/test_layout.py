@@ -10,7 +10,7 @@ import pytest
 from gateway.cli.output import Table, progress
 from tests.fakes import Terminal
 from tests.gateway.cli.conftest import Client, Run, Stored
-from tests.gateway.cli.test_show import LISTED
+from tests.gateway.cli.samples import LISTED
 from tests.gateway.journey import HELD, attempt
 
 JOURNEY = "abandoned-cart-with-a-voucher/3028687/CGX0094-2026-11-26-paris-1er"
@@ -18,16 +18,8 @@ DESTINATION = "hooks.the-messages-of-a-provider.example.com"
 WHY = f"{DESTINATION} answered 503, and no later attempt came to an end, which nobody would have thought of"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ATTEMPT = attempt("hook", 1, workflow_id=JOURNEY, destination=DESTINATION, response="busy " * 30, trace_id=TRACE)
-FOUND = [
-    LISTED.model_copy(
-        update={
-            "id": JOURNEY,
-            "scenario": "abandoned-cart-with-a-voucher@12",
-            "destination": DESTINATION,
-            "reason": WHY,
-        }
-    )
-]
+SCENARIO = "abandoned-cart-with-a-voucher@12"
+FOUND = LISTED.model_copy(update={"id": JOURNEY, "scenario": SCENARIO, "destination": DESTINATION, "reason": WHY})
 
 pytestmark = pytest.mark.usefixtures("paris")
 
@@ -36,14 +28,14 @@ pytestmark = pytest.mark.usefixtures("paris")
 def narrow(run: Run, client: Client, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Commands at a terminal of 80 columns, with ids that hardly fit."""
     stored(lambda store: store.record([ATTEMPT]))
-    client.found = FOUND
+    client.shown |= {"journeys": [FOUND], "held": [FOUND]}
     client.views[JOURNEY] = replace(HELD, id=JOURNEY, attempts=[ATTEMPT])
     monkeypatch.setenv("COLUMNS", "80")
     return run
 
 
 COMMANDS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
-    (("list",), (JOURNEY, "abandoned-cart-with-a-voucher@12", "held", "hook", "2026-03-31 10:00:00")),
+    (("list",), (JOURNEY, SCENARIO, "held", "hook", "2026-03-31 10:00:00")),
     (("list", "--held"), (JOURNEY, DESTINATION, "permanent", "2026-03-31 10:20:00", "422")),
     (("deliveries",), (JOURNEY, f"webhook → {DESTINATION}", ATTEMPT.delivery_id, TRACE, "2026-03-31 10:00:01")),
     (

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runtime.local.receiver import Received, keep, read_answers
+from tests.fakes import Ran
 from tests.gateway.cli.conftest import Run
 
 
@@ -33,53 +34,36 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
-@pytest.mark.parametrize(("arguments", "stay"), [([], False), (["--stay"], True)])
-def test_demo_is_told_whether_to_stay_and_how_it_ended(
-    run: Run, begun: list[dict[str, Any]], arguments: list[str], stay: bool
-):
-    begun.append({"ends": int(stay)})
-    assert run("demo", *arguments).status == int(stay)
-    assert begun[0]["stay"] is stay
-
-
-def test_dev_uses_what_other_commands_look_for(run: Run, begun: list[dict[str, Any]]):
-    assert run("dev").status == 0
-    begun[0].pop("console")
-    assert begun[0] == {
-        "state": Path(".scenario"),
-        "port": 7233,
-        "ui_port": 8233,
-        "gateway_port": 8080,
-        "send": False,
-        "resume": False,
-        "skip_time": False,
-    }
+STATE = Path(".scenario")
+PORTS: dict[str, Any] = {"port": 7233, "ui_port": 8233, "gateway_port": 8080}
+USUAL = {"state": STATE, **PORTS, "send": False, "resume": False, "skip_time": False}
+OTHER = {"port": 0, "ui_port": 1, "gateway_port": 2, "state": Path("elsewhere")}
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("line", "told"),
     [
-        (
-            "--port 0 --ui-port 1 --gateway-port 2 --state elsewhere",
-            {"port": 0, "ui_port": 1, "gateway_port": 2, "state": Path("elsewhere")},
-        ),
-        ("--send --resume", {"send": True, "resume": True}),
-        ("--skip-time", {"skip_time": True}),
+        ("demo", {"stay": False}),
+        ("demo --stay", {"stay": True}),
+        ("dev", USUAL),
+        ("dev --port 0 --ui-port 1 --gateway-port 2 --state elsewhere", USUAL | OTHER),
+        ("dev --send --resume", USUAL | {"send": True, "resume": True}),
+        ("dev --skip-time", USUAL | {"skip_time": True}),
     ],
 )
-def test_dev_is_told_what_to_do_otherwise(run: Run, begun: list[dict[str, Any]], options: str, told: dict[str, Any]):
-    run("dev", *options.split())
-    assert begun[0].items() >= told.items()
+def test_it_is_told_what_to_do(run: Run, begun: list[dict[str, Any]], line: str, told: dict[str, Any]):
+    assert run(*line.split()).status == 0
+    assert {name: begun[0][name] for name in told} == told
 
 
-def test_ctrl_c_is_how_dev_ends_and_no_way_to_a_verdict_of_demo(run: Run, begun: list[dict[str, Any]]):
-    begun.append({"ends": KeyboardInterrupt()})
-    assert run("dev").status == 0
-    begun[:] = [{"ends": KeyboardInterrupt()}]
-    assert run("demo").status == 130
-
-
-STATE = Path(".scenario")
+@pytest.mark.parametrize(
+    ("command", "ends", "status"), [("demo", 1, 1), ("dev", KeyboardInterrupt(), 0), ("demo", KeyboardInterrupt(), 130)]
+)
+def test_ctrl_c_is_how_dev_ends_and_no_verdict_of_demo(
+    run: Run, begun: list[dict[str, Any]], command: str, ends: Any, status: int
+):
+    begun.append({"ends": ends})
+    assert run(command).status == status
 
 
 @pytest.fixture
@@ -95,18 +79,17 @@ def came(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("wax", "--answer", "503", "--times", "3"), "wax: 503 to the first 3 attempts of each message, then 200"),
-        (("wax", "--delay", "20s"), "wax: 200, each after 20 s"),
-        (("wax", "--refuse"), "wax: connections are refused"),
-        (("https://hooks.example.com/wax/", "--answer", "503"), "hooks.example.com/wax: 503"),
-        (("wax", "--reset"), "wax: 200"),
-        (("--reset",), "everything: 200"),
+        ("wax --answer 503 --times 3", "wax: 503 to the first 3 attempts of each message, then 200"),
+        ("wax --delay 20s", "wax: 200, each after 20 s"),
+        ("wax --refuse", "wax: connections are refused"),
+        ("https://hooks.example.com/wax/ --answer 503", "hooks.example.com/wax: 503"),
+        ("wax --reset", "wax: 200"),
+        ("--reset", "everything: 200"),
     ],
 )
 @pytest.mark.usefixtures("came")
-def test_it_is_told_in_one_line(run: Run, arguments: tuple[str, ...], line: str):
-    ran = run("receiver", *arguments)
-    assert (ran.status, ran.out, ran.err) == (0, f"{line}\n", "")
+def test_it_is_told_in_one_line(run: Run, arguments: str, line: str):
+    assert run("receiver", *arguments.split()) == Ran(0, f"{line}\n", "")
 
 
 def test_what_is_told_is_kept_until_it_is_reset(run: Run):
@@ -134,17 +117,11 @@ def test_without_a_word_it_shows_what_it_is_told_and_what_came(run: Run):
     ]
     shown = run("receiver", "--format", "json").json
     assert shown["told"]["crm"]["then"] == 422
-    assert shown["received"][1] == {
-        "place": "hooks.example.com",
-        "requests": 1,
-        "last": "2026-03-31T08:01:00+00:00",
-        "status": 503,
-    }
+    last = {"last": "2026-03-31T08:01:00+00:00", "status": 503}
+    assert shown["received"][1] == {"place": "hooks.example.com", "requests": 1, **last}
 
 
 @pytest.mark.usefixtures("came")
 def test_a_place_that_nothing_went_to_is_told_all_the_same(run: Run):
-    ran = run("receiver", "wux", "--answer", "503")
-    assert ran.status == 0
-    assert ran.err == "nothing was sent to 'wux' yet: crm, hooks.example.com\n"
+    assert run("receiver", "wux", "--answer", "503").err == "nothing was sent to 'wux' yet: crm, hooks.example.com\n"
     assert "wux" in read_answers(STATE)

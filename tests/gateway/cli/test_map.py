@@ -10,6 +10,7 @@ import pytest
 from gateway.publishing import publish
 from runtime.store import Store
 from tests.examples.scenarios import EXAMPLES
+from tests.fakes import Ran
 from tests.gateway.cli.conftest import Run, Stored
 
 FIRST = "scenario: sale\ntrigger: order\nsteps:\n- wait: 1d\n- wait: 2d\n  id: second\n- exit: done\n"
@@ -35,28 +36,21 @@ def steps(text: str) -> dict[str, str]:
     return {one.attrib["data-step"]: one.attrib["class"] for one in found if "data-step" in one.attrib}
 
 
-def test_a_file_is_drawn_without_any_server(run: Run):
-    ran = run("map", EXAMPLES / "reward.yaml")
+def test_a_file_is_drawn_without_any_server(run: Run, tmp_path: Path):
+    ran, file = run("map", EXAMPLES / "reward.yaml"), tmp_path / "map.svg"
     assert (ran.status, ran.err) == (0, "")
     assert list(steps(ran.out)) == ["you-earned-it", "if-2", "wallet", "if-3", "wait-3.then.1", "last-days"]
     assert run("map", EXAMPLES / "reward.yaml", "--format", "mermaid").out.startswith("flowchart TD\n")
-
-
-def test_it_is_written_into_a_file(run: Run, tmp_path: Path):
-    ran = run("map", EXAMPLES / "reward.yaml", "--output", tmp_path / "map.svg")
-    assert (ran.status, ran.out) == (0, "")
-    assert (tmp_path / "map.svg").read_text("utf-8") == run("map", EXAMPLES / "reward.yaml").out
-    ran = run("map", EXAMPLES / "reward.yaml", "--output", tmp_path / "none" / "map.svg")
-    assert (ran.status, ran.err) == (
-        1,
-        f"scenario: {tmp_path / 'none' / 'map.svg'} cannot be written: no such file or directory\n",
-    )
+    assert run("map", EXAMPLES / "reward.yaml", "--output", file) == Ran(0, "", "")
+    assert file.read_text("utf-8") == ran.out
+    said = f"scenario: {tmp_path / 'no' / 'map.svg'} cannot be written: no such file or directory\n"
+    assert run("map", EXAMPLES / "reward.yaml", "--output", tmp_path / "no" / "map.svg") == Ran(1, "", said)
 
 
 def test_a_published_version_is_drawn_by_its_name(published: Run):
-    assert list(steps(published("map", "sale").out)) == ["wait-1", "third", "exit-3"]
-    assert "Map of sale@2" in published("map", "sale").out
-    assert list(steps(published("map", "sale@1").out)) == ["wait-1", "second", "exit-3"]
+    for name, version, second in (("sale", 2, "third"), ("sale@1", 1, "second")):
+        drawn = published("map", name).out
+        assert (list(steps(drawn)), f"Map of sale@{version}" in drawn) == (["wait-1", second, "exit-3"], True)
 
 
 def test_what_is_different_from_an_earlier_version_is_marked(published: Run, tmp_path: Path):
@@ -76,5 +70,4 @@ def test_what_is_different_from_an_earlier_version_is_marked(published: Run, tmp
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_a_sentence(published: Run, arguments: list[str], said: str):
-    ran = published("map", *arguments)
-    assert (ran.status, ran.out, ran.err) == (1, "", f"scenario: {said}\n")
+    assert published("map", *arguments) == Ran(1, "", f"scenario: {said}\n")

@@ -37,8 +37,7 @@ def cases(tmp_path: Path) -> Path:
 
 def test_a_difference_is_shown_as_expected_and_got(run: Run, cases: Path):
     ran = run("test", "s.yaml")
-    assert ran.status == 1
-    assert ran.err == "2 cases, 1 failed\n"
+    assert (ran.status, ran.err) == (1, "2 cases, 1 failed\n")
     assert ran.out.splitlines() == [
         "s.test.yaml",
         "  ✓ all is well",
@@ -56,54 +55,39 @@ def test_a_difference_is_shown_as_expected_and_got(run: Run, cases: Path):
     assert (chosen.status, chosen.err) == (0, "1 case, all as expected\n")
 
 
-def test_a_number_is_told_from_a_text_that_spells_it(run: Run, tmp_path: Path):
-    (tmp_path / "n.yaml").write_text(
-        "scenario: n\ntrigger: birthday\nsteps:\n  - {webhook: a, to: crm, body: {id: '{{ contact.id }}'}}\n"
-    )
-    (tmp_path / "n.test.yaml").write_text(
-        "entry: {scenario: n, contact: {id: 7}, trigger: {type: birthday}}\nat: 2026-03-02T09:00\n"
-        "cases: {one: {expect: {steps: [{webhook: a, body: {id: 7}}]}}}\n"
-    )
-    assert run("test", "n.yaml").out.splitlines()[-2:] == ["      expected: 7", "      got:      '7'"]
+def test_a_number_is_told_from_a_text_that_spells_it(run: Run, cases: Path):
+    webhook = "{webhook: hi, to: crm, body: {id: '{{ contact.id }}'}}"
+    cases.with_name("s.yaml").write_text(f"scenario: s\ntrigger: birthday\nsteps:\n  - {webhook}\n")
+    expect = "cases: {one: {expect: {steps: [{webhook: hi, body: {id: 7}}]}}}\n"
+    cases.write_text(CASES.partition("cases:")[0] + expect)
+    assert run("test", "s.yaml").out.splitlines()[-2:] == ["      expected: 7", "      got:      '7'"]
 
 
-def test_for_programs(run: Run, cases: Path):
+def test_for_programs_and_for_ci(run: Run, cases: Path):
     ran = run("test", cases, "--format", "json")
-    assert ran.status == 1
+    one = {"line": 8, "column": 14, "what": "how the journey ends", "expected": "held", "got": "finished"}
+    assert (ran.status, ran.json[1]["differences"][0]) == (1, one)
     assert [(case["case"], case["line"], case["passed"]) for case in ran.json] == [
         ("all is well", 5, True),
         ("<wrong> & so on", 7, False),
     ]
-    assert ran.json[1]["differences"][0] == {
-        "line": 8,
-        "column": 14,
-        "what": "how the journey ends",
-        "expected": "held",
-        "got": "finished",
-    }
-
-
-def test_for_ci(run: Run, cases: Path):
-    ran = run("test", cases, "--format", "junit")
-    root = ElementTree.fromstring(ran.out.partition("?>")[2])
-    assert (ran.status, root.attrib["tests"], root.attrib["failures"]) == (1, "2", "1")
-    (suite,) = root
-    assert suite.attrib["name"] == str(cases)
-    failure = suite[1].find("failure")
-    assert suite[1].attrib["name"] == "<wrong> & so on"
-    assert failure is not None
-    assert failure.attrib["message"] == "how the journey ends"
+    root = junit(run, cases)
+    assert (root.attrib["tests"], root.attrib["failures"], root[0].attrib["name"]) == ("2", "1", str(cases))
+    failure = root[0][1][0]
+    assert (root[0][1].attrib["name"], failure.attrib["message"]) == ("<wrong> & so on", "how the journey ends")
     assert "got:      finished" in (failure.text or "")
-
-
-def test_what_xml_cannot_hold(run: Run, cases: Path):
-    text = cases.read_text().replace(
+    text = cases.read_text().replace(  # what XML cannot hold
         "all is well:", '"\\x01\\uffff":\n    expect: {reason: "\\x02\\ufffe"}\n  all is well:'
     )
     cases.write_text(text)
-    root = ElementTree.fromstring(run("test", cases, "--format", "junit").out.partition("?>")[2])
-    assert root[0][0].attrib["name"] == "\ufffd\ufffd"
-    assert "expected: \ufffd\ufffd" in (root[0][0][0].text or "")
+    (odd, *_) = junit(run, cases)[0]
+    assert (odd.attrib["name"], "expected: \ufffd\ufffd" in (odd[0].text or "")) == ("\ufffd\ufffd", True)
+
+
+def junit(run: Run, cases: Path | str) -> ElementTree.Element:
+    ran = run("test", cases, "--format", "junit")
+    assert ran.status == 1
+    return ElementTree.fromstring(ran.out.partition("?>")[2])
 
 
 def test_what_only_a_person_can_change(run: Run, cases: Path):
@@ -114,22 +98,16 @@ def test_what_only_a_person_can_change(run: Run, cases: Path):
     assert (ran.status, cases.read_text()) == (1, before)
 
 
-def test_an_update_is_written(run: Run, cases: Path):
-    ran = run("test", cases, "--update")
-    assert (ran.status, ran.err) == (0, f"{cases}: the results were written\n2 cases, all as expected\n")
+def test_an_update_is_written_and_cases_that_come_to_be_refused_are_counted(run: Run, cases: Path):
+    written = f"{cases}: the results were written\n"
+    assert run("test", cases, "--update").err == f"{written}2 cases, all as expected\n"
     assert 'text: "Hello\\nyou"' in cases.read_text()
     assert run("test", cases).status == 0
-
-
-def test_cases_that_come_to_be_refused_are_counted(run: Run, cases: Path, tmp_path: Path):
-    (tmp_path / "s.yaml").write_text(SCENARIO.replace("steps:", "entry: {if: contact.custom.vip == '1'}\nsteps:"))
+    scenario = cases.with_name("s.yaml")
+    scenario.write_text(SCENARIO.replace("steps:", "entry: {if: contact.custom.vip == '1'}\nsteps:"))
+    refused = f"{cases}: 2 of 2 cases are refused, and nothing is sent there: all is well, <wrong> & so on\n"
     ran = run("test", cases, "--update")
-    assert ran.err == (
-        f"{cases}: the results were written\n"
-        f"{cases}: 2 of 2 cases are refused, and nothing is sent there: all is well, <wrong> & so on\n"
-        "2 cases, all as expected\n"
-    )
-    assert ran.status == 0
+    assert (ran.status, ran.err) == (0, f"{written}{refused}2 cases, all as expected\n")
     assert "refused" not in run("test", cases, "--update").err
 
 
@@ -160,8 +138,7 @@ def test_a_mistake_is_told_and_the_other_files_are_run(run: Run, cases: Path, tm
     assert ran.status == 1
     assert "a.test.yaml:1:15: error unknown-key: unknown key 'expct': did you mean 'expect'?" in ran.err
     assert "✓ all is well" in ran.out
-    failure = ElementTree.fromstring(run("test", ".", "--format", "junit").out.partition("?>")[2])[0][0][0]
-    assert "did you mean 'expect'?" in failure.attrib["message"]
+    assert "did you mean 'expect'?" in junit(run, ".")[0][0][0].attrib["message"]
     assert run("test", cases, "--case", "nothing").err == "scenario: no case has 'nothing' in its name\n"
     assert run("test", "nowhere.yaml").err.startswith("scenario: nowhere.yaml has no cases: write them in nowhere.test")
 

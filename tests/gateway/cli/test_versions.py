@@ -8,22 +8,21 @@ from typing import Any
 import pytest
 
 from gateway.errors import NotAccepted
-from gateway.operations.migration import MigrationForecast, StepPopulation
-from runtime.store import AdmissionRequest, Store
-from scenario.plan.difference import Redrawn, VersionDifference
+from gateway.operations.migration import StepPopulation
+from runtime.store import Store
+from tests.factories import admission_request
 from tests.gateway.cli.conftest import Client, Run, Stored
-from tests.gateway.search import NOW
+from tests.gateway.cli.samples import FORECAST, GONE, STAYS
 
 
 @pytest.fixture
 def published(run: Run, stored: Stored) -> Run:
-    """Commands beside a store with two scenarios; one has two versions, each with a journey."""
+    """Publish two scenarios; one has two versions, each with a journey."""
 
     async def fill(store: Store) -> None:
         for number in (1, 2):
             await store.publish("sale", {"n": number}, {}, f"d{number}", "ann")
-            asking = AdmissionRequest("sale", number, str(number), None, f"sale/{number}", "r", "always", NOW)
-            await store.admit(asking)
+            await store.admit(admission_request(str(number), "sale", version=number))
         await store.publish("welcome", {}, {}, "d", "bob", journeys="follow")
 
     stored(fill)
@@ -58,62 +57,28 @@ def test_a_scenario_is_closed_and_opened_again(published: Run):
     assert published("open", "sale").out == "sale was not closed: contacts are admitted\n"
 
 
-WAITING = StepPopulation(3, "wait-2", "waiting", ("a/1", "a/2"), fits=False, becomes="which is gone: map it")
-HELD = StepPopulation(3, "hook", "held", ("a/3",), fits=True, becomes="which stays")
-BETWEEN = StepPopulation(2, None, "running", ("a/4", "a/5"), fits=True, becomes="each journey is asked")
-DIFFERENT = VersionDifference(
-    removed=("wait-2",), changed={"hook": ("body",)}, redrawn=(Redrawn("split halves", 700, "contacts"),)
-)
-FORECAST = MigrationForecast("a", 4, {3: DIFFERENT, 2: None}, (WAITING, HELD, BETWEEN))
-COUNTS = [
-    "a@3 to @4: removed: wait-2; changed: hook (body)",
-    "  split halves: 7 % of contacts would now take another branch than in a@3",
-    "  2 wait at wait-2, which is gone: map it",
-    "  1 is held at hook, which stays",
-    "a@2 to @4: the differences cannot be read",
-    "  2 are between steps, each journey is asked",
-]
-
-
 def test_a_dry_run_counts_and_sends_nothing(run: Run, client: Client):
-    client.forecast = FORECAST
-    ran = run("migrate", "a", "--from", "3", "--at", "wait-2", "--state", "waiting", "--map", "x=y", "--dry-run")
-    assert (ran.status, ran.out.splitlines()) == (1, COUNTS)
-    assert ran.err == "scenario: 3 journeys would continue in a@4, 2 not: nothing was done\n"
-    wanted = {"to": "newest", "version": 3, "step": "wait-2", "state": "waiting", "names": {"x": "y"}}
-    assert client.asked == [("forecast_migration", "a", wanted)]
-    ran = run("migrate", "a", "--to", "4", "--limit", "9", "--dry-run", "--format", "json")
-    assert client.asked[1][2] == {"to": 4, "version": None, "step": None, "names": {}, "limit": 9}
-    assert (ran.json["scenario"], ran.json["to"], ran.json["differences"]["2"]) == ("a", 4, None)
-    assert ran.json["differences"]["3"] == {
-        "added": [],
-        "removed": ["wait-2"],
-        "changed": {"hook": ["body"]},
-        "settings": [],
-        "redrawn": [{"what": "split halves", "share": 700, "whom": "contacts"}],
-    }
-    assert ran.json["standing"][1] == {
-        "version": 3,
-        "step": "hook",
-        "state": "held",
-        "journeys": 1,
-        "fits": True,
-        "becomes": "which stays",
-    }
+    client.shown["forecast_migration"] = FORECAST
+    run("migrate", "a", "--from", "3", "--at", "wait-2", "--state", "waiting", "--map", "x=y", "--dry-run")
+    run("migrate", "a", "--to", "4", "--limit", "9", "--dry-run")
+    wanted: dict[str, Any] = {"to": "newest", "version": 3, "step": "wait-2", "state": "waiting", "names": {"x": "y"}}
+    other: dict[str, Any] = {"to": 4, "version": None, "step": None, "names": {}, "limit": 9}
+    assert client.asked == [("forecast_migration", "a", one) for one in (wanted, other)]
 
 
 def test_those_that_fit_get_the_operation_and_the_others_are_said(run: Run, client: Client):
-    client.forecast = FORECAST
+    client.shown["forecast_migration"] = FORECAST
     ran = run("migrate", "a", "--operator", "ann", "--waits", "restart", "--rate", "20/s")
     assert (ran.status, ran.out) == (1, "accepted 3\n")
-    assert ran.err.splitlines() == [*COUNTS, "scenario: 2 journeys left in their version, as said above"]
+    *counts, last = ran.err.splitlines()
+    assert counts == run("migrate", "a", "--dry-run").out.splitlines()
+    assert last == "scenario: 2 journeys left in their version, as said above"
     given = {"operator": "ann", "reason": "to continue in a@4", "version": 4, "waits": "restart"}
-    assert client.asked[1:] == [("batch", 20.0), *(("migrate", f"a/{number}", None, given) for number in (3, 4, 5))]
+    assert client.asked[1:5] == [("batch", 20.0), *(("migrate", f"a/{number}", None, given) for number in (3, 4, 5))]
 
 
 def test_what_is_mapped_and_where_goes_along(run: Run, client: Client):
-    client.forecast = replace(FORECAST, standing=(HELD,))
-    client.answers = {}
+    client.shown["forecast_migration"] = replace(FORECAST, standing=(STAYS,))
     mapped = ("--map", "hook=hook2", "--map", "b = c")
     ran = run("migrate", "a", "--at", "hook", *mapped, "--reason", "x", "--operator", "ann", "--format", "json")
     assert ran.status == 0
@@ -123,17 +88,17 @@ def test_what_is_mapped_and_where_goes_along(run: Run, client: Client):
 
 
 def test_those_that_refuse_say_why(run: Run, client: Client):
-    client.forecast = replace(FORECAST, standing=(HELD,))
+    client.shown["forecast_migration"] = replace(FORECAST, standing=(STAYS,))
     client.answers = {"a/3": NotAccepted("a/3", "'mail' would be sent again")}
     ran = run("migrate", "a")
     assert (ran.status, ran.out) == (1, "accepted 0, refused 1 ('mail' would be sent again)\n")
 
 
-@pytest.mark.parametrize(("standing", "why"), [((WAITING,), "no journey matches"), ((), "no journey is running there")])
+@pytest.mark.parametrize(("standing", "why"), [((GONE,), "no journey matches"), ((), "no journey is running there")])
 def test_where_nobody_can_go_on_nothing_is_sent(
     run: Run, client: Client, standing: tuple[StepPopulation, ...], why: str
 ):
-    client.forecast = replace(FORECAST, standing=standing)
+    client.shown["forecast_migration"] = replace(FORECAST, standing=standing)
     ran = run("migrate", "a")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.endswith(f"scenario: nothing to migrate: {why}\n")

@@ -25,7 +25,7 @@ from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
 from runtime.store import OperationItem, Store, StoredOperation, StoreUnavailable
 from tests.factories import stored_operation
-from tests.gateway.cli.test_show import LISTED
+from tests.gateway.cli.samples import LISTED
 from workflows.operation import Chunk, ChunkDone, Closing
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from gateway.service.results import ResultsView
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Passage, Store
 from tests.factories import admission_request
-from tests.gateway.cli.test_results import ARMS, FOUND
+from tests.gateway.cli.samples import ARMS, RESULTS
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.search import Search
@@ -166,11 +166,11 @@ async def test_without_search_the_page_says_what_is_not_known(reader: Site, temp
 async def test_arms_are_compared_in_a_table_a_chart_and_words(site: Site, monkeypatch: pytest.MonkeyPatch):
     verdict = "better than control: 9.98 % against 6.00 %"
     told = ARMS[1].model_copy(update={"verdict": verdict})
-    one = FOUND.comparisons[0].model_copy(update={"arms": [ARMS[0], told, *ARMS[2:]], "mismatch": 7e-79})
+    one = RESULTS.comparisons[0].model_copy(update={"arms": [ARMS[0], told, *ARMS[2:]], "mismatch": 7e-79})
 
     async def results(*given: Any) -> ResultsView:
         assert given[1:3] == ("sale", 1)
-        return FOUND.model_copy(update={"comparisons": [one]})
+        return RESULTS.model_copy(update={"comparisons": [one]})
 
     await publish(site.store)
     await site.sign_in("read")

@@ -15,7 +15,6 @@ from gateway.publishing import ScenarioFile
 Drafts = Callable[[str], Draft]
 Follow = Callable[..., Preview]
 Reported = Callable[[Preview], dict[str, Any]]
-Walk = Callable[..., dict[str, dict[str, Any]]]
 AT = datetime.fromisoformat("2026-03-03T09:00:00+01:00")
 """A Tuesday."""
 
@@ -56,9 +55,3 @@ def follow(drafted: Drafts) -> Follow:
 def reported(tmp_path: Path) -> Reported:
     """Gives a preview of the scenario as JSON."""
     return lambda shown: report(shown, TemplateLocator(ScenarioFile.at(tmp_path / "scenario.yaml")))
-
-
-@pytest.fixture
-def walk(follow: Follow, reported: Reported) -> Walk:
-    """Previews a scenario for a contact; gives the steps as JSON, by id."""
-    return lambda *given, **more: {step["id"]: step for step in reported(follow(*given, **more))["steps"]}

@@ -1,6 +1,8 @@
 """Made-up contacts: which failures count, what is told of them, and that a seed is a seed."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -9,158 +11,55 @@ from gateway.preview import worst
 from gateway.preview.contact import PreviewInputs, preview
 from gateway.preview.responses import Replies
 from gateway.preview.samples import MANY, Samples
-from gateway.preview.trial import Trial, attempt
+from gateway.preview.trial import attempt, simplest
 from scenario.entry.entry import parse_entry
+from scenario.source.source import Source
+from tests.factories import present
 from tests.gateway.preview.conftest import AT, Drafts
 
-
-def tried(drafts: Drafts, text: str, wanted: int = 30, seed: int = 0, step: str | None = None) -> Trial:
-    return attempt(drafts(text), wanted, seed=seed, given=PreviewInputs(at=AT), step=step, each=lambda: None)
+CASES: dict[str, dict[str, Any]] = Source(Path(__file__).with_name("trials.yaml").read_text("utf-8")).data
 
 
-HEADER = "  - webhook: w\n    url: https://x.example/\n    headers: {X-Name: 'a{{ contact.firstname }}b'}\n"
+@pytest.mark.parametrize("name", CASES, ids=[*CASES])
+def test_what_is_told_of_made_up_contacts(drafted: Drafts, name: str) -> None:
+    case = CASES[name]
+    wanted, step, fails = case.get("wanted", 30), case.get("step"), case.get("fails")
+    given = PreviewInputs(at=AT, responses=case.get("responses", {}))
+    made = drafted(case["scenario"])
+    trial = attempt(made, wanted, seed=0, given=given, step=step, each=lambda: None)
+    if fails is not None:
+        failure = present(trial.failure)
+        told = {"step": failure.step, "fields": [*failure.fields], "contact": [*failure.entry["contact"]]}
+        told |= {"events": {one.name: [*one.properties] for one in failure.events}, "responses": failure.responses}
+        assert {key: told[key] for key in fails} == fails
+        # Whoever previews that contact with that response sees the same.
+        given = PreviewInputs(at=AT, events=failure.events, responses=failure.responses)
+        (seen,) = (one for one in preview(made, failure.entry, given).steps if one.id == failure.step)
+        assert (seen.problem is None, seen.reachable) == (False, True)
+        return
+    assert (trial.failure, trial.rendered + trial.refused) == (None, wanted)
+    assert trial.refused <= case.get("most", wanted - case.get("rendered", 0))
+    missed = {name: finding and finding.message for name, finding in trial.missed.items()}
+    assert missed == case.get("missed", {} if "rendered" in case else missed)
+    assert trial.untaken.items() >= case.get("untaken", {}).items()
+    assert trial.unmade == case.get("unmade", [])
 
 
-def test_the_first_contact_that_fails_is_told_with_the_value_that_does_it(drafted: Drafts) -> None:
-    trial = tried(drafted, f"steps:\n{HEADER}")
-    failure = trial.failure
-    assert failure is not None
-    assert (failure.step, failure.finding.line, failure.finding.column) == ("w", 7, 25)
+def test_the_first_contact_that_fails_is_told_with_no_more_than_it_needs_to_fail(drafted: Drafts) -> None:
+    made = drafted(CASES["a message with a mistake fails whatever follows it"]["scenario"])
+    trial = attempt(made, 30, seed=0, given=PreviewInputs(at=AT), step=None, each=lambda: None)
+    failure = present(trial.failure)
+    assert (failure.finding.line, failure.finding.column, trial.rendered) == (7, 25, failure.number - 1)
     assert "a header cannot contain" in failure.finding.message
-    assert failure.fields.keys() == {"contact.firstname"}
-    # Nothing is left in the entry but what it needs to fail.
     assert failure.entry.keys() == {"scenario", "contact", "trigger"}
     assert failure.entry["contact"].keys() == {"id", "firstname"}
     assert failure.entry["trigger"] == {"type": "order", "order": {}}
-    assert trial.rendered == failure.number - 1
-
-
-@pytest.mark.parametrize("on_failure", ["hold", "exit"])
-def test_a_message_with_a_mistake_fails_whatever_follows_it(drafted: Drafts, on_failure: str) -> None:
-    assert tried(drafted, f"steps:\n{HEADER}    on_failure: {on_failure}\n").failure is not None
-
-
-@pytest.mark.parametrize(("on_failure", "fails"), [("hold", True), ("exit", False)])
-def test_a_date_that_is_missing_fails_where_no_one_foresaw_it(drafted: Drafts, on_failure: str, fails: bool) -> None:
-    text = f"steps:\n  - wait: {{until: '{{{{ contact.custom.day }}}}'}}\n    on_failure: {on_failure}\n"
-    assert (tried(drafted, text).failure is not None) is fails
 
 
 def test_the_same_seed_gives_the_same_and_another_one_another(drafted: Drafts) -> None:
-    made = drafted(f"steps:\n{HEADER}")
+    made = drafted(CASES["a message with a mistake fails whatever follows it"]["scenario"])
     first, again, other = ([Samples(made, seed).entry(number) for number in range(4, 12)] for seed in (0, 0, 1))
     assert first == again != other
-
-
-@pytest.mark.parametrize("condition", ["contact.firstname == 'Bo'", "order.total_price > 1000000"])
-def test_what_a_condition_keeps_away_may_fail(drafted: Drafts, condition: str) -> None:
-    """An 'if' in front of it is how an author mends a step that fails for some."""
-    guarded = f"""entry: {{if: "contact.firstname == 'Bo'"}}
-steps:
-  - if: {condition}
-    then:
-      - webhook: w
-        url: https://x.example/
-        headers: {{X-Name: '{{{{ contact.firstname }}}}'}}
-  - wait: 1d
-"""
-    trial = tried(drafted, guarded)
-    assert trial.failure is None
-    assert trial.rendered + trial.refused == 30
-    assert trial.rendered > 20, "the values that rules compare with are tried more often than others"
-
-
-def test_both_ways_of_a_wait_for_count(drafted: Drafts) -> None:
-    text = "steps:\n  - wait_for: a.b\n    for: 1d\n    %s:\n" + "".join(
-        f"    {line}\n" for line in HEADER.splitlines()
-    )
-    assert all(tried(drafted, text % way).failure is not None for way in ("then", "else"))
-
-
-def test_an_event_that_a_step_fails_for_is_told(drafted: Drafts) -> None:
-    text = """steps:
-  - wait_for: a.b
-    for: 1d
-    then:
-      - webhook: w
-        url: https://x.example/
-        headers: {X-Size: "a{{ event.carrier }}b"}
-"""
-    failure = tried(drafted, text, wanted=60).failure
-    assert failure is not None
-    assert failure.fields.keys() == {"event.carrier"}
-    assert failure.entry == {
-        "scenario": "a",
-        "contact": {"id": failure.number},
-        "trigger": {"type": "order", "order": {}},
-    }
-    (event,) = failure.events
-    assert (event.name, [*event.properties]) == ("a.b", ["carrier"])
-
-
-ASK = """steps:
-  - webhook: ask
-    url: https://x.example/
-    save: {as: wax%s}
-"""
-
-
-def test_a_response_that_a_step_fails_for_is_told_as_simple_as_it_can_be(drafted: Drafts) -> None:
-    text = ASK % ", schema: {type: object, required: [state], properties: {state: {enum: [sent, refused]}}}" + (
-        "  - if: responses.wax.state == 'refused'\n    then:\n"
-        "      - webhook: tell\n        url: https://x.example/{{ responses.wax.id }}\n"
-    )
-    failure = tried(drafted, text).failure
-    assert failure is not None
-    assert (failure.step, failure.finding.line) == ("tell", 11)
-    assert failure.responses == {"wax": {"state": "refused"}}, "without it, nobody comes by"
-    assert failure.entry["contact"] == {"id": failure.number}
-    # Whoever previews that contact with that response sees the same.
-    given = PreviewInputs(at=AT, responses=failure.responses)
-    steps = {step.id: step for step in preview(drafted(text), failure.entry, given).steps}
-    assert steps["tell"].problem is not None
-    assert steps["tell"].reachable
-
-
-def test_what_no_template_expects_is_answered_where_no_schema_forbids_it(drafted: Drafts) -> None:
-    body = '  - webhook: w\n    url: https://x.example/\n    body: {id: "{{ responses.wax.id }}"}\n'
-    failure = tried(drafted, f"{ASK % ''}{body}").failure
-    assert failure is not None
-    assert not isinstance(failure.responses["wax"], dict)
-    assert tried(drafted, f"{ASK % ', schema: {type: object}'}{body}").failure is None
-
-
-def test_a_given_response_is_the_one_that_everybody_gets(drafted: Drafts) -> None:
-    text = f"{ASK % ''}  - webhook: w\n    url: https://x.example/{{{{ responses.wax.id }}}}\n"
-    assert tried(drafted, text).failure is not None
-    given = PreviewInputs(at=AT, responses={"wax": {"id": "7"}})
-    trial = attempt(drafted(text), 40, seed=0, given=given, each=lambda: None)
-    assert (trial.failure, trial.rendered) == (None, 40)
-
-
-def test_a_schema_that_nothing_made_up_fits_is_named(drafted: Drafts) -> None:
-    schema = ", schema: {required: [id], properties: {id: {type: string, minLength: 9000}}}"
-    trial = tried(drafted, f"{ASK % schema}  - sms: s\n    text: 'It is {{{{ responses.wax.id }}}}'\n")
-    assert (trial.failure, trial.rendered, trial.unmade) == (None, 30, ["wax"])
-    assert tried(drafted, ASK % "").unmade == []
-
-
-def test_a_step_that_nobody_came_by_is_named_with_what_would_fail_there(drafted: Drafts) -> None:
-    text = "steps:\n  - if: contact.firstname == contact.shoe\n    then:\n      - exit: early\n" + (
-        "  - if: order.total_price > 5 and order.total_price < 5\n    then:\n"
-        + "".join(f"    {line}\n" for line in HEADER.splitlines())
-    )
-    trial = tried(drafted, text)
-    assert trial.failure is None
-    missed = trial.missed["w"]
-    assert missed is not None
-    assert "a header cannot contain" in missed.message
-
-
-def test_one_step_alone_can_be_tried(drafted: Drafts) -> None:
-    text = f"steps:\n{HEADER}  - webhook: good\n    url: https://x.example/\n"
-    assert tried(drafted, text, step="good").failure is None
-    assert tried(drafted, text, step="w").failure is not None
 
 
 def flat(data: Any) -> list[Any]:
@@ -214,7 +113,7 @@ responses.wax.lines.size > 5
 
 
 def test_every_way_that_a_condition_opens_is_gone(drafted: Drafts) -> None:
-    steps = [ASK % "", "  - wait_for: e\n"]
+    steps = ["steps:\n  - {webhook: ask, url: https://x.example/, save: {as: wax}}\n", "  - wait_for: e\n"]
     steps += [f"  - if: {json.dumps(condition)}\n    then: [{{wait: 1d}}]\n" for condition in REACHED]
     made = drafted("".join(steps))
     samples, replies = Samples(made, 0), Replies(made, 0, {})
@@ -226,23 +125,41 @@ def test_every_way_that_a_condition_opens_is_gone(drafted: Drafts) -> None:
     assert {(condition, way) for condition in REACHED for way in ("then", "else")} - gone == set()
 
 
-def test_a_way_that_nobody_goes_is_named(drafted: Drafts) -> None:
-    never = "steps:\n  - if: order.currency == 'EUR' and order.currency == 'USD'\n    then: [{sms: a, text: A}]\n"
-    assert [*tried(drafted, never).missed] == ["a"]
-    always = "steps:\n  - if: order.currency != 'EUR' or order.currency != 'USD'\n    then: [{sms: a, text: A}]\n"
-    assert tried(drafted, always).untaken == {"if-1": ["else"]}
+ENTRY: dict[str, Any] = {
+    "scenario": "a",
+    "contact": {"id": 1, "firstname": "aaaa'bbbb", "custom": {"x": [1, 2, {"y": "z"}]}, "lists": [{"id": 3}]},
+    "trigger": {"type": "order", "order": {"products": [{"name": "plain"}, {"name": 'with "quotes"'}]}},
+}
+BARE: dict[str, Any] = {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "order"}}
 
 
-def test_every_branch_of_a_split_that_has_a_share_is_tried(drafted: Drafts) -> None:
-    text = """steps:
-  - split: {most: 99.99, few: 0.01, nobody: 0}
-    branches:
-      most: [{sms: most, text: hi}]
-      few: [{webhook: w, url: "https://x.example/", headers: {X-Name: "a{{ contact.firstname }}b"}}]
-      nobody: [{sms: never, text: hi}]
-"""
-    failure = tried(drafted, text).failure
-    assert failure is not None
-    assert failure.step == "w"
-    trial = tried(drafted, text.replace("a{{ contact.firstname }}b", "b"))
-    assert (trial.failure, list(trial.missed)) == (None, ["never"])
+def names(entry: dict[str, Any]) -> list[str]:
+    return [row["name"] for row in entry["trigger"].get("order", {}).get("products", ()) if "name" in row]
+
+
+def one_product(name: str) -> dict[str, Any]:
+    return {**BARE, "trigger": {"type": "order", "order": {"products": [{"name": name}]}}}
+
+
+NEEDS: list[tuple[Callable[[dict[str, Any]], bool], dict[str, Any]]] = [
+    (bool, BARE),
+    (lambda entry: "'" in entry["contact"].get("firstname", ""), {**BARE, "contact": {"id": 1, "firstname": "'"}}),
+    (lambda entry: any('"' in name for name in names(entry)), one_product('"')),
+    (lambda entry: bool(names(entry)), one_product("x")),
+]
+
+
+@pytest.mark.parametrize(("fails", "expected"), NEEDS)
+def test_what_is_not_needed_is_left_out(fails: Callable[[dict[str, Any]], bool], expected: dict[str, Any]) -> None:
+    assert simplest(ENTRY, fails, 400) == expected
+
+
+def test_the_search_has_an_end() -> None:
+    looked: list[dict[str, Any]] = []
+
+    def fails(entry: dict[str, Any]) -> bool:
+        looked.append(entry)
+        return False
+
+    assert simplest(ENTRY, fails, 5) == ENTRY
+    assert len(looked) <= 7

@@ -1,0 +1,92 @@
+"""What commands print about one of everything: to people in `printed.txt`, to programs in `json.json`, a contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.service.results import ResultsView
+from runtime.api_keys import ApiKey
+from runtime.store import Closure, Store
+from tests.fakes import Ran
+from tests.gateway.cli import samples
+from tests.gateway.cli.conftest import Client, Run, Stored
+from tests.gateway.cli.test_campaign import Campaigns
+from tests.gateway.journey import START
+
+TEXT, JSON = (Path(__file__).with_name(name) for name in ("printed.txt", "json.json"))
+COMMANDS = (
+    *("show a/7/K1", "show a/8", "list", "list --held", "deliveries", "overview", "versions", "keys list"),
+    *("stats sale", "stats sale --by day --days 2", "results sale --version 2", "why 7 a --step hook"),
+    *("destinations --now", "policies policies.yaml", "erasures", "erasures e1", "campaign list"),
+    *("campaign show advent", "campaign results advent", "migrate a --dry-run"),
+    *("retry --destination wax --reason x --dry-run", "retune wax --deadline 5d --reason x --dry-run"),
+    "erase 7 --operator ann --reason x --wait",
+)
+POLICIES = """
+quiet_hours: {from: "21:00", to: "08:00", days_off: [sun, FR], channels: [sms, wax], spread: 15m}
+holdout: {share: 5, seed: 2026-q4}
+caps:
+  - {name: sms-a-day, channels: [sms], at_most: 1, per: day}
+  - {name: week, at_most: 4, per: 7d}
+"""
+
+
+async def fill(store: Store) -> None:
+    await store.record(samples.ATTEMPTS)
+    await store.publish("sale", {}, {}, "d1", "ann", journeys="follow")
+    await store.close_scenario(Closure("sale", START, "bob", "it is over"))
+    await store.add_key(ApiKey("abcdefgh", "d", ["read"], None, None, "dashboards", START, "ann", expires_at=START))
+
+
+@pytest.fixture
+def everything(run: Run, client: Client, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Commands at a terminal of 80 columns, with one of everything to show."""
+
+    async def results(*_: object, **given: Any) -> ResultsView:
+        assert given["version"] == 2
+        return samples.RESULTS
+
+    stored(fill)
+    Path("policies.yaml").write_text(POLICIES)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("gateway.service.results.results", results)
+    client.campaigns = Campaigns()
+    client.views = {"a/7/K1": samples.FULL, "a/8": samples.OVER}
+    client.erasures_seen = [samples.BEGUN, *[samples.ERASED] * 4]
+    client.shown |= {"journeys": [samples.LISTED], "held": [samples.LISTED], "select": [samples.LISTED]}
+    client.shown |= {"overview": samples.ILL, "stats": samples.STATS, "trends": samples.TRENDS, "why": samples.WHY}
+    client.shown |= {"destinations_now": [samples.STANDING], "erasures": [samples.STUCK, samples.ERASED]}
+    client.shown |= {"forecast_migration": samples.FORECAST, "in_flight": [samples.FLIGHT, samples.QUEUED]}
+    return run
+
+
+def text_of(line: str, ran: Ran) -> str:
+    """Return a command with what it has printed. A version is published now."""
+    out = re.sub(r"(published \(local\)) \S+ \S+", r"\1 now", ran.out)
+    lines = [f"$ scenario {line}", *out.splitlines(), *(f"! {line}" for line in ran.err.splitlines())]
+    return "\n".join(line.rstrip() for line in (*lines, f"= {ran.status}\n"))
+
+
+@pytest.mark.usefixtures("paris")
+def test_what_is_printed_is_that_of_the_snapshots(everything: Run):
+    """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change."""
+    printed, told = list[str](), dict[str, Any]()
+    for line in COMMANDS:
+        printed.append(text_of(line, everything(*shlex.split(line))))
+        ran = everything(*shlex.split(line), "--format", "json")
+        told[line] = ran.json if "campaign results" not in line else [json.loads(each) for each in ran.out.splitlines()]
+    told["versions"][0]["published_at"] = "now"
+    if os.environ.get("SCENARIO_WRITE_SHAPE"):
+        TEXT.write_text("\n".join(printed), "utf-8")
+        JSON.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    assert "\n".join(printed) == TEXT.read_text("utf-8")
+    snapshot = json.loads(JSON.read_text("utf-8"))
+    for line in COMMANDS:
+        assert told[line] == snapshot[line], line
