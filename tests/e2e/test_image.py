@@ -12,15 +12,13 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from tests.e2e.conftest import ROOT, Server
+from tests.e2e.conftest import ROOT, Server, is_ready
 from tests.servers import reserved_port
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
@@ -28,31 +26,10 @@ TAG = "localhost/scenario-runner:tried"
 [BASE] = set(re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-@dataclass(frozen=True)
-class Engine:
-    """What builds and runs images.
-
-    Attributes:
-        program: docker, podman, or buildah, which runs where the other two may not.
-        container: Of buildah, which makes it before it runs anything in it.
-    """
-
-    program: str
-    container: str = ""
-
-    @property
-    def build(self) -> list[str]:
-        formats = [] if self.program == "docker" else ["--format=docker"]
-        plain = ["--isolation=chroot", "--network=host"] if self.program == "buildah" else []
-        return [self.program, "build", *formats, *plain, "--pull=never", f"--file={DOCKERFILE}", f"--tag={TAG}"]
-
-    def run(self, image: str, *command: str, **environ: str) -> list[str]:
-        variables = [f"--env={name}={value}" for name, value in environ.items()]
-        if self.program == "buildah":
-            entry = ["entrypoint"] if image == TAG else []
-            return ["buildah", "run", "--isolation=chroot", *variables, self.container, "--", *entry, *command]
-        hardened = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-        return [self.program, "run", "--rm", "--pull=never", "--network=host", *hardened, *variables, image, *command]
+RUN = (
+    *("run", "--rm", "--pull=never", "--network=host", "--read-only", "--tmpfs=/tmp"),
+    *("--cap-drop=ALL", "--security-opt=no-new-privileges"),
+)
 
 
 def works(command: Sequence[str]) -> str | None:
@@ -64,38 +41,25 @@ def works(command: Sequence[str]) -> str | None:
     return None
 
 
-def with_buildah(image: str) -> Engine | None:
-    container = works(["buildah", "from", "--pull-never", image])
-    return Engine("buildah", container) if container else None
-
-
 @pytest.fixture
-def engine() -> Iterator[Engine]:
-    made = [Engine("docker"), Engine("podman"), with_buildah(BASE)]
-    found = next((one for one in made if one and works(one.run(BASE, "true")) is not None), None)
+def engine() -> str:
+    found = next((one for one in ("docker", "podman") if works([one, *RUN, BASE, "true"]) is not None), None)
     if found is None:
-        if made[-1]:
-            works(["buildah", "rm", made[-1].container])
-        pytest.skip(f"no container engine runs {BASE} here: install docker or podman, and pull that image with it")
-    done = subprocess.run([*found.build, "."], cwd=ROOT, capture_output=True, encoding="utf-8")
+        pytest.skip(f"neither docker nor podman runs {BASE} here: install one, and pull that image with it")
+    formats = ["--format=docker"] if found == "podman" else []
+    build = [found, "build", *formats, "--pull=never", f"--file={DOCKERFILE}", f"--tag={TAG}", "."]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr[-4000:]
-    ours = with_buildah(TAG) if found.program == "buildah" else found
-    assert ours is not None
-    yield ours
-    for one in made:
-        if one and one.container:
-            works(["buildah", "rm", one.container])
-    if ours.container:
-        works(["buildah", "rm", ours.container])
+    return found
 
 
 @pytest.mark.timeout(1800)
 async def test_it_is_built_and_its_worker_gets_ready_and_stops_when_it_is_asked(
-    engine: Engine, server: Server, tmp_path: Path
+    engine: str, server: Server, tmp_path: Path
 ) -> None:
-    assert works(engine.run(TAG, "id", "-u")) == "10001"
-    assert re.match(r"scenario \d", works(engine.run(TAG, "scenario", "--version")) or "")
-    assert works(engine.run(TAG, "touch", "/opt/scenario/x")) is None
+    assert works([engine, *RUN, TAG, "id", "-u"]) == "10001"
+    assert re.match(r"scenario \d", works([engine, *RUN, TAG, "scenario", "--version"]) or "")
+    assert works([engine, *RUN, TAG, "touch", "/opt/scenario/x"]) is None
 
     port = reserved_port()
     # The store, then the image's own command, at a port that is free.
@@ -103,10 +67,12 @@ async def test_it_is_built_and_its_worker_gets_ready_and_stops_when_it_is_asked(
     settings = {**server.environ, "SCENARIO_STORE": "sqlite:////tmp/store.db"}
     log = tmp_path / "worker.log"
     with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(*engine.run(TAG, *command, **settings), stdout=file, stderr=file)
+        variables = [f"--env={name}={value}" for name, value in settings.items()]
+        words = (engine, *RUN, *variables, TAG, *command)
+        process = await asyncio.create_subprocess_exec(*words, stdout=file, stderr=file)
     try:
-        async with asyncio.timeout(120), aiohttp.ClientSession() as session:
-            while not await ready(session, f"http://127.0.0.1:{port}/readyz"):
+        async with asyncio.timeout(120):
+            while not await is_ready(f"http://127.0.0.1:{port}"):
                 assert process.returncode is None, log.read_text("utf-8")
                 await asyncio.sleep(0.2)
         process.send_signal(signal.SIGTERM)
@@ -116,14 +82,5 @@ async def test_it_is_built_and_its_worker_gets_ready_and_stops_when_it_is_asked(
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if engine.program != "buildah":  # which hands no signal on
-        assert status == 0, log.read_text("utf-8")
-        assert '"message": "stopped"' in log.read_text("utf-8")
-
-
-async def ready(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(url) as response:
-            return response.status == 200
-    except aiohttp.ClientError:
-        return False
+    assert status == 0, log.read_text("utf-8")
+    assert '"message": "stopped"' in log.read_text("utf-8")

@@ -83,6 +83,24 @@ async def test_it_says_what_it_waits_for(stage: Stage) -> None:
     assert (await stage.result(handle))["outcome"] == "exited"
 
 
+async def test_its_time_is_when_it_may_leave_and_stays_that(stage: Stage) -> None:
+    refused, fails = kept_back(stage, times=2), failing(FailureKind.RETRY)
+
+    async def script(delivery: Delivery, attempt: int) -> Sent:
+        if len(stage.channels.of("hi")) in (3, 4):
+            fails(delivery, attempt)
+        return await refused(delivery, attempt)
+
+    await stage.result(await started(stage, script))
+    attempts = stage.channels.of("hi")
+    assert len(attempts) == 5
+    for before in attempts[:3]:
+        assert abs(datetime.fromisoformat(before.delivery.now) - before.at) < timedelta(minutes=1)
+    assert {attempt.delivery.now for attempt in attempts[2:]} == {attempts[2].delivery.now}
+    began = {datetime.fromisoformat(attempt.delivery.began or attempt.delivery.now) for attempt in attempts}
+    assert began == {datetime.fromisoformat(attempts[0].delivery.now)}
+
+
 @pytest.mark.parametrize("how", ["skip", "change"])
 async def test_it_is_skipped_and_asked_again_at_once(stage: Stage, how: str) -> None:
     handle = await started(stage, kept_back(stage, by=timedelta(days=3)))

@@ -1,17 +1,8 @@
 """Events: early, repeated, unwanted; and one that would end the journey while its last step ends."""
 
-import asyncio
 from typing import Any
 
-from temporalio.worker import Worker
-
-from activities.admission import AdmissionActivities
-from activities.channel_registry import SMS
-from activities.content import Content
-from activities.decision import decide
-from activities.interface import Delivery, Sent
-from tests.workflows.conftest import Stage, no_activity, outcomes, worker
-from workflows.journey import Journey
+from tests.workflows.conftest import Stage
 
 WAITS = """
 scenario: waits
@@ -70,42 +61,3 @@ async def test_a_message_that_is_no_event_harms_nothing(stage: Stage) -> None:
         await handle.signal("contact_changed", message)
         await handle.signal("no_such_signal", message)
     assert (await handle.result())["steps"][1]["outcome"] == "timeout"
-
-
-ENDS = """
-scenario: ends
-trigger: segment
-exit: [{event: gone, if: event.sure == true}]
-steps:
-  - {sms: last, text: Bye}
-"""
-
-
-async def test_a_journey_whose_last_step_ends_while_an_exit_rule_is_evaluated_finishes(deserted: Stage) -> None:
-    released = asyncio.Event()
-
-    async def wait(_: Delivery, number: int) -> Sent:
-        await released.wait()
-        return Sent(attempt=number)
-
-    deserted.channels.scripts["last"] = wait
-    admissions = AdmissionActivities(Content(deserted.store), deserted.store, "Europe/Paris")
-
-    def journeys() -> Worker:
-        own = [admissions.admit, admissions.depart, decide]
-        # Without a cache: the server would keep the next task for the worker that is gone.
-        once: dict[str, Any] = {"max_cached_workflows": 0, "max_concurrent_workflow_task_polls": 1}
-        return worker(deserted.client, [Journey], own, **once)
-
-    async with Worker(deserted.client, task_queue=SMS.queue, activities=[deserted.channels.send_sms]):
-        await deserted.publish(ENDS)
-        async with journeys():
-            handle = await deserted.start("ends")
-            await deserted.attempted("last")
-        # Without a worker for journeys, the event and the end of the attempt come with the same workflow task.
-        await handle.signal("event", {"name": "gone", "properties": {"sure": True}})
-        released.set()
-        await no_activity(handle)
-    async with journeys():
-        result = await handle.result()
-    assert (result["outcome"], outcomes(result)) == ("finished", [("last", "delivered")])

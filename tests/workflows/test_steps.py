@@ -31,20 +31,6 @@ ORDER: dict[str, Any] = {
 }
 
 
-async def test_a_journey_performs_its_steps_in_order_and_reports_them(stage: Stage) -> None:
-    await stage.publish(FOUR)
-    result = await stage.run("four", ORDER, contact={"id": 7, "firstname": "Zoé"})
-    steps = [(step["id"], step["kind"], step["outcome"]) for step in result.pop("steps")]
-    assert result == {"outcome": "finished", "reason": "", "version": "four@1"}
-    assert steps == [
-        ("hello", "email", "delivered"),
-        ("wait-2", "wait", "waited"),
-        ("hook", "webhook", "delivered"),
-        ("bye", "sms", "delivered"),
-    ]
-    assert [attempt.channel for attempt in stage.channels.attempts] == ["email", "webhook", "sms"]
-
-
 AT_ONCE = """
 scenario: at-once
 trigger: order
@@ -125,7 +111,6 @@ steps:
   - {split: {a: 50, b: 45, none: 5}, id: tone, branches: {a: [{sms: brisk, text: hi}], b: [{sms: warm, text: hi}]}}
 """
 TONE = Lot(seed="tones/tone", shares={"a": 5000, "b": 4500, "none": 500})
-HALVES = {"a": 5000, "b": 5000}
 
 
 def numbered(number: str, **fields: Any) -> dict[str, Any]:

@@ -47,24 +47,23 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage, monkeypatch: pyt
 
     monkeypatch.setattr(host, "call", call)
     handle = await held(stage)
+    contact = handle.id.partition("/")[2]
     progress = await handle.query("progress")
-    assert progress["at"] == "hook"
-    assert progress["waiting"] | {"at": ""} == {
-        "for": "an operator",
+    waiting = progress["waiting"]
+    why = {
         "step": "hook",
         "kind": "DeliveryPermanent",
         "cause": "permanent",
-        "reason": "hooks.example.com answered 422",
         "destination": "hooks.example.com",
         "status": 422,
         "attempts": 1,
-        "at": "",
     }
+    told = {**why, "reason": "hooks.example.com answered 422", "at": waiting["at"]}
+    assert (progress["at"], waiting) == ("hook", {**told, "for": "an operator"})
     description = await handle.describe()
-    found = {key: values[0] for key, values in description.search_attributes.items()}
-    assert found == {
+    assert {key: values[0] for key, values in description.search_attributes.items()} == {
         "ScenarioName": "holds",
-        "ContactId": handle.id.partition("/")[2],
+        "ContactId": contact,
         "ScenarioVersion": "holds@1",
         "StepId": "hook",
         "JourneyState": "held",
@@ -72,34 +71,14 @@ async def test_a_failed_step_is_held_and_says_why(stage: Stage, monkeypatch: pyt
         "HeldReason": "permanent",
     }
     # For those who list many: what is asked for where they would otherwise have to ask each journey.
-    assert await description.memo() == {
-        "LastHeld": {
-            "step": "hook",
-            "kind": "DeliveryPermanent",
-            "cause": "permanent",
-            "reason": "hooks.example.com answered 422",
-            "destination": "hooks.example.com",
-            "status": 422,
-            "attempts": 1,
-            "at": progress["waiting"]["at"],
-        }
-    }
+    assert await description.memo() == {"LastHeld": told}
     while len(reports) < 2:  # the journey is about to report it again
         await asyncio.sleep(0.01)
     [event] = (await stage.store.outgoing_events(0))[0]
     assert (event.type, event.subject, event.scenario) == ("journey.held", handle.id, "holds")
-    assert event.contact_id == handle.id.partition("/")[2]
+    assert (event.contact_id, event.data) == (contact, {**why, "version": 1})
     # It is that of the lost task, perhaps a second before.
-    assert datetime.fromisoformat(progress["waiting"]["at"]) - event.at in (timedelta(0), timedelta(seconds=1))
-    assert event.data == {
-        "version": 1,
-        "step": "hook",
-        "kind": "DeliveryPermanent",
-        "cause": "permanent",
-        "destination": "hooks.example.com",
-        "status": 422,
-        "attempts": 1,
-    }
+    assert datetime.fromisoformat(waiting["at"]) - event.at in (timedelta(0), timedelta(seconds=1))
     # Each hold is an event, however soon it follows the one before.
     await stage.operate(handle, "retry_step", {"operator": "ann", "reason": "again"})
     while len((await stage.store.outgoing_events(0))[0]) < 2:

@@ -167,6 +167,30 @@ def test_a_filter_gives(source: str, result: str) -> None:
     assert render_text(source, DATA).replace("\xa0", " ").replace("\u202f", " ") == result
 
 
+MOMENTS = " ".join(
+    f"{{{{ '{moment}' | date: '%d.%m. %H:%M %Z' }}}};"
+    for moment in ("2026-07-02T12:30:00Z", "2026-07-02 12:30", "2026-07-02", "2026-03-29T01:30:00Z", "2026-10-25T00:30:00Z")
+)
+YEARS = "{{ '1988-02-29' | next_anniversary }} {{ '2028-03-01T00:30:00Z' | days_until }} {{ now | add: '1d' }}"
+
+
+@pytest.mark.parametrize(
+    ("source", "zone", "now", "result"),
+    [
+        (MOMENTS, "Europe/Paris", "", "02.07. 14:30 CEST; 02.07. 12:30 CEST; 02.07. 00:00 CEST; 29.03. 03:30 CEST; 25.10. 02:30 CEST;"),
+        (MOMENTS, "America/New_York", "", "02.07. 08:30 EDT; 02.07. 12:30 EDT; 02.07. 00:00 EDT; 28.03. 21:30 EDT; 24.10. 20:30 EDT;"),
+        (MOMENTS, "UTC+02:00", "", "02.07. 14:30 UTC+02:00; 02.07. 12:30 UTC+02:00; 02.07. 00:00 UTC+02:00; 29.03. 03:30 UTC+02:00; 25.10. 02:30 UTC+02:00;"),
+        (YEARS, "Europe/Paris", "2027-02-28T10:00:00+01:00", "2027-02-28 367 2027-03-01T10:00:00+01:00"),
+        (YEARS, "Europe/Paris", "2028-02-29T23:59:00+01:00", "2028-02-29 1 2028-03-01T23:59:00+01:00"),
+        (YEARS, "Europe/Paris", "2028-03-01T00:00:00+01:00", "2029-02-28 0 2028-03-02T00:00:00+01:00"),
+        (YEARS, "America/New_York", "2028-02-29T23:59:00-05:00", "2028-02-29 0 2028-03-01T23:59:00-05:00"),
+        (YEARS, "Europe/Paris", "2026-03-28T02:30:00+01:00", "2027-02-28 704 2026-03-29T03:30:00+02:00"),
+    ],
+)  # fmt: skip
+def test_dates_go_by_the_journeys_zone_and_its_calendar(source: str, zone: str, now: str, result: str) -> None:
+    assert render_text(source, {"now": now, "today": now[:10], "journey": {"timezone": zone}}) == result
+
+
 def arguments(name: str) -> list[str]:
     """The ways to call a filter with nothing."""
     least, most, _ = list_parameters(text_engine().filters[name])
