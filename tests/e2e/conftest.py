@@ -35,6 +35,7 @@ from activities.webhook.route import Diverted, Routes
 from gateway.api.authentication import Keys
 from gateway.client import ScenarioClient
 from gateway.codec import PREFIX, application
+from gateway.serving import Front, Parts, parts_of
 from runtime import search_attributes
 from runtime.api_keys import Scope
 from runtime.connection import connect
@@ -384,6 +385,29 @@ async def decoding(store: Store) -> AsyncGenerator[dict[str, str]]:
 
 async def add_key(store: Store, *scopes: Scope) -> str:
     return (await factories.add_key(store, *scopes, rate=10_000.0))[0]
+
+
+@dataclass(frozen=True)
+class Api:
+    """The HTTP API over a real socket."""
+
+    url: str
+    key: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
+
+    def http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers=self.headers, trust_env=False, timeout=120)
+
+
+@asynccontextmanager
+async def api(client: ScenarioClient) -> AsyncGenerator[Api]:
+    token = await add_key(client.store)
+    async with HttpServer() as server:
+        server.start(Front(parts_of(client, client.store, Parts(api=True))))
+        yield Api(server.url, token)
 
 
 def entry(scenario: str, contact: object = 1, **more: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from runtime.store import Store
 from tests.e2e import planted
 from tests.e2e.conftest import SENDER, Server, add_key, environment, publish, sealing
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, command, process
+from tests.servers import reserved_port
 
 BOOK = """
 destinations:
@@ -279,7 +280,8 @@ async def use_api(place: Place, address: str) -> bytes:
 
 async def through_everything(place: Place) -> None:
     file = place.folder / "destinations.yaml"
-    serve = ("serve", "--callbacks", "--api", "--port", "0")
+    port = reserved_port()
+    serve = ("serve", "--callbacks", "--api", "--port", "0", "--metrics-port", str(port))
     async with process("gateway.cli", place.folder / "gateway.log", place.environ, *serve):
         await place.client.enter(ENTRY)
         await place.client.contact_changed("4718", {"firstname": MARK, "email": ADDRESSES[0]})
@@ -289,6 +291,8 @@ async def through_everything(place: Place) -> None:
         assert found is not None
         place.said["answers"] = await call_back(f"http://127.0.0.1:{found[1]}", min(place.echo.tokens()))
         place.said["answers of the API"] = await use_api(place, f"http://127.0.0.1:{found[1]}")
+        async with httpx.AsyncClient(trust_env=False) as http:
+            place.said["metrics of the gateway"] = (await http.get(f"http://127.0.0.1:{port}/metrics")).content
         await place.held("refused", "permanent")
     file.write_text(place.book.replace("Bearer {{ secrets.TOKEN }}", f"{{{{ {LITERAL} }}}}"))
     await publish(place.client, place.folder, SCENARIO.replace("PERMANENT", "204"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from activities.channel_registry import CHANNELS
-from activities.dependencies import Channels, channels_of
+from activities.dependencies import channels_of
 from activities.webhook.route import Direct
 from gateway.cases.compare import compare
 from gateway.cases.file import read
@@ -90,14 +90,6 @@ def test_a_preview_shows_its_messages(drafted: Draft, file: Path) -> None:
     ]
 
 
-def test_a_contact_without_its_address_is_skipped(drafted: Draft) -> None:
-    entry = {**ENTRY, "contact": {"id": 7}}
-    assert [(step.outcome, step.reason) for step in preview(drafted, entry, GIVEN).steps] == [
-        ("skipped", "the contact has no device"),
-        ("skipped", "the contact has no device"),
-    ]
-
-
 def test_its_cases_are_compared(file: Path) -> None:
     path = file.with_name("pings.test.yaml")
     path.write_text(CASES, "utf-8")
@@ -117,14 +109,6 @@ async def test_a_test_message_goes_out(drafted: Draft, tmp_path: Path) -> None:
     assert (sent.answer.delivered, sent.answer.said) == (True, "the folder has it")
     kept = json.loads((tmp_path / "inbox" / f"{sent.id}.push").read_text())
     assert kept == {"to": "d1", "text": "Hello Zoé"}
-
-
-async def test_it_must_be_configured_for_a_test_message(drafted: Draft) -> None:
-    from scenario.errors import NotConfigured
-
-    means = Means(channels=Channels(), routes=Direct(), secrets={}, sender="me", trials=Trials())
-    with pytest.raises(NotConfigured):
-        await send(drafted, ENTRY, GIVEN, "hello", means)
 
 
 @pytest.mark.usefixtures("temporal_program")

@@ -1,4 +1,4 @@
-"""The API as engines meet it: real server, real worker, requests that race, and a gateway that is killed."""
+"""The API as engines meet it: it answers as declared, its page of the docs is right, and so are programs beside it."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -6,74 +6,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
+import re
+import shutil
 import sys
-from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 from warnings import catch_warnings, simplefilter
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import text
 
-from runtime.store import Store
-from tests.e2e.apis import Api, api
-from tests.e2e.conftest import Process, Server, Stands, entry, listening_port, process, publish, store_in
-from tests.servers import reserved_port
+from gateway.local.demo import EXAMPLES as PROGRAMS
+from tests.e2e.conftest import ROOT, Api, Server, Stands, api, entry, environment, opened, publish, until_found
+from tests.nodes import node, project
 
-pytestmark = pytest.mark.encrypted
-
-SHORT = """
-scenario: short
-trigger: segment
-steps:
-  - exit: done
-"""
-LONG = """
-scenario: long
-trigger: segment
-steps:
-  - wait_for: order.delivered
-    for: 1h
-"""
-NEVER = """
-scenario: never
-trigger: segment
-entry: {if: contact.email != blank}
-steps:
-  - exit: done
-"""
+LONG = "scenario: long\ntrigger: segment\nsteps: [{wait_for: order.delivered, for: 1h}]\n"
+NEVER = "scenario: never\ntrigger: segment\nentry: {if: contact.email != blank}\nsteps: [{exit: done}]\n"
 EXAMPLES = 2
 """Requests of each kind that are tried at each address: with more, the suite takes longer and finds no more."""
-MANY = 30
-"""Entries of the batch that is broken off in the midst."""
-
-
-@dataclass(frozen=True)
-class Served(Api):
-    store: Store
-
-    async def journeys(self, scenario: str) -> Counter[str]:
-        return Counter(await self.column(f"SELECT contact_id FROM entries WHERE scenario = '{scenario}'"))
-
-    async def column(self, statement: str) -> list[str]:
-        database = self.store._database  # pyright: ignore[reportPrivateUsage]
-        return [next(iter(row.values())) for row in await database.read(text(statement))]
-
-
-@asynccontextmanager
-async def served(stands: Stands, folder: Path) -> AsyncGenerator[Served]:
-    async with stands() as stand, api(stand.client) as made:
-        for scenario in (SHORT, LONG, NEVER):
-            await publish(stand.client, folder, scenario)
-        yield Served(made.url, made.key, stand.client.store)
-
-
 KNOWN = (
     (202, "POST", "/v1/entries", entry("long", 11), ""),
     (409, "POST", "/v1/entries", entry("long", 11), ""),
@@ -89,75 +40,16 @@ KNOWN = (
 """Requests whose answers are known: status, request, and its header Prefer."""
 
 
-async def test_one_comes_in_however_often_it_is_asked_at_once_and_a_killed_batch_goes_on(
-    stand: Stands, server: Server, tmp_path: Path
-) -> None:
-    # The process takes some seconds to start: meanwhile there is something else to do.
-    metrics = reserved_port()
-    async with served(stand, tmp_path) as here, here.http() as http, gateway(server, tmp_path, metrics) as mortal:
-        # Twenty at once under one key; without one; and told of what happened.
-        for contact, more in ((1, {"idempotency-key": "one"}), (2, {})):
-            asked = [http.post("/v1/entries", json=entry("long", contact), headers=more) for _ in range(20)]
-            answers = await asyncio.gather(*asked)
-            replayed = [answer for answer in answers if answer.headers.get("idempotency-replayed")]
-            statuses = Counter(answer.status_code for answer in answers if answer not in replayed)
-            assert statuses[202] == 1
-            assert statuses[202] + statuses[409] + len(replayed) == 20
-            if not more:
-                assert {a.json().get("journey") for a in answers} == {"long/2"}
-        waited = await http.post("/v1/entries", json=entry("long", 3), headers={"prefer": "wait=30"})
-        assert (waited.status_code, waited.json()["outcome"]) == (201, "admitted")
-        mistaken = (await http.post("/v1/entries", json=entry("log", 3))).json()
-        assert mistaken["errors"][0]["did_you_mean"] == "long"
-        told = await http.post("/v1/events", json={"journey": "long/3", "name": "order.delivered"})
-        assert told.json() == {"told": 1, "pending": 0, "goals": 0, "unknown": False}
-        assert await here.journeys("long") == {"1": 1, "2": 1, "3": 1}
-
-        # Many, which end at once: who is entered again is in a second time.
-        batch = "\n".join(json.dumps(entry("short", number)) for number in range(MANY))
-        headers = {"content-type": "application/x-ndjson", "idempotency-key": "batch"}
-
-        async def send(way: httpx.AsyncClient) -> httpx.Response:
-            return await way.post("/v1/entries/batch", content=batch, headers=headers)
-
-        url = f"http://127.0.0.1:{await listening_port(tmp_path / 'log')}"
-        async with here.http(url) as other, asyncio.timeout(240):
-            await other.get("/v1/openapi.json")
-            page = (await other.get(f"http://127.0.0.1:{metrics}/metrics")).text
-            assert 'http_server_request_duration_seconds_count{http_request_method="GET"' in page
-            assert 'temporal_request_total{namespace="' + server.namespace + '",operation="DescribeNamespace"' in page
-            with pytest.raises(httpx.TransportError):
-                await send(other)
-            assert await mortal.wait() == -signal.SIGKILL
-        assert (await send(http)).status_code == 409, "nobody knows yet that it was killed"
-        database = here.store._database  # pyright: ignore[reportPrivateUsage]
-        await database.write(
-            text("UPDATE api_answers SET renewed_at = '2026-01-01 00:00:00.000000' WHERE status IS NULL")
-        )
-        again = (await send(http)).json()
-        assert (again["accepted"], {one["status"] for one in again["results"]}) == (MANY, {202})
-        async with asyncio.timeout(240):
-            while (
-                len(await here.column("SELECT 1 FROM entries WHERE scenario = 'short' AND ended_at IS NOT NULL")) < MANY
-            ):
-                await asyncio.sleep(0.05)
-        assert await here.journeys("short") == {str(number): 1 for number in range(MANY)}
-
-
-def gateway(server: Server, folder: Path, metrics: int) -> AbstractAsyncContextManager[Process]:
-    command = [sys.executable, *f"-m tests.e2e.mortal serve --api --port 0 --metrics-port {metrics}".split()]
-    dies = {"TEST_DIES": f"runtime.store.store:Store.accept:{MANY // 2}"}
-    environ = {**server.environ, **dies, "SCENARIO_STORE": store_in(folder)}
-    return process(*command, log=folder / "log", cwd=folder, environ=environ)
-
-
+@pytest.mark.encrypted
 @pytest.mark.parametrize("mode", ["positive", pytest.param("negative", marks=pytest.mark.nightly)])
 async def test_whatever_is_asked_is_answered_as_declared(stand: Stands, tmp_path: Path, mode: str) -> None:
-    async with served(stand, tmp_path) as here:
+    async with stand() as up, api(up.client) as here:
+        for scenario in (LONG, NEVER):
+            await publish(up.client, tmp_path, scenario)
         await asyncio.to_thread(ask_all, here, mode)
 
 
-def ask_all(here: Served, mode: str) -> None:
+def ask_all(here: Api, mode: str) -> None:
     # Imported here: it takes half a second, in each process of the tests.
     import schemathesis
     from schemathesis.checks import not_a_server_error
@@ -194,3 +86,109 @@ def ask_all(here: Served, mode: str) -> None:
             ask()
             asked += 1
         assert asked > 10
+
+
+# ---- what the page about the API shows
+
+PAGE: Final = (ROOT / "docs" / "integrate/api.md").read_text(encoding="utf-8")
+BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+CONFIG = """
+export default {
+  input: "openapi.json",
+  output: { path: "api", module: { extension: ".ts" } },
+  logs: { level: "silent" },
+};
+"""
+
+
+def shown(got: Any, said: Any, place: str = "answer") -> None:
+    """Makes sure that an answer has what the page says: all of its fields, with values that are not ids or times."""
+    match said:
+        case dict():
+            assert isinstance(got, dict), place
+            for name, value in cast("dict[str, Any]", said).items():
+                assert name in got, f"{place} has no {name}: {got}"
+                if name != "run":
+                    shown(got[name], value, f"{place}.{name}")
+        case list():
+            items = cast("list[Any]", said)
+            assert len(got) >= len(items), f"{place}: {got}"
+            for index, value in enumerate(items):
+                shown(got[index], value, f"{place}[{index}]")
+        case _:
+            assert got == said, place
+
+
+def last(text: str) -> Any:
+    value, at = None, 0
+    while at < len(text):
+        value, at = json.JSONDecoder().raw_decode(text, at)
+    return value
+
+
+async def run(*command: str, place: Api, folder: Path) -> str:
+    variables = {"API": f"{place.url}/v1", "KEY": place.key, "SCENARIO_API": place.url, "SCENARIO_API_KEY": place.key}
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env=environment(**variables), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(120):
+        out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    return out.decode()
+
+
+async def test_what_the_page_shows_is_so(stand: Stands, tmp_path: Path) -> None:
+    blocks = BLOCK.findall(PAGE)
+    answer = ""
+    async with stand() as stood, api(stood.client) as place:
+        for kind, text in blocks:
+            if kind == "sh":
+                answer = await run("bash", "-ec", text, place=place, folder=tmp_path)
+                if entered := re.search(r'"journey":"thank-you/(\d+)/', answer):
+                    async with asyncio.timeout(60):
+                        while not await stood.client.store.has_entered(entered[1]):  # a reader is slower than this
+                            await asyncio.sleep(0.02)
+            elif kind == "json":
+                shown(last(answer), json.loads(text))
+    assert len([kind for kind, _ in blocks if kind == "sh"]) > 10
+
+
+async def test_an_engine_needs_only_http(stand: Stands, tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(
+        """
+        scenario: post-purchase
+        trigger: order
+        entry: {key: "{{ order.external_id }}", again: always}
+        steps:
+          - wait_for: order.delivered
+            if: event.order_id == order.external_id
+        """,
+        "utf-8",
+    )
+    async with stand() as stood, api(stood.client) as place:
+        await stood.client.publish(scenario)
+        out = await run(sys.executable, str(PROGRAMS / "engine_http.py"), place=place, folder=tmp_path)
+        identifier, *told = out.splitlines()
+        assert identifier == "post-purchase/3028687/CGX0094"
+        assert told
+        result = await stood.client.temporal.get_workflow_handle(identifier, result_type=dict).result()
+    assert (result["outcome"], [step["outcome"] for step in result["steps"]]) == ("finished", ["event"])
+
+
+@pytest.mark.nightly
+async def test_a_client_that_a_generator_made_of_the_description_enters_contacts(
+    server: Server, tmp_path: Path
+) -> None:
+    folder = project(tmp_path)
+    async with opened(await server.connect(), tmp_path) as site, api(site.client) as place:
+        async with httpx.AsyncClient(base_url=place.url, trust_env=False) as http:
+            (folder / "openapi.json").write_text((await http.get("/v1/openapi.json")).text)
+        (folder / "openapi-ts.config.mjs").write_text(CONFIG)
+        shutil.copy(Path(__file__).with_name("client.ts"), folder)
+        await run(str(node()), "node_modules/@hey-api/openapi-ts/bin/run.js", place=place, folder=folder)
+        said = await run(str(node()), "client.ts", place=place, folder=folder)
+        assert said.split() == ["1", "many", "200"]
+        await until_found(site.temporal, "ScenarioName = 'many'", 200)

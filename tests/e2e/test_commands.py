@@ -15,8 +15,6 @@ from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.client import (
-    WorkflowExecutionStatus,
-    WorkflowFailureError,
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
@@ -218,20 +216,6 @@ async def test_a_journey_that_is_reset_sends_again_under_the_same_id_and_with_th
         async with asyncio.timeout(60):
             while len((await standing.client.show(over.handle.id)).attempts) < 2:
                 await asyncio.sleep(0.05)
-
-
-async def test_a_journey_that_is_cancelled_ends_at_once(stand: Stands, temporal: Command, tmp_path: Path) -> None:
-    async with stand(fail={"/cancelled.example.com": [503]}) as standing:
-        [case] = await enter(standing, tmp_path, "cancelled", 1)
-        await case.pending(PENDING)
-        await temporal("workflow", "cancel", *case.at)
-        with pytest.raises(WorkflowFailureError):
-            await case.handle.result()
-        assert (await case.handle.describe()).status == WorkflowExecutionStatus.CANCELED
-        view = await standing.client.show(case.handle.id)
-        assert view.entry is not None
-        assert (view.entry.outcome, view.entry.reason) == ("exited", "cancelled")
-        assert await case.stumbled() == []
 
 
 @activity.defn(name=DEPART.name)

@@ -36,8 +36,7 @@ from runtime.public_links import CallbackClaim
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
 from runtime.store.erasures import ERASED
-from tests.e2e.apis import api
-from tests.e2e.conftest import KEYS, SENDER, Server, outcomes, publish, until_state
+from tests.e2e.conftest import KEYS, SENDER, Server, api, outcomes, publish, until_state
 from tests.e2e.planted import command
 from worker import running_workers, services, workers
 

@@ -6,19 +6,24 @@ import asyncio
 import os
 import re
 import shlex
+from collections.abc import Awaitable, Callable
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from gateway.cli import program
-from gateway.client import ScenarioClient
+from gateway.client import Entered, ScenarioClient
 from gateway.errors import NotEntered
+from runtime.local.receiver import Receiver
 from tests.e2e.conftest import (
     ROOT,
     Command,
+    Gate,
     Server,
     Stand,
     Stands,
@@ -229,3 +234,93 @@ async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off
 
     async with stand(fail={f"/{verbs[0]}-{by.strip('-')}.example.com": [503, 503] for verbs, by in DOCUMENTED}) as up:
         await asyncio.gather(*(told(up, *command) for command in DOCUMENTED))
+
+
+# ---- deliveries in progress are retuned, by the update that `scenario retune` sends
+
+RETUNED = """
+scenario: NAME
+trigger: segment
+steps:
+  - webhook: hook
+    url: https://NAME.example.com/hook
+    body: {}
+    timeout: LONGEST
+    retry: {initial_interval: 5h, maximum_attempts: LIMIT, deadline: 2d}
+"""
+FAST = {"initial_interval": "1s", "backoff_coefficient": 1}
+WAYS: dict[str, tuple[int, str, dict[str, Any], int]] = {
+    # The most attempts, the longest attempt, what is changed, and the attempts that are made.
+    "soon": (0, "15s", FAST, 3),
+    "unlimited": (2, "15s", {**FAST, "maximum_attempts": 0}, 3),
+    "raised": (2, "15s", {**FAST, "maximum_attempts": 3}, 3),
+    "lowered": (0, "15s", {**FAST, "maximum_attempts": 2}, 2),
+    "late": (0, "1s", {"deadline": "1s"}, 0),  # an attempt at the deadline may take as long
+    # `next_retry_delay` overrides the policy for one interval, until an operator says otherwise.
+    "asked": (0, "15s", FAST, 2),
+}
+DELIVERED = {"soon", "unlimited", "raised", "asked"}
+
+
+def retuned(name: str, limit: int, longest: str) -> str:
+    return RETUNED.replace("NAME", name).replace("LIMIT", str(limit)).replace("LONGEST", longest)
+
+
+async def retune(entered: Entered, retry: dict[str, Any]) -> dict[str, Any]:
+    execute = cast("Callable[..., Awaitable[dict[str, Any]]]", entered.handle.execute_update)  # pyright: ignore[reportUnknownMemberType]
+    return await execute("retune", {"operator": "ann", "reason": "incident 42", "retry": retry})
+
+
+class Asking(Receiver):
+    """It asks for a pause of hours at one path."""
+
+    async def _receive(self, request: Request) -> Response:
+        response = await super()._receive(request)
+        if request.url.path.startswith("/asked."):
+            response.headers["retry-after"] = "72000"
+        return response
+
+
+async def test_what_a_delivery_in_a_back_off_of_hours_is_told_takes_effect(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(up: Stand, name: str, limit: int, longest: str, retry: dict[str, Any], attempts: int) -> None:
+        await publish(up.client, tmp_path, retuned(name, limit, longest))
+        entered = await up.client.enter(entry(name))
+        await until_received(up.receiver, f"/{name}.example.com", 1)
+        while (await entered.handle.describe()).raw_description.pending_activities[0].attempt == 1:
+            await asyncio.sleep(0.05)  # the server has to learn that the attempt failed
+        progress = await retune(entered, retry)
+        assert progress["operations"][0]["details"] == {"retry": retry}
+        if name in DELIVERED:
+            result = await entered.handle.result()
+            assert (outcomes(result), result["steps"][0]["attempts"]) == ([("hook", "delivered")], attempts)
+            return
+        while (progress := await entered.handle.query("progress"))["state"] != "held":
+            await asyncio.sleep(0.05)
+        waiting = progress["waiting"]
+        assert (waiting["cause"], waiting["destination"]) == ("exhausted", f"{name}.example.com")
+        assert list((await entered.handle.describe()).search_attributes["HeldReason"]) == ["exhausted"]
+        if attempts:
+            assert (waiting["attempts"], waiting["status"]) == (attempts, 503)
+        await entered.handle.terminate()
+
+    monkeypatch.setattr("tests.e2e.conftest.Receiver", Asking)
+    fail = {f"/{name}.example.com": [503] if name == "asked" else [503, 503] for name in WAYS}
+    async with stand(fail=fail) as up, asyncio.timeout(120):
+        await asyncio.gather(*(told(up, name, *way) for name, way in WAYS.items()))
+
+
+async def test_an_attempt_under_way_is_not_disturbed(stand: Stands, tmp_path: Path) -> None:
+    async with Gate(hold=1) as gate, stand(gate=gate) as up:
+        await publish(up.client, tmp_path, retuned("now", 0, "1m"))
+        entered = await up.client.enter(entry("now"))
+        await gate.called(1)
+        (found,) = await up.client.in_flight("now.example.com")
+        assert (found.journey, found.latest, found.pending.state) == (entered.id, None, "started")
+        await retune(entered, FAST)
+        gate.opened.set()
+        async with asyncio.timeout(60):
+            result = await entered.handle.result()
+        assert (outcomes(result), result["steps"][0]["attempts"]) == ([("hook", "delivered")], 1)
+        assert len(gate.calls) == 1

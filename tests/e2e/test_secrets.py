@@ -138,7 +138,9 @@ async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
         "history as kept": b"".join(event.SerializeToString() for event in as_kept),
         "metrics": metrics,
         **{
-            name: what for name, what in said.items() if name.startswith(("spans", "answers", "description", "details"))
+            name: what
+            for name, what in said.items()
+            if name.startswith(("spans", "answers", "description", "details", "metrics"))
         },
     }
     if encryption:
@@ -154,6 +156,9 @@ async def test_secrets_are_nowhere_and_personal_data_where_it_has_to_be(
     assert len(place.echo.tokens()) >= 6
     wanted = ("history", "spans", "worker.log", "gateway.log", "store.db", "temporal.db", *SHOWN)
     assert b"scenario_" in metrics or b"temporal_" in metrics
+    served = said["metrics of the gateway"]
+    assert b'http_server_request_duration_seconds_count{http_request_method="POST"' in served
+    assert b"temporal_request_total{" in served
     assert [where for where in wanted if JOURNEY.encode() not in said[where]] == []
     assert {"entries", "deliveries", "scenario_versions"} <= {table for table, _ in seen}
 

@@ -102,34 +102,6 @@ async def test_an_exit_that_was_accepted_stops_retries_although_nobody_steers(
     assert len(place.receiver.calls) == 1
 
 
-async def test_a_retry_goes_on_once_the_journey_has_heard_what_ends_nothing(place: Place, tmp_path: Path) -> None:
-    await publish(place.client, tmp_path, RETRIED)
-    async with place.work(WEBHOOK.queue):
-        async with place.work(JOURNEYS):
-            journey = await place.enter("retried", "2")
-            await place.receiver.called(1)
-        await place.client.temporal.get_workflow_handle(journey.id).signal(
-            "event", {"name": "order.returned", "properties": {"n": 2}}
-        )
-        place.receiver.opened.set()
-        async with place.work(JOURNEYS):
-            await forget_the_dead(place.client, journey.id)
-            async with asyncio.timeout(60):
-                result = await journey.result()
-    assert [(step["outcome"], step["attempts"]) for step in result["steps"]] == [("delivered", 2)]
-
-
-async def test_a_retry_does_not_wait_for_a_journey_that_heard_of_the_failure_only(place: Place, tmp_path: Path) -> None:
-    await publish(place.client, tmp_path, RETRIED)
-    async with place.work(WEBHOOK.queue):
-        async with place.work(JOURNEYS):
-            await place.enter("retried", "3")
-            await place.receiver.called(1)
-        place.receiver.opened.set()
-        async with asyncio.timeout(20):
-            await place.receiver.called(2)
-
-
 NEWS = """
 scenario: NAME
 trigger: segment

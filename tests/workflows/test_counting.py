@@ -137,6 +137,8 @@ async def test_how_a_journey_ends_counts_too(stage: Stage) -> None:
     await first.result()
     with pytest.raises(WorkflowFailureError):
         await second.result()
+    cancelled = await stage.entry(second.id)
+    assert (cancelled.outcome, cancelled.reason) == ("exited", "cancelled")
     assert await passed(stage, "long") == {
         "@1 first delivered": 2,
         "@1 wait-2 skipped": 1,

@@ -169,7 +169,13 @@ def test_a_filter_gives(source: str, result: str) -> None:
 
 MOMENTS = " ".join(
     f"{{{{ '{moment}' | date: '%d.%m. %H:%M %Z' }}}};"
-    for moment in ("2026-07-02T12:30:00Z", "2026-07-02 12:30", "2026-07-02", "2026-03-29T01:30:00Z", "2026-10-25T00:30:00Z")
+    for moment in (
+        "2026-07-02T12:30:00Z",
+        "2026-07-02 12:30",
+        "2026-07-02",
+        "2026-03-29T01:30:00Z",
+        "2026-10-25T00:30:00Z",
+    )
 )
 YEARS = "{{ '1988-02-29' | next_anniversary }} {{ '2028-03-01T00:30:00Z' | days_until }} {{ now | add: '1d' }}"
 
