@@ -16,8 +16,6 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from activities import erasure
-from activities.erasure import starting_erasures
 from gateway import codec
 from gateway.api.authentication import Keys
 from gateway.client import ScenarioClient
@@ -26,11 +24,10 @@ from gateway.serving import Front, Parts, parts_of
 from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.derived_keys import TokenError
 from runtime.encryption.opening import keyring_in
-from runtime.local.devserver import DevServer
 from runtime.process.http_server import HttpServer
 from runtime.public_links import Callbacks
 from runtime.settings import Settings
-from tests.e2e.conftest import Server, namespace_on, opened, publish, until_state
+from tests.e2e.conftest import Server, opened, publish, until_state
 
 CONTACT = "planted-eve-4720"
 MARK = "Pl4nt3d"
@@ -46,11 +43,6 @@ steps:
     text: "hello {{ contact.firstname }}"
   - wait: 30d
 """
-
-
-@pytest.fixture
-async def server(deleting_server: DevServer) -> Server:
-    return await namespace_on(deleting_server)
 
 
 def entry(order: str) -> dict[str, Any]:
@@ -114,11 +106,7 @@ async def let_in(http: httpx.AsyncClient, word: str) -> list[str]:
 
 
 @pytest.mark.encrypted
-async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(erasure, "PAUSES", (1.0,))
-    monkeypatch.setattr(erasure, "EVERY", 0.5)
+async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(server: Server, tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "sms": SecretStr("local:"),
         "callback_url": BASE,
@@ -130,7 +118,7 @@ async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(
         client, store = site.client, site.store
         await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "test"))
         await publish(client, tmp_path, SOURCE)
-        async with site.working(), starting_erasures(client.temporal, store), gateway(client) as http:
+        async with site.working(), gateway(client) as http:
             for number, (method, path, body, status) in enumerate(requests()):
                 if number == 2:
                     for order in "12":
@@ -165,11 +153,3 @@ async def test_a_copy_of_the_store_opens_nothing_and_tells_nothing(
                 url = forged.url(f"park/{CONTACT}/1", "0" * 32, f"msg_{'0' * 32}", now)
                 with pytest.raises(TokenError):
                     callbacks.verify(url.rpartition("/")[2], now + timedelta(hours=1))
-
-            answer = await http.delete(f"/v1/contacts/{CONTACT}", params={"reason": "request 4720"}, headers=mine)
-            assert answer.status_code in (200, 202), answer.text
-            async with asyncio.timeout(180):
-                while (await client.erasures())[0].finished_at is None:
-                    await asyncio.sleep(0.2)
-            dump = await asyncio.to_thread(dumped, tmp_path)
-            assert (MARK in dump, CONTACT in dump) == (False, False)

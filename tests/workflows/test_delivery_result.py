@@ -16,7 +16,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.channel_registry import WEBHOOK
 from activities.failures import Failure, FailureKind, cause_of
-from activities.interface import ADMIT, DECIDE, DEPART, ActivityType, Delivery, EvaluationResult, Sent
+from activities.interface import ADMIT, DECIDE, DEPART, ActivityType, EvaluationResult, Sent
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.workflows.conftest import Stage
@@ -248,22 +248,6 @@ def test_a_last_attempt_that_says_that_it_sent_nothing_is_made_once_more(
 ) -> None:
     again = unsent(error, Send(kind="sms", on_unknown=unknown, retry=RetryPolicy(maximum_attempts=3)), 60.0)
     assert (again and again.retry.maximum_attempts) == attempts
-
-
-async def test_an_sms_that_a_stopping_worker_did_not_send_is_sent_though_it_may_be_tried_once_alone(stage: Stage):
-    def script(_: Delivery, attempt: int) -> Sent:
-        if len(stage.channels.attempts) == 1:
-            raise replace(STOPPED, attempt=attempt).as_error()
-        return Sent(attempt=attempt)
-
-    await stage.publish(
-        "scenario: once\ntrigger: segment\nsteps:\n  - sms: text\n    text: hi\n    retry: {maximum_attempts: 1}\n"
-    )
-    stage.channels.scripts["text"] = script
-    result = await stage.run("once")
-    assert [step["outcome"] for step in result["steps"]] == ["delivered"]
-    first, second = stage.channels.of("text")
-    assert first.delivery == second.delivery
 
 
 @pytest.mark.parametrize(

@@ -170,14 +170,6 @@ async def test_rounds_that_were_done_count(stage: Stage) -> None:
     assert len({attempt.delivery.id for attempt in stage.channels.attempts}) == len(stage.channels.attempts)
 
 
-async def test_a_repetition_that_is_gone_is_left(stage: Stage) -> None:
-    rest = "{wait: 1d, id: rest}"
-    handle = await begin(stage, "{repeat: {every: 7d, times: 4}, id: rounds, steps: [" + A + ", " + rest + "]}", B)
-    await stage.publish(scenario(rest, C))
-    await migrate(stage, handle)
-    assert told(await stage.result(handle)) == ["rounds round", "a delivered", "rest waited", "c delivered"]
-
-
 async def test_a_delivery_under_way_ends_in_its_own_version_first(stage: Stage) -> None:
     stage.channels.scripts["hook"] = failing(FailureKind.RETRY, times=2)
     handle = await begin(stage, HOOK.replace("HOST", "old"), B, state="running")
@@ -191,23 +183,6 @@ async def test_a_delivery_under_way_ends_in_its_own_version_first(stage: Stage) 
     assert {attempt.delivery.scenario for attempt in stage.channels.of("hook")} == {"moving@1"}
     assert len({attempt.delivery.id for attempt in stage.channels.of("hook")}) == 1
     assert stage.channels.of("c")[0].delivery.scenario == "moving@2"
-
-
-async def test_a_delivery_under_way_that_fails_for_good_is_held_in_the_new_version(stage: Stage) -> None:
-    last = asyncio.Event()
-    stage.channels.scripts["hook"] = after(last, failing(FailureKind.PERMANENT, status=422))
-    handle = await begin(stage, HOOK, state="running")
-    await stage.attempted("hook")
-    await stage.publish(scenario(HOOK, C))
-    await migrate(stage, handle)
-    last.set()
-    await stage.until(handle, "held")
-    stage.channels.scripts.clear()
-    await stage.operate(handle, "retry_step", WHO)
-    assert told(await stage.result(handle)) == ["hook delivered", "c delivered"]
-    first, second = stage.channels.of("hook")
-    assert (first.delivery.scenario, second.delivery.scenario) == ("moving@1", "moving@2")
-    assert first.delivery.id == second.delivery.id
 
 
 async def test_a_held_step_stays_held_until_it_is_tried_again_as_the_new_version_has_it(stage: Stage) -> None:
@@ -265,16 +240,6 @@ async def test_a_delivery_that_is_kept_back_is_asked_about_by_the_new_version(st
     assert second.at - first.at < timedelta(hours=1)
 
 
-async def test_a_new_step_of_an_old_name_is_another_delivery(stage: Stage) -> None:
-    handle = await begin(stage, A, "{wait: 2d}", B)
-    await stage.publish(scenario("{sms: first, text: hi}", "{wait: 2d}", A))
-    why = await refusal(migrate(stage, handle))
-    assert why == "moving@2: 'a' would be sent again: from 'wait-2' on it is still to come there"
-    await migrate(stage, handle, map={"a": "first"})
-    assert told(await stage.result(handle)) == ["first delivered", "wait-2 waited", "a delivered"]
-    everything_was_sent_once(stage, "a", "a")
-
-
 async def test_what_was_mapped_once_is_known_when_it_goes_on_in_a_third_version(stage: Stage) -> None:
     handle = await begin(stage, A, "{wait: 2d}", B)
     await stage.publish(scenario("{sms: first, text: hi}", "{wait: 2d}", B))
@@ -321,20 +286,6 @@ async def test_an_update_that_makes_no_sense_is_refused_before_anything_is_writt
     accepted = "workflow_execution_update_accepted_event_attributes"
     asked_about = [event for event in history.events if event.HasField(accepted)]
     assert len(asked_about) == 2, "those that have to be asked about"
-
-
-async def test_a_step_that_is_to_be_skipped_is_skipped_in_the_new_version(stage: Stage) -> None:
-    handle = await begin(stage, "{wait: 0s}", "{wait: 1h}", A, B)
-    await stage.operate(handle, "pause", WHO)
-    await stage.operate(handle, "skip_step", WHO)
-    await stage.until(handle, "paused")
-    await stage.operate(handle, "skip_step", {**WHO, "step": "a"})
-    await stage.publish(scenario("{wait: 0s}", "{wait: 1h}", A, C))
-    await migrate(stage, handle, step="a")
-    await stage.operate(handle, "resume", WHO)
-    result = await stage.result(handle)
-    assert (result["version"], told(result)[2:]) == ("moving@2", ["a skipped", "c delivered"])
-    everything_was_sent_once(stage, "c")
 
 
 @pytest.mark.usefixtures("_always_suggested")

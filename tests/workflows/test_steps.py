@@ -10,21 +10,9 @@ from temporalio.api.enums.v1 import EventType
 
 from activities.failures import FailureKind
 from activities.interface import Sent
-from scenario.policies.draw import Lot
 from tests.workflows.conftest import WHO, Stage, failing, outcomes
 from workflows.limits import KEPT_RESPONSES
 
-FOUR = """
-scenario: four
-trigger: order
-steps:
-  - {email: hello, subject: Hi, text: "{{ contact.firstname }} {{ order.external_id }}"}
-  - wait: 2d
-  - webhook: hook
-    url: https://hooks.example.com/a/{{ contact.id }}
-    body: {order: "{{ order.external_id }}", lines: {$for: p in order.products, $each: {name: "{{ p.name }}"}}}
-  - {sms: bye, text: "{{ contact.custom.nick }}"}
-"""
 ORDER: dict[str, Any] = {
     "type": "order",
     "order": {"external_id": "CGX0094", "total_price": 30, "products": [{"name": "A", "quantity": 2}]},
@@ -73,18 +61,6 @@ async def test_a_history_holds_of_a_delivery_what_its_activity_does_not_know(sta
     assert attempt.delivery.now == began.event_time.ToDatetime(tzinfo=UTC).isoformat(timespec="seconds")
 
 
-async def test_a_step_is_handed_only_the_fields_that_its_templates_name(stage: Stage) -> None:
-    await stage.publish(FOUR)
-    contact = {"id": 7, "firstname": "Zoé", "lastname": "O'Brien", "custom_fields": [{"name": "nick", "value": "Z"}]}
-    await stage.run("four", ORDER, contact=contact)
-    handed = {attempt.delivery.step: attempt.delivery.data for attempt in stage.channels.attempts}
-    order = {"external_id": "CGX0094", "products": [{"name": "A"}]}
-    assert handed["hook"] == {"contact": {"id": "7"}, "order": order}
-    assert handed["bye"] == {
-        "contact": {"cellphone": "+33612345678", "language": None, "custom": {"nick": "Z"}},
-    }
-
-
 UNKNOWN = """
 scenario: unknown
 trigger: segment
@@ -101,34 +77,6 @@ async def test_an_unknown_outcome_can_be_passed_over_and_is_on_record(stage: Sta
     assert (result["outcome"], result["reason"]) == ("finished", "")
     (stored,) = await stage.store.entries(scenario="unknown", limit=1)
     assert (stored.outcome, stored.reason) == ("finished", "1 of 1 deliveries failed")
-
-
-TONES = """
-scenario: tones
-trigger: order
-entry: {key: "{{ order.external_id }}", again: always}
-steps:
-  - {split: {a: 50, b: 45, none: 5}, id: tone, branches: {a: [{sms: brisk, text: hi}], b: [{sms: warm, text: hi}]}}
-"""
-TONE = Lot(seed="tones/tone", shares={"a": 5000, "b": 4500, "none": 500})
-
-
-def numbered(number: str, **fields: Any) -> dict[str, Any]:
-    return {"type": "order", "order": {"external_id": number, **fields}}
-
-
-async def test_a_branch_is_taken_without_an_event_of_the_history(stage: Stage) -> None:
-    await stage.publish(TONES)
-    handle = await stage.start("tones", numbered("A1"), contact={"id": 7}, key="A1")
-    drawn = TONE.draw("7")
-    step = (await stage.result(handle))["steps"][0]
-    assert (step["outcome"], step["note"]) == (drawn.name, str(drawn))
-    happened = [event.event_type for event in (await handle.fetch_history()).events]
-    assert happened[3:6] == [
-        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
-        EventType.EVENT_TYPE_MARKER_RECORDED,  # admitted
-        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
-    ]
 
 
 WEEKLY = """
@@ -187,37 +135,8 @@ async def test_rounds_in_rounds_go_on_in_other_runs(stage: Stage) -> None:
     assert run != handle.first_execution_run_id
 
 
-SEVERAL = """
-scenario: several
-trigger: order
-exit: [{event: gone}]
-steps:
-  - wait: 1d
-  - wait_for:
-      order.delivered: {if: event.order_id == order.external_id, then: [{sms: arrived, text: "{{ event.carrier }}"}]}
-      order.refused: {then: [{exit: refused}]}
-      order.cancelled: {}
-    for: 7d
-    else: [{exit: late}]
-  - {sms: after, text: "{{ event.name }}"}
-"""
-
-
 def event(name: str, **properties: Any) -> dict[str, Any]:
     return {"name": name, "properties": properties}
-
-
-@pytest.mark.usefixtures("_always_suggested")
-async def test_it_goes_on_in_another_run(stage: Stage) -> None:
-    await stage.publish(SEVERAL)
-    handle = await stage.start("several", ORDER)
-    await stage.environment.sleep(timedelta(days=2))
-    for number in range(20):
-        await handle.signal("event", event("order.delivered", order_id=f"x{number}"))
-    newest = stage.client.get_workflow_handle(handle.id)
-    await newest.signal("event", event("order.refused"))
-    result = await stage.result(newest)
-    assert (result["reason"], result["steps"][1]["way"]) == ("refused", "order.refused")
 
 
 TOGETHER = """

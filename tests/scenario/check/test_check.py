@@ -296,18 +296,6 @@ def test_whatever_is_written_there_is_an_answer_in_plain_words(data: dict[str, A
     assert all(finding.line == 1 and finding.column >= 1 for finding in checked.findings)
 
 
-@given(
-    st.integers(0, len(RIGHT) - 1),
-    st.sampled_from(("", "\t", ":", "- ", "'", '"', "{", "}", "\n", "#", "&", "*", "x", "| ", "{% ")),
-    st.integers(0, 3),
-)
-@settings(max_examples=40)
-def test_a_slip_of_the_pen_never_breaks_the_check(at: int, put: str, instead_of: int):
-    checked = check(RIGHT[:at] + put + RIGHT[at + instead_of :], read=lambda _: "<p>")
-    assert (checked.scenario is None) == any(finding.severity == "error" for finding in checked.findings)
-    assert not [finding.message for finding in checked.findings if JARGON.search(finding.message)]
-
-
 DESTINATIONS = (
     ("wax", None),
     ("waxx", "5:7: error unknown-destination: there is no destination 'waxx': did you mean 'wax'?"),

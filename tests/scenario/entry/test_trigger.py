@@ -1,7 +1,6 @@
 # ruff: noqa: E501 - templates are written whole
 """`trigger` is what admitted the contact, whatever was awaited since; what is below it is handed on once."""
 
-import json
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from scenario import liquid
 from scenario.entry.entry import clean, journey_root, parse_entry
 from scenario.entry.objects import with_trigger
 from scenario.liquid import Kind
-from scenario.model.scenario import TRIGGERS
 from scenario.plan.inputs import handed, pick
 from scenario.time import zone_of
 
@@ -29,11 +27,6 @@ LATER = {"name": "order.placed", "sku": "another", "properties": {"sku": "anothe
 def data_of(kind: str) -> dict[str, Any]:
     entry = {"scenario": "a", "contact": {"id": 7}, "trigger": {"type": kind, **DATA.get(kind, {})}}
     return clean(parse_entry(entry), zone_of("UTC"))
-
-
-@pytest.mark.parametrize("kind", TRIGGERS)
-def test_every_trigger_has_its_type(kind: str) -> None:
-    assert with_trigger(data_of(kind))["trigger"]["type"] == kind
 
 
 @pytest.mark.parametrize(
@@ -77,21 +70,6 @@ def test_only_what_is_named_is_handed_over_and_nothing_twice(
     sources: list[tuple[Any, Kind]], fields: tuple[str, ...], items: dict[str, tuple[str, ...]]
 ) -> None:
     assert handed(sources) == (fields, items)
-
-
-def test_a_loop_over_it_renders_as_one_over_the_order() -> None:
-    data = data_of("order")
-    data["order"]["products"] = [{"name": "Bag", "sku": "1"}, {"name": "Hat", "sku": "2"}]
-    source = {
-        "$for": "p in trigger.order.products",
-        "$each": {"name": "{{ p.name }}", "all": "{{ order.external_id }}"},
-    }
-    given = pick(data, *handed([(source, "json")]))
-    assert given == {"order": {"external_id": "X1", "products": [{"name": "Bag"}, {"name": "Hat"}]}}
-    assert json.loads(liquid.render_json(source, with_trigger(given))) == [
-        {"name": "Bag", "all": "X1"},
-        {"name": "Hat", "all": "X1"},
-    ]
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,6 @@ def test_a_place_is_free_at_its_moment(at_most: int, per: str, sent: list[str], 
     assert (found and spell(found.free, place)) == free
 
 
-def test_the_day_is_the_contacts() -> None:
-    sent = [Sent(datetime(2026, 3, 3, 22, tzinfo=UTC))]
-    now = datetime(2026, 3, 3, 23, 30, tzinfo=UTC)
-    assert full([cap(1, "day")], sent, now, ZoneInfo("UTC")) is not None
-    assert full([cap(1, "day")], sent, now, ZoneInfo(PARIS)) is None
-
-
 def test_all_caps_must_have_a_place_and_the_last_to_have_one_is_named() -> None:
     zone = ZoneInfo(PARIS)
     caps = [cap(1, "day", name="day"), cap(2, "7d", name="week"), cap(3, "month", name="month")]

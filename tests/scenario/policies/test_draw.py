@@ -2,7 +2,6 @@
 
 import hashlib
 from collections import Counter
-from math import sqrt
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from scenario.policies.draw import WHOLE, Holdout, Lot, apart, drawn, hundredths, percent, u
 
 IDS = [str(number) for number in range(3_000_000, 3_040_000)]
-SHARES = {"a": 5000, "b": 4475, "none": 500, "nobody": 0, "few": 25}
 TOP = 2**64 - 1
 
 
@@ -44,15 +42,6 @@ def test_the_first_branch_whose_cumulative_share_is_above_the_number_is_drawn(sh
     assert sum(shares[:place]) * 2**64 <= number * WHOLE < sum(shares[: place + 1]) * 2**64
 
 
-def test_of_many_contacts_each_branch_gets_its_share() -> None:
-    counts = Counter(drawn(SHARES, u("post-purchase/subject", unit)) for unit in IDS)
-    for name, share in SHARES.items():
-        expected = len(IDS) * share / WHOLE
-        sigma = sqrt(expected * (1 - share / WHOLE))
-        assert abs(counts[name] - expected) <= 4 * sigma, name
-    assert counts["nobody"] == 0
-
-
 def test_draws_of_two_seeds_know_nothing_of_each_other() -> None:
     """χ² with three degrees of freedom: 16.27 is passed once in a thousand times."""
     half = {"a": 5000, "b": 5000}
@@ -60,21 +49,6 @@ def test_draws_of_two_seeds_know_nothing_of_each_other() -> None:
     expected = len(IDS) / 4
     assert len(cells) == 4
     assert sum((count - expected) ** 2 / expected for count in cells.values()) < 16.27
-
-
-def test_moving_shares_moves_only_those_at_the_border() -> None:
-    before, after = {"a": 5000, "b": 4500, "none": 500}, {"a": 4300, "b": 5200, "none": 500}
-    moved = 0
-    for unit in IDS:
-        number = u("s", unit)
-        first, second = drawn(before, number), drawn(after, number)
-        moved += first != second
-        if first != second:
-            assert (first, second) == ("a", "b")
-            assert 4300 * 2**64 <= number * WHOLE < 5000 * 2**64
-    expected = len(IDS) * 0.07
-    assert abs(moved - expected) <= 4 * sqrt(expected * 0.93)
-    assert Lot(seed="s", shares=after).moved(Lot(seed="s", shares=before)) == 700
 
 
 @given(sums(3), sums(4), st.integers(1, 5))

@@ -114,45 +114,7 @@ def opens(written: str, now: datetime, zone: tzinfo) -> datetime:
     return found.moment
 
 
-def test_a_night_is_an_hour_shorter_in_march_and_an_hour_longer_in_october():
-    zone = ZoneInfo(PARIS)
-    begun = [local(f"{day} 21:00", zone) for day in ("2026-03-28", "2026-10-24", "2026-11-24")]
-    lengths = [opens(NIGHT, moment, zone) - moment.astimezone(UTC) for moment in begun]
-    assert [str(length) for length in lengths] == ["10:00:00", "12:00:00", "11:00:00"]
-
-
-@pytest.mark.parametrize(
-    ("contact", "scenario", "expected"),
-    [
-        (TOKYO, PARIS, "Wed 2026-03-04 08:00 Asia/Tokyo"),
-        (None, PARIS, "Wed 2026-03-04 08:00 Europe/Paris"),
-        ("", None, "Wed 2026-03-04 08:00 UTC"),
-        ("Mars/Olympus", PARIS, "Wed 2026-03-04 08:00 Europe/Paris"),
-    ],
-)
-def test_a_contact_without_a_zone_keeps_the_scenarios_hours(contact: str | None, scenario: str | None, expected: str):
-    zone = zone_of(contact, scenario)
-    assert spell(opens(NIGHT, datetime(2026, 3, 3, 22, 0, tzinfo=UTC), zone), zone) == expected
-
-
 DELIVERIES = [f"msg_{number:032x}" for number in range(1, 2001)]
-
-
-def test_a_retry_that_comes_when_the_window_has_closed_goes_out_at_its_second_behind_the_opening():
-    zone = ZoneInfo(PARIS)
-    window = rules('window: {from: "09:00", to: "20:00", spread: 15m}')
-    assert opening(window, local("2026-03-03 19:58", zone), zone) is None  # the receiver is down
-    found = opening(window, local("2026-03-03 20:03", zone), zone)
-    assert found is not None
-    assert found.moment is not None
-    due = [found.moment + spread_by(delivery, found.spread) for delivery in DELIVERIES[:3]]
-    assert [spell(moment, zone) for moment in due] == [
-        "Wed 2026-03-04 09:11:18 Europe/Paris",
-        "Wed 2026-03-04 09:05:39 Europe/Paris",
-        "Wed 2026-03-04 09:09:52 Europe/Paris",
-    ]
-    # It is asked again then: all of them go.
-    assert [opening(window, moment, zone) for moment in due] == [None, None, None]
 
 
 def test_deliveries_are_spread_over_all_of_the_time():
