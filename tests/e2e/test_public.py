@@ -25,8 +25,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.background import TELL_WORKFLOW, PlatformReply
 from activities.webhook.route import Diverted
-from gateway.callbacks.app import application, routes_of
-from gateway.callbacks.deliver import CallbackEvent, tell
+from gateway.callbacks.app import CallbackEvent, application, routes_of, tell
 from gateway.client import Entered, ScenarioClient
 from runtime.derived_keys import AddressHashes
 from runtime.local.inbox import Inbox
