@@ -6,8 +6,11 @@ import json
 import os
 import re
 import sys
+from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from scenario.source.findings import Finding
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,11 +61,15 @@ def dump(value: Any, *, indent: int | None = 2) -> None:
 
 
 def as_data(value: Any) -> Any:
-    """Return a view, or a moment or day in one, as JSON data."""
+    """Return a view, a finding, another dataclass, or a moment or day in one, as JSON data."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, Finding):
+        return value.as_json()
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     return value.model_dump(by_alias=True)  # without an import of pydantic, which takes its time
 
 

@@ -9,30 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import entry_files
-from gateway.cli.options import Format, FormatOption
+from gateway.cli.options import Format, FormatOption, argument, flag, option
+from gateway.errors import BadInput
 from gateway.terminal import dump, note
 
 if TYPE_CHECKING:
     from splio.fields import CustomFieldNames
     from splio.writer import ConversionResult
 
-FileArgument = Annotated[
-    str, typer.Argument(metavar="FILE", help="a template, or a scenario file; - is standard input")
-]
-OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="the output file, instead of standard output")
-]
+FileArgument = Annotated[str, argument("FILE", "a template, or a scenario file; - is standard input")]
+OutputOption = Annotated[Path | None, option("FILE", "the output file, instead of standard output", "--output", "-o")]
 SampleOption = Annotated[
     str | None,
-    typer.Option(
-        "--sample",
-        metavar="FILE",
-        help="a contact or an entry in the platform's format, for the names of the custom fields c0, c1, …",
-    ),
+    option("FILE", "a contact or an entry in the platform's format, for the names of the custom fields c0, c1, …"),
 ]
-LiquidOption = Annotated[
-    bool, typer.Option("--keep-liquid", help="the template contains Liquid already: keep it unchanged")
-]
+LiquidOption = Annotated[bool, flag("--keep-liquid", "the template contains Liquid already: keep it unchanged")]
 
 
 def convert(
@@ -61,8 +52,7 @@ def convert(
         with entry_files.writing(output) as written:
             written.write(converted.text)
     if form is Format.JSON:
-        left = [rest.as_json() for rest in converted.unconverted]
-        dump({"text": converted.text, "left": left, "notes": list(converted.notes)})
+        dump({"text": converted.text, "left": converted.unconverted, "notes": converted.notes})
     elif output is None:
         # UTF-8 for any terminal, since it is a file's content, and files are read as UTF-8.
         sys.stdout.flush()
@@ -83,7 +73,6 @@ def _report(converted: ConversionResult, name: str, *, listed: bool) -> None:
 
 
 def _read(file: str) -> str:
-    from gateway.errors import BadInput
 
     try:
         return entry_files.read(file).decode("utf-8-sig")

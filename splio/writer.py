@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from scenario import liquid
 from scenario.errors import TemplateError
@@ -24,9 +24,6 @@ class Unconverted:
     line: int
     column: int
     message: str
-
-    def as_json(self) -> dict[str, Any]:
-        return {"line": self.line, "column": self.column, "message": self.message}
 
 
 class Edit(NamedTuple):

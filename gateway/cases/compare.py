@@ -169,7 +169,6 @@ def _json(place: Place, what: str, expected: Any, got: Any, *, whole: bool) -> I
         yield Mismatch(place, what, expected, got)
 
 
-_NOTHING: Final = "nothing"
 _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot contain (XML 1.0 §2.2)."""
 
@@ -205,7 +204,7 @@ def unread(file: str, findings: Sequence[Finding]) -> Result:
 def shown(value: Any) -> str:
     """Return a value as text, or as JSON if it is no text."""
     if value is MISSING:
-        return _NOTHING
+        return "nothing"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -8,27 +8,21 @@ from typing import Annotated, Final
 import typer
 
 from gateway.cli import (
-    audience,
     author,
-    batch,
     campaign,
-    campaign_check,
     configuration,
     enter,
-    erase,
-    keys,
     local,
     operate,
     outgoing,
     preview,
-    send,
+    privacy,
     show,
     stats,
     store,
-    suppress,
-    test,
     versions,
 )
+from gateway.cli.options import flag
 from gateway.terminal import say
 from runtime import version
 from scenario.extensions import COMMANDS as EXTENSION_COMMANDS
@@ -49,9 +43,9 @@ _GROUPS: Final = {
         "check": author.check,
         "map": author.draw,
         "preview": preview.preview,
-        "send": send.send,
+        "send": preview.send,
         "sample": author.sample,
-        "test": test.cases,
+        "test": author.cases,
         "schema": author.schema,
         "publish": author.publish,
         **load_extensions(EXTENSION_COMMANDS),
@@ -86,9 +80,9 @@ _GROUPS: Final = {
         "migrate": versions.migrate,
         "close": versions.close,
         "open": versions.reopen,
-        "suppress": suppress.suppress,
-        "erase": erase.erase,
-        "erasures": erase.erasures,
+        "suppress": privacy.suppress,
+        "erase": privacy.erase,
+        "erasures": privacy.erasures,
         "prune": store.prune,
     },
 }
@@ -97,14 +91,18 @@ _SUBCOMMANDS: Final = {
     "audience": (
         "Operate",
         "Membership lists that scenarios keep in sync at other systems.",
-        {"list": audience.listing, "show": audience.show, "retry": audience.retry},
+        {"list": outgoing.list_audiences, "show": outgoing.show_audience, "retry": outgoing.retry_audience},
     ),
-    "batch": ("Watch", "Batch calls: one request for many contacts.", {"list": batch.listing, "show": batch.show}),
+    "batch": (
+        "Watch",
+        "Batch calls: one request for many contacts.",
+        {"list": outgoing.list_batches, "show": outgoing.show_batch},
+    ),
     "campaign": (
         "Run",
         "One scenario for the contacts of a file.",
         {
-            "check": campaign_check.check,
+            "check": campaign.check,
             "start": campaign.start,
             "show": campaign.show,
             "list": campaign.listing,
@@ -131,7 +129,7 @@ _SUBCOMMANDS: Final = {
     "keys": (
         "Run",
         "Make keys of the HTTP API and the pages, list them, revoke them.",
-        {"create": keys.create, "list": keys.listing, "revoke": keys.revoke},
+        {"create": store.create_key, "list": store.list_keys, "revoke": store.revoke_key},
     ),
     "encryption": ("Operate", "Change the keys that contacts' keys are wrapped by.", {"rotate": store.rotate}),
     "store": (
@@ -167,9 +165,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    wanted: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
-    ] = False,
+    wanted: Annotated[bool, flag("--version", "print the version and exit", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Run marketing scenarios as durable journeys: waits, e-mails, SMS and webhooks."""
     del wanted  # its callback has done everything

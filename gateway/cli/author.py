@@ -1,4 +1,4 @@
-"""Commands for authors of scenarios: check, schema, sample, map, publish."""
+"""Commands for authors of scenarios: check, schema, sample, map, publish, test."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from shutil import copymode
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -15,22 +18,25 @@ import typer
 from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, PoliciesOption, book_in, known_in, policies_in
 from gateway.cli.entry_files import STDIN, writing
-from gateway.cli.options import Format, FormatOption, login
+from gateway.cli.options import Format, FormatOption, argument, flag, login, option
 from gateway.cli.output import count, print_line
-from gateway.cli.preview import FileArgument, draft_of
-from gateway.errors import BadInput
+from gateway.cli.preview import FileArgument, draft_of, renderer
+from gateway.errors import BadInput, why
 from gateway.service.caller import TERMINAL
 from gateway.terminal import console, dump, note, say, styled, text
 
 if TYPE_CHECKING:
     from activities.content import LoadedVersion
+    from gateway.cases.compare import Result
+    from gateway.cases.file import Cases
+    from gateway.cases.run import Circumstances
     from gateway.map.map import ScenarioMap
     from gateway.map.outline import Overlay
     from gateway.publishing import Publication
     from scenario.model.scenario import Scenario
     from scenario.source.findings import Finding
 
-FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="scenario files, in YAML")]
+FilesArgument = Annotated[list[Path], argument("FILE...", "scenario files, in YAML")]
 _SCHEMAS: Final = {
     "scenario": "scenario.model.json_schema",
     "entry": "scenario.entry.json_schema",
@@ -41,7 +47,7 @@ _SCHEMAS: Final = {
 """The modules with a function `schema`, by the kind of file that it describes."""
 SchemaArgument = Annotated[
     Literal["scenario", "entry", "destinations", "cases", "policies"],
-    typer.Argument(metavar="[KIND]", help="scenario, entry, destinations, policies or cases"),
+    argument("[KIND]", "scenario, entry, destinations, policies or cases"),
 ]
 
 
@@ -73,7 +79,7 @@ def check(
         except BadInput as error:
             unread.append(error)
     if form is Format.JSON:
-        dump([finding.as_json() for finding in findings])
+        dump(findings)
     else:
         _list(findings)
     for error in unread:
@@ -107,7 +113,7 @@ def publish(
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
     newest: Annotated[
-        bool, typer.Option("--newest", help="roll back: make it the newest version again if a later one exists")
+        bool, flag("--newest", "roll back: make it the newest version again if a later one exists")
     ] = False,
     journeys: Annotated[
         Literal["pin", "follow"] | None,
@@ -219,18 +225,12 @@ def _summary(findings: Sequence[Finding], files: int) -> str:
 
 
 def draw(
-    what: Annotated[
-        str, typer.Argument(metavar="FILE|NAME[@VERSION]", help="a scenario file, or one that is published")
-    ],
+    what: Annotated[str, argument("FILE|NAME[@VERSION]", "a scenario file, or one that is published")],
     form: Annotated[
         Literal["svg", "mermaid"], typer.Option("--format", help="svg: a drawing; mermaid: text for documents")
     ] = "svg",
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="where to write it", show_default="standard output")
-    ] = None,
-    since: Annotated[
-        int | None, typer.Option(metavar="VERSION", min=1, help="mark differences from this version")
-    ] = None,
+    output: Annotated[Path | None, option("FILE", "where to write it", show_default="standard output")] = None,
+    since: Annotated[int | None, option("VERSION", "mark differences from this version", min=1)] = None,
     destinations: DestinationsOption = None,
 ) -> None:
     """Draw a map of a scenario: its steps, and the ways between them.
@@ -279,3 +279,100 @@ def _published(name: str, number: int | None) -> LoadedVersion:
     from gateway.service.scenarios import ScenarioService
 
     return session.ask_store(lambda store: ScenarioService(store).opened(TERMINAL, name, number))
+
+
+def cases(
+    files: Annotated[list[Path], argument("FILE...", "scenarios, their case files, or folders", show_default=False)],
+    case: Annotated[str | None, option("TEXT", "only cases with this in their names", show_default=False)] = None,
+    update: Annotated[bool, flag("--update", "write the results into the case files")] = False,
+    destinations: DestinationsOption = None,
+    policies: PoliciesOption = None,
+    form: Annotated[
+        Literal["text", "json", "junit"],
+        typer.Option("--format", help="text for people, json for programs, junit (XML) for CI"),
+    ] = "text",
+) -> None:
+    """Run the cases of scenarios in virtual time. Nothing is sent. No server is needed.
+
+    The cases of post-purchase.yaml are in post-purchase.test.yaml in the same folder. Differences are shown as expected
+    and got, with their line. The exit status is 1 if there is a difference or an error.
+    """
+    from gateway.cases.compare import as_json, junit, lines, unread
+    from gateway.cases.file import DefaultFiles, case_files, read
+    from gateway.cases.run import Circumstances
+    from runtime.settings import Settings
+
+    settings = Settings()
+    around = Circumstances(platform_zone=settings.platform_timezone, renderer=renderer(settings))
+    paths = list(dict.fromkeys(found for file in files for found in case_files(file)))
+    results: list[Result] = []
+    broken: list[Result] = []
+    for path in paths:
+        read_cases, findings = read(path, DefaultFiles(destinations, policies))
+        for finding in findings:
+            note(str(finding))
+        if read_cases is None:
+            broken.append(unread(str(path), findings))
+            continue
+        done = _run(read_cases, case, around)
+        if update:
+            done = _update(read_cases, case, around, done)
+        if form == "text" and done:
+            say("\n".join((str(path), *(line for one in done for line in lines(one)))))
+        results += done
+    if case is not None and not results and not broken:
+        raise BadInput(f"no case has '{case}' in its name")
+    if form == "json":
+        dump([as_json(one) for one in (*broken, *results)])
+    elif form == "junit":
+        say(junit((*broken, *results)))
+    failed = sum(not one.passed for one in results)
+    if results or not broken:
+        note(f"{count(len(results), 'case')}, {f'{failed} failed' if failed else 'all as expected'}")
+    if broken or failed:
+        raise typer.Exit(1)
+
+
+def _run(cases: Cases, wanted: str | None, around: Circumstances) -> list[Result]:
+    from gateway.cases.compare import compare, result
+    from gateway.cases.run import run
+
+    results: list[Result] = []
+    for name, case in cases.file.cases.items():
+        if wanted is None or wanted in name:
+            began = perf_counter()
+            differences = compare(case, run(cases, name, around))
+            results.append(result(cases.source, name, differences, perf_counter() - began))
+    return results
+
+
+def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[Result]) -> list[Result]:
+    from gateway.cases.update import updated
+
+    if all(one.passed for one in done):
+        return done
+    changed = updated(cases, {one.name for one in done if not one.passed}, around)
+    if changed is None:
+        note(f"{cases.path}: nothing was written: these differences can only be changed by hand")
+        return done
+    _write(cases.path, changed.source.text)
+    note(f"{cases.path}: the results were written")
+    refused = [name for name, case in changed.file.cases.items() if case.expect and case.expect.refused is not None]
+    if any((expect := cases.file.cases[name].expect) is None or expect.refused is None for name in refused):
+        of_all = f"{len(refused)} of {len(changed.file.cases)} cases {'is' if len(refused) == 1 else 'are'} refused"
+        note(f"{cases.path}: {of_all}, and nothing is sent there: {', '.join(refused)}")
+    return _run(changed, wanted, around)
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file's text atomically, so that an error loses nothing."""
+    target = path.resolve()  # where a link leads: it stays a link
+    beside = target.with_name(f".{target.name}.new")
+    try:
+        beside.write_bytes(text.encode())
+        copymode(target, beside)
+        beside.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise BadInput(f"{path} cannot be written: {why(error)}") from None

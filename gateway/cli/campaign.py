@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
@@ -12,8 +14,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption, OperatorOption, OperatorOptions, grouped, login, moment, one_of
-from gateway.cli.output import Table, progress
+from gateway.cli.entry_files import writing
+from gateway.cli.options import (
+    Format,
+    FormatOption,
+    OperatorOption,
+    OperatorOptions,
+    argument,
+    flag,
+    grouped,
+    login,
+    moment,
+    one_of,
+    option,
+)
+from gateway.cli.output import Table, output, progress
+from gateway.cli.preview import draft_of
 from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, note, say
 from scenario.time import format_duration, per_second
@@ -27,9 +43,7 @@ if TYPE_CHECKING:
     from runtime.store.audiences import StoredAudience
     from scenario.plan.plan import GearName
 
-AudienceOption = Annotated[
-    Path, typer.Option(metavar="PEOPLE", help="JSON lines, CSV, Excel or Parquet; .gz of the first two")
-]
+AudienceOption = Annotated[Path, option("PEOPLE", "JSON lines, CSV, Excel or Parquet; .gz of the first two")]
 EncodingOption = Annotated[
     str | None, typer.Option(help="of CSV, such as cp1250; by default UTF-8, else cp1252 (Western Europe)")
 ]
@@ -37,6 +51,7 @@ NameOption = Annotated[
     str | None, typer.Option(help="the campaign, which is the key of its journeys; the scenario's without it")
 ]
 _LISTED: Final = 100
+_SHOWN: Final = 20  # invalid lines that are listed one by one
 _WATCHED: Final = 2.0  # seconds
 GEARS: Final[Mapping[GearName, str]] = {
     "blast": "messages are sent directly, and contacts that must wait become journeys (--gear enter: all do)",
@@ -47,45 +62,37 @@ ResultFormatOption = Annotated[
     Literal["text", "json", "csv"],
     typer.Option("--format", help="text for people, json (one object a line) or csv for programs"),
 ]
-PublishedArgument = Annotated[
-    str, typer.Argument(metavar="SCENARIO", help="a YAML file, which is published; or a published NAME or NAME@VERSION")
-]
 RateOption = Annotated[str, typer.Option(help="maximum number of lines: 200/s, 600/m, 1000/h")]
-LocalOption = Annotated[
-    bool, typer.Option("--local", help="--at is each contact's own local time; contacts whose time is past start first")
-]
-AcceptOption = Annotated[bool, typer.Option("--accept", help="start even if more than 1 % of the lines are invalid")]
-LeaveOption = Annotated[bool, typer.Option("--leave", help="end the journeys that it started, too")]
-WatchOption = Annotated[bool, typer.Option("--watch", help="show it every two seconds until it ends")]
-CampaignArgument = Annotated[str, typer.Argument(metavar="NAME", help="the campaign's name")]
+LeaveOption = Annotated[bool, flag("--leave", "end the journeys that it started, too")]
+WatchOption = Annotated[bool, flag("--watch", "show it every two seconds until it ends")]
+CampaignArgument = Annotated[str, argument("NAME", "the campaign's name")]
 OutcomeOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="WORD", parser=one_of(LINE_OUTCOMES), help=f"only lines with this outcome: {', '.join(LINE_OUTCOMES)}"
-    ),
+    option("WORD", f"only lines with this outcome: {', '.join(LINE_OUTCOMES)}", parser=one_of(LINE_OUTCOMES)),
 ]
 
 
 def start(
-    scenario: PublishedArgument,
+    scenario: Annotated[
+        str, argument("SCENARIO", "a YAML file, which is published; or a published NAME or NAME@VERSION")
+    ],
     audience: Annotated[
         str,
-        typer.Option(
-            metavar="PEOPLE",
-            help="as for check, or a file elsewhere: s3://bucket/people.csv, sftp://user@host/folder/people.csv",
+        option(
+            "PEOPLE", "as for check, or a file elsewhere: s3://bucket/people.csv, sftp://user@host/folder/people.csv"
         ),
     ],
     encoding: EncodingOption = None,
     name: NameOption = None,
     rate: RateOption = "100/s",
-    at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="start at this time; without a zone, in this machine's")
-    ] = None,
-    local: LocalOption = False,
+    at: Annotated[str | None, option("TIME", "start at this time; without a zone, in this machine's")] = None,
+    local: Annotated[
+        bool, flag("--local", "--at is each contact's own local time; contacts whose time is past start first")
+    ] = False,
     gear: Annotated[
         Literal["enter"] | None, typer.Option(help="enter: start a journey for each line; by default the fastest gear")
     ] = None,
-    accept: AcceptOption = False,
+    accept: Annotated[bool, flag("--accept", "start even if more than 1 % of the lines are invalid")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
     operator: OperatorOption = None,
     form: FormatOption = Format.TEXT,
@@ -104,10 +111,9 @@ def start(
         raise typer.BadParameter("a rate is a number of lines and a unit: write 200/s, 600/m or 1000/h")
     if local and at is None:
         raise typer.BadParameter("--local needs --at, such as --at 2026-11-27T09:00")
-    moment_of_start = None if at is None else _start_of(at, local)
     asks = not yes and sys.stdin.isatty()
     given: dict[str, Any] = {
-        **({"local_start": moment_of_start} if local else {"starts_at": moment_of_start}),
+        "local_start" if local else "starts_at": None if at is None else _start_of(at, local),
         "rate": speed,
         "encoding": encoding,
         "accept": accept,
@@ -115,8 +121,8 @@ def start(
         "gear": gear,
         "operator": operator or login(),
     }
-    view = asyncio.run(_start(scenario, audience, name, given))
-    _show_campaign(view, form)
+    view = session.ask(lambda client: _start(client, scenario, audience, name, given))
+    output(view, form, _show, like_api=True)
     if view.state == "failed" or (asks and view.state == "stopped"):
         raise typer.Exit(1)
 
@@ -131,33 +137,27 @@ def _start_of(text: str, local: bool) -> datetime:
         raise typer.BadParameter(f"'{text}' is no date and time: write such as 2026-11-27T09:00") from None
 
 
-async def _start(scenario: str, audience: str, name: str | None, given: dict[str, Any]) -> CampaignView:
+async def _start(
+    client: ScenarioClient, scenario: str, audience: str, name: str | None, given: dict[str, Any]
+) -> CampaignView:
     from gateway.service.campaign_views import CampaignRequest
 
-    async with session.connected() as client:
-        if scenario.endswith((".yaml", ".yml")):
-            published = await client.publish(Path(scenario), given["operator"])
-            scenario = f"{published.scenario}@{published.version}"
-        use = client.services
-        file = await _upload(use.campaigns.audiences, audience)
-        request = CampaignRequest(
-            name=name or scenario.partition("@")[0], scenario=scenario, audience=file.name, **given
-        )
-        view = await use.campaigns.begin(TERMINAL, request, file)
-        view = await _prepared(client, view)
-        if view.survey is None or view.estimate is None or view.over:
-            return view
-        _show_plan(view, view.survey, view.estimate)
-        if view.state != "ready":
-            return view
-        starts = not request.ask or await asyncio.to_thread(typer.confirm, "Start it?", err=True)
-        return await use.campaigns.change(
-            TERMINAL,
-            view.name,
-            "start" if starts else "stop",
-            operator=request.operator,
-            reason="confirmed on the command line" if starts else "not confirmed on the command line",
-        )
+    if scenario.endswith((".yaml", ".yml")):
+        published = await client.publish(Path(scenario), given["operator"])
+        scenario = f"{published.scenario}@{published.version}"
+    campaigns = client.services.campaigns
+    file = await _upload(campaigns.audiences, audience)
+    request = CampaignRequest(name=name or scenario.partition("@")[0], scenario=scenario, audience=file.name, **given)
+    view = await _prepared(client, await campaigns.begin(TERMINAL, request, file))
+    if view.survey is None or view.estimate is None or view.over:
+        return view
+    _show_plan(view, view.survey, view.estimate)
+    if view.state != "ready":
+        return view
+    starts = not request.ask or await asyncio.to_thread(typer.confirm, "Start it?", err=True)
+    reason = f"{'confirmed' if starts else 'not confirmed'} on the command line"
+    change = "start" if starts else "stop"
+    return await campaigns.change(TERMINAL, view.name, change, operator=request.operator, reason=reason)
 
 
 async def _upload(audiences: AudienceService, source: str) -> StoredAudience:
@@ -199,8 +199,7 @@ async def _prepared(client: ScenarioClient, view: CampaignView) -> CampaignView:
 def _show_plan(view: CampaignView, survey: Survey, cost: Estimate) -> None:
     span = format_duration(timedelta(seconds=round(cost.seconds) or 1))
     note(f"scenario: {survey.form}")
-    for column in survey.unknown_columns:
-        note(f"scenario: '{column}' is not a standard field of a contact: it is kept unchanged")
+    _note_unknown(survey)
     note(
         f"scenario: {survey.entries:,} of {survey.lines:,} lines enter {view.scenario} as the campaign {view.name} "
         f"({survey.invalid:,} invalid, {survey.duplicates:,} duplicates)"
@@ -212,30 +211,29 @@ def _show_plan(view: CampaignView, survey: Survey, cost: Estimate) -> None:
     )
 
 
+def _note_unknown(survey: Survey) -> None:
+    for column in survey.unknown_columns:
+        note(f"scenario: '{column}' is not a standard field of a contact: it is kept unchanged")
+
+
 def show(campaign: CampaignArgument, watch: WatchOption = False, form: FormatOption = Format.TEXT) -> None:
     """Show the progress or the result of a campaign.
 
     With --watch, show it until the campaign ends; with --format json, an object a line.
     """
-    view = (
-        asyncio.run(_watch(campaign, form))
-        if watch
-        else session.ask(lambda client: client.services.campaigns.show(TERMINAL, campaign))
-    )
-    _show_campaign(view, form)
 
-
-async def _watch(campaign: str, form: Format) -> CampaignView:
-    async with session.connected() as client:
+    async def look(client: ScenarioClient) -> CampaignView:
         while True:
             view = await client.services.campaigns.show(TERMINAL, campaign)
-            if view.over:
+            if view.over or not watch:
                 return view
             if form is Format.JSON:
                 dump(view.model_dump(mode="json"), indent=None)
             else:
                 say(f"{view.state}: {view.done:,} of {view.total:,}{_pace(view)}")
             await asyncio.sleep(_WATCHED)
+
+    output(session.ask(look), form, _show, like_api=True)
 
 
 def _share(view: CampaignView) -> str:
@@ -256,37 +254,37 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     """List campaigns, the newest first."""
     from gateway.service.view import PageRequest
 
+    def tell(found: Sequence[CampaignView]) -> None:
+        rows = Table("campaign", "scenario", "state", "done", "of", "trouble", right=("done", "of"), prose=("trouble",))
+        for one in found:
+            rows.add(one.name, one.scenario, one.state, f"{one.done:,}", f"{one.total:,}", one.trouble)
+        rows.show("there is no campaign")
+
     page = PageRequest(limit=_LISTED)
     found = session.ask(lambda client: client.services.campaigns.list(TERMINAL, page)).items
-    if form is Format.JSON:
-        dump([one.model_dump(mode="json") for one in found])
-        return
-    rows = Table("campaign", "scenario", "state", "done", "of", "trouble", right=("done", "of"), prose=("trouble",))
-    for one in found:
-        rows.add(one.name, one.scenario, one.state, f"{one.done:,}", f"{one.total:,}", one.trouble)
-    rows.show("there is no campaign")
+    output(found, form, tell, like_api=True)
 
 
 def results(campaign: CampaignArgument, outcome: OutcomeOption = None, form: ResultFormatOption = "text") -> None:
     """List the lines of a campaign's file with their outcomes."""
-    asyncio.run(_results(campaign, cast("LineOutcome | None", outcome), form))
 
+    async def tell(client: ScenarioClient) -> None:
+        from gateway.service.campaign_views import CampaignLineView
 
-async def _results(campaign: str, outcome: LineOutcome | None, form: str) -> None:
-    from gateway.service.campaign_views import CampaignLineView
-
-    first = True
-    async with session.connected() as client:
-        async for lines in client.services.campaigns.all_lines(TERMINAL, campaign, outcome):
+        header = True
+        wanted = cast("LineOutcome | None", outcome)
+        async for lines in client.services.campaigns.all_lines(TERMINAL, campaign, wanted):
             if form == "csv":
-                sys.stdout.write(CampaignLineView.as_csv(lines, header=first))
-                first = False
+                sys.stdout.write(CampaignLineView.as_csv(lines, header=header))
+                header = False
                 continue
             for line in lines:
                 if form == "json":
                     dump(line.model_dump(mode="json"), indent=None)
                 else:
                     say(f"line {line.line}: {line.outcome}{f': {line.reason}' if line.reason else ''}")
+
+    session.ask(tell)
 
 
 @grouped
@@ -306,7 +304,7 @@ def retune(
     campaign: CampaignArgument, *, rate: RateOption, record: OperatorOptions, form: FormatOption = Format.TEXT
 ) -> None:
     """Change the rate of a campaign."""
-    _change(campaign, "retune", record, form, per_second(rate))
+    _change(campaign, "retune", record, form, rate=per_second(rate))
 
 
 @grouped
@@ -320,28 +318,13 @@ def stop(
     _change(campaign, "stop", record, form, leave=leave)
 
 
-def _change(
-    campaign: str,
-    change: CampaignOperation,
-    record: OperatorOptions,
-    form: Format,
-    rate: float | None = None,
-    *,
-    leave: bool = False,
-) -> None:
-    who, why = record.who, record.reason
-    changed = session.ask(
-        lambda client: client.services.campaigns.change(
-            TERMINAL, campaign, change, operator=who, reason=why, rate=rate, leave=leave
-        )
-    )
-    _show_campaign(changed, form)
+def _change(campaign: str, change: CampaignOperation, record: OperatorOptions, form: Format, **more: Any) -> None:
+    more = {"operator": record.who, "reason": record.reason, "rate": None, "leave": False, **more}
+    changed = session.ask(lambda client: client.services.campaigns.change(TERMINAL, campaign, change, **more))
+    output(changed, form, _show, like_api=True)
 
 
-def _show_campaign(campaign: CampaignView, form: Format) -> None:
-    if form is Format.JSON:
-        dump(campaign.model_dump(mode="json"))
-        return
+def _show(campaign: CampaignView) -> None:
     rate = f"at most {campaign.rate:g} lines a second{_share(campaign)}"
     say(f"{campaign.name}: {campaign.state}, {campaign.scenario}, gear {campaign.gear}, {rate}")
     say(f"{campaign.done:,} of {campaign.total:,} lines are done{_pace(campaign)}")
@@ -349,13 +332,67 @@ def _show_campaign(campaign: CampaignView, form: Format) -> None:
         say(f"it starts at {campaign.local_start.replace('T', ' ')} of each contact's own time")
     for outcome, number in campaign.outcomes.items():
         say(f"  {outcome.replace('_', ' ')}: {number:,}")
-    for who, what, why in (
-        (campaign.paused_by, "paused", campaign.pause_reason),
-        (campaign.stopped_by, "stopped", campaign.stop_reason),
-    ):
-        if who:
-            say(f"{what} by {who}: {why}")
+    if campaign.paused_by:
+        say(f"paused by {campaign.paused_by}: {campaign.pause_reason}")
+    if campaign.stopped_by:
+        say(f"stopped by {campaign.stopped_by}: {campaign.stop_reason}")
     if campaign.leaving:
         say(f"ending {campaign.leaving.journeys:,} journeys by the operation {campaign.leaving.operation}")
     if campaign.trouble:
         note(f"scenario: {campaign.trouble}")
+
+
+def check(
+    file: Annotated[Path, argument("FILE", "the scenario, a YAML file")],
+    audience: AudienceOption,
+    encoding: EncodingOption = None,
+    name: NameOption = None,
+    write: Annotated[Path | None, option("ENTRIES", "write the entries, one a line, to this file")] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Check whether the contacts of a file can enter a scenario. Nothing is started.
+
+    Prints the file's form, the number of lines that can enter, and those that cannot, with their reasons. A table has
+    columns such as contact.id, contact.email, custom.vip, order.external_id; a line of JSON is an entry, in which
+    scenario and trigger may be missing. With --write, 'scenario enter' takes the written file. The exit status is 1 if
+    more than 1 % of the lines are invalid.
+    """
+    from gateway.campaigns.audience_file import open_audience
+    from gateway.campaigns.survey import Surveyor
+    from runtime.settings import Settings
+    from scenario.plan.compile import compile_plan
+    from scenario.plan.plan import gear_of
+
+    draft = draft_of(file, None, form)
+    gear = gear_of(compile_plan(draft.scenario))
+    campaign = name or draft.scenario.scenario
+    surveyor = Surveyor(draft.scenario, None, campaign, Settings().platform_timezone)
+    with ExitStack() as stack:
+        people = stack.enter_context(open_audience(audience, encoding))
+        written = stack.enter_context(writing(write)) if write else None
+        advance = stack.enter_context(progress("reading", None, lambda: f"{surveyor.lines:,} lines"))
+        for found in surveyor.entries(people):
+            advance()
+            if written:
+                written.write(json.dumps(found.entry, ensure_ascii=False) + "\n")
+    survey = surveyor.result(people)
+    if form is Format.JSON:
+        dump({**survey.model_dump(mode="json"), "gear": gear.name, "gear_reason": gear.reason})
+    else:
+        say(f"{audience}: {survey.form}")
+        if survey.columns:
+            say(f"columns: {', '.join(survey.columns)}")
+        _note_unknown(survey)
+        say(f"{survey.entries:,} of {survey.lines:,} lines can enter {draft.scenario.scenario}")
+        if survey.duplicates:
+            say(f"duplicates, which are skipped: {survey.duplicates:,}")
+        if survey.invalid:
+            say(f"invalid lines: {survey.invalid:,}")
+            for line in survey.invalid_lines[:_SHOWN]:
+                say(f"  line {line.line}: {line.problem}")
+            if survey.invalid > _SHOWN:
+                say(f"  … and {survey.invalid - min(_SHOWN, survey.invalid):,} more")
+        say(f"SHA-256 {survey.digest}")
+        say(f"gear {gear.name}, because {gear.reason}: {GEARS[gear.name]}")
+    if not survey.is_acceptable:
+        raise typer.Exit(1)

@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption
+from gateway.cli.options import Format, FormatOption, argument, flag, option
 from gateway.cli.output import Table, output
 from gateway.errors import BadInput, unreadable
 from gateway.terminal import dump, local, note, say, styled
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from activities.webhook.destinations.destinations import Destination, Destinations
     from gateway.service.destinations import DestinationNow
     from scenario.http.destinations import KnownDestinations
     from scenario.policies.policies import Policies
+    from scenario.source.findings import Finding
 
 DestinationsOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", envvar="SCENARIO_DESTINATIONS", help="destinations.yaml, to check names and headers against it"
-    ),
+    option("FILE", "destinations.yaml, to check names and headers against it", envvar="SCENARIO_DESTINATIONS"),
 ]
 PoliciesOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", envvar="SCENARIO_POLICIES", help="policies.yaml, the rules for all scenarios"),
+    Path | None, option("FILE", "policies.yaml, the rules for all scenarios", envvar="SCENARIO_POLICIES")
 ]
 _DestinationsArgument = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="destinations.yaml; by default SCENARIO_DESTINATIONS")
+    Path | None, argument("[FILE]", "destinations.yaml; by default SCENARIO_DESTINATIONS")
 ]
-_PoliciesArgument = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="policies.yaml; by default SCENARIO_POLICIES")
-]
-_NowOption = Annotated[
-    bool, typer.Option("--now", help="show which destinations are left alone, and how many deliveries wait")
-]
+_PoliciesArgument = Annotated[Path | None, argument("[FILE]", "policies.yaml; by default SCENARIO_POLICIES")]
+_NowOption = Annotated[bool, flag("--now", "show which destinations are left alone, and how many deliveries wait")]
+_Content = TypeVar("_Content", bound="BaseModel")
 _BAD: Final = {"missing", "malformed"}
 
 
@@ -85,11 +82,10 @@ def _content(path: Path, kind: str) -> bytes:
         raise unreadable(path, error, f"name another {kind}.yaml, here or with SCENARIO_{kind.upper()}") from None
 
 
-def chosen(file: Path | None, configured: Path | None, kind: str) -> tuple[Path, bytes]:
-    """Return the file to examine, and its content."""
+def _chosen(file: Path | None, configured: Path | None, kind: str) -> Path:
     if (path := file or configured) is None:
         raise BadInput(f"name a file, or set SCENARIO_{kind.upper()}")
-    return path, _content(path, kind)
+    return path
 
 
 def destinations(file: _DestinationsArgument = None, now: _NowOption = False, form: FormatOption = Format.TEXT) -> None:
@@ -112,14 +108,16 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
     from runtime.settings import Settings
 
     settings = Settings()
-    findings, book = examine(chosen(file, settings.destinations, "destinations")[0])
+    path = _chosen(file, settings.destinations, "destinations")
+    _content(path, "destinations")
+    findings, book = examine(path)
     secrets: Mapping[str, str] = Secrets(settings).snapshot() if book else {}
     anywhere = _set(book.public_secrets, secrets) if book else {}
     listed = {name: _described(found, secrets) for name, found in book.destinations.items()} if book else {}
     if form is Format.JSON:
         dump(
             {
-                "findings": [finding.as_json() for finding in findings],
+                "findings": findings,
                 "default": {**_limits(book.rate, book), "granted": anywhere} if book else None,
                 "destinations": [{"name": name, **described} for name, described in listed.items()],
             }
@@ -235,34 +233,45 @@ def policies(
     With a destinations.yaml, also report names that are neither a channel nor a destination. The exit status is 1 if
     the file has an error. JSON has the keys findings and policies.
     """
-    from runtime.settings import Settings
+    from scenario.policies.draw import percent
     from scenario.policies.policies import examine
 
-    path, content = chosen(file, Settings().policies, "policies")
-    known = known_in(destinations)
-    findings, found = examine(content, str(path), None if known is None else known.destinations)
-    if form is Format.JSON:
-        told = found and found.model_dump(mode="json", by_alias=True, exclude_none=True)
-        dump({"findings": [finding.as_json() for finding in findings], "policies": told})
-    else:
-        for finding in findings:
-            say(str(finding))
-        for line in _lines(found) if found else ():
-            say(line)
-    if found is None:
-        raise typer.Exit(1)
+    def tell(found: Policies) -> None:
+        for hours in found.quiet_hours:
+            say(f"quiet hours  {hours.words}")
+        if found.holdout:
+            share = percent(found.holdout.share)
+            say(f"holdout      {share} % of all contacts get no marketing, drawn by {found.holdout.seed}")
+        for cap in found.caps:
+            say(f"cap          {cap.name}: {cap.words}, {', '.join(cap.channels) if cap.channels else 'all messages'}")
+
+    found = check_file("policies", examine, file, destinations, form, tell)
     if not (found.quiet_hours or found.holdout or found.caps):
         note("nothing is set: no quiet hours, no holdout, no caps")
 
 
-def _lines(found: Policies) -> Iterator[str]:
-    from scenario.policies.draw import percent
+def check_file(
+    kind: Literal["outgoing", "policies"],
+    examine: Callable[[bytes, str, Collection[str] | None], tuple[Sequence[Finding], _Content | None]],
+    file: Path | None,
+    destinations: Path | None,
+    form: Format,
+    show: Callable[[_Content], object],
+) -> _Content:
+    """Print the findings about a file and, by `show`, its content. Exit with status 1 if it has an error."""
+    from runtime.settings import Settings
 
-    for hours in found.quiet_hours:
-        yield f"quiet hours  {hours.words}"
-    if found.holdout:
-        share = percent(found.holdout.share)
-        yield f"holdout      {share} % of all contacts get no marketing, drawn by {found.holdout.seed}"
-    for cap in found.caps:
-        whom = ", ".join(cap.channels) if cap.channels else "all messages"
-        yield f"cap          {cap.name}: {cap.words}, {whom}"
+    path = _chosen(file, getattr(Settings(), kind), kind)
+    known = known_in(destinations)
+    findings, found = examine(_content(path, kind), str(path), known and known.destinations)
+    if form is Format.JSON:
+        told = found and found.model_dump(mode="json", by_alias=True, exclude_none=True)
+        dump({"findings": findings, kind: told})
+    else:
+        for finding in findings:
+            say(str(finding))
+        if found:
+            show(found)
+    if found is None:
+        raise typer.Exit(1)
+    return found

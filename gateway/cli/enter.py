@@ -11,6 +11,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.entry_files import Line, count_lines, lines, named, opened, parse, read_entry
+from gateway.cli.options import argument, flag, option
 from gateway.cli.output import count, progress
 from gateway.concurrency import Concurrency
 from gateway.errors import BadInput, NotFound, Refusal
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 
 TABLES: Final = (".csv", ".tsv", ".xlsx", ".parquet", ".gz")  # ends of the names of files that campaigns read
 EntryArgument = Annotated[
-    str, typer.Argument(metavar="ENTRY", help="a JSON file; - is standard input; a .jsonl file holds one entry a line")
+    str, argument("ENTRY", "a JSON file; - is standard input; a .jsonl file holds one entry a line")
 ]
-ManyOption = Annotated[bool, typer.Option("--many", help="one entry a line, whatever the file is called")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="wait for the journey's end, and print its result")]
-ContactArgument = Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")]
+ManyOption = Annotated[bool, flag("--many", "one entry a line, whatever the file is called")]
+WaitOption = Annotated[bool, flag("--wait", "wait for the journey's end, and print its result")]
+ContactArgument = Annotated[str, argument("CONTACT", "the contact's id")]
 FieldsArgument = Annotated[
-    str, typer.Argument(metavar="JSON", help="an object with the fields that changed, as an entry's contact has them")
+    str, argument("JSON", "an object with the fields that changed, as an entry's contact has them")
 ]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="such as order.delivered")]
-PropertiesOption = Annotated[str, typer.Option(metavar="JSON", help="what conditions see as event.…, as a JSON object")]
-IdOption = Annotated[str | None, typer.Option("--id", metavar="ID", help="sent twice with one id, it counts once")]
+NameArgument = Annotated[str, argument("NAME", "such as order.delivered")]
+PropertiesOption = Annotated[str, option("JSON", "what conditions see as event.…, as a JSON object")]
+IdOption = Annotated[str | None, option("ID", "sent twice with one id, it counts once", "--id")]
 
 
 def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = False) -> None:

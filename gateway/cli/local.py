@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.cli.options import Format, FormatOption, length
+from gateway.cli.options import Format, FormatOption, argument, flag, length, option
 from gateway.cli.output import Table
 from gateway.cli.session import quieten
 from gateway.terminal import console, dump, local, note, say
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 
 
 _NEWEST: Final = 1000  # the number of latest requests that `receiver` shows
-StayOption = Annotated[bool, typer.Option("--stay", help="keep everything running afterwards, to look around")]
-StateOption = Annotated[
-    Path, typer.Option(metavar="FOLDER", help="where the servers' state, the store and the inbox are kept")
-]
-SkipTimeOption = Annotated[bool, typer.Option("--skip-time", help="do not wait where a step waits long for a time")]
+StayOption = Annotated[bool, flag("--stay", "keep everything running afterwards, to look around")]
+StateOption = Annotated[Path, option("FOLDER", "where the servers' state, the store and the inbox are kept")]
+SkipTimeOption = Annotated[bool, flag("--skip-time", "do not wait where a step waits long for a time")]
 
 
 def demo(stay: StayOption = False) -> None:
@@ -44,9 +42,9 @@ def dev(
     gateway_port: Annotated[int, typer.Option(help="of the API, the pages and callbacks")] = 8080,
     state: StateOption = Path(".scenario"),
     send: Annotated[
-        bool, typer.Option("--send", help="send for real, as SCENARIO_DESTINATIONS, SCENARIO_SMTP, SCENARIO_SMS … say")
+        bool, flag("--send", "send for real, as SCENARIO_DESTINATIONS, SCENARIO_SMTP, SCENARIO_SMS … say")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="with --send: also let running journeys send")] = False,
+    resume: Annotated[bool, flag("--resume", "with --send: also let running journeys send")] = False,
     skip_time: SkipTimeOption = False,
 ) -> None:
     """Run the local server, API, pages, inbox, receiver and a worker until Ctrl-C, and print each message.
@@ -87,25 +85,17 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
 def receiver(
     place: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[PLACE]",
-            help="a destination's name, a host, or a part of a path: wax, hooks.example.com, .../wax/9f31",
-        ),
+        argument("[PLACE]", "a destination's name, a host, or a part of a path: wax, hooks.example.com, .../wax/9f31"),
     ] = None,
-    answer: Annotated[
-        int | None, typer.Option(metavar="STATUS", min=200, max=599, help="answer with this status")
-    ] = None,
+    answer: Annotated[int | None, option("STATUS", "answer with this status", min=200, max=599)] = None,
     times: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=1000, help="only to the first N attempts of each message, then with 200"),
+        int | None, option("N", "only to the first N attempts of each message, then with 200", min=1, max=1000)
     ] = None,
-    delay: Annotated[
-        float | None, typer.Option(metavar="DURATION", parser=length, help="answer after this time, such as 20s")
-    ] = None,
+    delay: Annotated[float | None, option("DURATION", "answer after this time, such as 20s", parser=length)] = None,
     refuse: Annotated[
-        bool, typer.Option("--refuse", help="refuse connections, as if nothing listened; for a destination or a host")
+        bool, flag("--refuse", "refuse connections, as if nothing listened; for a destination or a host")
     ] = False,
-    reset: Annotated[bool, typer.Option("--reset", help="remove the rules: answer with 200 immediately")] = False,
+    reset: Annotated[bool, flag("--reset", "remove the rules: answer with 200 immediately")] = False,
     state: StateOption = Path(".scenario"),
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -170,10 +160,10 @@ PortOption = Annotated[int, typer.Option(help="the port to listen on; 0 takes a 
 def serve(
     host: HostOption = "127.0.0.1",
     port: PortOption = 8080,
-    api: Annotated[bool, typer.Option("--api", help="the HTTP API for engines")] = False,
-    pages: Annotated[bool, typer.Option("--pages", help="the pages for people")] = False,
-    callbacks: Annotated[bool, typer.Option("--callbacks", help="the public part; the default")] = False,
-    codec: Annotated[bool, typer.Option("--codec", help="the codec server for Temporal's UI and command line")] = False,
+    api: Annotated[bool, flag("--api", "the HTTP API for engines")] = False,
+    pages: Annotated[bool, flag("--pages", "the pages for people")] = False,
+    callbacks: Annotated[bool, flag("--callbacks", "the public part; the default")] = False,
+    codec: Annotated[bool, flag("--codec", "the codec server for Temporal's UI and command line")] = False,
     metrics_port: Annotated[
         int | None, typer.Option(help="serve metrics for Prometheus on this port, at /metrics")
     ] = None,

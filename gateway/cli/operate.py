@@ -23,6 +23,7 @@ from gateway.cli.options import (
     RunningJourneys,
     StoppedJourneys,
     VersionOption,
+    argument,
     grouped,
     length,
 )
@@ -137,10 +138,7 @@ def _operate(command: OperationCommand, journey: str, step: dict[str, str], done
 
 
 DestinationArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="DESTINATION", help="a destination's name or a host, as 'scenario deliveries' says; email, sms"
-    ),
+    str, argument("DESTINATION", "a destination's name or a host, as 'scenario deliveries' says; email, sms")
 ]
 
 

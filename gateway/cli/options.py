@@ -1,7 +1,4 @@
-"""Options and arguments that several commands use, single and in groups.
-
-An option is named as its parameter, unless it has another name or is a flag.
-"""
+"""Options and arguments that several commands use, single and in groups."""
 
 from __future__ import annotations
 
@@ -30,10 +27,21 @@ class Format(StrEnum):
     JSON = "json"
 
 
+def option(metavar: str, help_: str, *names: str, **more: Any) -> Any:
+    """Return an option with a value. It is named as its parameter unless it has other names."""
+    return typer.Option(*names, metavar=metavar, help=help_, **more)
+
+
+def flag(name: str, help_: str, **more: Any) -> Any:
+    return typer.Option(name, help=help_, **more)
+
+
+def argument(metavar: str, help_: str, **more: Any) -> Any:
+    return typer.Argument(metavar=metavar, help=help_, **more)
+
+
 FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs")]
-JourneyArgument = Annotated[
-    str, typer.Argument(metavar="JOURNEY", help="the journey's id, such as post-purchase/3028687/CGX0094")
-]
+JourneyArgument = Annotated[str, argument("JOURNEY", "the journey's id, such as post-purchase/3028687/CGX0094")]
 _LONGEST: Final = 500  # characters of an operation's operator and reason; the journey would refuse more
 
 
@@ -114,32 +122,23 @@ def login() -> str:
         return f"user {os.getuid()}"
 
 
-ScenarioOption = Annotated[str | None, typer.Option(metavar="NAME", help="only those of this scenario")]
-ContactOption = Annotated[str | None, typer.Option(metavar="CONTACT", help="only this contact's")]
-OfVersionOption = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="with --scenario: only those of this version")
-]
-LimitOption = Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="maximum number")]
+ScenarioOption = Annotated[str | None, option("NAME", "only those of this scenario")]
+ContactOption = Annotated[str | None, option("CONTACT", "only this contact's")]
+OfVersionOption = Annotated[int | None, option("N", "with --scenario: only those of this version", min=1)]
+LimitOption = Annotated[int, option("N", "maximum number", min=1, max=10_000)]
 SinceOption = Annotated[
     datetime | None,
-    typer.Option(
-        metavar="TIME|DURATION", parser=moment, help="only since this time: 2026-03-31T10:00, or 2h for two hours ago"
-    ),
+    option("TIME|DURATION", "only since this time: 2026-03-31T10:00, or 2h for two hours ago", parser=moment),
 ]
 VersionOption = Annotated[
-    int | None,
-    typer.Option(
-        "--with-version", metavar="N|newest", parser=version, help="render again, with this version's templates"
-    ),
+    int | None, option("N|newest", "render again, with this version's templates", "--with-version", parser=version)
 ]
 
-NowOption = Annotated[
-    bool, typer.Option("--now", help="ignore quiet hours, windows and caps; also for delayed messages")
-]
+NowOption = Annotated[bool, flag("--now", "ignore quiet hours, windows and caps; also for delayed messages")]
 
 
 OperatorOption = Annotated[
-    str | None, typer.Option(metavar="NAME", parser=operator_name, help="operator to record; by default your login")
+    str | None, option("NAME", "operator to record; by default your login", parser=operator_name)
 ]
 
 
@@ -147,7 +146,7 @@ OperatorOption = Annotated[
 class OperatorOptions:
     """The operator and the reason of an operation, for the record."""
 
-    reason: Annotated[str, typer.Option(metavar="TEXT", parser=record, help="reason to record")]
+    reason: Annotated[str, option("TEXT", "reason to record", parser=record)]
     operator: OperatorOption = None
 
     @property
@@ -161,15 +160,11 @@ class RunningJourneys:
 
     journey: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[JOURNEY]",
-            help="the journey's id, such as post-purchase/3028687/CGX0094; without it, all that match",
-        ),
+        argument("[JOURNEY]", "the journey's id, such as post-purchase/3028687/CGX0094; without it, all that match"),
     ] = None
     scenario: ScenarioOption = None
     destination: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="only if the scenario sends to this destination or host; email, sms"),
+        str | None, option("NAME", "only if the scenario sends to this destination or host; email, sms")
     ] = None
     since: SinceOption = None
 
@@ -178,20 +173,16 @@ class RunningJourneys:
 class PausedJourneys(RunningJourneys):
     """The journey to resume, or filters for paused journeys."""
 
-    operation: Annotated[
-        str | None, typer.Option(metavar="ID", help="exactly those that this earlier operation paused")
-    ] = None
+    operation: Annotated[str | None, option("ID", "exactly those that this earlier operation paused")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldJourneys(RunningJourneys):
     """The journey that an operation goes to, or filters for held journeys."""
 
-    destination: Annotated[
-        str | None, typer.Option(metavar="NAME", help="only those held because of this destination or host")
-    ] = None
+    destination: Annotated[str | None, option("NAME", "only those held because of this destination or host")] = None
     held_reason: Annotated[str | None, word_option(tuple(CAUSES), "only those held for this")] = None
-    step: Annotated[str | None, typer.Option(metavar="STEP", help="only if the journey is at this step")] = None
+    step: Annotated[str | None, option("STEP", "only if the journey is at this step")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,9 +198,7 @@ class LeavingJourneys(StoppedJourneys):
 
     everybody: Annotated[
         bool,
-        typer.Option(
-            "--all", help="all running journeys, held or not; --destination then selects by the scenario's destinations"
-        ),
+        flag("--all", "all running journeys, held or not; --destination then selects by the scenario's destinations"),
     ] = False
 
 
@@ -217,12 +206,12 @@ class LeavingJourneys(StoppedJourneys):
 class BatchOptions:
     """The rate and the confirmation of an operation on many journeys."""
 
-    rate: Annotated[
-        float, typer.Option(metavar="N/s", parser=a_second, help="maximum number of operations per second: 10/s, 600/m")
-    ] = "10/s"  # pyright: ignore[reportAssignmentType] - its parser makes it a number
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="maximum number of journeys")] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the matching journeys, and send nothing")] = False
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation at a terminal")] = False
+    rate: Annotated[float, option("N/s", "maximum number of operations per second: 10/s, 600/m", parser=a_second)] = (
+        "10/s"  # pyright: ignore[reportAssignmentType] - its parser makes it a number
+    )
+    limit: Annotated[int | None, option("N", "maximum number of journeys", min=1)] = None
+    dry_run: Annotated[bool, flag("--dry-run", "list the matching journeys, and send nothing")] = False
+    yes: Annotated[bool, flag("--yes", "do not ask for confirmation at a terminal")] = False
     form: FormatOption = Format.TEXT
 
     @property

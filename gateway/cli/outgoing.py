@@ -1,55 +1,56 @@
-"""Commands about outgoing events: feed, and those of the group outgoing."""
+"""Commands about what goes to other systems: outgoing events (feed, and the group outgoing), audiences, batch calls."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from gateway.cli import session
-from gateway.cli.configuration import DestinationsOption, chosen, known_in
-from gateway.cli.options import Format, FormatOption, OperatorOptions, grouped, one_of
-from gateway.cli.output import Table, count
+from gateway.cli.configuration import DestinationsOption, check_file
+from gateway.cli.options import Format, FormatOption, OperatorOptions, argument, flag, grouped, one_of, option
+from gateway.cli.output import Table, count, output
 from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, note, say
-from scenario.words import EVENT_TYPES, OutgoingOperation
+from scenario.words import EVENT_TYPES, ItemOutcome, OutgoingOperation
 
 if TYPE_CHECKING:
-    from gateway.service.outgoing import SubscriptionView
+    from activities.outgoing.file import Outgoing
+    from gateway.service.batches import BatchItemView, BatchView, SyncedAudienceView
+    from gateway.service.outgoing import SubscriptionEventsView, SubscriptionView
+    from runtime.store import Store
 
-_FileArgument = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="outgoing.yaml; by default SCENARIO_OUTGOING")
-]
-_NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="the subscription's name in outgoing.yaml")]
-_EventOption = Annotated[
-    list[str] | None, typer.Option("--event", metavar="ID", help="only this event, which is held; repeatable")
-]
-_EventsOption = Annotated[list[str], typer.Option("--event", metavar="ID", help="the held event; repeatable")]
-_AfterOption = Annotated[
-    str, typer.Option(metavar="CURSOR", help="the sequence of the last event not to be sent again")
-]
+_FileArgument = Annotated[Path | None, argument("[FILE]", "outgoing.yaml; by default SCENARIO_OUTGOING")]
+_NameArgument = Annotated[str, argument("NAME", "the subscription's name in outgoing.yaml")]
+_EventOption = Annotated[list[str] | None, option("ID", "only this event, which is held; repeatable", "--event")]
+_EventsOption = Annotated[list[str], option("ID", "the held event; repeatable", "--event")]
+_AfterOption = Annotated[str, option("CURSOR", "the sequence of the last event not to be sent again")]
+AudienceArgument = Annotated[str, argument("NAME", "the audience's name")]
+DestinationOption = Annotated[str | None, option("NAME", "only the audience at this destination")]
+_MOST: Final = 250
+LimitOption = Annotated[int, option("N", "number of rows at most", min=1, max=_MOST)]
 _PART: Final = 500  # events
 
 
 def feed(
     after: Annotated[
         str | None,
-        typer.Option(
-            metavar="CURSOR",
-            help="only events after this one's sequence; latest: from now on; without it, from the oldest that is kept",
+        option(
+            "CURSOR",
+            "only events after this one's sequence; latest: from now on; without it, from the oldest that is kept",
         ),
     ] = None,
     types: Annotated[
-        list[str] | None,
-        typer.Option("--type", metavar="TYPE", parser=one_of(EVENT_TYPES), help="only this type; repeatable"),
+        list[str] | None, option("TYPE", "only this type; repeatable", "--type", parser=one_of(EVENT_TYPES))
     ] = None,
     scenarios: Annotated[
-        list[str] | None, typer.Option("--scenario", metavar="NAME", help="only events of this scenario; repeatable")
+        list[str] | None, option("NAME", "only events of this scenario; repeatable", "--scenario")
     ] = None,
     *,
-    follow: Annotated[bool, typer.Option("--follow", help="wait for further events, until Ctrl-C")] = False,
+    follow: Annotated[bool, flag("--follow", "wait for further events, until Ctrl-C")] = False,
 ) -> None:
     """Print outgoing events, each as a CloudEvent in JSON on a line."""
     from gateway.service.outgoing import LONGEST_WAIT, OutgoingService
@@ -58,14 +59,8 @@ def feed(
         async with session.stored() as store:
             service, cursor = OutgoingService(store), after
             while True:
-                part = await service.feed(
-                    TERMINAL,
-                    cursor,
-                    types=types,
-                    scenarios=scenarios,
-                    limit=_PART,
-                    wait=LONGEST_WAIT if follow else 0.0,
-                )
+                wait = LONGEST_WAIT if follow else 0.0
+                part = await service.feed(TERMINAL, cursor, types=types, scenarios=scenarios, limit=_PART, wait=wait)
                 for line in part.lines:
                     typer.echo(line.decode())
                 cursor = part.cursor
@@ -84,59 +79,49 @@ def check(
     the keys findings and outgoing.
     """
     from activities.outgoing.file import examine
-    from runtime.settings import Settings
 
-    path, content = chosen(file, Settings().outgoing, "outgoing")
-    known = known_in(destinations)
-    findings, found = examine(content, str(path), None if known is None else known.destinations)
-    if form is Format.JSON:
-        told = found and found.model_dump(mode="json", exclude_none=True)
-        dump({"findings": [finding.as_json() for finding in findings], "outgoing": told})
-    else:
-        for finding in findings:
-            say(str(finding))
-        for name, one in found.subscriptions.items() if found else ():
+    def tell(found: Outgoing) -> None:
+        for name, one in found.subscriptions.items():
             types = ", ".join(sorted(one.wanted)) if len(one.wanted) < len(EVENT_TYPES) else "all events"
             of = f" of {', '.join(one.scenarios)}" if one.scenarios else ""
             say(f"{name}: {types}{of}, to {one.to}{f', as {one.preset}' if one.preset else ''}")
-        if found:
-            note(f"the feed is {'on' if found.feed else 'off'}")
-    if found is None:
-        raise typer.Exit(1)
+        note(f"the feed is {'on' if found.feed else 'off'}")
+
+    check_file("outgoing", examine, file, destinations, form, tell)
 
 
 def listing(form: FormatOption = Format.TEXT) -> None:
     """List the subscriptions that ever sent, with the numbers of events that were not accepted."""
     from gateway.service.outgoing import OutgoingService
 
-    found = session.ask_store(lambda store: OutgoingService(store).subscriptions(TERMINAL))
-    if form is Format.JSON:
-        dump([one.model_dump(mode="json") for one in found])
-        return
-    right = ("held", "failing", "waiting", "behind")
-    rows = Table(
-        "subscription", "state", *right, "oldest (local)", "last failure", right=right, prose=("last failure",)
-    )
-    for one in found:
-        numbers = (one.held, one.failing, one.waiting, one.behind)
-        rows.add(one.name, one.state, *numbers, _moment(one), one.trouble or "")
-    rows.show("no subscription ever sent an event")
+    def tell(found: Sequence[SubscriptionView]) -> None:
+        numbers, prose = ("held", "failing", "waiting", "behind"), ("last failure",)
+        rows = Table("subscription", "state", *numbers, "oldest (local)", *prose, right=numbers, prose=prose)
+        for one in found:
+            counts = one.held, one.failing, one.waiting, one.behind
+            rows.add(one.name, one.state, *counts, local(one.oldest), one.trouble)
+        rows.show("no subscription ever sent an event")
+
+    output(session.ask_store(lambda store: OutgoingService(store).subscriptions(TERMINAL)), form, tell, like_api=True)
 
 
 def show(name: _NameArgument, form: FormatOption = Format.TEXT) -> None:
     """Show a subscription, and the events that are held or attempted again."""
     from gateway.service.outgoing import OutgoingService
 
-    found = session.ask_store(lambda store: OutgoingService(store).show(TERMINAL, name))
-    if form is Format.JSON:
-        dump(found.model_dump(mode="json"))
-        return
-    _say(found)
-    rows = Table("event", "type", "about", "state", "attempts", "why", right=("attempts",), prose=("why",))
-    for one in found.events:
-        rows.add(one.id, one.type, one.subject, one.state, one.attempts, one.reason or "")
-    if rows:
-        rows.show()
+    def tell(found: SubscriptionEventsView) -> None:
+        say(f"{found.name}: {found.state}, up to sequence {found.sequence}")
+        counts = f"held: {found.held:,}, failing: {found.failing:,}"
+        say(f"  {counts}, waiting: {found.waiting:,}, behind: {found.behind:,}")
+        if found.oldest is not None:
+            say(f"  oldest: {local(found.oldest)}")
+        rows = Table("event", "type", "about", "state", "attempts", "why", right=("attempts",), prose=("why",))
+        for one in found.events:
+            rows.add(one.id, one.type, one.subject, one.state, one.attempts, one.reason)
+        if rows:
+            rows.show()
+
+    output(session.ask_store(lambda store: OutgoingService(store).show(TERMINAL, name)), form, tell, like_api=True)
 
 
 @grouped
@@ -177,12 +162,107 @@ def _operate(name: str, operation: OutgoingOperation, record: OperatorOptions, *
     return done.events or 0
 
 
-def _say(one: SubscriptionView) -> None:
-    say(f"{one.name}: {one.state}, up to sequence {one.sequence}")
-    say(f"  held: {one.held:,}, failing: {one.failing:,}, waiting: {one.waiting:,}, behind: {one.behind:,}")
-    if one.oldest is not None:
-        say(f"  oldest: {_moment(one)}")
+def list_audiences(form: FormatOption = Format.TEXT) -> None:
+    """List the audiences that scenarios have changed, with the numbers of their members."""
+    from gateway.service.batches import MembershipService
+
+    def tell(found: Sequence[SyncedAudienceView]) -> None:
+        numbers = ("members", "waiting", "refused")
+        rows = Table("audience", "destination", "state", *numbers, "trouble", right=numbers, prose=("trouble",))
+        for one in found:
+            refused = sum(one.refused.values()) + one.unnamed
+            counts = (f"{number:,}" for number in (one.members, one.waiting, refused))
+            rows.add(one.audience, one.destination, one.state, *counts, one.trouble)
+        rows.show("no audience was ever changed")
+
+    output(session.ask_store(lambda store: MembershipService(store).find(TERMINAL)), form, tell, like_api=True)
 
 
-def _moment(one: SubscriptionView) -> str:
-    return local(one.oldest) if one.oldest else ""
+def show_audience(
+    audience: AudienceArgument, destination: DestinationOption = None, form: FormatOption = Format.TEXT
+) -> None:
+    """Show an audience: its members, pending changes, and refusals with their reasons."""
+    from gateway.service.batches import MembershipService
+
+    found = session.ask_store(lambda store: MembershipService(store).find(TERMINAL, audience, destination))
+    output(found, form, _show_audiences, like_api=True)
+
+
+@grouped
+def retry_audience(
+    audience: AudienceArgument,
+    destination: DestinationOption = None,
+    *,
+    record: OperatorOptions,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Send a held audience, and changes that were refused, again. Workers begin within half a minute."""
+    from gateway.service.batches import MembershipService
+
+    who = {"operator": record.who, "reason": record.reason}
+    changed = session.ask_store(
+        lambda store: MembershipService(store).retry(TERMINAL, audience, destination, **who), writes=True
+    )
+    output([changed], form, _show_audiences, like_api=True)
+
+
+def _show_audiences(found: Sequence[SyncedAudienceView]) -> None:
+    for one in found:
+        say(f"{one.audience} at {one.destination}: {one.state}")
+        say(f"  members: {one.members:,}, changes that wait: {one.waiting:,}")
+        for reason, number in one.refused.items():
+            say(f"  refused ({reason}): {number:,}")
+        if one.unnamed:
+            say(f"  refused without a name: {one.unnamed:,}")
+        if one.synced_at:
+            say(f"  last sent: {local(one.synced_at)}")
+        if one.trouble:
+            note(f"scenario: {one.trouble}")
+
+
+def list_batches(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
+    """List batch calls, the newest first, with the numbers of their contacts by outcome."""
+    from gateway.service.batches import BatchService
+    from gateway.service.view import PageRequest
+
+    def tell(found: Sequence[BatchView]) -> None:
+        rows = Table("batch", "scenario", "step", "state", "contacts", "since (local)", "due (local)")
+        for one in found:
+            place = one.id, one.scenario, one.step, one.state
+            rows.add(*place, _numbers(one.outcomes), local(one.since), local(one.due_at))
+        rows.show("there was no batch call yet")
+
+    found = session.ask_store(lambda store: BatchService(store).list(TERMINAL, PageRequest(limit=limit))).items
+    output(found, form, tell, like_api=True)
+
+
+def show_batch(
+    batch: Annotated[str, argument("BATCH", "the batch's id, such as batch-1f0c…")],
+    outcome: Annotated[ItemOutcome | None, typer.Option(help="only contacts with this outcome")] = None,
+    limit: LimitOption = _MOST,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Show a batch call and the outcome of each contact. 'scenario deliveries BATCH' lists its attempts."""
+    from gateway.service.batches import BatchService
+    from gateway.service.view import PageRequest
+
+    async def find(store: Store) -> tuple[BatchView, list[BatchItemView]]:
+        batches = BatchService(store)
+        view = await batches.show(TERMINAL, batch)
+        return view, (await batches.items(TERMINAL, batch, PageRequest(limit=limit), outcome)).items
+
+    view, items = session.ask_store(find)
+    if form is Format.JSON:
+        dump({**view.model_dump(mode="json"), "items": [one.model_dump(mode="json") for one in items]})
+        return
+    say(f"{view.id}: {view.scenario}, {view.step}, {view.state}")
+    say(f"  {_numbers(view.outcomes)}; delivery {view.delivery}")
+    rows = Table("place", "contact", "journey", "outcome", "status", "why", right=("place", "status"), prose=("why",))
+    for one in items:
+        rows.add(f"{one.position:,}", one.contact, one.journey, one.outcome, one.status or "", one.reason)
+    if rows:
+        rows.show()
+
+
+def _numbers(outcomes: Mapping[Any, int]) -> str:
+    return ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(outcomes.items())) or "none"

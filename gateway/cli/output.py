@@ -22,12 +22,16 @@ _INDENT: Final = "  "
 _BETWEEN: Final = " · "
 
 
-def output(result: _Result, form: Format, show: Callable[[_Result], object]) -> None:
-    """Print a result: as JSON for programs, or by `show` for people."""
-    if form is Format.JSON:
-        dump(result)
-    else:
+def output(result: _Result, form: Format, show: Callable[[_Result], object], *, like_api: bool = False) -> None:
+    """Print a result: by `show` for people, or as JSON for programs, with `like_api` as the HTTP API returns it."""
+    if form is Format.TEXT:
         show(result)
+    elif like_api:
+        from pydantic_core import to_jsonable_python
+
+        dump(to_jsonable_python(result))
+    else:
+        dump(result)
 
 
 def count(number: int, one: str, many: str = "") -> str:

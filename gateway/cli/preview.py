@@ -1,65 +1,60 @@
-"""The command that shows the messages of a scenario, to one contact or to generated ones: preview."""
+"""The commands that show the messages of a scenario to one contact or to generated ones, or send one: preview, send."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, PoliciesOption, book_in, policies_in
 from gateway.cli.entry_files import parse, read_entry, writing
-from gateway.cli.options import Format, FormatOption
-from gateway.cli.output import count, progress
+from gateway.cli.options import Format, FormatOption, argument, flag, login, option
+from gateway.cli.output import count, output, progress
 from gateway.errors import BadInput
-from gateway.terminal import console, dump, note, say
+from gateway.terminal import console, dump, note, say, styled, text
 
 if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
     from gateway.preview.contact import PreviewInputs
     from gateway.preview.draft import Draft
     from gateway.preview.rendering import MessageRenderer
-    from gateway.preview.trial import RenderFailure, Trial
+    from gateway.preview.trial import Trial
     from gateway.preview.walk import GivenEvent
+    from gateway.sending import Exchange
     from runtime.settings import Settings
     from scenario.policies.policies import Policies
-    from scenario.source.findings import Finding
 
-
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="a scenario file, in YAML")]
-AtOption = Annotated[
-    str | None, typer.Option(metavar="TIME", help="when the contact enters, in its time zone", show_default="now")
-]
-EventOption = Annotated[
-    list[str] | None, typer.Option(metavar="NAME[=JSON]", help="an event that arrives when a step waits for it")
-]
-ResponseOption = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=JSON", help="the value of {{ responses.NAME }}")
-]
-SourceOption = Annotated[bool, typer.Option("--source", help="e-mails byte by byte, as their MIME source")]
-PrettyOption = Annotated[bool, typer.Option("--pretty", help="indented JSON bodies instead of the bytes sent")]
+FileArgument = Annotated[Path, argument("FILE", "a scenario file, in YAML")]
+AtOption = Annotated[str | None, option("TIME", "when the contact enters, in its time zone", show_default="now")]
+EventOption = Annotated[list[str] | None, option("NAME[=JSON]", "an event that arrives when a step waits for it")]
+ResponseOption = Annotated[list[str] | None, option("NAME=JSON", "the value of {{ responses.NAME }}")]
+SourceOption = Annotated[bool, flag("--source", "e-mails byte by byte, as their MIME source")]
+PrettyOption = Annotated[bool, flag("--pretty", "indented JSON bodies instead of the bytes sent")]
 
 
 def preview(
     file: FileArgument,
-    entry: Annotated[str | None, typer.Option(metavar="ENTRY", help="a JSON file; - is standard input")] = None,
+    entry: Annotated[str | None, option("ENTRY", "a JSON file; - is standard input")] = None,
     at: AtOption = None,
     event: EventOption = None,
     response: ResponseOption = None,
-    step: Annotated[str | None, typer.Option(metavar="ID", help="only this step")] = None,
+    step: Annotated[str | None, option("ID", "only this step")] = None,
     source: SourceOption = False,
     pretty: PrettyOption = False,
-    random: Annotated[int | None, typer.Option(metavar="N", min=1, help="try N generated contacts instead")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", help="a seed, for other contacts")] = 0,
+    random: Annotated[int | None, option("N", "try N generated contacts instead", min=1)] = None,
+    seed: Annotated[int, option("S", "a seed, for other contacts")] = 0,
     save: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="where to write the entry that fails", show_default="standard output"),
+        Path | None, option("FILE", "where to write the entry that fails", show_default="standard output")
     ] = None,
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
@@ -72,6 +67,10 @@ def preview(
     Policies apply as in a journey: a delayed message is shown at the time at which it would leave. The exit status is 1
     if a step that the contact might reach cannot be rendered.
     """
+    from gateway.preview.contact import preview as follow
+    from gateway.preview.contact import report
+    from gateway.preview.rendering import TemplateLocator
+
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of generated ones with --random")
     _fitting(random is not None, event=event, source=source, pretty=pretty, save=save, seed=seed)
@@ -83,7 +82,17 @@ def preview(
         given = given_by(at, (), response or (), book)
         raise typer.Exit(_try_random(made, random, given, seed=seed, step=step, save=save, form=form))
     given = replace(given_by(at, event or (), response or (), book), policies=held)
-    raise typer.Exit(_show(made, read_entry(entry or "", many=False), given, step, form, source=source, pretty=pretty))
+    told = report(follow(made, read_entry(entry or "", many=False), given), TemplateLocator(made.file), step)
+    failing = sum("error" in item and item["reachable"] for item in told["steps"])
+    if form is Format.JSON:
+        dump({**told, "findings": made.warnings})
+    else:
+        from gateway.cli.show_preview import lay_out
+
+        lay_out(console(), told, source=source, pretty=pretty)
+    note(f"{count(failing, 'step')} cannot be performed" if failing else _summary(told))
+    if failing:
+        raise typer.Exit(1)
 
 
 def _fitting(is_random: bool, **given: object) -> None:
@@ -102,14 +111,10 @@ def draft_of(file: Path, book: Destinations | None, form: Format, policies: Poli
         note(str(finding))
     if made is None:
         if form is Format.JSON:
-            dump({"steps": [], "findings": _plain(findings)})
+            dump({"steps": [], "findings": findings})
         note("scenario: fix these errors first: nothing can be previewed")
         raise typer.Exit(1)
     return made
-
-
-def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    return [finding.as_json() for finding in findings]
 
 
 def given_by(
@@ -175,33 +180,6 @@ def _response(item: str) -> tuple[str, Any]:
         raise BadInput(f"--response is not JSON: {wanted}") from None
 
 
-def _show(
-    made: Draft,
-    entry: dict[str, Any],
-    given: PreviewInputs,
-    step: str | None,
-    form: Format,
-    *,
-    source: bool,
-    pretty: bool,
-) -> int:
-    from gateway.preview.contact import preview as follow
-    from gateway.preview.contact import report
-    from gateway.preview.rendering import TemplateLocator
-
-    shown = follow(made, entry, given)
-    told = report(shown, TemplateLocator(made.file), step)
-    failing = sum("error" in item and item["reachable"] for item in told["steps"])
-    if form is Format.JSON:
-        dump({**told, "findings": _plain(made.warnings)})
-    else:
-        from gateway.cli.show_preview import lay_out
-
-        lay_out(console(), told, source=source, pretty=pretty)
-    note(f"{count(failing, 'step')} cannot be performed" if failing else _summary(told))
-    return 1 if failing else 0
-
-
 def _summary(told: Mapping[str, Any]) -> str:
     messages = [item for item in told["steps"] if item["outcome"] == "sent"]
     on_the_way = sum(item["taken"] for item in messages)
@@ -211,9 +189,6 @@ def _summary(told: Mapping[str, Any]) -> str:
     return f"{count(on_the_way, 'message')} to {whom}{others}; nothing was sent"
 
 
-_AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-
 def _try_random(
     made: Draft, wanted: int, given: PreviewInputs, *, seed: int, step: str | None, save: Path | None, form: Format
 ) -> int:
@@ -221,47 +196,17 @@ def _try_random(
     from gateway.preview.trial import attempt
 
     started = time.perf_counter()
-    # The same moment always: the same seed gives the same contacts.
-    at = given.at or _AT
-    given = replace(given, at=at)
     with progress("contacts", wanted) as each:
         trial = attempt(made, wanted, seed=seed, given=given, step=step, each=each)
     seconds = time.perf_counter() - started
     if trial.failure is not None and save is not None:
         with writing(save) as file:
             file.write(f"{_json(trial.failure.entry)}\n")
-    if form is Format.JSON:
-        dump(_trial_report(trial, seed, at))
-    else:
-        _tell(trial, seed, save, seconds, at)
+    output(trial, form, lambda trial: _tell(trial, save, seconds))
     return 1 if trial.failure is not None else 0
 
 
-def _trial_report(trial: Trial, seed: int, at: datetime) -> dict[str, Any]:
-    failure = trial.failure
-    return {
-        "wanted": trial.wanted,
-        "rendered": trial.rendered,
-        "refused": trial.refused,
-        "seed": seed,
-        "at": at.isoformat(),
-        "missed": {name: finding and finding.as_json() for name, finding in trial.missed.items()},
-        "untaken": trial.untaken,
-        "unmade": trial.unmade,
-        "failure": failure
-        and {
-            "number": failure.number,
-            "step": failure.step,
-            "error": failure.finding.as_json(),
-            "fields": dict(failure.fields),
-            "entry": failure.entry,
-            "events": [{"name": event.name, "properties": dict(event.properties)} for event in failure.events],
-            "responses": dict(failure.responses),
-        },
-    }
-
-
-def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: datetime) -> None:
+def _tell(trial: Trial, save: Path | None, seconds: float) -> None:
     for name, finding in trial.missed.items():
         why = "" if finding is None else f"; it would fail: {finding.file}:{finding.line}:{finding.column}: "
         note(f"step {name}: no contact reached it{why}{'' if finding is None else finding.message}")
@@ -274,12 +219,16 @@ def _tell(trial: Trial, seed: int, save: Path | None, seconds: float, at: dateti
         refused = f", {trial.refused} would not have been admitted" if trial.refused else ""
         say(f"{trial.rendered} of {trial.wanted} rendered{refused} ({trial.wanted / max(seconds, 1e-6):.0f} a second)")
         return
-    _blame(failure, seed)
+    found = failure.error
+    note(f"scenario: contact {failure.number} of seed {trial.seed} fails at step {failure.step}:")
+    note(f"{found.file}:{found.line}:{found.column}: {found.message}")
+    for name, value in failure.fields.items():
+        note(f"  {name} = {value}")
     where = "-" if save is None else str(save)
     more = [part for event in failure.events for part in ("--event", _given(event.name, event.properties))]
     more += [part for name, value in failure.responses.items() for part in ("--response", _given(name, value))]
     # By default, a preview of one contact is of now, but the failure may depend on the day.
-    again = shlex.join(("--entry", where, *more, "--at", at.isoformat()))
+    again = shlex.join(("--entry", where, *more, "--at", trial.at))
     if save is not None:
         note(f"the entry is in {save}: see it with {again}")
         return
@@ -291,14 +240,118 @@ def _given(name: str, value: Any) -> str:
     return f"{name}={json.dumps(value)}".replace("\x7f", "\\u007f")
 
 
-def _blame(failure: RenderFailure, seed: int) -> None:
-    found = failure.finding
-    note(f"scenario: contact {failure.number} of seed {seed} fails at step {failure.step}:")
-    note(f"{found.file}:{found.line}:{found.column}: {found.message}")
-    for name, value in failure.fields.items():
-        note(f"  {name} = {value}")
-
-
 def _json(entry: dict[str, Any]) -> str:
     """Return the entry as ASCII: terminals show every character of it, and files keep it unchanged."""
     return json.dumps(entry, indent=2).replace("\x7f", "\\u007f")
+
+
+def send(
+    file: FileArgument,
+    step: Annotated[str, option("ID", "the step of the message")],
+    entry: Annotated[str, option("ENTRY", "a JSON file; - is standard input")],
+    to: Annotated[str | None, option("WHERE", "another recipient: a URL, an e-mail address or a number")] = None,
+    at: AtOption = None,
+    event: EventOption = None,
+    response: ResponseOption = None,
+    source: SourceOption = False,
+    pretty: PrettyOption = False,
+    destinations: DestinationsOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Send one real message of a scenario, marked as a test, and show request and response.
+
+    It is sent as a worker with these settings would send it, without server or journey: to the entry's recipient, or
+    with --to to another one. Webhooks and e-mails have the header X-Scenario-Test, and the delivery id begins with
+    msg_test. Secrets are shown by name; a URL given by --to receives only their names. Suppressions and
+    SCENARIO_TEST_RECIPIENTS apply. If there is a store, its log of deliveries records the message as a test. Nothing is
+    retried. The exit status is 1 if the message was not delivered.
+    """
+    book = book_in(destinations)
+    made = draft_of(file, book, form)
+    made.require(step)
+    given = given_by(at, event or (), response or (), book)
+    sent = asyncio.run(_send(made, read_entry(entry, many=False), given, step, to, destinations, book))
+    if sent.contact.refused:
+        note(f"would be refused: {sent.contact.refused}")
+    for line in sent.contact.notes:
+        note(line)
+    if not next(passed for passed in sent.contact.steps if passed.id == step).taken:
+        note(f"this contact would not reach step '{step}'")
+    if form is Format.JSON:
+        dump(_report(sent, step))
+    else:
+        _show_sent(sent, source=source, pretty=pretty)
+    if not sent.answer.delivered:
+        note(f"not delivered: {sent.answer.said}")
+        raise typer.Exit(1)
+    note(f"delivered: {sent.answer.said}")
+
+
+async def _send(
+    made: Draft,
+    entry: dict[str, Any],
+    given: PreviewInputs,
+    step: str,
+    to: str | None,
+    destinations: Path | None,
+    book: Destinations | None,
+) -> Exchange:
+    from activities.dependencies import INBOX, channels_of
+    from activities.webhook.destinations.reading import DestinationsFile
+    from activities.webhook.route import Direct
+    from gateway.sending import Means, Trials
+    from gateway.sending import send as send_one
+    from runtime.secrets import Secrets
+    from runtime.settings import Settings
+    from runtime.store import StoreError, StoreMismatch
+
+    settings = Settings()
+    channels = channels_of(settings, INBOX)
+    routes = Direct(DestinationsFile(destinations if book else None))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(channels.close, 2.0)
+        try:
+            store = await stack.enter_async_context(session.stored(writes=True))
+        except StoreError as error:
+            if channels.hashes is not None or isinstance(error, StoreMismatch):
+                raise  # suppressed addresses are unknown
+            store = None
+        means = Means(
+            channels=channels,
+            routes=routes,
+            secrets=Secrets(settings).snapshot(),
+            sender=login(),
+            trials=Trials(store=store, hashes=channels.hashes, recipients=settings.test_recipients),
+            to=to,
+        )
+        return await send_one(made, entry, given, step, means)
+
+
+def _report(sent: Exchange, step: str) -> dict[str, Any]:
+    answer = sent.answer
+    return {
+        "id": sent.id,
+        "step": step,
+        **sent.message.describe(),
+        "response": {"status": answer.status, "headers": dict(answer.headers), "body": answer.body},
+        "milliseconds": sent.milliseconds,
+        "delivered": answer.delivered,
+        "reason": answer.said,
+    }
+
+
+def _show_sent(sent: Exchange, *, source: bool, pretty: bool) -> None:
+    from gateway.cli.show_preview import content, put_line
+
+    screen, answer = console(), sent.answer
+    for line in content(sent.message.describe(), source=source, pretty=pretty):
+        put_line(screen, line)
+    say("")
+    word, missing = ("delivered", "taken") if answer.delivered else ("failed", "no answer")
+    put_line(screen, styled(word, f"← {answer.status or missing} in {sent.milliseconds} ms"))
+    for name, value in answer.headers.items():
+        put_line(screen, text(f"{name}: {value}"))
+    if answer.body:
+        put_line(screen, text("─ answer", "dim"))
+        for line in answer.body.splitlines():
+            put_line(screen, text(line))

@@ -20,6 +20,9 @@ from gateway.cli.options import (
     OfVersionOption,
     ScenarioOption,
     SinceOption,
+    argument,
+    flag,
+    option,
     word_option,
 )
 from gateway.cli.output import count, output, print_line
@@ -35,14 +38,12 @@ if TYPE_CHECKING:
     from gateway.why.story import EntryStory
     from gateway.why.why import CapPlaces, WhyView
 
-HeldOption = Annotated[bool, typer.Option("--held", help="only journeys that wait for an operator, with the reason")]
+HeldOption = Annotated[bool, flag("--held", "only journeys that wait for an operator, with the reason")]
 
 
 def show(
     journey: JourneyArgument,
-    rendered: Annotated[
-        str | None, typer.Option(metavar="STEP", help="the messages of this step, rendered again")
-    ] = None,
+    rendered: Annotated[str | None, option("STEP", "the messages of this step, rendered again")] = None,
     destinations: DestinationsOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -70,10 +71,9 @@ def listing(
     version: OfVersionOption = None,
     contact: ContactOption = None,
     state: Annotated[str | None, word_option(LISTED, "only those in this state")] = None,
-    step: Annotated[str | None, typer.Option(metavar="STEP", help="only those at this step")] = None,
+    step: Annotated[str | None, option("STEP", "only those at this step")] = None,
     destination: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="with --held: only those held because of this destination or host"),
+        str | None, option("NAME", "with --held: only those held because of this destination or host")
     ] = None,
     reason: Annotated[str | None, word_option(tuple(CAUSES), "with --held: only those held for this")] = None,
     since: SinceOption = None,
@@ -114,14 +114,12 @@ def listing(
 
 
 def deliveries(
-    journey: Annotated[str | None, typer.Argument(metavar="[JOURNEY]", help="only this journey's")] = None,
-    destination: Annotated[
-        str | None, typer.Option(metavar="NAME", help="only those to this destination, host or provider")
-    ] = None,
+    journey: Annotated[str | None, argument("[JOURNEY]", "only this journey's")] = None,
+    destination: Annotated[str | None, option("NAME", "only those to this destination, host or provider")] = None,
     outcome: Annotated[str | None, word_option(tuple(AttemptOutcome), "only those with this outcome")] = None,
     skipped: Annotated[str | None, word_option(tuple(SkipReason), "only those skipped for this")] = None,
     contact: ContactOption = None,
-    delivery: Annotated[str | None, typer.Option(metavar="ID", help="only those of this delivery (msg_…)")] = None,
+    delivery: Annotated[str | None, option("ID", "only those of this delivery (msg_…)")] = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
     form: FormatOption = Format.TEXT,
@@ -226,11 +224,9 @@ _MARKS: Final = {"refused": "yellow", "held": "bold red", "failed": "bold red", 
 
 
 def why(
-    contact: Annotated[str, typer.Argument(metavar="CONTACT", help="the contact's id")],
-    scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="only entries to this scenario")] = None,
-    step: Annotated[
-        str | None, typer.Option(metavar="STEP", help="answer first: did the contact get this message, and why")
-    ] = None,
+    contact: Annotated[str, argument("CONTACT", "the contact's id")],
+    scenario: Annotated[str | None, argument("[SCENARIO]", "only entries to this scenario")] = None,
+    step: Annotated[str | None, option("STEP", "answer first: did the contact get this message, and why")] = None,
     since: SinceOption = None,
     limit: LimitOption = 20,
     form: FormatOption = Format.TEXT,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption, SinceOption
+from gateway.cli.options import Format, FormatOption, SinceOption, argument, option
 from gateway.cli.output import Table, output, print_prose
 from gateway.terminal import console, local, styled, text
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.service.results import Arm, Comparison, ResultsView
     from gateway.service.stats import StatsView, StepStats, TrendsView, VersionStats
 
-_ScenarioArgument = Annotated[str, typer.Argument(metavar="NAME", help="the scenario's name")]
+_ScenarioArgument = Annotated[str, argument("NAME", "the scenario's name")]
 _RESULTS_LEGEND: Final = (
     "95 %: where the true rate is in 95 of 100 cases. p: how often chance alone would make such a difference; below "
     "0.05 it is seldom."
@@ -34,9 +34,9 @@ _TRENDS_LEGEND: Final = (
 
 def stats(
     name: _ScenarioArgument,
-    version: Annotated[int | None, typer.Option(metavar="N", min=1, help="only this version")] = None,
+    version: Annotated[int | None, option("N", "only this version", min=1)] = None,
     by: Annotated[Literal["day"] | None, typer.Option(help="numbers of each day (UTC) instead of now")] = None,
-    days: Annotated[int | None, typer.Option(metavar="N", min=1, max=90, help="with --by: days, default 30")] = None,
+    days: Annotated[int | None, option("N", "with --by: days, default 30", min=1, max=90)] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show how many contacts are at each step of a scenario now, and how many passed it.
@@ -54,9 +54,7 @@ def stats(
 
 def results(
     name: _ScenarioArgument,
-    version: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="only contacts whom this version admitted")
-    ] = None,
+    version: Annotated[int | None, option("N", "only contacts whom this version admitted", min=1)] = None,
     since: SinceOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:

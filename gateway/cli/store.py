@@ -1,8 +1,9 @@
-"""Commands for the store and its keys: store upgrade, claim and reconcile, prune, encryption rotate."""
+"""Commands for the store and its keys: store upgrade, claim and reconcile, prune, encryption rotate, and API keys."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -11,20 +12,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import session
-from gateway.cli.options import Format, FormatOption, OperatorOption, SinceOption, grouped, login, moment, record
-from gateway.cli.output import progress
+from gateway.cli.options import (
+    Format,
+    FormatOption,
+    OperatorOption,
+    SinceOption,
+    a_second,
+    argument,
+    flag,
+    grouped,
+    login,
+    moment,
+    one_of,
+    option,
+    record,
+)
+from gateway.cli.output import Table, output, progress
 from gateway.errors import BadInput
-from gateway.terminal import dump, local, note, say
+from gateway.terminal import dump, local, note, say, styled
+from runtime.api_keys import SCOPES
+from scenario.errors import DurationError
+from scenario.time import parse_duration
 
 if TYPE_CHECKING:
+    from gateway.client import ScenarioClient
     from gateway.reconcile.reconcile import Discrepancy, Reconciliation
+    from gateway.service.caller import KeyView
     from runtime.retention import Ages
+    from runtime.store import Store
 
-
-_ForceOption = Annotated[bool, typer.Option("--force", help="move the namespace to this store")]
-_ReasonOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", parser=record, help="with --force: reason to record")
-]
+_ForceOption = Annotated[bool, flag("--force", "move the namespace to this store")]
+_ReasonOption = Annotated[str | None, option("TEXT", "with --force: reason to record", parser=record)]
 
 
 def upgrade() -> None:
@@ -79,18 +97,13 @@ async def _claim(force: bool, operator: str, reason: str) -> str:
 
 
 def reconcile(
-    repair: Annotated[bool, typer.Option("--repair", help="repair what differs")] = False,
+    repair: Annotated[bool, flag("--repair", "repair what differs")] = False,
     since: SinceOption = None,
     sent_since: Annotated[
-        datetime | None,
-        typer.Option(
-            metavar="TIME|DURATION", parser=moment, help="also find journeys that would repeat later deliveries"
-        ),
+        datetime | None, option("TIME|DURATION", "also find journeys that would repeat later deliveries", parser=moment)
     ] = None,
-    rate: Annotated[float, typer.Option(metavar="N", min=1, help="calls to Temporal a second at most")] = 200.0,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="list every difference, not only those that need attention")
-    ] = False,
+    rate: Annotated[float, option("N", "calls to Temporal a second at most", min=1)] = 200.0,
+    verbose: Annotated[bool, flag("--verbose", "list every difference, not only those that need attention")] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Compare the store with Temporal after either was restored from a backup.
@@ -117,22 +130,12 @@ def reconcile(
             stands = f"{found.store or 'none'} in the store, {found.temporal or 'none'} in Temporal"
             say(f"{found.kind.value}: {found.id}: {found.trouble or stands}")
 
-    async def work() -> Reconciliation:
-        async with session.connected() as client:
-            with progress("comparing", None) as told:
-                reconciler = Reconciler(
-                    client,
-                    repair=repair,
-                    since=since,
-                    sent_since=sent_since,
-                    rate=rate,
-                    operator=login(),
-                    found=tell,
-                    told=told,
-                )
-                return await reconciler.run()
+    async def compare(client: ScenarioClient) -> Reconciliation:
+        with progress("comparing", None) as told:
+            which: dict[str, Any] = {"repair": repair, "since": since, "sent_since": sent_since, "rate": rate}
+            return await Reconciler(client, **which, operator=login(), found=tell, told=told).run()
 
-    result = asyncio.run(work())
+    result = session.ask(compare)
     if form is Format.JSON:
         dump(result.model_dump(mode="json"), indent=None)
     else:
@@ -187,24 +190,20 @@ def rotate() -> None:
     say(f"{done} keys of contacts wrapped again, {before} had been already: no key needs an older one")
 
 
-def _age(name: str, help_: str) -> Any:
-    return typer.Option(name, metavar="AGE", help=help_)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Given:
     """The minimum ages of the data to delete."""
 
-    deliveries: Annotated[str | None, _age("--deliveries", "attempts, by when they began")] = None
-    responses: Annotated[str | None, _age("--responses", "responses of receivers; the attempts stay")] = None
-    entries: Annotated[str | None, _age("--entries", "journeys, by when they ended")] = None
-    claims: Annotated[str | None, _age("--claims", "places under caps; 92d without it")] = None
-    passages: Annotated[str | None, _age("--passages", "people per step and hour")] = None
-    operations: Annotated[str | None, _age("--operations", "ended operations on many journeys")] = None
+    deliveries: Annotated[str | None, option("AGE", "attempts, by when they began")] = None
+    responses: Annotated[str | None, option("AGE", "responses of receivers; the attempts stay")] = None
+    entries: Annotated[str | None, option("AGE", "journeys, by when they ended")] = None
+    claims: Annotated[str | None, option("AGE", "places under caps; 92d without it")] = None
+    passages: Annotated[str | None, option("AGE", "people per step and hour")] = None
+    operations: Annotated[str | None, option("AGE", "ended operations on many journeys")] = None
 
 
 _LONG = 5.0  # seconds. A longer pause is reported
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="report the numbers, and delete nothing")]
+DryRunOption = Annotated[bool, flag("--dry-run", "report the numbers, and delete nothing")]
 
 
 @grouped
@@ -280,3 +279,84 @@ def _ages(given: _Given) -> Ages:
         return {what: parse_age(what, text) for what, text in said.items()}
     except RetentionError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
+        raise typer.BadParameter("name a scenario without its version, such as post-purchase")
+    return text
+
+
+def _expiry(text: str) -> datetime:
+    """Parse a duration from now (``90d``), or an ISO 8601 date with or without a time, in this machine's time zone."""
+    now = datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        try:
+            moment = now + parse_duration(text)
+        except (DurationError, OverflowError):
+            raise typer.BadParameter(f"'{text}' is neither a date nor a duration: write 2027-03-31 or 90d") from None
+    if moment <= now:
+        raise typer.BadParameter(f"'{text}' is in the past: give a later time")
+    return moment
+
+
+def create_key(
+    scopes: Annotated[
+        list[Any], option("SCOPE", "a scope, see above; again for more", "--scope", parser=one_of(SCOPES))
+    ],
+    scenario: Annotated[
+        list[str] | None, option("NAME", "only for this scenario; again for more", parser=_name)
+    ] = None,
+    expires: Annotated[
+        datetime | None, option("DURATION|DATE", "when it ends: 90d, or 2027-03-31", parser=_expiry)
+    ] = None,
+    rate: Annotated[float | None, option("N/s", "requests a second: 500/s; by default 200/s", parser=a_second)] = None,
+    note_: Annotated[str | None, option("TEXT", "a note, such as its purpose", "--note", parser=record)] = None,
+) -> None:
+    """Create a key and print it. It is shown only once: the store keeps only its hash.
+
+    Scopes: enter admits contacts, events reports events and changes, read reads, content shows what was sent, operate
+    operates journeys, publish publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The
+    pages need read, and operate for changes.
+    """
+    from gateway.service.caller import KeyService
+
+    async def make(store: Store) -> tuple[str, KeyView]:
+        keys = KeyService(store)
+        return await keys.create(scopes, scenario, by=login(), rate=rate, note=note_ or "", expires_at=expires)
+
+    token, key = session.ask_store(make, writes=True)
+    say(token)
+    note(f"key {key.id} is shown this once: keep it where secrets are kept")
+
+
+def list_keys(form: FormatOption = Format.TEXT) -> None:
+    """List keys, newest first, with their scopes and state.
+
+    JSON is a list of objects with id, state (good, expired or revoked), scopes, scenarios, rate, note, created_at,
+    created_by, expires_at and revoked_at.
+    """
+    from gateway.service.caller import KeyService
+
+    def tell(found: list[KeyView]) -> None:
+        columns = ("id", "state", "scopes", "scenarios", "rate", "made (local)", "by", "ends (local)", "note")
+        rows = Table(*columns, right=("rate",), prose=("scopes", "scenarios", "note"))
+        for key in found:
+            rate = "" if key.rate is None else f"{key.rate:g}/s"
+            what = " ".join(key.scopes), " ".join(key.scenarios) if key.scenarios is not None else "all"
+            state = styled("running" if key.state == "good" else "skipped", key.state)
+            made, ends = local(key.created_at), local(key.revoked_at or key.expires_at)
+            rows.add(key.id, state, *what, rate, made, key.created_by, ends, key.note)
+        rows.show("there are no keys: 'scenario keys create' makes one")
+
+    output(session.ask_store(lambda store: KeyService(store).all()), form, tell)
+
+
+def revoke_key(identifier: Annotated[str, argument("ID", "the key's id, as 'scenario keys list' shows it")]) -> None:
+    """Revoke a key. It stops working within seconds. This cannot be undone: create another key instead."""
+    from gateway.service.caller import KeyService
+
+    name, done = session.ask_store(lambda store: KeyService(store).revoke(identifier), writes=True)
+    say(f"key {name} {'is revoked' if done else 'was revoked already'}")

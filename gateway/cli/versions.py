@@ -15,8 +15,10 @@ from gateway.cli.options import (
     FormatOption,
     OperatorOption,
     OperatorOptions,
+    argument,
     grouped,
     login,
+    option,
     record,
     version,
 )
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
     from gateway.operations.migration import MigrationForecast, Version
     from gateway.service.scenarios import VersionView
 
-_ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="the scenario's name")]
-_OneArgument = Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="list all versions of this scenario")]
-_WhyOption = Annotated[str | None, typer.Option(metavar="TEXT", parser=record, help="reason, shown to refused entries")]
+_ScenarioArgument = Annotated[str, argument("SCENARIO", "the scenario's name")]
+_OneArgument = Annotated[str | None, argument("[SCENARIO]", "list all versions of this scenario")]
+_WhyOption = Annotated[str | None, option("TEXT", "reason, shown to refused entries", parser=record)]
 
 
 def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) -> None:
@@ -97,7 +99,7 @@ def _as_json(item: VersionView) -> dict[str, Any]:
 
 
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="the scenario's name; or one journey's id, such as post-purchase/3028687")
+    str, argument("NAME", "the scenario's name; or one journey's id, such as post-purchase/3028687")
 ]
 
 
@@ -110,25 +112,20 @@ def _pair(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Move:
-    to: Annotated[int, typer.Option(metavar="N|newest", parser=version, help="the version to continue in")] = "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
-    names: Annotated[
-        list[Any] | None,
-        typer.Option("--map", metavar="OLD=NEW", parser=_pair, help="a step's new id; may be repeated"),
-    ] = None
+    to: Annotated[int, option("N|newest", "the version to continue in", parser=version)] = "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
+    names: Annotated[list[Any] | None, option("OLD=NEW", "a step's new id; may be repeated", "--map", parser=_pair)] = (
+        None
+    )
     waits: Annotated[
         Literal["keep", "restart"], typer.Option(help="whether waits keep their start, or start again")
     ] = "keep"
-    origin: Annotated[
-        int | None, typer.Option("--from", metavar="N", min=1, help="only those that follow this version")
-    ] = None
-    at: Annotated[str | None, typer.Option(metavar="STEP", help="only those at this step")] = None
+    origin: Annotated[int | None, option("N", "only those that follow this version", "--from", min=1)] = None
+    at: Annotated[str | None, option("STEP", "only those at this step")] = None
     state: Annotated[
         Literal["running", "waiting", "retrying", "held", "paused"] | None,
         typer.Option(help="only those in this state"),
     ] = None
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", parser=record, help="reason to record; by default the version")
-    ] = None
+    reason: Annotated[str | None, option("TEXT", "reason to record; by default the version", parser=record)] = None
     operator: OperatorOption = None
 
     def recorded(self, place: str) -> OperatorOptions:
@@ -165,9 +162,9 @@ def migrate(name: NameArgument, move: _Move, sending: BatchOptions) -> None:
 
 
 def _one(journey: str, move: _Move, sending: BatchOptions, names: dict[str, str]) -> int:
-    for option, given in (("--from", move.origin), ("--state", move.state), ("--dry-run", sending.dry_run)):
+    for name, given in (("--from", move.origin), ("--state", move.state), ("--dry-run", sending.dry_run)):
         if given:
-            raise typer.BadParameter(f"{option} is for the journeys of a scenario: leave it out, or name the scenario")
+            raise typer.BadParameter(f"{name} is for the journeys of a scenario: leave it out, or name the scenario")
     to: Version = move.to
     said = move.recorded(f"version {to}")
     more: dict[str, Any] = {"version": to, "map": names or None, "waits": move.waits, "step": move.at}

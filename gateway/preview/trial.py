@@ -9,6 +9,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from activities.channel import RenderedMessage
@@ -26,6 +27,7 @@ from scenario.source.findings import Finding
 from scenario.steps.delivery import Send
 from scenario.type_guards import Path, is_mapping, value_at, walk, with_value
 
+_AT: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _TRIES: Final = 400  # maximum number of variants in the search of the smallest entry
 _DRAWS: Final = 10  # number of tries for each admitted contact
 
@@ -36,7 +38,7 @@ class RenderFailure:
 
     number: int
     step: str
-    finding: Finding  # the mistake, at its place in the file
+    error: Finding  # the mistake, at its place in the file
     fields: Mapping[str, str]  # values of the fields that the failing template uses, for people
     entry: dict[str, Any]
     events: tuple[GivenEvent, ...] = ()
@@ -45,18 +47,20 @@ class RenderFailure:
 
 @dataclass(kw_only=True)
 class Trial:
-    """The result of a trial."""
+    """The result of a trial. Commands print it as JSON, in the order of its fields."""
 
     wanted: int
     rendered: int = 0  # number of contacts without a problem
     refused: int = 0  # number of contacts for whom no admitted entry was found
-    failure: RenderFailure | None = None
+    seed: int
+    at: str  # time of all entries, ISO 8601
     missed: dict[str, Finding | None] = field(default_factory=dict[str, Finding | None])
     """Steps that no contact reached, with the problem that one would have had there."""
     untaken: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     """Branches without steps that no contact took, by step."""
     unmade: list[str] = field(default_factory=list[str])
     """Names of saved responses for which none matching the schema was found."""
+    failure: RenderFailure | None = None
 
 
 def attempt(
@@ -68,10 +72,13 @@ def attempt(
     branches of a `wait_for` count.
 
     Args:
-        given: The circumstances. Events and missing responses are made up.
+        given: The circumstances. Events and missing responses are made up, and the time is by default a fixed one: the
+            same seed gives the same contacts.
     """
+    at = given.at or _AT
+    given = replace(given, at=at)
     samples, replies, places = Samples(draft, seed), Replies(draft, seed, given.responses), TemplateLocator(draft.file)
-    trial = Trial(wanted=wanted)
+    trial = Trial(wanted=wanted, seed=seed, at=at.isoformat())
     missed: dict[str, RenderProblem | None] = dict.fromkeys(draft.steps)
     seen: set[str] = set()
     untaken = {name: _bare_ways(draft, name) for name in draft.steps if step in (None, name)}
@@ -168,7 +175,7 @@ def _failure(
     return RenderFailure(
         number=number,
         step=passed.id,
-        finding=wanted,
+        error=wanted,
         fields=_fields(places, passed.id, fails(smallest, given) or problem),
         entry=smallest,
         events=tuple(given.events),

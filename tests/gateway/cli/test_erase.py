@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.cli import erase
+from gateway.cli import privacy
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from tests.gateway.cli.conftest import Client, Run, Stored
 from tests.gateway.cli.samples import BEGUN, ERASED, STUCK, UNSEALED, WOULD_BE
@@ -35,12 +35,12 @@ def test_it_says_that_it_has_begun_and_how_to_look(run: Run, client: Client):
 
 
 def test_it_waits_if_asked_to_but_not_forever(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(erase, "_POLL", 0.0)
+    monkeypatch.setattr(privacy, "_POLL", 0.0)
     client.erasures_seen = [BEGUN, BEGUN, ERASED]
     ran = run("erase", "7-secret", *WHO, "--wait", "--format", "json")
     assert (ran.status, ran.json["state"], "7-secret" in ran.out) == (0, "finished", False)
     assert client.asked[1:] == [("erasure", "e1"), ("erasure", "e1")]
-    monkeypatch.setattr(erase, "_PATIENCE", 0.0)
+    monkeypatch.setattr(privacy, "_PATIENCE", 0.0)
     for form in ("text", "json"):
         client.erasures_seen = [BEGUN]
         client.asked.clear()

@@ -49,8 +49,8 @@ def test_the_first_contact_that_fails_is_told_with_no_more_than_it_needs_to_fail
     made = drafted(CASES["a message with a mistake fails whatever follows it"]["scenario"])
     trial = attempt(made, 30, seed=0, given=PreviewInputs(at=AT), step=None, each=lambda: None)
     failure = present(trial.failure)
-    assert (failure.finding.line, failure.finding.column, trial.rendered) == (7, 25, failure.number - 1)
-    assert "a header cannot contain" in failure.finding.message
+    assert (failure.error.line, failure.error.column, trial.rendered) == (7, 25, failure.number - 1)
+    assert "a header cannot contain" in failure.error.message
     assert failure.entry.keys() == {"scenario", "contact", "trigger"}
     assert failure.entry["contact"].keys() == {"id", "firstname"}
     assert failure.entry["trigger"] == {"type": "order", "order": {}}
