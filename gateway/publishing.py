@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -180,17 +180,11 @@ async def publish_checked(
     before = await store.newest(name)
     version = await store.publish(name, content, plan, digest(content), by, newest=newest, journeys=journeys)
     last = await store.newest(name) or version
+    made = Publication(name, version, last, warnings)
     if before is None or version <= before or version < last:
-        return Publication(name, version, last, warnings)
-    return Publication(
-        name,
-        version,
-        last,
-        warnings,
-        before,
-        await difference_since(store, before, scenario),
-        await running_before(store, name, version),
-    )
+        return made
+    found = await difference_since(store, before, scenario)
+    return replace(made, before=before, difference=found, under_way=await running_before(store, name, version))
 
 
 async def difference_since(store: Store, before: int, scenario: scenario.Scenario) -> VersionDifference | None:

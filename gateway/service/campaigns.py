@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
@@ -310,7 +311,7 @@ class CampaignService:
             starts_at=stored.starts_at.isoformat() if stored.starts_at else "",
             queue=channel.campaigns if channel else "",
         )
-        try:
+        with suppress(WorkflowAlreadyStartedError):  # by another gateway
             await self._temporal.start_workflow(
                 WORKFLOW,
                 state,
@@ -321,8 +322,6 @@ class CampaignService:
                 static_summary=f"{stored.scenario}@{stored.version}, at most {stored.rate:g} lines a second",
                 priority=priority_of(CAMPAIGNS),
             )
-        except WorkflowAlreadyStartedError:
-            return  # by another gateway
 
     async def _settle(self, stored: StoredCampaign) -> bool:
         """Return True if an open campaign had no running workflow, which is settled now."""

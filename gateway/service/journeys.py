@@ -164,16 +164,13 @@ class JourneyService:
         if not caller.may_use(journey.partition("/")[0]):  # the id of a batch does not begin with its scenario
             batch = await self._store.stored_batch(journey)
             caller.check_journey(journey, batch and batch.scenario)
-        seen = await self._snapshot(journey, run_id)
+        try:
+            seen = await snapshot.read(self._temporal, self._store, journey, run_id)
+        except Erased as error:  # Temporal has not deleted its history yet
+            raise NotFound(f"the journey {journey} cannot be read: {error}") from None
         followed = seen.entry.scenario if seen.entry else (seen.progress or {}).get("scenario", "").partition("@")[0]
         caller.check_journey(journey, followed or None)
         return seen
-
-    async def _snapshot(self, journey: str, run_id: str | None) -> JourneySnapshot:
-        try:
-            return await snapshot.read(self._temporal, self._store, journey, run_id)
-        except Erased as error:  # Temporal has not deleted its history yet
-            raise NotFound(f"the journey {journey} cannot be read: {error}") from None
 
     async def has(self, caller: Caller, journey: str) -> bool:
         """Return True if there is an admitted journey that the caller may read."""
@@ -265,13 +262,15 @@ class JourneyService:
         """
         caller.check(scenario)
         question = Question(step) if step is not None else None
-        found = await self._why(contact, (scenario,), question=question, since=since, page=PageRequest(limit, cursor))
+        return await self._why(caller, contact, (scenario,), PageRequest(limit, cursor), since=since, question=question)
+
+    async def _why(
+        self, caller: Caller, contact: str, scenarios: Collection[str | None], page: PageRequest, **wanted: Any
+    ) -> WhyView:
+        policies = read_policies(self._policies) if self._policies else None
+        found = await why(self._temporal, self._store, contact, scenarios, page=page, policies=policies, **wanted)
         # The places under caps count deliveries of all scenarios.
         return found if caller.scenarios is None else found.model_copy(update={"caps": None})
-
-    async def _why(self, contact: str, scenarios: Collection[str | None], **wanted: Any) -> WhyView:
-        policies = read_policies(self._policies) if self._policies else None
-        return await why(self._temporal, self._store, contact, scenarios, policies=policies, **wanted)
 
     async def contact(
         self,
@@ -287,14 +286,14 @@ class JourneyService:
         Each scenario of a limited key is read alone, so that entries to other scenarios neither use up the limit nor
         are revealed. Raises as `why`.
         """
-        if caller.scenarios is None:
-            return await self._why(contact, (None,), since=since, question=question, page=page)
+        scenarios = (None,) if caller.scenarios is None else caller.scenarios
         try:
-            found = await self._why(contact, caller.scenarios, since=since, question=question, page=page)
+            return await self._why(caller, contact, scenarios, page, since=since, question=question)
         except NotFound:
+            if caller.scenarios is None:
+                raise
             nothing = f"nothing is on record of a contact '{contact}' in the scenarios of your key"
             raise NotFound(nothing) from None
-        return found.model_copy(update={"caps": None})
 
 
 async def recorded_attempts(store: Store, caller: Caller, **wanted: Any) -> list[AttemptView]:

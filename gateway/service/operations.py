@@ -10,6 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -285,7 +286,7 @@ class OperationService:
     async def _start(self, stored: StoredOperation) -> None:
         request = stored.request
         state = WorkflowState(operation=stored.id, rate=request["rate"], dry_run=request["dry_run"])
-        try:
+        with suppress(WorkflowAlreadyStartedError):  # by another gateway
             await self._temporal.start_workflow(
                 WORKFLOW,
                 state,
@@ -295,8 +296,6 @@ class OperationService:
                 static_summary=f"{stored.verb}, at most {request['rate']:g} a second",
                 priority=priority_of(OPERATORS),
             )
-        except WorkflowAlreadyStartedError:
-            return  # by another gateway
 
     async def _stored(self, identifier: str) -> StoredOperation:
         stored = await self._store.stored_operation(identifier)
