@@ -16,8 +16,7 @@ Value = TypeVar("Value")
 
 logger = logging.getLogger(__name__)
 
-LONGEST: Final = 60.0
-"""Seconds for which a value is valid at most because its lookup took long."""
+LONGEST: Final = 60.0  # seconds for which a value is valid at most because its lookup took long
 _MAX_KEYS: Final = 100  # the least recently fetched is evicted first
 
 

@@ -29,22 +29,17 @@ if TYPE_CHECKING:  # checking a file needs no database
 Journeys = Literal["pin", "follow"]
 """`pin`: journeys stay with their version. `follow`: they move to newer ones as soon as they can."""
 
-CASES: Final = ".test.yaml"
-"""The ending of names of files with cases."""
-SENT: Final = "scenario.yaml"
-"""The name of a submitted scenario in findings."""
+CASES: Final = ".test.yaml"  # the ending of names of files with cases
+SENT: Final = "scenario.yaml"  # the name of a submitted scenario in findings
 
 
 @dataclass(frozen=True)
 class ScenarioFile:
     """The source of a scenario."""
 
-    name: str
-    """Its name in findings."""
-    content: str | bytes = field(repr=False)
-    """YAML; of a file that is too large, only its beginning."""
-    read: Callable[[str], str]
-    """Returns a text that it refers to; see `scenario.check.check.check`."""
+    name: str  # its name in findings
+    content: str | bytes = field(repr=False)  # YAML; of a file that is too large, only its beginning
+    read: Callable[[str], str]  # returns a text that it refers to; see `scenario.check.check.check`
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -110,17 +105,12 @@ class Publication:
     """A published version."""
 
     scenario: str
-    version: int
-    """Its number; that of an earlier version if the content is not new."""
-    newest: int
-    """The number of the newest version, which new journeys take unless their entry names another."""
+    version: int  # its number; that of an earlier version if the content is not new
+    newest: int  # the number of the newest version, which new journeys take unless their entry names another
     warnings: tuple[Finding, ...] = ()
-    before: int | None = None
-    """The version that was the newest before, or None if this one is not new."""
-    difference: VersionDifference | None = None
-    """The differences from that one, or None if it cannot be read."""
-    under_way: tuple[EarlierVersion, ...] = ()
-    """Earlier versions with running journeys."""
+    before: int | None = None  # the version that was the newest before, or None if this one is not new
+    difference: VersionDifference | None = None  # the differences from that one, or None if it cannot be read
+    under_way: tuple[EarlierVersion, ...] = ()  # earlier versions with running journeys
 
     def __str__(self) -> str:
         return f"{self.scenario}@{self.version}"

@@ -51,29 +51,21 @@ logger = logging.getLogger("gateway")
 class TrialMessage:
     """A test message."""
 
-    delivery: Delivery
-    """Its delivery, of no journey."""
+    delivery: Delivery  # its delivery, of no journey
     channel: str
-    destination: str
-    """A destination's name or a host; for e-mail and SMS the server's or provider's."""
-    address: str
-    """The recipient's address; empty for webhooks. It is neither recorded nor logged."""
-    sender: str
-    """The key or person that sends it."""
-    began: datetime
-    """When the attempt began, in UTC."""
+    destination: str  # a destination's name or a host; for e-mail and SMS the server's or provider's
+    address: str  # the recipient's address; empty for webhooks. It is neither recorded nor logged.
+    sender: str  # the key or person that sends it
+    began: datetime  # when the attempt began, in UTC
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
     """The rules that test messages respect, and their record."""
 
-    store: Store | None = None
-    """Suppressions and the log of attempts, or None to record nothing."""
-    hashes: AddressHashes | None = None
-    """The keys of addresses, or None if suppressions are not configured."""
-    recipients: str | None = None
-    """The setting SCENARIO_TEST_RECIPIENTS. None: all recipients are allowed."""
+    store: Store | None = None  # suppressions and the log of attempts, or None to record nothing
+    hashes: AddressHashes | None = None  # the keys of addresses, or None if suppressions are not configured
+    recipients: str | None = None  # the setting SCENARIO_TEST_RECIPIENTS. None: all recipients are allowed.
 
     async def check(self, message: TrialMessage, rules: Rules) -> None:
         """Raise BadInput if a message of a step may not go to its recipient. A suppressed one is recorded."""
@@ -132,10 +124,8 @@ class Exchange:
     """A message that was sent, and the response."""
 
     id: str
-    contact: Preview
-    """The preview of the scenario for the contact."""
-    message: RenderedMessage
-    """The message, with names of secrets instead of their values."""
+    contact: Preview  # the preview of the scenario for the contact
+    message: RenderedMessage  # the message, with names of secrets instead of their values
     answer: TestReply
     milliseconds: int
 
@@ -147,14 +137,10 @@ class Means:
     channels: Channels
     routes: Routes
     secrets: Mapping[str, str] = field(repr=False)
-    sender: str
-    """The key or person that sends it, for the log of attempts."""
-    trials: Trials
-    """The rules of test messages, and their record."""
-    to: str | None = None
-    """Another recipient: a URL, to which no secret is sent, an e-mail address, or a number."""
-    called: str = "--to"
-    """The name of `to` in messages."""
+    sender: str  # the key or person that sends it, for the log of attempts
+    trials: Trials  # the rules of test messages, and their record
+    to: str | None = None  # another recipient: a URL, to which no secret is sent, an e-mail address, or a number
+    called: str = "--to"  # the name of `to` in messages
     guarded: bool = False
     """True if a URL in `to` must have a public address. False trusts the sender with this machine's network."""
 
@@ -272,8 +258,7 @@ def _spellings(text: str) -> Iterator[str]:
             yield spelled(channel, text)
 
 
-PER_HOUR: Final = 20
-"""Maximum number of test messages of one API key in an hour, counted per process."""
+PER_HOUR: Final = 20  # maximum number of test messages of one API key in an hour, counted per process
 _AT_ONCE: Final = 4
 _CLOSING: Final = 2.0  # seconds for mail servers to answer QUIT
 
@@ -287,8 +272,7 @@ class Outbox:
     routes: Routes
     secrets: Secrets = field(repr=False)
     book: DestinationsFile | None = None
-    trials: Trials = field(default_factory=Trials)
-    """The rules of test messages, and their record."""
+    trials: Trials = field(default_factory=Trials)  # the rules of test messages, and their record
     _sent: RateLimit = field(default_factory=lambda: RateLimit(PER_HOUR, 3600.0), repr=False)
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), repr=False)
 

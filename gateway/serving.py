@@ -66,8 +66,7 @@ from scenario.source.findings import listed
 
 logger = logging.getLogger("gateway")
 
-OPEN: Final = ("/callbacks/", "/u/", "/inbound/")
-"""Prefixes of public paths."""
+OPEN: Final = ("/callbacks/", "/u/", "/inbound/")  # prefixes of public paths
 
 
 @dataclass(frozen=True)
@@ -199,12 +198,10 @@ class _Served:
     """The parts that a process serves."""
 
     parts: dict[str, ASGIApp] = field(default_factory=dict[str, ASGIApp])
-    what: list[str] = field(default_factory=list[str])
-    """The names of the parts, for the log."""
+    what: list[str] = field(default_factory=list[str])  # the names of the parts, for the log
     routes: dict[str, list[Route]] = field(default_factory=dict[str, list[Route]])
     """Routes of suppressions that are open to the world, by purpose."""
-    crew: Workers | None = None
-    """The workers of operations on many journeys."""
+    crew: Workers | None = None  # the workers of operations on many journeys
 
 
 async def _open_store(

@@ -27,13 +27,10 @@ from gateway.errors import BadInput, unreadable
 from scenario.source.decoding import NotJson, TooDeep, read_json
 from scenario.type_guards import is_mapping
 
-MAX_LINE: Final = 1024 * 1024
-"""Maximum characters of a line."""
-MAX_LINES: Final = 20_000_000
-"""Maximum number of lines, with blank ones: a small compressed file may have any number."""
+MAX_LINE: Final = 1024 * 1024  # maximum characters of a line
+MAX_LINES: Final = 20_000_000  # maximum number of lines, with blank ones: a small compressed file may have any number
 MAX_COLUMNS: Final = 1000
-_SAMPLE: Final = 64 * 1024
-"""Bytes that are read to detect the form."""
+_SAMPLE: Final = 64 * 1024  # bytes that are read to detect the form
 _DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _WESTERN: Final = "cp1252"

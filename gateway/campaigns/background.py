@@ -31,8 +31,7 @@ from workflows.campaign import ENTER, PREPARE, RECORD, CampaignChange, CampaignG
 
 logger = logging.getLogger(__name__)
 
-BEAT: Final = 0.5
-"""Seconds between two heartbeats. Their answers report a cancellation."""
+BEAT: Final = 0.5  # seconds between two heartbeats. Their answers report a cancellation.
 
 
 @asynccontextmanager
@@ -66,8 +65,7 @@ _AT_ONCE: Final = 5
 _SAVED_EVERY: Final = 1.0
 """Seconds between two records of outcomes. After a kill, lines in between are started again under the same request."""
 _NAMED: Final = 3  # invalid lines that a refusal quotes
-_COMPLETION: Final = 20.0
-"""Maximum seconds for starts in progress when a chunk is interrupted."""
+_COMPLETION: Final = 20.0  # maximum seconds for starts in progress when a chunk is interrupted
 
 
 class CampaignActivities:

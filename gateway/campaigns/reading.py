@@ -40,16 +40,13 @@ _NICE: Final = 5
 class AudienceReading:
     """The settings of a surveyor, and of the file that it reads."""
 
-    document: Mapping[str, Any]
-    """The stored scenario."""
+    document: Mapping[str, Any]  # the stored scenario
     version: int
     campaign: str
     zone: str
-    file: str
-    """The file's name."""
+    file: str  # the file's name
     encoding: str | None = None
-    local_start: str | None = None
-    """Each contact's own date and time of the start, in ISO 8601."""
+    local_start: str | None = None  # each contact's own date and time of the start, in ISO 8601
 
 
 @dataclass(frozen=True, slots=True)

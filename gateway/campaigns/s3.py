@@ -25,8 +25,7 @@ SCHEME: Final = "s3://"
 KEY_ID: Final = "S3_ACCESS_KEY_ID"
 KEY: Final = "S3_SECRET_ACCESS_KEY"
 TOKEN: Final = "S3_SESSION_TOKEN"  # noqa: S105 - the name of a secret
-_RANGE: Final = 4 * 1024 * 1024
-"""Bytes of a request."""
+_RANGE: Final = 4 * 1024 * 1024  # bytes of a request
 _TIMEOUT: Final = 120.0  # seconds of a request
 _PLACE: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.*[^/])", re.ASCII | re.DOTALL)
 _TOTAL: Final = re.compile(r"bytes \d+-\d+/(\d+)", re.ASCII)
@@ -44,11 +43,9 @@ class S3Place:
     """A file at S3."""
 
     name: str
-    url: str
-    """Its URL for requests."""
+    url: str  # its URL for requests
     region: str
-    access: Access
-    """The addresses that may be called: public ones, unless the settings name the service."""
+    access: Access  # the addresses that may be called: public ones, unless the settings name the service
 
     @classmethod
     def read(cls, text: str, settings: Settings) -> S3Place:

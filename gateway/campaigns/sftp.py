@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 SCHEME: Final = "sftp://"
 PASSWORD: Final = "SFTP_PASSWORD"  # noqa: S105 - the name of a secret
 KEY: Final = "SFTP_PRIVATE_KEY"
-_PART: Final = 4 * 1024 * 1024
-"""Bytes that are read at a time."""
+_PART: Final = 4 * 1024 * 1024  # bytes that are read at a time
 _TIMEOUT: Final = 120.0  # seconds for the connection, and for each part
 _ACCESS: Final = Access(allow_private=True)
 """The setting names the server, so it may be private; link-local and metadata addresses are never called."""
@@ -34,14 +33,12 @@ _ACCESS: Final = Access(allow_private=True)
 class SftpPlace:
     """A file at an SFTP server."""
 
-    name: str
-    """As it was given; it holds no password."""
+    name: str  # as it was given; it holds no password
     user: str
     host: str
     port: int
     path: str
-    known: str
-    """The servers' public keys, in the format of OpenSSH's `known_hosts`."""
+    known: str  # the servers' public keys, in the format of OpenSSH's `known_hosts`
 
     @classmethod
     def read(cls, text: str, settings: Settings) -> SftpPlace:

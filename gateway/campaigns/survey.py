@@ -25,17 +25,12 @@ from scenario.model.scenario import Scenario
 from scenario.plan.plan import GearName
 from scenario.time import at_local, zone_of
 
-MAX_INVALID: Final = 0.01
-"""Share of invalid lines from which a campaign does not start without consent."""
-_LISTED: Final = 100
-"""Maximum number of invalid lines that are listed."""
-_ACTIONS: Final = 5.5
-"""Temporal actions of a journey with one message, on average. Temporal Cloud bills them."""
-_BYTES: Final = 21_800
-"""Bytes that Temporal stores of a waiting journey."""
+MAX_INVALID: Final = 0.01  # share of invalid lines from which a campaign does not start without consent
+_LISTED: Final = 100  # maximum number of invalid lines that are listed
+_ACTIONS: Final = 5.5  # temporal actions of a journey with one message, on average. Temporal Cloud bills them.
+_BYTES: Final = 21_800  # bytes that Temporal stores of a waiting journey
 _CHUNK_ACTIONS: Final = 1.5
-_CHUNK_BYTES: Final = 2_500
-"""The same of a chunk of a campaign in the gear blast."""
+_CHUNK_BYTES: Final = 2_500  # the same of a chunk of a campaign in the gear blast
 
 _CONTACT: Final = ("contact", "custom")
 _CLOSE: Final = 0.75
@@ -107,8 +102,7 @@ class Surveyor:
     campaign: str
     zone: str
     local: datetime | None = None
-    lines: int = 0
-    """Number of lines read so far."""
+    lines: int = 0  # number of lines read so far
     _entries: int = 0
     _duplicates: int = 0
     _invalid: int = 0

@@ -37,10 +37,8 @@ class RenderedDelivery:
     """A scheduled delivery, and what its attempts sent."""
 
     delivery: Delivery
-    scheduled_at: datetime
-    """Time when it was first scheduled with this input."""
-    result: Result = field(repr=False)
-    """The rendered message; `NothingToSend` or a `RenderProblem` if there is none."""
+    scheduled_at: datetime  # time when it was first scheduled with this input
+    result: Result = field(repr=False)  # the rendered message; `NothingToSend` or a `RenderProblem` if there is none
 
     def report(self) -> dict[str, Any]:
         return {

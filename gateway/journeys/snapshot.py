@@ -42,8 +42,7 @@ from scenario.plan.retry import RetryPolicy
 from scenario.policies.draw import WITHHELD
 from scenario.words import JourneyState
 
-LONGEST: Final = 1000
-"""Maximum bytes of a workflow id in Temporal."""
+LONGEST: Final = 1000  # maximum bytes of a workflow id in Temporal
 _UNUSED: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
@@ -193,11 +192,9 @@ def _instant(stamp: Timestamp) -> datetime:
     return stamp.ToDatetime(tzinfo=UTC)
 
 
-QUERY: Final = timedelta(seconds=3)
-"""Time to wait for a workflow's answer to a query. Without a worker, none comes."""
+QUERY: Final = timedelta(seconds=3)  # time to wait for a workflow's answer to a query. Without a worker, none comes.
 
-SHOWN: Final = 1000
-"""Maximum number of attempts of one journey. `scenario deliveries` lists more."""
+SHOWN: Final = 1000  # maximum number of attempts of one journey. `scenario deliveries` lists more.
 
 
 @dataclass(frozen=True)
@@ -209,24 +206,17 @@ class JourneySnapshot:
     status: str
     """Temporal's status: ``running``, ``completed``, ``failed``, …; ``forgotten`` after its retention; ``inline`` if a
     campaign sends or has sent its message without a workflow."""
-    progress: dict[str, Any] | None
-    """The answer to the query `progress`; None if no worker answers."""
-    entry: StoredEntry | None
-    """The store's record of its admission; None if it was refused."""
-    attempts: Sequence[Attempt]
-    """Recorded delivery attempts, oldest first; at most the newest `SHOWN`."""
+    progress: dict[str, Any] | None  # the answer to the query `progress`; None if no worker answers
+    entry: StoredEntry | None  # the store's record of its admission; None if it was refused
+    attempts: Sequence[Attempt]  # recorded delivery attempts, oldest first; at most the newest `SHOWN`
     result: dict[str, Any] | None = None
-    failure: str | None = None
-    """Why it has no result, if it ended without one."""
-    plan: Plan | None = None
-    """The version that it follows; None if it was refused."""
+    failure: str | None = None  # why it has no result, if it ended without one
+    plan: Plan | None = None  # the version that it follows; None if it was refused
     pending: Sequence[DeliveryStatus] = ()
     state: str | None = None
     """Its state according to search attributes, for when no worker answers. It may lag by some steps."""
-    step: str | None = None
-    """Its step according to search attributes."""
-    earlier: bool = False
-    """Whether there are older recorded attempts."""
+    step: str | None = None  # its step according to search attributes
+    earlier: bool = False  # whether there are older recorded attempts
     last_held: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Why it was last held, from its memo; empty if it never was."""
 

@@ -36,12 +36,10 @@ from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone,
 
 logger = logging.getLogger(__name__)
 
-_LATE_ANSWERS: Final = 3.0
-"""Seconds to wait for answers in flight when the operation or its gateway is stopped."""
+_LATE_ANSWERS: Final = 3.0  # seconds to wait for answers in flight when the operation or its gateway is stopped
 _SHUTDOWN: Final = 10.0  # seconds; while Temporal is unreachable, the SDK's worker would wait without a limit
 _PAGE: Final = 1_000  # journeys of a campaign
-_AT_ONCE: Final = 50
-"""Maximum number of activities that one gateway runs for operations."""
+_AT_ONCE: Final = 50  # maximum number of activities that one gateway runs for operations
 
 
 class RecordedUpdates:

@@ -25,8 +25,7 @@ from runtime.store import Store, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.words import Operation
 
-ANSWER: Final = 8.0
-"""Seconds to wait for a worker's answer. Callers of the HTTP API wait ten seconds."""
+ANSWER: Final = 8.0  # seconds to wait for a worker's answer. Callers of the HTTP API wait ten seconds.
 
 
 class JourneyOperations:

@@ -25,8 +25,7 @@ from scenario.plan.plan import Plan, load_plan
 from scenario.source.findings import near
 from scenario.words import JourneyState
 
-Version = int | Literal["newest"]
-"""The number of a scenario's version, or ``newest``."""
+Version = int | Literal["newest"]  # the number of a scenario's version, or ``newest``
 
 _DOING: Final = {
     JourneyState.WAITING: ("waits at", "wait at"),
@@ -44,18 +43,13 @@ _NAMED: Final = 20  # steps in a sentence
 class StepPopulation:
     """Journeys of one version that are at one step in one state."""
 
-    version: int
-    """The version's number."""
-    step: str | None
-    """The step's id, or None if it is unknown."""
+    version: int  # the version's number
+    step: str | None  # the step's id, or None if it is unknown
     state: str
     """``waiting``, ``retrying``, ``held``, ``paused``, or ``running`` for those in a delivery or between steps."""
-    journeys: tuple[str, ...]
-    """Their ids."""
-    fits: bool
-    """True if they can be migrated, as far as the plans show."""
-    becomes: str
-    """The step in the other version: ``which stays``, ``which is gone: map it``."""
+    journeys: tuple[str, ...]  # their ids
+    fits: bool  # true if they can be migrated, as far as the plans show
+    becomes: str  # the step in the other version: ``which stays``, ``which is gone: map it``
 
     def __str__(self) -> str:
         """Return such as ``412 wait at wait-2, which is gone: map it``."""
@@ -69,12 +63,10 @@ class MigrationForecast:
     """A forecast of a migration."""
 
     scenario: str
-    to: int
-    """The number of the target version."""
+    to: int  # the number of the target version
     differences: Mapping[int, VersionDifference | None]
     """The differences between each current version and the target, or None if a version is unreadable."""
-    standing: tuple[StepPopulation, ...]
-    """The journeys, those of later versions first, in the order of steps."""
+    standing: tuple[StepPopulation, ...]  # the journeys, those of later versions first, in the order of steps
 
     @property
     def fitting(self) -> list[str]:

@@ -26,8 +26,7 @@ from workflows.updates import read_names, read_retry, read_version, read_waits
 
 RATE: Final = 10.0
 """Default rate, in operations a second. Each may cause a delivery to a receiver that has just recovered."""
-AT_ONCE: Final = 20
-"""Maximum number of operations in flight. As many in a row without an answer end the batch."""
+AT_ONCE: Final = 20  # maximum number of operations in flight. As many in a row without an answer end the batch.
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,11 @@ class RefusalView(View):
 class Tally:
     """The progress and result of a batch."""
 
-    accepted: list[str] = field(default_factory=list[str])
-    """Journeys that accepted, in this order."""
+    accepted: list[str] = field(default_factory=list[str])  # journeys that accepted, in this order
     refused: list[RefusalView] = field(default_factory=list[RefusalView])
     """Journeys that did not, for example because they have ended."""
-    left: int = 0
-    """Number of journeys that were not asked."""
-    unanswered: bool = False
-    """True if the batch ended because no worker answered."""
+    left: int = 0  # number of journeys that were not asked
+    unanswered: bool = False  # true if the batch ended because no worker answered
 
     @property
     def complete(self) -> bool:
@@ -90,8 +86,7 @@ class OperationRun:
     send: Callable[[JourneyTarget], Awaitable[Any]]
     rate: float = RATE
     done: Callable[[JourneyTarget], None] = lambda _: None
-    tally: Tally = field(default_factory=Tally)
-    """The progress so far, also if `run` is cancelled or fails."""
+    tally: Tally = field(default_factory=Tally)  # the progress so far, also if `run` is cancelled or fails
     _silent: int = 0
 
     async def run(self, targets: Sequence[JourneyTarget]) -> Tally:
@@ -125,10 +120,8 @@ class OperationRun:
         self.done(target)
 
 
-LONGEST: Final = 500
-"""Maximum length of operator and reason, in characters. A journey refuses longer ones."""
-FASTEST: Final = 10_000.0
-"""Maximum rate, in journeys a second."""
+LONGEST: Final = 500  # maximum length of operator and reason, in characters. A journey refuses longer ones.
+FASTEST: Final = 10_000.0  # maximum rate, in journeys a second
 NOT_HELD: Final = frozenset({Operation.PAUSE, Operation.RESUME})
 """Operations that make sense for journeys that are not held, too."""
 
@@ -150,17 +143,13 @@ class RequestedOperation:
     """A request for an operation on many journeys."""
 
     operation: Operation
-    which: JourneyFilter
-    """The journeys it applies to."""
+    which: JourneyFilter  # the journeys it applies to
     operator: str
     reason: str
     rate: float = RATE
-    limit: int | None = None
-    """Maximum number of journeys, or None for all that match."""
-    dry_run: bool = False
-    """True to find the journeys only."""
-    everybody: bool = False
-    """For `leave`: all running journeys, held or not."""
+    limit: int | None = None  # maximum number of journeys, or None for all that match
+    dry_run: bool = False  # true to find the journeys only
+    everybody: bool = False  # for `leave`: all running journeys, held or not
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Further arguments of the update; see `gateway.client.ScenarioClient.operate`."""
 

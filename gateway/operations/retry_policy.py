@@ -27,8 +27,7 @@ from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 
 LOOK_BACK: Final = timedelta(days=7)
 """Maximum age of a due attempt that was never made, for example because no worker ran."""
-LOOKED_UP: Final = 500
-"""Journeys looked up by default: about a second's work for a server."""
+LOOKED_UP: Final = 500  # journeys looked up by default: about a second's work for a server
 _BY_ACTIVITY: Final = {channel.activity: channel.name for channel in CHANNELS.values()}
 _NUMBERS: Final = {
     "backoff_coefficient": f"the backoff coefficient must be from 1 to {STEEPEST}; with 1, all pauses are the same",
@@ -44,11 +43,9 @@ class PendingDelivery:
 
     journey: str
     step: str
-    goes_to: str
-    """The destination as the journey names it: the channel's name for e-mails and SMS."""
+    goes_to: str  # the destination as the journey names it: the channel's name for e-mails and SMS
     latest: Attempt | None
-    pending: DeliveryStatus
-    """The delivery's activity, as Temporal reports it."""
+    pending: DeliveryStatus  # the delivery's activity, as Temporal reports it
 
 
 class DeliveryInProgress(View):
@@ -76,8 +73,7 @@ class RetuneCandidates:
     """The deliveries to a destination that are in progress, as far as they were looked up."""
 
     found: list[PendingDelivery]
-    unseen: int
-    """Number of journeys that were not looked up and may have one more."""
+    unseen: int  # number of journeys that were not looked up and may have one more
 
 
 async def pending_deliveries(

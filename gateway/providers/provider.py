@@ -88,8 +88,7 @@ class ProviderEvent:
 class Provider(Protocol):
     """A provider whose events are accepted."""
 
-    name: ClassVar[str]
-    """Its name in the URL."""
+    name: ClassVar[str]  # its name in the URL
 
     async def read(self, call: Call) -> Sequence[ProviderEvent]:
         """Verify a call, and return its events. Events of other kinds are left out.

@@ -42,8 +42,7 @@ class KindWords(NamedTuple):
     """A kind of difference in words."""
 
     what: str
-    repair: str
-    """What a repair does."""
+    repair: str  # what a repair does
 
 
 MEANINGS: Final = {
@@ -115,12 +114,9 @@ class Reconciliation(BaseModel):
             numbers[finding.kind] = numbers.get(finding.kind, 0) + 1
 
 
-RATE: Final = 200.0
-"""Calls to Temporal a second at most."""
-SINCE: Final = timedelta(days=1)
-"""How far back journeys that have ended are compared."""
-SETTLED: Final = timedelta(minutes=5)
-"""Maximum delay between a record in the store and Temporal."""
+RATE: Final = 200.0  # calls to Temporal a second at most
+SINCE: Final = timedelta(days=1)  # how far back journeys that have ended are compared
+SETTLED: Final = timedelta(minutes=5)  # maximum delay between a record in the store and Temporal
 UNSETTLED: Final = "it changed within the last 5 minutes: run this again in 5 minutes"
 _PAGE: Final = 500
 _AT_ONCE: Final = 20

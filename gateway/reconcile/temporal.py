@@ -28,10 +28,8 @@ from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
 from scenario.type_guards import mapping_or_empty
 
-PAGE: Final = 1000
-"""Workflows that search returns at a time."""
-SEARCHES: Final = 5.0
-"""Searches a second at most: a server allows some ten, and gateways search as well."""
+PAGE: Final = 1000  # workflows that search returns at a time
+SEARCHES: Final = 5.0  # searches a second at most: a server allows some ten, and gateways search as well
 _IDS: Final = 50  # in one query
 _FIRST_EVENTS: Final = 1000
 _RUNNING: Final = (
@@ -44,22 +42,17 @@ _RUNNING: Final = (
 class WorkflowEnd:
     """The end of a journey's workflow."""
 
-    outcome: str
-    """In the store's words."""
-    reason: str | None
-    """Why, without personal data."""
+    outcome: str  # in the store's words
+    reason: str | None  # why, without personal data
     at: datetime
-    version: str | None = None
-    """Name and version that it followed, if its result says so."""
+    version: str | None = None  # name and version that it followed, if its result says so
 
 
 class Beginning(NamedTuple):
     """The beginning of a run."""
 
-    argument: Any
-    """The workflow's argument; None if it cannot be read."""
-    at: datetime | None
-    """The time that its code saw first; None if no worker has begun it."""
+    argument: Any  # the workflow's argument; None if it cannot be read
+    at: datetime | None  # the time that its code saw first; None if no worker has begun it
 
 
 class _Pace:
@@ -205,12 +198,9 @@ FORGOTTEN: Final = "it has ended, and its entry cannot be read: its contact coun
 class LostEntry:
     """The entry of a journey, as far as its workflow has it."""
 
-    entry: StoredEntry | None = None
-    """The row to write back; None if that is impossible."""
-    lacks: str | None = None
-    """Name and number of the version that the store has to have first."""
-    trouble: str | None = None
-    """Why it cannot be written back, and what to do."""
+    entry: StoredEntry | None = None  # the row to write back; None if that is impossible
+    lacks: str | None = None  # name and number of the version that the store has to have first
+    trouble: str | None = None  # why it cannot be written back, and what to do
 
 
 async def lost_entry(

@@ -27,10 +27,8 @@ from runtime.store.audiences import StoredAudience
 logger = logging.getLogger("gateway")
 
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f/\\]{1,200}")
-_PART: Final = 256 * 1024
-"""Bytes of a part."""
-_KEPT: Final = timedelta(days=1)
-"""Time after which a file is deleted that no campaign has read."""
+_PART: Final = 256 * 1024  # bytes of a part
+_KEPT: Final = timedelta(days=1)  # time after which a file is deleted that no campaign has read
 _PRUNED_EVERY: Final = 600.0  # seconds
 
 

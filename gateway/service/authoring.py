@@ -33,18 +33,12 @@ class NextVersion:
     """A checked scenario, compared with the newest published version."""
 
     findings: tuple[Finding, ...]
-    scenario: Scenario | None = None
-    """The scenario, or None if a finding is an error."""
-    newest: int | None = None
-    """The number of the newest version, or None if there is none."""
-    difference: VersionDifference | None = None
-    """The differences from it, or None if it cannot be read."""
-    journeys: str = "pin"
-    """Whether journeys of the newest version stay with it or follow newer ones."""
-    under_way: tuple[EarlierVersion, ...] = ()
-    """Published versions with running journeys."""
-    identity: str = ""
-    """Differs if the content or the newest version does."""
+    scenario: Scenario | None = None  # the scenario, or None if a finding is an error
+    newest: int | None = None  # the number of the newest version, or None if there is none
+    difference: VersionDifference | None = None  # the differences from it, or None if it cannot be read
+    journeys: str = "pin"  # whether journeys of the newest version stay with it or follow newer ones
+    under_way: tuple[EarlierVersion, ...] = ()  # published versions with running journeys
+    identity: str = ""  # differs if the content or the newest version does
 
 
 class AuthoringService:

@@ -17,24 +17,18 @@ from runtime.api_keys import SCOPES, ApiKey, Scope, make_token, names_key, parse
 if TYPE_CHECKING:  # commands without a server name callers, too
     from runtime.store import Store
 
-_LONGEST_NOTE: Final = 100
-"""Characters of a key's note in the name of its caller."""
+_LONGEST_NOTE: Final = 100  # characters of a key's note in the name of its caller
 
 
 @dataclass(frozen=True)
 class Caller:
     """The caller of a use case."""
 
-    id: str
-    """The key's id. Limits count by it."""
-    name: str
-    """The name that operations record: the note of a key and its id."""
-    scopes: Collection[Scope]
-    """The actions that the caller may take."""
-    scenarios: Collection[str] | None = None
-    """The only scenarios that the caller may use, or None for all."""
-    rate: float | None = None
-    """The caller's own limit of requests per second, or None for the gateway's."""
+    id: str  # the key's id. Limits count by it.
+    name: str  # the name that operations record: the note of a key and its id
+    scopes: Collection[Scope]  # the actions that the caller may take
+    scenarios: Collection[str] | None = None  # the only scenarios that the caller may use, or None for all
+    rate: float | None = None  # the caller's own limit of requests per second, or None for the gateway's
 
     def has(self, scope: Scope) -> bool:
         return scope in self.scopes

@@ -24,8 +24,7 @@ from workflows.campaign import FASTEST, SLOWEST
 _NAME: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 
 _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
-_LAST_ZONE: Final = timezone(timedelta(hours=-12))
-"""The zone in which each hour comes last."""
+_LAST_ZONE: Final = timezone(timedelta(hours=-12))  # the zone in which each hour comes last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,25 +32,17 @@ class CampaignRequest:
     """A campaign to be started."""
 
     name: str
-    scenario: str
-    """A published scenario, or ``name@version``."""
-    audience: str
-    """The name of an uploaded file of contacts."""
+    scenario: str  # a published scenario, or ``name@version``
+    audience: str  # the name of an uploaded file of contacts
     operator: str
-    rate: float
-    """Maximum number of lines a second."""
-    digest: str | None = None
-    """The SHA-256 that the file must have, in hex; None: any."""
-    encoding: str | None = None
-    """The encoding of CSV, or None to detect it."""
-    starts_at: datetime | None = None
-    """Time of the start, with its zone; None: immediately."""
+    rate: float  # maximum number of lines a second
+    digest: str | None = None  # the SHA-256 that the file must have, in hex; None: any
+    encoding: str | None = None  # the encoding of CSV, or None to detect it
+    starts_at: datetime | None = None  # time of the start, with its zone; None: immediately
     local_start: datetime | None = None
     """Date and time, without a zone, at which it starts for each contact by the contact's own clock."""
-    accept: bool = False
-    """Start even if more lines are invalid than usual."""
-    ask: bool = False
-    """Wait with the start until it is confirmed."""
+    accept: bool = False  # start even if more lines are invalid than usual
+    ask: bool = False  # wait with the start until it is confirmed
     gear: Literal["enter"] | None = None
     """``enter`` to start a journey for each line; None: the fastest gear for the scenario."""
 

@@ -33,10 +33,8 @@ from runtime.store import Attempt, BackoffCount, OutcomeCounts, Store
 from runtime.store.traffic import Traffic
 from scenario.plan.retry import RetryPolicy
 
-PERIOD: Final = timedelta(days=1)
-"""The period in which attempts are counted; it begins with a full hour."""
-LISTED: Final = 10
-"""Failures, and deliveries that wait."""
+PERIOD: Final = timedelta(days=1)  # the period in which attempts are counted; it begins with a full hour
+LISTED: Final = 10  # failures, and deliveries that wait
 _PATIENCE: Final = 3.0  # seconds
 
 
@@ -44,15 +42,11 @@ _PATIENCE: Final = 3.0  # seconds
 class DestinationRecord:
     """Recorded attempts at a destination."""
 
-    since: datetime
-    """Beginning of `traffic`."""
+    since: datetime  # beginning of `traffic`
     traffic: Traffic
-    paused_since: datetime | None
-    """When a worker's breaker paused it, or None."""
-    failing_since: datetime | None
-    """First failed attempt since the last delivery, or None."""
-    failures: Sequence[AttemptView]
-    """The newest deliveries that failed, or may have failed, terminally."""
+    paused_since: datetime | None  # when a worker's breaker paused it, or None
+    failing_since: datetime | None  # first failed attempt since the last delivery, or None
+    failures: Sequence[AttemptView]  # the newest deliveries that failed, or may have failed, terminally
     waiting: Sequence[tuple[AttemptView, DeliveryStatus | None]]
     """Some deliveries that wait for their next attempt: the latest attempt, and what Temporal has, if it answers."""
 
@@ -93,12 +87,9 @@ async def _pending(temporal: Client, journey: str) -> list[DeliveryStatus] | Non
 
 LEFT_ALONE: Final = frozenset({"breaker_open", "login_left_alone"})
 """Reasons of refused attempts that mean that a destination is paused."""
-LOOKED_AT: Final = 20
-"""Deliveries of each destination that are looked up in Temporal: all of them get the same answer."""
-LOOKED_BACK: Final = timedelta(hours=1)
-"""The period in which attempts are counted."""
-TTL: Final = 10.0
-"""Seconds for which the states of destinations are cached."""
+LOOKED_AT: Final = 20  # deliveries of each destination that are looked up in Temporal: all of them get the same answer
+LOOKED_BACK: Final = timedelta(hours=1)  # the period in which attempts are counted
+TTL: Final = 10.0  # seconds for which the states of destinations are cached
 _AT_ONCE: Final = 20  # lookups
 
 
@@ -122,14 +113,11 @@ class DestinationState:
     """A destination with its configuration and recent traffic."""
 
     name: str
-    named: Destination | None = None
-    """Its entry in `destinations.yaml`, or None."""
-    now: DestinationNow | None = None
-    """Its deliveries that wait for a retry, or None if there are none."""
+    named: Destination | None = None  # its entry in `destinations.yaml`, or None
+    now: DestinationNow | None = None  # its deliveries that wait for a retry, or None if there are none
     outcomes: Mapping[str, int] = field(default_factory=dict[str, int])
     """Attempts of the last hour by outcome, the most frequent first."""
-    held: int = 0
-    """Number of journeys that are held because of it."""
+    held: int = 0  # number of journeys that are held because of it
 
     @property
     def attempts(self) -> int:
@@ -140,12 +128,9 @@ class DestinationState:
 class DestinationStates:
     """The states of all known destinations."""
 
-    destinations: tuple[DestinationState, ...]
-    """The states, failing destinations first."""
-    is_cut: bool
-    """True if the last hour has more attempts than were counted. The counts are then of the newest."""
-    at: datetime
-    """Time of the count."""
+    destinations: tuple[DestinationState, ...]  # the states, failing destinations first
+    is_cut: bool  # true if the last hour has more attempts than were counted. The counts are then of the newest.
+    at: datetime  # time of the count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +139,8 @@ class DestinationView:
 
     state: DestinationState
     record: DestinationRecord
-    retry: RetryPolicy
-    """The retry policy of its deliveries, unless a step has its own."""
-    caps: Sequence[str]
-    """The caps of `policies.yaml` that count its deliveries, in words."""
+    retry: RetryPolicy  # the retry policy of its deliveries, unless a step has its own
+    caps: Sequence[str]  # the caps of `policies.yaml` that count its deliveries, in words
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,9 @@ from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
 from scenario.time import unplaced
 
-FIRST_LOOK: Final = 0.02
-"""Seconds until the first look at a single entry. Each pause is longer than the one before."""
-LOOK: Final = 0.25
-"""Maximum seconds between two looks at a single entry."""
-LOOK_AT_MANY: Final = 0.5
-"""Seconds between two looks at many entries."""
+FIRST_LOOK: Final = 0.02  # seconds until the first look at a single entry. Each pause is longer than the one before.
+LOOK: Final = 0.25  # maximum seconds between two looks at a single entry
+LOOK_AT_MANY: Final = 0.5  # seconds between two looks at many entries
 SILENCE: Final = 30.0
 """Seconds without news of any journey after which an admission stays unknown. Temporal takes less to notice that a
 worker is gone, and a worker to start."""
@@ -52,16 +49,12 @@ class Entered:
 
     id: str
     run_id: str
-    already: bool
-    """True if it was running before."""
+    already: bool  # true if it was running before
     handle: WorkflowHandle[Any, dict[str, Any]] = field(repr=False, compare=False)
     contact: str = ""
-    admitted: bool = True
-    """False if no worker has decided yet: it may still be refused."""
-    withheld: str = ""
-    """Why it has ended already, if the contact was admitted only for comparison."""
-    unplaced: str = ""
-    """Why the contact's time zone cannot be used, or empty."""
+    admitted: bool = True  # false if no worker has decided yet: it may still be refused
+    withheld: str = ""  # why it has ended already, if the contact was admitted only for comparison
+    unplaced: str = ""  # why the contact's time zone cannot be used, or empty
 
     async def result(self) -> dict[str, Any]:
         """Wait for the journey's end and return its result. Raise JourneyFailed if it has none."""

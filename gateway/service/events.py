@@ -42,17 +42,13 @@ from scenario.model.scalars import EventName
 from scenario.steps.host import Event
 from workflows.limits import MOST_PARTS, has_too_many_parts
 
-FRESH: Final = 1.0
-"""Seconds for which the state of the backlog is cached."""
-STALE: Final = 60.0
-"""Seconds for which it is used while the server does not answer."""
-APART: Final = 0.5
-"""Seconds between two searches."""
+FRESH: Final = 1.0  # seconds for which the state of the backlog is cached
+STALE: Final = 60.0  # seconds for which it is used while the server does not answer
+APART: Final = 0.5  # seconds between two searches
 _TOGETHER: Final = 50  # contacts in one search
 _PATIENCE: Final = timedelta(seconds=3)
 
-Found = Mapping[str, Sequence[AcceptedEntry]]
-"""Running journeys by their contact's id."""
+Found = Mapping[str, Sequence[AcceptedEntry]]  # running journeys by their contact's id
 
 
 class UnadmittedSearch:
@@ -118,8 +114,7 @@ class UnadmittedSearch:
         return found
 
 
-LONGEST_ID: Final = 200
-"""Characters of an event's id: a journey compares only these."""
+LONGEST_ID: Final = 200  # characters of an event's id: a journey compares only these
 NO_NAME: Final = "'name' must be an event's name, such as whatsapp.replied"
 NO_PROPERTIES: Final = "'properties' must be an object"
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(EventName, config=ConfigDict(strict=True))

@@ -18,18 +18,14 @@ from gateway.service.caller import Caller
 from gateway.service.index import IndexedJourney, JourneyFilter, JourneyIndex, differs, equals, one_of, query_of
 from runtime.search_attributes import DESTINATION, HELD_REASON, SCENARIO_NAME, STEP_ID
 
-READ_FIRST: Final = 100
-"""Journeys that are read first: about a tenth of a second's work for a server."""
-GROUPS: Final = 40
-"""Groups that are returned, the largest first; so many fit on a page."""
+READ_FIRST: Final = 100  # journeys that are read first: about a tenth of a second's work for a server
+GROUPS: Final = 40  # groups that are returned, the largest first; so many fit on a page
 _READ_NEXT: Final = 20  # journeys of no group found so far, each time
 _ROUNDS: Final = 40
 _MOST_COUNTED: Final = 100  # groups
 _AT_ONCE: Final = 10
-TTL: Final = 5.0
-"""Seconds for which groups are cached. Temporal's search lags anyway."""
-COST_FACTOR: Final = 20
-"""Groups are also cached for this many times the time that finding them took."""
+TTL: Final = 5.0  # seconds for which groups are cached. Temporal's search lags anyway.
+COST_FACTOR: Final = 20  # groups are also cached for this many times the time that finding them took
 MAX_STALE: Final = 15.0
 """Seconds for which older groups are returned while new ones are found. Programs that poll must get recent ones."""
 _KEYS: Final = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
@@ -60,10 +56,8 @@ class HeldGroup:
     """A group of held journeys."""
 
     at: HeldGroupKey
-    count: int
-    """Number of journeys, as search has it."""
-    samples: Sequence[IndexedJourney]
-    """Some of the journeys, the newest first."""
+    count: int  # number of journeys, as search has it
+    samples: Sequence[IndexedJourney]  # some of the journeys, the newest first
 
     @property
     def is_sampled(self) -> bool:

@@ -33,18 +33,13 @@ from runtime.search_attributes import (
     running,
 )
 
-EVERY: Final = 1_000_000
-"""No limit in practice: one store holds fewer running journeys."""
-PATIENCE: Final = timedelta(seconds=5)
-"""The time in which search answers a person."""
+EVERY: Final = 1_000_000  # no limit in practice: one store holds fewer running journeys
+PATIENCE: Final = timedelta(seconds=5)  # the time in which search answers a person
 _PAGE: Final = 1000  # as many as servers return at a time
 _IDS: Final = 50  # in one query
-_UNMATCHED: Final = re.compile(r'["\\]')
-"""Characters that the server's search does not match, however they are quoted."""
-COUNTS: Final = 4
-"""Counts that search makes at a time."""
-_LISTED: Final = 50
-"""As many journeys are listed faster than they are counted twice."""
+_UNMATCHED: Final = re.compile(r'["\\]')  # characters that the server's search does not match, however they are quoted
+COUNTS: Final = 4  # counts that search makes at a time
+_LISTED: Final = 50  # as many journeys are listed faster than they are counted twice
 
 
 class JourneyFilter(BaseModel):
@@ -105,17 +100,13 @@ class IndexedJourney:
     started_at: datetime
     is_running: bool
     scenario: str | None
-    version: str | None
-    """Name and version, or None if the journey has not waited yet."""
+    version: str | None  # name and version, or None if the journey has not waited yet
     contact: str | None
-    state: str
-    """`running` also if the journey has not waited yet."""
+    state: str  # `running` also if the journey has not waited yet
     step: str | None
     destination: str | None
-    held_reason: str | None
-    """The cause of the hold, in one word."""
-    hold: HoldMemo = HoldMemo()
-    """Empty if the journey is not held, or its memo was not read."""
+    held_reason: str | None  # the cause of the hold, in one word
+    hold: HoldMemo = HoldMemo()  # empty if the journey is not held, or its memo was not read
 
 
 async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJourney:

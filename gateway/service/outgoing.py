@@ -21,8 +21,7 @@ from runtime.store.outgoing import OutgoingEvent
 from runtime.store.outgoing_sends import PendingSend, SubscriptionState, sender_lease
 from scenario.words import OutgoingOperation
 
-LONGEST_WAIT: Final = 30.0
-"""Maximum seconds that a request for the feed waits for events."""
+LONGEST_WAIT: Final = 30.0  # maximum seconds that a request for the feed waits for events
 _LOOK: Final = 0.5  # seconds between two looks into the log
 _SHOWN: Final = 1_000
 _NO_CURSOR: Final = "this is not a cursor: give the `sequence` of the last event, or 'latest'"
@@ -89,10 +88,8 @@ class OperatorRecord:
     """Who requests an operation, and why."""
 
     reason: str
-    operator: str | None = None
-    """The operator's name, or None for the caller's."""
-    identifier: str | None = None
-    """An id that makes the request idempotent, or None."""
+    operator: str | None = None  # the operator's name, or None for the caller's
+    identifier: str | None = None  # an id that makes the request idempotent, or None
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,10 @@ from gateway.service.view import View
 from runtime.connection import describe_queue
 from runtime.store import Store
 
-TTL: Final = 5.0
-"""Seconds for which an overview is cached."""
+TTL: Final = 5.0  # seconds for which an overview is cached
 LONG: Final = timedelta(minutes=15)
 """Deliveries that have been retried for longer need attention. Shorter troubles of receivers end by themselves."""
-LATE: Final = timedelta(minutes=5)
-"""Batches that are due for longer need attention."""
+LATE: Final = timedelta(minutes=5)  # batches that are due for longer need attention
 _RECENT: Final = timedelta(minutes=2)  # a worker polls every minute at least
 _PATIENCE: Final = timedelta(seconds=5)
 _AGAIN: Final = timedelta(seconds=15)  # after an overview that lacks something

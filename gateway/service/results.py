@@ -24,8 +24,7 @@ from scenario.model.scenario import Goal
 from scenario.policies.draw import CONTROL, WHOLE, WITHHELD, Lot
 from scenario.time import format_duration
 
-Z: Final = NormalDist().inv_cdf(0.975)
-"""For 95 % confidence."""
+Z: Final = NormalDist().inv_cdf(0.975)  # for 95 % confidence
 FEWEST: Final = 5
 """Expected counts below this are too few for the normal and the χ² distribution (Cochran, "Some methods for
 strengthening the common χ² tests", Biometrics 10, 1954)."""
@@ -98,8 +97,7 @@ def chi_square_tail(value: float, freedom: int) -> float:
     return tail + erfc(sqrt(half)) if odd else tail
 
 
-EVERYBODY: Final = "all"
-"""The arm of all journeys, if a scenario has no split."""
+EVERYBODY: Final = "all"  # the arm of all journeys, if a scenario has no split
 SIGNIFICANT: Final = 0.05
 """Differences with a lower probability are called better or worse. It is divided by the number of comparisons
 (Bonferroni)."""

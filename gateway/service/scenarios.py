@@ -20,8 +20,7 @@ from scenario.errors import ScenarioError
 from scenario.model.document import document, load
 from scenario.plan.plan import load_plan
 
-TTL: Final = 5.0
-"""Seconds for which `ScenarioService.latest` caches numbers of running journeys."""
+TTL: Final = 5.0  # seconds for which `ScenarioService.latest` caches numbers of running journeys
 _MOST_VERSIONS: Final = 250
 
 

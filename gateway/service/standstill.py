@@ -16,8 +16,7 @@ from temporalio.service import RPCError
 from activities.background import BLAST
 from runtime.temporal_faults import is_unknown_workflow
 
-PATIENCE: Final = timedelta(seconds=10)
-"""A task may wait this long for a gateway before it counts as stuck."""
+PATIENCE: Final = timedelta(seconds=10)  # a task may wait this long for a gateway before it counts as stuck
 _BEATEN: Final = timedelta(seconds=20)  # more than the time between heartbeats
 
 

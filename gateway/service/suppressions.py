@@ -29,10 +29,8 @@ from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 from scenario.source.findings import listed, near
 from scenario.type_guards import mapping_or_empty
 
-BY_HAND: Final = "custom"
-"""The source of an operator's suppressions."""
-COLUMNS: Final = ("channel", "hash", "source", "scope", "suppressed_at", "evidence")
-"""Columns of an export."""
+BY_HAND: Final = "custom"  # the source of an operator's suppressions
+COLUMNS: Final = ("channel", "hash", "source", "scope", "suppressed_at", "evidence")  # columns of an export
 _IMPORTED: Final = ("address", *COLUMNS)  # of which an import needs `address` or `hash`
 _EVIDENCE: Final = 500  # characters that are kept
 
@@ -63,8 +61,7 @@ class Import:
     """The result of an import."""
 
     new: int = 0
-    known: int = 0
-    """Number of suppressions that existed before."""
+    known: int = 0  # number of suppressions that existed before
     bad: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Numbers of lines in the file that cannot be used, with the reasons."""
 
@@ -281,13 +278,10 @@ def _moment(text: str) -> datetime:
 class ContactSuppressions:
     """The suppressions of a contact's addresses, as it entered with them."""
 
-    journey: str | None = None
-    """The journey that has the addresses."""
-    channels: Sequence[str] = ()
-    """Channels that the contact has an address for."""
+    journey: str | None = None  # the journey that has the addresses
+    channels: Sequence[str] = ()  # channels that the contact has an address for
     found: Sequence[Suppression] = ()
-    unknown: str | None = None
-    """The sentence that says why nothing is known, or None."""
+    unknown: str | None = None  # the sentence that says why nothing is known, or None
 
 
 async def suppressions_of(

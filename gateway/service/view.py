@@ -70,8 +70,7 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("in UTC, this is before the year 1 or after 9999") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A time in a request: with its offset, and converted to UTC."""
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]  # a time in a request: with its offset, and converted to UTC
 Zone = Annotated[tzinfo, PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})]
 """A time zone, as its IANA name in JSON."""
 
@@ -98,8 +97,7 @@ class PageRequest:
     """A request for one page of a list."""
 
     limit: int = 50
-    cursor: str | None = None
-    """The `next` of the page before, or None for the first page."""
+    cursor: str | None = None  # the `next` of the page before, or None for the first page
 
     def place(self, shape: type[_Shape]) -> _Shape | None:
         """Return the place that the page begins after, or None for the first page. See `decode_cursor`."""

@@ -34,8 +34,7 @@ class Period:
     """A period in which entries were asked for."""
 
     since: datetime | None = None
-    until: datetime | None = None
-    """Its end, exclusive."""
+    until: datetime | None = None  # its end, exclusive
 
     def includes(self, moment: datetime) -> bool:
         return (self.since is None or self.since <= moment) and (self.until is None or moment < self.until)
@@ -54,10 +53,8 @@ class NotLetIn:
     id: str
     run_id: str
     scenario: str
-    asked_at: datetime
-    """Time of the entry."""
-    reason: str | None
-    """Why it was refused, or None if it is not decided yet."""
+    asked_at: datetime  # time of the entry
+    reason: str | None  # why it was refused, or None if it is not decided yet
 
 
 class _Run(NamedTuple):

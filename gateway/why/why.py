@@ -82,8 +82,7 @@ class Question:
     """The question whether a contact got a step's message."""
 
     step: str
-    scenario: str | None = None
-    """The scenario of the step, or None for the newest entry that has such a step."""
+    scenario: str | None = None  # the scenario of the step, or None for the newest entry that has such a step
 
 
 class _Place(TypedDict):
