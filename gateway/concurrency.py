@@ -29,7 +29,6 @@ class Concurrency:
 
     @property
     def has_failed(self) -> bool:
-        """True if a task has failed, so that no other should be started."""
         return bool(self._errors)
 
     async def acquire(self) -> None:

@@ -195,8 +195,6 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
 
 @dataclass
 class _Served:
-    """The parts that a process serves."""
-
     parts: dict[str, ASGIApp] = field(default_factory=dict[str, ASGIApp])
     what: list[str] = field(default_factory=list[str])  # the names of the parts, for the log
     routes: dict[str, list[Route]] = field(default_factory=dict[str, list[Route]])

@@ -45,7 +45,6 @@ def plain(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Write a line to standard output."""
     _write(sys.stdout, plain(text))
 
 
@@ -91,7 +90,6 @@ def console(*, err: bool = False) -> Console:
 
 
 def styled(word: str, shown: str | None = None) -> Text:
-    """Return a state or an outcome in its colour."""
     from rich.text import Text
 
     return Text(plain(shown or word), STYLES.get(word, ""))

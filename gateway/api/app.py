@@ -139,13 +139,11 @@ _REPLAYED: Final = {
 
 
 def operation_id(route: APIRoute) -> str:
-    """Return a route's name for generated clients: its function's name in camel case."""
     first, *others = route.name.split("_")
     return first + "".join(word.title() for word in others)
 
 
 def describe(app: FastAPI) -> None:
-    """Make an application return its completed description."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -70,7 +70,6 @@ class Keys:
         return key if key.fits(secret) and key.is_good(datetime.now(UTC)) else None
 
     async def named(self, identifier: str) -> ApiKey | None:
-        """Return the valid key of an id, or None, for callers who have authenticated before."""
         key = await self._key(identifier)
         return key if key is not None and key.is_good(datetime.now(UTC)) else None
 

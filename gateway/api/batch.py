@@ -200,7 +200,6 @@ def _skip(text: str, at: int) -> int:
 
 
 def _broken(text: str) -> Problem:
-    """Return the problem of a malformed array, worded as for other bodies."""
     try:
         read_json(text)
     except TooDeep as error:

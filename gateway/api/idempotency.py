@@ -117,7 +117,6 @@ class Idempotency:
             await send(message)
 
     async def _renew(self, taken: ClaimedRequest) -> None:
-        """Renew the lease while the request is in progress."""
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
             await self._settle(self._store.renew_request(taken, datetime.now(UTC)))
@@ -168,8 +167,6 @@ class _Collected:
 
 
 class _Seal:
-    """Encrypts the stored parts of a request: its key, content and answer."""
-
     def __init__(self, token: str, key: bytes) -> None:
         self._secret = hmac.digest(token.encode(), b"idempotency\n" + key, "sha256")
         self.name = self.digest(b"")

@@ -101,7 +101,6 @@ TITLES: Final = {
     "no-answer": (503, "No worker answered"),
     "unavailable": (503, "A required service is unavailable"),
 }
-"""Status and title of each code."""
 
 
 class Problem(HTTPException):
@@ -194,7 +193,6 @@ FORMS: Final[dict[str, str]] = {
     VERSIONED: "must be the name of a scenario, or name and version, such as welcome@3",
     CURSOR: "must be a cursor: give back the `next` of the previous page, unchanged",
 }
-"""Messages for texts that do not match a pattern."""
 _OF_HTTP: Final = {
     401: ("unauthorized", "give a key: Authorization: Bearer sr_…"),
     403: ("forbidden", "this key does not allow that"),
@@ -283,7 +281,6 @@ EVERYWHERE: Final = (
     *("malformed", "unauthorized", "forbidden", "too-slow", "too-large", "unsupported-media", "invalid", "too-many"),
     *("failed", "unavailable"),
 )
-"""Codes that every route may answer."""
 
 
 class Failsafe:

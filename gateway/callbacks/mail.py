@@ -89,7 +89,6 @@ def _read(message: Message) -> MailReport:
 
 
 def _blocks(part: Message) -> list[Message]:
-    """Return the groups of fields in a report."""
     blocks: Any = part.get_payload()
     return blocks if is_list(blocks) else []
 
@@ -122,7 +121,6 @@ def _against(diagnostic: str, status: str) -> AddressVerdict | None:
 
 
 def _of_words(message: Message, parts: Iterable[Message], addresses: tuple[str, ...]) -> MailReport:
-    """Return a bounce of a server without the standard."""
     temporary, permanent = all_failures(message)
     if not permanent:
         return MailReport(word="delayed: it is still being tried" if temporary else "no bounce")
@@ -239,7 +237,6 @@ class InboundMail:
         return JSONResponse({"delivery": delivery, "suppressed": found.source}, 202)
 
     def _proven(self, report: MailReport, tokens: list[str]) -> tuple[str, str] | None:
-        """Return the proven delivery and address, or None."""
         for address in report.addresses:
             for token in tokens:
                 try:

@@ -98,25 +98,21 @@ def is_link(request: Request) -> bool:
 
 
 def asking(request: Request) -> HTMLResponse:
-    """Return the page with the button."""
     language = _language(request)
     return _page(language, "ask", HTTPStatus.OK, _ASK.format(button=_WORDS[language]["button"]))
 
 
 def saying(request: Request, status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
-    """Return the page that states the result."""
     return _page(_language(request), _SAID.get(HTTPStatus(status), "later"), status, headers=headers)
 
 
 def unsubscribing(request: Request) -> HTMLResponse:
-    """Return the page that asks whether to unsubscribe."""
     language = _language(request)
     form = _UNSUBSCRIBE.format(button=_WORDS[language]["unsubscribe button"])
     return _page(language, "unsubscribe", HTTPStatus.OK, form)
 
 
 def unsubscribed(request: Request) -> HTMLResponse:
-    """Return the page that confirms it."""
     return _page(_language(request), "unsubscribed", HTTPStatus.OK)
 
 

@@ -43,7 +43,6 @@ PACE: Final = (60, 60.0)  # maximum number of requests per number of seconds, fo
 _AGAIN: Final = 30  # seconds
 _PAUSES: Final = (1.0, 5.0, 0.0)  # seconds between tries to tell journeys, which the gateway's drain leaves time for
 TellContact = Callable[[str, str, Mapping[str, Any], str], Awaitable[object]]
-"""Sends an event to all journeys of a contact."""
 
 
 class Unsubscriptions:
@@ -108,7 +107,6 @@ class Unsubscriptions:
             return None
 
     async def _told(self, subscriber: Subscriber, said: Suppression, identifier: str) -> None:
-        """Report it to the contact's journeys and the platform, with retries."""
         properties = {"channel": subscriber.channel, "scope": subscriber.scope}
         event = partial(self._tell, subscriber.contact_id, EVENT, properties, identifier)
         news = partial(self._suppressor.notify, said, subscriber.address)

@@ -202,7 +202,6 @@ class AudienceFile:
             ) from None
 
     def _rows(self, rows: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[AudienceLine]:
-        """Yield the lines of a table. Its first row is the header."""
         header: tuple[str, ...] | None = None
         for number, row in rows:
             _counted(number)
@@ -277,8 +276,6 @@ def open_audience(path: Path, encoding: str | None = None) -> Generator[Audience
 
 
 class _Hashed(io.RawIOBase):
-    """A file that hashes its bytes while they are read."""
-
     def __init__(self, file: IO[bytes], digest: Any) -> None:
         self._file, self._digest = file, digest
 
@@ -312,7 +309,6 @@ def _encoding_of(sample: bytes) -> str | None:
 
 
 def _delimiter_of(text: str) -> str:
-    """Return the delimiter that the header has most."""
     header = text.lstrip("\ufeff\r\n").partition("\n")[0]
     return max(_DELIMITERS, key=header.count)
 

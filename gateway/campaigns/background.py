@@ -142,7 +142,6 @@ class CampaignActivities:
 
     @activity.defn(name=ENTER)
     async def enter_lines(self, chunk: CampaignChunk) -> None:
-        """Start the journeys of the lines of a chunk that have no outcome yet."""
         async with guarded():
             due = datetime.fromisoformat(chunk.due) if chunk.due else None
             items = await self._store.campaign_chunk(chunk.campaign, due, chunk.first, chunk.last)
@@ -181,7 +180,6 @@ class CampaignActivities:
             await task
 
     async def _start(self, campaign: StoredCampaign, item: CampaignItem, outcomes: _Outcomes) -> None:
-        """Start the journey of a line. A repeated request starts none."""
         try:
             entry = await self._codec.decode(item.journey or "", item.entry or "")
             root = campaign_root(item.journey or "", campaign.created_at)
@@ -263,7 +261,6 @@ class _Outcomes:
 
 
 def _check(campaign: StoredCampaign, survey: Survey) -> None:
-    """Raise BadInput if no line can enter, or too many are invalid."""
     first = "; ".join(f"line {one.line}: {one.problem}" for one in survey.invalid_lines[:_NAMED])
     if not survey.entries:
         found = f": {first}" if first else ""

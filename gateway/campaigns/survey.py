@@ -187,7 +187,6 @@ class Surveyor:
         return {"scenario": self.scenario.scenario + version, "key": self.campaign}
 
     def _arranged(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the row of a table as an entry of the scenario."""
         entry: dict[str, Any] = {"contact": {}, "trigger": {"type": self.scenario.trigger}, **self._same}
         for column, value in row.items():
             place = entry
@@ -224,7 +223,6 @@ class Surveyor:
 
 
 def _roots(trigger: str) -> tuple[str, ...]:
-    """Return the names under which a trigger's data may stand."""
     if trigger not in DATA:
         return ()
     root = DATA[trigger][0]

@@ -112,7 +112,6 @@ def word_of(info: WorkflowExecutionInfo) -> str:
 
 
 async def pending_of(temporal: Client, journey: str) -> list[DeliveryStatus]:
-    """Return the deliveries in progress of a journey, perhaps an unknown one."""
     described = await describe(temporal, journey)
     return await pending(temporal, described) if described else []
 

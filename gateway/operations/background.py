@@ -196,7 +196,6 @@ class OperationActivities:
 
     @activity.defn(name=OPERATE)
     async def operate(self, chunk: Chunk) -> ChunkDone:
-        """Ask the operation's next journeys that have not answered."""
         async with guarded():
             stored, request = await self._open(chunk.operation)
             items = await self._store.items(chunk.operation, outcome=NOT_ASKED, after=chunk.after, limit=chunk.most)
@@ -231,7 +230,6 @@ class OperationActivities:
 
     @activity.defn(name=CLOSE)
     async def close(self, closing: Closing) -> None:
-        """Record that the operation has ended."""
         async with guarded():
             await self._store.end_operation(
                 closing.operation,
@@ -253,7 +251,6 @@ class OperationActivities:
 
 
 def operations_worker(journeys: JourneyOperations, campaigns: CampaignActivities) -> Worker:
-    """Return the worker of the task queue `operations`."""
     activities = OperationActivities(journeys)
     return Worker(
         journeys.temporal,

@@ -86,7 +86,6 @@ class JourneyOperations:
         return await self.lists.held(JourneyFilter(**which), limit=limit)
 
     async def in_flight(self, destination: str, *, limit: int = EVERY) -> list[PendingDelivery]:
-        """Return all deliveries to a destination that are in progress. See `retry_policy.pending_deliveries`."""
         return (await self.retune_candidates(destination, limit=limit, look_up=EVERY)).found
 
     def batch(

@@ -70,12 +70,10 @@ class MigrationForecast:
 
     @property
     def fitting(self) -> list[str]:
-        """The ids of the journeys that can be migrated."""
         return [journey for one in self.standing if one.fits for journey in one.journeys]
 
     @property
     def left_out(self) -> int:
-        """Number of journeys that cannot be migrated."""
         return sum(len(one.journeys) for one in self.standing if not one.fits)
 
     def targets(self, step: str | None = None) -> list[JourneyTarget]:
@@ -199,7 +197,6 @@ async def _version(store: Store, scenario: str, number: int | None) -> _Known:
 
 
 def _require(where: str, steps: Iterable[str], versions: Collection[_Known]) -> None:
-    """Raise BadInput if a step is in none of the versions."""
     there = list(dict.fromkeys(name for one in versions for name in one.plan.steps))
     for step in steps:
         if step not in there:

@@ -60,7 +60,6 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """True if there was at least one journey, and all accepted."""
         return bool(self.accepted) and not self.refused and not self.left
 
     def __str__(self) -> str:
@@ -123,7 +122,6 @@ class OperationRun:
 LONGEST: Final = 500  # maximum length of operator and reason, in characters. A journey refuses longer ones.
 FASTEST: Final = 10_000.0  # maximum rate, in journeys a second
 NOT_HELD: Final = frozenset({Operation.PAUSE, Operation.RESUME})
-"""Operations that make sense for journeys that are not held, too."""
 
 # The filters that an operation takes, if it does not take all.
 _FILTERS: Final[Mapping[Operation, tuple[str, ...]]] = {

@@ -179,5 +179,4 @@ class RetryPolicyChange:
             raise BadInput(text, at=["retry", "initial_interval"])
 
     def given(self) -> dict[str, float]:
-        """Return the changed fields, as the update `retune` takes them."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -72,7 +72,6 @@ class InboundEvents:
         return Response(status_code=204)
 
     async def _verify(self, request: Request) -> Response:
-        """Answer Meta's verification of the URL."""
         provider = self._providers.get(str(request.path_params["provider"]))
         if not isinstance(provider, WhatsApp):
             return refusal(404, "there is nothing here")

@@ -56,8 +56,6 @@ class Beginning(NamedTuple):
 
 
 class _Pace:
-    """Spreads calls evenly."""
-
     def __init__(self, rate: float) -> None:
         self._gap, self._next = 1 / rate, 0.0
 
@@ -97,7 +95,6 @@ class PacedTemporal:
         return found
 
     async def info(self, workflow: str, run_id: str | None = None) -> WorkflowExecutionInfo | None:
-        """Return what the server itself knows of a workflow, without search; None if it has none."""
         await self._calls.turn()
         described = await describe(self.client, workflow, run_id)
         return described and described.workflow_execution_info
@@ -155,7 +152,6 @@ class PacedTemporal:
         return delivered
 
     async def progress(self, info: WorkflowExecutionInfo) -> dict[str, Any] | None:
-        """Return a journey's own account, or None if no worker answers."""
         await self._calls.turn()
         return await progress_of(self._handle(info))
 

@@ -88,7 +88,6 @@ class AudienceService:
 
     @asynccontextmanager
     async def deleting_old(self) -> AsyncGenerator[None]:
-        """Delete files after a day, while the context is open."""
 
         async def run() -> None:
             while True:

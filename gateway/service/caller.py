@@ -69,7 +69,6 @@ class Caller:
 
 
 def caller_with(key: ApiKey) -> Caller:
-    """Return the caller who has authenticated with a key."""
     note = " ".join(key.note.split())[:_LONGEST_NOTE]
     name = f"{note} (key {key.id})" if note else f"key {key.id}"
     return Caller(key.id, name, key.scopes, key.scenarios, key.rate)

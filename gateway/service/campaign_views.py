@@ -64,7 +64,6 @@ class CampaignRequest:
 
 
 def check_rate(rate: float | None) -> None:
-    """Raise BadOperation unless a rate is one."""
     if rate is None or not SLOWEST <= rate <= FASTEST:
         raise BadOperation(f"a rate is {SLOWEST:g} to {FASTEST:g} lines a second", "rate")
 

@@ -206,7 +206,6 @@ class DestinationService:
         return sorted((item for item in found if item), key=lambda item: (not item.left_alone, item.destination))
 
     async def recent(self, caller: Caller) -> list[DestinationNow]:
-        """Return `now`, cached for some seconds."""
         caller.check_all()
         return (await self._cache.get(None)).now
 

@@ -76,7 +76,6 @@ class UnadmittedSearch:
         return (await asyncio.shield(self._next)).get(contact, [])
 
     async def close(self) -> None:
-        """Cancel the pending search."""
         if self._next is not None:
             self._next.cancel()
             await asyncio.gather(self._next, return_exceptions=True)
@@ -150,7 +149,6 @@ class EventView(ChangeView):
 
     @property
     def has_effect(self) -> bool:
-        """False if it reached nothing, so that a repetition may reach something."""
         return super().has_effect or bool(self.goals)
 
 

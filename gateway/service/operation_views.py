@@ -18,7 +18,6 @@ from scenario.plan.difference import VersionDifference
 from scenario.words import Operation
 
 OperationState = Literal["surveying", "running", "stopped", "finished", "failed"]
-"""The state of an operation. `surveying` is finding its journeys."""
 ItemOutcome = Literal["accepted", "refused", "unanswered", "stopped", "not_asked"]
 
 

@@ -316,7 +316,6 @@ class OperationService:
         return [*await asyncio.gather(*map(self._with_trouble, views))]
 
     async def _with_trouble(self, view: OperationView) -> OperationView:
-        """Add why an open operation makes no progress."""
         if view.over or view.trouble:
             return view
         trouble = await trouble_of(self._temporal, _workflow(view.id), "operation")

@@ -244,7 +244,6 @@ class OutgoingService:
         return [(one, events[one.position]) for one in sends if one.position in events]
 
     async def _positions(self, name: str, ids: Collection[str]) -> list[int]:
-        """Return the places of held events. Raise BadInput if one of them is not held."""
         held = {event.id: send.position for send, event in await self._pending(name) if send.held_at is not None}
         if missing := [one for one in ids if one not in held]:
             text = f"'{missing[0]}' is not a held event of {name}, or no longer: look at its events again"

@@ -136,7 +136,6 @@ class OverviewService:
         self._cache = CoalescingCache(self._make, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
 
     async def show(self, caller: Caller) -> OverviewView:
-        """Return the overview, cached for some seconds."""
         key = None if caller.scenarios is None else frozenset(caller.scenarios)
         seen = await self._cache.get(key)
         if seen.unknown and datetime.now(UTC) - seen.at > _AGAIN:

@@ -157,7 +157,6 @@ class Arm(View):
 
     @classmethod
     def of(cls, name: str, tallies: Iterable[GoalCount]) -> Arm:
-        """Sum counts."""
         some = list(tallies)
         return cls(
             name=name,

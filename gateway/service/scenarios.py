@@ -36,7 +36,6 @@ class ClosureView(View):
 
     @classmethod
     def of(cls, closure: Closure | None) -> ClosureView | None:
-        """Return the view of a stored closure."""
         return closure and cls(at=closure.closed_at, by=closure.closed_by, reason=closure.reason)
 
 
@@ -119,7 +118,6 @@ class ScenarioService:
         self._latest = CoalescingCache[None, list[VersionView]](lambda _: self.versions(TERMINAL), TTL)
 
     async def latest(self, caller: Caller) -> list[VersionView]:
-        """Return `versions`, cached for some seconds."""
         return [item for item in await self._latest.get(None) if caller.may_use(item.scenario)]
 
     async def opened(self, caller: Caller, name: str, version: int | None = None) -> LoadedVersion:
@@ -167,7 +165,6 @@ class ScenarioService:
         return PageView(items=[*items], next=following)
 
     async def show(self, caller: Caller, name: str, version: int | None = None) -> ScenarioView:
-        """Return a version, by default the newest, with its content."""
         listed = await self.versions(caller, name)
         shown = next((item for item in listed if version in (None, item.version)), None)
         stored = shown and await self._store.version(name, shown.version)
@@ -211,7 +208,6 @@ async def require_for(store: Store, caller: Caller, scenario: str) -> int:
 
 
 async def load_version(content: Content, scenario: str, version: int, newest: int) -> LoadedVersion:
-    """Return a version with its plan. Raise BadInput if it does not exist, or is not for this release."""
     try:
         opened = await content.open(scenario, version)
         _ = opened.table

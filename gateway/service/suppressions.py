@@ -99,7 +99,6 @@ class SuppressionService:
     async def remove(
         self, address: str, *, channel: str | None = None, source: str | None = None, scope: str | None = None
     ) -> tuple[str, list[SuppressionView]]:
-        """Remove suppressions of an address. Return its channel and the removed suppressions."""
         channel, hashes = self._hashed(address, channel)
         gone = await self._store.unsuppress(channel, hashes, source=source, scope=scope)
         return channel, [SuppressionView.of(one) for one in gone]
@@ -115,7 +114,6 @@ class SuppressionService:
         return [SuppressionView.of(one) for one in await self._store.suppressions(**wanted, limit=limit)]
 
     async def counts(self) -> dict[tuple[str, str], int]:
-        """Count suppressions by channel and source."""
         return await self._store.suppression_counts()
 
     async def export(self, **wanted: Any) -> AsyncIterator[SuppressionView]:
@@ -167,7 +165,6 @@ class SuppressionService:
 
 
 def configured_hashes(settings: Settings) -> AddressHashes:
-    """Return the keys of addresses. Raise SettingsError if they are not configured."""
     found = AddressHashes.configured(settings)
     if found is None:
         raise SettingsError("suppressions are not configured: set SCENARIO_SUPPRESSION_KEY here, as for the workers")

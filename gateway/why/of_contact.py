@@ -41,7 +41,6 @@ class Period:
 
     @property
     def condition(self) -> str:
-        """The condition of a search, or nothing."""
         since = f" AND StartTime >= {literal(self.since.isoformat())}" if self.since else ""
         return since + (f" AND StartTime < {literal(self.until.isoformat())}" if self.until else "")
 

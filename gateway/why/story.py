@@ -122,7 +122,6 @@ def _answers(attempts: Iterable[AttemptView]) -> str:
 
 
 def _to(attempts: Sequence[AttemptView]) -> str:
-    """Return the destination, or the provider."""
     last = attempts[-1] if attempts else None
     if last is None or last.destination in ("", last.channel):
         return ""

@@ -46,7 +46,6 @@ class CapPlaces(View):
 
 
 def places(caps: Iterable[Cap], claims: Sequence[Counted], now: datetime, zone: tzinfo) -> list[CapPlaces]:
-    """Return a contact's places under each cap, of the claims within their periods."""
     found: list[CapPlaces] = []
     for cap in caps:
         since, none = cap.since(now, zone), full([cap], claims, now, zone)
@@ -262,7 +261,6 @@ def _turned(story: EntryStory, plan: Plan, step: str) -> Happening | None:
 
 
 def _ended(story: EntryStory, step: str, what: str | None = None) -> Happening | None:
-    """Return the last end of a step, optionally with a certain outcome."""
     ends = [one for one in story.happenings if one.step == step and one.over and what in (None, one.what)]
     return ends[-1] if ends else None
 
