@@ -18,8 +18,8 @@ from temporalio.service import RPCError
 from activities.background import CampaignChunk
 from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root
-from gateway.campaigns.reading import AudienceReading, ReadLine, read_audience
-from gateway.campaigns.survey import Survey
+from gateway.campaigns.reading import AudienceReading, read_audience
+from gateway.campaigns.survey import AudienceEntry, Survey
 from gateway.errors import BadInput, NotAnswered, NotEntered, UnderWay
 from gateway.service.entries import Entered, EntryService
 from runtime.encryption.keyring import Erased
@@ -104,7 +104,7 @@ class CampaignActivities:
             encoding=campaign.encoding,
             local_start=campaign.local_start,
         )
-        places = Counter[str | None]()
+        places = Counter[datetime | None]()
         async with aclosing(read_audience(reading, self._parts(campaign))) as answers:
             async for answer in answers:
                 if isinstance(answer, Survey):
@@ -122,7 +122,7 @@ class CampaignActivities:
                 raise BadInput(f"the file {campaign.file} was deleted before it was read: upload it again")
             yield await self._codec.decode_part(text)
 
-    async def _item(self, line: ReadLine, places: Counter[str | None]) -> CampaignItem:
+    async def _item(self, line: AudienceEntry, places: Counter[datetime | None]) -> CampaignItem:
         now = datetime.now(UTC)
         if line.outcome is not None or line.entry is None or line.journey is None:
             return CampaignItem(line=line.line, outcome=line.outcome, reason=line.reason, answered_at=now)
@@ -134,7 +134,7 @@ class CampaignActivities:
         return CampaignItem(
             line=line.line,
             place=places[line.due],
-            due_at=datetime.fromisoformat(line.due) if line.due else None,
+            due_at=line.due,
             contact_id=line.contact,
             journey=line.journey,
             entry=text,

@@ -22,7 +22,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from gateway.campaigns.audience_file import AudienceFile
-from gateway.campaigns.survey import Survey, Surveyor
+from gateway.campaigns.survey import AudienceEntry, Survey, Surveyor
 from gateway.errors import BadInput
 from runtime.process.sandboxed import SandboxedProcess, SandboxEnded, answer_requests
 from scenario.errors import ScenarioError
@@ -49,22 +49,9 @@ class AudienceReading:
     local_start: str | None = None  # each contact's own date and time of the start, in ISO 8601
 
 
-@dataclass(frozen=True, slots=True)
-class ReadLine:
-    """A line of a file: with an entry, or with an outcome, which is ``invalid`` or ``duplicate``."""
-
-    line: int
-    contact: str = ""
-    journey: str | None = None
-    entry: dict[str, Any] | None = None
-    due: str | None = None
-    outcome: str | None = None
-    reason: str | None = None
-
-
 async def read_audience(
     reading: AudienceReading, parts: AsyncIterator[bytes]
-) -> AsyncGenerator[list[ReadLine] | Survey]:
+) -> AsyncGenerator[list[AudienceEntry] | Survey]:
     """Read a file in parts. Yield its lines, some at a time, and its survey. Raise BadInput if it is unusable."""
     process = SandboxedProcess(__name__)
     try:
@@ -77,7 +64,7 @@ async def read_audience(
                 case b"f", _:
                     request = _FEED + await anext(parts, b"")
                 case b"l", found:
-                    yield [ReadLine(*line) for line in json.loads(found)]
+                    yield [_line(*line) for line in json.loads(found)]
                 case b"s", found:
                     yield Survey.model_validate_json(found)
                     return
@@ -86,6 +73,12 @@ async def read_audience(
     finally:
         process.kill()
         await asyncio.to_thread(process.end)
+
+
+def _line(
+    line: int, contact: str, entry: dict[str, Any] | None, journey: str | None, due: str | None, *end: Any
+) -> AudienceEntry:
+    return AudienceEntry(line, contact, entry, journey, datetime.fromisoformat(due) if due else None, *end)
 
 
 async def _ask(process: SandboxedProcess, request: bytes) -> bytes:
@@ -147,29 +140,20 @@ class _Reader:
         file = AudienceFile(reading.file, io.BufferedReader(_Parts(self)), reading.encoding)
         lines: list[str] = []
         size = 0
-        for found in surveyor.entries(file):
-            due = found.due.isoformat() if found.due else None
-            lines += self._left_out(surveyor)
-            lines.append(json.dumps([found.line, found.contact, found.journey, found.entry, due]))
+        for one in surveyor.read(file):
+            due = one.due and one.due.isoformat()
+            lines.append(json.dumps([one.line, one.contact, one.entry, one.journey, due, one.outcome, one.reason]))
             size += len(lines[-1])
             if len(lines) >= _TOGETHER or size >= _CHARACTERS:
                 self._tell(lines)
                 size = 0
-        self._tell(lines + self._left_out(surveyor))
+        self._tell(lines)
         return _SURVEY + surveyor.result(file).model_dump_json().encode()
 
     def _tell(self, lines: list[str]) -> None:
-        for start in range(0, len(lines), _TOGETHER):
-            self.answers.put(_LINES + f"[{','.join(lines[start : start + _TOGETHER])}]".encode())
+        if lines:
+            self.answers.put(_LINES + f"[{','.join(lines)}]".encode())
         lines.clear()
-
-    @staticmethod
-    def _left_out(surveyor: Surveyor) -> list[str]:
-        told = [
-            json.dumps([line, "", None, None, None, outcome, reason]) for line, outcome, reason in surveyor.left_out
-        ]
-        surveyor.left_out.clear()
-        return told
 
 
 class _Parts(io.RawIOBase):

@@ -77,13 +77,18 @@ class Survey(View):
 
 @dataclass(frozen=True, slots=True)
 class AudienceEntry:
-    """The entry of a line, with the workflow id of its journey, and its own time if each contact has one."""
+    """The entry of a line, with the workflow id of its journey, and its own time if each contact has one.
+
+    A line that cannot enter has an outcome instead, which is ``invalid`` or ``duplicate``.
+    """
 
     line: int
-    contact: str
-    entry: dict[str, Any]
-    journey: str
+    contact: str = ""
+    entry: dict[str, Any] | None = None
+    journey: str | None = None
     due: datetime | None = None
+    outcome: str | None = None
+    reason: str | None = None
 
 
 @dataclass
@@ -107,14 +112,16 @@ class Surveyor:
     _duplicates: int = 0
     _invalid: int = 0
     _listed: list[InvalidLine] = field(default_factory=list[InvalidLine])
-    left_out: list[tuple[int, str, str | None]] = field(default_factory=list[tuple[int, str, str | None]])
-    """Lines without an entry: number, ``invalid`` or ``duplicate``, and the problem."""
     _zones: Counter[str] = field(default_factory=Counter[str])
     _seen: set[int] = field(default_factory=set[int])
     _paths: Mapping[str, tuple[str, ...]] | None = None
 
     def entries(self, file: AudienceFile) -> Iterator[AudienceEntry]:
         """Yield the entries of the lines that can enter, without duplicates. Raise BadInput for an unusable file."""
+        return (one for one in self.read(file) if one.outcome is None)
+
+    def read(self, file: AudienceFile) -> Iterator[AudienceEntry]:
+        """Yield all lines. Raise BadInput for an unusable file."""
         now = datetime.now(UTC)
         for line in file.lines():
             self.lines += 1
@@ -126,12 +133,11 @@ class Surveyor:
                 except (EntryError, EntryRefused) as error:
                     problem = str(error)
                 else:
-                    if found is not None:
-                        self._entries += 1
-                        yield found
+                    self._entries += found.outcome is None
+                    yield found
                     continue
             self._invalid += 1
-            self.left_out.append((line.number, "invalid", problem))
+            yield AudienceEntry(line.number, outcome="invalid", reason=problem)
             if len(self._listed) < _LISTED:
                 self._listed.append(InvalidLine(line=line.number, problem=problem))
         self._learn(file)  # of a table without lines
@@ -155,8 +161,8 @@ class Surveyor:
             time_zones=dict(self._zones.most_common()),
         )
 
-    def _entry(self, line: AudienceLine, data: Mapping[str, Any], now: datetime) -> AudienceEntry | None:
-        """Return the entry of a line, or None for a duplicate. Raise EntryError or EntryRefused for an invalid one."""
+    def _entry(self, line: AudienceLine, data: Mapping[str, Any], now: datetime) -> AudienceEntry:
+        """Return the entry of a line, or a duplicate. Raise EntryError or EntryRefused for an invalid one."""
         entry = plain_entry(self._arranged(data) if self._paths is not None else self._completed(data))
         parsed = parse_entry(entry)
         check_trigger(parsed, self.scenario)
@@ -164,8 +170,7 @@ class Surveyor:
         mark = int.from_bytes(hashlib.blake2b(parsed.contact_id.encode(), digest_size=16).digest())
         if mark in self._seen:
             self._duplicates += 1
-            self.left_out.append((line.number, "duplicate", None))
-            return None
+            return AudienceEntry(line.number, outcome="duplicate")
         self._seen.add(mark)
         own = known["contact"].get("timezone")
         self._zones[str(own or "")] += 1

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.campaigns.reading import AudienceReading, ReadLine, read_audience
-from gateway.campaigns.survey import Survey
+from gateway.campaigns.reading import AudienceReading, read_audience
+from gateway.campaigns.survey import AudienceEntry, Survey
 from gateway.errors import BadInput
 from scenario.model.document import document
 from scenario.model.scenario import Scenario
@@ -19,10 +19,10 @@ SALE = document(
 )
 
 
-async def read(name: str, content: bytes, **given: Any) -> tuple[list[int], list[ReadLine], Survey]:
+async def read(name: str, content: bytes, **given: Any) -> tuple[list[int], list[AudienceEntry], Survey]:
     """The number of lines in each answer, the lines, and the survey."""
     reading = AudienceReading(document=SALE, version=1, campaign="advent", zone="Europe/Paris", file=name, **given)
-    numbers, lines = list[int](), list[ReadLine]()
+    numbers, lines = list[int](), list[AudienceEntry]()
 
     async def parts() -> AsyncIterator[bytes]:
         for start in range(0, len(content), 97):
@@ -41,11 +41,11 @@ async def test_all_lines_arrive_in_their_order_with_the_survey_at_the_end() -> N
     numbers, lines, survey = await read("people.csv.gz", gzip.compress(f"contact.id\n{rows}".encode()))
     assert max(numbers) <= 200
     assert [line.line for line in lines] == [*range(2, 502), 802, 803]
-    assert lines[499] == ReadLine(
+    assert lines[499] == AudienceEntry(
         501,
         "499",
-        "sale/499/advent",
         {"scenario": "sale@1", "key": "advent", "contact": {"id": "499"}, "trigger": {"type": "segment"}},
+        "sale/499/advent",
     )
     assert [line.outcome for line in lines[500:]] == ["duplicate", "invalid"]
     assert (survey.lines, survey.entries, survey.duplicates, survey.invalid) == (502, 500, 1, 1)
