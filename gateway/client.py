@@ -16,11 +16,8 @@ from zoneinfo import ZoneInfo
 from temporalio.client import Client
 
 from activities.webhook.destinations.reading import read
-from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.journey_operations import targets
-from gateway.operations.migration import MigrationForecast
-from gateway.operations.request import RATE, JourneyTarget, RequestedOperation, Tally, operation_named
-from gateway.operations.retry_policy import RetryPolicyChange
+from gateway.operations.request import RATE, RequestedOperation, operation_named
 from gateway.publishing import Journeys, Publication, publish
 from gateway.service.batches import BatchService, MembershipService
 from gateway.service.caller import TERMINAL
@@ -31,7 +28,6 @@ from gateway.service.erasures import ErasureService, ErasureView
 from gateway.service.events import EventService, EventView
 from gateway.service.held import HeldService
 from gateway.service.index import JourneyFilter, JourneyIndex
-from gateway.service.journey_view import JourneyView
 from gateway.service.journeys import JourneyService
 from gateway.service.listing import JourneySummary
 from gateway.service.operation_views import ItemOutcome, OperationItemView, OperationView
@@ -39,7 +35,6 @@ from gateway.service.operations import OperationService
 from gateway.service.outgoing import OutgoingService
 from gateway.service.overview import OverviewService
 from gateway.service.scenarios import ScenarioService
-from gateway.service.stats import StatsView
 from gateway.service.view import PageRequest, PageView
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
@@ -96,20 +91,12 @@ class Services:
 
 __all__ = [
     "Entered",
-    "ErasureView",
     "EventView",
     "JourneyFilter",
-    "JourneySnapshot",
     "JourneySummary",
-    "JourneyTarget",
-    "JourneyView",
-    "MigrationForecast",
     "Operation",
     "OperationView",
-    "RetryPolicyChange",
     "ScenarioClient",
-    "StatsView",
-    "Tally",
     "targets",
 ]
 

@@ -1,11 +1,14 @@
-"""A pool of concurrent tasks that stops at the first error."""
+"""Bounded concurrency: a pool of tasks that stops at the first error, and a call for each of many items."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Concurrency:
@@ -60,3 +63,14 @@ class Concurrency:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if error is None and self._errors:
             raise self._errors[0]
+
+
+async def gather_some(limit: int, function: Callable[[Item], Awaitable[Result]], items: Iterable[Item]) -> list[Result]:
+    """Call a function for each item, at most `limit` at a time, and return the results in the order of the items."""
+    turns = asyncio.Semaphore(limit)
+
+    async def call(item: Item) -> Result:
+        async with turns:
+            return await function(item)
+
+    return await asyncio.gather(*map(call, items))

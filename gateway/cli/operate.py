@@ -237,7 +237,8 @@ def _carry_out(
     *,
     anywhere: bool = False,
 ) -> int:
-    from gateway.client import JourneyTarget, Tally, targets
+    from gateway.operations.journey_operations import targets
+    from gateway.operations.request import JourneyTarget, Tally
     from gateway.service.operation_views import TallyView
 
     operation, sending = command.operation, command.sending

@@ -7,7 +7,6 @@ rejected by a circuit breaker, or not yet taken by a worker.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from temporalio.client import Client
 
 from activities.channel_registry import CHANNELS
 from activities.interface import fairness_key
+from gateway.concurrency import gather_some
 from gateway.errors import BadInput
 from gateway.journeys.snapshot import DeliveryStatus, pending_of
 from gateway.service.index import EVERY, JourneyFilter
@@ -138,17 +138,14 @@ def _matches(item: DeliveryStatus, destination: str) -> bool:
 async def _look_up(
     temporal: Client, journeys: Iterable[str], pick: Callable[[str, DeliveryStatus], PendingDelivery | None], limit: int
 ) -> list[PendingDelivery]:
-    turns = asyncio.Semaphore(_CONCURRENT)
-
     async def look_up(journey: str) -> list[PendingDelivery]:
-        async with turns:
-            going = await pending_of(temporal, journey)
+        going = await pending_of(temporal, journey)
         return [picked for item in going if (picked := pick(journey, item)) is not None]
 
     wanted = list(journeys)
     found: list[PendingDelivery] = []
     for start in range(0, len(wanted), _CHUNK):
-        for items in await asyncio.gather(*map(look_up, wanted[start : start + _CHUNK])):
+        for items in await gather_some(_CONCURRENT, look_up, wanted[start : start + _CHUNK]):
             found += items
         if len(found) >= limit:
             break

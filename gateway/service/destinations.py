@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from temporalio.service import RPCError
 from activities.channel_registry import WEBHOOK
 from activities.webhook.destinations.destinations import Destination, Destinations
 from gateway.coalescing_cache import CoalescingCache
+from gateway.concurrency import gather_some
 from gateway.journeys.snapshot import DeliveryStatus, pending_of
 from gateway.operations import retry_policy
 from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates
@@ -181,15 +183,16 @@ class DestinationService:
         """Return the destinations whose deliveries wait for a retry, the paused ones first."""
         caller.check_all()
         waiting = await self._store.awaiting_retry(since=datetime.now(UTC) - LOOK_BACK, each=LOOKED_AT)
-        turns = asyncio.Semaphore(_AT_ONCE)
 
         async def look(attempt: Attempt) -> DeliveryStatus | None:
-            async with turns:
-                going = await pending_of(self._temporal, attempt.workflow_id)
+            going = await pending_of(self._temporal, attempt.workflow_id)
             return next((item for item in going if item.step == attempt.step), None)
 
-        async def state(name: str, count: int, attempts: list[Attempt]) -> DestinationNow | None:
-            looked = [item for item in await asyncio.gather(*map(look, attempts)) if item is not None]
+        every = [one for _, attempts in waiting.values() for one in attempts]
+        seen = iter(await gather_some(_AT_ONCE, look, every))
+
+        def state(name: str, count: int, attempts: list[Attempt]) -> DestinationNow | None:
+            looked = [item for item in islice(seen, len(attempts)) if item is not None]
             if not looked:
                 return None  # the steps were skipped, or the journeys have ended
             # Only worker processes know their circuit breakers. The refused attempts report them.
@@ -202,7 +205,7 @@ class DestinationService:
                 next_try_at=min((item.next_try_at for item in looked if item.next_try_at), default=None),
             )
 
-        found = await asyncio.gather(*(state(name, *some) for name, some in waiting.items()))
+        found = [state(name, *some) for name, some in waiting.items()]
         return sorted((item for item in found if item), key=lambda item: (not item.left_alone, item.destination))
 
     async def recent(self, caller: Caller) -> list[DestinationNow]:

@@ -7,13 +7,13 @@ groups, not of journeys.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from gateway.coalescing_cache import CoalescingCache
+from gateway.concurrency import gather_some
 from gateway.service.caller import Caller
 from gateway.service.index import IndexedJourney, JourneyFilter, JourneyIndex, differs, equals, one_of, query_of
 from runtime.search_attributes import DESTINATION, HELD_REASON, SCENARIO_NAME, STEP_ID
@@ -132,7 +132,8 @@ async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = N
             samples.setdefault(_key(one), []).append(one)
         new = sorted((key for key in samples if key not in counts), key=lambda key: -len(samples[key]))
         new = new[: _MOST_COUNTED - len(counts)]
-        counts.update(zip(new, await _counts(index, new), strict=True))
+        sizes = await gather_some(_AT_ONCE, lambda key: index.count(key.query), new)
+        counts.update(zip(new, sizes, strict=True))
         if len(found) < size or len(counts) >= _MOST_COUNTED or sum(counts.values()) >= total:
             break
     # A journey that was read exists, even if search has just dropped it from its count.
@@ -141,16 +142,6 @@ async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = N
     ]
     groups.sort(key=lambda group: (-group.count, *(value or "" for value in group.at)))
     return HeldGroups(total=total, groups=groups[:GROUPS])
-
-
-async def _counts(index: JourneyIndex, keys: Sequence[HeldGroupKey]) -> list[int]:
-    turns = asyncio.Semaphore(_AT_ONCE)
-
-    async def count(key: HeldGroupKey) -> int:
-        async with turns:
-            return await index.count(key.query)
-
-    return await asyncio.gather(*map(count, keys))
 
 
 def _key(journey: IndexedJourney) -> HeldGroupKey:

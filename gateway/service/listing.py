@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from temporalio.client import Client
 
+from gateway.concurrency import gather_some
 from gateway.journeys.snapshot import describe, pause_in, pending_of, progress_of
 from gateway.service.index import (
     EVERY,
@@ -148,19 +149,15 @@ class JourneyLists:
 
     async def with_deliveries(self, items: list[JourneySummary], *, limit: int) -> list[JourneySummary]:
         """Return the journeys with their deliveries in progress, for the first `limit` that may have one."""
-        turns = asyncio.Semaphore(_AT_ONCE)
 
         async def look(item: JourneySummary) -> JourneySummary:
-            async with turns:
-                going = await pending_of(self._temporal, item.id)
-            if not going:
-                return item
-            at = going[0]
-            return item.model_copy(update={"state": at.journey_state, "step": at.step, "reason": at.why})
+            at = next(iter(await pending_of(self._temporal, item.id)), None)
+            known = {"state": at.journey_state, "step": at.step, "reason": at.why} if at else {}
+            return item.model_copy(update=known)
 
         busy = [item for item in items if item.ended_at is None and item.state in ("running", "waiting", "retrying")]
         some = busy[: max(limit, 0)]
-        looked = dict(zip(some, await asyncio.gather(*map(look, some)), strict=True))
+        looked = dict(zip(some, await gather_some(_AT_ONCE, look, some), strict=True))
         return [looked.get(item, item) for item in items]
 
     # ---- held journeys
@@ -212,15 +209,13 @@ class JourneyLists:
             paused: None for all. A held journey is queried whether it is paused. For the journeys of an earlier
                 operation it does not count, since the operation's record is exact and search lags.
         """
-        turns = asyncio.Semaphore(_AT_ONCE)
 
         async def fits(item: JourneySummary) -> bool:
             if paused is None or wanted.operation is not None:
                 return True
             if item.state != "held":
                 return (item.state == "paused") is paused
-            async with turns:
-                progress = await progress_of(self._temporal.get_workflow_handle(item.id))
+            progress = await progress_of(self._temporal.get_workflow_handle(item.id))
             return (pause_in(progress or {}) is not None) is paused
 
         entering = list[JourneySummary]()
@@ -236,7 +231,7 @@ class JourneyLists:
             # A journey that search does not have was terminated, and could not report it to the store.
             there = [entry for entry in entries if wanted.operation is not None or entry.workflow_id in indexed]
             items = [listed(entry, indexed) for entry in there if entry.workflow_id not in yielded]
-            fitting = await asyncio.gather(*map(fits, items))
+            fitting = await gather_some(_AT_ONCE, fits, items)
             yield [item for item, is_wanted in zip(items, fitting, strict=True) if is_wanted]
 
     async def _entering(self, contact: str, scenario: str | None) -> list[JourneySummary]:

@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from gateway.concurrency import gather_some
 from gateway.journeys.snapshot import JourneySnapshot, describe, end_of, read_admitted
 from gateway.service.index import JourneyIndex, equals, literal, one_of
 from runtime.search_attributes import CONTACT_ID, JOURNEY_STATE, SCENARIO_NAME
@@ -69,13 +71,7 @@ async def journeys(
     entries = await store.entries(
         contact_id=contact, scenario=scenario, since=period.since, until=period.until, limit=limit
     )
-    turns = asyncio.Semaphore(_ASKED)
-
-    async def look(index: int) -> JourneySnapshot:
-        async with turns:
-            return await read_admitted(temporal, store, entries[index])
-
-    return list(await asyncio.gather(*map(look, range(len(entries)))))
+    return await gather_some(_ASKED, partial(read_admitted, temporal, store), entries)
 
 
 async def not_let_in(
