@@ -41,7 +41,6 @@ from scenario.errors import BadRecipient, NotConfigured
 from scenario.policies.addresses import channels, spelled
 from scenario.policies.order import Rules, rules_of, stopped
 from scenario.policies.policies import Policies
-from scenario.steps.base import Row
 from scenario.steps.delivery import DeliveryStep, Send
 
 logger = logging.getLogger("gateway")
@@ -154,15 +153,9 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         StoreError: Suppressions cannot be read.
     """
     identifier = f"msg_test{uuid4().hex[:28]}"
-
-    def identify(_step: str) -> str:
-        return identifier
-
+    given = replace(given, renderer=replace(given.renderer, identify=lambda _step: identifier))
     # Rendering may take seconds, and must not block other requests.
-    renderer = replace(given.renderer, identify=identify)
-    contact, delivery, made = await asyncio.to_thread(
-        _rendered, draft, entry, replace(given, renderer=renderer), step, means
-    )
+    contact, delivery, made = await asyncio.to_thread(_rendered, draft, entry, given, step, means)
     if isinstance(made, RenderProblem):
         raise BadInput(str(TemplateLocator(draft.file).find(step, made)))
     if isinstance(made, NothingToSend):
@@ -177,7 +170,7 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         message=made,
         step=step_model,
         delivery=delivery,
-        data=template_data(delivery, contact.journey, renderer.callbacks),
+        data=template_data(delivery, contact.journey, given.renderer.callbacks),
         connection=connection,
         routes=means.routes,
         secrets=means.secrets,
@@ -216,21 +209,16 @@ def _rendered(
 ) -> tuple[Preview, Delivery, Result]:
     contact = preview(draft, entry, given)
     passed = next(passed for passed in contact.steps if passed.id == step)
-    if passed.delivery is None:
+    row, book = passed.row, given.renderer.book
+    if passed.delivery is None or not isinstance(row, Send):  # others deliver nothing
         raise BadInput(f"the step '{step}' sends no message")
-    delivery = replace(passed.delivery, timeout=_timeout(passed.row, given.renderer.book))
+    found = book.get(row.to) if book and row.destination else None
+    delivery = replace(passed.delivery, timeout=row.as_asked({}, found and found.timeout).timeout)
     renderer = replace(given.renderer, to=means.to)
     try:
         return contact, delivery, renderer.render(draft.steps[step], delivery, contact.journey, draft.scenario)
     except BadRecipient:
-        assert isinstance(passed.row, Send)  # noqa: S101 others deliver nothing
-        raise BadInput(f"{means.called} is not {adapter(passed.row.channel).recipient}") from None
-
-
-def _timeout(row: Row, book: Destinations | None) -> float:
-    assert isinstance(row, Send)  # noqa: S101 others deliver nothing
-    found = book.get(row.to) if book and row.destination else None
-    return row.as_asked({}, found and found.timeout).timeout
+        raise BadInput(f"{means.called} is not {adapter(row.channel).recipient}") from None
 
 
 def is_allowed(message: TrialMessage, recipients: str) -> bool:
@@ -298,18 +286,14 @@ class Outbox:
             to: Another recipient. A URL must be at a public address.
         """
         if seconds := self._sent.take(caller.id):
-            sentence = (
-                f"this key has sent {PER_HOUR} test messages within an hour: "
-                f"the next one may be sent in {math.ceil(seconds / 60)} min"
-            )
-            raise TooMany(sentence, seconds)
+            wait = f"the next one may be sent in {math.ceil(seconds / 60)} min"
+            raise TooMany(f"this key has sent {PER_HOUR} test messages within an hour: {wait}", seconds)
         async with self._places:
             made, given = await asyncio.to_thread(self._read, {**request, "scenarios": caller.scenarios})
-            secrets = await asyncio.to_thread(self.secrets.snapshot)
             means = Means(
                 channels=self.channels,
                 routes=self.routes,
-                secrets=secrets,
+                secrets=await asyncio.to_thread(self.secrets.snapshot),
                 sender=caller.name,
                 trials=self.trials,
                 to=to,

@@ -88,17 +88,15 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
+        application: ASGIApp
         if path == ALIVE:
-            await JSONResponse({"alive": True})(scope, receive, send)
-            return
-        if path == READY:
-            await readiness(self._checks)(scope, receive, send)
-            return
-        for beginning, application in self._parts.items():
-            if path.startswith(beginning):
-                await application(scope, receive, send)
-                return
-        await JSONResponse({"error": "there is nothing here"}, 404)(scope, receive, send)
+            application = JSONResponse({"alive": True})
+        elif path == READY:
+            application = readiness(self._checks)
+        else:
+            nothing = JSONResponse({"error": "there is nothing here"}, 404)
+            application = next((part for start, part in self._parts.items() if path.startswith(start)), nothing)
+        await application(scope, receive, send)
 
 
 def parts_of(
@@ -232,21 +230,18 @@ async def _serve_store(
     stack: AsyncExitStack,
 ) -> None:
     client = ScenarioClient(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
-    book = DestinationsFile(settings.destinations)
+    book, authors = DestinationsFile(settings.destinations), Authoring(Setup.of(settings))
     if wanted.codec:
         origins = parse_origins(settings.codec_origins)
         served.parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(store), origins)
         served.what.append("the codec")
-    authors = Authoring(Setup.of(settings))
     stack.push_async_callback(authors.close)
-    outbox = await stack.enter_async_context(Outbox.configured(settings, book, store)) if wanted.pages else None
-    ui, origins = settings.temporal_ui, parse_origins(settings.api_origins)
     served.parts |= parts_of(
         *(client, store, wanted, authors),
-        outbox=outbox,
+        outbox=await stack.enter_async_context(Outbox.configured(settings, book, store)) if wanted.pages else None,
         book=book,
-        temporal_ui=ui,
-        origins=origins,
+        temporal_ui=settings.temporal_ui,
+        origins=parse_origins(settings.api_origins),
         uploaded=settings.audience_megabytes * 2**20,
     )
     if wanted.api or wanted.pages:
