@@ -49,20 +49,17 @@ class ScenarioFile:
     @classmethod
     def sent(cls, content: str, files: Mapping[str, str] | None = None, name: str = SENT) -> Self:
         """Return a submitted text with its files by path. No file of this machine is read for it."""
-        texts = {str(PurePosixPath(path)): _as_opened(text) for path, text in (files or {}).items()}
+        texts = {str(PurePosixPath(path)): text for path, text in (files or {}).items()}
 
         def read(path: str) -> str:
             try:
-                return texts[str(PurePosixPath(path))]
+                text = texts[str(PurePosixPath(path))]
             except KeyError:
                 raise FileNotFoundError(errno.ENOENT, "it is not among the files that were sent") from None
+            # As it would be read from a file, so that both ways make the same version.
+            return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
         return cls(name, content, read)
-
-
-def _as_opened(text: str) -> str:
-    """Return a text as it would be read from a file, so that both ways make the same version."""
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_source(path: Path) -> bytes:

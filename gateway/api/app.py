@@ -156,7 +156,9 @@ def describe(app: FastAPI) -> None:
 
 def _complete(document: dict[str, Any]) -> None:
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
-    for name, schema in {**_problems(), "Entry": SCHEMA}.items():
+    described = problem.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
+    inner: dict[str, Any] = described.pop("$defs", {})
+    for name, schema in {**inner, "ProblemBody": described, "Entry": SCHEMA}.items():
         schemas.setdefault(name, schema)
     for method, operation in _operations(document):
         answers = cast("dict[str, Any]", operation["responses"])
@@ -176,9 +178,3 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
         for method, operation in methods.items():
             if isinstance(operation, dict):
                 yield method.upper(), cast("dict[str, Any]", operation)
-
-
-def _problems() -> dict[str, Any]:
-    schema = problem.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
-    inner: dict[str, Any] = schema.pop("$defs", {})
-    return {**inner, "ProblemBody": schema}

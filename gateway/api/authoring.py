@@ -79,9 +79,10 @@ class SubmittedScenario:
 
     def problem(self, error: CheckFailed) -> Problem:
         """Return the problem of this scenario's errors. Pointers lead into a JSON body."""
+        pointers = {error.file: "/source"}
         errors = [
             Mistake(
-                pointer=_pointer(one.file, error.file) if self.is_json else "",
+                pointer=pointers.get(one.file, f"/files{pointer_to([one.file])}") if self.is_json else "",
                 code=one.code,
                 detail=one.message,
                 did_you_mean=one.did_you_mean,
@@ -94,10 +95,6 @@ class SubmittedScenario:
         ]
         count = "1 mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
         return Problem("invalid", f"the scenario has {count}: nothing was published", errors)
-
-
-def _pointer(file: str, scenario: str) -> str:
-    return "/source" if file == scenario else f"/files{pointer_to([file])}"
 
 
 async def source_of(

@@ -23,12 +23,9 @@ WRITING: Final = frozenset({"POST", "PUT", "PATCH"})  # methods with a body
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")  # how a half character may be written; whole ones are in two of these
 
 
-def _empty(value: Any) -> Any:
-    return {} if value == [] else value
-
-
 _Map = TypeVar("_Map")
-Map = Annotated[_Map, BeforeValidator(_empty)]  # a map. PHP and Lua write an empty one as ``[]``
+# PHP and Lua write an empty map as ``[]``.
+Map = Annotated[_Map, BeforeValidator(lambda value: {} if value == [] else value)]
 
 
 class RequestBody(BaseModel):
@@ -93,21 +90,17 @@ def parse(text: str, what: str = "the body") -> Any:
         raise unreadable(f"{what} cannot be read: {error.reason}") from None
     except NotJson as error:
         raise unreadable(f"{what} is not JSON (line {error.line}, column {error.column}): {error.reason}") from None
-    if _HALF.search(text) and not _is_whole(value):
-        raise unreadable(f"a text of {what} holds half a character (a lone surrogate): send whole ones")
+    if _HALF.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            sentence = f"a text of {what} holds half a character (a lone surrogate): send whole ones"
+            raise unreadable(sentence) from None
     return value
 
 
 def unreadable(sentence: str) -> Problem:
     return problem_at("", "json", sentence, "malformed")
-
-
-def _is_whole(value: Any) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class StrictJson:
@@ -117,12 +110,11 @@ class StrictJson:
         self._application, self._other = application, other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        checked = scope["type"] == "http" and scope["method"] in WRITING and not self._is_other(scope["path"])
+        checked = scope["type"] == "http" and scope["method"] in WRITING
+        if checked and (scope["path"] in self._other or scope["path"].startswith(UPLOADS)):
+            checked = False
         if checked and media_of(scope).partition("/")[2].rpartition("+")[2] == "json":
             body, receive = await read(scope, receive)
             if body:
                 parse(decoded(body))
         await self._application(scope, receive, send)
-
-    def _is_other(self, path: str) -> bool:
-        return path in self._other or path.startswith(UPLOADS)

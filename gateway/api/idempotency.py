@@ -87,7 +87,8 @@ class Idempotency:
             raise again("too-many", "too many answers are kept for this key: send smaller batches, or wait", seconds)
         body, receive = await read(scope, receive)
         seal = _Seal(shown(scope) or "", given[0])
-        digest = seal.digest(_target(scope) + b"\n" + body)
+        target = f"{scope['method']} {scope['path']}?".encode(errors="replace") + scope["query_string"]
+        digest = seal.digest(target + b"\n" + body)
         told = await self._store.take_request(caller.id, seal.name, digest, datetime.now(UTC), lease=self._lease)
         if isinstance(told, ClaimedRequest):
             await self._carry_out(told, seal, scope, receive, send)
@@ -96,7 +97,9 @@ class Idempotency:
         await self._prune()
 
     async def _carry_out(self, taken: ClaimedRequest, seal: _Seal, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["request_id"] = _id_of(taken)
+        # With the time, since the same key is another request when it is forgotten.
+        name = f"{taken.key_id} {taken.requested_at.isoformat()} {taken.idempotency_key}"
+        scope["state"]["request_id"] = uuid5(_SPACE, name)
         collected = _Collected()
         renewing = asyncio.create_task(self._renew(taken))
         try:
@@ -192,10 +195,6 @@ class _Seal:
         return hmac.digest(self._secret, b"answer", "sha256")
 
 
-def _target(scope: Scope) -> bytes:
-    return f"{scope['method']} {scope['path']}?".encode(errors="replace") + scope["query_string"]
-
-
 def _replay(found: StoredAnswer, seal: _Seal, digest: str) -> Response:
     if found.digest != digest:
         raise _mistake("this Idempotency-Key was given with another request: take a new one for each")
@@ -207,11 +206,6 @@ def _replay(found: StoredAnswer, seal: _Seal, digest: str) -> Response:
 
 def _mistake(sentence: str) -> Problem:
     return problem_at("header:idempotency-key", "idempotency-key", sentence)
-
-
-def _id_of(taken: ClaimedRequest) -> UUID:
-    # With the time, since the same key is another request when it is forgotten.
-    return uuid5(_SPACE, f"{taken.key_id} {taken.requested_at.isoformat()} {taken.idempotency_key}")
 
 
 def _request_id(request: Request) -> UUID | None:

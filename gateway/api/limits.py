@@ -161,7 +161,12 @@ class KeyPlaces:
                 stack.enter_context(_counted(self._authoring, caller))
             if work in AT_ONCE:
                 turns = self.turns(caller, work)
-                await _take(turns)
+                try:
+                    async with asyncio.timeout(TURN):
+                        await turns.acquire()
+                except TimeoutError:
+                    sentence = f"requests of this key before this one take too long: {SEND_AGAIN}"
+                    raise again("unavailable", sentence) from None
                 stack.callback(turns.release)
             yield
 
@@ -182,14 +187,6 @@ def _counted(counts: Counter[str], caller: Caller) -> Generator[None]:
         counts[caller.id] -= 1
         if not counts[caller.id]:
             del counts[caller.id]
-
-
-async def _take(turns: asyncio.Semaphore) -> None:
-    try:
-        async with asyncio.timeout(TURN):
-            await turns.acquire()
-    except TimeoutError:
-        raise again("unavailable", f"requests of this key before this one take too long: {SEND_AGAIN}") from None
 
 
 def _share(caller: Caller) -> float:

@@ -182,7 +182,8 @@ def problem_of(error: Exception) -> Problem:
             seconds = fault_of(error, namespace="").retry_after
             return again("unavailable", f"this service cannot use Temporal now: {SEND_AGAIN}", seconds)
         case HTTPException():
-            return _of_http(error)
+            code, detail = _OF_HTTP.get(error.status_code, ("malformed", "the request cannot be read"))
+            return Problem(code, detail, headers=error.headers)
         case _:
             return Problem("failed", "something went wrong here, and is in the log of this server")
 
@@ -201,11 +202,6 @@ _OF_HTTP: Final = {
     413: ("too-large", "the request is too large"),
     415: ("unsupported-media", "send JSON, with content-type: application/json"),
 }
-
-
-def _of_http(error: HTTPException) -> Problem:
-    code, detail = _OF_HTTP.get(error.status_code, ("malformed", "the request cannot be read"))
-    return Problem(code, detail, headers=error.headers)
 
 
 def invalid(errors: Sequence[Any], body: object, model: object = None) -> Problem:

@@ -202,7 +202,11 @@ class Receiving:
             raise RefusedCall(429, "too many events came to this callback address: try again later", again)
         names = ("the body", "an event")
         body = await read_body(request, MAX_BODY, patience=self._patience, names=names)
-        event, identifier = event_of_link(request) if link else _event(body, request)
+        if link:
+            event, identifier = event_of_link(request)
+        else:
+            event = CallbackEvent.parse(body)
+            identifier = event.id or _identifier(request)
         try:
             async with asyncio.timeout(self._patience):
                 told = await self._tell(claim, event, identifier)
@@ -239,12 +243,6 @@ def _acceptable(request: Request) -> None:
         raise RefusedCall(415, "send the event as JSON, with content-type: application/json")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise RefusedCall(415, "send the event without a content-encoding")
-
-
-def _event(body: bytes, request: Request) -> tuple[CallbackEvent, str | None]:
-    """Return the event in a body, and its id, if any. Raise BadInput if it is malformed."""
-    event = CallbackEvent.parse(body)
-    return event, event.id or _identifier(request)
 
 
 def _identifier(request: Request) -> str | None:

@@ -131,7 +131,8 @@ class AudienceFile:
             text = sample.decode(encoding, "replace")
         except (LookupError, ValueError):  # also codecs that are no encodings of text, such as base64
             raise BadInput(f"there is no encoding {encoding[:40]!r}: write such as cp1250 or iso-8859-2") from None
-        return AudienceForm(kind, compressed, encoding, _delimiter_of(text)), content
+        header = text.lstrip("\ufeff\r\n").partition("\n")[0]
+        return AudienceForm(kind, compressed, encoding, max(_DELIMITERS, key=header.count)), content
 
     # ---- forms
 
@@ -306,11 +307,6 @@ def _encoding_of(sample: bytes) -> str | None:
             continue
         return name
     return None
-
-
-def _delimiter_of(text: str) -> str:
-    header = text.lstrip("\ufeff\r\n").partition("\n")[0]
-    return max(_DELIMITERS, key=header.count)
 
 
 def _json_line(number: int, text: bytes) -> AudienceLine:

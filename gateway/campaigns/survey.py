@@ -203,7 +203,8 @@ class Surveyor:
 
     def _read_header(self, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the place of each column's values in an entry. Raise BadInput if one has none, or no id."""
-        roots = _roots(self.scenario.trigger)
+        trigger = self.scenario.trigger
+        roots = tuple(filter(None, (DATA[trigger][0], ALIASES.get(trigger)))) if trigger in DATA else ()
         paths: dict[str, tuple[str, ...]] = {}
         for column in columns:
             first, *rest = column.split(".")
@@ -225,13 +226,6 @@ class Surveyor:
         if ("contact", "id") not in paths.values():
             raise BadInput("no column is called contact.id: each line needs the contact's id")
         return paths
-
-
-def _roots(trigger: str) -> tuple[str, ...]:
-    if trigger not in DATA:
-        return ()
-    root = DATA[trigger][0]
-    return (root, *filter(None, (ALIASES.get(trigger),)))
 
 
 def _no_place(column: str, roots: Sequence[str]) -> str:

@@ -65,9 +65,13 @@ async def rendered(
         if (delivery := await _delivery(temporal, event, step)) is not None:
             key = (delivery.id, delivery.scenario, repr(delivery.data))
             if key not in found:
-                result = await _render(store, renderer, delivery, view.id)
+                published, result = await store.version(delivery.name, delivery.version), None
+                if published is not None:
+                    result = render_again(published.document, renderer, delivery, view.id)
                 at = event.event_time.ToDatetime(tzinfo=UTC)
-                found[key] = RenderedDelivery(delivery, at, result)
+                found[key] = RenderedDelivery(
+                    delivery, at, result or RenderProblem(f"{delivery.scenario} is no longer in the store")
+                )
     if view.entry is not None and view.entry.is_inline:
         raise BadInput(
             f"the campaign {view.entry.key} has sent the message of {view.id} without a workflow, and what was sent is "
@@ -168,10 +172,3 @@ async def _delivery(temporal: Client, event: HistoryEvent, step: str) -> Deliver
     except Exception as error:  # of whatever codec
         raise BadInput(f"the message cannot be read from the history ({type(error).__name__})") from None
     return delivery.of_step(step)
-
-
-async def _render(store: Store, renderer: MessageRenderer, delivery: Delivery, journey: str) -> Result:
-    published = await store.version(delivery.name, delivery.version)
-    if published is None:
-        return RenderProblem(f"{delivery.scenario} is no longer in the store")
-    return render_again(published.document, renderer, delivery, journey)

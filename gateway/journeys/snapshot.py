@@ -239,7 +239,9 @@ async def read(temporal: Client, store: Store, journey: str, run_id: str | None)
     if described is not None:
         return await _look(temporal, store, described, entry)
     if entry is None:
-        raise NotFound(await _nobody(store, journey))
+        has_entered, advice = await store.has_entered(journey), "list the journeys to find its id"
+        known = "but a contact of this id: list the journeys of this contact"
+        raise NotFound(f"there is no journey '{journey}'{f', {known}' if has_entered else f': {advice}'}")
     return await _forgotten(store, entry)
 
 
@@ -378,9 +380,3 @@ def why_failed(cause: BaseException | None) -> str:
 async def _plan(store: Store, entry: StoredEntry | None) -> Plan | None:
     published = await store.version(entry.scenario, entry.version) if entry else None
     return load_plan(published.plan) if published else None
-
-
-async def _nobody(store: Store, journey: str) -> str:
-    if await store.has_entered(journey):
-        return f"there is no journey '{journey}', but a contact of this id: list the journeys of this contact"
-    return f"there is no journey '{journey}': list the journeys to find its id"

@@ -104,7 +104,7 @@ def _events(data: Mapping[str, Any], identifier: str, published: str) -> Iterato
         return
     yield ProviderEvent(
         name=name,
-        delivery=delivery_in(*_custom(mail), *_message_ids(mail)),
+        delivery=delivery_in(*list_or_empty(mapping_or_empty(mail.get("tags")).get(CUSTOM)), *_message_ids(mail)),
         ids=(identifier,),
         at=moment(text_at(about, "timestamp")) or moment(published),
         address=address,
@@ -115,10 +115,6 @@ def _events(data: Mapping[str, Any], identifier: str, published: str) -> Iterato
 def _opted_out(preferences: Mapping[str, Any]) -> bool:
     topics = [text_at(one, "subscriptionStatus") for one in list_or_empty(preferences.get("topicSubscriptionStatus"))]
     return preferences.get("unsubscribeAll") is True or bool(topics and all(one == "OptOut" for one in topics))
-
-
-def _custom(mail: Mapping[str, Any]) -> list[Any]:
-    return list_or_empty(mapping_or_empty(mail.get("tags")).get(CUSTOM))
 
 
 def _message_ids(mail: Mapping[str, Any]) -> Iterator[str]:

@@ -64,7 +64,10 @@ class InboundTexts:
         word = (said.get("OptOutType") or said.get("Body", "")).strip().upper()
         try:
             if word in _STOP:
-                await self._stop(said.get("From", ""))
+                number = said.get("From", "")
+                found = await self._suppressor.suppress(_CHANNEL, number, STOP, "an answer to a text message")
+                await self._suppressor.notify(found, number)
+                logger.info("a number has answered STOP")
             elif word in _START:
                 hashes = self._hashes.of(_CHANNEL, said.get("From", ""))
                 gone = await self._store.unsuppress(_CHANNEL, hashes, source=STOP)
@@ -75,11 +78,6 @@ class InboundTexts:
             logger.warning("an answer to a text message cannot be taken now: %s", shortly(error))
             return refusal(503, "the answer cannot be taken now")
         return Response(_NOTHING, media_type="text/xml")
-
-    async def _stop(self, number: str) -> None:
-        found = await self._suppressor.suppress(_CHANNEL, number, STOP, "an answer to a text message")
-        await self._suppressor.notify(found, number)
-        logger.info("a number has answered STOP")
 
 
 def is_signed(token: bytes, url: str, form: list[tuple[str, str]], signature: str) -> bool:

@@ -215,9 +215,12 @@ async def lost_entry(
         return None
     if argument is None:
         return LostEntry(trouble=UNREADABLE if end is None else FORGOTTEN)
-    carried: dict[str, Any] = argument["state"] if _is_carried(argument) else {}
-    campaign = mapping_or_empty(mapping_or_empty(argument).get("campaign"))
-    version = carried.get("version") or _searched_version(info) or (end and end.version)
+    given = mapping_or_empty(argument)
+    # A run may have been started with the state of the run before.
+    carried: dict[str, Any] = given["state"] if {"entry", "state"} <= given.keys() else {}
+    campaign = mapping_or_empty(given.get("campaign"))
+    searched = decode_typed_search_attributes(info.search_attributes).get(SCENARIO_VERSION)
+    version = carried.get("version") or searched or (end and end.version)
     if not version and end is None:
         progress = await temporal.progress(info)
         if progress is None:
@@ -259,12 +262,3 @@ async def lost_entry(
             root=carried.get("campaign_root") or campaign.get("root") or None,
         )
     )
-
-
-def _is_carried(argument: Any) -> bool:
-    """Return True if a run was started with the state of the run before."""
-    return isinstance(argument, dict) and {"entry", "state"} <= argument.keys()
-
-
-def _searched_version(info: WorkflowExecutionInfo) -> str | None:
-    return decode_typed_search_attributes(info.search_attributes).get(SCENARIO_VERSION)

@@ -227,7 +227,8 @@ class DestinationService:
             )
             for name in {*(book.destinations if book else ()), *waiting, *outcomes.by_destination, *known.held}
         ]
-        return DestinationStates(destinations=tuple(sorted(found, key=_urgency)), is_cut=outcomes.is_cut, at=known.at)
+        found.sort(key=lambda one: (not (one.now and one.now.left_alone), one.now is None, not one.held, one.name))
+        return DestinationStates(destinations=tuple(found), is_cut=outcomes.is_cut, at=known.at)
 
     async def show(self, caller: Caller, name: str, book: Destinations | None) -> DestinationView | None:
         """Return a destination, cached for some seconds, or None if it is not configured and nothing was sent to it."""
@@ -263,7 +264,3 @@ class DestinationService:
         caller.check_all()
         pending = retry_policy.pending_deliveries
         return await pending(self._temporal, self._store, destination, limit=limit, look_up=10 * limit)
-
-
-def _urgency(one: DestinationState) -> tuple[bool, bool, bool, str]:
-    return not (one.now and one.now.left_alone), one.now is None, not one.held, one.name

@@ -16,7 +16,6 @@ from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -225,11 +224,12 @@ class EventService:
             return EventView(told=1)
         check_identifier(journey)
         described = await describe(self._temporal, journey)
-        if described is not None and _is_new(described.workflow_execution_info, entry):
-            started = described.workflow_execution_info.start_time.ToDatetime(UTC)
-            run_id = described.workflow_execution_info.first_run_id
-            new = AcceptedEntry(journey, run_id, contact_of(journey) or "", started)
-            if await self._signal(new, "event", message):
+        info = described and described.workflow_execution_info
+        # A journey that is open, in a run that the store does not know.
+        if info and info.type.name == "Journey" and not info.HasField("close_time"):
+            new = AcceptedEntry(journey, info.first_run_id, contact_of(journey) or "", info.start_time.ToDatetime(UTC))
+            is_known = entry is not None and entry.run_id == info.first_run_id
+            if not is_known and await self._signal(new, "event", message):
                 return EventView(pending=1)
         if entry is None:
             raise NotFound(f"there is no journey {journey}")
@@ -312,12 +312,6 @@ async def _send_all(signals: Iterable[Awaitable[bool]]) -> list[bool]:
         if isinstance(result, BaseException):
             raise result
     return [result is True for result in results]
-
-
-def _is_new(info: WorkflowExecutionInfo, known: StoredEntry | None) -> bool:
-    """Return True if a workflow is an open journey, in a run that the store does not know."""
-    is_open = not info.HasField("close_time")
-    return info.type.name == "Journey" and is_open and (known is None or known.run_id != info.first_run_id)
 
 
 def event_message(

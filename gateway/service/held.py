@@ -126,10 +126,12 @@ async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = N
     counts: dict[HeldGroupKey, int] = {}
     for turn in range(_ROUNDS if total else 0):
         size = _READ_NEXT if turn else READ_FIRST
-        others = "".join(f" AND ({_outside(key)})" for key in counts)
+        others = "".join(f" AND ({' OR '.join(map(differs, _KEYS, key))})" for key in counts)
         found = await index.find(_HELD + among + others, limit=size)
         for one in found:
-            samples.setdefault(_key(one), []).append(one)
+            scenario = one.scenario or one.id.partition("/")[0]
+            key = HeldGroupKey(scenario, one.step or "", one.destination, one.held_reason)
+            samples.setdefault(key, []).append(one)
         new = sorted((key for key in samples if key not in counts), key=lambda key: -len(samples[key]))
         new = new[: _MOST_COUNTED - len(counts)]
         sizes = await gather_some(_AT_ONCE, lambda key: index.count(key.query), new)
@@ -142,12 +144,3 @@ async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = N
     ]
     groups.sort(key=lambda group: (-group.count, *(value or "" for value in group.at)))
     return HeldGroups(total=total, groups=groups[:GROUPS])
-
-
-def _key(journey: IndexedJourney) -> HeldGroupKey:
-    scenario = journey.scenario or journey.id.partition("/")[0]
-    return HeldGroupKey(scenario, journey.step or "", journey.destination, journey.held_reason)
-
-
-def _outside(key: HeldGroupKey) -> str:
-    return " OR ".join(differs(attribute, value) for attribute, value in zip(_KEYS, key, strict=True))

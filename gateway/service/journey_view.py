@@ -11,7 +11,7 @@ from pydantic import WithJsonSchema
 
 from gateway.journeys.snapshot import DeliveryStatus, JourneySnapshot, pause_in
 from gateway.service.view import View
-from runtime.store import Attempt, StoredEntry
+from runtime.store import Attempt
 from scenario.steps.base import Row
 
 _OBJECT: Final = WithJsonSchema({"type": "object", "additionalProperties": True})
@@ -199,7 +199,9 @@ class JourneyView(View):
             events=progress.get("events") or [],
             operations=progress.get("operations") or [],
             passed_over=progress.get("passed_over") or [],
-            goal=_goal(entry),
+            goal=GoalView(until=entry.goal_until, reached_at=entry.reached_at, value=entry.goal_value)
+            if entry and entry.goal_until
+            else None,
         )
 
 
@@ -216,12 +218,6 @@ def with_next_attempts(attempts: Sequence[Attempt], pending: Sequence[DeliverySt
         else replace(item, next_try_at=None)
         for item in attempts
     ]
-
-
-def _goal(entry: StoredEntry | None) -> GoalView | None:
-    if entry is None or entry.goal_until is None:
-        return None
-    return GoalView(until=entry.goal_until, reached_at=entry.reached_at, value=entry.goal_value)
 
 
 def _state(seen: JourneySnapshot) -> str:

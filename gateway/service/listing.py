@@ -341,13 +341,8 @@ def _fits(journey: JourneySummary, wanted: JourneyFilter) -> bool:
     """Return True if a journey still fits. The memo of a held one is newer than what search has indexed."""
     since = journey.since if journey.state == "held" else journey.entered_at
     return (
-        wanted.version in (None, _version_of(journey))
+        (wanted.version is None or journey.scenario.endswith(f"@{wanted.version}"))
         and wanted.destination in (None, journey.destination)
         and wanted.reason in (None, journey.held_reason)
         and (wanted.since is None or (since is not None and since >= wanted.since))
     )
-
-
-def _version_of(journey: JourneySummary) -> int | None:
-    number = journey.scenario.rpartition("@")[2]
-    return int(number) if number.isdecimal() else None

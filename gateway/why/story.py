@@ -295,14 +295,11 @@ def _entered(entry: StoredEntry) -> Happening:
 
 def _end(report: JourneyView, entry: StoredEntry) -> Iterator[Happening]:
     if entry.reached_at is not None:
-        yield _happening(entry.reached_at, "goal", f"the goal was reached{_worth(entry)}")
+        worth = f", worth {entry.goal_value}" if entry.goal_value else ""
+        yield _happening(entry.reached_at, "goal", f"the goal was reached{worth}")
     if entry.ended_at is not None and report.state not in WITHHELD:
         word = "left" if report.state == "exited" else report.state
         yield _happening(entry.ended_at, report.state, joined(word, report.reason))
-
-
-def _worth(entry: StoredEntry) -> str:
-    return f", worth {entry.goal_value}" if entry.goal_value else ""
 
 
 def _on_the_way(report: JourneyView, view: JourneySnapshot, zone: tzinfo) -> list[Happening]:

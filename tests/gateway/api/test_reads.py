@@ -13,7 +13,6 @@ from unittest.mock import AsyncMock
 import httpx
 import pytest
 
-from gateway.service.journeys import JourneyService
 from gateway.service.view import encode_cursor
 from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
@@ -104,11 +103,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
     found: list[tuple[str, str | None]] = []
     week = CapPlaces(cap="week", taken=3, at_most=4, per="7d", free_at=None)
 
-    async def why(_: JourneyService, contact: str, scenarios: tuple[str | None], **__: Any) -> WhyView:
+    async def why(_: Any, __: Store, contact: str, scenarios: tuple[str | None], **___: Any) -> WhyView:
         found.append((contact, *scenarios))
         return WhyView(contact=contact, step=None, answer="", entries=[], caps=[week], zone=UTC)
 
-    monkeypatch.setattr(JourneyService, "_why", why)
+    monkeypatch.setattr("gateway.service.journeys.why", why)
     return found
 
 
