@@ -49,10 +49,7 @@ from scenario.words import JourneyState, Operation
 class Services:
     """The services that the HTTP API, the pages, the commands and the Python client share.
 
-    Args:
-        zone: IANA zone of the platform's zone-less dates.
-        policies: The workers' `policies.yaml`, to report places under caps, or None.
-        destinations: The workers' `destinations.yaml`, to estimate the time of campaigns, or None.
+    For the arguments see `ScenarioClient`; the destinations serve to estimate the time of campaigns.
     """
 
     def __init__(

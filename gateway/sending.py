@@ -153,7 +153,11 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         StoreError: Suppressions cannot be read.
     """
     identifier = f"msg_test{uuid4().hex[:28]}"
-    given = replace(given, renderer=replace(given.renderer, identify=lambda _step: identifier))
+
+    def identify(_step: str) -> str:
+        return identifier
+
+    given = replace(given, renderer=replace(given.renderer, identify=identify))
     # Rendering may take seconds, and must not block other requests.
     contact, delivery, made = await asyncio.to_thread(_rendered, draft, entry, given, step, means)
     if isinstance(made, RenderProblem):

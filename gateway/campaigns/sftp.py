@@ -44,8 +44,7 @@ class SftpPlace:
     def read(cls, text: str, settings: Settings) -> SftpPlace:
         """Return the place that such as ``sftp://shop@files.example.com/folder/people.csv`` names.
 
-        Raises:
-            BadInput: It names none, or holds a password, or the setting with the servers' keys is missing.
+        Raise BadInput if it names none, or holds a password, or the setting with the servers' keys is missing.
         """
         try:
             url = urlsplit(text)

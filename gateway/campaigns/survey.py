@@ -98,7 +98,6 @@ class Surveyor:
     Args:
         version: The version that entries name, or None for the newest.
         campaign: The campaign's name, which is the key of its journeys: a contact is processed once.
-        zone: IANA zone of dates without an offset.
         local: Date and time of the start by each contact's own clock, or None.
     """
 

@@ -98,8 +98,7 @@ class JourneyOperations:
     ) -> OperationRun:
         """Return a batch that sends one operation to many journeys from this process, with the arguments of `send`.
 
-        Args:
-            done: Called for each journey that has answered.
+        `done` is called for each journey that has answered.
 
         Example::
 
@@ -126,8 +125,8 @@ class JourneyOperations:
 
         Args:
             update_id: An id that makes the update idempotent: sent again, the journey returns its first answer.
-            more: Further arguments; None leaves one out. ``step`` (all but pause and resume): only if the journey is
-                at this step. ``version`` (retry): render again with that version's templates. ``now`` (retry): ignore
+            more: Further arguments; None leaves one out. ``step`` (all but pause and resume): only if the journey is at
+                this step. ``version`` (retry): render again with that version's templates. ``now`` (retry): ignore
                 quiet hours, windows and caps. ``destination``, ``retry`` (retune): see `RetryPolicyChange.given`.
                 ``version``, ``map``, ``waits`` (migrate): target version, new step ids by old ones, and ``keep`` or
                 ``restart`` for waits.

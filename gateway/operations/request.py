@@ -75,12 +75,7 @@ class Tally:
 
 @dataclass
 class OperationRun:
-    """One operation for many journeys.
-
-    Args:
-        send: Sends it to one. A `Refusal` is counted; any other error ends the batch.
-        done: Called for each journey that has answered.
-    """
+    """One operation for many journeys. A `Refusal` is counted; any other error ends the batch."""
 
     send: Callable[[JourneyTarget], Awaitable[Any]]
     rate: float = RATE

@@ -204,9 +204,7 @@ async def lost_entry(
 ) -> LostEntry | None:
     """Read the entry of a journey from its workflow, or return None if it was not admitted, or not yet.
 
-    Args:
-        zone: IANA zone of the platform's dates.
-        end: How it has ended, if it has.
+    `end` is how it has ended, if it has.
     """
     if end is not None and end.outcome == "refused":
         return None

@@ -42,13 +42,10 @@ class NextVersion:
 
 
 class AuthoringService:
-    """Use cases of authors.
+    """Use cases of authors, by processes that check and preview scenarios.
 
-    All raise Forbidden if the caller may not use the scenario, Busy if too many requests are waiting, and BadInput if
-    one takes too much time or memory. `files` are texts of referenced files, by path.
-
-    Args:
-        authoring: The processes that check and preview scenarios.
+    `files` are texts of referenced files, by path. All raise Forbidden if the caller may not use the scenario, Busy if
+    too many requests are waiting, and BadInput if one takes too much time or memory.
     """
 
     def __init__(self, store: Store, authoring: Authoring) -> None:
@@ -64,13 +61,11 @@ class AuthoringService:
     async def preview(self, caller: Caller, request: Mapping[str, Any], scenario: str | None = None) -> bytes:
         """Return the messages that a scenario would send to a contact, as JSON.
 
+        Raise UnknownScenario if it is not published, and BadInput if the entry does not fit it.
+
         Args:
             request: Entry and circumstances, and the scenario unless it is published; see `gateway.authoring.work`.
             scenario: The published scenario, with or without a version.
-
-        Raises:
-            UnknownScenario: It is not published.
-            BadInput: The entry does not fit the scenario; MistakenEntry if it is wrong.
         """
         published = {} if scenario is None else await self.published(caller, scenario)
         return await self._authoring.preview(caller.id, {**request, **published, "scenarios": caller.scenarios})
@@ -99,9 +94,7 @@ class AuthoringService:
     ) -> Publication:
         """Check a scenario and store it as its next version; see `gateway.publishing.publish_checked`.
 
-        Raises:
-            CheckFailed: It has errors. Nothing is stored.
-            BadCombination: It has another name.
+        Raise CheckFailed, and store nothing, if it has errors, and BadCombination if it has another name.
         """
         caller.check(name)
         file = f"{name}.yaml"
@@ -187,9 +180,7 @@ class ContentService:
     async def show(self, caller: Caller, delivery: str) -> ContentView:
         """Render the messages of a delivery again. The request is logged, without their content.
 
-        Raises:
-            NotFound: No attempt of it is recorded, or the caller may not use its scenario.
-            BadInput: The message is not kept, or cannot be rendered: see `AuthoringService`.
+        Raise NotFound if no attempt of a scenario of the caller's is recorded, and BadInput if it cannot be rendered.
         """
         caller.require("content")
         attempts = await self._client.store.deliveries(delivery_id=delivery, scenarios=caller.scenarios)
@@ -216,14 +207,8 @@ class ContentService:
     async def entry(self, caller: Caller, scenario: str, whom: str) -> dict[str, Any]:
         """Return an entry with the data of a journey, or of a contact's newest journey of a scenario, or else of any.
 
-        The look is logged, without its content.
-
-        Args:
-            whom: The id of a journey or a contact.
-
-        Raises:
-            NotFound: There is no journey of this contact that the caller may use.
-            BadInput: The entry is not kept, or cannot be read.
+        `whom` is the id of a journey or a contact. The look is logged, without its content. Raise NotFound if there is
+        no journey that the caller may use, and BadInput if its entry is not kept, or cannot be read.
         """
         caller.require("content")
         journeys = self._client.services.journeys

@@ -139,13 +139,9 @@ class KeyService:
         return [KeyView.of(key, now) for key in await self._store.keys()]
 
     async def revoke(self, identifier: str) -> tuple[str, bool]:
-        """Revoke a key, given by its id or itself. It stops working within seconds. This cannot be undone.
+        """Revoke a key, given by its id or itself, within seconds. This cannot be undone.
 
-        Returns:
-            Its id, and False if it was revoked before.
-
-        Raises:
-            BadInput: There is no such key.
+        Return its id, and False if it was revoked before. Raise BadInput if there is no such key.
         """
         parsed = parse_token(identifier)
         name = parsed[0] if parsed else identifier

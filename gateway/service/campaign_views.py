@@ -191,9 +191,7 @@ class CampaignLineView(View):
     def as_csv(cls, lines: Iterable[CampaignLineView], *, header: bool = False, for_spreadsheets: bool = False) -> str:
         """Return lines as CSV, the first row perhaps with the names of the fields.
 
-        Args:
-            for_spreadsheets: Put an apostrophe before texts that a spreadsheet would execute as formulas (OWASP, "CSV
-                Injection"). Programs get the exact texts.
+        For spreadsheets, texts that one would execute as formulas get an apostrophe (OWASP, "CSV Injection").
         """
         text = io.StringIO()
         written: csv.DictWriter[str] = csv.DictWriter(text, tuple(cls.model_fields), lineterminator="\n")

@@ -68,13 +68,9 @@ _FAILED: Final = timedelta(days=1)
 
 
 class CampaignService:
-    """Use cases about campaigns.
+    """Use cases about campaigns, with the `activities` of their workflows, and the uploaded `audiences`.
 
     They raise Forbidden if the caller may not use the scenario, and NotFound if there is none of a name.
-
-    Attributes:
-        activities: The activities of their workflows.
-        audiences: The uploaded files.
     """
 
     def __init__(
@@ -99,14 +95,9 @@ class CampaignService:
     ) -> CampaignView:
         """Begin a campaign: a gateway reads its file, then starts it, unless the request asks to wait.
 
-        Begun again with the same scenario and file, it is the same campaign.
-
-        Args:
-            audience: The uploaded file, if it is not the newest one of that name of the caller.
-
-        Raises:
-            BadInput: The request is invalid, or there is no such file.
-            NotAccepted: A campaign of this name has another scenario or file.
+        Begun again with the same scenario and file, it is the same campaign. `audience` is the uploaded file, if it is
+        not the caller's newest one of that name. Raise BadInput if the request is invalid, or there is no such file,
+        and NotAccepted if a campaign of this name has another scenario or file.
         """
         name, at, number = request.scenario.partition("@")
         caller.check(name, "scenario")
@@ -214,10 +205,7 @@ class CampaignService:
         rate: float | None = None,
         leave: bool = False,
     ) -> CampaignView:
-        """Start, pause, resume, retune or stop a campaign.
-
-        Args:
-            leave: For ``stop``, also of a campaign that has ended: end the journeys that it started, too.
+        """Start, pause, resume, retune or stop a campaign; `leave`: and end the journeys that it started.
 
         Raises:
             BadInput: The operator, the reason or the rate is missing.

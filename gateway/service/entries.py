@@ -89,10 +89,6 @@ class AdmissionWatch:
     One query of the store tells which of hundreds were admitted. Only the server knows the refused ones. It is asked
     only about those that many later ones have overtaken, or if no contact was admitted since the last look.
 
-    Args:
-        temporal: The server on which they were started.
-        first_look: Seconds until the first look after a start.
-
     Example::
 
         watch = client.watch_admissions()
@@ -115,9 +111,7 @@ class AdmissionWatch:
     async def known(self, entered: Entered) -> bool:
         """Wait until the admission is known. Return False if there was no news of any journey for too long.
 
-        Raises:
-            NotEntered: It was refused.
-            JourneyFailed: It failed.
+        Raise NotEntered if it was refused, and JourneyFailed if it failed.
         """
         self._count += 1
         mine = _Started(self._count, entered, monotonic(), asyncio.get_running_loop().create_future())

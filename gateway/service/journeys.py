@@ -54,16 +54,10 @@ class _Attempted(TypedDict):
 
 
 class JourneyService:
-    """Use cases that read journeys.
+    """Use cases that read journeys. `lists` are lists of journeys, without a check of access.
 
     All raise Forbidden if the caller may not use the scenario, but `has` and `attempts`, which leave it out. Those
     about one scenario raise UnknownScenario if it, or the version, does not exist.
-
-    Args:
-        policies: The workers' `policies.yaml`, to report places under caps, or None.
-
-    Attributes:
-        lists: Lists of journeys, without a check of access.
     """
 
     def __init__(self, temporal: Client, store: Store, content: Content, policies: Path | None = None) -> None:
@@ -86,16 +80,12 @@ class JourneyService:
         until: datetime | None = None,
         sort: JourneySort = "-started",
     ) -> PageView[JourneySummary]:
-        """List journeys.
+        """List journeys. Raise BadCombination if some filters exclude each other.
 
         Args:
-            state: State of the journeys, or None for any.
             running: True for running journeys only, whatever their state.
             until: Only those admitted before this time, as `since` of the filter; held journeys: held before it.
             sort: The order. By the end: journeys that have ended, and `since` and `until` are about the end.
-
-        Raises:
-            BadCombination: Some filters exclude each other.
         """
         caller.check(wanted.scenario)
         is_retrying = state == "retrying" and wanted.reason is None
@@ -155,11 +145,7 @@ class JourneyService:
     async def show(self, caller: Caller, journey: str, run_id: str | None = None) -> JourneySnapshot:
         """Return what Temporal, the journey and the store know of a journey. `JourneyView.of` shows it.
 
-        Args:
-            run_id: One of its runs; by default the running one, or else the one that was admitted last.
-
-        Raises:
-            NotFound: Neither Temporal nor the store knows it.
+        By default, its run is the running one, or else the one that was admitted last. Raise NotFound if it is unknown.
         """
         if not caller.may_use(journey.partition("/")[0]):  # the id of a batch does not begin with its scenario
             batch = await self._store.stored_batch(journey)
@@ -198,9 +184,7 @@ class JourneyService:
     ) -> list[RenderedDelivery]:
         """Render a step's messages again, one for each time that the journey reached it.
 
-        Raises:
-            NotFound: There is no such journey.
-            BadInput: The step sent nothing, or its data is deleted.
+        Raise NotFound if there is no such journey, and BadInput if the step sent nothing, or its data is deleted.
         """
         seen = await self.show(caller, journey)
         return await rendered(self._temporal, self._store, seen, step, renderer)
@@ -248,12 +232,7 @@ class JourneyService:
         limit: int = 20,
         cursor: str | None = None,
     ) -> WhyView:
-        """Explain, from records, why a contact did, or did not, get something.
-
-        Args:
-            step: Answer first whether the contact got this step's message.
-            limit: Maximum number of entries, the newest.
-            cursor: `next` of the page before.
+        """Explain, from records, why a contact did, or did not, get something, or a step's message.
 
         Raises:
             NotFound: There are no entries.

@@ -258,8 +258,7 @@ class JourneyLists:
     async def admitted(self, wanted: JourneyFilter, *, size: int = _CHUNK) -> AsyncIterator[list[StoredEntry]]:
         """Yield the entries of running journeys, page by page, the newest first. A page may have fewer, and none.
 
-        Args:
-            wanted: The filter; its reason and step do not count. A destination is a name, a host, `email` or `sms`.
+        Reason and step of the filter do not count. Its destination is a name, a host, `email` or `sms`.
         """
         sends: dict[tuple[str, int], bool] = {}
         last: StoredEntry | None = None

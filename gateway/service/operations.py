@@ -47,12 +47,9 @@ class _ItemPlace(Numbered):
 
 
 class OperationService:
-    """Use cases about operations.
+    """Use cases about operations. `journeys` finds journeys and sends them operations.
 
     All raise Forbidden if the caller may not use the scenario, and NotFound if there is no such operation.
-
-    Attributes:
-        journeys: Finds journeys and sends them operations.
     """
 
     def __init__(self, temporal: Client, store: Store) -> None:
@@ -78,7 +75,6 @@ class OperationService:
         Args:
             step: Only if the journey is at this step.
             destination: For `retune`: only if the delivery in progress goes there.
-            update_id: An id that makes the request idempotent.
             more: Further arguments; see `gateway.operations.request.check_arguments`.
         """
         known = await self._store.entry(journey) or await self._store.stored_batch(journey)
@@ -192,8 +188,7 @@ class OperationService:
     ) -> PageView[OperationView]:
         """List operations on scenarios that the caller may use, requested since then, the newest first.
 
-        Args:
-            operator: A part of the operator's name.
+        `operator` is a part of the operator's name.
         """
         if scenario is not None:
             caller.check(scenario)

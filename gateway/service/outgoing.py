@@ -120,18 +120,11 @@ class OutgoingService:
         wait: float = 0.0,
         gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> FeedPart:
-        """Return the events after a cursor, in order; without a cursor, from the oldest that is kept.
+        """Return the events after a cursor, or from now on after ``latest``; without one, from the oldest that is kept.
 
-        A caller for some scenarios gets the events of these alone, and none about destinations.
-
-        Args:
-            after: The cursor, or ``latest`` for events from now on.
-            wait: Seconds to wait for the first event, at most `LONGEST_WAIT`.
-            gone: Returns True once the caller has gone.
-
-        Raises:
-            BadCombination: The cursor is malformed.
-            NotFound: No events are stored.
+        A caller for some scenarios gets the events of these alone, and none about destinations. With `wait`, wait so
+        many seconds for the first event, at most `LONGEST_WAIT`, unless the caller has `gone`. Raise BadCombination if
+        the cursor is malformed, and NotFound if no events are stored.
         """
         for scenario in scenarios or ():
             caller.check(scenario)
@@ -182,15 +175,13 @@ class OutgoingService:
     ) -> OperationView:
         """Carry out an operation on a subscription.
 
-        It is recorded first: nothing is done that is not on record, and after a failure it can be repeated.
+        It is recorded first: nothing is done that is not on record, and after a failure it can be repeated. Raise
+        BadInput if an argument is missing, superfluous or wrong, or an event is not held, and NotAccepted if a worker
+        sends to the subscription that is to be forgotten.
 
         Args:
             ids: The held events to retry or skip; to retry, none for all.
             after: For `replay`: the cursor after which all events are sent again.
-
-        Raises:
-            BadInput: An argument is missing, superfluous or wrong, or an event is not held.
-            NotAccepted: A worker sends to the subscription that is to be forgotten.
         """
         operator, now = caller.operator(record.operator), datetime.now(UTC)
         check_record(operator, record.reason)

@@ -105,12 +105,9 @@ class _Place(TypedDict):
 
 
 class ScenarioService:
-    """Use cases about published scenarios.
+    """Use cases about published scenarios. `content` has the versions that were opened last.
 
     All raise Forbidden if the caller may not use the scenario, and UnknownScenario if it, or a version, is missing.
-
-    Attributes:
-        content: The versions that were opened last.
     """
 
     def __init__(self, store: Store) -> None:

@@ -133,8 +133,7 @@ def encode_cursor(place: Mapping[str, Any]) -> str:
 def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
     """Return the place of a cursor. Raise BadCursor if it is not one of this list.
 
-    Args:
-        shape: The type of the place, which validates it: a model, a dataclass, or a TypedDict of `typing_extensions`.
+    `shape` validates it: a model, a dataclass, or a TypedDict of `typing_extensions`.
     """
     try:
         place = json.loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
