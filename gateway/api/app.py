@@ -6,7 +6,8 @@ adds them to its description.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final, cast
 
 from fastapi import APIRouter, FastAPI
@@ -160,21 +161,15 @@ def _complete(document: dict[str, Any]) -> None:
     inner: dict[str, Any] = described.pop("$defs", {})
     for name, schema in {**inner, "ProblemBody": described, "Entry": SCHEMA}.items():
         schemas.setdefault(name, schema)
-    for method, operation in _operations(document):
-        answers = cast("dict[str, Any]", operation["responses"])
+    paths: dict[str, dict[str, Any]] = document.get("paths", {})
+    for method, operation in chain.from_iterable(methods.items() for methods in paths.values()):
+        is_writing, answers = method.upper() in WRITING, cast("dict[str, Any]", operation["responses"])
         for status, answer in answers.items():
             if answer["description"] == "Successful Response":
                 answer["description"] = "Done"
             answer.setdefault("headers", {}).update(_HEADERS.get(status, {}))
-            if method in WRITING and int(status) < 500:
+            if is_writing and int(status) < 500:
                 answer["headers"].update(_REPLAYED)
-        if method in WRITING:
+        if is_writing:
             operation.setdefault("parameters", []).append(_KEY)
             answers.setdefault("409", {**problem.problems("conflict")[409], "headers": {**_AGAIN, **_REPLAYED}})
-
-
-def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for methods in document.get("paths", {}).values():
-        for method, operation in methods.items():
-            if isinstance(operation, dict):
-                yield method.upper(), cast("dict[str, Any]", operation)

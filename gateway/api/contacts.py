@@ -92,11 +92,19 @@ async def report_events(request: Request, use: Use, caller: Reporting, request_i
     """Report many events to journeys. Events of one contact are processed in order."""
 
     async def report(item: BatchItem) -> tuple[int, dict[str, Any]]:
-        reached = await _report(_read(item.value), use, caller, item.request)
+        try:
+            event = EventReport.model_validate(item.value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            raise Problem("invalid", "the event has mistakes", mistakes_in(found, item.value, EventReport)) from None
+        reached = await _report(event, use, caller, item.request)
         keep_answer_if(request, reached.has_effect)
         return 202, reached.model_dump()
 
-    accepted, results = await BatchRequest(request, request_id, _subject, report).run()
+    def subject(event: dict[str, Any]) -> object:
+        return str(event.get("journey") or event.get("contact"))
+
+    accepted, results = await BatchRequest(request, request_id, subject, report).run()
     return EventsAnswer(accepted=accepted, results=[EventResult(**result) for result in results])
 
 
@@ -105,18 +113,6 @@ async def _report(event: EventReport, use: Services, caller: Caller, request: UU
     identifier = event.id if event.id is not None or request is None else str(request)
     report, whom = (use.events.report_to, event.journey) if event.journey else (use.events.report, str(event.contact))
     return await report(caller, whom, event.name, event.properties, identifier, at=event.at)
-
-
-def _read(value: dict[str, Any]) -> EventReport:
-    try:
-        return EventReport.model_validate(value)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        raise Problem("invalid", "the event has mistakes", mistakes_in(found, value, EventReport)) from None
-
-
-def _subject(event: dict[str, Any]) -> object:
-    return str(event.get("journey") or event.get("contact"))
 
 
 contacts = APIRouter(tags=["contacts"])

@@ -133,17 +133,12 @@ async def _failure(temporal: Client, told: TemporalFailure) -> Failure | None:
     return failure_of(error) if isinstance(error, ApplicationError) else None
 
 
-def _journey_state(activity: PendingActivityInfo, failure: Failure | None) -> JourneyState:
-    """Return ``retrying`` if an attempt has failed, ``waiting`` if the first one was put off, or else ``running``."""
-    if not activity.HasField("last_failure"):
-        return JourneyState.RUNNING
-    if failure is None or failure.attempt - failure.unsent > 0:
-        return JourneyState.RETRYING
-    return JourneyState.WAITING
-
-
 def _pending(activity: PendingActivityInfo, failure: Failure | None) -> DeliveryStatus:
     name = PendingActivityState.Name(activity.state)
+    state = JourneyState.RUNNING
+    if activity.HasField("last_failure"):  # the first attempt may have been put off
+        is_waiting = failure is not None and failure.attempt <= failure.unsent
+        state = JourneyState.WAITING if is_waiting else JourneyState.RETRYING
     room = activity.activity_options.start_to_close_timeout.ToTimedelta()  # see `Delivery.room`
     return DeliveryStatus(
         step=activity.activity_id,
@@ -160,7 +155,7 @@ def _pending(activity: PendingActivityInfo, failure: Failure | None) -> Delivery
         fairness_key=activity.priority.fairness_key,
         turned_away=failure.error if failure and failure.turned_away else None,
         why=(failure.why or failure.reason) if failure else activity.last_failure.message or None,
-        journey_state=_journey_state(activity, failure),
+        journey_state=state,
     )
 
 

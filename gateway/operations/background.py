@@ -96,45 +96,6 @@ class RecordedUpdates:
             await self._record(pending[task], None, "it had not answered when the operation was interrupted")
 
 
-class SurveyedPages:
-    """The journeys of a request, which after `pages` has the arguments that depend on them."""
-
-    def __init__(self, request: RequestedOperation) -> None:
-        self.request = request
-
-    async def pages(self, journeys: JourneyOperations) -> AsyncIterator[list[tuple[JourneyTarget, str | None]]]:
-        """Yield the journeys, page by page. Each comes with the reason why it cannot be asked, if that is known."""
-        request, which = self.request, self.request.which
-        if request.operation is Operation.RETUNE and which.destination is not None:
-            deliveries = await journeys.in_flight(which.destination, limit=request.limit or EVERY)
-            # A name stands for one destination of one channel.
-            goes_to = deliveries[0].goes_to if deliveries else which.destination
-            self.request = replace(request, more={**request.more, "destination": goes_to})
-            yield [(target, None) for target in targets(deliveries)]
-        elif request.operation is Operation.MIGRATE and which.scenario is not None:
-            forecast = await journeys.forecast_migration(
-                which.scenario,
-                to=request.more["version"],
-                version=which.version,
-                step=which.step,
-                names=request.more.get("map"),
-                limit=request.limit or EVERY,
-            )
-            for one in forecast.standing:
-                why = None if one.fits else f"it is at {one.step}, {one.becomes}"
-                yield [(JourneyTarget(journey, which.step), why) for journey in one.journeys]
-        elif which.campaign is not None:
-            last = 0
-            while found := await journeys.store.campaign_journeys(which.campaign, after=last, limit=_PAGE):
-                last = found[-1][0]
-                yield [(JourneyTarget(journey), None) for _, journey in found]
-        else:
-            async for page in journeys.select_by_page(request.operation, which, everybody=request.everybody):
-                # A journey that is to end at any step must not escape by reaching its next one.
-                given = [JourneyTarget(item.id) for item in page] if request.everybody else targets(page)
-                yield [(target, None) for target in given]
-
-
 class OperationActivities:
     """The activities of the workflow `Operation`."""
 
@@ -173,8 +134,8 @@ class OperationActivities:
         limit, number = request.limit or EVERY, 0
         counts = await self._store.item_counts([operation])
         room = limit - sum(counts[operation].values())
-        found = SurveyedPages(request)
-        async for page in found.pages(self._journeys):
+        completed = request
+        async for completed, page in self._pages(request):  # noqa: B007 the last one is returned
             while page and room > 0:
                 some, page = page[:room], page[room:]
                 items = [
@@ -192,7 +153,44 @@ class OperationActivities:
                 room -= await self._store.add_items(operation, items)
             if room <= 0:
                 break
-        return found.request
+        return completed
+
+    async def _pages(
+        self, request: RequestedOperation
+    ) -> AsyncIterator[tuple[RequestedOperation, list[tuple[JourneyTarget, str | None]]]]:
+        """Yield the journeys, page by page, with the request, whose arguments may depend on them.
+
+        Each comes with the reason why it cannot be asked, if that is known.
+        """
+        journeys, which = self._journeys, request.which
+        if request.operation is Operation.RETUNE and which.destination is not None:
+            deliveries = await journeys.in_flight(which.destination, limit=request.limit or EVERY)
+            # A name stands for one destination of one channel.
+            goes_to = deliveries[0].goes_to if deliveries else which.destination
+            request = replace(request, more={**request.more, "destination": goes_to})
+            yield request, [(target, None) for target in targets(deliveries)]
+        elif request.operation is Operation.MIGRATE and which.scenario is not None:
+            forecast = await journeys.forecast_migration(
+                which.scenario,
+                to=request.more["version"],
+                version=which.version,
+                step=which.step,
+                names=request.more.get("map"),
+                limit=request.limit or EVERY,
+            )
+            for one in forecast.standing:
+                why = None if one.fits else f"it is at {one.step}, {one.becomes}"
+                yield request, [(JourneyTarget(journey, which.step), why) for journey in one.journeys]
+        elif which.campaign is not None:
+            last = 0
+            while found := await journeys.store.campaign_journeys(which.campaign, after=last, limit=_PAGE):
+                last = found[-1][0]
+                yield request, [(JourneyTarget(journey), None) for _, journey in found]
+        else:
+            async for page in journeys.select_by_page(request.operation, which, everybody=request.everybody):
+                # A journey that is to end at any step must not escape by reaching its next one.
+                given = [JourneyTarget(item.id) for item in page] if request.everybody else targets(page)
+                yield request, [(target, None) for target in given]
 
     @activity.defn(name=OPERATE)
     async def operate(self, chunk: Chunk) -> ChunkDone:

@@ -124,8 +124,15 @@ _FILTERS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.MIGRATE: ("scenario", "version", "step"),
 }
 _HELD_FILTERS: Final = ("step", "reason")
+
+
+def _check_now(arguments: Mapping[str, Any]) -> None:
+    if not isinstance(arguments["now"], bool):
+        raise ApplicationError("'now' must be true or false", non_retryable=True)
+
+
 _ARGUMENTS: Final[Mapping[Operation, Mapping[str, Callable[[dict[str, Any]], Any]]]] = {
-    Operation.RETRY: {"version": read_version, "now": lambda arguments: _check_now(arguments)},
+    Operation.RETRY: {"version": read_version, "now": _check_now},
     Operation.RETUNE: {"retry": read_retry},
     Operation.MIGRATE: {"version": read_version, "map": read_names, "waits": read_waits},
 }
@@ -252,8 +259,3 @@ def request_of(stored: StoredOperation) -> RequestedOperation:
         )
     except (KeyError, TypeError, ValueError):
         raise BadOperation("the operation was requested by a newer release: update this gateway") from None
-
-
-def _check_now(arguments: Mapping[str, Any]) -> None:
-    if arguments["now"] is not True and arguments["now"] is not False:
-        raise ApplicationError("'now' must be true or false", non_retryable=True)

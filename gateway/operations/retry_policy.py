@@ -102,7 +102,9 @@ async def pending_deliveries(
 
     found = await _look_up(temporal, journeys[:look_up], again, limit)
     known, beyond = set(journeys), set(journeys[look_up:])
-    found += [_from_log(attempt) for attempt in attempts if attempt.workflow_id in beyond]
+    for one in (attempt for attempt in attempts if attempt.workflow_id in beyond):
+        due = DeliveryStatus(step=one.step, state="scheduled", attempt=one.attempt + 1, next_try_at=one.next_try_at)
+        found.append(PendingDelivery(one.workflow_id, one.step, _goes_to(one), one, due))
     look_up, unseen = max(look_up - len(journeys), 0), 0
     if len(found) < limit:
         async for entries in JourneyLists(temporal, store).admitted(
@@ -119,13 +121,6 @@ async def pending_deliveries(
 
 def _goes_to(latest: Attempt) -> str:
     return latest.destination if CHANNELS[latest.channel].addressed else latest.channel
-
-
-def _from_log(latest: Attempt) -> PendingDelivery:
-    due = DeliveryStatus(
-        step=latest.step, state="scheduled", attempt=latest.attempt + 1, next_try_at=latest.next_try_at
-    )
-    return PendingDelivery(latest.workflow_id, latest.step, _goes_to(latest), latest, due)
 
 
 def _matches(item: DeliveryStatus, destination: str) -> bool:

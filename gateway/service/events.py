@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -247,17 +248,25 @@ class EventService:
             raise BadInput(ERASED)
         # In this order: an entry that is admitted in between is among both. If the search fails, no journey has
         # received the signal yet, so the caller can send it again even without an id.
-        pending = [*await self._store.pending_entries(contact), *await self._started_elsewhere(contact)]
+        elsewhere = await self.unadmitted.of(contact)  # entries that no gateway has accepted
+        admitted = await self._store.admitted([(entry.workflow_id, entry.run_id) for entry in elsewhere])
+        pending = [
+            *await self._store.pending_entries(contact),
+            *(entry for entry in elsewhere if (entry.workflow_id, entry.run_id) not in admitted),
+        ]
         running = [entry for entry in await self._running(contact) if caller.may_use(entry.scenario)]
         pending = [entry for entry in pending if caller.may_use(entry.scenario)]
         # At most one run of a journey is open, and gets the signal.
         journeys = {entry.workflow_id: entry for entry in (*pending, *running)}
-        reached = await _send_all(self._signal(entry, signal, argument) for entry in journeys.values())
+        sent = (self._signal(entry, signal, argument) for entry in journeys.values())
+        reached = await asyncio.gather(*sent, return_exceptions=True)
+        for one in reached:  # the first error is raised once all others are done
+            if isinstance(one, BaseException):
+                raise one
         if not any(reached):
             return EventView(unknown=not running and not await self._store.has_entered(contact, caller.scenarios))
-        admitted = [isinstance(entry, StoredEntry) for entry in journeys.values()]
-        told = sum(is_open and is_in for is_open, is_in in zip(reached, admitted, strict=True))
-        return EventView(told=told, pending=sum(reached) - told)
+        kinds = Counter(type(entry) for entry, is_open in zip(journeys.values(), reached, strict=True) if is_open)
+        return EventView(told=kinds[StoredEntry], pending=kinds[AcceptedEntry])
 
     async def _running(self, contact: str) -> list[StoredEntry]:
         """Return a contact's running journeys, once none is without a workflow: a campaign is just sending to it.
@@ -275,12 +284,6 @@ class EventService:
             if monotonic() > end:
                 raise Busy("a campaign is sending a message to the contact: try again in a minute")
             await asyncio.sleep(_LOOK)
-
-    async def _started_elsewhere(self, contact: str) -> list[AcceptedEntry]:
-        """Return a contact's entries that no gateway has accepted, and no worker admitted."""
-        found = await self.unadmitted.of(contact)
-        admitted = await self._store.admitted([(entry.workflow_id, entry.run_id) for entry in found])
-        return [entry for entry in found if (entry.workflow_id, entry.run_id) not in admitted]
 
     async def _signal(self, entry: StoredEntry | AcceptedEntry, signal: str, argument: dict[str, Any]) -> bool:
         """Signal a journey, admitted or pending. Return False if no run of it is open."""
@@ -303,15 +306,6 @@ class EventService:
         elif not entry.is_inline:  # it ended without a departure: it was terminated, for example
             await self._store.depart(entry.workflow_id, entry.run_id, "lost", "its workflow is gone", now)
         return False
-
-
-async def _send_all(signals: Iterable[Awaitable[bool]]) -> list[bool]:
-    """Send signals concurrently. If some fail, raise the first error once all others are done."""
-    results = await asyncio.gather(*signals, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result is True for result in results]
 
 
 def event_message(

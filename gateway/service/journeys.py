@@ -64,7 +64,9 @@ class JourneyService:
         self._temporal, self._store, self._content, self._policies = temporal, store, content, policies
         self.lists = JourneyLists(temporal, store)
         self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
-        self._trends = CoalescingCache(self._count_days, stats.TRENDS_TTL, cost_factor=stats.COST_FACTOR)
+        self._trends = CoalescingCache[tuple[str, int | None, int], TrendsView](
+            lambda asked: stats.trends(store, content, *asked), stats.TRENDS_TTL, cost_factor=stats.COST_FACTOR
+        )
 
     async def close(self) -> None:
         await asyncio.gather(self._stats.close(), self._trends.close())
@@ -205,9 +207,6 @@ class JourneyService:
         """Count the people and the attempts of a scenario's steps by day, up to 90."""
         await self._require(caller, scenario, version)
         return await self._trends.get((scenario, version, days))
-
-    async def _count_days(self, asked: tuple[str, int | None, int]) -> TrendsView:
-        return await stats.trends(self._store, self._content, *asked)
 
     async def results(
         self, caller: Caller, scenario: str, version: int | None = None, since: datetime | None = None

@@ -86,10 +86,11 @@ class OperationService:
         if operation is not Operation.RETUNE and destination is not None:
             text = f"{operation} takes no destination: leave it out"
             raise BadInput(text, at=["destination"], code="combination")
-        defaults = {"version": "newest"} if operation is Operation.MIGRATE else {}
-        arguments = {**defaults, **more, "step": step, "destination": destination}
-        given: dict[str, Any] = {"operator": operator, "reason": reason, "update_id": update_id, **arguments}
-        return OperatedView(journey=journey, progress=await self.send(journey, operation, **given))
+        arguments: dict[str, Any] = {"step": step, "destination": destination, **more}
+        if operation is Operation.MIGRATE:
+            arguments.setdefault("version", "newest")
+        record = {"operator": operator, "reason": reason, "update_id": update_id}
+        return OperatedView(journey=journey, progress=await self.send(journey, operation, **record, **arguments))
 
     async def send(
         self,

@@ -143,7 +143,8 @@ async def _stories(
         of_contact.journeys(temporal, store, contact, scenario, period, limit),
         of_contact.not_let_in(temporal, store, contact, scenario, period, limit),
     )
-    plans = await _newest(store, {entry.scenario for entry in others})
+    names = {entry.scenario for entry in others}
+    plans = {name: load_plan(newest.plan) for name in names if (newest := await store.version(name))}
     stories = [told(view, view.entry) for view in let_in if view.entry is not None]
     known = {story.run_id for story in stories}  # admitted while Temporal was asked
     stories += [refused(entry, plans.get(entry.scenario)) for entry in others if entry.run_id not in known]
@@ -182,15 +183,6 @@ async def _in_batch(store: Store, contact: str, story: EntryStory, step: str, sa
             because = f": {item.reason}" if item.reason else ""
             return f"{said.replace('Perhaps', word, 1)} {words}{because}."
     return said
-
-
-async def _newest(store: Store, scenarios: set[str]) -> dict[str, Plan]:
-    found: dict[str, Plan] = {}
-    for name in scenarios:
-        number = await store.newest(name)
-        if number is not None and (published := await store.version(name, number)) is not None:
-            found[name] = load_plan(published.plan)
-    return found
 
 
 def _require(stories: Sequence[EntryStory], step: str) -> None:
