@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 
 from activities.content import Content, UnknownVersion
-from activities.evaluation import evaluate
-from activities.interface import DECIDE, GOAL, EvaluationRequest, EvaluationResult, GoalEvent, GoalResult
+from activities.evaluation import answer
+from activities.interface import DECIDE, GOAL, GoalEvent, GoalResult
 from scenario import liquid
 from scenario.entry.entry import journey_root
 from scenario.errors import TemplateError
 from scenario.model.scenario import Goal, number_of
-from scenario.steps.host import Event
+from scenario.steps.host import EvaluationRequest, EvaluationResult, Event
 
 if TYPE_CHECKING:
     from runtime.store import Store, StoredEntry
@@ -25,14 +25,8 @@ if TYPE_CHECKING:
 
 @activity.defn(name=DECIDE.name)
 async def decide(question: EvaluationRequest) -> EvaluationResult:
-    """Evaluate a condition, or the value of a template.
-
-    If the template fails for this contact's data, the answer says so: a retry would give the same.
-    """
-    try:
-        return evaluate(question)
-    except TemplateError as error:
-        return EvaluationResult(error=str(error))
+    """Evaluate a condition, or the value of a template."""
+    return answer(question)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from activities.interface import Delivery, EvaluationRequest, EvaluationResult
+from activities.interface import Delivery
 from scenario import liquid
 from scenario.entry.entry import journey_root
 from scenario.entry.objects import with_trigger
-from scenario.errors import EntryError, NotConfigured
+from scenario.errors import EntryError, NotConfigured, TemplateError
 from scenario.model.scenario import Scenario
 from scenario.policies.addresses import scope_of
 from scenario.steps.delivery import DeliveryStep
+from scenario.steps.host import EvaluationRequest, EvaluationResult
 from scenario.steps.switch import case_met
 from scenario.time import parse_moment, shift, zone_of
 
@@ -81,6 +82,14 @@ def template_data(
         made["unsubscribe_url"] = unsubscribe_url
     whole = with_trigger(delivery.data)
     return {**whole, "journey": {**handed, **made}, "now": delivery.now, "today": delivery.now[:10]}
+
+
+def answer(question: EvaluationRequest) -> EvaluationResult:
+    """Evaluate. If the template fails for this contact's data, the result says so: a retry would give the same."""
+    try:
+        return evaluate(question)
+    except TemplateError as error:
+        return EvaluationResult(error=str(error))
 
 
 def evaluate(question: EvaluationRequest) -> EvaluationResult:

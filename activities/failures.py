@@ -17,6 +17,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from scenario.steps.delivery import CAPPED
+from scenario.steps.host import Failed
 
 SENDING: Final = "sending"
 """First value of the mark that an attempt leaves at Temporal before it sends: it may have been delivered."""
@@ -120,6 +121,21 @@ def cause_of(failure: Failure) -> str:
             return CAPPED
         case _:
             return "exhausted" if failure.exhausted else "permanent"
+
+
+def failed_by(failure: Failure, destination: str, note: str | None = None) -> Failed:
+    """Return the terminal failure of a step, for its host."""
+    return Failed(
+        reason=failure.reason,
+        kind=failure.kind.value,
+        cause=cause_of(failure),
+        unknown=failure.kind is FailureKind.UNKNOWN,
+        destination=destination or failure.destination,
+        status=failure.status,
+        attempts=failure.attempt,
+        excerpt=failure.excerpt,
+        note=note,
+    )
 
 
 _FULL: Final = 3

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from scenario.errors import EntryError
 from scenario.plan.migration import Place
-from scenario.steps.host import Event
+from scenario.steps.host import EvaluationRequest, EvaluationResult, Event
 from scenario.time import read_zone
 
 if TYPE_CHECKING:  # previews are made of the same names and arguments, and have no Temporal
@@ -167,35 +166,6 @@ class GoalResult:
 
     reached: bool = False  # True if the goal is reached
     error: str = ""  # why its condition or value could not be evaluated, without data of the contact
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationRequest:
-    """A condition or a value to be evaluated from a journey's data."""
-
-    text: str  # a condition; for ``kind="value"`` and ``"text"`` a template
-    data: dict[str, Any]  # variables by root name, with `now` and `today`
-    kind: Literal["condition", "value", "text"] = "condition"
-    zone: str = ""  # for a date to wait for: a zone that `scenario.time.read_zone` reads; else empty
-    offset: float = 0.0  # seconds from that date to the end of the wait
-    cases: tuple[str, ...] = ()  # values to compare with: the answer is the one that matches
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationResult:
-    """The result of a question."""
-
-    value: Any = None  # a bool for a condition, a text for a template's output
-    error: str = ""  # why it could not be evaluated; one sentence
-    end: str = ""  # for a date: the end of the wait, ISO 8601 in UTC
-    no_date: str = ""  # for a date: why the value is none, in one sentence
-
-    @property
-    def moment(self) -> datetime:
-        """The end of the wait, if a date was asked for. Raise EntryError if it is missing or not a date."""
-        if self.error or self.no_date:
-            raise EntryError(self.no_date or f"the date cannot be computed: {self.error}")
-        return datetime.fromisoformat(self.end)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, CancelledError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.channel_registry import CHANNELS
-from activities.failures import Failure, FailureKind, cause_of
+from activities.failures import Failure, FailureKind, failed_by
 from activities.interface import (
     CLEAR,
     JOURNEYS,
@@ -99,17 +99,7 @@ class DeliveryRunner:
             if sent.kind is FailureKind.NOT_BEFORE and sent.next_try_at:
                 self._defer(sent.attempt, row.to or sent.destination)
                 return NotBefore(moment=datetime.fromisoformat(sent.next_try_at), since=sent.reason)
-            return Failed(
-                reason=sent.reason,
-                kind=sent.kind.value,
-                cause=cause_of(sent),
-                unknown=sent.kind is FailureKind.UNKNOWN,
-                destination=row.to or sent.destination,
-                status=sent.status,
-                attempts=sent.attempt,
-                excerpt=sent.excerpt,
-                note=_joined(notes),
-            )
+            return failed_by(sent, row.to, _joined(notes))
         notes += self._save(row, sent)
         self.delivered = host.delivery_id if sent.outcome == "delivered" else ""
         return Delivered(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 
 from temporalio import workflow
 from typing_extensions import override
 
-from activities.interface import DECIDE, REPORT_HELD, REPORT_STEPS, CompletedSteps, EvaluationRequest, EvaluationResult
+from activities.interface import DECIDE, REPORT_HELD, REPORT_STEPS, CompletedSteps
 from scenario.entry.entry import LARGEST, Entry, clean, is_too_large, journey_root, parse_entry, patch_contact
 from scenario.errors import EntryError
 from scenario.plan.plan import Plan, load_plan
@@ -19,6 +18,8 @@ from scenario.steps.delivery import Send, delivery_id
 from scenario.steps.host import (
     ContinueAsNew,
     Delivered,
+    EvaluationRequest,
+    EvaluationResult,
     Event,
     Failed,
     Host,
@@ -27,14 +28,16 @@ from scenario.steps.host import (
     Memory,
     NotBefore,
     Outcome,
+    Remarks,
     RowOverride,
+    StepRecord,
 )
 from scenario.steps.registry import read_row
 from scenario.time import unplaced, zone_of
 from workflows import visibility
 from workflows.limits import LONGEST_REASON, size_of
 from workflows.primitives import call, tell_worker, wait
-from workflows.state import Held, Migration, State, StepRecord
+from workflows.state import Held, Migration, State
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -188,22 +191,7 @@ class JourneyHost(Host):
         return data
 
     @override
-    async def evaluate(
-        self,
-        text: str,
-        kind: Literal["condition", "value", "text"],
-        *,
-        event: Event | None = None,
-        cases: Sequence[str] = (),
-        offset: float | None = None,
-    ) -> EvaluationResult:
-        now = self.local(workflow.now())
-        data = {**self.data(), "now": now, "today": now[:10]}
-        if event is not None:
-            data["event"] = event.data()
-        question = EvaluationRequest(text=text, data=data, kind=kind, cases=tuple(cases))
-        if offset is not None:
-            question = replace(question, zone=str(self.zone), offset=offset)
+    async def answer(self, question: EvaluationRequest) -> EvaluationResult:
         # Named by its step: a condition may be long, and may quote what only its author should see.
         return await call(DECIDE, question, about=self.step)
 
@@ -230,17 +218,7 @@ class JourneyHost(Host):
     def hold(self, failed: Failed) -> None:
         state = self.state
         state.hold = workflow.uuid4().hex
-        state.held = Held(
-            step=self.step,
-            kind=failed.kind,
-            reason=failed.reason,
-            at=workflow.now().isoformat(timespec="seconds"),
-            destination=failed.destination,
-            status=failed.status,
-            attempts=failed.attempts or None,
-            excerpt=failed.excerpt,
-            cause=failed.cause,
-        )
+        state.held = Held(**failed.held(self.step, workflow.now()))
         self.memory.stop_waiting()
         state.forget_attempts()
         self.is_retry_ordered = False
@@ -267,35 +245,18 @@ class JourneyHost(Host):
         return None
 
     @override
-    def record(
-        self,
-        outcome: str,
-        reason: str | None = None,
-        *,
-        status: int | None = None,
-        attempts: int | None = None,
-        note: str | None = None,
-        way: str | None = None,
-    ) -> None:
+    def record(self, outcome: str, reason: str | None = None, **more: Unpack[Remarks]) -> None:
         state, name = self.state, self.step
         state.held = None
         self.is_retry_ordered = False
         if not self.revisable:
             self._history_length = workflow.info().get_current_history_length()
             self._settled = state.steps_completed
-        state.record(
-            StepRecord(
-                id=name,
-                kind=self.plan.steps[name].kind,
-                outcome=outcome,
-                at=workflow.now().isoformat(timespec="seconds"),
-                reason=reason,
-                status=status,
-                attempts=attempts or None,
-                note="; ".join(filter(None, (*self.memory.deferrals, note))) or None,
-                way=way,
-            )
-        )
+        more["attempts"] = more.get("attempts") or None
+        more["note"] = "; ".join(filter(None, (*self.memory.deferrals, more.get("note")))) or None
+        at = workflow.now().isoformat(timespec="seconds")
+        kind = self.plan.steps[name].kind
+        state.record(StepRecord(id=name, kind=kind, outcome=outcome, at=at, reason=reason, **more))
         tell_worker(REPORT_STEPS, self.completed_steps)
 
     # ---- for the other parts of the journey

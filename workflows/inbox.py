@@ -9,7 +9,7 @@ from temporalio import workflow
 
 from activities.interface import GOAL, GoalEvent
 from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large
-from scenario.steps.host import Event
+from scenario.steps.host import Event, evaluate
 from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.limits import MOST_PARTS, MOST_SIGNALS, has_too_many_parts, is_object
@@ -103,7 +103,7 @@ class SignalInbox:
             if rule.event != event.name:
                 continue
             if rule.condition is not None:
-                answer = await host.evaluate(rule.condition, "condition", event=event)
+                answer = await evaluate(host, rule.condition, "condition", event=event)
                 if answer.error:
                     host.ignore(f"exit rule {rule.event}", answer.error)
                 if answer.value is not True:

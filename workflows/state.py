@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from activities.interface import CompletedStep, HeldJourney
 from scenario.entry.plain_json import read_form, reader_of
 from scenario.plan.plan import load_plan
-from scenario.steps.host import Event, Memory
+from scenario.steps.host import Event, Memory, StepRecord
 from scenario.steps.registry import read_row
 from workflows.limits import (
     KEPT_EVENT_BYTES,
@@ -39,28 +39,6 @@ _HANDED_OVER: Final = (
     *("entered_at", "at", "since", "memory", "visits", "steps", "held", "responses"),
     *("now", "tried", "scheduled", "retrying", "delayed_by", "digest"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepRecord:
-    """The outcome of a step."""
-
-    id: str
-    kind: str
-    # ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``past``, ``event``, ``timeout``; ``then``,
-    # ``case``, ``else``; the branch of a ``split``; ``round``, ``until``, ``ended``; ``exited``; or ``left`` if the
-    # journey ended during the step.
-    outcome: str
-    at: str  # when it ended, ISO 8601 in UTC
-    reason: str | None = None
-    status: int | None = None
-    attempts: int | None = None
-    note: str | None = None  # a remark, such as that the message was rendered again or that a response was not kept
-    way: str | None = None  # the chosen way, if the outcome does not name it: the case of a ``switch``
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the record as JSON data, without empty fields."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

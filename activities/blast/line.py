@@ -6,10 +6,10 @@ What takes longer than a moment continues as a journey at the same step: a retry
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Final, Literal
+from typing import Any, Final, Unpack
 
 from temporalio import activity
 from temporalio.common import RetryPolicy
@@ -18,15 +18,28 @@ from typing_extensions import override
 
 from activities.attempt_context import AttemptContext, JourneyStatus
 from activities.channel import Sender
-from activities.evaluation import evaluate
-from activities.failures import SENDING, Failure, FailureKind, cause_of, failure_of
-from activities.interface import DelayReport, Delivery, EvaluationRequest, EvaluationResult
+from activities.evaluation import answer
+from activities.failures import SENDING, Failure, FailureKind, failed_by, failure_of
+from activities.interface import DelayReport, Delivery
 from runtime.store import Passage
-from scenario.errors import TemplateError
 from scenario.plan.inputs import pick
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send, delivery_id
-from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, Inputs, Leave, Memory, Next, NotBefore, Outcome
+from scenario.steps.host import (
+    ContinueAsNew,
+    Delivered,
+    EvaluationRequest,
+    EvaluationResult,
+    Failed,
+    Inputs,
+    Leave,
+    Memory,
+    Next,
+    NotBefore,
+    Outcome,
+    Remarks,
+    StepRecord,
+)
 
 MOMENT: Final = 3.0
 """Seconds for which a line waits for its turn, before it continues as a journey."""
@@ -77,21 +90,6 @@ class Course:
     pause: Callable[[float, str], None]  # reports for how many seconds the receiver takes no messages, and why
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepDone:
-    """A completed step, as `workflows.state.StepRecord` has it."""
-
-    id: str
-    kind: str
-    outcome: str
-    at: str
-    reason: str | None = None
-    status: int | None = None
-    attempts: int | None = None
-    note: str | None = None
-    way: str | None = None
-
-
 class _Continues(Exception):
     """The line continues as a journey."""
 
@@ -109,7 +107,7 @@ class CampaignLine:
     unknown: bool = False  # true if a killed chunk may have sent a message that must not be sent twice
     step: str = ""
     memory: Memory = field(default_factory=Memory)
-    done: list[StepDone] = field(default_factory=list[StepDone])
+    done: list[StepRecord] = field(default_factory=list[StepRecord])
     held: Failed | None = None
     responses: dict[str, Any] = field(default_factory=dict[str, Any])
     ended: tuple[str, str] | None = None  # the outcome of its journey and the reason; None if a journey continues it
@@ -146,7 +144,7 @@ class CampaignLine:
         failed = sum(one.outcome in ("failed", "unknown") for one in sent)
         self.ended = "finished", f"{failed} of {len(sent)} deliveries failed" if failed else ""
 
-    def is_sending(self, done: StepDone) -> bool:
+    def is_sending(self, done: StepRecord) -> bool:
         return isinstance(self.course.plan.steps[done.id], Send)
 
     def outcome(self) -> tuple[str, str | None]:
@@ -177,7 +175,7 @@ class CampaignLine:
             "at": self.step or self.course.plan.start,
             "since": began,
             "memory": memory,
-            "steps": [{key: value for key, value in asdict(one).items() if value is not None} for one in self.done],
+            "steps": [one.as_dict() for one in self.done],
             "responses": self.responses,
             "tried": self._tried,
             "scheduled": self._scheduled and self._scheduled.isoformat(),
@@ -187,17 +185,7 @@ class CampaignLine:
         if self._is_sending:
             state["now"] = self._now
         if held is not None:
-            state["held"] = {
-                "step": self.step,
-                "kind": held.kind,
-                "reason": held.reason,
-                "at": self._seconds(),
-                "destination": held.destination,
-                "status": held.status,
-                "attempts": held.attempts or None,
-                "excerpt": held.excerpt,
-                "cause": held.cause,
-            }
+            state["held"] = held.held(self.step, self.now())
         return state
 
     @property
@@ -220,22 +208,8 @@ class CampaignLine:
     def data(self) -> dict[str, Any]:
         return {**self.values, "responses": self.responses}
 
-    async def evaluate(
-        self,
-        text: str,
-        kind: Literal["condition", "value", "text"],
-        *,
-        event: Event | None = None,
-        cases: Sequence[str] = (),
-        offset: float | None = None,
-    ) -> EvaluationResult:
-        now = self._local(self.now())
-        data = {**self.data(), "now": now, "today": now[:10]}
-        question = EvaluationRequest(text=text, data=data, kind=kind, cases=tuple(cases))
-        try:
-            return evaluate(question)
-        except TemplateError as error:
-            return EvaluationResult(error=str(error))
+    async def answer(self, question: EvaluationRequest) -> EvaluationResult:
+        return answer(question)
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Return immediately: `must_continue` ends the step."""
@@ -253,28 +227,11 @@ class CampaignLine:
     async def decided(self) -> Outcome | None:
         return None if self.held is None else ContinueAsNew()
 
-    def record(
-        self,
-        outcome: str,
-        reason: str | None = None,
-        *,
-        status: int | None = None,
-        attempts: int | None = None,
-        note: str | None = None,
-        way: str | None = None,
-    ) -> None:
+    def record(self, outcome: str, reason: str | None = None, **more: Unpack[Remarks]) -> None:
+        kind = self.course.plan.steps[self.step].kind
+        more["attempts"] = more.get("attempts") or None
         self.done.append(
-            StepDone(
-                id=self.step,
-                kind=self.course.plan.steps[self.step].kind,
-                outcome=outcome,
-                at=self._seconds(),
-                reason=reason,
-                status=status,
-                attempts=attempts or None,
-                note=note,
-                way=way,
-            )
+            StepRecord(id=self.step, kind=kind, outcome=outcome, at=self._seconds(), reason=reason, **more)
         )
 
     async def deliver(self, row: Send) -> Delivered | Failed | NotBefore:
@@ -346,16 +303,7 @@ class CampaignLine:
     def _failed(self, row: Send, failure: Failure, started: datetime) -> Failed | NotBefore:
         """Return a terminal failure or a deferral. A retry continues as a journey."""
         if failure.kind not in (FailureKind.RETRY, FailureKind.NOT_BEFORE):
-            return Failed(
-                reason=failure.reason,
-                kind=failure.kind.value,
-                cause=cause_of(failure),
-                unknown=failure.unknown,
-                destination=row.to or failure.destination,
-                status=failure.status,
-                attempts=failure.attempt,
-                excerpt=failure.excerpt,
-            )
+            return failed_by(failure, row.to)
         self._tried = failure.attempt - (1 if failure.unsent else 0)
         due = datetime.fromisoformat(failure.next_try_at) if failure.next_try_at else started
         if failure.kind is FailureKind.NOT_BEFORE:

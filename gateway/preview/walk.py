@@ -19,7 +19,7 @@ from scenario.policies.order import Defer, Hold, Skip
 from scenario.policies.policies import Policies
 from scenario.steps.base import BaseStep, Row
 from scenario.steps.delivery import CAPPED, DeliveryStep, Send
-from scenario.steps.host import Delivered, Failed, Leave, Next, NotBefore, Outcome
+from scenario.steps.host import Delivered, Failed, Leave, Next, NotBefore, Outcome, evaluate
 from scenario.steps.host import Event as KeptEvent
 from scenario.steps.webhook import Webhook
 from scenario.time import format_duration, later
@@ -305,7 +305,7 @@ class PreviewRun:
         named = [event for event in host.kept if event.name == name]
         if condition is None or not named:
             return True if named else None
-        answers = [host.clock.start(host.evaluate(condition, "condition", event=event)) for event in named]
+        answers = [host.clock.start(evaluate(host, condition, "condition", event=event)) for event in named]
         host.clock.run()
         return any(answer.result is not None and answer.result.value is True for answer in answers)
 

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable,
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from itertools import count
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar, Unpack
 
 from activities.channel_registry import CHANNELS
 from activities.evaluation import evaluate
-from activities.interface import Delivery, EvaluationRequest, EvaluationResult
+from activities.interface import Delivery
 from scenario.errors import TemplateError
 from scenario.model.scenario import Scenario
 from scenario.plan.inputs import pick
@@ -25,7 +25,19 @@ from scenario.policies.order import PlannedMessage, Ruling, ask, rules_of
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression
 from scenario.steps.delivery import DeliveryStep, Send
-from scenario.steps.host import ContinueAsNew, Delivered, Event, Failed, Inputs, Memory, NotBefore, Outcome
+from scenario.steps.host import (
+    ContinueAsNew,
+    Delivered,
+    EvaluationRequest,
+    EvaluationResult,
+    Event,
+    Failed,
+    Inputs,
+    Memory,
+    NotBefore,
+    Outcome,
+    Remarks,
+)
 
 T = TypeVar("T")
 
@@ -228,30 +240,15 @@ class VirtualHost:
         """Return the virtual time, in UTC."""
         return self.clock.now
 
-    async def evaluate(
-        self,
-        text: str,
-        kind: Literal["condition", "value", "text"],
-        *,
-        event: Event | None = None,
-        cases: Sequence[str] = (),
-        offset: float | None = None,
-    ) -> EvaluationResult:
+    async def answer(self, question: EvaluationRequest) -> EvaluationResult:
         """Evaluate in process. A failure is kept as `fault`."""
-        question = EvaluationRequest(text=text, data={}, kind=kind, cases=tuple(cases))
-        if offset is not None:
-            question = replace(question, zone=str(self.zone), offset=offset)
-        return self._answer(question, event)
+        return self._answer(question)
 
-    def _answer(self, question: EvaluationRequest, event: Event | None = None) -> EvaluationResult:
-        now = self.local(self.now())
-        data = {**self.data(), "now": now, "today": now[:10]}
-        if event is not None:
-            data["event"] = event.data()
+    def _answer(self, question: EvaluationRequest) -> EvaluationResult:
         try:
-            return evaluate(replace(question, data=data))
+            return evaluate(question)
         except TemplateError as error:
-            self.fault = (error, data)
+            self.fault = (error, question.data)
             return EvaluationResult(error=str(error))
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
@@ -283,18 +280,10 @@ class VirtualHost:
         """Leave a held step held, since no operator decides here."""
         return None if self.held is None else ContinueAsNew()
 
-    def record(
-        self,
-        outcome: str,
-        reason: str | None = None,
-        *,
-        status: int | None = None,
-        attempts: int | None = None,
-        note: str | None = None,
-        way: str | None = None,
-    ) -> None:
-        at, said = self.now().astimezone(self.zone), "; ".join(filter(None, (*self.memory.deferrals, note)))
-        self.records.append(Record(self.step, outcome, at, reason, status, attempts, said or None, way))
+    def record(self, outcome: str, reason: str | None = None, **more: Unpack[Remarks]) -> None:
+        at, note = self.now().astimezone(self.zone), (*self.memory.deferrals, more.get("note"))
+        more["note"] = "; ".join(filter(None, note)) or None
+        self.records.append(Record(self.step, outcome, at, reason, **more))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from typing_extensions import override
 
 from activities.channel import AttemptReply, adapter
-from activities.interface import EvaluationRequest
 from activities.outcome import DeliveryEnd, end_after
 from gateway.virtual.host import Clock, VirtualHost
 from scenario.entry.entry import patch_contact
@@ -23,7 +22,16 @@ from scenario.plan.plan import Plan
 from scenario.plan.retry import LAST, lengthen
 from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.delivery import CAPPED, Send, delivery_id
-from scenario.steps.host import Delivered, Event, Failed, Leave, Next, NotBefore, Outcome
+from scenario.steps.host import (
+    Delivered,
+    Event,
+    Failed,
+    Leave,
+    Next,
+    NotBefore,
+    Outcome,
+    question_of,
+)
 from scenario.time import later, zone_of
 from scenario.words import BATCHED
 
@@ -175,7 +183,7 @@ class VirtualJourney(VirtualHost):
                 continue
             if (
                 rule.condition is None
-                or self._answer(EvaluationRequest(text=rule.condition, data={}), event).value is True
+                or self._answer(question_of(self, rule.condition, "condition", event=event)).value is True
             ):
                 self._leave(f"event {event.name}")
                 return

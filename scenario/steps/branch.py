@@ -13,7 +13,7 @@ from typing_extensions import override
 from scenario.model.scalars import Condition
 from scenario.source.findings import clip
 from scenario.steps.base import BaseStep, Compiler, Row
-from scenario.steps.host import Failed, Host, Next, Outcome
+from scenario.steps.host import Failed, Host, Next, Outcome, evaluate
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
@@ -51,7 +51,7 @@ class IfRow(Row):
         while True:
             if outcome := await host.decided():
                 return outcome
-            answer = await host.evaluate(self.on(host).condition, "condition")
+            answer = await evaluate(host, self.on(host).condition, "condition")
             if not answer.error:
                 way = "then" if answer.value else "else"
                 host.record(way, note=self.note(host))

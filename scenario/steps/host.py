@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypedDict, Unpack
 
 from scenario.entry.objects import event_root
+from scenario.errors import EntryError
 from scenario.time import spell
 
 MOST_DEFERRALS: Final = 5
@@ -41,26 +42,6 @@ class Leave:
 
 
 Outcome: TypeAlias = Next | ContinueAsNew | Leave
-
-
-class Evaluation(Protocol):
-    """The result of an evaluation."""
-
-    @property
-    def value(self) -> Any: ...
-
-    @property
-    def error(self) -> str:
-        """The reason why there is no value, or empty."""
-        ...
-
-    @property
-    def moment(self) -> datetime:
-        """The date that was asked for, with its offset.
-
-        Raise EntryError if the date is missing, malformed, or cannot be evaluated.
-        """
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +110,11 @@ class Failed:
     note: str | None = None
     """A remark for the step's record."""
 
+    def held(self, step: str, at: datetime) -> dict[str, Any]:
+        """Return the fields of `workflows.state.Held`."""
+        given = {name: value for name, value in asdict(self).items() if name not in ("unknown", "note")}
+        return {**given, "step": step, "at": at.isoformat(timespec="seconds"), "attempts": self.attempts or None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class NotBefore:
@@ -136,6 +122,69 @@ class NotBefore:
 
     moment: datetime
     since: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """The outcome of a step. Journeys carry these: fields may be added, and never renamed."""
+
+    id: str
+    kind: str
+    # ``delivered``, ``skipped``, ``failed``, ``unknown``; ``waited``, ``past``, ``event``, ``timeout``; ``then``,
+    # ``case``, ``else``; the branch of a ``split``; ``round``, ``until``, ``ended``; ``exited``; or ``left`` if the
+    # journey ended during the step.
+    outcome: str
+    at: str  # when it ended, ISO 8601 in UTC
+    reason: str | None = None
+    status: int | None = None
+    attempts: int | None = None
+    note: str | None = None  # a remark, such as that the message was rendered again or that a response was not kept
+    way: str | None = None  # the chosen way, if the outcome does not name it: the case of a ``switch``
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON data, without empty fields."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+class Remarks(TypedDict, total=False):
+    """Further fields of a `StepRecord`."""
+
+    status: int | None
+    attempts: int | None
+    note: str | None
+    way: str | None
+
+
+EvaluationKind: TypeAlias = Literal["condition", "value", "text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """A condition or a value to be evaluated from a journey's data."""
+
+    text: str  # a condition; for ``kind="value"`` and ``"text"`` a template
+    data: dict[str, Any]  # variables by root name, with `now` and `today`
+    kind: EvaluationKind = "condition"
+    zone: str = ""  # for a date to wait for: a zone that `scenario.time.read_zone` reads; else empty
+    offset: float = 0.0  # seconds from that date to the end of the wait
+    cases: tuple[str, ...] = ()  # values to compare with: the answer is the one that matches
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """The result of an evaluation."""
+
+    value: Any = None  # a bool for a condition, a text for a template's output
+    error: str = ""  # why it could not be evaluated; one sentence
+    end: str = ""  # for a date: the end of the wait, ISO 8601 in UTC
+    no_date: str = ""  # for a date: why the value is none, in one sentence
+
+    @property
+    def moment(self) -> datetime:
+        """The end of the wait, if a date was asked for. Raise EntryError if it is missing or not a date."""
+        if self.error or self.no_date:
+            raise EntryError(self.no_date or f"the date cannot be computed: {self.error}")
+        return datetime.fromisoformat(self.end)
 
 
 class RowOverride(NamedTuple):
@@ -249,24 +298,7 @@ class Host(Protocol):
         """Return the journey's data by root name, as templates and conditions see it."""
         ...
 
-    async def evaluate(
-        self,
-        text: str,
-        kind: Literal["condition", "value", "text"],
-        *,
-        event: Event | None = None,
-        cases: Sequence[str] = (),
-        offset: float | None = None,
-    ) -> Evaluation:
-        """Evaluate a condition, which gives a bool, or a template: its value, or its text as one line.
-
-        Args:
-            text: The condition or template.
-            event: The event that the condition sees as `event`.
-            cases: Return the matching case of the value, or None.
-            offset: Return the value as a date moved by so many seconds, in `moment`.
-        """
-        ...
+    async def answer(self, question: EvaluationRequest) -> EvaluationResult: ...
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         """Wait until a moment (None: forever), `wake`, or `must_continue`. Return True for the latter two."""
@@ -286,25 +318,44 @@ class Host(Protocol):
         """Wait for that decision if the step is held. Return None if the step is to be performed."""
         ...
 
-    def record(
-        self,
-        outcome: str,
-        reason: str | None = None,
-        *,
-        status: int | None = None,
-        attempts: int | None = None,
-        note: str | None = None,
-        way: str | None = None,
-    ) -> None:
+    def record(self, outcome: str, reason: str | None = None, **more: Unpack[Remarks]) -> None:
         """Record how the step ended."""
         ...
+
+
+def question_of(
+    host: Host,
+    text: str,
+    kind: EvaluationKind,
+    *,
+    event: Event | None = None,
+    cases: Sequence[str] = (),
+    offset: float | None = None,
+) -> EvaluationRequest:
+    """Return the request to evaluate a condition, which gives a bool, or a template: its value, or its text as a line.
+
+    Args:
+        text: The condition or template.
+        event: The event that the condition sees as `event`.
+        cases: Return the matching case of the value, or None.
+        offset: Return the value as a date moved by so many seconds, in `moment`.
+    """
+    now = host.now().astimezone(host.zone).isoformat(timespec="seconds")
+    data = {**host.data(), "now": now, "today": now[:10], **({} if event is None else {"event": event.data()})}
+    when: dict[str, Any] = {} if offset is None else {"zone": str(host.zone), "offset": offset}
+    return EvaluationRequest(text=text, data=data, kind=kind, cases=tuple(cases), **when)
+
+
+async def evaluate(host: Host, text: str, kind: EvaluationKind, **more: Any) -> EvaluationResult:
+    """Evaluate a condition or a template; see `question_of`."""
+    return await host.answer(question_of(host, text, kind, **more))
 
 
 async def satisfies(host: Host, event: Event, condition: str | None) -> bool:
     """Return True if an event meets a condition. Report a condition that cannot be evaluated."""
     if condition is None:
         return True
-    answer = await host.evaluate(condition, "condition", event=event)
+    answer = await evaluate(host, condition, "condition", event=event)
     if answer.error:
         host.ignore(f"step {host.step}", answer.error)
     return answer.value is True

@@ -15,7 +15,7 @@ from scenario.model.parts import Model, written_as
 from scenario.model.scalars import Condition, EventName, Interval, read_span
 from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
-from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, satisfies
+from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, evaluate, satisfies
 from scenario.time import format_duration, shift, spell
 from scenario.type_guards import Path, is_mapping
 
@@ -106,7 +106,7 @@ class RepeatRow(Row):
             if rounds.number >= row.times:
                 return self._over(host, rounds, "ended")
             if row.until is not None:
-                answer = await host.evaluate(row.until, "condition")
+                answer = await evaluate(host, row.until, "condition")
                 if answer.error:
                     host.hold(Failed(reason=f"the condition cannot be evaluated: {answer.error}"))
                     if outcome := await host.decided():

@@ -16,7 +16,7 @@ from scenario.model.scalars import BRANCH, Template
 from scenario.policies.draw import CONTACT, JOURNEY, UNITS, WHOLE, Lot, Seed, Share, hundredths, percent
 from scenario.source.findings import Flaw, clip, listed, near
 from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
-from scenario.steps.host import Failed, Host, Next, Outcome
+from scenario.steps.host import Failed, Host, Next, Outcome, evaluate
 from scenario.type_guards import Path, is_mapping, list_or_empty
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class SplitRow(Row):
             lot = self.on(host).lot
             unit, error = lot.unit(host.data()), ""
             if unit is None:
-                answer = await host.evaluate(lot.by, "text")
+                answer = await evaluate(host, lot.by, "text")
                 unit, error = str(answer.value or ""), answer.error
             if unit and not error:
                 drawn = lot.draw(unit)

@@ -15,7 +15,7 @@ from typing_extensions import override
 from scenario.model.scalars import Expression
 from scenario.source.findings import Flaw, clip
 from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
-from scenario.steps.host import Failed, Host, Next, Outcome
+from scenario.steps.host import Failed, Host, Next, Outcome, evaluate
 from scenario.type_guards import Path, mapping_at
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class SwitchRow(Row):
         while True:
             if outcome := await host.decided():
                 return outcome
-            answer = await host.evaluate(output_of(self.on(host).value), "value", cases=tuple(self.cases))
+            answer = await evaluate(host, output_of(self.on(host).value), "value", cases=tuple(self.cases))
             if not answer.error:
                 case: str | None = answer.value
                 host.record("case" if case is not None else _ELSE, note=self.note(host), way=case)

@@ -17,7 +17,7 @@ from scenario.model.parts import Model, written_as
 from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
 from scenario.source.findings import clip
 from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
-from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome
+from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome, evaluate
 from scenario.time import LAST, format_duration, later, next_local, spell
 from scenario.type_guards import Path, mapping_at
 
@@ -212,7 +212,7 @@ class WaitRow(Row):
                 return LAST
         while True:
             changes = host.inputs.changes
-            answer = await host.evaluate(self.date or "", "value", offset=self.offset)
+            answer = await evaluate(host, self.date or "", "value", offset=self.offset)
             moment = answer.moment
             if host.inputs.changes == changes:  # else the contact may have moved to another zone meanwhile
                 return moment

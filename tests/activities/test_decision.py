@@ -10,9 +10,9 @@ import pytest
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import GoalActivities, decide
-from activities.interface import Admission, Departure, EvaluationRequest, EvaluationResult, GoalEvent, GoalResult
+from activities.interface import Admission, Departure, GoalEvent, GoalResult
 from runtime.store import Store, StoredEntry
-from scenario.steps.host import Event
+from scenario.steps.host import EvaluationRequest, EvaluationResult, Event
 from tests.factories import present, publish
 
 SCENARIO = """

@@ -20,7 +20,7 @@ from scenario.model.json_schema import schema
 from scenario.steps import registry
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.base import Path as Place
-from scenario.steps.host import Host, Next, Outcome
+from scenario.steps.host import Host, Next, Outcome, evaluate
 from tests.workflows.conftest import Stage
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class TossRow(Row):
         memory.until = memory.until or host.began + timedelta(seconds=self.seconds)
         await host.wait(memory.until, f"{host.step}: in the air", lambda: False)
         for side in self.sides:
-            answer = await host.evaluate(f"{self.template.strip('{} ')} == '{side}'", "condition")
+            answer = await evaluate(host, f"{self.template.strip('{} ')} == '{side}'", "condition")
             if answer.value:
                 break
         else:

@@ -16,9 +16,10 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.channel_registry import WEBHOOK
 from activities.failures import Failure, FailureKind, cause_of
-from activities.interface import ADMIT, DECIDE, DEPART, ActivityType, EvaluationResult, Sent
+from activities.interface import ADMIT, DECIDE, DEPART, ActivityType, Sent
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
+from scenario.steps.host import EvaluationResult
 from tests.workflows.conftest import Stage
 from workflows.delivery import retry_policy
 from workflows.delivery_result import BY_HAND, failure_in, read_sent, unsent

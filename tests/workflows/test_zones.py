@@ -16,8 +16,9 @@ from temporalio.client import WorkflowHistory
 from activities.admission import AdmissionActivities
 from activities.content import Content
 from activities.decision import decide
-from activities.interface import DECIDE, EvaluationRequest, EvaluationResult
+from activities.interface import DECIDE
 from scenario import time as timing
+from scenario.steps.host import EvaluationRequest, EvaluationResult
 from tests.workflows.conftest import Stage, replay, worker
 from workflows.host import JourneyHost
 from workflows.journey import Journey
