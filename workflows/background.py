@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import ActivityError, CancelledError
 
 from activities.background import (
     AUDIENCE_WORKFLOW,
@@ -37,7 +37,7 @@ from activities.background import (
 from activities.interface import ActivityType
 from activities.priority import OPERATORS, priority_of
 from scenario.words import MARKETING, TRANSACTIONAL
-from workflows.primitives import call, read_answer
+from workflows.primitives import bad_argument, call, read_answer, reason_of
 
 Result = TypeVar("Result")
 
@@ -74,11 +74,7 @@ class Prune:
         """Return the number of deleted rows by kind, and the rows kept longer with the reason."""
         pruning = read_argument(PruneRequest, argument)
         if pruning is None or not pruning.is_sound:
-            raise ApplicationError(
-                f'The argument of {PRUNE_WORKFLOW} must be {{"ages": "deliveries=180d,entries=2y"}}',
-                type="NotAges",
-                non_retryable=True,
-            )
+            raise bad_argument(PRUNE_WORKFLOW, 'be {"ages": "deliveries=180d,entries=2y"}', "NotAges")
         pruning = replace(pruning, now=pruning.now or workflow.now().isoformat())
         while True:
             some = await call(PRUNE, replace(pruning, deleted={}))
@@ -114,11 +110,7 @@ class Erase:
         """
         erasing = read_argument(ErasurePass, argument)
         if erasing is None:
-            raise ApplicationError(
-                f'The argument of {ERASE_WORKFLOW} must be {{"erasure": "the id of one in the store"}}',
-                type="NotAnErasure",
-                non_retryable=True,
-            )
+            raise bad_argument(ERASE_WORKFLOW, 'be {"erasure": "the id of one in the store"}', "NotAnErasure")
         while True:
             ended = await _erase(END_JOURNEYS, erasing)
             erasing = replace(erasing, remaining=ended.remaining)
@@ -156,9 +148,7 @@ class TellPlatform:
     async def run(self, argument: Any = None, *_: Any) -> PlatformReply:
         notice = read_argument(SuppressionNotice, argument)
         if notice is None:
-            raise ApplicationError(
-                f"The argument of {TELL_WORKFLOW} must come from a worker", type="NotNews", non_retryable=True
-            )
+            raise bad_argument(TELL_WORKFLOW, "come from a worker", "NotNews")
         return await workflow.execute_activity(
             TELL.name,
             notice,
@@ -185,9 +175,7 @@ class SyncAudience:
         """Return ``synced``, or ``held`` if an operator must decide."""
         audience = read_argument(AudienceRef, argument)
         if audience is None:
-            raise ApplicationError(
-                f"The argument of {AUDIENCE_WORKFLOW} must come from a worker", type="NotAnAudience", non_retryable=True
-            )
+            raise bad_argument(AUDIENCE_WORKFLOW, "come from a worker", "NotAnAudience")
         where = {"destination": audience.destination, "audience": audience.audience}
         while True:
             frozen = await call(FREEZE, AudienceBatch(**where, batch=workflow.uuid4().hex))
@@ -208,20 +196,11 @@ class SyncAudience:
             except ActivityError as error:
                 if isinstance(error.cause, CancelledError):
                     raise
-                await call(HOLD_AUDIENCE, AudienceTrouble(**where, reason=_why(error)))
+                reason = reason_of(error, f"it was not sent within {DEADLINE.days} days")
+                await call(HOLD_AUDIENCE, AudienceTrouble(**where, reason=reason))
                 return "held"
             # Members to be sent again must not be sent in a busy loop: the next run does it.
             if not frozen.more or read_answer(SEND_BATCH, answer).again:
                 return "synced"
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(audience)
-
-
-def _why(error: ActivityError) -> str:
-    """Return the reason of a terminal failure: that of the last attempt, if there was one."""
-    cause: BaseException | None = error.cause
-    while cause is not None:
-        if isinstance(cause, ApplicationError):
-            return cause.message
-        cause = cause.__cause__
-    return f"it was not sent within {DEADLINE.days} days"

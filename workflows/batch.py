@@ -12,7 +12,6 @@ from typing import Any, Final, NoReturn
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
 from activities.background import BATCH_WORKFLOW, FULL, SETTLE, BatchEnd, BatchStart, read_argument
@@ -24,7 +23,7 @@ from scenario.steps.registry import read_row
 from scenario.steps.wait_for import WaitForRow
 from scenario.words import ItemOutcome
 from workflows.journey import Journey, update_of
-from workflows.primitives import refusal
+from workflows.primitives import bad_argument, refusal
 from workflows.runner import JourneyRunner
 from workflows.state import State
 from workflows.updates import OperatorUpdates
@@ -116,8 +115,7 @@ class Batch(Journey):
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
         """Send the batch."""
         if not self.runner.is_begun:
-            message = f"The argument of a {BATCH_WORKFLOW} must come from a worker"
-            raise ApplicationError(message, type="NotABatch", non_retryable=True)
+            raise bad_argument(f"a {BATCH_WORKFLOW}", "come from a worker", "NotABatch")
         return await self.runner.run(argument)
 
     migrate = update_of("migrate", "Refused: a batch call stays in its version.", _refuse)

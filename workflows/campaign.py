@@ -11,20 +11,20 @@ write.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
-from temporalio.workflow import ActivityCancellationType
 from typing_extensions import TypeIs
 
 from activities.background import BLAST, LINES, CampaignChunk
 from activities.priority import CAMPAIGNS, priority_of
-from scenario.type_guards import is_list, mapping_or_empty
-from workflows.primitives import refusal, wait
+from scenario.entry.plain_json import read_form, reader_of
+from scenario.errors import ScenarioError
+from scenario.type_guards import mapping_or_empty
+from workflows.primitives import AGAIN, bad_argument, execute_plain, operator_of, reason_of, refusal, wait
 
 WORKFLOW: Final = "Campaign"
 PREPARE: Final = "prepare_campaign"
@@ -38,12 +38,10 @@ UNCONFIRMED: Final = timedelta(days=1)
 """Time after which a prepared campaign is stopped unless it is started."""
 FASTEST: Final = 10_000.0
 SLOWEST: Final = 0.01
-_RETRY: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
 _SLACK: Final = timedelta(hours=1)  # of a chunk, beyond the time that it takes at its rate
 _READING: Final = timedelta(hours=12)  # maximum time to read a file
 _SETTLES: Final = timedelta(seconds=2)  # the file is shown as read some moments before this workflow knows of it
 _CHUNKS: Final = 200  # a run; then it continues as new
-_LONGEST: Final = 500  # characters of operator and reason
 
 
 @dataclass(kw_only=True)
@@ -148,15 +146,14 @@ class CampaignWorkflow:
     async def run(self, argument: Any = None, *_: Any) -> str:
         """Work on the lines to the end, and return the outcome."""
         if not self._is_sound:
-            message = f"The argument of {WORKFLOW} must come from the gateway"
-            raise ApplicationError(message, type="NotACampaign", non_retryable=True)
+            raise bad_argument(WORKFLOW, "come from the gateway", "NotACampaign")
         state = self._state
         end = CampaignChange(campaign=state.campaign, change="finished")
         try:
             await self._prepare()
             await self._work_on_groups()
         except ActivityError as error:
-            end.change, end.trouble = "failed", _why(error)
+            end.change, end.trouble = "failed", reason_of(error, "its work failed: see its workflow")
         await self._save(self._stopped or end)
         self._ended = True
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -193,16 +190,8 @@ class CampaignWorkflow:
             await wait(lambda: self._stopped is not None, left, "until the start")
 
     async def _read_file(self) -> list[CampaignGroup]:
-        return await workflow.execute_activity(
-            PREPARE,
-            self._state.campaign,
-            result_type=list[CampaignGroup],
-            start_to_close_timeout=_READING,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=_RETRY,
-            priority=priority_of(CAMPAIGNS),
-            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        )
+        groups = await execute_plain(PREPARE, self._state.campaign, _READING, CAMPAIGNS, heartbeat=HEARTBEAT)
+        return [CampaignGroup(**group) for group in groups]
 
     async def _work_on_groups(self) -> None:
         """Work on the lines to the end, or until it is stopped.
@@ -261,17 +250,10 @@ class CampaignWorkflow:
     async def _work(self, first: int, share: float) -> None:
         state, last = self._state, min(first + LINES - 1, self._state.lines)
         rate = state.rate * share
-        await workflow.execute_activity(
-            BLAST if state.queue else ENTER,
-            CampaignChunk(campaign=state.campaign, first=first, last=last, rate=rate, share=share, due=state.due),
-            task_queue=state.queue or None,
-            start_to_close_timeout=timedelta(seconds=(last - first + 2) / rate) + _SLACK,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=_RETRY,
-            priority=priority_of(CAMPAIGNS),
-            # Outcomes in flight are recorded first.
-            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        )
+        chunk = CampaignChunk(campaign=state.campaign, first=first, last=last, rate=rate, share=share, due=state.due)
+        span = timedelta(seconds=(last - first + 2) / rate) + _SLACK
+        activity, queue = (BLAST, state.queue) if state.queue else (ENTER, None)
+        await execute_plain(activity, chunk, span, CAMPAIGNS, heartbeat=HEARTBEAT, queue=queue)
 
     def _check(self, is_wrong: bool, why: str) -> None:
         """Refuse an update that cannot be carried out."""
@@ -281,11 +263,9 @@ class CampaignWorkflow:
             raise refusal(why)
 
     def _change(self, change: str, argument: Any) -> CampaignChange:
-        data = mapping_or_empty(argument)
-        operator, reason = (str(data.get(key) or "not said")[:_LONGEST] for key in ("operator", "reason"))
-        return CampaignChange(
-            campaign=self._state.campaign, change=change, operator=operator, reason=reason, rate=self._state.rate
-        )
+        operator, reason = operator_of(argument)
+        campaign, rate = self._state.campaign, self._state.rate
+        return CampaignChange(campaign=campaign, change=change, operator=operator, reason=reason, rate=rate)
 
     async def _interrupt(self, change: str, argument: Any) -> None:
         """Record a change that chunks in progress do not know, and wait until they are over."""
@@ -298,7 +278,7 @@ class CampaignWorkflow:
 
     async def _save(self, change: CampaignChange) -> None:
         await workflow.execute_activity(
-            RECORD, change, start_to_close_timeout=_SLACK, retry_policy=_RETRY, priority=priority_of(CAMPAIGNS)
+            RECORD, change, start_to_close_timeout=_SLACK, retry_policy=AGAIN, priority=priority_of(CAMPAIGNS)
         )
 
 
@@ -308,24 +288,17 @@ def _is_final(error: BaseException) -> bool:
     return isinstance(cause, ApplicationError) and cause.non_retryable
 
 
-def _why(error: ActivityError) -> str:
-    return error.cause.message if isinstance(error.cause, ApplicationError) else "its work failed: see its workflow"
-
-
 def _is_rate(rate: object) -> TypeIs[float]:
     return isinstance(rate, int | float) and SLOWEST <= rate <= FASTEST
 
 
+_READER: Final = reader_of(CampaignState)
+
+
 def _read(argument: Any) -> CampaignState | None:
     """Return the state of an argument, or None if it is no campaign's."""
-    data = mapping_or_empty(argument)
-    name, rate, lines = data.get("campaign"), data.get("rate"), data.get("lines", 0)
-    if not (isinstance(name, str) and _is_rate(rate) and isinstance(lines, int)):
+    try:
+        state = read_form(_READER, argument, WORKFLOW)
+    except ScenarioError:
         return None
-    given = {one.name: data[one.name] for one in fields(CampaignState) if one.name in data}
-    groups = data.get("groups")
-    given["groups"] = [
-        CampaignGroup(lines=one.get("lines", 0), due=one.get("due", ""))
-        for one in map(mapping_or_empty, groups if is_list(groups) else ())
-    ]
-    return CampaignState(**given)
+    return state if _is_rate(state.rate) else None

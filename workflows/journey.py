@@ -13,17 +13,17 @@ from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
 from activities.background import IDENTIFY, EntryIdentity, IdentityRequest
 from activities.interface import DELIVERY_DELAYED, JOURNEYS
 from activities.priority import priority_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
-from scenario.entry.entry import is_entry, is_too_deep, parse_entry
+from scenario.entry.entry import is_entry, parse_entry
 from scenario.errors import ScenarioError
-from workflows.limits import TOO_MANY_PARTS, has_too_many_parts
-from workflows.primitives import call, wait
+from workflows.limits import NO_ENTRY, too_large
+from workflows.primitives import bad_argument, call, failure, wait
 from workflows.runner import JourneyRunner
 from workflows.updates import OperatorUpdates
 
@@ -112,11 +112,8 @@ class UnknownWorkflow:
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> Any:
-        raise ApplicationError(
-            f"There is no workflow type '{workflow.info().workflow_type}' here: start 'Journey'",
-            type="UnknownWorkflowType",
-            non_retryable=True,
-        )
+        kind = workflow.info().workflow_type
+        raise failure(f"There is no workflow type '{kind}' here: start 'Journey'", "UnknownWorkflowType")
 
 
 _SETTLE: Final = timedelta(seconds=5)
@@ -138,21 +135,18 @@ class Enter:
         Raise ApplicationError if the argument is not an entry, or the contact is refused. The text states why.
         """
         if not is_entry(argument):
-            message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"
-            raise _failure(message, "NotAnEntry")
-        if is_too_deep(argument):
-            raise _failure("the entry is nested too deeply")
-        if has_too_many_parts(argument):
-            raise _failure(TOO_MANY_PARTS)
+            raise bad_argument("Enter", NO_ENTRY, "NotAnEntry")
+        if reason := too_large(argument):
+            raise failure(reason, "NotEntered")
         identified = await call(IDENTIFY, IdentityRequest(entry=argument, now=workflow.now().isoformat()))
         if identified.refused:
-            raise _failure(identified.refused)
+            raise failure(identified.refused, "NotEntered")
         try:
             journey = await _start(argument, identified)
         except WorkflowAlreadyStartedError:
             if not identified.joins:
                 name = parse_entry(argument).name
-                raise _failure(f"the contact is in {name} already, as {identified.workflow_id}") from None
+                raise failure(f"the contact is in {name} already, as {identified.workflow_id}", "NotEntered") from None
             return {"journey": identified.workflow_id, "run": None, "already": True}
         await _settle(journey)
         return {"journey": journey.id, "run": journey.first_execution_run_id, "already": False}
@@ -185,10 +179,6 @@ async def _settle(journey: ChildWorkflowHandle[Any, Any]) -> None:
     try:
         result: Any = await journey
     except ChildWorkflowError:
-        raise _failure(f"the journey {journey.id} failed: see there") from None
+        raise failure(f"the journey {journey.id} failed: see there", "NotEntered") from None
     if result["outcome"] == "refused":
-        raise _failure(result["reason"])
-
-
-def _failure(reason: str, kind: str = "NotEntered") -> ApplicationError:
-    return ApplicationError(reason, type=kind, non_retryable=True)
+        raise failure(result["reason"], "NotEntered")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, TypeGuard
 
+from scenario.entry.entry import is_too_deep
 from scenario.type_guards import is_list
 
 LARGEST_CARRIED: Final = 2_000_000
@@ -20,7 +21,6 @@ MOST_PARTS: Final = 10_000
 Each is parsed and completed with default fields. A megabyte of empty products took 240 MB of memory and more than the
 two seconds after which the SDK abandons a workflow task.
 """
-TOO_MANY_PARTS: Final = f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
 
 MOST_SIGNALS: Final = 500
 """Signals that one run receives before it continues as new.
@@ -54,6 +54,20 @@ KEPT_RESPONSES: Final = 131_072
 def is_object(data: object) -> TypeGuard[dict[str, Any]]:
     """Return True if plain JSON data is an object."""
     return isinstance(data, dict)
+
+
+TOO_MANY_PARTS: Final = f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
+NO_ENTRY: Final = "be one JSON object with 'scenario', 'contact' and 'trigger'"
+"""What an argument that is no entry must be."""
+
+
+def too_large(entry: object) -> str:
+    """Return why an entry is too large for a journey, or nothing."""
+    if is_too_deep(entry):
+        return "the entry is nested too deeply"
+    if has_too_many_parts(entry):
+        return TOO_MANY_PARTS
+    return ""
 
 
 def has_too_many_parts(data: object) -> bool:

@@ -7,18 +7,17 @@ in the gateway, since it finds journeys and sends them updates. Without a gatewa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
-from temporalio.workflow import ActivityCancellationType
+from temporalio.exceptions import ActivityError
 
-from activities.priority import OPERATORS, priority_of
-from scenario.type_guards import is_sequence, mapping_or_empty
+from activities.priority import OPERATORS
+from scenario.entry.plain_json import read_form, reader_of
+from scenario.errors import ScenarioError
+from workflows.primitives import bad_argument, execute_plain, operator_of, reason_of
 
 QUEUE: Final = "operations"
 """The task queue of these workflows and their activities."""
@@ -36,15 +35,12 @@ PAUSES: Final = (timedelta(seconds=5), timedelta(seconds=15), timedelta(minutes=
 """Back-off while no worker answers. The last pause repeats."""
 PATIENCE: Final = timedelta(hours=24)
 """Time without an answer after which the remaining journeys are abandoned."""
-_ASKED_AGAIN: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
 _SLACK: Final = timedelta(minutes=10)  # beyond the time that a chunk takes at its rate
 _SURVEY: Final = timedelta(hours=6)
 SLOWEST: Final = 0.01
 """Minimum rate, in journeys a second."""
 _MOST: Final = 1_000
 _CHUNKS: Final = 200  # a run; then it continues as new
-_PLACE: Final = 2  # number and workflow id
-_LONGEST: Final = 500  # characters of operator and reason
 
 
 @dataclass(kw_only=True)
@@ -103,9 +99,7 @@ class OperationWorkflow:
     @workflow.signal(name=STOP, description="Asks no further journey.")
     def stop(self, argument: Any = None, *_: Any) -> None:
         """End the operation: ``{"operator": …, "reason": …}``. The first signal is recorded."""
-        data = mapping_or_empty(argument)
-        told = (str(data.get(key) or "not said")[:_LONGEST] for key in ("operator", "reason"))
-        self._stopped = self._stopped or (next(told), next(told))
+        self._stopped = self._stopped or operator_of(argument)
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> str:
@@ -124,7 +118,10 @@ class OperationWorkflow:
             goes_on = await work
         except (ActivityError, asyncio.CancelledError) as error:
             if self._stopped is None:
-                closing.outcome, closing.trouble = "failed", _why(error)
+                closing.outcome, closing.trouble = (
+                    "failed",
+                    reason_of(error, "it was ended from outside: see its workflow"),
+                )
         if self._stopped:
             closing.outcome, (closing.operator, closing.reason) = "stopped", self._stopped
         elif goes_on:
@@ -146,7 +143,7 @@ class OperationWorkflow:
                 silent_since=state.silent_since,
             )
             span = timedelta(seconds=(chunk.most + 1) / chunk.rate) + _SLACK
-            done = ChunkDone(**_known(ChunkDone, await _call(OPERATE, chunk, span)))
+            done = read_form(_DONE, await _call(OPERATE, chunk, span), OPERATE)
             workflow.set_current_details(f"{done.left} journeys have not answered yet")
             if not done.left:
                 return False
@@ -175,17 +172,7 @@ async def _is_patient(state: OperationState, done: ChunkDone, closing: Closing) 
 
 
 async def _call(name: str, argument: Any, span: timedelta) -> Any:
-    """Run an activity until it succeeds. Return its plain result, since building a schema takes too long here."""
-    return await workflow.execute_activity(
-        name,
-        argument,
-        start_to_close_timeout=span,
-        heartbeat_timeout=HEARTBEAT,
-        retry_policy=_ASKED_AGAIN,
-        priority=priority_of(OPERATORS),  # an eagerly started activity inherits none
-        # Answers in flight are recorded before the operation ends.
-        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    )
+    return await execute_plain(name, argument, span, OPERATORS, heartbeat=HEARTBEAT)
 
 
 def most_of(rate: float) -> int:
@@ -193,24 +180,15 @@ def most_of(rate: float) -> int:
     return max(1, min(_MOST, int(rate * CHUNK.total_seconds())))
 
 
-def _why(error: BaseException) -> str:
-    cause = error.cause if isinstance(error, ActivityError) else None
-    return cause.message if isinstance(cause, ApplicationError) else "it was ended from outside: see its workflow"
-
-
-def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the known fields of a dataclass. Another release may have written more."""
-    return {field.name: data[field.name] for field in fields(kind) if field.name in data}
+_DONE: Final = reader_of(ChunkDone)
+_READER: Final = reader_of(OperationState)
 
 
 def _read(argument: Any) -> OperationState:
-    data = mapping_or_empty(argument)
-    operation, rate, after = data.get("operation"), data.get("rate"), data.get("after")
-    if (
-        not (isinstance(operation, str) and operation)
-        or not (isinstance(rate, int | float) and rate >= SLOWEST)
-        or not (after is None or (is_sequence(after) and len(after) == _PLACE))
-    ):
-        message = f"The argument of {WORKFLOW} must come from the gateway"
-        raise ApplicationError(message, type="NotAnOperation", non_retryable=True)
-    return OperationState(**_known(OperationState, data))
+    try:
+        state = read_form(_READER, argument, WORKFLOW)
+        if state.operation and state.rate >= SLOWEST:
+            return state
+    except ScenarioError:
+        pass
+    raise bad_argument(WORKFLOW, "come from the gateway", "NotAnOperation")

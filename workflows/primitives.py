@@ -10,9 +10,12 @@ from typing import Any, Final, TypeVar, cast
 
 from temporalio import workflow
 from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import ApplicationError, CancelledError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
+from temporalio.workflow import ActivityCancellationType
 
 from activities.interface import ActivityType
+from activities.priority import priority_of
+from scenario.type_guards import mapping_or_empty
 
 Result = TypeVar("Result")
 
@@ -24,6 +27,9 @@ PATIENCE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maxi
 The history is limited to some 50,000. With two minutes between attempts, a store may be down for more than a week."""
 HASTE: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200))
 """The pauses of a limited number of attempts."""
+AGAIN: Final = RetryPolicy(maximum_interval=timedelta(minutes=1))
+"""Retries without end of an activity that another process takes up."""
+_LONGEST: Final = 500  # characters of operator and reason
 TRIES: Final = 3
 """Attempts of a local activity that a journey can do without."""
 THRESHOLD: Final = timedelta(seconds=3)
@@ -112,9 +118,55 @@ def is_cancellation(error: FailureError) -> bool:
     return isinstance(error, CancelledError) or isinstance(error.cause, CancelledError)
 
 
+def failure(reason: str, kind: str) -> ApplicationError:
+    """Return a failure that is not retried. `kind` is its type."""
+    return ApplicationError(reason, type=kind, non_retryable=True)
+
+
+def bad_argument(workflow_type: str, must: str, kind: str) -> ApplicationError:
+    """Return the failure of a workflow whose argument is something else."""
+    return failure(f"The argument of {workflow_type} must {must}", kind)
+
+
 def refusal(reason: str) -> ApplicationError:
     """Return the failure of an update that changes nothing."""
-    return ApplicationError(reason, type="NotNow", non_retryable=True)
+    return failure(reason, "NotNow")
+
+
+async def execute_plain(
+    name: str, argument: object, span: timedelta, purpose: str, *, heartbeat: timedelta, queue: str | None = None
+) -> Any:
+    """Run an activity of a gateway or a campaign until it succeeds. Outcomes in flight are recorded if it is cancelled.
+
+    Return its plain result, since building a schema takes too long in a workflow task.
+    """
+    return await workflow.execute_activity(
+        name,
+        argument,
+        task_queue=queue,
+        start_to_close_timeout=span,
+        heartbeat_timeout=heartbeat,
+        retry_policy=AGAIN,
+        priority=priority_of(purpose),  # an eagerly started activity inherits none
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+def reason_of(error: BaseException, otherwise: str) -> str:
+    """Return the reason of a terminal failure: that of the last attempt, if there was one."""
+    cause = error.cause if isinstance(error, ActivityError) else None
+    while cause is not None:
+        if isinstance(cause, ApplicationError):
+            return cause.message
+        cause = cause.__cause__
+    return otherwise
+
+
+def operator_of(argument: object) -> tuple[str, str]:
+    """Return the operator and the reason that an argument names."""
+    data = mapping_or_empty(argument)
+    operator, reason = (str(data.get(key) or "not said")[:_LONGEST] for key in ("operator", "reason"))
+    return operator, reason
 
 
 async def call_for_update(activity: ActivityType[Any, Result], argument: Any) -> Result:

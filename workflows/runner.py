@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import FailureError
 
 from activities.interface import ADMIT, COUNT, DEPART, REPORT_STEPS, WITHDRAW_STEPS, Admission, Departure
-from scenario.entry.entry import is_entry, is_too_deep, is_too_large, parse_entry
+from scenario.entry.entry import is_entry, is_too_large, parse_entry
 from scenario.plan.plan import load_plan, restore
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
@@ -28,9 +28,9 @@ from scenario.steps.registry import is_delivery
 from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.inbox import SignalInbox
-from workflows.limits import KEPT_STEPS, LARGEST_CARRIED, TOO_MANY_PARTS, has_too_many_parts, is_object
+from workflows.limits import KEPT_STEPS, LARGEST_CARRIED, NO_ENTRY, is_object, too_large
 from workflows.migrations import Migrations
-from workflows.primitives import TRIES, call, is_cancellation, tell_worker
+from workflows.primitives import TRIES, bad_argument, call, is_cancellation, tell_worker
 from workflows.state import State
 from workflows.updates import OperatorUpdates
 from workflows.visibility import remember
@@ -79,11 +79,7 @@ class JourneyRunner:
         wrapped: Any = self._carried or (argument if self._campaign else None)
         data: Any = argument if wrapped is None else wrapped["entry"]
         if not is_entry(data):
-            raise ApplicationError(
-                "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'",
-                type="NotAnEntry",
-                non_retryable=True,
-            )
+            raise bad_argument("a Journey", NO_ENTRY, "NotAnEntry")
         if not self._carried:
             ended = await self._admit(data)
             if ended is not None:
@@ -104,10 +100,8 @@ class JourneyRunner:
 
     async def _admit(self, data: dict[str, Any]) -> dict[str, Any] | None:
         """Request admission. Return the result of a journey that ends here: refused, or in a control group."""
-        if is_too_deep(data):  # the argument of the admission could not be written
-            return _ended("refused", "the entry is nested too deeply")
-        if has_too_many_parts(data):
-            return _ended("refused", TOO_MANY_PARTS)
+        if reason := too_large(data):  # the argument of the admission could not be written
+            return _ended("refused", reason)
         info = workflow.info()
         root, campaign = info.first_execution_run_id, self._campaign or {}
         begun: dict[str, Any] = campaign.get("state") or {}
