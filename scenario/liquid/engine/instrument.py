@@ -50,6 +50,11 @@ class FilterValueError(FilterArgumentError):
         super().__init__(message, token=token)
 
 
+def by_name(*functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """Return filters by their names: those of the functions, without the underscore after a word of Python."""
+    return {function.__name__.rstrip("_"): function for function in functions}
+
+
 class FilterCall(Filter):
     """One use of a filter.
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 from calendar import isleap
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from babel.dates import format_date, format_datetime
 from dateutil import parser as dateutil
@@ -19,7 +18,7 @@ from liquid.filter import with_context
 from liquid.undefined import is_undefined
 
 from scenario.errors import DurationError
-from scenario.liquid.engine.instrument import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError, by_name
 from scenario.liquid.engine.limits import BoundReached
 from scenario.liquid.engine.values import describe_type, to_text
 from scenario.liquid.filters.numbers import find_locale
@@ -253,10 +252,4 @@ def next_anniversary(value: object, *, context: RenderContext) -> str | None:
     return next(day for day in days if day >= today).isoformat()
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "add": add,
-    "date": date,
-    "days_until": days_until,
-    "next_anniversary": next_anniversary,
-    "subtract": subtract,
-}
+FILTERS: Final = by_name(add, date, days_until, next_anniversary, subtract)

@@ -11,18 +11,18 @@ import json
 import re
 import urllib.parse
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from liquid import Environment
 from liquid.filter import with_environment
 from markupsafe import escape as escape_markup
 
-from scenario.liquid.engine.instrument import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError, by_name
 from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, json_text, replace_surrogates, to_text
 from scenario.liquid.filters.texts import phone_e164
 
 
-def to_json_text(value: object) -> RawJson:
+def json_(value: object) -> RawJson:
     """Return the value as JSON. A JSON body does not encode it again."""
     return RawJson(json_text(value))
 
@@ -159,23 +159,10 @@ def _hash_member(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()  # a lone surrogate is an error: no platform could match it
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "audience_email": audience_email,
-    "audience_phone": audience_phone,
-    "base64_decode": base64_decode,
-    "base64_encode": base64_encode,
-    "base64_url_safe_decode": base64_url_safe_decode,
-    "base64_url_safe_encode": base64_url_safe_encode,
-    "escape": escape,
-    "escape_once": escape_once,
-    "hmac_sha1": _make_signature("sha1"),
-    "hmac_sha256": _make_signature("sha256"),
-    "json": to_json_text,
-    "json_escape": json_escape,
-    "md5": _make_digest("md5"),
-    "sha1": _make_digest("sha1"),
-    "sha256": _make_digest("sha256"),
-    "url_encode": url_encode,
-    "url_escape": url_escape,
-    "url_param_escape": url_param_escape,
+FILTERS: Final = by_name(
+    *(audience_email, audience_phone, base64_decode, base64_encode, base64_url_safe_decode),
+    *(base64_url_safe_encode, escape, escape_once, json_, json_escape, url_encode, url_escape, url_param_escape),
+) | {
+    **{name: _make_digest(name) for name in ("md5", "sha1", "sha256")},
+    **{f"hmac_{name}": _make_signature(name) for name in ("sha1", "sha256")},
 }

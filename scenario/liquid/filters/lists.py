@@ -11,7 +11,7 @@ from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 from markupsafe import Markup
 
-from scenario.liquid.engine.instrument import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError, by_name
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
 from scenario.liquid.engine.values import are_equal, describe_type, to_text
 from scenario.type_guards import is_mapping, is_sequence
@@ -36,7 +36,7 @@ def _join(items: Iterable[object], between: str) -> str:
 
 
 @sequence_filter
-def unique(items: Sequence[Any], key: object = None) -> list[Any]:
+def uniq(items: Sequence[Any], key: object = None) -> list[Any]:
     """Return the items without duplicates, or without those that repeat a field's value."""
     seen: set[Hashable] = set()
     kept: list[Any] = []
@@ -75,7 +75,7 @@ def compact(items: Iterable[Any], key: object = None) -> list[Any]:
 
 
 @sequence_filter
-def map_field(items: Iterable[Any], key: object) -> list[Any]:
+def map_(items: Iterable[Any], key: object) -> list[Any]:
     made: list[Any] = []
     for item in items:
         if is_mapping(item):
@@ -171,18 +171,5 @@ def property_(value: object, key: object) -> object:
     return value.get(key) if is_mapping(value) else None
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "compact": compact,
-    "find": find,
-    "find_index": find_index,
-    "has": has,
-    "join": join,
-    "map": map_field,
-    "property": property_,
-    "reject": reject,
-    "sort": sort,
-    "sort_natural": sort_natural,
-    "uniq": unique,
-    "where": where,
-}
+FILTERS: Final = by_name(compact, find, find_index, has, join, map_, property_, reject, sort, sort_natural, uniq, where)
 HTML_FILTERS: Final[dict[str, Callable[..., Any]]] = {"join": join_html}

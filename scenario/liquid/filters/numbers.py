@@ -8,14 +8,14 @@ import re
 from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import format_currency, get_currency_precision, is_currency
 from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 
-from scenario.liquid.engine.instrument import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError, by_name
 from scenario.liquid.engine.limits import MOST_DIGITS
 from scenario.liquid.engine.values import Number, describe_type, to_exact_decimal, to_text
 from scenario.type_guards import is_mapping
@@ -132,7 +132,7 @@ def at_most(value: object, most: object) -> Number:
     return second if to_exact_decimal(first) > to_exact_decimal(second) else first
 
 
-def absolute(value: object) -> Number:
+def abs_(value: object) -> Number:
     found = _to_operand(value)
     # Not abs(), which rounds a Decimal by the thread's context.
     return found.copy_abs() if isinstance(found, Decimal) else abs(found)
@@ -146,7 +146,7 @@ def floor(value: object) -> int:
     return int(_finite("floor", value).to_integral_value(ROUND_FLOOR))
 
 
-def round_half_up(value: object, digits: object = 0) -> Number:
+def round_(value: object, digits: object = 0) -> Number:
     """Round to a number of decimal places, halves away from zero: 2.5 to 3, 2.675 to 2.68.
 
     python-liquid rounds halves to even (2.5 to 2) and in binary (2.675 to 2.67).
@@ -171,7 +171,7 @@ def _finite(name: str, value: object) -> Decimal:
 
 
 @sequence_filter
-def total(items: Iterable[object], key: object = None) -> Number:
+def sum_(items: Iterable[object], key: object = None) -> Number:
     """Return the sum of a list's numbers, or of one field of its objects. Other values count as 0."""
     made: Number = 0
     for item in items:
@@ -262,28 +262,13 @@ def money(value: object, currency: object, language: object = "en") -> str:
     amount = to_number("money", value)
     if amount is None:
         return ""
-    rounded = to_exact_decimal(amount)
-    if not rounded.is_finite() or rounded.adjusted() > MOST_DIGITS:
-        raise FilterValueError("'money' works with numbers of up to 40 digits")
+    rounded = _finite("money", amount)
     smallest = Decimal(1).scaleb(-get_currency_precision(code))
     rounded = rounded.quantize(smallest, ROUND_HALF_UP, ARITHMETIC)
     return format_currency(rounded or abs(rounded), code, locale=find_locale(to_text(language)))
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "abs": absolute,
-    "at_least": at_least,
-    "at_most": at_most,
-    "ceil": ceil,
-    "divided_by": divided_by,
-    "floor": floor,
-    "minus": minus,
-    "modulo": modulo,
-    "number": number,
-    "number_with_delimiter": number_with_delimiter,
-    "plus": plus,
-    "round": round_half_up,
-    "sum": total,
-    "times": times,
-    "money": money,
-}
+FILTERS: Final = by_name(
+    *(abs_, at_least, at_most, ceil, divided_by, floor, minus, modulo, money, number, number_with_delimiter),
+    *(plus, round_, sum_, times),
+)

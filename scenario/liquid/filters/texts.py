@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from liquid.undefined import is_undefined
 
-from scenario.liquid.engine.instrument import FilterValueError
+from scenario.liquid.engine.instrument import FilterValueError, by_name
 from scenario.liquid.engine.limits import MAX_TEXT, BoundReached
 from scenario.liquid.engine.values import InString, PercentEncoded, RawJson, describe_type, to_text
 from scenario.type_guards import is_sequence
@@ -55,7 +55,7 @@ def truncate(value: object, length: object = 50, end: object = "...") -> str:
     return text if len(text) <= most else f"{text[: max(most - len(end), 0)]}{end}"
 
 
-def truncate_words(value: object, number: object = 15, end: object = "...") -> str:
+def truncatewords(value: object, number: object = 15, end: object = "...") -> str:
     """Shorten the text to a number of words, at least one."""
     text, most = to_text(value), max(_to_integer("truncatewords", number), 1)
     words = text.split()
@@ -124,15 +124,7 @@ def phone_e164(value: object, region: object = None) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "phone_e164": phone_e164,
-    "remove_last": remove_last,
-    "replace": replace,
-    "replace_last": replace_last,
-    "slice": slice_,
-    "split": split,
-    "string": string,
-    "titlecase": titlecase,
-    "truncate": truncate,
-    "truncatewords": truncate_words,
-}
+FILTERS: Final = by_name(
+    *(phone_e164, remove_last, replace, replace_last, slice_),
+    *(split, string, titlecase, truncate, truncatewords),
+)
