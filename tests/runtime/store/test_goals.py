@@ -24,14 +24,6 @@ async def enter(store: Store, contact: str, outcome: str | None = "finished", **
     return request.workflow_id, request.run_id
 
 
-async def test_an_entry_knows_until_when_its_goal_counts(store: Store) -> None:
-    await enter(store, "7")
-    await enter(store, "7", run_id="run-2", now=NOW + 2 * HOUR, goal_until=UNTIL + 2 * HOUR)
-    await enter(store, "8", goal_until=None)
-    assert [entry.goal_until for entry in await store.entries(contact_id="7")] == [UNTIL + 2 * HOUR, UNTIL]
-    assert [entry.goal_until for entry in await store.entries(contact_id="8")] == [None]
-
-
 @both
 async def test_a_goal_counts_once_with_its_first_value(store: Store, another: Store) -> None:
     journey = await enter(store, "7")
@@ -47,13 +39,10 @@ async def test_a_goal_counts_to_the_end_of_its_time_and_not_after(store: Store, 
     journey = await enter(store, "7")
     assert await store.reach(*journey, UNTIL + late) is counts
     entry = present(await store.entry(*journey))
-    assert (entry.reached_at is not None, entry.goal_value) == (counts, None)
-
-
-async def test_an_entry_without_a_goal_and_an_unknown_one_reach_none(store: Store) -> None:
-    journey = await enter(store, "7", goal_until=None)
-    assert not await store.reach(*journey, NOW)
-    assert not await store.reach("welcome/8", "run-1", NOW)
+    assert (entry.reached_at is not None, entry.goal_value, entry.goal_until) == (counts, None, UNTIL)
+    without = await enter(store, "8", goal_until=None)
+    assert present(await store.entry(*without)).goal_until is None
+    assert [await store.reach(*one, NOW) for one in (without, ("welcome/9", "run-1"))] == [False, False]
 
 
 async def test_open_goals_are_those_of_journeys_that_are_over_and_in_time(store: Store) -> None:

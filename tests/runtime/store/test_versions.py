@@ -11,27 +11,24 @@ from tests.factories import NOW, admission_request, present
 from tests.runtime.store.conftest import both
 
 
-async def test_the_same_content_is_the_same_version_even_when_a_newer_one_followed(store: Store) -> None:
-    await store.publish("welcome", {"steps": [1]}, {"first": "a"}, "digest-1", by="ann")
-    await store.publish("welcome", {"steps": [2]}, {}, "digest-2")
-    assert await store.publish("welcome", {"steps": [1]}, {"first": "b"}, "digest-1", by="bob") == 1
+async def test_the_same_content_is_the_same_version_and_the_newest_where_that_is_asked_for(
+    store: Store, another: Store
+) -> None:
+    async def publish(number: int, at: Store = store, *, newest: bool = False, by: str = "ann") -> int:
+        return await at.publish("welcome", {"n": number}, {"by": by}, f"digest-{number}", by=by, newest=newest)
+
+    assert [await publish(number) for number in (1, 2)] == [1, 2]
+    assert await publish(1, by="bob") == 1
     first = present(await store.version("welcome", 1))
-    assert (first.plan, first.published_by) == ({"first": "a"}, "ann")
-    assert await store.newest("welcome") == 2
-
-
-async def test_content_becomes_the_newest_again_where_that_is_asked_for(store: Store, another: Store) -> None:
-    for number in (1, 2):
-        await store.publish("welcome", {"n": number}, {}, f"digest-{number}")
-    assert await store.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) == 3
+    assert (first.plan, first.published_by, await store.newest("welcome")) == ({"by": "ann"}, "ann", 2)
+    assert await publish(1, newest=True) == 3
     third = present(await another.version("welcome"))
     assert (third.version, third.document) == (3, {"n": 1})
-    assert await store.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) == 3, "it is the newest already"
-    assert await another.publish("welcome", {"n": 1}, {}, "digest-1") == 3
-    assert await store.publish("welcome", {"n": 2}, {}, "digest-2", newest=True) == 4
-    assert await store.publish("welcome", {"n": 1}, {}, "digest-1") == 1
-    assert await store.publish("welcome", {"n": 1}, {}, "digest-1", newest=True) == 5
-    assert await store.publish("welcome", {"n": 3}, {}, "digest-3", newest=True) == 6
+    assert await publish(1, newest=True) == 3, "it is the newest already"
+    assert await publish(1, another) == 3
+    assert await publish(2, newest=True) == 4
+    assert await publish(1) == 1
+    assert [await publish(number, newest=True) for number in (1, 3)] == [5, 6]
 
 
 @both
@@ -56,21 +53,16 @@ async def test_a_version_comes_back_as_it_was_published(store: Store, another: S
     assert datetime.now(UTC) - published.published_at < timedelta(minutes=1)
 
 
-async def test_nobody_has_what_was_never_published(store: Store) -> None:
-    await store.publish("welcome", {}, {}, "digest")
-    assert await store.version("wellcome") is None
-    assert await store.version("welcome", 2) is None
-    assert await store.newest("wellcome") is None
-
-
 async def test_scenarios_are_listed_with_their_newest_version(store: Store) -> None:
     assert await store.scenarios() == []
+    assert (await store.version("welcome"), await store.newest("welcome")) == (None, None)
     for name, digest in (("welcome", "1"), ("birthday", "1"), ("welcome", "2")):
         await store.publish(name, {}, {}, digest)
     listed = await store.scenarios()
     assert [(one.scenario, one.version) for one in listed] == [("birthday", 1), ("welcome", 2)]
     newest = present(await store.version("welcome"))
     assert listed[1] == NewestVersion("welcome", 2, newest.published_at)
+    assert await store.version("welcome", 3) is None
 
 
 @both
