@@ -607,15 +607,6 @@ class TestAJourneyThatIsBehind:
 
 
 class TestAWorkerThatIsLostWhileSending:
-    async def test_leaves_a_mark_where_nothing_may_be_sent_twice(self, stage: Stage):
-        async def block(attempt: OpenAttempt) -> Sent:
-            await attempt.sending()
-            assert stage.marks.noted == [("sending",)]
-            return attempt.delivered()
-
-        await stage.run(HOLD, block)
-        assert stage.marks == [("sending",)]
-
     @pytest.mark.parametrize(
         ("before", "delivery", "block", "left"),
         [

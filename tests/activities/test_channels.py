@@ -16,7 +16,6 @@ from temporalio.service import TLSConfig
 from activities.channel_registry import CHANNELS, QUEUES, webhook_queue
 from activities.dependencies import Channels, certificates_of, channels_of
 from activities.interface import JOURNEYS, fairness_key
-from activities.sms.configured import LocalSms
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from runtime.certificates import measuring_certificates, temporal_certificates
@@ -64,10 +63,6 @@ async def test_what_is_configured_is_said_without_an_address_or_a_secret(
     channels = found(monkeypatch, tmp_path, **variables)
     await channels.close(1)
     assert channels.sentence == sentence
-
-
-def test_local_sms_go_into_the_inbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    assert isinstance(found(monkeypatch, tmp_path, SMS="local:").connection("sms"), LocalSms)
 
 
 @pytest.mark.parametrize(

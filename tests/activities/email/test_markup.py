@@ -45,11 +45,6 @@ def test_styles_that_cannot_be_inlined_are_a_mistake_with_a_name(monkeypatch: py
         inlined("<style></style>")
 
 
-def test_styles_do_not_make_an_e_mail_of_any_size():
-    with pytest.raises(TemplateError, match="more than 500,000 characters"):
-        inlined(f"<style>p{{color:{'r' * 1000}}}</style>{'<p>x' * 1000}")
-
-
 @pytest.mark.parametrize(
     ("html", "text"),
     [

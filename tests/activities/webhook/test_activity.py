@@ -154,9 +154,6 @@ class TestADestination:
         desk.unreadable = {"TOKEN": "the file of the secret TOKEN cannot be read: check its permissions"}
         failure, _ = await desk.fail(STEP)
         assert (failure.kind, failure.error) == (FailureKind.RETRY, "secrets_unreadable")
-
-    async def test_goes_on_where_a_secret_of_others_cannot_be_read(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.secrets = {"TOKEN": "value"}
         desk.unreadable = {"OTHER": "the file of the secret OTHER cannot be read: check its permissions"}
         assert (await desk.send(STEP)).outcome == "delivered"
@@ -186,12 +183,6 @@ class TestOwners:
 
 
 class TestSecretsOfAScenario:
-    async def test_one_that_its_destination_grants_is_sent(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there, ", secrets: [TOKEN]"))
-        desk.secrets = {"TOKEN": "t"}
-        await desk.send({**STEP, "body": {"a": "{{ secrets.TOKEN }}"}})
-        assert json.loads(there.calls[0].body) == {"a": "t"}
-
     @pytest.mark.parametrize("more", ["", ", secrets: [OTHER]", ", headers: {X: '{{ secrets.TOKEN }}'}"])
     @pytest.mark.parametrize(
         "step",
