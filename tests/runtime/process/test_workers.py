@@ -88,24 +88,15 @@ async def test_one_that_does_not_stop_is_given_up_when_the_time_is_over(caplog: 
     assert "the worker of the queue 'webhooks' did not stop in time" in caplog.messages
 
 
-@pytest.mark.parametrize("environ", [{}, {"TEMPORAL_DEPLOYMENT_NAME": "", "TEMPORAL_WORKER_BUILD_ID": ""}])
-def test_it_is_not_unless_it_is_told(environ: dict[str, str]):
-    assert deployment_from(environ) is None
-
-
-def test_without_versions_a_worker_tells_its_release():
-    found = unversioned()
-    assert version().startswith(found.version.build_id)
-    assert not found.use_worker_versioning
-
-
-def test_both_make_a_version_whose_journeys_go_on_with_the_next():
-    found = present(
-        deployment_from({"TEMPORAL_DEPLOYMENT_NAME": "scenario-runner", "TEMPORAL_WORKER_BUILD_ID": "1.4.0"})
-    )
+def test_both_make_a_version_whose_journeys_go_on_with_the_next_and_without_them_it_is_the_release():
+    both = {"TEMPORAL_DEPLOYMENT_NAME": "scenario-runner", "TEMPORAL_WORKER_BUILD_ID": "1.4.0"}
+    found = present(deployment_from(both))
     assert found.version.to_canonical_string() == "scenario-runner.1.4.0"
     assert found.use_worker_versioning
     assert found.default_versioning_behavior is VersioningBehavior.AUTO_UPGRADE
+    assert [deployment_from(environ) for environ in ({}, dict.fromkeys(both, ""))] == [None, None]
+    assert version().startswith(unversioned().version.build_id)
+    assert not unversioned().use_worker_versioning
 
 
 @pytest.mark.parametrize(
@@ -133,25 +124,15 @@ def test_what_is_loaded_is_left_out_and_other_objects_are_collected_less_often(m
     assert calls == ["collect()", "freeze()", "set_threshold(10000,)"]
 
 
-def test_before_it_counts_everything_has_its_own_time():
-    assert Deadline(28, Clock(100.0)).left(10, keep=5) == 10
-
-
-def test_what_comes_later_gets_what_is_left():
+def test_what_comes_later_gets_what_is_left_and_asking_twice_gains_nothing():
     clock = Clock(100.0)
     deadline = Deadline(28, clock)
+    assert deadline.left(10, keep=5) == 10, "before it counts, everything has its own time"
     deadline.begin()
     found = [deadline.left(math.inf, keep=6)]
-    for passed in (22, 3, 1):
+    for passed in (22, 3, 1, 40):
         clock.now += passed
         found.append(deadline.left(5, keep=2))
-    assert found == [22, 4, 1, 0]
-
-
-def test_nothing_is_left_after_the_end_and_asking_twice_gains_nothing():
-    clock = Clock(100.0)
-    deadline = Deadline(28, clock)
-    deadline.begin()
-    clock.now += 40
+    assert found == [22, 4, 1, 0, 0]
     deadline.begin()
     assert deadline.left(5) == 0

@@ -27,13 +27,6 @@ async def test_a_contact_has_one_open_erasure_whoever_asks(store: Store, another
     assert await store.add_erasure(other) == other
 
 
-async def test_another_begins_once_it_is_finished(store: Store) -> None:
-    await store.add_erasure(ERASURE)
-    await store.finish_erasure("e1", "0123", NOW)
-    again = replace(ERASURE, id="e2", before=True)
-    assert await store.add_erasure(again) == again
-
-
 @both
 async def test_runs_are_counted_once_and_confirmed_when_none_is_left(store: Store) -> None:
     await store.add_erasure(ERASURE)
@@ -103,6 +96,8 @@ async def test_who_comes_late_changes_nothing_of_a_finished_one(store: Store) ->
     await store.finish_erasure("e1", "0123", NOW + timedelta(hours=1))
     assert await store.stored_erasure("e1") == finished
     assert await store.erasure_runs("e1") == []
+    again = replace(ERASURE, id="e2", before=True)
+    assert await store.add_erasure(again) == again, "another begins"
 
 
 async def test_they_are_listed_and_those_that_are_open_counted(store: Store) -> None:

@@ -2,33 +2,25 @@
 
 import asyncio
 import gzip
-import re
 import socket
 import subprocess
 import sys
 import threading
-from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from temporalio import activity, workflow
-from temporalio.worker import Worker
 
 from runtime import version
-from runtime.connection import connect
 from runtime.errors import LocalError, SettingsError
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Received, Receiver
 from runtime.process.ports import HOST
-from runtime.process.workers import ActivityWorker
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
-from tests.factories import present
 
 ROOT = Path(__file__).parents[3]
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
@@ -184,51 +176,6 @@ def sent_to(collector: Receiver) -> dict[str, dict[str, str]]:
 
 def inflated(request: Received) -> bytes:
     return gzip.decompress(request.body) if request.body[:2] == b"\x1f\x8b" else request.body
-
-
-@workflow.defn(sandboxed=False)
-class Greeting:
-    @workflow.run
-    async def run(self, address: str) -> str:
-        return await workflow.execute_activity(greet, address, start_to_close_timeout=timedelta(minutes=1))
-
-
-@activity.defn
-async def greet(address: str) -> str:
-    return address
-
-
-async def test_metrics_say_how_long_work_waits_and_nothing_of_whom_it_is_about(server: DevServer):
-    runtime, port = temporal_runtime(exposed=True)
-    client = await connect(server.address, interceptors=[], runtime=runtime)
-    queue, identifier = "metrics", "greeting/3028687"
-    async with (
-        Worker(client, task_queue=queue, workflows=[Greeting]),
-        ActivityWorker(
-            client,
-            task_queue=queue,
-            activities=[greet],
-            concurrent=3,
-            polls=2,
-            grace=timedelta(seconds=5),
-            polls_completed=True,
-        ),
-    ):
-        await client.execute_workflow(Greeting.run, "zoe@example.com", id=identifier, task_queue=queue)
-        async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}/metrics") as page:
-            text = await page.text()
-    waited = present(
-        re.search(r"^temporal_activity_schedule_to_start_latency_seconds_count{(.*)} 1$", text, re.MULTILINE)
-    )
-    assert f'task_queue="{queue}"' in waited[1]
-    assert "\ntemporal_workflow_task_schedule_to_start_latency_seconds_bucket{" in text
-    slots = rf'^temporal_worker_task_slots_used{{.*task_queue="{queue}",worker_type="ActivityWorker"}} \d+$'
-    assert re.search(slots, text, re.MULTILINE)
-    assert not any(said in text for said in ("zoe@", "3028687"))
-    assert set(re.findall(r'(\w+)="', text)) <= {
-        "activity_type", "eager", "le", "namespace", "operation", "poller_type", "service_name", "status_code",
-        "task_queue", "worker_type", "workflow_type",
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -211,37 +211,22 @@ async def test_the_whole_tree_of_a_journey(
     assert len(spans.get_finished_spans()) == len(finished)
 
 
-async def test_where_every_task_is_a_replay_the_tree_is_the_same_and_runs_are_siblings(
-    server: DevServer, receiver: Receiver, provider: TracerProvider, spans: InMemorySpanExporter
+@pytest.mark.parametrize("traced", [True, False], ids=["its start is traced", "it is not"])
+async def test_where_every_task_is_a_replay_the_tree_is_the_same_and_runs_have_one_trace(
+    server: DevServer, receiver: Receiver, provider: TracerProvider, spans: InMemorySpanExporter, traced: bool
 ):
-    client = await connect(server.address, interceptors=[JourneyTracing(provider)])
-    async with a_worker(client, provider, max_cached_workflows=0) as queue:
-        await a_journey(client, queue, receiver.url, again=1)
-    assert tree(spans.get_finished_spans()) == [
-        "StartWorkflow:Journey",
-        "  RunWorkflow:Journey",
-        *indented(RUN, 2),
-        "  RunWorkflow:Journey",
-        *indented([*RUN, "CompleteWorkflow:Journey"], 2),
-    ]
-
-
-async def test_a_journey_that_was_started_without_a_trace_has_one_over_all_its_runs(
-    server: DevServer, receiver: Receiver, provider: TracerProvider, spans: InMemorySpanExporter
-):
-    starter = await connect(server.address, interceptors=[])
+    starter = await connect(server.address, interceptors=[JourneyTracing(provider)] if traced else [])
     worker = await connect(server.address, interceptors=[JourneyTracing(provider)])
     async with a_worker(worker, provider, max_cached_workflows=0) as queue:
         handle = await a_journey(starter, queue, receiver.url, again=1)
     finished = spans.get_finished_spans()
-    assert tree(finished) == [
-        "RunWorkflow:Journey",
-        *indented(RUN, 1),
-        "  RunWorkflow:Journey",
-        *indented([*RUN, "CompleteWorkflow:Journey"], 2),
-    ]
-    first_run_id = str(handle.first_execution_run_id)
-    derived = hashlib.sha256(f"scenario trace {first_run_id}".encode()).digest()[:16]
+    runs = ["RunWorkflow:Journey", *indented(RUN, 1)]
+    last = ["RunWorkflow:Journey", *indented([*RUN, "CompleteWorkflow:Journey"], 1)]
+    if traced:
+        assert tree(finished) == ["StartWorkflow:Journey", *indented([*runs, *last], 1)]
+        return
+    assert tree(finished) == [*runs, *indented(last, 1)]
+    derived = hashlib.sha256(f"scenario trace {handle.first_execution_run_id}".encode()).digest()[:16]
     assert traces(finished) == {int.from_bytes(derived)}
 
 
