@@ -43,10 +43,6 @@ def test_an_address_is_short_safe_in_a_url_and_the_same_for_every_attempt():
     )
 
 
-def test_a_token_says_whose_it_is_and_until_when():
-    assert Callbacks(BASE, [KEY]).verify(token(), NOW + timedelta(days=29)) == CLAIM
-
-
 @pytest.mark.parametrize("workflow_id", ["a/b", "é/日本/🎉", "x" * 250])
 def test_any_journey_can_be_named(workflow_id: str):
     claim = Callbacks(BASE, [KEY]).verify(token(workflow_id=workflow_id), NOW)
@@ -284,11 +280,6 @@ def test_an_address_has_one_hash_whatever_its_spelling() -> None:
     assert AddressHashes([OLD]).of("email", ADDRESS) != hashes.of("email", ADDRESS)
 
 
-def test_keys_that_were_in_use_still_find_it() -> None:
-    found = AddressHashes([KEY, OLD, OLDER]).of("email", ADDRESS)
-    assert found == tuple(hashed for key in (KEY, OLD, OLDER) for hashed in AddressHashes([key]).of("email", ADDRESS))
-
-
 def test_what_is_no_address_has_no_hash() -> None:
     with pytest.raises(BadRecipient, match=r"^the e-mail address is malformed$"):
         AddressHashes([KEY]).of("email", "ada")
@@ -300,5 +291,6 @@ def test_keys_come_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert AddressHashes.configured(Settings()) is None, "nothing is written under a key that was"
     monkeypatch.setenv("SCENARIO_SUPPRESSION_KEY", base64_of(KEY))
     hashes = present(AddressHashes.configured(Settings()))
-    assert hashes.of("email", ADDRESS) == AddressHashes([KEY, OLD, OLDER]).of("email", ADDRESS)
+    each = [AddressHashes([key]).of("email", ADDRESS) for key in (KEY, OLD, OLDER)]
+    assert hashes.of("email", ADDRESS) == sum(each, ()), "keys that were in use still find it"
     assert repr(hashes) == "AddressHashes(3 keys)"

@@ -24,10 +24,6 @@ def secrets(**variables: str) -> Secrets:
     return Secrets(Settings(), environ | {"SCENARIO_SECRETS_DIR": "x", "PATH": "y"}, every=0)
 
 
-def test_variables_are_secrets():
-    assert dict(secrets(WAX_TOKEN=VALUE).snapshot()) == {"WAX_TOKEN": VALUE}
-
-
 def test_files_are_secrets_and_win_over_variables(files: Path):
     (files / "WAX_TOKEN").write_text("from-file\n")
     (files / "PUSH_KEY").write_text("one\ntwo\r\n")

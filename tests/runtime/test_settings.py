@@ -18,17 +18,13 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(f"SCENARIO_{name.upper()}", raising=False)
 
 
-def test_nothing_has_to_be_set():
+def test_nothing_has_to_be_set(monkeypatch: pytest.MonkeyPatch):
+    for name in ("SCENARIO_SMTP", "SCENARIO_PLATFORM_TIMEZONE"):
+        monkeypatch.setenv(name, "")  # which is as if it were not set
     settings = Settings()
     assert settings.store.get_secret_value() == "sqlite+aiosqlite:///.scenario/store.db"
     assert settings.platform_timezone == "Europe/Paris"
     assert (settings.smtp, settings.mail_from, settings.sms, settings.secrets_dir, settings.destinations) == (None,) * 5
-
-
-def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SCENARIO_SMTP", "")
-    monkeypatch.setenv("SCENARIO_PLATFORM_TIMEZONE", "")
-    assert (Settings().smtp, Settings().platform_timezone) == (None, "Europe/Paris")
 
 
 @pytest.mark.parametrize(

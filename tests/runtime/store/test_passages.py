@@ -38,14 +38,6 @@ async def counted(store: Store, journey: str) -> int:
     return (await store._database.read(statement))[0]["counted_passages"]  # pyright: ignore[reportPrivateUsage]
 
 
-async def test_what_is_told_twice_counts_once(store: Store) -> None:
-    journey = await admitted(store)
-    for _ in range(3):
-        await store.count_passages(journey, "r", 0, passages("mail", "wait", "mail"))
-    assert await seen(store) == {"mail": 2, "wait": 1}
-    assert await counted(store, journey) == 3
-
-
 @both
 async def test_a_longer_report_counts_only_what_is_new(store: Store) -> None:
     journey = await admitted(store)

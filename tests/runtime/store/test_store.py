@@ -42,18 +42,14 @@ async def test_what_is_no_address_is_refused_without_quoting_it(url: str, says: 
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
-async def test_a_file_and_its_folders_are_made_on_first_use(scheme: str, tmp_path: Path) -> None:
-    file = tmp_path / "a" / "b" / "store.db"
-    async with Store.open(f"{scheme}:///{file}") as store:
-        assert store.name == str(file)
-    assert file.exists()
-
-
-async def test_a_relative_file_is_made_where_the_process_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("url", ["sqlite:///{folder}/a/b/store.db", "sqlite+aiosqlite:///a/b/store.db"])
+async def test_a_file_and_its_folders_are_made_on_first_use(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    await migrate("sqlite+aiosqlite:///.scenario/store.db")
-    assert (tmp_path / ".scenario" / "store.db").exists()
+    async with Store.open(url.format(folder=tmp_path)) as store:
+        assert store.name.endswith("a/b/store.db")
+    assert (tmp_path / "a" / "b" / "store.db").exists()
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+asyncpg"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -35,6 +35,13 @@ class Names:
         if answer is None:
             raise LookupFailedError("dns_nxdomain")
         return answer
+
+
+def answering(*addresses: str) -> Callable[[str], Awaitable[Sequence[str]]]:
+    async def lookup(_host: str) -> Sequence[str]:
+        return addresses
+
+    return lookup
 
 
 @pytest.fixture
@@ -98,20 +105,14 @@ async def test_every_listed_sequence_of_answers(case: dict[str, Any], dns: Names
 
 @pytest.mark.parametrize("case", table("ssrf_cases.json", "cases", kind="url", expect="allow"))
 async def test_the_sender_dials_for_every_url_that_the_list_allows(case: dict[str, Any], dialled: list[str]):
-    async def lookup(_host: str) -> list[str]:
-        return ["93.184.216.34"]
-
-    async with Transport(lookup=lookup) as transport:
+    async with Transport(lookup=answering("93.184.216.34")) as transport:
         error = await failure(transport, case["input"])
     assert (error.word, len(dialled)) == ("connect_refused", 1)
 
 
 @pytest.mark.parametrize("order", [("93.184.216.34", "10.0.0.1"), ("10.0.0.1", "93.184.216.34")])
 async def test_one_denied_address_spoils_the_whole_answer(order: tuple[str, ...], dialled: list[str]):
-    async def lookup(_host: str) -> Sequence[str]:
-        return order
-
-    async with Transport(lookup=lookup) as transport:
+    async with Transport(lookup=answering(*order)) as transport:
         error = await failure(transport, "https://mixed.example/")
     assert (error.word, type(error), dialled) == ("refused_address", RefusedError, [])
 
@@ -133,10 +134,7 @@ async def test_the_dial_judges_too_whatever_the_resolver_let_through(
 
 
 async def test_all_addresses_of_a_good_answer_are_tried(dialled: list[str]):
-    async def lookup(_host: str) -> list[str]:
-        return ["93.184.216.34", "93.184.216.35"]
-
-    async with Transport(lookup=lookup) as transport:
+    async with Transport(lookup=answering("93.184.216.34", "93.184.216.35")) as transport:
         await failure(transport, "https://two.example/")
     assert set(dialled) == {"93.184.216.34", "93.184.216.35"}
 
@@ -166,11 +164,8 @@ async def test_a_name_that_turns_inwards_between_two_attempts_reaches_nothing(dn
 async def test_our_own_addresses_are_not_called_even_if_they_are_public(
     dialled: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    async def lookup(_host: str) -> list[str]:
-        return ["93.184.216.34"]
-
     monkeypatch.setattr("activities.webhook.http.dial._binds", "93.184.216.34".__eq__)
-    async with Transport(lookup=lookup) as transport:
+    async with Transport(lookup=answering("93.184.216.34")) as transport:
         error = await failure(transport, "https://us.example/")
     assert (error.word, dialled) == ("refused_address", [])
 

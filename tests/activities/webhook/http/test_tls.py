@@ -136,19 +136,14 @@ async def test_a_certificate_that_does_not_verify(
     assert error.verdict.outcome is Outcome.RETRY_SHORT
 
 
-async def test_an_authority_of_our_own_is_trusted_only_where_it_is_named(transport: Transport, authority: Authority):
+async def test_an_authority_of_our_own_is_trusted_only_where_it_is_named(
+    transport: Transport, authority: Authority, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)  # the environment does not choose whom we trust
     async with receiver(tls=authority.server()) as there:
         assert (await transport.send(https(there, Tls(ca_file=authority.file)))).status == 200
         assert (await failure(transport, https(there, Tls()))).word == "tls_verify_failed"
     assert len(there.calls) == 1
-
-
-async def test_the_environment_does_not_choose_whom_we_trust(
-    transport: Transport, authority: Authority, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
-    async with receiver(tls=authority.server()) as there:
-        assert (await failure(transport, https(there, Tls()))).word == "tls_verify_failed"
 
 
 async def test_tls_1_1_is_too_old(transport: Transport, authority: Authority):
