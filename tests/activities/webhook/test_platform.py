@@ -14,7 +14,6 @@ from activities.background import PlatformReply, SuppressionNotice
 from activities.suppressions import address_seal
 from activities.webhook.destinations.reading import read
 from activities.webhook.platform import REJECTIONS, SuppressionReporter
-from runtime.watched_file import UnusableFile
 from tests.activities.webhook.conftest import Desk
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
 
@@ -161,19 +160,3 @@ def test_a_destination_says_what_it_wants_to_know(tmp_path: Path, written: str, 
     found = read(file).destinations["a"].suppressions
     assert found is not None
     assert (found.preset, {*found.sources}) == ("splio", sources)
-
-
-@pytest.mark.parametrize(
-    ("written", "words"),
-    [
-        ("spilo", "'spilo' is not allowed in 'suppressions': did you mean 'splio'"),
-        ("{preset: splio, sources: []}", "'sources' is empty"),
-        ("{preset: splio, sources: [custom]}", "'custom' is not allowed in 'sources': write unsub, bounce, soft, fbl"),
-    ],
-)
-def test_a_mistake_in_it_is_said_in_one_sentence(tmp_path: Path, written: str, words: str):
-    file = tmp_path / "destinations.yaml"
-    file.write_text(f"destinations:\n  a: {{url: 'https://a.example', suppressions: {written}}}\n")
-    with pytest.raises(UnusableFile, match=words) as caught:
-        read(file)
-    assert str(caught.value).startswith(f"{file}:2: ")

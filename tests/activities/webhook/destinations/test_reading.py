@@ -19,6 +19,7 @@ from activities.webhook.limiter import Limits
 from runtime.errors import SettingsError
 from runtime.watched_file import UnusableFile
 from scenario.http.urls import Access
+from tests.factories import present
 from tests.fakes import Clock
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -48,22 +49,32 @@ destinations:
 
 
 Say = Callable[[str], list[str]]
+Written = Callable[[str], Path]
 
 
 @pytest.fixture
-def said(tmp_path: Path) -> Say:
-    def check(text: str) -> list[str]:
+def written(tmp_path: Path) -> Written:
+    def write(text: str) -> Path:
         path = tmp_path / "destinations.yaml"
         path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def said(written: Written) -> Say:
+    def check(text: str) -> list[str]:
+        path = written(text)
         return [str(finding).removeprefix(f"{path}:") for finding in examine(path, now=NOW).findings]
 
     return check
 
 
-def test_every_key_of_a_good_file(tmp_path: Path):
-    path = tmp_path / "destinations.yaml"
-    path.write_text(WHOLE)
+def test_every_key_of_a_good_file(written: Written):
+    path = written(WHOLE)
     default = Limits(30, BreakerLimits(0.5, 4, 60.0, 10.0))
+    assert read(path).rates == {"wax": 0.5}, "only rates of their own are told to the server"
     assert read(path) == Destinations(
         destinations={
             "wax": Destination(
@@ -90,22 +101,16 @@ def test_every_key_of_a_good_file(tmp_path: Path):
     )
 
 
-def test_only_rates_of_their_own_are_told_to_the_server(tmp_path: Path):
-    path = tmp_path / "destinations.yaml"
-    path.write_text(WHOLE)
-    assert read(path).rates == {"wax": 0.5}
+def test_a_file_without_destinations_has_the_defaults(written: Written):
+    assert (
+        read(written("destinations: {}\n"))
+        == Destinations()
+        == Destinations(destinations={}, rate=100.0, limits=Limits(50, BreakerLimits()))
+    )
 
 
-def test_a_file_without_destinations_has_the_defaults(tmp_path: Path):
-    path = tmp_path / "destinations.yaml"
-    path.write_text("destinations: {}\n")
-    assert read(path) == Destinations() == Destinations(destinations={}, rate=100.0, limits=Limits(50, BreakerLimits()))
-
-
-def test_ports_follow_what_is_allowed(tmp_path: Path):
-    path = tmp_path / "destinations.yaml"
-    path.write_text("destinations: {a: {url: https://a.example}, b: {url: http://b.example, allow_http: true}}\n")
-    book = read(path)
+def test_ports_follow_what_is_allowed(written: Written):
+    book = read(written("destinations: {a: {url: https://a.example}, b: {url: http://b.example, allow_http: true}}\n"))
     assert [book.destinations[name].access.ports for name in "ab"] == [(443,), (443, 80)]
 
 
@@ -242,14 +247,15 @@ def test_a_secret_that_signs_is_granted_to_no_scenario(said: Say):
     ) == [f"1:31: error secret: the secret SIGN {sentence}", f"4:44: error secret: the secret SIGN {sentence}"]
 
 
-def test_owners_are_names_of_scenarios(said: Say, tmp_path: Path):
+def test_owners_are_names_of_scenarios(said: Say, written: Written):
     for wrong in ("[]", "[A b]", "sale", "[1]"):
         findings = said(ENTRY % f"owners: {wrong}")
         assert findings, wrong
         assert "owners" in findings[0] or "name" in findings[0], wrong
-    path = tmp_path / "destinations.yaml"
-    path.write_text(ENTRY % "owners: [sale, post-purchase]")
-    assert read(path).listing.destinations["a"].owners == {"sale", "post-purchase"}
+    assert read(written(ENTRY % "owners: [sale, post-purchase]")).listing.destinations["a"].owners == {
+        "sale",
+        "post-purchase",
+    }
 
 
 def test_a_secret_stands_there_by_its_name(said: Say):
@@ -260,9 +266,8 @@ def test_a_secret_stands_there_by_its_name(said: Say):
     ]
 
 
-def test_the_worker_s_sentence_names_the_line_and_how_to_see_more(tmp_path: Path):
-    path = tmp_path / "destinations.yaml"
-    path.write_text("destinations:\n  a: {url: http://a.example, rate: 5}\n  b: {url: https://a.example, tmeout: 5s}\n")
+def test_the_worker_s_sentence_names_the_line_and_how_to_see_more(written: Written):
+    path = written("destinations:\n  a: {url: http://a.example, rate: 5}\n  b: {url: https://a.example, tmeout: 5s}\n")
     with pytest.raises(UnusableFile) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}:2: a rate is a number of deliveries")
@@ -270,10 +275,8 @@ def test_the_worker_s_sentence_names_the_line_and_how_to_see_more(tmp_path: Path
     assert [finding.line for finding in caught.value.findings] == [2, 3]
 
 
-def test_a_warning_does_not_stand_in_the_way(tmp_path: Path):
-    path = tmp_path / "destinations.yaml"
-    path.write_text(ENTRY % "headers: {Authorization: plain}")
-    assert read(path).names == ("a",)
+def test_a_warning_does_not_stand_in_the_way(written: Written):
+    assert read(written(ENTRY % "headers: {Authorization: plain}")).names == ("a",)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):
@@ -281,27 +284,21 @@ def test_a_file_that_is_not_there(tmp_path: Path):
         read(tmp_path / "none.yaml")
 
 
-def test_tls_files_are_found_beside_the_file(tmp_path: Path):
-    import trustme
-
-    authority = trustme.CA()
+def test_tls_files_are_found_beside_the_file(written: Written, tmp_path: Path):
+    authority = CA()
     client = authority.issue_cert("client@example.com")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
     client.private_key_pem.write_to_path(tmp_path / "client.key")
-    path = tmp_path / "destinations.yaml"
-    path.write_text(ENTRY % "tls: {ca: ca.pem, certificate: client.pem, key: client.key}")
-    found = read(path).get("a")
-    assert found
-    assert found.tls == Tls(*(str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key")))
+    path = written(ENTRY % "tls: {ca: ca.pem, certificate: client.pem, key: client.key}")
+    assert present(read(path).get("a")).tls == Tls(
+        *(str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key"))
+    )
 
 
-def test_the_end_of_an_overlap_may_be_written_in_any_zone(tmp_path: Path):
-    path = tmp_path / "destinations.yaml"
-    path.write_text(ENTRY % 'signing: [{key: A}, {key: B, until: "2026-12-01T01:00:00+01:00"}]')
-    found = read(path).get("a")
-    assert found
-    assert found.signing[1].until == datetime(2026, 12, 1, tzinfo=UTC)
+def test_the_end_of_an_overlap_may_be_written_in_any_zone(written: Written):
+    signing = 'signing: [{key: A}, {key: B, until: "2026-12-01T01:00:00+01:00"}]'
+    assert present(read(written(ENTRY % signing)).get("a")).signing[1].until == datetime(2026, 12, 1, tzinfo=UTC)
 
 
 ONE = "destinations: {one: {url: https://one.example}}\n"
@@ -443,12 +440,8 @@ def test_what_was_in_the_way_of_an_edit_may_come_to_an_end_without_another(
     destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     file.write_text("destinations: {one: {url: https://one.example, tls: {ca: ca.pem}}}\n")
     for clock.now in (2, 4, 15, 26):
-        one = destinations.book.get("one")
-        assert one
-        assert one.tls.ca_file is None
+        assert present(destinations.book.get("one")).tls.ca_file is None
     assert len(caplog.messages) == 1, "it is told once"
     CA().cert_pem.write_to_path(file.with_name("ca.pem"))
     clock.now = 37
-    one = destinations.book.get("one")
-    assert one
-    assert one.tls.ca_file == str(file.with_name("ca.pem"))
+    assert present(destinations.book.get("one")).tls.ca_file == str(file.with_name("ca.pem"))

@@ -12,7 +12,6 @@ from activities.webhook.http.connections import MAX_INTERIM
 from activities.webhook.http.exchange import MAX_BODY, Flight, Phase, Request, Target
 from activities.webhook.http.faults import translate
 from activities.webhook.http.transport import Transport
-from activities.webhook.outcome import of_status
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, End, Receiver, answer, failure, head, raw, receiver
 
@@ -175,24 +174,38 @@ async def test_a_broken_body_undoes_no_status_though_it_comes_in_one_piece_with_
     assert response.body == read or (error and not response.body)  # what was read before the fault may be lost with it
 
 
-@pytest.mark.parametrize("lines", [[], ["Content-Length: 5"], ["Transfer-Encoding: chunked"]], ids=str)
-async def test_a_204_with_a_body_is_delivered(transport: Transport, post: Post, lines: list[str]):
-    async with receiver(raw(head(204, *lines) + b"hello"), answer()) as there:
-        response = await transport.send(post(there))
-        assert (response.status, response.body) == (204, b"")
-        await transport.send(post(there))
-    assert there.connections == 2
+OK = head(200, length=2) + b"ok"
+EMPTY, TAKEN = (204, b""), (200, b"ok")
+PAIRS: list[tuple[list[Behaviour], list[tuple[int, bytes]], int]] = [
+    ([answer()], [TAKEN] * 2, 1),
+    ([raw(head(200, version="1.0") + b"old", end=End.CLOSE)], [(200, b"old")] * 2, 2),
+    ([raw(head(204))], [EMPTY] * 2, 1),
+    ([raw(head(204) + b"hello"), answer()], [EMPTY, TAKEN], 2),
+    ([raw(head(204, "Content-Length: 5") + b"hello"), answer()], [EMPTY, TAKEN], 2),
+    ([raw(head(204, "Transfer-Encoding: chunked") + b"hello"), answer()], [EMPTY, TAKEN], 2),
+    # What comes behind an answer is no answer to the next request.
+    ([raw(OK + head(500, length=2) + b"no"), answer(201)], [TAKEN, (201, b"ok")], 2),
+    # Interim responses are skipped, as many as anybody sends; one that is final breaks the protocol.
+    ([raw(b"HTTP/1.1 100 Continue\r\n\r\n", head(103, "link: </a>; rel=preload"), OK, pause=0.01)], [TAKEN] * 2, 1),
+    ([raw(head(103) * MAX_INTERIM + OK)], [TAKEN] * 2, 1),
+    ([raw(head(101, "upgrade: x", "connection: upgrade"), end=End.CLOSE), answer()], [(101, b""), TAKEN], 2),
+]
 
 
-async def test_what_comes_behind_an_answer_is_no_answer_to_the_next_request(transport: Transport, post: Post):
-    async with receiver(raw(head(200, length=2) + b"ok" + head(500, length=2) + b"no"), answer(201)) as there:
-        assert [(await transport.send(post(there))).status for _ in range(2)] == [200, 201]
-    assert there.connections == 2
+@pytest.mark.parametrize(("script", "answers", "connections"), PAIRS)
+async def test_two_requests_get_their_own_answers_by_as_few_connections_as_may_be(
+    transport: Transport, post: Post, script: list[Behaviour], answers: list[tuple[int, bytes]], connections: int
+):
+    async with receiver(*script) as there:
+        found = [await transport.send(post(there)) for _ in range(2)]
+    assert [(one.status, one.body) for one in found] == answers
+    assert all(one.complete for one in found if one.status != 101)
+    assert there.connections == connections
 
 
 @pytest.mark.parametrize("stray", [head(200, length=5) + b"stray", head(408, length=0), b"HTTP/1.1 200", b"noise"])
-async def test_nor_is_what_comes_while_nobody_waits(transport: Transport, post: Post, stray: bytes):
-    async with receiver(raw(head(200, length=2) + b"ok", stray, pause=0.02), answer(503)) as there:
+async def test_what_comes_while_nobody_waits_is_no_answer(transport: Transport, post: Post, stray: bytes):
+    async with receiver(raw(OK, stray, pause=0.02), answer(503)) as there:
         assert (await transport.send(post(there))).status == 200
         async with asyncio.timeout(60):
             while there.open:
@@ -227,13 +240,6 @@ async def test_a_bomb_is_not_unpacked(transport: Transport, post: Post):
     assert response.headers["content-encoding"] == "gzip"
 
 
-async def test_interim_responses_are_skipped(transport: Transport, post: Post):
-    hints = (b"HTTP/1.1 100 Continue\r\n\r\n", head(103, "link: </a>; rel=preload"))
-    async with receiver(raw(*hints, head(length=2) + b"ok", pause=0.01)) as there:
-        response = await transport.send(post(there))
-    assert (response.status, response.body) == (200, b"ok")
-
-
 async def test_interim_responses_without_end_are_no_answer(transport: Transport, post: Post):
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -245,27 +251,6 @@ async def test_interim_responses_without_end_are_no_answer(transport: Transport,
         error = await failure(transport, post(there))
         await asyncio.wait_for(there.cut_off.wait(), 60)
     assert (error.word, type(error)) == ("malformed_response", UnansweredError)
-
-
-async def test_as_many_interim_responses_as_anybody_sends_are_skipped(transport: Transport, post: Post):
-    async with receiver(raw(head(103) * MAX_INTERIM + head(200, length=2) + b"ok")) as there:
-        assert [(await transport.send(post(there))).status for _ in range(2)] == [200, 200]
-    assert there.connections == 1
-
-
-async def test_a_final_101_is_a_protocol_error(transport: Transport, post: Post):
-    async with receiver(raw(head(101, "upgrade: x", "connection: upgrade"), end=End.CLOSE), answer()) as there:
-        response = await transport.send(post(there))
-        assert of_status(response.status).outcome is Outcome.RETRY
-        await transport.send(post(there))
-    assert there.connections == 2
-
-
-async def test_a_204_has_no_body(transport: Transport, post: Post):
-    async with receiver(raw(head(204))) as there:
-        responses = [await transport.send(post(there)) for _ in range(2)]
-    assert [(response.status, response.body, response.complete) for response in responses] == [(204, b"", True)] * 2
-    assert there.connections == 1
 
 
 async def test_an_answer_before_the_body_was_read_counts(transport: Transport, post: Post):

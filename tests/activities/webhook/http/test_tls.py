@@ -14,7 +14,7 @@ import trustme
 from aiohttp.client_reqrep import ConnectionKey
 
 from activities.outcome import Outcome
-from activities.webhook.errors import AttemptError, UnansweredError, UnreachableError
+from activities.webhook.errors import UnansweredError, UnreachableError
 from activities.webhook.http.exchange import Flight, Request, Tls
 from activities.webhook.http.faults import translate
 from activities.webhook.http.transport import Transport
@@ -173,28 +173,6 @@ async def test_a_missing_client_certificate(transport: Transport, authority: Aut
         assert isinstance(error, UnansweredError)
 
 
-async def test_a_port_that_hangs_up_in_mid_handshake(transport: Transport, authority: Authority):
-    async def hang_up(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read(1024)
-
-    async with serving(hang_up) as there:
-        error = await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert (error.word, type(error)) == ("connect_reset", UnreachableError)
-    assert error.verdict.outcome is Outcome.RETRY
-
-
-async def test_a_port_that_speaks_no_tls(transport: Transport, authority: Authority):
-    async def answer_in_plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1024)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await writer.drain()
-        await reader.read()
-
-    async with serving(answer_in_plain) as there:
-        error = await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert (error.word, type(error)) == ("tls_failed", UnreachableError)
-
-
 @pytest.mark.parametrize("connect", [60, 0.5], ids=["the whole time is up", "the time to connect is up"])
 async def test_a_handshake_that_never_ends(authority: Authority, out_of_time: Callable[[], None], connect: float):
     greeted = asyncio.Event()
@@ -248,29 +226,35 @@ async def test_files_that_cannot_be_used_are_said_to_be(transport: Transport, tl
     assert error.verdict.outcome is Outcome.RETRY_SHORT
 
 
-async def alerting(transport: Transport, authority: Authority, alert: int) -> AttemptError:
-    """What becomes of a handshake that the receiver ends with a fatal alert (RFC 8446 §6)."""
+HTTP2 = "The destination speaks HTTP/2 only: let it, or the proxy in front of it, take HTTP/1.1 too."
+FATAL = bytes([21, 3, 3, 0, 2, 2])
+"""The beginning of a fatal alert (RFC 8446 §6)."""
 
+
+@pytest.mark.parametrize(
+    ("answer", "word", "detail", "outcome"),
+    [
+        (b"", "connect_reset", "", Outcome.RETRY),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "tls_failed", "", Outcome.RETRY_SHORT),
+        (FATAL + b"\x78", "http2_only", HTTP2, Outcome.RETRY_SHORT),
+        (FATAL + b"\x50", "tls_failed", "TLSV1_ALERT_INTERNAL_ERROR", Outcome.RETRY_SHORT),
+    ],
+    ids=["it hangs up", "it speaks no TLS", "it speaks HTTP/2 only", "it fails"],
+)
+async def test_a_receiver_ends_the_handshake(
+    transport: Transport, authority: Authority, answer: bytes, word: str, detail: str, outcome: Outcome
+):
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1024)
-        writer.write(bytes([21, 3, 3, 0, 2, 2, alert]))
-        await writer.drain()
-        await reader.read()
+        if answer:
+            writer.write(answer)
+            await writer.drain()
+            await reader.read()
 
     async with serving(refuse) as there:
-        return await failure(transport, https(there, Tls(ca_file=authority.file)))
-
-
-async def test_a_receiver_of_http_2_only_is_called_one(transport: Transport, authority: Authority):
-    error = await alerting(transport, authority, 120)
-    assert (error.word, type(error)) == ("http2_only", UnreachableError)
-    assert str(error) == "The destination speaks HTTP/2 only: let it, or the proxy in front of it, take HTTP/1.1 too."
-    assert error.verdict.outcome is Outcome.RETRY_SHORT
-
-
-async def test_another_failure_of_the_handshake_is_told_in_openssl_s_words(transport: Transport, authority: Authority):
-    error = await alerting(transport, authority, 80)
-    assert (error.word, error.detail) == ("tls_failed", "TLSV1_ALERT_INTERNAL_ERROR")
+        error = await failure(transport, https(there, Tls(ca_file=authority.file)))
+    assert (error.word, type(error), error.verdict.outcome) == (word, UnreachableError, outcome)
+    assert detail in f"{error} {error.detail}"
 
 
 def test_what_python_has_no_name_for_openssl_has_words_for():

@@ -13,7 +13,7 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import of_status
 from scenario.http.urls import Access
 from tests.activities.webhook import faults
-from tests.activities.webhook.faults import Behaviour, answer, failure, head, raw, receiver
+from tests.activities.webhook.faults import Behaviour, answer, failure, receiver
 
 Post = Callable[..., Request]
 
@@ -68,13 +68,6 @@ async def test_only_a_few_response_headers_are_kept(transport: Transport, post: 
 # -- Connections ------------------------------------------------------------------------------------------------------
 
 
-async def test_connections_are_kept_and_used_again(transport: Transport, post: Post):
-    async with receiver() as there:
-        for _ in range(2):
-            await transport.send(post(there))
-    assert (there.connections, len(there.calls)) == (1, 2)
-
-
 async def test_as_many_connections_as_requests_at_once_and_no_more(transport: Transport, post: Post):
     async with receiver(faults.together(20)) as there:
         for _ in range(3):
@@ -122,13 +115,6 @@ async def test_a_request_lost_in_the_keep_alive_race_is_never_sent_again_by_the_
         assert [call.method for call in there.calls] == ["POST", method]
         assert error.verdict.unknown
         await transport.send(post(there))
-
-
-async def test_http_1_0_is_understood_and_its_connection_not_kept(transport: Transport, post: Post):
-    async with receiver(raw(head(200, version="1.0") + b"old", end=faults.End.CLOSE)) as there:
-        responses = [await transport.send(post(there)) for _ in range(2)]
-    assert [response.body for response in responses] == [b"old", b"old"]
-    assert there.connections == 2
 
 
 async def test_the_bound_on_connections_is_waited_for_within_the_attempt_s_time(

@@ -51,16 +51,11 @@ def test_it_opens_at_each_share_to_the_result(clock: Clock):
         assert (at.counted(), at.state) == ((percent, 100), BreakerState.OPEN)
 
 
-def test_only_a_failing_result_opens_it(breaker: CircuitBreaker):
-    send(breaker, *[HealthSignal.FAILING] * 9, HealthSignal.ALIVE)
-    assert breaker.counted() == (9, 10)
-    assert breaker.state is BreakerState.CLOSED
-
-
-def test_a_request_that_never_left_counts_as_nothing(breaker: CircuitBreaker):
+def test_only_a_failing_result_opens_it_and_a_request_that_never_left_counts_as_nothing(breaker: CircuitBreaker):
     send(breaker, *[HealthSignal.FAILING] * 9, *[HealthSignal.NOTHING] * 50)
-    assert breaker.counted() == (9, 9)
-    assert breaker.state is BreakerState.CLOSED
+    assert (breaker.counted(), breaker.state) == ((9, 9), BreakerState.CLOSED)
+    send(breaker, HealthSignal.ALIVE)
+    assert (breaker.counted(), breaker.state) == ((9, 10), BreakerState.CLOSED)
 
 
 def test_results_count_for_the_window_only(breaker: CircuitBreaker, clock: Clock):
@@ -110,13 +105,7 @@ def test_after_the_pause_one_probe_goes_at_a_time(breaker: CircuitBreaker, clock
     assert breaker.state is BreakerState.HALF_OPEN
     assert [breaker.admit() for _ in range(100)] == [None] * 100
     breaker.give_back(ticket, HealthSignal.ALIVE)
-    assert breaker.state is BreakerState.CLOSED
-
-
-def test_an_answer_to_the_probe_closes_it_and_the_past_is_forgotten(breaker: CircuitBreaker, clock: Clock):
-    broken(breaker)
-    breaker.give_back(probe(breaker, clock), HealthSignal.ALIVE)
-    assert breaker.counted() == (0, 0)
+    assert (breaker.counted(), breaker.state) == ((0, 0), BreakerState.CLOSED), "the past is forgotten"
     send(breaker, *[HealthSignal.FAILING] * 9)
     assert breaker.state is BreakerState.CLOSED
 
@@ -192,18 +181,13 @@ def test_a_receiver_that_comes_back_gets_few_requests_at_first(breaker: CircuitB
 
 
 def test_limits_may_change_while_it_runs(breaker: CircuitBreaker, clock: Clock):
+    send(breaker, *[HealthSignal.FAILING] * 9)
+    breaker.limits = BreakerLimits(minimum=6, pause=5, window=60)  # another window begins empty
     send(breaker, *[HealthSignal.FAILING] * 5)
-    breaker.limits = BreakerLimits(minimum=6, pause=5)
+    assert breaker.counted() == (5, 5)
     send(breaker, HealthSignal.FAILING)
     assert breaker.state is BreakerState.OPEN
     assert 5 <= breaker.reopens - clock.now <= 5 * (1 + SPREAD)
-
-
-def test_another_window_begins_empty(breaker: CircuitBreaker):
-    send(breaker, *[HealthSignal.FAILING] * 9)
-    breaker.limits = BreakerLimits(window=60)
-    send(breaker, *[HealthSignal.FAILING] * 9)
-    assert breaker.counted() == (9, 9)
 
 
 @pytest.mark.parametrize(
