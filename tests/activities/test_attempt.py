@@ -42,7 +42,7 @@ from scenario.errors import Aborted, NotConfigured, TemplateError
 from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.policies.suppression import AddressVerdict
 from scenario.words import SkipReason
-from tests.factories import delivery
+from tests.factories import delivery, present
 from tests.fakes import Marks, Rows
 from tests.measured import Measured
 
@@ -145,8 +145,7 @@ class Stage:
     ) -> tuple[Failure, ApplicationError, Attempt]:
         _, error, row = await self.run(delivery, block, **more)
         assert isinstance(error, ApplicationError), error
-        failure = failure_of(error)
-        assert failure is not None
+        failure = present(failure_of(error))
         return failure, error, row
 
 
@@ -307,8 +306,7 @@ async def test_a_failure_is_recorded_and_raised(
 async def test_the_next_attempt_is_foretold(
     stage: Stage, attempt: int, policy: dict[str, Any], delay: timedelta | None, seconds: int | None
 ):
-    known = stage.info.retry_policy
-    assert known is not None
+    known = present(stage.info.retry_policy)
     stage.change(attempt=attempt, retry_policy=replace(known, **policy))
     _, _, row = await stage.run(HOLD, failing(FailureKind.RETRY) if delay is None else putting_off(delay))
     due = None if seconds is None else NOON + timedelta(seconds=seconds, milliseconds=row.milliseconds)

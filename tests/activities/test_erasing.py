@@ -23,6 +23,7 @@ from runtime.encryption.keyring import REMEMBERED, Keyring, UnknownKey
 from runtime.store import AdmissionRequest, Store, StoreUnavailable
 from runtime.store.batches import StoredBatch, StoredBatchItem
 from runtime.store.schema import StoredErasure
+from tests.factories import present
 from tests.fakes import ERASURE
 
 NOW = ERASURE.requested_at
@@ -177,9 +178,7 @@ class Erasure:
         return await ActivityEnvironment().run(getattr(self.activities, name), asked)
 
     async def seen(self) -> StoredErasure:
-        found = await self.store.stored_erasure("e1")
-        assert found is not None
-        return found
+        return present(await self.store.stored_erasure("e1"))
 
 
 @pytest.fixture
@@ -288,8 +287,7 @@ async def test_what_stops_it_is_on_its_record_and_names_nobody(erasure: Erasure,
         assert caught.value.message.startswith(said)
         assert "welcome/7" not in caught.value.message
         assert caught.value.__cause__ is None
-        trouble = (await erasure.seen()).trouble
-        assert trouble is not None
+        trouble = present((await erasure.seen()).trouble)
         assert trouble.startswith(said)
         assert trouble.endswith(" UTC)")
     erasure.server.refusal = None

@@ -16,7 +16,6 @@ from runtime.store import Store
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def server(temporal_server: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevServer]:
-    """Temporal's dev server, from its start to its end."""
     del temporal_server  # a mark
     try:
         async with DevServer(tmp_path_factory.mktemp("state")) as running:
@@ -27,7 +26,6 @@ async def server(temporal_server: None, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 async def client(server: DevServer) -> Client:
-    """A client of it, without tracing."""
     found = await connect(server.address, interceptors=[])
     await search_attributes.ensure(found)
     return found
@@ -41,6 +39,5 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A new store in a file."""
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
         yield opened

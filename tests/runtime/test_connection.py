@@ -35,7 +35,6 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Configure:
 
 @asynccontextmanager
 async def passing(port: int, address: str) -> AsyncGenerator[None]:
-    """Listens on the port, and passes every connection on to the address."""
     host, _, there = address.partition(":")
     tasks: list[asyncio.Task[None]] = []
 

@@ -14,7 +14,6 @@ ODD = Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=b'"\
 
 
 async def kept(error: ApplicationError) -> Failure:
-    """What becomes of an error that is raised."""
     failure = Failure()
     try:
         raise error

@@ -24,20 +24,15 @@ def test_ages_are_durations_and_years() -> None:
     assert parse_ages(format_ages(ages)) == ages
 
 
+ROWS = "deliveries, responses, entries, claims, passages, operations, events, each once, with its age: entries=2y"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("", "give retention periods: deliveries=180d,responses=30d,entries=2y"),
-        (
-            "suppressions=1y",
-            "'suppressions=1y' is not one of deliveries, responses, entries, claims, passages, "
-            "operations, events, each once, with its age: entries=2y",
-        ),
-        (
-            "entries=1y,entries=2y",
-            "'entries=2y' is not one of deliveries, responses, entries, claims, passages, "
-            "operations, events, each once, with its age: entries=2y",
-        ),
+        ("suppressions=1y", f"'suppressions=1y' is not one of {ROWS}"),
+        ("entries=1y,entries=2y", f"'entries=2y' is not one of {ROWS}"),
         ("entries", "'' is not an age of entries: from 1d to 10y, such as 90d, 26w or 2y"),
         ("entries=-3d", "'-3d' is not an age of entries: from 1d to 10y, such as 90d, 26w or 2y"),
         ("entries=11y", "'11y' is not an age of entries: from 1d to 10y, such as 90d, 26w or 2y"),

@@ -23,7 +23,6 @@ NAMES = ["ScenarioName", "ContactId", "ScenarioVersion", "StepId", "JourneyState
 
 
 async def a_namespace(server: DevServer, client: Client, name: str) -> Client:
-    """A new one, which knows none of them."""
     request = RegisterNamespaceRequest(namespace=name)
     request.workflow_execution_retention_period.FromSeconds(86400)
     await client.workflow_service.register_namespace(request)
@@ -71,8 +70,6 @@ async def test_one_of_another_type_is_named(server: DevServer, client: Client):
 
 
 class Refusing:
-    """A client whose server refuses what is named."""
-
     namespace = "cloud"
 
     def __init__(self, listing: RPCStatusCode | None, adding: RPCStatusCode | None, counting: RPCStatusCode | None):

@@ -19,7 +19,6 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def secrets(**variables: str) -> Secrets:
-    """The secrets, read each time."""
     environ = {f"SCENARIO_SECRET_{name}": value for name, value in variables.items()}
     return Secrets(Settings(), environ | {"SCENARIO_SECRETS_DIR": "x", "PATH": "y"}, every=0)
 

@@ -20,22 +20,11 @@ SENDER = Senders(Mailbox("news@shop.example", "Shop"), frozenset({"service@help.
 
 @dataclass
 class Received:
-    """A mail server's memory.
-
-    Attributes:
-        mails: What came.
-        connections: How many conversations were begun.
-        reply: Overrides the reply to a command, by its name (``RCPT``, ``DATA``).
-    """
-
     server: Server
     mails: list[Envelope] = field(default_factory=list[Envelope])
     connections: int = 0
     reply: dict[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def texts(self) -> list[bytes]:
-        return [mail.content for mail in self.mails if isinstance(mail.content, bytes)]
+    """Replies to commands, by their names (``RCPT``, ``DATA``)."""
 
     async def handle_RCPT(  # noqa: N802
         self, _server: Any, _session: Any, envelope: Envelope, address: str, _options: Any

@@ -10,13 +10,7 @@ _DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 def table(name: str, *keys: str, **only: str) -> list[Any]:
-    """The rows of one table of a case file, as pytest parameters.
-
-    Args:
-        name: The file.
-        keys: The way to the list in it.
-        only: Keep the rows that have these values.
-    """
+    """Return the rows of the list at `keys` of a case file as pytest parameters, or those with `only` these values."""
     path = _DATA / name
     if not path.exists():
         return [pytest.param(None, marks=pytest.mark.skip(reason=f"the case file {name} is not there"))]

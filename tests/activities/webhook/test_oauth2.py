@@ -57,24 +57,17 @@ def ads(server: Issuer, **settings: Any) -> Destination:
 @pytest.mark.parametrize(
     ("settings", "form"),
     [
-        pytest.param({}, {"grant_type": "client_credentials"}, id="client"),
-        pytest.param(
-            {"client_auth": "body", "scope": "a b", "audience": "https://ads.example"},
-            {
-                "grant_type": "client_credentials",
-                "client_id": CLIENT,
-                "client_secret": SECRET,
-                "scope": "a b",
-                "audience": "https://ads.example",
-            },
-            id="client in the body",
+        ({}, {"grant_type": "client_credentials"}),
+        (
+            (more := {"scope": "a b", "audience": "https://ads.example"}) | {"client_auth": "body"},
+            {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET} | more,
         ),
-        pytest.param(
+        (
             {"grant": "refresh_token", "refresh_token": "ADS_REFRESH"},
             {"grant_type": "refresh_token", "refresh_token": REFRESH},
-            id="refresh token",
         ),
     ],
+    ids=["client", "client in the body", "refresh token"],
 )
 async def test_a_token_is_given_for_a_secret(
     tokens: AccessTokens, server: Issuer, settings: dict[str, Any], form: dict[str, str]
@@ -153,41 +146,33 @@ async def test_other_secrets_and_settings_get_another_token(tokens: AccessTokens
         await tokens.token(ads(server), {"ADS_SECRET": "old"})
 
 
+ENDPOINT = "the token endpoint of destination ads"
+
+
 @pytest.mark.parametrize(
     ("settings", "secrets", "sentence"),
     [
-        pytest.param(
-            {}, {"ADS_SECRET": ""}, "destination ads needs the secret ADS_SECRET, which is not set", id="unset"
-        ),
-        pytest.param(
+        ({}, {"ADS_SECRET": ""}, "destination ads needs the secret ADS_SECRET, which is not set"),
+        (
             {},
-            {"ADS_SECRET": "wrong"},
-            "the token endpoint of destination ads answered 401 (invalid_client): check client_id and the secret "
-            "ADS_SECRET",
-            id="wrong secret",
+            {"ADS_SECRET": "x"},
+            f"{ENDPOINT} answered 401 (invalid_client): check client_id and the secret ADS_SECRET",
         ),
-        pytest.param(
-            {"grant": "refresh_token", "refresh_token": "ADS_REFRESH"},
-            {"ADS_REFRESH": "revoked"},
-            "the token endpoint of destination ads answered 400 (invalid_grant): check client_id and the secret "
-            "ADS_SECRET and the secret ADS_REFRESH",
-            id="revoked refresh token",
+        (
+            *({"grant": "refresh_token", "refresh_token": "ADS_REFRESH"}, {"ADS_REFRESH": "revoked"}),
+            f"{ENDPOINT} answered 400 (invalid_grant): check client_id and the secret ADS_SECRET and the secret ADS",
         ),
-        pytest.param(
-            {"grant": "jwt_bearer", "client_secret": None, "key": "ADS_KEY"},
-            {"ADS_KEY": "-----BEGIN"},
+        (
+            *({"grant": "jwt_bearer", "client_secret": None, "key": "ADS_KEY"}, {"ADS_KEY": "-----BEGIN"}),
             "the secret ADS_KEY cannot sign for destination ads: it must be a private key in PEM without a password, "
             "RSA of at least 2048 bits, or P-256",
-            id="no key",
         ),
-        pytest.param(
-            {"access": Access(allow_http=True)},
-            {},
-            "the token endpoint of destination ads may not be called: The destination's name leads to an address that "
-            "may not be called",
-            id="not permitted",
+        (
+            *({"access": Access(allow_http=True)}, {}),
+            f"{ENDPOINT} may not be called: The destination's name leads to an address that may not be called",
         ),
     ],
+    ids=["unset", "wrong secret", "revoked refresh token", "no key", "not permitted"],
 )
 async def test_credentials_that_cannot_work_are_named_and_not_shown(
     tokens: AccessTokens, server: Issuer, settings: dict[str, Any], secrets: dict[str, str], sentence: str
@@ -200,30 +185,22 @@ async def test_credentials_that_cannot_work_are_named_and_not_shown(
     assert str(refused.value).startswith(sentence)
 
 
+WITHOUT, UNUSABLE = "answered 200 without an access token", "gave a token that cannot be used as a bearer token"
+
+
 @pytest.mark.parametrize(
     ("outage", "reason"),
     [
-        pytest.param((503, "soon"), "the token endpoint answered 503", id="down"),
-        pytest.param((404, "{}"), "the token endpoint answered 404", id="moved"),
-        pytest.param(
-            (503, '{"error": "invalid_client"}'), "the token endpoint answered 503", id="not the client's fault"
-        ),
-        pytest.param((200, "[" * 9000), "the token endpoint answered 200 without an access token", id="deep JSON"),
-        pytest.param((200, "<html>"), "the token endpoint answered 200 without an access token", id="no JSON"),
-        pytest.param(
-            (200, '{"access_token": 7}'), "the token endpoint answered 200 without an access token", id="no text"
-        ),
-        pytest.param(
-            (200, '{"access_token": "a\\nb"}'),
-            "the token endpoint gave a token that cannot be used as a bearer token",
-            id="no header",
-        ),
-        pytest.param(
-            (200, '{"access_token": "a", "token_type": "mac"}'),
-            "the token endpoint gave a token that cannot be used as a bearer token",
-            id="another type",
-        ),
+        ((503, "soon"), "answered 503"),
+        ((404, "{}"), "answered 404"),
+        ((503, '{"error": "invalid_client"}'), "answered 503"),
+        ((200, "[" * 9000), WITHOUT),
+        ((200, "<html>"), WITHOUT),
+        ((200, '{"access_token": 7}'), WITHOUT),
+        ((200, '{"access_token": "a\\nb"}'), UNUSABLE),
+        ((200, '{"access_token": "a", "token_type": "mac"}'), UNUSABLE),
     ],
+    ids=["down", "moved", "not the client's fault", "deep", "no JSON", "no text", "no header", "another type"],
 )
 async def test_without_a_token_for_the_moment_the_server_is_left_alone_for_a_while(
     tokens: AccessTokens, server: Issuer, clock: Clock, outage: tuple[int, str], reason: str
@@ -233,7 +210,7 @@ async def test_without_a_token_for_the_moment_the_server_is_left_alone_for_a_whi
         for _ in range(2):
             with pytest.raises(TokenUnavailableError, match="no access token for") as missing:
                 await tokens.token(there, SECRETS)
-            assert str(missing.value) == f"no access token for destination ads: {reason}"
+            assert str(missing.value) == f"no access token for destination ads: the token endpoint {reason}"
             assert missing.value.backoff.delay.total_seconds() == pause
         clock.now += pause
     assert len(server.forms) == 7

@@ -59,23 +59,10 @@ def b64(count: int) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        "whsec_",
-        "whsec",
-        "whpk_" + b64(32),
-        "WHSEC_" + b64(32),
-        "whsec_" + b64(23),
-        "whsec_" + b64(65),
-        "whsec_" + b64(32).rstrip("="),
-        "whsec_" + b64(32)[:-4] + "-_A=",
-        "whsec_" + b64(24) + "====",
-        "whsec_" + b64(32)[:-2] + "B=",
-        "whsec_ " + b64(32),
-        "whsec_" + b64(32) + "\n",
-        "whsec_" + b64(32)[:10] + "!" + b64(32)[10:],
-        "whsec_é" + b64(32),
-        "whsk_" + b64(31),
-        "whsk_" + b64(33),
-        "whsk_" + b64(64),
+        *("whsec_", "whsec", f"whpk_{b64(32)}", f"WHSEC_{b64(32)}", f"whsec_{b64(32)[:10]}!{b64(32)[10:]}"),
+        *(f"whsec_{text}" for text in (b64(23), b64(65), b64(32).rstrip("="), b64(32)[:-4] + "-_A=", b64(24) + "====")),
+        *(f"whsec_{text}" for text in (b64(32)[:-2] + "B=", f" {b64(32)}", b64(32) + "\n", f"é{b64(32)}")),
+        *(f"whsk_{b64(size)}" for size in (31, 33, 64)),
     ],
 )
 def test_a_key_that_is_not_quite_one_is_refused_without_quoting_it(text: str):

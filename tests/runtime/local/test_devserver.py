@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[3]
 
 
 def alive(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -33,7 +32,6 @@ def alive(pid: int) -> bool:
 
 
 def family(pid: int) -> list[int]:
-    """The process's children and theirs."""
     found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [each for child in found for each in (child, *family(child))]
 

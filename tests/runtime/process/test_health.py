@@ -95,8 +95,6 @@ SECRET = "s3cr3t-pa55"
 
 
 class Ill:
-    """A store that answers what the test says."""
-
     name = "db.example:5432/scenarios"
 
     def __init__(self) -> None:
@@ -190,8 +188,6 @@ async def test_a_store_that_does_not_even_let_a_look_be_cancelled_is_noticed_in_
 
 
 class Other:
-    """A store, or a server, whose clock was compared."""
-
     def __init__(self, *bounds: float) -> None:
         self.clock_offset = ClockOffset(*bounds) if bounds else None
 

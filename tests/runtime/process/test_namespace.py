@@ -22,8 +22,6 @@ from tests.fakes import Clock
 
 
 class Temporal:
-    """A server with one namespace."""
-
     namespace = "scenarios"
 
     def __init__(self) -> None:
@@ -191,8 +189,6 @@ ME = "worker 7@host"
 
 
 class TemporalPolls(Temporal):
-    """A server that tells who polls."""
-
     identity = ME
 
     def __init__(self, *pollers: str, polled_at: float = 0.0) -> None:

@@ -105,8 +105,6 @@ async def test_a_request_can_be_given_up_from_another_thread_as_the_sdk_does_it(
 
 @dataclass
 class Namespace:
-    """A server that answers one call."""
-
     answer: RPCStatusCode | DescribeNamespaceResponse
     namespace: str = "default"
 

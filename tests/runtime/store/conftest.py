@@ -36,7 +36,6 @@ INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-syn
 
 
 async def migrate(url: str, **given: Any) -> None:
-    """Opens a store, and does nothing with it."""
     async with Store.open(url, **given):
         pass
 
@@ -126,7 +125,6 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process id of the server."""
         return self._process.pid
 
     def halt(self) -> None:

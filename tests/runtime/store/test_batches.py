@@ -10,7 +10,7 @@ from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
 from runtime.store.batches import StoredBatch, StoredBatchItem
 from runtime.store.retention import Pruner
-from tests.factories import attempt
+from tests.factories import attempt, present
 from tests.runtime.store.conftest import both
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
@@ -52,8 +52,7 @@ async def test_a_batch_gives_away_so_many_places_and_then_another_opens(store: S
     full = next(one for one in taken if one and one.places == 3)
     assert (full.size, full.closed_at) == (30, NOW)
     assert await store.open_batch(replace(BATCH, id="batch-2"))
-    large = await place(store, size=5_000_000)
-    assert large
+    large = present(await place(store, size=5_000_000))
     assert large.closed_at == NOW
 
 
@@ -64,8 +63,7 @@ async def test_members_are_fixed_when_it_is_frozen(store: Store) -> None:
         assert await store.join_batch(item(number))
     assert not await store.join_batch(item(1))  # it is a member already
     await store.withdraw_batch_item("msg_2")
-    frozen = await store.freeze_batch("batch-1", NOW)
-    assert frozen
+    frozen = present(await store.freeze_batch("batch-1", NOW))
     assert (frozen.frozen_at, frozen.closed_at) == (NOW, NOW)
     await store.freeze_batch("batch-1", NOW + timedelta(hours=1))
     assert not await store.join_batch(item(4))
@@ -138,14 +136,12 @@ async def test_the_first_outcome_of_an_item_stands_and_a_refused_one_may_join_ag
         "batch-1": {"delivered": 2, "refused": 1},
         "batch-0": {},
     }
-    ended = await store.stored_batch("batch-1")
-    assert ended
+    ended = present(await store.stored_batch("batch-1"))
     assert (ended.outcome, ended.ended_at) == ("delivered", NOW)
     await store.open_batch(replace(BATCH, id="batch-2"))
     assert not await store.join_batch(item(1, "batch-2"))
     assert await store.join_batch(item(2, "batch-2"))
-    again = await store.batch_item("msg_2")
-    assert again
+    again = present(await store.batch_item("msg_2"))
     assert (again.batch, again.outcome, again.reason, again.data) == ("batch-2", None, None, "d")
 
 

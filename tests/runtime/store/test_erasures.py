@@ -140,7 +140,6 @@ async def filled(store: Store, again: str = "") -> None:
 
 
 async def erase(store: Store, contact: str) -> ErasureCounts:
-    """Erases a contact whose journeys have ended. Returns what there was of it."""
     found = await store.count_rows_of(contact)
     for workflow, run in await store.journeys_of(contact):
         await store.depart(workflow, run, "lost", None, NOW)

@@ -15,7 +15,6 @@ UNTIL = NOW + 24 * HOUR
 
 
 async def enter(store: Store, contact: str, outcome: str | None = "finished", **other: Any) -> tuple[str, str]:
-    """Lets a contact in, and out again where an outcome is given; gives the ids of its journey."""
     given: dict[str, Any] = {"goal_until": UNTIL, **other}
     request = admission_request(contact, **given)
     await store.admit(request)

@@ -34,7 +34,6 @@ CLAIM = NamespaceClaim("b", "a", 7, THEN, "1/5", THEN, "worker 1")
 
 @pytest.fixture
 async def client(client: Client) -> AsyncIterator[Client]:
-    """The client of the server, whose namespace is free again afterwards."""
     yield client
     await free(client)
 
@@ -55,7 +54,6 @@ def url_of(file: Path) -> str:
 
 
 def eager(client: Client, store: Store) -> StoreIdentity:
-    """One whose token is due whenever it is tended."""
     return StoreIdentity(client, store, every=0.0)
 
 

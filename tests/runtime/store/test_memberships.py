@@ -38,7 +38,6 @@ def membership(
 
 
 def gone(contact: str, *, minutes: int = 0) -> Membership:
-    """A decision to remove a contact."""
     return replace(membership(contact, minutes=minutes, digest="", wanted=False), id=f"gone-{contact}", member="")
 
 

@@ -18,7 +18,6 @@ _ids = count()
 
 
 async def admitted(store: Store, version: int = 3) -> str:
-    """A journey that is in; its run is ``r``."""
     journey = f"a/{next(_ids)}"
     await store.admit(admission_request(journey, "a", version=version, workflow_id=journey, run_id="r", now=NOW))
     return journey
@@ -29,7 +28,6 @@ def passages(*steps: str, version: int = 3, at: datetime = NOW) -> list[Passage]
 
 
 async def seen(store: Store) -> dict[str, int]:
-    """By step."""
     return {one.step: one.total for one in await store.passage_counts("a", NOW)}
 
 

@@ -42,7 +42,6 @@ async def publish(store: Store, name: str, *again: str) -> None:
 
 
 async def enter(store: Store, name: str, contact: str, days: float, *, lasted: float | None = 1, **more: Any) -> str:
-    """Lets a contact in so many days ago; gives the journey's run."""
     asking = admission_request(contact, name, run_id=f"{contact}-{days}", now=ago(days), **more)
     answer = await store.admit(asking)
     assert isinstance(answer, AdmittedRun), answer
@@ -60,7 +59,6 @@ async def runs(store: Store) -> set[str]:
 
 
 async def rows(url: str) -> dict[str, int]:
-    """How many rows each table has."""
     database, counted = connect(url), dict[str, int]()
     for table in metadata.sorted_tables:
         counted[table.name] = (await database.read(select(func.count().label("n")).select_from(table)))[0]["n"]

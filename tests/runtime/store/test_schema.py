@@ -44,7 +44,6 @@ async def file(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def statements(file: Store) -> Iterator[list[Statement]]:
-    """What is sent to the database, as it is sent."""
     sent: list[Statement] = []
 
     def note(_connection: Connection, _cursor: object, sql: str, parameters: Any, *_: object) -> None:

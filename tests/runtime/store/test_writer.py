@@ -19,8 +19,6 @@ Fails = Callable[[Sequence[Attempt]], Exception | None]
 
 
 class Recorder:
-    """A store that remembers its batches, and fails as it is told."""
-
     def __init__(self, fails: Fails | None = None) -> None:
         self.batches: list[list[Attempt]] = []
         self.tries = 0

@@ -43,7 +43,6 @@ def stream() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def written(stream: io.StringIO) -> Written:
-    """What was written since, line by line."""
     logs.configure(stream=stream)
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 

@@ -35,8 +35,6 @@ QUEUES = {"journeys": True, "webhooks": False}
 
 @dataclass
 class Journey:
-    """A held or paused one, as search knows it."""
-
     scenario: str
     destination: str = ""
     reason: str = ""
@@ -53,15 +51,7 @@ class Journey:
 
 @dataclass
 class Server:
-    """What the poller asks of Temporal.
-
-    Attributes:
-        held: Those that are.
-        paused: Those that are.
-        counts: What is answered to a query that holds one of these texts.
-        trouble: What it fails with instead, by a text of the query or the call's name.
-        calls: How often it was asked.
-    """
+    """What the poller asks of Temporal. `counts` and `trouble` are by a text of the query, or the call's name."""
 
     held: Sequence[Journey] = ()
     paused: Sequence[Journey] = ()

@@ -100,8 +100,6 @@ def test_the_service_has_a_name(environ: dict[str, str], name: str, monkeypatch:
 
 
 class Stuck(SpanExporter):
-    """A collector that does not answer until it is told to."""
-
     def __init__(self) -> None:
         self.answers = threading.Event()
 
@@ -164,7 +162,6 @@ async def test_a_process_sends_traces_and_metrics_by_otlp_those_of_the_sdk_among
 
 
 def sent_to(collector: Receiver) -> dict[str, dict[str, str]]:
-    """The metrics that a collector got, and with which headers."""
     return {
         metric.name: dict(request.headers)
         for request in collector.requests("/v1/metrics")

@@ -38,8 +38,6 @@ EMAIL = "ann@example.com"
 
 
 class Channels:
-    """Activities that send for real, or fail."""
-
     def __init__(self, provider: trace.TracerProvider, teller: Client) -> None:
         self._tracer = trace.get_tracer("test", tracer_provider=provider)
         self._teller = teller
@@ -88,7 +86,6 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def a_worker(client: Client, provider: trace.TracerProvider, **options: Any) -> AsyncGenerator[str]:
-    """Runs one, and gives its queue's name."""
     queue = str(uuid.uuid4())
     channels = Channels(provider, client)
     activities: Sequence[Callable[..., Any]] = [
@@ -103,7 +100,6 @@ async def a_worker(client: Client, provider: trace.TracerProvider, **options: An
 
 
 async def a_journey(client: Client, queue: str, url: str, again: int = 0) -> WorkflowHandle[Any, Any]:
-    """Runs one to its end."""
     handle = await client.start_workflow("Journey", args=[url, again], id=f"journey/{queue}", task_queue=queue)
     await handle.result()
     return handle
@@ -251,8 +247,6 @@ async def test_no_span_quotes_the_text_of_an_error(
 
 
 class Foreign(Interceptor):
-    """A client whose trace header is written by somebody else."""
-
     def __init__(self, header: Payload) -> None:
         self._header = header
 

@@ -23,21 +23,24 @@ def test_headers_are_made_of_the_secrets_that_there_are():
     assert WAX.rendered_headers({"TOKEN": "t0p"}) == {"Authorization": "Bearer t0p", "X-House": "one"}
 
 
+MISSING = (
+    "destination wax needs the secret TOKEN, which is not set: set SCENARIO_SECRET_TOKEN, "
+    "or a file of that name under SCENARIO_SECRETS_DIR"
+)
+MALFORMED = (
+    "the header 'Authorization' of destination wax cannot be made of its secrets (TOKEN): "
+    "check whether they hold line breaks, leading or trailing spaces, or non-ASCII characters"
+)
+
+
 @pytest.mark.parametrize(
     ("secrets", "sentence"),
     [
-        ({}, "destination wax needs the secret TOKEN, which is not set: set SCENARIO_SECRET_TOKEN, "
-             "or a file of that name under SCENARIO_SECRETS_DIR"),
-        ({"TOKEN": ""}, "destination wax needs the secret TOKEN, which is not set: set SCENARIO_SECRET_TOKEN, "
-                        "or a file of that name under SCENARIO_SECRETS_DIR"),
-        ({"TOKEN": "p4ss\r\nX-Evil: 1"}, "the header 'Authorization' of destination wax cannot be made of its secrets "
-         "(TOKEN): check whether they hold line breaks, leading or trailing spaces, or non-ASCII characters"),
-        ({"TOKEN": "p4ssé"}, "the header 'Authorization' of destination wax cannot be made of its secrets (TOKEN): "
-         "check whether they hold line breaks, leading or trailing spaces, or non-ASCII characters"),
-        ({"TOKEN": "p4ss "}, "the header 'Authorization' of destination wax cannot be made of its secrets (TOKEN): "
-         "check whether they hold line breaks, leading or trailing spaces, or non-ASCII characters"),
+        ({}, MISSING),
+        ({"TOKEN": ""}, MISSING),
+        *(({"TOKEN": value}, MALFORMED) for value in ("p4ss\r\nX-Evil: 1", "p4ssé", "p4ss ")),
     ],
-)  # fmt: skip
+)
 def test_a_header_s_secret_that_is_missing_or_malformed_is_named_and_not_shown(secrets: dict[str, str], sentence: str):
     with pytest.raises(CredentialsError) as caught:
         WAX.rendered_headers(secrets)

@@ -11,6 +11,7 @@ from activities.webhook.circuit_breaker import (
     signal_of,
 )
 from activities.webhook.errors import WORDS, AttemptError
+from tests.factories import present
 from tests.fakes import Clock
 
 LIMITS = BreakerLimits()
@@ -23,8 +24,7 @@ def breaker(clock: Clock) -> CircuitBreaker:
 
 def send(breaker: CircuitBreaker, *pulses: HealthSignal) -> None:
     for pulse in pulses:
-        ticket = breaker.admit()
-        assert ticket is not None
+        ticket = present(breaker.admit())
         breaker.give_back(ticket, pulse)
 
 
@@ -35,8 +35,7 @@ def broken(breaker: CircuitBreaker) -> None:
 
 def probe(breaker: CircuitBreaker, clock: Clock) -> Ticket:
     clock.now = max(clock.now, breaker.reopens)
-    ticket = breaker.admit()
-    assert ticket is not None
+    ticket = present(breaker.admit())
     assert ticket.probe
     return ticket
 

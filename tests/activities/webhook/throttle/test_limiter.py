@@ -274,15 +274,6 @@ INITIAL, COEFFICIENT, MAXIMUM = 5.0, 3.0, 21_600.0
 
 @dataclass
 class Seen:
-    """What came of it.
-
-    Attributes:
-        at: When the receiver saw requests, in order.
-        inside: The most requests under way at once.
-        turned_away: How often a delivery was turned away in each second.
-        delivered: When each delivery arrived.
-    """
-
     at: list[float] = field(default_factory=list[float])
     inside: int = 0
     turned_away: Counter[int] = field(default_factory=Counter[int])
@@ -299,15 +290,7 @@ def crowd(
     limits: Limits | None,
     arrive: Callable[[int], float] = lambda _: 0.0,
 ) -> Seen:
-    """Lets deliveries loose on a receiver.
-
-    Args:
-        deliveries: So many.
-        seconds: Until when.
-        receiver: What it answers to a request at that time, and how long that takes.
-        limits: Of the destination; None for no gate at all.
-        arrive: When each delivery is made.
-    """
+    """Let deliveries loose on a receiver: it answers at a time, and takes so long. Without limits there is no gate."""
     clock, seen, order = Clock(), Seen(), itertools.count()
     gate = Limiter(clock=clock)
     inside = 0
