@@ -107,11 +107,9 @@ def parse(text: str) -> list[Pin]:
 
 
 def resolve(pyproject: str, dropped: Callable[[str], bool]) -> Pins:
-    """Resolve a project from scratch, in a temporary folder without a lock file.
+    """Resolve a project from its `pyproject.toml`, in a temporary folder without a lock file.
 
-    Args:
-        pyproject: The text of its `pyproject.toml`.
-        dropped: Returns True for packages whose constraints are ignored.
+    Constraints of packages for which `dropped` returns True are ignored.
     """
     for key in (CONSTRAINTS, BUILD_CONSTRAINTS):
         kept = [line for line in listed(pyproject, key) if not dropped(line.partition("==")[0])]

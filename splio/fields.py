@@ -117,7 +117,6 @@ class CustomFieldNames:
         return self.by_number.get(_normalize_table(table), {}).get(number)
 
     def find_by_name(self, table: str, name: str) -> str | None:
-        """Return the custom field with a name, ignoring case."""
         known = self.by_number.get(_normalize_table(table), {}).values()
         return next((one for one in known if one.lower() == name.lower()), None)
 

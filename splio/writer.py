@@ -16,10 +16,7 @@ from splio.old_syntax import ExistingLiquid, OldSyntaxPart, OldTag, OldVariable,
 
 @dataclass(frozen=True, order=True, slots=True)
 class Unconverted:
-    """A part that was not converted.
-
-    Line and column count from 1. The message has the reason and the remedy.
-    """
+    """A part that was not converted, by line and column from 1. The message has the reason and the remedy."""
 
     line: int
     column: int
@@ -58,7 +55,6 @@ class Edits:
         return "".join((*pieces, source[at:]))
 
     def source_offset(self, offset: int) -> int:
-        """Return the index in the source for an index in the result."""
         shift = 0
         for edit in self.edits:
             if edit.start + shift > offset:

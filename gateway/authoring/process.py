@@ -150,7 +150,7 @@ class Authoring:
     async def sample(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``{"entry", "findings"}``; the entry is None if none was found or a finding is an error.
 
-        Raise Forbidden if the caller may not use a scenario of this name, or BadInput if the scenario cannot be read.
+        Raise Forbidden or BadInput as `preview`.
         """
         return json.loads(await self._ask(key, {"do": "sample", **request}))
 

@@ -67,8 +67,7 @@ class Cases:
 def case_files(path: Path) -> list[Path]:
     """Return the case files for a path: a case file, the one beside a scenario, or those in a folder.
 
-    Raises:
-        BadInput: There is none.
+    Raise BadInput if there is none.
     """
     if path.is_dir():
         found = sorted(path.rglob(f"*{CASES}"))
@@ -83,18 +82,10 @@ def case_files(path: Path) -> list[Path]:
 
 
 def read(path: Path, beside: DefaultFiles = DefaultFiles()) -> tuple[Cases | None, tuple[Finding, ...]]:
-    """Read a case file, its scenario and its entries.
+    """Read a case file, its scenario and its entries; files `beside` are used if it names none.
 
-    Args:
-        beside: Files that are used if it names none.
-
-    Returns:
-        The cases, or None if there is a mistake, and all findings, including the scenario's.
-
-    Raises:
-        BadInput: The file cannot be read.
-        UnusableFile: The destinations cannot be read.
-        UnusableFile: The policies cannot be read.
+    Return the cases, or None if there is a mistake, and all findings, including the scenario's. Raise BadInput if the
+    file cannot be read, or UnusableFile if destinations or policies cannot.
     """
     return parsed(read_source(path), path, beside)
 

@@ -166,10 +166,7 @@ class Bulk:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENTERING))
 
     async def run(self, file: IO[bytes]) -> None:
-        """Start a journey for each line.
-
-        Raise SetupError if the server cannot be reached, or StoreError if the store cannot be reached.
-        """
+        """Start a journey for each line. Raise SetupError or StoreError if a server or the store cannot be reached."""
         watch = self.client.watch_admissions()
         async with Concurrency(WAITING if self.wait else OPEN) as entries:
             async for line in lines(file, self.name):

@@ -49,10 +49,7 @@ def read(source: str) -> bytes:
 
 @contextmanager
 def writing(path: Path) -> Generator[TextIO]:
-    """Open a file for text in UTF-8, with unchanged line breaks; ``-`` is standard output.
-
-    Raise BadInput if the file cannot be written.
-    """
+    """Open a file for text in UTF-8, with unchanged line breaks, or standard output. Raise BadInput if that fails."""
     if str(path) == STDIN:
         yield sys.stdout
         return
@@ -143,10 +140,7 @@ def _split(file: IO[bytes]) -> Iterator[Line]:
 
 @contextmanager
 def opened(source: str) -> Generator[IO[bytes]]:
-    """Open a file for its bytes; ``-`` is standard input, which stays open.
-
-    Raise BadInput if the file cannot be opened.
-    """
+    """Open a file for its bytes, or standard input, which stays open. Raise BadInput if that fails."""
     if source == STDIN:
         yield sys.stdin.buffer
         return

@@ -82,10 +82,7 @@ def state(word: str, why: str | None) -> Text:
 
 
 def numbered(made: Sequence[tuple[str, int]]) -> list[str]:
-    """Return the numbers of attempts, given in order with their delivery ids.
-
-    If a step is retried, they restart, and say so: ``1 again``.
-    """
+    """Return the numbers of attempts in order. If a step is retried, they restart, and say so: ``1 again``."""
     highest: dict[str, int] = {}
     anew: set[str] = set()
     said: list[str] = []

@@ -106,10 +106,7 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """Return the base classes of errors that have messages for people.
-
-    Modules that are not loaded cannot have raised one.
-    """
+    """Return the base classes of errors that have messages for people, of modules that are loaded."""
     trees = (
         ("gateway.errors", "Refusal"),
         ("runtime.errors", "SetupError"),

@@ -169,10 +169,7 @@ def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Pa
 
 
 def kept_key(path: Path) -> str:
-    """Return the folder's suppression key, created if there is none.
-
-    Raise LocalError if it cannot be read or written.
-    """
+    """Return the folder's suppression key, created if there is none. Raise LocalError if its file cannot be used."""
     try:
         if not path.exists():
             write_private(path, base64.b64encode(secrets.token_bytes()))
@@ -240,10 +237,7 @@ async def serve_gateway(
     temporal_ui: str,
     keyring: Keyring,
 ) -> LocalAccess:
-    """Serve the API and the pages.
-
-    Raise LocalError if the key's file cannot be read or written, or StoreError if the store cannot be used.
-    """
+    """Serve the API and the pages. Raise LocalError or StoreError if the key's file or the store cannot be used."""
     key = await kept_api_key(state / KEY, given.store)
     identifier, _ = parse_token(key) or ("", "")
     door = Door(secrets.token_urlsafe(24), identifier)
@@ -274,7 +268,7 @@ async def serve_gateway(
 async def kept_api_key(path: Path, store: Store) -> str:
     """Return the folder's API key with all scopes, created if there is no valid one.
 
-    Raise LocalError if its file cannot be read or written, or StoreError if the store cannot be used.
+    Raise LocalError or StoreError if its file or the store cannot be used.
     """
     now = datetime.now(UTC)
     try:

@@ -38,7 +38,6 @@ def bars(title: str, days: Sequence[date], counts: Mapping[date, Mapping[str, in
 
 
 def sums(counts: Mapping[date, Mapping[str, int]]) -> dict[str, int]:
-    """Return the sum of all days by word."""
     words = dict.fromkeys(word for day in counts.values() for word in day)
     return {word: sum(day.get(word, 0) for day in counts.values()) for word in words}
 
@@ -72,7 +71,6 @@ class Chart:
 
     @property
     def sums(self) -> dict[str, int]:
-        """Numbers of the whole period by word."""
         return sums(self.counts)
 
     @property
@@ -96,7 +94,7 @@ class ChartGroup:
         outcomes: Mapping[str, Mapping[date, Mapping[str, int]]],
         times: Sequence[date],
     ) -> ChartGroup:
-        """Count and draw. `outcomes` are numbers by outcome, by the name of their chart, and by day or hour.
+        """Count and draw numbers by outcome, by the name of their chart, and by day or hour.
 
         The title has a place for the name of a chart.
         """

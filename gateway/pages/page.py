@@ -93,10 +93,7 @@ class Page:
         return self.given.get(name, "").strip() or None
 
     def choice(self, name: str, words: Iterable[_Word]) -> _Word | None:
-        """Return a parameter that must be one of some words, or None if it is empty.
-
-        Raise Problem if it is another word.
-        """
+        """Return a parameter, or None if it is empty. Raise Problem if it is not one of some words."""
         words, wanted = tuple(words), self.asked(name)
         found = next((word for word in words if word == wanted), None)
         if wanted is not None and found is None:
@@ -265,10 +262,7 @@ def version_in(given: Mapping[str, Any], name: str = "version") -> int | None:
 
 
 def moment_in(given: Mapping[str, Any], name: str) -> datetime | None:
-    """Return the time in a field, or None if it is empty: ISO 8601, in UTC by default, or a duration ago (``2h``).
-
-    Raise Problem if it is neither.
-    """
+    """Return the time in a field, or None: ISO 8601, in UTC by default, or a duration ago. Raise Problem if wrong."""
     return field(given, name, _moment, f"'{name}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h")
 
 

@@ -134,10 +134,7 @@ def _kept(form: Form) -> dict[str, str]:
 
 
 async def _chosen(page: Page, source: str, most: int) -> dict[str, str]:
-    """Return the uploaded texts, by the paths by which the scenario refers to their names.
-
-    Browsers send names without folders.
-    """
+    """Return the uploaded texts, by the paths by which the scenario refers to their names: browsers send no folders."""
     paths = {PurePosixPath(path).name: path for path in _REFERENCE.findall(source)}
     found = {paths.get(name, name): text async for name, text in _uploaded(page, "files")}
     if len(found) > most:

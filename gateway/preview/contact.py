@@ -45,14 +45,9 @@ class Preview:
 
 
 def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
-    """Follow one contact through a scenario.
+    """Follow one contact through a scenario, given its entry as JSON data.
 
-    Args:
-        argument: The entry as JSON data.
-
-    Raises:
-        EntryError: The entry is malformed.
-        BadInput: It has another trigger.
+    Raise EntryError if the entry is malformed, or BadInput if it has another trigger.
     """
     entry = parse_entry(argument)
     scenario = draft.scenario
@@ -150,17 +145,13 @@ def _unanswered(draft: Draft, given: PreviewInputs) -> list[str]:
 
 
 def report(shown: Preview, places: TemplateLocator, only: str | None = None) -> dict[str, Any]:
-    """Return a preview as JSON data.
+    """Return a preview as JSON data, with all steps or `only` one.
 
-    Args:
-        only: The id of the only step to include, or None.
-
-    Returns:
-        ``{"journey", "contact", "key", "entered_at", "timezone", "refused", "withheld", "notes", "exit", "steps"}``;
-            ``withheld`` is null or ``{"outcome", "reason"}``. Each step has ``id``, ``kind``, ``what``, ``taken``,
-            ``reachable``, ``branch``, ``at`` and ``outcome``, and optionally ``reason``, ``waits_until``, ``way``,
-            ``note``, ``error`` (``message``, ``file``, ``line``, ``column``), and ``request`` (``method``, ``url``,
-            ``headers``, names of ``attempt_headers``, ``body``) or ``message``.
+    It has ``journey``, ``contact``, ``key``, ``entered_at``, ``timezone``, ``refused``, ``withheld`` (null, or
+    ``outcome`` and ``reason``), ``notes``, ``exit`` and ``steps``. Each step has ``id``, ``kind``, ``what``, ``taken``,
+    ``reachable``, ``branch``, ``at`` and ``outcome``, and optionally ``reason``, ``waits_until``, ``way``, ``note``,
+    ``error`` (``message``, ``file``, ``line``, ``column``), and ``request`` (``method``, ``url``, ``headers``, names of
+    ``attempt_headers``, ``body``) or ``message``.
     """
     zone = str(shown.zone)
     return {

@@ -40,7 +40,6 @@ class Draft:
     warnings: tuple[Finding, ...] = ()
 
     def require(self, step: str | None) -> None:
-        """Raise BadInput if a step is named that does not exist."""
         if step is None or step in self.steps:
             return
         guess = near(step, self.steps) or near(step, [name.replace("-", "_") for name in self.steps])
@@ -53,8 +52,7 @@ def draft(
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Check and compile a scenario file. Return the draft, or None if it has a mistake, and the check's findings.
 
-    Raises:
-        BadInput: The file cannot be read.
+    Raise BadInput if the file cannot be read.
     """
     file = file if isinstance(file, ScenarioFile) else ScenarioFile.at(file)
     checked = check_file(file, destinations, quiet_hours)
@@ -69,10 +67,9 @@ def draft(
 
 
 def published(version: str, stored: Mapping[str, Any], plan: Mapping[str, Any]) -> Draft:
-    """Return a published version as a draft. Places are those in its document as JSON, since the file is not stored.
+    """Return a published version as a draft, with places in its document as JSON, since the file is not stored.
 
-    Raises:
-        ScenarioError: A newer program has stored it.
+    Raise ScenarioError if a newer program has stored it.
     """
     scenario = load(stored)
     written = json.dumps(document(scenario), ensure_ascii=False, indent=2)
@@ -179,10 +176,7 @@ def _where(path: FieldPath, draft: Draft) -> FieldPath:
 
 
 def loops(draft: Draft) -> dict[FieldPath, set[str]]:
-    """Return the paths of loops, with the used fields of each item.
-
-    It reads the source text, which is enough for samples.
-    """
+    """Return the paths of loops, with the used fields of each item, as the source text has them."""
     found: dict[FieldPath, set[str]] = {}
     for source, _ in _sources(draft):
         text = source if isinstance(source, str) else json.dumps(source)

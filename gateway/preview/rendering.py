@@ -51,7 +51,6 @@ class StandIn:
         self._real = Callbacks(base, [bytes(32)])
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
-        """Return a URL of the usual length."""
         now = min(now, LAST - timedelta(days=366_000))  # an address lives on from its step: not beyond the end of time
         return _without_token(self._real.url(workflow_id, root, f"msg_{0:032}", now))
 
@@ -65,7 +64,6 @@ class UnsubscribeStandIn:
         self._real = Unsubscribing(base, [bytes(32)])
 
     def url(self, subscriber: Subscriber) -> str:
-        """Return a URL of the usual length."""
         return _without_token(self._real.url(subscriber))
 
 

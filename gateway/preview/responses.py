@@ -39,8 +39,7 @@ class Unmade(Exception):
 class MadeUpAnswer:
     """Makes up one response.
 
-    Args:
-        mode: ``ordinary``: a usual response. ``empty``: as little as possible. ``mixed``: anything.
+    Its mode is ``ordinary``, ``empty`` (as little as possible) or ``mixed`` (anything).
     """
 
     def __init__(self, chance: random.Random, schema: Mapping[str, Any] | None, used: UsedFields, mode: str) -> None:
@@ -236,11 +235,7 @@ class Replies:
         return sorted(self._tried - self._made)
 
     def made(self, number: int) -> dict[str, Any]:
-        """Return the responses to a contact.
-
-        Args:
-            number: From 1. The first contact gets ordinary responses, the second none, the third minimal ones.
-        """
+        """Return the responses to a contact by its number, from 1: first ordinary ones, then none, then few."""
         chance = random.Random(f"{self._seed}/{number}/responses")  # noqa: S311
         mode = {1: "ordinary", 3: "empty"}.get(number, "mixed")
         made = dict(self._given)

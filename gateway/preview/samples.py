@@ -40,11 +40,9 @@ class Samples:
         self._used = UsedFields.of(draft)
 
     def entry(self, number: int, again: int = 0) -> dict[str, Any]:
-        """Return an entry.
+        """Return an entry; `again` counts others in place of one that is of no use.
 
-        Args:
-            number: From 1. The first is ordinary, the second has only an id, in the third every field is empty.
-            again: Number of another entry in place of one that is of no use.
+        The first is ordinary, the second has only an id, in the third every field is empty.
         """
         chance = random.Random(f"{self._seed}/{number}/{again}")  # noqa: S311
         maker = self._maker(chance, number, again)
@@ -62,11 +60,7 @@ class Samples:
     def events(
         self, number: int, entry: Mapping[str, Any], responses: Mapping[str, Any] | None = None
     ) -> list[GivenEvent]:
-        """Return the events of a contact: one of each kind that the scenario awaits.
-
-        Args:
-            responses: Responses of webhooks, whose ids events may carry.
-        """
+        """Return one event of each kind that the scenario awaits. They may carry ids of responses of webhooks."""
         chance = random.Random(f"{self._seed}/{number}/events")  # noqa: S311
         maker = EntryMaker(chance, 0, self._used)
         # A property is named by `event.properties.sku` or by `event.sku`.
@@ -154,7 +148,6 @@ class EntryMaker:
         return {"custom_fields": rows}
 
     def value(self, path: FieldPath, pool: tuple[Any, ...] = worst.ANYTHING, usual: tuple[Any, ...] = ("Zoé",)) -> Any:
-        """Return a value outside of the models."""
         if self._mode == "empty":
             return self._chance.choice((None, ""))
         if pool is worst.ANYTHING and (below := self._used.below(path)) and self._chance.random() < 0.9:
@@ -251,11 +244,9 @@ _KINDS: Final[dict[Callable[..., Any], Callable[[Any], Any]]] = {
 
 
 def _plausible(path: FieldPath, reader: Callable[..., Any] | None = None, *, is_date: bool = False) -> Any:
-    """Return a usual value for a field of this name.
+    """Return a usual value for a field of this name, which `reader` reads, or None if the field is unknown.
 
-    Args:
-        reader: The function that reads the field, or None for unknown fields.
-        is_date: True if the scenario waits for it, or formats it as a date.
+    `is_date` is True if the scenario waits for it, or formats it as a date.
     """
     name = path[-1]
     words = {word.lower() for word in _WORD.findall(name)} | {name.lower()}
@@ -268,7 +259,6 @@ def _plausible(path: FieldPath, reader: Callable[..., Any] | None = None, *, is_
 
 
 def _label(path: FieldPath) -> str:
-    """Return a text that names its field: ``Program name``."""
     words = path[-2:] if path[-1] == "name" else path[-1:]
     return " ".join(words).replace("_", " ").capitalize()
 
@@ -282,11 +272,7 @@ class _UsualSamples(Samples):
 
 
 class _UsualEntryMaker(EntryMaker):
-    """Makes an entry of usual values.
-
-    Args:
-        compared: True to try values that conditions compare with.
-    """
+    """Makes an entry of usual values; with `compared`, also of values that conditions compare with."""
 
     def __init__(self, chance: random.Random, used: UsedFields, *, compared: bool) -> None:
         super().__init__(chance, 1, used)
@@ -349,7 +335,6 @@ def _pruned(entry: dict[str, Any], wanted: frozenset[FieldPath]) -> dict[str, An
 
 
 def _part(value: Any, path: FieldPath, wanted: frozenset[FieldPath]) -> Any:
-    """Return a part of an entry reduced to the used fields."""
     if path in wanted:
         return value
     if is_list(value):

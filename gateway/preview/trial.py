@@ -69,11 +69,8 @@ def attempt(
     """Render every step for made-up contacts until one fails.
 
     A step fails only if the contact might reach it: a step behind an `if` that excludes the contact may fail. Both
-    branches of a `wait_for` count.
-
-    Args:
-        given: The circumstances. Events and missing responses are made up, and the time is by default a fixed one: the
-            same seed gives the same contacts.
+    branches of a `wait_for` count. Events and missing responses are made up. The time is by default a fixed one: the
+    same seed gives the same contacts.
     """
     at = given.at or _AT
     given = replace(given, at=at)

@@ -70,7 +70,6 @@ class StepPreview:
 
     @property
     def problem(self) -> RenderProblem | None:
-        """Why it cannot be performed, or None."""
         return self.result if isinstance(self.result, RenderProblem) else None
 
 
@@ -89,8 +88,7 @@ class _Position:
 class PreviewRun:
     """Visits all steps, on the contact's way and beside it.
 
-    Args:
-        data: Variables by root name, without `now`, `today` and the last event.
+    `data` has variables by root name, without `now`, `today` and the last event.
     """
 
     def __init__(
@@ -311,10 +309,7 @@ class PreviewRun:
 
 
 def _end(host: VirtualHost, here: _Position) -> datetime | None:
-    """Return when a step's wait ends, or None if it does not wait.
-
-    The wait of a step that an event met ends with that event. A deferred message has no wait.
-    """
+    """Return when a step's wait ends: with the event that met it, if any. None if it does not wait, or is deferred."""
     until = host.memory.until
     end = until if until is not None and host.matched_event is None else host.clock.now
     return end if end > here.now or end == until == here.now else None

@@ -86,23 +86,20 @@ class Clock:
     async def wait(self, owner: Hashable, until: datetime | None, wake: Callable[[], bool]) -> bool:
         """Wait until a moment (None: forever), or until `wake` returns True. Return True for the latter.
 
-        Args:
-            owner: The owner of the coroutine, which has one wait at a time. `tell` checks `wake` again.
+        The owner of the coroutine has one wait at a time. `tell` checks `wake` again.
         """
         return True if wake() else await _Wait(owner, until, wake)
 
     def tell(self, owner: Hashable) -> None:
-        """Notify an owner that something has happened."""
         wait, task = self._waiting.get(owner, (None, None))
         if wait is not None and task is not None and wait.wake():
             del self._waiting[owner]
             self._ready.append((task, True))
 
     def run(self, until: datetime | None = None) -> None:
-        """Let time pass until no moment is awaited. Coroutines that wait forever stay waiting.
+        """Let time pass until no moment is awaited, or `until` a moment, after the actions due then.
 
-        Args:
-            until: Stop at this moment, after the actions due then. None: at the last awaited moment.
+        Coroutines that wait forever stay waiting.
         """
         while True:
             while self._ready:
@@ -210,10 +207,8 @@ class VirtualHost:
     def delivery_of(self, row: Send, *, identifier: str, version: str, now: str, root: str) -> Delivery:
         """Return a delivery of the current step.
 
-        Args:
-            version: The scenario with its version, such as ``post-purchase@3``.
-            now: The time for the delivery's templates, ISO 8601.
-            root: The run id of the journey's first run. The delivery has it if a template uses its callback URL.
+        `version` is the scenario with its version, `now` the time for templates, ISO 8601, and `root` the run id of the
+        journey's first run, which the delivery has if a template uses its callback URL.
         """
         whole = self.data()
         return Delivery(
@@ -237,7 +232,6 @@ class VirtualHost:
         return Inputs(self.changes, self.kept, len(self.kept), self.paused, self.send_now)
 
     def now(self) -> datetime:
-        """Return the virtual time, in UTC."""
         return self.clock.now
 
     async def answer(self, question: EvaluationRequest) -> EvaluationResult:
@@ -260,7 +254,6 @@ class VirtualHost:
 
     @property
     def interrupted(self) -> bool:
-        """True if the current step must stop."""
         return False
 
     def stop_if_interrupted(self) -> None:
@@ -277,7 +270,6 @@ class VirtualHost:
         self.held, self.memory.until = failed, None
 
     async def decided(self) -> Outcome | None:
-        """Leave a held step held, since no operator decides here."""
         return None if self.held is None else ContinueAsNew()
 
     def record(self, outcome: str, reason: str | None = None, **more: Unpack[Remarks]) -> None:

@@ -97,7 +97,6 @@ class VirtualJourney(VirtualHost):
     # ---- steps
 
     async def run(self) -> JourneyEnd:
-        """Perform step after step to the end."""
         at = self.plan.start
         while at is not None:
             row = self.plan.steps[at]
@@ -190,11 +189,7 @@ class VirtualJourney(VirtualHost):
         super().happen(event)
 
     def change(self, patch: Mapping[str, Any]) -> None:
-        """Change fields of the contact. Waits are computed again.
-
-        Raises:
-            EntryError: The patch is malformed, and nothing has changed.
-        """
+        """Change fields of the contact, and compute waits again. Raise EntryError if the patch is malformed."""
         contact = patch_contact(self._data["contact"], patch, self._platform)
         self._data = {**self._data, "contact": contact}
         self.zone = zone_of(contact.get("timezone"), self.plan.zone)
@@ -202,13 +197,9 @@ class VirtualJourney(VirtualHost):
         self.clock.tell(self)
 
     def operate(self, verb: str, step: str | None, operator: str, reason: str, *, now: bool = False) -> None:
-        """Execute an operation.
+        """Execute an operation; with `now`, retry regardless of hours and caps.
 
-        Args:
-            now: True to retry regardless of hours and caps.
-
-        Raises:
-            OperationRefused: It does not apply.
+        Raise OperationRefused if it does not apply.
         """
         if self.ending is not None or self._leaving is not None:
             raise OperationRefused("the journey is over")
@@ -243,10 +234,8 @@ async def deliver(
 ) -> Delivered | Failed | NotBefore:
     """Make attempts until the delivery ends.
 
-    Args:
-        row: The step, with its destination's settings.
-        took: Processes the reply of a delivered message, and returns a note.
-        asked: Returns the policies' ruling on an attempt.
+    `row` has its destination's settings. `took` processes the reply of a delivered message, and returns a note. `asked`
+    returns the policies' ruling on an attempt.
     """
     channel = adapter(row.channel)
     policy = row.retry.spread(journey.delivery)
