@@ -99,8 +99,7 @@ async def _payloads(request: Request) -> Sequence[Payload]:
 
 
 def _answer(payloads: Sequence[Payload]) -> Response:
-    content = MessageToJson(Payloads(payloads=payloads), indent=None)
-    return Response(content, media_type="application/json")
+    return Response(MessageToJson(Payloads(payloads=payloads), indent=None), media_type="application/json")
 
 
 def _said(sentence: str) -> Payload:

@@ -189,8 +189,7 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         sender=means.sender,
         began=datetime.now(UTC),
     )
-    rules = rules_of(draft.scenario, step_model, Policies(), leaving.channel, "")
-    await means.trials.check(leaving, rules)
+    await means.trials.check(leaving, rules_of(draft.scenario, step_model, Policies(), leaving.channel, ""))
     began = time.perf_counter()
     try:
         message, answer = await channel.send(context)

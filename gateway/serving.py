@@ -177,8 +177,7 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
             await _serve_store(served, settings, temporal, store, keyring, wanted, stack)
         if callbacks is not None:
             routes = list(chain.from_iterable(served.routes.values()))
-            open_to_all = Measured(callbacks_application(callbacks, temporal, routes))
-            served.parts.update(dict.fromkeys(OPEN, open_to_all))
+            served.parts.update(dict.fromkeys(OPEN, Measured(callbacks_application(callbacks, temporal, routes))))
             served.what += ["callbacks", *served.routes]
         listening.start(Front(served.parts, checks))
         stack.push_async_callback(listening.stop)  # before what its requests need is closed

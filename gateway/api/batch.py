@@ -84,8 +84,7 @@ class BatchRequest:
         self._trouble: Problem | None = None
         keys: Keys = self.request.app.state.keys
         caller: Caller = self.request.state.caller
-        places = keys.places.turns(caller, "items")
-        async with Concurrency(places) as working:
+        async with Concurrency(keys.places.turns(caller, "items")) as working:
             for index, text in enumerate(texts):
                 await working.acquire()
                 try:

@@ -94,8 +94,7 @@ def parse(text: str, what: str = "the body") -> Any:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            sentence = f"a text of {what} holds half a character (a lone surrogate): send whole ones"
-            raise unreadable(sentence) from None
+            raise unreadable(f"a text of {what} holds half a character (a lone surrogate): send whole ones") from None
     return value
 
 

@@ -159,8 +159,7 @@ async def list_operation_items(
 @router.post("/operations/{id}/stop", responses=problems("not-found", "not-accepted"))
 async def stop_operation(operation: Id, body: StopBody, use: Use, caller: Operating) -> OperationView:
     """Stop an operation within a second or two. Journeys that were asked keep their result; the others are left."""
-    operator = caller.operator(body.operator)
-    return await use.operations.stop(caller, operation, operator=operator, reason=body.reason)
+    return await use.operations.stop(caller, operation, operator=caller.operator(body.operator), reason=body.reason)
 
 
 @on_journeys.post("/journeys/{id:path}/{operation}", responses=problems("not-found", "not-accepted", "no-answer"))

@@ -200,8 +200,7 @@ class Receiving:
         if wait := self._pace.take(claim.delivery_id):
             again = {"retry-after": str(math.ceil(wait))}
             raise RefusedCall(429, "too many events came to this callback address: try again later", again)
-        names = ("the body", "an event")
-        body = await read_body(request, MAX_BODY, patience=self._patience, names=names)
+        body = await read_body(request, MAX_BODY, patience=self._patience, names=("the body", "an event"))
         if link:
             event, identifier = event_of_link(request)
         else:

@@ -66,8 +66,7 @@ class JourneyOperations:
     ) -> AsyncIterator[list[JourneySummary]]:
         """Yield the journeys that `select` returns, page by page and without a limit."""
         if everybody or operation in NOT_HELD:
-            paused = None if everybody else operation is Operation.RESUME
-            return self.lists.running_by_page(which, paused=paused)
+            return self.lists.running_by_page(which, paused=None if everybody else operation is Operation.RESUME)
         return self.lists.held_by_page(which, details=False)
 
     async def paused_by(self, which: JourneyFilter) -> StoredOperation | None:

@@ -139,8 +139,7 @@ class PacedTemporal:
         scheduled, delivered = dict[int, str](), Counter[str]()
         try:
             await self._calls.turn()
-            handle = self.client.get_workflow_handle(journey, run_id=run_id)
-            async for event in handle.fetch_history_events():
+            async for event in self.client.get_workflow_handle(journey, run_id=run_id).fetch_history_events():
                 if event.HasField("activity_task_scheduled_event_attributes"):
                     scheduled[event.event_id] = event.activity_task_scheduled_event_attributes.activity_id
                 elif event.HasField("activity_task_completed_event_attributes"):

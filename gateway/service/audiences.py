@@ -79,8 +79,7 @@ class AudienceService:
             raise BadInput(f"{audience.name} is empty")
         if not await self._store.complete_audience(audience.id, digest.hexdigest(), size, number, datetime.now(UTC)):
             raise BadInput("the file was deleted while it was uploaded, because a contact was erased: upload it again")
-        found = await self._store.stored_audience(audience.id)
-        return found or audience
+        return await self._store.stored_audience(audience.id) or audience
 
     async def find(self, caller: Caller, name: str) -> StoredAudience | None:
         """Return the newest file of a name that the caller uploaded."""

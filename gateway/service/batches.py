@@ -96,8 +96,7 @@ class BatchService:
         return PageView(items=[BatchView.of(one, counts[one.id]) for one in shown], next=following)
 
     async def show(self, caller: Caller, batch: str) -> BatchView:
-        stored = await self._stored(caller, batch)
-        return BatchView.of(stored, (await self._store.batch_counts([batch]))[batch])
+        return BatchView.of(await self._stored(caller, batch), (await self._store.batch_counts([batch]))[batch])
 
     async def items(
         self, caller: Caller, batch: str, page: PageRequest, outcome: ItemOutcome | None = None

@@ -104,8 +104,7 @@ class KeyView(View):
 
     @classmethod
     def of(cls, key: ApiKey, now: datetime) -> KeyView:
-        state = "good" if key.is_good(now) else "revoked" if key.revoked_at else "expired"
-        return cls.from_record(key, state=state)
+        return cls.from_record(key, state="good" if key.is_good(now) else "revoked" if key.revoked_at else "expired")
 
 
 class KeyService:

@@ -206,8 +206,7 @@ class CampaignLineView(View):
 
     @classmethod
     def of(cls, item: CampaignItem) -> CampaignLineView:
-        outcome = item.outcome or PENDING
-        return cls.from_record(item, contact=item.contact_id, outcome=outcome, at=item.answered_at)
+        return cls.from_record(item, contact=item.contact_id, outcome=item.outcome or PENDING, at=item.answered_at)
 
 
 _SPAN: Final = 60.0  # seconds over which a speed is measured

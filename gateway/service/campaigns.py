@@ -249,10 +249,9 @@ class CampaignService:
     async def _end_journeys(self, caller: Caller, view: CampaignView, operator: str, reason: str) -> CampaignView:
         """End the journeys that a campaign started, by an operation. Repeated, it is the same one."""
         number = await self._store.count_campaign_journeys(view.name)
-        scenario = view.scenario.partition("@")[0]
         request = RequestedOperation(
             operation=Operation.LEAVE,
-            which=JourneyFilter(scenario=scenario, campaign=view.name),
+            which=JourneyFilter(scenario=view.scenario.partition("@")[0], campaign=view.name),
             operator=operator,
             reason=reason,
             everybody=True,

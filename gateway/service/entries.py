@@ -143,8 +143,7 @@ class AdmissionWatch:
 
     async def _look(self) -> None:
         waiting = self._waiting()
-        runs = {(item.entered.id, item.entered.run_id) for item in waiting}
-        admitted = await self._store.admitted(list(runs))
+        admitted = await self._store.admitted(list({(item.entered.id, item.entered.run_id) for item in waiting}))
         for item in waiting:
             if (item.entered.id, item.entered.run_id) in admitted:
                 self._settle(item)

@@ -108,8 +108,7 @@ class UnadmittedSearch:
             with tolerating_no_search():
                 for one in await self._index.find(query, patience=_PATIENCE):
                     contact = one.contact or ""
-                    entry = AcceptedEntry(one.id, one.run_id, contact, one.started_at)
-                    found.setdefault(contact, []).append(entry)
+                    found.setdefault(contact, []).append(AcceptedEntry(one.id, one.run_id, contact, one.started_at))
         return found
 
 

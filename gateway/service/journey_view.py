@@ -259,12 +259,11 @@ def _inline_steps(seen: JourneySnapshot) -> Iterator[dict[str, Any]]:
         yield {"id": at, "kind": rows[at].kind, "outcome": way, "at": entered}
         at = ways[way]
     for one in sent.values():
-        ended = one.started_at + timedelta(milliseconds=one.milliseconds)
         yield {
             "id": one.step,
             "kind": rows[one.step].kind if one.step in rows else one.channel,
             "outcome": one.outcome,
-            "at": ended.isoformat(timespec="seconds"),
+            "at": (one.started_at + timedelta(milliseconds=one.milliseconds)).isoformat(timespec="seconds"),
             "status": one.status,
             "attempts": one.attempt,
         }

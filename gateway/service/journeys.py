@@ -188,8 +188,7 @@ class JourneyService:
 
         Raise NotFound if there is no such journey, and BadInput if the step sent nothing, or its data is deleted.
         """
-        seen = await self.show(caller, journey)
-        return await rendered(self._temporal, self._store, seen, step, renderer)
+        return await rendered(self._temporal, self._store, await self.show(caller, journey), step, renderer)
 
     async def stats(self, caller: Caller, scenario: str, version: int | None = None) -> StatsView:
         """Count the journeys of a scenario by step. Counts are cached for some seconds: see `StatsView.as_of`.
@@ -200,8 +199,7 @@ class JourneyService:
         return await self._stats.get((scenario, version))
 
     async def _count(self, asked: tuple[str, int | None]) -> StatsView:
-        before = self._stats.peek(asked)
-        return await stats.stats(self._temporal, self._store, self._content, *asked, before=before)
+        return await stats.stats(self._temporal, self._store, self._content, *asked, before=self._stats.peek(asked))
 
     async def trends(self, caller: Caller, scenario: str, version: int | None = None, days: int = DAYS) -> TrendsView:
         """Count the people and the attempts of a scenario's steps by day, up to 90."""
@@ -270,8 +268,7 @@ class JourneyService:
         except NotFound:
             if caller.scenarios is None:
                 raise
-            nothing = f"nothing is on record of a contact '{contact}' in the scenarios of your key"
-            raise NotFound(nothing) from None
+            raise NotFound(f"nothing is on record of a contact '{contact}' in the scenarios of your key") from None
 
 
 async def recorded_attempts(store: Store, caller: Caller, **wanted: Any) -> list[AttemptView]:

@@ -184,8 +184,7 @@ class JourneyLists:
         self, wanted: JourneyFilter, *, size: int, after: bytes | None = None
     ) -> tuple[list[JourneySummary], bytes | None]:
         """Return a page of held journeys, and the token of the next page. It may have fewer than `size`."""
-        query = query_of(_searchable(wanted), state="held")
-        page, following = await self.index.page(query, size=size, after=after)
+        page, following = await self.index.page(query_of(_searchable(wanted), state="held"), size=size, after=after)
         return await self._with_entries([item for item in map(_held, page) if _fits(item, wanted)]), following
 
     async def _with_entries(self, found: list[JourneySummary]) -> list[JourneySummary]:

@@ -84,8 +84,7 @@ class OperationService:
         if operation in NOT_HELD and step is not None:
             raise BadInput(f"{operation} takes no step: leave it out", at=["step"], code="combination")
         if operation is not Operation.RETUNE and destination is not None:
-            text = f"{operation} takes no destination: leave it out"
-            raise BadInput(text, at=["destination"], code="combination")
+            raise BadInput(f"{operation} takes no destination: leave it out", at=["destination"], code="combination")
         arguments: dict[str, Any] = {"step": step, "destination": destination, **more}
         if operation is Operation.MIGRATE:
             arguments.setdefault("version", "newest")

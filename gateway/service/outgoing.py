@@ -243,8 +243,7 @@ class OutgoingService:
 
 
 def _check_arguments(operation: OutgoingOperation, ids: Collection[str], after: str | None) -> None:
-    takes_events = operation in (OutgoingOperation.RETRY, OutgoingOperation.SKIP)
-    if ids and not takes_events:
+    if ids and operation not in (OutgoingOperation.RETRY, OutgoingOperation.SKIP):
         raise BadInput(f"{operation} takes no events: leave them out", at=["events"], code="combination")
     if not ids and operation is OutgoingOperation.SKIP:
         raise BadInput("skip needs the held events, by their ids", at=["events"], code="combination")

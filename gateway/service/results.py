@@ -272,8 +272,7 @@ def _by_split(split: str, versions: Sequence[_Version]) -> Comparison:
             branches.setdefault(drawn, []).append(tally)
     # Entries may share a unit that a template makes. Their draws are not independent.
     strata = [_strata(split, one) for one in versions if "{" not in one.lots[split].by]
-    compared = _compared(split, branches, versions)
-    return compared.model_copy(update={"mismatch": _seldom(strata), "undrawn": undrawn})
+    return _compared(split, branches, versions).model_copy(update={"mismatch": _seldom(strata), "undrawn": undrawn})
 
 
 def _compared(split: str | None, groups: Mapping[str, Sequence[GoalCount]], versions: Sequence[_Version]) -> Comparison:

@@ -340,8 +340,7 @@ async def trends(
         first = date.fromisoformat(min(one.day for one in attempts)) + timedelta(days=1)
         attempts = [one for one in attempts if one.day >= first.isoformat()]
     found = {newest, *(one.version for one in (*people, *attempts))}
-    numbers = {version} if version else found
-    plans = await _plans(content, scenario, numbers, newest)
+    plans = await _plans(content, scenario, {version} if version else found, newest)
 
     def of_version(number: int) -> Iterator[list[DayCount]]:
         return ([one for one in some if one.version == number] for some in (people, attempts))

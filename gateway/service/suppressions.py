@@ -93,8 +93,7 @@ class SuppressionService:
         """
         channel, hashes = self._hashed(address, channel)
         made = suppression(channel, hashes[0], source or BY_HAND, scope or "", evidence)
-        new = await self._store.suppress(made)
-        return SuppressionView.of(made), new
+        return SuppressionView.of(made), await self._store.suppress(made)
 
     async def remove(
         self, address: str, *, channel: str | None = None, source: str | None = None, scope: str | None = None
