@@ -1,14 +1,22 @@
-"""Bounded concurrency: a pool of tasks that stops at the first error, and a call for each of many items."""
+"""Concurrency: a pool of tasks that stops at the first error, bounded calls, and a cache that shares look-ups."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
+logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
 class Concurrency:
@@ -74,3 +82,92 @@ async def gather_some(limit: int, function: Callable[[Item], Awaitable[Result]],
             return await function(item)
 
     return await asyncio.gather(*map(call, items))
+
+
+LONGEST: Final = 60.0  # seconds for which a value is valid at most because its lookup took long
+_MAX_KEYS: Final = 100  # the least recently fetched is evicted first
+
+
+@dataclass
+class _Entry(Generic[Value]):
+    task: asyncio.Task[Value] | None = None
+    value: Value | None = None
+    expires: float = -inf
+    usable_until: float = -inf
+
+
+class CoalescingCache(Generic[Key, Value]):
+    """Caches an expensive lookup for a few seconds. Concurrent callers share one lookup.
+
+    Cancelling one caller does not cancel the lookup for the others. A failed lookup is not cached, unless a stale value
+    may be returned in its place. Used from one event loop.
+
+    Args:
+        ttl: Seconds a value stays valid, counted from the start of its lookup.
+        cost_factor: A value also stays valid for this many times the duration of its lookup, up to `LONGEST`.
+        max_stale: Seconds, counted likewise, during which an expired value is returned while a new one is looked up. An
+            expensive value may be as old again as it was valid, so that callers do not wait for the next one.
+    """
+
+    def __init__(
+        self,
+        lookup: Callable[[Key], Awaitable[Value]],
+        ttl: float,
+        *,
+        cost_factor: float = 0.0,
+        max_stale: float = 0.0,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._lookup, self._ttl, self._cost_factor, self._max_stale = lookup, ttl, cost_factor, max_stale
+        self._clock = clock
+        self._entries: OrderedDict[Key, _Entry[Value]] = OrderedDict()
+        self._tasks = set[asyncio.Task[Value]]()
+
+    async def get(self, key: Key) -> Value:
+        """Return the cached value, or look it up. An error of the lookup is raised."""
+        entry, now = self._entries.setdefault(key, _Entry()), self._clock()
+        if entry.value is not None and now < entry.expires:
+            return entry.value
+        if (task := entry.task) is None:
+            task = entry.task = asyncio.create_task(self._fetch(key, entry))
+            self._tasks.add(task)
+            task.add_done_callback(lambda done: self._finish(entry, done))
+            self._entries.move_to_end(key)
+            while len(self._entries) > _MAX_KEYS:
+                self._entries.popitem(last=False)
+        if entry.value is not None and now < entry.usable_until:
+            return entry.value
+        return await asyncio.shield(task)
+
+    def peek(self, key: Key) -> Value | None:
+        """Return the latest value of a key, however old, or None if there is none."""
+        entry = self._entries.get(key)
+        return entry and entry.value
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fetch(self, key: Key, entry: _Entry[Value]) -> Value:
+        started = self._clock()
+        try:
+            entry.value = await self._lookup(key)
+        except Exception:
+            entry.expires = self._clock() + self._ttl if self._max_stale else -inf
+            raise
+        valid = max(self._ttl, min(self._cost_factor * (self._clock() - started), LONGEST))
+        entry.expires = started + valid
+        if self._max_stale:
+            entry.usable_until = started + max(self._max_stale, 2 * valid)
+        return entry.value
+
+    def _finish(self, entry: _Entry[Value], task: asyncio.Task[Value]) -> None:
+        entry.task = None
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and self._clock() < entry.usable_until:
+            logger.warning("a cached value could not be renewed: %s", error)

@@ -85,7 +85,7 @@ class BlastActivities:
     @activity.defn(name=BLAST)
     async def blast_lines(self, chunk: CampaignChunk) -> None:
         """Send the messages of the lines of a chunk that have no outcome yet, and record their outcomes."""
-        waits: list[str] = []  # why it waits for its receiver: `gateway.service.standstill` reads it from heartbeats
+        waits: list[str] = []  # why it waits for its receiver: `gateway.service.operations` reads it from heartbeats
         beating = asyncio.create_task(_beat(waits))
         try:
             store = self.services.store

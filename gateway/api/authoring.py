@@ -14,8 +14,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, ValidationError, field_validator, model_validator
 
 from gateway.api.authentication import Publishing
-from gateway.api.body import Map, RequestBody, decoded, parse
-from gateway.api.parameters import Author
+from gateway.api.body import Author, Map, RequestBody, decoded, parse
 from gateway.api.problem import VERSIONED, Mistake, Problem, ResponseBody, invalid, pointer_to, problems
 from gateway.errors import CheckFailed
 from scenario.source.findings import Finding

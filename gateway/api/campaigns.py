@@ -12,8 +12,7 @@ from starlette.responses import StreamingResponse
 
 from gateway.api.authentication import Operating, Reading
 from gateway.api.batch import LINES
-from gateway.api.body import Operator, RecordBody, RequestBody
-from gateway.api.parameters import Paging, Use
+from gateway.api.body import Operator, Paging, RecordBody, RequestBody, Use
 from gateway.api.problem import problems
 from gateway.errors import BadInput
 from gateway.service.audiences import AudienceView

@@ -10,9 +10,8 @@ from pydantic import AfterValidator, Field, StrictInt, StringConstraints, Valida
 
 from gateway.api.authentication import Erasing, Reading, Reporting
 from gateway.api.batch import BatchAnswer, BatchItem, BatchRequest, ItemResult, batch_of
-from gateway.api.body import Map, RequestBody
+from gateway.api.body import Cursor, Map, Paging, RequestBody, Use
 from gateway.api.idempotency import RequestId, keep_answer_if
-from gateway.api.parameters import Cursor, Paging, Use
 from gateway.api.problem import Problem, mistakes_in, problems
 from gateway.client import Services
 from gateway.service.caller import Caller

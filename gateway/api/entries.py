@@ -12,8 +12,8 @@ from pydantic import Field
 
 from gateway.api.authentication import Entering
 from gateway.api.batch import BatchAnswer, BatchItem, BatchRequest, ItemResult, batch_of
+from gateway.api.body import Use
 from gateway.api.idempotency import RequestId
-from gateway.api.parameters import Use
 from gateway.api.problem import ResponseBody, problems
 from gateway.client import Services
 from gateway.errors import MistakenEntry, NotEntered, UnderWay

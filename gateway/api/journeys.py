@@ -9,7 +9,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gateway.api.authentication import Looking, Reading
-from gateway.api.parameters import Contents, JourneyId, Paging, ScenarioFilter, Use
+from gateway.api.body import Contents, JourneyId, Paging, ScenarioFilter, Use
 from gateway.api.problem import problems
 from gateway.service.authoring import ContentView
 from gateway.service.batches import BatchItemView, BatchView

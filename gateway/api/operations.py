@@ -8,9 +8,8 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
 from gateway.api.authentication import Operating, Reading
-from gateway.api.body import Map, RecordBody, RequestBody
+from gateway.api.body import JourneyId, Map, Paging, RecordBody, RequestBody, Use
 from gateway.api.idempotency import RequestId
-from gateway.api.parameters import JourneyId, Paging, Use
 from gateway.api.problem import problems
 from gateway.operations.request import FASTEST, RATE, RequestedOperation
 from gateway.service.index import JourneyFilter

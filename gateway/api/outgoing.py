@@ -9,9 +9,8 @@ from pydantic import Field
 
 from gateway.api.authentication import Operating, Reading
 from gateway.api.batch import LINES
-from gateway.api.body import RecordBody
+from gateway.api.body import RecordBody, Use
 from gateway.api.idempotency import RequestId
-from gateway.api.parameters import Use
 from gateway.api.problem import problems
 from gateway.service.operation_views import OperationView
 from gateway.service.outgoing import LONGEST_WAIT, OperatorRecord, SubscriptionEventsView, SubscriptionView

@@ -10,8 +10,7 @@ from pydantic import ConfigDict, Field
 
 from gateway.api.authentication import Operating, Publishing, Reading
 from gateway.api.authoring import FindingBody, PublicationBody, bodies_of, described, source_of
-from gateway.api.body import RequestBody
-from gateway.api.parameters import Author, Paging, ScenarioName, Use
+from gateway.api.body import Author, Paging, RequestBody, ScenarioName, Use
 from gateway.api.problem import ResponseBody, problems
 from gateway.errors import CheckFailed
 from gateway.publishing import Publication

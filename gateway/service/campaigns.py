@@ -47,8 +47,7 @@ from gateway.service.campaign_views import (
 )
 from gateway.service.entries import EntryService
 from gateway.service.index import JourneyFilter
-from gateway.service.operations import OperationService
-from gateway.service.standstill import trouble_of
+from gateway.service.operations import OperationService, trouble_of
 from gateway.service.view import PageRequest, PageView
 from runtime.store import Store
 from runtime.store.audiences import StoredAudience

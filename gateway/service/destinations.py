@@ -21,8 +21,7 @@ from temporalio.service import RPCError
 
 from activities.channel_registry import WEBHOOK
 from activities.webhook.destinations.destinations import Destination, Destinations
-from gateway.coalescing_cache import CoalescingCache
-from gateway.concurrency import gather_some
+from gateway.concurrency import CoalescingCache, gather_some
 from gateway.journeys.snapshot import DeliveryStatus, pending_of
 from gateway.operations import retry_policy
 from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from gateway.coalescing_cache import CoalescingCache
-from gateway.concurrency import gather_some
+from gateway.concurrency import CoalescingCache, gather_some
 from gateway.service.caller import Caller
 from gateway.service.index import IndexedJourney, JourneyFilter, JourneyIndex, differs, equals, one_of, query_of
 from runtime.search_attributes import DESTINATION, HELD_REASON, SCENARIO_NAME, STEP_ID

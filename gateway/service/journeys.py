@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from typing_extensions import TypedDict
 
 from activities.content import Content
-from gateway.coalescing_cache import CoalescingCache
+from gateway.concurrency import CoalescingCache
 from gateway.errors import BadCombination, BadCursor, NotFound, UnknownScenario
 from gateway.journeys import snapshot
 from gateway.journeys.rendered import RenderedDelivery, rendered

@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 
 from activities.channel_registry import QUEUES
 from activities.interface import JOURNEYS
-from gateway.coalescing_cache import CoalescingCache
+from gateway.concurrency import CoalescingCache
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.campaign_views import CampaignView
 from gateway.service.campaigns import CampaignService

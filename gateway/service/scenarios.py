@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from typing_extensions import TypedDict
 
 from activities.content import Content, LoadedVersion, UnknownVersion
-from gateway.coalescing_cache import CoalescingCache
+from gateway.concurrency import CoalescingCache
 from gateway.errors import BadInput, UnknownScenario
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.view import PageRequest, PageView, View

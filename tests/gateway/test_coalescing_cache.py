@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.coalescing_cache import CoalescingCache
+from gateway.concurrency import CoalescingCache
 
 
 @dataclass

@@ -18,7 +18,7 @@ from activities.background import BLAST
 from gateway.campaigns.survey import Survey
 from gateway.client import Services
 from gateway.service.caller import TERMINAL
-from gateway.service.standstill import trouble_of
+from gateway.service.operations import trouble_of
 from runtime.encryption.codec import contact_of
 from runtime.store import Store
 from tests.factories import NOW, stored_campaign

@@ -19,7 +19,7 @@ from activities.background import BLAST
 from gateway.client import JourneyFilter, OperationView, ScenarioClient
 from gateway.errors import BadInput, BadOperation, Forbidden
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.standstill import standstill
+from gateway.service.operations import standstill
 from gateway.service.view import PageRequest
 from runtime.api_keys import SCOPES
 from runtime.store import OperationItem, Store
