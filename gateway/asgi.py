@@ -71,8 +71,7 @@ class Traced:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(Headers(scope=scope)) if scope["type"] == "http" else dict[str, str]()
-        token = context.attach(PROPAGATOR.extract(headers, Context()))
+        token = context.attach(PROPAGATOR.extract(dict(Headers(scope=scope)), Context()))
         try:
             await self._application(scope, receive, send)
         finally:

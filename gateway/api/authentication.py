@@ -119,7 +119,7 @@ class Authentication:
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Pass a request on. Raise Problem if it has no valid key, or the key exceeds its rate."""
-        if scope["type"] == "http" and not (scope["path"] in self._public and scope["method"] in ("GET", "HEAD")):
+        if scope["path"] not in self._public or scope["method"] not in ("GET", "HEAD"):
             scope.setdefault("state", {})["caller"] = await caller_of(self._keys, shown(scope))
         await self._application(scope, receive, send)
 

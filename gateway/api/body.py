@@ -114,10 +114,9 @@ class StrictJson:
         self._application, self._other = application, other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        checked = scope["type"] == "http" and scope["method"] in WRITING
-        if checked and (scope["path"] in self._other or scope["path"].startswith(UPLOADS)):
-            checked = False
-        if checked and media_of(scope).partition("/")[2].rpartition("+")[2] == "json":
+        is_json = media_of(scope).partition("/")[2].rpartition("+")[2] == "json"
+        is_other = scope["path"] in self._other or scope["path"].startswith(UPLOADS)
+        if scope["method"] in WRITING and is_json and not is_other:
             body, receive = await read(scope, receive)
             if body:
                 parse(decoded(body))

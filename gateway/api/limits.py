@@ -49,9 +49,6 @@ class Bounds:
         self._of_key: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._application(scope, receive, send)
-            return
         uploaded = _at(scope["path"], self._streamed)
         most = uploaded or _at(scope["path"], self._larger) or MOST_BYTES
         headers = dict(scope["headers"])

@@ -151,8 +151,6 @@ def problem_of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case RequestValidationError():
-            return invalid(error.errors(), error.body)
         case errors.MistakenEntry():
             return problem_at(pointer_to(error.at), "entry", str(error), meant=error.meant)
         case errors.BadCursor():
@@ -182,8 +180,7 @@ def problem_of(error: Exception) -> Problem:
             seconds = fault_of(error, namespace="").retry_after
             return again("unavailable", f"this service cannot use Temporal now: {SEND_AGAIN}", seconds)
         case HTTPException():
-            code, detail = _OF_HTTP.get(error.status_code, ("malformed", "the request cannot be read"))
-            return Problem(code, detail, headers=error.headers)
+            return Problem("malformed", "the request cannot be read", headers=error.headers)
         case _:
             return Problem("failed", "something went wrong here, and is in the log of this server")
 
@@ -194,14 +191,6 @@ FORMS: Final[dict[str, str]] = {
     VERSIONED: "must be the name of a scenario, or name and version, such as welcome@3",
     CURSOR: "must be a cursor: give back the `next` of the previous page, unchanged",
 }
-_OF_HTTP: Final = {
-    401: ("unauthorized", "give a key: Authorization: Bearer sr_…"),
-    403: ("forbidden", "this key does not allow that"),
-    404: ("not-found", "there is nothing at this address: see /v1/openapi.json"),
-    405: ("not-allowed", "this address does not take this method: see /v1/openapi.json"),
-    413: ("too-large", "the request is too large"),
-    415: ("unsupported-media", "send JSON, with content-type: application/json"),
-}
 
 
 def invalid(errors: Sequence[Any], body: object, model: object = None) -> Problem:
@@ -211,9 +200,7 @@ def invalid(errors: Sequence[Any], body: object, model: object = None) -> Proble
     not JSON. The body's model serves for suggestions of names.
     """
     if isinstance(body, bytes) and body:
-        return Problem("unsupported-media", _OF_HTTP[415][1])
-    if any(item["type"] == "json_invalid" for item in errors):
-        return Problem("malformed", "the body is not JSON")
+        return Problem("unsupported-media", "send JSON, with content-type: application/json")
     in_body = [{**item, "loc": item["loc"][1:]} for item in errors if item["loc"][0] == "body"]
     mistakes = mistakes_in(in_body, body, model)
     of_parameters: dict[tuple[str, str], list[Any]] = {}

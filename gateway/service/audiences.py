@@ -81,10 +81,6 @@ class AudienceService:
             raise BadInput("the file was deleted while it was uploaded, because a contact was erased: upload it again")
         return await self._store.stored_audience(audience.id) or audience
 
-    async def find(self, caller: Caller, name: str) -> StoredAudience | None:
-        """Return the newest file of a name that the caller uploaded."""
-        return await self._store.newest_audience(caller.id, name)
-
     @asynccontextmanager
     async def deleting_old(self) -> AsyncGenerator[None]:
 
