@@ -17,10 +17,20 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from activities.interface import DestinationPolicy, DestinationPolicyRequest, Retuning, RetuningResult
+from activities.attempt_log import LastAttempts
+from activities.interface import (
+    DestinationPolicy,
+    DestinationPolicyRequest,
+    LastAttempt,
+    LastAttemptRequest,
+    Retuning,
+    RetuningResult,
+)
 from activities.retry import DestinationPolicies, Retunings, request_for
 from activities.webhook.destinations.reading import DestinationsFile
+from runtime.store import Attempt, Store
 from scenario.plan.retry import STORED
+from tests.factories import NOW, retried_attempt
 
 
 def retuning(**retry: float) -> Retuning:
@@ -155,3 +165,26 @@ async def test_with_several_queues_each_destination_has_one(tmp_path: Path):
     found = [await told(DestinationsFile(path), name, 3) for name in ("some", "none", "unknown")]
     assert [policy.queue for policy in found] == ["webhooks-1", "webhooks-2", "webhooks-2"]
     assert found[0].retry == {"deadline": 86400.0}
+
+
+def retried(number: int, status: int | None, error: str | None, response: str | None, delivery: str) -> Attempt:
+    started = NOW + timedelta(minutes=number)
+    known: dict[str, Any] = {"status": status, "error": error, "response": response}
+    return retried_attempt(delivery, attempt=number, started_at=started, **known)
+
+
+async def test_the_latest_attempt_of_a_delivery_is_recalled(store: Store) -> None:
+    await store.record(
+        [
+            retried(2, 503, "http_503", "moving house", "msg_1"),
+            retried(1, None, "connect_refused", None, "msg_1"),
+            retried(3, 422, "http_422", "no", "msg_2"),
+            retried(1, None, "read_timeout", None, "msg_3"),
+        ]
+    )
+    recall = LastAttempts(store).recall
+    assert await recall(LastAttemptRequest(delivery="msg_1")) == LastAttempt(
+        status=503, error="http_503", excerpt="moving house"
+    )
+    assert await recall(LastAttemptRequest(delivery="msg_3")) == LastAttempt(error="read_timeout")
+    assert await recall(LastAttemptRequest(delivery="msg_4")) == LastAttempt()

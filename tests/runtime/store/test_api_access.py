@@ -1,4 +1,4 @@
-"""Requests with an Idempotency-Key: one at a time is carried out, and what it was answered is kept for a day."""
+"""Requests with an Idempotency-Key and leases: one process at a time has each."""
 
 from __future__ import annotations
 
@@ -70,9 +70,8 @@ async def test_a_request_that_is_renewed_is_not_taken_over(store: Store) -> None
     again = ClaimedRequest("aaaaaaaa", "k", NOW, later)
     assert await take(store, later) == again
     await store.give_up_request(again)
-    assert await take(store, later + SECOND) == replace(again, renewed_at=later + SECOND), (
-        "given up, it is taken at once"
-    )
+    later += SECOND
+    assert await take(store, later) == replace(again, started_at=later), "given up, it is taken at once"
 
 
 @both
@@ -93,3 +92,31 @@ async def test_a_key_whose_id_is_taken_is_an_error_because_nobody_could_use_it(s
     with pytest.raises(StoreFault):
         await store.add_key(replace(key, digest="another"))
     assert await store.keys() == [replace(key, scopes=["enter"])]
+
+
+MINUTE = timedelta(minutes=1)
+
+
+@both
+async def test_one_of_many_gets_a_lease(store: Store) -> None:
+    asked = [store.lease("gauges", f"worker {number}", now=NOW, expires_at=NOW + MINUTE) for number in range(10)]
+    assert sum(await asyncio.gather(*asked)) == 1
+
+
+@both
+async def test_its_holder_keeps_it_until_it_ends_and_nobody_else_gets_it(store: Store) -> None:
+    assert await store.lease("gauges", "a", now=NOW, expires_at=NOW + MINUTE)
+    assert await store.lease("other", "b", now=NOW, expires_at=NOW + MINUTE)
+    later = NOW + timedelta(seconds=59)
+    assert not await store.lease("gauges", "b", now=later, expires_at=later + MINUTE)
+    assert await store.lease("gauges", "a", now=later, expires_at=later + MINUTE)
+    assert not await store.lease("gauges", "b", now=NOW + MINUTE, expires_at=NOW + 2 * MINUTE)
+    assert await store.lease("gauges", "b", now=later + MINUTE, expires_at=later + 2 * MINUTE)
+    for holder, is_free in (("a", False), ("b", True)):  # only its holder can give it up
+        await store.give_up("gauges", holder)
+        assert await store.lease("gauges", "c", now=later + MINUTE, expires_at=later + 2 * MINUTE) is is_free
+
+
+@both
+async def test_the_highest_number_of_queues_is_remembered(store: Store) -> None:
+    assert [await store.raise_queue_shards(number) for number in (1, 4, 2, 10, 1)] == [1, 4, 4, 10, 10]

@@ -1,4 +1,4 @@
-"""Counts of running journeys' steps in the background."""
+"""What a worker does beside its tasks: it counts steps of running journeys, and keeps the schedule of retention."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
 
+from activities import retention
 from activities.interface import CompletedStep, CompletedSteps
 from activities.passages import PassageWriter
+from activities.retention import SCHEDULE, keep_schedule
+from runtime.encryption.codec import contact_of
 from runtime.errors import StoreUnavailable
 from runtime.store import Passage, Store
 
@@ -77,3 +81,50 @@ async def test_a_worker_counts_by_itself_and_what_is_pending_when_it_stops(
         writer.after = 60.0
         writer.put(report("a/2", "x"))
     assert counts.counted == [("a/1", ["x"]), ("a/2", ["x"])]
+
+
+class Refusing:
+    def __init__(self, status: RPCStatusCode | None) -> None:
+        self._status = status
+
+    async def create_schedule(self, *_: Any) -> None:
+        if self._status is None:
+            await asyncio.Event().wait()
+        raise RPCError("no", self._status or RPCStatusCode.OK, b"")
+
+    def get_schedule_handle(self, _: str) -> Refusing:
+        return self
+
+    delete = create_schedule
+
+
+async def kept_of(caplog: pytest.LogCaptureFixture, retention: str | None, status: RPCStatusCode | None) -> list[str]:
+    await keep_schedule(cast("Any", Refusing(status)), retention)
+    return [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize("status", [RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED])
+async def test_a_worker_that_may_not_says_so_and_goes_on(
+    caplog: pytest.LogCaptureFixture, status: RPCStatusCode
+) -> None:
+    assert await kept_of(caplog, "entries=2y", status) == [
+        f"the schedule scenario-retention is not kept: the Temporal server refused it ({status.name}); "
+        "have 'scenario prune' run by other means"
+    ]
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_PATIENCE", 0.01)
+    [line] = await kept_of(caplog, "entries=2y", None)
+    assert "the Temporal server did not answer within 0.01 s" in line
+
+
+async def test_where_none_is_wanted_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert await kept_of(caplog, None, RPCStatusCode.PERMISSION_DENIED) == []
+
+
+def test_its_workflows_are_nobodys() -> None:
+    """What is encrypted of them is so by the key that is no contact's."""
+    assert contact_of(f"{SCHEDULE}-2026-11-27T02:41:07Z") is None
