@@ -15,55 +15,18 @@ STEPS = "- {sms: hi, text: hello}\n- {webhook: hook, url: 'https://h.example/'}\
 GOOD = "expect: {ends: finished}"
 LINE = TOP.strip().count("\n") + 3
 """Of a case's first key."""
+LINES = Path(__file__).with_name("mistakes.txt").read_text("utf-8").splitlines()
+MISTAKES = dict(zip(LINES[::2], LINES[1::2], strict=True))
+"""Cases with a mistake: where it is, counted from the first line of the case, and what is said."""
 
 
-@pytest.mark.parametrize(
-    ("case", "place", "message"),
-    [
-        ("expects: {}", (0, 5), "unknown key 'expects': did you mean 'expect'?"),
-        ("expect: {ends: finish}", (0, 20), "'finish' is not allowed in 'ends': did you mean 'finished'?"),
-        ("expect: {}", (0, 13), "a case needs an expectation: steps, ends, never or refused"),
-        (
-            "expect: {refused: x, ends: held}",
-            (0, 13),
-            "a contact that is refused takes no steps: write 'refused' alone",
-        ),
-        (
-            "expect: {steps: [{sms: hi, text: {contians: x}}]}",
-            (0, 39),
-            "unknown key 'contians': did you mean 'contains'?",
-        ),
-        ("expect: {steps: [{sms: hi, text: {matches: '('}}]}", (0, 48), "'(' is not a regular expression: "),
-        ("expect: {steps: [{outcome: waited}]}", (0, 22), "an expected step has one kind, with the step's id"),
-        ("expect: {steps: [{sms: hock}]}", (0, 28), "there is no step 'hock': did you mean 'hook'?"),
-        ("expect: {steps: [{email: hi}]}", (0, 23), "step 'hi' is of the kind 'sms': write 'sms: hi'"),
-        ("expect: {steps: [{sms: hi, at: noon}]}", (0, 36), "'noon' is not a date and time: write 2026-03-02T09:00"),
-        ("expect: {steps: [{sms: hi, text: }]}", (0, 32), "'text' is empty: give it a value, or remove it"),
-        ("entry: {}", (0, 12), "an entry is an object with 'scenario', 'contact' and 'trigger'"),
-        ("expect: {steps: [{sms: hi, subject: 7}]}", (0, 41), "'subject' must be text: put '7' in quotes"),
-        ("expect: {never: [hock]}", (0, 22), "the scenario has no step and no kind of step 'hock': did you mean"),
-        ("answers: {hock: [{}]}", (0, 15), "no step 'hock' sends anything: did you mean 'hook'?"),
-        ("answers: {wait_for-3: [{}]}", (0, 15), "no step 'wait_for-3' sends anything: there is hi and hook"),
-        ("answers: {hook: [{error: conect_refused}]}", (0, 30), "did you mean 'connect_refused'?"),
-        ("answers: {hi: [{error: x}]}", (0, 28), "'x' is not an error of the channel sms: write connect_failed, "),
-        ("answers: {hi: {status: 200}}", (0, 19), "'hi' must be a list: begin each of its entries with '- '"),
-        ("events: [{name: stop}]", (0, 14), "say when: 'after' a time since the contact came in, or 'at' a moment"),
-        (
-            "events: [{after: 2d, name: stopp}]",
-            (0, 32),
-            "no step and no exit rule waits for 'stopp': did you mean 'stop'?",
-        ),
-        ("operations: [{after: 2d}]", (0, 18), "an operation is one of retry, skip, leave, pause or resume"),
-        ("operations: [{after: 2d, retry: hock}]", (0, 37), "there is no step 'hock': did you mean 'hook'?"),
-        ("entry: nowhere.json", (0, 12), "'nowhere.json' cannot be read: give the path from this file's folder"),
-    ],
-)
-def test_a_mistake_in_a_case(written: Written, case: str, place: tuple[int, int], message: str) -> None:
+@pytest.mark.parametrize(("case", "said"), MISTAKES.items(), ids=[*MISTAKES])
+def test_a_mistake_in_a_case(written: Written, case: str, said: str) -> None:
     cases, findings = read(written(STEPS, case))
     assert cases is None
-    told = next((finding for finding in findings if message in finding.message), None)
-    assert told is not None, [str(finding) for finding in findings]
-    assert (told.line - LINE, told.column) == place
+    told = [f"{finding.line - LINE}:{finding.column}: {finding.message}" for finding in findings]
+    place, message = said.split(" ", 1)
+    assert [one for one in told if one.startswith(f"{place} ") and message in one], told
 
 
 @pytest.mark.parametrize(
