@@ -1,14 +1,19 @@
-"""Cases do what they expect. `tests/e2e/test_cases.py` also runs each as a journey on a server."""
+"""Cases do what they expect, and all that is not as expected is found.
+
+`tests/e2e/test_cases.py` also runs each of `steps.yaml` as a journey on a server.
+"""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.cases.run import run
+from gateway.cases.compare import MISSING
 from scenario.source.source import Source
 from scenario.steps.registry import KINDS
-from tests.gateway.cases.conftest import AROUND, TOP, Make, differences
+from tests.gateway.cases.conftest import TOP, Make, differences
 
 HOOK = """
 - webhook: hook
@@ -35,30 +40,6 @@ def test_all_is_as_expected(made: Make, name: str) -> None:
 def test_every_kind_of_step_has_a_case() -> None:
     written = " ".join(steps for steps, _ in CASES.values())
     assert [kind for kind in KINDS if f'"{kind}": ' not in written] == []
-
-
-@pytest.mark.parametrize(
-    ("wait", "contact", "start", "end"),
-    [
-        # A Tuesday in Tokyo is a Tuesday there, while it is still Monday in Paris.
-        ("{until: '08:00', on: [tue]}", "{timezone: Asia/Tokyo}", "2027-03-01T23:30", "Tue 2027-03-02 08:00 JST"),
-        # Dates of the contact, across a change of the clocks, and one that is past.
-        (DATED.replace("OFFSET", "-3d"), "{custom: {date: '2027-03-29 09:00:00'}}", "2027-03-01T12:00",
-         "Fri 2027-03-26 09:00 CET"),
-        (DATED.replace("OFFSET", "0s"), "{custom: {date: '2026-03-29 09:00:00'}}", "2027-03-01T12:00",
-         "Mon 2027-03-01 12:00 CET"),
-        # Dates of the scenario.
-        ("{until: 2027-03-27}", "{}", "2027-03-26T12:00", "Sat 2027-03-27 00:00 CET"),
-        ("{until: 2027-03-31T09:00, offset: -2d}", "{}", "2027-03-26T12:00", "Mon 2027-03-29 09:00 CEST"),
-        ("{until: 2027-03-29T09:00:30+01:00}", "{}", "2027-03-26T12:00", "Mon 2027-03-29 10:00 CEST"),
-        ("0s", "{}", "2027-03-26T12:00", "Fri 2027-03-26 12:00 CET"),
-        ("33d", "{}", "2027-03-26T12:00", "Wed 2027-04-28 13:00 CEST"),
-    ],
-)  # fmt: skip
-def test_a_wait_ends_at_a_local_time(made: Make, wait: str, contact: str, start: str, end: str) -> None:
-    cases = made(f"- wait: {wait}", f"with: {{contact: {contact}}}\nat: {start}\nexpect: {{ends: finished}}")
-    (waited,) = run(cases, "one", AROUND).steps
-    assert (waited.outcome, f"{waited.at:%a %Y-%m-%d %H:%M %Z}") == ("waited", end)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +82,6 @@ def test_what_expires_between_two_attempts_gives_its_place_back(made: Make, tmp_
     assert differences(cases) == {"one": []}
 
 
-def test_a_malformed_entry_is_told(made: Make) -> None:
-    cases = made(HOOK, "with: {contact: {id: null}}\nexpect: {ends: held}")
-    (found,) = differences(cases)["one"]
-    assert found.got.startswith("the contact has no id")
-
-
 BATCH = """
 - webhook: crm
   url: https://crm.example/people
@@ -144,3 +119,97 @@ def test_a_contact_alone_in_its_batch_waits_for_the_receivers_word_about_it(
         f"answers: {{crm: {answers}}}\nexpect: {{steps: {steps}, ends: {ends}}}",
     )
     assert differences(cases) == {"one": []}
+
+
+MESSAGES = """
+- email: mail
+  subject: Hello {{ contact.firstname }}
+  html: <p>It is <b>here</b></p>
+- wait: 1d
+- webhook: hook
+  url: https://h.example/a?b=c
+  headers: {X-Shop: paris}
+  body: {name: "{{ contact.firstname }}", lines: [{n: 1, q: 2}, {n: 2, q: 1}], gift: false}
+- webhook: form
+  url: https://h.example/f
+  content: form
+  body: {tag: [a, b], one: "1"}
+- sms: text
+  text: "Bye {{ contact.firstname }}"
+"""
+ALL = "{email: mail}, {webhook: hook}, {webhook: form}, {sms: text}"
+
+
+def one(step: str) -> str:
+    """All steps, this one of them as it is."""
+    kind = step.partition("}")[0].partition(",")[0]
+    return f"steps: [{ALL.replace(kind + '}', step, 1)}]"
+
+
+def cases_of(expectations: Iterable[str]) -> dict[str, str]:
+    start = "with: {contact: {firstname: Zoé}}\nexpect: "
+    return {f"case-{number}": f"{start}{{{expect}}}" for number, expect in enumerate(expectations)}
+
+
+RIGHT = [
+    f"steps: [{ALL}]",
+    "ends: finished",
+    "never: []",
+    one("{email: mail, subject: Hello Zoé, to: a@example.com, from: {contains: sender@example.com}}"),
+    one("{email: mail, html: {matches: 'is.*<b', lacks: there}, text: {contains: It is here}}"),
+    one("{email: mail, headers: {message-id: {contains: msg_}}}"),
+    one("{webhook: hook, method: POST, url: 'https://h.example/a?b=c', headers: {x-shop: paris}}"),
+    one("{webhook: hook, body: {lines: [{n: 1}, {q: 1}]}}"),
+    one("{webhook: hook, body_is: {name: Zoé, lines: [{n: 1, q: 2}, {n: 2, q: 1}], gift: false}}"),
+    one("{webhook: form, body: {tag: [a, b], one: '1'}}"),
+    one("{sms: text, text: Bye Zoé, at: 2026-03-03T09:00}"),
+]
+LINES = [{"n": 1, "q": 2}, {"n": 2, "q": 1}]
+WRONG: list[tuple[str, tuple[Any, ...], Any, Any]] = [
+    ("refused: {contains: x}", ("refused", "contains"), "x", MISSING),
+    ("ends: held", ("ends",), "held", "finished"),
+    ("reason: x", ("reason",), "x", ""),
+    ("never: [sms]", ("never", 0), MISSING, "sms text"),
+    ("never: [wait-2]", ("never", 0), MISSING, "wait wait-2"),
+    (one("{email: mail, subject: Hello}"), ("steps", 0, "subject"), "Hello", "Hello Zoé"),
+    (one("{email: mail, reply_to: a@example.com}"), ("steps", 0, "reply_to"), "a@example.com", MISSING),
+    (one("{email: mail, text: {lacks: here}}"), ("steps", 0, "text", "lacks"), "here", "It is here\n"),
+    (one("{webhook: hook, body: {gift: 0}}"), ("steps", 1, "body", "gift"), 0, False),
+    (one("{webhook: hook, body: {lines: [{n: 1}]}}"), ("steps", 1, "body", "lines"), [{"n": 1}], LINES),
+    (one("{webhook: hook, body: {lines: [{}, {q: 9}]}}"), ("steps", 1, "body", "lines", 1, "q"), 9, 1),
+    (one("{webhook: hook, body: {no: 1}}"), ("steps", 1, "body", "no"), 1, MISSING),
+    (one("{webhook: form, body_is: {tag: [a, b]}}"), ("steps", 2, "body_is"), MISSING, {"one": "1"}),
+    (one("{webhook: hook, headers: {x-shop: rome}}"), ("steps", 1, "headers", "x-shop"), "rome", "paris"),
+    (one("{webhook: hook, headers: {x-no: a}}"), ("steps", 1, "headers", "x-no"), "a", MISSING),
+    (one("{sms: text, at: 2026-03-03T09:01}"), ("steps", 3, "at"), "2026-03-03 09:01", "2026-03-03 09:00"),
+    (one("{sms: text, attempts: 2}"), ("steps", 3, "attempts"), 2, 1),
+]
+
+
+def test_what_is_right_is_not_a_difference(made: Make) -> None:
+    cases = made(MESSAGES, cases_of(RIGHT))
+    assert [*zip(RIGHT, differences(cases).values(), strict=True)] == [(expect, []) for expect in RIGHT]
+
+
+def test_a_difference_has_its_place(made: Make) -> None:
+    cases = made(MESSAGES, cases_of(expect for expect, *_ in WRONG))
+    for different, (_, *wrong) in zip(differences(cases).values(), WRONG, strict=True):
+        assert [[one.place[1:], one.expected, one.got] for one in different] == [wrong]
+
+
+def test_a_message_too_many_and_one_that_is_missing(made: Make) -> None:
+    cases = made(MESSAGES, "expect: {steps: [{sms: text}, {email: mail}]}")
+    went = "mail (delivered) → wait-2 (waited) → hook (delivered) → form (delivered) → text (delivered)"
+    assert [(found.place, found.what, found.got) for found in differences(cases)["one"]] == [
+        (("expect", "steps", 1), "this step is missing here", went),
+        (("expect", "steps"), "email mail is sent and not expected here", went),
+        (("expect", "steps"), "webhook hook is sent and not expected here", went),
+        (("expect", "steps"), "webhook form is sent and not expected here", went),
+    ]
+
+
+def test_who_is_refused_unexpectedly(made: Make) -> None:
+    head = "trigger: birthday\nentry: {if: contact.firstname != blank}"
+    cases = made("- {sms: text, text: x}", "expect: {ends: finished}", head=head)
+    (found,) = differences(cases)["one"]
+    assert found.got == "refused: the entry rule of s does not hold: contact.firstname != blank"
