@@ -1,4 +1,4 @@
-"""Modules, files and what is in them, as docs and docstrings name them: all of it is there."""
+"""Modules, files and links, as docs and docstrings name them, are there; keys of JSON are described."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from docs.reference import VIEWS, views
 from runtime.telemetry.metrics import OF_ALL, OF_EACH
+from tests.gateway.journey import HELD, shown
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = (
@@ -122,3 +124,13 @@ def test_links_lead_somewhere() -> None:
     for page in ROOT.glob("*.md"):
         links = re.findall(r"\]\(((?!https?:)[^)\s]+)\)", page.read_text(encoding="utf-8"))
         assert [link for link in links if not leads(page, link)] == [], page.name
+
+
+def test_every_key_is_described() -> None:
+    page = "\n".join(views())
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    assert [key for key, meaning in rows if not meaning.strip()] == []
+    keys = {key.strip(" `") for key, _ in rows}
+    journey = shown(HELD)
+    assert {*journey, *journey["steps"][0], *journey["deliveries"][0]} <= keys
+    assert all(f"## {title}" in page for title in VIEWS)

@@ -1,4 +1,4 @@
-"""A map as SVG: well-formed, harmless, and saying what the table says."""
+"""A map as SVG and as Mermaid: well-formed, harmless, and saying what the table says."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gateway.map.map import STYLE, ScenarioMap
+from gateway.map.map import STYLE, ScenarioMap, quoted
 from gateway.map.outline import Overlay, since
 from scenario.plan.difference import VersionDifference
 from scenario.plan.plan import Plan, load_plan
 from tests.documents import COMMAND, DOCS, DRAWN
-from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
+from tests.examples.scenarios import CAMPAIGNS, EXAMPLES, SCENARIOS
 from tests.gateway.map.plans import example, many, plan_of
 from tests.gateway.map.test_layout import crowded
 
@@ -93,12 +93,10 @@ def test_a_page_may_forbid_styles_and_scripts() -> None:
     assert re.findall(r"\sstyle=|\son\w+=|<style|<script|\sid=|url\(", text) == []
 
 
-def test_a_file_of_its_own_carries_its_style_for_light_and_dark() -> None:
-    text = ScenarioMap(many(5), "a@1").svg(standalone=True)
-    assert STYLE in text
-    assert ">a@1</text>" in text
-    assert ">a@1</text>" not in ScenarioMap(many(5), "a@1").svg()  # a page has its own heading
-    assert "prefers-color-scheme: dark" in text
+def test_a_file_of_its_own_carries_its_heading_and_its_style_for_light_and_dark() -> None:
+    made = ScenarioMap(many(5), "a@1")
+    for part in (STYLE, ">a@1</text>", "prefers-color-scheme: dark"):
+        assert (part in made.svg(standalone=True), part in made.svg()) == (True, False)
 
 
 def test_every_class_of_a_map_has_a_look() -> None:
@@ -116,13 +114,10 @@ def test_steps_lead_where_the_caller_says() -> None:
     root = parsed(made)
     assert [found.get("href") for found in root.iter(f"{SVG}a")] == ["/?a=1&b"]
     assert root.get("role") == "group"
-    assert parsed(ScenarioMap(made.plan, "a@1")).get("role") == "img"
-
-
-def test_it_is_called_what_it_shows() -> None:
-    root = parsed(ScenarioMap(plan_of([{"wait": "1d"}]), "post-purchase@3"))
-    assert root.get("aria-label") == root.findtext(f"{SVG}title") == "Map of post-purchase@3"
-    assert root.findtext(f"{SVG}desc") == "1 step, from where contacts come in to the end."
+    plain = parsed(ScenarioMap(made.plan, "post-purchase@3"))
+    assert plain.get("role") == "img"
+    assert plain.get("aria-label") == plain.findtext(f"{SVG}title") == "Map of post-purchase@3"
+    assert plain.findtext(f"{SVG}desc") == "2 steps, from where contacts come in to the end."
 
 
 def test_changes_since_another_version_are_marked() -> None:
@@ -144,3 +139,40 @@ def test_changes_since_another_version_are_marked() -> None:
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_map_in_the_documentation_is_what_is_drawn(name: str) -> None:
     assert (DOCS / name).read_text("utf-8") == DRAWN[name](), f"run {COMMAND}"
+
+
+LINE = re.compile(
+    r"""flowchart\ TD
+    |\ {4}\w+(?:\[|\(\[|\{\{|\[\[)"(?:[^"<`&]|<br/>)+"(?:\]|\]\)|\}\}|\]\])
+    |\ {4}\w+\ -->(?:\|"[^"<`&|]+"\|)?\ \w+
+    |\ {4}classDef\ \w+\ [\w:#,\ -]+
+    |\ {4}class\ \w+(?:,\w+)*\ \w+""",
+    re.VERBOSE,
+)
+
+
+def test_the_map_of_an_example() -> None:
+    plan = example(EXAMPLES / "post-purchase.yaml")
+    assert ScenarioMap(plan, "post-purchase", "order").mermaid() == (
+        Path(__file__).with_name("post-purchase.mmd").read_text("utf-8")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ('say "no"', "say #34;no#34;"), ("<b> & [x] {y} (z)", "#60;b#62; #38; #91;x#93; #123;y#125; #40;z#41;"),
+        ("#1;", "#35;1#59;"), ("`a` *b* _c_ d_e", "#96;a#96; #42;b#42; #95;c#95; d_e"),
+        ("1. - one", "1#46; #45; one"), ("https://x", "https#58;//x"), ("a-->b|c", "a#45;-#62;b#124;c"),
+        ("crème brûlée, 日本", "crème brûlée, 日本"),
+    ],
+)  # fmt: skip
+def test_what_means_something_to_mermaid_is_a_number(text: str, written: str) -> None:
+    assert quoted(text) == written
+
+
+def test_every_line_is_one_that_mermaid_knows() -> None:
+    overlay = Overlay(marks={"out": "added"}, removed=("<x>",))
+    for made in (ScenarioMap(hostile(), "a", "<b>", overlay), ScenarioMap(many(80), "a")):
+        lines = made.mermaid().splitlines()
+        assert [line for line in lines if not LINE.fullmatch(line)] == []

@@ -1,4 +1,4 @@
-"""The pages of scenarios: all of them, one with its map, its results, and moving its journeys."""
+"""The pages of scenarios: all of them, one with its map, its results, and operations on its journeys."""
 
 from __future__ import annotations
 
@@ -221,3 +221,59 @@ async def test_journeys_are_moved_after_a_look_at_who_can_move(site: Site, tempo
     assert (begun.verb, begun.operator, begun.reason) == ("migrate", f"key {name}", "a better text")
     assert begun.request["which"] == {"scenario": "sale"}
     assert begun.request["more"] == {"version": 2, "map": {"wait-2": "pause"}, "waits": "restart"}
+
+
+@pytest.fixture
+async def sale(site: Site, temporal: Search) -> None:
+    """Three journeys of a version, one of them paused, and one of the next version."""
+    for version, states in enumerate((("waiting", "held", "paused"), ("waiting",)), 1):
+        await publish(site.store, SALE.replace("subject: Hi", f"subject: Hi {version}"))
+        for state in states:
+            name = f"sale/{version}-{state}"
+            await site.store.admit(admission_request(name, "sale", workflow_id=name, version=version))
+            known = {"ScenarioName": "sale", "ScenarioVersion": f"sale@{version}", "JourneyState": state}
+            temporal.add(name, StepId="wait-2", **known)
+
+
+@pytest.mark.usefixtures("sale")
+async def test_a_scenario_is_closed_for_a_reason_and_opened_again(site: Site):
+    name = await site.sign_in()
+    refused = await site.send("/scenarios/sale/close", {"reason": " "}, status=422)
+    assert len(refused.texts("[role=alert]")) == 1
+    shown = await site.send("/scenarios/sale/close", {"reason": "sold <out>"})
+    assert f"by key {name}: sold <out>" in shown.text("p.warn")
+    assert "/scenarios/sale/open" in shown.values(".actions a", "href")
+    assert "sale is closed already." in (await site.get("/scenarios/sale/close")).text()
+    await site.send("/scenarios/sale/open", {})
+    assert await site.store.closure("sale") is None
+    assert (await site.get("/scenarios/sale?done=open")).texts("[role=status]")
+    assert not (await site.get("/scenarios/sale?done=close")).texts("[role=status]"), "somebody has opened it since"
+
+
+@pytest.mark.parametrize(
+    ("change", "counted", "of_versions"),
+    [
+        ("pause", "3 journeys", ["all", "2 (1)", "1 (2)"]),
+        ("resume", "1 journey", ["all", "2 (0)", "1 (1)"]),
+        ("leave", "4 journeys", ["all", "2 (1)", "1 (3)"]),
+    ],
+)
+@pytest.mark.usefixtures("sale")
+async def test_all_journeys_or_those_of_a_version_are_operated(
+    site: Site, change: str, counted: str, of_versions: list[str]
+):
+    address = f"/scenarios/sale/{change}"
+    name = await site.sign_in()
+    look = await site.get(address)
+    assert look.text(".facts dd") == counted
+    assert look.texts("#version option") == of_versions
+    form = {"reason": "stock is out", "rate": "50", "sure": "yes"}
+    for version, which in (("", {"scenario": "sale"}), ("1", {"scenario": "sale", "version": 1})):
+        await site.send(address, {**form, "version": version})
+        begun = (await site.store.stored_operations())[0]
+        assert (begun.verb, begun.operator, begun.reason) == (change, f"key {name}", "stock is out")
+        assert (begun.request["which"], begun.request["rate"]) == (which, 50.0)
+        assert begun.request["everybody"] is (change == "leave")
+    if change == "leave":
+        await site.send(address, {**form, "sure": ""}, status=422)
+        assert len(await site.store.stored_operations()) == 2
