@@ -1,4 +1,4 @@
-"""What the worker process makes of `destinations.yaml`."""
+"""The worker process: what it makes of its settings, when it is ready, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
 
 import pytest
@@ -39,12 +38,15 @@ from runtime.telemetry.telemetry import Telemetry
 from tests.claims import OwnNamespace
 from tests.factories import present
 from tests.fakes import Clock
+from tests.gateway.conftest import store
 from tests.measured import now
 from tests.runtime.hand import Hand
 from worker import DRAIN, ENDING, drain_of, main, serve, served, services, workers
 
+__all__ = ["store"]
 CLIENT: Any = None
 Made = dict[str, dict[str, Any]]
+Ready = Start = Callable[..., Any]
 TEXT = "default: {rate: 50/s}\ndestinations: {wax: {url: https://wax.example, rate: 10/s}}\n"
 
 
@@ -57,26 +59,17 @@ async def settings(tmp_path: Path) -> Settings:
         return Settings(store=SecretStr(url), destinations=file)
 
 
-async def test_it_sends_to_the_destinations_of_the_file(settings: Settings):
+async def test_it_sends_to_the_destinations_of_a_good_file(settings: Settings):
     async with services(settings) as opened:
         assert isinstance(opened.routes, Direct)
-        assert opened.destinations.names == ("wax",)
-        assert opened.routes.named("wax").url == "https://wax.example"
-
-
-async def test_it_does_not_start_with_a_bad_file_and_says_where_it_is_bad(settings: Settings):
+        assert (opened.destinations.names, opened.routes.named("wax").url) == (("wax",), "https://wax.example")
     present(settings.destinations).write_text("destinations:\n  wax: {url: https://wax.example, rate: 10}\n")
     with pytest.raises(SettingsError) as caught:
         async with services(settings):
             pass
-    assert str(caught.value) == (
-        f"{settings.destinations}:2: a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h"
-    )
-
-
-async def test_a_trial_run_does_not_look_at_the_file(settings: Settings):
-    present(settings.destinations).write_text("nonsense")
-    async with services(settings, routes=Diverted("http://127.0.0.1:4000")) as opened:
+    said = "a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h"
+    assert str(caught.value) == f"{settings.destinations}:2: {said}"
+    async with services(settings, routes=Diverted("http://127.0.0.1:4000")) as opened:  # a trial run
         assert opened.destinations.names == ()
 
 
@@ -151,18 +144,14 @@ async def test_the_log_has_what_the_drain_leaves_of_the_whole_stop(
     assert given == [log]
 
 
-def test_secrets_that_are_too_short_are_named(caplog: pytest.LogCaptureFixture):
+def test_secrets_that_are_too_short_are_named(caplog: pytest.LogCaptureFixture, tmp_path: Path):
     given = {"PIN": "8841907", "TOKEN": "t0ken-of-wax-4711", "A": "k", "NONE": ""}
     warn_of_short(Secrets(Settings(), {f"SCENARIO_SECRET_{name}": value for name, value in given.items()}))
+    unreadable = Secrets(Settings(secrets_dir=tmp_path), {})
+    tmp_path.rmdir()
+    warn_of_short(unreadable)  # which is left to deliveries
     sentence = "the secrets A, PIN are shorter than 8 characters, so responses mask them only as whole words"
     assert [(one.levelname, one.message) for one in caplog.records] == [("WARNING", f"{sentence}: use longer ones")]
-
-
-def test_secrets_that_cannot_be_read_are_left_to_deliveries(caplog: pytest.LogCaptureFixture, tmp_path: Path):
-    secrets = Secrets(Settings(secrets_dir=tmp_path), {})
-    tmp_path.rmdir()
-    warn_of_short(secrets)
-    assert caplog.records == []
 
 
 class Calm:
@@ -195,13 +184,12 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     async def all_hands(*_given: Any, **_named: Any) -> list[Hand]:
         return made
 
-    monkeypatch.setattr("worker.connect", nothing)
+    for name in ("connect", "Telemetry.runtime", "search_attributes.ensure"):
+        monkeypatch.setattr(f"worker.{name}", nothing)
+    for name in ("encrypt_client", "tune_garbage_collection"):
+        monkeypatch.setattr(f"worker.{name}", unchanged)
     monkeypatch.setattr("worker.StoreIdentity", OwnNamespace)
     monkeypatch.setattr("worker.PollerCheck", Calm)
-    monkeypatch.setattr("worker.Telemetry.runtime", nothing)
-    monkeypatch.setattr("worker.search_attributes.ensure", nothing)
-    monkeypatch.setattr("worker.encrypt_client", unchanged)
-    monkeypatch.setattr("worker.tune_garbage_collection", unchanged)
     monkeypatch.setattr("worker.workers", all_hands)
     return made
 
@@ -284,26 +272,19 @@ async def test_it_is_ready_once_it_polls_and_ends_where_a_queue_fails_with_the_o
     assert deadline.left(3600) <= (DRAIN + ENDING).total_seconds()
 
 
-def move(source: Path | str, target: Path | str) -> None:
-    Path(source).replace(target)
-
-
 async def test_it_is_not_ready_without_its_store_and_says_which(
-    settings: Settings,
-    start: Callable[..., Any],
-    ready: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    settings: Settings, start: Start, ready: Ready, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr("worker.watching", partial(watching, every=0.01))
     serving = await start()
     assert ready("store") is True
     file = Path(settings.store.get_secret_value().partition(":///")[2])
-    move(file, f"{file}-elsewhere")
+    elsewhere = file.with_suffix(".elsewhere")
+    await asyncio.to_thread(file.replace, elsewhere)
     await until(lambda: ready("store"), False)
     gone = f"The store {file} is gone, its file was removed in use: put it back, or restart this process."
     assert errors(caplog) == [gone]
-    move(f"{file}-elsewhere", file)
+    await asyncio.to_thread(elsewhere.replace, file)
     await until(lambda: ready("store"), True)
     await stop(serving)
 
@@ -344,10 +325,7 @@ async def test_a_store_that_can_only_be_read_ends_it_before_it_is_ready(
 
 
 async def test_it_is_not_ready_while_temporal_has_no_place_for_it_and_goes_on(
-    start: Callable[..., Any],
-    ready: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    start: Start, ready: Ready, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr("runtime.process.namespace._EVERY", 0.01)
     caplog.set_level("INFO", "runtime.process.health")
@@ -387,11 +365,7 @@ async def test_a_store_that_is_away_at_the_start_is_waited_for_as_the_server_is(
 
 @pytest.mark.parametrize(("queues", "schedules"), [(("email", "sms"), []), (("journeys", "sms"), ["entries=2y"])])
 async def test_a_stop_ends_it_in_peace(
-    hands: list[Hand],
-    start: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    queues: tuple[str, ...],
-    schedules: list[str],
+    hands: list[Hand], start: Start, monkeypatch: pytest.MonkeyPatch, queues: tuple[str, ...], schedules: list[str]
 ):
     """Meanwhile, one that serves journeys keeps the schedule that prunes the store."""
     kept: list[str | None] = []
@@ -423,30 +397,31 @@ def test_a_thread_that_waits_for_somebody_keeps_nobody_from_ending(settings: Set
 
 
 @pytest.fixture
-def main_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`main` ends by an exception, and leaves logging alone."""
+def run_main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run `main` with another `serve`, leaving logging alone. Return what it serves by, and its exit status."""
+    asked: dict[str, Any] = {}
 
     def left(status: int, *_: Any, **_named: Any) -> NoReturn:
         raise SystemExit(status)
 
-    monkeypatch.setattr("worker.exit_process", left)
-    monkeypatch.setattr("worker.logs.configure", lambda: None)
-
-
-@pytest.fixture
-def asked_to_serve(main_alone: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What `main` serves by."""
-    asked: dict[str, Any] = {}
-
-    async def note(*_: Any, **named: Any) -> None:
-        asked.update(named)
-
     def exposed(port: int, host: str) -> None:
         asked.update(metrics_port=port, metrics_host=host)
 
-    monkeypatch.setattr("worker.serve", note)
+    def run(arguments: str, error: Exception | None = None) -> tuple[dict[str, Any], int]:
+        async def note(*_: Any, **named: Any) -> None:
+            asked.update(named)
+            if error is not None:
+                raise error
+
+        monkeypatch.setattr("worker.serve", note)
+        with pytest.raises(SystemExit) as caught:
+            main(arguments.split())
+        return asked, int(caught.value.code or 0)
+
+    monkeypatch.setattr("worker.exit_process", left)
+    monkeypatch.setattr("worker.logs.configure", lambda: None)
     monkeypatch.setattr("worker.Exposition", exposed)
-    return asked
+    return run
 
 
 @pytest.mark.parametrize(
@@ -457,11 +432,21 @@ def asked_to_serve(main_alone: None, monkeypatch: pytest.MonkeyPatch) -> dict[st
     ],
 )
 def test_health_and_metrics_are_for_this_machine_unless_it_is_told_otherwise(
-    asked_to_serve: dict[str, Any], arguments: str, hosts: tuple[str, str]
+    run_main: Callable[..., Any], arguments: str, hosts: tuple[str, str]
 ):
-    with pytest.raises(SystemExit):
-        main(arguments.split())
-    assert (asked_to_serve["health_host"], asked_to_serve["metrics_host"]) == hosts
+    asked, _ = run_main(arguments)
+    assert (asked["health_host"], asked["metrics_host"]) == hosts
+
+
+def test_a_host_is_an_address(run_main: Callable[..., Any], capsys: pytest.CaptureFixture[str]):
+    assert run_main("--health-host all")[1] == 2
+    said = "'all' is not an IP address: write 127.0.0.1 for this machine, or 0.0.0.0 for all addresses\n"
+    assert capsys.readouterr().err.endswith(f"argument --health-host: {said}")
+
+
+def test_a_queue_that_fails_is_status_1_and_told_once(run_main: Callable[..., Any], capsys: pytest.CaptureFixture[str]):
+    assert run_main("", WorkerFailed("the worker of the queue 'email' failed"))[1] == 1
+    assert capsys.readouterr().err == ""
 
 
 async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch):
@@ -483,29 +468,6 @@ async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pyt
     assert asked == [(1, "0.0.0.0"), (2, "::1")]
 
 
-def test_a_host_is_an_address(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit):
-        main(["--health-host", "all"])
-    assert capsys.readouterr().err.endswith(
-        "argument --health-host: 'all' is not an IP address: write 127.0.0.1 for this machine, or 0.0.0.0 for all "
-        "addresses\n"
-    )
-
-
-@pytest.mark.usefixtures("main_alone")
-def test_a_queue_that_fails_is_status_1_and_told_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    async def fail(*_: Any, **_named: Any) -> None:
-        raise WorkerFailed("the worker of the queue 'email' failed")
-
-    monkeypatch.setattr("worker.serve", fail)
-    with pytest.raises(SystemExit) as caught:
-        main([])
-    assert caught.value.code == 1
-    assert capsys.readouterr().err == ""
-
-
 class Keeper:
     """A stand-in for the rate keeper: it keeps what it was told."""
 
@@ -521,13 +483,6 @@ class Keeper:
             Keeper.told = await wanted()
             Keeper.asked.set()
             await asyncio.sleep(0.01)
-
-
-async def no_campaigns(**_: Any) -> list[Any]:
-    return []
-
-
-NO_CAMPAIGNS: Any = SimpleNamespace(stored_campaigns=no_campaigns)
 
 
 @pytest.fixture
@@ -547,10 +502,10 @@ async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings,
     assert list(made) == served(["webhooks", "sms"], opened) == everything
 
 
-async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper]):
+async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper], store: Store):
     file = present(settings.destinations)
     destinations = DestinationsFile(file, every=0)
-    async with pacing(CLIENT, destinations, NO_CAMPAIGNS, ["webhooks", "webhooks-1"]):
+    async with pacing(CLIENT, destinations, store, ["webhooks", "webhooks-1"]):
         await keeper.asked.wait()
         assert (keeper.told, keeper.queues) == ((50.0, {"wax": 10.0}), ["webhooks", "webhooks-1"])
         file.write_text(TEXT.replace("10/s", "300/m").replace("50/s", "20/s"))
@@ -559,7 +514,7 @@ async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: ty
                 await asyncio.sleep(0.01)
 
 
-async def test_without_a_file_the_server_s_rates_are_left_alone(keeper: type[Keeper]):
-    async with pacing(CLIENT, DestinationsFile(), NO_CAMPAIGNS):
+async def test_without_a_file_the_server_s_rates_are_left_alone(keeper: type[Keeper], store: Store):
+    async with pacing(CLIENT, DestinationsFile(), store):
         await asyncio.sleep(0.05)
     assert keeper.told is None

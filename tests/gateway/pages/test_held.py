@@ -88,45 +88,33 @@ async def test_three_are_tried_after_a_look_at_them(site: Site, temporal: Search
     assert "Would go to 3 of 20" in look.text()
     assert [row[0] for row in look.rows("Some of them")] == ["winback/19", "winback/18", "winback/17"]
     assert temporal.started == {}
-    given = dict(
-        zip(
-            look.values("form[action='/held/operation'] input", "name"),
-            look.values("form[action='/held/operation'] input", "value"),
-            strict=True,
-        )
-    )
-    begun = await site.send(
-        "/held/operation", {**given, "version": "newest", "reason": "wax is back"}, page=trial.removeprefix(SITE)
-    )
+    inputs = [look.values("form[action='/held/operation'] input", what) for what in ("name", "value")]
+    form = {**dict(zip(*inputs, strict=True)), "version": "newest", "reason": "wax is back"}
+    begun = await site.send("/held/operation", form, page=trial.removeprefix(SITE))
     assert begun.text("h1") == "Retry up to 3 journeys"
     (stored,) = await site.store.stored_operations()
     assert (stored.verb, stored.operator, stored.reason) == ("retry", f"key {name}", "wax is back")
-    assert stored.request["which"] == {
-        "scenario": "winback",
-        "step": "wax",
-        "destination": "hooks.example.com",
-        "reason": "permanent",
-    }
+    which = {"scenario": "winback", "step": "wax", "destination": "hooks.example.com", "reason": "permanent"}
+    assert stored.request["which"] == which
     assert (stored.request["limit"], stored.request["more"]) == (3, {"version": "newest"})
     assert list(temporal.started) == [f"operation:{stored.id}"]
 
 
-async def test_the_operator_is_the_note_of_the_key(site: Site, temporal: Search):
-    temporal.hold(WAX)
-    key = await site.sign_in("read", "operate", note=" ops\nbob ")
-    await site.send("/held/operation", FORM, page="/held")
-    assert [one.operator for one in await site.store.stored_operations()] == [f"ops bob (key {key})"]
-
-
-async def test_all_are_operated_at_a_rate(operator: Site, temporal: Search):
+async def test_all_are_operated_at_a_rate_by_the_note_of_the_key(site: Site, temporal: Search):
     temporal.hold(WAX, 20)
+    key = await site.sign_in("read", "operate", note=" ops\nbob ")
     for operation in ("retry", "skip", "leave"):
-        await operator.send("/held/operation", {**FORM, "operation": operation, "sure": "yes"}, page="/held")
-        stored = (await operator.store.stored_operations())[0]
+        await site.send("/held/operation", {**FORM, "operation": operation, "sure": "yes"}, page="/held")
+        stored = (await site.store.stored_operations())[0]
         assert (stored.verb, stored.request["rate"], stored.request["limit"]) == (operation, 5.0, None)
+        assert stored.operator == f"ops bob (key {key})"
 
 
 async def test_what_makes_no_sense_begins_nothing(operator: Site):
+    page = await operator.get("/held/operation?operation=skip&scenario=winback&step=wax")
+    assert "no journey is held there now" in page.text()
+    assert page.values("main form", "action") == []
+    assert "No journey is held." in (await operator.get("/held")).text()
     for wrong, said in (
         ({"reason": "  "}, "Give a reason"),
         ({"rate": "fast"}, "The rate is a number"),
@@ -139,13 +127,6 @@ async def test_what_makes_no_sense_begins_nothing(operator: Site):
         page = await operator.send("/held/operation", {**FORM, **wrong}, status=status, page="/held")
         assert page.text("[role=alert]").startswith(said)
         assert await operator.store.stored_operations() == []
-
-
-async def test_a_group_that_is_gone_is_told(operator: Site):
-    page = await operator.get("/held/operation?operation=skip&scenario=winback&step=wax")
-    assert "no journey is held there now" in page.text()
-    assert "No journey is held." in (await operator.get("/held")).text()
-    assert page.values("main form", "action") == []
 
 
 async def test_all_that_is_held_at_a_destination_is_operated_at_once(site: Site, temporal: Search):

@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 
 from gateway.pages.rendering import to_contact, to_destination, to_journey
-from gateway.why.why import WhyView
+from tests.factories import stored_campaign
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Document, Site
-from tests.gateway.pages.test_contact import STORIES, WHY
+from tests.gateway.pages.test_contact import WHY
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.pages.test_operations import begin, item
 from tests.gateway.search import Search
@@ -46,22 +46,12 @@ async def test_what_others_have_made_up_is_text(site: Site, temporal: Search):
     progress = {**PROGRESS, "operations": [operation], "steps": [step], "waiting": waiting, "at": EVIL}
     entry = replace(ENTRY, workflow_id=journey, contact_id=EVIL, key=EVIL)
     site.client.views[journey] = replace(HELD, id=journey, progress=progress, entry=entry)
-    site.client.contacts[EVIL] = WhyView(
-        contact=EVIL, step=None, answer="", entries=[*STORIES], caps=None, zone=WHY.zone
-    )
+    site.client.contacts[EVIL] = WHY.model_copy(update={"contact": EVIL, "caps": None})
     await site.sign_in("read", "operate", "publish")
     asked = f"scenario=sale&step={'%3Cscript%3E%22'}"
     for address in (
-        *(
-            "/",
-            "/scenarios",
-            "/destinations",
-            to_destination(EVIL),
-            "/scenarios/sale",
-            "/journeys",
-            f"/journeys?{asked}&contact=%22%3E%3Cscript%3E",
-            to_journey(journey),
-        ),
+        *("/", "/scenarios", "/destinations", to_destination(EVIL), "/scenarios/sale", "/journeys"),
+        *(f"/journeys?{asked}&contact=%22%3E%3Cscript%3E", to_journey(journey)),
         *(to_contact(EVIL), "/held", f"/held?{asked}", "/operations", "/operations/op1", "/operations/op1/stop"),
         *("/deliveries", f"/deliveries?{asked}&destination=%22%3E%3Cimg%3E", "/preview?version=%22%3E%3Cscript%3E"),
         *("/destinations/retune?destination=%22%3E%3Cscript%3E", "/sign-in?next=%22%3E%3Cscript%3E"),
@@ -86,6 +76,8 @@ async def limited(site: Site, temporal: Search) -> Site:
     await site.store.record([attempt("sale/7", "hook", "failed", contact_id="7")])
     await begin(site, "op1", item(0), request={"which": {"scenario": "sale", "step": "hook"}})
     await begin(site, "op2", item(0), request={"which": {"contact": "7"}})
+    await begin(site, "op3", verb="retune", request={"which": {"destination": "wax"}})
+    await site.store.add_campaign(stored_campaign("advent", scenario="sale"))
     site.client.views["sale/7"] = replace(HELD, id="sale/7")
     site.client.contacts["7"] = WHY
     await site.sign_in("read", "operate", "publish", scenarios=["mine"])
@@ -94,8 +86,16 @@ async def limited(site: Site, temporal: Search) -> Site:
 
 LISTS: list[str] = [
     *("/", "/scenarios", "/journeys", "/journeys?state=held", "/journeys?contact=7", "/journeys?step=hook"),
-    *("/held", "/held?destination=hooks.example.com", "/operations", "/deliveries", "/deliveries?contact=7"),
-    *("/deliveries?journey=sale/7&scenario=mine", "/deliveries?destination=hooks.example.com", "/preview"),
+    *(
+        "/held",
+        "/held?destination=hooks.example.com",
+        "/operations",
+        "/campaigns",
+        "/deliveries",
+        "/deliveries?contact=7",
+    ),
+    *("/deliveries", "/deliveries?contact=7", "/deliveries?journey=sale/7&scenario=mine", "/preview"),
+    "/deliveries?destination=hooks.example.com",
 ]
 
 
@@ -109,6 +109,7 @@ async def test_no_list_has_anything_of_other_scenarios(limited: Site):
 ADDRESSES: list[str] = [
     *("/scenarios/sale", "/scenarios/sale?version=1", "/journeys/sale/7", "/journeys?scenario=sale"),
     *("/contacts/7", "/contacts/7?scenario=sale", "/held?scenario=sale", "/operations/op1", "/operations/op2"),
+    *("/operations/op3", "/operations/nothing", "/campaigns/advent", "/campaigns/advent/stop", "/campaigns/nothing"),
     *("/held/operation?operation=retry&scenario=sale&step=hook", "/operations/op1/stop", "/destinations"),
     *("/scenarios/sale/leave", "/scenarios/sale/close", "/scenarios/sale/move", "/scenarios/-/publish?version=sale@1"),
     *("/preview?scenario=sale", "/preview?version=sale@1"),

@@ -85,16 +85,13 @@ async def test_the_log_is_filtered_by_who_what_where_and_when(reader: Site):
     assert (wrong.values("[aria-invalid]", "name"), wrong.values("#operator", "value")) == (["since"], ["ann"])
 
 
-async def test_one_that_has_found_nobody_yet(reader: Site):
+async def test_pages_of_its_journeys_leave_none_out(reader: Site):
     assert "No operation was started yet." in (await reader.get("/operations")).text()
     await begin(reader)
     page = await reader.get("/operations/op1")
     assert "Its journeys are being searched for." in page.text()
     assert "Stop…" not in page.text()
-
-
-async def test_pages_of_its_journeys_leave_none_out(reader: Site):
-    await begin(reader, "op1", *(item(number, "accepted") for number in range(120)))
+    await reader.store.add_items("op1", [item(number, "accepted") for number in range(120)])
     read = await reader.column("/operations/op1", "Its journeys")
     assert read == [f"winback/{number}" for number in range(120)]
     await reader.get("/operations/op1?after=winback/3&number=x", status=422)
@@ -133,14 +130,3 @@ async def test_exactly_what_was_paused_is_resumed(site: Site):
     (begun,) = await site.store.stored_operations(is_open=True)
     assert (begun.verb, begun.operator, begun.reason) == ("resume", f"key {name}", "wax is back")
     assert begun.request["which"] == {"operation": "op1"}
-
-
-async def test_a_key_for_some_scenarios_sees_what_is_about_those_alone(site: Site):
-    await begin(site)
-    await begin(site, "op2", request={"which": {"scenario": "secret"}})
-    await begin(site, "op3", verb="retune", request={"which": {"destination": "wax"}})
-    await site.sign_in("read", scenarios=["winback"])
-    page = await site.get("/operations")
-    assert page.values("tbody th a", "href") == ["/operations/op1"]
-    for name in ("op2", "op3", "nothing"):
-        await site.get(f"/operations/{name}", status=404)
