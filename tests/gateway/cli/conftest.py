@@ -140,7 +140,7 @@ class Client:
     def services(self) -> Any:
         nothing: Any = None
         journeys: Any = JourneyService(nothing, nothing, nothing)
-        journeys._snapshot = self.show
+        journeys.show = self._show
         return SimpleNamespace(journeys=journeys, campaigns=self.campaigns)
 
     async def publish(self, path: Path, by: str) -> Publication:
@@ -164,6 +164,9 @@ class Client:
     async def contact_changed(self, contact: str, patch: Any) -> EventView:
         self.asked.append(("contact_changed", contact, patch))
         return self.heard
+
+    async def _show(self, _caller: object, journey: str) -> JourneySnapshot:
+        return await self.show(journey)
 
     async def show(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
         del run_id

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -103,16 +104,15 @@ class Looking(ScenarioClient):
         self.refusal = ""
         self.asked: dict[str, Any] = {}
         self.services.operations.journeys.send = self._noted
-        self.services.journeys._snapshot = self._snapshot  # pyright: ignore[reportPrivateUsage]
-        self.services.journeys._why = self._why  # pyright: ignore[reportPrivateUsage]
 
-    async def _snapshot(self, journey: str, run_id: str | None = None) -> JourneySnapshot:
-        del run_id
+    async def look(self, _temporal: object, _store: object, journey: str, _run: str | None) -> JourneySnapshot:
         if journey not in self.views:
             raise NotFound(f"there is no journey '{journey}': list the journeys to find its id")
         return self.views[journey]
 
-    async def _why(self, contact: str, scenarios: Collection[str | None], **asked: Any) -> WhyView:
+    async def explain(
+        self, _temporal: object, _store: object, contact: str, scenarios: Collection[str | None], **asked: Any
+    ) -> WhyView:
         self.asked = asked
         if contact not in self.contacts:
             raise NotFound(f"nothing is on record of a contact '{contact}': it has never entered")
@@ -191,8 +191,11 @@ async def visited(
     client = Looking(temporal.client, store, "Europe/Paris")
     app = application(client, Keys(store), authors, **more)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
-        yield Site(store, client, app, browser)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.service.journeys.snapshot", SimpleNamespace(read=client.look))
+        patch.setattr("gateway.service.journeys.why", client.explain)
+        async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
+            yield Site(store, client, app, browser)
 
 
 @pytest.fixture
