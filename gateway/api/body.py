@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Collection
 from email.message import Message as Headers
+from operator import attrgetter
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Path, Query, Request
@@ -135,12 +136,13 @@ Cursor = Annotated[
 """The place at which a page begins."""
 
 
-def _services(request: Request) -> Services:
-    return request.app.state.client.services
+def _of_app(name: str) -> Any:
+    """Return the dependency on an object of the application."""
 
+    def find(request: Request) -> Any:
+        return attrgetter(name)(request.app.state)
 
-def _authoring(request: Request) -> AuthoringService:
-    return request.app.state.authoring
+    return Depends(find)
 
 
 def _page(
@@ -150,13 +152,9 @@ def _page(
     return PageRequest(limit, cursor)
 
 
-def _contents(request: Request) -> ContentService:
-    return request.app.state.contents
-
-
-Use = Annotated[Services, Depends(_services)]  # the use cases
-Author = Annotated[AuthoringService, Depends(_authoring)]  # the use cases of authors
-Contents = Annotated[ContentService, Depends(_contents)]  # the use case that shows the content of deliveries
+Use = Annotated[Services, _of_app("client.services")]  # the use cases
+Author = Annotated[AuthoringService, _of_app("authoring")]  # the use cases of authors
+Contents = Annotated[ContentService, _of_app("contents")]  # the use case that shows the content of deliveries
 Paging = Annotated[PageRequest, Depends(_page)]  # the page of a list
 JourneyId = Annotated[
     str,

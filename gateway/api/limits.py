@@ -60,13 +60,11 @@ class Bounds:
         if not said.isdigit() or int(said) > most:
             await self._refuse(_too_large(most))(scope, receive, send)
             return
-        arrived = came = 0
-        key = ""
+        arrived, key, whole = 0, "", False
         end = asyncio.get_running_loop().time() + self._patience
-        whole = False
 
         async def bounded() -> Message:
-            nonlocal arrived, came, key, whole
+            nonlocal arrived, key, whole
             if whole:
                 return await receive()
             now = asyncio.get_running_loop().time()
@@ -79,7 +77,6 @@ class Bounds:
                 size = len(message.get("body", b""))
                 arrived += size
                 kept = 0 if uploaded else size
-                came += kept
                 self._under_way += kept
                 if caller := scope.get("state", {}).get("caller"):  # whoever it is, is known before a body is read
                     key = caller.id
@@ -88,27 +85,25 @@ class Bounds:
                 if arrived > most:
                     raise _too_large(most)
                 if self._of_key[key] > self._together // SHARE:
-                    raise _later("too-many", "this key sends too much in parallel: wait for the answers")
+                    raise again(
+                        "too-many", "this key sends too much in parallel: wait for the answers", connection="close"
+                    )
                 if self._under_way > self._together:
-                    raise _later("unavailable", "too much is being sent in parallel: try again")
+                    raise again("unavailable", "too much is being sent in parallel: try again", connection="close")
             return message
 
         try:
             await self._application(scope, bounded, send)
         finally:
-            self._under_way -= came
+            kept = 0 if uploaded else arrived
+            self._under_way -= kept
             if key:
-                self._of_key[key] -= came
+                self._of_key[key] -= kept
 
 
 def _at(path: str, found: Mapping[str, int]) -> int | None:
     begins = (most for name, most in found.items() if name.endswith("/") and path.startswith(name))
     return found.get(path) or next(begins, None)
-
-
-def _later(code: str, sentence: str) -> Problem:
-    problem = again(code, sentence)
-    return Problem(problem.code, problem.detail, headers={**(problem.headers or {}), **_CLOSE})
 
 
 def _too_large(most: int) -> Problem:

@@ -123,11 +123,10 @@ class Problem(HTTPException):
 
     @property
     def body(self) -> dict[str, Any]:
-        status, title = TITLES[self.code]
         body = ProblemBody(
             type=f"urn:scenario-runner:{self.code}",
-            title=title,
-            status=status,
+            title=TITLES[self.code][1],
+            status=self.status_code,
             code=self.code,
             detail=self.detail,
             errors=list(self.errors),
@@ -136,9 +135,9 @@ class Problem(HTTPException):
         return body.model_dump(exclude_none=True)
 
 
-def again(code: str, detail: str, seconds: float = AGAIN) -> Problem:
+def again(code: str, detail: str, seconds: float = AGAIN, **headers: str) -> Problem:
     """Return a problem that may be over after some seconds."""
-    return Problem(code, detail, headers={"retry-after": str(math.ceil(seconds))})
+    return Problem(code, detail, headers={"retry-after": str(math.ceil(seconds)), **headers})
 
 
 def problem_at(place: str, kind: str, sentence: str, code: str = "invalid", *, meant: str | None = None) -> Problem:
@@ -252,11 +251,8 @@ def install(application: FastAPI) -> None:
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return what a route may answer besides `EVERYWHERE`, for its ``responses``."""
-    found: dict[int | str, dict[str, Any]] = {}
-    for code in codes:
-        status, title = TITLES[code]
-        found[status] = {"description": title, "content": {MEDIA: {"schema": REFERENCE}}}
-    return found
+    content = {MEDIA: {"schema": REFERENCE}}
+    return {status: {"description": title, "content": content} for status, title in map(TITLES.__getitem__, codes)}
 
 
 REFERENCE: Final = {"$ref": "#/components/schemas/ProblemBody"}

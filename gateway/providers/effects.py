@@ -133,7 +133,8 @@ class ProviderEffects:
         at = min(max(event.at or now, sent.sent_at), now)  # some providers state whole seconds
         if (event.at or sent.sent_at) < now - STALE:
             return "stale"
-        if not self._is_recipient(sent, event):
+        kind, delivery, to = event.name.partition(".")[0], sent.delivery_id, sent.recipient  # webhooks may go to any
+        if to and event.address and not self._suppressor.is_recipient(kind, event.address, delivery, to):
             logger.warning("%s of %s names another address than the message went to", event.name, sent.delivery_id)
             return "unknown"
         await self._suppress(provider, sent, event, at)
@@ -158,13 +159,6 @@ class ProviderEffects:
         happened = Event(name=event.name, properties=properties, at=at.isoformat())
         counted = at >= entry.admitted_at and (await count(self._store, self._content, entry, happened)).reached
         return "goal" if counted else "over"
-
-    def _is_recipient(self, sent: SentDelivery, event: ProviderEvent) -> bool:
-        """Return False if an event names an address to which its message did not go. Webhooks may go to any."""
-        if sent.recipient is None or not event.address:
-            return True
-        channel = event.name.partition(".")[0]
-        return self._suppressor.is_recipient(channel, event.address, sent.delivery_id, sent.recipient)
 
     async def _suppress(self, provider: str, sent: SentDelivery, event: ProviderEvent, at: datetime) -> None:
         channel, _, what = event.name.partition(".")

@@ -98,9 +98,12 @@ def _events(data: Mapping[str, Any], identifier: str, published: str) -> Iterato
         classified = text_at(about, "bounceType"), text_at(about, "bounceSubType")
         words = f"{text_at(recipient, 'diagnosticCode')} {text_at(recipient, 'status')}"
         fields = bounced(words, otherwise=_BOUNCES.get(classified, "blocked"), code=" ".join(classified))
-    elif text_at(about, "complaintFeedbackType") == "not-spam" or (
-        kind == "Subscription" and not _opted_out(mapping_or_empty(about.get("newTopicPreferences")))
-    ):
+    elif kind == "Subscription":
+        wanted = mapping_or_empty(about.get("newTopicPreferences"))
+        topics = [text_at(one, "subscriptionStatus") for one in list_or_empty(wanted.get("topicSubscriptionStatus"))]
+        if wanted.get("unsubscribeAll") is not True and {*topics} != {"OptOut"}:
+            return
+    elif text_at(about, "complaintFeedbackType") == "not-spam":
         return
     yield ProviderEvent(
         name=name,
@@ -110,11 +113,6 @@ def _events(data: Mapping[str, Any], identifier: str, published: str) -> Iterato
         address=address,
         **fields,
     )
-
-
-def _opted_out(preferences: Mapping[str, Any]) -> bool:
-    topics = [text_at(one, "subscriptionStatus") for one in list_or_empty(preferences.get("topicSubscriptionStatus"))]
-    return preferences.get("unsubscribeAll") is True or bool(topics and all(one == "OptOut" for one in topics))
 
 
 def _message_ids(mail: Mapping[str, Any]) -> Iterator[str]:

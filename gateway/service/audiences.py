@@ -83,7 +83,6 @@ class AudienceService:
 
     @asynccontextmanager
     async def deleting_old(self) -> AsyncGenerator[None]:
-
         async def run() -> None:
             while True:
                 try:

@@ -158,7 +158,12 @@ class DestinationService:
     def __init__(self, temporal: Client, store: Store, held: HeldService, policies: Path | None = None) -> None:
         self._temporal, self._store, self._held, self._policies = temporal, store, held, policies
         self._cache = CoalescingCache(self._find, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
-        self._backoffs = CoalescingCache(self._count, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+        self._backoffs = CoalescingCache[None, list[BackoffCount]](
+            lambda _: store.backoffs(since=datetime.now(UTC) - LOOK_BACK),
+            TTL,
+            cost_factor=COST_FACTOR,
+            max_stale=MAX_STALE,
+        )
         read = partial(read_record, temporal, store)
         self._records = CoalescingCache(read, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
         self._caches = self._cache, self._backoffs, self._records

@@ -275,16 +275,14 @@ class JourneyLists:
                 yield entries
             else:
                 for name, version in {(entry.scenario, entry.version) for entry in entries} - sends.keys():
-                    sends[name, version] = await self._sends(name, version, wanted.destination)
+                    published = await self._store.version(name, version)
+                    rows = load_plan(published.plan).steps.values() if published else ()
+                    ways = {row.to or row.channel for row in rows if isinstance(row, Send)}
+                    sends[name, version] = wanted.destination in ways
                 yield [entry for entry in entries if sends[entry.scenario, entry.version]]
             if len(entries) < size:
                 return
             last = entries[-1]
-
-    async def _sends(self, scenario: str, version: int, destination: str) -> bool:
-        published = await self._store.version(scenario, version)
-        steps = load_plan(published.plan).steps.values() if published else ()
-        return any(isinstance(step, Send) and destination == (step.to or step.channel) for step in steps)
 
 
 async def first(limit: int, pages: AsyncIterator[list[JourneySummary]]) -> list[JourneySummary]:

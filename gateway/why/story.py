@@ -306,7 +306,10 @@ def _on_the_way(report: JourneyView, view: JourneySnapshot, zone: tzinfo) -> lis
     """Return steps, holds, operations and ignored input in order; within a second, causes first."""
     done = [step for step in report.steps if step.state == "done"]
     ends = [step.at or _UNKNOWN for step in done]
-    made = _deliveries(report.deliveries)
+    by_delivery: dict[str, list[AttemptView]] = {}
+    for attempt in report.deliveries:
+        by_delivery.setdefault(attempt.delivery_id, []).append(attempt)
+    made = list(by_delivery.values())
     nothing: list[AttemptView] = []
     found: list[tuple[datetime, int, int, Happening]] = []
 
@@ -353,13 +356,6 @@ def _holds(report: JourneyView, view: JourneySnapshot) -> Iterator[Happening]:
     for held in (view.last_held, present) if view.last_held.get("at") != present.get("at") else (present,):
         if held.get("at"):
             yield _happening(datetime.fromisoformat(held["at"]), "held", f"held: {held['reason']}", held["step"])
-
-
-def _deliveries(attempts: Iterable[AttemptView]) -> list[list[AttemptView]]:
-    found: dict[str, list[AttemptView]] = {}
-    for attempt in attempts:
-        found.setdefault(attempt.delivery_id, []).append(attempt)
-    return list(found.values())
 
 
 def _is_of(first: AttemptView, step: StepView, began: datetime | None, end: datetime) -> bool:
