@@ -1,7 +1,5 @@
 """The journeys' stage, and a client of it."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -22,7 +20,7 @@ def right_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Later(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Later:
+        def now(cls, tz: tzinfo | None = None) -> "Later":
             return super().now(tz) + timedelta(hours=1)
 
     stop_server()

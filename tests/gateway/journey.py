@@ -1,7 +1,5 @@
 """A journey as it is seen from outside, for the tests of what shows it."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """A stand-in for Temporal: its search, and the journeys that it finds."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
@@ -109,7 +107,7 @@ class Search:
         self.at_once -= 1
         return SimpleNamespace(count=self.find(query, "count(*)")[0][0])
 
-    def list_workflows(self, query: str, *, rpc_timeout: timedelta | None = None, **more: Any) -> Listed:
+    def list_workflows(self, query: str, *, rpc_timeout: timedelta | None = None, **more: Any) -> "Listed":
         self.patience = rpc_timeout
         return Listed(self, query, more.get("limit"), more.get("page_size", 1000), more.get("next_page_token"))
 
@@ -169,7 +167,7 @@ class Listed:
         self.current_page = [Found(*row) for row in found]
         self.next_page_token = str(self._start).encode() if len(found) == size else None
 
-    async def __aiter__(self) -> AsyncIterator[Found]:
+    async def __aiter__(self) -> AsyncIterator["Found"]:
         for row in self._search.find(self._query, limit=self._limit or -1):
             self._search.listed += 1
             yield Found(*row)

@@ -1,9 +1,6 @@
 """The Python client against real journeys: entering, events, looking, operations."""
 
-from __future__ import annotations
-
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,14 +13,14 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.failures import FailureKind
 from gateway.client import EventView, ScenarioClient
 from gateway.errors import CheckFailed, JourneyFailed, MistakenEntry, NotAccepted, NotEntered, NotFound, UnderWay
-from gateway.service.caller import Caller
-from runtime.api_keys import SCOPES
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import SettingsError
 from runtime.settings import Settings
-from runtime.store import AdmissionRequest, Store, StoreMissing, StoreOutdated
+from runtime.store import Store, StoreMissing, StoreOutdated
 from scenario.words import Operation
+from tests import factories
 from tests.claims import OwnNamespace
+from tests.factories import admission_request, present
 from tests.fakes import RefusingService
 from tests.gateway.journey import shown as shown_journey
 from tests.workflows.conftest import Stage, failing
@@ -53,13 +50,6 @@ async def publish(stage: Stage, again: str = "when_finished") -> None:
     await stage.publish(WAITS.replace("AGAIN", again))
 
 
-async def finish(client: ScenarioClient, **given: Any) -> dict[str, Any]:
-    """Runs a journey from its entry to its end."""
-    entered = await client.enter(entry(**given))
-    await client.event(str(entered.handle.id.split("/")[1]), "order.delivered")
-    return await entered.result()
-
-
 async def test_a_time_zone_that_cannot_be_used_is_told(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     for number, (zone, used) in enumerate((("Mars/Olympus", False), ("UTC+2", True), (None, True))):
@@ -79,17 +69,6 @@ async def test_who_is_let_in_to_get_nothing_is_told_and_shown(stage: Stage, clie
     assert (listed.id, listed.state, listed.reason) == (entered.id, "control", entered.withheld)
 
 
-async def test_whether_one_may_come_in_again_is_the_scenarios_rule(stage: Stage, client: ScenarioClient) -> None:
-    await publish(stage, "when_finished")
-    await client.enter(entry(1))
-    with pytest.raises(NotEntered, match=r"^the contact is in waits already, as waits/1/CGX0094$"):
-        await client.enter(entry(1))
-    await publish(stage, "always")
-    first = await client.enter(entry(2))
-    second = await client.enter(entry(2))
-    assert (second.already, second.run_id) == (True, first.run_id)
-
-
 async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
     entered = await client.enter(entry())
@@ -98,9 +77,7 @@ async def test_a_journey_that_was_terminated_is_shown_and_lost(stage: Stage, cli
         await entered.result()
     assert shown_journey(await client.show(entered.id))["state"] == "terminated"
     assert await client.event("7", "order.delivered") == EventView()
-    stored = await stage.store.entry(entered.id)
-    assert stored is not None
-    assert stored.outcome == "lost"
+    assert present(await stage.store.entry(entered.id)).outcome == "lost"
 
 
 async def test_nobody_knows_a_journey_that_is_not_there(stage: Stage, client: ScenarioClient) -> None:
@@ -127,22 +104,18 @@ class Chain:
 
 async def test_a_journey_that_continued_as_new_is_shown_at_its_end(stage: Stage, client: ScenarioClient) -> None:
     await publish(stage)
-    worker = Worker(
-        client.temporal, task_queue="chains", workflows=[Chain], workflow_runner=UnsandboxedWorkflowRunner()
-    )
-    async with worker:
-        first = await client.temporal.start_workflow("Chain", 2, id="waits/7", task_queue="chains", result_type=dict)
+    temporal, runner = client.temporal, UnsandboxedWorkflowRunner()
+    given: dict[str, Any] = {"id": "waits/7", "task_queue": "chains", "result_type": dict}
+    async with Worker(temporal, task_queue="chains", workflows=[Chain], workflow_runner=runner):
+        first = await temporal.start_workflow("Chain", 2, **given)
         await first.result()
-        # A later run under the same id, which was not let in.
-        later = await client.temporal.start_workflow("Chain", 0, id="waits/7", task_queue="chains", result_type=dict)
+        later = await temporal.start_workflow("Chain", 0, **given)  # which was not let in
         await later.result()
         run = first.first_execution_run_id or ""
-        now = datetime(2026, 3, 31, tzinfo=UTC)
-        await stage.store.admit(AdmissionRequest("waits", 1, "7", None, "waits/7", run, "always", now, "order"))
+        await stage.store.admit(admission_request("7", "waits", run_id=run))
         view = await client.show("waits/7")
-    assert view.status == "completed"
+    assert (view.status, view.result) == ("completed", {"outcome": "finished", "steps": []})
     assert view.run_id not in (run, later.first_execution_run_id)
-    assert view.result == {"outcome": "finished", "steps": []}
 
 
 async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: Stage, client: ScenarioClient) -> None:
@@ -150,13 +123,12 @@ async def test_events_reach_every_journey_of_a_contact_and_of_no_other(stage: St
     places = ((7, "A"), (7, "B"), (8, "A"))
     entered, *_ = [await client.enter(entry(contact, order={"external_id": order})) for contact, order in places]
     assert (entered.id, entered.already, entered.admitted) == ("waits/7/A", False, True)
-    stored = await stage.store.entry(entered.id)
-    assert stored is not None
-    assert stored.run_id == entered.run_id
+    assert present(await stage.store.entry(entered.id)).run_id == entered.run_id
     assert await client.event("7", "order.delivered", {"order_id": "A"}, "e1") == EventView(told=2)
     assert await client.event("9", "order.delivered") == EventView(unknown=True)
     assert await client.contact_changed("8", {"firstname": "Zoé"}) == EventView(told=1)
     assert await client.contact_changed("9", {"firstname": "Zoé"}) == EventView(unknown=True)
+    assert await client.event_for("waits/8/A", "page.viewed") == EventView(told=1)
     result = await entered.result()
     assert (result["outcome"], [step["id"] for step in result["steps"]]) == ("finished", ["wait_for-1", "hook"])
     async with asyncio.timeout(60):
@@ -186,10 +158,7 @@ async def test_operators_are_obeyed_or_told_why_not(stage: Stage, client: Scenar
 
 
 def nested(levels: int) -> list[Any]:
-    made: list[Any] = []
-    for _ in range(levels):
-        made = [made]
-    return made
+    return [nested(levels - 1)] if levels else []
 
 
 PLACES = (
@@ -212,11 +181,9 @@ PLACES = (
 )
 
 
-async def test_a_mistaken_entry_is_refused_at_its_place_before_anything_starts(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "waits.yaml"
-    path.write_text(WAITS.replace("AGAIN", "never"))
+async def test_a_mistaken_entry_is_refused_at_its_place_before_anything_starts(store: Store) -> None:
+    await factories.publish(store, WAITS.replace("AGAIN", "never"))
     client = ScenarioClient(Client(RefusingService()), store)
-    await client.publish(path)
     for given, said, at, meant in PLACES:
         with pytest.raises(MistakenEntry) as mistaken:
             await client.enter(entry(**given))
@@ -233,7 +200,9 @@ async def test_the_journey_is_shown_and_a_refusal_only_where_there_is_none(
         await client.enter(entry(order={"total_price": 3}))
     shown = shown_journey(await client.show("waits/7/CGX0094"))
     assert (shown["state"], shown["reason"]) == ("refused", rule)
-    await finish(client)
+    entered = await client.enter(entry())
+    await client.event("7", "order.delivered")
+    await entered.result()
     with pytest.raises(NotEntered, match=r"^the contact was in waits before, and is admitted only once$"):
         await client.enter(entry())
     shown = shown_journey(await client.show("waits/7/CGX0094"))
@@ -301,21 +270,6 @@ steps: [{wait_for: order.delivered}]
 """
 
 
-async def test_one_journey_is_told_and_those_of_some_scenarios_alone(stage: Stage, client: ScenarioClient) -> None:
-    await publish(stage)
-    await stage.publish(WAITS.replace("AGAIN", "always").replace("waits", "others"))
-    for scenario in ("waits", "others"):
-        await client.enter(entry(scenario=scenario))
-    events = client.services.events
-    others, third, first = (Caller("k", "key k", SCOPES, [name]) for name in ("others", "third", "waits"))
-    assert await events.report(others, "7", "page.viewed") == EventView(told=1)
-    assert await events.change(third, "7", {"language": "fr"}) == EventView(unknown=True)
-    assert await client.event_for("others/7/CGX0094", "order.delivered") == EventView(told=1)
-    assert await events.report(first, "7", "page.viewed") == EventView(told=1)
-    with pytest.raises(NotFound):
-        await client.event_for("others/8", "order.delivered")
-
-
 async def test_a_request_that_is_repeated_gives_the_journey_that_it_started(
     stage: Stage, client: ScenarioClient
 ) -> None:
@@ -323,14 +277,18 @@ async def test_a_request_that_is_repeated_gives_the_journey_that_it_started(
     request, other = uuid4(), uuid4()
     first = await client.enter(entry(), request=request)
     assert await client.enter(entry(), request=request) == first
-    with pytest.raises(UnderWay) as refused:
+    with pytest.raises(UnderWay, match=r"^the contact is in waits already, as waits/7/CGX0094$") as refused:
         await client.enter(entry(), request=other)
     assert refused.value.journey == first.id
     await client.event("7", "order.delivered")
     await first.result()
     again = await client.enter(entry(), request=request)
     assert (again.run_id, again.admitted) == (first.run_id, True)
-    assert (await client.enter(entry(), request=other)).run_id != first.run_id
+    second = await client.enter(entry(), request=other)
+    assert second.run_id != first.run_id
+    await publish(stage, "always")
+    again = await client.enter(entry())
+    assert (again.already, again.run_id) == (True, second.run_id)
 
 
 @pytest.mark.usefixtures("right_clock")

@@ -1,7 +1,5 @@
 """Caching of expensive lookups."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from dataclasses import dataclass, field
@@ -51,16 +49,8 @@ async def test_callers_share_a_lookup_whose_value_stays_valid_for_the_ttl() -> N
     lookup.now = 5.0
     assert (cache.peek("a"), await cache.get("a"), cache.peek("a"), cache.peek("c")) == (1, 3, 3, None)
     cache.clear()
-    assert await cache.get("a") == 4
-
-
-async def test_the_least_recently_fetched_key_is_evicted() -> None:
-    lookup = Lookup()
-    cache = lookup.cache()
-    for number in range(101):
-        await cache.get(str(number))
-    assert await cache.get("1") == 2
-    assert await cache.get("0") == 102
+    assert [await cache.get(str(number)) for number in range(101)] == [*range(4, 105)]
+    assert [await cache.get(key) for key in "10"] == [5, 105], "the least recently fetched key is evicted"
 
 
 async def test_a_failed_lookup_is_repeated_and_cancelling_a_caller_does_not_cancel_the_others() -> None:
@@ -93,26 +83,15 @@ async def test_a_stale_value_is_returned_while_a_new_one_is_looked_up() -> None:
     assert await cache.get("a") == 3
 
 
-async def test_an_expensive_value_stays_valid_for_longer() -> None:
-    lookup = Lookup(takes=1.0)
-    cache = lookup.cache(cost_factor=20, max_stale=60)
-    await cache.get("a")
-    for now, lookups in ((19.9, 1), (20.0, 2)):
-        lookup.now = now
-        assert await cache.get("a") == 1
-        await settled()
-        assert len(lookup.keys) == lookups
-
-
-async def test_an_expensive_value_may_be_stale_for_as_long_as_it_was_valid() -> None:
+async def test_an_expensive_value_stays_valid_for_longer_and_may_be_stale_for_as_long() -> None:
     lookup = Lookup(takes=2.0)
     cache = lookup.cache(cost_factor=20, max_stale=15)
     await cache.get("a")
-    lookup.now = 79.9
-    assert await cache.get("a") == 1
-    await settled()
-    lookup.now = 200
-    assert await cache.get("a") == 3
+    for now, value, lookups in ((39.9, 1, 1), (79.9, 1, 2), (200, 3, 3)):
+        lookup.now = now
+        assert await cache.get("a") == value
+        await settled()
+        assert len(lookup.keys) == lookups
 
 
 async def test_a_stale_value_hides_failures_until_it_is_too_old(caplog: pytest.LogCaptureFixture) -> None:

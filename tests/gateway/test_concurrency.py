@@ -1,7 +1,5 @@
 """A few tasks at a time, the first error, and the end of the others."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -9,6 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.concurrency import Concurrency
+from gateway.limits import RateLimit
+from tests.fakes import Clock
 
 
 async def hang(ended: list[str]) -> None:
@@ -56,16 +56,10 @@ async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_
         await tasks.acquire()
         assert (tasks.has_failed, ended) == (True, [])
 
-    with pytest.raises(ConnectionError):
-        await run(hang(ended), fail(ConnectionError()), then=then)
-    assert ended == ["hung"]
-
-
-async def test_the_first_error_while_the_last_are_waited_for_ends_them() -> None:
-    ended: list[str] = []
-    with pytest.raises(ConnectionError):
-        await run(hang(ended), fail(ConnectionError()), fail(TimeoutError()))
-    assert ended == ["hung"]
+    for works, do in (([fail(ConnectionError())], then), ([fail(ConnectionError()), fail(TimeoutError())], None)):
+        with pytest.raises(ConnectionError):
+            await run(hang(ended), *works, then=do)
+        assert ended.pop() == "hung"
 
 
 async def test_an_error_of_the_callers_own_goes_before_that_of_a_task() -> None:
@@ -97,3 +91,20 @@ async def test_cancelling_it_ends_what_is_under_way_whatever_that_answers(inside
     with pytest.raises(asyncio.CancelledError):
         await running
     assert ended == ["hung"]
+
+
+def test_a_key_is_let_in_so_often_and_again_when_its_time_is_over():
+    clock = Clock(100.0)
+    pace = RateLimit(2, 60, clock)
+    assert [pace.take("a"), pace.take("a")] == [0, 0]
+    clock.now += 20
+    assert [pace.take("a"), pace.take("a"), pace.take("b")] == [40, 40, 0]
+    clock.now += 40
+    assert [pace.take("a"), pace.take("a"), pace.take("a")] == [0, 0, 60]
+
+
+def test_it_forgets_the_oldest_keys_and_stays_small():
+    pace = RateLimit(1, 60, Clock(100.0))
+    for number in range(10_001):
+        pace.take(str(number))
+    assert [pace.take("0") == 0, pace.take("10000") == 0] == [True, False]

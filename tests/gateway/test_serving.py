@@ -1,16 +1,16 @@
 """One process serves what it is asked to, and nothing else; it says so where it cannot."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCStatusCode
 
 from gateway import serving
 from gateway.authoring.process import Authoring
@@ -75,20 +75,29 @@ KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 CALLBACKS = {"callback_url": "https://hooks.example.com", "callback_key": KEY}
 
 
-def settings(tmp_path: Path, **more: Any) -> Settings:
-    return Settings(store=SecretStr(f"sqlite:///{tmp_path / 'store.db'}"), **more)
+Begin = Callable[..., Coroutine[Any, Any, None]]
 
 
+@pytest.fixture
+def begin(tmp_path: Path) -> Begin:
+    def begin(wanted: Parts, port: int = 0, **more: Any) -> Coroutine[Any, Any, None]:
+        settings = Settings(store=SecretStr(f"sqlite:///{tmp_path / 'store.db'}"), **more)
+        return serve(settings, "127.0.0.1", port, wanted)
+
+    return begin
+
+
+Served = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@dataclass
 class Queue:
-    """Stands in for the worker of operations on many journeys."""
+    """Stands in for the worker of operations on many journeys, and counts the starts of processes for previews."""
 
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    prepared: Mock = field(default_factory=Mock)
     task_queue = "operations"
     is_running = True
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self.prepared = 0
-        """How often a process for previews was started."""
 
     async def run(self) -> None:
         await self.ended.wait()
@@ -100,25 +109,19 @@ class Queue:
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
     """A Temporal server that is there, and knows nothing: nor would it be polled."""
+    service, queue = RefusingService(), Queue()
+    service.refuse(RPCStatusCode.UNIMPLEMENTED)
 
     async def connect(**_: Any) -> Client:
-        service = RefusingService()
-        service.refuse(RPCStatusCode.UNIMPLEMENTED)
         return Client(service)
-
-    queue = Queue()
 
     def operations(*_: object) -> AbstractAsyncContextManager[Workers]:
         return running_workers([queue])
 
     monkeypatch.setattr(serving, "connect", connect)
     monkeypatch.setattr(serving, "StoreIdentity", OwnNamespace)
-
-    def prepare(_: Authoring) -> None:
-        queue.prepared += 1
-
     monkeypatch.setattr(serving, "running_operations", operations)
-    monkeypatch.setattr(Authoring, "prepare", prepare)
+    monkeypatch.setattr(Authoring, "prepare", queue.prepared)
     return queue
 
 
@@ -129,17 +132,22 @@ async def ready_port(task: asyncio.Task[None], caplog: pytest.LogCaptureFixture)
     return int(ready[0].split("port ")[1].split()[0])
 
 
-@asynccontextmanager
-async def served(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, wanted: Parts, **more: str
-) -> AsyncGenerator[httpx.AsyncClient]:
-    """Serve parts to a client until the end of the block, which asks the process to stop."""
-    caplog.set_level(logging.INFO)
-    task = asyncio.create_task(serve(settings(tmp_path, **more), "127.0.0.1", 0, wanted))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{await ready_port(task, caplog)}") as client:
-        yield client
-    os.kill(os.getpid(), signal.SIGTERM)
-    await task
+@pytest.fixture
+def served(begin: Begin, caplog: pytest.LogCaptureFixture) -> Served:
+    @asynccontextmanager
+    async def served(wanted: Parts, **more: str) -> AsyncGenerator[httpx.AsyncClient]:
+        """Serve parts to a client until the end of the block, which asks the process to stop."""
+        caplog.set_level(logging.INFO)
+        task = asyncio.create_task(begin(wanted, **more))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{await ready_port(task, caplog)}") as client:
+            yield client
+        os.kill(os.getpid(), signal.SIGTERM)
+        await task
+
+    return served
+
+
+ALL = {**CALLBACKS, "suppression_key": KEY, "encryption_keys": KEY}
 
 
 @pytest.mark.usefixtures("store")
@@ -147,17 +155,13 @@ async def served(
     ("wanted", "more", "said"),
     [
         (Parts(api=True), {}, "for the API"),
-        (
-            Parts(api=True, callbacks=True, codec=True),
-            {**CALLBACKS, "suppression_key": KEY, "encryption_keys": KEY},
-            "for the codec, the API, callbacks and unsubscribing",
-        ),
+        (Parts(api=True, callbacks=True, codec=True), ALL, "for the codec, the API, callbacks and unsubscribing"),
     ],
 )
 async def test_it_says_what_it_serves_and_ends_when_asked_to(
-    tmp_path: Path, connected: Queue, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, str], said: str
+    served: Served, connected: Queue, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, str], said: str
 ) -> None:
-    async with served(tmp_path, caplog, wanted, **more) as client:
+    async with served(wanted, **more) as client:
         assert said in caplog.text
         assert (await client.get("/healthz")).json() == {"alive": True}
         assert (await client.get("/v1/nothing")).status_code == 401
@@ -166,12 +170,12 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
         assert len(measured.of(metrics.HTTP_SERVER)) == wanted.callbacks
         assert (await client.get("/")).json() == NOTHING
     assert caplog.messages[-1] == "stopped"
-    assert connected.prepared == 1
+    assert connected.prepared.call_count == 1
 
 
 @pytest.mark.usefixtures("connected", "store")
 async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     troubles: dict[str, Exception] = {}
 
@@ -184,7 +188,7 @@ async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
     monkeypatch.setattr("runtime.process.namespace._EVERY", 0.01)
     monkeypatch.setattr(serving, "watching", partial(watching, every=0.01))
     troubles["NamespaceCheck"] = AttributesMissing("namespace default lacks the search attributes of journeys")
-    async with served(tmp_path, caplog, Parts(api=True)) as client, asyncio.timeout(60):
+    async with served(Parts(api=True)) as client, asyncio.timeout(60):
         assert "lacks the search attributes" in caplog.text
 
         async def until(expected: dict[str, bool]) -> None:
@@ -202,11 +206,9 @@ async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
 
 
 @pytest.mark.usefixtures("connected", "store")
-async def test_what_is_under_way_at_the_end_still_has_its_store(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_is_under_way_at_the_end_still_has_its_store(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
+    task = asyncio.create_task(begin(Parts(api=True)))
     reader, writer = await asyncio.open_connection("127.0.0.1", await ready_port(task, caplog))
     head = f"POST /v1/entries HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sr_abcdefgh_{'0' * 64}\r\n"
     writer.write(f"{head}content-type: application/json\r\ncontent-length: 2\r\n\r\n{{".encode())
@@ -223,52 +225,42 @@ async def test_what_is_under_way_at_the_end_still_has_its_store(
 
 
 @pytest.mark.usefixtures("store")
-async def test_it_ends_where_operations_are_not_carried_out_any_more(tmp_path: Path, connected: Queue) -> None:
-    connected.ended.set()
-    with pytest.raises(WorkerFailed, match="the worker of the queue 'operations' failed"):
-        await serve(settings(tmp_path), "127.0.0.1", 0, Parts(pages=True))
-
-
-@pytest.mark.usefixtures("store")
-async def test_a_process_open_to_the_world_carries_none_out(
-    tmp_path: Path, connected: Queue, caplog: pytest.LogCaptureFixture
+async def test_operations_that_are_not_carried_out_end_all_but_what_is_open_to_the_world(
+    begin: Begin, served: Served, connected: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:
     connected.ended.set()
-    async with served(tmp_path, caplog, Parts(callbacks=True), **CALLBACKS) as client:
+    async with served(Parts(callbacks=True), **CALLBACKS) as client:
         assert "for callbacks; not configured: unsubscribing" in caplog.text
         assert (await client.post("/v1/entries", json={})).status_code == 404
-    assert connected.prepared == 0
-
-
-async def test_callbacks_without_their_settings_are_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY here"):
-        await serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True, callbacks=True))
+    assert connected.prepared.call_count == 0
+    with pytest.raises(WorkerFailed, match="the worker of the queue 'operations' failed"):
+        await begin(Parts(pages=True))
 
 
 @pytest.mark.usefixtures("connected")
-async def test_without_a_store_the_api_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no store"):
-        await serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True))
-
-
-async def test_a_taken_port_is_said_before_anything_is_opened(tmp_path: Path) -> None:
+async def test_what_is_missing_or_taken_is_said_before_anything_is_served(begin: Begin) -> None:
+    missing = "set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY here"
     async with HttpServer() as taken:
-        with pytest.raises(LocalError, match=f"port {taken.port} is in use by another program"):
-            await serve(settings(tmp_path), "127.0.0.1", taken.port, Parts(api=True))
+        for wanted, port, error, said in (
+            (Parts(api=True, callbacks=True), 0, SettingsError, missing),
+            (Parts(api=True), 0, StoreError, "no store"),
+            (Parts(api=True), taken.port, LocalError, f"port {taken.port} is in use by another program"),
+        ):
+            with pytest.raises(error, match=said):
+                await begin(wanted, port)
 
 
 @pytest.mark.usefixtures("store")
-async def test_asked_to_stop_before_it_is_ready_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_asked_to_stop_before_it_is_ready_it_does(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = asyncio.Event()
 
-    async def connect(**_: Any) -> Client:
+    async def connect(**_: Any) -> None:
         waiting.set()
         await asyncio.Event().wait()
-        raise RPCError("", RPCStatusCode.UNAVAILABLE, b"")
 
     monkeypatch.setattr(serving, "connect", connect)
     monkeypatch.setattr(serving, "StoreIdentity", OwnNamespace)
-    task = asyncio.create_task(serve(settings(tmp_path), "127.0.0.1", 0, Parts(api=True)))
+    task = asyncio.create_task(begin(Parts(api=True)))
     await waiting.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(asyncio.CancelledError):

@@ -1,18 +1,16 @@
 """The API without a server: its routes over a client that is told what to answer, and a real store of keys."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.types import Message
 from temporalio.client import Client as Temporal
 
 from gateway.api import app as api_app
@@ -109,7 +107,7 @@ class Api:
     async def key(self, *scopes: Scope, **more: Any) -> str:
         return (await add_key(self.client.store, *scopes, **more))[0]
 
-    def holding(self, token: str) -> Api:
+    def holding(self, token: str) -> "Api":
         """The same, as the holder of another key sees it."""
         return replace(self, token=token)
 
@@ -129,7 +127,18 @@ def http_scope(method: str, path: str, headers: Mapping[str, str]) -> dict[str, 
     }
 
 
-NOW = datetime(2026, 11, 27, tzinfo=UTC)
+def arriving(*messages: Message) -> Callable[[], Awaitable[Message]]:
+    """Return what gives these messages, and then waits."""
+    given = iter(messages)
+
+    async def receive() -> Message:
+        if (message := next(given, None)) is None:
+            await asyncio.Event().wait()
+        return message or {}
+
+    return receive
+
+
 Opening = Callable[..., Awaitable[Api]]
 
 
@@ -137,7 +146,7 @@ Opening = Callable[..., Awaitable[Api]]
 async def opening(store: Store) -> AsyncIterator[Opening]:
     async with AsyncExitStack() as opened:
 
-        async def make(*, rate: float = 10_000, origins: Sequence[str] = ()) -> Api:
+        async def make(*, rate: float = 10_000, origins: Sequence[str] = ()) -> "Api":
             client, keys = Client(store), Keys(store, rate=rate)
             if origins:
                 app = api_app.application(cast("Any", client), keys, origins=origins)
@@ -152,7 +161,7 @@ async def opening(store: Store) -> AsyncIterator[Opening]:
 
 
 @pytest.fixture
-async def api(opening: Opening) -> Api:
+async def api(opening: Opening) -> "Api":
     return await opening()
 
 

@@ -1,7 +1,5 @@
 """The API without a server: an application of its routes, which tests use one after the other, over a store."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -44,7 +42,7 @@ class Door:
             params["cursor"] = page["next"]
         return pages
 
-    async def limited(self, *scenarios: str, scopes: Sequence[Scope] = SCOPES) -> Door:
+    async def limited(self, *scenarios: str, scopes: Sequence[Scope] = SCOPES) -> "Door":
         """As who has a key for some scenarios alone."""
         token, _ = await add_key(self.store, *scopes, scenarios=scenarios or None)
         transport = self.http._transport  # pyright: ignore[reportPrivateUsage]
@@ -57,7 +55,7 @@ def _client(transport: httpx.AsyncBaseTransport, token: str) -> httpx.AsyncClien
 
 
 @asynccontextmanager
-async def opened(store: Store, temporal: object = None, *, uploaded: int = MOST_UPLOADED) -> AsyncGenerator[Door]:
+async def opened(store: Store, temporal: object = None, *, uploaded: int = MOST_UPLOADED) -> AsyncGenerator["Door"]:
     """The API, asked by who may do all."""
     client = ScenarioClient(cast("Any", temporal), store, "Europe/Paris")
     token, _ = await add_key(store)

@@ -1,7 +1,5 @@
 """Who has no good key learns nothing, and makes the store remember nothing."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -31,16 +29,16 @@ SHOWN: dict[str, Any] = {
 }
 
 
-async def test_without_a_good_key_every_address_answers_the_same(api: Api):
-    wrong_secret = f"Bearer {api.token[:-1]}{'0' if api.token[-1] != '0' else '1'}"
-    for shown in (*SHOWN.values(), {"authorization": wrong_secret}):
+async def test_without_a_good_key_every_address_answers_the_same(api: Api, caplog: pytest.LogCaptureFixture):
+    guesses = (f"{api.token[:-1]}{'0' if api.token[-1] != '0' else '1'}", api.token.upper())
+    for shown in (*SHOWN.values(), *({"authorization": f"Bearer {guess}"} for guess in guesses)):
         for method, path in (("POST", "/v1/entries"), ("GET", "/v1/nothing"), ("HEAD", "/v1/entries")):
             request = httpx.Request(method, f"http://test{path}", headers=shown, content=b'{"a": NaN}')
             request.headers["idempotency-key"] = "k"
             answer = await api.http.send(request)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
             assert method == "HEAD" or answer.json()["detail"] == "give a key: Authorization: Bearer sr_…"
-    assert api.client.asked == []
+    assert (api.client.asked, caplog.messages) == ([], []), "what others do wrong is no line of ours"
     database = api.client.store._database  # pyright: ignore[reportPrivateUsage]
     assert await database.read(text("SELECT 1 FROM api_answers")) == []
 

@@ -1,7 +1,5 @@
 """Campaigns and batch calls over HTTP: what became of each line or contact, and operations on a campaign."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """What becomes of entries and of events, one by one, in the order given."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from datetime import UTC, datetime

@@ -1,12 +1,9 @@
 """Whatever Temporal refuses is answered 503, for every route that asks it: requests are checked before."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from itertools import product
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -15,11 +12,11 @@ from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import Client
 from temporalio.service import RPCStatusCode
 
-from gateway.publishing import publish
-from runtime.store import AdmissionRequest, Store
+from runtime.store import Store
 from runtime.temporal_faults import bound_calls
+from tests.factories import admission_request, publish
 from tests.fakes import RefusingService
-from tests.gateway.api.doors import Door, opened
+from tests.gateway.api.doors import HELLO, Door, opened
 
 ENTRY: Final = {"scenario": "hello", "contact": {"id": 8}, "trigger": {"type": "order", "order": {"external_id": "A"}}}
 EVENT: Final = {"contact": "7", "name": "order.delivered"}
@@ -56,12 +53,9 @@ def service() -> RefusingService:
 
 
 @pytest.fixture
-async def door(store: Store, service: RefusingService, tmp_path: Path) -> AsyncIterator[Door]:
-    file = tmp_path / "hello.yaml"
-    file.write_text("scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: Hello\n", "utf-8")
-    await publish(file, store)
-    now = datetime.now(UTC)
-    await store.admit(AdmissionRequest("hello", 1, "7", None, "hello/7", "run", "never", now))
+async def door(store: Store, service: RefusingService) -> AsyncIterator[Door]:
+    await publish(store, HELLO)
+    await store.admit(admission_request("7", "hello", now=datetime.now(UTC)))
     async with opened(store, bound_calls(Client(service), longest=0.05)) as door:
         yield door
 

@@ -1,7 +1,5 @@
 """A request that comes again with its Idempotency-Key is answered as before, and done once."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import sqlite3

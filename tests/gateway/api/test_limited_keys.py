@@ -1,7 +1,5 @@
 """A key for some scenarios sees nothing of others, and touches nothing of them, at whatever address."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import product

@@ -1,9 +1,8 @@
-"""What surrounds the routes: requests are measured by route, traced, and answered whatever happens."""
-
-from __future__ import annotations
+"""What surrounds the routes: requests are measured, traced, read within bounds, and answered whatever happens."""
 
 import logging
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -13,23 +12,29 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Message
 
+from gateway.api.limits import Bounds
 from gateway.asgi import Measured as MeasuredRequests
 from gateway.service.entries import Entered
 from runtime.telemetry.metrics import HTTP_SERVER
-from tests.gateway.api.conftest import Api
+from tests.gateway.api.conftest import Api, arriving, http_scope
 from tests.measured import Measured
+
+ENTRY = {"scenario": "welcome", "contact": {"id": "3028687"}, "trigger": {"type": "segment"}}
 
 
 async def test_requests_are_measured_by_route_and_by_no_path(api: Api):
-    measured = Measured(HTTP_SERVER)
-    entry = {"scenario": "welcome", "contact": {"id": "3028687"}, "trigger": {"type": "segment"}}
-    assert (await api.post("/entries", entry)).status_code == 202
-    assert (await api.call("PATCH", "/contacts/3028687", json={"firstname": "Zoé"})).status_code == 200
-    await api.call("GET", "/nothing/3028687")
-    await api.call("BREW", "/entries")
-    await api.holding("wrong").post("/entries", entry)
-    await api.holding(await api.key("read")).call("PATCH", "/contacts/3028687", json={})
+    measured, reader = Measured(HTTP_SERVER), api.holding(await api.key("read"))
+    for caller, method, path in (
+        (api, "POST", "/entries"),
+        (api, "PATCH", "/contacts/3028687"),
+        (api, "GET", "/nothing/3028687"),
+        (api, "BREW", "/entries"),
+        (api.holding("wrong"), "POST", "/entries"),
+        (reader, "PATCH", "/contacts/3028687"),
+    ):
+        await caller.call(method, path, json=ENTRY if method == "POST" else {})
     # Nothing is known of a request before its key is.
     assert {labels: count for labels, (count, _) in measured.of(HTTP_SERVER).items()} == {
         ("/v1/entries", "POST", 202, None): 1,
@@ -59,17 +64,10 @@ async def test_all_parts_are_measured_and_failures_are_named():
     }
 
 
-ENTERED = {"scenario": "welcome", "contact": {"id": "3028687"}, "trigger": {"type": "segment"}}
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
-@pytest.mark.parametrize(
-    ("traceparent", "expected"),
-    [(f"00-{TRACE}-{SPAN}-01", (TRACE, SPAN)), ("", ("0" * 32, "0" * 16)), ("no trace", ("0" * 32, "0" * 16))],
-)
-async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(
-    api: Api, monkeypatch: pytest.MonkeyPatch, traceparent: str, expected: tuple[str, str]
-):
+async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(api: Api, monkeypatch: pytest.MonkeyPatch):
     seen: list[tuple[str, str]] = []
     entries = api.client.services.entries
     enter = entries.enter
@@ -81,32 +79,78 @@ async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(
         return await enter(*given, **more)
 
     monkeypatch.setattr(entries, "enter", entering)
-    assert (await api.post("/entries", ENTERED, traceparent=traceparent, baggage="who=zoe")).status_code == 202
-    assert seen == [expected]
+    for traceparent in (f"00-{TRACE}-{SPAN}-01", "", "no trace"):
+        assert (await api.post("/entries", ENTRY, traceparent=traceparent, baggage="who=zoe")).status_code == 202
+    assert seen == [(TRACE, SPAN), *[("0" * 32, "0" * 16)] * 2]
 
 
-ENTRY = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
-
-
-async def test_it_is_answered_and_logged_without_data(api: Api, caplog: pytest.LogCaptureFixture):
-    api.client.refusals["7"] = RuntimeError("zoe@example.com")
-    answer = await api.post("/entries", ENTRY)
+async def test_a_failure_is_answered_and_logged_without_data(
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(api.client.services.events, "change", AsyncMock(side_effect=KeyError("zoe")))
+    answer = await api.call("PATCH", "/contacts/zoe", json={})
     assert (answer.status_code, answer.json()["code"]) == (500, "failed")
     assert answer.headers["content-type"] == "application/problem+json"
     [record] = [one for one in caplog.records if one.levelno >= logging.ERROR]
-    assert record.getMessage().startswith("RuntimeError at ")
-    assert record.getMessage().endswith(" while answering POST /entries")
+    assert record.getMessage().startswith("KeyError at ")
+    assert record.getMessage().endswith(" while answering PATCH /contacts/{contact:path}")
     assert record.exc_info is None
     assert "zoe" not in answer.text + caplog.text
 
 
-async def test_a_contacts_id_in_a_path_is_not_logged(
-    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
-    async def fail(*_: object, **__: object) -> None:
-        raise KeyError("zoe")
+JSON = {"content-type": "application/json; charset=utf-8"}
+SURROGATE = "a text of the body holds half a character (a lone surrogate): send whole ones"
+NOT_JSON = "the body is not JSON"
 
-    monkeypatch.setattr(api.client.services.events, "change", fail)
-    assert (await api.call("PATCH", "/contacts/zoe", json={})).status_code == 500
-    assert caplog.messages[-1].endswith(" while answering PATCH /contacts/{contact:path}")
-    assert "zoe" not in caplog.text
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", f"{NOT_JSON} (line 1, column 2): it ends before its last bracket is closed"),
+        (b'{"a": 1,\n "b": 2,}', f"{NOT_JSON} (line 2, column 8): there is one comma too many"),
+        (b'{"a": NaN}', f"{NOT_JSON} (line 1, column 7): NaN and Infinity do not exist there"),
+        (b'{"a": 1, "a": 2}', "the body cannot be read: an object has a key twice"),
+        (b'{"a": ' + b"[" * 100_000, "the body cannot be read: it is nested too deeply to be read"),
+        (b'{"a": "\\uD83d"}', SURROGATE),
+        (b'{"\\udc00": 1}', SURROGATE),
+        (b'{"a": "\xff"}', "the body is not UTF-8"),
+        (b'{"a": 1' + b"0" * 5000 + b"}", f"{NOT_JSON} (line 1, column 7): a number has more than 4,300 digits"),
+    ],
+)
+async def test_json_that_means_nothing_to_some_is_refused(api: Api, content: bytes, said: str):
+    answer = await api.call("POST", "/events", content=content, headers={**JSON, "idempotency-key": "k"})
+    assert (answer.status_code, answer.json()["detail"]) == (400, said)
+    assert answer.json()["errors"][0]["pointer"] == ""
+    assert api.client.asked == []
+
+
+async def test_whole_characters_are_taken_however_they_are_written(api: Api):
+    content = b'\xef\xbb\xbf{"contact": "7", "name": "a", "properties": {"\\ud83d\\ude00": "\\u00e9"}}'
+    assert (await api.call("POST", "/events", content=content, headers=JSON)).status_code == 202
+    assert api.client.asked[0][2] == {"😀": "é"}
+
+
+def part(content: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.request", "body": content, "more_body": more}
+
+
+@pytest.mark.parametrize(
+    ("messages", "most", "statuses"),
+    [
+        ([part(b"{")], 0.01, [408, 408, 408]),  # nothing comes any more
+        ([part(b" " * 1_200_000)], 10, [413, 413, 413]),  # it does not say how long it is
+        ([part(b"{"), {"type": "http.disconnect"}], 10, [None, None, 400]),
+        ([part(b'{"contact": "7", '), part(b'"name": "a"}', more=False)], 10, [202, 202, 415]),
+    ],
+    ids=["slow", "long", "gone", "whole"],
+)
+async def test_a_body_arrives_whole_or_is_given_up(
+    api: Api, messages: list[Message], most: float, statuses: list[int | None]
+):
+    for headers, status in zip(({}, {"idempotency-key": "k"}, {"content-type": "text/plain"}), statuses, strict=True):
+        asked = {"authorization": f"Bearer {api.token}", "content-type": "application/json", **headers}
+        scope, send = http_scope("POST", "/v1/events", asked), AsyncMock()
+        await Bounds(api.app, patience=most)(scope, arriving(*messages), send)
+        first = [call.args[0] for call in send.call_args_list[:1]]
+        assert [start["status"] for start in first] == ([] if status is None else [status])
+        assert status != 408 or dict(first[0]["headers"])[b"connection"] == b"close"

@@ -1,7 +1,5 @@
 """Operations on journeys over HTTP: what is asked for, what is answered, and for whom."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta

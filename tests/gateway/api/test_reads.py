@@ -1,9 +1,8 @@
 """Attempts on record, numbers, results, answers to why, audiences and outgoing events, over HTTP."""
 
-from __future__ import annotations
-
 import asyncio
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -69,6 +68,13 @@ async def test_lists_are_filtered(door: Door):
 FAR = encode_cursor({"at": "9999-12-31T23:59:59-14:00", "attempt": 1, "delivery": "msg_1"})
 
 
+NO_CURSORS = ("[]", "{}", '{"at": "yesterday", "attempt": 1, "delivery": "a"}', "[" * 1500)
+
+
+def encoded(text: str) -> str:
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
 async def test_what_is_no_filter_is_said(door: Door):
     for query in (
         "outcome=lost",
@@ -77,8 +83,8 @@ async def test_what_is_no_filter_is_said(door: Door):
         "since=0001-01-01T00:00:00%2B14:00",
         "since=9999-12-31T23:59:59-14:00",
         "limit=251",
-        "cursor=e30",
         f"cursor={FAR}",
+        *(f"cursor={cursor}" for cursor in ("x", "é", "%25%25%25", *map(encoded, NO_CURSORS))),
     ):
         problem = await door.call("GET", f"/deliveries?{query}", status=422)
         assert [error["pointer"] for error in problem["errors"]] == [f"query:{query.partition('=')[0]}"]

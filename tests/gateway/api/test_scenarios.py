@@ -1,7 +1,5 @@
 """Scenarios over HTTP: checked, previewed, published, listed, looked at, closed and opened."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files at S3: Amazon's example of a signature, ranges of one version, and addresses that may not be called."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Files at SFTP servers, read from a real server: only from servers whose keys are named, and only unchanged files."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -53,7 +51,7 @@ class _Served(asyncssh.SFTPServer):
     """Serves a folder."""
 
     @classmethod
-    def at(cls, folder: Path) -> Callable[[asyncssh.SSHServerChannel[bytes]], _Served]:
+    def at(cls, folder: Path) -> Callable[[asyncssh.SSHServerChannel[bytes]], "_Served"]:
         return lambda channel: cls(channel, chroot=str(folder).encode())
 
 

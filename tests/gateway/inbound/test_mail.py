@@ -1,23 +1,25 @@
-"""What mail servers hand in, as they write it, into a real store."""
+"""What mail servers hand in, as they write it, and contacts' STOP that Twilio posts, into a real store."""
 
-from __future__ import annotations
-
-import asyncio
 import base64
+import hashlib
+import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.routing import Route
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
 from gateway.callbacks.mail import MAX_BODY, MAX_READ, InboundMail, MailReport, read
+from gateway.providers.twilio import InboundTexts
 from runtime.derived_keys import AddressHashes
 from runtime.public_links import ReturnPaths
 from runtime.store import Store
@@ -29,47 +31,41 @@ HASHES, PATHS = AddressHashes([KEY]), ReturnPaths("bounces@mail.example.com", [K
 ADA = "ada@example.com"
 DELIVERY = "msg_00112233445566778899aabbccddeeff"
 SECRET = "3q2+7w" * 8
-AUTHORIZED = {"authorization": f"Bearer {SECRET}"}
 
 
 def mail(name: str, path: str = PATHS.of(DELIVERY, ADA)) -> bytes:
     return (MAILS / f"{name}.eml").read_text("utf-8").replace("{path}", path).encode()
 
 
-class Platform:
-    """Who is told of suppressions, unless it is away."""
+@pytest.fixture
+def platform() -> AsyncMock:
+    """Who is told of suppressions."""
+    return AsyncMock()
 
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-        self.away = False
 
-    async def __call__(self, suppression: Suppression, address: str) -> None:
-        if self.away:
-            raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
-        self.told.append((suppression.source, address))
+def served(routes: list[Route], headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(Starlette(routes=routes))
+    return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
+
+
+def serve(store: Store, platform: AsyncMock, **options: Any) -> httpx.AsyncClient:
+    inbound = InboundMail(PATHS, Suppressor(store, HASHES, platform), SECRET, **options)
+    return served(inbound.routes, {"authorization": f"Bearer {SECRET}"})
 
 
 @pytest.fixture
-def platform() -> Platform:
-    return Platform()
+def http(store: Store, platform: AsyncMock) -> httpx.AsyncClient:
+    return serve(store, platform)
 
 
-@pytest.fixture
-async def serve(store: Store, platform: Platform) -> AsyncIterator[Callable[..., Any]]:
-    async with AsyncExitStack() as stack:
-
-        async def start(**options: Any) -> httpx.AsyncClient:
-            inbound = InboundMail(PATHS, Suppressor(store, HASHES, platform), SECRET, **options)
-            transport = httpx.ASGITransport(Starlette(routes=inbound.routes))
-            client = httpx.AsyncClient(transport=transport, base_url="http://test", headers=AUTHORIZED)
-            return await stack.enter_async_context(client)
-
-        yield start
+def told(platform: AsyncMock) -> list[tuple[str, str]]:
+    return [(call.args[0].source, call.args[1]) for call in platform.call_args_list]
 
 
-@pytest.fixture
-async def http(serve: Callable[..., Any]) -> httpx.AsyncClient:
-    return await serve()
+async def post(http: httpx.AsyncClient, content: bytes, **params: str) -> Any:
+    answer = await http.post("/inbound/email", content=content, params=params)
+    assert answer.status_code == 202
+    return answer.json()
 
 
 FOR_GOOD = {
@@ -85,29 +81,25 @@ FOR_GOOD = {
 }
 
 
-async def test_what_is_for_good_suppresses(http: httpx.AsyncClient, store: Store, platform: Platform):
+async def test_what_is_for_good_suppresses(http: httpx.AsyncClient, store: Store, platform: AsyncMock):
     (hashed,) = HASHES.of("email", ADA)
     for name, (source, evidence) in FOR_GOOD.items():
-        answer = await http.post("/inbound/email", content=mail(name))
-        assert (answer.status_code, answer.json()) == (202, {"delivery": DELIVERY, "suppressed": source}), name
+        assert await post(http, mail(name)) == {"delivery": DELIVERY, "suppressed": source}, name
         [row] = await store.suppressions()
         assert (row.channel, row.address_hash, row.source, row.scope) == ("email", hashed, source, "")
-        assert row.evidence == evidence
-        assert platform.told.pop() == (source, ADA)
-        await http.post("/inbound/email", content=mail(name))
+        assert (row.evidence, told(platform)[-1]) == (evidence, (source, ADA))
+        await post(http, mail(name))
         assert await store.suppressions() == [row], "once, however often it is handed in"
         await store.unsuppress("email", [hashed])
 
 
-async def test_passing_troubles_are_counted(http: httpx.AsyncClient, store: Store, platform: Platform):
-    # The same delivery counts once.
-    for number, name in enumerate(("postfix-full", "postfix-expired", "postfix-expired", "qmail-vague")):
-        assert (await store.suppressions(), platform.told) == ([], [])
-        path = PATHS.of(f"msg_{min(number, 1 if number < 3 else 2):032x}", ADA)
-        answer = await http.post("/inbound/email", content=mail(name, path))
-        assert answer.status_code == 202
-        assert answer.json()["suppressed" if number == 3 else "counted"] == "soft"
-    assert platform.told == [("soft", ADA)]
+async def test_passing_troubles_are_counted(http: httpx.AsyncClient, store: Store, platform: AsyncMock):
+    for number, name in ((0, "postfix-full"), (1, "postfix-expired"), (1, "postfix-expired"), (2, "qmail-vague")):
+        # The same delivery counts once.
+        assert (await store.suppressions(), platform.called) == ([], False)
+        said = await post(http, mail(name, PATHS.of(f"msg_{number:032x}", ADA)))
+        assert said["suppressed" if number == 2 else "counted"] == "soft"
+    assert told(platform) == [("soft", ADA)]
 
 
 PROVES_NOTHING = "no return path proves that it is about an address that it names"
@@ -126,19 +118,16 @@ IGNORED = [
 ]
 
 
-async def test_the_rest_is_ignored_with_a_word(http: httpx.AsyncClient, store: Store, platform: Platform):
+async def test_the_rest_is_ignored_with_a_word(http: httpx.AsyncClient, store: Store, platform: AsyncMock):
     for content, why in IGNORED:
-        answer = await http.post("/inbound/email", content=content)
-        assert answer.status_code == 202
-        assert answer.json()["ignored"].startswith(why)
-    assert (await store.suppressions(), platform.told) == ([], [])
+        assert (await post(http, content))["ignored"].startswith(why)
+    assert (await store.suppressions(), platform.called) == ([], False)
 
 
 async def test_the_return_path_may_be_told_beside_the_mail(http: httpx.AsyncClient):
     """As some servers put a mailing list's or an alias's address in place of the recipient's."""
     path, content = PATHS.of(DELIVERY, ADA), mail("postfix-unknown", "bounces@mail.example.com")
-    answer = await http.post("/inbound/email", params={"recipient": path}, content=content)
-    assert answer.json() == {"delivery": DELIVERY, "suppressed": "bounce"}
+    assert await post(http, content, recipient=path) == {"delivery": DELIVERY, "suppressed": "bounce"}
 
 
 def basic(words: str) -> str:
@@ -156,21 +145,18 @@ async def test_only_who_has_the_key_is_let_in(http: httpx.AsyncClient, store: St
         assert (answer.status_code, "www-authenticate" in answer.headers) == (202, False)
 
 
-async def test_it_is_handed_in_again_where_it_cannot_be_taken(
-    http: httpx.AsyncClient, store: Store, platform: Platform
-):
-    platform.away = True
+async def test_it_is_handed_in_again_where_it_cannot_be_taken(http: httpx.AsyncClient, platform: AsyncMock):
+    platform.side_effect = [RPCError("away", RPCStatusCode.UNAVAILABLE, b""), None]
     answer = await http.post("/inbound/email", content=mail("postfix-unknown"))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
-    platform.away = False
-    assert (await http.post("/inbound/email", content=mail("postfix-unknown"))).status_code == 202
-    assert platform.told == [("bounce", ADA)]
+    await post(http, mail("postfix-unknown"))
+    assert told(platform) == [("bounce", ADA)] * 2
 
 
 async def test_a_mail_that_brings_the_whole_of_a_large_one_back_is_taken(http: httpx.AsyncClient):
     content = mail("exim-unknown").replace(b"Hello", b"x" * 70 + (b"\n" + b"x" * 70) * 60_000)
     assert len(content) > 4 * MAX_READ
-    assert (await http.post("/inbound/email", content=content)).json()["suppressed"] == "bounce"
+    assert (await post(http, content))["suppressed"] == "bounce"
 
 
 async def test_bodies_are_bounded(http: httpx.AsyncClient):
@@ -182,25 +168,23 @@ async def test_bodies_are_bounded(http: httpx.AsyncClient):
 
 
 async def test_a_mail_that_takes_too_long_to_be_read_keeps_nobody(
-    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    store: Store, platform: AsyncMock, monkeypatch: pytest.MonkeyPatch
 ):
     def slow(_content: bytes) -> MailReport:
         time.sleep(0.5)
         return MailReport()
 
     monkeypatch.setattr("gateway.callbacks.mail.read", slow)
-    http = await serve(reading=0.05)
+    http = serve(store, platform, reading=0.05)
     assert (await http.post("/inbound/email", content=mail("qmail"))).status_code == 503
 
 
 async def test_no_log_names_an_address(http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
     for name in ("postfix-unknown", "forged", "qmail", "vacation", "postfix-full"):
-        await http.post("/inbound/email", content=mail(name))
+        await post(http, mail(name))
     ours = [record.getMessage() for record in caplog.records if record.name.startswith(("gateway", "flufl"))]
-    assert len(ours) == 5
-    assert all("@" not in line for line in ours)
-    await asyncio.sleep(0)
+    assert (len(ours), "@" in "".join(ours)) == (5, False)
 
 
 NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3_000))
@@ -229,3 +213,58 @@ def test_a_hostile_mail_is_read_within_bounds(content: bytes):
     report = read(content)
     assert time.process_time() - began < 5
     assert len(report.addresses) <= 50
+
+
+URL, TOKEN = "https://hooks.example.com/scenario", "s3cret"
+NUMBER = "+33612345678"
+
+
+def signed(form: dict[str, str], token: str = TOKEN, url: str = URL) -> str:
+    """As twilio.com/docs/usage/security has it."""
+    what = f"{url}/inbound/twilio" + "".join(name + form[name] for name in sorted(form))
+    return base64.b64encode(hmac.digest(token.encode(), what.encode(), hashlib.sha1)).decode()
+
+
+@pytest.fixture
+def texts(store: Store, platform: AsyncMock) -> httpx.AsyncClient:
+    return served(InboundTexts(URL, TOKEN, Suppressor(store, HASHES, platform), store, HASHES).routes)
+
+
+FORM = {"From": NUMBER, "To": "+33700000000", "MessageSid": "SM1", "Empty": ""}
+
+
+async def say(texts: httpx.AsyncClient, signature: str | None = None, **form: str) -> httpx.Response:
+    given = FORM | form
+    headers = {
+        "x-twilio-signature": signed(given) if signature is None else signature,
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    return await texts.post("/inbound/twilio", content=urlencode(given), headers=headers)
+
+
+@pytest.mark.parametrize(
+    "form", [{"Body": "STOP"}, {"Body": " stop\n"}, {"Body": "Arrêt"}, {"Body": "Assez !", "OptOutType": "STOP"}]
+)
+async def test_stop_suppresses_the_number_and_start_takes_it_back(
+    texts: httpx.AsyncClient, store: Store, platform: AsyncMock, form: dict[str, str]
+):
+    answer = await say(texts, **form)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/xml; charset=utf-8")
+    assert answer.text.endswith("<Response/>"), "nothing is answered to the contact"
+    [row] = await store.suppressions()
+    assert (row.channel, (row.address_hash,), row.source, row.scope) == ("sms", HASHES.of("sms", NUMBER), "stop", "")
+    assert told(platform) == [("stop", NUMBER)]
+    await store.suppress(Suppression("sms", row.address_hash, "custom", row.suppressed_at))
+    assert (await say(texts, Body="Start")).status_code == 200
+    assert [one.source for one in await store.suppressions()] == ["custom"], "an operator's word stands"
+
+
+async def test_other_answers_do_nothing_and_only_twilio_is_heard(texts: httpx.AsyncClient, store: Store):
+    for form in ({"Body": "please stop"}, {"Body": "STOP", "OptOutType": "HELP"}, {"Body": "STOP", "From": "SHOP"}):
+        assert (await say(texts, **form)).status_code == 200
+    form = {**FORM, "Body": "STOP"}
+    for signature in ("", signed(form, "other"), signed(form, url="https://x.example")):
+        assert (await say(texts, signature, Body="STOP")).status_code == 403
+    assert await store.suppressions() == []
+    for content in (b"\xff\xfe", b"a=b&" * 20_000):
+        assert (await texts.post("/inbound/twilio", content=content)).status_code in {400, 403}

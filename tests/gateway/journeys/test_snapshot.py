@@ -1,7 +1,7 @@
-"""What is seen of one journey: from the store alone, where Temporal has forgotten it, and without a result."""
+"""What is seen of one journey: its snapshot, and what was sent, rendered again from the history and the store."""
 
-from __future__ import annotations
-
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,12 +11,19 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.failures import FailureKind
+from gateway.client import ScenarioClient
+from gateway.errors import BadInput
+from gateway.journeys.rendered import RenderedDelivery, rendered, scheduled, submitted_entry
 from gateway.journeys.snapshot import SHOWN, read, why_failed
+from gateway.preview.rendering import MessageRenderer
 from gateway.why.story import told
 from runtime.store import Store
-from tests.factories import admission_request, publish
+from tests import factories
+from tests.factories import admission_request, present, publish
 from tests.gateway.journey import START, attempt
 from tests.gateway.journey import shown as shown_journey
+from tests.workflows.conftest import Stage, failing
 
 
 async def forgotten(*_: Any, **__: Any) -> Any:
@@ -85,8 +92,7 @@ async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(stor
         ("named", "else", None),
         ("hook", "delivered", 200),
     ]
-    assert seen.entry is not None
-    story = told(seen, seen.entry)
+    story = told(seen, present(seen.entry))
     assert [one.words for one in story.happenings] == [
         "let in by segment with the key sale to be sent by the campaign sale without a workflow",
         "blue (split red 50 blue 50)",
@@ -108,3 +114,83 @@ async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(stor
 )
 def test_a_journey_without_a_result_is_told_by_how_it_ended(cause: BaseException | None, said: str) -> None:
     assert why_failed(cause) == said
+
+
+SCENARIO = """
+scenario: told
+trigger: segment
+steps:
+  - repeat: {every: 1d, times: 2}
+    steps:
+      - webhook: poll
+        url: https://hooks.example.com/{{ contact.id }}
+        headers: {Authorization: "Bearer {{ secrets.WAX_TOKEN }}"}
+        body: {name: "{{ contact.firstname }}", at: "{{ now | date: '%d' }}"}
+  - if: contact.firstname == 'nobody'
+    then:
+      - sms: never
+        text: hi
+  - email: last
+    subject: TEXT {{ contact.firstname }}
+    text: bye
+"""
+
+
+async def shown(client: ScenarioClient, journey: str, step: str) -> list[RenderedDelivery]:
+    return await rendered(client.temporal, client.store, await client.show(journey), step, MessageRenderer())
+
+
+async def test_each_round_is_rendered_again_with_secrets_masked(stage: Stage, client: ScenarioClient) -> None:
+    await stage.publish(SCENARIO.replace("TEXT", "Dear"))
+    handle = await stage.start("told", contact={"id": 7, "firstname": 'Zo"é'})
+    assert (await handle.result())["outcome"] == "finished"
+    entry = present(await submitted_entry(client.temporal, "told/7"))
+    assert entry["contact"]["firstname"] == 'Zo"é'
+    first, second = found = await shown(client, "told/7", "poll")
+    days = [item.delivery.now[8:10] for item in found]
+    bodies = [item.report()["request"]["body"] for item in found]
+    assert bodies == [f'{{"name":"Zo\\"é","at":"{day}"}}' for day in days]
+    assert first.delivery.id != second.delivery.id
+    request = first.report()["request"]
+    assert request["url"] == "https://hooks.example.com/7"
+    assert request["headers"]["authorization"] == "Bearer ~~WAX_TOKEN~~"
+    given = {"workflow_id": "told/7", "run_id": handle.result_run_id, "step": "poll"}
+    made = [factories.attempt(second.delivery.id, attempt=number, **given) for number in (1, 2)]
+    assert await scheduled(client.temporal, made) == [(second.delivery, second.scheduled_at)]
+    (last,) = await shown(client, "told/7", "last")
+    assert last.report()["message"]["subject"] == 'Dear Zo"é'
+    for step, said in [
+        ("never", "step never has sent nothing: the journey has not come to it"),
+        ("if-2", "'if-2' sends nothing: there are poll, never and last"),
+        ("pol", "'pol' is none of its steps: did you mean 'poll'?"),
+    ]:
+        with pytest.raises(BadInput, match=rf"^{said.replace('?', '[?]')}$"):
+            await shown(client, "told/7", step)
+
+
+async def test_what_was_rendered_by_another_version_is_shown_as_well(stage: Stage, client: ScenarioClient) -> None:
+    await stage.publish(SCENARIO.replace("TEXT", "Dear").replace("times: 2", "times: 1"))
+    stage.channels.scripts["last"] = failing(FailureKind.PERMANENT)
+    handle = await stage.start("told", contact={"id": 8, "firstname": "Zoé"})
+    await stage.until(handle, "held")
+    await stage.publish(SCENARIO.replace("TEXT", "Hello").replace("times: 2", "times: 1"))
+    who = {"operator": "ann", "reason": "x"}
+    await stage.operate(handle, "retry_step", {**who, "version": "newest"})
+    async with asyncio.timeout(60):
+        while len(found := await shown(client, "told/8", "last")) < 2:
+            await asyncio.sleep(0.02)
+    assert [item.report()["message"]["subject"] for item in found] == ["Dear Zoé", "Hello Zoé"]
+    assert [item.report()["scenario"] for item in found] == ["told@1", "told@2"]
+    await stage.until(handle, "held")
+    await stage.operate(handle, "skip_step", who)
+
+
+async def test_what_temporal_has_forgotten_cannot_be_rendered(stage: Stage, client: ScenarioClient) -> None:
+    await stage.publish(SCENARIO.replace("times: 2", "times: 1"))
+    handle = await stage.start("told", contact={"id": 9})
+    await handle.result()
+    view, run = await client.show("told/9"), "00000000-0000-0000-0000-000000000000"
+    gone = replace(view, run_id=run, entry=replace(present(view.entry), run_id=run))
+    said = r"^Temporal has forgotten the history of told/9, and with it what was sent: see"
+    with pytest.raises(BadInput, match=said):
+        await rendered(client.temporal, client.store, gone, "poll", MessageRenderer())

@@ -1,7 +1,5 @@
 """How an operation finds its journeys and asks them, also when it is interrupted and begins again."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -10,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from gateway.errors import NotAccepted, NotAnswered, NotFound, Refusal
+from gateway.errors import NotAccepted, NotAnswered, NotFound
 from gateway.operations import background
 from gateway.operations.background import OperationActivities, RecordedUpdates
 from gateway.operations.journey_operations import JourneyOperations
@@ -24,7 +23,7 @@ from gateway.operations.request import JourneyTarget, OperationRun
 from gateway.service.index import JourneyFilter
 from gateway.service.listing import JourneySummary
 from runtime.store import OperationItem, Store, StoredOperation, StoreUnavailable
-from tests.factories import stored_operation
+from tests.factories import present, stored_operation
 from tests.gateway.cli.samples import LISTED
 from workflows.operation import Chunk, ChunkDone, Closing
 
@@ -59,14 +58,20 @@ class Client:
 
     def sender(self, verb: str, **more: Any) -> Callable[[JourneyTarget], Awaitable[None]]:
         self.told.append((verb, more))
+        return self.send
 
-        async def send(target: JourneyTarget) -> None:
-            self.asked.append(target)
-            await self.answering.wait()
-            if error := self.answers.get(target.id):
-                raise error
+    async def send(self, target: JourneyTarget) -> None:
+        self.asked.append(target)
+        await self.answering.wait()
+        if error := self.answers.get(target.id):
+            raise error
 
-        return send
+
+def silent(name: str) -> NotAnswered:
+    return NotAnswered(name, "no worker answered")
+
+
+LOST = RPCError("lost", RPCStatusCode.UNAVAILABLE, b"")
 
 
 @pytest.fixture
@@ -93,9 +98,12 @@ async def operate(activities: OperationActivities, most: int = 100, rate: float 
 
 
 async def stored(client: Client) -> StoredOperation:
-    found = await client.store.stored_operation("one")
-    assert found is not None
-    return found
+    return present(await client.store.stored_operation("one"))
+
+
+async def surveyed(client: Client) -> tuple[bool, str | None]:
+    seen = await stored(client)
+    return seen.surveyed_at is not None, seen.trouble
 
 
 async def journeys(client: Client) -> list[tuple[int, str]]:
@@ -104,20 +112,15 @@ async def journeys(client: Client) -> list[tuple[int, str]]:
 
 async def test_why_no_journeys_are_found_is_told_until_they_are(client: Client) -> None:
     activities = await begin(client)
-    for error, said in (
-        (RPCError("lost", RPCStatusCode.UNAVAILABLE, b""), "Temporal's search failed (UNAVAILABLE, "),
-        (NotAnswered("a/1", "no worker answered"), "no worker answered ("),
-    ):
+    for error, said in ((LOST, "Temporal's search failed (UNAVAILABLE, "), (silent("a/1"), "no worker answered (")):
         client.found = [error]
         with pytest.raises(type(error)):
             await survey(activities)
-        seen = await stored(client)
-        assert seen.surveyed_at is None
-        assert (seen.trouble or "").startswith(said)
+        is_surveyed, trouble = await surveyed(client)
+        assert (is_surveyed, (trouble or "").startswith(said)) == (False, True)
     client.found = [[]]
     await survey(activities)
-    seen = await stored(client)
-    assert (seen.surveyed_at is not None, seen.trouble) == (True, None)
+    assert await surveyed(client) == (True, None)
 
 
 async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(client: Client) -> None:
@@ -125,17 +128,15 @@ async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(c
     activities = await begin(client, "resume", which={"operation": "first"})
     with pytest.raises(NotAnswered):
         await survey(activities)
-    seen = await stored(client)
-    assert (seen.surveyed_at, seen.trouble) == (None, "it begins when the operation first has ended")
+    assert await surveyed(client) == (False, "it begins when the operation first has ended")
     await client.store.end_operation("first", "finished", NOW)
     await survey(activities)
-    seen = await stored(client)
-    assert (seen.surveyed_at is not None, seen.trouble) == (True, None)
+    assert await surveyed(client) == (True, None)
 
 
 async def test_a_limit_holds_over_a_survey_that_begins_again(client: Client) -> None:
     activities = await begin(client, limit=3)
-    client.found = [["a/0"], ["a/1"], RPCError("lost", RPCStatusCode.UNAVAILABLE, b"")]
+    client.found = [["a/0"], ["a/1"], LOST]
     with pytest.raises(RPCError):
         await survey(activities)
     client.found = [["a/0"], ["a/1", "a/2", "a/3"], AssertionError("no more are looked for")]
@@ -176,8 +177,7 @@ async def test_journeys_are_asked_chunk_by_chunk_each_under_the_operations_own_u
 
 async def test_a_chunk_that_ends_with_the_last_journey_leads_to_an_empty_one(client: Client) -> None:
     activities = await begin(client)
-    client.found = [["a/0"]]
-    client.answers = {"a/0": NotAnswered("a/0", "no worker answered")}
+    client.found, client.answers = [["a/0"]], {"a/0": silent("a/0")}
     await survey(activities)
     full = await operate(activities, most=1)
     assert full == ChunkDone(asked=1, answered=0, after=(0, "a/0"), left=1)
@@ -233,23 +233,19 @@ async def test_the_rate_holds_between_two_chunks(client: Client) -> None:
     assert clock.time() - begun >= 0.05
 
 
-@pytest.mark.parametrize(
-    ("looked", "outcomes"),
-    [(False, {"accepted": 1, "unanswered": 1, "stopped": 1}), (True, {"accepted": 1, "unanswered": 1, "not_asked": 1})],
-)
+@pytest.mark.parametrize(("looked", "last"), [(False, "stopped"), (True, "not_asked")])
 async def test_what_has_not_answered_at_the_end_never_will_unless_it_was_only_looked_for(
-    client: Client, looked: bool, outcomes: dict[str, int]
+    client: Client, looked: bool, last: str
 ) -> None:
     activities = await begin(client)
-    client.found = [["a/0", "a/1", "a/2"]]
-    client.answers = {"a/1": NotAnswered("a/1", "no worker answered")}
+    client.found, client.answers = [["a/0", "a/1", "a/2"]], {"a/1": silent("a/1")}
     await survey(activities)
     await operate(activities, most=2)
     closing = Closing(operation="one", outcome="stopped", trouble="t", operator="bob", reason="wrong", looked=looked)
     await ActivityEnvironment().run(activities.close, closing)
     seen = await stored(client)
     assert (seen.outcome, seen.trouble, seen.stopped_by, seen.stop_reason) == ("stopped", "t", "bob", "wrong")
-    assert (await client.store.item_counts(["one"]))["one"] == outcomes
+    assert await client.store.item_counts(["one"]) == {"one": {"accepted": 1, "unanswered": 1, last: 1}}
 
 
 async def test_one_that_has_ended_asks_nobody_after_a_restore_of_temporal(client: Client) -> None:
@@ -264,48 +260,33 @@ async def test_one_that_has_ended_asks_nobody_after_a_restore_of_temporal(client
 
 async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_again(client: Client) -> None:
     activities = OperationActivities(cast("JourneyOperations", client))
-    with pytest.raises(ApplicationError, match="the store has no such operation") as caught:
-        await survey(activities)
-    assert (caught.value.type, caught.value.non_retryable) == ("BadInput", True)
-    await begin(client)
+    for error, said, kind in (
+        (None, "the store has no such operation", "BadInput"),
+        (ValueError("x"), r"unexpected error \(ValueError\)", "Fault"),
+    ):
+        if error is not None:
+            await begin(client)
+            client.found = [error]
+        with pytest.raises(ApplicationError, match=said) as caught:
+            await survey(activities)
+        assert (caught.value.type, caught.value.non_retryable) == (kind, True)
     for error in (StoreUnavailable("away"), OSError("lost")):
         client.found = [error]
         with pytest.raises(type(error)):
             await survey(activities)
-    client.found = [ValueError("x")]
-    with pytest.raises(ApplicationError, match=r"unexpected error \(ValueError\)") as caught:
-        await survey(activities)
-    assert (caught.value.type, caught.value.non_retryable) == ("Fault", True)
 
 
 async def test_a_worker_that_waits_for_a_server_that_is_away_does_not_keep_the_gateway(
-    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Waiting:
-        task_queue, is_running = "operations", True
-
-        async def run(self) -> None:
-            await asyncio.Event().wait()
-
-        async def shutdown(self) -> None:
-            await asyncio.Event().wait()
-
-    def made(*_: object) -> Waiting:
-        return Waiting()
-
-    async def settled() -> None:
-        """There is nothing to settle."""
-
+    wait = asyncio.Event().wait
+    worker = SimpleNamespace(task_queue="operations", is_running=True, run=wait, shutdown=wait)
     monkeypatch.setattr(background, "_SHUTDOWN", 0.01)
-    monkeypatch.setattr(background, "operations_worker", made)
-    audiences = SimpleNamespace(deleting_old=nullcontext)
-    given: Any = SimpleNamespace(settle=settled, journeys=None, activities=None, audiences=audiences)
-    async with asyncio.timeout(30):
-        async with background.running_operations(given, given):
-            pass
-    assert [record.getMessage() for record in caplog.records] == [
-        "the worker of the queue 'operations' did not stop in time"
-    ]
+    monkeypatch.setattr(background, "operations_worker", Mock(return_value=worker))
+    given = Mock(settle=AsyncMock(), audiences=Mock(deleting_old=nullcontext))
+    async with asyncio.timeout(30), background.running_operations(given, given):
+        pass
+    assert caplog.messages == ["the worker of the queue 'operations' did not stop in time"]
 
 
 async def prepared(store: Store, count: int) -> list[JourneyTarget]:
@@ -314,33 +295,25 @@ async def prepared(store: Store, count: int) -> list[JourneyTarget]:
     return [JourneyTarget(f"a/{n}") for n in range(count)]
 
 
-async def test_each_answer_is_on_record_and_silence_is_none(store: Store) -> None:
-    answers: dict[str, Exception] = {
-        "a/1": NotAccepted("a/1", "the journey is over"),
-        "a/2": NotFound("there is no journey 'a/2'"),
-        "a/3": NotAnswered("a/3", "no worker answered"),
-        "a/4": RPCError("busy", RPCStatusCode.RESOURCE_EXHAUSTED, b""),
-        "a/5": RPCError("too many updates", RPCStatusCode.FAILED_PRECONDITION, b""),
-        "a/6": RPCError("you may not", RPCStatusCode.PERMISSION_DENIED, b""),
-    }
-
-    async def send(target: JourneyTarget) -> None:
-        if error := answers.get(target.id):
-            raise error
-
-    updates = RecordedUpdates(store, "op1", send)
-    tally = await OperationRun(updates.ask, rate=10_000).run(await prepared(store, 7))
+async def test_each_answer_is_on_record_and_silence_is_none(store: Store, client: Client) -> None:
+    busy = "Temporal did not accept the update"
+    answers: tuple[tuple[Exception | None, str | None, str | None], ...] = (
+        (None, "accepted", None),
+        (NotAccepted("a/1", "the journey is over"), "refused", "the journey is over"),
+        (NotFound("there is no journey 'a/2'"), "refused", "there is no journey 'a/2'"),
+        (silent("a/3"), None, "no worker answered"),
+        (RPCError("", RPCStatusCode.RESOURCE_EXHAUSTED, b""), None, f"{busy} (RESOURCE_EXHAUSTED)"),
+        (RPCError("", RPCStatusCode.FAILED_PRECONDITION, b""), "refused", f"{busy} (FAILED_PRECONDITION)"),
+        (RPCError("", RPCStatusCode.PERMISSION_DENIED, b""), None, f"{busy} (PERMISSION_DENIED)"),
+    )
+    client.answers = {f"a/{number}": error for number, (error, *_) in enumerate(answers) if error}
+    updates = RecordedUpdates(store, "op1", client.send)
+    tally = await OperationRun(updates.ask, rate=10_000).run(await prepared(store, len(answers)))
     await updates.end()
     assert (updates.asked, updates.answered, tally.left) == (7, 4, 0)
-    assert {(item.workflow_id, item.outcome, item.reason) for item in await store.items("op1")} == {
-        ("a/0", "accepted", None),
-        ("a/1", "refused", "the journey is over"),
-        ("a/2", "refused", "there is no journey 'a/2'"),
-        ("a/3", None, "no worker answered"),
-        ("a/4", None, "Temporal did not accept the update (RESOURCE_EXHAUSTED)"),
-        ("a/5", "refused", "Temporal did not accept the update (FAILED_PRECONDITION)"),
-        ("a/6", None, "Temporal did not accept the update (PERMISSION_DENIED)"),
-    }
+    assert [(item.outcome, item.reason) for item in await store.items("op1")] == [
+        (outcome, why) for _, outcome, why in answers
+    ]
     assert await store.item_counts(["op1"]) == {"op1": {"accepted": 1, "refused": 3, "unanswered": 3}}
 
 
@@ -374,16 +347,8 @@ async def test_who_was_asked_when_it_was_interrupted_may_still_answer(
 
 
 async def test_a_store_that_fails_ends_the_round_and_leaves_nothing_behind(store: Store) -> None:
-    async def refuse(_: JourneyTarget) -> None:
-        raise Refusal("no")
-
     targets = await prepared(store, 3)
-    updates = RecordedUpdates(store, "op1", refuse)
-
-    async def broken(*_: object) -> None:
-        raise ConnectionError
-
-    updates._store = type("Broken", (), {"record_answer": broken})()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    updates = RecordedUpdates(Mock(record_answer=AsyncMock(side_effect=ConnectionError)), "op1", AsyncMock())
     with pytest.raises(ConnectionError):
         await OperationRun(updates.ask, rate=10_000).run(targets)
     await updates.end()

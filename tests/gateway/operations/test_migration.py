@@ -1,7 +1,5 @@
 """Where journeys stand that are to go on in another version, and what becomes of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

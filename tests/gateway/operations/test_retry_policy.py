@@ -1,7 +1,5 @@
 """Deliveries between two attempts: the store knows of them, and Temporal whether that is still so."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,19 +16,15 @@ from gateway.journeys.snapshot import DeliveryStatus, pending
 from gateway.operations.journey_operations import targets
 from gateway.operations.request import JourneyTarget
 from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange, pending_deliveries
-from runtime.store import AdmissionRequest, Attempt, Store
+from runtime.store import Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
+from tests.factories import admission_request
 from tests.gateway.journey import attempt
 from tests.gateway.search import Search
 
 NOW = datetime.now(UTC)
-
-
-async def in_flight(temporal: Client, store: Store, destination: str, **given: Any) -> list[PendingDelivery]:
-    """What the Python client finds under way."""
-    return await ScenarioClient(temporal, store).in_flight(destination, **given)
 
 
 def activity(step: str, kind: str = "webhook", destination: str = "wax") -> PendingActivityInfo:
@@ -60,10 +54,17 @@ async def publish(store: Store, name: str, *steps: Send) -> None:
     await store.publish(name, {}, dump_plan(plan), "h")
 
 
-async def let_in(store: Store, journey: str) -> None:
-    name, _, contact = journey.partition("/")
-    since = NOW - timedelta(days=30)
-    await store.admit(AdmissionRequest(name, 1, contact, None, journey, "r1", "always", since, "segment"))
+async def let_in(store: Store, *journeys: str) -> None:
+    for journey in journeys:
+        name, _, contact = journey.partition("/")
+        await store.admit(admission_request(contact, name, now=NOW - timedelta(days=30)))
+
+
+async def in_flight(
+    store: Store, under_way: dict[str, list[PendingActivityInfo]], destination: str = "wax", **given: Any
+) -> list[PendingDelivery]:
+    """What the Python client finds under way."""
+    return await ScenarioClient(temporal(under_way), store).in_flight(destination, **given)
 
 
 async def record(store: Store, journey: str, step: str = "webhook", **more: Any) -> Attempt:
@@ -80,8 +81,8 @@ async def test_only_what_temporal_has_under_way_is_in_flight(store: Store) -> No
     for journey in ("a/2", "a/3"):  # one has gone on to another step, one was terminated
         await record(store, journey)
     await record(store, "a/4", destination="other.example.com")
-    client = temporal({"a/1": [activity("webhook")], "a/2": [activity("mail", "email", "")], "a/4": [activity("hook")]})
-    (found,) = await in_flight(client, store, "wax")
+    mail, hook = [activity("mail", "email", "")], [activity("hook")]
+    (found,) = await in_flight(store, {"a/1": [activity("webhook")], "a/2": mail, "a/4": hook})
     assert (found.journey, found.step, found.latest, found.goes_to) == ("a/1", "webhook", latest, "wax")
     assert found.pending.last_failure == "wax answered 503 (attempt 2)"
     assert targets([found]) == [JourneyTarget("a/1", "webhook")]
@@ -91,25 +92,19 @@ async def test_what_has_not_been_attempted_is_found_at_those_who_could_send_it(s
     await publish(store, "a", Send(kind="webhook", to="wax", next="email"), Send(kind="email"))
     await publish(store, "b", Send(kind="webhook", to="other.example.com"))
     latest = await record(store, "a/1")
-    for journey in ("a/2", "a/3", "a/4", "a/5", "b/6"):
-        await let_in(store, journey)
-    client = temporal(
-        {
-            "a/1": [activity("webhook")],
-            "a/2": [activity("webhook")],  # turned away, or waiting for its turn
-            "a/3": [activity("webhook", destination="other.example.com")],  # retried by another version
-            "a/4": [activity("email", "email", "")],
-            "a/5": [],
-            "b/6": [activity("webhook")],  # never asked: no step of its version goes there
-        }
-    )
-    found = await in_flight(client, store, "wax")
-    assert [(item.journey, item.goes_to, item.latest) for item in found] == [
-        ("a/1", "wax", latest),
-        ("a/2", "wax", None),
-    ]
-    assert [item.journey for item in await in_flight(client, store, "wax", limit=1)] == ["a/1"]
-    assert [item.journey for item in await in_flight(client, store, "email")] == ["a/4"]
+    await let_in(store, "a/2", "a/3", "a/4", "a/5", "b/6")
+    under_way = {
+        "a/1": [activity("webhook")],
+        "a/2": [activity("webhook")],  # turned away, or waiting for its turn
+        "a/3": [activity("webhook", destination="other.example.com")],  # retried by another version
+        "a/4": [activity("email", "email", "")],
+        "a/5": [],
+        "b/6": [activity("webhook")],  # never asked: no step of its version goes there
+    }
+    found = [(item.journey, item.goes_to, item.latest) for item in await in_flight(store, under_way)]
+    assert found == [("a/1", "wax", latest), ("a/2", "wax", None)]
+    assert [item.journey for item in await in_flight(store, under_way, limit=1)] == ["a/1"]
+    assert [item.journey for item in await in_flight(store, under_way, "email")] == ["a/4"]
 
 
 async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
@@ -138,23 +133,23 @@ async def test_a_long_host_is_known_by_its_beginning(store: Store) -> None:
     host = f"{'a' * 60}.{'b' * 60}.example.com"
     await publish(store, "a", Send(kind="webhook", to=host))
     await let_in(store, "a/1")
-    client = temporal({"a/1": [activity("webhook", destination=host[:64])]})
-    assert [item.goes_to for item in await in_flight(client, store, host)] == [host]
+    under_way = {"a/1": [activity("webhook", destination=host[:64])]}
+    assert [item.goes_to for item in await in_flight(store, under_way, host)] == [host]
 
 
 async def test_what_is_long_overdue_is_not_looked_for_in_the_log(store: Store) -> None:
     for number, days in enumerate((6, 8)):
         then = NOW - timedelta(days=days)
         await record(store, f"a/{number}", started_at=then, next_try_at=then)
-    client = temporal({f"a/{number}": [activity("webhook")] for number in range(2)})
-    assert [item.journey for item in await in_flight(client, store, "wax")] == ["a/0"]
+    found = await in_flight(store, {f"a/{number}": [activity("webhook")] for number in range(2)})
+    assert [item.journey for item in found] == ["a/0"]
 
 
 async def test_journeys_know_mail_servers_and_providers_by_their_channel(store: Store) -> None:
-    for channel, name in (("webhook", "mx"), ("email", "email"), ("sms", "sms")):
+    for channel, goes_to in (("webhook", "webhook.mx"), ("email", "email"), ("sms", "sms")):
         await record(store, f"a/{channel}", step=channel, channel=channel, destination=f"{channel}.mx")
-        (found,) = await in_flight(temporal({f"a/{channel}": [activity(channel, channel, "")]}), store, f"{channel}.mx")
-        assert found.goes_to == (f"{channel}.mx" if name == "mx" else name)
+        (found,) = await in_flight(store, {f"a/{channel}": [activity(channel, channel, "")]}, f"{channel}.mx")
+        assert found.goes_to == goes_to
 
 
 async def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
@@ -171,10 +166,7 @@ async def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None
     assert (second.retry, second.gives_up_at) == (None, None)
 
 
-def test_no_change_asks_for_more_than_a_policy_may_have() -> None:
+def test_a_change_says_only_what_is_to_be_changed_and_no_more_than_a_policy_may_have() -> None:
+    assert RetryPolicyChange(maximum_attempts=0, deadline=60.0).given() == {"maximum_attempts": 0, "deadline": 60.0}
     with pytest.raises(BadInput, match=r"^the deadline is too long$"):
         RetryPolicyChange(deadline=1e9)
-
-
-def test_an_operation_says_only_what_is_to_be_changed() -> None:
-    assert RetryPolicyChange(maximum_attempts=0, deadline=60.0).given() == {"maximum_attempts": 0, "deadline": 60.0}

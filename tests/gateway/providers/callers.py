@@ -1,7 +1,5 @@
 """Calls as the providers make them, signed by keys of our own."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

@@ -1,7 +1,5 @@
 """What providers' calls mean, and which of them are proven."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import suppress

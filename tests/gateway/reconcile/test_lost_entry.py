@@ -1,7 +1,5 @@
 """The entry of a journey that the store has lost, read from what its workflow tells."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 

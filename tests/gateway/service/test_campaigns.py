@@ -1,7 +1,5 @@
 """Campaigns and their receivers: how long a campaign takes, and why it waits."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,12 +1,10 @@
 """An erasure as it is asked for: on record before anything is done, begun once, started again where that was lost."""
 
-from __future__ import annotations
-
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -21,31 +19,27 @@ from runtime.encryption.keyring import Keyring
 from runtime.store import Store, StoreUnavailable
 from tests.fakes import ERASURE
 from tests.gateway.api.doors import opened
+from tests.gateway.search import Search
 
 NOW = ERASURE.requested_at
 WHO: dict[str, Any] = {"operator": "ann", "reason": "request 4711"}
 
 
 @dataclass
-class Server:
+class Server(Search):
     """Temporal, which starts workflows, or fails."""
 
-    started: list[str] = field(default_factory=list[str])
     refusal: Exception | None = None
     looked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start_workflow(self, _: str, argument: ErasurePass, *, id: str, **__: Any) -> None:  # noqa: A002 - the SDK's
+    async def start_workflow(self, name: str, argument: ErasurePass, **given: Any) -> None:
         self.looked.set()
         if self.refusal is not None:
             raise self.refusal
-        if id in self.started:
-            raise WorkflowAlreadyStartedError(id, "Erase")
-        assert id == f"erasure-{argument.erasure}"
-        self.started.append(id)
-
-    async def list_workflows(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
-        for run in ():
-            yield run
+        if (identifier := given["id"]) in self.started:
+            raise WorkflowAlreadyStartedError(identifier, "Erase")
+        assert identifier == f"erasure-{argument.erasure}"
+        self.started[identifier] = argument
 
 
 @pytest.fixture
@@ -55,31 +49,25 @@ def server() -> Server:
 
 @pytest.fixture
 def client(store: Store, server: Server) -> ScenarioClient:
-    temporal: Any = server
     store.sealing = Keyring(store, None)
-    return ScenarioClient(temporal, store)
+    return ScenarioClient(server.client, store)
 
 
 async def test_it_is_on_record_before_the_key_is_destroyed(
     client: ScenarioClient, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(_: Keyring, __: str) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Keyring, "destroy", killed)
+    monkeypatch.setattr(Keyring, "destroy", AsyncMock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         await client.erase("7", **WHO)
     [view] = await client.erasures(is_open=True)
-    assert (view.state, view.reason, server.started) == ("requested", "request 4711", [])
-    temporal: Any = server
-    await start_open_erasures(temporal, client.store)
-    assert server.started == [f"erasure-{view.id}"]
+    assert (view.state, view.reason, server.started) == ("requested", "request 4711", {})
+    await start_open_erasures(server.client, client.store)
+    assert list(server.started) == [f"erasure-{view.id}"]
 
 
 async def test_while_it_is_open_who_asks_again_gets_the_same_one(client: ScenarioClient, server: Server) -> None:
     first, again = [await client.erase("7", **WHO), await client.erase(" 7", operator="bob", reason="once more")]
-    assert first == again
-    assert server.started == [f"erasure-{first.id}"]
+    assert (again, list(server.started)) == (first, [f"erasure-{first.id}"])
     await client.store.finish_erasure(first.id or "", first.contact, NOW)
     another = await client.erase("7", **WHO)
     assert (another.id != first.id, first.before, another.before) == (True, False, True)
@@ -131,21 +119,15 @@ async def test_workers_start_open_ones_again_and_look_on_after_a_failure(
     server.refusal = RPCError("", RPCStatusCode.UNAVAILABLE, b"")
     view = await client.erase("7", **WHO)
     server.looked.clear()
-    real, failures = store.open_erasures, [StoreUnavailable("away"), RuntimeError("a mistake in the program")]
-
-    async def away(limit: int) -> list[str]:
-        if failures:
-            raise failures.pop()
-        return await real(limit)
-
-    monkeypatch.setattr(store, "open_erasures", away)
-    temporal: Any = server
+    failures = [RuntimeError("a mistake in the program"), StoreUnavailable("away"), *[[view.id]] * 1000]
+    monkeypatch.setattr(store, "open_erasures", AsyncMock(side_effect=failures))
+    temporal = server.client
     async with asyncio.timeout(60), starting_erasures(temporal, store), starting_erasures(temporal, store):
         await server.looked.wait()
         server.refusal = None
         while not server.started:
             await asyncio.sleep(0.01)
-    assert server.started == [f"erasure-{view.id}"]
+    assert list(server.started) == [f"erasure-{view.id}"]
 
 
 async def test_it_is_asked_for_and_looked_at_over_http(store: Store, server: Server) -> None:
@@ -164,13 +146,7 @@ async def test_it_is_asked_for_and_looked_at_over_http(store: Store, server: Ser
         await store.finish_erasure(begun["id"], begun["contact"], NOW)
         for contact in "89":
             await door.call("DELETE", f"/contacts/{contact}", status=202, params={"reason": "4711"})
-        listed: list[str] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await door.call("GET", "/erasures", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
-            listed += [one["id"] for one in page["items"]]
-            cursor = page["next"]
-        assert (len(listed), listed[-1]) == (3, begun["id"])
-        page = await door.call("GET", "/erasures", params={"open": True})
-        assert [one["id"] for one in page["items"]] == listed[:2]
+        [newer, [last]] = await door.pages("/erasures", limit=2)
+        assert (len(newer), last["id"]) == (2, begun["id"])
+        assert await door.pages("/erasures", open=True) == [newer]
         await door.call("GET", "/erasures", status=422, params={"cursor": "e30"})

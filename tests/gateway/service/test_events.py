@@ -1,7 +1,5 @@
 """Reports of events and changes: the arguments that journeys accept, and the journeys and goals that count."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

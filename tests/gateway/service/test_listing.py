@@ -1,10 +1,9 @@
-"""Which journeys are listed: by the store and by search, held ones by their own word, and what those do that run."""
+"""Lists of journeys, by the store and by search: held ones by their own word and in groups, and running ones."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from temporalio.api.workflow.v1 import PendingActivityInfo
@@ -17,6 +16,7 @@ from gateway.journeys.snapshot import pending
 from gateway.operations.journey_operations import targets
 from gateway.operations.request import JourneyTarget
 from gateway.service import index
+from gateway.service.held import GROUPS, READ_FIRST, HeldGroupKey, HeldGroups, held_groups
 from gateway.service.index import JourneyFilter, JourneyIndex, literal
 from gateway.service.journeys import with_next_tries
 from gateway.service.listing import JourneyLists, JourneySummary, first
@@ -28,7 +28,15 @@ from tests.factories import TURNED_AWAY, admission_request
 from tests.gateway.journey import attempt
 from tests.gateway.search import NOW, Search
 
+WAX: Final = HeldGroupKey("winback", "wax", "hooks.example.com", "permanent")
 
+
+@pytest.fixture
+def temporal() -> Search:
+    return Search()
+
+
+@pytest.fixture
 def lists(temporal: Search, store: Store) -> JourneyLists:
     return JourneyLists(temporal.client, store)
 
@@ -39,27 +47,27 @@ async def let_in(store: Store, journey: str, *, version: int = 3, at: datetime =
     await store.admit(admission_request(contact, "a", version=version, **given))
 
 
-async def newest(
-    temporal: Search, store: Store, *, limit: int, state: str | None = None, **wanted: Any
-) -> list[JourneySummary]:
-    return await lists(temporal, store).newest(JourneyFilter(**wanted), state=state, limit=limit)
+async def newest(lists: JourneyLists, state: str | None = None, limit: int = 10, **wanted: Any) -> list[JourneySummary]:
+    return await lists.newest(JourneyFilter(**wanted), state=state, limit=limit)
 
 
-async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(store: Store) -> None:
+def ids(found: Iterable[JourneySummary]) -> list[str]:
+    return [item.id for item in found]
+
+
+async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(
+    lists: JourneyLists, temporal: Search, store: Store
+) -> None:
     for number in range(60):
         await let_in(store, f"a/{number}")
-    temporal = Search()
     temporal.put("a/7", "paused")
-    listed = await newest(temporal, store, scenario="a", limit=100)
-    assert len(listed) == 60
-    assert {item.id for item in listed if item.state == "paused"} == {"a/7"}
-    assert {item.state for item in listed if item.id != "a/7"} == {"running"}
+    listed = await newest(lists, scenario="a", limit=100)
+    assert {item.id: item.state for item in listed} == {f"a/{n}": "running" for n in range(60)} | {"a/7": "paused"}
     assert len(temporal.queries) == 2
     assert all(query.count("'a/") <= 50 for query in temporal.queries)
 
 
-async def test_ids_that_search_cannot_match_are_found_by_a_range() -> None:
-    temporal = Search()
+async def test_ids_that_search_cannot_match_are_found_by_a_range(temporal: Search) -> None:
     names = ['a/d"1', 'a/d"2', "a/back\\slash", "a/7"]
     for name in names:
         temporal.put(name, "paused")
@@ -68,80 +76,78 @@ async def test_ids_that_search_cannot_match_are_found_by_a_range() -> None:
     assert sum("BETWEEN 'a/d!' AND 'a/d#'" in query for query in temporal.queries) == 1
 
 
-async def test_a_held_one_says_why(store: Store) -> None:
+async def test_a_held_one_says_why(lists: JourneyLists, temporal: Search, store: Store) -> None:
     await let_in(store, "a/7")
     noted = {"reason": "wax answered 422", "cause": "permanent", "destination": "wax", "status": 422, "at": str(NOW)}
-    temporal = Search()
     temporal.put("a/7", noted=noted)
-    (listed,) = await newest(temporal, store, limit=10)
+    (listed,) = await newest(lists)
     assert (listed.reason, listed.held_reason, listed.status) == ("wax answered 422", "permanent", 422)
     assert (listed.destination, listed.since) == ("wax", NOW)
     await store.depart("a/7", "r1", "exited", "skipped", NOW)
-    (over,) = await newest(temporal, store, limit=10)
+    (over,) = await newest(lists)
     assert (over.reason, over.held_reason) == ("skipped", None)
 
 
-async def test_search_finds_those_in_a_state_page_by_page(store: Store) -> None:
-    server = Search()
+async def test_search_finds_those_in_a_state_page_by_page(lists: JourneyLists, temporal: Search, store: Store) -> None:
     for number in range(5):
         await let_in(store, f"a/{number}")
-        server.add(f"a/{number}", JourneyState="paused" if number % 2 else "waiting", ScenarioName="a")
-    server.add("a/99", JourneyState="waiting", ScenarioName="a")  # not admitted yet
-    found = lists(server, store)
+        temporal.add(f"a/{number}", JourneyState="paused" if number % 2 else "waiting", ScenarioName="a")
+    temporal.add("a/99", JourneyState="waiting", ScenarioName="a")  # not admitted yet
     a = JourneyFilter(scenario="a")
-    page, following = await found.running_page(a, state="waiting", size=3)
-    assert ([item.id for item in page], {item.state for item in page}) == (["a/4", "a/2"], {"waiting"})
-    page, following = await found.running_page(a, state="waiting", size=3, after=following)
-    assert ([item.id for item in page], following) == (["a/0"], None)
-    assert (await found.running_page(a, state="paused", size=2))[1] is None, "though the page is full"
+    page, following = await lists.running_page(a, state="waiting", size=3)
+    assert (ids(page), {item.state for item in page}) == (["a/4", "a/2"], {"waiting"})
+    page, following = await lists.running_page(a, state="waiting", size=3, after=following)
+    assert (ids(page), following) == (["a/0"], None)
+    assert (await lists.running_page(a, state="paused", size=2))[1] is None, "though the page is full"
     second = JourneyFilter(scenario="a", version=2, contact="7", step="hook")
-    await found.running_page(second, state="running", size=3)
-    assert server.queries[-1] == (
+    await lists.running_page(second, state="running", size=3)
+    assert temporal.queries[-1] == (
         "WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND ScenarioName = 'a' AND ContactId = '7'"
         " AND StepId = 'hook' AND (JourneyState IS NULL OR JourneyState IN ('running', 'waiting'))"
     )
-    server.add("a/0", ScenarioName="a")  # has never waited: search does not know its version
-    page, _ = await found.running_page(JourneyFilter(scenario="a", version=3), state="running", size=9)
-    assert "a/0" in [item.id for item in page]
-    server.error = RPCStatusCode.UNIMPLEMENTED
-    assert await found.running_page(JourneyFilter(), size=3) == ([], None)
+    temporal.add("a/0", ScenarioName="a")  # has never waited: search does not know its version
+    page, _ = await lists.running_page(JourneyFilter(scenario="a", version=3), state="running", size=9)
+    assert "a/0" in ids(page)
+    temporal.error = RPCStatusCode.UNIMPLEMENTED
+    assert await lists.running_page(JourneyFilter(), size=3) == ([], None)
 
 
-async def test_a_journey_says_what_its_delivery_waits_for(store: Store) -> None:
+async def test_a_journey_says_what_its_delivery_waits_for(lists: JourneyLists, temporal: Search, store: Store) -> None:
     """Search has heard of its last wait, and of no delivery. What has failed is retried; what was put off waits."""
     activity = PendingActivityInfo(activity_id="hook", attempt=3)
     await let_in(store, "a/7")
-    temporal = Search(sending={"a/7": [activity]})
+    temporal.sending["a/7"] = [activity]
     temporal.put("a/7", "waiting")
     for failure, state in ((None, "running"), (replace(TURNED_AWAY, attempt=0), "waiting"), (TURNED_AWAY, "retrying")):
         if failure is not None:
             await DataConverter.default.encode_failure(failure.as_error(), activity.last_failure)
-        (listed,) = await newest(temporal, store, limit=10)
+        (listed,) = await newest(lists)
         assert (listed.state, listed.step, listed.reason) == (state, "hook", failure and failure.why)
     (going,) = await pending(temporal.client, DescribeWorkflowExecutionResponse(pending_activities=[activity]))
     assert (going.turned_away, going.why) == ("breaker_open", "wax has failed too often")
     assert going.attempt == TURNED_AWAY.attempt + 1  # and not Temporal's, which counts what was put off
 
 
-async def test_journeys_are_looked_for_by_state_step_and_version(store: Store) -> None:
+async def test_journeys_are_looked_for_by_state_step_and_version(
+    lists: JourneyLists, temporal: Search, store: Store
+) -> None:
     for number in range(1, 7):
         await let_in(store, f"a/{number}", version=1 + number % 2, at=NOW + timedelta(minutes=number))
     await store.depart("a/6", "r1", "exited", None, NOW)
-    states = {1: "waiting", 2: "paused", 3: "waiting", 4: "running", 5: "waiting"}
-    temporal = Search()
-    for number, state in states.items():
+    for number, state in enumerate(("waiting", "paused", "waiting", "running", "waiting"), 1):
         temporal.put(f"a/{number}", state)
-
-    async def found(limit: int = 2, **wanted: Any) -> list[str]:
-        return [item.id for item in await newest(temporal, store, limit=limit, **wanted)]
-
-    assert await found() == ["a/6", "a/5"]
-    assert await found(state="waiting") == ["a/5", "a/3"]  # beyond the first page
-    assert await found(state="waiting", limit=9) == ["a/5", "a/3", "a/1"]
-    assert await found(state="exited") == ["a/6"]
-    assert await found(state="finished") == []
-    assert await found(step="hook", limit=9) == ["a/5", "a/4", "a/3", "a/2", "a/1"]
-    assert await found(scenario="a", version=1, limit=9) == ["a/6", "a/4", "a/2"]
+    cases: list[tuple[dict[str, Any], int, str]] = [
+        ({}, 2, "6 5"),
+        ({"state": "waiting"}, 2, "5 3"),  # beyond the first page
+        ({"state": "waiting"}, 9, "5 3 1"),
+        ({"state": "exited"}, 2, "6"),
+        ({"state": "finished"}, 2, ""),
+        ({"step": "hook"}, 9, "5 4 3 2 1"),
+        ({"scenario": "a", "version": 1}, 9, "6 4 2"),
+    ]
+    for wanted, limit, expected in cases:
+        found = await newest(lists, limit=limit, **wanted)
+        assert ids(found) == [f"a/{number}" for number in expected.split()]
 
 
 async def test_the_next_attempt_is_told_only_where_it_is_with_next_tries(store: Store) -> None:
@@ -152,20 +158,20 @@ async def test_the_next_attempt_is_told_only_where_it_is_with_next_tries(store: 
         attempt("hook", 1, workflow_id=name, started_at=NOW + timedelta(minutes=minute), next_try_at=NOW)
         for minute, name in enumerate(("a/1", "a/2", "a/3", "a/1"))
     ]
-    told = await with_next_tries(store, made)
-    assert [item.next_try_at for item in told] == [None, None, NOW, NOW]
     earlier = replace(made[2], started_at=NOW - timedelta(minutes=1))  # of a journey of the same id, before
-    assert [item.next_try_at for item in await with_next_tries(store, [earlier])] == [None]
+    for attempts, expected in ((made, [None, None, NOW, NOW]), ([earlier], [None])):
+        assert [item.next_try_at for item in await with_next_tries(store, attempts)] == expected
 
 
-async def test_a_server_without_search_still_can_be_looked_at(store: Store) -> None:
+async def test_a_server_without_search_still_can_be_looked_at(
+    lists: JourneyLists, temporal: Search, store: Store
+) -> None:
     await let_in(store, "a/7")
-    temporal = Search(error=RPCStatusCode.UNIMPLEMENTED)
-    (listed,) = await newest(temporal, store, limit=10)
-    assert listed.state == "running"
+    temporal.error = RPCStatusCode.UNIMPLEMENTED
+    assert [item.state for item in await newest(lists)] == ["running"]
     temporal.error = RPCStatusCode.INTERNAL
     with pytest.raises(RPCError):
-        await newest(temporal, store, limit=10)
+        await newest(lists)
 
 
 def test_no_id_can_change_a_query() -> None:
@@ -174,143 +180,117 @@ def test_no_id_can_change_a_query() -> None:
         literal("a\0b")
 
 
-async def running(
-    temporal: Search, store: Store, which: JourneyFilter, *, paused: bool, limit: int = 1_000
-) -> list[JourneySummary]:
-    return await first(limit, lists(temporal, store).running_by_page(which, paused=paused))
-
-
 def told(minutes: int = 20, **more: Any) -> dict[str, Any]:
     """What a held journey says of itself: since when, so many minutes after the beginning, and why."""
-    waiting = {
-        "for": "an operator",
-        "step": "hook",
-        "reason": "wax answered 422",
-        "at": (NOW + timedelta(minutes=minutes)).isoformat(),
-        "destination": "wax",
-        "status": 422,
-        "cause": "permanent",
-        **more.pop("waiting", {}),
-    }
-    return {"state": "held", "at": "hook", "waiting": waiting, **more}
+    return {"state": "held", "at": "hook", "waiting": {"for": "an operator", **note(minutes)}, **more}
 
 
 def note(minutes: int = 20, **more: Any) -> dict[str, Any]:
     """What a held journey notes for those who list many."""
-    waiting = told(minutes, waiting=more)["waiting"]
-    return {key: value for key, value in waiting.items() if key != "for"}
+    since = (NOW + timedelta(minutes=minutes)).isoformat()
+    known = {"step": "hook", "reason": "wax answered 422", "destination": "wax", "status": 422, "cause": "permanent"}
+    return {**known, "at": since, **more}
 
 
-async def test_held_journeys_are_listed_and_none_is_asked(store: Store) -> None:
+async def test_held_journeys_are_listed_and_none_is_asked(lists: JourneyLists, temporal: Search, store: Store) -> None:
     for number in range(0, 120, 2):
         await let_in(store, f"a/{number}/K1", at=NOW - timedelta(hours=1))
-    temporal = Search()
     for number in reversed(range(120)):
         temporal.put(f"a/{number}/K1", noted=note(20 + number % 2))
-    found = await lists(temporal, store).held(JourneyFilter(scenario="a"))
-    assert [item.id for item in found] == [f"a/{number}/K1" for number in range(120)]
+    found = await lists.held(JourneyFilter(scenario="a"))
+    assert ids(found) == [f"a/{number}/K1" for number in range(120)]
     assert (temporal.asked, len(temporal.queries)) == ([], 1)
     first, second, *_ = found
     assert (first.reason, first.since, first.status) == ("wax answered 422", NOW + timedelta(minutes=20), 422)
     assert (first.step, first.destination, first.held_reason) == ("hook", "wax", "permanent")
     assert (first.run_id, first.key, first.entered_at) == ("r1", "K1", NOW - timedelta(hours=1))
     assert (second.run_id, second.key, second.entered_at) == ("r9", None, NOW)  # the store does not know it
-    for ask in (True, False):
+    for details in (True, False):
         since = JourneyFilter(since=NOW + timedelta(minutes=21))
-        assert len(await lists(temporal, store).held(since, details=ask)) == 60
+        assert len(await lists.held(since, details=details)) == 60
     assert temporal.asked == []
+    plain = await lists.held(JourneyFilter(destination="wax"), details=False)
+    assert (len(plain), plain[0].reason) == (120, None), "search alone can find them: no memo is read"
+    assert targets(plain)[0] == JourneyTarget("a/0/K1", "hook")
 
 
-async def test_a_version_needs_a_scenario_and_is_never_left_out_of_a_search(store: Store) -> None:
-    temporal = Search()
+async def test_search_is_asked_for_everything_that_it_knows(lists: JourneyLists, temporal: Search) -> None:
     for details in (True, False):
         with pytest.raises(BadCombination):
-            await lists(temporal, store).held(JourneyFilter(version=3), details=details)
-    assert temporal.queries == []
-    await lists(temporal, store).held(JourneyFilter(scenario="a", version=0))
-    assert temporal.queries[-1].endswith("AND ScenarioVersion = 'a@0'")
-
-
-async def test_search_is_asked_for_everything_that_it_knows(store: Store) -> None:
-    temporal = Search()
+            await lists.held(JourneyFilter(version=3), details=details)
+    assert temporal.queries == [], "a version needs a scenario"
+    await lists.held(JourneyFilter(scenario="a", version=0))
     which = JourneyFilter(scenario="a", contact="o'neil", destination="wax", reason="exhausted", step="hook", since=NOW)
-    assert await lists(temporal, store).held(which) == []
+    assert await lists.held(which) == []
+    held = "WorkflowType IN ('Journey', 'Batch') AND ExecutionStatus = 'Running' AND JourneyState = 'held' "
     assert temporal.queries == [
-        "WorkflowType IN ('Journey', 'Batch') AND ExecutionStatus = 'Running' AND JourneyState = 'held' "
-        "AND ScenarioName = 'a' "
-        r"AND ContactId = 'o\'neil' AND Destination = 'wax' AND HeldReason = 'exhausted' AND StepId = 'hook'"
+        f"{held}AND ScenarioName = 'a' AND ScenarioVersion = 'a@0'",
+        f"{held}AND ScenarioName = 'a' AND ContactId = 'o\\'neil' AND Destination = 'wax' "
+        "AND HeldReason = 'exhausted' AND StepId = 'hook'",
     ]
 
 
-NEWER: dict[str, tuple[dict[str, Any], dict[str, Any] | None, bool]] = {
-    "by another destination": ({"destination": "wax"}, note(destination="other"), False),
-    "for another cause": ({"reason": "permanent"}, note(cause="exhausted"), False),
-    "since earlier": ({"since": NOW + timedelta(minutes=21)}, note(20), False),
-    "since just then": ({"since": NOW + timedelta(minutes=20)}, note(20), True),
-    "the memo cannot be read": ({"since": NOW}, None, False),
-    "as it was found": ({"step": "hook", "destination": "wax", "reason": "permanent"}, note(), True),
-}
+NEWER: list[tuple[dict[str, Any], dict[str, Any] | None, bool]] = [
+    ({"destination": "wax"}, note(destination="other"), False),
+    ({"reason": "permanent"}, note(cause="exhausted"), False),
+    ({"since": NOW + timedelta(minutes=21)}, note(20), False),
+    ({"since": NOW + timedelta(minutes=20)}, note(20), True),
+    ({"since": NOW}, None, False),  # the memo cannot be read
+    ({"step": "hook", "destination": "wax", "reason": "permanent"}, note(), True),
+]
 
 
-async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(store: Store) -> None:
-    for wanted, noted, expected in NEWER.values():
-        temporal = Search()
+async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(
+    lists: JourneyLists, temporal: Search
+) -> None:
+    for wanted, noted, expected in NEWER:
         temporal.put("a/7", noted=noted)
-        found = await lists(temporal, store).held(JourneyFilter(**wanted))
-        assert [item.id for item in found] == (["a/7"] if expected else [])
-    # Without a memo, as search has it.
-    temporal = Search()
-    temporal.put("a/8")
-    (found,) = await lists(temporal, store).held(JourneyFilter(scenario="a"))
-    assert (found.id, found.state, found.step, found.entered_at) == ("a/8", "held", "hook", NOW)
+        assert ids(await lists.held(JourneyFilter(**wanted))) == (["a/7"] if expected else [])
+    temporal.put("a/7")  # without a memo, as search has it
+    (found,) = await lists.held(JourneyFilter(scenario="a"))
+    assert (found.id, found.state, found.step, found.entered_at) == ("a/7", "held", "hook", NOW)
     assert (found.reason, found.since, found.destination, found.held_reason) == (None, None, "wax", "permanent")
 
 
-async def test_no_memo_is_read_for_what_search_alone_can_find(store: Store) -> None:
-    temporal = Search()
-    for number in reversed(range(120)):
-        temporal.put(f"a/{number}", noted=note())
-    found = await lists(temporal, store).held(JourneyFilter(destination="wax"), details=False)
-    assert (len(found), found[0].reason) == (120, None)
-    assert targets(found)[0] == JourneyTarget("a/0", "hook")
-
-
-async def test_retrying_journeys_are_found_by_their_destination_and_operated_at_their_step(store: Store) -> None:
-    temporal = Search()
+async def test_retrying_journeys_are_found_by_their_destination_and_operated_at_their_step(
+    lists: JourneyLists, temporal: Search
+) -> None:
     temporal.put("a/held")
     for number, destination in enumerate(("wax", "wax", "crm")):
         known = {"ScenarioVersion": "a@1", "StepId": "hook", "JourneyState": "retrying", "Destination": destination}
         temporal.add(f"a/{number}", **known)
-    found = await lists(temporal, store).held(JourneyFilter(destination="wax", state="retrying"), details=False)
+    found = await lists.held(JourneyFilter(destination="wax", state="retrying"), details=False)
     assert set(targets(found)) == {JourneyTarget("a/0", "hook"), JourneyTarget("a/1", "hook")}
     assert {(item.state, item.reason, item.since) for item in found} == {("retrying", None, None)}
     since = JourneyFilter(state="retrying", since=NOW - timedelta(days=1))
-    assert len(await lists(temporal, store).held(since)) == 3, "since their admission"
+    assert len(await lists.held(since)) == 3, "since their admission"
 
 
-async def test_no_more_held_journeys_are_found_than_the_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = [f"a/{number}" for number in range(120)]
-    temporal = Search()
-    for number, name in reversed([*enumerate(ids)]):
-        temporal.put(name, noted=note(20 if number % 2 else 10))
+async def test_no_more_held_journeys_are_found_than_the_limit(
+    lists: JourneyLists, temporal: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in reversed(range(120)):
+        temporal.put(f"a/{number}", noted=note(20 if number % 2 else 10))
     monkeypatch.setattr(index, "_PAGE", 50)
-    found = await lists(temporal, store).held(JourneyFilter(since=NOW + timedelta(minutes=15)), limit=30)
-    assert [item.id for item in found] == ids[1:60:2]
+    found = await lists.held(JourneyFilter(since=NOW + timedelta(minutes=15)), limit=30)
+    assert ids(found) == [f"a/{number}" for number in range(1, 60, 2)]
+
+
+async def running(lists: JourneyLists, paused: bool = False, limit: int = 1_000, **wanted: Any) -> list[str]:
+    return ids(await first(limit, lists.running_by_page(JourneyFilter(**wanted), paused=paused)))
 
 
 @pytest.fixture
-async def many(store: Store) -> Search:
+async def many(store: Store, temporal: Search) -> None:
     """Journeys in several states, of two versions: the later one sends to wax."""
     for step in (WaitRow(kind="wait", seconds=60.0), Send(kind="webhook", to="wax")):
         await store.publish("a", {}, dump_plan(Plan(start="it", steps={"it": step})), step.kind)
-    states = ("running", "paused", "held", "held", "waiting")
-    for number, _ in enumerate((*states, "lost")):
+    for number, state in enumerate(("running", "paused", "held", "held", "waiting", "lost")):
         await let_in(store, f"a/{number}", version=1 + number % 2, at=NOW + timedelta(minutes=number))
+        if state != "lost":
+            temporal.put(f"a/{number}", state)
     operations = [{"name": name} for name in ("pause", "resume", "pause", "skip_step")]
-    temporal = Search(answers={"a/2": told(operations=operations[:2]), "a/3": told(operations=operations)})
-    for number, state in enumerate(states):
-        temporal.put(f"a/{number}", state)
-    return temporal
+    temporal.answers |= {"a/2": told(operations=operations[:2]), "a/3": told(operations=operations)}
 
 
 UNDER_WAY: list[tuple[dict[str, Any], bool, list[str]]] = [
@@ -323,36 +303,95 @@ UNDER_WAY: list[tuple[dict[str, Any], bool, list[str]]] = [
 ]
 
 
-async def test_those_to_be_paused_or_resumed_are_under_way(store: Store, many: Search) -> None:
+@pytest.mark.usefixtures("many")
+async def test_those_to_be_paused_or_resumed_are_under_way(lists: JourneyLists) -> None:
     """One that was terminated is not among them, and one that is held as well knows whether it is paused."""
     for wanted, paused, expected in UNDER_WAY:
-        found = await running(many, store, JourneyFilter(**wanted), paused=paused)
-        assert [item.id for item in found] == expected
-        limited = await running(many, store, JourneyFilter(**wanted), paused=paused, limit=1)
-        assert [item.id for item in limited] == expected[:1]
+        assert await running(lists, paused, **wanted) == expected
+        assert await running(lists, paused, limit=1, **wanted) == expected[:1]
 
 
-async def test_exactly_those_that_accepted_an_earlier_operation_are_found(store: Store, many: Search) -> None:
+@pytest.mark.usefixtures("many")
+async def test_exactly_those_that_accepted_an_earlier_operation_are_found(lists: JourneyLists, store: Store) -> None:
     """Whatever search says of them: it lags behind."""
     outcomes = [("a/0", "accepted"), ("a/1", "accepted"), ("a/3", "refused"), ("a/5", "accepted"), ("a/9", "accepted")]
-    await store.add_items(
-        "op1", [OperationItem(number=n, workflow_id=name, outcome=how) for n, (name, how) in enumerate(outcomes)]
-    )
+    items = [OperationItem(number=n, workflow_id=name, outcome=how) for n, (name, how) in enumerate(outcomes)]
+    await store.add_items("op1", items)
     for scenario, expected in ((None, "a/0 a/1 a/5"), ("a", "a/0 a/1 a/5"), ("b", "")):
-        found = await running(many, store, JourneyFilter(operation="op1", scenario=scenario), paused=True)
-        assert " ".join(sorted(item.id for item in found)) == expected, "one is over"
+        found = await running(lists, paused=True, operation="op1", scenario=scenario)
+        assert sorted(found) == expected.split(), "one is over"
 
 
-async def test_no_more_journeys_are_looked_at_than_are_needed(store: Store) -> None:
-    ids = [f"a/{number}" for number in range(120)]
-    for number, name in enumerate(ids):  # some of them came in at the same moment
+async def test_no_more_journeys_are_looked_at_than_are_needed(
+    lists: JourneyLists, temporal: Search, store: Store
+) -> None:
+    names = [f"a/{number}" for number in range(120)]
+    for number, name in enumerate(names):  # some of them came in at the same moment
         await let_in(store, name, at=NOW + timedelta(minutes=number // 30))
-    temporal = Search()
-    for name in ids:
         temporal.put(name, "waiting")
-    found = await running(temporal, store, JourneyFilter(), paused=False, limit=3)
+    found = await running(lists, limit=3)
     assert (len(found), len(temporal.queries)) == (3, 1)
-    every = await running(temporal, store, JourneyFilter(), paused=False)
-    assert [item.id for item in every[:3]] == [item.id for item in found]
-    assert (len(every), {item.id for item in every}) == (120, set(ids))
+    every = await running(lists)
+    assert (every[:3], len(every), {*every}) == (found, 120, {*names})
     assert len(temporal.queries) == 1 + 3
+
+
+async def groups_of(temporal: Search, scenarios: Set[str] | None = None) -> HeldGroups:
+    return await held_groups(JourneyIndex(temporal.client), scenarios)
+
+
+async def test_what_is_held_for_the_same_is_one_group_and_the_largest_comes_first(temporal: Search) -> None:
+    crm = HeldGroupKey("winback", "crm", "crm", "exhausted")
+    temporal.hold(crm)
+    temporal.hold(WAX, 3)
+    found = await groups_of(temporal)
+    assert [(group.at, group.count, group.is_sampled) for group in found.groups] == [(WAX, 3, False), (crm, 1, False)]
+    assert (found.total, found.others) == (4, 0)
+    wax, latest = found.groups[0], NOW + timedelta(seconds=2)
+    assert (wax.since, wax.latest.hold.since) == (NOW, latest)
+    assert (wax.latest.hold.status, wax.latest.hold.reason) == (422, f"since {latest.isoformat()}")
+    assert await JourneyIndex(temporal.client).count(crm.query) == 1
+    listed = await JourneyIndex(temporal.client).find(WAX.query, limit=2)
+    assert [one.hold.since for one in listed] == [latest, latest - timedelta(seconds=1)]
+
+
+async def test_a_group_is_found_behind_thousands_of_another_and_few_are_looked_at(temporal: Search) -> None:
+    small = HeldGroupKey("old", "step", None, None)
+    temporal.hold(small, 2, since=None)
+    temporal.hold(WAX, 5000)
+    found = await groups_of(temporal)
+    assert [(group.at, group.count, group.is_sampled) for group in found.groups] == [
+        (WAX, 5000, True),
+        (small, 2, False),
+    ]
+    assert (found.total, found.others, temporal.listed) == (5002, 0, READ_FIRST + 2)
+    assert (found.groups[1].since, found.groups[1].latest.hold.reason) == (None, None)
+
+
+async def test_groups_that_differ_by_one_thing_alone_are_counted_apart(temporal: Search) -> None:
+    changes = ({"scenario": "another"}, {"step": "wax-2"}, {"destination": None}, {"cause": None})
+    places = [WAX, *(WAX._replace(**one) for one in changes), WAX._replace(destination=None, cause=None)]
+    for number, at in enumerate(places, READ_FIRST):
+        temporal.hold(at, number)
+    found = await groups_of(temporal)
+    assert sorted(group.count for group in found.groups) == [*range(READ_FIRST, READ_FIRST + len(places))]
+    assert found.others == 0
+
+
+async def test_more_groups_than_a_page_has_room_for_are_told_as_a_number(temporal: Search) -> None:
+    for number in range(GROUPS + 5):
+        temporal.hold(WAX._replace(step=f"step-{number}"), 200)
+    found = await groups_of(temporal)
+    assert ([group.count for group in found.groups], found.others) == ([200] * GROUPS, 1000)
+    assert temporal.listed <= 1000
+
+
+async def test_a_key_for_some_scenarios_sees_theirs_alone_and_nothing_may_be_held(temporal: Search) -> None:
+    found = await groups_of(temporal)
+    assert (found.total, found.groups, found.others, temporal.counted) == (0, [], 0, 1)
+    temporal.hold(WAX, 2)
+    temporal.hold(WAX._replace(scenario="secret"), 7)
+    found = await groups_of(temporal, {"winback", "reward"})
+    assert (found.total, [group.at for group in found.groups]) == (2, [WAX])
+    counted = temporal.counted
+    assert ((await groups_of(temporal, set())).total, temporal.counted) == (0, counted)

@@ -1,16 +1,15 @@
 """Operations whose program died before they were started, and those whose workflow was ended on the server."""
 
-from __future__ import annotations
-
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from temporalio.api.enums.v1 import PendingActivityState
-from temporalio.api.workflow.v1 import PendingActivityInfo, PendingWorkflowTaskInfo
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
@@ -44,10 +43,8 @@ class Temporal:
 
     def get_workflow_handle(self, name: str) -> Any:
         async def describe() -> Any:
-            if self.away:
-                raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
-            if name not in self.known:
-                raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+            if self.away or name not in self.known:
+                raise RPCError("", RPCStatusCode.UNAVAILABLE if self.away else RPCStatusCode.NOT_FOUND, b"")
             return SimpleNamespace(status=self.known[name], raw_description=self.described)
 
         return SimpleNamespace(describe=describe)
@@ -60,7 +57,13 @@ class Temporal:
         self.started[more["id"]] = state
 
 
-def client_of(temporal: Temporal, store: Store) -> ScenarioClient:
+@pytest.fixture
+def temporal() -> Temporal:
+    return Temporal()
+
+
+@pytest.fixture
+def client(temporal: Temporal, store: Store) -> ScenarioClient:
     return ScenarioClient(cast("Client", temporal), store)
 
 
@@ -75,19 +78,22 @@ async def asked_for(store: Store, identifier: str, ago: timedelta) -> None:
     await store.add_operation(asked)
 
 
-async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway(store: Store) -> None:
-    temporal = Temporal({"operation:runs": WorkflowExecutionStatus.RUNNING})
-    client = client_of(temporal, store)
-    for identifier, ago in (("lost", timedelta(hours=1)), ("new", timedelta(0)), ("runs", timedelta(hours=1))):
-        await asked_for(store, identifier, ago)
+async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway(
+    client: ScenarioClient, temporal: Temporal, store: Store
+) -> None:
+    temporal.known["operation:runs"] = WorkflowExecutionStatus.RUNNING
+    for identifier, hours in (("lost", 1), ("new", 0), ("runs", 1)):
+        await asked_for(store, identifier, timedelta(hours=hours))
     await client.services.operations.settle()
     assert list(temporal.started) == ["operation:lost"], "the new one may be on its way, and one runs"
     assert temporal.started["operation:lost"].rate == 10
     assert {item.state for item in (await client.operations()).items} == {"surveying"}
 
 
-async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Store) -> None:
-    client = client_of(Temporal({"operation:ended": WorkflowExecutionStatus.TERMINATED}), store)
+async def test_one_whose_workflow_was_ended_on_the_server_has_failed(
+    client: ScenarioClient, temporal: Temporal, store: Store
+) -> None:
+    temporal.known["operation:ended"] = WorkflowExecutionStatus.TERMINATED
     await asked_for(store, "ended", timedelta(hours=1))
     await store.add_items("ended", [OperationItem(number=1, workflow_id="a/1")])
     seen = await client.operation("ended")
@@ -95,9 +101,8 @@ async def test_one_whose_workflow_was_ended_on_the_server_has_failed(store: Stor
     assert seen.trouble == "its workflow was ended on the server: begin another operation for the remaining journeys"
 
 
-async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store) -> None:
-    temporal = Temporal(fails=True)
-    client = client_of(temporal, store)
+async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(client: ScenarioClient, temporal: Temporal) -> None:
+    temporal.fails = True
     with pytest.raises(RPCError):
         await begin_once(client)
     assert (await client.operations()).items == []
@@ -106,83 +111,71 @@ async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(store: Store
     assert (begun.state, list(temporal.started)) == ("surveying", ["operation:once"])
 
 
-async def test_one_that_was_started_although_the_answer_was_lost_goes_on(store: Store) -> None:
-    temporal = Temporal({"operation:once": WorkflowExecutionStatus.RUNNING}, fails=True)
+async def test_one_that_was_started_although_the_answer_was_lost_goes_on(
+    client: ScenarioClient, temporal: Temporal, store: Store
+) -> None:
+    temporal.known["operation:once"], temporal.fails = WorkflowExecutionStatus.RUNNING, True
     temporal.before = lambda: store.complete_survey("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
-    begun = await begin_once(client_of(temporal, store))
+    begun = await begin_once(client)
     assert (begun.id, begun.state) == ("once", "running")
 
 
-async def test_asked_for_again_one_begins_whose_program_died_before_it_did(store: Store) -> None:
+async def test_asked_for_again_one_begins_whose_program_died_before_it_did(
+    client: ScenarioClient, temporal: Temporal, store: Store
+) -> None:
     await asked_for(store, "once", timedelta(seconds=5))
-    temporal = Temporal()
-    client = client_of(temporal, store)
     await begin_once(client)
-    assert list(temporal.started) == ["operation:once"]
-    assert len((await client.operations()).items) == 1
+    assert (list(temporal.started), len((await client.operations()).items)) == (["operation:once"], 1)
 
 
-async def test_one_that_does_not_move_says_why(store: Store) -> None:
-    task = PendingWorkflowTaskInfo()
-    task.original_scheduled_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=90))
-    temporal = Temporal({"operation:slow": WorkflowExecutionStatus.RUNNING})
-    client = client_of(temporal, store)
+async def test_one_that_does_not_move_says_why(client: ScenarioClient, temporal: Temporal, store: Store) -> None:
+    async def trouble() -> str | None:
+        (listed,) = (await client.operations()).items
+        return listed.trouble
+
+    temporal.known["operation:slow"] = WorkflowExecutionStatus.RUNNING
     await asked_for(store, "slow", timedelta(minutes=2))
-    assert (await client.operation("slow")).trouble is None
-    temporal.described = DescribeWorkflowExecutionResponse(pending_workflow_task=task)
-    assert (await client.operation("slow")).trouble == (
-        "its next task has waited 90 s for a gateway: check that one runs, and that Temporal is fast"
-    )
+    assert await trouble() is None
+    task = temporal.described.pending_workflow_task
+    task.original_scheduled_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=90))
+    waited = "its next task has waited 90 s for a gateway: check that one runs, and that Temporal is fast"
+    assert ((await client.operation("slow")).trouble, await trouble()) == (waited, waited)
     await store.add_items("slow", [OperationItem(number=1, workflow_id="a/1", outcome="accepted")])
-    (listed,) = (await client.operations()).items
-    assert (listed.trouble or "").startswith("all its journeys have answered, but its next task has waited 90 s")
-    temporal.away = True
-    (listed,) = (await client.operations()).items
-    assert (listed.trouble or "").endswith("but Temporal does not answer: the operation continues once it does")
+    assert await trouble() == f"all its journeys have answered, but {waited}"
+    temporal.away, away = True, "Temporal does not answer: the {} continues once it does"
+    assert await trouble() == f"all its journeys have answered, but {away.format('operation')}"
     await store.add_campaign(stored_campaign())
     (shown,) = (await client.services.campaigns.list(TERMINAL, PageRequest(limit=9))).items
-    assert shown.trouble == "Temporal does not answer: the campaign continues once it does"
+    assert shown.trouble == away.format("campaign")
 
 
-@pytest.mark.parametrize(
-    ("named", "sentence"),
-    [("none", "there is no operation 'none'"), ("retried", "the operation 'retried' did not pause journeys")],
-)
-async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(store: Store, named: str, sentence: str) -> None:
+async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(client: ScenarioClient, store: Store) -> None:
     await store.add_operation(stored_operation("retried"))
-    resumed = JourneyFilter(operation=named)
-    with pytest.raises(BadOperation, match=sentence):
-        await client_of(Temporal(), store).operate(Operation.RESUME, resumed, operator="ann", reason="x")
+    for named, sentence in (
+        ("none", "there is no operation 'none'"),
+        ("retried", "the operation 'retried' did not pause journeys"),
+    ):
+        with pytest.raises(BadOperation, match=sentence):
+            await client.operate(Operation.RESUME, JourneyFilter(operation=named), operator="ann", reason="x")
 
 
-async def test_the_journeys_of_one_that_is_over_are_counted_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = client_of(Temporal(), store)
+async def test_operations_are_listed_page_by_page_and_their_journeys_counted_once(
+    client: ScenarioClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for identifier, ago in (("long ago", timedelta(hours=1)), ("just now", timedelta(0))):
         await asked_for(store, identifier, ago)
         await store.add_items(identifier, [OperationItem(number=1, workflow_id="a/1", outcome="accepted")])
         await store.end_operation(identifier, "finished", datetime.now(UTC) - ago)
-    counted: list[list[str]] = []
-    count = store.item_counts
-
-    async def item_counts(identifiers: Sequence[str]) -> dict[str, dict[str, int]]:
-        counted.append(sorted(identifiers))
-        return await count(identifiers)
-
-    monkeypatch.setattr(store, "item_counts", item_counts)
+    count = AsyncMock(wraps=store.item_counts)
+    monkeypatch.setattr(store, "item_counts", count)
     for _ in range(2):
         found = await client.operations()
         assert [(item.id, item.accepted) for item in found.items] == [("just now", 1), ("long ago", 1)]
-    assert counted == [["just now", "long ago"], ["just now"]]
-
-
-async def test_operations_are_listed_page_by_page(store: Store) -> None:
-    client = client_of(Temporal(), store)
-    for identifier, ago in (("oldest", 3), ("older", 2), ("newest", 1)):
-        await asked_for(store, identifier, timedelta(hours=ago))
-    first = await client.operations(limit=2)
-    assert [item.id for item in first.items] == ["newest", "older"]
-    last = await client.operations(limit=2, cursor=first.next)
-    assert ([item.id for item in last.items], last.next) == (["oldest"], None)
+    counted = [sorted(call.args[0]) for call in count.call_args_list]
+    assert counted == [["just now", "long ago"], ["just now"]], "not again that of one that is long over"
+    first = await client.operations(limit=1)
+    last = await client.operations(limit=1, cursor=first.next)
+    assert ([item.id for item in (*first.items, *last.items)], last.next) == (["just now", "long ago"], None)
 
 
 def waiting(
@@ -218,24 +211,20 @@ def test_an_operation_that_waits_for_a_gateway_or_fails_says_so(
     assert standstill(description, NOW) == why
 
 
-async def test_access_is_checked_before_anything_else_of_a_stop(store: Store) -> None:
+async def test_access_is_checked_before_anything_else(client: ScenarioClient, temporal: Temporal, store: Store) -> None:
+    temporal.away, limited = True, Caller("k", "key k", SCOPES, ["a"])
     await asked_for(store, "wax", timedelta(hours=1))
-    operations = client_of(Temporal(away=True), store).services.operations
     await store.end_operation("wax", "finished", datetime.now(UTC))
-    with pytest.raises(Forbidden):
-        await operations.stop(Caller("k", "key k", SCOPES, ["a"]), "wax", operator="", reason="")
-    with pytest.raises(BadOperation):
-        await operations.stop(Caller("k", "key k", SCOPES), "wax", operator="", reason="")
-
-
-async def test_a_journey_is_of_its_scenario_whatever_its_id_begins_with(store: Store) -> None:
-    services = client_of(Temporal(away=True), store).services
+    operations = client.services.operations
+    for caller, error in ((limited, Forbidden), (TERMINAL, BadOperation)):
+        with pytest.raises(error):
+            await operations.stop(caller, "wax", operator="", reason="")
+    # A journey is of its scenario, whatever its id begins with.
     await store.admit(admission_request("7", "hidden", workflow_id="a/7"))
-    limited = Caller("k", "key k", SCOPES, ["a"])
     with pytest.raises(Forbidden):
-        await services.events.report_to(limited, "a/7", "go")
+        await client.services.events.report_to(limited, "a/7", "go")
     with pytest.raises(Forbidden):
-        await services.operations.operate(limited, "a/7", Operation.PAUSE, operator="ann", reason="x", more={})
+        await operations.operate(limited, "a/7", Operation.PAUSE, operator="ann", reason="x", more={})
 
 
 @pytest.mark.parametrize(
@@ -250,11 +239,9 @@ async def test_a_journey_is_of_its_scenario_whatever_its_id_begins_with(store: S
     ],
 )
 async def test_an_operation_on_one_journey_refuses_arguments_of_others(
-    store: Store, operation: Operation, given: dict[str, Any], at: str
+    client: ScenarioClient, operation: Operation, given: dict[str, Any], at: str
 ) -> None:
-    operations = client_of(Temporal(), store).services.operations
     arguments: dict[str, Any] = {"operator": "ann", "reason": "x", "more": {}, **given}
     with pytest.raises(BadInput) as refused:
-        await operations.operate(TERMINAL, "a/7", operation, **arguments)
-    assert refused.value.at is not None
-    assert list(refused.value.at) == [at]
+        await client.services.operations.operate(TERMINAL, "a/7", operation, **arguments)
+    assert list(refused.value.at or ()) == [at]

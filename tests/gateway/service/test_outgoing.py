@@ -1,7 +1,5 @@
 """Operations on subscriptions to outgoing events: who did what to how many, once, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,19 +1,20 @@
-"""What came of a goal: by branch, against those who got nothing, with what has to be known before believing it."""
-
-from __future__ import annotations
+"""What came of a goal, by branch and against those who got nothing; and its statistics, against published tables."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from gateway.errors import BadInput
-from gateway.service.results import Arm, Comparison, ResultsView, results
+from gateway.service.results import ResultsView, chi_square_tail, interval, p_of_rates, p_of_shares, results
 from runtime.store import Store
 from runtime.store.schema import entries
 from tests.factories import publish
@@ -31,29 +32,15 @@ def fill(store: Store, tmp_path: Path) -> Fill:
     """Writes so many entries, of which so many reached the goal."""
     numbers = count(1)
     engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    row: dict[str, Any] = {"scenario": "sale", "version": 1, "run_id": "r", "ordinal": 1, "trigger": "segment"}
+    row |= {"branches": {}, "admitted_at": NOW - timedelta(days=20), "goal_until": NOW - timedelta(days=6)}
+    goal = {"reached_at": NOW - timedelta(days=19), "goal_value": "10"}
 
     def write(entered: int, reached: int = 0, **more: Any) -> None:
-        row: dict[str, Any] = {
-            "scenario": "sale",
-            "version": 1,
-            "run_id": "r",
-            "ordinal": 1,
-            "trigger": "segment",
-            "branches": {},
-        }
-        row |= {"admitted_at": NOW - timedelta(days=20), "goal_until": NOW - timedelta(days=6)}
-        goal = {"reached_at": NOW - timedelta(days=19), "goal_value": "10"}
-        rows: list[dict[str, Any]] = [
-            {
-                **row,
-                "contact_id": str(number := next(numbers)),
-                "workflow_id": f"sale/{number}",
-                "key": str(number),
-                **(goal if turn < reached else dict.fromkeys(goal)),
-                **more,
-            }
-            for turn in range(entered)
-        ]
+        rows: list[dict[str, Any]] = []
+        for turn, number in zip(range(entered), numbers, strict=False):
+            names = {"contact_id": str(number), "workflow_id": f"sale/{number}", "key": str(number)}
+            rows.append({**row, **names, **(goal if turn < reached else dict.fromkeys(goal)), **more})
         with engine.begin() as connection:
             connection.execute(entries.insert(), rows)
 
@@ -62,10 +49,6 @@ def fill(store: Store, tmp_path: Path) -> Fill:
 
 async def look(store: Store, **given: Any) -> ResultsView:
     return await results(store, "sale", NOW, **given)
-
-
-def named(found: Comparison) -> dict[str, Arm]:
-    return {arm.name: arm for arm in found.arms}
 
 
 async def test_all_are_compared_with_the_control_group(store: Store, fill: Fill) -> None:
@@ -78,7 +61,7 @@ async def test_all_are_compared_with_the_control_group(store: Store, fill: Fill)
     assert (found.control_mismatch, found.goalless, found.versions) == (None, 0, [1])
     (one,) = found.comparisons
     assert (one.split, one.baseline, one.mismatch) == (None, "control", None)
-    assert list(named(one)) == ["all", "control", "holdout"]
+    assert [arm.name for arm in one.arms] == ["all", "control", "holdout"]
     everybody, control, holdout = one.arms
     assert (everybody.entered, everybody.reached, everybody.value) == (900, 90, Decimal(900))
     assert (everybody.rate, everybody.each) == (0.1, Decimal(1))
@@ -97,18 +80,12 @@ async def test_branches_are_compared_with_the_first_where_there_is_no_control(st
     fill(3)
     (one,) = (await look(store)).comparisons
     assert (one.split, one.baseline, one.undrawn, one.mismatch) == ("subject", "a", 3, None)
-    assert named(one)["b"].uplift == pytest.approx(1.0)
-    assert (named(one)["b"].p or 1) < 0.001
-    assert named(one)["b"].verdict == "better than a: 20.00 % against 10.00 %"
-
-
-async def test_a_split_out_of_ratio_is_told(store: Store, fill: Fill) -> None:
-    await publish(store, SPLIT)
-    fill(1200, branches={"subject": "a"})
-    fill(1000, branches={"subject": "b"})
-    mismatch = (await look(store)).comparisons[0].mismatch
-    assert mismatch is not None
-    assert mismatch == pytest.approx(2.0e-5, rel=0.02)  # χ² = 18.18
+    _, b = one.arms
+    assert (b.name, b.uplift, b.verdict) == ("b", pytest.approx(1.0), "better than a: 20.00 % against 10.00 %")
+    assert (b.p or 1) < 0.001
+    fill(700, branches={"subject": "a"})
+    fill(500, branches={"subject": "b"})
+    assert (await look(store)).comparisons[0].mismatch == pytest.approx(2.0e-5, rel=0.02)  # χ² = 18.18
 
 
 async def test_shares_that_changed_are_no_mismatch(store: Store, fill: Fill) -> None:
@@ -169,10 +146,8 @@ async def test_where_nobody_came_in_there_is_the_newest_version_and_nothing_to_c
     await publish(store, SPLIT)
     found = await look(store)
     assert (found.versions, found.entered) == ([2], 0)
-    assert [(arm.name, arm.rate, arm.each, arm.is_too_small) for arm in found.comparisons[0].arms] == [
-        ("a", None, None, False),
-        ("b", None, None, True),
-    ]
+    arms = [(arm.name, arm.rate, arm.each, arm.is_too_small) for arm in found.comparisons[0].arms]
+    assert arms == [("a", None, None, False), ("b", None, None, True)]
 
 
 async def test_what_is_not_published_is_said(store: Store) -> None:
@@ -181,3 +156,99 @@ async def test_what_is_not_published_is_said(store: Store) -> None:
         await look(store, version=9)
     with pytest.raises(BadInput, match=r"^there is no scenario 'slae': did you mean 'sale'\?$"):
         await results(store, "slae", NOW)
+
+
+@pytest.mark.parametrize(
+    ("reached", "entered", "low", "high"),
+    [
+        # Newcombe 1998, table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (29, 29, 0.8830, 1.0),  # what 0 of 29 leaves to 1
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_the_interval_is_wilsons(reached: int, entered: int, low: float, high: float) -> None:
+    assert [round(end, 4) for end in interval(reached, entered)] == [low, high]
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_an_interval_holds_its_rate_and_has_a_mirror_image(counts: tuple[int, int]) -> None:
+    reached, entered = counts
+    low, high = interval(reached, entered)
+    assert 0 <= low <= reached / entered <= high <= 1
+    assert interval(entered - reached, entered) == pytest.approx((1 - high, 1 - low))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "p"),
+    [
+        # statsmodels, the example of proportions_ztest: z = -1.408.
+        ((5, 83), (12, 99), 0.159),
+        # influentialpoints.com, "Two-sample test for independent proportions", prop.test(correct=FALSE): χ² = 6.1026.
+        ((94, 214), (39, 128), 0.0135),
+        # The Salk vaccine field trial of 1954, 200,745 vaccinated and 201,229 not: z = 6.01.
+        ((57, 200_745), (142, 201_229), 1.86e-9),
+        ((50, 100), (50, 100), 1.0),
+        # Too few: less than 5 of one kind expected on one side.
+        ((4, 100), (5, 100), None),
+        ((96, 100), (95, 100), None),
+        ((40, 4_000), (1, 300), None),
+        ((1, 0), (10, 100), None),
+        ((10, 100), (0, 0), None),
+    ],
+)
+def test_two_rates_are_compared_as_elsewhere(one: tuple[int, int], other: tuple[int, int], p: float | None) -> None:
+    found = p_of_rates(one, other)
+    assert p_of_rates(other, one) == found
+    assert (found is None) == (p is None)
+    if found is not None and p is not None:
+        assert float(f"{found:.3g}") == p
+
+
+# Abramowitz and Stegun, table 26.8: percentage points of χ².
+POINTS = {
+    1: {0.5: 0.454937, 0.05: 3.84146, 0.001: 10.828},
+    2: {0.5: 1.38629, 0.05: 5.99147, 0.001: 13.816},
+    30: {0.5: 29.3360, 0.05: 43.7729, 0.001: 59.703},
+    100: {0.5: 99.3341, 0.05: 124.342, 0.001: 149.449},
+}
+
+
+def test_the_tail_of_chi_square_is_that_of_the_tables() -> None:
+    for freedom, points in POINTS.items():
+        for p, value in points.items():
+            assert chi_square_tail(value, freedom) == pytest.approx(p, rel=2e-3 if p == 0.001 else 1e-4)
+        assert chi_square_tail(0, freedom) == 1
+        assert chi_square_tail(5_000, freedom) == 0
+    assert 0.45 < chi_square_tail(2_000, 2_000) < 0.5
+    # Fleiss's smokers, as R's help of prop.test has them: χ² = 12.6, df = 3, p = 0.005585.
+    assert chi_square_tail(12.6004, 3) == pytest.approx(0.005585, rel=1e-4)
+
+
+DIE = [(count, 1 / 6) for count in (5, 8, 9, 8, 10, 20)]
+BEFORE = [(900, 0.9), (100, 0.1)]
+SHARES: list[tuple[list[list[tuple[int, float]]], Any]] = [
+    # Thrown 60 times: χ² = 13.4, df = 5, p = 0.020 (Wikipedia, "Pearson's chi-squared test").
+    ([DIE], pytest.approx(0.020, abs=5e-4)),
+    ([[(5_000, 0.5), (5_000, 0.5)]], 1),
+    # Shares that changed are compared each with its own time.
+    ([BEFORE, [(500, 0.5), (500, 0.5)]], 1),
+    ([BEFORE, [(3, 0.5), (2, 0.5)]], 1),  # of a few, nothing is said
+    # Two strata of one degree of freedom each: χ² = 4 + 4, df = 2.
+    ([[(1_040, 0.5), (960, 0.5)]] * 2, pytest.approx(chi_square_tail(6.4, 2))),
+    ([[(1_000, 1.0), (1, 0.0)]], 0),  # somebody drew a branch without a share
+    ([], None),
+    ([[]], None),
+    ([[(4, 0.5), (5, 0.5)]], None),
+    ([[(100, 1.0)]], None),
+    ([[(100, 1.0), (0, 0.0)]], None),
+]
+
+
+def test_shares_are_compared_with_those_that_were_drawn_by() -> None:
+    for drawn, p in SHARES:
+        assert p_of_shares(drawn) == p, drawn
+    assert (p_of_shares([[(5_200, 0.5), (4_800, 0.5)]]) or inf) < 0.001

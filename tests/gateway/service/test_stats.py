@@ -1,7 +1,5 @@
 """A scenario in numbers: from the store, and from a stand-in for Temporal's search."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +16,6 @@ from gateway.service.stats import (
     StatsView,
     StepStats,
     StepTrend,
-    VersionStats,
     of_all_versions,
     stats,
     trends,
@@ -43,17 +40,13 @@ steps:
 """
 
 
-def standing(*journeys: tuple[str, str, str, int]) -> Search:
+def standing(*journeys: tuple[str, str, str, int], on: Search | None = None) -> Search:
     """Journeys by version, state and step, of which there are so many."""
-    search = Search()
+    search = on or Search()
     for version, state, step, times in journeys:
-        stand(search, version, state, step, times)
+        for number in range(times):
+            search.add(f"{version}/{step}/{number}", ScenarioVersion=version, JourneyState=state, StepId=step)
     return search
-
-
-def stand(search: Search, version: str, state: str, step: str, times: int) -> None:
-    for number in range(times):
-        search.add(f"{version}/{step}/{number}", ScenarioVersion=version, JourneyState=state, StepId=step)
 
 
 async def publish(store: Store, text: str = SALE) -> None:
@@ -78,33 +71,29 @@ async def asked(store: Store, search: Search, version: int | None = None, before
     return await stats(search.client, store, Content(store), "sale", version, before=before)
 
 
-def step(version: VersionStats, name: str) -> StepStats:
-    return next(one for one in version.steps if one.id == name)
+def people(found: StatsView) -> dict[str, PopulationView | None]:
+    """Those who stand at steps of the newest version."""
+    return {one.id: one.now for one in found.versions[0].steps if one.now != PopulationView()}
 
 
 async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store) -> None:
     await publish(store)
     journeys = [await admit(store, number) for number in range(6)]
-    old = NOW - timedelta(days=3)
-    await store.count_passages(
-        journeys[0], "r", 0, [Passage(1, "mail", "delivered", old), Passage(1, "wait-2", "waited", NOW)]
-    )
+    passed = [Passage(1, "mail", "delivered", NOW - timedelta(days=3)), Passage(1, "wait-2", "waited", NOW)]
+    await store.count_passages(journeys[0], "r", 0, passed)
     await store.count_passages(journeys[1], "r", 0, [Passage(1, "mail", "skipped", NOW)])
     await store.depart(journeys[0], "r", "finished", None, NOW)
     await store.depart(journeys[1], "r", "exited", None, NOW)
-    long_ago = {"started_at": NOW - timedelta(days=2)}
-    await store.record(
-        [
-            attempt(journeys[2], "mail", "delivered"),
-            attempt(journeys[3], "mail", "skipped", "capped"),
-            attempt(journeys[4], "mail", "skipped"),  # the contact has no address
-            attempt(journeys[2], "hook", "retry", "HTTP 503"),
-            attempt(journeys[4], "hook", "failed", "HTTP 400", **long_ago),
-        ]
-    )
-    search = standing(
-        ("sale@1", "waiting", "wait-2", 1), ("sale@1", "retrying", "mail", 1), ("sale@1", "held", "hook", 1)
-    )
+    made = [
+        attempt(journeys[2], "mail", "delivered"),
+        attempt(journeys[3], "mail", "skipped", "capped"),
+        attempt(journeys[4], "mail", "skipped"),  # the contact has no address
+        attempt(journeys[2], "hook", "retry", "HTTP 503"),
+        attempt(journeys[4], "hook", "failed", "HTTP 400", started_at=NOW - timedelta(days=2)),
+    ]
+    await store.record(made)
+    search = standing(("sale@1", "waiting", "wait-2", 1), ("sale@1", "retrying", "mail", 1))
+    standing(("sale@1", "held", "hook", 1), on=search)
     found = await asked(store, search)
     assert (found.scenario, found.trouble, len(found.versions)) == ("sale", "", 1)
     assert found.since == found.as_of.replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
@@ -114,32 +103,14 @@ async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store)
     assert version.now == PopulationView(waiting=1, retrying=1, held=1, running=1), (
         "one has never waited: search does not know it"
     )
+    mail: dict[str, Any] = {"passed": {"delivered": 1, "skipped": 1}, "passed_lately": {"skipped": 1}}
+    mail |= {"attempts": {"delivered": 1, "skipped": 2}, "skipped": {"aborted": 1, "capped": 1}}
+    wait = {"passed": {"waited": 1}, "passed_lately": {"waited": 1}}
+    hook: dict[str, Any] = {"kind": "webhook", "what": "webhook → hooks.example.com", "attempts": {"retry": 1}}
     assert version.steps == [
-        StepStats(
-            id="mail",
-            kind="email",
-            what="email",
-            now=PopulationView(retrying=1),
-            passed={"delivered": 1, "skipped": 1},
-            passed_lately={"skipped": 1},
-            attempts={"delivered": 1, "skipped": 2},
-            skipped={"aborted": 1, "capped": 1},
-        ),
-        StepStats(
-            id="wait-2",
-            kind="wait",
-            what="wait 2d",
-            now=PopulationView(waiting=1),
-            passed={"waited": 1},
-            passed_lately={"waited": 1},
-        ),
-        StepStats(
-            id="hook",
-            kind="webhook",
-            what="webhook → hooks.example.com",
-            now=PopulationView(held=1),
-            attempts={"retry": 1},
-        ),
+        StepStats(id="mail", kind="email", what="email", now=PopulationView(retrying=1), **mail),
+        StepStats(id="wait-2", kind="wait", what="wait 2d", now=PopulationView(waiting=1), **wait),
+        StepStats(id="hook", now=PopulationView(held=1), **hook),
     ]
 
 
@@ -163,26 +134,21 @@ async def test_older_versions_are_told_as_long_as_somebody_is_in_them(store: Sto
     assert [one.version for one in alone.versions] == [2]
 
 
+SIXTY = "scenario: sale\ntrigger: segment\nsteps:\n" + "".join(f"  - {{id: w{n}, wait: 1d}}\n" for n in range(60))
+
+
 async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) -> None:
-    steps = "".join(f"  - id: w{number}\n    wait: 1d\n" for number in range(60))
-    await publish(store, f"scenario: sale\ntrigger: segment\nsteps:\n{steps}")
+    await publish(store, SIXTY)
     await admit(store, 1)
     search = standing(("sale@1", "waiting", "w50", 2000), ("sale@1", "waiting", "w3", 5))
+    stand = {"w3": PopulationView(waiting=5), "w50": PopulationView(waiting=2000)}
     first = await asked(store, search)
-    assert (step(first.versions[0], "w50").now, step(first.versions[0], "w3").now) == (
-        PopulationView(waiting=2000),
-        PopulationView(waiting=5),
-    )
+    assert people(first) == stand
     assert len(search.queries) <= 5 + 52
     assert search.most <= 4
     search.queries.clear()
-    stand(search, "sale@1", "waiting", "w51", 3)
-    second = await asked(store, search, before=first)
-    assert [step(second.versions[0], name).now for name in ("w50", "w3", "w51")] == [
-        PopulationView(waiting=2000),
-        PopulationView(waiting=5),
-        PopulationView(waiting=3),
-    ]
+    second = await asked(store, standing(("sale@1", "waiting", "w51", 3), on=search), before=first)
+    assert people(second) == {**stand, "w51": PopulationView(waiting=3)}
     search.database.execute("DELETE FROM journeys WHERE StepId = 'w51'")
     search.queries.clear()
     await asked(store, search, before=second)
@@ -190,16 +156,11 @@ async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) 
 
 
 async def test_few_journeys_are_listed_instead_of_counted_by_step(store: Store) -> None:
-    steps = "".join(f"  - id: w{number}\n    wait: 1d\n" for number in range(60))
-    await publish(store, f"scenario: sale\ntrigger: segment\nsteps:\n{steps}")
+    await publish(store, SIXTY)
     await admit(store, 1)
-    search = standing(
-        *(("sale@1", "waiting", "w50", 30), ("sale@1", "waiting", "w3", 5)),
-        *(("sale@1", "paused", "w59", 1), ("sale@2", "waiting", "w3", 1)),
-    )
-    [version] = (await asked(store, search)).versions
-    people = {one.id: one.now for one in version.steps if one.now != PopulationView()}
-    assert people == {
+    search = standing(("sale@1", "waiting", "w50", 30), ("sale@1", "waiting", "w3", 5))
+    standing(("sale@1", "paused", "w59", 1), ("sale@2", "waiting", "w3", 1), on=search)
+    assert people(await asked(store, search)) == {
         "w3": PopulationView(waiting=5),
         "w50": PopulationView(waiting=30),
         "w59": PopulationView(paused=1),
@@ -218,7 +179,7 @@ async def test_without_search_there_is_what_the_store_knows(store: Store) -> Non
         found = await asked(store, Search(error=status))
         assert found.trouble == trouble
         assert (found.versions[0].under_way, found.versions[0].now) == (1, None)
-        mail = step(found.versions[0], "mail")
+        mail = found.versions[0].steps[0]
         assert (mail.now, mail.passed, mail.passed_lately) == (None, {"delivered": 1}, {"delivered": 1})
 
 
@@ -236,8 +197,7 @@ async def test_a_client_counts_once_for_all_who_look(store: Store) -> None:
     search = Search()
     client = ScenarioClient(search.client, store)
     found = await asyncio.gather(*(client.stats("sale") for _ in range(20)))
-    assert len({id(one) for one in found}) == 1
-    assert len(search.queries) == 5
+    assert (len({id(one) for one in found}), len(search.queries)) == (1, 5)
     await client.services.close()
 
 
@@ -247,17 +207,11 @@ async def test_trends_have_people_and_attempts_by_day_and_version(
     await publish(store)
     await publish(store, SALE.replace("2d", "3d"))
     days = [NOW - timedelta(days=number) for number in range(4)]
-    for number, (version, step, outcome, at) in enumerate(
-        [(1, "mail", "delivered", days[3]), (2, "mail", "delivered", days[1]), (1, "mail", "skipped", days[1])]
-    ):
-        await store.count_passages(await admit(store, number), "r", 0, [Passage(version, step, outcome, at)])
-    await store.record(
-        [
-            attempt("sale/0", "hook", "retry", started_at=days[2], version=1),
-            attempt("sale/1", "hook", "retry", started_at=days[1], version=1),
-            attempt("sale/2", "hook", "delivered", started_at=days[0], version=1),
-        ]
-    )
+    passed = [(1, "delivered", days[3]), (2, "delivered", days[1]), (1, "skipped", days[1])]
+    for number, (version, outcome, at) in enumerate(passed):
+        await store.count_passages(await admit(store, number), "r", 0, [Passage(version, "mail", outcome, at)])
+    for number, (outcome, at) in enumerate((("retry", days[2]), ("retry", days[1]), ("delivered", days[0]))):
+        await store.record([attempt(f"sale/{number}", "hook", outcome, started_at=at)])
     found = await trends(store, Content(store), "sale", days=3)
     assert (found.since, found.until, found.attempts_since) == (days[2].date(), days[0].date(), days[2].date())
     assert [(one.version, one.is_newest) for one in found.versions] == [(2, True), (1, False)]
@@ -268,12 +222,8 @@ async def test_trends_have_people_and_attempts_by_day_and_version(
     mail, wait, hook = found.versions[1].steps
     assert (mail.people, mail.attempts) == ([day(days[1], skipped=1)], [])
     assert (wait.people, wait.attempts) == ([], None)
-    assert hook == StepTrend(
-        id="hook",
-        kind="webhook",
-        what="webhook → hooks.example.com",
-        attempts=[day(days[2], retry=1), day(days[1], retry=1), day(days[0], delivered=1)],
-    )
+    attempts = [day(days[2], retry=1), day(days[1], retry=1), day(days[0], delivered=1)]
+    assert hook == StepTrend(id="hook", kind="webhook", what="webhook → hooks.example.com", attempts=attempts)
     merged = of_all_versions(found)
     assert [one.id for one in merged] == ["mail", "wait-2", "hook"]
     assert merged[0].people == [day(days[1], delivered=1, skipped=1)]

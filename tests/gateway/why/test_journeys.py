@@ -1,7 +1,5 @@
 """Why a contact did, or did not, get something: of real journeys, with the real activities and policies."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack

@@ -1,10 +1,9 @@
 """What became of an entry, without servers: as the journey, the store and the log of attempts tell it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,13 +11,15 @@ import pytest
 from gateway.client import ScenarioClient
 from gateway.errors import BadCursor, BadInput, NotFound
 from gateway.journeys.snapshot import JourneySnapshot
+from gateway.service.suppressions import ContactSuppressions, suppressions_of
 from gateway.why.of_contact import NotLetIn
 from gateway.why.story import clock, refused, told
 from gateway.why.why import CapPlaces, answer, places
+from runtime.derived_keys import AddressHashes
 from runtime.store import Store, StoredEntry
-from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
-from tests.factories import admission_request
+from scenario.policies.suppression import Suppression
+from tests.factories import admission_request, cap_claim
 from tests.gateway.journey import ENTRY, HELD, PLAN, PROGRESS, START, attempt
 from tests.gateway.search import NOW, Search
 
@@ -75,15 +76,14 @@ def test_whether_a_step_was_reached_is_answered() -> None:
 
 def test_places_under_caps_are_counted_as_they_are_when_a_message_asks() -> None:
     caps = [Cap.model_validate({"name": "week", "channels": ["sms"], "at_most": 2, "per": "7d"})]
-    claims = [
-        CapClaim(f"msg_{n}", "7", by, "", "a", START + timedelta(hours=n)) for n, by in enumerate(("sms", "email"))
-    ]
     now = START + timedelta(days=1)
-    assert places(caps, claims, now, PARIS) == [CapPlaces(cap="week", taken=1, at_most=2, per="7d", free_at=None)]
-    both = [*claims, CapClaim("msg_9", "7", "sms", "", "a", now)]
-    assert places(caps, both, now, PARIS) == [
-        CapPlaces(cap="week", taken=2, at_most=2, per="7d", free_at=START + timedelta(days=7))
+    claims = [
+        cap_claim(str(number), channel=channel, claimed_at=at)
+        for number, (channel, at) in enumerate((("sms", START), ("email", START + timedelta(hours=1)), ("sms", now)))
     ]
+    for known, taken, free_at in ((claims[:2], 1, None), (claims, 2, START + timedelta(days=7))):
+        expected = CapPlaces(cap="week", taken=taken, at_most=2, per="7d", free_at=free_at)
+        assert places(caps, known, now, PARIS) == [expected]
 
 
 async def test_pages_have_every_entry_once(store: Store) -> None:
@@ -112,3 +112,27 @@ async def test_pages_have_every_entry_once(store: Store) -> None:
         await client.why("7", cursor="abc")
     with pytest.raises(BadInput, match=r"has a step 'hello': none is known$"):  # no version of 'a' is stored
         await client.why("7", step="hello")
+
+
+HASHES = AddressHashes([b"k" * 32])
+RUNNING = told(HELD, ENTRY)
+KNOWN = {"contact": {"id": 7, "email": "Zoe@Example.com", "cellphone": "none"}}
+NO_ADDRESSES = f"the entry of {RUNNING.journey} has no addresses"
+
+
+async def test_addresses_of_a_running_journey_are_looked_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    bounce = Suppression("email", HASHES.of("email", "zoe@example.com")[0], "bounce", NOW)
+    await store.suppress(bounce)
+    await store.suppress(replace(bounce, address_hash="0" * 64))
+    submitted = AsyncMock(side_effect=[KNOWN, {"contact": {}}, None, BadInput("no")])
+    monkeypatch.setattr("gateway.service.suppressions.submitted_entry", submitted)
+
+    async def look(story: Any, hashes: AddressHashes | None = HASHES) -> ContactSuppressions:
+        return await suppressions_of(Search().client, store, hashes, [story])
+
+    assert await look(RUNNING) == ContactSuppressions(RUNNING.journey, ["email"], [bounce])
+    assert [(await look(RUNNING)).unknown for _ in range(3)] == [NO_ADDRESSES, NO_ADDRESSES, "no"]
+    assert {call.args[1] for call in submitted.call_args_list} == {RUNNING.journey}
+    over = RUNNING.model_copy(update={"now": None})
+    assert (await look(over)).unknown == "no running journey above knows the contact's addresses"
+    assert (await look(RUNNING, hashes=None)).unknown is not None
