@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - a case is a line
-"""A scenario becomes a flat table of steps, each naming its successors."""
+"""A scenario becomes a flat table of steps, each naming its successors and what it is handed of a list's items."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scenario.model.document import document, load
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
+from scenario.plan.inputs import narrowed, pick
 from scenario.plan.plan import Gear, Plan, dump_plan, gear_of, load_plan, restore, shorten
 from scenario.steps.delivery import Send
 from scenario.steps.exit import ExitRow
@@ -345,3 +346,48 @@ BLAST = Gear("blast", "it sends one message, without a wait", "webhook", "hooks.
 def test_one_message_without_a_wait_is_sent_directly(more: dict[str, Any], gear: Gear) -> None:
     made = scenario_of(json.dumps({"scenario": "sale", "trigger": "segment", **more}))
     assert gear_of(compile_plan(made)) == gear
+
+
+LINES: list[Any] = [
+    {"name": "a", "brand": {"label": "A", "x": 1}, "options": [{"label": "o", "x": 2}, "text", [{"label": 1}]], "x": 3},
+    {"brand": None, "options": {"label": "no list"}},
+    {"brand": "A", "options": None},
+    "text",
+    None,
+    [{"name": "b", "x": 1}],
+]
+
+
+CASES: list[tuple[tuple[str, ...], list[Any]]] = [
+    ((), [{}, {}, {}]),
+    (("name",), [{"name": "a"}, {}, {}]),
+    (("brand.label",), [{"brand": {"label": "A"}}, {"brand": None}, {"brand": "A"}]),
+    (("brand",), [{"brand": {"label": "A", "x": 1}}, {"brand": None}, {"brand": "A"}]),
+    (("options[].label",), [{"options": [{"label": "o"}, "text", [{"label": 1}]]}, {"options": {"label": "no list"}}, {"options": None}]),
+    (("options[]",), [{"options": [{}, "text", [{"label": 1}]]}, {"options": {"label": "no list"}}, {"options": None}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "made"), CASES)
+def test_an_object_keeps_the_fields_that_are_named_and_all_else_stays(names: tuple[str, ...], made: list[Any]) -> None:
+    assert narrowed(LINES, names) == [*made, *LINES[3:]]
+
+
+def test_there_are_as_many_items_as_there_were_in_their_order_and_the_data_are_left_alone() -> None:
+    lines = [{"n": number, "x": 0} for number in range(50)]
+    assert pick({"o": {"l": lines}}, ("o.l",), {"o.l": ("n",)}) == {"o": {"l": [{"n": number} for number in range(50)]}}
+    assert lines[0] == {"n": 0, "x": 0}
+
+
+@pytest.mark.parametrize("value", [{"name": "a", "x": 1}, "text", None, 7])
+def test_what_turns_out_to_be_no_list_goes_along_whole(value: Any) -> None:
+    assert pick({"o": {"l": value}}, ("o.l",), {"o.l": ("name",)}) == {"o": {"l": value}}
+
+
+def test_a_list_on_the_way_to_a_field_goes_along_whole() -> None:
+    assert pick({"o": {"l": LINES}}, ("o.l.name",), {"o.l": ("name",)}) == {"o": {"l": LINES}}
+
+
+def test_without_a_word_on_items_a_plan_means_what_it_always_did() -> None:
+    data = {"o": {"l": LINES, "l[]": [{"name": "literal", "x": 1}], "x": 1}}
+    assert pick(data, ("o.l", "o.l[]", "o.l[].name")) == {"o": {"l": LINES, "l[]": [{"name": "literal", "x": 1}]}}

@@ -1,16 +1,23 @@
-"""Waits end when people think that they do: local times as text, right through changes of the clock."""
+"""Waits end when people think that they do; durations; and the one retry policy."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenario.errors import EntryError
+from scenario.errors import DurationError, EntryError
+from scenario.model import parts
+from scenario.plan.retry import STORED, RetryPolicy, fit
+from scenario.steps.delivery import Send
+from scenario.steps.registry import dump_row, read_row
 from scenario.time import (
+    LONGEST,
     WEEKDAYS,
     _read_zone,  # pyright: ignore[reportPrivateUsage]
+    format_duration,
     next_local,
     parse_duration,
     parse_moment,
@@ -185,3 +192,101 @@ def test_a_zone_that_cannot_be_used_is_told_without_its_name():
         "the scenario's is used, Europe/Paris"
     )
     assert [unplaced(own, PARIS) for own in (None, "", "+02:00", TOKYO)] == [""] * 4
+
+
+READ = (
+    ("90s", timedelta(seconds=90)), ("15m", timedelta(minutes=15)), ("2h", timedelta(hours=2)),
+    ("3d", timedelta(days=3)), ("2w", timedelta(weeks=2)), ("1h30m", timedelta(hours=1, minutes=30)),
+    ("1h 30m 15s", timedelta(hours=1, minutes=30, seconds=15)), (" 2d ", timedelta(days=2)), ("0s", timedelta(0)),
+    ("1.5h", timedelta(minutes=90)), ("0.25s", timedelta(milliseconds=250)), ("-3d", timedelta(days=-3)),
+    ("+12h", timedelta(hours=12)), ("-1h30m", timedelta(minutes=-90)), ("P3D", timedelta(days=3)),
+    ("P2W", timedelta(weeks=2)), ("PT90S", timedelta(seconds=90)), ("P3DT12H", timedelta(days=3, hours=12)),
+    ("P1WT1M1.5S", timedelta(weeks=1, minutes=1, seconds=1.5)), ("-P1D", timedelta(days=-1)), ("3660d", LONGEST),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "length"), READ, ids=[text for text, _ in READ])
+def test_a_duration_is_read(text: str, length: timedelta):
+    assert parse_duration(text) == length
+
+
+NONE = ("", "2", "d", "2 d", "2days", "2D", "1y", "1mo", "1,5h", "1.h", "--1d", "1e3s", "٣d", "2d!", "1.2345s", "-")
+NONE_IN_ISO = ("P1Y", "P1M", "P", "PT", "P1DT", "p1d", "P1H", "PT1D")
+
+
+@pytest.mark.parametrize("text", NONE + NONE_IN_ISO)
+def test_what_is_no_duration_is_refused_with_the_forms_that_are(text: str):
+    with pytest.raises(DurationError, match="is not a duration: write 90s, 15m, 2h, 3d, 2w or ISO 8601"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["3661d", "-3661d", "999999999w", "P999999999W"])
+def test_longer_than_ten_years_is_a_slip_of_the_pen(text: str):
+    with pytest.raises(DurationError, match="longer than ten years"):
+        parse_duration(text)
+
+
+WRITTEN = (
+    (timedelta(0), "0s"), (timedelta(seconds=90), "1m30s"), (timedelta(days=14), "14d"),
+    (timedelta(hours=25), "1d1h"), (timedelta(milliseconds=250), "0.25s"), (timedelta(days=-3), "-3d"),
+    (timedelta(minutes=-90), "-1h30m"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("length", "text"), WRITTEN, ids=[text for _, text in WRITTEN])
+def test_a_duration_is_written_short(length: timedelta, text: str):
+    assert format_duration(length) == text
+
+
+@given(st.integers(-int(LONGEST.total_seconds()) * 1000, int(LONGEST.total_seconds()) * 1000))
+def test_what_is_written_is_read_again(milliseconds: int):
+    length = timedelta(milliseconds=milliseconds)
+    assert parse_duration(format_duration(length)) == length
+
+
+def test_plans_hold_it_by_short_names_without_what_has_its_default():
+    policy = RetryPolicy(
+        initial_interval=1, maximum_interval=60, backoff_coefficient=2, deadline=90, maximum_attempts=4
+    )
+    row = dump_row(Send(kind="webhook", retry=policy))
+    assert row["retry"] == {"initial": 1.0, "coefficient": 2.0, "maximum": 60.0, "deadline": 90.0, "attempts": 4}
+    assert list(row["retry"]) == ["initial", "coefficient", "maximum", "deadline", "attempts"]
+    assert read_row(row) == Send(kind="webhook", retry=policy)
+    assert dump_row(Send(kind="webhook")) == {"kind": "webhook"}
+    assert dump_row(Send(kind="webhook", retry=RetryPolicy(maximum_attempts=3)))["retry"] == {"attempts": 3}
+
+
+def test_it_is_read_by_its_own_names_too_and_what_a_newer_program_adds_is_passed_over():
+    row: Any = read_row({"kind": "sms", "retry": {"initial_interval": 9, "attempts": 2, "jitter": 1}})
+    assert row.retry == RetryPolicy(initial_interval=9.0, maximum_attempts=2)
+
+
+def test_some_of_its_values_are_changed():
+    changed = RetryPolicy(deadline=60).changed_by({"attempts": 5.0, "initial": 2, "of a later version": 1.0})
+    assert changed == RetryPolicy(deadline=60, maximum_attempts=5, initial_interval=2.0)
+    # More than any number of JSON's holds exactly: a journey must not fail over it.
+    assert RetryPolicy().changed_by({"attempts": 1e20}).maximum_attempts == 10**20
+
+
+def test_what_an_author_writes_is_the_policy_and_what_was_left_out_is_not_its_own():
+    written = parts.Retry(initial_interval=timedelta(minutes=1), maximum_attempts=10**400)
+    assert written.policy == RetryPolicy(initial_interval=60.0, maximum_attempts=10**400)
+    assert parts.Retry().policy == RetryPolicy()
+    assert parts.Retry(maximum_attempts=2, deadline=timedelta(days=1)).own == {"deadline": 86_400.0, "attempts": 2.0}
+    assert set(STORED) == set(parts.Retry.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "known", "fits"),
+    [
+        ({}, {}, True),
+        ({"initial": 7200}, {}, True),
+        ({"initial": 60, "maximum": 59}, {}, False),
+        ({"initial": 61}, {"maximum": 60.0}, False),
+        ({"initial": 60}, {"maximum": 60.0}, True),
+        ({"maximum": 4}, {"initial": 5.0, "maximum": 60.0}, False),
+        ({"initial": 3, "maximum": 4}, {"initial": 5.0, "maximum": 60.0}, True),
+    ],
+)
+def test_no_pause_is_longer_than_the_longest(changes: Any, known: Any, fits: bool):
+    assert fit(changes, **known) is fits
