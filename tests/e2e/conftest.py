@@ -286,24 +286,20 @@ async def listening_port(log: Path) -> str:
     return found[1].decode()
 
 
-async def until(check: Callable[[], Awaitable[T]], *, within: float = 60.0) -> T:
+async def until(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], object] = bool, *, within: float = 60.0) -> T:
+    """Ask again and again, until the answer is as wanted."""
     async with asyncio.timeout(within):
-        while not (found := await check()):
+        while not wanted(found := await ask()):
             await asyncio.sleep(0.05)
     return found
 
 
-async def until_state(client: ScenarioClient, journey: str, *states: str) -> str:
-    async with asyncio.timeout(60):
-        while (state := (await client.show(journey)).state) not in states:
-            await asyncio.sleep(0.05)
-    return state
+async def until_state(client: ScenarioClient, journey: str, *states: str) -> str | None:
+    return (await until(lambda: client.show(journey), lambda shown: shown.state in states)).state
 
 
 async def until_held(client: ScenarioClient, number: int, **wanted: Any) -> None:
-    async with asyncio.timeout(60):
-        while len(await client.held(**wanted)) < number:
-            await asyncio.sleep(0.1)
+    await until(partial(client.held, **wanted), lambda held: len(held) >= number)
 
 
 async def until_received(receiver: Receiver, path: str, number: int) -> None:
@@ -323,9 +319,7 @@ async def is_ready(address: str) -> bool:
 async def until_found(temporal: Client, query: str, number: int) -> None:
     """Wait until search, which lags, finds so many running journeys."""
     query = f"WorkflowType = 'Journey' AND ExecutionStatus = 'Running' AND {query}"
-    async with asyncio.timeout(120):
-        while (await temporal.count_workflows(query)).count != number:
-            await asyncio.sleep(0.05)
+    await until(lambda: temporal.count_workflows(query), lambda found: found.count == number, within=120)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -23,7 +24,7 @@ from gateway.client import ScenarioClient
 from runtime.local.inbox import Inbox
 from runtime.store import Store
 from tests.e2e import planted
-from tests.e2e.conftest import SENDER, Server, add_key, environment, publish, sealing
+from tests.e2e.conftest import SENDER, Server, add_key, environment, publish, sealing, until
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, command, process
 from tests.servers import reserved_port
 
@@ -181,14 +182,11 @@ class Place:
         self.said[name] = self.said.get(name, b"") + out
         return out
 
-    async def until(self, holds: Callable[[dict[str, Any]], bool]) -> None:
-        async with asyncio.timeout(60):
-            while not holds(await self.handle.query("progress")):
-                await asyncio.sleep(0.1)
+    async def until(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        return await until(lambda: self.handle.query("progress"), wanted)
 
     async def held(self, step: str, cause: str) -> None:
-        await self.until(lambda seen: seen["state"] == "held" and seen["at"] == step)
-        progress = await self.handle.query("progress")
+        progress = await self.until(lambda seen: seen["state"] == "held" and seen["at"] == step)
         assert progress["waiting"]["cause"] == cause, progress
         await self.look(step)
 
@@ -271,9 +269,8 @@ async def use_api(place: Place, address: str) -> bytes:
             assert answer.status_code == status, (path, answer.text)
             said += answer.content + repr(answer.headers).encode()
             if path == "operations" and status == 202:
-                async with asyncio.timeout(60):
-                    while (await http.get(f"operations/{answer.json()['id']}")).json()["ended_at"] is None:
-                        await asyncio.sleep(0.1)
+                operation = f"operations/{answer.json()['id']}"
+                await until(partial(http.get, operation), lambda shown: shown.json()["ended_at"])
     await place.client.event("4720", "order.returned", {"text": ADDRESSES[2]})
     return said
 
@@ -296,10 +293,8 @@ async def through_everything(place: Place) -> None:
         await place.held("refused", "permanent")
     file.write_text(place.book.replace("Bearer {{ secrets.TOKEN }}", f"{{{{ {LITERAL} }}}}"))
     await publish(place.client, place.folder, SCENARIO.replace("PERMANENT", "204"))
-    async with asyncio.timeout(60):
-        while b"the earlier content stays in use" not in (place.folder / "worker.log").read_bytes():
-            await asyncio.sleep(0.2)
-            await place.run("list", "--held")
+    log = place.folder / "worker.log"
+    await until(partial(place.run, "list", "--held"), lambda _: b"the earlier content stays in use" in log.read_bytes())
     await place.run("destinations", str(file), fails=True)
     file.write_text(place.book)
     await place.run("retry", JOURNEY, "--with-version", "newest", *WHO)
@@ -312,13 +307,10 @@ async def through_everything(place: Place) -> None:
     ):
         await place.held(step, cause)
         await place.run("skip", JOURNEY, *WHO)
-    async with asyncio.timeout(60):
-        while not (pending := (await place.client.show(JOURNEY)).pending) or pending[0].next_try_at is None:
-            await asyncio.sleep(0.1)
     await place.until(lambda seen: seen["at"] == "down")
-    async with asyncio.timeout(60):  # attempts are on record a moment later
-        while not any(attempt.step == "down" for attempt in await place.client.store.deliveries(JOURNEY)):
-            await asyncio.sleep(0.05)
+    await until(partial(place.client.show, JOURNEY), lambda seen: seen.pending and seen.pending[0].next_try_at)
+    # Attempts are on record a moment later.
+    await until(partial(place.client.store.deliveries, JOURNEY), lambda rows: any(row.step == "down" for row in rows))
     await place.look("down")
     for shown in (("show", JOURNEY), ("deliveries", JOURNEY), ("deliveries",), ("list",)):
         for form in ("json", "text"):

@@ -25,7 +25,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.interface import DEPART, Departure
 from scenario.words import Operation
-from tests.e2e.conftest import Command, Gate, Server, Stand, Stands, entry, outcomes, publish
+from tests.e2e.conftest import Command, Gate, Server, Stand, Stands, entry, outcomes, publish, until
 from tests.fakes import Ran
 from tests.updates import until_admitted
 from workflows.journey import Journey
@@ -89,12 +89,11 @@ class Case:
         return ("-w", self.handle.id)
 
     async def pending(self, state: Any) -> None:
-        async with asyncio.timeout(60):
-            while True:
-                pending = (await self.handle.describe()).raw_description.pending_activities
-                if pending and pending[0].state == state and pending[0].attempt == (2 if state == PENDING else 1):
-                    return
-                await asyncio.sleep(0.05)
+        wanted = (state, 2 if state == PENDING else 1)
+        await until(
+            self.handle.describe,
+            lambda run: wanted in [(one.state, one.attempt) for one in run.raw_description.pending_activities],
+        )
 
     async def progress(self, *wanted: str) -> dict[str, Any]:
         async with asyncio.timeout(60):
@@ -213,9 +212,7 @@ async def test_a_journey_that_is_reset_sends_again_under_the_same_id_and_with_th
         assert [await case.stumbled() for case in cases] == [[], [], []]
         assert len(gate.calls) == 5  # the one that was reset to behind its sending did not send
         assert {(call.delivery, call.body) for call in gate.calls} == sent
-        async with asyncio.timeout(60):
-            while len((await standing.client.show(over.handle.id)).attempts) < 2:
-                await asyncio.sleep(0.05)
+        await until(lambda: standing.client.show(over.handle.id), lambda seen: len(seen.attempts) >= 2)
 
 
 @activity.defn(name=DEPART.name)
@@ -240,9 +237,7 @@ async def test_a_new_run_obeys_from_its_first_moment(
         monkeypatch.setattr(workflow.Info, "is_continue_as_new_suggested", suggests)
         for case in cases:
             await case.handle.signal("event", {"name": "whatever"})
-            async with asyncio.timeout(60):
-                while (await case.handle.describe()).task_queue != "later":
-                    await asyncio.sleep(0.05)
+            await until(case.handle.describe, lambda run: run.task_queue == "later")
         monkeypatch.undo()
         given = [
             asyncio.create_task(cast("Any", case.handle).execute_update(update, json.loads(WHO), id=update))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
 from activities import erasure
@@ -36,7 +36,7 @@ from runtime.public_links import CallbackClaim
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
 from runtime.store.erasures import ERASED
-from tests.e2e.conftest import KEYS, SENDER, Server, api, outcomes, publish, until_state
+from tests.e2e.conftest import KEYS, SENDER, Server, api, outcomes, publish, until, until_state
 from tests.e2e.planted import command
 from worker import running_workers, services, workers
 
@@ -97,11 +97,10 @@ class Place:
 
     async def erase(self, contact: str, histories: int = 1) -> ErasureView:
         view = await self.client.erase(contact, operator="ann", reason="request 4711")
-        async with asyncio.timeout(60):
-            while view.state != "waiting" or view.histories < histories:
-                await asyncio.sleep(0.05)
-                view = await self.client.erasure(view.id or "")
-        return view
+        return await until(
+            lambda: self.client.erasure(view.id or ""),
+            lambda view: view.state == "waiting" and view.histories >= histories,
+        )
 
 
 @pytest.fixture
@@ -186,9 +185,8 @@ async def test_a_contact_that_search_does_not_find_is_erased_all_the_same(place:
     assert (await place.client.temporal.get_workflow_handle(refused.id).result())["outcome"] == "refused"
     entered = await place.waiting(contact)
     who: dict[str, Any] = {"operator": "ann", "reason": "she asked"}
-    async with asyncio.timeout(60):  # search lags behind
-        while (looked := await place.client.erase(contact, **who, dry_run=True)).histories < 2:
-            await asyncio.sleep(0.05)
+    # Search lags behind.
+    looked = await until(lambda: place.client.erase(contact, **who, dry_run=True), lambda seen: seen.histories >= 2)
     assert (looked.ended, looked.histories) == (1, 2)
     report = await place.erase(contact, histories=2)
     assert (report.ended, report.histories, report.rows.entries) == (1, 2, 1)
@@ -200,10 +198,8 @@ async def run_to_its_end(clear: Client, **signal: Any) -> WorkflowHandle[Any, An
     """Start a journey of an erased contact, again if a pass of the erasure terminates it before it ends by itself."""
     while True:
         started = await clear.start_workflow("Journey", entry_of("g1"), id="sealed/g1", task_queue=JOURNEYS, **signal)
-        async with asyncio.timeout(60):
-            while (status := (await started.describe()).status) is WorkflowExecutionStatus.RUNNING:
-                await asyncio.sleep(0.05)
-        if status is not WorkflowExecutionStatus.TERMINATED:
+        over = await until(started.describe, lambda run: run.status is not WorkflowExecutionStatus.RUNNING)
+        if over.status is not WorkflowExecutionStatus.TERMINATED:
             return started
 
 
@@ -268,12 +264,11 @@ async def test_attempts_whose_keys_cannot_be_looked_up_use_up_none_of_the_last(
         return await key(ring, identifier)
 
     async def has_made(attempts: int) -> None:
-        async with asyncio.timeout(60):
-            while True:
-                pending = (await entered.handle.describe()).raw_description.pending_activities
-                if pending and pending[0].attempt > attempts and pending[0].HasField("last_failure"):
-                    return
-                await asyncio.sleep(0.05)
+        def is_later(run: WorkflowExecutionDescription) -> bool:
+            pending = run.raw_description.pending_activities
+            return bool(pending) and pending[0].attempt > attempts and pending[0].HasField("last_failure")
+
+        await until(entered.handle.describe, is_later)
 
     retry = "retry: {initial_interval: 1s, backoff_coefficient: 1, maximum_attempts: 2}"
     await publish(place.client, tmp_path, STEPS.replace("retry: {initial_interval: 1s}", retry))

@@ -1,12 +1,12 @@
-"""How deliveries end whose last attempt meets the deadline, or is lost with its worker: on the real server."""
+"""How deliveries and journeys end at a deadline, with a lost worker, or in a workflow task that Temporal refuses."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from temporalio import activity
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.client import WorkflowHandle
 
 from activities.attempt_context import AttemptContext
 from activities.dependencies import WorkerServices
@@ -27,8 +29,9 @@ from activities.sms.activity import Texts
 from activities.sms.provider import Receipt
 from gateway.client import Entered, ScenarioClient
 from runtime.local.receiver import Receiver
+from runtime.store import Attempt, AttemptWriter, Store
 from scenario.recipients import Mailbox
-from tests.e2e.conftest import Stand, Stands, entry, outcomes, publish
+from tests.e2e.conftest import Gate, Stand, Stands, entry, outcomes, publish, until
 from worker import workers
 
 SLOW = 4.0
@@ -116,17 +119,13 @@ class Ends:
         who = {"email": f"{contact}@example.com", "cellphone": f"+3361{contact:07}"}
         return await client.enter(entry(name, contact, **who))
 
-    async def end(self, entered: Entered) -> tuple[str, str]:
-        async with asyncio.timeout(60):
-            while True:
-                progress: Mapping[str, Any] = await entered.handle.query("progress")
-                if progress["state"] == "held":
-                    await entered.handle.terminate()
-                    return progress["waiting"]["cause"], progress["waiting"]["reason"]
-                if progress["state"] == "over":
-                    [(_, outcome)] = outcomes(await entered.handle.result())
-                    return outcome, ""
-                await asyncio.sleep(0.1)
+    async def end(self, entered: Entered) -> str:
+        progress = await until(lambda: entered.handle.query("progress"), lambda seen: seen["state"] in ("held", "over"))
+        if progress["state"] == "held":
+            await entered.handle.terminate()
+            return progress["waiting"]["cause"]
+        [(_, outcome)] = outcomes(await entered.handle.result())
+        return outcome
 
 
 @pytest.fixture
@@ -143,7 +142,7 @@ async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         )
 
     monkeypatch.setattr("tests.e2e.conftest.workers", directed)
-    monkeypatch.setattr("workflows.delivery._PATIENCE", timedelta(seconds=3))  # until Temporal misses a lost attempt
+    monkeypatch.setattr("workflows.delivery._PATIENCE", timedelta(seconds=1))  # until Temporal misses a lost attempt
     async with stand() as up:
         yield Ends(up, outside, tmp_path)
 
@@ -157,7 +156,7 @@ RETRY = "initial_interval: 1s, backoff_coefficient: 1"
 ONCE, LATE = "maximum_attempts: 1", "deadline: 4s"
 TABLE = [
     # The step, its limit, what happens to its attempts, how it ends, and the messages that arrived.
-    *((step, f"on_unknown: hold, timeout: 6s, retry: {{{RETRY}, {LATE}}}", ["busy", act], outcome, 1)
+    *((step, f"on_unknown: hold, timeout: 5s, retry: {{{RETRY}, {LATE}}}", ["busy", act], outcome, 1)
       for act, outcome in (("slow", "delivered"), ("silent", "unknown")) for step in STEPS.values()),
     *((STEPS["sms"], f"timeout: 1s, retry: {{{RETRY}, {limit}}}", acts, outcome, sent)
       for limit, acts, outcome, sent in (
@@ -180,5 +179,116 @@ async def test_what_was_not_sent_is_sent_and_what_may_have_been_is_not_sent_agai
     ]
     found = await asyncio.gather(*(ends.end(one) for one in entered))
     sent = [ends.outside.messages[str(number)] for number in range(len(TABLE))]
-    ended = [(outcome, messages) for (outcome, _), messages in zip(found, sent, strict=True)]
-    assert ended == [(outcome, messages) for *_, outcome, messages in TABLE]
+    assert [*zip(found, sent, strict=True)] == [(outcome, messages) for *_, outcome, messages in TABLE]
+
+
+LEAVING = """
+scenario: leaving
+trigger: segment
+exit: [{event: gone}]
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/a
+    body: {}
+"""
+CAPS = "caps: [{name: a-day, at_most: 1, per: day}]\n"
+CHANGED = ("contact_changed", {"firstname": "Zoe"})
+DEPARTURES: dict[str, tuple[str, tuple[str, Any] | None, tuple[str, Any], str]] = {
+    # The steps, what lets the journey depart, what happens meanwhile, and how it ends.
+    "event": (
+        "steps: [{wait_for: go, for: 1s, then: [{wait: 1d}], else: [{exit: late}]}]",
+        None,
+        ("event", {"name": "go"}),
+        "exited",
+    ),
+    "branch": ('steps: [{wait: 1s}, {if: contact.firstname == "Zoe", then: [{wait: 1d}]}]', None, CHANGED, "finished"),
+    "exit": (
+        'exit: [{event: gone, if: contact.firstname == "Zoé"}]\nsteps: [{wait: 1d}]',
+        ("event", {"name": "gone"}),
+        CHANGED,
+        "exited",
+    ),
+}
+
+
+def forgotten(_writer: AttemptWriter, _attempt: Attempt) -> None:
+    """Take an attempt, and never write it down."""
+
+
+async def test_a_journey_that_has_departed_does_not_go_on(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    departures = defaultdict[str, list[str]](list)
+    depart = Store.depart
+    async with stand() as stood:
+        client = stood.client
+
+        def handle(name: str) -> WorkflowHandle[Any, dict[str, Any]]:
+            return client.temporal.get_workflow_handle(f"{name}/7", result_type=dict)
+
+        async def over_a_signal(store: Store, workflow_id: str, run_id: str, outcome: str, *end: Any) -> None:
+            await depart(store, workflow_id, run_id, outcome, *end)
+            name = workflow_id.partition("/")[0]
+            departures[name].append(outcome)
+            if len(departures[name]) == 1:
+                await handle(name).signal(*DEPARTURES[name][2])
+
+        monkeypatch.setattr(Store, "depart", over_a_signal)
+        for name, (steps, told, *_) in DEPARTURES.items():
+            await publish(client, tmp_path, f"scenario: {name}\ntrigger: segment\n{steps}\n")
+            await client.enter(entry(name, "7", firstname="Zoé"))
+            if told is not None:
+                await handle(name).signal(*told)
+        async with asyncio.timeout(60):
+            ends = {name: (await handle(name).result())["outcome"] for name in DEPARTURES}
+    assert ends == {name: outcome for name, (*_, outcome) in DEPARTURES.items()}
+    assert departures == {name: [outcome, outcome] for name, outcome in ends.items()}
+
+
+async def test_a_message_that_arrives_while_its_contact_leaves_is_on_record_as_delivered(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies = tmp_path / "policies.yaml"
+    policies.write_text(CAPS, "utf-8")
+    monkeypatch.setenv("SCENARIO_POLICIES", str(policies))
+    departures = list[tuple[str, datetime]]()
+    depart = Store.depart
+
+    async with Gate(hold=1) as gate, stand(gate=gate) as stood:
+        client = stood.client
+        await publish(client, tmp_path, LEAVING)
+        entered = await client.enter(entry("leaving", "7"))
+        handle: WorkflowHandle[Any, dict[str, Any]] = entered.handle
+
+        async def over_an_attempt(store: Store, workflow_id: str, run_id: str, outcome: str, *end: Any) -> None:
+            await depart(store, workflow_id, run_id, outcome, *end)
+            departures.append((outcome, end[1]))
+            gate.opened.set()
+            await until(handle.describe, lambda run: not run.raw_description.pending_activities)
+
+        monkeypatch.setattr(Store, "depart", over_an_attempt)
+        # As where the worker is killed before it has written the attempt down.
+        monkeypatch.setattr(AttemptWriter, "put", forgotten)
+        await gate.called(1)
+        await handle.signal("event", {"name": "gone"})
+        async with asyncio.timeout(60):
+            result = await handle.result()
+        history = await handle.fetch_history()
+        row = await client.store.entry(handle.id)
+        passed = await client.store.passage_counts("leaving", datetime.now(UTC))
+        claims = await client.store.claims_of("7", datetime.now(UTC) - timedelta(days=1))
+
+    refused = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+    causes = [
+        event.workflow_task_failed_event_attributes.cause
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+    ]
+    assert causes == [refused]
+    assert (result["outcome"], outcomes(result)) == ("exited", [("hook", "delivered")])
+    (first, _), second = departures
+    assert (first, second[0]) == ("exited", "exited")
+    assert row is not None
+    assert (row.outcome, row.ended_at) == second
+    assert [(one.step, one.outcome, one.total) for one in passed] == [("hook", "delivered", 1)]
+    assert [one.channel for one in claims] == ["webhook"], "the place is not free for another message"

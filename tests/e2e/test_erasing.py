@@ -27,7 +27,7 @@ from runtime.local import devserver
 from runtime.local.devserver import DevServer
 from runtime.store import StoreUnavailable
 from runtime.store.sqlite import SQLite
-from tests.e2e.conftest import Server, namespace_on, opened, publish, until_state
+from tests.e2e.conftest import Server, namespace_on, opened, publish, until, until_state
 from tests.replay.record import DELETES_SOON
 from tests.servers import reserved_port
 from workflows import background
@@ -55,8 +55,8 @@ async def server(deleting_server: DevServer) -> Server:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in DELETES_SOON.items():
         monkeypatch.setitem(devserver.DYNAMIC_CONFIG, name, value)
-    monkeypatch.setattr(erasure, "PAUSES", (1.0,))
-    monkeypatch.setattr(erasure, "EVERY", 0.5)
+    monkeypatch.setattr(erasure, "PAUSES", (0.3,))
+    monkeypatch.setattr(erasure, "EVERY", 0.2)
 
 
 def entry_of(number: int) -> dict[str, Any]:
@@ -72,18 +72,12 @@ async def enter(client: ScenarioClient, folder: Path) -> None:
     entered = await asyncio.gather(*(client.enter(entry_of(number), settle=60) for number in range(JOURNEYS)))
     for journey in entered:
         await until_state(client, journey.id, "waiting")
-    async with asyncio.timeout(120):
-        while len(await client.store.deliveries(contact_id=CONTACT)) < JOURNEYS:
-            await asyncio.sleep(0.05)
+    await until(partial(client.store.deliveries, contact_id=CONTACT), lambda found: len(found) == JOURNEYS)
 
 
 async def finished(client: ScenarioClient) -> ErasureView:
-    async with asyncio.timeout(180):
-        while True:
-            [view] = await client.erasures()
-            if view.finished_at is not None:
-                return view
-            await asyncio.sleep(0.2)
+    [view] = await until(client.erasures, lambda views: views[0].finished_at is not None, within=180)
+    return view
 
 
 def holding(database: Path, *words: str) -> dict[str, int]:
@@ -117,8 +111,8 @@ async def test_it_is_finished_whatever_worker_is_lost(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While journeys are ended, histories deleted, and rows cleared."""
-    monkeypatch.setattr(background, "HEARTBEAT", timedelta(seconds=1.5))
-    monkeypatch.setattr(erasure, "_BEAT", 0.3)
+    monkeypatch.setattr(background, "HEARTBEAT", timedelta(seconds=0.8))
+    monkeypatch.setattr(erasure, "_BEAT", 0.15)
     lost = list[str]()
 
     def lose(path: str, number: int) -> None:
@@ -186,14 +180,12 @@ async def test_it_is_finished_once_temporal_and_the_store_are_back(
         assert view.trouble is not None
         assert view.trouble.startswith("Temporal did not start it yet")
         async with servers(), starting_erasures(client.temporal, site.store), site.working():
-            async with asyncio.timeout(60):
-                while (await client.erasures())[0].state == "requested":
-                    await asyncio.sleep(0.05)
-                is_away = True
-                handle = temporal.get_workflow_handle(f"erasure-{view.id}")
-                while not any(
-                    one.HasField("last_failure") for one in (await handle.describe()).raw_description.pending_activities
-                ):
-                    await asyncio.sleep(0.05)
-                is_away = False
+            await until(client.erasures, lambda views: views[0].state != "requested")
+            is_away = True
+            handle = temporal.get_workflow_handle(f"erasure-{view.id}")
+            await until(
+                handle.describe,
+                lambda run: any(one.HasField("last_failure") for one in run.raw_description.pending_activities),
+            )
+            is_away = False
             check(await finished(client))

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +32,7 @@ from tests.e2e.conftest import (
     environment,
     outcomes,
     publish,
+    until,
     until_found,
     until_held,
     until_received,
@@ -83,9 +85,7 @@ async def enter(
 
 
 async def until_retrying(client: ScenarioClient, journey: str) -> None:
-    async with asyncio.timeout(60):
-        while not (seen := await client.show(journey)).attempts or seen.pending[0].next_try_at is None:
-            await asyncio.sleep(0.05)
+    await until(partial(client.show, journey), lambda seen: seen.attempts and seen.pending[0].next_try_at)
 
 
 async def result(client: ScenarioClient, journey: str) -> dict[str, Any]:
@@ -224,9 +224,8 @@ async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off
         for verb in verbs:
             commands = documented("run/retrying.md", f"temporal activity {verb}")
             [words] = {tuple(words) for words in commands if by in words}
-            async with asyncio.timeout(60):  # a namespace has one batch at a time
-                while "is reached" in (ran := await temporal(*(given.get(word, word) for word in words[1:]))).err:
-                    await asyncio.sleep(0.2)
+            command = partial(temporal, *(given.get(word, word) for word in words[1:]))
+            ran = await until(command, lambda ran: "is reached" not in ran.err)  # a namespace has one batch at a time
             assert (ran.status, ran.err) == (0, "")
         await until_received(standing.receiver, f"/{name}.example.com", 2)
         if verbs == ("update-options",):  # the third attempt comes soon too
@@ -288,16 +287,15 @@ async def test_what_a_delivery_in_a_back_off_of_hours_is_told_takes_effect(
         await publish(up.client, tmp_path, retuned(name, limit, longest))
         entered = await up.client.enter(entry(name))
         await until_received(up.receiver, f"/{name}.example.com", 1)
-        while (await entered.handle.describe()).raw_description.pending_activities[0].attempt == 1:
-            await asyncio.sleep(0.05)  # the server has to learn that the attempt failed
+        # The server has to learn that the attempt failed.
+        await until(entered.handle.describe, lambda run: run.raw_description.pending_activities[0].attempt > 1)
         progress = await retune(entered, retry)
         assert progress["operations"][0]["details"] == {"retry": retry}
         if name in DELIVERED:
             result = await entered.handle.result()
             assert (outcomes(result), result["steps"][0]["attempts"]) == ([("hook", "delivered")], attempts)
             return
-        while (progress := await entered.handle.query("progress"))["state"] != "held":
-            await asyncio.sleep(0.05)
+        progress = await until(lambda: entered.handle.query("progress"), lambda seen: seen["state"] == "held")
         waiting = progress["waiting"]
         assert (waiting["cause"], waiting["destination"]) == ("exhausted", f"{name}.example.com")
         assert list((await entered.handle.describe()).search_attributes["HeldReason"]) == ["exhausted"]

@@ -5,11 +5,11 @@ Journeys are real: what is written back must be what the worker wrote at admissi
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from runtime.encryption.opening import keyring_of
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest
 from runtime.store.schema import entries
-from tests.e2e.conftest import Stand, Stands, publish
+from tests.e2e.conftest import Stand, Stands, publish, until
 from tests.factories import attempt, stored_campaign
 
 pytestmark = pytest.mark.encrypted
@@ -61,8 +61,7 @@ class Site:
 
     async def waiting(self, contact: int) -> Entered:
         entered = await self.enter(contact)
-        while (await entered.handle.query("progress"))["state"] != "waiting":
-            await asyncio.sleep(0.02)
+        await until(lambda: entered.handle.query("progress"), lambda seen: seen["state"] == "waiting")
         return entered
 
     async def finish(self, entered: Entered) -> None:
@@ -108,11 +107,9 @@ class Site:
         return result, found
 
     async def search_knows(self, running: int, ended: int) -> None:
-        async with asyncio.timeout(60):
-            for status, number in (("Running", running), ("Completed", ended)):
-                query = f"WorkflowType = 'Journey' AND ExecutionStatus = '{status}'"
-                while (await self.temporal.count_workflows(query)).count != number:
-                    await asyncio.sleep(0.05)
+        for status, number in (("Running", running), ("Completed", ended)):
+            query = f"WorkflowType = 'Journey' AND ExecutionStatus = '{status}'"
+            await until(partial(self.temporal.count_workflows, query), lambda found, n=number: found.count == n)
 
 
 def differences(found: Sequence[Discrepancy]) -> dict[str, tuple[Kind, str | None, str | None]]:
@@ -204,6 +201,4 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
             assert (await journey.handle.describe()).status is WorkflowExecutionStatus.TERMINATED
         assert [erasure.operator for erasure in await site.client.erasures(is_open=True)] == ["ann"]
 
-        async with asyncio.timeout(60):
-            while (await site.reconcile(repair=True))[1]:  # search lags
-                await asyncio.sleep(0.1)
+        await until(lambda: site.reconcile(repair=True), lambda told: not told[1])  # search lags
