@@ -1,7 +1,5 @@
 """Real servers for journeys from end to end: Temporal's dev server, mail over SMTP, webhooks over HTTP, workers."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import itertools

@@ -1,7 +1,5 @@
 """What is within the messages of Temporal, and what their payloads say where they are encrypted."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, TypeVar
 

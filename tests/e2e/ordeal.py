@@ -1,7 +1,5 @@
 """A journey to destinations that goes through all that can happen to deliveries, watched from everywhere."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -23,6 +21,7 @@ from temporalio.client import WorkflowHandle
 from gateway.client import ScenarioClient
 from runtime.local.inbox import Inbox
 from runtime.store import Store
+from scenario.words import Operation
 from tests.e2e import planted
 from tests.e2e.conftest import SENDER, Server, add_key, environment, publish, sealing, until
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, command, process
@@ -294,7 +293,8 @@ async def through_everything(place: Place) -> None:
     file.write_text(place.book.replace("Bearer {{ secrets.TOKEN }}", f"{{{{ {LITERAL} }}}}"))
     await publish(place.client, place.folder, SCENARIO.replace("PERMANENT", "204"))
     log = place.folder / "worker.log"
-    await until(partial(place.run, "list", "--held"), lambda _: b"the earlier content stays in use" in log.read_bytes())
+    await until(partial(asyncio.to_thread, log.read_bytes), lambda said: b"the earlier content stays in use" in said)
+    await place.run("list", "--held")
     await place.run("destinations", str(file), fails=True)
     file.write_text(place.book)
     await place.run("retry", JOURNEY, "--with-version", "newest", *WHO)
@@ -306,13 +306,13 @@ async def through_everything(place: Place) -> None:
         ("overdue", "exhausted"),
     ):
         await place.held(step, cause)
-        await place.run("skip", JOURNEY, *WHO)
+        await place.client.send(JOURNEY, Operation.SKIP, operator="ann", reason=REASON)
     await place.until(lambda seen: seen["at"] == "down")
     await until(partial(place.client.show, JOURNEY), lambda seen: seen.pending and seen.pending[0].next_try_at)
     # Attempts are on record a moment later.
     await until(partial(place.client.store.deliveries, JOURNEY), lambda rows: any(row.step == "down" for row in rows))
     await place.look("down")
-    for shown in (("show", JOURNEY), ("deliveries", JOURNEY), ("deliveries",), ("list",)):
+    for shown in (("show", JOURNEY), ("deliveries",), ("list",)):
         for form in ("json", "text"):
             await place.run(*shown, f"--format={form}")
     await place.run("retune", "wax", "--initial-interval", "1s", "--yes", *WHO)

@@ -3,8 +3,6 @@
 A secret is looked for as it is, without its prefix, and in spellings that the receiver sends back; see `traces`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import re

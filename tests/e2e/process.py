@@ -3,8 +3,6 @@
 TEST_RECEIVER=http://127.0.0.1:4000 python -m tests.e2e.process
 """
 
-from __future__ import annotations
-
 import os
 from datetime import timedelta
 from functools import partial

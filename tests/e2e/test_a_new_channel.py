@@ -1,7 +1,5 @@
 """A channel that is added by the registry alone: previewed, run as a case and a journey, verified, sent as a test."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Batch calls against a real server: each contact is in one request, which is the same in every attempt."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,5 @@
 """Campaigns on a real server, with journeys and without: each line once, whatever stops, and sums that agree."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections import Counter

@@ -4,8 +4,6 @@ The journeys run on Temporal's time-skipping server, all at once, through the re
 (the transport, the mail server, the provider) answers as the cases say.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Temporal's own commands, given to journeys on the real server: none of them leaves one stuck."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from dataclasses import dataclass

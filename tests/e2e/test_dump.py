@@ -1,7 +1,5 @@
 """Whoever has a copy of the store can neither sign in, nor act, nor decode, nor sign, nor read whom it is about."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import re

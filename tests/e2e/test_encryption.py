@@ -1,7 +1,5 @@
 """Journeys whose payloads are encrypted: Temporal and the store hold nothing of a contact but its id."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sqlite3

@@ -1,7 +1,5 @@
 """How deliveries and journeys end at a deadline, with a lost worker, or in a workflow task that Temporal refuses."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator

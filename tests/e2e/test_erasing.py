@@ -1,7 +1,5 @@
 """A contact is erased to the end whatever is lost or away, and nothing leads to it any more."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json

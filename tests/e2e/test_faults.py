@@ -1,7 +1,5 @@
 """Temporal frozen, without search attributes, or replaced by an empty one: engines send again, and it recovers."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

@@ -5,8 +5,6 @@ docker pull python:3.13-slim-trixie && pytest -n 0 tests/e2e/test_image.py
 The build itself gets what `requirements.lock` names from the index, and takes some minutes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What a worker tells of itself: metrics of all kinds, and the whole trace of a journey."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Sequence

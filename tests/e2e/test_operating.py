@@ -1,7 +1,5 @@
 """Operators at work, by both command lines: ours and Temporal's own, on the real server."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re

@@ -1,7 +1,5 @@
 """Outgoing events over a receiver that is away and workers that are killed."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

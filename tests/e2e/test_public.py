@@ -1,7 +1,5 @@
 """What comes back from outside: answers of receivers, clicks, unsubscribing, and a mail server's word of an address."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import logging

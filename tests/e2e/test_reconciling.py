@@ -3,8 +3,6 @@
 Journeys are real: what is written back must be what the worker wrote at admission.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Schedules on a real server: one that lets contacts in, and the one that prunes the store."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import shlex

@@ -1,7 +1,5 @@
 """Slow must be safe: exits win over retries, transactional messages do not wait, and destinations keep their rates."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Workers that cannot start, and one that is asked to stop."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

@@ -1,7 +1,5 @@
 """A worker with a copy of the store writes nothing and sends nothing, and the original beside it goes on."""
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator

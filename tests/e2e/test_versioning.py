@@ -1,7 +1,5 @@
 """Versioned workers: journeys and their deliveries go on through a change of the current version."""
 
-from __future__ import annotations
-
 import asyncio
 import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator, Callable

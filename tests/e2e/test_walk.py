@@ -1,7 +1,5 @@
 """The first five minutes in docs/start/developing.md: `scenario dev`, and a receiver that fails."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

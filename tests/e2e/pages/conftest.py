@@ -1,7 +1,5 @@
 """The pages in a browser: local servers with journeys in each state, Debian's Chromium, and somebody who looks."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Every page in a real browser: it works by mouse, by keyboard, and without its script; and Temporal's UI."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote
