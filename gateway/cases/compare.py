@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import ndiff
 from typing import Any, Final
@@ -188,7 +188,7 @@ class Result:
         return not self.differences
 
 
-def result(source: Source, name: str, differences: Sequence[Mismatch], seconds: float) -> Result:
+def result(source: Source, name: str, differences: Iterable[Mismatch], seconds: float) -> Result:
     """Return the result of one case, with places of differences in the file."""
     path = ("cases", name)
     placed = [(source.key((*path, *difference.place)), difference) for difference in differences]

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from gateway.cases.compare import Result
     from gateway.cases.file import Cases
     from gateway.cases.run import Circumstances
-    from gateway.map.map import ScenarioMap
-    from gateway.map.outline import Overlay
     from gateway.publishing import Publication
     from scenario.model.scenario import Scenario
     from scenario.source.findings import Finding
@@ -148,7 +146,11 @@ def publish(
     if _errors(findings):
         note(f"scenario: nothing was published: {_summary(findings, len(files))}")
         raise typer.Exit(1)
-    _refuse_twins(scenarios)
+    # Of two files with the same scenario name, chance would decide which becomes the newest version.
+    first: dict[str, Path] = {}
+    for path, scenario in scenarios.items():
+        if (other := first.setdefault(scenario.scenario, path)) != path:
+            raise BadInput(f"{other} and {path} are both the scenario '{scenario.scenario}': publish one of them")
     asyncio.run(_publish(list(scenarios.values()), newest, journeys))
 
 
@@ -186,14 +188,6 @@ def _tell(published: Publication) -> None:
         s = "s" if earlier.journeys == 1 else ""
         stays = f"stay{s} there: see 'scenario migrate {name} --from {earlier.version} --dry-run'"
         note(f"scenario: {running} {f'move{s} to it' if earlier.follows else stays}")
-
-
-def _refuse_twins(scenarios: dict[Path, Scenario]) -> None:
-    """Refuse two files with the same scenario name: chance would decide which becomes the newest version."""
-    first: dict[str, Path] = {}
-    for path, scenario in scenarios.items():
-        if (other := first.setdefault(scenario.scenario, path)) != path:
-            raise BadInput(f"{other} and {path} are both the scenario '{scenario.scenario}': publish one of them")
 
 
 def _list(findings: Iterable[Finding], *, err: bool = False) -> None:
@@ -238,41 +232,26 @@ def draw(
     A name without a version means the newest published version. With --since, steps added or changed since a published
     version are marked, and removed steps are listed. GitHub draws a Mermaid map that is in a code block named mermaid.
     """
-    path = Path(what)
-    is_file = path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or path.exists()
-    made = _of_file(path, since, destinations) if is_file else _of_version(what, since)
-    text = made.svg(standalone=True) if form == "svg" else made.mermaid()
-    with writing(output or Path(STDIN)) as file:
-        file.write(text)
-
-
-def _of_file(path: Path, since: int | None, destinations: Path | None) -> ScenarioMap:
-    from gateway.map.map import ScenarioMap
-
-    made = draft_of(path, book_in(destinations), Format.TEXT)
-    name = made.scenario.scenario
-    return ScenarioMap(made.plan, name, made.scenario.trigger, _changes_since(name, made.scenario, since))
-
-
-def _of_version(what: str, since: int | None) -> ScenarioMap:
-    from gateway.map.map import ScenarioMap
-
-    name, at, number = what.partition("@")
-    if at and not (number.isascii() and number.isdecimal()):
-        raise BadInput(f"'{what}' is neither a file nor a version: write post-purchase.yaml or post-purchase@3")
-    made = _published(name, int(number) if at else None)
-    title = f"{name}@{made.version}"
-    return ScenarioMap(made.table, title, made.scenario.trigger, _changes_since(name, made.scenario, since))
-
-
-def _changes_since(name: str, later: Scenario, since: int | None) -> Overlay:
-    """Return the marks of the differences from an earlier version."""
     from gateway.map import outline
+    from gateway.map.map import ScenarioMap
     from scenario.plan.difference import difference
 
-    if since is None:
-        return outline.Overlay()
-    return outline.since(difference(_published(name, since).scenario, later))
+    path = Path(what)
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or path.exists():
+        made = draft_of(path, book_in(destinations), Format.TEXT)
+        name = title = made.scenario.scenario
+        plan = made.plan
+    else:
+        name, at, number = what.partition("@")
+        if at and not (number.isascii() and number.isdecimal()):
+            raise BadInput(f"'{what}' is neither a file nor a version: write post-purchase.yaml or post-purchase@3")
+        made = _published(name, int(number) if at else None)
+        title, plan = f"{name}@{made.version}", made.table
+    earlier = None if since is None else _published(name, since).scenario
+    changes = outline.since(difference(earlier, made.scenario)) if earlier else outline.Overlay()
+    drawn = ScenarioMap(plan, title, made.scenario.trigger, changes)
+    with writing(output or Path(STDIN)) as file:
+        file.write(drawn.svg(standalone=True) if form == "svg" else drawn.mermaid())
 
 
 def _published(name: str, number: int | None) -> LoadedVersion:

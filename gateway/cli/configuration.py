@@ -18,6 +18,7 @@ from gateway.terminal import dump, local, note, say, styled
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from rich.text import Text
 
     from activities.webhook.destinations.destinations import Destination, Destinations
     from gateway.service.destinations import DestinationNow
@@ -101,7 +102,15 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
     if now:
         if file is not None:
             raise typer.BadParameter("--now asks Temporal, and reads no file: leave FILE out")
-        output(session.ask(lambda client: client.destinations_now()), form, _show_now)
+
+        def tell(found: Sequence[DestinationNow]) -> None:
+            rows = Table("destination", "now", "waiting", "next try (local)", "why", right=("waiting",), prose=("why",))
+            for item in found:
+                state = styled("held", "left alone") if item.left_alone else styled("retry", "retrying")
+                rows.add(item.destination, state, item.waiting, local(item.next_try_at), item.why)
+            rows.show("no delivery waits for a retry; no destination is known to be left alone")
+
+        output(session.ask(lambda client: client.destinations_now()), form, tell)
         return
     from activities.webhook.destinations.reading import examine
     from runtime.secrets import Secrets
@@ -130,14 +139,6 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
             _note_short(book, secrets)
     if book is None:
         raise typer.Exit(1)
-
-
-def _show_now(found: Sequence[DestinationNow]) -> None:
-    rows = Table("destination", "now", "waiting", "next try (local)", "why", right=("waiting",), prose=("why",))
-    for item in found:
-        state = styled("held", "left alone") if item.left_alone else styled("retry", "retrying")
-        rows.add(item.destination, state, item.waiting, local(item.next_try_at), item.why)
-    rows.show("no delivery waits for a retry; no destination is known to be left alone")
 
 
 def _described(found: Destination, secrets: Mapping[str, str]) -> dict[str, Any]:
@@ -192,8 +193,7 @@ def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere:
     rows: list[tuple[str, str, Mapping[str, Any]]] = [(name, told["host"], told) for name, told in listed.items()]
     rows.append(("(any other)", "", {**_limits(book.rate, book), "secrets": {}, "granted": anywhere, "signing": {}}))
     for name, host, told in rows:
-        states = [_states(told[column]) for column in ("secrets", "granted", "signing")]
-        cells = [styled("failed" if bad else "", shown) for shown, bad in states]
+        cells = [_states(told[column]) for column in ("secrets", "granted", "signing")]
         breaker = f"trips at {told['breaker']['failures']:.0%}" if told["breaker"] else "off"
         made.add(name, host, f"{told['rate']:g}/s", told["concurrency"], breaker, *cells)
     made.show()
@@ -220,9 +220,9 @@ def _is_lacking(told: Mapping[str, Any]) -> bool:
     return bool(_BAD & {*told["secrets"].values(), *keys}) or keys == {"expired"}
 
 
-def _states(states: Mapping[str, str]) -> tuple[str, bool]:
+def _states(states: Mapping[str, str]) -> Text:
     shown = ", ".join(name if state in ("set", "live") else f"{name} ({state})" for name, state in states.items())
-    return shown, bool(_BAD & set(states.values()))
+    return styled("failed" if _BAD & set(states.values()) else "", shown)
 
 
 def policies(

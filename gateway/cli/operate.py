@@ -26,6 +26,7 @@ from gateway.cli.options import (
     argument,
     grouped,
     length,
+    option,
 )
 from gateway.cli.output import count, progress
 from gateway.terminal import dump, note, say
@@ -142,21 +143,17 @@ DestinationArgument = Annotated[
 ]
 
 
-def _length(what: str) -> Any:
-    return typer.Option(metavar="DURATION", parser=length, help=what)
-
-
-def _number(what: str) -> Any:
-    return typer.Option(metavar="N", help=what)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Policy:
-    initial_interval: Annotated[float | None, _length("the pause before the second attempt")] = None
-    backoff_coefficient: Annotated[float | None, _number("by which each further pause is longer")] = None
-    maximum_interval: Annotated[float | None, _length("the longest pause")] = None
-    maximum_attempts: Annotated[int | None, _number("how many attempts at most; 0 means no limit")] = None
-    deadline: Annotated[float | None, _length("the time over all attempts, since the first was due")] = None
+    initial_interval: Annotated[
+        float | None, option("DURATION", "the pause before the second attempt", parser=length)
+    ] = None
+    backoff_coefficient: Annotated[float | None, option("N", "by which each further pause is longer")] = None
+    maximum_interval: Annotated[float | None, option("DURATION", "the longest pause", parser=length)] = None
+    maximum_attempts: Annotated[int | None, option("N", "how many attempts at most; 0 means no limit")] = None
+    deadline: Annotated[
+        float | None, option("DURATION", "the time over all attempts, since the first was due", parser=length)
+    ] = None
 
 
 @grouped

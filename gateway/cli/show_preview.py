@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -57,7 +58,9 @@ def lay_out(console: Console, report: Mapping[str, Any], *, source: bool, pretty
         if branch != shown:
             is_marked = bool(branch) and not step["taken"]
             if branch and branch != shown[: len(branch)]:
-                put(_heading(branch, taken=step["taken"]))
+                (fork, way), aside = branch[-1], "" if step["taken"] else "  (not taken)"
+                heading = f"{_INDENT * (len(branch) - 1)}  {way} of {fork}:{aside}"
+                put(text(heading, "" if step["taken"] else "dim"))
         shown = branch
         message = content(step, source=source, pretty=pretty)
         for line in _step(step, message, aside=not step["taken"] and not is_marked):
@@ -66,7 +69,7 @@ def lay_out(console: Console, report: Mapping[str, Any], *, source: bool, pretty
 
 def put_line(console: Console, line: Text) -> None:
     """Print a line piece by piece, so that it keeps its exact length and its tabs."""
-    console.print(Segments([*_joined(line).render(console), Segment.line()]), soft_wrap=True)
+    console.print(Segments([*Text.assemble(line).render(console), Segment.line()]), soft_wrap=True)
 
 
 def _header(report: Mapping[str, Any]) -> Iterator[Text]:
@@ -85,40 +88,30 @@ def _header(report: Mapping[str, Any]) -> Iterator[Text]:
     yield Text()
 
 
-def _heading(branch: Sequence[tuple[str, str]], *, taken: bool) -> Text:
-    fork, way = branch[-1]
-    aside = "" if taken else "  (not taken)"
-    return text(f"{_INDENT * (len(branch) - 1)}  {way} of {fork}:{aside}", "" if taken else "dim")
-
-
 def _step(step: Mapping[str, Any], message: Iterator[Text], *, aside: bool) -> Iterator[Text]:
-    taken = step["taken"]
-    indent = _INDENT * len(step["branch"])
-    line = Text(indent)
-    line.append_text(text("▶ " if taken else "· ", "bold" if taken else "dim"))
-    line.append_text(text(step["id"], "bold" if taken else "dim"))
-    line.append_text(text(f"  {step['what']}", "" if taken else "dim"))
-    note = step.get("note", "")
+    taken, error, note = step["taken"], step.get("error"), step.get("note", "")
+    indent, style = _INDENT * len(step["branch"]), "" if taken else "dim"
     is_way = note.startswith(step["outcome"])  # the number by which it was drawn goes with it
     taken_way = step.get("way") or (note if is_way else "")
     outcome = f"→ {taken_way}" if taken_way else _SHOWN.get(step["outcome"], step["outcome"])
+    parts = [Text(indent), text(f"{'▶' if taken else '·'} {step['id']}", "bold" if taken else "dim")]
+    parts.append(text(f"  {step['what']}", style))
     if outcome:
-        line.append_text(text(f"  {outcome}", _OUTCOMES.get(step["outcome"], "cyan") if taken else "dim"))
-    line.append_text(text(_times(step), "" if taken else "dim"))
-    error = step.get("error")
+        parts.append(text(f"  {outcome}", _OUTCOMES.get(step["outcome"], "cyan") if taken else "dim"))
+    parts.append(text(_times(step), style))
     if error and not step["reachable"]:
-        line.append_text(text(", if the contact came here", "dim"))
+        parts.append(text(", if the contact came here", "dim"))
     if (reason := step.get("reason") or ("" if is_way else note)) and not error:
-        line.append_text(text(f": {reason}", "dim"))
+        parts.append(text(f": {reason}", "dim"))
     if aside:
-        line.append_text(text("  (not taken)", "dim"))
-    yield line
+        parts.append(text("  (not taken)", "dim"))
+    yield Text.assemble(*parts)
     if error:
         place = f"{error['file']}:{error['line']}:{error['column']}"
         yield text(f"{indent}  ✗ {place}: {error['message']}", "bold red" if step["reachable"] else "red")
     bar = text(f"{indent}  │ ", "dim")
     for shown in message:
-        yield _joined(bar, shown if taken else text(shown.plain, "dim"))
+        yield Text.assemble(bar, shown if taken else text(shown.plain, "dim"))
 
 
 def _times(step: Mapping[str, Any]) -> str:
@@ -146,7 +139,7 @@ def content(step: Mapping[str, Any], *, source: bool = False, pretty: bool = Fal
 
 
 def _request(request: Mapping[str, Any], *, pretty: bool) -> Iterator[Text]:
-    yield _joined(text(f"{request['method']} ", "bold"), _masked(request["url"]))
+    yield Text.assemble(text(f"{request['method']} ", "bold"), _masked(request["url"]))
     for name, value in request["headers"].items():
         yield _field(name, value)
     if request["attempt_headers"]:
@@ -154,35 +147,17 @@ def _request(request: Mapping[str, Any], *, pretty: bool) -> Iterator[Text]:
     body = request["body"]
     if not body:
         return
-    size = f"{len(body.encode())} bytes"
-    if pretty and (laid_out := _pretty(body)) is not None:
-        yield text(f"─ body, {size}, indented here", "dim")
-        body = laid_out
-    else:
-        yield text(f"─ body, {size}", "dim")
+    title = f"─ body, {len(body.encode())} bytes"
+    if pretty:
+        with suppress(ValueError):  # of a form, or plain text
+            body = json.dumps(json.loads(body), ensure_ascii=False, indent=2)
+            title += ", indented here"
+    yield text(title, "dim")
     yield from _lines(body)
 
 
-def _pretty(body: str) -> str | None:
-    try:
-        return json.dumps(json.loads(body), ensure_ascii=False, indent=2)
-    except ValueError:  # a form, or plain text
-        return None
-
-
 def _field(name: str, value: str) -> Text:
-    return _joined(text(f"{name}: ", "dim"), _masked(value))
-
-
-def _joined(*parts: Text) -> Text:
-    """Join parts, each with its own style.
-
-    Text appended to a styled text takes on its style, and a text without parts ignores its style.
-    """
-    made = Text()
-    for part in parts:
-        made.append_text(part)
-    return made
+    return Text.assemble(text(f"{name}: ", "dim"), _masked(value))
 
 
 def _lines(content: str) -> Iterator[Text]:

@@ -73,8 +73,12 @@ def results(
 def _show_stats(found: StatsView) -> None:
     page = console()
     for version in found.versions:
-        print_prose(page, text(_stats_head(found, version), "bold"))
-        print_prose(page, text(_people(version)))
+        older = "" if version.is_newest else ", an older version"
+        head = f"{found.scenario}@{version.version}{older}, at {local(found.as_of)}; last day: since"
+        print_prose(page, text(f"{head} {local(found.since)}", "bold"))
+        doing = f" ({now})" if version.now is not None and (now := _listed(version.now.model_dump())) else ""
+        over = f"; ended: {over}" if (over := _listed(version.over)) else ""
+        print_prose(page, text(f"{version.entered:,} entered; {version.under_way:,} in progress{doing}{over}"))
         page.print()
         _steps(version)
         page.print()
@@ -109,17 +113,6 @@ def _show_trends(found: TrendsView) -> None:
     if found.attempts_since > found.since:
         print_prose(page, styled("warning", f"warning: attempts are counted from {found.attempts_since} only"))
     print_prose(page, text(_TRENDS_LEGEND, "dim"))
-
-
-def _stats_head(found: StatsView, version: VersionStats) -> str:
-    older = "" if version.is_newest else ", an older version"
-    return f"{found.scenario}@{version.version}{older}, at {local(found.as_of)}; last day: since {local(found.since)}"
-
-
-def _people(version: VersionStats) -> str:
-    doing = f" ({now})" if version.now is not None and (now := _listed(version.now.model_dump())) else ""
-    over = _listed(version.over)
-    return f"{version.entered:,} entered; {version.under_way:,} in progress{doing}{over and f'; ended: {over}'}"
 
 
 def _steps(version: VersionStats) -> None:

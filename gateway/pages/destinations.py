@@ -113,14 +113,10 @@ async def _look(page: Page) -> Response:
 
 async def _retune(page: Page, form: Form) -> Response:
     destination = _destination(page, form)
-    change = RetryPolicyChange(**{name: _changed(form, name) for name in _READ})
+    changed: dict[str, Any] = {name: field(form, name, read, wanted) for name, (read, wanted) in _READ.items()}
+    change = RetryPolicyChange(**changed)
     which = JourneyFilter(destination=destination)
     return await begin_operation(page, form, Operation.RETUNE, which, more={"retry": change.given()})
-
-
-def _changed(form: Form, name: str) -> Any:
-    read, wanted = _READ[name]
-    return field(form, name, read, wanted)
 
 
 def in_force(found: Sequence[PendingDelivery]) -> Mapping[str, str]:

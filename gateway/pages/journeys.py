@@ -32,7 +32,7 @@ from gateway.service.journey_view import JourneyView
 from gateway.service.listing import JourneySort, JourneySummary
 from gateway.service.suppressions import suppressions_of
 from gateway.service.view import PageRequest, PageView
-from gateway.why.story import EntryStory, Happening
+from gateway.why.story import EntryStory
 from gateway.why.why import Question, WhyView
 from scenario.steps.registry import is_delivery
 from scenario.time import zone_of
@@ -244,7 +244,7 @@ async def _show_contact(page: Page) -> Response:
         found = await _find_entries(page, contact, cursor, start, None)
     entries = found.entries if found else []
     happened = [(one, story) for story in entries for one in reversed(story.happenings)]
-    happened.sort(key=_second, reverse=True)
+    happened.sort(key=lambda one: one[0].at.replace(microsecond=0), reverse=True)
     steps = _steps(entries)
     others = [name for name in await page.use.scenarios.names(page.caller) if name not in steps]
     if scenario in others:
@@ -292,10 +292,6 @@ def _steps(stories: Iterable[EntryStory]) -> dict[str, list[str]]:
         steps = story.plan.steps if story.plan else {}
         found.setdefault(story.scenario.partition("@")[0], {}).update(dict.fromkeys(steps))
     return {name: list(steps) for name, steps in sorted(found.items())}
-
-
-def _second(one: tuple[Happening, EntryStory]) -> datetime:
-    return one[0].at.replace(microsecond=0)
 
 
 async def _ask(page: Page) -> Response:

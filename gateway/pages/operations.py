@@ -148,6 +148,8 @@ async def _show(page: Page) -> Response:
     view = await _operation(page)
     outcome = page.choice("outcome", _OUTCOMES)
     found = await page.use.operations.items(page.caller, view.id, page.range, outcome)
+    counts = {"accepted": view.accepted, "refused": view.refused, "unanswered": view.unanswered}
+    counts["stopped" if view.over else "not_asked"] = view.left
     return page.render(
         "operation.html",
         operation=view,
@@ -155,7 +157,7 @@ async def _show(page: Page) -> Response:
         items=found.items,
         now=await page.use.operations.journeys_of(found.items),
         outcome=outcome,
-        outcomes=[(name, count) for name, count in _counts(view).items() if count],
+        outcomes=[(name, count) for name, count in counts.items() if count],
         older=page.following(found.next),
         rest=_rest(view),
         which=which,
@@ -235,15 +237,6 @@ def change(view: OperationView) -> str:
 
 async def _operation(page: Page) -> OperationView:
     return await existing(page.use.operations.show(page.caller, page.request.path_params["operation"]), "operation")
-
-
-def _counts(view: OperationView) -> dict[str, int]:
-    return {
-        "accepted": view.accepted,
-        "refused": view.refused,
-        "unanswered": view.unanswered,
-        "not_asked" if not view.over else "stopped": view.left,
-    }
 
 
 def _rest(view: OperationView) -> str | None:

@@ -263,7 +263,15 @@ def version_in(given: Mapping[str, Any], name: str = "version") -> int | None:
 
 def moment_in(given: Mapping[str, Any], name: str) -> datetime | None:
     """Return the time in a field, or None: ISO 8601, in UTC by default, or a duration ago. Raise Problem if wrong."""
-    return field(given, name, _moment, f"'{name}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h")
+
+    def read(text: str) -> datetime:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return datetime.now(UTC) - abs(parse_duration(text))
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    return field(given, name, read, f"'{name}' is neither a time nor a duration: write 2026-03-31T10:00 or 2h")
 
 
 def natural(text: str) -> int:
@@ -276,14 +284,6 @@ def natural(text: str) -> int:
 def seconds(text: str) -> float:
     """Parse a duration such as ``30s`` or ``3d``. Raise DurationError if it is not one."""
     return parse_duration(text).total_seconds()
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.now(UTC) - abs(parse_duration(text))
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def go_to(address: str) -> Response:

@@ -154,7 +154,7 @@ async def _send(page: Page, asked: Asked, form: Form) -> Shown:
     request = await _scenario(page, asked) | _circumstances(asked)
     # Rendered here in a limited process, which shows that it ends in time. Sending renders it again.
     told = await _told(page, request)
-    name = _name(asked, told)
+    name = asked.version.partition("@")[0] or str(told.get("journey") or "").partition("/")[0]
     page.caller.check(name)
     step = next((one for one in told["steps"] if one["id"] == asked.step), None)
     if step is None or not ({"request", "message"} & step.keys()):
@@ -246,11 +246,6 @@ async def _told(page: Page, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _author(page: Page) -> AuthoringService:
     return page.request.app.state.authoring
-
-
-def _name(asked: Asked, told: Mapping[str, Any]) -> str:
-    """Return the scenario's name, with which a journey's id begins."""
-    return asked.version.partition("@")[0] or str(told.get("journey") or "").partition("/")[0]
 
 
 def _circumstances(asked: Asked) -> dict[str, Any]:

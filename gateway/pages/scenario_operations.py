@@ -172,15 +172,15 @@ def _confirms(change: str) -> Show:
 async def _counts(page: Page, name: str, change: str) -> dict[int, int | None]:
     """Return the number of journeys that would change, by version; None where it is not known."""
     found = await page.use.journeys.stats(page.caller, name)
-    return {one.version: _changing(one, change) for one in found.versions if one.under_way}
 
+    def changing(version: VersionStats) -> int | None:
+        if change == "leave":
+            return version.under_way
+        if version.now is None:
+            return None
+        return version.now.paused if change == "resume" else version.under_way - version.now.paused
 
-def _changing(version: VersionStats, change: str) -> int | None:
-    if change == "leave":
-        return version.under_way
-    if version.now is None:
-        return None
-    return version.now.paused if change == "resume" else version.under_way - version.now.paused
+    return {one.version: changing(one) for one in found.versions if one.under_way}
 
 
 def _changes_entry(change: str) -> Do:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -21,14 +21,6 @@ from scenario.time import unplaced, zone_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownExit:
-    """An exit rule."""
-
-    rule: plan.PlannedExit
-    met: bool  # True if a given event fulfils it
-
-
-@dataclass(frozen=True, kw_only=True)
 class Preview:
     """The messages that a scenario would send to one contact, and all steps."""
 
@@ -41,7 +33,7 @@ class Preview:
     withheld: Withheld | None  # Why the contact would get nothing, or None. Its messages are shown anyway.
     notes: tuple[str, ...]
     steps: tuple[StepPreview, ...]
-    exits: tuple[ShownExit, ...]
+    exits: tuple[tuple[plan.PlannedExit, bool], ...]  # each with True if a given event meets it
 
 
 def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
@@ -73,7 +65,7 @@ def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
     # They are probably misspelt.
     unheard = (event.name for event in given.events if event.name not in draft.plan.events)
     notes += (f"no step and no exit rule waits for '{name}'" for name in unheard)
-    exits = tuple(ShownExit(rule=rule, met=walk.leaves(rule, start)) for rule in draft.plan.exit)
+    exits = tuple((rule, walk.leaves(rule, start)) for rule in draft.plan.exit)
     return Preview(
         journey=journey,
         contact=entry.contact_id,
@@ -118,16 +110,13 @@ def _start(at: datetime | None, zone: tzinfo) -> datetime:
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def _unmet(exits: Sequence[ShownExit], given: PreviewInputs) -> list[str]:
+def _unmet(exits: Iterable[tuple[plan.PlannedExit, bool]], given: PreviewInputs) -> list[str]:
     """Return notes about given events that were meant to end the journey, and do not."""
-    met = {exit_.rule.event for exit_ in exits if exit_.met}
-    named = dict.fromkeys(exit_.rule.event for exit_ in exits)
-    told = {event.name for event in given.events}
-    return [
-        f"the given {name} ends no journey: it does not meet the condition of the exit rule"
-        for name in named
-        if name in told - met
-    ]
+    ends: dict[str, bool] = {}
+    for rule, met in exits:
+        ends[rule.event] = met or ends.get(rule.event, False)
+    unmet = [name for name, met in ends.items() if not met and any(event.name == name for event in given.events)]
+    return [f"the given {name} ends no journey: it does not meet the condition of the exit rule" for name in unmet]
 
 
 def _unanswered(draft: Draft, given: PreviewInputs) -> list[str]:
@@ -163,7 +152,7 @@ def report(shown: Preview, places: TemplateLocator, only: str | None = None) -> 
         "refused": shown.refused,
         "withheld": shown.withheld and {"outcome": shown.withheld.outcome, "reason": shown.withheld.reason},
         "notes": list(shown.notes),
-        "exit": [{"event": exit_.rule.event, "if": exit_.rule.condition, "given": exit_.met} for exit_ in shown.exits],
+        "exit": [{"event": rule.event, "if": rule.condition, "given": met} for rule, met in shown.exits],
         "steps": [_step(passed, places, zone) for passed in shown.steps if only in (None, passed.id)],
     }
 

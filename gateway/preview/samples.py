@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
@@ -39,13 +39,13 @@ class Samples:
         self._draft, self._seed = draft, seed
         self._used = UsedFields.of(draft)
 
-    def entry(self, number: int, again: int = 0) -> dict[str, Any]:
+    def entry(self, number: int, again: int = 0, make: Callable[..., EntryMaker] | None = None) -> dict[str, Any]:
         """Return an entry; `again` counts others in place of one that is of no use.
 
         The first is ordinary, the second has only an id, in the third every field is empty.
         """
         chance = random.Random(f"{self._seed}/{number}/{again}")  # noqa: S311
-        maker = self._maker(chance, number, again)
+        maker = (make or EntryMaker)(chance, 0 if again else number, self._used)
         contact = {**maker.shape(Contact, ("contact",)), "id": number}
         trigger: dict[str, Any] = {"type": self._draft.scenario.trigger}
         if self._draft.scenario.trigger in DATA:
@@ -53,9 +53,6 @@ class Samples:
             made = maker.shape(shape, (root,))
             trigger[root] = made if made or number > 1 else {}
         return {"scenario": self._draft.scenario.scenario, "contact": contact, "trigger": trigger}
-
-    def _maker(self, chance: random.Random, number: int, again: int) -> EntryMaker:
-        return EntryMaker(chance, 0 if again else number, self._used)
 
     def events(
         self, number: int, entry: Mapping[str, Any], responses: Mapping[str, Any] | None = None
@@ -68,7 +65,8 @@ class Samples:
         named = {path[1] if path[0] == "properties" else path[0] for path in own if path != ("properties",)}
         # Events carry the ids of the trigger's data.
         identifiers = [mapping_or_empty(value).get("external_id") for value in entry["trigger"].values()]
-        identifiers = [*(value for value in identifiers if value not in (None, "")), *_leaves(responses or {})]
+        identifiers += [one for _, one in walk(responses or {}) if not is_mapping(one) and not is_list(one)]
+        identifiers = [value for value in identifiers if value not in (None, "")]
         # Without such an event, a repetition ends by its number of rounds. Later conditions may depend on that.
         ending = {name for row in self._draft.plan.steps.values() if row.again for name in row.awaited.values()}
         made: list[GivenEvent] = []
@@ -175,15 +173,12 @@ class EntryMaker:
 
 @cache
 def _fields(shape: type[BaseModel]) -> tuple[tuple[str, FieldInfo, Callable[..., Any] | None], ...]:
-    return tuple((name, info, _reader(info)) for name, info in shape.model_fields.items())
+    """Return the fields of a model with the functions that read them."""
 
+    def reader(info: FieldInfo) -> Callable[..., Any] | None:
+        return next((mark.func for mark in info.metadata if isinstance(mark, BeforeValidator)), None)
 
-def _reader(info: FieldInfo) -> Callable[..., Any] | None:
-    return next((mark.func for mark in info.metadata if isinstance(mark, BeforeValidator)), None)
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    return (one for _, one in walk(value) if not is_mapping(one) and not is_list(one) and one not in (None, ""))
+    return tuple((name, info, reader(info)) for name, info in shape.model_fields.items())
 
 
 _DRAWS: Final = 50
@@ -193,9 +188,13 @@ _ALWAYS: Final[frozenset[FieldPath]] = frozenset({("contact", "id"), ("contact",
 
 def first_entry(draft: Draft) -> dict[str, Any] | None:
     """Return an entry that the scenario admits, always the same one, or None if none was found."""
-    samples, wanted = _UsualSamples(draft, 0), _wanted(draft)
+    samples, wanted = Samples(draft, 0), _wanted(draft)
     for again in range(_DRAWS):
-        entry = _with_consent(_pruned(samples.entry(1, again), wanted), draft)
+        made = samples.entry(1, again, partial(_UsualEntryMaker, compared=again > 0))
+        parts = {name: _part(data, (name,), wanted) for name, data in made["trigger"].items() if name != "type"}
+        trigger = {"type": made["trigger"]["type"], **parts}
+        pruned = {**made, "contact": _part(made["contact"], ("contact",), wanted), "trigger": trigger}
+        entry = _with_consent(pruned, draft)
         with suppress(EntryError):
             if refusal(draft, entry, PreviewInputs()) is None:
                 return entry
@@ -249,32 +248,21 @@ def _plausible(path: FieldPath, reader: Callable[..., Any] | None = None, *, is_
     `is_date` is True if the scenario waits for it, or formats it as a date.
     """
     name = path[-1]
-    words = {word.lower() for word in _WORD.findall(name)} | {name.lower()}
-    found = next((value for known, value in _BY_WORD if words & known), None)
+    parts = {word.lower() for word in _WORD.findall(name)} | {name.lower()}
+    found = next((value for known, value in _BY_WORD if parts & known), None)
     if is_date:
         return found if found in (_BIRTHDAY, _PAST) else _FUTURE
-    if found is None:
-        found = "Sérum éclat 30 ml" if name == "name" and _ARTICLES & {*path} else _label(path)
+    if found is None:  # a text that names its field: ``Program name``
+        words = path[-2:] if name == "name" else path[-1:]
+        label = " ".join(words).replace("_", " ").capitalize()
+        found = "Sérum éclat 30 ml" if name == "name" and _ARTICLES & {*path} else label
     return found if reader is None or reader not in _KINDS else _KINDS[reader](found)
-
-
-def _label(path: FieldPath) -> str:
-    words = path[-2:] if path[-1] == "name" else path[-1:]
-    return " ".join(words).replace("_", " ").capitalize()
-
-
-class _UsualSamples(Samples):
-    """Entries of usual values, or values of conditions if usual values admit no contact."""
-
-    @override
-    def _maker(self, chance: random.Random, number: int, again: int) -> EntryMaker:
-        return _UsualEntryMaker(chance, self._used, compared=again > 0)
 
 
 class _UsualEntryMaker(EntryMaker):
     """Makes an entry of usual values; with `compared`, also of values that conditions compare with."""
 
-    def __init__(self, chance: random.Random, used: UsedFields, *, compared: bool) -> None:
+    def __init__(self, chance: random.Random, _number: int, used: UsedFields, *, compared: bool) -> None:
         super().__init__(chance, 1, used)
         self._compared = compared
 
@@ -326,12 +314,6 @@ def _with_consent(entry: dict[str, Any], draft: Draft) -> dict[str, Any]:
             row = {"channel": channel, "scope": asked.tracking, "enabled": True}
             contact = {**contact, "tracking_consent": [*contact.get("tracking_consent", ()), row]}
     return {**entry, "contact": contact}
-
-
-def _pruned(entry: dict[str, Any], wanted: frozenset[FieldPath]) -> dict[str, Any]:
-    parts = {name: _part(data, (name,), wanted) for name, data in entry["trigger"].items() if name != "type"}
-    trigger = {"type": entry["trigger"]["type"], **parts}
-    return {**entry, "contact": _part(entry["contact"], ("contact",), wanted), "trigger": trigger}
 
 
 def _part(value: Any, path: FieldPath, wanted: frozenset[FieldPath]) -> Any:

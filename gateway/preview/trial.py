@@ -162,11 +162,12 @@ def _failure(
 
     smallest = simplest(entry, lambda candidate: fails(candidate, given) is not None, _TRIES)
     # Every event and response may be removed. A preview needs the rest to fail.
+    events = {event.name: dict(event.properties) for event in given.events}
     reduced = simplest(
-        _circumstances(given),
+        {"events": events, "responses": dict(given.responses)},
         lambda reduced: fails(smallest, _with_circumstances(given, reduced)) is not None,
         _TRIES,
-        kept=_REDUCED_PARTS,
+        kept=frozenset((("events",), ("responses",))),
     )
     given = _with_circumstances(given, reduced)
     return RenderFailure(
@@ -178,17 +179,6 @@ def _failure(
         events=tuple(given.events),
         responses=given.responses,
     )
-
-
-_REDUCED_PARTS: Final[frozenset[Path]] = frozenset((("events",), ("responses",)))
-
-
-def _circumstances(given: PreviewInputs) -> dict[str, Any]:
-    """Return one event of each name and the responses, as data that can be reduced."""
-    return {
-        "events": {event.name: dict(event.properties) for event in given.events},
-        "responses": dict(given.responses),
-    }
 
 
 def _with_circumstances(given: PreviewInputs, reduced: Mapping[str, Any]) -> PreviewInputs:

@@ -59,7 +59,7 @@ def test_the_way_of_a_contact(follow: Follow, reported: Reported, name: str) -> 
         assert {key: seen(steps[step], key) for key in wanted} == wanted, step
     assert {key: shown[key] for key in case.get("shown", ())} == case.get("shown", {})
     assert shown["notes"] == case.get("notes", shown["notes"])
-    exits = {one.rule.event: one.met for one in walked.exits}
+    exits = {rule.event: met for rule, met in walked.exits}
     assert exits == case.get("exits", exits)
 
 
