@@ -209,7 +209,6 @@ class Writer:
         return f"{UNKNOWN}['{self._quote_part(part)}']"
 
     def _quote_part(self, part: OldSyntaxPart) -> str:
-        """Return a part's text for use in a Liquid literal."""
         text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029{}\\]+", " ", self.source[part.start : part.end])
         text = text.replace("'", '"').replace("%", " ").strip()
         return text if len(text) <= 60 else f"{text[:57]}..."

@@ -238,7 +238,7 @@ def test_the_wheel_holds_the_packages_the_examples_and_the_worker_and_nothing_el
     }
     shown = {name for name in files if name.startswith("examples/")}
     demo = {f"gateway/local/{name}" for name in shown if not name.endswith((".py", ".mjs"))}
-    assert {"gateway/pages/templates/base.html", "gateway/pages/static/htmx.min.js"} <= files
+    assert {"gateway/map/map.css", "gateway/pages/templates/base.html", "gateway/pages/static/htmx.min.js"} <= files
     assert {"gateway/local/examples/post-purchase.yaml", "gateway/local/examples/mails/thank-you.html"} <= demo
     assert inside == {"worker.py", *demo, *(files - shown)}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

@@ -155,7 +155,6 @@ class Authoring:
         return json.loads(await self._ask(key, {"do": "sample", **request}))
 
     async def render_again(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a recorded delivery sent, as `gateway.preview.rendering.described`."""
         return json.loads(await self._ask(key, {"do": "render", **request}))
 
     async def close(self) -> None:

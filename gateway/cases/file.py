@@ -156,7 +156,6 @@ def _empty(data: Any, path: Place, report: Report) -> None:
 
 
 def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) -> dict[str, Any] | None:
-    """Return the entry of a case with the case's changes."""
     given = file.entry if case.entry is None else case.entry
     place: Place = ("entry",) if case.entry is None else ("cases", name, "entry")
     if given is None:

@@ -72,7 +72,6 @@ class StepRun(Record):
 
     @property
     def tried(self) -> bool:
-        """True if a message was to leave."""
         return self.message is not None and not isinstance(self.message, NothingToSend)
 
 
@@ -159,7 +158,6 @@ class _CaseRunner:
     # ---- inputs of the journey
 
     def _workspace_of(self, start: datetime, zone: tzinfo) -> Workspace:
-        """Return the workspace: policies, suppressions, and messages of other journeys."""
         case = self._case
         suppressions = [
             Suppression(channel, "", known, start)

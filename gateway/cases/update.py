@@ -147,7 +147,6 @@ def _anew(cases: Cases, path: Place, value: Any) -> Edit:
 
 
 def _block(value: Any) -> list[str]:
-    """Return keys and items on lines of their own."""
     lines: list[str] = []
     if is_mapping(value):
         for key, inner in value.items():

@@ -183,7 +183,6 @@ async def _upload(audiences: AudienceService, source: str) -> StoredAudience:
 
 
 async def _prepared(client: ScenarioClient, view: CampaignView) -> CampaignView:
-    """Wait until a gateway has read the file."""
     said: str | None = None
     with progress("reading", None, lambda: f"{view.total:,} lines") as advance:
         while view.state == "preparing":

@@ -162,7 +162,6 @@ def _set(names: Iterable[str], secrets: Mapping[str, str]) -> dict[str, str]:
 
 
 def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Return the state of every signing key, by the name of its secret."""
     from activities.webhook.signing import Key, SigningKeyError
 
     states: dict[str, str] = {}

@@ -147,7 +147,6 @@ class EntryTally:
         return ", ".join(parts)
 
     def so_far(self) -> str:
-        """Return the counts as text for the progress bar."""
         return (
             f"started {self.started}, entered {self.entered + self.already}, not entered {self.refused}, "
             f"not known {len(self.unknown)}"

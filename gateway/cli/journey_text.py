@@ -241,7 +241,6 @@ def _times(attempts: int | None) -> str:
 
 
 def _deliveries(attempts: Sequence[AttemptView]) -> None:
-    """Print each delivery with its attempts and their responses."""
     page = console()
     for _, group in groupby(attempts, key=lambda attempt: attempt.delivery_id):
         made = list(group)

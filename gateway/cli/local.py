@@ -122,7 +122,6 @@ def receiver(
 
 
 def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> None:
-    """Print requests and rules, or only the rules after a change."""
     from runtime.local.receiver import covers, newest, read_answers
 
     answers = read_answers(state)

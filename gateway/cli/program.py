@@ -88,7 +88,6 @@ def _invoke(arguments: Sequence[str]) -> int:
 
 
 def _explain(error: Exception, arguments: Sequence[str]) -> int:
-    """Print an error and return the exit status."""
     if os.environ.get(DEBUG):
         note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, typer.TyperException):

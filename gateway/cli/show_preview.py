@@ -166,7 +166,6 @@ def _lines(content: str) -> Iterator[Text]:
 
 
 def _masked(content: str) -> Text:
-    """Return a text with highlighted names of secrets."""
     made = text(content)
     made.highlight_regex(_MASK, "magenta")
     return made

@@ -189,7 +189,6 @@ async def _times(place: LocalStack, identifier: str) -> dict[str, Any]:
 
 
 def _seen(place: LocalStack, opened: LoadedVersion, step: DeliveryStep, data: dict[str, Any]) -> dict[str, Any]:
-    """Return the data with the values made for this step."""
     unsubscribing = place.services.channels.unsubscribing
     if unsubscribing is None:
         return data

@@ -155,7 +155,6 @@ async def _refuse_others(temporal: Client, state: Path) -> None:
 
 
 def _settled(environment: Settings, inbox: Inbox, gateway: HttpServer, state: Path, *, send: bool) -> Settings:
-    """Return the environment's settings with local replacements."""
     here: dict[str, Any] = {"store": environment.store}
     if not send:
         for channel in adapters().values():

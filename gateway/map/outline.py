@@ -127,7 +127,6 @@ class Outline:
 
     @property
     def steps(self) -> list[Step]:
-        """All steps, in reading order."""
         return [step for block in (self.course, *self.aside) for step in _steps_in(block)]
 
 

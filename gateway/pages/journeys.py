@@ -286,7 +286,6 @@ async def _find_entries(
 
 
 def _steps(stories: Iterable[EntryStory]) -> dict[str, list[str]]:
-    """Return the steps of the scenarios of entries, by scenario, for the form."""
     found: dict[str, dict[str, None]] = {}
     for story in stories:
         steps = story.plan.steps if story.plan else {}

@@ -119,7 +119,6 @@ def _map(made: NextVersion, scenario: Scenario) -> Markup:
 
 
 async def _source(page: Page, form: Form) -> str:
-    """Return the uploaded scenario, or else the text in the form."""
     async for _, text in _uploaded(page, "file"):
         return text
     if not form.get("source", "").strip():
@@ -184,8 +183,6 @@ async def _counts(page: Page, name: str, change: str) -> dict[int, int | None]:
 
 
 def _changes_entry(change: str) -> Do:
-    """Return the answer to the form that closes or opens a scenario."""
-
     async def take(page: Page, form: Form) -> Response:
         name: str = page.request.path_params["name"]
         if change == "close":
@@ -198,8 +195,6 @@ def _changes_entry(change: str) -> Do:
 
 
 def _begins(change: str) -> Do:
-    """Return the answer to the form that begins an operation on all journeys."""
-
     async def begin(page: Page, form: Form) -> Response:
         operation = _OF_JOURNEYS[change]
         is_end = operation is Operation.LEAVE

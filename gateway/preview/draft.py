@@ -103,7 +103,6 @@ class UsedFields:
         return cls(named(draft), loops(draft), literals(draft))
 
     def inside(self, *start: str) -> UsedFields:
-        """Return the fields in an object, by their paths in it."""
         depth = len(start)
         return UsedFields(
             named=frozenset(path[depth:] for path in self.named if path[:depth] == start and len(path) > depth),

@@ -231,7 +231,6 @@ class Replies:
 
     @property
     def unmade(self) -> list[str]:
-        """Names for which no matching response was found so far."""
         return sorted(self._tried - self._made)
 
     def made(self, number: int) -> dict[str, Any]:

@@ -158,7 +158,6 @@ class EntryMaker:
         return self._chance.choice(pool)
 
     def _nested(self, path: FieldPath, names: list[str]) -> Any:
-        """Return an object, or a list of objects, with the used fields."""
         rows = self._sizes(path)
         made = [
             {name: self.value((*path, name)) for name in names} for _ in range(self._chance.choice(rows) if rows else 1)
@@ -173,8 +172,6 @@ class EntryMaker:
 
 @cache
 def _fields(shape: type[BaseModel]) -> tuple[tuple[str, FieldInfo, Callable[..., Any] | None], ...]:
-    """Return the fields of a model with the functions that read them."""
-
     def reader(info: FieldInfo) -> Callable[..., Any] | None:
         return next((mark.func for mark in info.metadata if isinstance(mark, BeforeValidator)), None)
 
@@ -303,7 +300,6 @@ def _wanted(draft: Draft) -> frozenset[FieldPath]:
 
 
 def _with_consent(entry: dict[str, Any], draft: Draft) -> dict[str, Any]:
-    """Return the entry with the consent that the scenario requires."""
     contact = entry["contact"]
     for channel, asked in (draft.scenario.subscription or {}).items() if draft.scenario.purpose == MARKETING else ():
         if asked.mailing_list is not None:

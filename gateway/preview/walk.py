@@ -102,7 +102,6 @@ class PreviewRun:
         self._delivery: Delivery | None = None
 
     def go(self, start: datetime) -> list[StepPreview]:
-        """Return all steps, in the order of the file."""
         self._passed = []
         self._through(self._draft.scenario.steps, _Position(start), ())
         return self._passed
@@ -241,7 +240,6 @@ class PreviewRun:
     # ---- forks
 
     def _awaited(self, row: Row, host: VirtualHost, *, for_ever: bool) -> str:
-        """Return why an event occurred, or did not."""
         if host.matched_event is not None:
             return f"{host.matched_event['name']} comes"
         names = list(row.awaited.values())
@@ -252,7 +250,6 @@ class PreviewRun:
     def _fork(
         self, passed: StepPreview, step: BaseStep, here: _Position, host: VirtualHost, went: Outcome | None
     ) -> _Position:
-        """Visit all branches of a step, and continue with the one that is taken."""
         row = passed.row
         way = went.way if isinstance(went, Next) else None if host.held else next(iter(row.awaited))
         lists = {key: steps for key, _, steps in step.lists(step.keys())}

@@ -122,7 +122,6 @@ class Clock:
             self.at(wait.until, lambda: self._over(wait))
 
     def _over(self, wait: _Wait) -> None:
-        """End a wait at its moment, unless it woke before."""
         waiting, task = self._waiting.get(wait.owner, (None, None))
         if waiting is wait and task is not None:
             del self._waiting[wait.owner]
@@ -195,7 +194,6 @@ class VirtualHost:
 
     @property
     def matched_event(self) -> dict[str, Any] | None:
-        """The event that ended the current step's wait, if any."""
         return None if self.memory.event is self._event_before else self.memory.event
 
     def data(self) -> dict[str, Any]:
@@ -222,7 +220,6 @@ class VirtualHost:
         )
 
     def local(self, moment: datetime) -> str:
-        """Return a moment in the contact's time zone, ISO 8601."""
         return moment.astimezone(self.zone).isoformat(timespec="seconds")
 
     # ---- the interface of steps
