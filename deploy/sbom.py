@@ -38,14 +38,13 @@ ALLOWED: Final = {
 }  # fmt: skip
 """SPDX ids of accepted licences. `deploy/licences.md` lists the obligations of the last two."""
 
-READ: Final = {
+READ: Final = {  # SPDX expressions of packages without one in their metadata, from their licence files
     "aiohappyeyeballs": "PSF-2.0",
     "aiosignal": "Apache-2.0",
     "jinja2": "BSD-3-Clause",
     "protobuf": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
 }
-"""SPDX expressions of packages without one in their metadata, from their licence files."""
 
 _TABLE: Final = "| package | version | licence |\n|---|---|---|\n"
 

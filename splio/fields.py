@@ -41,7 +41,7 @@ _TRANSACTION: Final = {
 }
 _ORDER: Final = {**_TRANSACTION, "date_add": "created_at", "date_added": "created_at", "salesperson": "sales_person"}
 
-TABLES: Final[Mapping[str, PlatformTable]] = {
+TABLES: Final[Mapping[str, PlatformTable]] = {  # the platform's tables, by their names in variables
     CONTACT: PlatformTable(
         "contact",
         Contact,
@@ -81,7 +81,6 @@ TABLES: Final[Mapping[str, PlatformTable]] = {
         },
     ),
 }
-"""The platform's tables, by their names in variables."""
 
 LISTS: Final[Mapping[str, str]] = {"order": "order", "ticket": "order", "basket": "cart", "cart": "cart"}
 """The sources of loops over products, and the roots of their ``products``."""
@@ -112,17 +111,6 @@ class CustomFieldNames:
             for product in list_or_empty(bought.get("products")):
                 found.setdefault("product", {}).update(_read_numbers(product))
         return cls(found)
-
-    def find_by_number(self, table: str, number: int) -> str | None:
-        return self.by_number.get(_normalize_table(table), {}).get(number)
-
-    def find_by_name(self, table: str, name: str) -> str | None:
-        known = self.by_number.get(_normalize_table(table), {}).values()
-        return next((one for one in known if one.lower() == name.lower()), None)
-
-
-def _normalize_table(table: str) -> str:
-    return "basket" if table == "cart" else table
 
 
 def _read_numbers(data: object) -> dict[int, str]:
@@ -158,11 +146,12 @@ def find_field(table: str, name: str, names: CustomFieldNames, trigger: str | No
         return MappedField(f"{known.path}.{ours}", tree.kind)
     if not issubclass(known.model, WithCustom):
         return None
+    customs = names.by_number.get("basket" if key == "cart" else key, {})
     if numbered := _CUSTOM.fullmatch(word):
         number = int(numbered[1])
-        custom = names.find_by_number(key, number)
+        custom = customs.get(number)
         return MappedField(f"{known.path}.custom{_write_step(custom or word)}", None, None if custom else number)
-    custom = names.find_by_name(key, name)
+    custom = next((one for one in customs.values() if one.lower() == word), None)
     return MappedField(f"{known.path}.custom{_write_step(custom)}", None) if custom else None
 
 

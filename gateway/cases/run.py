@@ -343,17 +343,13 @@ def replies(step: str, answers: Sequence[ScriptedAnswer]) -> Iterator[AttemptRep
     left = _MOST
     for answer in answers:
         times = left if answer.times == "always" else min(answer.times, left)
+        body = "" if answer.body is None else answer.body
+        content = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+        headers = {name.lower(): value for name, value in answer.headers.items()}
         for _ in range(times):
-            yield _reply(answer)
+            yield AttemptReply(status=answer.status, headers=headers, body=content.encode(), error=answer.error)
         left -= times
     for _ in range(left):
         yield AttemptReply()
     remedy = "give it a longer interval, or another answer"
     raise BadInput(f"step '{step}' is attempted more than {_MOST:,} times: {remedy}")
-
-
-def _reply(answer: ScriptedAnswer) -> AttemptReply:
-    body = "" if answer.body is None else answer.body
-    content = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    headers = {name.lower(): value for name, value in answer.headers.items()}
-    return AttemptReply(status=answer.status, headers=headers, body=content.encode(), error=answer.error)

@@ -87,7 +87,7 @@ _GROUPS: Final = {
     },
 }
 
-_SUBCOMMANDS: Final = {
+_SUBCOMMANDS: Final = {  # commands with subcommands: their group in the help, their help, and their subcommands
     "audience": (
         "Operate",
         "Membership lists that scenarios keep in sync at other systems.",
@@ -138,7 +138,6 @@ _SUBCOMMANDS: Final = {
         {"upgrade": store.upgrade, "claim": store.claim, "reconcile": store.reconcile},
     ),
 }
-"""Commands with subcommands: their group in the help, their help, and their subcommands."""
 
 COMMANDS: Final = (*(name for group in _GROUPS.values() for name in group), *_SUBCOMMANDS)  # every command's name
 

@@ -35,14 +35,13 @@ if TYPE_CHECKING:
     from scenario.source.findings import Finding
 
 FilesArgument = Annotated[list[Path], argument("FILE...", "scenario files, in YAML")]
-_SCHEMAS: Final = {
+_SCHEMAS: Final = {  # the modules with a function `schema`, by the kind of file that it describes
     "scenario": "scenario.model.json_schema",
     "entry": "scenario.entry.json_schema",
     "destinations": "activities.webhook.destinations.form",
     "cases": "gateway.cases.model",
     "policies": "scenario.policies.policies",
 }
-"""The modules with a function `schema`, by the kind of file that it describes."""
 SchemaArgument = Annotated[
     Literal["scenario", "entry", "destinations", "cases", "policies"],
     argument("[KIND]", "scenario, entry, destinations, policies or cases"),

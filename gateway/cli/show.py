@@ -239,14 +239,13 @@ def why(
     JSON: see "JSON of commands" in the reference.
     """
     found = session.ask(lambda client: client.why(contact, scenario, step=step, since=since, limit=limit))
-    output(found, form, _show_why)
 
+    def tell(found: WhyView) -> None:
+        out = console()
+        for line in lines(found, min(out.width, _WHY_WIDTH)):
+            print_line(out, line)
 
-def _show_why(found: WhyView) -> None:
-    out = console()
-    width = min(out.width, _WHY_WIDTH)
-    for line in lines(found, width):
-        print_line(out, line)
+    output(found, form, tell)
 
 
 def lines(found: WhyView, width: int) -> Iterator[Text]:

@@ -91,7 +91,8 @@ async def local(
     With `send`, messages are sent for real, with the environment's channels and secrets; with `resume`, also those of
     running journeys. Raise SetupError if something cannot be started, or StoreError if the store cannot be opened.
     """
-    state = await asyncio.to_thread(_folder, state)
+    await asyncio.to_thread(make_folder, state)
+    state = await asyncio.to_thread(state.resolve)
     store = SecretStr(f"sqlite+aiosqlite:///{state / 'store.db'}")
     # Report mistakes of the environment before a server starts.
     environment = Settings(store=store)
@@ -188,11 +189,6 @@ async def until_interrupted() -> None:
     except asyncio.CancelledError:
         if task is not None:
             task.uncancel()
-
-
-def _folder(state: Path) -> Path:
-    make_folder(state)
-    return state.resolve()
 
 
 class StandIns(Secrets):

@@ -114,7 +114,7 @@ _ILLEGAL: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U001
 """Characters that XML cannot contain (XML 1.0, §2.2)."""
 _CORNER: Final = 7.0
 _HEAD: Final = 5.0
-_ICONS: Final[dict[Role, str]] = {
+_ICONS: Final[dict[Role, str]] = {  # lines in a square of 22 by 22
     "acts": "M11 5.5v11M5.5 11h11",
     "sends": "M17.5 4.5 10 12M17.5 4.5l-4.7 13-2.8-5.5-5.5-2.8z",
     "waits": "M11 4.5a6.5 6.5 0 1 0 .01 0M11 7.5V11l2.5 1.8",
@@ -122,7 +122,6 @@ _ICONS: Final[dict[Role, str]] = {
     "repeats": "M5 10.5a6 6 0 0 1 11-3.2M16.5 4v3.5H13M17 11.5a6 6 0 0 1-11 3.2M5.5 18v-3.5H9",
     "ends": "M6.5 6.5h9v9h-9z",
 }
-"""Lines in a square of 22 by 22."""
 
 
 def svg(drawing: Drawing, *, standalone: bool = False) -> str:

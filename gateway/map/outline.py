@@ -141,14 +141,10 @@ def outline(plan: Plan) -> Outline:
     reader = _OutlineReader(plan.steps)
     course = reader.block(plan.start, None)
     aside = tuple(reader.block(name, None) for name in plan.steps if name not in reader.seen)
-    return Outline(course, aside, tuple(_notes(plan)))
-
-
-def _notes(plan: Plan) -> Iterator[str]:
-    for rule in plan.exit:
-        yield _line(f"leaves on {rule.event}" + (f" if {rule.condition}" if rule.condition else ""))
+    notes = [f"leaves on {rule.event}{f' if {rule.condition}' if rule.condition else ''}" for rule in plan.exit]
     if plan.goal is not None:
-        yield _line(f"goal: {plan.goal.event} within {format_duration(timedelta(seconds=plan.goal.within))}")
+        notes.append(f"goal: {plan.goal.event} within {format_duration(timedelta(seconds=plan.goal.within))}")
+    return Outline(course, aside, tuple(map(_line, notes)))
 
 
 def _line(text: str) -> str:

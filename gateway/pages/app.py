@@ -128,11 +128,10 @@ _OF_HTTP: Final = {
     404: ("not-found", "there is no page at this address"),
     405: ("not-allowed", "this address accepts only a form, or only requests without one: go to its page first"),
 }
-POLICY: Final = (
+POLICY: Final = (  # the content security policy: load nothing from elsewhere, run nothing inline
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""The content security policy: load nothing from elsewhere, run nothing inline."""
 HEADERS: Final = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",

@@ -20,14 +20,13 @@ _PART: Final = 256 * 1024  # bytes
 _USUAL_RATE: Final = 100.0
 _NO_TIME: Final = "the time is a date and a time: such as 2026-11-27T09:00"
 _NO_RATE: Final = "the rate is a number of lines a second"
-_CHANGES: Final[tuple[tuple[CampaignOperation, str], ...]] = (
+_CHANGES: Final[tuple[tuple[CampaignOperation, str], ...]] = (  # the operations on a campaign, and their effects
     ("start", "It starts at its rate, or at its time if that is later."),
     ("pause", "No further journey is started until the campaign is resumed. Journeys that were started continue."),
     ("resume", "The campaign continues at its rate."),
     ("retune", "The new rate applies at once."),
     ("stop", "The remaining lines are skipped. Journeys that were started continue, unless you end them, too."),
 )
-"""The operations on a campaign, and their effects."""
 
 
 async def _list(page: Page) -> Response:

@@ -42,13 +42,12 @@ _SEARCHED: Final = ("waiting", "retrying", "held", "paused")  # states that Temp
 _RUNNING: Final = "in progress"
 STATES: Final = (_RUNNING, *_SEARCHED, *ENDED)  # states in the form
 _FILTERS: Final = ("scenario", "version", "state", "step", "contact", "since", "until", "sort")
-_SORTS: Final[Mapping[JourneySort, str]] = {
+_SORTS: Final[Mapping[JourneySort, str]] = {  # orders in the form
     "-started": "Start, newest first",
     "started": "Start, oldest first",
     "-ended": "End, newest first",
     "ended": "End, oldest first",
 }
-"""Orders in the form."""
 _SORTS_BY_WORD: Final[Mapping[str, JourneySort]] = {word: word for word in _SORTS}
 
 
@@ -104,7 +103,7 @@ async def _search(page: Page) -> Response:
     return go_to(to_journey(wanted) if is_journey else to_contact(wanted))
 
 
-_DONE: Final = {
+_DONE: Final = {  # operations of this page, with the message after one was accepted
     "retry": "The step is retried.",
     "send_now": "The message is sent now.",
     "skip": "The step is skipped.",
@@ -112,7 +111,6 @@ _DONE: Final = {
     "pause": "The journey is paused: it starts no further step.",
     "resume": "The journey continues.",
 }
-"""Operations of this page, with the message after one was accepted."""
 
 
 async def _show(page: Page) -> Response:

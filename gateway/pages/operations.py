@@ -185,14 +185,13 @@ async def _resume(page: Page, form: Form) -> Response:
     return await begin_operation(page, form, Operation.RESUME, paused)
 
 
-LABELS: Final = {
+LABELS: Final = {  # the values of a retry policy in words
     "initial_interval": "Pause before the second attempt",
     "backoff_coefficient": "Factor for further pauses",
     "maximum_interval": "Longest pause",
     "maximum_attempts": "Maximum attempts, 0 for no limit",
     "deadline": "Time for all attempts",
 }
-"""The values of a retry policy in words."""
 
 
 def value_words(name: str, value: object) -> str:

@@ -37,7 +37,7 @@ def cut(text: str) -> int:
     return max(0, len(text) - MOST)
 
 
-NAVIGATION: Final = (
+NAVIGATION: Final = (  # the links in the header
     ("/", "Overview"),
     ("/scenarios", "Scenarios"),
     ("/journeys", "Journeys"),
@@ -48,47 +48,42 @@ NAVIGATION: Final = (
     ("/destinations", "Destinations"),
     ("/preview", "Preview"),
 )
-"""The links in the header."""
 FOR_ALL_SCENARIOS: Final = ("/destinations",)  # those that keys for some scenarios cannot open
 _ROW: Final = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
 _CELL: Final = re.compile(r"<t[dh]\b")
 _DOTS: Final = frozenset({".", ".."})
-_KINDS: Final = {
+_KINDS: Final = {  # the static files and their media types
     "pages.css": "text/css; charset=utf-8",
     "map.css": "text/css; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-"""The static files and their media types."""
 _STATIC: Final = Path(__file__).with_name("static")
 _DAY: Final = 86_400.0
 _UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))
-_TONES: Final = {
+_TONES: Final = {  # The colours of states and outcomes; others are grey. The word is always shown beside the colour.
     "blue": "running, waiting, entering, filling, sending, pending, now, let in, surveying, storing, scheduled, behind",
     "green": "finished, synced, delivered, batched, completed, goal, up, sent, accepted, entered, open",
     "amber": "paused, retry, retrying, refused, closed, leaving, ignored, pause, warning, stopped, no answer, "
     "unanswered, failing",
     "red": "held, failed, lost, terminated, timed_out, unknown, down, left alone, error",
 }
-"""The colours of states and outcomes; others are grey. The word is always shown beside the colour."""
-_PLAIN: Final = re.compile(
+_PLAIN: Final = re.compile(  # the beginning of a message whose first word is no id: an id is followed by a verb
     "(the|a|an|it|its|this|that|these|there|no|nothing|all|each|every|some|at|if|to|what|which|while|too) "
     "|[a-z]+ (a|an|the|this|that|these|what|one|your) "
 )
-"""The beginning of a message whose first word is no id: an id is followed by a verb."""
 # C0 but tab and line ends, DEL, C1, and format characters. Joiners are parts of emoji, but not beside ASCII.
 _UNSEEN: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
     "\U000e0000-\U000e007f]|(?<=[\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x7f])"
 )
 _TAG_OR_UNSEEN: Final = re.compile(rf"(?P<kept><textarea.*?</textarea>|<[^>]*>)|(?:{_UNSEEN.pattern})", re.DOTALL)
-_LABELS: Final = {
+_LABELS: Final = {  # what pages call stored words that are not plain
     "surveying": "finding journeys",
     "left alone": "paused by breaker",
     "leave": "end",
     "retune": "change retries",
 }
-"""What pages call stored words that are not plain."""
 _TONE: Final = {word: tone for tone, words in _TONES.items() for word in words.split(", ")}
 
 

@@ -81,10 +81,9 @@ FieldPath = tuple[str, ...]
 SIZE: Final = "size"  # last part of a path that means the number of items or characters
 _LOOP: Final = re.compile(r"(?<![\w.-])([A-Za-z_]\w{0,60})\s+in\s+([A-Za-z_][\w.-]{0,200}\w)", re.ASCII)
 _OUTPUT: Final = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)")  # the path at the beginning of an output
-_DATED: Final = re.compile(
+_DATED: Final = re.compile(  # the path that an output passes to a date filter
     r"\{\{-?\s*([A-Za-z_][\w.]*)\s*\|\s*(?:date|days_until|next_anniversary|add|subtract)\b", re.ASCII
 )
-"""The path that an output passes to a date filter."""
 _SHORT: Final = ("first", "last", "size")  # fields that Liquid gives to every list
 
 

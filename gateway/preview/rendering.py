@@ -123,7 +123,12 @@ class MessageRenderer:
     def render(self, step: BaseStep, delivery: Delivery, journey: str, scenario: Scenario) -> Result:
         """Render a delivery. Raise BadRecipient if `to` is not a valid recipient."""
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
-        seen = template_data(delivery, journey, self.callbacks, self._unsubscribe_url(step, delivery, scenario))
+        try:
+            subscriber = subscriber_of(scenario, step, delivery.contact, delivery.data)
+        except BadRecipient:
+            subscriber = None  # rendering reports it, unless the message has another recipient
+        unsubscribe_url = self.unsubscribing.url(subscriber) if subscriber else ""
+        seen = template_data(delivery, journey, self.callbacks, unsubscribe_url)
         context = RenderContext(senders=self.senders, book=self.book, to=self.to)
         try:
             return adapter(step.channel).render(step, delivery, seen, context)
@@ -137,13 +142,6 @@ class MessageRenderer:
             return RenderProblem(str(error))
         except (NotConfigured, Unsendable) as error:
             return RenderProblem(str(error))
-
-    def _unsubscribe_url(self, step: DeliveryStep, delivery: Delivery, scenario: Scenario) -> str:
-        try:
-            subscriber = subscriber_of(scenario, step, delivery.contact, delivery.data)
-        except BadRecipient:
-            return ""  # rendering reports it, unless the message has another recipient
-        return self.unsubscribing.url(subscriber) if subscriber else ""
 
 
 def render_again(document: Mapping[str, Any], renderer: MessageRenderer, delivery: Delivery, journey: str) -> Result:

@@ -23,13 +23,12 @@ _MANY: Final = 40
 _ROWS: Final = (0, 1, 2, 3)
 _BOUNDS: Final = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
 _LEAF: Final = ("type", "maxLength", "minLength", *_BOUNDS)  # keywords that decide on values without parts
-_OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
+_OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {  # keywords that imply a type
     "object": ("properties", "required", "additionalProperties", "minProperties", "maxProperties", "propertyNames"),
     "array": ("items", "prefixItems", "contains", "minItems", "maxItems"),
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": _BOUNDS,
 }
-"""Keywords that imply a type."""
 
 
 class Unmade(Exception):

@@ -204,10 +204,9 @@ def _spelt(data: Any, path: list[str]) -> str:
     return text if len(text) <= 100 else f"{text[:100]}… ({len(text)} characters)"
 
 
-ENTRY: Final[frozenset[Path]] = frozenset(
+ENTRY: Final[frozenset[Path]] = frozenset(  # parts that an entry needs
     (("scenario",), ("contact",), ("contact", "id"), ("trigger",), ("trigger", "type"))
 )
-"""Parts that an entry needs."""
 
 
 def simplest(

@@ -41,12 +41,11 @@ MOMENTS: Final[tuple[Any, ...]] = (
     *("1969-12-31T23:59:59.999999-12:00", 1700000000, 1700000000000),
 )
 FLAGS: Final[tuple[Any, ...]] = (None, "", True, False, "0", "1", "true", "no", 0, 1)
-ANYTHING: Final[tuple[Any, ...]] = (
+ANYTHING: Final[tuple[Any, ...]] = (  # values of custom fields, unknown fields and event properties
     *TEXTS,
     *(value for value in NUMBERS if value is not None),
     *(2**70, -(2**70), 1e308, True, False, []),
 )
-"""Values of custom fields, unknown fields and event properties."""
 
 KINDS: Final[Mapping[Callable[..., Any], tuple[Any, ...]]] = {
     values.as_id: IDS,
@@ -98,7 +97,7 @@ ANSWERS: Final[Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]]] = {
     "boolean": ((True, False), (True, False)),
 }
 """Usual and difficult values by the type in a schema."""
-FORMATS: Final[Mapping[str, tuple[Any, ...]]] = {
+FORMATS: Final[Mapping[str, tuple[Any, ...]]] = {  # well-formed values by the format in a schema
     "date": ("2026-03-02", "2024-02-29", "0001-01-01", "9999-12-31"),
     "date-time": ("2026-03-02T10:00:00Z", "2026-10-25T02:30:00.5+02:00", "9999-12-31T23:59:59-12:00"),
     "time": ("10:00:00Z", "23:59:59.999+14:00"),
@@ -106,4 +105,3 @@ FORMATS: Final[Mapping[str, tuple[Any, ...]]] = {
     "uri": ("https://shop.example.com/p?a=1&b=2", "https://shop.example.com/" + "p" * 1000, "urn:x:1"),
     "uuid": ("3f2b6f1e-9c1d-4c58-9b7e-0a1b2c3d4e5f",),
 }
-"""Well-formed values by the format in a schema."""
