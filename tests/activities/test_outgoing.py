@@ -71,9 +71,12 @@ class Crm:
     async def turn(self) -> bool:
         return await self.sender.send_some(self.name, self.file.content.subscriptions[self.name])
 
-    async def all(self) -> list[str]:
+    async def drain(self) -> None:
         while await self.turn():
             pass
+
+    async def all(self) -> list[str]:
+        await self.drain()
         return self.sent()
 
     def sent(self) -> list[str]:
@@ -110,8 +113,7 @@ async def test_events_arrive_once_in_order_as_signed_cloud_events(crm: Crm) -> N
     await crm.enter("7", "8")
     await crm.leave("7")
     await crm.store.admit(admission_request("9", scenario="another"))
-    while await crm.turn():
-        pass
+    await crm.drain()
     first = crm.receiver.calls[0]
     for call in crm.receiver.calls:
         Webhook(SECRET).verify(call.body, dict(call.headers))
@@ -146,8 +148,7 @@ async def test_what_failed_is_sent_again_with_the_same_bytes_before_later_events
     crm.receiver.calls.clear()
     crm.receiver.behaviour = None
     await crm.leave("8")
-    while await crm.turn():
-        pass
+    await crm.drain()
     again = {call.header("webhook-id"): call.body for call in crm.receiver.calls}
     assert len(again) == len(crm.receiver.calls) == 4
     assert failed.items() <= again.items()
@@ -228,8 +229,7 @@ async def test_a_replay_sends_the_same_again_and_an_erased_contact_nothing(crm: 
     assert await crm.operate(OutgoingOperation.RETRY) == 1
     assert await crm.all() == ["entered 8"]
     assert await crm.operate(OutgoingOperation.REPLAY, after="0") == 2, "also the one that is deleted"
-    while await crm.turn():
-        pass
+    await crm.drain()
     [call] = crm.receiver.calls
     assert before[call.header("webhook-id")] == call.body
 

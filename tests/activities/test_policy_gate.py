@@ -188,6 +188,7 @@ async def test_a_bounce_suppresses_at_once_and_says_what_the_next_attempt_would(
 
     async def tell(suppression: Suppression, address: str) -> None:
         told.append((suppression.source, suppression.evidence, address))
+        raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")  # which makes no difference
 
     gates = await made({}, tell=tell)
     never = await gates.gate.rejected(gates.leaving(1, EMAIL, "Zoe@example.com"), BOUNCE)
@@ -197,6 +198,9 @@ async def test_a_bounce_suppresses_at_once_and_says_what_the_next_attempt_would(
     [row] = await store.suppressions()
     assert (row.channel, row.source, row.evidence) == ("email", "bounce", "550 5.1.1")
     assert "zoe" not in str(row)
+    without_a_key = PolicyGate(Content(store), store, lambda: Policies(), None)
+    assert await without_a_key.rejected(gates.leaving(3, EMAIL, "eve@example.com"), BOUNCE) is None
+    assert await store.suppressions() == [row]
 
 
 async def test_the_third_passing_trouble_within_a_week_suppresses(made: Make) -> None:
@@ -207,18 +211,3 @@ async def test_the_third_passing_trouble_within_a_week_suppresses(made: Make) ->
     assert came[3] is not None
     assert came[3].reason.startswith("the address has bounced again and again (soft, ")
     assert await gates.ask(4, EMAIL, address="zoe@example.com") == came[3]
-
-
-async def test_a_platform_that_cannot_be_told_makes_no_difference(made: Make) -> None:
-    async def tell(_suppression: Suppression, _address: str) -> None:
-        raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
-
-    gates = await made({}, tell=tell)
-    assert isinstance(await gates.gate.rejected(gates.leaving(1, EMAIL, "zoe@example.com"), BOUNCE), Skip)
-
-
-async def test_without_a_key_nothing_is_suppressed(made: Make, store: Store) -> None:
-    gates = await made({})
-    gate = PolicyGate(Content(store), store, lambda: Policies(), None)
-    assert await gate.rejected(gates.leaving(1, EMAIL, "zoe@example.com"), BOUNCE) is None
-    assert await store.suppressions() == []

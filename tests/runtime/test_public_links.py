@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -141,17 +141,15 @@ def test_an_address_is_the_same_for_every_attempt_and_short_enough_for_a_text_me
         == "https://hooks.example.com/scenario/u/u1Bv2gxms2_EtbB0E0wnB-juay98lWLkmsbPNMAEljCmvdhBuskDr880y-JaLdVBlXZPidk15D"
     )
     assert len(end_of(NUMBER)) < 100
+    raw = base64.urlsafe_b64decode(end_of()[2:] + "==")
+    assert not any(word in raw for word in (b"ada", b"example", b"newsletter", b"3028687")), "nobody reads it"
+    assert "ada@" not in repr(ADA)
 
 
+@settings(max_examples=25)
 @given(st.builds(Subscriber, *[st.text(st.characters(codec="utf-8"), max_size=60)] * 4))
 def test_any_subscriber_comes_back(subscriber: Subscriber) -> None:
     assert Unsubscribing(BASE, [KEY]).opened(end_of(subscriber)) == subscriber
-
-
-def test_nobody_reads_it() -> None:
-    raw = base64.urlsafe_b64decode(end_of()[2:] + "==")
-    assert not any(word in raw for word in (b"ada", b"example", b"newsletter", b"3028687"))
-    assert "ada@" not in repr(ADA)
 
 
 def test_no_character_of_a_token_can_be_changed() -> None:
@@ -206,6 +204,8 @@ def test_a_return_path_shows_nothing_and_fits_into_an_address():
 )
 def test_a_return_path_proves_that_a_delivery_went_to_an_address(path: str, address: str, delivery: str | None):
     assert PATHS.proven(read(path), address) == delivery
+    rotated = ReturnPaths("bounces@mail.example.com", [KEY[::-1], KEY])
+    assert rotated.proven(read(path), address) == delivery, "a key that was in use is still known"
 
 
 @pytest.mark.parametrize(
@@ -214,10 +214,6 @@ def test_a_return_path_proves_that_a_delivery_went_to_an_address(path: str, addr
 )
 def test_other_addresses_are_none(text: str):
     assert list(PATHS.tokens(text.encode())) == []
-
-
-def test_a_key_that_was_in_use_is_still_known():
-    assert ReturnPaths("bounces@mail.example.com", [OTHER, KEY]).proven(read(PATH), "zoe@example.com") == DELIVERY
 
 
 def test_return_paths_need_the_key_of_suppressions():
@@ -278,11 +274,8 @@ def test_an_address_has_one_hash_whatever_its_spelling() -> None:
     assert hashes.of("sms", "+33 6 12 34 56 78") == hashes.of("sms", "0033612345678")
     assert hashes.of("email", "ada@example.org") != hashes.of("email", ADDRESS)
     assert AddressHashes([OLD]).of("email", ADDRESS) != hashes.of("email", ADDRESS)
-
-
-def test_what_is_no_address_has_no_hash() -> None:
     with pytest.raises(BadRecipient, match=r"^the e-mail address is malformed$"):
-        AddressHashes([KEY]).of("email", "ada")
+        hashes.of("email", "ada")
 
 
 def test_keys_come_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,41 +91,35 @@ class Refusing:
         return answer
 
 
-async def test_an_account_that_may_not_register_is_told_the_command():
-    refusing: Any = Refusing(
-        RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.INVALID_ARGUMENT
-    )
-    with pytest.raises(AttributesMissing) as caught:
-        await ensure(refusing)
-    assert str(caught.value) == (
-        "this process could not register search attributes in namespace cloud (PERMISSION_DENIED): have them "
-        "registered with `temporal operator search-attribute create --namespace cloud --name ScenarioName --type "
-        "Keyword --name ContactId --type Keyword --name ScenarioVersion --type Keyword --name StepId --type Keyword "
-        "--name JourneyState --type Keyword --name Destination --type Keyword --name HeldReason --type Keyword`"
-    )
+CREATE = " --type Keyword --name ".join(
+    ("temporal operator search-attribute create --namespace cloud --name X", *NAMES)
+)
+DENIED, UNIMPLEMENTED = RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED
 
 
-async def test_an_account_that_may_only_query_goes_on_where_they_are_there():
-    refusing: Any = Refusing(RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.PERMISSION_DENIED, None)
-    await ensure(refusing)
-
-
-async def test_a_server_that_cannot_be_queried_is_trusted():
-    # The time-skipping test server is one.
-    refusing: Any = Refusing(RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.UNIMPLEMENTED)
-    await ensure(refusing)
-
-
-async def test_a_server_that_never_learns_of_them_is_not_waited_for():
-    refusing: Any = Refusing(RPCStatusCode.UNIMPLEMENTED, None, RPCStatusCode.INVALID_ARGUMENT)
-    with pytest.raises(AttributesMissing, match=r"cannot be used after 0\.2 s"):
+@pytest.mark.parametrize(
+    ("answers", "error", "sentence"),
+    [
+        (
+            *((DENIED, DENIED, RPCStatusCode.INVALID_ARGUMENT), AttributesMissing),
+            "could not register search attributes in namespace cloud (PERMISSION_DENIED): have them registered with "
+            f"`{CREATE.replace('X --type Keyword --name ', '')} --type Keyword`",
+        ),
+        ((DENIED, DENIED, None), None, ""),
+        ((UNIMPLEMENTED, RPCStatusCode.ALREADY_EXISTS, UNIMPLEMENTED), None, ""),
+        ((UNIMPLEMENTED, None, RPCStatusCode.INVALID_ARGUMENT), AttributesMissing, "cannot be used after 0.2 s"),
+        ((RPCStatusCode.UNAVAILABLE, None, None), ConnectionFailed, ""),
+    ],
+    ids=["it may not register", "it may only query", "it is the time-skipping one", "it never learns", "it went away"],
+)
+async def test_a_server_answers(answers: Any, error: type[Exception] | None, sentence: str):
+    refusing: Any = Refusing(*answers)
+    if error is None:
         await ensure(refusing, patience=0.2)
-
-
-async def test_a_server_that_went_away_is_no_missing_attribute():
-    refusing: Any = Refusing(RPCStatusCode.UNAVAILABLE, None, None)
-    with pytest.raises(ConnectionFailed):
-        await ensure(refusing)
+        return
+    with pytest.raises(error) as caught:
+        await ensure(refusing, patience=0.2)
+    assert sentence in str(caught.value)
 
 
 async def test_the_command_that_a_person_is_told_works(server: DevServer, client: Client):

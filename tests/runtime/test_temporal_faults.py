@@ -57,6 +57,8 @@ def test_each_status_is_a_fault_with_advice(status: RPCStatusCode) -> None:
 def test_a_missing_namespace_is_no_missing_workflow() -> None:
     gone = error(RPCStatusCode.NOT_FOUND, detail=NotFoundFailure())
     assert (is_unknown_workflow(gone), is_answer(gone)) == (True, True)
+    exists = error(RPCStatusCode.ALREADY_EXISTS)
+    assert (is_unknown_workflow(exists), is_answer(exists)) == (False, True)
     namespace = error(RPCStatusCode.NOT_FOUND, detail=NamespaceNotFoundFailure(namespace="shop"))
     assert (is_unknown_workflow(namespace), is_answer(namespace)) == (False, False)
     assert "temporal operator namespace create --namespace shop" in fault_of(namespace, "shop").advice
@@ -73,11 +75,6 @@ def test_missing_search_attributes_are_told_from_other_refusals(message: str) ->
     fault = fault_of(error(RPCStatusCode.INVALID_ARGUMENT, message), "shop")
     assert fault.lacks_attributes
     assert "temporal operator search-attribute create --namespace shop --name ScenarioName" in fault.advice
-
-
-def test_a_workflow_that_exists_is_an_answer() -> None:
-    assert is_answer(error(RPCStatusCode.ALREADY_EXISTS))
-    assert not is_unknown_workflow(error(RPCStatusCode.ALREADY_EXISTS))
 
 
 @pytest.fixture

@@ -112,12 +112,8 @@ async def test_missing_attributes_are_registered_again_and_that_is_logged(
     assert [record.getMessage() for record in caplog.records] == [
         "The namespace scenarios lacked search attributes: they have been registered again."
     ]
-
-
-async def test_without_the_right_to_register_them_it_is_trouble_until_they_are_back(
-    namespace: NamespaceCheck, temporal: Temporal
-) -> None:
     temporal.has_attributes = temporal.may_register = False
+    namespace.suspect()
     assert [await trouble(namespace) for _ in range(2)] == ["have them registered"] * 2
     temporal.has_attributes = True
     assert await trouble(namespace) is None

@@ -37,7 +37,7 @@ from tests.fakes import Clock
 from tests.runtime.hand import Hand
 
 
-async def test_they_are_ready_once_all_of_them_poll():
+async def test_they_are_ready_once_all_of_them_poll_and_stop_together_when_somebody_asks():
     quick, slow = Hand(), Hand("email", slow=True)
     async with running_workers([quick, slow]) as crew:
         waiting = asyncio.create_task(crew.polling())
@@ -47,18 +47,15 @@ async def test_they_are_ready_once_all_of_them_poll():
         slow.polls.set()
         await waiting
         assert crew.sound
-    assert not crew.sound
-
-
-async def test_they_run_until_somebody_asks_and_stop_together():
-    made, stop = [Hand(), Hand("email")], asyncio.Event()
-    async with running_workers(made) as crew:
-        waiting = asyncio.create_task(crew.until(stop))
+        stop = asyncio.Event()
+        running = asyncio.create_task(crew.until(stop))
         await asyncio.sleep(0)
-        assert not waiting.done()
+        assert not running.done()
         stop.set()
-        await waiting
-    assert all(hand.ended.is_set() for hand in made)
+        await running
+    assert not crew.sound
+    assert quick.ended.is_set()
+    assert slow.ended.is_set()
 
 
 async def test_the_first_that_fails_ends_the_wait_and_the_others_are_stopped(caplog: pytest.LogCaptureFixture):

@@ -137,8 +137,9 @@ async def write_alone(database: Database) -> None:
 
 
 @pytest.fixture
-def away(postgresql: Server, postgresql_url: str) -> Any:
+def away(postgresql: Server, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lets nobody reach PostgreSQL, and lets them again."""
+    monkeypatch.setattr("runtime.store.store.PAUSE", 0.0)
     socket, hidden = postgresql.folder / ".s.PGSQL.5432", postgresql.folder / "hidden"
 
     def leave() -> None:
@@ -188,12 +189,6 @@ async def test_a_locked_table_is_unavailable_after_a_moment(
         assert await store.publish("welcome", {}, {}, "digest") == 1
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.store.store.PAUSE", 0.0)
-
-
-@pytest.mark.usefixtures("at_once")
 async def test_one_that_is_away_at_the_start_is_waited_for(
     postgresql_url: str, away: Away, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,7 +205,6 @@ async def test_one_that_is_away_at_the_start_is_waited_for(
     assert said.endswith("that SCENARIO_STORE is right. Trying for 60 s more.")
 
 
-@pytest.mark.usefixtures("at_once")
 async def test_one_that_stays_away_is_not_waited_for_for_ever(postgresql_url: str, away: Away):
     away[0]()
     with pytest.raises(StoreUnavailable, match="nothing listens there"):

@@ -51,22 +51,22 @@ def test_only_so_many_names_are_told_apart(monkeypatch: pytest.MonkeyPatch):
     metrics.ADMISSION.add("wax", "admitted", None)  # scenarios have their own
 
 
-def test_names_that_would_break_the_page_stay_names():
-    exposition, names = Exposition(0), ['wax"} 1\n', "back\\slash\n# EOF", "{{ é }}"]
-    counted = provider_with(exposition.reader).get_meter("test").create_counter("tried")
-    for name in names:
-        counted.add(1, metrics.ATTEMPTS.attributes(("webhook", name, "delivered", "first")))
-    [family] = [one for one in text_string_to_metric_families(exposition.text(None).decode()) if one.name == "tried"]
-    assert [(sample.labels["destination"], sample.value) for sample in family.samples] == [(name, 1) for name in names]
-
-
-def test_a_word_of_an_enum_counts_as_the_same_text():
+@pytest.mark.parametrize(
+    ("label", "values", "counts"),
+    [
+        ("destination", ['wax"} 1\n', "back\\slash\n# EOF", "{{ é }}"], [1, 1, 1]),  # they would break the page
+        ("outcome", [AttemptOutcome.DELIVERED, "delivered"], [2]),  # a word of an enum is the same text
+    ],
+)
+def test_values_of_labels_stay_as_they_are(label: str, values: list[str], counts: list[int]):
     exposition = Exposition(0)
     counted = provider_with(exposition.reader).get_meter("test").create_counter("tried")
-    for outcome in (AttemptOutcome.DELIVERED, "delivered"):
-        counted.add(1, metrics.ATTEMPTS.attributes(("webhook", "wax", outcome, "first")))
+    for value in values:
+        given = {"channel": "webhook", "destination": "wax", "outcome": "delivered", "attempt": "first", label: value}
+        counted.add(1, metrics.ATTEMPTS.attributes(tuple(given.values())))
     [family] = [one for one in text_string_to_metric_families(exposition.text(None).decode()) if one.name == "tried"]
-    assert [(sample.labels["outcome"], sample.value) for sample in family.samples] == [("delivered", 2.0)]
+    assert [sample.labels[label] for sample in family.samples] == list(dict.fromkeys(map(str, values)))
+    assert [sample.value for sample in family.samples] == counts
 
 
 def test_what_no_clock_agrees_on_took_no_time():

@@ -101,25 +101,6 @@ def test_however_many_wait_an_appointment_is_not_too_far_and_they_do_not_come_at
     assert max(due.values()) < 200
 
 
-def test_while_a_destination_is_left_alone_all_wait_for_the_end_of_its_pause(gate: Limiter, clock: Clock):
-    down(gate)
-    waits = [turned_away(gate) for _ in range(100)]
-    assert {wait.code for wait in waits} == {"breaker_open"}
-    pause = waits[0].delay.total_seconds()
-    assert 30 <= pause <= 30 * (1 + SPREAD)
-    assert [wait.delay.total_seconds() for wait in waits] == sorted(
-        {wait.delay.total_seconds() for wait in waits}
-    )  # one after the other
-    clock.now = pause
-    assert enter(gate).probe
-    assert turned_away(gate).code == "breaker_open"
-
-
-def test_without_a_breaker_a_destination_is_never_left_alone(gate: Limiter):
-    for _ in range(100):
-        enter(gate, limits=Limits(1, None)).leave(HealthSignal.FAILING)
-
-
 def test_limits_may_change_while_it_runs(gate: Limiter):
     enter(gate, limits=Limits(1, QUICK))
     turned_away(gate, limits=Limits(1, QUICK))
