@@ -13,6 +13,8 @@ def test_styles_are_inlined_and_kept():
     html = inlined("<html><head><style>p{color:red} @media print{p{color:blue}}</style></head><p>x</p></html>")
     assert '<p style="color: red;">' in html
     assert "@media print" in html
+    assert "color: red" in inlined("<style>p{color:red} b{{{ </style><p>x</p>"), "a malformed one costs only itself"
+    assert inlined("<p>x") == "<p>x"
 
 
 def test_styles_are_never_fetched(tmp_path: Any):
@@ -20,14 +22,6 @@ def test_styles_are_never_fetched(tmp_path: Any):
     for href in (f"file://{tmp_path}/a.css", f"{tmp_path}/a.css", "http://127.0.0.1:9/a.css"):
         link = f'<link rel="stylesheet" href="{href}"><style>@import url("{href}"); b{{top:0}}</style><p>x</p>'
         assert "color: red" not in inlined(link)
-
-
-def test_html_without_styles_is_left_alone():
-    assert inlined("<p>x") == "<p>x"
-
-
-def test_styles_that_are_malformed_cost_only_themselves():
-    assert "color: red" in inlined("<style>p{color:red} b{{{ </style><p>x</p>")
 
 
 class Panic(BaseException):

@@ -229,10 +229,20 @@ def test_a_sender_is_read(text: str, box: Mailbox):
     assert parse_sender(text) == box
 
 
-@pytest.mark.parametrize("text", ["Shop", "Shop <x>", "Shop\r\nBcc: a@b.c <news@shop.example>", "zoé@shop.example"])
-def test_a_malformed_sender_is_refused(text: str):
-    with pytest.raises(BadAddress):
-        parse_sender(text)
+@pytest.mark.parametrize(
+    ("texts", "how"),
+    [
+        (("Shop", "Shop <x>", "Shop\r\nBcc: a@b.c <news@shop.example>", "zoé@shop.example"), "."),
+        (
+            ('"O\'Neil "Shop"" <a@b.example>', '"Shop <a@b.example>', r'"Shop\" <a@b.example>'),
+            "before each quote in it",
+        ),
+    ],
+)
+def test_a_malformed_sender_is_refused(texts: tuple[str, ...], how: str):
+    for text in texts:
+        with pytest.raises(BadAddress, match=how):
+            parse_sender(text)
 
 
 def test_a_malformed_sender_is_refused_at_once():
@@ -241,12 +251,6 @@ def test_a_malformed_sender_is_refused_at_once():
         with pytest.raises(BadAddress):
             parse_sender(text)
     assert time.thread_time() - began < 0.2
-
-
-@pytest.mark.parametrize("text", ['"O\'Neil "Shop"" <a@b.example>', '"Shop <a@b.example>', r'"Shop\" <a@b.example>'])
-def test_a_sender_whose_quotes_do_not_match_is_told_how_to_write_them(text: str):
-    with pytest.raises(BadAddress, match=r"before each quote in it"):
-        parse_sender(text)
 
 
 def test_a_line_of_the_message_is_never_bare():

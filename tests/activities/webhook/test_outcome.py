@@ -83,10 +83,16 @@ def test_the_borders_of_each_class_of_statuses(status: int, outcome: Outcome, re
     assert of_status(status) == Verdict(outcome, reason)
 
 
-def test_a_retry_after_makes_413_temporary_and_nothing_else():
-    changed = [status for status in range(100, 600) if of_status(status, retry_after=True) != of_status(status)]
-    assert changed == [413]
-    assert of_status(413, retry_after=True).outcome is Outcome.RETRY
+@pytest.mark.parametrize(
+    ("said", "status", "verdict"),
+    [
+        ({"retry_after": True}, 413, Verdict(Outcome.RETRY, "http_413")),
+        ({"certificate": True}, 400, Verdict(Outcome.RETRY_SHORT, "client_certificate")),
+    ],
+)
+def test_what_else_a_response_says_changes_one_status(said: Any, status: int, verdict: Verdict):
+    assert [one for one in range(100, 600) if of_status(one, **said) != of_status(one)] == [status]
+    assert of_status(status, **said) == verdict
 
 
 def test_only_what_may_have_arrived_is_unknown():
@@ -95,6 +101,8 @@ def test_only_what_may_have_arrived_is_unknown():
         "disconnect_without_response",
         "read_timeout",
     }
+    with pytest.raises(KeyError):  # and no silent retry
+        AttemptError("no_such_word")
 
 
 @pytest.mark.parametrize(
@@ -105,17 +113,6 @@ def test_only_what_may_have_arrived_is_unknown():
 def test_a_final_verdict_is_one_that_no_further_attempt_can_change(outcome: Outcome, final: bool):
     verdict = Verdict(outcome, "x")
     assert (verdict.final, verdict.delivered) == (final, False)
-
-
-def test_an_unknown_word_is_a_mistake_and_no_silent_retry():
-    with pytest.raises(KeyError):
-        AttemptError("no_such_word")
-
-
-def test_a_400_about_our_client_certificate_is_a_configuration_at_fault():
-    changed = [status for status in range(100, 600) if of_status(status, certificate=True) != of_status(status)]
-    assert changed == [400]
-    assert of_status(400, certificate=True) == Verdict(Outcome.RETRY_SHORT, "client_certificate")
 
 
 @pytest.mark.parametrize(
@@ -176,11 +173,8 @@ def test_nothing_but_what_the_rfc_allows_is_read(value: str | None, seconds: int
 
 def test_a_date_is_compared_in_whatever_zone_now_is():
     paris = NOW.astimezone(timezone(timedelta(hours=2)))
-    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", paris) == 120
-
-
-def test_part_of_a_second_is_waited_out():
-    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", NOW + timedelta(milliseconds=1)) == 120
+    for now in (paris, NOW + timedelta(milliseconds=1)):  # part of a second is waited out
+        assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", now) == 120
 
 
 @pytest.mark.parametrize(

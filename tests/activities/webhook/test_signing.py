@@ -72,22 +72,16 @@ def test_a_key_that_is_not_quite_one_is_refused_without_quoting_it(text: str):
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("count", [24, 64])
-def test_the_shortest_and_the_longest_secret(count: int):
-    Key.parse("whsec_" + b64(count))
-
-
 def test_a_key_does_not_show_itself():
     assert SECRET[6:] not in repr(Key.parse(SECRET))
     assert repr(bytes(range(32))) not in repr(Key.parse(SECRET))
+    for count in (24, 64):  # the shortest and the longest
+        assert Key.parse("whsec_" + b64(count))
 
 
 @pytest.mark.parametrize("bad", ["", "a.b", "a b", "é", "a\r\nx: y"])
 def test_an_id_that_makes_the_signed_text_ambiguous_is_a_mistake(bad: str):
     with pytest.raises(ValueError):
         headers([], bad, now(), BODY)
-
-
-def test_times_need_a_zone():
     with pytest.raises(ValueError):
         headers([], ID, now().replace(tzinfo=None), BODY)
