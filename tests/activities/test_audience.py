@@ -121,11 +121,8 @@ def test_nothing_that_a_platform_could_not_recognise_is_hashed(
 ) -> None:
     with pytest.raises(Aborted, match=reason) as caught:
         identify(settings, "ads", "7", contact)
+    assert identify(GOOGLE, "ads", "7", {"cellphone": "06 12 34 56 78"}) == {"phone": sha("+33612345678")}  # by region
     assert not any(value.strip() and value in caught.value.reason for value in contact.values())
-
-
-def test_a_region_completes_national_numbers() -> None:
-    assert identify(GOOGLE, "ads", "7", {"cellphone": "06 12 34 56 78"}) == {"phone": sha("+33612345678")}
 
 
 def violation(field: str, reason: str) -> dict[str, Any]:

@@ -123,8 +123,4 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(
 
 async def test_where_none_is_wanted_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert await kept_of(caplog, None, RPCStatusCode.PERMISSION_DENIED) == []
-
-
-def test_its_workflows_are_nobodys() -> None:
-    """What is encrypted of them is so by the key that is no contact's."""
-    assert contact_of(f"{SCHEDULE}-2026-11-27T02:41:07Z") is None
+    assert contact_of(f"{SCHEDULE}-2026-11-27T02:41:07Z") is None, "its workflows are encrypted by no contact's key"

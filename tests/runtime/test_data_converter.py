@@ -27,9 +27,6 @@ async def test_what_was_expected_to_happen_has_no_stack_trace() -> None:
     failure = await kept(error)
     assert (failure.message, failure.stack_trace) == ("wax answered 503", "")
     assert failure.application_failure_info.details.payloads[0].data == b'{"status":503}'
-
-
-async def test_what_was_not_has_one() -> None:
     assert "test_data_converter.py" in (await kept(ApplicationError("a bug"))).stack_trace
 
 

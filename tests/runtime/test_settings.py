@@ -48,6 +48,7 @@ def test_nothing_has_to_be_set(monkeypatch: pytest.MonkeyPatch):
         ("CALLBACK_URL", "http://[::1]:8080"),
         ("API_ORIGINS", "https://shop.example.com, http://localhost:5173"),
         ("CALLBACK_KEY", KEY),
+        ("RETENTION", "entries=2y"),
         ("SUPPRESSION_KEY_PREVIOUS", f"{KEY}, {KEY}"),
     ],
 )
@@ -80,6 +81,7 @@ def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatc
         ("CALLBACK_URL", f"https://hooks.example.com:x/{PASSWORD}", "must be an address such as https://"),
         ("API_ORIGINS", f"https://shop.example.com/{PASSWORD}", "must be origins such as https://"),
         ("API_ORIGINS", "*", "must be origins such as https://"),
+        ("RETENTION", "claims=3d", "must be ages from 1d"),
         ("CODEC_ORIGINS", f"https://temporal.example.com/{PASSWORD}", "must be origins such as https://"),
         ("CALLBACK_KEY", PASSWORD, "must be base64 of at least 32 random bytes"),
         ("CALLBACK_KEY", PASSWORD * 4 + "!", "must be base64 of at least 32 random bytes"),
@@ -178,14 +180,6 @@ def test_what_is_wrong_is_said(text: str, sentence: str) -> None:
     with pytest.raises(RetentionError) as caught:
         parse_ages(text)
     assert str(caught.value) == sentence
-
-
-def test_the_setting_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCENARIO_RETENTION", "entries=2y")
-    assert Settings().retention == "entries=2y"
-    monkeypatch.setenv("SCENARIO_RETENTION", "claims=3d")
-    with pytest.raises(SettingsError, match=r"^SCENARIO_RETENTION must be ages from 1d .*claims \(32d at least\)"):
-        Settings()
 
 
 def test_nothing_is_forgotten_while_it_counts() -> None:

@@ -47,8 +47,11 @@ async def test_a_longer_report_counts_only_what_is_new(store: Store) -> None:
     assert await counted(store, journey) == 4
 
 
-async def test_what_an_older_worker_did_not_tell_is_left_out(store: Store) -> None:
+async def test_what_was_not_told_or_not_admitted_is_left_out(store: Store) -> None:
     journey = await admitted(store)
+    for name, run, steps in (("nobody", "r", ["mail"]), (journey, "another", ["mail"]), (journey, "r", [])):
+        await store.count_passages(name, run, 0, passages(*steps))
+    assert await seen(store) == {}
     await store.count_passages(journey, "r", 5, passages("sms"))
     await store.count_passages(journey, "r", 0, passages("mail", "wait"))
     assert await seen(store) == {"sms": 1}
@@ -96,14 +99,6 @@ async def test_a_journey_that_is_reset_while_it_runs_counts_each_step_once(store
         await store.count_passages(journey, "r", 0, passages(*whole), revisable=1, reported_at=at)
     assert await seen(store) == dict.fromkeys(("mail", "wait", "sms", "hook"), 1)
     assert await counted(store, journey) == 4
-
-
-async def test_of_who_was_not_admitted_and_of_nothing_nothing_counts(store: Store) -> None:
-    await store.count_passages("nobody", "r", 0, passages("mail"))
-    journey = await admitted(store)
-    await store.count_passages(journey, "another", 0, passages("mail"))
-    await store.count_passages(journey, "r", 0, [])
-    assert await seen(store) == {}
 
 
 @both

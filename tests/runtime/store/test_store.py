@@ -77,14 +77,13 @@ async def test_a_server_that_is_not_there_is_named_without_the_password(closed_p
     assert caught.value.__cause__ is None
 
 
-async def test_a_database_that_does_not_exist_is_said_to_be_missing(postgresql_url: str) -> None:
-    with pytest.raises(StoreUnavailable, match="there is no such database or user"):
-        await migrate(postgresql_url.replace("/postgres?", "/nothing?"))
-
-
-async def test_a_database_that_cannot_hold_what_people_write_is_refused(postgresql: Server, postgresql_url: str):
+async def test_a_database_that_is_not_there_or_cannot_hold_what_people_write_is_refused(
+    postgresql: Server, postgresql_url: str
+):
     with postgresql.connect() as connection:
         connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0")
+    with pytest.raises(StoreUnavailable, match="there is no such database or user"):
+        await migrate(postgresql_url.replace("/postgres?", "/nothing?"))
     with pytest.raises(StoreAddressError) as caught:
         await migrate(postgresql_url.replace("/postgres?", "/ascii?"))
     assert "/ascii keeps text as SQL_ASCII, which cannot hold what people write: " in str(caught.value)
