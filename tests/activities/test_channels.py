@@ -160,6 +160,8 @@ def test_the_days_left_are_measured_by_use(tmp_path: Path, book: Destinations) -
         assert found.pop(("ca", "wax")) > 300
         assert found == {("client", "wax"): 20, ("smtp_ca", None): 300, ("temporal_client", None): 2}
     assert left() == {}
+    without = {**temporal_certificates(Client(RefusingService())), **certificates_of(Settings(), Destinations())}
+    assert without == {}
 
 
 def test_a_file_that_cannot_be_read_is_told_once_and_hides_no_other(
@@ -171,8 +173,3 @@ def test_a_file_that_cannot_be_read_is_told_once_and_hides_no_other(
         for _ in range(2):
             assert left() == {("client", "wax"): 20}
     assert caplog.messages == ["the certificate ca of wax cannot be measured (ValueError)"]
-
-
-def test_without_tls_there_is_nothing_to_measure() -> None:
-    assert temporal_certificates(Client(RefusingService())) == {}
-    assert certificates_of(Settings(), DestinationsFile(None).book) == {}

@@ -153,10 +153,7 @@ async def test_a_destination_asks_for_what_its_file_sets_and_for_nothing_else(tm
     assert set(wax.retry) == set(STORED.values())
     assert await told(destinations, "some") == DestinationPolicy(retry={"deadline": 86400.0})
     assert await told(destinations, "none") == DestinationPolicy()
-
-
-async def test_one_that_nobody_knows_asks_for_nothing():
-    assert await told(DestinationsFile(), "wax") == DestinationPolicy()
+    assert await told(DestinationsFile(), "wax") == DestinationPolicy(), "nobody knows it"
 
 
 async def test_with_several_queues_each_destination_has_one(tmp_path: Path):

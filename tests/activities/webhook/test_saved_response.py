@@ -28,7 +28,16 @@ def save(schema: dict[str, Any] | None = None) -> Save:
 
 
 OWN = {"$ref": "#/$defs/id", "$defs": {"id": {"type": "integer"}}}
-VALUES = ({}, [], {"id": "m1", "n": 1.5, "deep": [{"a": None}, True]}, "text", 7, False, 2**53, {"é": "🎁"})
+VALUES: tuple[Any, ...] = (
+    {},
+    [],
+    {"id": "m1", "n": 1.5, "deep": [{"a": None}, True]},
+    "text",
+    7,
+    False,
+    2**53,
+    {"é": "🎁"},
+)
 LONGEST = "a" * (MAX_SAVED - 2)
 
 

@@ -101,17 +101,16 @@ def test_every_key_of_a_good_file(written: Written):
     )
 
 
-def test_a_file_without_destinations_has_the_defaults(written: Written):
+def test_defaults_and_spellings(written: Written):
+    book = read(written("destinations: {a: {url: https://a.example}, b: {url: http://b.example, allow_http: true}}\n"))
+    assert [book.destinations[name].access.ports for name in "ab"] == [(443,), (443, 80)], "as is allowed"
+    signing = 'signing: [{key: A}, {key: B, until: "2026-12-01T01:00:00+01:00"}], headers: {Authorization: plain}'
+    assert present(read(written(ENTRY % signing)).get("a")).signing[1].until == datetime(2026, 12, 1, tzinfo=UTC)
     assert (
         read(written("destinations: {}\n"))
         == Destinations()
         == Destinations(destinations={}, rate=100.0, limits=Limits(50, BreakerLimits()))
     )
-
-
-def test_ports_follow_what_is_allowed(written: Written):
-    book = read(written("destinations: {a: {url: https://a.example}, b: {url: http://b.example, allow_http: true}}\n"))
-    assert [book.destinations[name].access.ports for name in "ab"] == [(443,), (443, 80)]
 
 
 ENTRY = "destinations: {a: {url: https://a.example, %s}}\n"
@@ -206,7 +205,7 @@ def test_a_file_that_is_no_such_file(said: Say, text: str, findings: list[str] |
 
 
 def test_no_finding_quotes_what_may_be_a_secret(said: Say):
-    for more in (
+    entries = (
         f"signing: {KEY}",
         f"signing: [{{{KEY}: 1}}]",
         f"signing: [{{key: {KEY}}}]",
@@ -224,15 +223,13 @@ def test_no_finding_quotes_what_may_be_a_secret(said: Say):
         f"secrets: [{KEY}]",
         f"secrets: [{{{KEY}: 1}}]",
         f"secrets: {{{KEY}: 1}}",
-    ):
-        findings = present(said(ENTRY % more))
-        assert not any(KEY in finding for finding in findings), more
-
-
-def test_nor_does_one_of_those_that_may_go_anywhere(said: Say):
-    for more in (KEY, f"[{KEY}]", f"[[{KEY}]]", f"{{{KEY}: 1}}"):
-        findings = present(said(f"default: {{public_secrets: {more}}}\n"))
-        assert not any(KEY in finding for finding in findings), more
+    )
+    anywhere = (KEY, f"[{KEY}]", f"[[{KEY}]]", f"{{{KEY}: 1}}")
+    texts = (*(ENTRY % more for more in entries), *(f"default: {{public_secrets: {more}}}\n" for more in anywhere))
+    for text in texts:
+        findings = said(text)
+        assert findings
+        assert not any(KEY in finding for finding in findings), text
 
 
 def test_a_secret_that_signs_is_granted_to_no_scenario(said: Say):
@@ -256,14 +253,6 @@ def test_owners_are_names_of_scenarios(said: Say, written: Written):
     }
 
 
-def test_a_secret_stands_there_by_its_name(said: Say):
-    sentence = "a secret stands here by its name, such as WAX_TOKEN, and not as the secret itself"
-    assert said(ENTRY % "secrets: [A-1]") == [f"1:54: error value: {sentence}"]
-    assert said(ENTRY % "secrets: A") == [
-        "1:53: error type: 'secrets' is a list of secrets by their names, such as [WAX_TOKEN]"
-    ]
-
-
 def test_the_worker_s_sentence_names_the_line_and_how_to_see_more(written: Written):
     path = written("destinations:\n  a: {url: http://a.example, rate: 5}\n  b: {url: https://a.example, tmeout: 5s}\n")
     with pytest.raises(UnusableFile) as caught:
@@ -271,10 +260,6 @@ def test_the_worker_s_sentence_names_the_line_and_how_to_see_more(written: Writt
     assert str(caught.value).startswith(f"{path}:2: a rate is a number of deliveries")
     assert str(caught.value).endswith(f" (and 1 more: see 'scenario destinations {path}')")
     assert [finding.line for finding in caught.value.findings] == [2, 3]
-
-
-def test_a_warning_does_not_stand_in_the_way(written: Written):
-    assert read(written(ENTRY % "headers: {Authorization: plain}")).names == ("a",)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):
@@ -292,11 +277,6 @@ def test_tls_files_are_found_beside_the_file(written: Written, tmp_path: Path):
     assert present(read(path).get("a")).tls == Tls(
         *(str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key"))
     )
-
-
-def test_the_end_of_an_overlap_may_be_written_in_any_zone(written: Written):
-    signing = 'signing: [{key: A}, {key: B, until: "2026-12-01T01:00:00+01:00"}]'
-    assert present(read(written(ENTRY % signing)).get("a")).signing[1].until == datetime(2026, 12, 1, tzinfo=UTC)
 
 
 ONE = "destinations: {one: {url: https://one.example}}\n"
