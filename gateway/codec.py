@@ -63,7 +63,6 @@ class _Codec:
         return decoded
 
     async def _allow(self, request: Request) -> AbstractAsyncContextManager[None]:
-        """Authenticate the caller before the body is read, and occupy a place of the key."""
         token = shown(request.scope)
         session = await session_of(request, self._keys) if token is None else None
         caller = caller_with(session.key) if session is not None else await caller_of(self._keys, token)

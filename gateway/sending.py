@@ -238,7 +238,6 @@ def _domain(address: str) -> str:
 
 
 def _spellings(text: str) -> Iterator[str]:
-    """Yield the possible spellings of a recipient in the setting."""
     if text.startswith("@"):
         with suppress(BadRecipient):
             yield _domain(spelled(EMAIL.name, f"anybody{text}"))

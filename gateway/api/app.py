@@ -15,17 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.api import (
-    authoring,
-    campaigns,
-    contacts,
-    entries,
-    journeys,
-    operations,
-    outgoing,
-    problem,
-    scenarios,
-)
+from gateway.api import authoring, campaigns, contacts, entries, journeys, operations, outgoing, problem, scenarios
 from gateway.api.authentication import Authentication, Authorization, Keys
 from gateway.api.body import WRITING, StrictJson
 from gateway.api.entries import SCHEMA

@@ -137,7 +137,6 @@ Cursor = Annotated[
 
 
 def _of_app(name: str) -> Any:
-    """Return the dependency on an object of the application."""
 
     def find(request: Request) -> Any:
         return attrgetter(name)(request.app.state)
@@ -167,8 +166,7 @@ JourneyId = Annotated[
     ),
 ]
 ScenarioFilter = Annotated[
-    str | None,
-    Query(max_length=100, description="Only those of this scenario; required with a key for some scenarios"),
+    str | None, Query(max_length=100, description="Only those of this scenario; required with a key for some scenarios")
 ]
 ScenarioName = Annotated[
     str, Path(max_length=100, pattern=NAME, description="The scenario's name", examples=["post-purchase"])

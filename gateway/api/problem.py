@@ -223,7 +223,6 @@ def mistakes_in(errors: Sequence[Any], data: object, model: object = None) -> li
 
 
 def _model_of(endpoint: Any) -> object:
-    """Return the model of the body that a route's function takes, or None."""
     hints = get_type_hints(endpoint).values() if endpoint is not None else ()
     return next((hint for hint in hints if isinstance(hint, type) and issubclass(hint, BaseModel)), None)
 

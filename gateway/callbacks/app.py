@@ -151,7 +151,6 @@ async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, ide
 
 
 async def _run(temporal: Client, claim: CallbackClaim) -> str | None:
-    """Return the current run of the claim's journey, or None if it has ended. Raise Overfull."""
     described = await describe(temporal, claim.workflow_id, patience=_CALL)
     if described is None:
         return None

@@ -140,7 +140,6 @@ def _of_words(message: Message, parts: Iterable[Message], addresses: tuple[str, 
 
 
 def _parts(message: Message) -> Iterator[Message]:
-    """Yield a bounded number of a mail's parts, including the returned mail."""
     for number, part in enumerate(message.walk()):
         if number >= MAX_PARTS:
             return

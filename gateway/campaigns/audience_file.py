@@ -245,7 +245,6 @@ def _short_lines(text: TextIO) -> Iterator[str]:
 
 
 def _counted(number: int) -> int:
-    """Return the number of a line. Raise BadInput if the file has too many."""
     if number > MAX_LINES:
         raise BadInput(f"the file has more than {MAX_LINES:,} lines: split it into several files")
     return number

@@ -153,7 +153,6 @@ async def _events(temporal: Client, view: JourneySnapshot) -> AsyncIterator[Hist
 
 
 async def _events_of(temporal: Client, journey: str, run: str | None) -> AsyncIterator[HistoryEvent]:
-    """Yield the events of a run, by default the newest, or none if Temporal has deleted it."""
     try:
         async for event in temporal.get_workflow_handle(journey, run_id=run).fetch_history_events():
             yield event
@@ -163,7 +162,6 @@ async def _events_of(temporal: Client, journey: str, run: str | None) -> AsyncIt
 
 
 async def _delivery(temporal: Client, event: HistoryEvent, step: str) -> Delivery | None:
-    """Return the delivery of a step that an event schedules, or None."""
     given = event.activity_task_scheduled_event_attributes
     if given.activity_id != step or given.activity_type.name not in _ACTIVITIES:
         return None

@@ -233,7 +233,6 @@ class Reconciler:
             last = page[-1]
 
     async def _of_stored(self, entry: StoredEntry) -> list[Discrepancy]:
-        """Compare a journey that runs in the store, and perhaps not in Temporal."""
         journey, run = entry.workflow_id, entry.run_id
         if entry.is_inline:
             return await self._of_inline(entry)
@@ -254,7 +253,6 @@ class Reconciler:
     async def _over(
         self, entry: StoredEntry, info: WorkflowExecutionInfo | None, end: WorkflowEnd
     ) -> list[Discrepancy]:
-        """Report a journey that runs in the store only, unless it has ended in between."""
         journey, run = entry.workflow_id, entry.run_id
         known = await self._store.entry(journey, run)
         if known is None or known.ended_at is not None:

@@ -79,7 +79,6 @@ async def read_record(temporal: Client, store: Store, destination: str) -> Desti
 
 
 async def _pending(temporal: Client, journey: str) -> list[DeliveryStatus] | None:
-    """Return the deliveries of a journey that are in progress, or None if Temporal does not answer in time."""
     with suppress(RPCError, TimeoutError):
         async with asyncio.timeout(_PATIENCE):
             return await pending_of(temporal, journey)

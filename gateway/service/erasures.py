@@ -196,7 +196,6 @@ class ErasureService:
 
 
 def _as_in_entries(contact: str) -> str:
-    """Return an id normalized as in entries, so that it names the contact that entered with it."""
     try:
         known = as_id(contact)
     except ValueError as error:

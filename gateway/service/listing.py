@@ -234,7 +234,6 @@ class JourneyLists:
             yield [item for item, is_wanted in zip(items, fitting, strict=True) if is_wanted]
 
     async def _entering(self, contact: str, scenario: str | None) -> list[JourneySummary]:
-        """Return a contact's entries that were accepted and are yet to be admitted or refused."""
         entries = [one for one in await self._store.pending_entries(contact) if scenario in (None, one.scenario)]
         found = await asyncio.gather(*(describe(self._temporal, one.workflow_id, one.run_id) for one in entries))
         return [
@@ -246,7 +245,6 @@ class JourneyLists:
         ]
 
     async def _accepted(self, wanted: JourneyFilter) -> AsyncIterator[list[StoredEntry]]:
-        """Yield the running journeys that accepted an operation, page by page."""
         after: tuple[int, str] | None = None
         operation = wanted.operation or ""
         while items := await self._store.items(operation, outcome="accepted", after=after, limit=_CHUNK):

@@ -215,14 +215,12 @@ async def stats(
 
 
 async def _plans(content: Content, scenario: str, numbers: Collection[int], newest: int) -> dict[int, Plan]:
-    """Return the plans of versions, the newest first."""
     return {one: (await load_version(content, scenario, one, newest)).table for one in sorted(numbers, reverse=True)}
 
 
 async def _count(
     temporal: Client, version: str, steps: Sequence[str], before: VersionStats | None, turns: asyncio.Semaphore
 ) -> dict[str, PopulationView]:
-    """Count the running journeys of a version by step, beginning with steps that had many journeys before."""
     index = JourneyIndex(temporal)
     known = {step.id: step.now for step in before.steps if step.now is not None} if before else {}
 

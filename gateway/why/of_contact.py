@@ -99,7 +99,6 @@ async def not_let_in(
 
 
 async def _asked(temporal: Client, run: _Run) -> NotLetIn | None:
-    """Return the result of a run, or None if it was admitted."""
     name = run.id.partition("/")[0]
     if run.running:
         return NotLetIn(run.id, run.run_id, name, run.started, None)

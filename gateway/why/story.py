@@ -106,7 +106,6 @@ def went(step: StepView, *, drawn: bool) -> str:
 
 
 def _tries(attempts: Sequence[AttemptView], count: int, status: int | None) -> str:
-    """Return the successful attempt's number, and the answers to earlier ones."""
     answered = f" ({status})" if status else ""
     if count < 2:
         return answered
@@ -116,7 +115,6 @@ def _tries(attempts: Sequence[AttemptView], count: int, status: int | None) -> s
 
 
 def _answers(attempts: Iterable[AttemptView]) -> str:
-    """Return the answers: ``503 (3 times), timeout``."""
     said = Counter(str(one.status or one.error or one.outcome) for one in attempts)
     return ", ".join(f"{word} ({times} times)" if times > 1 else word for word, times in said.items())
 
@@ -350,7 +348,6 @@ def _on_the_way(report: JourneyView, view: JourneySnapshot, zone: tzinfo) -> lis
 
 
 def _holds(report: JourneyView, view: JourneySnapshot) -> Iterator[Happening]:
-    """Yield the current hold, or the last one."""
     waiting: Mapping[str, Any] = report.waiting or {}
     present = waiting if report.state == "held" else {}
     for held in (view.last_held, present) if view.last_held.get("at") != present.get("at") else (present,):
@@ -359,11 +356,9 @@ def _holds(report: JourneyView, view: JourneySnapshot) -> Iterator[Happening]:
 
 
 def _is_of(first: AttemptView, step: StepView, began: datetime | None, end: datetime) -> bool:
-    """Return True if an attempt belongs to a step, which may have been performed several times."""
     at = _second(first.started_at)
     return first.step == step.id and (began is None or began <= at) and at <= end
 
 
 def _second(moment: datetime) -> datetime:
-    """Round a time down to whole seconds, as in records of steps."""
     return moment.replace(microsecond=0)
