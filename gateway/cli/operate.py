@@ -248,7 +248,7 @@ def _carry_out(
         note(f"scenario: {operation} would be sent to {count(len(found), *kind)}: nothing was done")
     elif not found:
         if sending.json:
-            dump(TallyView.of(operation, Tally()))
+            dump(TallyView.from_record(Tally(), operation=operation))
         note(f"scenario: nothing to {operation}: no {kind[0]} matches")
     elif not sending.yes and not confirmed(command, count(len(found), *kind)):
         note("scenario: nothing was done")
@@ -301,6 +301,6 @@ def _summarise(command: OperationCommand, tally: Tally) -> None:
         cause = "no worker answers: check that one is running, and " if tally.unanswered else ""
         note(f"scenario: {cause}run the command again for the remaining journeys")
     if command.sending.json:
-        dump(TallyView.of(command.operation, tally))
+        dump(TallyView.from_record(tally, operation=command.operation))
     else:
         say(str(tally))

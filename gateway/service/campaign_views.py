@@ -16,7 +16,7 @@ from typing import Final, Literal
 from gateway.campaigns.survey import Estimate, Survey
 from gateway.errors import BadInput, BadOperation
 from gateway.service.view import View
-from runtime.store.campaigns import PENDING, CampaignItem, StoredCampaign
+from runtime.store.campaigns import PENDING, StoredCampaign
 from scenario.plan.plan import GearName
 from scenario.words import LINE_OUTCOMES, LineOutcome
 from workflows.campaign import FASTEST, SLOWEST
@@ -203,10 +203,6 @@ class CampaignLineView(View):
                 row = {name: f"'{cell}" if str(cell).startswith(_FORMULA) else cell for name, cell in row.items()}
             written.writerow(row)
         return text.getvalue()
-
-    @classmethod
-    def of(cls, item: CampaignItem) -> CampaignLineView:
-        return cls.from_record(item, contact=item.contact_id, outcome=item.outcome or PENDING, at=item.answered_at)
 
 
 _SPAN: Final = 60.0  # seconds over which a speed is measured

@@ -51,7 +51,7 @@ from gateway.service.operations import OperationService, trouble_of
 from gateway.service.view import PageRequest, PageView
 from runtime.store import Store
 from runtime.store.audiences import StoredAudience
-from runtime.store.campaigns import StoredCampaign
+from runtime.store.campaigns import PENDING, StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow
 from runtime.watched_file import UnusableFile
 from scenario.plan.plan import Gear, gear_of
@@ -180,8 +180,10 @@ class CampaignService:
         """List the lines of a campaign in the order of the file."""
         caller.check((await self._stored(name)).scenario, "scenario")
         found = await self._store.campaign_items(name, outcome=outcome, after=page.number, limit=page.limit + 1)
-        items, following = page.split(found, lambda item: {"number": item.line})
-        return PageView(items=[CampaignLineView.of(item) for item in items], next=following)
+        some, following = page.split(found, lambda item: {"number": item.line})
+        view = CampaignLineView.from_record
+        items = [view(one, contact=one.contact_id, outcome=one.outcome or PENDING, at=one.answered_at) for one in some]
+        return PageView(items=items, next=following)
 
     async def all_lines(
         self, caller: Caller, name: str, outcome: LineOutcome | None = None

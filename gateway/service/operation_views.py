@@ -9,10 +9,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from gateway.operations.migration import MigrationForecast
-from gateway.operations.request import RefusalView, Tally
-from gateway.service.index import IndexedJourney
+from gateway.operations.request import RefusalView
 from gateway.service.view import View
-from runtime.store import OperationItem, StoredOperation
+from runtime.store import StoredOperation
 from runtime.store.operations import NOT_ASKED, UNANSWERED
 from scenario.plan.difference import VersionDifference
 from scenario.words import Operation
@@ -107,10 +106,6 @@ class OperationItemView(View):
     answered_at: datetime | None
     """Time of the answer."""
 
-    @classmethod
-    def of(cls, item: OperationItem) -> OperationItemView:
-        return cls.from_record(item, journey=item.workflow_id)
-
 
 class JourneyNow(NamedTuple):
     """The state of a journey after an operation."""
@@ -118,10 +113,6 @@ class JourneyNow(NamedTuple):
     state: str
     step: str | None = None  # while it runs
     reason: str | None = None  # why it is held or has ended
-
-    @classmethod
-    def of(cls, indexed: IndexedJourney) -> JourneyNow:
-        return cls(indexed.state, indexed.step, indexed.hold.reason)
 
 
 class OperatedView(View):
@@ -144,10 +135,6 @@ class TallyView(View):
     """The journeys that did not."""
     left: int
     """Number of journeys that were not asked."""
-
-    @classmethod
-    def of(cls, operation: Operation, tally: Tally) -> TallyView:
-        return cls.from_record(tally, operation=operation)
 
 
 class StepPopulationView(View):

@@ -227,12 +227,14 @@ class OperationService:
         after = place and (place["number"], place["journey"])
         found = await self._store.items(identifier, outcome=outcome, after=after, limit=page.limit + 1)
         items, following = page.split(found, lambda item: {"number": item.number, "journey": item.workflow_id})
-        return PageView(items=[OperationItemView.of(item) for item in items], next=following)
+        shown = [OperationItemView.from_record(item, journey=item.workflow_id) for item in items]
+        return PageView(items=shown, next=following)
 
     async def journeys_of(self, items: Sequence[OperationItemView]) -> Mapping[str, JourneyNow]:
         """Return the state of the journeys of some items, by their ids. Forgotten journeys are missing."""
         ids = [item.journey for item in items]
-        found = {one.id: JourneyNow.of(one) for one in (await self.journeys.lists.index.states(ids)).values()}
+        indexed = await self.journeys.lists.index.states(ids)
+        found = {name: JourneyNow(one.state, one.step, one.hold.reason) for name, one in indexed.items()}
         for entry in await asyncio.gather(*map(self._store.entry, ids)):
             if entry is not None and entry.ended_at is not None:
                 found[entry.workflow_id] = JourneyNow(entry.outcome or "lost", reason=entry.reason)
