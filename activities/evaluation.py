@@ -28,17 +28,13 @@ if TYPE_CHECKING:
 class CallbackUrls(Protocol):
     """Makes `journey.callback_url`: `runtime.public_links.Callbacks`, or a preview's stand-in."""
 
-    def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
-        """Return a delivery's URL. A pure function."""
-        ...
+    def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str: ...
 
 
 class UnsubscribeUrls(Protocol):
     """Makes `journey.unsubscribe_url`: `runtime.public_links.Unsubscribing`, or a preview's stand-in."""
 
-    def url(self, subscriber: Subscriber) -> str:
-        """Return a subscriber's URL. A pure function."""
-        ...
+    def url(self, subscriber: Subscriber) -> str: ...
 
 
 def subscriber_of(

@@ -85,7 +85,6 @@ class OpenAttempt:
 
     @property
     def sent(self) -> Sent:
-        """The result of a successful attempt."""
         assert self.outcome is not None  # noqa: S101 without one, an error is raised
         return self.outcome
 

@@ -74,7 +74,6 @@ class PassageWriter(Interceptor):
             self._pending[key] = (earlier[0] if earlier else time.monotonic(), report)
 
     def withdraw(self, report: CompletedSteps) -> None:
-        """Drop the pending report of a journey."""
         self._pending.pop((report.workflow_id, report.run_id), None)
 
     async def flush(self, *, after: float = 0.0) -> None:

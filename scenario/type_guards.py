@@ -20,7 +20,6 @@ def is_list(value: object) -> TypeIs[list[Any]]:
 
 
 def is_sequence(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
-    """Return True for a list or a tuple."""
     return isinstance(value, list | tuple)
 
 

@@ -113,7 +113,6 @@ class Batch(Journey):
     @workflow.run
     @override
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Send the batch."""
         if not self.runner.is_begun:
             raise bad_argument(f"a {BATCH_WORKFLOW}", "come from a worker", "NotABatch")
         return await self.runner.run(argument)

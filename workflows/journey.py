@@ -74,17 +74,14 @@ class Journey:
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Run the journey to its end."""
         return await self.runner.run(argument)
 
     @workflow.signal(name="event", description='Something happened: {"name", "properties", optionally "id" and "at"}.')
     def event(self, message: Any = None, *_: Any) -> None:
-        """Receive an event."""
         self.runner.inbox.event(message)
 
     @workflow.signal(name="contact_changed", description="Fields of the contact that have changed.")
     def contact_changed(self, patch: Any = None, *_: Any) -> None:
-        """Receive changed fields of the contact."""
         self.runner.inbox.contact_changed(patch)
 
     @workflow.signal(name=DELIVERY_DELAYED, description="From a worker: the delivery in flight will be tried again.")

@@ -52,7 +52,6 @@ KEPT_RESPONSES: Final = 131_072
 
 
 def is_object(data: object) -> TypeGuard[dict[str, Any]]:
-    """Return True if plain JSON data is an object."""
     return isinstance(data, dict)
 
 

@@ -212,7 +212,6 @@ class State:
 
     @property
     def steps_completed(self) -> int:
-        """Number of completed steps."""
         return self.steps_counted + len(self.steps_uncounted)
 
     def keep(self, event: Event) -> None:
@@ -237,7 +236,6 @@ class State:
         return False
 
     def record(self, step: StepRecord) -> None:
-        """Record a completed step."""
         self.steps.append(step)
         self.steps_uncounted.append(self.passage(step))
         if len(self.steps) > KEPT_STEPS:

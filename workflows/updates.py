@@ -159,7 +159,6 @@ class OperatorUpdates:
         return self.progress()
 
     def check_leave(self, argument: Any) -> None:
-        """Require a running journey."""
         self._check(argument)
         self._check_step(argument)
 
@@ -170,7 +169,6 @@ class OperatorUpdates:
         return self.progress()
 
     def check_pause(self, argument: Any) -> None:
-        """Require a journey that is not paused."""
         if self._check(argument).paused:
             raise refusal("the journey is paused already")
 
@@ -182,7 +180,6 @@ class OperatorUpdates:
         return self.progress()
 
     def check_resume(self, argument: Any) -> None:
-        """Require a paused journey."""
         if not self._check(argument).paused:
             raise refusal("the journey is not paused")
 

@@ -151,7 +151,6 @@ class SearchAttributes:
         return self._known.get(JOURNEY_STATE.name, given) in ("retrying", "held", "paused")
 
     def show(self, entry: Entry, version: str, state: State) -> None:
-        """Update the search attributes."""
         held = state.held
         changes = self._changes(
             {

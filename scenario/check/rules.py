@@ -67,7 +67,6 @@ def _naming(step: WrittenStep) -> Iterator[str]:
 
 
 def _unreachable(steps: Sequence[WrittenStep], known: VariableMap, report: Report) -> None:
-    """Report the first step behind an exit."""
     by_path = {step.path: step for step in steps}
     told: set[Path] = set()
     for step in steps:
@@ -180,7 +179,6 @@ def _long_round(step: WrittenStep, report: Report) -> None:
 
 
 def _least(steps: Any) -> timedelta:
-    """Return the minimum duration of a list of steps."""
     total = timedelta(0)
     for step in list_or_empty(steps):
         if (kind := kind_of(step)) is not None:

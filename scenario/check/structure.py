@@ -141,7 +141,6 @@ def _subject(path: Path) -> str:
 
 
 def _empty(data: Any, path: Path, report: Report) -> None:
-    """Report keys without a value, also optional ones: the value was probably forgotten."""
     if path[-1:] == ("body",) or path[-2:] == ("save", "schema"):
         return  # a body may hold null, and a schema speak of it
     for key, value in members(data):

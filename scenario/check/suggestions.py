@@ -129,7 +129,6 @@ class Fault(NamedTuple):
 
     @property
     def is_kindless(self) -> bool:
-        """True if it is a step without a kind."""
         return self.detail["type"] == "union_tag_not_found" and isinstance(self.path[-1], int)
 
     @property
@@ -208,12 +207,10 @@ def _form(part: str) -> type[BaseModel]:
 
 
 def keys_of(form: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys of a model as authors write them."""
     return tuple(field.alias or name for name, field in form.model_fields.items())
 
 
 def leading(step: Any) -> str | None:
-    """Return the first key of a step, which should name its kind."""
     if not is_mapping(step):
         return None
     return next((key for key in step if key != "id"), None)

@@ -57,7 +57,6 @@ class Entry(BaseModel):
 
     @cached_property
     def contact_id(self) -> str:
-        """The contact's id as text."""
         return as_id(self.contact["id"]) or ""
 
 

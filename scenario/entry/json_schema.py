@@ -28,7 +28,6 @@ _KINDS: Final[Mapping[Callable[..., Any], str]] = {
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of an entry (draft 2020-12)."""
     shapes: dict[str, Any] = {}
     contact = _shape(Contact, shapes)
     objects = {root: _shape(model, shapes) for root, model in DATA.values() if root != "event"}

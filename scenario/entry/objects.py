@@ -303,7 +303,6 @@ def trigger_root(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_trigger(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables with `trigger` in place."""
     trigger = {**data.get(TRIGGER, {}), **{name: data[name] for name in OBJECTS if name in data}}
     return {**data, TRIGGER: trigger} if trigger else dict(data)
 

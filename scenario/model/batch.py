@@ -127,7 +127,6 @@ class ItemResults(Model):
 
 
 def _at(value: object, path: str) -> Any:
-    """Return the value at a dotted path, or None."""
     for name in path.split("."):
         value = value.get(name) if is_mapping(value) else None
     return value
@@ -139,7 +138,6 @@ def value_at_path(value: object, path: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a text, a number or a flag as text, and nothing for other values."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, str | int) else ""
@@ -187,5 +185,4 @@ def item_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def batch_data(items: Sequence[Mapping[str, Any]], now: str) -> dict[str, Any]:
-    """Return the variables of a batch call's templates."""
     return {CONTACTS: list(items), "now": now, "today": now[:10]}

@@ -17,7 +17,6 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of a scenario file (draft 2020-12)."""
     made = scenario.Scenario.model_json_schema(by_alias=True, mode="validation")
     definitions = made.pop("$defs")
     forms = {name: tidied(form) for name, form in definitions.items()}

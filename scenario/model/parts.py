@@ -96,7 +96,6 @@ class Retry(Model):
 
     @property
     def policy(self) -> RetryPolicy:
-        """The policy as plans hold it."""
         return RetryPolicy().changed_by(self._values(STORED))
 
     @property

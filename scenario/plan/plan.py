@@ -68,7 +68,6 @@ class Plan:
 
     @property
     def lots(self) -> dict[str, Lot]:
-        """Draws of steps, by step id."""
         return {name: step.lot for name, step in self.steps.items() if step.lot is not None}
 
     def ahead(self, start: str) -> list[str]:

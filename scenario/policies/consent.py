@@ -46,7 +46,6 @@ class Agreement(Model):
 
     @property
     def fields(self) -> tuple[tuple[str, ...], ...]:
-        """The contact's fields that decide."""
         return (LISTS,) * (self.mailing_list is not None) + (TRACKING,) * (self.tracking is not None)
 
     def missing(self, channel: str, contact: Mapping[str, Any]) -> str:

@@ -73,7 +73,6 @@ def examine(text: str | bytes, file: str, destinations: Collection[str] | None =
 
 
 def _check_channels(policies: Policies, known: Collection[str] | None, data: Any, report: Report) -> None:
-    """Report names that are neither a channel nor a destination."""
     if known is None:
         return
     names = {*(kind for kind, model in KINDS.items() if model.is_message), *known}
@@ -86,7 +85,6 @@ def _check_channels(policies: Policies, known: Collection[str] | None, data: Any
 
 
 def _check_midnight(policies: Policies, data: Any, report: Report) -> None:
-    """Report quiet hours that let text messages leave at midnight."""
     for kind in [kind for kind, model in KINDS.items() if model.rings]:
         found = opened_at_midnight([hours for hours in policies.quiet_hours if hours.applies_to(kind)])
         for place, hours in _quiet(policies, data) if found else ():
@@ -110,7 +108,6 @@ def _quiet(policies: Policies, data: Any) -> Iterable[tuple[Path, QuietHours]]:
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of `policies.yaml` (draft 2020-12)."""
     made = tidied(Policies.model_json_schema(by_alias=True, mode="validation"))
     hours = made["properties"]["quiet_hours"]
     made["properties"]["quiet_hours"] = {"anyOf": [{"$ref": "#/$defs/QuietHours"}, hours]}

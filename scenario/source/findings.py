@@ -62,7 +62,6 @@ class Finding:
         return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code}: {self.message}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the finding as JSON data."""
         return {name: value for name, value in asdict(self).items() if name != "did_you_mean" or value is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass as plain
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -100,6 +101,8 @@ class Row:
     own_role: ClassVar[Role | None] = None
     again: ClassVar[str | None] = None
     """The key of the way that leads back to this step, if any."""
+    settings: ClassVar[tuple[str, ...]] = ()
+    """What `instead` takes from the row of another version."""
 
     kind: str
 
@@ -172,7 +175,9 @@ class Row:
 
     def instead(self, other: object) -> Self:
         """Return the row with the settings of the row that another version has. The ways stay this row's."""
-        return self
+        if not isinstance(other, type(self)):
+            return self
+        return replace(self, **{name: getattr(other, name) for name in self.settings})
 
     async def perform(self, host: Host) -> Outcome:
         """Perform the step, and return where the journey continues."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 class IfRow(Row):
     """A fork on a condition."""
 
+    settings = ("condition",)
+
     condition: str
     then: str | None = None
     otherwise: str | None = None
@@ -41,10 +42,6 @@ class IfRow(Row):
     @override
     def describe(self) -> str:
         return f"if {clip(self.condition, 60)}"
-
-    @override
-    def instead(self, other: object) -> IfRow:
-        return replace(other, then=self.then, otherwise=self.otherwise) if isinstance(other, IfRow) else self
 
     async def perform(self, host: Host) -> Outcome:
         """Choose the way. A condition that cannot be evaluated holds the journey."""

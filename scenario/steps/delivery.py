@@ -78,7 +78,6 @@ class Send(Row):
 
     @property
     def channel(self) -> str:
-        """The name of its channel."""
         return self.via or self.kind
 
     @property
@@ -192,7 +191,6 @@ class DeliveryStep(BaseStep):
 
     @property
     def needs_consent(self) -> bool:
-        """True if the contact must have consented to the channel."""
         return True
 
     @classmethod

@@ -25,7 +25,6 @@ class ExitRow(Row):
         return self.reason
 
     async def perform(self, host: Host) -> Outcome:
-        """End the journey."""
         host.record("exited", self.reason)
         return Leave(self.reason)
 

@@ -64,7 +64,6 @@ class Event:
         return len(json.dumps(self.properties))
 
     def data(self) -> dict[str, Any]:
-        """Return the event as templates see it."""
         return event_root(self.name, self.at, self.properties)
 
 
@@ -111,7 +110,6 @@ class Failed:
     """A remark for the step's record."""
 
     def held(self, step: str, at: datetime) -> dict[str, Any]:
-        """Return the fields of `workflows.state.Held`."""
         given = {name: value for name, value in asdict(self).items() if name not in ("unknown", "note")}
         return {**given, "step": step, "at": at.isoformat(timespec="seconds"), "attempts": self.attempts or None}
 
@@ -260,14 +258,10 @@ class Host(Protocol):
     """
 
     @property
-    def step(self) -> str:
-        """The id of the current step."""
-        ...
+    def step(self) -> str: ...
 
     @property
-    def began(self) -> datetime:
-        """When the current step began."""
-        ...
+    def began(self) -> datetime: ...
 
     @property
     def zone(self) -> tzinfo:
@@ -294,9 +288,7 @@ class Host(Protocol):
         """Return the time in UTC."""
         ...
 
-    def data(self) -> dict[str, Any]:
-        """Return the journey's data by root name, as templates and conditions see it."""
-        ...
+    def data(self) -> dict[str, Any]: ...
 
     async def answer(self, question: EvaluationRequest) -> EvaluationResult: ...
 

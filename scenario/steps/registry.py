@@ -53,7 +53,6 @@ def kind_of(step: object) -> str | None:
 
 
 def is_delivery(kind: str) -> bool:
-    """Return True if steps of this kind send messages."""
     return kind in KINDS and KINDS[kind].sends
 
 
@@ -96,7 +95,6 @@ def add(kind: str, model: type[BaseStep]) -> None:
 
 
 def remove(kind: str) -> None:
-    """Undo `add`."""
     del KINDS[kind]
     _complete(*KINDS.values(), *_HOLDING)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -33,6 +32,7 @@ class RepeatRow(Row):
     """Steps that are performed in rounds. The last of them leads back here."""
 
     again = _ROUND
+    settings = ("every", "times", "until", "event", "condition")
 
     every: float
     """Seconds between the beginnings of rounds. Whole days are calendar days."""
@@ -77,10 +77,6 @@ class RepeatRow(Row):
         times = "once" if self.times == 1 else f"{self.times} times at most"
         until = f", until {clip(self.until or self.event or '')}" if self.until or self.event else ""
         return f"repeat every {format_duration(timedelta(seconds=self.every))}, {times}{until}"
-
-    @override
-    def instead(self, other: object) -> RepeatRow:
-        return replace(other, first=self.first, next=self.next) if isinstance(other, RepeatRow) else self
 
     async def perform(self, host: Host) -> Outcome:
         """Begin the next round when it is due. Check before and after the wait whether the repetition is over."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeGuard
 
@@ -42,6 +41,8 @@ _OUTCOMES: Final = frozenset(
 class SplitRow(Row):
     """A fork that divides contacts by shares."""
 
+    settings = ("by",)
+
     seed: str
     shares: tuple[tuple[str, int], ...]
     """Of each branch, in hundredths of a per cent. A list, since its order counts and histories may sort keys."""
@@ -75,11 +76,6 @@ class SplitRow(Row):
     @override
     def describe(self) -> str:
         return " ".join(("split", *(f"{name} {percent(share)}" for name, share in self.shares)))
-
-    @override
-    def instead(self, other: object) -> SplitRow:
-        """Return this row with the other unit. The shares stay."""
-        return replace(self, by=other.by) if isinstance(other, SplitRow) else self
 
     async def perform(self, host: Host) -> Outcome:
         """Choose the way that the unit draws. Only a template as the unit adds to the history.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -61,7 +60,6 @@ def case_met(value: object, cases: Sequence[str]) -> str | None:
 
 
 def values_of(case: str) -> list[str | int | float | bool]:
-    """Return the values that match a case."""
     if case in _FLAGS:
         return [case, _FLAGS[case]]
     if _NUMBER.fullmatch(case):
@@ -72,6 +70,8 @@ def values_of(case: str) -> list[str | int | float | bool]:
 @dataclass(frozen=True, kw_only=True)
 class SwitchRow(Row):
     """A fork with a way for each of some values, and one for all others."""
+
+    settings = ("value",)
 
     value: str
     cases: dict[str, str | None]
@@ -91,10 +91,6 @@ class SwitchRow(Row):
     @override
     def describe(self) -> str:
         return f"switch: {clip(self.value)}"
-
-    @override
-    def instead(self, other: object) -> SwitchRow:
-        return replace(self, value=other.value) if isinstance(other, SwitchRow) else self
 
     async def perform(self, host: Host) -> Outcome:
         """Choose the way. A value that cannot be evaluated holds the journey."""

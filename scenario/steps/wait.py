@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -101,6 +100,7 @@ class WaitRow(Row):
     """
 
     own_role = "waits"
+    settings = ("seconds", "clock", "days", "date", "offset", "on_failure")
 
     next: str | None = None
     seconds: float | None = None
@@ -151,11 +151,6 @@ class WaitRow(Row):
     def _shift(self) -> str:
         shifted = format_duration(timedelta(seconds=abs(self.offset)))
         return f"{shifted} {'before' if self.offset < 0 else 'after'} " if self.offset else ""
-
-    @override
-    def instead(self, other: object) -> WaitRow:
-        same = {"next": self.next, "past": self.past, "resume": self.resume}
-        return replace(other, **same) if isinstance(other, WaitRow) else self
 
     async def perform(self, host: Host) -> Outcome:
         """Wait. A change of the contact (its zone, the date) changes the end of the wait."""

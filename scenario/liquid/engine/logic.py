@@ -89,7 +89,6 @@ def _parse_whole(env: Environment, tokens: TokenStream) -> Expression:
 
 
 def _explain_remainder(tokens: TokenStream) -> str:
-    """Return a message about text after the end of a condition."""
     stray, before = tokens.current, tokens.tokens[max(tokens.pos - 2, 0) : tokens.pos]
     if stray.kind == TOKEN_RPAREN:
         return "this parenthesis has no opening one"
@@ -133,7 +132,6 @@ def _parse_expression(env: Environment, tokens: TokenStream, rank: int) -> Expre
 
 
 def _parse_negated(env: Environment, tokens: TokenStream) -> Expression:
-    """Parse the operand of ``not``: a comparison or another ``not``."""
     if tokens.current.kind == TOKEN_NOT:
         return logical.LogicalNotExpression(next(tokens), _parse_negated(env, tokens))
     return _parse_expression(env, tokens, _COMPARISON)

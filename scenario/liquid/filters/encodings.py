@@ -28,7 +28,6 @@ def json_(value: object) -> RawJson:
 
 
 def json_escape(value: object) -> InString:
-    """Escape the value's text for the inside of a JSON string."""
     return InString(json.dumps(to_text(value), ensure_ascii=False)[1:-1])
 
 

@@ -95,7 +95,6 @@ def sort(items: Iterable[Any], key: object = None) -> list[Any]:
 
 @sequence_filter
 def sort_natural(items: Iterable[Any], key: object = None) -> list[Any]:
-    """Sort texts without regard to case."""
     return _sort_by("sort_natural", items, key, lambda value: to_text(value).lower())
 
 
@@ -167,7 +166,6 @@ def has(items: Iterable[Any], field: object, wanted: object = None) -> bool:
 
 
 def property_(value: object, key: object) -> object:
-    """Return the field of an object by a name in a variable, or nil."""
     return value.get(key) if is_mapping(value) else None
 
 

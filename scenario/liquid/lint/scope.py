@@ -130,7 +130,6 @@ class TemplateScope:
         return replace(self, inner=(*self.inner, names))
 
     def with_tested(self, tested: frozenset[str]) -> TemplateScope:
-        """Return the scope inside of a test of some variables."""
         return replace(self, tested=self.tested | tested)
 
     def with_outcome(self, condition: Expression, *, is_true: bool) -> TemplateScope:

@@ -173,7 +173,6 @@ _bodies: Final = TemplateCache[BodyPart]()
 
 
 def compile_body(body: Mapping[str, Any] | list[Any]) -> BodyPart:
-    """Return a compiled body, from the cache if possible."""
     key = _make_cache_key(body)
     return _bodies.get(key, len(key), lambda: _compile_part(body, ""))
 

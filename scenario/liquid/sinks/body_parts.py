@@ -247,7 +247,6 @@ class LetPart(BodyPart):
 
 
 def _with_place(error: LiquidError, path: str, node: Node | None = None) -> LiquidError:
-    """Return the error with a path and a position, unless it has them."""
     error.template_name = error.template_name or path
     if error.token is None and node is not None:
         error.token = node.token

@@ -40,7 +40,6 @@ _NOT_ON_A_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def parse_template(engine: Callable[[], Engine], source: str) -> ParsedTemplate:
-    """Return a parsed template, from the cache if possible."""
 
     def parse() -> ParsedTemplate:
         try:
@@ -68,7 +67,6 @@ def render_text(source: str, data: Mapping[str, Any]) -> str:
 
 
 def parse_text(source: str) -> None:
-    """Reject a malformed text."""
     parse_template(text_engine, source)
 
 
@@ -86,7 +84,6 @@ def render_line(source: str, data: Mapping[str, Any]) -> str:
 
 
 def compile_condition(source: str) -> BooleanExpression:
-    """Return a compiled condition, from the cache if possible."""
     return _conditions.get(source, len(source), lambda: _parse_condition(source))
 
 
