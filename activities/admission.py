@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -35,6 +34,7 @@ from scenario.entry.entry import LARGEST, Entry, is_too_large, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.plan import LARGEST_PLAN, load_plan, shorten
 from scenario.policies.draw import Holdout, Lot
+from scenario.source.findings import closest
 from scenario.time import parse_duration, spell
 
 
@@ -257,7 +257,7 @@ async def open_for(entry: Entry, content: Content, store: stored.Store) -> Loade
     newest = {item.scenario: item.version for item in await store.scenarios()}
     if (version := newest.get(entry.name)) is not None:
         raise EntryMistaken(f"{entry.name} has no version {entry.version}: the newest is {version}", at=["scenario"])
-    close = next(iter(get_close_matches(entry.name, newest, 1)), None)
+    close = closest(entry.name, newest)
     hint = f"did you mean '{close}'?" if close else "publish it first"
     raise EntryMistaken(f"there is no scenario '{entry.name}': {hint}", at=["scenario"], meant=close)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
-from scenario.source.findings import Flaw, Severity, clip, listed
+from scenario.source.findings import Flaw, Severity, clip, closest, listed
 from scenario.type_guards import Path, is_list, is_mapping, list_or_empty, mapping_at
 
 if TYPE_CHECKING:
@@ -96,8 +95,8 @@ def _worded(error: ValidationError) -> str:
     if "type" in path[-2:] and error.validator == "anyOf":
         if is_list(error.instance):
             return f"'type' names one or several of {listed(_TYPES)}, each once"
-        close = get_close_matches(value.lower(), _TYPES, 1, 0.5)
-        return f"'{value}' is not a type: " + (f"did you mean '{close[0]}'?" if close else f"write {listed(_TYPES)}")
+        close = closest(value.lower(), _TYPES, 0.5)
+        return f"'{value}' is not a type: " + (f"did you mean '{close}'?" if close else f"write {listed(_TYPES)}")
     name = next((part for part in reversed(path) if not part.isdecimal()), "the schema")
     if error.validator == "type":
         expected = cast("str | list[str]", error.validator_value)
@@ -140,8 +139,7 @@ def _keywords() -> tuple[str, ...]:
 
 @lru_cache(256)
 def _meant(key: str) -> str | None:
-    close = get_close_matches(key, _keywords(), 1, 0.8) if len(key) <= _LONGEST else []
-    return close[0] if close else None
+    return closest(key, _keywords(), 0.8) if len(key) <= _LONGEST else None
 
 
 # ---- parts of a schema: their paths, references, and how many of them apply to one value

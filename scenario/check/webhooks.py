@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any, Final
 
 from scenario import liquid
@@ -16,7 +15,7 @@ from scenario.model.outline import WrittenStep, outline
 from scenario.model.parts import Retry
 from scenario.recipients import BadAddress, parse_sender
 from scenario.responses import faults_of
-from scenario.source.findings import clip
+from scenario.source.findings import clip, closest
 from scenario.source.report import Report
 from scenario.steps.webhook import LOOK_UP, NO_BODY, NO_FORM, NO_LOOP, body_fault
 from scenario.time import parse_duration
@@ -207,8 +206,7 @@ def check_destinations(data: Any, listing: KnownDestinations, report: Report) ->
                 report.add((*step.path, "to"), "no-audiences", without_audiences(clip(name)))
             _theirs(step, name, known[name].headers, report)
             continue
-        close = get_close_matches(name, known, 1, 0.75)  # names are short: a worse guess is a random one
-        meant = close[0] if close else None
+        meant = closest(name, known, 0.75)  # names are short: a worse guess is a random one
         hint = f"did you mean '{meant}'?" if meant else "ask for it to be added to the file of destinations"
         message = f"there is no destination '{clip(name)}': {hint}"
         report.add((*step.path, "to"), "unknown-destination", message, meant=meant)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from scenario.errors import DurationError
+from scenario.source.findings import closest
 from scenario.time import format_duration, parse_duration
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -75,8 +75,8 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ValueError, OSError, KeyError) as error:  # an unknown name is a KeyError, an odd one either of the others
-        close = get_close_matches(value, available_timezones(), 1, 0.8)
-        hint = f"did you mean '{close[0]}'?" if close else "write a name such as Europe/Paris"
+        close = closest(value, available_timezones(), 0.8)
+        hint = f"did you mean '{close}'?" if close else "write a name such as Europe/Paris"
         raise ValueError(f"'{value[:40]}' is not a time zone: {hint}") from error
     return value
 

@@ -92,8 +92,13 @@ def clip(text: str, length: int = 40) -> str:
 def near(word: str, known: Collection[str]) -> str | None:
     """Return the known word that is most similar, or None."""
     spelt = {name.lower(): name for name in known}
-    matches = get_close_matches(word.lower().replace("-", "_"), spelt, 1, 0.7)
-    return spelt[matches[0]] if matches else None
+    found = closest(word.lower().replace("-", "_"), spelt, 0.7)
+    return None if found is None else spelt[found]
+
+
+def closest(word: str, known: Iterable[str], alike: float = 0.6) -> str | None:
+    """Return the known word that is spelled most alike, by `difflib`'s measure at least so much, or None."""
+    return next(iter(get_close_matches(word, list(known), 1, alike)), None)
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:

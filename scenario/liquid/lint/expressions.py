@@ -37,7 +37,7 @@ from scenario.liquid.engine.logic import COMPARISONS
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.lint.comparisons import ComparisonLinter
 from scenario.liquid.lint.constants import find_constant_problem
-from scenario.liquid.lint.findings import LintedText, find_nearest
+from scenario.liquid.lint.findings import LintedText
 from scenario.liquid.lint.scope import (
     ANYTHING,
     DATE,
@@ -54,6 +54,7 @@ from scenario.liquid.lint.scope import (
     shape_after,
 )
 from scenario.liquid.shapes import ListOf, Object, Tree, Value
+from scenario.source.findings import closest
 
 _CLOCK_WORDS: Final = ("now", "today")
 _ONE_NUMBER: Final = re.compile(r"%[-_0]?[CdeGgHIjklmMSsUuVWwYy]", re.ASCII)
@@ -122,7 +123,7 @@ class ExpressionLinter:
         """Check one side of a comparison. An unknown word is probably a text without quotes."""
         if isinstance(side, Path) and len(side.path) == 1 and isinstance(word := side.path[0], str):
             is_known = names.find(word) is not None or word in names.schema.availability or word in FOREIGN_CONSTANTS
-            if not is_known and find_nearest(word, names.all_names()) is None:
+            if not is_known and closest(word, names.all_names()) is None:
                 message = f"there is no variable '{word}': a text is written in quotes, '{word}'"
                 if not word.replace("-", "_").isidentifier():
                     message = "there are no lists in a condition: compare with each value, joined by 'or'"
@@ -159,7 +160,7 @@ class ExpressionLinter:
         linted, at = self.linted, applied.token.start_index
         function = self._engine.filters.get(applied.name)
         if function is None:
-            meant = find_nearest(applied.name, self._engine.filters)
+            meant = closest(applied.name, self._engine.filters)
             linted.add("unknown-filter", f"there is no filter '{applied.name}'", at, suggestion=meant)
             return
         if problem := find_argument_problem(applied, function) or find_constant_problem(applied, function):

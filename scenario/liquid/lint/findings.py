@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
-from typing import Final
 
 from scenario.source.findings import Lines, Severity
-
-ALIKE: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +71,3 @@ class LintedText:
     @cached_property
     def _lines(self) -> Lines:
         return Lines(self.source)
-
-
-def find_nearest(word: str, known: Iterable[str], alike: float = ALIKE) -> str | None:
-    found = get_close_matches(word, list(known), 1, alike)
-    return found[0] if found else None

@@ -20,13 +20,14 @@ from scenario.liquid.engine.environment import Engine
 from scenario.liquid.engine.errors import translate_error
 from scenario.liquid.engine.foreign_syntax import ForeignSyntaxError
 from scenario.liquid.engine.lexer import PositionedStream, liquid_tag_stream, template_stream
-from scenario.liquid.lint.findings import LintedText, find_nearest
+from scenario.liquid.lint.findings import LintedText
+from scenario.source.findings import closest
 
 MAX_MISTAKES: Final = 60
 """Limit of syntax mistakes. Each costs another parse."""
 
 _TAGS_ALIKE: Final = 0.75
-"""Like ``findings.ALIKE``, but higher, since the template is parsed as if it contained the other tag."""
+"""Higher than usual, since the template is parsed as if it contained the other tag."""
 
 _INNER: Final = {
     "if": frozenset({"elsif", "else"}),
@@ -141,7 +142,7 @@ class _TagBalancer:
             return False
         if name not in self._engine.tags:
             known = (*self._engine.tags, *_INNER_TAGS, *(f"end{block}" for block in self._blocks))
-            meant = find_nearest(name, known, _TAGS_ALIKE)
+            meant = closest(name, known, _TAGS_ALIKE)
             self._linted.add("unknown-tag", f"there is no tag '{name}'", token.start_index, suggestion=meant)
             # Continue as if the tag had been correct, so that its counterpart is not reported as well.
             return meant is not None and self._tag(token._replace(value=meant))

@@ -12,8 +12,9 @@ from liquid.expression import Expression
 from scenario.liquid.analysis.conditions import certain_outcomes
 from scenario.liquid.analysis.usage import BY_FIELD
 from scenario.liquid.engine.access import OPEN_NAMES
-from scenario.liquid.lint.findings import LintedText, find_nearest
+from scenario.liquid.lint.findings import LintedText
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
+from scenario.source.findings import closest
 
 TEXT: Final = Value("text")
 NUMBER: Final = Value("number")
@@ -205,14 +206,14 @@ class TemplateScope:
 
     def _guess(self, root: str) -> str | None:
         """Return the variable that an unknown name probably means: a similar one, or a field without its object."""
-        if (found := find_nearest(root, self.all_names())) is not None:
+        if (found := closest(root, self.all_names())) is not None:
             return found
         objects = {name: shape for name, shape in self.schema.known.items() if isinstance(shape, Object)}
         for name, shape in objects.items():
             if root in shape.fields:
                 return f"{name}.{root}"
         for name, shape in objects.items():
-            if (found := find_nearest(root, shape.fields)) is not None:
+            if (found := closest(root, shape.fields)) is not None:
                 return f"{name}.{found}"
         return None
 
@@ -233,7 +234,7 @@ def _key_shape(shape: Tree, key: str, done: str, at: int, linted: LintedText) ->
                 return Object(found.fields, open=True) if key in OPEN_NAMES and isinstance(found, Object) else found
             if shape.open or key in ("size", "first"):
                 return NUMBER if key == "size" and not shape.open else ANYTHING
-            meant = find_nearest(key, shape.fields)
+            meant = closest(key, shape.fields)
             other = _FOREIGN_FIELDS.get(key) if meant is None else None
             known = f", which is called '{other}' here" if other in shape.fields else ""
             message = f"'{done}' has no field '{key}'{known}"
@@ -254,4 +255,4 @@ def check_item_field(shape: Tree, field: str, what: str, at: int, linted: Linted
         fields = shape.item.fields
         if field not in fields:
             message = f"the objects in {what} have no field '{field}'"
-            linted.add("unknown-field", message, at, suggestion=find_nearest(field, fields))
+            linted.add("unknown-field", message, at, suggestion=closest(field, fields))
