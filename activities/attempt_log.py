@@ -13,7 +13,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import Failure, failure_of
-from activities.interface import RECALL, Delivery, LastAttempt, LastAttemptRequest
+from activities.interface import RECALL, Delivery, DeliveryRef, LastAttempt
 from activities.open_attempt import OpenAttempt
 from activities.retry import next_try
 from runtime.store import Attempt, Store
@@ -119,7 +119,7 @@ class LastAttempts:
         self._history = history
 
     @activity.defn(name=RECALL.name)
-    async def recall(self, request: LastAttemptRequest) -> LastAttempt:
+    async def recall(self, request: DeliveryRef) -> LastAttempt:
         """Return the outcome of the latest recorded attempt, or nothing."""
         found = await self._history.deliveries(delivery_id=request.delivery, limit=1)
         if not found:

@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 
 from activities.channel_registry import Channel
 from activities.content import Content
-from activities.interface import RELEASE, Delivery, Release
+from activities.interface import RELEASE, Delivery, DeliveryRef
 from activities.suppressions import Notify, Suppressor, notify_nobody
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
@@ -166,7 +166,7 @@ class Releases:
         self._store = store
 
     @activity.defn(name=RELEASE.name)
-    async def release(self, release: Release) -> None:
+    async def release(self, release: DeliveryRef) -> None:
         """Release the places of a delivery under caps and in a batch that is not sent yet, if it has any."""
         await self._store.release(release.delivery)
         await self._store.withdraw_batch_item(release.delivery)

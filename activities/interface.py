@@ -263,8 +263,8 @@ class RetuningResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LastAttemptRequest:
-    """The request for the outcome of a delivery's latest attempt, before it was turned away."""
+class DeliveryRef:
+    """A delivery, by its id."""
 
     delivery: str
 
@@ -294,13 +294,6 @@ class HeldJourney:
     destination: str = ""
     status: int | None = None
     attempts: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Release:
-    """A delivery that is not tried any longer and has not arrived: its place under caps is free."""
-
-    delivery: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,8 +356,8 @@ DECIDE: Final = ActivityType("decide", EvaluationRequest, EvaluationResult, inst
 CLEAR: Final = ActivityType("clear", DestinationPolicyRequest, DestinationPolicy, instead=DestinationPolicy())
 RETUNE: Final = ActivityType("retune", Retuning, RetuningResult, instead=RetuningResult(error=_UNREADABLE))
 REPORT_HELD: Final = ActivityType("report_held", HeldJourney, type(None))
-RELEASE: Final = ActivityType("release", Release, type(None))
-RECALL: Final = ActivityType("recall", LastAttemptRequest, LastAttempt, instead=LastAttempt())
+RELEASE: Final = ActivityType("release", DeliveryRef, type(None))
+RECALL: Final = ActivityType("recall", DeliveryRef, LastAttempt, instead=LastAttempt())
 AMEND: Final = ActivityType("amend", StepVersionRequest, StepVersion, instead=StepVersion(error=_UNREADABLE))
 RENEW: Final = ActivityType("renew", Renewal, Renewed, instead=Renewed(error=_UNREADABLE))
 ADOPT: Final = ActivityType("adopt", Adoption, type(None))

@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.channel_registry import WEBHOOK, webhook_queue
 from activities.interface import CLEAR, RETUNE, DestinationPolicy, DestinationPolicyRequest, Retuning, RetuningResult
 from scenario.plan.retry import LAST, STORED, fit, lengthen
+from scenario.plan.retry import RetryPolicy as Planned
 
 if TYPE_CHECKING:  # `tests/replay/test_pythons.py` replays journeys without the packages of deliveries
     from activities.webhook.destinations.reading import DestinationsFile
@@ -43,11 +44,12 @@ def pause(policy: RetryPolicy | None, attempt: int) -> float:
     """Return the seconds between an attempt and the next one, by the current policy; 0 without one."""
     if policy is None:
         return 0.0
-    longest = (policy.maximum_interval or 100 * policy.initial_interval).total_seconds()
-    try:
-        return min(policy.initial_interval.total_seconds() * policy.backoff_coefficient ** (attempt - 1), longest)
-    except OverflowError:  # after hundreds of attempts the power exceeds a float
-        return longest
+    longest = policy.maximum_interval or 100 * policy.initial_interval
+    return Planned(
+        initial_interval=policy.initial_interval.total_seconds(),
+        backoff_coefficient=policy.backoff_coefficient,
+        maximum_interval=longest.total_seconds(),
+    ).pause(attempt)
 
 
 def deadline(info: activity.Info, room: float) -> datetime | None:

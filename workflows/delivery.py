@@ -24,10 +24,9 @@ from activities.interface import (
     RECALL,
     RELEASE,
     Delivery,
+    DeliveryRef,
     DestinationPolicyRequest,
     LastAttempt,
-    LastAttemptRequest,
-    Release,
     Sent,
 )
 from activities.priority import CAMPAIGNS, PRIORITIES, priority_of
@@ -116,7 +115,7 @@ class DeliveryRunner:
         """Release the claims under caps of the current step's delivery, which is not attempted again."""
         if self.scheduled_id:
             with suppress(FailureError):  # the claim then stays until it expires
-                await call(RELEASE, Release(delivery=self.scheduled_id), tries=TRIES)
+                await call(RELEASE, DeliveryRef(delivery=self.scheduled_id), tries=TRIES)
 
     async def _send(self, row: Send, payload: DeliveryPayload) -> Sent | Failure:
         """Deliver. Return a terminal failure."""
@@ -240,7 +239,7 @@ class DeliveryRunner:
     async def _last_attempt(self, identifier: str) -> LastAttempt | None:
         """Return the latest attempt on record, or None if the log cannot be read."""
         try:
-            return await call(RECALL, LastAttemptRequest(delivery=identifier), tries=TRIES)
+            return await call(RECALL, DeliveryRef(delivery=identifier), tries=TRIES)
         except FailureError as error:
             if is_cancellation(error):
                 raise

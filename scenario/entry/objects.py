@@ -83,6 +83,15 @@ class WithCustom(Shape):
         return {**{key: value for key, value in data.items() if key != "custom"}, "custom_fields": both}
 
 
+class External(Shape):
+    """An object with the id that the customer's own system gave it."""
+
+    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
+
+    external_id: Id = None
+    extid: Id = None
+
+
 class MailingList(Shape):
     """A mailing list of a contact."""
 
@@ -170,26 +179,18 @@ class Product(WithCustom):
     img_url: Text = None
 
 
-class Store(Shape):
+class Store(External):
     """The shop of an order."""
 
-    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
-
-    external_id: Id = None
-    extid: Id = None
     name: Text = None
     online: Flag = None
     store_type: Text = None
     manager: Text = None
 
 
-class Order(WithCustom):
+class Order(External, WithCustom):
     """An order or a receipt."""
 
-    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
-
-    external_id: Id = None
-    extid: Id = None
     contact_id: Id = None
     card_code: Id = None
     store_external_id: Id = None
@@ -206,13 +207,9 @@ class Order(WithCustom):
     store: Store = Store()
 
 
-class Cart(WithCustom):
+class Cart(External, WithCustom):
     """An abandoned cart."""
 
-    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
-
-    external_id: Id = None
-    extid: Id = None
     contact_id: Id = None
     card_code: Id = None
     store_external_id: Id = None
@@ -226,13 +223,11 @@ class Cart(WithCustom):
     products: list[Product] = Field(default_factory=list[Product])
 
 
-class RewardDefinition(Shape):
+class RewardDefinition(External):
     """A reward's definition."""
 
-    second: ClassVar[Mapping[str, str]] = {"extid": "external_id", "img_url": "image_url"}
+    second: ClassVar[Mapping[str, str]] = {**External.second, "img_url": "image_url"}
 
-    external_id: Id = None
-    extid: Id = None
     name: Text = None
     monetary: Flag = None
     monetary_type: Text = None
@@ -242,13 +237,9 @@ class RewardDefinition(Shape):
     img_url: Text = None
 
 
-class Reward(Shape):
+class Reward(External):
     """A reward assigned to a contact."""
 
-    second: ClassVar[Mapping[str, str]] = {"extid": "external_id"}
-
-    external_id: Id = None
-    extid: Id = None
     loyalty_status_id: Id = None
     card_code: Id = None
     individual_id: Id = None

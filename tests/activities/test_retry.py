@@ -19,10 +19,10 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.attempt_log import LastAttempts
 from activities.interface import (
+    DeliveryRef,
     DestinationPolicy,
     DestinationPolicyRequest,
     LastAttempt,
-    LastAttemptRequest,
     Retuning,
     RetuningResult,
 )
@@ -180,8 +180,8 @@ async def test_the_latest_attempt_of_a_delivery_is_recalled(store: Store) -> Non
         ]
     )
     recall = LastAttempts(store).recall
-    assert await recall(LastAttemptRequest(delivery="msg_1")) == LastAttempt(
+    assert await recall(DeliveryRef(delivery="msg_1")) == LastAttempt(
         status=503, error="http_503", excerpt="moving house"
     )
-    assert await recall(LastAttemptRequest(delivery="msg_3")) == LastAttempt(error="read_timeout")
-    assert await recall(LastAttemptRequest(delivery="msg_4")) == LastAttempt()
+    assert await recall(DeliveryRef(delivery="msg_3")) == LastAttempt(error="read_timeout")
+    assert await recall(DeliveryRef(delivery="msg_4")) == LastAttempt()

@@ -53,6 +53,7 @@ from activities.interface import (
     Adoption,
     CompletedSteps,
     Delivery,
+    DeliveryRef,
     Departure,
     DestinationPolicy,
     DestinationPolicyRequest,
@@ -60,8 +61,6 @@ from activities.interface import (
     GoalResult,
     HeldJourney,
     LastAttempt,
-    LastAttemptRequest,
-    Release,
     Renewal,
     Renewed,
     Sent,
@@ -298,7 +297,7 @@ class Fakes:
         return DestinationPolicy()
 
     @activity.defn(name=RECALL.name)
-    async def recall(self, _: LastAttemptRequest) -> LastAttempt:
+    async def recall(self, _: DeliveryRef) -> LastAttempt:
         return LastAttempt()
 
     @activity.defn(name=DEPART.name)
@@ -311,7 +310,7 @@ class Fakes:
     async def adopt(self, _: Adoption) -> None: ...
 
     @activity.defn(name=RELEASE.name)
-    async def release(self, _: Release) -> None: ...
+    async def release(self, _: DeliveryRef) -> None: ...
 
     @activity.defn(name=REPORT_HELD.name)
     async def report_held(self, _: HeldJourney) -> None: ...

@@ -87,13 +87,10 @@ class _FieldCollector:
                 return self.read_nodes(children, own) | {str(node.name)}
             case LiquidNode():
                 return self.read_nodes(child_nodes(node.block), own)
-            case ForNode():
-                inside = own | {str(name) for name in node.block_scope()}
-                self.read_nodes([node.block], inside)
-                if node.default is not None:
-                    self.read_nodes([node.default], own)
-            case TablerowNode():
+            case ForNode() | TablerowNode():
                 self.read_nodes([node.block], own | {str(name) for name in node.block_scope()})
+                if isinstance(node, ForNode) and node.default is not None:
+                    self.read_nodes([node.default], own)
             case _:
                 # A child may not be rendered, so its assignments are certain only inside of it.
                 for child in children:
@@ -128,8 +125,6 @@ class _FieldCollector:
         elif isinstance(part, body_parts.ForPart):
             self.read_expression(part.loop, own)
             self.read_part(part.each, own | {part.loop.identifier, "forloop"})
-            if part.otherwise is not None:
-                self.read_part(part.otherwise, own)
         elif isinstance(part, body_parts.LetPart):
             for name, value in part.names:
                 self.read_part(value, own)

@@ -207,14 +207,11 @@ class _Tracer:
         match node:
             case AssignNode():
                 self._assign(str(node.name), self._value(node.expression, scope))
-            case ForNode():
-                item = self._loop(node.expression, scope)
-                self._node(node.block, {**scope, "forloop": NEW_VALUE, str(node.expression.identifier): item})
-                if node.default is not None:
+            case ForNode() | TablerowNode():
+                item, own = self._loop(node.expression, scope), {str(name): NEW_VALUE for name in node.block_scope()}
+                self._node(node.block, {**scope, **own, str(node.expression.identifier): item})
+                if isinstance(node, ForNode) and node.default is not None:
                     self._node(node.default, scope)
-            case TablerowNode():
-                item = self._loop(node.expression, scope)
-                self._node(node.block, {**scope, "tablerowloop": NEW_VALUE, str(node.expression.identifier): item})
             case _:
                 for expression in node.expressions():
                     self._use(expression, scope)
@@ -331,8 +328,6 @@ class _Tracer:
         elif isinstance(part, body_parts.ForPart):
             item = self._loop(part.loop, scope)
             self._part(part.each, {**scope, "forloop": NEW_VALUE, part.loop.identifier: item})
-            if part.otherwise is not None:
-                self._part(part.otherwise, scope)
         elif isinstance(part, body_parts.LetPart):
             named = dict(scope)
             for name, value in part.names:

@@ -175,6 +175,9 @@ class ForPart(BodyPart):
     each: BodyPart
     otherwise: BodyPart | None
 
+    def inner(self) -> Iterable[BodyPart]:
+        return () if self.otherwise is None else (self.otherwise,)
+
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         try:
             items, length = self.loop.evaluate(context)
