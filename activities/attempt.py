@@ -101,10 +101,7 @@ async def attempt_of(
 
 
 async def _suppressed(attempt: OpenAttempt, error: BaseException) -> bool:
-    """Return True if the address is now suppressed, so that the step is skipped.
-
-    Holding the journey would be useless: no operator can repair an address.
-    """
+    """Return True if the address is now suppressed and the step skipped: no operator can repair an address."""
     failure = failure_of(error)
     if attempt.against is None or attempt.admitted is None or failure is None or failure.kind is FailureKind.RETRY:
         return False

@@ -35,10 +35,7 @@ _PATIENCE: Final = 2.0
 
 
 async def until_stored(row: asyncio.Future[None]) -> None:
-    """Wait for the row of an attempt.
-
-    A cancellation only ends the wait: the message is out, and its result must not be lost.
-    """
+    """Wait for the row of an attempt. A cancellation only ends the wait: the message is out."""
     with suppress(asyncio.CancelledError):
         await asyncio.wait([row], timeout=_PATIENCE)
 

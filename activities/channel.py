@@ -252,11 +252,7 @@ class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
         """Return what sends the channel's messages, for a worker."""
 
     def connect(self, settings: Settings, inbox: Path) -> ConnectionT | None:
-        """Return the connection that the settings configure, or None. Nothing is dialled yet.
-
-        Raises:
-            SettingsError: A setting is wrong. The message does not quote it.
-        """
+        """Return the configured connection, not dialled yet, or None. Raise SettingsError, which quotes no setting."""
         del settings, inbox
 
     def host(self, connection: ConnectionT) -> str:

@@ -92,10 +92,7 @@ class Channels:
 
 
 def channels_of(settings: Settings, inbox: Path) -> Channels:
-    """Return the channels that the settings configure. Nothing is connected.
-
-    Raise SettingsError if settings are wrong. The message names the variables, and shows no value.
-    """
+    """Return the configured channels, not connected. Raise SettingsError, which names variables and shows no value."""
     wrong: list[str] = []
 
     def judged(made: Callable[[], Made | None]) -> Made | None:

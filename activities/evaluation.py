@@ -102,10 +102,7 @@ def evaluate(question: EvaluationRequest) -> EvaluationResult:
 
 
 def _end(value: Any, question: EvaluationRequest) -> EvaluationResult:
-    """Return the end of a wait for a date.
-
-    It is calculated here and stored, so that a newer tz database changes nothing in a replay.
-    """
+    """Return the end of a wait for a date. It is stored, so that a newer tz database changes nothing in a replay."""
     zone = zone_of(question.zone)
     try:
         moment = None if value is None else parse_moment(str(value), zone)

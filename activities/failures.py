@@ -61,10 +61,7 @@ class Failure:
 
     @property
     def sentence(self) -> str:
-        """The sentence for operators.
-
-        For example ``hooks.example.com answered 503 (attempt 3, next try 2026-03-02 08:31:00 UTC)``.
-        """
+        """For operators: ``hooks.example.com answered 503 (attempt 3, next try 2026-03-02 08:31:00 UTC)``."""
         attempt = f"attempt {self.attempt}"
         if self.turned_away:
             attempt = f"after {attempt}" if self.attempt else "not attempted yet"

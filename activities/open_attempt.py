@@ -224,10 +224,7 @@ class OpenAttempt:
         WAIT.record(delay.total_seconds(), self.channel.name, _WHY.get(code, code))
 
     def not_sent(self, reason: str, error: str, pause: timedelta = SOON) -> ApplicationError:
-        """Return the exception for an attempt that ended before its message could leave.
-
-        It is repeated after a short, constant pause.
-        """
+        """Return the exception for an attempt that ended before its message could leave; a short pause follows."""
         self.unsent = True
         UNSENT.add(self.channel.name, error if error in _REASONS else "error")
         # A journey does not schedule a delivery again that was called off.

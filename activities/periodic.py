@@ -21,12 +21,7 @@ logger = logging.getLogger(__name__)
 async def repeating(
     store: Store, lease: str, work: Callable[[], Awaitable[None]], *, every: float
 ) -> AsyncGenerator[None]:
-    """Do some work while this process has a lease, until the context ends.
-
-    Args:
-        lease: The name of the lease, in the plural: logs name the work by it.
-        every: Seconds between two times.
-    """
+    """Do work `every` so many seconds while this process has the lease: a plural, by which logs name the work."""
     holder = uuid4().hex
 
     async def run() -> None:

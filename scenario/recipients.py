@@ -49,10 +49,7 @@ class Mailbox:
 
 
 def parse_address(text: str) -> Mailbox:
-    """Read a contact's address, ignoring blanks around it (RFC 5321 §4.1.2, RFC 6531).
-
-    Raise BadAddress if it is malformed.
-    """
+    """Read a contact's address without blanks around it (RFC 5321 §4.1.2, RFC 6531), or raise BadAddress."""
     from email_validator import EmailNotValidError, validate_email
 
     text = text.strip()
@@ -101,10 +98,8 @@ class BadNumber(BadRecipient):
 def international(text: str) -> str:
     """Return a contact's number in E.164, from a number with ``+`` or ``00`` and its country's code.
 
-    A number without a country's code is rejected, because a guess could reach a stranger.
-
-    Raises:
-        BadNumber: It is malformed, or too short or long for its country.
+    A number without a country's code is rejected, because a guess could reach a stranger. Raise BadNumber if it is
+    malformed, or too short or long for its country.
     """
     from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number, parse
 

@@ -146,11 +146,7 @@ def _meant(key: str) -> str | None:
 
 
 class Whole:
-    """A whole schema, in which references are resolved.
-
-    Args:
-        schema: A schema, right or wrong.
-    """
+    """A whole schema, right or wrong, in which references are resolved."""
 
     def __init__(self, schema: Any) -> None:
         self._schema = schema
@@ -333,11 +329,9 @@ class _TooMuch(Exception):
 
 
 def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """Return where a value violates a schema, as the end of a sentence, or None if it is valid.
+    """Return where plain JSON violates a schema without faults, as the end of a sentence, or None if it is valid.
 
-    Args:
-        value: Plain JSON data.
-        schema: A schema without faults. Keywords in `UNCHECKED` are ignored; nothing is downloaded.
+    Keywords in `UNCHECKED` are ignored; nothing is downloaded.
     """
     from referencing import Registry  # here, not above: most journeys have no schema to wait for
     from referencing.exceptions import Unresolvable

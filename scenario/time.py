@@ -121,10 +121,7 @@ def _read_zone(name: str) -> tzinfo | None:
 
 
 def zone_of(*names: object) -> tzinfo:
-    """Return the first name that is a time zone, else UTC.
-
-    A contact's zone is typed by people: a wrong one must not stop a journey.
-    """
+    """Return the first name that is a time zone, else UTC: people type them, and a wrong one must stop no journey."""
     return next(filter(None, map(read_zone, names)), ZoneInfo("UTC"))
 
 
@@ -144,12 +141,9 @@ def at_local(day: date, clock: time, zone: tzinfo) -> datetime:
 
 
 def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> datetime:
-    """Return the next moment (UTC) at which clocks in a zone show a time on one of some days.
+    """Return the next moment (UTC) at which clocks in a zone show ``HH:MM`` on one of some days, by default all.
 
-    Args:
-        now: With a zone; the current minute counts.
-        clock: ``HH:MM``.
-        days: Some of `WEEKDAYS`, or empty for every day.
+    The current minute counts.
     """
     wanted = time.fromisoformat(clock)
     today = now.astimezone(zone).date()

@@ -104,10 +104,7 @@ class Erase:
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> int:
-        """Pass over everything that may hold the contact until a pass after the first finds nothing.
-
-        Return their number.
-        """
+        """Pass over everything that may hold the contact until a pass finds nothing. Return the number of passes."""
         erasing = read_argument(ErasurePass, argument)
         if erasing is None:
             raise bad_argument(ERASE_WORKFLOW, 'be {"erasure": "the id of one in the store"}', "NotAnErasure")

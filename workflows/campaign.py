@@ -160,10 +160,7 @@ class CampaignWorkflow:
         return (self._stopped or end).change
 
     async def _prepare(self) -> None:
-        """Read the file, if that was not done, and wait for the start.
-
-        Raise ActivityError if the file cannot be used.
-        """
+        """Read the file, unless that was done, and wait for the start. Raise ActivityError if it cannot be used."""
         state = self._state
         if state.preparing:
             task = asyncio.create_task(self._read_file())
@@ -194,10 +191,7 @@ class CampaignWorkflow:
         return [CampaignGroup(**group) for group in groups]
 
     async def _work_on_groups(self) -> None:
-        """Work on the lines to the end, or until it is stopped.
-
-        Raise ActivityError if a chunk failed and is not retried.
-        """
+        """Work on the lines to the end, or until it is stopped. Raise ActivityError if a chunk failed for good."""
         state, rounds = self._state, 0
         while self._stopped is None:
             if not state.open and state.next > state.lines:
@@ -221,10 +215,7 @@ class CampaignWorkflow:
             await self._round()
 
     async def _round(self) -> None:
-        """Work on a few chunks at the same time, until they are done or something changes.
-
-        Raise ActivityError if a chunk failed and is not retried.
-        """
+        """Work on a few chunks at once until they are done or something changes. Raises as `_work_on_groups` does."""
         state, self._changed = self._state, False
         firsts, state.open = state.open[:WINDOW], state.open[WINDOW:]
         while len(firsts) < WINDOW and state.next <= state.lines:

@@ -142,10 +142,7 @@ class DeliveryRunner:
             return failure
 
     async def _execute(self, step: Send, payload: DeliveryPayload) -> Sent | Failure:
-        """Run the activity of a delivery to its end. Return its result, or a failure if that cannot be read.
-
-        Raise ActivityError if it failed terminally, or was cancelled.
-        """
+        """Return the result of a delivery's activity, or a failure if it cannot be read. Raise ActivityError."""
         host, state, changes = self._host, self._host.state, self._host.changes
         name = host.step
         channel = CHANNELS[step.channel]

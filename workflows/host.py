@@ -73,10 +73,7 @@ class JourneyHost(Host):
         self._history_length = 0
 
     def open(self, state: State, data: dict[str, Any]) -> None:
-        """Take up the state, and read the entry, the plan, and the contact with its changes.
-
-        Raise ScenarioError if one of them cannot be read.
-        """
+        """Take up the state, the entry, the plan, and the changed contact. Raise ScenarioError if one is unreadable."""
         self.state = state
         info = workflow.info()
         state.reset = state.reset or info.original_execution_run_id != info.run_id

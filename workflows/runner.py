@@ -72,10 +72,7 @@ class JourneyRunner:
         return self._carried is not None
 
     async def run(self, argument: Any) -> dict[str, Any]:
-        """Run the journey to its end. Return ``{"outcome", "reason", "version", "steps"}``.
-
-        Raise ApplicationError if the argument is not an entry.
-        """
+        """Run the journey to its end, or raise ApplicationError. Its result has the outcome, reason, version and steps."""
         wrapped: Any = self._carried or (argument if self._campaign else None)
         data: Any = argument if wrapped is None else wrapped["entry"]
         if not is_entry(data):

@@ -171,10 +171,7 @@ class State:
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> State:
-        """Return the state that `dump` wrote. Fields of a later version are ignored.
-
-        Raise ScenarioError if it cannot be read.
-        """
+        """Return the state that `dump` wrote, without fields of a later version. Raise ScenarioError if unreadable."""
         return read_form(_READER, data, "the carried state")
 
     @classmethod

@@ -53,10 +53,7 @@ class HeaderField(str):
 
 
 def unstructured(name: str, text: str) -> HeaderField:
-    """Return a field of free text, such as Subject.
-
-    Control characters become blanks, so that data cannot add a field.
-    """
+    """Return a field of free text, such as Subject. Data cannot add a field: control characters become blanks."""
     return HeaderField(name, _encoded(name, _CONTROL.sub(" ", text).strip()))
 
 

@@ -117,16 +117,7 @@ _FILE: Final = re.compile(r"[\w./-]+\.(?:html?|txt|liquid|json|mjml|md)")
 
 
 def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -> Any:
-    """Read the files that a scenario refers to.
-
-    Args:
-        data: The scenario as written.
-        read: See `scenario.check.check.check`.
-        report: Receives the findings.
-
-    Returns:
-        The data with texts in place of all readable references.
-    """
+    """Return the data of a scenario with the texts of files in place of all references that can be read."""
     texts: dict[Path, str] = {}
     # Once for all steps that refer to a file: their texts are one in memory, however many they are.
     read = cache(read) if read is not None else None

@@ -68,10 +68,7 @@ def check_trigger(entry: Entry, scenario: Scenario) -> None:
 
 
 def check_rules(scenario: Scenario, data: dict[str, Any]) -> None:
-    """Check the entry's condition and the contact's consent.
-
-    Raise EntryRefused if ``entry.if`` is false or cannot be evaluated, or the contact consents to no channel.
-    """
+    """Raise EntryRefused if the entry's condition is false or fails, or the contact consents to no channel."""
     if scenario.purpose == MARKETING and (lacking := nowhere(scenario.subscription or {}, data["contact"])):
         raise EntryRefused(f"no consent to {scenario.scenario}: {lacking}", "consent")
     condition = scenario.entry.condition
@@ -96,10 +93,7 @@ class Withheld(NamedTuple):
 
 
 def withheld(scenario: Scenario, contact_id: str, holdout: Holdout | None) -> Withheld | None:
-    """Return whether the holdout or the scenario's control group withholds everything from a contact, else None.
-
-    The holdout is drawn first.
-    """
+    """Return whether the holdout, drawn first, or the control group withholds everything from a contact, else None."""
     if holdout is not None and scenario.purpose == MARKETING:
         drawn = apart(holdout.seed, HOLDOUT, holdout.share).draw(contact_id)
         if drawn.name:
@@ -138,10 +132,7 @@ def branches(lots: Mapping[str, Lot], workflow_id: str, data: Mapping[str, Any])
 
 
 def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None:
-    """Return the journey's key: the engine's, else that of the scenario's rule.
-
-    Raise EntryRefused if the rule gives none.
-    """
+    """Return the journey's key: the engine's, else the rule's. Raise EntryRefused if the rule gives none."""
     if entry.key is not None or scenario.entry.key is None:
         return entry.key
     try:

@@ -64,10 +64,7 @@ _SCENARIO: Final = re.compile(r"(?=[^@]{1,100}(?:@|\Z))[a-z0-9]+(?:-[a-z0-9]+)*(
 
 
 def parse_entry(data: object) -> Entry:
-    """Read an entry and check what does not depend on the platform's settings.
-
-    Raise EntryError if it is malformed. The message has no data of the contact.
-    """
+    """Check an entry, apart from the platform's settings. Raise EntryError, which has no data of the contact."""
     try:
         entry = Entry.model_validate(data)
     except ValidationError as error:
@@ -100,10 +97,7 @@ def is_entry(data: object) -> bool:
 
 
 def is_too_deep(data: object) -> bool:
-    """Return True if JSON data is nested too deeply to be passed on.
-
-    Journeys wrap it, and readers of JSON give up at some 200 levels.
-    """
+    """Return True if JSON data is nested too deeply for journeys, which wrap it, and for readers of JSON."""
     level: list[object] = [data]
     for _ in range(_DEEPEST_OF_ALL):
         level = [part for item in level for _, part in members(item)]
@@ -158,10 +152,7 @@ def journey_id(entry: Entry, key: str | None) -> str:
 def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
     """Return the entry's variables for templates: plain JSON values by root name.
 
-    Dates without an offset are in the platform's zone.
-
-    Raises:
-        EntryError: The contact or the trigger's data is malformed. The message names the field.
+    Dates without an offset are in the platform's zone. Raise EntryError, which names the field, if data is malformed.
     """
     context: dict[str, Any] = {"contact": _clean(Contact, entry.contact, "contact", zone)}
     kind = entry.trigger["type"]
@@ -181,10 +172,7 @@ def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
 
 
 def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
-    """Return a clean contact with changed fields. Custom fields are changed individually.
-
-    Raise EntryError if the patch is malformed.
-    """
+    """Return a clean contact with changed fields, custom ones individually. Raise EntryError if they are malformed."""
     changed = _clean(Contact, patch, "contact", zone)
     given = {("custom" if key == "custom_fields" else key) for key in patch} - {"id"}
     merged = {**contact, **{key: value for key, value in changed.items() if key in given}}

@@ -283,12 +283,7 @@ _OF_EVENT: Final = ("name", "time", "properties")
 
 
 def trigger_root(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts of `trigger` that are stored nowhere else: its type and its event.
-
-    Args:
-        kind: The trigger's type.
-        data: The clean entry's data, by root name.
-    """
+    """Return the parts of `trigger` that are stored nowhere else: its type, and its event from the clean data."""
     event = {name: data["event"][name] for name in _OF_EVENT} if "event" in data else {}
     return {"type": kind, **event}
 

@@ -22,10 +22,7 @@ DEEPEST: Final = 100
 
 
 def plain_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry as plain JSON for the workflow.
-
-    Raise EntryError if JSON does not have a value of it, or it is too long.
-    """
+    """Return an entry as plain JSON for the workflow. Raise EntryError if JSON cannot hold it, or it is too long."""
     try:
         content = json.dumps(entry, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):
@@ -38,21 +35,12 @@ def plain_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsent(data: object, what: str) -> str:
-    """Return why data cannot be written as JSON.
-
-    Args:
-        what: Its name in the message.
-    """
+    """Return why data, called `what`, cannot be written as JSON."""
     return _cause(data, what) or f"{what} holds something that JSON does not have, such as NaN: send plain JSON"
 
 
 def unread(content: bytes, what: str, hint: str = "") -> str:
-    """Return why a JSON text cannot be read by a worker, or an empty text if no cause is found.
-
-    Args:
-        what: Its name in the message.
-        hint: What to write if it is no JSON.
-    """
+    """Return why a worker cannot read a JSON text, called `what`, or nothing. `hint` is for a text that is no JSON."""
     try:
         return _cause(read_json(content.decode()), what)
     except UnicodeDecodeError:

@@ -39,12 +39,9 @@ DENIED_PREFIXES: Final = (
 
 
 def denied(name: str) -> bool:
-    """Return True if neither a scenario nor a destination may set a header.
+    """Return True if neither a scenario nor a destination may set a header, whatever the case of its name.
 
     CGI (RFC 3875 §4.1.18) treats ``Content_Length`` like ``Content-Length``, so underscores count as hyphens.
-
-    Args:
-        name: The header's name, in any case.
     """
     lowered = name.lower().replace("_", "-")
     return lowered in DENIED_NAMES or lowered.startswith(DENIED_PREFIXES)

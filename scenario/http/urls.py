@@ -119,14 +119,7 @@ _LOOPBACK_V6: Final = IPv6Address("::1")
 
 
 def canonical(address: str | Address) -> Address:
-    """Return the address as the kernel treats it: an IPv4-mapped one as IPv4, without a zone.
-
-    Args:
-        address: From ``getaddrinfo``: ``93.184.216.34``, ``2001:db8::1``, ``fe80::1%eth0``.
-
-    Raises:
-        ValueError: It is not a numeric address.
-    """
+    """Return an address as kernels treat it: an IPv4-mapped one as IPv4, and no zone. Raise ValueError if it is none."""
     parsed = ip_address(address.partition("%")[0]) if isinstance(address, str) else address
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped
@@ -155,13 +148,10 @@ def classify(address: str | Address) -> AddressKind:
 
 @lru_cache(maxsize=4096)
 def permitted(address: str | Address, access: Access) -> bool:
-    """Return True if a destination may dial an address.
+    """Return True if a destination may dial an address. Raise ValueError if it is not a numeric address.
 
     If ``allow_cidr`` opens an address that contains an IPv4 address, such as a NAT64 prefix, the IPv4 address must be
     allowed as well.
-
-    Raises:
-        ValueError: It is not a numeric address.
     """
     target = canonical(address)
     match classify(target):
@@ -196,13 +186,10 @@ _DOTTED: Final = re.compile(
 
 
 def is_dotted(path: str) -> bool:
-    """Return True if a part of a path is ``.`` or ``..`` and would lead elsewhere (RFC 3986 §5.2.4).
+    """Return True if a part of a path (without a query) is ``.`` or ``..`` and would lead elsewhere (RFC 3986 §5.2.4).
 
     Some servers decode a path before they remove ``..``, and ignore what follows a semicolon in a part. Both are
     considered.
-
-    Args:
-        path: Begins with ``/`` and has no query.
     """
     return bool(_DOTTED.search(path))
 

@@ -35,10 +35,7 @@ def concise(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(stored: Mapping[str, Any]) -> Scenario:
-    """Read a document, also if a database has sorted its keys.
-
-    Raise ScenarioError if it is not a scenario, or one of a newer version.
-    """
+    """Read a document, its keys in any order. Raise ScenarioError if it is none, or one of a newer version."""
     try:
         return Scenario.model_validate(_kinds_first(stored), by_alias=True, by_name=False)
     except ValidationError as error:

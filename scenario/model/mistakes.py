@@ -32,14 +32,7 @@ _MEANT: Final = re.compile(r": did you mean '(.*)'\?$")
 
 
 def tell(error: ValidationError, data: Any, form: type[BaseModel], whole: str, report: Report) -> None:
-    """Report pydantic's errors. A missing key that is only misspelt is reported once.
-
-    Args:
-        data: The file's data.
-        form: The model of the whole file.
-        whole: The file's name as the subject of a sentence.
-        report: Receives the findings.
-    """
+    """Report pydantic's errors about a file, called `whole`. A missing key that is only misspelt is reported once."""
     said = [explained(detail, data, form, whole) for detail in error.errors(include_url=False)]
     meant = {
         (path[:-1], found[1])
@@ -130,12 +123,7 @@ def empty(name: str) -> Wording:
 
 
 def worded(detail: ErrorDetails, name: str) -> Wording:
-    """Return the fault for an error about the value of a key.
-
-    Args:
-        detail: Pydantic's error.
-        name: The key, or "the scenario" and the like, as the sentence's subject.
-    """
+    """Return the fault for an error about the value of a key. `name` is the sentence's subject, such as the key."""
     value: Any = detail["input"]
     context: Mapping[str, Any] = detail.get("ctx", {})
     if value is None:

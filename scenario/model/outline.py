@@ -46,11 +46,7 @@ class WrittenStep(NamedTuple):
 
 
 def outline(data: Any) -> Iterator[WrittenStep]:
-    """Yield all steps of a scenario in the order of the file, whatever is wrong with it.
-
-    Args:
-        data: The scenario from `scenario.source.source.Source`, or its keys and values with steps as models.
-    """
+    """Yield all steps of a scenario, written or as models, in the order of the file, whatever is wrong with it."""
     if is_mapping(data):
         yield from _steps_in(data.get("steps"), ("steps",), "")
 

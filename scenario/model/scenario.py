@@ -32,10 +32,7 @@ _OUTPUT: Final = re.compile(r"\s*\{\{[^{}]*\}\}\s*")
 
 
 def number_of(value: object) -> Decimal | None:
-    """Return a number, also from a text, or None.
-
-    Numbers of 10^12 and more are rejected. Six decimals are kept: no currency has more.
-    """
+    """Return a number below 10^12, also from a text, or None. Six decimals are kept: no currency has more."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
     try:

@@ -23,14 +23,7 @@ def named_steps(scenario: Scenario) -> Iterator[tuple[str, BaseStep]]:
 
 
 def compile_plan(scenario: Scenario, *, follows: bool = False) -> Plan:
-    """Compile a checked scenario.
-
-    Args:
-        follows: True if its journeys follow newer versions.
-
-    Raises:
-        TemplateError: A template is malformed.
-    """
+    """Compile a checked scenario; `follows` if its journeys follow newer versions. Raise TemplateError if malformed."""
     ids = {id(step): name for name, step in named_steps(scenario)}
     asked = (scenario.subscription or {}) if scenario.purpose == MARKETING else {}
     consents = {channel: needs.fields for channel, needs in asked.items()}

@@ -59,10 +59,7 @@ def handed(
 
 
 def item_fields(sources: Iterable[tuple[Any, liquid.Kind]]) -> tuple[tuple[str, ...], ...]:
-    """Return the paths that a batch call's templates read of each contact, in the journey's data.
-
-    Raise TemplateError if a template is malformed.
-    """
+    """Return the paths in a journey's data that a batch call's templates read of each contact. Raise TemplateError."""
     each = liquid.trace_usage(sources, same=[]).list_item_usage((CONTACTS,))
     names = None if each is None else spelled(each)
     if names is None:
@@ -73,10 +70,7 @@ def item_fields(sources: Iterable[tuple[Any, liquid.Kind]]) -> tuple[tuple[str, 
 
 
 def named_secrets(step: BaseStep) -> frozenset[str] | None:
-    """Return the secrets that a step's templates may read, or None if a name is computed.
-
-    Raise TemplateError if a template is malformed.
-    """
+    """Return the secrets that a step's templates may read; None if a name is computed. Raise TemplateError."""
     paths = {path for source, kind in step.messages() for path in liquid.find_fields(source, kind=kind)}
     asked = {path[1:2] for path in paths if path[0] == "secrets"}
     return None if () in asked else frozenset({name for (name,) in asked})
@@ -144,10 +138,7 @@ def _field(need: DataUsage, name: str) -> Iterator[str]:
 
 
 def narrowed(items: list[Any], names: Iterable[str]) -> list[Any]:
-    """Return a list's items with the needed fields only, in the same number and order.
-
-    Values that are no objects stay.
-    """
+    """Return a list's items with the needed fields only, in the same order. Values that are no objects stay."""
     wanted: dict[str, Any] = {}
     for name in names:
         below = wanted

@@ -47,10 +47,7 @@ class Place:
 
 
 def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
-    """Return the step of another version at which an operator's migration puts a journey.
-
-    Raise MigrationError if it cannot continue there.
-    """
+    """Return the step of another version at which an operator's migration puts a journey, or raise MigrationError."""
     for was, becomes in names.items():
         if becomes not in new.steps:
             raise MigrationError(f"there is no step '{becomes}', to which '{was}' is mapped")
@@ -63,10 +60,8 @@ def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:
 def followed(old: Plan, new: Plan, place: Place) -> str | None:
     """Return the next step in a newer version for a journey that follows and has completed a step.
 
-    The version must have the step that would come next. Steps that it inserts before that one come first.
-
-    Raises:
-        MigrationError: It cannot continue there.
+    The version must have the step that would come next. Steps that it inserts before that one come first. Raise
+    MigrationError if the journey cannot continue there.
     """
     following = place.following
     if following is not None:
@@ -145,10 +140,7 @@ def _hint(old: Plan, new: Plan, was: str) -> str:
 
 
 def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bool) -> None:
-    """Check that nothing is sent twice and no repetition starts in its middle.
-
-    Raise MigrationError if it would be so.
-    """
+    """Raise MigrationError if something would be sent twice, or a repetition start in its middle."""
 
     def named(steps: Iterable[str]) -> set[str]:
         return {names.get(name, name) for name in steps}

@@ -73,11 +73,7 @@ class RetryPolicy:
         return replace(self, initial_interval=initial, maximum_interval=max(self.maximum_interval, initial))
 
     def pause(self, attempt: int) -> float:
-        """Return the seconds between an attempt and the next one.
-
-        Args:
-            attempt: Number of the failed attempt, from 1.
-        """
+        """Return the seconds between the attempt of this number, from 1, and the next one."""
         try:
             return min(self.initial_interval * self.backoff_coefficient ** (attempt - 1), self.maximum_interval)
         except OverflowError:  # after hundreds of attempts, the power exceeds a float

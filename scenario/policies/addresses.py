@@ -28,10 +28,7 @@ def recipients() -> dict[str, tuple[str, str]]:
 
 
 def spelled(channel: str, address: str) -> str:
-    """Return the canonical spelling of an address that one of `channels` can send to.
-
-    Raise BadRecipient if it is malformed. The message does not quote it.
-    """
+    """Return the canonical spelling of an address of one of `channels`. Raise BadRecipient, which does not quote it."""
     return next(model for model in _senders() if model.channel == channel).spelled(address)
 
 

@@ -177,13 +177,7 @@ def since(caps: Sequence[Cap], now: datetime, zone: tzinfo) -> datetime:
 
 
 def full(caps: Iterable[Cap], claims: Iterable[Counted], now: datetime, zone: tzinfo) -> Full | None:
-    """Return the cap that forbids one more message, or None.
-
-    Args:
-        caps: The caps that apply to the message.
-        claims: The contact's other claims, at least those since `since`.
-        zone: The contact's zone.
-    """
+    """Return the cap that the contact's other claims, at least those `since`, leave no place under, or None."""
     counted = sorted((claim.claimed_at, claim.channel, claim.destination) for claim in claims)
     found: Full | None = None
     for cap in caps:

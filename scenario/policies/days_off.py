@@ -67,11 +67,7 @@ def unknown(day: str) -> str | None:
 
 @lru_cache(maxsize=512)
 def holidays_of(place: str, year: int) -> Mapping[date, str]:
-    """Return the public holidays of a year by day, with their names; none if the place is unknown.
-
-    Args:
-        place: The code of a country, or of a part of one.
-    """
+    """Return a year's public holidays of a country, or a part of one, by day, with names; none if it is unknown."""
     from holidays import country_holidays
 
     code, _, part = place.partition("-")

@@ -194,12 +194,7 @@ class Opening:
 
 
 def opening(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Opening | None:
-    """Return when something may be sent, or None if it may be sent now.
-
-    Args:
-        now: With a zone.
-        zone: The contact's zone.
-    """
+    """Return when something may be sent in the contact's zone, or None if it may be sent now."""
     since = _closed(rules, now.astimezone(zone))
     if not since:
         return None
@@ -210,23 +205,13 @@ def opening(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Opening | No
 
 
 def spread_by(delivery_id: str, spread: timedelta) -> timedelta:
-    """Return the delay of a waiting delivery after an opening: whole seconds below `spread`, always the same.
-
-    Args:
-        delivery_id: See `scenario.steps.delivery.delivery_id`.
-        spread: The opening's spread.
-    """
+    """Return a delivery's delay after an opening: whole seconds below the spread, always the same for one id."""
     number = int.from_bytes(hashlib.sha256(delivery_id.encode()).digest()[:8])
     return timedelta(seconds=int(spread.total_seconds()) * number >> 64)
 
 
 def stretches(rules: Sequence[Hours], now: datetime, zone: tzinfo) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the periods, start and end in UTC, in which all rules allow sending.
-
-    Args:
-        now: Start of the search, with a zone; it ends after `AHEAD`.
-        zone: The contact's zone.
-    """
+    """Yield the periods up to `AHEAD`, start and end in UTC, in which all rules allow sending in a zone."""
     now = now.astimezone(UTC)
     if now > LAST - _HORIZON:
         return

@@ -59,15 +59,9 @@ class Suppression:
 
 
 def stops(suppressions: Iterable[Suppression], purpose: Purpose, scopes: Collection[str] = ()) -> Suppression | None:
-    """Return the suppression that stops a message, or None.
+    """Return the suppression that stops a message, or None: of several the one that stops most, then the oldest.
 
-    Args:
-        suppressions: All suppressions of the address on the message's channel.
-        purpose: The purpose of the message's scenario.
-        scopes: The message's lists by id or name, in any case.
-
-    Returns:
-        Of several the one that stops most, then the oldest.
+    `scopes` are the message's lists by id or name, in any case.
     """
     wanted = {scope.casefold() for scope in scopes}
 

@@ -23,10 +23,7 @@ class Mark(NamedTuple):
 
 
 class Lines:
-    """The lines of a text, to convert an index into line and column.
-
-    Lines end at LF, CR LF or CR.
-    """
+    """The lines of a text, ended by LF, CR LF or CR, to convert an index into line and column."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0, *(found.end() for found in _BREAK.finditer(text))]

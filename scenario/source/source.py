@@ -89,13 +89,7 @@ class Source:
         return self._begin(place.key) if place and place.key is not None else self.at(path)
 
     def inside(self, path: Path, offset: int, *, key: bool = False) -> Mark:
-        """Return the place of a character of a text.
-
-        Args:
-            path: The text's path.
-            offset: Index of the character, from 0.
-            key: True if the text is the key itself.
-        """
+        """Return the place of a character, by its index from 0, of a text or of a key itself."""
         place = self._nearest(path) if self._places else None
         node = place and (place.key if key else place.value)
         if not isinstance(node, ScalarNode):
@@ -115,11 +109,7 @@ class Source:
         return self._text.translate(self._hidden)
 
     def rename(self, words: Mapping[Path, str]) -> None:
-        """Make the places of some keys, and of everything below, known by other keys as well.
-
-        Args:
-            words: The other keys, by path.
-        """
+        """Make the places of some keys, and of everything below, known by other keys as well: `words`, by path."""
         for known, place in list(self._places.items()):
             target = tuple(words.get(known[: length + 1], part) for length, part in enumerate(known))
             if target != known:

@@ -96,12 +96,7 @@ class Send(Row):
         return self.batch.within if self.batch is not None and self.batch.wait else 0.0
 
     def as_asked(self, retry: Changes, timeout: float | None) -> Send:
-        """Return the step with its destination's values for the settings that the scenario leaves open.
-
-        Args:
-            retry: The destination's changes of the retry policy.
-            timeout: The destination's timeout of one attempt in seconds, if set.
-        """
+        """Return the step with its destination's values for the settings that the scenario leaves open."""
         theirs = {name: value for name, value in retry.items() if name not in self.own_settings}
         timeout = self.timeout if timeout is None or "timeout" in self.own_settings else timeout
         return replace(self, retry=self.retry.changed_by(theirs), timeout=timeout)
@@ -195,10 +190,7 @@ class DeliveryStep(BaseStep):
 
     @classmethod
     def spelled(cls, address: str) -> str:
-        """Return the normalized spelling of an address.
-
-        Raise BadRecipient if it is malformed. The message does not quote it.
-        """
+        """Return the normalized spelling of an address, or raise BadRecipient, which does not quote it."""
         return address
 
     @override

@@ -85,10 +85,7 @@ def holds_steps(model: type[Model]) -> None:
 
 
 def add(kind: str, model: type[BaseStep]) -> None:
-    """Add a kind, before any scenario or plan is read.
-
-    Raise TypeError if its branches are declared as lists of `BaseStep`.
-    """
+    """Add a kind before any scenario or plan is read. Raise TypeError if its branches are lists of `BaseStep`."""
     _check_branches(model)
     KINDS[kind] = model
     _complete(*KINDS.values(), *_HOLDING)
@@ -125,10 +122,7 @@ def _mentions_base(annotation: object) -> bool:
 
 
 def read_row(data: object) -> Row:
-    """Read a row of a plan: a row, or the JSON data that `dump_row` wrote.
-
-    Raise ValueError if it is not a row, or its kind is unknown.
-    """
+    """Read a row of a plan, which may be the JSON data that `dump_row` wrote. Raise ValueError if it is none."""
     if isinstance(data, Row):
         return data
     kind = data.get("kind") if is_mapping(data) else None

@@ -194,10 +194,7 @@ class WaitRow(Row):
         return Next(self.resume, _PAST) if self.past == "skip" else Leave(f"the date of step {host.step} is past")
 
     async def end(self, host: Host) -> datetime:
-        """Return the end of the wait, which may be in the past.
-
-        Raise EntryError if the date cannot be evaluated, is missing, or is not a date.
-        """
+        """Return the end of the wait, perhaps in the past. Raise EntryError if the date is missing or is none."""
         if self.seconds is not None:
             return later(host.began, self.seconds)
         if self.clock is not None:

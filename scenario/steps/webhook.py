@@ -36,11 +36,7 @@ NO_BODY: Final = f"a look-up ({LOOK_UP}) has no body: write what it asks for int
 
 
 def body_fault(content: Content, body: object) -> str | None:
-    """Return why a body does not fit the content type, or None.
-
-    Args:
-        body: Text, a mapping or a list. A reference to a file stands for the text that replaces it.
-    """
+    """Return why a body does not fit the content type, or None. A file stands for the text that replaces it."""
     is_text = isinstance(body, str | File)
     if content == "text" and not is_text:
         return "plain text is written as text, or as {file: …}: for keys and values, 'content' is json or form"

@@ -35,12 +35,7 @@ class ParsedTemplate(BoundTemplate):
     """True if data may occur in keys of the JSON that it writes."""
 
     def write(self, data: Mapping[str, Any], sink: Sink) -> None:
-        """Render into a sink, which escapes the values.
-
-        Raises:
-            LiquidError: The template cannot be rendered with the data.
-            Aborted: The template aborts the delivery.
-        """
+        """Render into a sink, which escapes the values. Raise LiquidError, or Aborted if the template says so."""
         context = self.context_class(self, globals=data)
         buffer = cast("TextIO", sink)
         for node in self.nodes:

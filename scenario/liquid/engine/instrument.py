@@ -313,13 +313,7 @@ _REPLACED: Final[dict[type[Expression], type[Expression]]] = {
 
 
 def instrument(nodes: Iterable[Node], environment: Environment) -> None:
-    """Replace parts of a parsed tree, in place.
-
-    Raises:
-        UnknownFilterError: A filter does not exist.
-        FilterArgumentError: A filter has too few, too many or unknown arguments.
-        BoundReached: An expression has too many filters.
-    """
+    """Replace parts of a parsed tree, in place. Raise a LiquidError for wrong or too many filters."""
     seen: set[int] = set()
     pending = list(nodes)
     while pending:

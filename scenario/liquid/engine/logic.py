@@ -64,13 +64,7 @@ LOGIC: Final = (logical.LogicalAndExpression, logical.LogicalOrExpression, logic
 
 
 def parse_condition(env: Environment, token: Token) -> BooleanExpression:
-    """Parse the condition of a tag, a step or a rule.
-
-    Raises:
-        ForeignSyntaxError: It uses the syntax of another language.
-        LiquidSyntaxError: It is malformed in another way.
-        BoundReached: It is too long or too deeply nested.
-    """
+    """Parse the condition of a tag, a step or a rule. Raise a LiquidError if it is malformed, too long or too deep."""
     try:
         parsed = _parse_whole(env, expression_stream(token))
     except LiquidSyntaxError as error:

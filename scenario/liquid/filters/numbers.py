@@ -185,11 +185,7 @@ def sum_(items: Iterable[object], key: object = None) -> Number:
 
 
 def to_number(name: str, value: object) -> Number | None:
-    """Return a value or the number in a text. Nil and blank texts give None.
-
-    Args:
-        name: The filter's name, for messages.
-    """
+    """Return a value, or the number in a text; None for nil and blank texts. Messages have the filter's name."""
     if value is None or is_undefined(value):
         return None
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):

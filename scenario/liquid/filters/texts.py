@@ -63,13 +63,7 @@ def truncatewords(value: object, number: object = 15, end: object = "...") -> st
 
 
 def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
-    """Return a part of a text or a list.
-
-    Args:
-        value: The text or the list.
-        start: The index of the first element. A negative one counts from the end.
-        length: The number of elements.
-    """
+    """Return so many elements of a text or a list from an index on, which counts from the end if it is negative."""
     items: Sequence[Any] = value if is_sequence(value) or isinstance(value, range) else to_text(value)
     first = _to_integer("slice", start)
     count = 1 if length is None or is_undefined(length) else _to_integer("slice", length)
@@ -99,12 +93,7 @@ def string(value: object) -> str:
 
 
 def phone_e164(value: object, region: object = None) -> str | None:
-    """Return a phone number in international form, ``+33612345678``, or nil if it is not a possible number.
-
-    Args:
-        value: The number in any notation.
-        region: The two-letter country of national numbers, such as ``FR``.
-    """
+    """Return a number, if national of a region such as ``FR``, as ``+33612345678``; nil if it is impossible."""
     if value is None or is_undefined(value) or value == "":
         return None
     import phonenumbers  # a slow import that few templates need

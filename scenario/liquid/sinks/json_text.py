@@ -42,15 +42,7 @@ _COMMAS: Final = re.compile(
 
 
 def scan(text: str, state: int) -> int:
-    """Track JSON's string delimiters through a text.
-
-    Args:
-        text: Characters of a JSON document.
-        state: The position of the first character.
-
-    Returns:
-        The position after the last character.
-    """
+    """Track JSON's string delimiters through a text. Takes and returns the position before and after it."""
     at = 0
     if state == ESCAPED and text:
         at, state = 1, INSIDE
@@ -208,10 +200,7 @@ def has_rendered_keys(nodes: Iterable[Node]) -> bool:
 
 
 def refuse_duplicate_keys(body: bytes, sink: JsonSink, source: str) -> None:
-    """Reject a body in which a key written by data equals another key of the same object.
-
-    Duplicate keys that the author wrote are accepted.
-    """
+    """Reject a body in which a key written by data, not the author, equals another key of the same object."""
     try:
         read_json(body.decode(), unique=True)
     except KeyTwice:
