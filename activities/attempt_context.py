@@ -28,7 +28,6 @@ from runtime.temporal_faults import is_unknown_workflow
 
 _logger = logging.getLogger(__name__)
 REPORTS: Final[set[asyncio.Task[None]]] = set()
-"""Reports to journeys in progress."""
 _REPORTED: Final = 10.0  # maximum seconds to report that a delivery is delayed
 _NEWEST: Final = 30  # number of newest events that are searched for the cause of a pending workflow task
 _TASKS: Final = frozenset(

@@ -239,7 +239,6 @@ def read_argument(kind: type[Argument], argument: object) -> Argument | None:
 
 BLAST: Final = "blast_lines"
 LINES: Final = 1_000
-"""Lines of a chunk."""
 
 
 @dataclass(kw_only=True)

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 TEST_HEADER: Final = "x-scenario-test"
-"""Header of test messages."""
 _SHORT: Final = 60  # characters
 _CONSEQUENCES: Final = {
     Outcome.RETRY: "a journey would try again",

@@ -79,7 +79,6 @@ _DAY: Final = timedelta(days=1)
 # Two days from the ends of the calendar: every zone can show these.
 _FIRST: Final = datetime(1, 1, 3, tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 29, tzinfo=UTC)
-"""The latest supported time."""
 ENTRY_YEARS: Final = (1970, 9000)
 """The years of entries in previews and cases. Every moment that a scenario can wait for from there is a valid date."""
 _NO_DATE: Final = re.compile(r"|null|0|0000-00-00.*|0001-01-01(?:[T ]00:00.*)?", re.DOTALL)

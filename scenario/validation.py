@@ -19,7 +19,6 @@ UNKNOWN: Final = "unknown-field"
 MOST: Final = 50
 """Maximum number of errors that are reported together."""
 CODES: Final = (MISSING, UNKNOWN, "type", "length", "range", "form", "value")
-"""The codes of `InputFlaw`."""
 
 _MOMENT: Final = "must be a date and time such as 2026-03-31T10:00:00Z"
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -60,9 +59,7 @@ class InputFlaw(NamedTuple):
     code: str
     """One of `CODES`."""
     sentence: str
-    """The error as a sentence for people."""
     meant: str | None = None
-    """The name that was probably meant."""
 
 
 def flaws(

@@ -141,7 +141,6 @@ EventType = Literal[
     "campaign.started",
     "campaign.finished",
 ]
-"""The type of an outgoing event."""
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 
 

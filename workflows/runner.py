@@ -38,7 +38,6 @@ from workflows.visibility import remember
 HISTORY_USED: Final = "scenario_history_used"
 """Name of the histogram of the share of its history's limits that a run has used."""
 HISTORY_SHARES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
-"""Bounds of the histogram's buckets."""
 _MOST_EVENTS: Final = 51_200
 _MOST_BYTES: Final = 50 * 1024 * 1024
 _MOMENT: Final = timedelta(milliseconds=1)
@@ -72,7 +71,7 @@ class JourneyRunner:
         return self._carried is not None
 
     async def run(self, argument: Any) -> dict[str, Any]:
-        """Run the journey to its end, or raise ApplicationError. Its result has the outcome, reason, version and steps."""
+        """Run the journey to its end, or raise ApplicationError. The result has outcome, reason, version and steps."""
         wrapped: Any = self._carried or (argument if self._campaign else None)
         data: Any = argument if wrapped is None else wrapped["entry"]
         if not is_entry(data):

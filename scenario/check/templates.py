@@ -41,7 +41,6 @@ class Template(NamedTuple):
     awaits: bool = False
     """True if that step waits for an event."""
     to: Any = None
-    """The step's destination, or None."""
     lead: int = 0
     """Number of characters of the text that precede what the author wrote."""
     met: Sequence[tuple[Path, Sequence[str]]] = ()

@@ -24,7 +24,6 @@ class KnownVariables:
     """Variables known at one place."""
 
     responses: Known = field(default_factory=dict[str, Tree])
-    """Responses that may exist."""
     comes: bool = False
     """True if an event may exist."""
     missed: frozenset[Path] = frozenset({()})
@@ -53,7 +52,6 @@ class VariableMap:
     """Variables before each step, by the step's path."""
     saves: Mapping[str, Path]
     anywhere: Known
-    """All responses."""
     ends: Set[Path]
     """Paths of steps after which no contact continues."""
 

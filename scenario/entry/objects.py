@@ -273,7 +273,6 @@ DATA: Final[Mapping[str, tuple[str, type[Shape]]]] = {
 """Data of each trigger: its name in templates, and its model."""
 
 ALIASES: Final[Mapping[str, str]] = {"order": "ticket", "ticket": "order"}
-"""Second names of triggers' data."""
 
 
 TRIGGER: Final = "trigger"

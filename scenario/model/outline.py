@@ -23,7 +23,6 @@ class WrittenStep(NamedTuple):
     path: Path
     """Its path, ``("steps", 4, "then", 0)``."""
     kind: str | None
-    """Its kind, or None if no key names one."""
     keys: Mapping[str, Any]
     place: str
     """Its position for generated ids, ``5.then.1``."""

@@ -58,7 +58,6 @@ def _body_form(value: object) -> str | None:
 
 
 Text = Annotated[Annotated[Template, Tag("<text>")] | Annotated[File, Tag("<file>")], Discriminator(_text_form)]
-"""A text, inline or in a file."""
 Body = Annotated[
     Annotated[Template, Tag("<text>")]
     | Annotated[File, Tag("<file>")]

@@ -108,7 +108,6 @@ Timeout = Annotated[
         "'timeout' is one attempt's and must be from 1s to 5m: 'deadline' is for all of them",
     ),
 ]
-"""The maximum duration of one attempt."""
 Offset = Annotated[
     timedelta,
     BeforeValidator(_duration),
@@ -117,12 +116,10 @@ Offset = Annotated[
 ]
 """A duration before (``-3d``) or after (``3d``) a date."""
 Zone = Annotated[str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Paris"]})]
-"""An IANA time zone."""
 Name = Annotated[str, Field(pattern=NAME, max_length=100, description="Lower-case words joined by '-'.")]
 StepId = Annotated[str, Field(pattern=STEP_ID, max_length=100)]
 EventName = Annotated[str, Field(pattern=EVENT, max_length=200, examples=["order.delivered"])]
 Template = Annotated[str, Field(min_length=1)]
-"""Text with Liquid."""
 UrlPath = Annotated[str, Field(min_length=1, pattern=PATH, examples=["/orders/{{ order.external_id }}"])]
 """The part behind a destination's URL, with Liquid."""
 SavedName = Annotated[str, Field(pattern=SAVED, max_length=50, examples=["whatsapp"])]

@@ -90,7 +90,6 @@ Trigger = Literal[
     "event",
 ]
 TRIGGERS: Final[tuple[str, ...]] = get_args(Trigger)
-"""All triggers."""
 
 
 def _again(value: object) -> str:

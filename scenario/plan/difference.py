@@ -44,15 +44,12 @@ class VersionDifference:
     """The difference between a version and a later one."""
 
     added: tuple[str, ...] = ()
-    """Steps of the later version only."""
     removed: tuple[str, ...] = ()
-    """Steps of the earlier version only."""
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Changes of a step: keys of the file (``subject``, ``wait``), and other successors (``then → sms-2``)."""
     settings: tuple[str, ...] = ()
     """Changed keys of the scenario itself: ``exit``, ``timezone``."""
     redrawn: tuple[Redrawn, ...] = ()
-    """Draws with other results."""
 
     def __str__(self) -> str:
         parts = [f"added: {', '.join(self.added)}"] if self.added else []

@@ -92,7 +92,6 @@ def _without_dots(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _ROOTS: Final = ("contact", "event", "journey", "responses", TRIGGER, *OBJECTS)
-"""All roots of a journey's data."""
 MOST_NAMES: Final = 100
 """Maximum number of listed fields, so that a plan does not outgrow its benefit."""
 

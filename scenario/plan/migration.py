@@ -39,11 +39,8 @@ class Place:
     sent: tuple[str, ...] = ()
     """Steps whose message was or may have been sent."""
     rounds: tuple[str, ...] = ()
-    """Current repetitions."""
     responses: tuple[str, ...] = ()
-    """Names of saved responses."""
     has_event: bool = False
-    """True if `event` has a value."""
 
 
 def migrated(old: Plan, new: Plan, place: Place, names: Names) -> str:

@@ -25,7 +25,6 @@ _CONFIG = ConfigDict(extra="ignore")
 
 
 Step = Annotated[Row, PlainValidator(read_row), PlainSerializer(dump_row)]
-"""A step of a registered kind."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -49,7 +48,6 @@ class Plan:
     """Everything that a journey needs to find its way."""
 
     start: str
-    """The first step's id."""
     steps: dict[str, Step]
     """Steps by id. A successor of None is the end."""
     exit: tuple[PlannedExit, ...] = ()

@@ -19,7 +19,6 @@ LAST: Final = timedelta(seconds=5)
 """Time before the deadline at which a last attempt starts. It may still have to wait for a worker."""
 _JITTER: Final = 0.2
 STEEPEST: Final = 100
-"""Maximum backoff coefficient."""
 UNLIMITED: Final = 2**31 - 1
 """Number of attempts that means no limit: the largest number that Temporal accepts."""
 _LENGTHS: Final = (0.001, LONGEST.total_seconds())

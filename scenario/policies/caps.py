@@ -40,7 +40,6 @@ Capped = Annotated[
 
 CALENDAR: Final = ("day", "week", "month")
 LONGEST: Final = timedelta(days=31)
-"""Maximum period of a cap."""
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _MINUTE: Final = timedelta(minutes=1)

@@ -13,9 +13,7 @@ from scenario.model.parts import Model, optional
 from scenario.type_guards import is_mapping, list_or_empty
 
 LISTS: Final = ("contact", "lists")
-"""The field with a contact's lists."""
 TRACKING: Final = ("contact", "tracking_consent")
-"""The field with a contact's tracking consent."""
 
 
 def _list(value: object) -> str:

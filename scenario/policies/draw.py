@@ -85,7 +85,6 @@ Share = Annotated[
 ]
 """A share in hundredths of a percent; in files a percentage with at most two decimals."""
 Seed = Annotated[str, Field(min_length=1, max_length=200, pattern=SEED)]
-"""The seed of a draw."""
 
 
 KeptOut = Annotated[

@@ -35,7 +35,6 @@ MIDNIGHT: Final = (
     "messages kept back on a day off leave at 00:00 in the contact's zone, also text messages: "
     "add 'from' and 'to', such as {wanted}"
 )
-"""The warning about hours that open at midnight."""
 
 
 def _end(value: str) -> str:
@@ -47,7 +46,6 @@ _CLOCK: Final = r"([01]\d|2[0-3]):[0-5]\d"
 Clock = Annotated[
     str, AfterValidator(read_clock), WithJsonSchema({"type": "string", "pattern": f"^{_CLOCK}$", "examples": ["09:00"]})
 ]
-"""A time of day."""
 End = Annotated[
     str,
     AfterValidator(_end),

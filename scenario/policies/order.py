@@ -62,7 +62,6 @@ class PlannedMessage:
     destination: str
     """Its destination or host; empty for channels with one place."""
     began: datetime
-    """Start of its step."""
     zone: tzinfo
     contact: Mapping[str, Any]
     """The contact's fields that consent needs."""
@@ -76,15 +75,12 @@ class Rules:
 
     purpose: Purpose = MARKETING
     subscription: consent.Subscription | None = None
-    """The consent that the scenario requires."""
     hours: tuple[Hours, ...] = ()
     """Hours, all of which must be open."""
     expires: timedelta | None = None
     """Maximum wait."""
     caps: tuple[Cap, ...] = ()
-    """Caps that count it."""
     capped: Capped = "skip"
-    """What happens if a cap is full."""
 
 
 class Facts(Protocol):

@@ -41,17 +41,13 @@ class Finding:
     """One mistake in a scenario file, or in a text that it refers to."""
 
     file: str
-    """The file's name, as the caller gave it."""
     line: int
-    """Line, from 1."""
     column: int
     """Column, from 1, in characters."""
     severity: Severity
     """An error forbids publishing; a warning does not."""
     code: str
-    """A short word for programs, such as ``unknown-key``."""
     message: str
-    """One sentence for the author."""
     did_you_mean: str | None = field(default=None, compare=False)
     """A suggestion of one word, which the message also contains."""
 
@@ -68,9 +64,7 @@ class Flaw(NamedTuple):
     path: Path
     """Its path within the part; empty for the whole."""
     code: str
-    """See `Finding`."""
     message: str
-    """One sentence for the author."""
     key: bool = False
     """True to point at the key instead of its value."""
     severity: Severity = "error"

@@ -54,7 +54,6 @@ class Event:
     at: str = ""
     """When it happened, or when the journey received it if the sender did not state a time. ISO 8601 in UTC."""
     id: str | None = None
-    """The sender's id, if any."""
     number: int = 0
     """Position among the kept events of this journey, from 1."""
 
@@ -107,7 +106,6 @@ class Failed:
     excerpt: str = ""
     """The first 2 KB of the reply, redacted."""
     note: str | None = None
-    """A remark for the step's record."""
 
     def held(self, step: str, at: datetime) -> dict[str, Any]:
         given = {name: value for name, value in asdict(self).items() if name not in ("unknown", "note")}
@@ -218,7 +216,6 @@ class Memory:
     until: datetime | None = None
     """When the current wait or deferral ends, in UTC, once computed."""
     awaiting: str | None = None
-    """Name of the event that the current step waits for."""
     deferral: str | None = None
     """The reason why the current delivery may not be sent before `until`."""
     deferrals: list[str] = field(default_factory=list[str])

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step
 
 MOST_ROUNDS: Final = 1000
-"""Rounds of one repetition at most."""
 _ROUND: Final = "round"
 _END: Final = "end"
 
@@ -37,14 +36,12 @@ class RepeatRow(Row):
     every: float
     """Seconds between the beginnings of rounds. Whole days are calendar days."""
     times: int
-    """Maximum number of rounds."""
     until: str | None = None
     """The condition that ends the repetition."""
     event: str | None = None
     """The event that ends it, instead."""
     condition: str | None = None
     first: str | None = None
-    """The first step of a round."""
     next: str | None = None
 
     @property

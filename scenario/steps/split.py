@@ -47,7 +47,6 @@ class SplitRow(Row):
     shares: tuple[tuple[str, int], ...]
     """Of each branch, in hundredths of a per cent. A list, since its order counts and histories may sort keys."""
     branches: dict[str, str | None]
-    """The next step of each branch."""
     by: str = CONTACT
     """The unit: ``contact``, ``journey``, or a template."""
     following: str | None = None

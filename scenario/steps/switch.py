@@ -75,7 +75,6 @@ class SwitchRow(Row):
 
     value: str
     cases: dict[str, str | None]
-    """The next step of each case."""
     otherwise: str | None = None
 
     @property

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from scenario.liquid import Kind
 
 Content = Literal["json", "form", "text"]
-"""The content type of a webhook's body."""
 BODIES: Final[Mapping[Content, Kind]] = {"json": "json", "form": "form", "text": "plain"}
 """The output kind of a body's templates, by content type."""
 NO_SAVE: Final = "a batch call has no 'save': its response is about many contacts. Read it with 'batch.results'"

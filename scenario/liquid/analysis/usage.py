@@ -64,9 +64,7 @@ class DataUsage:
     """Levels above it."""
     is_item: bool = False
     whole: bool = False
-    """True if all of it may be read."""
     tested: bool = False
-    """True if its existence is tested."""
     each: DataUsage | None = None
     """The usage of its items, if it is read as a list."""
     fields: dict[str, DataUsage] = field(default_factory=dict[str, "DataUsage"])

@@ -30,7 +30,6 @@ _TEXTUAL: Final = (
     "append capitalize downcase lstrip newline_to_br prepend remove remove_first replace_first rstrip squish strip "
     "strip_html strip_newlines upcase url_decode"
 )
-"""Text filters of python-liquid."""
 
 _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: _printing_values(getattr(stock, name)) for name in _TEXTUAL.split()},

@@ -23,9 +23,7 @@ class TemplateFinding:
     column: int
     """From 1, in characters."""
     offset: int
-    """Index into the template's text."""
     suggestion: str | None = None
-    """The probable intention, or None."""
     path: tuple[str | int, ...] = ()
     """The keys and indexes of a text in a structured body."""
     in_key: bool = False
