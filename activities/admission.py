@@ -39,10 +39,7 @@ from scenario.time import parse_duration, spell
 
 
 class AdmissionActivities:
-    """Admits contacts to scenarios, and records their departure.
-
-    The zone is the platform's, for dates without an offset.
-    """
+    """Admits contacts to scenarios, and records their departure. The zone is that of the platform's dates."""
 
     def __init__(
         self, content: Content, store: stored.Store, zone: str, holdout: Callable[[], Holdout | None] = lambda: None
@@ -69,10 +66,7 @@ class AdmissionActivities:
         return word
 
     async def _report_refusal(self, admission: Admission, reason: str, word: str) -> None:
-        """Record a refusal: in the campaign that started the journey, or as an event.
-
-        The entry's key names the campaign. Its recorded line becomes an event as well.
-        """
+        """Record a refusal: in the campaign that the entry's key names, whose line becomes an event, or as an event."""
         try:
             entry = parse_entry(admission.entry)
         except EntryError:

@@ -95,10 +95,7 @@ class OpenAttempt:
 
     @property
     def within(self) -> float:
-        """Seconds left for sending: the step's `timeout`, or less if Temporal's limit is near.
-
-        It ends before Temporal gives it up, since it could not report otherwise.
-        """
+        """Seconds left for sending: the step's `timeout`, or less, to report before Temporal gives the attempt up."""
         return min(self.delivery.timeout, self._left)
 
     @property
@@ -119,10 +116,7 @@ class OpenAttempt:
         return least - (time.perf_counter() - self.started) - _REPORT
 
     async def may_leave(self, address: str = "") -> None:
-        """Check that the message may be sent to its recipient, before a connection is opened.
-
-        Raise ApplicationError if it is deferred or held, Aborted if it is skipped.
-        """
+        """Raise ApplicationError if the message is deferred or held, Aborted if it is skipped. Nothing is dialled."""
         await self.is_wanted()
         message = OutgoingMessage(self.delivery, self.channel, self.destination, self.now, address)
         self.obey(await self.gate.check(message))
@@ -261,15 +255,13 @@ class OpenAttempt:
         self.outcome = Sent(status=status, attempt=self.number, saved=saved, note=note)
         return self.outcome
 
-    def batched(self, note: str | None) -> Sent:
-        """Return the result of joining a batch call whose outcome the journey does not wait for."""
+    def batched(self, note: str | None) -> None:
+        """Record that it has joined a batch call whose outcome the journey does not wait for."""
         self.outcome = Sent(outcome="batched", attempt=self.number, note=note)
-        return self.outcome
 
-    def skipped(self, reason: str, status: int | None = None) -> Sent:
-        """Return the result if there is nothing to send, or no recipient."""
+    def skipped(self, reason: str, status: int | None = None) -> None:
+        """Record that there is nothing to send, or no recipient."""
         self.outcome = Sent(outcome="skipped", attempt=self.number, reason=reason, status=status)
-        return self.outcome
 
     def failed(self, judgement: Judgement, *, status: int | None = None, excerpt: str = "") -> ApplicationError:
         """Return the exception for a failed attempt that counts; see `end_after`.

@@ -289,10 +289,7 @@ def excerpt(body: bytes, hidden: KnownSecrets) -> str:
 
 
 def masked(texts: Sequence[str], given: KnownSecrets) -> list[str]:
-    """Mask texts that a journey keeps, but only secrets that are words, and callback addresses.
-
-    Raise NestedTooDeeply if they cannot be searched.
-    """
+    """Mask secrets that are words, and callback addresses, in texts that a journey keeps, or raise NestedTooDeeply."""
     text = _SEPARATOR.join(texts)
     searched = KnownSecrets(given.long, tuple(one for one in given.short if len(one) >= _SHORTEST_SAVED), given.encoded)
     spans: list[Span] = []

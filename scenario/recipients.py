@@ -65,10 +65,7 @@ def parse_address(text: str) -> Mailbox:
 
 
 def parse_sender(text: str) -> Mailbox:
-    """Read a sender, ``Name <address>`` or an address. Quoted names follow RFC 5322 §3.2.4.
-
-    Raise BadAddress if it is malformed, or its address is not ASCII, which too many servers reject.
-    """
+    """Read a sender, ``Name <address>`` (RFC 5322 §3.2.4) or an address. Raise BadAddress, also if it is not ASCII."""
     text = text.strip().encode("utf-8", "replace").decode("utf-8")  # a header cannot hold half surrogate pairs
     if len(text) > _LONGEST_SENDER:
         raise BadAddress(f"the sender has more than {_LONGEST_SENDER:,} characters")

@@ -127,10 +127,7 @@ class Enter:
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Start the journey.
-
-        Raise ApplicationError if the argument is not an entry, or the contact is refused. The text states why.
-        """
+        """Start the journey. Raise ApplicationError, which says why, for no entry or a refused contact."""
         if not is_entry(argument):
             raise bad_argument("Enter", NO_ENTRY, "NotAnEntry")
         if reason := too_large(argument):

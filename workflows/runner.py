@@ -261,10 +261,7 @@ class JourneyRunner:
             host.must_stay = True
 
     async def _count_steps(self) -> None:
-        """Report completed steps to the store, so that the next run need not carry them.
-
-        If the store does not respond, the latest are carried and the journey continues.
-        """
+        """Report completed steps to the store, so that the next run need not carry them, unless it does not respond."""
         state = self.host.state
         if not state.steps_uncounted:
             return

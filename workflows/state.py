@@ -87,10 +87,7 @@ class Override:
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
-    """Another version, adopted as soon as nothing of the current step is in flight.
-
-    It is never carried: a run that must continue as new adopts the version first.
-    """
+    """Another version, adopted once nothing of the step is in flight, and never carried to the next run."""
 
     version: int
     plan: dict[str, Any]  # as `scenario.plan.plan.dump_plan` writes it

@@ -209,10 +209,7 @@ def _key(scenario: Mapping[str, Any], report: Report) -> None:
 
 
 def _zone(scenario: Mapping[str, Any], report: Report) -> None:
-    """Report a zone that is not in the IANA database.
-
-    The model accepts every zone file of the machine, so that published versions can still be read.
-    """
+    """Report a zone that is not in the IANA database. The model accepts any of the machine's, for old versions."""
     name = scenario.get("timezone")
     if isinstance(name, str) and read_zone(name) is None and not report.knows(("timezone",)):
         message = f"'{clip(name)}' is not a time zone: write a name such as Europe/Paris"

@@ -99,10 +99,7 @@ def unknown(new: Plan, steps: Mapping[str, BaseStep], at: str, place: Place) -> 
 
 
 def fate(old: Plan, new: Plan, at: str, names: Names) -> tuple[bool, str]:
-    """Return whether journeys at a step can continue, as far as the plans tell, and a phrase about the step.
-
-    Phrases are ``which stays``, ``which is gone: map it`` and the like.
-    """
+    """Return whether journeys at a step can continue, as far as plans tell, and a phrase such as ``which stays``."""
     earlier = tuple(name for name, row in old.steps.items() if isinstance(row, Send) and at in old.ahead(name))
     rounds = tuple(old.loops(at)) + ((at,) if old.steps[at].again is not None else ())
     becomes = names.get(at, at)

@@ -88,10 +88,7 @@ class MissingValueError(UndefinedError):
 
 
 class StrictMissing(Undefined):
-    """A missing value in webhooks: it may be tested (``if``, ``== nil``, ``default``), and every other use is an error.
-
-    Its `obj` is the missing path.
-    """
+    """A missing value in webhooks, its path in `obj`: it may be tested, and every other use is an error."""
 
     __slots__ = ()
 

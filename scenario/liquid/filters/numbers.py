@@ -219,10 +219,7 @@ _LONGEST_NAME: Final = 64
 
 
 def find_locale(name: str) -> Locale:
-    """Return a locale by its name in a contact's data: ``fr``, ``fr_FR``, ``fr-fr``.
-
-    Falls back to the language and then to English, so that a contact's record cannot stop a message.
-    """
+    """Return a locale by its name in a contact's data: ``fr``, ``fr_FR``; else that of the language, or English."""
     return _parse_locale(name.strip()[:_LONGEST_NAME])
 
 
