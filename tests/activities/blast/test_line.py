@@ -89,6 +89,13 @@ async def test_it_ends_with_an_outcome(answer: Sent | Failure, outcome: str, rea
     assert [(one.step, one.outcome) for one in made.passed()] == [("if-1", "then"), ("hook", passed)]
 
 
+async def test_after_a_terminal_failure_that_may_have_been_sent_it_goes_on_as_its_step_says() -> None:
+    made = line(Answers(failure(FailureKind.PERMANENT, unknown=True, exhausted=True)), on_failure="continue")
+    await made.run()
+    assert (made.ended or ("",))[0] == "finished"
+    assert made.passed()[-1].outcome == "failed"
+
+
 async def test_a_way_without_a_message_is_skipped() -> None:
     made = line(Answers(), vip=False)
     await made.run()
