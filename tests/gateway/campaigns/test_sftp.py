@@ -1,7 +1,9 @@
 """Files at SFTP servers, read from a real server: only from servers whose keys are named, and only unchanged files."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -17,20 +19,11 @@ SERVER, OTHER, USER = (asyncssh.generate_private_key("ssh-ed25519") for _ in ran
 class Login(asyncssh.SSHServer):
     """Lets the user shop in, with the password open or a key."""
 
-    def begin_auth(self, username: str) -> bool:
-        return True
-
     def password_auth_supported(self) -> bool:
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
         return (username, password) == ("shop", "open")
-
-    def public_key_auth_supported(self) -> bool:
-        return True
-
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return key.public_data == USER.public_data
 
 
 def public(key: asyncssh.SSHKey, host: str = "127.0.0.1") -> str:
@@ -40,19 +33,12 @@ def public(key: asyncssh.SSHKey, host: str = "127.0.0.1") -> str:
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
     (tmp_path / "people.csv").write_bytes(CONTENT)
-    server = await asyncssh.listen(
-        "127.0.0.1", 0, server_factory=Login, server_host_keys=[SERVER], sftp_factory=_Served.at(tmp_path)
-    )
+    keys = asyncssh.import_authorized_keys(USER.export_public_key().decode())
+    given: dict[str, Any] = {"server_host_keys": [SERVER], "authorized_client_keys": keys}
+    folder = partial(asyncssh.SFTPServer, chroot=str(tmp_path).encode())
+    server = await asyncssh.listen("127.0.0.1", 0, server_factory=Login, sftp_factory=folder, **given)
     async with server:
         yield f"sftp://shop@127.0.0.1:{server.get_port()}"
-
-
-class _Served(asyncssh.SFTPServer):
-    """Serves a folder."""
-
-    @classmethod
-    def at(cls, folder: Path) -> Callable[[asyncssh.SSHServerChannel[bytes]], "_Served"]:
-        return lambda channel: cls(channel, chroot=str(folder).encode())
 
 
 async def read(place: str, known: str, **secrets: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What is seen of one journey: its snapshot, and what was sent, rendered again from the history and the store."""
+"""What is seen of one journey: its snapshot, its state in a word, and what was sent, rendered again."""
 
 import asyncio
 from dataclasses import replace
@@ -15,13 +15,13 @@ from activities.failures import FailureKind
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput
 from gateway.journeys.rendered import RenderedDelivery, rendered, scheduled, submitted_entry
-from gateway.journeys.snapshot import SHOWN, read, why_failed
+from gateway.journeys.snapshot import SHOWN, JourneySnapshot, read, why_failed
 from gateway.preview.rendering import MessageRenderer
 from gateway.why.story import told
 from runtime.store import Store
 from tests import factories
 from tests.factories import admission_request, present, publish
-from tests.gateway.journey import START, attempt
+from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, attempt
 from tests.gateway.journey import shown as shown_journey
 from tests.workflows.conftest import Stage, failing
 
@@ -194,3 +194,58 @@ async def test_what_temporal_has_forgotten_cannot_be_rendered(stage: Stage, clie
     said = r"^Temporal has forgotten the history of told/9, and with it what was sent: see"
     with pytest.raises(BadInput, match=said):
         await rendered(client.temporal, client.store, gone, "poll", MessageRenderer())
+
+
+OVER = replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited", reason="event order.returned")
+BARE = JourneySnapshot("a/7/K1", "r2", "running", None, None, ())
+
+
+PAUSE = {"name": "pause", "operator": "ann", "reason": "sale", "at": "2026-03-31T08:30:00+00:00", "step": "hook"}
+RESUME = {**PAUSE, "name": "resume"}
+PAUSES: list[tuple[list[dict[str, Any]], dict[str, Any] | None]] = [
+    ([], None),
+    ([PAUSE, {**PAUSE, "name": "retry_step"}], PAUSE),
+    ([PAUSE, RESUME], None),
+    ([PAUSE, RESUME, PAUSE], PAUSE),
+]
+
+
+def test_a_held_journey_may_be_paused_as_well() -> None:
+    for orders, pause in PAUSES:
+        view = replace(HELD, progress={**PROGRESS, "operations": orders})
+        assert (shown_journey(view)["state"], shown_journey(view)["paused"]) == ("held", pause)
+        assert shown_journey(replace(view, status="completed"))["paused"] is None
+
+
+ANSWERED, ENDED = "hooks.example.com answered 503", "event order.returned"
+FINISHED = {"outcome": "finished", "reason": ""}
+REFUSED = {"outcome": "refused", "reason": "it is admitted only once"}
+UNANSWERED = replace(HELD, progress=None)
+STATES: dict[str, tuple[JourneySnapshot, str, str | None]] = {
+    "nobody has looked at it": (BARE, "entering", None),
+    "a worker answers": (HELD, "held", ANSWERED),
+    "search knows": (replace(UNANSWERED, state="waiting"), "waiting", None),
+    "nobody knows more": (UNANSWERED, "running", None),
+    "paused on the server": (replace(HELD, status="paused"), "paused", ANSWERED),
+    "it finished": (replace(UNANSWERED, status="completed", entry=OVER, result=FINISHED), "finished", ENDED),
+    "it was refused": (replace(BARE, status="completed", result=REFUSED), "refused", "it is admitted only once"),
+    "it failed": (replace(UNANSWERED, status="failed", failure="failed: no"), "failed", "failed: no"),
+    "it was terminated": (replace(HELD, status="terminated", failure="was terminated"), "terminated", "was terminated"),
+    "only the store knows it": (replace(UNANSWERED, status="forgotten", entry=OVER), "exited", ENDED),
+    "it never took leave": (replace(UNANSWERED, status="forgotten"), "lost", None),
+}
+
+
+@pytest.mark.parametrize(("view", "state", "reason"), STATES.values(), ids=STATES.keys())
+def test_one_word_says_how_it_is(view: JourneySnapshot, state: str, reason: str | None) -> None:
+    told = shown_journey(view)
+    assert (told["state"], told["reason"]) == (state, reason)
+    if view.status not in ("running", "paused"):
+        assert (told["at"], told["since"], told["waiting"]) == (None, None, None)
+
+
+def test_without_a_worker_the_place_comes_from_search() -> None:
+    told = shown_journey(replace(HELD, progress=None, state="waiting", step="wait-3"))
+    assert (told["at"], told["answered"]) == ("wait-3", False)
+    places = [(step["id"], step["state"]) for step in told["steps"]]
+    assert places == [("wait-3", "now"), ("bye", "to come"), ("later", "to come")]

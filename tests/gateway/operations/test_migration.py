@@ -32,9 +32,8 @@ async def two(store: Store) -> Store:
 
 def temporal() -> Search:
     """Search knows of all but one of them; one that it takes for waiting has a delivery under way."""
-    found = Search(
-        sending={"a/0": [PendingActivityInfo(activity_id="mail")], "a/3": [PendingActivityInfo(activity_id="early")]}
-    )
+    steps = {"a/0": "mail", "a/3": "early"}
+    found = Search(sending={name: [PendingActivityInfo(activity_id=step)] for name, step in steps.items()})
     for number, state in ((0, "waiting"), (3, "waiting"), (1, "held"), (4, "held"), (6, "held")):
         found.put(f"a/{number}", state)
     return found

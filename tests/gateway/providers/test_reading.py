@@ -108,10 +108,8 @@ def forged() -> dict[str, tuple[str, Call]]:
     lead = "x-twilio-email-event-webhook-timestamp"
     call = CALLERS["sendgrid"](ONE["sendgrid"])
     made["sendgrid: another time"] = "sendgrid", replace(call, headers={**call.headers, lead: "1774744901"})
-    made["twilio: another delivery"] = (
-        "twilio",
-        replace(callers.twilio(ONE["twilio"]), url=f"{URL}/inbound/events/twilio"),
-    )
+    call = replace(callers.twilio(ONE["twilio"]), url=f"{URL}/inbound/events/twilio")
+    made["twilio: another delivery"] = "twilio", call
     call = callers.mailgun(ONE["mailgun"])
     made["mailgun: another token"] = "mailgun", replace(call, body=call.body.replace(b'"token": "', b'"token": "0'))
     made["mailgun: nothing signed"] = "mailgun", callers.mailgun(ONE["mailgun"], stamp="")
@@ -121,22 +119,20 @@ def forged() -> dict[str, tuple[str, Call]]:
     made["ses: half a character"] = "ses", replace(call, body=call.body.replace(b'"2026', b'"\\ud8002026'))
     for name in ("postmark", "brevo"):
         made[f"{name}: not ASCII"] = name, replace(CALLERS[name](ONE[name]), headers={"authorization": "Basic \xe9"})
-    sns: dict[str, Any] = {
-        "another key": {"key": generate_private_key(65537, 2048)},
-        "another topic": {"TopicArn": TOPIC.replace("mail", "other")},
-        "another version": {"version": "3"},
-        "http": {"SigningCertURL": CERTIFICATE.replace("https", "http")},
-        "another host": {"SigningCertURL": CERTIFICATE.replace("amazonaws.com", "amazonaws.com.evil.example")},
-        "a user in the URL": {
-            "SigningCertURL": CERTIFICATE.replace("https://", "https://sns.eu-west-1.amazonaws.com@")
-        },
-        "another port": {"SigningCertURL": CERTIFICATE.replace(".com/", ".com:8443/")},
-        "another region": {"SigningCertURL": CERTIFICATE.replace("eu-west-1", "us-east-1")},
-        "another bucket": {"SigningCertURL": CERTIFICATE.replace("https://sns.", "https://evil.s3.")},
-        "another path": {"SigningCertURL": CERTIFICATE.replace(".com/", ".com/../")},
-        "a query": {"SigningCertURL": f"{CERTIFICATE}?x=.pem"},
-        "a line": {"SigningCertURL": f"{CERTIFICATE}\n"},
+    urls = {
+        "http": CERTIFICATE.replace("https", "http"),
+        "another host": CERTIFICATE.replace("amazonaws.com", "amazonaws.com.evil.example"),
+        "a user in the URL": CERTIFICATE.replace("https://", "https://sns.eu-west-1.amazonaws.com@"),
+        "another port": CERTIFICATE.replace(".com/", ".com:8443/"),
+        "another region": CERTIFICATE.replace("eu-west-1", "us-east-1"),
+        "another bucket": CERTIFICATE.replace("https://sns.", "https://evil.s3."),
+        "another path": CERTIFICATE.replace(".com/", ".com/../"),
+        "a query": f"{CERTIFICATE}?x=.pem",
+        "a line": f"{CERTIFICATE}\n",
     }
+    sns: dict[str, dict[str, Any]] = {what: {"SigningCertURL": url} for what, url in urls.items()}
+    sns |= {"another key": {"key": generate_private_key(65537, 2048)}, "another version": {"version": "3"}}
+    sns["another topic"] = {"TopicArn": TOPIC.replace("mail", "other")}
     for what, given in sns.items():
         made[f"ses: {what}"] = "ses", callers.sns(CLICK, **given)
     call = callers.sns(CLICK)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from temporalio.api.enums.v1 import PendingActivityState
@@ -55,28 +56,19 @@ async def test_a_campaign_says_why_it_waits_for_its_receiver(
     activity.activity_type.name = BLAST
     activity.last_heartbeat_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=beaten))
     activity.heartbeat_details.payloads.extend(await DataConverter.default.encode(details))
-
-    async def describe() -> Any:
-        return SimpleNamespace(raw_description=DescribeWorkflowExecutionResponse(pending_activities=[activity]))
-
-    handle = SimpleNamespace(describe=describe)
-    temporal: Any = SimpleNamespace(data_converter=DataConverter.default, get_workflow_handle=lambda _: handle)  # pyright: ignore[reportUnknownLambdaType]
+    described = DescribeWorkflowExecutionResponse(pending_activities=[activity])
+    describe = AsyncMock(return_value=SimpleNamespace(raw_description=described))
+    handle = Mock(return_value=Mock(describe=describe))
+    temporal = Mock(data_converter=DataConverter.default, get_workflow_handle=handle)
     assert await trouble_of(temporal, "campaign:sale", "campaign") == trouble
 
 
 async def test_a_campaign_is_no_journey_of_a_contact_that_has_its_name(store: Store) -> None:
     """Otherwise the contact's key encrypts it, and an erasure destroys that key."""
-    named: list[str] = []
-
-    def handle(name: str) -> Any:
-        named.append(name)
-        return SimpleNamespace(describe=describe)
-
-    async def describe() -> Any:
-        raise RPCError("none", RPCStatusCode.UNAVAILABLE, b"")
-
+    describe = AsyncMock(side_effect=RPCError("none", RPCStatusCode.UNAVAILABLE, b""))
+    handle = Mock(return_value=Mock(describe=describe))
     await store.add_campaign(stored_campaign())
-    services = Services(cast("Any", SimpleNamespace(namespace="default", get_workflow_handle=handle)), store)
+    services = Services(Mock(namespace="default", get_workflow_handle=handle), store)
     with pytest.raises(RPCError):
         await services.campaigns.show(TERMINAL, "sale")
-    assert [contact_of(name) for name in named] == [None]
+    assert [contact_of(call.args[0]) for call in handle.call_args_list] == [None]

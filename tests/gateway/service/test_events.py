@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,7 +20,7 @@ from gateway.service import events
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.events import UnadmittedSearch
 from runtime.api_keys import SCOPES
-from runtime.store import AcceptedEntry, Store
+from runtime.store import Store
 from tests.factories import admission_request, publish
 from tests.fakes import RefusingService
 from tests.gateway.search import NOW, Search
@@ -103,10 +104,7 @@ def temporal() -> RefusingService:
 def service(temporal: RefusingService, store: Store, monkeypatch: pytest.MonkeyPatch) -> events.EventService:
     """The service, whose search finds no journey that the store does not know."""
 
-    async def find_none(*_: object) -> list[AcceptedEntry]:
-        return []
-
-    monkeypatch.setattr(UnadmittedSearch, "of", find_none)
+    monkeypatch.setattr(UnadmittedSearch, "of", AsyncMock(return_value=[]))
     return events.EventService(Client(temporal), store, Content(store), PARIS)
 
 
@@ -149,10 +147,8 @@ async def test_a_limited_caller_counts_no_goals_of_other_scenarios(service: even
         await store.depart(request.workflow_id, request.run_id, "finished", None, now)
     caller = Caller("k", "key k", SCOPES, ["other"])
     assert await service.report(caller, "7", "order.placed") == events.EventView(goals=1)
-    assert {entry.scenario: entry.reached_at is not None for entry in await store.entries()} == {
-        "hello": False,
-        "other": True,
-    }
+    reached = {entry.scenario: entry.reached_at is not None for entry in await store.entries()}
+    assert reached == {"hello": False, "other": True}
 
 
 UNAVAILABLE = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
@@ -187,10 +183,8 @@ def searching(temporal: Temporal) -> UnadmittedSearch:
 async def test_it_searches_unless_no_task_waits(backlog: int | RPCError | None, searched: bool) -> None:
     temporal = Temporal(backlog=backlog)
     temporal.add("sale/7", ContactId="7")
-    found = await searching(temporal).of("7")
-    assert [(one.workflow_id, one.run_id, one.accepted_at) for one in found] == (
-        [("sale/7", "r9", NOW)] if searched else []
-    )
+    found = [(one.workflow_id, one.run_id, one.accepted_at) for one in await searching(temporal).of("7")]
+    assert found == ([("sale/7", "r9", NOW)] if searched else [])
 
 
 async def test_it_asks_for_all_contacts_at_once_and_looks_for_waiting_tasks_once() -> None:
@@ -204,11 +198,12 @@ async def test_it_asks_for_all_contacts_at_once_and_looks_for_waiting_tasks_once
     assert temporal.looks == 1
 
 
-async def test_it_searches_for_no_id_that_a_workflow_cannot_have() -> None:
-    temporal = Temporal()
+async def test_it_searches_for_no_id_that_a_workflow_cannot_have_and_on_no_server_without_search() -> None:
+    temporal = Temporal(error=RPCStatusCode.UNIMPLEMENTED)
     for contact in ("", "a\0b", "x" * 1001):
         assert await searching(temporal).of(contact) == []
     assert (temporal.looks, temporal.queries) == (0, [])
+    assert await searching(temporal).of("7") == []
 
 
 async def test_searches_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,11 +225,6 @@ async def test_what_was_known_holds_while_the_server_does_not_say(monkeypatch: p
     monkeypatch.setattr(events, "STALE", 0.0)
     with pytest.raises(RPCError):
         await search.of("7")
-
-
-async def test_a_server_without_search_finds_nothing() -> None:
-    temporal = Temporal(error=RPCStatusCode.UNIMPLEMENTED)
-    assert await searching(temporal).of("7") == []
 
 
 async def test_it_may_be_closed_while_somebody_waits() -> None:

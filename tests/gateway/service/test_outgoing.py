@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -26,17 +27,21 @@ async def held(store: Store, *contacts: str) -> list[str]:
         await store.admit(admission_request(contact))
     events, position = await store.outgoing_events(0)
     await store.outgoing_cursor("crm", position)
-    given: dict[str, Any] = {
-        "reason": "crm answered 422",
-        **dict.fromkeys(("next_try_at", "held_at", "recorded_at"), NOW),
-    }
-    given |= {"subscription": "crm", "attempts": 1}
+    given: dict[str, Any] = {"subscription": "crm", "attempts": 1, "reason": "crm answered 422"}
+    given |= dict.fromkeys(("next_try_at", "held_at", "recorded_at"), NOW)
     await store.add_sends([PendingSend(position=one.position, subject=one.subject, **given) for one in events])
     return [event.id for event in events]
 
 
-async def test_an_operation_is_recorded_and_a_repetition_does_nothing_more(store: Store) -> None:
-    service, ids = OutgoingService(store), await held(store, "7", "8", "9")
+@pytest.fixture
+def service(store: Store) -> OutgoingService:
+    return OutgoingService(store)
+
+
+async def test_an_operation_is_recorded_and_a_repetition_does_nothing_more(
+    service: OutgoingService, store: Store
+) -> None:
+    ids = await held(store, "7", "8", "9")
     done = await service.operate(ENGINE, "crm", SKIP, WHY, ids=[*ids[:2], ids[0]])
     again = await service.operate(ENGINE, "crm", SKIP, WHY, ids=ids[:2])  # nothing is held under these ids any more
     assert done.model_dump(exclude={"since", "ended_at"}) == again.model_dump(exclude={"since", "ended_at"})
@@ -55,25 +60,19 @@ async def test_an_operation_is_recorded_and_a_repetition_does_nothing_more(store
 
 
 async def test_a_repetition_carries_out_what_a_killed_process_only_recorded(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    service: OutgoingService, store: Store
 ) -> None:
-    service = OutgoingService(store)
     await held(store, "7")
-
-    async def die(*_: object) -> int:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "release_sends", die)
-        with pytest.raises(KeyboardInterrupt):
-            await service.operate(ENGINE, "crm", RETRY, WHY)
+    killed = patch.object(store, "release_sends", AsyncMock(side_effect=KeyboardInterrupt))
+    with killed, pytest.raises(KeyboardInterrupt):
+        await service.operate(ENGINE, "crm", RETRY, WHY)
     assert (await service.operate(ENGINE, "crm", RETRY, WHY)).events == 1
     [state] = await service.subscriptions(ENGINE, "crm")
     assert (state.state, state.trouble) == ("failing", "crm answered 422")
 
 
-async def test_a_subscription_that_a_worker_sends_to_is_not_forgotten(store: Store) -> None:
-    service, now = OutgoingService(store), datetime.now(UTC)
+async def test_a_subscription_that_a_worker_sends_to_is_not_forgotten(service: OutgoingService, store: Store) -> None:
+    now = datetime.now(UTC)
     await held(store, "7")
     await store.lease(sender_lease("crm"), "worker", now=now, expires_at=now + timedelta(minutes=1))
     with pytest.raises(NotAccepted, match=r"^crm: a worker sends to it: remove it from outgoing\.yaml"):
@@ -84,8 +83,7 @@ async def test_a_subscription_that_a_worker_sends_to_is_not_forgotten(store: Sto
     assert await service.subscriptions(TERMINAL) == []
 
 
-async def test_what_is_refused_is_not_recorded(store: Store) -> None:
-    service = OutgoingService(store)
+async def test_what_is_refused_is_not_recorded(service: OutgoingService, store: Store) -> None:
     await held(store, "7")
     mistakes: list[tuple[OutgoingOperation, dict[str, Any], str]] = [
         (SKIP, {}, "events"),
