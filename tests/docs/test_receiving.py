@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,22 +142,16 @@ def node() -> str:
     return found
 
 
-def names(cases: list[Case]) -> list[str]:
-    return [case.name for case in cases]
-
-
 def test_the_page_has_its_programs():
     listed = re.findall(r"\(receiving/([\w.]+)\)", PAGE)
     assert sorted(PROGRAMS) == sorted([*listed, "verify.py"])
 
 
-@pytest.mark.parametrize(
-    ("program", "cases"),
-    [
-        ("verify", SHARED + ONLY_PUBLIC_KEY),
-        ("verify_ed25519", PUBLIC_KEY),
-    ],
-)
+def genuine(cases: list[Case]) -> list[str]:
+    return [case.name for case in cases if case.good]
+
+
+@pytest.mark.parametrize(("program", "cases"), [("verify", SHARED + ONLY_PUBLIC_KEY), ("verify_ed25519", PUBLIC_KEY)])
 def test_python_takes_what_is_genuine_and_nothing_else(
     load: Callable[[str], ModuleType], program: str, cases: list[Case]
 ):
@@ -169,7 +163,7 @@ def test_python_takes_what_is_genuine_and_nothing_else(
         except module.Refused:
             continue
         taken.append(case.name)
-    assert taken == names([case for case in cases if case.good])
+    assert taken == genuine(cases)
 
 
 async def test_node_takes_what_is_genuine_and_nothing_else(programs: Path, node: str):
@@ -191,8 +185,7 @@ async def test_node_takes_what_is_genuine_and_nothing_else(programs: Path, node:
     out, _ = await done.communicate()
     found = json.loads(out)
     assert set(found) == {ID, None}
-    taken = [case for case, identifier in zip(cases, found, strict=True) if identifier == ID]
-    assert names(taken) == names([case for case in cases if case.good])
+    assert [case.name for case, identifier in zip(cases, found, strict=True) if identifier == ID] == genuine(cases)
 
 
 @asynccontextmanager
@@ -229,9 +222,8 @@ async def test_the_receiver_in_python_keeps_each_delivery_once(programs: Path):
         writer.write(b"POST / HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
         writer.close()
-    with sqlite3.connect(database) as rows:
-        assert rows.execute("SELECT id, body, done FROM inbox").fetchall() == [(ID, BODY, 0)]
-    rows.close()
+    with closing(sqlite3.connect(database)) as inbox:
+        assert inbox.execute("SELECT id, body, done FROM inbox").fetchall() == [(ID, BODY, 0)]
 
 
 async def test_the_receiver_in_node_keeps_each_delivery_once(programs: Path, node: str):
@@ -343,13 +335,10 @@ def test_the_table_of_answers_is_what_the_sender_does():
             assert status in later | soon
 
 
-def test_the_table_of_the_gateways_answers_is_whole():
-    source = (Path(__file__).parents[2] / "gateway" / "callbacks" / "app.py").read_text(encoding="utf-8")
-    given = {int(status) for status in re.findall(r"Answer\((\d+)|, (202)\)", source) for status in status if status}
-    assert {status for row in rows("answer") for status in statuses(row[0])} == given | {405}
-
-
-def test_the_numbers_are_those_of_the_code():
+def test_the_table_of_the_gateways_answers_and_the_numbers_are_those_of_the_code():
+    gateway = Path(__file__).parents[2] / "gateway"
+    source = "".join((gateway / name).read_text(encoding="utf-8") for name in ("callbacks/app.py", "limits.py"))
+    refusals = {int(status) for status in re.findall(r"RefusedCall\((\d+)", source)}
+    assert {status for row in rows("answer") for status in statuses(row[0])} == refusals | {202, 400, 405}
     assert f"works for {CALLBACK_LIFE.days} days" in PAGE
-    assert f"more than {PACE[0]} events in a minute" in PAGE
-    assert PACE[1] == 60
+    assert (f"more than {PACE[0]} events in a minute" in PAGE, PACE[1]) == (True, 60)
