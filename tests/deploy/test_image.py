@@ -57,20 +57,13 @@ def test_the_lock_is_cut_where_its_sections_begin(tmp_path: Path) -> None:
     assert "\nhatchling==" not in production
 
 
-def test_its_version_is_told_by_who_builds_it() -> None:
+def test_it_has_a_version_runs_without_rights_gets_its_signals_and_has_the_zones_that_are_pinned() -> None:
     build, _, final = TEXT.rpartition("\nFROM ")
     assert build.index("ARG VERSION=\n") < build.index('SETUPTOOLS_SCM_PRETEND_VERSION="${VERSION}" pip wheel')
     assert final.index("ARG VERSION=\n") < final.index('org.opencontainers.image.version="${VERSION}"')
-
-
-def test_it_runs_without_rights_as_a_process_that_gets_its_signals() -> None:
-    final = TEXT.rpartition("\nFROM ")[2]
     assert re.findall(r"^USER (.*)", final, re.MULTILINE) == ["10001:10001"]
     for instruction in ("ENTRYPOINT", "CMD", "    CMD"):
         assert re.findall(rf"^{instruction} (.)", final, re.MULTILINE) == ["["], f"{instruction} in exec form"
-
-
-def test_its_zones_are_those_of_the_package_that_is_pinned() -> None:
     assert re.findall(r"PYTHONTZPATH=(\S+)", TEXT) == ['""']
     code = "import zoneinfo; print(zoneinfo.TZPATH, zoneinfo.ZoneInfo('Europe/Paris'), end='')"
     assert run(sys.executable, "-c", code, PYTHONTZPATH="").stdout == "() Europe/Paris"
@@ -114,15 +107,11 @@ def test_a_setting_can_be_a_file(tmp_path: Path) -> None:
         assert f"{name}_FILE" not in done.stdout
 
 
-def test_other_variables_and_the_arguments_stay_as_they_are() -> None:
+def test_other_variables_and_the_arguments_stay_and_the_command_takes_the_place_of_the_script() -> None:
     echo = ("sh", "-c", 'echo "$1|$SCENARIO_STORE|$OTHER_FILE"')
     done = run(ENTRYPOINT, *echo, "-", "a  b", SCENARIO_STORE="x", OTHER_FILE="/y")
     assert done.stdout == "a  b|x|/y\n"
-
-
-def test_the_command_takes_the_place_of_the_script() -> None:
-    done = run("sh", "-c", f'echo $$; exec "{ENTRYPOINT}" sh -c "echo \\$\\$"')
-    first, second = done.stdout.split()
+    first, second = run("sh", "-c", f'echo $$; exec "{ENTRYPOINT}" sh -c "echo \\$\\$"').stdout.split()
     assert first == second
 
 

@@ -168,13 +168,6 @@ def test_every_object_is_valid_for_kubernetes() -> None:
     assert without <= WITHOUT_SCHEMA
 
 
-def test_all_of_it_is_in_one_namespace(everything: Objects) -> None:
-    [namespace] = of_kind(everything, "Namespace").values()
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    elsewhere = [found["metadata"] for found in everything if found["kind"] != "Namespace"]
-    assert {metadata.get("namespace") for metadata in elsewhere} == {namespace["metadata"]["name"]}
-
-
 def test_no_pod_has_more_rights_than_it_needs(everything: Objects) -> None:
     accounts = of_kind(everything, "ServiceAccount")
     assert all(account["automountServiceAccountToken"] is False for account in accounts.values())
@@ -200,22 +193,16 @@ def test_no_pod_has_more_rights_than_it_needs(everything: Objects) -> None:
         assert pod["spec"]["serviceAccountName"] in accounts, name
 
 
-def test_every_image_has_a_version(everything: Objects) -> None:
+def test_all_of_it_is_in_one_namespace_and_every_image_has_a_version(everything: Objects) -> None:
+    [namespace] = of_kind(everything, "Namespace").values()
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    elsewhere = [found["metadata"] for found in everything if found["kind"] != "Namespace"]
+    assert {metadata.get("namespace") for metadata in elsewhere} == {namespace["metadata"]["name"]}
     images = {only(pod)["image"] for pod in workloads(everything).values()}
     assert all(re.fullmatch(r"[a-z0-9./-]+(:(?!latest)[\w.-]+|@sha256:[0-9a-f]{64})", image) for image in images)
     [image] = {only(pod)["image"] for pod in ours(everything).values()}
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))["services"]
     assert images - {image} <= {service["image"] for service in compose.values()}
-
-
-def test_a_stop_has_the_time_that_it_needs(everything: Objects) -> None:
-    for name, pod in ours(everything).items():
-        grace, kind = pod["spec"].get("terminationGracePeriodSeconds"), pod["metadata"]["labels"][NAME]
-        if kind == "worker":
-            assert grace >= (DRAIN + PLATFORM).total_seconds(), name
-        elif kind != "store":
-            before = only(pod)["lifecycle"]["preStop"]["sleep"]["seconds"]
-            assert grace > before + http_server.DRAIN + telemetry.PATIENCE, name
 
 
 def test_queues_are_those_of_the_code_and_each_is_served_once(everything: Objects) -> None:
@@ -249,15 +236,6 @@ def test_keda_asks_about_the_queue_of_the_workers_that_it_scales() -> None:
     assert not of_kind(everything, "HorizontalPodAutoscaler")
 
 
-def test_what_is_scaled_has_no_number_of_its_own(everything: Objects) -> None:
-    scaled = of_kind(everything, "ScaledObject", "HorizontalPodAutoscaler")
-    targets = {found["spec"]["scaleTargetRef"]["name"] for found in scaled.values()}
-    deployments = of_kind(everything, "Deployment")
-    assert {name for name in deployments if "replicas" not in deployments[name]["spec"]} - {"postgres", "temporal"} == (
-        targets
-    )
-
-
 def test_versions_are_of_one_deployment_with_the_pod_that_deployments_have() -> None:
     everything, plain = rendered("versioned"), rendered("production")
     versioned = of_kind(everything, "WorkerDeployment")["worker"]["spec"]
@@ -288,19 +266,18 @@ def named(items: list[Object]) -> dict[str, Object]:
     return {item["name"]: item for item in items}
 
 
-def test_budgets_are_of_what_there_are_several_of(everything: Objects) -> None:
+def test_deployments_are_scaled_or_have_a_number_and_a_budget(everything: Objects) -> None:
     deployments = of_kind(everything, "Deployment")
-    minimum = {
-        found["spec"]["scaleTargetRef"]["name"]: found["spec"].get("minReplicas", found["spec"].get("minReplicaCount"))
-        for found in of_kind(everything, "HorizontalPodAutoscaler", "ScaledObject").values()
-    }
+    specs = [found["spec"] for found in of_kind(everything, "HorizontalPodAutoscaler", "ScaledObject").values()]
+    minimum = {spec["scaleTargetRef"]["name"]: spec.get("minReplicas", spec.get("minReplicaCount")) for spec in specs}
+    without = {name for name in deployments if "replicas" not in deployments[name]["spec"]}
+    assert without - {"postgres", "temporal"} == minimum.keys()
     covered: list[str] = []
     for budget in of_kind(everything, "PodDisruptionBudget").values():
         [name] = [name for name in deployments if selects(budget["spec"]["selector"], workloads(everything)[name])]
         assert budget["spec"]["maxUnavailable"] == 1
         covered.append(name)
-        number = deployments[name]["spec"].get("replicas", minimum.get(name))
-        assert number >= 1
+        assert deployments[name]["spec"].get("replicas", minimum.get(name)) >= 1
     assert sorted(covered) == sorted(set(deployments) - {"postgres", "temporal"})
 
 
@@ -416,6 +393,13 @@ def test_files_of_settings_are_mounted_where_they_are_named(everything: Objects)
 
 
 def test_settings_have_values_that_are_taken(everything: Objects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for name, text in of_kind(everything, "ConfigMap")["scenario-destinations"]["data"].items():
+        file = tmp_path / name
+        file.write_text(text, encoding="utf-8")
+        if name == "policies.yaml":
+            PoliciesFile(file)
+        else:
+            assert examine(file)[0] == ()
     for name, pod in ours(everything).items():
         with monkeypatch.context() as patched:
             for variable, value in environment(everything, pod).items():
@@ -427,16 +411,6 @@ def test_settings_have_values_that_are_taken(everything: Objects, monkeypatch: p
                 if not variable.endswith("_FILE"):
                     patched.setenv(variable, value)
             assert Settings().store.get_secret_value().startswith("postgresql://"), name
-
-
-def test_destinations_and_policies_are_good(everything: Objects, tmp_path: Path) -> None:
-    for name, text in of_kind(everything, "ConfigMap")["scenario-destinations"]["data"].items():
-        file = tmp_path / name
-        file.write_text(text, encoding="utf-8")
-        if name == "policies.yaml":
-            PoliciesFile(file)
-        else:
-            assert examine(file)[0] == ()
 
 
 def policies(everything: Objects, pod: Object, direction: str) -> Iterator[Object]:
@@ -534,12 +508,9 @@ def test_the_operator_has_the_rules_of_prometheus() -> None:
     assert rules.read_text(encoding="utf-8") == DRAWN[RULES](), f"run {COMMAND}"
     [rule] = of_kind(rendered("production"), "PrometheusRule").values()
     alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text(encoding="utf-8"))
-    assert unfolded(rule["spec"]) == unfolded(alerts)
-
-
-def unfolded(rules: Any) -> Any:
-    """Without what kustomize makes of line breaks, which say nothing in an expression."""
-    return re.sub(r"(?:\\n|\s)+", " ", json.dumps(rules, sort_keys=True))
+    # Line breaks, which say nothing in an expression, are others after kustomize.
+    one, other = (re.sub(r"(?:\\n|\s)+", " ", json.dumps(found, sort_keys=True)) for found in (rule["spec"], alerts))
+    assert one == other
 
 
 def test_a_server_to_try_with_is_set_as_others_are() -> None:
@@ -563,13 +534,20 @@ def test_connections_verify_the_server_that_they_lead_to() -> None:
     assert connection["spec"]["mutualTLSSecretRef"]["name"] in secrets_of(workloads(everything)["gateway"])
 
 
-def test_pods_are_spread_over_hosts_and_zones(everything: Objects) -> None:
+def test_pods_are_spread_over_hosts_and_zones_and_have_the_time_that_a_stop_needs(everything: Objects) -> None:
+    keys = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
     for name, pod in ours(everything).items():
-        if pod["metadata"]["labels"][NAME] != "store":
-            constraints = pod["spec"]["topologySpreadConstraints"]
-            keys = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
-            assert [one["topologyKey"] for one in constraints] == keys, name
-            assert all(selects(one["labelSelector"], pod) for one in constraints), name
+        if (kind := pod["metadata"]["labels"][NAME]) == "store":
+            continue
+        constraints = pod["spec"]["topologySpreadConstraints"]
+        assert [one["topologyKey"] for one in constraints] == keys, name
+        assert all(selects(one["labelSelector"], pod) for one in constraints), name
+        grace = pod["spec"].get("terminationGracePeriodSeconds")
+        if kind == "worker":
+            assert grace >= (DRAIN + PLATFORM).total_seconds(), name
+        else:
+            before = only(pod)["lifecycle"]["preStop"]["sleep"]["seconds"]
+            assert grace > before + http_server.DRAIN + telemetry.PATIENCE, name
 
 
 def test_the_example_ingress_leads_to_services_and_the_world_to_callbacks_alone() -> None:

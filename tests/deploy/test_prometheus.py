@@ -51,16 +51,6 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, *map(str, arguments)], env=environ, capture_output=True, text=True, timeout=120)
 
 
-def test_the_rules_can_be_read() -> None:
-    done = promtool("check", "rules", "--lint-fatal", RULES)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_configuration_for_compose_can_be_read() -> None:
-    done = promtool("check", "config", "--lint-fatal", FOLDER / "prometheus.yml")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def asked(expression: str) -> set[str]:
     """The metrics that an expression asks for, by way of records too."""
     direct = {selector.metric for selector in selectors(expression)}
@@ -115,23 +105,16 @@ def test_an_alert_is_tried_with_what_makes_it_fire_and_with_what_does_not() -> N
         assert all(set(alert["exp_annotations"]) == {"summary", "description", "runbook_url"} for alert in fired), name
 
 
-def test_what_is_tried_is_evaluated_in_an_order() -> None:
-    for one in tried():
-        assert one["group_eval_order"] == [group["name"] for group in GROUPS]
-
-
 def test_an_alert_says_how_bad_it_is_and_what_to_do() -> None:
+    assert all(one["group_eval_order"] == [group["name"] for group in GROUPS] for one in tried())
     runbooks = anchors(DOCS / "run/slo.md")
     for name, alert in ALERTS.items():
-        assert alert["labels"]["service"] == "scenario-runner", name
-        assert alert["labels"]["severity"] in {"critical", "warning"}, name
-        assert alert["annotations"]["runbook_url"] == f"slo.md#{name.lower()}"
+        labels, annotations = alert["labels"], alert["annotations"]
+        assert (labels["service"], annotations["runbook_url"]) == ("scenario-runner", f"slo.md#{name.lower()}")
+        assert labels["severity"] in {"critical", "warning"}, name
         assert name.lower() in runbooks
-
-
-def test_no_runbook_is_about_an_alert_that_is_gone() -> None:
     after = RUNBOOKS.partition("## What to do")[2]
-    assert re.findall(r"^### (\w+)$", after, re.MULTILINE) == list(ALERTS)
+    assert re.findall(r"^### (\w+)$", after, re.MULTILINE) == list(ALERTS), "no runbook is about one that is gone"
 
 
 def test_a_runbooks_commands_are_ours() -> None:
@@ -183,6 +166,8 @@ def test_every_metric_that_is_asked_for_is_exported() -> None:
     compiled = present(importlib.util.find_spec("temporalio.bridge.temporal_sdk_bridge"))
     assert compiled.origin is not None
     ours, native = exported(), Path(compiled.origin).read_bytes()
+    jobs = {job["job_name"] for job in yaml.safe_load((FOLDER / "prometheus.yml").read_text("utf-8"))["scrape_configs"]}
+    assert {job for text in EXPRESSIONS for job in re.findall(r'job="([^"]+)"', text)} == {"scenario-worker"} <= jobs
     for expression in EXPRESSIONS:
         found = [*selectors(expression)]
         assert found, expression
@@ -198,23 +183,18 @@ def test_every_metric_that_is_asked_for_is_exported() -> None:
                 assert selector.labels - OF_THE_SCRAPE <= ours[name], selector.text
 
 
-def test_the_job_that_rules_ask_for_is_the_one_that_is_scraped() -> None:
-    jobs = {job["job_name"] for job in yaml.safe_load((FOLDER / "prometheus.yml").read_text("utf-8"))["scrape_configs"]}
-    asked = {job for text in EXPRESSIONS for job in re.findall(r'job="([^"]+)"', text)}
-    assert asked == {"scenario-worker"}
-    assert asked <= jobs
-
-
 SHOWN: Final[list[dict[str, Any]]] = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 
-def test_every_expression_can_be_read(tmp_path: Path) -> None:
+def test_rules_configuration_and_every_expression_can_be_read(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{number}", "expr": text} for number, (_, text) in enumerate(panels())]
     rules.append({"record": "panel:notes", "expr": DASHBOARD["annotations"]["list"][0]["expr"]})
     path = tmp_path / "panels.yaml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), encoding="utf-8")
-    done = promtool("check", "rules", path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    config = FOLDER / "prometheus.yml"
+    for words in (("rules", path), ("rules", "--lint-fatal", RULES), ("config", "--lint-fatal", config)):
+        done = promtool("check", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_panel_asks_the_prometheus_that_was_chosen() -> None:
@@ -228,15 +208,11 @@ def test_every_panel_asks_the_prometheus_that_was_chosen() -> None:
         assert "$" not in "".join(filled(target["expr"]) for target in panel["targets"])
 
 
-def test_panels_have_numbers_titles_and_sentences_of_their_own() -> None:
-    numbers = [panel["id"] for panel in DASHBOARD["panels"]]
-    titles = [panel["title"] for panel in DASHBOARD["panels"]]
-    assert len(set(numbers)) == len(numbers)
-    assert len(set(titles)) == len(titles)
+def test_no_panel_lies_on_another_or_is_called_like_one() -> None:
+    for key in ("id", "title"):
+        named = [panel[key] for panel in DASHBOARD["panels"]]
+        assert len(set(named)) == len(named)
     assert all(panel["description"].endswith(".") for panel in SHOWN)
-
-
-def test_no_panel_lies_on_another() -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in DASHBOARD["panels"]:
         place = panel["gridPos"]

@@ -92,6 +92,8 @@ OVER: Final = replace(
     result={"outcome": "exited", "reason": "event order.returned", "steps": PROGRESS["steps"]},
     entry=replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited"),
 )
+LONG: Final = "abandoned-cart-with-a-voucher/3028687/CGX0094-2026-11-26-paris-1er"
+"""The id of a journey that hardly fits into a line."""
 ATTEMPTS: Final = [
     attempt("mail", 1, channel="email", destination="mx.example.com", status=250, outcome="delivered"),
     attempt("hook", 2, minutes=5, status=None, error="connect_refused", next_try_at=START + timedelta(minutes=6)),

@@ -40,22 +40,17 @@ def test_entering_prints_the_id(run: Run, client: Client, tmp_path: Path, monkey
 
 
 def test_waiting_prints_the_result_after_the_id(run: Run, client: Client, tmp_path: Path):
+    path = write(tmp_path / "e.json", entry(7))
     client.door = lambda _: EnteredJourney("a/7", outcome={"outcome": "exited", "reason": "event Zoé"})
-    ran = run("enter", write(tmp_path / "e.json", entry(7)), "--wait")
-    first, _, rest = ran.out.partition("\n")
-    assert (ran.status, first, json.loads(rest)) == (0, "a/7", {"outcome": "exited", "reason": "event Zoé"})
-    assert "Zoé" in rest
+    first, _, rest = run("enter", path, "--wait").out.partition("\n")
+    assert (first, json.loads(rest), "Zoé" in rest) == ("a/7", {"outcome": "exited", "reason": "event Zoé"}, True)
+    client.door = lambda _: EnteredJourney("a/7", outcome=JourneyFailed("the journey a/7 was terminated"))
+    assert run("enter", path, "--wait") == Ran(1, "a/7\n", "scenario: the journey a/7 was terminated\n")
 
 
 def test_an_entry_that_is_wrong_by_itself_is_refused_with_no_server_at_all(run: Run, tmp_path: Path):
     said = "scenario: the entry has no field 'colour': it has scenario, contact, trigger and key\n"
     assert run("enter", write(tmp_path / "e.json", entry(1, colour="red"))) == Ran(1, "", said)
-
-
-def test_a_failure_is_status_1(run: Run, client: Client, tmp_path: Path):
-    client.door = lambda _: EnteredJourney("a/7", outcome=JourneyFailed("the journey a/7 was terminated"))
-    ran = run("enter", write(tmp_path / "e.json", entry(7)), "--wait")
-    assert ran == Ran(1, "a/7\n", "scenario: the journey a/7 was terminated\n")
 
 
 @pytest.mark.parametrize(
@@ -286,21 +281,24 @@ def test_a_byte_order_mark_and_any_letter_are_taken(tmp_path: Path):
     assert read_entry(str(tmp_path / "e.json")) == {"contact": {"firstname": "Zoé 🎂"}}
 
 
-def test_a_line_is_named_with_its_number():
-    with pytest.raises(BadInput, match=r"^line 7 of e.jsonl is not JSON \(column 6\): a value is missing$"):
-        parse(b'{"a":', "e.jsonl", line=7)
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        (b'{"a":', {"line": 7}, r"^line 7 of e.jsonl is not JSON \(column 6\): a value is missing$"),
+        (b"[{}]", {}, r"^e.jsonl holds .*: give one entry$"),  # where there is no option for many
+        (b"{}\n{}\n", {}, r"^e.jsonl holds .*: give one entry$"),
+    ],
+)
+def test_what_is_no_entry_is_named_with_its_place(content: bytes, options: Any, said: str):
+    with pytest.raises(BadInput, match=said):
+        parse(content, "e.jsonl", **options)
 
 
-async def test_lines_are_numbered_as_editors_do_and_blank_ones_left_out():
-    file = io.BytesIO(b'{"a":1}\r\n\n  \n{"a":2}')
-    assert [line async for line in lines(file, "x")] == [Line(1, b'{"a":1}'), Line(4, b'{"a":2}')]
-
-
-async def test_a_line_without_an_end_does_not_fill_the_memory():
-    file = io.BytesIO(b"x" * (9 * 1024 * 1024) + b"\n{}\n")
-    first, second = [line async for line in lines(file, "x")]
-    assert len(first.content) == 4 * 1024 * 1024
-    assert second == Line(2, b"{}")
+async def test_lines_are_numbered_as_editors_do_blank_ones_left_out_and_endless_ones_cut():
+    file = io.BytesIO(b'{"a":1}\r\n\n  \n{"a":2}\n' + b"x" * (9 * 1024 * 1024) + b"\n{}\n")
+    first, second, endless, last = [line async for line in lines(file, "x")]
+    assert [first, second, last] == [Line(1, b'{"a":1}'), Line(4, b'{"a":2}'), Line(6, b"{}")]
+    assert len(endless.content) == 4 * 1024 * 1024
 
 
 async def test_a_line_is_entered_before_the_next_is_written():
@@ -312,9 +310,3 @@ async def test_a_line_is_entered_before_the_next_is_written():
             assert await anext(arriving) == Line(number, json.dumps({"n": number}).encode())
         writer.close()
         assert [line async for line in arriving] == []
-
-
-def test_an_option_that_a_command_does_not_have_is_not_named():
-    for content in (b"[{}]", b"{}\n{}\n"):
-        with pytest.raises(BadInput, match=r"^e.json holds .*: give one entry$"):
-            parse(content, "e.json")

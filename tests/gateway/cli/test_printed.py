@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.gateway.journey import START
 
 TEXT, JSON = (Path(__file__).with_name(name) for name in ("printed.txt", "json.json"))
 COMMANDS = (
-    *("show a/7/K1", "show a/8", "list", "list --held", "deliveries", "overview", "versions", "keys list"),
+    *("show a/7/K1", f"show {samples.LONG}", "list", "list --held", "deliveries", "overview", "versions", "keys list"),
     *("stats sale", "stats sale --by day --days 2", "results sale --version 2", "why 7 a --step hook"),
     *("destinations --now", "policies policies.yaml", "erasures", "erasures e1", "campaign list"),
     *("campaign show advent", "campaign results advent", "migrate a --dry-run"),
@@ -58,9 +59,13 @@ def everything(run: Run, client: Client, stored: Stored, monkeypatch: pytest.Mon
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("gateway.service.results.results", results)
     client.campaigns = Campaigns()
-    client.views = {"a/7/K1": samples.FULL, "a/8": samples.OVER}
+    client.views = {"a/7/K1": samples.FULL, samples.LONG: replace(samples.OVER, id=samples.LONG)}
+    listed = [
+        samples.LISTED,
+        samples.LISTED.model_copy(update={"id": samples.LONG, "scenario": f"{samples.LONG[:29]}@12"}),
+    ]
     client.erasures_seen = [samples.BEGUN, *[samples.ERASED] * 4]
-    client.shown |= {"journeys": [samples.LISTED], "held": [samples.LISTED], "select": [samples.LISTED]}
+    client.shown |= {"journeys": listed, "held": listed, "select": [samples.LISTED]}
     client.shown |= {"overview": samples.ILL, "stats": samples.STATS, "trends": samples.TRENDS, "why": samples.WHY}
     client.shown |= {"destinations_now": [samples.STANDING], "erasures": [samples.STUCK, samples.ERASED]}
     client.shown |= {"forecast_migration": samples.FORECAST, "in_flight": [samples.FLIGHT, samples.QUEUED]}
@@ -87,6 +92,9 @@ def test_what_is_printed_is_that_of_the_snapshots(everything: Run):
         TEXT.write_text("\n".join(printed), "utf-8")
         JSON.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
     assert "\n".join(printed) == TEXT.read_text("utf-8")
+    # A line is longer than 80 columns only if it is one id, or a command to be copied.
+    long = [line for line in "".join(printed).splitlines() if len(line) > 80 and line[:2] not in ("$ ", "! ")]
+    assert [line for line in long if samples.LONG not in line and not line.startswith("erased at")] == []
     snapshot = json.loads(JSON.read_text("utf-8"))
     for line in COMMANDS:
         assert told[line] == snapshot[line], line

@@ -17,30 +17,17 @@ from gateway.local.stack import kept_api_key, kept_key, until_interrupted
 from runtime.api_keys import SCOPES
 from runtime.errors import LocalError
 from runtime.store import Attempt, Store
+from tests.factories import attempt
 from tests.fakes import Rows
 
 AT = datetime(2026, 11, 28, 20, 14, 2, tzinfo=UTC)
-DELIVERED = Attempt(
-    delivery_id="msg_1",
-    attempt=1,
-    workflow_id="post-purchase/3028687/CGX0094",
-    run_id="r",
-    scenario="post-purchase",
-    version=1,
-    step="whatsapp",
-    channel="webhook",
-    destination="wax",
-    contact_id="3028687",
-    started_at=AT,
-    milliseconds=12,
-    outcome="delivered",
-    status=200,
-)
+JOURNEY = "post-purchase/3028687/CGX0094"
+DELIVERED = attempt(workflow_id=JOURNEY, step="whatsapp", destination="wax", started_at=AT, status=200)
 RETRY = replace(DELIVERED, outcome="retry", status=503, next_try_at=AT + timedelta(seconds=5, milliseconds=12))
 
 
 @pytest.mark.parametrize(
-    ("attempt", "said"),
+    ("made", "said"),
     [
         (DELIVERED, "whatsapp  webhook → wax 200 in 12 ms, delivered"),
         (RETRY, "whatsapp  webhook → wax 503 in 12 ms, again in 5.0 s"),
@@ -60,12 +47,12 @@ RETRY = replace(DELIVERED, outcome="retry", status=503, next_try_at=AT + timedel
         ),
     ],
 )
-def test_an_attempt_is_one_line_and_is_written_down(attempt: Attempt, said: str):
+def test_an_attempt_is_one_line_and_is_written_down(made: Attempt, said: str):
     rows, lines = Rows(), list[Text]()
-    LiveLog(rows, lines.append, {"email": "inbox"}).put(attempt)
-    assert rows == [attempt]
+    LiveLog(rows, lines.append, {"email": "inbox"}).put(made)
+    assert rows == [made]
     [line] = lines
-    assert line.plain[8:] == f"  post-purchase/3028687/CGX0094  {said}"
+    assert line.plain[8:] == f"  {JOURNEY}  {said}"
 
 
 async def test_a_warning_is_said_by_the_event_loop_whoever_logs_it():
