@@ -221,23 +221,3 @@ def test_custom_fields_compare_whatever_their_type(old: str, value: Any, holds: 
     assert made.unconverted == ()
     data = {"contact": {"custom": {"c1": value, "c2": 2}}}
     assert (liquid.render_text(made.text, data) == "yes") is holds
-
-
-@pytest.mark.parametrize(
-    ("old", "why"),
-    [
-        ("($firstname$", "a parenthesis is not closed"),
-        ("(" * 30 + "$firstname$" + ")" * 30, "the condition is nested more than 20 levels deep"),
-        ("'a' = 'b'", "a condition compares a variable with a value"),
-        ("'a' LIKE $email$", "a variable stands before LIKE, and a text after it"),
-        ("$email$ LIKE $email$", "LIKE is followed by a text"),
-        ("$store.online$ > 1", "'order.store.online' is true or false, and these have no order"),
-        ("$email$ = “a'b\"c”", "both kinds of quotes"),
-        ("$email$ & 1", "'&' is not supported in a condition"),
-        ("$email$ = AND", "a variable, a text or a number is missing before 'AND'"),
-    ],
-)
-def test_what_is_no_condition_is_said_to_be_none(old: str, why: str) -> None:
-    made = convert(f"{{SPLIO IF {old}}}a{{SPLIO ENDIF}}")
-    assert len(made.unconverted) == 1
-    assert why in made.unconverted[0].message

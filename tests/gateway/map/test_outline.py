@@ -67,15 +67,10 @@ def test_blocks_are_found_in_a_table(name: str) -> None:
     assert drawn(outline(plan_of(steps)).course) == expected
 
 
-def test_what_stands_behind_an_exit_stands_aside() -> None:
+def test_what_stands_behind_an_exit_stands_aside_and_a_plan_that_no_file_makes_is_read_too() -> None:
     read = outline(plan_of([wait("a"), OUT, wait("b"), wait("c")]))
-    assert drawn(read.course) == ["a", "out"]
-    assert [drawn(block) for block in read.aside] == [["b", "c"]]
-
-
-def test_a_plan_that_no_file_makes_is_read_too() -> None:
-    plan = plan_of_jumps()
-    read = outline(plan)
+    assert (drawn(read.course), [drawn(block) for block in read.aside]) == (["a", "out"], [["b", "c"]])
+    read = outline(plan_of_jumps())
     assert {step.id for step in read.steps} == {"a", "b", "c", "d"}
     assert drawn(read.course) == [{"a": {"then": ["b", "→ a"], "else": []}}, "c", "→ gone"]
 
@@ -101,17 +96,15 @@ def test_the_labels_are_what_people_read_at_each_way() -> None:
     }
 
 
-def test_what_is_too_long_for_a_few_words_is_a_detail() -> None:
-    read = outline(
-        plan_of(
-            [
-                {"wait": {"until": "{{ order.due }}", "offset": "-3d"}},
-                {"wait": {"until": "2026-12-24T09:00", "offset": "1d"}},
-                {"wait_for": "order.paid", "if": "event.id ==\n order.id"},
-                {"if": "order.a", "then": [{"exit": "it is over"}]},
-            ]
-        )
-    )
+def test_what_is_too_long_for_a_few_words_is_a_detail_and_what_holds_everywhere_is_said_once() -> None:
+    steps: list[dict[str, Any]] = [
+        {"wait": {"until": "{{ order.due }}", "offset": "-3d"}},
+        {"wait": {"until": "2026-12-24T09:00", "offset": "1d"}},
+        {"wait_for": "order.paid", "if": "event.id ==\n order.id"},
+        {"if": "order.a", "then": [{"exit": "it is over"}]},
+    ]
+    rules = [{"event": "order.returned", "if": "event.a ==\n  order.b"}, {"event": "contact.left"}]
+    read = outline(plan_of(steps, exit=rules, goal={"event": "order.placed", "within": "14d"}))
     assert [(step.what, step.detail) for step in read.steps] == [
         ("wait until a date", "3d before {{ order.due }}"),
         ("wait until 1d after 2026-12-24 09:00", ""),
@@ -119,11 +112,6 @@ def test_what_is_too_long_for_a_few_words_is_a_detail() -> None:
         ("if order.a", ""),
         ("exit", "it is over"),
     ]
-
-
-def test_what_holds_everywhere_is_said_once() -> None:
-    rules = [{"event": "order.returned", "if": "event.a ==\n  order.b"}, {"event": "contact.left"}]
-    read = outline(plan_of([wait("a")], exit=rules, goal={"event": "order.placed", "within": "14d"}))
     assert read.notes == (
         "leaves on order.returned if event.a == order.b",
         "leaves on contact.left",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from activities.interface import Delivery
-from runtime.store import AdmissionRequest, Attempt
+from runtime.store import Attempt
 from tests import factories
 from tests.gateway.journey import attempt
 from tests.gateway.pages.conftest import Site
@@ -35,8 +35,7 @@ async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site)
 
 
 async def test_the_next_attempt_is_told_where_it_is_still_to_come(reader: Site):
-    request = AdmissionRequest("a", 1, "1", None, "a/1", "r1", "always", NOW - timedelta(hours=1), "order")
-    await reader.store.admit(request)
+    await reader.store.admit(factories.admission_request("1", "a", run_id="r1", now=NOW - timedelta(hours=1)))
     due = NOW.replace(microsecond=0) + timedelta(hours=2, minutes=30)
     failed = {"outcome": "retry", "status": 503, "error": "http_503", "next_try_at": due}
     await reader.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over

@@ -57,19 +57,12 @@ async def test_destinations_of_the_file_and_those_that_were_sent_to(reader: Site
     assert "Change retries" not in page.text()
 
 
-async def test_deliveries_are_retuned_for_a_reason(site: Site, temporal: Search):
-    name = await site.sign_in()
+async def test_deliveries_are_retuned_for_a_reason_and_what_makes_no_sense_changes_nothing(
+    site: Site, temporal: Search
+):
+    key = await site.sign_in()
     look = await site.get("/destinations/retune?destination=wax")
     assert "No delivery to it is known to be in progress." in look.text()
-    await site.send("/destinations/retune", FORM, page="/destinations/retune?destination=wax")
-    (stored,) = await site.store.stored_operations()
-    assert (stored.verb, stored.operator, stored.reason) == ("retune", f"key {name}", "slowly")
-    assert stored.request["which"] == {"destination": "wax"}
-    assert stored.request["more"] == {"retry": {"maximum_interval": 3600.0, "maximum_attempts": 9}}
-    assert len(temporal.started) == 1
-
-
-async def test_what_makes_no_sense_changes_nothing(operator: Site):
     for wrong, said in (
         ({"maximum_interval": "soon"}, "The longest pause is a duration"),
         ({"maximum_attempts": "many"}, "The maximum number of attempts is a whole number"),
@@ -78,13 +71,19 @@ async def test_what_makes_no_sense_changes_nothing(operator: Site):
         ({"reason": ""}, "Give a reason"),
         ({"destination": ""}, "No destination is selected"),
     ):
-        page = await operator.send("/destinations/retune", {**FORM, **wrong}, status=422, page="/destinations")
+        page = await site.send("/destinations/retune", {**FORM, **wrong}, status=422, page="/destinations")
         assert page.text("[role=alert]").startswith(said)
-        assert await operator.store.stored_operations() == []
+        assert await site.store.stored_operations() == []
         if "destination" not in wrong:  # what was typed is there, and the message at its field
             typed = {**FORM, **wrong}
             assert {name: page.values(f"input[name={name}]", "value")[0] for name in typed} == typed
             assert page.values("[aria-invalid]", "name") == [name for name in wrong if wrong[name] or name == "reason"]
+    await site.send("/destinations/retune", FORM, page="/destinations/retune?destination=wax")
+    (stored,) = await site.store.stored_operations()
+    assert (stored.verb, stored.operator, stored.reason) == ("retune", f"key {key}", "slowly")
+    assert stored.request["which"] == {"destination": "wax"}
+    assert stored.request["more"] == {"retry": {"maximum_interval": 3600.0, "maximum_attempts": 9}}
+    assert len(temporal.started) == 1
 
 
 def test_the_values_in_force_and_a_change_are_told_in_words():
@@ -133,14 +132,12 @@ async def test_one_destination_with_its_policy_attempts_and_what_waits_for_it(
         "95 % within 300 ms",
     ]
     assert page.values("svg", "aria-label") == ["Attempts at slow by hour: 2 delivered, 1 retried, 1 failed"]
-    assert page.texts(".rules div")[:5] == [
+    assert page.texts(".rules div") == [
         "Pause before the second attempt 2s",
         "Factor for further pauses 3",
         "Longest pause 6h",
         "Maximum attempts 9",
         "Time for all attempts 3d",
-    ]
-    assert page.texts(".rules div")[5:] == [
         "Time for one attempt 4 s",
         "Rate 9 a second; 50 at a time per worker",
         "Circuit breaker paused when 70% of at least 10 fail",
