@@ -222,11 +222,6 @@ def mistakes_in(errors: Sequence[Any], data: object, model: object = None) -> li
     ]
 
 
-def _model_of(endpoint: Any) -> object:
-    hints = get_type_hints(endpoint).values() if endpoint is not None else ()
-    return next((hint for hint in hints if isinstance(hint, type) and issubclass(hint, BaseModel)), None)
-
-
 def pointer_to(place: Sequence[str | int]) -> str:
     """Return the JSON pointer (RFC 6901) of keys and indexes."""
     return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in place)
@@ -241,7 +236,10 @@ def install(application: FastAPI) -> None:
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, RequestValidationError):
-            return answer(invalid(error.errors(), error.body, _model_of(request.scope.get("endpoint"))))
+            endpoint = request.scope.get("endpoint")
+            hints = get_type_hints(endpoint).values() if endpoint is not None else ()
+            models = (hint for hint in hints if isinstance(hint, type) and issubclass(hint, BaseModel))
+            return answer(invalid(error.errors(), error.body, next(models, None)))
         return answer(problem_of(error))
 
     for kind in (Problem, RequestValidationError, HTTPException, errors.Refusal, StoreError, SetupError, RPCError):

@@ -189,7 +189,8 @@ class CampaignActivities:
         except (NotEntered, Erased) as error:
             outcomes.add(item.line, "refused", str(error))
         else:
-            outcomes.add_entered(item.line, entered)
+            outcomes.entered.append(entered)
+            outcomes.add(item.line, "entered")
 
     @activity.defn(name=RECORD)
     async def record_campaign(self, change: CampaignChange) -> None:
@@ -223,7 +224,7 @@ class _Outcomes:
 
     def __init__(self, store: Store, entries: EntryService, campaign: str) -> None:
         self._store, self._entries, self._campaign = store, entries, campaign
-        self._entered: list[Entered] = []
+        self.entered: list[Entered] = []
         self._found: list[LineEnd] = []
 
     async def __aenter__(self) -> Self:
@@ -239,15 +240,11 @@ class _Outcomes:
     def add(self, line: int, outcome: str, reason: str | None = None) -> None:
         self._found.append(LineEnd(line, outcome, reason))
 
-    def add_entered(self, line: int, entered: Entered) -> None:
-        self._entered.append(entered)
-        self.add(line, "entered")
-
     async def save(self) -> None:
-        entered, found = self._entered[:], self._found[:]
+        entered, found = self.entered[:], self._found[:]
         if entered:
             await self._entries.record(*entered)
-            del self._entered[: len(entered)]
+            del self.entered[: len(entered)]
         if found:
             await self._store.end_campaign_lines(self._campaign, found, datetime.now(UTC))
             del self._found[: len(found)]

@@ -96,7 +96,10 @@ async def pending_deliveries(
         return None if latest is None else PendingDelivery(journey, item.step, _goes_to(latest), latest, item)
 
     def first(journey: str, item: DeliveryStatus) -> PendingDelivery | None:
-        if (journey, item.step) in tried or not _matches(item, destination):
+        # Temporal has the beginning of a long name only.
+        key = item.fairness_key
+        is_there = key == fairness_key(destination) if key else _BY_ACTIVITY.get(item.activity) == destination
+        if (journey, item.step) in tried or not is_there:
             return None
         return PendingDelivery(journey, item.step, destination, None, item)
 
@@ -121,13 +124,6 @@ async def pending_deliveries(
 
 def _goes_to(latest: Attempt) -> str:
     return latest.destination if CHANNELS[latest.channel].addressed else latest.channel
-
-
-def _matches(item: DeliveryStatus, destination: str) -> bool:
-    # Temporal has the beginning of a long name only.
-    if item.fairness_key:
-        return item.fairness_key == fairness_key(destination)
-    return _BY_ACTIVITY.get(item.activity) == destination
 
 
 async def _look_up(
