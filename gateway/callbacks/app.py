@@ -46,7 +46,7 @@ from gateway.journeys.snapshot import describe, word_of
 from gateway.limits import RateLimit, RefusedCall, read_body, refusal
 from gateway.providers.app import InboundEvents, expects_events, fetching, providers_of
 from gateway.providers.effects import ProviderEffects
-from gateway.providers.twilio import InboundTexts
+from gateway.providers.texts import InboundTexts
 from gateway.service.caller import TERMINAL
 from gateway.service.events import NO_NAME, NO_PROPERTIES, check_event, event_message
 from runtime.derived_keys import AddressHashes, ExpiredToken, TokenError, suppression_keys

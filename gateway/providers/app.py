@@ -25,8 +25,7 @@ from gateway.providers.effects import ProviderEffects, Unfinished
 from gateway.providers.email import Brevo, Mailgun, Postmark, SendGrid
 from gateway.providers.provider import Call, Forged, NotNow, Provider, Unreadable
 from gateway.providers.ses import Fetch, Ses
-from gateway.providers.twilio import TwilioStatus
-from gateway.providers.whatsapp import WhatsApp
+from gateway.providers.texts import TwilioStatus, WhatsApp
 from runtime.errors import SettingsError
 from runtime.public_links import PROVIDER_PATH
 from runtime.settings import Settings

@@ -24,7 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.content import Content
 from gateway.service.caller import TERMINAL
 from gateway.service.index import COUNTS, JourneyIndex
-from gateway.service.scenarios import load_version, require_for
+from gateway.service.scenarios import StepDescription, load_version, require_for
 from gateway.service.view import View
 from runtime.store import AttemptCount, DayCount, JourneyCount, PassageCount, Store
 from runtime.store.deliveries import COUNTED
@@ -97,17 +97,6 @@ class PopulationView(View):
 _STATES: Final = tuple(PopulationView.model_fields)
 
 
-class CountedStep(View):
-    """A step."""
-
-    id: str
-    """Step id."""
-    kind: str
-    """Kind of step."""
-    what: str
-    """Description in a few words."""
-
-
 class CountedVersion(View):
     """A version."""
 
@@ -117,7 +106,7 @@ class CountedVersion(View):
     """True if new journeys use it."""
 
 
-class StepStats(CountedStep):
+class StepStats(StepDescription):
     """Counts of one step, by outcome. A missing outcome is 0."""
 
     now: PopulationView | None
@@ -290,7 +279,7 @@ class DayView(View):
     """Numbers by outcome."""
 
 
-class StepTrend(CountedStep):
+class StepTrend(StepDescription):
     """Counts of one step. Days without any are left out."""
 
     people: list[DayView] = Field(default_factory=list[DayView])

@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
 from gateway.callbacks.mail import MAX_BODY, MAX_READ, InboundMail, MailReport, read
-from gateway.providers.twilio import InboundTexts
+from gateway.providers.texts import InboundTexts
 from runtime.derived_keys import AddressHashes
 from runtime.public_links import ReturnPaths
 from runtime.store import Store

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from gateway.providers.app import providers_of
 from gateway.providers.email import SendGrid
 from gateway.providers.provider import Call, Forged, NotNow, ProviderEvent, Unreadable
-from gateway.providers.twilio import TwilioStatus
+from gateway.providers.texts import TwilioStatus
 from runtime.errors import SettingsError
 from runtime.settings import Settings
 from scenario.words import PROVIDER_EVENTS

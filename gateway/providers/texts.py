@@ -1,8 +1,10 @@
-"""Twilio: answers to text messages, and status callbacks of sent ones.
+"""Providers of text messages: Twilio, also with answers to messages, and WhatsApp's Cloud API.
 
-``POST /inbound/twilio`` takes answers, of which STOP and START have an effect. The URL for statuses is sent along with
-each message: twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. Twilio signs requests
-(twilio.com/docs/usage/security): HMAC-SHA1 over URL and parameters, with the account's token.
+- Twilio: ``POST /inbound/twilio`` takes answers, of which STOP and START have an effect. The URL for statuses is sent
+  along with each message: twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. Twilio signs
+  requests (twilio.com/docs/usage/security): HMAC-SHA1 over URL and parameters, with the account's token.
+- WhatsApp (developers.facebook.com/documentation/business-messaging/whatsapp/webhooks) signs by HMAC-SHA256 with the
+  app's secret. A message returns its ``biz_opaque_callback_data`` in its statuses.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import base64
 import hashlib
 import hmac
 import logging
-from collections.abc import Sequence
-from typing import ClassVar, Final
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from starlette.requests import Request
@@ -22,12 +25,13 @@ from temporalio.service import RPCError
 
 from activities.sms.twilio import DELIVERY, address_verdict
 from activities.suppressions import Suppressor
-from gateway.limits import RefusedCall, read_body, refusal, shortly
-from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, delivery_in
+from gateway.limits import RefusedCall, is_one_of, read_body, refusal, shortly
+from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, delivery_in, moment, text_at
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store, StoreError
 from scenario.errors import BadRecipient
 from scenario.policies.suppression import STOP
+from scenario.type_guards import list_or_empty, mapping_or_empty
 
 logger = logging.getLogger(__name__)
 PATH: Final = "/inbound/twilio"
@@ -87,7 +91,7 @@ def is_signed(token: bytes, url: str, form: list[tuple[str, str]], signature: st
     return hmac.compare_digest(made, signature.encode())
 
 
-_NAMES: Final = {"delivered": "sms.delivered", "undelivered": "sms.failed", "failed": "sms.failed"}
+_OF_TWILIO: Final = {"delivered": "sms.delivered", "undelivered": "sms.failed", "failed": "sms.failed"}
 
 
 class TwilioStatus:
@@ -107,7 +111,7 @@ class TwilioStatus:
             raise Forged
         said = dict(form)
         status = said.get("MessageStatus", "")
-        if (name := _NAMES.get(status)) is None:
+        if (name := _OF_TWILIO.get(status)) is None:
             return []
         failed, code = name == "sms.failed", said.get("ErrorCode", "")
         event = ProviderEvent(
@@ -119,3 +123,50 @@ class TwilioStatus:
             against=address_verdict(int(code)) if failed and code.isascii() and code.isdecimal() else None,
         )
         return [event]
+
+
+_OF_WHATSAPP: Final = {status: f"whatsapp.{status}" for status in ("sent", "delivered", "read", "failed")}
+_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
+
+
+class WhatsApp:
+    """WhatsApp's Cloud API. `verify_token` is that of the request by which Meta verifies the URL."""
+
+    name: ClassVar[str] = "whatsapp"
+
+    def __init__(self, secrets: Sequence[str], verify_token: str) -> None:
+        self._secrets, self._token = [secret.encode() for secret in secrets], verify_token
+
+    def answer(self, query: Mapping[str, str]) -> str:
+        """Return the challenge of a verification request, or raise Forged."""
+        challenge = query.get("hub.challenge", "")
+        is_asked = query.get("hub.mode") == "subscribe" and _CHALLENGE.fullmatch(challenge) is not None
+        if not is_one_of(query.get("hub.verify_token", ""), [self._token]) or not is_asked:
+            raise Forged
+        return challenge
+
+    async def read(self, call: Call) -> Sequence[ProviderEvent]:
+        given = call.headers.get("x-hub-signature-256", "").removeprefix("sha256=").encode()
+        made = [hmac.digest(secret, call.body, hashlib.sha256).hex().encode() for secret in self._secrets]
+        if not any(hmac.compare_digest(given, one) for one in made):
+            raise Forged
+        return [
+            event
+            for entry in list_or_empty(call.object.get("entry"))
+            for change in list_or_empty(mapping_or_empty(entry).get("changes"))
+            for status in list_or_empty(mapping_or_empty(mapping_or_empty(change).get("value")).get("statuses"))
+            for event in self._events(mapping_or_empty(status))
+        ]
+
+    def _events(self, status: Mapping[str, Any]) -> Iterator[ProviderEvent]:
+        kind = text_at(status, "status")
+        if (name := _OF_WHATSAPP.get(kind)) is None:
+            return
+        errors = list_or_empty(status.get("errors"))
+        yield ProviderEvent(
+            name=name,
+            delivery=delivery_in(status.get("biz_opaque_callback_data")),
+            ids=(f"{text_at(status, 'id')}/{kind}",),
+            at=moment(status.get("timestamp")),
+            code=code_of(text_at(errors[0], "code")) if errors else "",
+        )
