@@ -252,7 +252,6 @@ class ScenarioClient:
     async def operation_items(
         self, identifier: str, *, outcome: ItemOutcome | None = None, limit: int = 50, cursor: str | None = None
     ) -> PageView[OperationItemView]:
-        """Return one page of an operation's journeys, with their answers. Raise NotFound if there is none."""
         return await self.services.operations.items(TERMINAL, identifier, PageRequest(limit, cursor), outcome)
 
     async def erasures(self, *, is_open: bool = False, limit: int = 50) -> list[ErasureView]:

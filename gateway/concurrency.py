@@ -124,7 +124,6 @@ class CoalescingCache(Generic[Key, Value]):
         self._tasks = set[asyncio.Task[Value]]()
 
     async def get(self, key: Key) -> Value:
-        """Return the cached value, or look it up. An error of the lookup is raised."""
         entry, now = self._entries.setdefault(key, _Entry()), self._clock()
         if entry.value is not None and now < entry.expires:
             return entry.value

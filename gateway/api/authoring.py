@@ -121,7 +121,6 @@ async def source_of(
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the description of the body that `source_of` accepts, for a route's ``openapi_extra``."""
     yaml = {"schema": {"type": "string", "description": "The scenario file"}, "example": EXAMPLE}
     json = {"schema": model.model_json_schema()}
     return {"requestBody": {"required": True, "content": {"application/json": json, YAML: yaml}}}

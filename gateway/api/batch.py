@@ -129,7 +129,6 @@ class BatchRequest:
 
 
 def batch_of(schema: str) -> dict[str, Any]:
-    """Return the description of a batch of items with a schema, for a route's ``openapi_extra``."""
     items = {"type": "array", "items": {"$ref": f"#/components/schemas/{schema}"}, "minItems": 1, "maxItems": MOST}
     content = {
         "application/json": {"schema": items},

@@ -146,7 +146,6 @@ def problem_at(place: str, kind: str, sentence: str, code: str = "invalid", *, m
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return the problem for an error of the client."""
     match error:
         case Problem():
             return error

@@ -146,7 +146,6 @@ class Surveyor:
             self._paths = self._read_header(file.form.columns)
 
     def result(self, file: AudienceFile) -> Survey:
-        """Return the survey of a file that was read to its end."""
         return Survey(
             form=str(file.form),
             columns=file.form.columns,

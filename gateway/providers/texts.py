@@ -85,7 +85,6 @@ class InboundTexts:
 
 
 def is_signed(token: bytes, url: str, form: list[tuple[str, str]], signature: str) -> bool:
-    """Return True if Twilio signed a form that it posted to a URL."""
     what = url + "".join(f"{name}{value}" for name, value in sorted(set(form)))
     made = base64.b64encode(hmac.digest(token, what.encode(), hashlib.sha1))
     return hmac.compare_digest(made, signature.encode())

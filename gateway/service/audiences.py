@@ -96,7 +96,6 @@ class AudienceService:
 
 
 async def file_parts(path: Path) -> AsyncIterator[bytes]:
-    """Yield the bytes of a file on this machine. Raise BadInput if it cannot be read, or changed while it was read."""
     with open_unchanged(path) as file:
         while part := await asyncio.to_thread(file.read, _PART):
             yield part

@@ -87,7 +87,6 @@ class BatchService:
         self._store = store
 
     async def list(self, caller: Caller, page: PageRequest) -> PageView[BatchView]:
-        """List batches of scenarios that the caller may use, the newest first."""
         last = await page.item(self._store.stored_batch)
         found = await self._store.stored_batches(after=last, limit=page.limit + 1)
         items, following = page.split(found, lambda one: {"id": one.id})

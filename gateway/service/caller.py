@@ -133,7 +133,6 @@ class KeyService:
         return token, KeyView.of(key, now)
 
     async def all(self) -> list[KeyView]:
-        """Return all keys, the newest first."""
         now = datetime.now(UTC)
         return [KeyView.of(key, now) for key in await self._store.keys()]
 

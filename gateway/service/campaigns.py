@@ -177,7 +177,6 @@ class CampaignService:
     async def lines(
         self, caller: Caller, name: str, page: PageRequest, outcome: LineOutcome | None = None
     ) -> PageView[CampaignLineView]:
-        """List the lines of a campaign in the order of the file."""
         caller.check((await self._stored(name)).scenario, "scenario")
         found = await self._store.campaign_items(name, outcome=outcome, after=page.number, limit=page.limit + 1)
         some, following = page.split(found, lambda item: {"number": item.line})

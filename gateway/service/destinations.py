@@ -176,7 +176,6 @@ class DestinationService:
             cached.clear()
 
     async def backoffs(self, caller: Caller) -> list[BackoffCount]:
-        """Count the deliveries that wait for a retry, of the scenarios that the caller may use. Cached for seconds."""
         return [one for one in await self._backoffs.get(None) if caller.may_use(one.scenario)]
 
     async def _count(self, _: None) -> list[BackoffCount]:

@@ -171,7 +171,6 @@ class ErasureService:
         return await self._show(identifier)
 
     async def list(self, caller: Caller, page: PageRequest, *, is_open: bool = False) -> PageView[ErasureView]:
-        """List erasures, the newest first; with `is_open`, those that are not finished."""
         caller.check_all()
         last = await page.item(self._store.stored_erasure)
         found = await self._store.stored_erasures(is_open=is_open, after=last, limit=page.limit + 1)

@@ -68,7 +68,6 @@ class HeldGroup:
 
     @property
     def latest(self) -> IndexedJourney:
-        """The sample that was held last."""
         return max(self.samples, key=lambda one: one.hold.since.timestamp() if one.hold.since else 0.0)
 
 
@@ -116,7 +115,6 @@ class HeldService:
 
 
 async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = None) -> HeldGroups:
-    """Return the held journeys of some scenarios, or for None of all, in groups."""
     if scenarios is not None and not scenarios:
         return HeldGroups(total=0, groups=())
     among = "" if scenarios is None else f" AND {one_of(SCENARIO_NAME.name, sorted(scenarios))}"

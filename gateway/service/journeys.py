@@ -209,7 +209,6 @@ class JourneyService:
     async def results(
         self, caller: Caller, scenario: str, version: int | None = None, since: datetime | None = None
     ) -> ResultsView:
-        """Compare how many journeys reached the scenario's goal."""
         await self._require(caller, scenario, version)
         return await results(self._store, scenario, datetime.now(UTC), version=version, since=since)
 

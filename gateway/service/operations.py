@@ -221,7 +221,6 @@ class OperationService:
     async def items(
         self, caller: Caller, identifier: str, page: PageRequest, outcome: ItemOutcome | None = None
     ) -> PageView[OperationItemView]:
-        """List the journeys of an operation in the order in which they are asked, with their answers."""
         await self.show(caller, identifier)
         place = page.place(_ItemPlace)
         after = place and (place["number"], place["journey"])

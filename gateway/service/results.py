@@ -330,7 +330,6 @@ def _seldom(strata: Iterable[Sequence[tuple[int, float]]]) -> float | None:
 
 
 def headline(found: ResultsView) -> Iterator[str]:
-    """Yield sentences about the goal and all journeys."""
     first, last = found.versions[0], found.versions[-1]
     which = f"{found.scenario}@{first}" if first == last else f"{found.scenario}@{first} to @{last}"
     if (goal := found.goal) is None:

@@ -116,7 +116,6 @@ class SuppressionService:
         return await self._store.suppression_counts()
 
     async def export(self, **wanted: Any) -> AsyncIterator[SuppressionView]:
-        """Yield all suppressions that match, the newest first."""
         last: Suppression | None = None
         while page := await self._store.suppressions(**wanted, after=last, limit=SUPPRESSED_TOGETHER):
             for last in page:

@@ -237,7 +237,6 @@ def _happening(
 
 
 def refused(entry: NotLetIn, plan: Plan | None) -> EntryStory:
-    """Return the story of a refused entry; the plan is that of its scenario's newest version."""
     over = () if entry.reason is None else (_happening(entry.asked_at, "refused", f"not let in: {entry.reason}"),)
     asks = "" if over else "waits for admission: no worker has processed it yet"
     return EntryStory(
