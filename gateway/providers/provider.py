@@ -1,4 +1,4 @@
-"""A provider's call, the events in it, and the interface of providers. Each provider is one module."""
+"""A provider's call, the events in it, and the interface of providers."""
 
 from __future__ import annotations
 
