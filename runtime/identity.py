@@ -1,7 +1,11 @@
 """The identity of a store: a Temporal namespace belongs to one store, and a copy of that store is refused.
 
 A copy holds the same id, so workers rotate a token, first in the store and then in the namespace. Workers, gateways and
-commands compare the two. The namespace's side is a workflow that no worker runs: see `runtime.namespace_record`.
+commands compare the two.
+
+The namespace's side is a workflow with a fixed id that no worker runs. Its history is an append-only log: the claim is
+the workflow's input, and each newer token is a signal. This needs no permission that a worker lacks, works on any
+server and on Temporal Cloud, and is kept, since the workflow never ends.
 """
 
 from __future__ import annotations
@@ -13,18 +17,25 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from temporalio.client import Client
+from pydantic import TypeAdapter, ValidationError
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from runtime.data_converter import CONVERTER
 from runtime.errors import ConnectionFailed, SetupError
-from runtime.namespace_record import read_record, read_run, start, write
 from runtime.process.shutdown import background_task
 from runtime.store import NamespaceClaim, Store, StoreError, StoreMismatch
-from runtime.temporal_faults import fault_of
+from runtime.temporal_faults import fault_of, is_unknown_workflow
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +81,7 @@ class StoreIdentity:
             await self._store.claim_namespace(self._namespace, claim, replace=False)
             claim = await self._store.namespace_claim(self._namespace) or claim
         try:
-            is_first = await start(self._client, claim)
+            is_first = await start_record(self._client, claim)
         except RPCError as error:
             raise self._refused(error) from error
         if is_first and claim.rotation > 1:
@@ -98,7 +109,7 @@ class StoreIdentity:
         # The store may be a backup. Microseconds pass faster than events.
         await self._store.leap(time.time_ns() // 1_000)
         try:
-            await start(self._client, claim, replace=True)
+            await start_record(self._client, claim, replace=True)
         except RPCError as error:
             raise self._refused(error) from error
 
@@ -137,7 +148,7 @@ class StoreIdentity:
             )
             if not await self._store.rotate_token(self._namespace, claim, known):
                 return
-        await write(self._client, run, claim)
+        await write_record(self._client, run, claim)
 
     async def _new_claim(self, by: str, reason: str, *, rotation: int) -> NamespaceClaim:
         now, database = _now(), await self._store.database_identity()
@@ -243,3 +254,107 @@ async def _compare(identity: StoreIdentity, rotates: bool) -> StoreMismatch | No
     except Exception:  # without further comparisons, a mismatch would stay unnoticed
         logger.exception("the identity of the store cannot be compared")
     return None
+
+
+WORKFLOW: Final = "scenario-store"
+"""The workflow's id, and its task queue, which is never polled."""
+TYPE: Final = "StoreClaim"
+LONGEST: Final = 2_000
+"""Events after which the workflow is restarted: rotations of 17 hours. A server allows 10,000 signals."""
+
+_SIGNAL: Final = "token"
+_NEWEST: Final = 10  # claims that are read: a process that was paused may have added an old token
+_PAGE: Final = 1_000  # events of the further pages that are read if foreign signals hide the claims
+_CALL: Final = timedelta(seconds=5)
+_SUMMARY: Final = "The claim of the store that this namespace belongs to. No worker runs it. Leave it running."
+_CLAIM: Final = TypeAdapter(NamespaceClaim)
+
+
+async def read_record(client: Client) -> NamespaceClaim | None:
+    """Return the namespace's claim, or None if it is unclaimed."""
+    service = client.workflow_service
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=client.namespace, execution=WorkflowExecution(workflow_id=WORKFLOW), maximum_page_size=_NEWEST
+    )
+    claims: list[NamespaceClaim] = []
+    while True:
+        try:
+            response = await service.get_workflow_execution_history_reverse(request, retry=True, timeout=_CALL)
+        except RPCError as error:
+            if is_unknown_workflow(error):
+                return None
+            raise
+        claims += filter(None, map(_claim, response.history.events))
+        if len(claims) >= _NEWEST or not response.next_page_token:
+            # The latest rotation. Of several claims with its number, the first that arrived counts.
+            return max(reversed(claims), key=lambda claim: claim.rotation, default=None)
+        request.next_page_token, request.maximum_page_size = response.next_page_token, _PAGE
+
+
+async def read_run(client: Client) -> WorkflowExecutionDescription | None:
+    """Return the workflow's latest run, or None if there is none."""
+    try:
+        return await _bare(client).get_workflow_handle(WORKFLOW).describe(rpc_timeout=_CALL)
+    except RPCError as error:
+        if is_unknown_workflow(error):
+            return None
+        raise
+
+
+async def start_record(client: Client, claim: NamespaceClaim, *, replace: bool = False) -> bool:
+    """Start the workflow. Return False if it is running already."""
+    try:
+        await _bare(client).start_workflow(
+            TYPE,
+            asdict(claim),
+            id=WORKFLOW,
+            task_queue=WORKFLOW,
+            id_conflict_policy=(
+                WorkflowIDConflictPolicy.TERMINATE_EXISTING if replace else WorkflowIDConflictPolicy.FAIL
+            ),
+            static_summary=_SUMMARY,
+            rpc_timeout=_CALL,
+        )
+    except WorkflowAlreadyStartedError:
+        return False
+    return True
+
+
+async def write_record(client: Client, run: WorkflowExecutionDescription, claim: NamespaceClaim) -> None:
+    """Add a newer token to a run, or start another run once that one is long.
+
+    Nothing is written if another run has replaced it: the namespace was claimed again.
+    """
+    handle = _bare(client).get_workflow_handle(WORKFLOW, run_id=run.run_id)
+    is_open = run.status is WorkflowExecutionStatus.RUNNING
+    try:
+        if is_open and run.history_length < LONGEST:
+            await handle.signal(_SIGNAL, asdict(claim), rpc_timeout=_CALL)
+            return
+        if is_open:
+            await handle.terminate(reason="its history is long: another run continues", rpc_timeout=_CALL)
+    except RPCError as error:
+        if not is_unknown_workflow(error):
+            raise
+        return
+    await start_record(client, claim)
+
+
+def _bare(client: Client) -> Client:
+    """Return a client on the same connection that neither encrypts nor traces."""
+    config = client.config()
+    config["data_converter"], config["interceptors"] = CONVERTER, []
+    return Client(**config)
+
+
+def _claim(event: HistoryEvent) -> NamespaceClaim | None:
+    if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+        given = event.workflow_execution_started_event_attributes.input
+    elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+        given = event.workflow_execution_signaled_event_attributes.input
+    else:
+        return None
+    try:
+        return _CLAIM.validate_json(given.payloads[0].data)
+    except (ValidationError, IndexError):  # a foreign signal
+        return None

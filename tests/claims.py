@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from runtime.connection import connect
-from runtime.namespace_record import WORKFLOW, read_record
+from runtime.identity import WORKFLOW, read_record
 
 
 class OwnNamespace:

@@ -15,12 +15,10 @@ import pytest
 from sqlalchemy import text
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from runtime import identity as module
-from runtime import namespace_record as namespace
-from runtime.identity import StoreIdentity, mismatch
-from runtime.namespace_record import read_record, read_run, write
+from runtime.identity import StoreIdentity, mismatch, read_record, read_run, write_record
 from runtime.store import NamespaceClaim, Store, StoreMismatch
 from tests.claims import free
 from tests.factories import present
@@ -192,7 +190,7 @@ async def test_a_worker_that_dies_between_the_two_sides_leaves_both_valid(
         raise ConnectionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "write", dies)
+        patch.setattr(module, "write_record", dies)
         for _ in range(3):
             with pytest.raises(ConnectionError):
                 await eager(client, store).tend()
@@ -243,7 +241,7 @@ async def test_what_a_worker_adds_that_was_paused_for_long_counts_no_more(client
         await worker.tend()
     assert old is not None
     assert run is not None
-    await write(client, run, old)
+    await write_record(client, run, old)
     await worker.tend()
     for _ in range(4):
         await worker.tend()
@@ -253,16 +251,16 @@ async def test_what_a_worker_adds_that_was_paused_for_long_counts_no_more(client
 async def test_the_workflow_is_started_anew_once_it_is_long_or_somebody_has_ended_it(
     client: Client, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(namespace, "LONGEST", 4)
+    monkeypatch.setattr(module, "LONGEST", 4)
     worker = eager(client, store)
     await worker.ensure()
     runs = set[str]()
     for number in range(8):
         if number == 5:
-            await client.get_workflow_handle(namespace.WORKFLOW).terminate()
+            await client.get_workflow_handle(module.WORKFLOW).terminate()
         await worker.tend()
         run = present(await read_run(client))
-        assert run.is_open
+        assert run.status is WorkflowExecutionStatus.RUNNING
         runs.add(run.run_id)
     assert len(runs) == 3
     assert (await row(store)).rotation == 9
@@ -275,7 +273,7 @@ async def test_foreign_signals_are_ignored_however_many_there_are(client: Client
     for data in (None, *foreign, *foreign, *foreign):
         request = SignalWorkflowExecutionRequest(
             namespace=client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=namespace.WORKFLOW),
+            workflow_execution=WorkflowExecution(workflow_id=module.WORKFLOW),
             signal_name="hello",
             input=None if data is None else Payloads(payloads=[Payload(data=data)]),
         )
