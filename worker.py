@@ -55,16 +55,14 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.platform import SuppressionReporter
 from activities.webhook.server_rates import pacing
 from runtime import search_attributes, version
-from runtime.certificates import measuring_keys
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.opening import check_keys, keyring_in, keyring_of, recording_keys
 from runtime.errors import SetupError, WorkerFailed
 from runtime.identity import StoreIdentity, guarding_identity
-from runtime.policies import PoliciesFile
-from runtime.process.health import Check, health_pages, measuring_readiness, watching, watching_clock
+from runtime.process import HOST
+from runtime.process.health import Check, health_pages, measuring_keys, measuring_readiness, watching, watching_clock
 from runtime.process.namespace import PollerCheck, watching_namespace
-from runtime.process.ports import HOST
 from runtime.process.shutdown import Deadline, exit_process
 from runtime.process.workers import (
     ActivityWorker,
@@ -81,6 +79,7 @@ from runtime.telemetry import logs, metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.polling import cluster_metrics
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
+from runtime.watched_file import PoliciesFile
 from workflows.background import Erase, Prune, SyncAudience, TellPlatform
 from workflows.batch import Batch
 from workflows.journey import Enter, Journey, UnknownWorkflow

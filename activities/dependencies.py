@@ -37,15 +37,15 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
 from activities.webhook.route import Direct, Routes
-from runtime.certificates import Certificates, measuring_certificates, temporal_certificates
 from runtime.derived_keys import AddressHashes, SealedToken, suppression_keys
 from runtime.errors import SettingsError
-from runtime.policies import PoliciesFile
+from runtime.process.health import Certificates, measuring_certificates, temporal_certificates
 from runtime.process.shutdown import Deadline
 from runtime.public_links import Callbacks, ReturnPaths, Unsubscribing
 from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
+from runtime.watched_file import PoliciesFile
 
 logger = logging.getLogger(__name__)
 

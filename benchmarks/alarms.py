@@ -35,7 +35,7 @@ from gateway.client import ScenarioClient
 from gateway.terminal import say
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
-from runtime.process.ports import free_port
+from runtime.process import free_port
 from runtime.store import Store
 from tests.deploy.expressions import GROUPS
 from tests.e2e.conftest import ROOT, environment

@@ -51,7 +51,7 @@ from runtime.encryption.keyring import Erased, Keyring
 from runtime.encryption.opening import keyring_of
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
-from runtime.process.ports import free_port
+from runtime.process import free_port
 from runtime.process.shutdown import exit_process
 from runtime.settings import Settings
 from runtime.store import Store

@@ -39,7 +39,7 @@ from runtime.encryption.codec import ENCODING, KEY_ID
 from runtime.errors import LocalError
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
-from runtime.process.ports import free_port
+from runtime.process import free_port
 from runtime.store import Attempt, Store
 from tests.deploy.expressions import ALERTS, GROUPS, RECORDS, grouped, panels, selectors
 from tests.e2e.conftest import KEYS, environment

@@ -42,7 +42,7 @@ from runtime.encryption.opening import keyring_of
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
-from runtime.process.ports import free_port
+from runtime.process import free_port
 from runtime.process.shutdown import exit_process
 from runtime.process.workers import tune_garbage_collection
 from runtime.settings import Settings

@@ -46,14 +46,22 @@ from gateway.pages.app import Door
 from gateway.pages.rendering import compile_largest
 from gateway.providers.app import expects_events
 from gateway.sending import Outbox
-from runtime.certificates import measuring_certificates, measuring_keys, temporal_certificates
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.encryption.opening import check_keys, keyring_of, recording_keys
 from runtime.errors import SettingsError
 from runtime.identity import StoreIdentity, guarding_identity
-from runtime.process.health import Check, measuring_readiness, readiness, watching, watching_clock
+from runtime.process.health import (
+    Check,
+    measuring_certificates,
+    measuring_keys,
+    measuring_readiness,
+    readiness,
+    temporal_certificates,
+    watching,
+    watching_clock,
+)
 from runtime.process.http_server import ALIVE, DRAIN, READY, HttpServer
 from runtime.process.namespace import NamespaceCheck, watching_namespace
 from runtime.process.workers import Workers, tune_garbage_collection

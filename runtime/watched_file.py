@@ -1,4 +1,4 @@
-"""Configuration files: read, checked, and read again when they change."""
+"""Configuration files: read, checked, and read again when they change; the first of them is `policies.yaml`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from runtime.errors import SettingsError
+from scenario.policies.policies import Policies, examine
 from scenario.source.findings import Finding
 
 Content = TypeVar("Content")
@@ -144,3 +145,16 @@ def require_usable(content: Content | None, findings: Sequence[Finding], command
     errors = [finding for finding in findings if finding.severity == "error"]
     more = f" (and {len(errors) - 1} more: see '{command}')" if len(errors) > 1 else ""
     raise UnusableFile(f"{errors[0].file}:{errors[0].line}: {errors[0].message}{more}", tuple(findings))
+
+
+def read_policies(path: Path) -> Policies:
+    """Read `policies.yaml`, or raise UnusableFile."""
+    findings, policies = examine(read_bytes(path, "SCENARIO_POLICIES"), str(path))
+    return require_usable(policies, findings, f"scenario policies {path}")
+
+
+class PoliciesFile(WatchedFile[Policies]):
+    """The current policies. UnusableFile is raised only if the file cannot be used at the start."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        super().__init__(path, read=read_policies, empty=Policies(), size=lambda found: f"{len(found.caps)} caps")

@@ -25,7 +25,6 @@ from activities.sms.configured import LocalSms
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.server_rates import pacing
-from runtime.clock_offset import ClockOffset
 from runtime.errors import ConnectionFailed, LocalError, SettingsError, WorkerFailed
 from runtime.process.health import health_pages, watching
 from runtime.process.shutdown import Deadline
@@ -163,7 +162,7 @@ class Calm:
     def __init__(self, *_: object) -> None:
         Calm.trouble = None
 
-    clock_offset: ClockOffset | None = None
+    clock_offset: float | None = None
 
     async def check(self) -> None:
         if self.trouble is not None:

@@ -28,8 +28,8 @@ from gateway.preview.walk import GivenEvent
 from gateway.publishing import ScenarioFile, check_file
 from gateway.service.caller import Caller
 from runtime.errors import SetupError
-from runtime.policies import read_policies
 from runtime.process.sandboxed import answer_requests
+from runtime.watched_file import read_policies
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.document import document
 from scenario.policies.policies import Policies

@@ -95,7 +95,7 @@ def parsed(
 ) -> tuple[Cases | None, tuple[Finding, ...]]:
     """Read the text of a case file; see `read`."""
     from activities.webhook.destinations.reading import read as read_destinations
-    from runtime.policies import read_policies
+    from runtime.watched_file import read_policies
 
     source = Source(text, str(path), _WORDS)
     report = Report(source)

@@ -66,7 +66,7 @@ def policies_in(path: Path | None) -> Policies:
 
     Raise BadInput if the file cannot be read, or UnusableFile if the file has errors.
     """
-    from runtime.policies import read_policies
+    from runtime.watched_file import read_policies
     from scenario.policies.policies import Policies
 
     if path is None or path == Path():

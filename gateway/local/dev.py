@@ -33,7 +33,7 @@ from activities.dependencies import Channels
 from gateway.local.stack import LocalStack, local
 from gateway.service.index import JourneyFilter, query_of
 from gateway.terminal import STYLES, plain
-from runtime.process.ports import HOST
+from runtime.process import HOST
 from runtime.settings import Settings
 from runtime.store.deliveries import Attempt
 from runtime.temporal_faults import is_unknown_workflow

@@ -29,9 +29,9 @@ from gateway.service.caller import TERMINAL, Caller
 from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
 from gateway.service.journey_view import AttemptView
 from gateway.service.view import View
-from runtime.policies import read_policies
 from runtime.store import Attempt, BackoffCount, OutcomeCounts, Store
 from runtime.store.traffic import Traffic
+from runtime.watched_file import read_policies
 from scenario.plan.retry import RetryPolicy
 
 PERIOD: Final = timedelta(days=1)  # the period in which attempts are counted; it begins with a full hour

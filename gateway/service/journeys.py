@@ -32,9 +32,9 @@ from gateway.service.stats import DAYS, StatsView, TrendsView
 from gateway.service.view import Moment, PageRequest, PageView, encode_cursor
 from gateway.why.why import Question, WhyView, why
 from runtime.encryption.keyring import Erased
-from runtime.policies import read_policies
 from runtime.store import Attempt, Store
 from runtime.temporal_faults import is_unknown_token
+from runtime.watched_file import read_policies
 from scenario.words import ENDED
 
 

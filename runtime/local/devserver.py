@@ -25,7 +25,7 @@ from temporalio.service import RPCError
 from runtime import search_attributes
 from runtime.errors import LocalError, NotInstalled
 from runtime.local import leash, make_folder
-from runtime.process.ports import HOST, check_port, free_port
+from runtime.process import HOST, check_port, free_port
 
 RETENTION: Final = timedelta(days=365)
 """Retention of closed journeys: the dev server's default is a day."""

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from runtime.errors import NotInstalled
 from runtime.local import make_folder, write_private
-from runtime.process.ports import HOST, port_error
+from runtime.process import HOST, port_error
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Maximum size of a message, as with most mail servers."""

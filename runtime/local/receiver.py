@@ -21,8 +21,8 @@ from starlette.types import Receive, Scope, Send
 
 from runtime.errors import LocalError
 from runtime.local import make_folder, write_private
+from runtime.process import HOST
 from runtime.process.http_server import HttpServer
-from runtime.process.ports import HOST
 
 NAME: Final = "receiver.json"
 """Name of the file in the state folder."""

@@ -1,4 +1,4 @@
-"""Health pages and periodic checks."""
+"""Health pages, periodic checks, and gauges of what a process needs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Protocol
 
+from cryptography.x509 import load_pem_x509_certificates
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from temporalio.client import Client
+from temporalio.service import TLSConfig
 
-from runtime.clock_offset import ClockOffset
+from runtime.derived_keys import key_names
 from runtime.errors import ClockWrong, SetupError, StoreError
+from runtime.process import HOST
 from runtime.process.http_server import ALIVE, READY, HttpServer
-from runtime.process.ports import HOST
 from runtime.process.shutdown import background_task
+from runtime.settings import Settings
 from runtime.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -164,7 +170,7 @@ class OffsetSource(Protocol):
     """The store, or a worker's view of Temporal."""
 
     @property
-    def clock_offset(self) -> ClockOffset | None: ...
+    def clock_offset(self) -> float | None: ...
 
 
 class ClockCheck:
@@ -191,9 +197,9 @@ class ClockCheck:
             raise ClockWrong(sentence)
 
     def read(self) -> list[tuple[str, float]]:
-        """Return the offsets that are certain."""
+        """Return the known offsets."""
         seen = {of: other.clock_offset for of, other in self._others.items()}
-        return [(of, offset.certain) for of, offset in seen.items() if offset is not None]
+        return [(of, offset) for of, offset in seen.items() if offset is not None]
 
 
 def _sentence(of: str, ahead: bool, seconds: float) -> str:
@@ -210,3 +216,55 @@ async def watching_clock(others: Mapping[str, OffsetSource]) -> AsyncGenerator[W
     with metrics.CLOCK_OFFSET.reading(lambda: [((of,), seconds) for of, seconds in clock.read()]):
         async with watching(clock, "The clock") as watch:
             yield watch
+
+
+Certificates = Mapping[tuple[str, str | None], bytes | str]
+"""Use (`client` or `ca`, or that of Temporal or the mail server) and destination → PEM, or the path of its file."""
+
+TRUSTED: Final = ("ca", "temporal_ca", "smtp_ca")
+"""Uses with files of several authorities, of which one suffices."""
+
+
+def temporal_certificates(client: Client) -> Certificates:
+    """Return the certificates of a connection to Temporal. Later changes of their files are not seen."""
+    tls = client.service_client.config.tls
+    if not isinstance(tls, TLSConfig):
+        return {}
+    found = {("temporal_client", None): tls.client_cert, ("temporal_ca", None): tls.server_root_ca_cert}
+    return {use: pem for use, pem in found.items() if pem is not None}
+
+
+def expiry(use: str, pem: bytes) -> datetime:
+    """Return when a file of certificates expires: with the first of a chain, or with the last of several authorities.
+
+    Raises:
+        ValueError: The file holds no certificate.
+    """
+    ends = [one.not_valid_after_utc for one in load_pem_x509_certificates(pem)]
+    return max(ends) if use in TRUSTED else min(ends)
+
+
+def measuring_certificates(certificates: Callable[[], Certificates]) -> AbstractContextManager[None]:
+    """Measure the remaining validity of certificates, which are read at each scrape."""
+    unusable = set[tuple[str, str | None]]()
+
+    def rows() -> metrics.Rows:
+        for (use, destination), given in certificates().items():
+            try:
+                end = expiry(use, given if isinstance(given, bytes) else Path(given).read_bytes())
+            except (OSError, ValueError) as error:
+                if (use, destination) not in unusable:
+                    logger.warning(
+                        "the certificate %s of %s cannot be measured (%s)", use, destination, type(error).__name__
+                    )
+                unusable.add((use, destination))
+            else:
+                yield (use, destination), (end - datetime.now(UTC)).total_seconds()
+
+    return metrics.CERTIFICATE_LEFT.reading(rows)
+
+
+def measuring_keys(settings: Settings) -> AbstractContextManager[None]:
+    """Measure the names of the keys that this process has."""
+    names = key_names(settings)
+    return metrics.KEY.reading(lambda: [(name, 1.0) for name in names])

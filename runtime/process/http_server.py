@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from runtime.errors import LocalError
-from runtime.process.ports import HOST, port_error
+from runtime.process import HOST, port_error
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import override
 
 from runtime import search_attributes
-from runtime.clock_offset import ClockOffset
 from runtime.connection import describe_namespace, describe_queue
 from runtime.errors import ConnectionFailed
 from runtime.process.health import Watch, watching
+from runtime.store.database import certain_offset
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +140,8 @@ class PollerCheck(NamespaceCheck):
         wall_clock: This machine's time, in seconds.
     """
 
-    clock_offset: ClockOffset | None = None
-    """Offset of this machine's clock from the server's, which notes the time of each poll."""
+    clock_offset: float | None = None
+    """Offset of this machine's clock from the server's, which notes the time of each poll; see `certain_offset`."""
 
     def __init__(
         self, client: Client, workers: Sequence[PollingWorker], steers: str, wall_clock: Callable[[], float] = time.time
@@ -166,7 +166,7 @@ class PollerCheck(NamespaceCheck):
         if polled is not None:
             before, known = self._polled.get(queue, (asked, polled))
             if polled > known:  # newer than at the previous check
-                self.clock_offset = ClockOffset.between(before, answered, polled)
+                self.clock_offset = certain_offset(before, answered, polled)
             self._polled[queue] = asked, polled
         # Once is not enough: the server may have been restarted.
         if missing := [queue for queue, times in self._missed.items() if times > 1]:

@@ -15,7 +15,6 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreError, StoreFault, StoreUnavailable
 
 T = TypeVar("T")
@@ -80,8 +79,8 @@ class Database(ABC):
     name: str
     insert: InsertFactory
     one_writer: bool
-    clock_offset: ClockOffset | None = None
-    """Offset of this machine's clock from the database's at the last check, or None if they are the same clock."""
+    clock_offset: float | None = None
+    """Offset of this machine's clock at the last check, see `certain_offset`, or None if they are the same clock."""
     barred: StoreError | None = None
     """The error that every later call raises, if any."""
     _writes = True  # whether the last write succeeded
@@ -147,6 +146,18 @@ class Database(ABC):
 
     @abstractmethod
     async def close(self) -> None: ...
+
+
+def certain_offset(asked: float, answered: float, theirs: float) -> float:
+    """Return the seconds by which this machine's clock is at least ahead of another; negative if it is behind.
+
+    The other side read its clock between a request and its answer. A slow network never looks like a wrong clock, and 0
+    means that the clocks may agree.
+
+    Args:
+        answered: This machine's time at the answer. A clock that was set back in between proves nothing.
+    """
+    return max(min(asked, answered) - theirs, 0.0) or min(max(asked, answered) - theirs, 0.0)
 
 
 class Queries:

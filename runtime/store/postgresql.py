@@ -15,9 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from typing_extensions import override
 
-from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreAddressError, StoreFault
-from runtime.store.database import Database, T, in_transaction, invalidate_read_only, translated_errors
+from runtime.store.database import (
+    Database,
+    T,
+    certain_offset,
+    in_transaction,
+    invalidate_read_only,
+    translated_errors,
+)
 
 POOL_SIZE = 10
 """Maximum number of connections of a process. Connections are made on demand and kept."""
@@ -124,7 +130,7 @@ class PostgreSQL(Database):
     async def look(self) -> None:
         asked = time.time()
         (row,) = await self.read(_VERSION)
-        self.clock_offset = ClockOffset.between(asked, time.time(), row["now"].timestamp())
+        self.clock_offset = certain_offset(asked, time.time(), row["now"].timestamp())
 
     @override
     async def close(self) -> None:

@@ -12,7 +12,6 @@ from typing import Self
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
-from runtime.clock_offset import ClockOffset
 from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
 from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_access import ApiAccess
@@ -107,7 +106,7 @@ class Store(
         return self._database.name
 
     @property
-    def clock_offset(self) -> ClockOffset | None:
+    def clock_offset(self) -> float | None:
         return self._database.clock_offset
 
     async def check(self, *, writing: bool = False) -> None:

@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from runtime.process import HOST
 from runtime.process.http_server import HttpServer
-from runtime.process.ports import HOST
 
 FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus' text format. It has no exemplars, which are exported by OTLP only."""

@@ -39,7 +39,7 @@ from temporalio.runtime import (
 
 from runtime import version
 from runtime.errors import LocalError, SettingsError
-from runtime.process.ports import HOST, free_port
+from runtime.process import HOST, free_port
 from runtime.telemetry.tracing import JourneyIds
 
 if TYPE_CHECKING:

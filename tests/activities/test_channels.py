@@ -18,8 +18,8 @@ from activities.dependencies import Channels, certificates_of, channels_of
 from activities.interface import JOURNEYS, fairness_key
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
-from runtime.certificates import measuring_certificates, temporal_certificates
 from runtime.errors import SettingsError
+from runtime.process.health import measuring_certificates, temporal_certificates
 from runtime.settings import Settings
 from runtime.telemetry import metrics
 from scenario.steps.registry import KINDS

@@ -29,11 +29,11 @@ from activities.channel_registry import CHANNELS, QUEUES
 from activities.interface import JOURNEYS
 from activities.webhook.destinations.reading import examine
 from gateway.cli.app import app
-from runtime.policies import PoliciesFile
 from runtime.process import http_server
 from runtime.process.http_server import ALIVE, READY
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
+from runtime.watched_file import PoliciesFile
 from tests.documents import COMMAND, DOCS, DRAWN, RULES
 from worker import DRAIN, PLATFORM
 

@@ -21,7 +21,7 @@ from gateway.client import ScenarioClient
 from runtime.encryption import keyring
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver
-from runtime.process.ports import HOST
+from runtime.process import HOST
 from runtime.store import Store
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.tracing import JourneyTracing

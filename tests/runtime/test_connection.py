@@ -14,7 +14,7 @@ from temporalio.service import GrpcCompression
 from runtime.connection import connect
 from runtime.errors import ConnectionFailed, SettingsError
 from runtime.local.devserver import DevServer
-from runtime.process.ports import HOST, free_port
+from runtime.process import HOST, free_port
 from runtime.telemetry.tracing import JourneyTracing
 
 KEY = "api-key-value"

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from runtime.certificates import measuring_keys
 from runtime.derived_keys import AddressHashes, ExpiredToken, ForgedToken, MalformedToken, TokenError, key_names
 from runtime.errors import SettingsError
+from runtime.process.health import measuring_keys
 from runtime.public_links import CallbackClaim, Callbacks, ReturnPaths, Subscriber, Unsubscribing
 from runtime.settings import Settings
 from runtime.telemetry import metrics

@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.cli import session
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import AttributesMissing, ConnectionFailed, SetupError
-from runtime.process.ports import free_port
+from runtime.process import free_port
 from runtime.store import Store
 from tests.claims import OwnNamespace
 from tests.fakes import Ran

@@ -19,7 +19,7 @@ from temporalio.client import Client
 from runtime.errors import LocalError, NotInstalled, PortInUse
 from runtime.local import devserver
 from runtime.local.devserver import DevServer, find_program
-from runtime.process.ports import HOST, check_port, free_port
+from runtime.process import HOST, check_port, free_port
 
 ROOT = Path(__file__).parents[3]
 

@@ -26,7 +26,7 @@ from runtime.errors import LocalError, NotInstalled, PortInUse
 from runtime.local import inbox, make_folder, make_private
 from runtime.local.inbox import Inbox, keep
 from runtime.local.receiver import NAME, Receiver, ReceiverAnswer, covers, read_answers, set_answer
-from runtime.process.ports import HOST
+from runtime.process import HOST
 from runtime.store import Store
 
 

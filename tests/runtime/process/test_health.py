@@ -11,12 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from runtime.clock_offset import ClockOffset
 from runtime.errors import ClockWrong, LocalError, PortInUse
-from runtime.process import health
+from runtime.process import HOST, health
 from runtime.process.health import ClockCheck, Watch, health_pages, measuring_readiness, watching, watching_clock
-from runtime.process.ports import HOST
 from runtime.store import StoreError
+from runtime.store.database import certain_offset
 from runtime.telemetry import metrics
 from tests.measured import now
 
@@ -188,8 +187,8 @@ async def test_a_store_that_does_not_even_let_a_look_be_cancelled_is_noticed_in_
 
 
 class Other:
-    def __init__(self, *bounds: float) -> None:
-        self.clock_offset = ClockOffset(*bounds) if bounds else None
+    def __init__(self, clock_offset: float | None = None) -> None:
+        self.clock_offset = clock_offset
 
 
 @pytest.mark.parametrize(
@@ -203,17 +202,17 @@ class Other:
     ],
 )
 def test_an_offset_is_what_is_certain(asked: float, answered: float, theirs: float, certain: float) -> None:
-    assert ClockOffset.between(asked, answered, theirs).certain == pytest.approx(certain)
+    assert certain_offset(asked, answered, theirs) == pytest.approx(certain)
 
 
 @pytest.mark.parametrize(
     ("store", "temporal", "sentence"),
     [
         (Other(), Other(), None),
-        (Other(29.9, 31.0), Other(-40.0, -29.9), None),
-        (Other(7199.2, 7199.3), Other(), "The clock of this machine is 7,199 s ahead of the store's"),
-        (Other(), Other(-50.0, -40.0), "The clock of this machine is 40 s behind Temporal's"),
-        (Other(31.0, 31.0), Other(31.0, 35.0), "The clock of this machine is 31 s ahead of the store's"),
+        (Other(29.9), Other(-29.9), None),
+        (Other(7199.2), Other(), "The clock of this machine is 7,199 s ahead of the store's"),
+        (Other(), Other(-40.0), "The clock of this machine is 40 s behind Temporal's"),
+        (Other(31.0), Other(31.0), "The clock of this machine is 31 s ahead of the store's"),
     ],
 )
 async def test_a_clock_may_differ_by_half_a_minute(store: Other, temporal: Other, sentence: str | None) -> None:
@@ -227,14 +226,14 @@ async def test_a_clock_may_differ_by_half_a_minute(store: Other, temporal: Other
 
 
 async def test_a_wrong_clock_is_told_once_although_it_drifts(caplog: pytest.LogCaptureFixture) -> None:
-    store = Other(100.0, 100.0)
+    store = Other(100.0)
     async with watching_clock({"store": store}) as watch:
         for seconds in (100.9, 102.0):
-            store.clock_offset = ClockOffset(seconds, seconds)
+            store.clock_offset = seconds
             await watch.look()
         assert not watch.is_well()
         assert {labels: number for labels, (number, _) in now(metrics.CLOCK_OFFSET).items()} == {("store",): 102.0}
-        store.clock_offset = ClockOffset(0.0, 0.1)
+        store.clock_offset = 0.0
         await watch.look()
         assert watch.is_well()
     assert caplog.messages == ["The clock of this machine is 100 s ahead of the store's: have both set by NTP."]

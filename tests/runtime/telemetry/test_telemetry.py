@@ -18,7 +18,7 @@ from runtime import version
 from runtime.errors import LocalError, SettingsError
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Received, Receiver
-from runtime.process.ports import HOST
+from runtime.process import HOST
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry, provider_of, temporal_runtime, wanted
 
