@@ -18,8 +18,7 @@ from typing import Final, NamedTuple
 from uuid import uuid4
 
 from activities.dependencies import WorkerServices
-from activities.outgoing.file import OutgoingFile, Subscription
-from activities.outgoing.form import CLOUD_EVENTS, cloud_event, json_line, slack_message
+from activities.outgoing.file import CLOUD_EVENTS, OutgoingFile, Subscription, cloud_event, json_line, slack_message
 from activities.webhook import outcome
 from activities.webhook.outcome import parse_retry_after
 from activities.webhook.platform import CallFailed, PlatformCalls

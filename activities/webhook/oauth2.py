@@ -26,10 +26,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from activities.outcome import Backoff
-from activities.webhook.destinations.destinations import AUTHORIZATION, CredentialsError, Destination, OAuth2, unset
+from activities.webhook.destinations.destinations import AUTHORIZATION, CredentialsError, Destination, unset
+from activities.webhook.destinations.form import OAuth2Form
 from activities.webhook.errors import AttemptError, RefusedError
-from activities.webhook.http.exchange import Request, Response, flaw
+from activities.webhook.http.exchange import Request, Response, Tls, flaw
 from activities.webhook.http.transport import Transport
+from scenario.http.urls import Access
 from scenario.type_guards import mapping_or_empty
 
 TOKEN_TIMEOUT: Final = 10.0
@@ -77,7 +79,9 @@ class _NoTokenError(Exception):
 class _Inputs:
     """The data that a token depends on, with the servers that receive it: one's token is not shown to another."""
 
-    settings: OAuth2
+    settings: OAuth2Form
+    access: Access
+    tls: Tls
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
@@ -116,7 +120,8 @@ class AccessTokens:
         for secret in settings.secrets:
             if not secrets.get(secret):
                 raise unset(f"destination {name}", secret)
-        inputs = _Inputs(settings, destination.url, tuple(secrets[secret] for secret in settings.secrets))
+        given = tuple(secrets[secret] for secret in settings.secrets)
+        inputs = _Inputs(settings, destination.access, destination.token_tls, destination.url, given)
         entry = self._entries.get(name)
         if entry is None or entry.inputs != inputs:
             entry = self._entries[name] = _Entry(inputs)
@@ -145,7 +150,7 @@ class AccessTokens:
         """Fetch a token into the entry, or note the failure."""
         entry.token = entry.refused = entry.failed = ""
         try:
-            request = self._request(name, entry.inputs.settings, secrets)
+            request = self._request(name, entry.inputs, secrets)
             entry.token, life = _read(name, entry.inputs.settings, await self._transport.send(request))
         except CredentialsError as error:
             entry.refused, pause = str(error), _REFUSED_PAUSE
@@ -164,9 +169,9 @@ class AccessTokens:
         if entry.refused or entry.failures == 1:
             _logger.warning("no access token for destination %s: %s", name, entry.refused or entry.failed)
 
-    def _request(self, name: str, settings: OAuth2, secrets: Mapping[str, str]) -> Request:
+    def _request(self, name: str, inputs: _Inputs, secrets: Mapping[str, str]) -> Request:
         """Return a token request (RFC 6749 §4.4.2 and §6, RFC 7523 §2.1)."""
-        form: dict[str, str] = {}
+        settings, form = inputs.settings, dict[str, str]()
         match settings.grant:
             case "client_credentials":
                 form |= {"grant_type": "client_credentials"} | _given(audience=settings.audience)
@@ -183,9 +188,9 @@ class AccessTokens:
         elif settings.grant != "jwt_bearer":
             form |= {"client_id": settings.client_id} | _given(client_secret=secret)
         body = urlencode(form).encode()
-        return Request("POST", settings.token_url, headers, body, TOKEN_TIMEOUT, settings.access, settings.tls)
+        return Request("POST", settings.token_url, headers, body, TOKEN_TIMEOUT, inputs.access, inputs.tls)
 
-    def _assertion(self, name: str, settings: OAuth2, secrets: Mapping[str, str]) -> str:
+    def _assertion(self, name: str, settings: OAuth2Form, secrets: Mapping[str, str]) -> str:
         """Return a signed assertion (RFC 7523 §3)."""
         key, algorithm = _private_key(name, settings.key or "", secrets[settings.key or ""])
         now = int(time.time())
@@ -195,7 +200,7 @@ class AccessTokens:
         return jwt.encode(claims, key, algorithm=algorithm, headers=_given(kid=settings.key_id))
 
 
-def _read(name: str, settings: OAuth2, response: Response) -> tuple[str, float]:
+def _read(name: str, settings: OAuth2Form, response: Response) -> tuple[str, float]:
     """Return the token of a response, and the seconds of its life (RFC 6749 §5)."""
     answer = mapping_or_empty(response.json())
     error = str(answer.get("error"))

@@ -166,18 +166,18 @@ def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
 
     states: dict[str, str] = {}
     for signer in found.signing:
-        value = secrets.get(signer.secret)
+        value = secrets.get(signer.key)
         if signer.until is not None and signer.until <= datetime.now(UTC):
-            states[signer.secret] = "expired"
+            states[signer.key] = "expired"
         elif not value:
-            states[signer.secret] = "missing"
+            states[signer.key] = "missing"
         else:
             try:
                 Key.parse(value)
             except SigningKeyError:
-                states[signer.secret] = "malformed"
+                states[signer.key] = "malformed"
             else:
-                states[signer.secret] = f"live until {signer.until.isoformat()}" if signer.until else "live"
+                states[signer.key] = f"live until {signer.until.isoformat()}" if signer.until else "live"
     return states
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
 
-from activities.outgoing.form import cloud_event, json_line
+from activities.outgoing.file import cloud_event, json_line
 from gateway.errors import BadCombination, BadInput, NotAccepted, NotFound
 from gateway.operations.request import check_record
 from gateway.service.caller import Caller

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from activities.webhook.destinations.form import AudiencesForm, ClientAuth, Grant, SuppressionsForm
+from activities.webhook.destinations.form import AudiencesForm, OAuth2Form, SigningForm, SuppressionsForm
 from activities.webhook.http.exchange import Tls, flaw
 from activities.webhook.limiter import Limits
 from activities.webhook.signing import Key, SigningKeyError
@@ -51,37 +51,6 @@ def unset(who: str, secret: str) -> CredentialsError:
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
-    """A signing key, by the name of its secret."""
-
-    secret: str
-    until: datetime | None = None  # end of its use, with a zone, or None
-
-
-@dataclass(frozen=True, slots=True)
-class OAuth2:
-    """Access to a destination by tokens of an authorization server (RFC 6749, RFC 7523)."""
-
-    grant: Grant
-    token_url: str
-    client_id: str
-    access: Access
-    tls: Tls
-    client_secret: str | None = None  # this and the next two: names of secrets
-    refresh_token: str | None = None
-    key: str | None = None  # private key in PEM, RSA or P-256, that signs assertions
-    key_id: str | None = None
-    subject: str | None = None
-    scope: str | None = None
-    audience: str | None = None
-    client_auth: ClientAuth = "basic"  # where `client_id` and `client_secret` stand
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.client_secret, self.refresh_token, self.key) if name)
-
-
-@dataclass(frozen=True, slots=True)
 class Destination:
     """An external system."""
 
@@ -89,8 +58,9 @@ class Destination:
     url: str = field(repr=False)  # base URL without a trailing slash; its path may contain secrets
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)  # values: templates with `secrets`
     header_secrets: tuple[str, ...] = ()
-    signing: tuple[Signer, ...] = ()  # signing keys; empty for unsigned requests
-    oauth2: OAuth2 | None = None  # the source of its access tokens, or None
+    signing: tuple[SigningForm, ...] = ()  # signing keys; empty for unsigned requests
+    oauth2: OAuth2Form | None = None  # the source of its access tokens, or None
+    token_tls: Tls = field(default_factory=Tls)  # for the requests of access tokens
     secrets: tuple[str, ...] = ()
     owners: frozenset[str] | None = None  # scenarios that may use it, or None for all
     timeout: float | None = None  # default seconds of one attempt, or None
@@ -105,13 +75,13 @@ class Destination:
     @property
     def own_secrets(self) -> tuple[str, ...]:
         """Names of all secrets that it uses, including signing keys."""
-        return (*self.plain_secrets, *(signer.secret for signer in self.signing))
+        return (*self.plain_secrets, *(signer.key for signer in self.signing))
 
     @property
     def signing_secrets(self) -> tuple[str, ...]:
         """Names of the secrets with which somebody could sign in our name."""
         asserting = (self.oauth2.key,) if self.oauth2 and self.oauth2.key else ()
-        return (*(signer.secret for signer in self.signing), *asserting)
+        return (*(signer.key for signer in self.signing), *asserting)
 
     @property
     def plain_secrets(self) -> tuple[str, ...]:
@@ -172,11 +142,11 @@ class Destination:
             if signer.until is not None and now >= signer.until:
                 continue
             try:
-                found.append(Key.parse(self._known(signer.secret, secrets)))
+                found.append(Key.parse(self._known(signer.key, secrets)))
             except SigningKeyError as error:
                 text = str(error)
                 raise CredentialsError(
-                    f"the secret {signer.secret} cannot sign for destination {self.name}: {text[:1].lower()}{text[1:]}"
+                    f"the secret {signer.key} cannot sign for destination {self.name}: {text[:1].lower()}{text[1:]}"
                 ) from None
         if self.signing and not found:
             raise CredentialsError(f"all signing keys of destination {self.name} have expired: set a new one")

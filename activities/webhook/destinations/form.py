@@ -198,6 +198,11 @@ class OAuth2Form(Model):
         description="Certificates for the token endpoint, by default the destination's; {} for public authorities.",
     )
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the secrets that it uses."""
+        return tuple(name for name in (self.client_secret, self.refresh_token, self.key) if name)
+
 
 class AuthForm(Model):
     """The credentials that a destination's requests get in a header of their own."""

@@ -16,10 +16,9 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from activities.webhook.errors import AttemptError
-from activities.webhook.http.connections import Lanes, kept_headers
+from activities.webhook.http.connections import Lanes, kept_headers, too_late
 from activities.webhook.http.dial import Lookup, SystemLookup
 from activities.webhook.http.exchange import CURRENT, Flight, Request, Response, parse, sent_headers
-from activities.webhook.http.faults import too_late
 from runtime.telemetry.metrics import HTTP_CLIENT
 
 _BROKEN: Final = (aiohttp.ClientError, HttpProcessingError, OSError)

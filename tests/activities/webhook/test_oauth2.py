@@ -19,9 +19,9 @@ from activities.failures import FailureKind
 from activities.suppressions import address_seal
 from activities.webhook.activity import Webhooks
 from activities.webhook.channel import ADAPTER
-from activities.webhook.destinations.destinations import CredentialsError, Destination, OAuth2
+from activities.webhook.destinations.destinations import CredentialsError, Destination
+from activities.webhook.destinations.form import OAuth2Form
 from activities.webhook.destinations.reading import DestinationsFile
-from activities.webhook.http.exchange import Tls
 from activities.webhook.http.transport import Transport
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.platform import SuppressionReporter
@@ -48,10 +48,10 @@ def tokens(transport: Transport, clock: Clock) -> AccessTokens:
 
 
 def ads(server: Issuer, **settings: Any) -> Destination:
-    access = Access(allow_private=True, allow_http=True, ports=(server.port,))
-    given: dict[str, Any] = {"grant": "client_credentials", "client_secret": "ADS_SECRET", **settings}
-    oauth2 = OAuth2(token_url=server.url, client_id=CLIENT, access=access, tls=Tls(), **given)
-    return Destination("ads", "https://ads.example", oauth2=oauth2)
+    access = settings.pop("access", Access(allow_private=True, allow_http=True, ports=(server.port,)))
+    given = {"grant": "client_credentials", "client_secret": "ADS_SECRET", "token_url": server.url, **settings}
+    oauth2 = OAuth2Form.model_validate({"client_id": CLIENT, **given})
+    return Destination("ads", "https://ads.example", oauth2=oauth2, access=access)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,7 @@ ENDPOINT = "the token endpoint of destination ads"
 async def test_credentials_that_cannot_work_are_named_and_not_shown(
     tokens: AccessTokens, server: Issuer, settings: dict[str, Any], secrets: dict[str, str], sentence: str
 ):
-    there = ads(server)
-    assert there.oauth2 is not None
-    there = replace(there, oauth2=replace(there.oauth2, **settings))
+    there = ads(server, **settings)
     with pytest.raises(CredentialsError) as refused:
         await tokens.token(there, SECRETS | secrets)
     assert str(refused.value).startswith(sentence)
@@ -244,11 +242,7 @@ async def test_a_token_lives_as_long_as_it_is_said(
 
 
 async def test_a_server_that_does_not_listen_is_said_to_be_down(tokens: AccessTokens, server: Issuer):
-    there = ads(server)
-    assert there.oauth2 is not None
-    gone = replace(
-        there, oauth2=replace(there.oauth2, token_url="http://127.0.0.1:9/token", access=Access(True, (), True, (9,)))
-    )
+    gone = ads(server, access=Access(True, (), True, (9,)), token_url="http://127.0.0.1:9/token")
     with pytest.raises(TokenUnavailableError) as missing:
         await tokens.token(gone, SECRETS)
     assert str(missing.value) == (

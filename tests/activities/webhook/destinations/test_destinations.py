@@ -4,18 +4,25 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.webhook.destinations.destinations import CredentialsError, Destination, Destinations, Signer
+from activities.webhook.destinations.destinations import CredentialsError, Destination, Destinations
+from activities.webhook.destinations.form import SigningForm
 from scenario.http.destinations import KnownDestination, KnownDestinations
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 PAST, FUTURE = NOW - timedelta(days=1), NOW + timedelta(days=1)
+
+
+def signer(key: str, until: datetime | None = None) -> SigningForm:
+    return SigningForm.model_validate({"key": key, **({"until": until.isoformat()} if until else {})})
+
+
 WAX = Destination(
     name="wax",
     url="https://api.wax.example",
     headers={"Authorization": "Bearer {{ secrets.TOKEN }}", "X-House": "one"},
     header_secrets=("TOKEN",),
-    signing=(Signer("NEW"), Signer("OLD", FUTURE)),
+    signing=(signer("NEW"), signer("OLD", FUTURE)),
 )
 
 
@@ -67,18 +74,18 @@ def test_all_live_keys_sign():
 @pytest.mark.parametrize(
     ("signing", "secrets", "sentence"),
     [
-        ((Signer("NEW"), Signer("OLD", FUTURE)), {"NEW": KEY},
+        ((signer("NEW"), signer("OLD", FUTURE)), {"NEW": KEY},
          "destination wax needs the secret OLD, which is not set"),
-        ((Signer("NEW"),), {"NEW": "whsec_c2hvcnQ="}, "the secret NEW cannot sign for destination wax: "
+        ((signer("NEW"),), {"NEW": "whsec_c2hvcnQ="}, "the secret NEW cannot sign for destination wax: "
          "a shared signing secret has 24 to 64 bytes; this one has 5."),
-        ((Signer("NEW"),), {"NEW": "p4ss"}, "the secret NEW cannot sign for destination wax: a signing key starts with "
+        ((signer("NEW"),), {"NEW": "p4ss"}, "the secret NEW cannot sign for destination wax: a signing key starts with "
          "'whsec_' (shared secret) or 'whsk_' (Ed25519 private key)."),
-        ((Signer("NEW", PAST), Signer("OLD", PAST)), {"NEW": KEY, "OLD": KEY},
+        ((signer("NEW", PAST), signer("OLD", PAST)), {"NEW": KEY, "OLD": KEY},
          "all signing keys of destination wax have expired: set a new one"),
     ],
 )  # fmt: skip
 def test_nothing_leaves_unsigned_that_ought_to_be_signed(
-    signing: tuple[Signer, ...], secrets: dict[str, str], sentence: str
+    signing: tuple[SigningForm, ...], secrets: dict[str, str], sentence: str
 ):
     with pytest.raises(CredentialsError) as caught:
         Destination(name="wax", url="https://x.example", signing=signing).keys(secrets, NOW)
@@ -87,7 +94,7 @@ def test_nothing_leaves_unsigned_that_ought_to_be_signed(
 
 
 def test_a_book_lists_what_scenarios_have_to_know_and_grants_no_secret_that_signs():
-    other = Destination(name="other", url="https://x.example", signing=(Signer("X"),), secrets=("A", "NEW"))
+    other = Destination(name="other", url="https://x.example", signing=(signer("X"),), secrets=("A", "NEW"))
     book = Destinations({"wax": WAX, "other": other}, public_secrets=("B", "X"))
     assert book.listing == KnownDestinations(
         {"wax": KnownDestination(tuple(WAX.headers)), "other": KnownDestination(secrets=frozenset({"A"}))},

@@ -12,7 +12,8 @@ import pytest
 from trustme import CA
 
 from activities.webhook.circuit_breaker import BreakerLimits
-from activities.webhook.destinations.destinations import Destination, Destinations, Signer
+from activities.webhook.destinations.destinations import Destination, Destinations
+from activities.webhook.destinations.form import SigningForm
 from activities.webhook.destinations.reading import DestinationsFile, examine, read
 from activities.webhook.http.exchange import Tls
 from activities.webhook.limiter import Limits
@@ -82,7 +83,10 @@ def test_every_key_of_a_good_file(written: Written):
                 url="https://api.wax.example/v1",
                 headers={"Authorization": "Bearer {{ secrets.WAX_TOKEN }}", "X-House": "one"},
                 header_secrets=("WAX_TOKEN",),
-                signing=(Signer("WAX_KEY"), Signer("WAX_KEY_OLD", datetime(2026, 12, 1, tzinfo=UTC))),
+                signing=(
+                    SigningForm(key="WAX_KEY"),
+                    SigningForm.model_validate({"key": "WAX_KEY_OLD", "until": "2026-12-01T00:00:00Z"}),
+                ),
                 timeout=12.0,
                 retry={"initial": 2.0, "coefficient": 2.0, "maximum": 3600.0, "deadline": 86400.0, "attempts": 5.0},
                 rate=0.5,

@@ -8,9 +8,8 @@ import pytest
 
 from activities.outcome import Outcome
 from activities.webhook.errors import UnansweredError, UnreachableError
-from activities.webhook.http.connections import MAX_INTERIM
+from activities.webhook.http.connections import MAX_INTERIM, translate
 from activities.webhook.http.exchange import MAX_BODY, Flight, Phase, Request, Target
-from activities.webhook.http.faults import translate
 from activities.webhook.http.transport import Transport
 from tests.activities.webhook import faults
 from tests.activities.webhook.faults import Behaviour, End, Receiver, answer, failure, head, raw, receiver

@@ -15,8 +15,8 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from activities.outcome import Outcome
 from activities.webhook.errors import UnansweredError, UnreachableError
+from activities.webhook.http.connections import translate
 from activities.webhook.http.exchange import Flight, Request, Tls
-from activities.webhook.http.faults import translate
 from activities.webhook.http.transport import Transport
 from scenario.http.urls import Access, Target
 from tests.activities.webhook.faults import Receiver, failure, receiver, serving

@@ -7,8 +7,7 @@ import pytest
 
 from activities.outcome import Outcome
 from activities.webhook.errors import RefusedError, UnansweredError, UnreachableError
-from activities.webhook.http.exchange import Request, Response, Tls
-from activities.webhook.http.tls import ClientContext, context
+from activities.webhook.http.exchange import ClientContext, Request, Response, Tls, tls_context
 from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import of_status
 from scenario.http.urls import Access
@@ -189,9 +188,9 @@ async def test_settings_that_come_and_go_do_not_pile_up(post: Post, monkeypatch:
 
     def noted(tls: Tls) -> ClientContext:
         made.append(tls)
-        return context(tls)
+        return tls_context(tls)
 
-    monkeypatch.setattr("activities.webhook.http.connections.context", noted)
+    monkeypatch.setattr("activities.webhook.http.connections.tls_context", noted)
     async with Transport() as transport, receiver() as there:
         for number in range(80):
             await transport.send(and_port(post(there), number + 1))
