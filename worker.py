@@ -56,8 +56,7 @@ from activities.webhook.platform import SuppressionReporter
 from activities.webhook.server_rates import pacing
 from runtime import search_attributes, version
 from runtime.connection import connect
-from runtime.encryption.codec import encrypt_client
-from runtime.encryption.opening import check_keys, keyring_in, keyring_of, recording_keys
+from runtime.encryption.codec import check_keys, encrypt_client, keyring_in, keyring_of, recording_keys
 from runtime.errors import SetupError, WorkerFailed
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process import HOST

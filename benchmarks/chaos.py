@@ -47,8 +47,8 @@ from gateway.client import Entered, ScenarioClient
 from gateway.errors import NotEntered
 from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.connection import connect
+from runtime.encryption.codec import keyring_of
 from runtime.encryption.keyring import Erased, Keyring
-from runtime.encryption.opening import keyring_of
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.process import free_port

@@ -36,9 +36,8 @@ from benchmarks.bare import APART, QUEUE
 from gateway.publishing import publish
 from runtime import search_attributes
 from runtime.connection import connect
-from runtime.encryption.codec import encrypt_client
+from runtime.encryption.codec import encrypt_client, keyring_of
 from runtime.encryption.keyring import Keyring, KeyWrapping
-from runtime.encryption.opening import keyring_of
 from runtime.local.devserver import DevServer
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver

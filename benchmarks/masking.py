@@ -25,7 +25,7 @@ from activities.interface import Delivery
 from activities.webhook import activity
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
-from activities.webhook.saved_response import save_response
+from activities.webhook.outcome import save_response
 from benchmarks.deliveries import DATA, Rows, Shelf, Wide, attempting, say
 from scenario.model.parts import Save
 from tests.fakes import worker_context

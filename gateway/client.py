@@ -37,8 +37,7 @@ from gateway.service.overview import OverviewService
 from gateway.service.scenarios import ScenarioService
 from gateway.service.view import PageRequest, PageView
 from runtime.connection import connect
-from runtime.encryption.codec import encrypt_client
-from runtime.encryption.opening import check_keys, keyring_of
+from runtime.encryption.codec import check_keys, encrypt_client, keyring_of
 from runtime.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError

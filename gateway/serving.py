@@ -47,9 +47,8 @@ from gateway.pages.rendering import compile_largest
 from gateway.providers.app import expects_events
 from gateway.sending import Outbox
 from runtime.connection import connect
-from runtime.encryption.codec import encrypt_client
+from runtime.encryption.codec import check_keys, encrypt_client, keyring_of, recording_keys
 from runtime.encryption.keyring import Keyring, KeyWrapping
-from runtime.encryption.opening import check_keys, keyring_of, recording_keys
 from runtime.errors import SettingsError
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process.health import (

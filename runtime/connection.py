@@ -58,7 +58,7 @@ async def connect(
     interceptors: Sequence[Interceptor] | None = None,
     runtime: Runtime | None = None,
 ) -> Client:
-    """Connect to Temporal, waiting for a server that is not up yet.
+    """Connect to Temporal, waiting for a server that is not up yet, or raise ConnectionFailed.
 
     Without an address, TEMPORAL_* variables and the profiles of ``temporal.toml`` configure the connection, including
     TLS and API keys, as for the `temporal` command.
@@ -68,9 +68,6 @@ async def connect(
         role: Start of the client's identity in Temporal's UI. Workers have none, since every event of their tasks
             repeats it.
         patience: Seconds to wait for an unreachable server; 0 tries once.
-
-    Raises:
-        ConnectionFailed: No server answered in time, or it denies access.
     """
     config = _configured() if address is None else ClientConnectConfig(target_host=address)
     target = config.get("target_host", ADDRESS)

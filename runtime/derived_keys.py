@@ -31,11 +31,7 @@ def derive_key(key: bytes, purpose: str, length: int = 32) -> bytes:
 
 
 def derive_keys(keys: Sequence[bytes], purpose: str, length: int = 32) -> tuple[bytes, ...]:
-    """Derive a key from each of the current and the previous keys.
-
-    Raises:
-        ValueError: There is no key, or one is too short.
-    """
+    """Derive a key from each of the current and previous keys. Raise ValueError if there is none, or a short one."""
     if not keys or any(len(key) < MIN_KEY for key in keys):
         raise ValueError(f"every key needs at least {MIN_KEY} bytes, and there must be one")
     return tuple(derive_key(key, purpose, length) for key in keys)
@@ -93,17 +89,12 @@ class AddressHashes:
     def of(self, channel: str, address: str) -> tuple[str, ...]:
         """Return an address's hashes in hex: under the current key, which new rows use, then under the previous ones.
 
-        Raises:
-            BadRecipient: The address is malformed. The message does not quote it.
+        Raise BadRecipient, which does not quote it, if the address is malformed.
         """
         return self._digests(channel, address)
 
     def of_recipient(self, delivery_id: str, channel: str, address: str) -> tuple[str, ...]:
-        """Return shorter hashes of an address for one delivery alone, which link it to no other row.
-
-        Raises:
-            BadRecipient: The address is malformed.
-        """
+        """Return shorter hashes of an address for one delivery alone, which link it to no other row."""
         return tuple(one[:20] for one in self._digests(channel, address, f"\0{delivery_id}"))
 
     def _digests(self, channel: str, address: str, purpose: str = "") -> tuple[str, ...]:

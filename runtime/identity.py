@@ -48,12 +48,7 @@ _BETWEEN_LOOKS: Final = 0.2  # seconds
 
 
 class StoreIdentity:
-    """One process's view of a store and its namespace.
-
-    Args:
-        every: Seconds between rotations.
-        clock: Monotonic seconds.
-    """
+    """One process's view of a store and its namespace."""
 
     def __init__(
         self, client: Client, store: Store, *, every: float = EVERY, clock: Callable[[], float] = time.monotonic
@@ -219,10 +214,8 @@ async def guarding_identity(
 ) -> AsyncGenerator[None]:
     """Compare the store with its namespace periodically. On a mismatch, refuse further calls and request a stop.
 
-    A side that does not answer is no mismatch: its own health check reports it.
-
-    Raises:
-        StoreMismatch: At the end, if that is why the process stops.
+    A side that does not answer is no mismatch: its own health check reports it. Raise StoreMismatch at the end, if that
+    is why the process stops.
     """
     found: StoreMismatch | None = None
 

@@ -58,11 +58,7 @@ class CallbackClaim:
 
 
 class Callbacks:
-    """Makes and verifies callback URLs.
-
-    Args:
-        keys: The current key, then the previous ones; see `derive_keys`.
-    """
+    """Makes and verifies callback URLs, with the current key and then the previous ones."""
 
     def __init__(self, base_url: str, keys: Sequence[bytes]) -> None:
         self._base = base_url.rstrip("/")
@@ -83,15 +79,7 @@ class Callbacks:
         return cls(url, keys)
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str:
-        """Return the URL of a delivery.
-
-        Args:
-            delivery_id: ``msg_…``.
-            now: The delivery's own time, with a zone; not the attempt's.
-
-        Raises:
-            ValueError: An id is malformed.
-        """
+        """Return the URL of a delivery (``msg_…``) at its own time. Raise ValueError if an id is malformed."""
         found = _DELIVERY.fullmatch(delivery_id)
         if found is None or now.tzinfo is None or not workflow_id:
             raise ValueError("a callback address needs a journey's id, a delivery's id, and a time with a zone")
@@ -101,13 +89,7 @@ class Callbacks:
         return f"{self._base}/callbacks/{token}"
 
     def verify(self, token: str, now: datetime) -> CallbackClaim:
-        """Return the content of a token.
-
-        Raises:
-            MalformedToken: The text does not have the form of a token.
-            ForgedToken: The token was not made with any of the keys.
-            ExpiredToken: The token is too old.
-        """
+        """Return the content of a token, or raise a `TokenError`."""
         content = self._tokens.open(token)
         expires = datetime.fromtimestamp(int.from_bytes(content[:_EXPIRY]), UTC)
         if now >= expires:

@@ -82,12 +82,8 @@ async def ensure(client: Client, *, patience: float = 30.0) -> None:
     Call it before a worker starts: a journey that sets an unknown attribute fails its workflow task repeatedly.
     Processes may call it concurrently.
 
-    Args:
-        patience: Seconds. A cluster's visibility store takes some to learn of an attribute.
-
-    Raises:
-        AttributesMissing: This process may not register them, one has another type, or the server took too long. The
-            message holds the command to run.
+    Raise AttributesMissing, with the command to run, if this process may not register them, one has another type, or
+    the server took longer than `patience` seconds. A cluster's visibility store takes some to learn of an attribute.
     """
     # Imported here, since workflow code needs the names only.
     from temporalio.service import RPCError, RPCStatusCode

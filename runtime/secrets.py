@@ -31,9 +31,7 @@ class Secrets:
     runs. One newline at its end is not part of the secret. Files whose names a template cannot write (``.gitkeep``,
     ``a.pem``, the ``..data`` of a Kubernetes volume) are ignored.
 
-    Args:
-        every: Seconds that a snapshot is cached.
-        clock: Monotonic seconds.
+    A snapshot is cached for `every` second.
     """
 
     def __init__(
@@ -56,10 +54,7 @@ class Secrets:
 
         An unreadable file fails only accesses to its secret. An empty or removed file counts as unreadable: it is being
         replaced, or the operator made a mistake. A read costs a `stat` for each file, and there are many deliveries per
-        second.
-
-        Raises:
-            SettingsError: The folder cannot be read.
+        second. Raise SettingsError if the folder cannot be read.
         """
         now, latest = self._clock(), self._latest
         if latest is None or now - self._looked >= self._every:

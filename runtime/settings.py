@@ -145,15 +145,13 @@ _Origins = Annotated[
         lambda text: all(map(_ORIGIN.fullmatch, parse_origins(text))),
     ),
 ]
+_NO_MORE: Final = "without user, query or fragment"
+_bare = AfterValidator(lambda url: url.rstrip("/"))
 _CallbackUrl = Annotated[
-    str,
-    _checked("must be an address such as https://hooks.example.com, without user, query or fragment", _is_callback_url),
-    AfterValidator(lambda url: url.rstrip("/")),
+    str, _checked(f"must be an address such as https://hooks.example.com, {_NO_MORE}", _is_callback_url), _bare
 ]
 _PageUrl = Annotated[
-    str,
-    _checked("must be an address such as https://temporal.example.com, without user, query or fragment", _is_address),
-    AfterValidator(lambda url: url.rstrip("/")),
+    str, _checked(f"must be an address such as https://temporal.example.com, {_NO_MORE}", _is_address), _bare
 ]
 # Only catches typing errors: the store checks which databases are supported.
 _StoreUrl = Annotated[
@@ -203,11 +201,9 @@ _NO_PATH: Final = {
 class Settings(BaseSettings):
     """Settings of a deployment. An empty variable counts as not set.
 
-    Values that may hold a password are `SecretStr`. `activities.dependencies` validates `smtp`, `mail_from`,
-    `mail_from_allowed` and `sms`. The descriptions of the fields are the page of settings of the documentation.
-
-    Raises:
-        SettingsError: A value cannot be used. The message names the variables, and shows no value.
+    Raise SettingsError, which names the variables and shows no value, if a value cannot be used. Values that may hold a
+    password are `SecretStr`. `activities.dependencies` validates `smtp`, `mail_from`, `mail_from_allowed` and `sms`.
+    The descriptions of the fields are the page of settings of the documentation.
     """
 
     model_config = SettingsConfigDict(

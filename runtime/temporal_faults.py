@@ -133,8 +133,7 @@ def bound_calls(
 ) -> Client:
     """Return a client on the same connection that limits the time of calls, and logs faults with advice.
 
-    Args:
-        longest: Seconds that a call may take. Calls that wait for a worker or for a workflow's end are exempt.
+    Calls that wait for a worker or for a workflow's end may take longer.
     """
     config = client.config()
     config["service_client"] = _BoundedCalls(client.service_client, client.namespace, longest, noticed)

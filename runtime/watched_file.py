@@ -33,11 +33,6 @@ class WatchedFile(Generic[Content]):
 
     A changed file is read once it has not changed between two checks: a file being written may be valid YAML already.
     If it is unusable or missing, that is logged once, the previous content stays in use, and reading is retried.
-
-    Args:
-        every: Seconds between checks.
-        clock: Monotonic seconds.
-        wall: Seconds since 1970.
     """
 
     def __init__(
@@ -113,14 +108,10 @@ def stamp_of(status: os.stat_result) -> FileStamp:
 
 
 class UnusableFile(SettingsError):
-    """A configuration file that cannot be used.
-
-    Attributes:
-        findings: All findings; empty if it cannot be read at all.
-    """
+    """A configuration file that cannot be used."""
 
     def __init__(self, message: str, findings: tuple[Finding, ...] = ()) -> None:
-        self.findings = findings
+        self.findings = findings  # all findings; none if it cannot be read at all
         super().__init__(message)
 
 
@@ -134,12 +125,7 @@ def read_bytes(path: Path, setting: str) -> bytes:
 
 
 def require_usable(content: Content | None, findings: Sequence[Finding], command: str) -> Content:
-    """Return the content of a file, or raise UnusableFile with the line of its first error.
-
-    Args:
-        content: The content, or None if a finding is an error.
-        command: Shows all findings.
-    """
+    """Return the content of a file, or raise UnusableFile with the line of its first error and the command for all."""
     if content is not None:
         return content
     errors = [finding for finding in findings if finding.severity == "error"]

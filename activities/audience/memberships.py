@@ -13,7 +13,7 @@ from typing import Final
 from uuid import uuid4
 
 from activities.audience.formats import Member
-from runtime.encryption.opening import keyring_in
+from runtime.encryption.codec import keyring_in
 from runtime.store import Store
 from runtime.store.memberships import Membership
 

@@ -28,9 +28,9 @@ from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import MAX_BODY, MAX_RESULTS, Request, Response
 from activities.webhook.http.transport import Transport, timed
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
+from activities.webhook.outcome import save_response
 from activities.webhook.rendering import PreparedRequest, Rendered, prepare_request
 from activities.webhook.route import Route
-from activities.webhook.saved_response import save_response
 from scenario.model.batch import batch_data
 from scenario.steps.webhook import Webhook
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from typing_extensions import override
 
@@ -43,7 +43,6 @@ from scenario.plan.inputs import named_secrets
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 from scenario.steps.webhook import Webhook
-from scenario.type_guards import is_list
 
 if TYPE_CHECKING:
     from activities.webhook.http.exchange import Request
@@ -92,11 +91,8 @@ class RenderedRequest(RenderedMessage):
         kind = next((value for name, value in self.headers.items() if name.lower() == "content-type"), "")
         text = self.body.decode(errors="replace")
         if "x-www-form-urlencoded" in kind:
-            fields: dict[str, Any] = {}
-            for name, value in parse_qsl(text, keep_blank_values=True):
-                before = fields.get(name, [])
-                fields[name] = value if name not in fields else [*(before if is_list(before) else [before]), value]
-            return {"body": fields}
+            fields = parse_qs(text, keep_blank_values=True)
+            return {"body": {name: values if len(values) > 1 else values[0] for name, values in fields.items()}}
         try:
             return {"body": json.loads(text)} if text else {}
         except ValueError:

@@ -34,14 +34,6 @@ class Rendered:
     body: bytes
 
 
-_TYPES: Final[Mapping[Content, str]] = {
-    "json": "application/json",
-    "form": "application/x-www-form-urlencoded",
-    "text": "text/plain; charset=utf-8",
-}
-"""Content types, by how a body is written."""
-
-
 def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
     """Render a webhook, as `ChannelAdapter.render` says: a pure function, so that every attempt sends the same bytes.
 
@@ -70,9 +62,10 @@ def _render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str 
     headers |= {"webhook-id": delivery_id, "idempotency-key": delivery_id}
     body = b""
     if step.body is not None and not isinstance(step.body, File):
-        body = _rendered("the body", _WRITTEN[step.content], _fitting(step.content, step.body), data)
+        content_type, write = _BODIES[step.content]
+        body = _rendered("the body", write, _fitting(step.content, step.body), data)
         if not any(name.lower() == "content-type" for name in headers):
-            headers["content-type"] = _TYPES[step.content]
+            headers["content-type"] = content_type
     return Rendered(step.method, _url(step, data, base), headers, body)
 
 
@@ -92,12 +85,12 @@ def with_headers(rendered: Rendered, step: Webhook, headers: Mapping[str, str], 
     return Rendered(rendered.method, rendered.url, {**kept, **headers}, rendered.body)
 
 
-_WRITTEN: Final[Mapping[Content, Callable[[Any, Mapping[str, Any]], bytes]]] = {
-    "json": liquid.render_json,
-    "form": liquid.render_form,
-    "text": liquid.render_plain,
+_BODIES: Final[Mapping[Content, tuple[str, Callable[[Any, Mapping[str, Any]], bytes]]]] = {
+    "json": ("application/json", liquid.render_json),
+    "form": ("application/x-www-form-urlencoded", liquid.render_form),
+    "text": ("text/plain; charset=utf-8", liquid.render_plain),
 }
-"""Writers of bodies, by content."""
+"""Content types and writers of bodies, by content."""
 
 
 def _fitting(content: Content, body: str | dict[str, Any] | list[Any]) -> str | dict[str, Any] | list[Any]:

@@ -15,8 +15,7 @@ from activities.channel_registry import CHANNELS
 from activities.redaction import KnownSecrets
 from activities.webhook import outcome
 from activities.webhook.http.exchange import Response
-from activities.webhook.outcome import is_deferred, item_outcomes, not_delivered
-from activities.webhook.saved_response import save_response
+from activities.webhook.outcome import is_deferred, item_outcomes, not_delivered, save_response
 from gateway.cases.file import Cases
 from gateway.cases.model import Case, CaseEvent, Occurrence, ScriptedAnswer
 from gateway.errors import BadInput

@@ -72,7 +72,7 @@ async def stored(*, writes: bool = False, migrate: bool = False, make: bool = Fa
     With `migrate`, bring it up to date, and create the local one if it does not exist; with `make` too, any other one.
     Raise SettingsError if a setting is wrong, or StoreError if it cannot be opened, does not exist, or is a copy.
     """
-    from runtime.encryption.opening import keyring_of
+    from runtime.encryption.codec import keyring_of
     from runtime.settings import Settings
     from runtime.store import Store
 

@@ -177,8 +177,8 @@ def rotate() -> None:
     front of the others everywhere, and restart workers and gateways. If a running process does not know the new key,
     the command names it and does nothing. Remove the old key when the command reports that no key needs it.
     """
+    from runtime.encryption.codec import rotate as run
     from runtime.encryption.keyring import KeyWrapping
-    from runtime.encryption.opening import rotate as run
     from runtime.errors import SettingsError
     from runtime.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from activities.redaction import KnownSecrets
 from activities.webhook.http.exchange import Response
-from activities.webhook.saved_response import SavedResponse, save_response
+from activities.webhook.outcome import SavedResponse, save_response
 from gateway.preview import worst
 from gateway.preview.draft import Draft, FieldPath, UsedFields
 from scenario.model.parts import Save

@@ -17,7 +17,7 @@ from activities.erasure import find_runs, start_erasure
 from gateway.errors import BadInput, NotFound
 from gateway.service.caller import Caller
 from gateway.service.view import PageRequest, PageView, View
-from runtime.encryption.opening import keyring_in
+from runtime.encryption.codec import keyring_in
 from runtime.store import Store
 from runtime.store.schema import ErasureState, StoredErasure
 from scenario.entry.values import as_id

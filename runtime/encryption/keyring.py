@@ -80,11 +80,7 @@ class KeyWrapping:
         return f"w1.{self._newest}.{base64.urlsafe_b64encode(sealed).decode()}"
 
     def open(self, text: str, name: str) -> bytes:
-        """Unwrap the key with an id.
-
-        Raises:
-            SettingsError: The key that wrapped it is missing in the settings, or is another.
-        """
+        """Unwrap the key with an id. Raise SettingsError if the key that wrapped it is missing, or is another."""
         found = _FORM.fullmatch(text)
         cipher = self._ciphers.get(found[1]) if found else None
         if found is None or cipher is None:
@@ -174,12 +170,7 @@ _Cache = OrderedDict[str, tuple[float, DataKey]]  # with the time at which each 
 
 
 class Keyring:
-    """The keys of contacts.
-
-    Args:
-        wrapping: None if encryption is not configured: the keyring then only knows the erased contacts.
-        clock: Monotonic seconds.
-    """
+    """The keys of contacts. Without wrapping, encryption is not configured: it then only knows the erased contacts."""
 
     def __init__(
         self, store: ContactKeys, wrapping: KeyWrapping | None, *, clock: Callable[[], float] = monotonic

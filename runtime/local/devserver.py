@@ -51,7 +51,7 @@ _TRIES = 3  # if another program takes a free port first
 
 
 class DevServer:
-    """The local Temporal server, as an asynchronous context manager.
+    """The local Temporal server, as an asynchronous context manager. Raise LocalError when entered, if it cannot start.
 
     It listens on loopback only, keeps its SQLite file, lock and log (``temporal.db``, ``temporal.lock``,
     ``temporal.log``) in the state folder, and ends with this process, even if this process is killed.
@@ -59,10 +59,6 @@ class DevServer:
     Args:
         state: The folder; created if it is missing. One server at a time may use it.
         patience: Timeout of the start, in seconds.
-
-    Raises:
-        PortInUse: Another program listens on a requested port (when entered).
-        LocalError: The server does not start, or another one uses the folder (when entered).
     """
 
     def __init__(self, state: Path, *, port: int = 0, ui_port: int = 0, patience: float = 30.0) -> None:

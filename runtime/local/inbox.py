@@ -68,9 +68,7 @@ class Inbox:
         loop = asyncio.get_running_loop()
 
         def protocol() -> SMTP:
-            return SMTP(
-                _Keep(self.folder), data_size_limit=MAX_BYTES, enable_SMTPUTF8=True, hostname="localhost", loop=loop
-            )
+            return SMTP(self, data_size_limit=MAX_BYTES, enable_SMTPUTF8=True, hostname="localhost", loop=loop)
 
         try:
             self._server = await loop.create_server(protocol, HOST, self._port)
@@ -84,15 +82,8 @@ class Inbox:
             self._server.close()
             await self._server.wait_closed()
 
-
-class _Keep:
-    """aiosmtpd's handler."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802 - its name
-        keep(self._folder, envelope.original_content)
+    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's
+        keep(self.folder, envelope.original_content)
         return "250 2.0.0 kept"
 
 

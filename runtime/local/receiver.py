@@ -144,9 +144,6 @@ class Receiver:
     Args:
         folder: Folder for requests, written as ``<time>-<number>.json``, or None.
         fail: Place → statuses of the first responses, see `ReceiverAnswer`.
-
-    Raises:
-        LocalError: The port or the folder cannot be used (when entered).
     """
 
     def __init__(

@@ -85,11 +85,7 @@ class Checkable(Protocol):
 
 
 class Watch:
-    """The state of something that a process needs.
-
-    Args:
-        looked: Its check raises a `StoreError` or a `SetupError` if it is not usable.
-    """
+    """The state of something that a process needs. Its check raises a `StoreError` or a `SetupError` if it fails."""
 
     def __init__(self, looked: Checkable, what: str = "The store", *, patience: float = PATIENCE) -> None:
         self._looked, self._what, self._patience = looked, what, patience
@@ -186,11 +182,7 @@ class ClockCheck:
         self._reported: dict[tuple[str, bool], str] = {}
 
     async def check(self) -> None:
-        """Compare the clocks.
-
-        Raises:
-            ClockWrong: A difference exceeds `LIMIT`. The message keeps the offset that was seen first.
-        """
+        """Raise ClockWrong if a difference exceeds `LIMIT`. The message keeps the offset that was seen first."""
         wrong = {(of, seconds > 0): seconds for of, seconds in self.read() if abs(seconds) > LIMIT}
         self._reported = {of: self._reported.get(of) or _sentence(*of, seconds) for of, seconds in wrong.items()}
         for sentence in self._reported.values():
@@ -237,8 +229,7 @@ def temporal_certificates(client: Client) -> Certificates:
 def expiry(use: str, pem: bytes) -> datetime:
     """Return when a file of certificates expires: with the first of a chain, or with the last of several authorities.
 
-    Raises:
-        ValueError: The file holds no certificate.
+    Raise ValueError if it holds none.
     """
     ends = [one.not_valid_after_utc for one in load_pem_x509_certificates(pem)]
     return max(ends) if use in TRUSTED else min(ends)

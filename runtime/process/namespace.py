@@ -61,11 +61,7 @@ class NamespaceCheck:
         self._verified = None
 
     async def check(self) -> None:
-        """Check the namespace, and its search attributes if that is due.
-
-        Raises:
-            AttributesMissing: Search attributes are missing, and this process cannot register them.
-        """
+        """Check the namespace, and its search attributes if that is due, or raise a SetupError."""
         try:
             await self.look()
             self._seen, self._let_in = self._clock(), True
@@ -135,9 +131,6 @@ class PollerCheck(NamespaceCheck):
     The SDK polls on forever while the server is unreachable, and for up to a minute if the namespace was deleted, and
     reports neither. A server remembers a poll for five minutes. A full worker polls again within that time, since no
     attempt is longer.
-
-    Args:
-        wall_clock: This machine's time, in seconds.
     """
 
     clock_offset: float | None = None

@@ -52,10 +52,8 @@ class AnswerTooLarge(Exception):
 class SandboxedProcess:
     """A child process that answers one request at a time.
 
-    It gets no secrets, and ends with its parent. Its methods block, so an event loop calls them in a thread.
-
-    Args:
-        module: Module of the child, with a function `serve` that calls `answer_requests`.
+    It gets no secrets, and ends with its parent. Its methods block, so an event loop calls them in a thread. Its module
+    has a function `serve` that calls `answer_requests`.
     """
 
     def __init__(self, module: str) -> None:
@@ -91,11 +89,7 @@ class SandboxedProcess:
             raise SandboxEnded(self._process.returncode, cause[:_MAX_CAUSE])
 
     def ask(self, request: bytes, max_answer: int) -> bytes:
-        """Send a request to a started child, and return the answer.
-
-        Args:
-            max_answer: Maximum number of bytes of the answer.
-        """
+        """Send a request to a started child, and return the answer of at most `max_answer` bytes."""
         if self._process is None:
             raise AssertionError
         requests, answers, _ = _pipes(self._process)

@@ -32,11 +32,7 @@ class Deadline:
             self._end = self._clock() + self.seconds
 
     def left(self, most: float, *, keep: float = 0.0) -> float:
-        """Return the seconds that one step may take, at least 0.
-
-        Args:
-            keep: Seconds to keep for later steps.
-        """
+        """Return the seconds that one step may take, at least 0, with `keep` seconds for later steps."""
         if self._end is None:
             return most
         return max(0.0, min(most, self._end - self._clock() - keep))
@@ -58,9 +54,6 @@ def exit_process(status: int, telemetry: Telemetry | None = None, *, patience: f
 
     An interpreter that shuts down while threads of Temporal's native library call into it can crash with SIGSEGV or
     SIGABRT (https://github.com/temporalio/sdk-python/issues/300). So a process that used a client skips that.
-
-    Args:
-        patience: Seconds for the export of traces.
     """
     try:
         if telemetry is not None:

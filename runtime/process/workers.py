@@ -134,11 +134,7 @@ async def completes_polls(client: Client) -> bool:
 
 
 class ActivityWorker(Worker):
-    """A worker of activities alone.
-
-    Args:
-        grace: Time for tasks in flight when it stops, including the time for the answers to its polls.
-    """
+    """A worker of activities alone. The grace for tasks in flight includes the time for the answers to its polls."""
 
     def __init__(
         self,
@@ -258,11 +254,7 @@ class Workers:
 async def running_workers(
     made: Sequence[RunnableWorker], *, deadline: Deadline | None = None, keep: float = 0.0
 ) -> AsyncGenerator[Workers]:
-    """Run workers, and stop them at the end.
-
-    Args:
-        keep: Seconds of it to keep for later steps.
-    """
+    """Run workers, and stop them at the end, with `keep` seconds before the deadline for later steps."""
     crew = Workers(made)
     try:
         yield crew

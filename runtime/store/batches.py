@@ -121,11 +121,9 @@ class StoredBatches(Queries):
     async def take_place(
         self, scenario: str, version: int, step: str, *, size: int, most: int, now: datetime
     ) -> StoredBatch | None:
-        """Take a place in the open batch of a step. Return the batch, whose `places` is the place, or None.
+        """Take a place for an item of `size` bytes in the open batch of a step, which has at most `most`.
 
-        Args:
-            size: Bytes of the item's data.
-            most: Maximum number of places.
+        Return the batch, whose `places` is the place, or None.
         """
         given = {"of": scenario, "number": version, "at_step": step, "bytes": size, "most": most, "now": now}
         rows = await self._database.write(_TAKE, given)

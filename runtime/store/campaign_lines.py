@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -87,11 +87,7 @@ class CampaignLines(Entries):
     async def put_back_campaign_lines(
         self, campaign: str, lines: Sequence[int], journeys: Sequence[tuple[str, str]]
     ) -> None:
-        """Remove the marks of lines, and the entries of those that were admitted for them: nothing was sent.
-
-        Args:
-            journeys: The workflow id and the root of each such entry.
-        """
+        """Remove the marks of lines, and the entries (by workflow id and root) admitted for them: nothing was sent."""
         for some in in_chunks(lines, LINES_TOGETHER):
             await self._database.write(_UNMARK, {"of": campaign, "lines": some})
         for some in in_chunks(journeys, LINES_TOGETHER):
@@ -105,7 +101,7 @@ class CampaignLines(Entries):
         for some in in_chunks(ends, LINES_TOGETHER):
             departures = [one.departure for one in some if one.departure is not None]
             steps = [
-                _Step(one.workflow_id, one.run_id, step.version, step.step, step.outcome, hour_of(step.at))
+                (one.workflow_id, one.run_id, step.version, step.step, step.outcome, hour_of(step.at))
                 for one in departures
                 for step in one.passed
             ]
@@ -132,17 +128,6 @@ class CampaignLines(Entries):
     @property
     def _on_sqlite(self) -> bool:
         return self._database.one_writer
-
-
-class _Step(NamedTuple):
-    """A step that an entry has completed."""
-
-    workflow_id: str
-    run_id: str
-    version: int
-    step: str
-    outcome: str
-    hour: datetime
 
 
 def _row(asking: AdmissionRequest) -> list[Any]:
@@ -209,7 +194,7 @@ _END_AT_ONCE: Final = _bound(f"WITH ended AS ({_END_LINES}), departed AS ({_DEPA
 
 
 def _end_in_turn(
-    insert: InsertFactory, given: Mapping[str, Any], steps: Sequence[_Step], connection: sa.Connection
+    insert: InsertFactory, given: Mapping[str, Any], steps: Sequence[tuple[Any, ...]], connection: sa.Connection
 ) -> None:
     end_lines, depart = _IN_TURN
     connection.execute(end_lines, {"lines": given["lines"], "at": given["at"]})

@@ -117,11 +117,9 @@ class Database(ABC):
         """Write something that changes nothing, but needs disk space."""
 
     async def check(self, *, writing: bool = False) -> None:
-        """Check that the database is usable.
+        """Check that the database is usable, also by `writing`, or if the last write failed.
 
-        Args:
-            writing: Also write. This is implied if the last write failed: a database whose disk is full can still be
-                read.
+        A database whose disk is full can still be read.
         """
         if writing or not self._writes:
             await self.try_writing()

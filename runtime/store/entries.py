@@ -116,11 +116,7 @@ class Entries(Queries):
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
     async def entry(self, workflow_id: str, run_id: str | None = None) -> StoredEntry | None:
-        """Return a journey, or None if it was not admitted.
-
-        Args:
-            run_id: Its first execution run id, or None for the latest run of the workflow id.
-        """
+        """Return a journey by its first run id, or the latest of a workflow id; None if it was not admitted."""
         statement = _LAST_RUN if run_id is None else _ONE
         return await self._one(stored_entry, statement, {"workflow_id": workflow_id, "run_id": run_id})
 

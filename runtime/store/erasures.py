@@ -159,11 +159,7 @@ class Erasures(Queries):
             await self._change(erasures, *where, state="clearing", rows=known)
 
     async def finish_erasure(self, identifier: str, name: str, at: datetime) -> None:
-        """Finish an erasure, and delete what identifies the contact in it.
-
-        Args:
-            name: The HMAC of the contact's id, which its rows in the log of attempts hold.
-        """
+        """Finish an erasure, and delete what identifies the contact in it; `name` is the HMAC of its id."""
         receivers = (deliveries.c.channel, deliveries.c.destination)
         is_received = sa.or_(deliveries.c.outcome.in_(_RECEIVED), deliveries.c.status.is_not(None))
         found = sa.select(*receivers).where(deliveries.c.contact_id == erased_name(name), is_received).distinct()
@@ -178,11 +174,7 @@ class Erasures(Queries):
         return ErasureCounts(**row, operation_items=len(items), operations=len(asked))
 
     async def erase(self, contact: str, name: str) -> None:
-        """Replace a contact's id by its pseudonym. The rows of running journeys stay unchanged, since these need them.
-
-        Args:
-            name: The HMAC of the contact's id.
-        """
+        """Replace a contact's id by its pseudonym. The rows of running journeys stay, since these need them."""
         for table in (claims, accepted_entries):
             await self._database.write(sa.delete(table).where(table.c.contact_id == contact))
         given = {"whose": contact, "name": erased_name(name)}

@@ -118,9 +118,7 @@ class StoredOperations(Queries):
 
         Args:
             operator: A part of the operator's name, in capitals or not.
-            scenarios: Only those that select journeys of one of these scenarios.
-            destination: Only those that select journeys by this destination.
-            since: Requested then or later.
+            scenarios: Only those that select journeys of one of these; `destination` likewise.
         """
         where = matching(operations, verb=verb)
         if is_open:
@@ -170,11 +168,7 @@ class StoredOperations(Queries):
     async def record_answer(
         self, operation: str, workflow_id: str, outcome: str | None, reason: str | None, at: datetime
     ) -> None:
-        """Record a journey's answer. The first answer wins.
-
-        Args:
-            outcome: ``accepted`` or ``refused``; None if it has not answered, for the `reason`.
-        """
+        """Record a journey's answer, or with the outcome None why it has not answered. The first answer wins."""
         given = {"of": operation, "journey": workflow_id, "answer": outcome, "why": reason}
         await self._database.write(_ANSWERED, {**given, "at": None if outcome is None else at})
 
@@ -196,9 +190,7 @@ class StoredOperations(Queries):
         """Record that an operation has ended. The first report wins.
 
         Args:
-            outcome: ``finished``, ``stopped`` or ``failed``.
-            items: Also close the items without an answer: those that were asked become ``unanswered``, others
-                ``stopped``.
+            items: Also close items without an answer: those that were asked become ``unanswered``, others ``stopped``.
         """
         if items:
             left = (_items.operation_id == operation, _items.outcome.is_(None), sa.exists().where(*_is_open(operation)))

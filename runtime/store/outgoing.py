@@ -117,9 +117,7 @@ class OutgoingEvents(Queries):
     ) -> tuple[list[OutgoingEvent], int]:
         """Return events after a position, in order, and the position up to which all were considered.
 
-        Args:
-            types: Only these types.
-            scenarios: Only events of these scenarios; those about destinations have none.
+        Events about destinations belong to none of the `scenarios`.
         """
         last = await self.last_event()
         where = [_table.position > after, _table.position <= last]

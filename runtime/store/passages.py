@@ -82,7 +82,7 @@ class Passages(Queries):
             reported_at: Time of the report; the latest report replaces those that are revisable.
         """
         this = {"of_workflow": workflow_id, "of_run": run_id}
-        told = [_Told(one.version, storable(one.step), storable(one.outcome), hour_of(one.at)) for one in passed]
+        told = [Passage(one.version, storable(one.step), storable(one.outcome), hour_of(one.at)) for one in passed]
         report = _Report(reported_at, told[len(told) - revisable :]) if reported_at else None
         key, is_read = (workflow_id, run_id), False
         known, before = self._latest.pop(key, (first, None))  # a guess, which the statement checks
@@ -103,7 +103,7 @@ class Passages(Queries):
                 return
             known, before, is_read = rows[0]["counted_passages"], _Report.load(rows[0]["revisable_passages"]), True
 
-    async def _count(self, given: dict[str, Any], tally: Mapping[_Told, int]) -> bool:
+    async def _count(self, given: dict[str, Any], tally: Mapping[Passage, int]) -> bool:
         # Sorted, so that concurrent writers of the same rows do not deadlock.
         rows = [dict(zip(_KEYS, key, strict=True), total=total) for key, total in sorted(tally.items()) if total]
         if self._database.one_writer:
@@ -124,24 +124,16 @@ class Passages(Queries):
         return await self._all(DayCount, _summed(scenario, kind).where(_table.hour >= start))
 
 
-class _Told(NamedTuple):
-    """A completed step as counted."""
-
-    version: int
-    step: str
-    outcome: str
-    hour: datetime
-
-
 @dataclass(frozen=True, slots=True)
 class _Report:
     """The revisable end of a report."""
 
     at: datetime
-    told: Sequence[_Told]
+    told: Sequence[Passage]
+    """The steps, with the hours in which they are counted."""
 
     def dump(self) -> str:
-        told = [(*one[:3], one.hour.isoformat()) for one in self.told]
+        told = [(*one[:3], one.at.isoformat()) for one in self.told]
         return json.dumps([self.at.isoformat(), told], ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
@@ -149,13 +141,13 @@ class _Report:
         if text is None:
             return None
         at, told = json.loads(text)
-        passed = [_Told(version, step, outcome, datetime.fromisoformat(hour)) for version, step, outcome, hour in told]
+        passed = [Passage(version, step, word, datetime.fromisoformat(hour)) for version, step, word, hour in told]
         return cls(datetime.fromisoformat(at), passed)
 
 
 def _change(
-    known: int, before: _Report | None, first: int, told: Sequence[_Told], report: _Report | None
-) -> tuple[int, Counter[_Told]] | None:
+    known: int, before: _Report | None, first: int, told: Sequence[Passage], report: _Report | None
+) -> tuple[int, Counter[Passage]] | None:
     """Return the new number of counted steps and the changes of the counts, or None if a report changes nothing."""
     after = first + len(told)
     tally = Counter(told[max(known - first, 0) :])

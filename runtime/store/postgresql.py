@@ -61,8 +61,7 @@ _MIGRATING = 0x5363656E6172696F  # the advisory lock's number: "Scenario" in ASC
 class PostgreSQL(Database):
     """A PostgreSQL database, accessed with psycopg 3. Connections are made when they are needed.
 
-    Args:
-        url: ``postgresql://user:password@host:port/database``, with libpq's parameters as its query.
+    The query of its URL has libpq's parameters.
     """
 
     insert = staticmethod(postgresql.insert)

@@ -83,16 +83,13 @@ class Store(
     async def open(
         cls, url: str, *, make: bool = True, migrate: bool = True, patience: float = 0.0
     ) -> AsyncGenerator[Self]:
-        """Connect, migrate the tables, and close the connection at the end.
+        """Connect, migrate the tables, and close the connection at the end. Raise a StoreError if it cannot be used.
 
         Args:
             url: ``sqlite:///file`` or ``postgresql://user:password@host/database``. The name of a driver is ignored.
             make: Create missing files and tables, if `migrate` is set too. A mistyped URL creates a second store.
             migrate: Upgrade tables of an earlier release; otherwise only check their version.
             patience: Seconds to wait for an unreachable database, and for another process that migrates; 0 tries once.
-
-        Raises:
-            StoreError: It cannot be used; the subclasses of `runtime.errors` say why.
         """
         database = await _open(url, make=make and migrate, migrate=migrate, patience=patience)
         try:
@@ -138,11 +135,7 @@ async def _open(url: str, *, make: bool, migrate: bool, patience: float) -> Data
 
 
 def connect(url: str, *, make: bool = True) -> Database:
-    """Return the database of a URL, without connecting; `make` creates a missing file.
-
-    Raises:
-        StoreAddressError: The URL is not one of a supported database.
-    """
+    """Return the database of a URL, without connecting, or raise StoreAddressError; `make` creates a missing file."""
     try:
         address = sa.make_url(url)
         kind = address.get_backend_name()

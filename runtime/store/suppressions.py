@@ -72,11 +72,7 @@ class Suppressions(Queries):
     async def unsuppress(
         self, channel: str, addresses: Collection[str], *, source: str | None = None, scope: str | None = None
     ) -> list[Suppression]:
-        """Remove and return the suppressions of an address.
-
-        Args:
-            scope: Only those of this list; "" is the suppression of all lists.
-        """
+        """Remove and return the suppressions of an address. The scope "" is the suppression of all lists."""
         where = matching(suppressions, channel=channel, source=source, scope=scope)
         where.append(_table.address_hash.in_(addresses))
         if source in (SOFT, None):  # otherwise the next soft bounce would suppress it again
@@ -104,11 +100,7 @@ class Suppressions(Queries):
         after: Suppression | None = None,
         limit: int = 100,
     ) -> list[Suppression]:
-        """Return the suppressions that match, the newest first.
-
-        Args:
-            scope: Only those of this list; "" is the suppression of all lists.
-        """
+        """Return the suppressions that match, the newest first. The scope "" is the suppression of all lists."""
         where = matching(suppressions, channel=channel, source=source, scope=scope)
         if since is not None:
             where.append(_table.suppressed_at >= since)

@@ -81,11 +81,7 @@ class _Looked(NamedTuple):
 
 
 class ClusterMetrics:
-    """One worker's part in the election and the queries.
-
-    Args:
-        clock: Monotonic seconds.
-    """
+    """One worker's part in the election and the queries."""
 
     def __init__(
         self, client: Client, store: Store, queues: Mapping[str, bool], *, clock: Callable[[], float] = time.monotonic

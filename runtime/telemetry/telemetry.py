@@ -82,9 +82,7 @@ class Telemetry:
     def start(cls, *, exposition: Exposition | None = None, measures: bool = True) -> Telemetry:
         """Set the global providers, if configured. Call it once, before any work.
 
-        Raises:
-            SettingsError: A variable of OpenTelemetry cannot be used, or OTEL_EXPORTER_OTLP_PROTOCOL is not
-                http/protobuf.
+        Raise SettingsError if a variable of OpenTelemetry cannot be used, or the protocol is not http/protobuf.
         """
         try:
             return cls._started(exposition, measures)
@@ -141,11 +139,7 @@ class Telemetry:
 
 
 def wanted(signal: Signal = "traces") -> bool:
-    """Return True if traces, or metrics, are to be exported by OTLP.
-
-    Raises:
-        SettingsError: The protocol is not http/protobuf, or URL or headers are malformed.
-    """
+    """Return True if traces, or metrics, are to be exported by OTLP. Raise SettingsError for malformed variables."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporters = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
@@ -191,8 +185,7 @@ def resource() -> Resource:
 def provider_of(processor: SpanProcessor, sampler: Sampler | None = None) -> TracerProvider:
     """Return a provider that passes spans to the processor, with the ids and the resource of journeys.
 
-    Args:
-        sampler: By default that of OTEL_TRACES_SAMPLER, and else one that follows the parent.
+    The default sampler is that of OTEL_TRACES_SAMPLER, and else one that follows the parent.
     """
     provider = TracerProvider(sampler, resource(), id_generator=JourneyIds(), shutdown_on_exit=False)
     provider.add_span_processor(processor)
@@ -205,11 +198,10 @@ def temporal_runtime(*, exposed: bool = False, buckets: Buckets = NO_BUCKETS) ->
     Expensive: once a process. Its metrics are counts and durations (seconds) by task queue, by type of workflow and
     activity, and by API call, never by journey or contact.
 
+    Raise SettingsError as `wanted`, or if the SDK cannot use the variables.
+
     Args:
         exposed: Serve its metrics for Prometheus; otherwise send them by OTLP, if configured.
-
-    Raises:
-        SettingsError: See `wanted`; or the SDK cannot use the variables.
     """
     if not exposed:
         try:

@@ -115,9 +115,7 @@ class TracedRun:
     def below(self, sampler: Sampler) -> Context:
         """Return the context of its span, whether or not this process made it.
 
-        Args:
-            sampler: The provider's. One that decides by trace id and parent, as usual ones do, decides the same in
-                every process.
+        A sampler that decides by trace id and parent, as usual ones do, decides the same in every process.
         """
         above = self.above(sampler)
         trace_id, span_id = self.ids(above)

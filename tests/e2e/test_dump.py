@@ -21,7 +21,7 @@ from gateway.operations.background import running_operations
 from gateway.serving import Front, Parts, parts_of
 from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.derived_keys import TokenError
-from runtime.encryption.opening import keyring_in
+from runtime.encryption.codec import keyring_in
 from runtime.process.http_server import HttpServer
 from runtime.public_links import Callbacks
 from runtime.settings import Settings

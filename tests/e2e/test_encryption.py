@@ -24,9 +24,8 @@ from gateway.client import Entered, ScenarioClient
 from gateway.errors import BadInput, NotEntered, NotFound
 from gateway.service.erasures import ErasureView
 from runtime import search_attributes
-from runtime.encryption.codec import EncryptionCodec, encrypt_client
+from runtime.encryption.codec import EncryptionCodec, encrypt_client, rotate
 from runtime.encryption.keyring import DataKey, Erased, Keyring, KeyWrapping
-from runtime.encryption.opening import rotate
 from runtime.errors import SettingsError
 from runtime.local.inbox import Inbox
 from runtime.local.receiver import Receiver

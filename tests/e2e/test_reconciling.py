@@ -17,7 +17,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from gateway.client import Entered
 from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Discrepancy, Kind, Reconciler, Reconciliation
-from runtime.encryption.opening import keyring_of
+from runtime.encryption.codec import keyring_of
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest
 from runtime.store.schema import entries

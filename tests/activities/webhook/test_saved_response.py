@@ -10,7 +10,7 @@ import pytest
 
 from activities.redaction import KnownSecrets, known
 from activities.webhook.http.exchange import Response
-from activities.webhook.saved_response import MAX_SAVED, save_response
+from activities.webhook.outcome import MAX_SAVED, save_response
 from runtime.public_links import Callbacks
 from scenario.model.parts import Save
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.encryption.codec import check_keys, recording_keys
 from runtime.encryption.keyring import Keyring
-from runtime.encryption.opening import check_keys, recording_keys
 from runtime.store import AcceptedEntry, Store
 from scenario.policies.suppression import Suppression
 from scenario.words import EVENT_TYPES
