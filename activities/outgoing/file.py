@@ -45,19 +45,17 @@ def _page(url: str) -> str:
 Name = Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
-class Subscription(Model):
+class Subscription(Model, use_attribute_docstrings=True):
     """A subscription: which events a destination gets."""
 
-    to: str = Field(min_length=1, description="Name of a destination in destinations.yaml.")
-    types: list[EventType] | None = Field(
-        default=None,
-        min_length=1,
-        description="Only these types; by default all, with the preset 'slack' journey.held.",
-    )
-    scenarios: list[str] | None = Field(
-        default=None, min_length=1, description="Only events of these scenarios; those about destinations have none."
-    )
-    preset: Preset | None = Field(default=None, description="The form of the body, instead of a CloudEvent.")
+    to: str = Field(min_length=1)
+    """Name of a destination in destinations.yaml."""
+    types: list[EventType] | None = Field(default=None, min_length=1)
+    """Only these types; by default all, with the preset 'slack' journey.held."""
+    scenarios: list[str] | None = Field(default=None, min_length=1)
+    """Only events of these scenarios; those about destinations have none."""
+    preset: Preset | None = None
+    """The form of the body, instead of a CloudEvent."""
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -66,16 +64,15 @@ class Subscription(Model):
         return frozenset(self.types or default)
 
 
-class Outgoing(Model):
+class Outgoing(Model, use_attribute_docstrings=True):
     """The content of `outgoing.yaml`."""
 
-    feed: bool = Field(default=False, description="Keep events of all types for GET /v1/feed.")
-    pages: Annotated[str, AfterValidator(_page)] | None = Field(
-        default=None, description="Address of the gateway's pages, for links in presets."
-    )
-    subscriptions: dict[Name, Subscription] = Field(
-        default_factory=dict[str, Subscription], description="Subscriptions by name."
-    )
+    feed: bool = False
+    """Keep events of all types for GET /v1/feed."""
+    pages: Annotated[str, AfterValidator(_page)] | None = None
+    """Address of the gateway's pages, for links in presets."""
+    subscriptions: dict[Name, Subscription] = Field(default_factory=dict[str, Subscription])
+    """Subscriptions by name."""
 
     @property
     def wanted(self) -> frozenset[str]:

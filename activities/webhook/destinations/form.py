@@ -123,38 +123,41 @@ ReportedSource = Literal["unsub", "bounce", "soft", "fbl", "stop"]
 Flag = Annotated[bool, Field(strict=True)]
 
 
-class BreakerForm(Model):
+class _Form(Model, use_attribute_docstrings=True):
+    """The base of the forms: the docstring of a field is its description."""
+
+
+class BreakerForm(_Form):
     """The circuit breaker."""
 
-    failures: Annotated[float, BeforeValidator(_share), _text(examples=["70%"])] = Field(
-        default=0.7, description="Share of failed requests that opens it; by default 70%."
-    )
-    minimum: Count = Field(default=10, description="Requests needed in the window.")
-    window: Interval = Field(default=timedelta(minutes=5), description="Period of observation.")
-    pause: Interval = Field(default=timedelta(seconds=30), description="First pause; doubled by each failed probe.")
+    failures: Annotated[float, BeforeValidator(_share), _text(examples=["70%"])] = 0.7
+    """Share of failed requests that opens it; by default 70%."""
+    minimum: Count = 10
+    """Requests needed in the window."""
+    window: Interval = timedelta(minutes=5)
+    """Period of observation."""
+    pause: Interval = timedelta(seconds=30)
+    """First pause; doubled by each failed probe."""
 
 
-class SigningForm(Model):
+class SigningForm(_Form):
     """A signing key, by the name of its secret."""
 
-    key: Annotated[str, Field(strict=True), AfterValidator(_secret)] = Field(description="Name of the secret.")
-    until: Annotated[datetime, BeforeValidator(_until)] | None = Field(
-        default=None, description="End of its use, with its zone: 2027-01-31T00:00:00Z; without it, never."
-    )
+    key: Annotated[str, Field(strict=True), AfterValidator(_secret)]
+    """Name of the secret."""
+    until: Annotated[datetime, BeforeValidator(_until)] | None = None
+    """End of its use, with its zone: 2027-01-31T00:00:00Z; without it, never."""
 
 
-class TlsFiles(Model):
+class TlsFiles(_Form):
     """PEM files, by paths relative to `destinations.yaml`."""
 
-    ca: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="Authorities that replace the public ones."
-    )
-    certificate: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="Our certificate, with its chain."
-    )
-    key: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="Its private key, without password; not needed if `certificate` has it."
-    )
+    ca: Annotated[str, Field(min_length=1)] | None = None
+    """Authorities that replace the public ones."""
+    certificate: Annotated[str, Field(min_length=1)] | None = None
+    """Our certificate, with its chain."""
+    key: Annotated[str, Field(min_length=1)] | None = None
+    """Its private key, without password; not needed if `certificate` has it."""
 
     def read_from(self, folder: Path) -> Tls:
         """Return the files as settings of TLS; paths are relative to the folder."""
@@ -162,41 +165,33 @@ class TlsFiles(Model):
         return Tls(ca_file=ca, cert_file=certificate, key_file=key)
 
 
-class OAuth2Form(Model):
+class OAuth2Form(_Form):
     """Access tokens of OAuth 2.0."""
 
-    grant: Grant = Field(description="jwt_bearer: a signed assertion (RFC 7523), as for service accounts.")
-    token_url: Annotated[str, Field(min_length=1)] = Field(description="The token endpoint.")
-    client_id: Annotated[str, Field(min_length=1, max_length=MAX_PARAMETER)] = Field(
-        description="Our name there; of jwt_bearer the issuer of the assertion."
-    )
-    client_secret: Secret | None = Field(
-        default=None,
-        description="Name of the secret with our password. client_credentials needs it; refresh_token may have it.",
-    )
-    refresh_token: Secret | None = Field(
-        default=None, description="refresh_token: name of the secret with the token, which the server must not replace."
-    )
-    key: Secret | None = Field(
-        default=None,
-        description="jwt_bearer: name of the secret with the private key in PEM (RSA or P-256, without password).",
-    )
-    key_id: Parameter | None = Field(default=None, description="jwt_bearer: the key's id there.")
-    subject: Parameter | None = Field(
-        default=None, description="jwt_bearer: the user or account that we act for; Salesforce needs it."
-    )
-    scope: Parameter | None = Field(default=None, description="Requested rights, separated by spaces.")
-    audience: Parameter | None = Field(
-        default=None,
-        description="client_credentials: of the token. jwt_bearer: of the assertion, by default `token_url`.",
-    )
-    client_auth: ClientAuth = Field(
-        default="basic", description="Place of id and password: basic (a header) or body (the form)."
-    )
-    tls: TlsFiles | None = Field(
-        default=None,
-        description="Certificates for the token endpoint, by default the destination's; {} for public authorities.",
-    )
+    grant: Grant
+    """jwt_bearer: a signed assertion (RFC 7523), as for service accounts."""
+    token_url: Annotated[str, Field(min_length=1)]
+    """The token endpoint."""
+    client_id: Annotated[str, Field(min_length=1, max_length=MAX_PARAMETER)]
+    """Our name there; of jwt_bearer the issuer of the assertion."""
+    client_secret: Secret | None = None
+    """Name of the secret with our password. client_credentials needs it; refresh_token may have it."""
+    refresh_token: Secret | None = None
+    """refresh_token: name of the secret with the token, which the server must not replace."""
+    key: Secret | None = None
+    """jwt_bearer: name of the secret with the private key in PEM (RSA or P-256, without password)."""
+    key_id: Parameter | None = None
+    """jwt_bearer: the key's id there."""
+    subject: Parameter | None = None
+    """jwt_bearer: the user or account that we act for; Salesforce needs it."""
+    scope: Parameter | None = None
+    """Requested rights, separated by spaces."""
+    audience: Parameter | None = None
+    """client_credentials: of the token. jwt_bearer: of the assertion, by default `token_url`."""
+    client_auth: ClientAuth = "basic"
+    """Place of id and password: basic (a header) or body (the form)."""
+    tls: TlsFiles | None = None
+    """Certificates for the token endpoint, by default the destination's; {} for public authorities."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -204,93 +199,81 @@ class OAuth2Form(Model):
         return tuple(name for name in (self.client_secret, self.refresh_token, self.key) if name)
 
 
-class AuthForm(Model):
+class AuthForm(_Form):
     """The credentials that a destination's requests get in a header of their own."""
 
-    oauth2: OAuth2Form = Field(description="Access tokens of an authorization server.")
+    oauth2: OAuth2Form
+    """Access tokens of an authorization server."""
 
 
-class LimitsForm(Model):
+class LimitsForm(_Form):
     """Limits of a destination."""
 
-    rate: Rate | None = Field(
-        default=None, description="Deliveries of all workers together, by default 100/s: 10/s, 600/m, 100/h."
-    )
-    concurrency: Count | None = Field(
-        default=None, description="Requests in progress in each worker process, by default 50."
-    )
-    breaker: Annotated[BreakerForm | None, BeforeValidator(_off)] = Field(
-        default=None, description="Circuit breaker, or off."
-    )
+    rate: Rate | None = None
+    """Deliveries of all workers together, by default 100/s: 10/s, 600/m, 100/h."""
+    concurrency: Count | None = None
+    """Requests in progress in each worker process, by default 50."""
+    breaker: Annotated[BreakerForm | None, BeforeValidator(_off)] = None
+    """Circuit breaker, or off."""
 
 
 class DefaultForm(LimitsForm):
     """Defaults for all destinations."""
 
-    public_secrets: list[Secret] = Field(
-        default_factory=list[str], description="Secrets that scenarios may send to any plain `url:`."
-    )
+    public_secrets: list[Secret] = Field(default_factory=list[str])
+    """Secrets that scenarios may send to any plain `url:`."""
 
 
-class SuppressionsForm(Model):
+class SuppressionsForm(_Form):
     """The platform's API that suppressed addresses are reported to."""
 
-    preset: Annotated[str, AfterValidator(_installed)] = Field(description="The platform.")
+    preset: Annotated[str, AfterValidator(_installed)]
+    """The platform."""
     sources: Annotated[list[ReportedSource], Field(min_length=1)] = Field(
-        default_factory=lambda: list(get_args(ReportedSource)), description="The reported sources, by default all."
+        default_factory=lambda: list(get_args(ReportedSource))
     )
+    """The reported sources, by default all."""
 
 
-class ConsentForm(Model):
+class ConsentForm(_Form):
     """The consent of all members, in Google's words."""
 
-    ad_user_data: Literal["granted", "denied"] | None = Field(
-        default=None, description="Consent that their data is used for ads."
-    )
-    ad_personalization: Literal["granted", "denied"] | None = Field(
-        default=None, description="Consent that ads are personalized."
-    )
+    ad_user_data: Literal["granted", "denied"] | None = None
+    """Consent that their data is used for ads."""
+    ad_personalization: Literal["granted", "denied"] | None = None
+    """Consent that ads are personalized."""
 
 
 _Account = Annotated[str, Field(pattern=ACCOUNT)]
 
 
-class AudiencesForm(Model):
+class AudiencesForm(_Form):
     """Audiences that scenarios keep in sync."""
 
-    preset: Literal["meta", "google", "generic"] = Field(description="The platform's API.")
-    ids: dict[Name, Parameter] = Field(
-        default_factory=dict[str, str],
-        description="The platform's id of each audience, by the name that scenarios use. Of generic, the name itself.",
-    )
-    fields: Annotated[list[MemberField], Field(min_length=1)] | None = Field(
-        default=None, description="What identifies a member: by default email and phone, hashed; of generic the id."
-    )
-    region: Annotated[str, Field(pattern=COUNTRY)] | None = Field(
-        default=None, description="Country of telephone numbers without a country's code, such as FR."
-    )
-    size: Annotated[int, Field(strict=True, ge=1, le=MOST_MEMBERS)] = Field(
-        default=MOST_MEMBERS, description="Maximum number of members in a request."
-    )
-    results: ItemResults | None = Field(
-        default=None, description="Of generic: where a response says which members were refused."
-    )
-    account: _Account | None = Field(
-        default=None, description="Of google, required: number of the account, without dashes."
-    )
-    login_account: _Account | None = Field(
-        default=None, description="Of google: number of the manager account that has access to it."
-    )
-    account_type: Annotated[str, Field(pattern=r"^[A-Z_]{1,40}$")] = Field(
-        default="GOOGLE_ADS", description="Of google: type of both accounts."
-    )
-    consent: ConsentForm = Field(default=ConsentForm(), description="Of google: the consent of all members.")
-    terms_of_service: Literal["accepted"] | None = Field(
-        default=None, description="Of google, required: you have accepted the terms of Customer Match."
-    )
-    validate_only: Flag = Field(
-        default=False, description="Of google: requests are checked and not carried out; the audience is then held."
-    )
+    preset: Literal["meta", "google", "generic"]
+    """The platform's API."""
+    ids: dict[Name, Parameter] = Field(default_factory=dict[str, str])
+    """The platform's id of each audience, by the name that scenarios use. Of generic, the name itself."""
+    fields: Annotated[list[MemberField], Field(min_length=1)] | None = None
+    """What identifies a member: by default email and phone, hashed; of generic the id."""
+    region: Annotated[str, Field(pattern=COUNTRY)] | None = None
+    """Country of telephone numbers without a country's code, such as FR."""
+    size: Annotated[int, Field(strict=True, ge=1, le=MOST_MEMBERS)] = MOST_MEMBERS
+    """Maximum number of members in a request."""
+    results: ItemResults | None = None
+    """Of generic: where a response says which members were refused."""
+    account: _Account | None = None
+    """Of google, required: number of the account, without dashes."""
+    login_account: _Account | None = None
+    """Of google: number of the manager account that has access to it."""
+    account_type: Annotated[str, Field(pattern=r"^[A-Z_]{1,40}$")] = "GOOGLE_ADS"
+    """Of google: type of both accounts."""
+    consent: ConsentForm = ConsentForm()
+    """Of google: the consent of all members."""
+    terms_of_service: Literal["accepted"] | None = None
+    """Of google, required: you have accepted the terms of Customer Match."""
+    validate_only: Flag = False
+    """Of google: requests are checked and not carried out; the audience is then held."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -323,30 +306,34 @@ class DestinationForm(LimitsForm):
         description="Base URL, without query; a step's `path` is appended. Behind the host it may name secrets, "
         "inserted verbatim: https://hooks.example.com/services/{{ secrets.HOOK }}"
     )
-    headers: dict[str, str] = Field(
-        default_factory=dict, description="Of every request; values may contain {{ secrets.NAME }}, and nothing else."
-    )
-    signing: list[SigningForm] = Field(default_factory=list[SigningForm], description="Keys that sign.")
-    secrets: list[Secret] = Field(default_factory=list[str], description="Secrets that scenarios may send there.")
-    owners: Annotated[list[Name], Field(min_length=1)] | None = Field(
-        default=None, description="Scenarios that may use it, by default all."
-    )
-    auth: AuthForm | None = Field(default=None, description="Access tokens.")
-    timeout: Timeout | None = Field(default=None, description="Time of one attempt, from 1s to 5m, by default 15s.")
-    retry: Retry = Field(default=Retry(), description="Retry policy of steps that have none.")
-    tls: TlsFiles = Field(default=TlsFiles(), description="Authorities and client certificate.")
-    suppressions: Annotated[SuppressionsForm, BeforeValidator(_preset)] | None = Field(
-        default=None, description="Report suppressed addresses to it: a preset, or {preset: …, sources: […]}."
-    )
-    audiences: Annotated[AudiencesForm, BeforeValidator(_preset)] | None = Field(
-        default=None, description="Audiences that scenarios keep in sync there: generic, or a preset with its keys."
-    )
-    allow_private: Flag = Field(default=False, description="Permit private networks.")
-    allow_cidr: list[Network] = Field(default_factory=list[Network], description="Further permitted networks.")
-    allow_http: Flag = Field(default=False, description="Permit requests without TLS.")
-    ports: Annotated[list[Port], Field(min_length=1)] | None = Field(
-        default=None, description="Permitted ports, by default 443; with `allow_http` also 80."
-    )
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Of every request; values may contain {{ secrets.NAME }}, and nothing else."""
+    signing: list[SigningForm] = Field(default_factory=list[SigningForm])
+    """Keys that sign."""
+    secrets: list[Secret] = Field(default_factory=list[str])
+    """Secrets that scenarios may send there."""
+    owners: Annotated[list[Name], Field(min_length=1)] | None = None
+    """Scenarios that may use it, by default all."""
+    auth: AuthForm | None = None
+    """Access tokens."""
+    timeout: Timeout | None = None
+    """Time of one attempt, from 1s to 5m, by default 15s."""
+    retry: Retry = Retry()
+    """Retry policy of steps that have none."""
+    tls: TlsFiles = TlsFiles()
+    """Authorities and client certificate."""
+    suppressions: Annotated[SuppressionsForm, BeforeValidator(_preset)] | None = None
+    """Report suppressed addresses to it: a preset, or {preset: …, sources: […]}."""
+    audiences: Annotated[AudiencesForm, BeforeValidator(_preset)] | None = None
+    """Audiences that scenarios keep in sync there: generic, or a preset with its keys."""
+    allow_private: Flag = False
+    """Permit private networks."""
+    allow_cidr: list[Network] = Field(default_factory=list[Network])
+    """Further permitted networks."""
+    allow_http: Flag = False
+    """Permit requests without TLS."""
+    ports: Annotated[list[Port], Field(min_length=1)] | None = None
+    """Permitted ports, by default 443; with `allow_http` also 80."""
 
     @property
     def access(self) -> Access:
@@ -358,15 +345,13 @@ class DestinationForm(LimitsForm):
         )
 
 
-class DestinationsForm(Model):
+class DestinationsForm(_Form):
     """The whole of `destinations.yaml`."""
 
-    default: DefaultForm = Field(
-        default=DefaultForm(), description="Of each destination, and each host of a plain `url:`, that sets no other."
-    )
-    destinations: dict[str, DestinationForm] = Field(
-        default_factory=dict, description="Destinations by name: lower-case words joined by '-', at most 64 letters."
-    )
+    default: DefaultForm = DefaultForm()
+    """Of each destination, and each host of a plain `url:`, that sets no other."""
+    destinations: dict[str, DestinationForm] = Field(default_factory=dict)
+    """Destinations by name: lower-case words joined by '-', at most 64 letters."""
 
 
 def schema() -> dict[str, Any]:
