@@ -31,13 +31,10 @@ class ApiKey:
     """A key as stored."""
 
     id: str
-    digest: str
-    """SHA-256 of its secret, in hex."""
+    digest: str  # SHA-256 of its secret, in hex
     scopes: Collection[Scope]
-    scenarios: Collection[str] | None
-    """Names of the scenarios it is restricted to, or None for all."""
-    rate: float | None
-    """Requests a second; None for the gateway's default."""
+    scenarios: Collection[str] | None  # names of the scenarios it is restricted to, or None for all
+    rate: float | None  # requests a second; None for the gateway's default
     note: str
     created_at: datetime
     created_by: str

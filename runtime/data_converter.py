@@ -25,10 +25,8 @@ from typing_extensions import override
 from runtime.errors import SettingsError
 from scenario.entry.plain_json import unread
 
-ENCODING: Final = b"binary/encrypted"
-"""Metadata `encoding` of an encrypted payload, as in Temporal's samples."""
-KEY_ID: Final = "encryption-key-id"
-"""Metadata with the name of its key."""
+ENCODING: Final = b"binary/encrypted"  # metadata `encoding` of an encrypted payload, as in Temporal's samples
+KEY_ID: Final = "encryption-key-id"  # metadata with the name of its key
 _OUR_KEYS: Final = re.compile(rb"[0-9a-f]{32}")  # their ids; Temporal's samples have words
 
 

@@ -62,8 +62,7 @@ def key_names(settings: Settings) -> list[tuple[str, str]]:
     ]
 
 
-HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-"""Form of an address's hash."""
+HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)  # form of an address's hash
 
 
 class AddressHashes:

@@ -203,8 +203,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-COMPARE_EVERY: Final = 10.0
-"""Seconds between comparisons: a few small calls each."""
+COMPARE_EVERY: Final = 10.0  # seconds between comparisons: a few small calls each
 _PATIENCE: Final = 30.0  # seconds that one may take
 
 
@@ -249,8 +248,7 @@ async def _compare(identity: StoreIdentity, rotates: bool) -> StoreMismatch | No
     return None
 
 
-WORKFLOW: Final = "scenario-store"
-"""The workflow's id, and its task queue, which is never polled."""
+WORKFLOW: Final = "scenario-store"  # the workflow's id, and its task queue, which is never polled
 TYPE: Final = "StoreClaim"
 LONGEST: Final = 2_000
 """Events after which the workflow is restarted: rotations of 17 hours. A server allows 10,000 signals."""

@@ -39,8 +39,7 @@ from runtime.errors import SettingsError
 from runtime.settings import Settings, parse_key
 from scenario.policies.addresses import spelled
 
-CALLBACK_LIFE: Final = timedelta(days=30)
-"""Lifetime of a token, counted from the delivery's own time."""
+CALLBACK_LIFE: Final = timedelta(days=30)  # lifetime of a token, counted from the delivery's own time
 
 _EXPIRY: Final = 5
 _DELIVERY: Final = re.compile(r"msg_([0-9a-f]{32})", re.ASCII)
@@ -53,8 +52,7 @@ class CallbackClaim:
     workflow_id: str
     root: str
     delivery_id: str
-    expires: datetime
-    """End of its lifetime, UTC."""
+    expires: datetime  # end of its lifetime, UTC
 
 
 class Callbacks:
@@ -100,18 +98,15 @@ class Callbacks:
 
 PROVIDER_PATH: Final = "/inbound/events/"
 """Path at which providers report events, between the gateway's address and the provider's name."""
-UNSUBSCRIBE_PATH: Final = "/u/"
-"""Path of the URLs, between the gateway's address and the token."""
+UNSUBSCRIBE_PATH: Final = "/u/"  # path of the URLs, between the gateway's address and the token
 
 
 @dataclass(frozen=True)
 class Subscriber:
     """A subscription that an unsubscribe URL ends."""
 
-    channel: str
-    """``email`` or ``sms``."""
-    scope: str
-    """Id or name of the list; "" for all marketing messages on the channel."""
+    channel: str  # ``email`` or ``sms``
+    scope: str  # id or name of the list; "" for all marketing messages on the channel
     contact_id: str
     address: str = field(repr=False)
 

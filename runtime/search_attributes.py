@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowExecution
     from temporalio.service import RPCError
 
-SCENARIO_NAME: Final = SearchAttributeKey.for_keyword("ScenarioName")
-"""Set at the start."""
+SCENARIO_NAME: Final = SearchAttributeKey.for_keyword("ScenarioName")  # set at the start
 
-CONTACT_ID: Final = SearchAttributeKey.for_keyword("ContactId")
-"""Set at the start."""
+CONTACT_ID: Final = SearchAttributeKey.for_keyword("ContactId")  # set at the start
 
 SCENARIO_VERSION: Final = SearchAttributeKey.for_keyword("ScenarioVersion")
 """``post-purchase@3``. Set when a journey starts to wait or is held."""

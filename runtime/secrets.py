@@ -15,8 +15,7 @@ from runtime.errors import SettingsError
 from runtime.settings import Settings
 from runtime.watched_file import FileStamp, stamp_of
 
-PREFIX: Final = "SCENARIO_SECRET_"
-"""A variable ``SCENARIO_SECRET_NAME`` holds the secret NAME."""
+PREFIX: Final = "SCENARIO_SECRET_"  # a variable ``SCENARIO_SECRET_NAME`` holds the secret NAME
 
 MAX_BYTES: Final = 64 * 1024
 """Maximum size of a secret's file. A larger file is a mistake."""
@@ -131,8 +130,7 @@ class SecretsSnapshot(Mapping[str, str]):
     """The secrets at one time. It lists readable ones; access to an unreadable one raises its error."""
 
     found: Mapping[str, str]
-    unreadable: Mapping[str, str]
-    """The error messages, by the name of the secret."""
+    unreadable: Mapping[str, str]  # the error messages, by the name of the secret
 
     def __getitem__(self, name: str) -> str:
         if name in self.unreadable:

@@ -41,8 +41,7 @@ class TemporalFault:
 
     advice: str
     """One sentence for operators: the fault, and what to do. It quotes nothing of a request."""
-    retry_after: int
-    """Seconds after which the same request may succeed."""
+    retry_after: int  # seconds after which the same request may succeed
     passing: bool = True
     lacks_attributes: bool = False
 

@@ -33,16 +33,11 @@ from scenario.errors import NotConfigured
 
 logger = logging.getLogger(__name__)
 
-BATCH: Final = 100
-"""Maximum number of events that are taken from the log at a time."""
-MOST_FAILING: Final = 20
-"""Number of failing events at which no new ones are taken."""
-MOST_HELD: Final = 100
-"""Number of held events at which no new ones are taken."""
-MOST_PENDING: Final = 5_000
-"""Number of pending events, also those behind held ones, at which no new ones are taken."""
-LONGEST: Final = timedelta(days=7)
-"""Age at which an event that is still not accepted is held."""
+BATCH: Final = 100  # maximum number of events that are taken from the log at a time
+MOST_FAILING: Final = 20  # number of failing events at which no new ones are taken
+MOST_HELD: Final = 100  # number of held events at which no new ones are taken
+MOST_PENDING: Final = 5_000  # number of pending events, also those behind held ones, at which no new ones are taken
+LONGEST: Final = timedelta(days=7)  # age at which an event that is still not accepted is held
 LEAST: Final = 15
 """Number of attempts that even an old event has, about 90 minutes: it may be sent again, or after a long outage."""
 _AT_ONCE: Final = 20

@@ -45,8 +45,7 @@ from scenario.steps.registry import dump_row
 from scenario.steps.webhook import Webhook
 from scenario.words import ItemOutcome
 
-EVERY: Final = 60.0
-"""Seconds between two looks for batches without a workflow."""
+EVERY: Final = 60.0  # seconds between two looks for batches without a workflow
 LEASE: Final = "batches"
 _LOST: Final = timedelta(minutes=1)  # time after which a batch that is due and has not ended may have lost its workflow
 _SOON: Final = timedelta(seconds=2)

@@ -20,10 +20,8 @@ from enum import StrEnum
 from typing import Final
 from zlib import crc32
 
-LONGEST: Final = 600.0
-"""Seconds at which a pause stops doubling; a longer configured pause stays."""
-SPREAD: Final = 0.2
-"""Maximum jitter of a pause, which differs between processes."""
+LONGEST: Final = 600.0  # seconds at which a pause stops doubling; a longer configured pause stays
+SPREAD: Final = 0.2  # maximum jitter of a pause, which differs between processes
 
 _BUCKETS: Final = 20
 _FULL: Final = 1_000
@@ -43,12 +41,9 @@ class BreakerLimits:
 class HealthSignal(StrEnum):
     """The receiver's health after a request."""
 
-    ALIVE = "alive"
-    """It answered, and not that it is broken."""
-    FAILING = "failing"
-    """It could not be reached, gave no answer, or said that it is broken."""
-    NOTHING = "nothing"
-    """The attempt never got as far as the receiver."""
+    ALIVE = "alive"  # it answered, and not that it is broken
+    FAILING = "failing"  # it could not be reached, gave no answer, or said that it is broken
+    NOTHING = "nothing"  # the attempt never got as far as the receiver
 
 
 _SERVER_ERRORS: Final = 500

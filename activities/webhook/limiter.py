@@ -21,19 +21,15 @@ from zlib import crc32
 from activities.outcome import Backoff
 from activities.webhook.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker, HealthSignal, Ticket
 
-SOON: Final = 1.0
-"""Seconds until the earliest appointment."""
+SOON: Final = 1.0  # seconds until the earliest appointment
 HORIZON: Final = 60.0
 """Seconds in which appointments follow the destination's speed.
 
 Later ones are closer together, because it may become faster.
 """
-FARTHEST: Final = 600.0
-"""Seconds until the latest appointment, after a breaker's pause."""
-IDLE: Final = 3_600.0
-"""Seconds after which an unused destination is forgotten."""
-LABELS: Final = 1_000
-"""Maximum number of remembered destinations, unless more are in use."""
+FARTHEST: Final = 600.0  # seconds until the latest appointment, after a breaker's pause
+IDLE: Final = 3_600.0  # seconds after which an unused destination is forgotten
+LABELS: Final = 1_000  # maximum number of remembered destinations, unless more are in use
 
 _QUICKEST: Final = 0.01  # seconds between two appointments, however quick the destination
 _CHECK: Final = 0.05  # seconds between two of a destination that is down, and between those beyond the horizon

@@ -34,10 +34,8 @@ from activities.webhook.http.transport import Transport
 from scenario.http.urls import Access
 from scenario.type_guards import mapping_or_empty
 
-TOKEN_TIMEOUT: Final = 10.0
-"""Maximum seconds of a token request."""
-LIFETIME: Final = 30 * 60
-"""Assumed life of a token, in seconds, if the response does not state it."""
+TOKEN_TIMEOUT: Final = 10.0  # maximum seconds of a token request
+LIFETIME: Final = 30 * 60  # assumed life of a token, in seconds, if the response does not state it
 MARGIN: Final = 60.0
 """Seconds before its expiry at which a token is replaced; a short-lived one after nine tenths of its life."""
 _ASSERTION_LIFE: Final = 300

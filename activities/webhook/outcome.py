@@ -89,8 +89,7 @@ _UNSUPPORTED: Final = frozenset({501, 505, 506})
 _CLIENT, _SERVER, _INVALID = 400, 500, 600
 
 
-CERTIFICATE: Final = "client_certificate"
-"""The reason of a 400 that is about our client certificate."""
+CERTIFICATE: Final = "client_certificate"  # the reason of a 400 that is about our client certificate
 _CERTIFICATE: Final = b"ssl certificate"  # texts of nginx's 400 for a missing or foreign client certificate
 
 
@@ -167,10 +166,8 @@ def not_delivered(destination: str, word: str, reason: str | None) -> str:
     return f"{sentence}: {reason}" if reason else sentence
 
 
-MAX_SAVED: Final = 16 * 1024
-"""Maximum bytes of a saved response, which becomes part of the journey's history."""
-MAX_DEPTH: Final = 32
-"""Maximum nesting of a saved response."""
+MAX_SAVED: Final = 16 * 1024  # maximum bytes of a saved response, which becomes part of the journey's history
+MAX_DEPTH: Final = 32  # maximum nesting of a saved response
 _MAX_INTEGER: Final = 2**63
 
 

@@ -27,11 +27,9 @@ from activities.webhook.route import Route
 from runtime.derived_keys import SealedToken
 from scenario.errors import NotConfigured
 
-REJECTIONS: Final = 5
-"""Number of rejections of an address that makes the failure terminal."""
+REJECTIONS: Final = 5  # number of rejections of an address that makes the failure terminal
 _TIMEOUT: Final = 15.0  # seconds of a report
-LONGEST_RESPONSE: Final = 4 * 1024 * 1024
-"""Maximum bytes of a response, which may name each of ten thousand members."""
+LONGEST_RESPONSE: Final = 4 * 1024 * 1024  # maximum bytes of a response, which may name each of ten thousand members
 
 
 class CallFailed(Exception):

@@ -35,10 +35,8 @@ from runtime.store import Store
 from runtime.store.campaigns import StoredCampaign
 
 LIGHTEST: Final = 0.001
-HEAVIEST: Final = 1000.0
-"""Maximum weight at the server; the minimum is its inverse."""
-MOST: Final = 1_000
-"""Maximum number of weights of a task queue."""
+HEAVIEST: Final = 1000.0  # maximum weight at the server; the minimum is its inverse
+MOST: Final = 1_000  # maximum number of weights of a task queue
 SHARED: Final = 0.8
 """Share of a destination's rate that campaigns without journeys have together at most. Journeys have the rest."""
 

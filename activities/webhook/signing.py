@@ -20,8 +20,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-MIN_SECRET, MAX_SECRET = 24, 64
-"""Bytes of a shared secret."""
+MIN_SECRET, MAX_SECRET = 24, 64  # bytes of a shared secret
 
 _SEED, _SEED_AND_PUBLIC = 32, 64
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)

@@ -203,10 +203,8 @@ def encrypt_client(client: Client, keys: Keyring, *, worker: bool = False) -> Cl
     return Client(**config)
 
 
-EVERY: Final = 20.0
-"""Seconds between records of this process's keys."""
-EXPIRES: Final = timedelta(seconds=90)
-"""Time for which a killed process still counts as running."""
+EVERY: Final = 20.0  # seconds between records of this process's keys
+EXPIRES: Final = timedelta(seconds=90)  # time for which a killed process still counts as running
 
 
 def keyring_of(settings: Settings, store: Store) -> Keyring:

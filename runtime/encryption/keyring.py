@@ -33,8 +33,7 @@ from runtime.settings import MIN_KEY, Settings, parse_keys
 from runtime.store.contact_keys import ContactKeys, WrappedKey
 from runtime.store.erasures import ERASED
 
-NONCE: Final = 12
-"""Bytes of a nonce (NIST SP 800-38D §8.2.2)."""
+NONCE: Final = 12  # bytes of a nonce (NIST SP 800-38D §8.2.2)
 _FORM: Final = re.compile(r"w1\.([0-9a-f]{8})\.([A-Za-z0-9_=-]{16,})", re.ASCII)
 
 

@@ -27,8 +27,7 @@ from runtime.errors import LocalError, NotInstalled
 from runtime.local import leash, make_folder
 from runtime.process import HOST, check_port, free_port
 
-RETENTION: Final = timedelta(days=365)
-"""Retention of closed journeys: the dev server's default is a day."""
+RETENTION: Final = timedelta(days=365)  # retention of closed journeys: the dev server's default is a day
 
 DYNAMIC_CONFIG: Final[dict[str, Any]] = {
     # Rates of destinations: fairness keys in strict order, which needs one partition.

@@ -17,8 +17,7 @@ from runtime.errors import NotInstalled
 from runtime.local import make_folder, write_private
 from runtime.process import HOST, port_error
 
-MAX_BYTES: Final = 32 * 1024 * 1024
-"""Maximum size of a message, as with most mail servers."""
+MAX_BYTES: Final = 32 * 1024 * 1024  # maximum size of a message, as with most mail servers
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -30,8 +29,7 @@ class Mail:
 
     path: Path
     at: datetime
-    data: bytes
-    """The exact bytes received."""
+    data: bytes  # the exact bytes received
 
     @property
     def message(self) -> EmailMessage:

@@ -24,19 +24,16 @@ from runtime.local import make_folder, write_private
 from runtime.process import HOST
 from runtime.process.http_server import HttpServer
 
-NAME: Final = "receiver.json"
-"""Name of the file in the state folder."""
+NAME: Final = "receiver.json"  # name of the file in the state folder
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverAnswer:
     """The responses to requests for one place."""
 
-    first: tuple[int, ...] = ()
-    """Statuses for the first requests of each delivery (each ``webhook-id``), in order."""
+    first: tuple[int, ...] = ()  # statuses for the first requests of each delivery (each ``webhook-id``), in order
     then: int = 200
-    delay: float = 0.0
-    """Seconds until the response."""
+    delay: float = 0.0  # seconds until the response
     refuse: bool = False
     told: int = 0
     """Time of the configuration, in nanoseconds since 1970. A repeated one restarts `first`."""
@@ -126,8 +123,7 @@ def set_answer(state: Path, place: str | None, answer: ReceiverAnswer | None) ->
     write_private(state / NAME, _FILE.dump_json(answers, indent=2))
 
 
-MAX_BYTES: Final = 32 * 1024 * 1024
-"""Maximum size of a body."""
+MAX_BYTES: Final = 32 * 1024 * 1024  # maximum size of a body
 
 KEEP: Final = 10_000
 """Requests kept in memory; the oldest are dropped first. Files stay."""

@@ -8,8 +8,7 @@ from typing import Final
 
 from runtime.errors import LocalError, PortInUse
 
-HOST: Final = "127.0.0.1"
-"""Default address of every server."""
+HOST: Final = "127.0.0.1"  # default address of every server
 
 
 def free_port() -> int:

@@ -31,8 +31,7 @@ logger = logging.getLogger(__name__)
 Check = Callable[[], bool]
 """Returns True if something the process needs is available. Called from any thread; it does no I/O."""
 
-_REQUESTS: Final = 16
-"""Maximum number of concurrent requests."""
+_REQUESTS: Final = 16  # maximum number of concurrent requests
 _DRAIN: Final = 1
 
 
@@ -68,10 +67,8 @@ def measuring_readiness(checks: Mapping[str, Check]) -> AbstractContextManager[N
     return metrics.READY.reading(lambda: [((name,), float(check())) for name, check in list(checks.items())])
 
 
-EVERY: Final = 3.0
-"""Seconds between checks."""
-PATIENCE: Final = 5.0
-"""Timeout of a check, in seconds."""
+EVERY: Final = 3.0  # seconds between checks
+PATIENCE: Final = 5.0  # timeout of a check, in seconds
 _LATE: Final = 3
 """Maximum number of cancelled checks that have not ended. At this number, no further check is started."""
 
@@ -156,8 +153,7 @@ async def watching(
         yield watch
 
 
-LIMIT: Final = 30.0
-"""Maximum difference of clocks, in seconds."""
+LIMIT: Final = 30.0  # maximum difference of clocks, in seconds
 
 _CALLED: Final = {"store": "the store's", "temporal": "Temporal's"}
 
@@ -213,8 +209,7 @@ async def watching_clock(others: Mapping[str, OffsetSource]) -> AsyncGenerator[W
 Certificates = Mapping[tuple[str, str | None], bytes | str]
 """Use (`client` or `ca`, or that of Temporal or the mail server) and destination → PEM, or the path of its file."""
 
-TRUSTED: Final = ("ca", "temporal_ca", "smtp_ca")
-"""Uses with files of several authorities, of which one suffices."""
+TRUSTED: Final = ("ca", "temporal_ca", "smtp_ca")  # uses with files of several authorities, of which one suffices
 
 
 def temporal_certificates(client: Client) -> Certificates:

@@ -31,13 +31,10 @@ from runtime.process import HOST, port_error
 
 logger = logging.getLogger(__name__)
 
-SPARE: Final = 32
-"""Connections beyond the limit of requests: for ``/healthz``, and to send 503."""
-EVERY: Final = 60.0
-"""Seconds between log lines about malformed requests."""
+SPARE: Final = 32  # connections beyond the limit of requests: for ``/healthz``, and to send 503
+EVERY: Final = 60.0  # seconds between log lines about malformed requests
 
-HEAD: Final = 16 * 1024
-"""Maximum number of bytes of a request's line and headers."""
+HEAD: Final = 16 * 1024  # maximum number of bytes of a request's line and headers
 
 ALIVE: Final = "/healthz"
 READY: Final = "/readyz"
@@ -207,8 +204,7 @@ def _refused(status: int, sentence: str, headers: dict[str, str]) -> JSONRespons
     return JSONResponse({"error": sentence}, status, headers)
 
 
-DRAIN: Final = 15
-"""Seconds for requests in progress when the server stops; longer than any request's timeout."""
+DRAIN: Final = 15  # seconds for requests in progress when the server stops; longer than any request's timeout
 _HIGHEST: Final = 65_535
 
 

@@ -27,11 +27,9 @@ logger = logging.getLogger(__name__)
 _EVERY: Final = 5.0  # seconds between checks: a few small calls each
 AWAY: Final = 15.0
 """Seconds without an answer before the server counts as unreachable. A restarted server is back by then."""
-VERIFIED: Final = 60.0
-"""Seconds for which found search attributes are assumed to exist."""
+VERIFIED: Final = 60.0  # seconds for which found search attributes are assumed to exist
 _PATIENCE: Final = 15.0  # seconds, timeout of a check
-CALL: Final = timedelta(seconds=4)
-"""Timeout of a call."""
+CALL: Final = timedelta(seconds=4)  # timeout of a call
 
 _DENIED: Final = {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}
 _SILENT: Final = {RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNIMPLEMENTED}

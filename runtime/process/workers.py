@@ -42,10 +42,8 @@ from runtime.connection import describe_namespace
 from runtime.errors import SettingsError, WorkerFailed
 from runtime.process.shutdown import Deadline
 
-LONGEST_DRAIN: Final = 3.0
-"""Maximum number of seconds to wait for the answers."""
-_QUIET: Final = 5.0
-"""Seconds without a task after which nothing is waited for."""
+LONGEST_DRAIN: Final = 3.0  # maximum number of seconds to wait for the answers
+_QUIET: Final = 5.0  # seconds without a task after which nothing is waited for
 _NONE: Final = FixedSizeSlotSupplier(1)
 
 
@@ -176,8 +174,7 @@ logger = logging.getLogger(__name__)
 
 _BEAT: Final = timedelta(seconds=1)
 """Longest time between two heartbeats, by whose answers a chunk of a campaign learns that it is paused or stopped."""
-_LOOK: Final = 0.01
-"""Seconds between checks of started workers: the SDK has no event for it."""
+_LOOK: Final = 0.01  # seconds between checks of started workers: the SDK has no event for it
 
 
 class RunnableWorker(Protocol):
@@ -263,9 +260,9 @@ async def running_workers(
     crew.check()
 
 
+# The variables that Temporal's worker controller for Kubernetes sets.
 DEPLOYMENT: Final = "TEMPORAL_DEPLOYMENT_NAME"
 BUILD: Final = "TEMPORAL_WORKER_BUILD_ID"
-"""The variables that Temporal's worker controller for Kubernetes sets."""
 
 
 def deployment_from(environ: Mapping[str, str] = os.environ) -> WorkerDeploymentConfig | None:

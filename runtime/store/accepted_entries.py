@@ -20,8 +20,7 @@ import sqlalchemy as sa
 from runtime.store.database import Queries, row_of
 from runtime.store.schema import UtcDateTime, entries, table_of
 
-KEPT: Final = timedelta(days=1)
-"""Retention of a row without an admitted run."""
+KEPT: Final = timedelta(days=1)  # retention of a row without an admitted run
 _TOGETHER: Final = 500  # the oldest rows that one statement looks at
 
 

@@ -28,13 +28,10 @@ class AdmissionRequest:
     run_id: str
     again: Again
     now: datetime
-    trigger: str = ""
-    """Type of the trigger, such as ``order``."""
+    trigger: str = ""  # type of the trigger, such as ``order``
     goal_until: datetime | None = None
-    branches: Mapping[str, str] | None = None
-    """Branch of each split, by the split's id, as far as drawn."""
-    outcome: str | None = None
-    """Outcome of an entry that is admitted but receives no messages, else None."""
+    branches: Mapping[str, str] | None = None  # branch of each split, by the split's id, as far as drawn
+    outcome: str | None = None  # outcome of an entry that is admitted but receives no messages, else None
     reason: str | None = None
     root: str | None = None
     """For a campaign's journey, what its delivery ids are made from. Equal to `run_id` without a workflow."""
@@ -61,21 +58,16 @@ class StoredEntry:
     trigger: str
     admitted_at: datetime
     ended_at: datetime | None
-    outcome: str | None
-    """``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running."""
+    outcome: str | None  # ``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running
     reason: str | None
     entered_version: int | None = None
     """The version that admitted it, if it has moved to another: results are measured by it."""
-    branches: Mapping[str, str] | None = None
-    """Branch of each split, by the split's id, drawn at admission."""
-    goal_until: datetime | None = None
-    """End of the goal's window."""
+    branches: Mapping[str, str] | None = None  # branch of each split, by the split's id, drawn at admission
+    goal_until: datetime | None = None  # end of the goal's window
     reached_at: datetime | None = None
-    goal_value: str | None = None
-    """The value of the reached goal, a decimal number."""
+    goal_value: str | None = None  # the value of the reached goal, a decimal number
     counted_passages: int = 0
-    root: str | None = None
-    """See `AdmissionRequest`."""
+    root: str | None = None  # see `AdmissionRequest`
 
     @property
     def is_inline(self) -> bool:
@@ -97,8 +89,7 @@ class AdmittedRun:
     admitted_at: datetime
     outcome: str | None = None
     reason: str | None = None
-    again: bool = False
-    """True if it was admitted before."""
+    again: bool = False  # True if it was admitted before
     taken_over_by: str | None = None
     """The run of the workflow that has taken over an entry without a workflow, if one has."""
 

@@ -49,8 +49,7 @@ api_answers = table_of(
 
 _keys, _answers = api_keys.c, api_answers.c
 
-KEPT: Final = timedelta(hours=24)
-"""Retention of answers."""
+KEPT: Final = timedelta(hours=24)  # retention of answers
 LEASE: Final = timedelta(seconds=60)
 """Time after which a request in progress is taken over, unless its process renews it."""
 _TOGETHER: Final = 500  # rows that are forgotten at a time
@@ -63,8 +62,7 @@ class ClaimedRequest:
 
     key_id: str
     idempotency_key: str
-    requested_at: datetime
-    """Time of the first request, also if an earlier attempt was given up."""
+    requested_at: datetime  # time of the first request, also if an earlier attempt was given up
     started_at: datetime
 
 

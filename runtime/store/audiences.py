@@ -25,15 +25,12 @@ class StoredAudience:
 
     id: str
     name: str
-    owner: str
-    """The id of the key that uploaded it."""
+    owner: str  # the id of the key that uploaded it
     created_at: datetime
-    digest: str = ""
-    """SHA-256 of its bytes, in hex; empty until it is complete."""
+    digest: str = ""  # SHA-256 of its bytes, in hex; empty until it is complete
     bytes: int = 0
     parts: int = 0
-    completed_at: datetime | None = None
-    """When all parts were stored."""
+    completed_at: datetime | None = None  # when all parts were stored
 
 
 audiences = table_of(

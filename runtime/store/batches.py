@@ -30,8 +30,7 @@ _MOST_DEFERRED: Final = 2**31 - 1
 class StoredBatch:
     """A batch."""
 
-    id: str
-    """The id of its workflow."""
+    id: str  # the id of its workflow
     scenario: str
     version: int
     step: str
@@ -40,16 +39,12 @@ class StoredBatch:
     due_at: datetime
     places: int = 0
     """Number of places that were given away. An item that was withdrawn leaves its place empty."""
-    size: int = 0
-    """Bytes of the items' data."""
-    started_at: datetime | None = None
-    """When its workflow was started."""
-    closed_at: datetime | None = None
-    """When it was full or frozen: no item joins it after that."""
+    size: int = 0  # bytes of the items' data
+    started_at: datetime | None = None  # when its workflow was started
+    closed_at: datetime | None = None  # when it was full or frozen: no item joins it after that
     frozen_at: datetime | None = None
     ended_at: datetime | None = None
-    outcome: str | None = None
-    """``delivered``, ``failed``, ``unknown`` or ``skipped``; None while it is open."""
+    outcome: str | None = None  # ``delivered``, ``failed``, ``unknown`` or ``skipped``; None while it is open
 
 
 batches = table_of(
@@ -72,18 +67,15 @@ class StoredBatchItem:
     position: int
     contact_id: str
     workflow_id: str
-    joined_at: datetime
-    """When its delivery was scheduled, by Temporal's clock: an operator's retry is later."""
-    waiting_run: str | None = None
-    """The run whose activity waits for the outcome, if one waits."""
+    joined_at: datetime  # when its delivery was scheduled, by Temporal's clock: an operator's retry is later
+    waiting_run: str | None = None  # the run whose activity waits for the outcome, if one waits
     data: str | None = None
     """The variables of its templates, encoded, and encrypted if payloads are; None once it has an outcome."""
     deferred: int = 0
     """Number of requests after which the receiver wanted it later. The next request has only items of the highest."""
     outcome: str | None = None
     reason: str | None = None
-    status: int | None = None
-    """The status code of the response."""
+    status: int | None = None  # the status code of the response
     answered_at: datetime | None = None
 
 
@@ -109,10 +101,8 @@ class BatchCount:
 
     scenario: str
     n: int
-    overdue: int
-    """Number of those that were due before a given time."""
-    due_at: datetime
-    """When the first of them is, or was, due."""
+    overdue: int  # number of those that were due before a given time
+    due_at: datetime  # when the first of them is, or was, due
 
 
 class StoredBatches(Queries):

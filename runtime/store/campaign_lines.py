@@ -37,11 +37,9 @@ class LineEnd:
     """The outcome of a line."""
 
     line: int
-    outcome: str
-    """One of `scenario.words.LineOutcome`."""
+    outcome: str  # one of `scenario.words.LineOutcome`
     reason: str | None = None
-    departure: LineDeparture | None = None
-    """The end of its entry; None if it has none, or if a workflow continues it."""
+    departure: LineDeparture | None = None  # the end of its entry; None if it has none, or if a workflow continues it
 
 
 class CampaignLines(Entries):

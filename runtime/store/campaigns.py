@@ -13,10 +13,8 @@ import sqlalchemy as sa
 from runtime.store.database import Queries, in_chunks
 from runtime.store.schema import Flag, RowList, SafeText, UtcDateTime, column_type, entries, partial_index, table_of
 
-LINES_TOGETHER: Final = 500
-"""Maximum number of lines of a statement."""
-PENDING: Final = "pending"
-"""The outcome of lines that have none yet, in counts and filters."""
+LINES_TOGETHER: Final = 500  # maximum number of lines of a statement
+PENDING: Final = "pending"  # the outcome of lines that have none yet, in counts and filters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,48 +24,30 @@ class StoredCampaign:
     name: str
     scenario: str
     version: int
-    audience: str = ""
-    """The id of the uploaded file."""
-    file: str
-    """Its name."""
-    digest: str
-    """SHA-256 of the file, in hex."""
-    rate: float
-    """Maximum number of lines a second."""
+    audience: str = ""  # the id of the uploaded file
+    file: str  # its name
+    digest: str  # SHA-256 of the file, in hex
+    rate: float  # maximum number of lines a second
     operator: str
     created_at: datetime
-    encoding: str | None = None
-    """The encoding of CSV, or None to detect it."""
-    accept: bool = False
-    """True to start even if more lines are invalid than usual."""
-    survey: Mapping[str, Any] | None = None
-    """The result of reading the file, see `gateway.campaigns.survey.Survey`."""
-    starts_at: datetime | None = None
-    """Time of the start that was asked for, or of the next group of entries, if any."""
-    local_start: str | None = None
-    """Each contact's own date and time of the start, in ISO 8601."""
-    loaded_at: datetime | None = None
-    """When all lines were stored; None before."""
-    confirmed_at: datetime | None = None
-    """When its start was requested; None while it waits for that."""
-    paused_by: str | None = None
-    """The operator who paused it, or None if it is not paused."""
+    encoding: str | None = None  # the encoding of CSV, or None to detect it
+    accept: bool = False  # True to start even if more lines are invalid than usual
+    survey: Mapping[str, Any] | None = None  # the result of reading the file, see `gateway.campaigns.survey.Survey`
+    starts_at: datetime | None = None  # time of the start that was asked for, or of the next group of entries, if any
+    local_start: str | None = None  # each contact's own date and time of the start, in ISO 8601
+    loaded_at: datetime | None = None  # when all lines were stored; None before
+    confirmed_at: datetime | None = None  # when its start was requested; None while it waits for that
+    paused_by: str | None = None  # the operator who paused it, or None if it is not paused
     pause_reason: str | None = None
     ended_at: datetime | None = None
-    outcome: str | None = None
-    """``finished``, ``stopped`` or ``failed``; None while it is open."""
-    trouble: str | None = None
-    """Why it makes no progress, or why it failed: a sentence."""
+    outcome: str | None = None  # ``finished``, ``stopped`` or ``failed``; None while it is open
+    trouble: str | None = None  # why it makes no progress, or why it failed: a sentence
     stopped_by: str | None = None
     stop_reason: str | None = None
-    gear: str = "enter"
-    """``enter`` if each line starts a journey, ``blast`` if the messages are sent without."""
-    gear_reason: str = ""
-    """Why it has this gear."""
-    destination: str = ""
-    """Destination or host of its only sending step; empty for the gear ``enter``."""
-    progressed_at: datetime | None = None
-    """Time of the latest outcome of a line."""
+    gear: str = "enter"  # ``enter`` if each line starts a journey, ``blast`` if the messages are sent without
+    gear_reason: str = ""  # why it has this gear
+    destination: str = ""  # destination or host of its only sending step; empty for the gear ``enter``
+    progressed_at: datetime | None = None  # time of the latest outcome of a line
 
 
 campaigns = table_of(
@@ -87,20 +67,15 @@ class CampaignItem:
     line: int
     place: int | None = None
     """Its number among the entries that are due at the same time, from 1; None for a line without an entry."""
-    due_at: datetime | None = None
-    """When it is due, if each contact has its own time."""
-    contact_id: str = ""
-    """The contact's id; empty for an invalid line."""
-    journey: str | None = None
-    """The id of the journey that it starts."""
+    due_at: datetime | None = None  # when it is due, if each contact has its own time
+    contact_id: str = ""  # the contact's id; empty for an invalid line
+    journey: str | None = None  # the id of the journey that it starts
     entry: str | None = None
     """The entry, encoded, and encrypted if payloads are; None as soon as the line has an outcome."""
-    outcome: str | None = None
-    """One of `scenario.words.LineOutcome`; None while it waits."""
+    outcome: str | None = None  # one of `scenario.words.LineOutcome`; None while it waits
     reason: str | None = None
     answered_at: datetime | None = None
-    marked: bool = False
-    """True if its message may have been sent, and must not be sent twice."""
+    marked: bool = False  # True if its message may have been sent, and must not be sent twice
 
 
 campaign_items = table_of(

@@ -27,13 +27,11 @@ class CapClaim:
 
     delivery_id: str
     contact_id: str
-    channel: str
-    """``email``, ``webhook``, …"""
+    channel: str  # ``email``, ``webhook``, …
     destination: str
     scenario: str
     claimed_at: datetime
-    permanent: bool = False
-    """True if the message may have arrived: the slot is not released."""
+    permanent: bool = False  # True if the message may have arrived: the slot is not released
 
 
 claims = table_of(

@@ -18,10 +18,8 @@ class WrappedKey:
     """A contact's key as stored."""
 
     key_id: str
-    owner: str
-    """An HMAC of the contact's id, or the name of a key that belongs to no contact."""
-    wrapped_key: str
-    """The key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed."""
+    owner: str  # an HMAC of the contact's id, or the name of a key that belongs to no contact
+    wrapped_key: str  # the key, wrapped by one of SCENARIO_ENCRYPTION_KEYS; "" once it is destroyed
     created_at: datetime
     destroyed_at: datetime | None = None
 
@@ -36,8 +34,7 @@ _table = contact_keys.c
 class KeyHolder:
     """A running process, and the names of the keys of SCENARIO_ENCRYPTION_KEYS it has."""
 
-    process: str
-    """A name for people, such as "worker on host-1 (12-5f3a)"."""
+    process: str  # a name for people, such as "worker on host-1 (12-5f3a)"
     keys: Sequence[str]
 
 

@@ -81,8 +81,7 @@ class Database(ABC):
     one_writer: bool
     clock_offset: float | None = None
     """Offset of this machine's clock at the last check, see `certain_offset`, or None if they are the same clock."""
-    barred: StoreError | None = None
-    """The error that every later call raises, if any."""
+    barred: StoreError | None = None  # the error that every later call raises, if any
     _writes = True  # whether the last write succeeded
 
     async def read(self, statement: sa.Executable, parameters: Parameters | None = None) -> Sequence[sa.RowMapping]:

@@ -13,14 +13,11 @@ from runtime.store.database import Queries, matching, row_of
 from runtime.store.passages import DayCount
 from runtime.store.schema import day_of, entries, erased_name, partial_index, table_of
 
-RESPONSE_LENGTH = 2048
-"""Maximum number of characters of a stored response."""
+RESPONSE_LENGTH = 2048  # maximum number of characters of a stored response
 
-COUNTED: Final = 100_000
-"""Maximum number of attempts counted: some tenths of a second for SQLite."""
+COUNTED: Final = 100_000  # maximum number of attempts counted: some tenths of a second for SQLite
 
-DELIVERED = "delivered"
-"""The outcome of most attempts."""
+DELIVERED = "delivered"  # the outcome of most attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +27,23 @@ class Attempt:
     delivery_id: str
     attempt: int
     workflow_id: str
-    run_id: str
-    """The run that made the attempt, which may be a later one than the journey's first."""
+    run_id: str  # the run that made the attempt, which may be a later one than the journey's first
     scenario: str
     version: int
     step: str
-    channel: str
-    """``email``, ``webhook``, …"""
-    destination: str
-    """Name of the destination or host; for e-mail and SMS the server or provider."""
+    channel: str  # ``email``, ``webhook``, …
+    destination: str  # name of the destination or host; for e-mail and SMS the server or provider
     contact_id: str
     started_at: datetime
     milliseconds: int
-    outcome: str
-    """``delivered``, ``retry``, ``failed``, ``unknown``, ``skipped``, …"""
+    outcome: str  # ``delivered``, ``retry``, ``failed``, ``unknown``, ``skipped``, …
     status: int | None = None
     error: str | None = None
     next_try_at: datetime | None = None
-    response: str | None = None
-    """Start of the response without secrets, cut to ``RESPONSE_LENGTH`` characters."""
+    response: str | None = None  # start of the response without secrets, cut to ``RESPONSE_LENGTH`` characters
     trace_id: str | None = None
-    now: str | None = None
-    """The value of `now` in its templates, or None if it is not recorded."""
-    test_by: str | None = None
-    """Sender of a test message, which has no `workflow_id`; None for a journey's."""
+    now: str | None = None  # the value of `now` in its templates, or None if it is not recorded
+    test_by: str | None = None  # sender of a test message, which has no `workflow_id`; None for a journey's
     recipient: str | None = None
     """Hash of the address that it was sent to, which other deliveries do not share. None for webhooks."""
 
@@ -110,8 +100,7 @@ class BackoffCount:
     scenario: str
     destination: str
     n: int
-    since: datetime
-    """Start of the first attempt of the oldest of them."""
+    since: datetime  # start of the first attempt of the oldest of them
 
 
 @dataclass(frozen=True)

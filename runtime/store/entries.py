@@ -36,11 +36,9 @@ from runtime.store.versions import Closure, closed
 LOST = "lost"
 """The outcome of a journey that ended without reporting it: it was terminated, or its departure was not recorded."""
 
-FINISHED: Final = "finished"
-"""The outcome of most journeys."""
+FINISHED: Final = "finished"  # the outcome of most journeys
 
-TOGETHER: Final = 500
-"""Maximum number of journeys of a statement."""
+TOGETHER: Final = 500  # maximum number of journeys of a statement
 
 _table = entries.c
 

@@ -23,8 +23,7 @@ class GoalCount:
     """Number of entries with the same version, group and branches."""
 
     version: int
-    group: str
-    """One of `scenario.policies.draw.WITHHELD`, or "" for entries that receive messages."""
+    group: str  # one of `scenario.policies.draw.WITHHELD`, or "" for entries that receive messages
     branches: Mapping[str, str]
     entered: int
     contacts: int

@@ -25,18 +25,13 @@ class NamespaceClaim:
 
     token: str
     """The latest token. The store has it before the namespace does."""
-    previous_token: str
-    """"" for the first token."""
+    previous_token: str  # "" for the first token
     rotation: int
-    rotated_at: str
-    """Time of the latest token, ISO 8601."""
-    database: str
-    """See `Database.identity`; "" if unknown."""
-    claimed_at: str
-    """Time of the claim, ISO 8601."""
+    rotated_at: str  # time of the latest token, ISO 8601
+    database: str  # see `Database.identity`; "" if unknown
+    claimed_at: str  # time of the claim, ISO 8601
     claimed_by: str
-    reason: str = ""
-    """The operator's reason; "" for the first claim."""
+    reason: str = ""  # the operator's reason; "" for the first claim
 
 
 # The token apart from the claim, so that of several workers one replaces it.

@@ -40,12 +40,9 @@ class Membership:
     contact_id: str
     wanted: bool
     wanted_at: datetime
-    member: str
-    """The identifiers of the wanted member at the platform, encrypted if payloads are."""
-    digest: str
-    """A keyed digest of `member`."""
-    is_member: bool = False
-    """True if the platform has the member."""
+    member: str  # the identifiers of the wanted member at the platform, encrypted if payloads are
+    digest: str  # a keyed digest of `member`
+    is_member: bool = False  # True if the platform has the member
     email: str | None = None
     """A keyed digest of the wanted member's address, if the platform knows members by it alone; `phone` likewise."""
     phone: str | None = None
@@ -54,12 +51,9 @@ class Membership:
     sent_digest: str | None = None
     sent_email: str | None = None
     sent_phone: str | None = None
-    batch: str | None = None
-    """The request in progress."""
-    refused: str | None = None
-    """Why the platform refused the change."""
-    erased: str | None = None
-    """The pseudonym of an erased contact."""
+    batch: str | None = None  # the request in progress
+    refused: str | None = None  # why the platform refused the change
+    erased: str | None = None  # the pseudonym of an erased contact
 
 
 audience_memberships = table_of(
@@ -91,12 +85,9 @@ class AudienceSync:
     destination: str
     audience: str
     synced_at: datetime | None
-    unnamed: int
-    """Number of members of all requests that the platform refused without naming them."""
-    trouble: str | None
-    """Why it makes no progress: a sentence."""
-    held_at: datetime | None
-    """Since when it waits for an operator."""
+    unnamed: int  # number of members of all requests that the platform refused without naming them
+    trouble: str | None  # why it makes no progress: a sentence
+    held_at: datetime | None  # since when it waits for an operator
 
 
 audience_syncs = table_of("audience_syncs", AudienceSync, sa.PrimaryKeyConstraint("destination", "audience"))
@@ -110,22 +101,17 @@ class BatchMember:
 
     id: str
     member: str
-    sent_email: str | None
-    """None if the batch leaves the address out, because another member has it."""
-    sent_phone: str | None
-    """The same for the number."""
+    sent_email: str | None  # None if the batch leaves the address out, because another member has it
+    sent_phone: str | None  # the same for the number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceCounts(AudienceSync):
     """The state of an audience, with numbers."""
 
-    members: int
-    """Number of members that the platform has, as far as is known."""
-    waiting: int
-    """Number of changes that are not sent yet."""
-    refused: int
-    """Number of changes that the platform refused."""
+    members: int  # number of members that the platform has, as far as is known
+    waiting: int  # number of changes that are not sent yet
+    refused: int  # number of changes that the platform refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,7 @@ import sqlalchemy as sa
 from runtime.store.database import Queries, in_chunks, matching
 from runtime.store.schema import SafeText, partial_index, table_of
 
-ITEMS_TOGETHER: Final = 500
-"""Maximum number of items of a statement."""
+ITEMS_TOGETHER: Final = 500  # maximum number of items of a statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +21,14 @@ class StoredOperation:
 
     id: str
     verb: str
-    request: Mapping[str, Any]
-    """Filter, rate, dry run and arguments, in the format of their writer."""
+    request: Mapping[str, Any]  # filter, rate, dry run and arguments, in the format of their writer
     operator: str
     reason: str
     created_at: datetime
-    surveyed_at: datetime | None = None
-    """When the search for its journeys was complete."""
+    surveyed_at: datetime | None = None  # when the search for its journeys was complete
     ended_at: datetime | None = None
-    outcome: str | None = None
-    """``finished``, ``stopped`` or ``failed``; None while it is open."""
-    trouble: str | None = None
-    """Why it makes no progress, or why it failed: a sentence."""
+    outcome: str | None = None  # ``finished``, ``stopped`` or ``failed``; None while it is open
+    trouble: str | None = None  # why it makes no progress, or why it failed: a sentence
     stopped_by: str | None = None
     stop_reason: str | None = None
 
@@ -42,15 +37,11 @@ class StoredOperation:
 class OperationItem:
     """A journey of an operation."""
 
-    number: int
-    """Its place in the order; not unique if two processes search concurrently."""
+    number: int  # its place in the order; not unique if two processes search concurrently
     workflow_id: str
-    step: str | None = None
-    """Step of the journey when it was found, if relevant."""
-    outcome: str | None = None
-    """``accepted``, ``refused``, ``unanswered`` or ``stopped``; None until it answers."""
-    reason: str | None = None
-    """Why it refused; without an outcome, why it did not answer."""
+    step: str | None = None  # step of the journey when it was found, if relevant
+    outcome: str | None = None  # ``accepted``, ``refused``, ``unanswered`` or ``stopped``; None until it answers
+    reason: str | None = None  # why it refused; without an outcome, why it did not answer
     answered_at: datetime | None = None
 
     @property

@@ -19,29 +19,23 @@ from runtime.store.database import InsertFactory, Queries, insert_new
 from runtime.store.schema import partial_index, table_of
 from scenario.words import EventType
 
-TOGETHER: Final = 1_000
-"""Maximum number of events that one statement gives positions."""
+TOGETHER: Final = 1_000  # maximum number of events that one statement gives positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEvent:
     """An outgoing event."""
 
-    position: int
-    """Its place in the log."""
-    id: str
-    """The same in every copy."""
+    position: int  # its place in the log
+    id: str  # the same in every copy
     type: str
     at: datetime
     recorded_at: datetime
     subject: str
     """Its subject: a journey, a destination or a campaign. Events about the same stay in order."""
-    scenario: str | None
-    """None for events about destinations."""
-    contact_id: str | None
-    """None for events about destinations and campaigns."""
-    data: Mapping[str, Any]
-    """Other ids and words, by name."""
+    scenario: str | None  # None for events about destinations
+    contact_id: str | None  # None for events about destinations and campaigns
+    data: Mapping[str, Any]  # other ids and words, by name
 
 
 outgoing_events = table_of(

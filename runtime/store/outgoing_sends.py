@@ -26,15 +26,11 @@ class PendingSend:
     subscription: str
     position: int
     subject: str
-    attempts: int
-    """Number of attempts that the receiver did not accept."""
+    attempts: int  # number of attempts that the receiver did not accept
     next_try_at: datetime
-    reason: str | None
-    """Why the last attempt failed, as a sentence; None before the first."""
-    held_at: datetime | None
-    """Since when it waits for an operator, or None."""
-    recorded_at: datetime
-    """When the event was recorded."""
+    reason: str | None  # why the last attempt failed, as a sentence; None before the first
+    held_at: datetime | None  # since when it waits for an operator, or None
+    recorded_at: datetime  # when the event was recorded
 
 
 outgoing_sends = table_of(
@@ -53,20 +49,13 @@ class SubscriptionState:
     """The progress of a subscription."""
 
     subscription: str
-    position: int
-    """All events up to here were accepted, skipped, or are counted by the other attributes."""
-    held: int
-    """Number of events that wait for an operator."""
-    failing: int
-    """Number of events that are attempted again."""
-    waiting: int
-    """Number of events that wait for an earlier one about the same subject."""
-    behind: int
-    """Maximum number of events in the log after its position."""
-    oldest: datetime | None
-    """When the oldest event that was not accepted was recorded."""
-    trouble: str | None
-    """Why the last attempt of the first pending event failed, as a sentence."""
+    position: int  # all events up to here were accepted, skipped, or are counted by the other attributes
+    held: int  # number of events that wait for an operator
+    failing: int  # number of events that are attempted again
+    waiting: int  # number of events that wait for an earlier one about the same subject
+    behind: int  # maximum number of events in the log after its position
+    oldest: datetime | None  # when the oldest event that was not accepted was recorded
+    trouble: str | None  # why the last attempt of the first pending event failed, as a sentence
 
 
 @dataclass(frozen=True, slots=True)

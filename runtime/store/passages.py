@@ -129,8 +129,7 @@ class _Report:
     """The revisable end of a report."""
 
     at: datetime
-    told: Sequence[Passage]
-    """The steps, with the hours in which they are counted."""
+    told: Sequence[Passage]  # the steps, with the hours in which they are counted
 
     def dump(self) -> str:
         told = [(*one[:3], one.at.isoformat()) for one in self.told]

@@ -28,8 +28,7 @@ from runtime.store.database import (
 POOL_SIZE = 10
 """Maximum number of connections of a process. Connections are made on demand and kept."""
 
-WAIT_SECONDS = 30
-"""Seconds to wait for a free connection."""
+WAIT_SECONDS = 30  # seconds to wait for a free connection
 
 CONNECTING = {
     # Bound the waits for lost packets: of a new connection, and of one that a firewall has dropped.

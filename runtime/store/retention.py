@@ -38,8 +38,7 @@ from runtime.store.versions import versions
 from scenario.errors import DurationError
 from scenario.time import format_duration, parse_duration
 
-BATCH: Final = 250
-"""Rows of a batch: some milliseconds, which is how long other writers wait in SQLite."""
+BATCH: Final = 250  # rows of a batch: some milliseconds, which is how long other writers wait in SQLite
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -167,8 +166,7 @@ class _Kind:
     """A kind of rows."""
 
     table: sa.Table
-    at: sa.Column[datetime] | None
-    """The indexed time they are selected by, or None if they have none."""
+    at: sa.Column[datetime] | None  # the indexed time they are selected by, or None if they have none
     also: Sequence[sa.ColumnElement[bool]] = ()
     instead: Mapping[str, None] = field(default_factory=dict[str, None])
     """New values of columns, if the rows are emptied instead of deleted."""
@@ -252,8 +250,7 @@ _AGE_OF: Final = {
     **dict.fromkeys(("batch_items", "batches"), "deliveries"),
     "event_sends": "events",
 }
-TABLES: Final = tuple(_KINDS)
-"""Kinds of rows, counted separately."""
+TABLES: Final = tuple(_KINDS)  # kinds of rows, counted separately
 
 PAUSE: Final = 9.0
 """Length of the pause after a batch, as a multiple of its duration: pruning takes a tenth of the time at most."""

@@ -271,30 +271,23 @@ class StoredErasure:
     """An erasure."""
 
     id: str
-    contact_hash: str
-    """An HMAC of the contact's id."""
-    contact_id: str | None
-    """The contact's id while the erasure is open."""
+    contact_hash: str  # an HMAC of the contact's id
+    contact_id: str | None  # the contact's id while the erasure is open
     operator: str
     reason: str
-    encrypted: bool
-    """True if the contact's payloads were encrypted."""
-    before: bool
-    """True if the contact had been erased before."""
+    encrypted: bool  # True if the contact's payloads were encrypted
+    before: bool  # True if the contact had been erased before
     requested_at: datetime
     state: ErasureState = "requested"
-    ended: int = 0
-    """Number of journeys that were running."""
-    histories: int = 0
-    """Number of runs that Temporal had; `remaining`, that it still has."""
+    ended: int = 0  # number of journeys that were running
+    histories: int = 0  # number of runs that Temporal had; `remaining`, that it still has
     remaining: int = 0
     rows: Mapping[str, int] = field(default_factory=dict[str, int])
     """Numbers of rows of the store that were cleared, by table."""
     sent_to: Sequence[Mapping[str, str]] | None = None
     """Channels and destinations that may hold messages; None until it is finished."""
     trouble: str | None = None
-    confirmed_at: datetime | None = None
-    """When Temporal first had none of the runs."""
+    confirmed_at: datetime | None = None  # when Temporal first had none of the runs
     finished_at: datetime | None = None
 
 

@@ -34,8 +34,7 @@ from runtime.store.database import (
     translated_errors,
 )
 
-BUSY_SECONDS = 10
-"""Seconds a statement waits for another process that writes."""
+BUSY_SECONDS = 10  # seconds a statement waits for another process that writes
 
 READERS = 2
 """Threads that read while one writes. More would only wait for Python's interpreter lock."""

@@ -41,10 +41,8 @@ from runtime.store.versions import Versions
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 1.0
-"""Seconds between attempts to open an unreachable database."""
-NOTICE = 5.0
-"""Seconds between log lines about such attempts."""
+PAUSE = 1.0  # seconds between attempts to open an unreachable database
+NOTICE = 5.0  # seconds between log lines about such attempts
 
 
 class Store(

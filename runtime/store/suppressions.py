@@ -33,8 +33,7 @@ _soft = soft_bounces.c
 _seen = provider_events.c
 _sent = deliveries.c
 
-SUPPRESSED_TOGETHER: Final = 1_000
-"""Maximum number of suppressions of a statement."""
+SUPPRESSED_TOGETHER: Final = 1_000  # maximum number of suppressions of a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +46,8 @@ class SentDelivery:
     scenario: str
     version: int
     step: str
-    sent_at: datetime
-    """Start of the attempt."""
-    recipient: str | None
-    """Hash of the address that it was sent to, or None if that is unknown."""
+    sent_at: datetime  # start of the attempt
+    recipient: str | None  # hash of the address that it was sent to, or None if that is unknown
 
 
 class Suppressions(Queries):

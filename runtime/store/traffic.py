@@ -13,8 +13,7 @@ from runtime.store.database import Queries
 from runtime.store.deliveries import COUNTED, DELIVERED, deliveries, newest_attempts
 from runtime.store.outgoing import destination_pauses
 
-SENT: Final = ("delivered", "retry", "failed", "unknown")
-"""Outcomes of attempts that reached out to the destination."""
+SENT: Final = ("delivered", "retry", "failed", "unknown")  # outcomes of attempts that reached out to the destination
 
 _HOUR: Final = timedelta(hours=1)
 _table = deliveries.c
@@ -26,10 +25,8 @@ class Traffic:
 
     hours: Mapping[datetime, Mapping[str, int]]
     """Number of attempts by outcome, by the full hour in which they started, in UTC."""
-    durations: Sequence[tuple[int, int]]
-    """Milliseconds of an attempt and number of attempts, the shortest first."""
-    is_cut: bool
-    """True if there were more attempts than the newest, which were counted."""
+    durations: Sequence[tuple[int, int]]  # milliseconds of an attempt and number of attempts, the shortest first
+    is_cut: bool  # True if there were more attempts than the newest, which were counted
 
     def percentile(self, share: float) -> int | None:
         """Return the milliseconds within which a share of attempts ended, or None without attempts."""

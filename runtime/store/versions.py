@@ -26,8 +26,7 @@ class StoredVersion:
     """Digest of the content, unique within the scenario. A ``+follow`` is appended if `journeys` is ``follow``, and
     ``~`` with the replaced version if earlier content was published again."""
     published_at: datetime
-    published_by: str = ""
-    """Publisher as stated, or ""."""
+    published_by: str = ""  # publisher as stated, or ""
     journeys: str = "pin"
     """``pin``: its journeys stay with it. ``follow``: they move to newer versions."""
 

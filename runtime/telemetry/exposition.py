@@ -28,8 +28,7 @@ FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 MOST_SERIES: Final = 20_000
 """Maximum number of series of a metric: more than the bounded names and their labels can produce."""
 
-_FRESH: Final = 1.0
-"""Seconds for which a page is cached, so that frequent scrapes cost a worker little time."""
+_FRESH: Final = 1.0  # seconds for which a page is cached, so that frequent scrapes cost a worker little time
 _PATIENCE: Final = 5.0
 _REQUESTS: Final = 8
 _DRAIN: Final = 1

@@ -45,22 +45,14 @@ from runtime.store import Store
 from runtime.telemetry import metrics
 from runtime.telemetry.metrics import OTHER, Gauge, Labels
 
-EVERY: Final = 30.0
-"""Seconds between rounds."""
-SHARE: Final = 20
-"""A round is followed by a pause of this many times its duration."""
-SELDOM: Final = 300.0
-"""Maximum number of seconds between rounds."""
-LEASE: Final = 60.0
-"""Seconds of the lease beyond the next round: more than the clocks of two machines differ."""
-LOOKED_AT: Final = 1_000
-"""Size of the sample of held, and of paused journeys: the page size of the server."""
-GROUPS: Final = 20
-"""Maximum number of groups to count if there are more journeys; the rest is in ``other``."""
-REMEMBERED: Final = 3_000
-"""Maximum number of groups to report as 0: more than the bounded names can produce."""
-WHAT: Final = "metrics"
-"""The lease's name."""
+EVERY: Final = 30.0  # seconds between rounds
+SHARE: Final = 20  # a round is followed by a pause of this many times its duration
+SELDOM: Final = 300.0  # maximum number of seconds between rounds
+LEASE: Final = 60.0  # seconds of the lease beyond the next round: more than the clocks of two machines differ
+LOOKED_AT: Final = 1_000  # size of the sample of held, and of paused journeys: the page size of the server
+GROUPS: Final = 20  # maximum number of groups to count if there are more journeys; the rest is in ``other``
+REMEMBERED: Final = 3_000  # maximum number of groups to report as 0: more than the bounded names can produce
+WHAT: Final = "metrics"  # the lease's name
 _RECENT: Final = timedelta(minutes=2)  # a worker polls every minute at least
 _FAILED: Final = timedelta(hours=1)  # time for which a failed campaign is reported
 _PATIENCE: Final = timedelta(seconds=5)

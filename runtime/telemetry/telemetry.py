@@ -48,15 +48,13 @@ if TYPE_CHECKING:
 
     from runtime.telemetry.exposition import Exposition
 
-SERVICE: Final = "scenario-runner"
-"""Default name of the service."""
+SERVICE: Final = "scenario-runner"  # default name of the service
 
 PATIENCE: Final = 5.0
 """Timeout of the last export, in seconds. An unreachable collector must not delay the end of a process."""
 
 Signal = Literal["traces", "metrics"]
-Buckets = Mapping[str, Sequence[float]]
-"""Upper bounds of buckets, by the histogram's name."""
+Buckets = Mapping[str, Sequence[float]]  # upper bounds of buckets, by the histogram's name
 NO_BUCKETS: Final[Buckets] = {}
 
 _BUCKETS: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)

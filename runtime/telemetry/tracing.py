@@ -53,8 +53,7 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-Carrier = dict[str, str]
-"""``traceparent``, and ``tracestate`` if there is one."""
+Carrier = dict[str, str]  # ``traceparent``, and ``tracestate`` if there is one
 
 PROPAGATOR: Final = TraceContextTextMapPropagator()
 """W3C Trace Context only. Baggage may contain private data, and is never passed on."""

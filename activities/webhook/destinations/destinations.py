@@ -21,10 +21,8 @@ from scenario.errors import NotConfigured, TemplateError
 from scenario.http.destinations import KnownDestination, KnownDestinations
 from scenario.http.urls import Access
 
-DEFAULT_RATE: Final = 100.0
-"""Default deliveries per second of a destination."""
-AUTHORIZATION: Final = "authorization"
-"""The header of access tokens (RFC 6750 §2.1)."""
+DEFAULT_RATE: Final = 100.0  # default deliveries per second of a destination
+AUTHORIZATION: Final = "authorization"  # the header of access tokens (RFC 6750 §2.1)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -32,8 +30,7 @@ def bearer(token: str) -> dict[str, str]:
     return {AUTHORIZATION: f"Bearer {token}"} if token else {}
 
 
-IN_URL: Final = re.compile(r"\{\{ *secrets\.([A-Za-z_][A-Za-z0-9_]*) *\}\}", re.ASCII)
-"""A secret in a base URL."""
+IN_URL: Final = re.compile(r"\{\{ *secrets\.([A-Za-z_][A-Za-z0-9_]*) *\}\}", re.ASCII)  # a secret in a base URL
 _OF_PATH: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 """Parts of an encoded path (RFC 3986 §3.3)."""
 

@@ -42,8 +42,7 @@ from scenario.source.source import Path as Place
 from scenario.source.source import Source
 from scenario.source.yaml import MAX_NODES
 
-VARIABLE: Final = "SCENARIO_DESTINATIONS"
-"""The setting that names the file."""
+VARIABLE: Final = "SCENARIO_DESTINATIONS"  # the setting that names the file
 _SILENT: Final[Mapping[str, str]] = {
     "headers": "'headers' are names with values, and each value is text in quotes",
     "auth": "'auth' is {oauth2: {grant: …, token_url: …, client_id: …}}, with secrets by their names, such as "

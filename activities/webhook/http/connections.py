@@ -51,8 +51,7 @@ from activities.webhook.http.exchange import (
 )
 from scenario.http.urls import Access
 
-MAX_INTERIM: Final = 32
-"""Maximum number of interim responses (1xx) before the final one."""
+MAX_INTERIM: Final = 32  # maximum number of interim responses (1xx) before the final one
 
 # An empty line after one that is not empty; RFC 9112 §2.2 lets a reader take a lone line feed for the end of a line.
 _END: Final = re.compile(rb"[^\r\n]\r?\n\r?\n")

@@ -37,10 +37,8 @@ class Tls:
     key_file: str | None = None  # its private key; None if `cert_file` holds both
 
 
-MAX_BODY: Final = 64 * 1024
-"""Default maximum bytes of a response, as transferred; the connection is closed on more."""
-MAX_RESULTS: Final = 4 * 1024 * 1024
-"""The same of a response with a result for each item of a batch."""
+MAX_BODY: Final = 64 * 1024  # default maximum bytes of a response, as transferred; the connection is closed on more
+MAX_RESULTS: Final = 4 * 1024 * 1024  # the same of a response with a result for each item of a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +109,7 @@ class Flight:
     denied: bool = False  # True if a forbidden address was rejected before dialling
 
 
-CURRENT: ContextVar[Flight] = ContextVar("attempt")
-"""The attempt of the current task or callback."""
+CURRENT: ContextVar[Flight] = ContextVar("attempt")  # the attempt of the current task or callback
 
 
 def reached(phase: Phase) -> None:
@@ -122,8 +119,7 @@ def reached(phase: Phase) -> None:
         flight.phase = max(flight.phase, phase)
 
 
-MAX_HEADERS: Final = 64
-"""Maximum number of headers."""
+MAX_HEADERS: Final = 64  # maximum number of headers
 
 _DEFAULTS: Final = {"accept": "*/*", "user-agent": "scenario-runner"}
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
@@ -174,8 +170,7 @@ def sent_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return _DEFAULTS | sendable(headers) | {"accept-encoding": "identity"}
 
 
-Stamp = tuple[tuple[int, int, int], ...]
-"""Identity of the files' contents: modification time, inode and size of each."""
+Stamp = tuple[tuple[int, int, int], ...]  # identity of the files' contents: modification time, inode and size of each
 
 _PROTOCOLS: Final = ["http/1.1"]
 _NO_PASSWORD: Final = "none"  # noqa: S105

@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from runtime.errors import StoreOutdated, StoreTooNew
 from runtime.store.database import Database
 
-HEAD = "0001"
-"""The newest revision, so that a current database is recognised without loading Alembic."""
+HEAD = "0001"  # the newest revision, so that a current database is recognised without loading Alembic
 
 # Not Alembic's default name: the database may hold other programs' tables and Alembic versions.
 _VERSION_TABLE = "scenario_store_version"
