@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.service.audiences import AudienceService
     from gateway.service.campaign_views import CampaignOperation, CampaignView
-    from runtime.store.audiences import StoredAudience
+    from runtime.store.campaign_lines import StoredAudience
     from scenario.plan.plan import GearName
 
 AudienceOption = Annotated[Path, option("PEOPLE", "JSON lines, CSV, Excel or Parquet; .gz of the first two")]

@@ -22,7 +22,7 @@ from gateway.service.caller import Caller
 from gateway.service.view import View
 from runtime.process.shutdown import background_task
 from runtime.store import Store, StoreError
-from runtime.store.audiences import StoredAudience
+from runtime.store.campaign_lines import StoredAudience
 
 logger = logging.getLogger("gateway")
 

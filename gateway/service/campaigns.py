@@ -50,7 +50,7 @@ from gateway.service.index import JourneyFilter
 from gateway.service.operations import OperationService, trouble_of
 from gateway.service.view import PageRequest, PageView
 from runtime.store import Store
-from runtime.store.audiences import StoredAudience
+from runtime.store.campaign_lines import StoredAudience
 from runtime.store.campaigns import PENDING, StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow
 from runtime.watched_file import UnusableFile

@@ -15,11 +15,10 @@ from runtime.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
-from runtime.store.accepted_entries import AcceptedEntry
 from runtime.store.admission import AdmissionRequest, AdmittedRun, Again, AlreadyEntered, StoredEntry
 from runtime.store.claims import CapClaim
 from runtime.store.deliveries import Attempt, AttemptCount, BackoffCount, OutcomeCounts
-from runtime.store.entries import JourneyCount
+from runtime.store.entries import AcceptedEntry, JourneyCount
 from runtime.store.goals import GoalCount
 from runtime.store.leases import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation

@@ -7,13 +7,22 @@ change in between, such as the end of a journey, could only turn a refusal into 
 
 A campaign may send without workflows. The run id of such an entry is its root. If a workflow continues it, the
 admission of that workflow sets the run id to its own, unless the entry has ended. So only one of both ends the entry.
+
+Entries that a gateway has acknowledged have a table of their own, until a worker has admitted or refused them. Temporal
+has the workflow, but its search lags, and the table of journeys learns of it from a worker. A gateway therefore records
+the run before it acknowledges the entry. Later events for the contact then find it.
+
+A worker does not delete the row of a run that it admits or refuses: that would be a statement more for every journey.
+A row is ignored once `entries` has its run, and gateways delete it later. The row of a refused run is deleted once a
+signal finds that the run has ended, or after a day. By then search has learned of every run that is still pending. If
+Temporal has lost the run, the row is its only record, which `scenario store reconcile` lists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -29,8 +38,8 @@ from runtime.store.admission import (
     admitted_before,
     decide,
 )
-from runtime.store.database import InsertFactory, Queries, in_chunks, insert_new, matching
-from runtime.store.schema import entries, storable
+from runtime.store.database import InsertFactory, Queries, in_chunks, insert_new, matching, row_of
+from runtime.store.schema import UtcDateTime, entries, storable, table_of
 from runtime.store.versions import Closure, closed
 
 LOST = "lost"
@@ -67,9 +76,8 @@ class Entries(Queries):
             return AdmittedRun(asking.version, 1, asking.now, asking.outcome, asking.reason)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
-            earlier = await self._all(
-                stored_entry, _EARLIER, {name: row[name] for name in ("workflow_id", "run_id", "root", *_IDENTITY)}
-            )
+            known = {name: row[name] for name in ("workflow_id", "run_id", "root", *_IDENTITY)}
+            earlier = await self._all(stored_entry, _EARLIER, known)
             ruling = decide(asking, earlier)
             for entry in ruling.lost:
                 await self.depart(entry.workflow_id, entry.run_id, LOST, "replaced by a newer run", asking.now)
@@ -210,9 +218,7 @@ class Entries(Queries):
     async def restore(self, entry: StoredEntry) -> None:
         """Insert an admitted journey under the next free ordinal; its own is ignored. Idempotent."""
         row = {name: getattr(entry, name) for name in ADMITTED} | {"key": entry.key or ""}
-        is_there = sa.select(sa.literal(1)).where(
-            _table.workflow_id == entry.workflow_id, _table.run_id == entry.run_id
-        )
+        is_there = sa.select(sa.literal(1)).where(*_is_run(entry.workflow_id, entry.run_id))
         while not await self._database.write(_restore(self._database.insert), row):
             if await self._database.read(is_there):
                 return
@@ -318,3 +324,76 @@ def _restore(insert: InsertFactory) -> sa.Executable:
 
 def _add(insert: InsertFactory, row: sa.Select[Any]) -> sa.Executable:
     return insert(entries).from_select([*ADMITTED, "ordinal"], row).on_conflict_do_nothing().returning(_table.ordinal)
+
+
+KEPT: Final = timedelta(days=1)  # retention of a row without an admitted run
+_TOGETHER: Final = 500  # the oldest rows that one statement looks at
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedEntry:
+    """An acknowledged entry and the run that was started for it."""
+
+    workflow_id: str
+    run_id: str
+    contact_id: str
+    accepted_at: datetime
+
+    @property
+    def scenario(self) -> str:
+        return self.workflow_id.partition("/")[0]
+
+
+accepted_entries = table_of(
+    "accepted_entries",
+    AcceptedEntry,
+    # The contact first: a contact's pending entries are queried for every event.
+    sa.PrimaryKeyConstraint("contact_id", "workflow_id", "run_id"),
+    sa.Index(None, "accepted_at"),
+)
+"""Entries that a gateway has acknowledged. One is pending while `entries` lacks its run."""
+
+_accepted = accepted_entries.c
+
+
+class AcceptedEntries(Queries):
+    """The table of acknowledged entries."""
+
+    async def accept(self, *accepted: AcceptedEntry) -> None:
+        """Record entries that are about to be acknowledged. Idempotent."""
+        statement = self._database.insert(accepted_entries).on_conflict_do_nothing()
+        await self._database.write_many(statement, [row_of(accepted_entries, entry) for entry in accepted])
+
+    async def pending_entries(self, contact_id: str) -> list[AcceptedEntry]:
+        """Return a contact's acknowledged entries that have not been admitted, the oldest first."""
+        found = await self._all(AcceptedEntry, _ACCEPTED_PENDING, {"contact_id": contact_id})
+        return sorted(found, key=lambda entry: (entry.accepted_at, entry.workflow_id))
+
+    async def pending_page(self, after: AcceptedEntry | None, limit: int) -> list[AcceptedEntry]:
+        """Return a page of acknowledged entries that have not been admitted; `after` is the last of the page before."""
+        table, key = accepted_entries, _ACCEPTED_KEY
+        return await self._newest(AcceptedEntry, table, [~_admitted], key, after, limit, oldest_first=True)
+
+    async def forget_accepted(self, entry: AcceptedEntry) -> None:
+        """Delete the row of a run that is over."""
+        key = {"contact_id": entry.contact_id, "workflow_id": entry.workflow_id, "run_id": entry.run_id}
+        await self._delete(accepted_entries, *matching(accepted_entries, **key))
+
+    async def prune_accepted(self, now: datetime) -> int:
+        """Delete obsolete rows, the oldest first. Return their number."""
+        deleted = 0
+        while rows := await self._database.write(_PRUNE, {"old": now - KEPT, "most": _TOGETHER}):
+            deleted += len(rows)
+        return deleted
+
+
+_admitted = sa.exists().where(_table.workflow_id == _accepted.workflow_id, _table.run_id == _accepted.run_id)
+_ACCEPTED_PENDING = sa.select(accepted_entries).where(_accepted.contact_id == sa.bindparam("contact_id"), ~_admitted)
+_ACCEPTED_KEY = (_accepted.contact_id, _accepted.workflow_id, _accepted.run_id)
+_oldest = sa.select(accepted_entries).order_by(_accepted.accepted_at).limit(sa.bindparam("most")).subquery().c
+_is_done = sa.or_(
+    _oldest.accepted_at < sa.bindparam("old", type_=UtcDateTime),
+    sa.exists().where(_table.workflow_id == _oldest.workflow_id, _table.run_id == _oldest.run_id),
+)
+_done = sa.select(_oldest.contact_id, _oldest.workflow_id, _oldest.run_id).where(_is_done)
+_PRUNE = sa.delete(accepted_entries).where(sa.tuple_(*_ACCEPTED_KEY).in_(_done)).returning(_accepted.run_id)

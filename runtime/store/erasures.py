@@ -17,13 +17,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from runtime.store.accepted_entries import accepted_entries
 from runtime.store.batches import ERASE_ENDED, ERASE_UNSENT, ITEMS_OF
 from runtime.store.campaigns import campaign_items
 from runtime.store.claims import claims
 from runtime.store.database import InsertFactory, Queries
 from runtime.store.deliveries import deliveries
-from runtime.store.entries import LOST
+from runtime.store.entries import LOST, accepted_entries
 from runtime.store.memberships import ERASE_MEMBERSHIPS, audience_memberships
 from runtime.store.operations import operation_items, operations
 from runtime.store.outgoing import outgoing_events

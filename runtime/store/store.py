@@ -13,17 +13,15 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from runtime.errors import StoreAddressError, StoreOutdated, StoreUnavailable
-from runtime.store.accepted_entries import AcceptedEntries
 from runtime.store.api_access import ApiAccess
-from runtime.store.audiences import StoredAudiences
 from runtime.store.batches import StoredBatches
-from runtime.store.campaign_lines import CampaignLines
+from runtime.store.campaign_lines import CampaignLines, StoredAudiences
 from runtime.store.campaigns import StoredCampaigns
 from runtime.store.claims import Claims
 from runtime.store.contact_keys import ContactKeys
 from runtime.store.database import Database
 from runtime.store.deliveries import Deliveries
-from runtime.store.entries import Entries
+from runtime.store.entries import AcceptedEntries, Entries
 from runtime.store.erasures import Erasures
 from runtime.store.goals import Goals
 from runtime.store.leases import Leases, NamespaceClaims

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import NotFound
 from gateway.service.campaign_views import CampaignLineView, CampaignRequest, CampaignView
 from gateway.service.view import PageRequest, PageView
-from runtime.store.audiences import StoredAudience
+from runtime.store.campaign_lines import StoredAudience
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.samples import CAMPAIGN, LINES
 from tests.gateway.journey import START

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from runtime.store import AdmissionRequest, AdmittedRun, AlreadyEntered, Closure, Store
-from runtime.store.audiences import StoredAudience
-from runtime.store.campaign_lines import LineDeparture, LineEnd
+from runtime.store.campaign_lines import LineDeparture, LineEnd, StoredAudience
 from runtime.store.campaigns import CampaignItem
 from runtime.store.passages import Passage
 from runtime.store.retention import Pruner

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.store import AcceptedEntry, AdmissionRequest, AdmittedRun, AlreadyEntered, Closure, Store
-from runtime.store.accepted_entries import KEPT
-from runtime.store.entries import LOST, TOGETHER
+from runtime.store.entries import KEPT, LOST, TOGETHER
 from runtime.store.erasures import ErasureCounts
 from tests import factories
 from tests.factories import admission_request, present, stored_entry

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, Engine, event
 from runtime.api_keys import ApiKey
 from runtime.store import AcceptedEntry, Closure, NamespaceClaim, Passage, Store
 from runtime.store.api_access import ClaimedRequest
-from runtime.store.audiences import StoredAudience
-from runtime.store.campaign_lines import LineEnd
+from runtime.store.campaign_lines import LineEnd, StoredAudience
 from runtime.store.campaigns import CampaignItem
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.retention import PruningJob
