@@ -36,6 +36,7 @@ from activities.dependencies import (
     WorkerServices,
     channels_of,
     measured_certificates,
+    sending_events,
     services,
     warn_of_short,
 )
@@ -43,8 +44,7 @@ from activities.erasure import ErasureActivities, starting_erasures
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
 from activities.outgoing.file import OutgoingFile
-from activities.outgoing.reports import HeldReports
-from activities.outgoing.sender import sending_events
+from activities.outgoing.sender import HeldReports
 from activities.renewal import Renewals
 from activities.retention import Prunings, keep_schedule
 from activities.retry import DestinationPolicies, Retunings

@@ -28,7 +28,7 @@ from activities.email.settings import parse_server
 from activities.gate import Gate
 from activities.interface import JOURNEYS
 from activities.outgoing.file import OutgoingFile
-from activities.outgoing.reports import DestinationPauses
+from activities.outgoing.sender import DestinationPauses, OutgoingSender
 from activities.passages import PassageWriter
 from activities.suppressions import address_seal
 from activities.webhook.batches import Batches
@@ -36,11 +36,12 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
+from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct, Routes
 from runtime.derived_keys import AddressHashes, SealedToken, suppression_keys
 from runtime.errors import SettingsError
 from runtime.process.health import Certificates, measuring_certificates, temporal_certificates
-from runtime.process.shutdown import Deadline
+from runtime.process.shutdown import Deadline, background_task
 from runtime.public_links import Callbacks, ReturnPaths, Unsubscribing
 from runtime.secrets import Secrets
 from runtime.settings import Settings
@@ -218,6 +219,15 @@ async def services(
             queue_shards=settings.queue_shards,
             webhook_queues=webhook_queues(await store.raise_queue_shards(settings.queue_shards)),
         )
+
+
+@asynccontextmanager
+async def sending_events(given: WorkerServices) -> AsyncGenerator[None]:
+    """Send events until the context ends."""
+    calls = PlatformCalls(given.transport, given.secrets.snapshot, given.limiter)
+    sender = OutgoingSender(given.store, given.outgoing, calls, given.routes)
+    async with background_task(sender.run(), "outgoing-events"):
+        yield
 
 
 def warn_of_short(secrets: Secrets) -> None:

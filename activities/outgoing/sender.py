@@ -4,27 +4,30 @@ For each subscription, one worker at a time reads the log after the subscription
 becomes a row of pending events, together with all later ones about the same subject; the cursor advances. So one event
 that a receiver rejects does not block others. A rejected event is held until an operator decides. While many events
 fail, no new ones are taken.
+
+Workers also report events that no row reports: held journeys, and destinations that they have paused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import uuid4
 
-from activities.dependencies import WorkerServices
+from temporalio import activity
+
+from activities.interface import REPORT_HELD, HeldJourney
 from activities.outgoing.file import CLOUD_EVENTS, OutgoingFile, Subscription, cloud_event, json_line, slack_message
 from activities.webhook import outcome
 from activities.webhook.outcome import parse_retry_after
 from activities.webhook.platform import CallFailed, PlatformCalls
 from activities.webhook.presets import JSON, PlatformRequest
 from activities.webhook.route import Routes
-from runtime.process.shutdown import background_task
 from runtime.store import Store, StoreError
 from runtime.store.outgoing import OutgoingEvent
 from runtime.store.outgoing_sends import PendingSend, sender_lease
@@ -263,10 +266,62 @@ def _deferred(send: PendingSend, failure: _Failure) -> PendingSend:
     )
 
 
-@asynccontextmanager
-async def sending_events(given: WorkerServices) -> AsyncGenerator[None]:
-    """Send events until the context ends."""
-    calls = PlatformCalls(given.transport, given.secrets.snapshot, given.limiter)
-    sender = OutgoingSender(given.store, given.outgoing, calls, given.routes)
-    async with background_task(sender.run(), "outgoing-events"):
-        yield
+@dataclass(frozen=True)
+class HeldReports:
+    """Reports held journeys."""
+
+    store: Store
+
+    @activity.defn(name=REPORT_HELD.name)
+    async def report_held(self, held: HeldJourney) -> None:
+        """Store the event, if it is wanted. Idempotent."""
+        if await self.store.is_erased(held.contact):
+            return
+        name, _, version = held.scenario.partition("@")
+        words = ("step", "kind", "cause", "destination", "status", "attempts")
+        data = {word: value for word in words if (value := getattr(held, word)) not in (None, "")}
+        await self.store.report_event(
+            "journey.held",
+            held.id,
+            datetime.fromisoformat(held.at),
+            subject=held.workflow_id,
+            scenario=name,
+            contact_id=held.contact,
+            data={"version": int(version), **data},
+        )
+
+
+class DestinationPauses:
+    """Writes pauses and recoveries in the background. Of a destination's changes that wait, the latest is written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[str, datetime | None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def __call__(self, destination: str, paused: bool) -> None:
+        """Record that a destination is paused, or answers again. Never blocks."""
+        self._waiting[destination] = datetime.now(UTC) if paused else None
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._write(), name="destination-pauses")
+
+    async def _write(self) -> None:
+        while self._waiting:
+            destination, paused_at = next(iter(self._waiting.items()))
+            try:
+                if paused_at is not None:
+                    await self._store.pause_destination(destination, paused_at)
+                else:
+                    await self._store.recover_destination(destination)
+            except StoreError as error:
+                logger.warning("the pause of a destination is not recorded yet: %s", error)
+                await asyncio.sleep(_AFTER_ERROR)
+            else:
+                if self._waiting.get(destination, paused_at) == paused_at:
+                    self._waiting.pop(destination, None)
+
+    async def close(self) -> None:
+        """Stop writing; reports that are still pending are dropped."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)

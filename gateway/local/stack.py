@@ -23,8 +23,7 @@ from temporalio.client import Client
 from activities.attempt_log import Log
 from activities.audience.sync import starting_audience_syncs
 from activities.channel import adapters
-from activities.dependencies import INBOX, WorkerServices, channels_of
-from activities.outgoing.sender import sending_events
+from activities.dependencies import INBOX, WorkerServices, channels_of, sending_events
 from activities.retention import keep_schedule
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Diverted

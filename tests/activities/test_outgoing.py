@@ -15,8 +15,7 @@ from standardwebhooks import Webhook
 
 from activities.outgoing import sender as module
 from activities.outgoing.file import OutgoingFile, Subscription, examine
-from activities.outgoing.reports import DestinationPauses
-from activities.outgoing.sender import MOST_FAILING, OutgoingSender
+from activities.outgoing.sender import MOST_FAILING, DestinationPauses, OutgoingSender
 from activities.webhook.circuit_breaker import BreakerLimits, HealthSignal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport

@@ -35,7 +35,7 @@ from activities.email.message import Envelope
 from activities.email.session import Reply
 from activities.gate import OutgoingMessage, PolicyGate, Releases
 from activities.interface import CLEAR, JOURNEYS, DestinationPolicy, DestinationPolicyRequest
-from activities.outgoing.reports import HeldReports
+from activities.outgoing.sender import HeldReports
 from activities.sms import provider as text
 from activities.sms.activity import Texts
 from activities.sms.channel import ERRORS, RenderedText

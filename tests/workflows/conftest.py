@@ -56,7 +56,7 @@ from activities.interface import (
     RetuningResult,
     Sent,
 )
-from activities.outgoing.reports import HeldReports
+from activities.outgoing.sender import HeldReports
 from activities.passages import PassageWriter
 from activities.renewal import Renewals
 from runtime.data_converter import CONVERTER
