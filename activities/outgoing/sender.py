@@ -249,10 +249,7 @@ def _pending(subscription: str, event: OutgoingEvent) -> PendingSend:
         subscription=subscription,
         position=event.position,
         subject=event.subject,
-        attempts=0,
         next_try_at=event.recorded_at,
-        reason=None,
-        held_at=None,
         recorded_at=event.recorded_at,
     )
 

@@ -157,20 +157,9 @@ async def exchange(
         _TRACE_CONTEXT.inject(headers, trace.set_span_in_context(span))  # never baggage: it may be confidential
         headers.pop("tracestate", None)  # nor what tracing systems say to each other (W3C Trace Context §3.3 allows it)
         try:
-            response = await timed(
-                transport,
-                route.destination,
-                Request(
-                    method=rendered.method,
-                    url=route.url,
-                    headers=headers,
-                    body=rendered.body,
-                    timeout=attempt.within,
-                    access=route.access,
-                    tls=route.tls,
-                    longest=longest,
-                ),
-            )
+            what = (rendered.method, route.url, headers, rendered.body)
+            request = Request(*what, attempt.within, route.access, route.tls, longest)
+            response = await timed(transport, route.destination, request)
         except AttemptError as error:
             span.set_attribute("error.type", error.word)
             span.set_status(trace.StatusCode.ERROR)

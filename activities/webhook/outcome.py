@@ -66,16 +66,11 @@ def _date(text: str, now: datetime) -> datetime | None:
     short = len(found["year"]) == _SHORT_YEAR
     if short:
         year += now.astimezone(UTC).year // 100 * 100
+    month = _MONTHS.index(found["month"]) + 1
+    day, hour, minute, second = (int(found[name]) for name in ("day", "hour", "minute", "second"))
     try:
-        moment = datetime(
-            year,
-            _MONTHS.index(found["month"]) + 1,
-            int(found["day"]),
-            int(found["hour"]),
-            int(found["minute"]),
-            min(int(found["second"]), _LAST_SECOND),  # a leap second, which datetime does not know
-            tzinfo=UTC,
-        )
+        # A leap second, which datetime does not know, is the one before.
+        moment = datetime(year, month, day, hour, minute, min(second, _LAST_SECOND), tzinfo=UTC)
         # A two-digit year that seems more than 50 years ahead is the one a century before.
         return moment.replace(year=year - 100) if short and moment - now > _FAR else moment
     except ValueError:

@@ -26,10 +26,10 @@ class PendingSend:
     subscription: str
     position: int
     subject: str
-    attempts: int  # number of attempts that the receiver did not accept
+    attempts: int = 0  # number of attempts that the receiver did not accept
     next_try_at: datetime
-    reason: str | None  # why the last attempt failed, as a sentence; None before the first
-    held_at: datetime | None  # since when it waits for an operator, or None
+    reason: str | None = None  # why the last attempt failed, as a sentence; None before the first
+    held_at: datetime | None = None  # since when it waits for an operator, or None
     recorded_at: datetime  # when the event was recorded
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -85,11 +86,8 @@ def _named(value: str) -> str:
 
 def _until(value: object) -> datetime:
     moment = None
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     if moment is None or moment.tzinfo is None:
         raise ValueError("'until' is a time with its zone, such as 2026-12-01T00:00:00Z")
     return moment

@@ -7,8 +7,7 @@ by mistake.
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -193,33 +192,15 @@ def _limits(given: LimitsForm, default: Limits) -> Limits:
 
 
 def _breaker(given: BreakerForm) -> BreakerLimits:
-    return BreakerLimits(
-        failures=given.failures,
-        minimum=given.minimum,
-        window=given.window.total_seconds(),
-        pause=given.pause.total_seconds(),
-    )
+    return BreakerLimits(given.failures, given.minimum, given.window.total_seconds(), given.pause.total_seconds())
 
 
 class DestinationsFile(WatchedFile[Destinations]):
     """The current destinations; none without a path. UnusableFile is raised only if it cannot be used at the start."""
 
-    def __init__(
-        self,
-        path: Path | None = None,
-        *,
-        every: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, path: Path | None = None, **timing: Any) -> None:
         super().__init__(
-            path,
-            read=read,
-            empty=Destinations(),
-            size=lambda book: f"{len(book.destinations)} destinations",
-            every=every,
-            clock=clock,
-            wall=wall,
+            path, read=read, empty=Destinations(), size=lambda book: f"{len(book.destinations)} destinations", **timing
         )
 
     @property

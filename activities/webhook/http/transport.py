@@ -86,15 +86,9 @@ class Transport:
             reading.interrupted()
         finally:
             CURRENT.reset(token)
-        if reading.answer is None:
+        if (got := reading.answer) is None:
             raise too_late(flight)
-        return Response(
-            status=reading.answer.status,
-            headers=kept_headers(reading.answer),
-            body=bytes(reading.body),
-            truncated=reading.truncated,
-            body_error=reading.error,
-        )
+        return Response(got.status, kept_headers(got), bytes(reading.body), reading.truncated, reading.error)
 
 
 async def timed(transport: Transport, destination: str, request: Request) -> Response:
