@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from runtime.encryption import keyring, opening
+from runtime.encryption import codec, keyring
+from runtime.encryption.codec import EXPIRES, check_keys, recording_keys, rotate
 from runtime.encryption.keyring import REMEMBERED, Erased, Keyring, KeyWrapping, UnknownKey
-from runtime.encryption.opening import EXPIRES, check_keys, recording_keys, rotate
 from runtime.errors import SettingsError, StoreUnavailable
 from runtime.settings import Settings
 from runtime.store import Store
@@ -259,7 +259,7 @@ def test_a_file_that_holds_no_keys_is_said(tmp_path: Path, content: bytes, said:
 
 
 async def test_the_old_key_is_needed_no_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "_TOGETHER", 3)
+    monkeypatch.setattr(codec, "_TOGETHER", 3)
     old = Keyring(store, KeyWrapping([OLD]))
     sealed = [await old.seal(str(contact), f"text {contact}") for contact in range(7)]
     await old.destroy("6")
@@ -304,7 +304,7 @@ async def test_who_has_the_wrong_keys_wraps_nothing(store: Store, monkeypatch: p
 async def test_nothing_is_wrapped_while_a_running_process_lacks_the_newest_key(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "EVERY", 0.0)
+    monkeypatch.setattr(codec, "EVERY", 0.0)
     old, both = Keyring(store, KeyWrapping([OLD])), KeyWrapping([NEW, OLD])
     await old.key_of("1")
     before = await store.wrapped_keys()
@@ -327,7 +327,7 @@ async def test_a_process_that_was_killed_counts_for_a_while(store: Store) -> Non
 async def test_a_failure_does_not_end_the_telling(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(opening, "EVERY", 0.0)
+    monkeypatch.setattr(codec, "EVERY", 0.0)
     hold, calls = store.hold_keys, 0
     again = asyncio.Event()
 
