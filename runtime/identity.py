@@ -182,8 +182,7 @@ class StoreIdentity:
 def mismatch(record: NamespaceClaim | None, claim: NamespaceClaim | None, database: str) -> str | None:
     """Return why a store and a namespace do not belong together, or None if they do or the namespace is unclaimed.
 
-    Args:
-        database: The identity of the store's database; empty if it is unknown.
+    The identity of the store's `database` is empty if it is unknown.
     """
     if claim is not None and database and claim.database not in ("", database):
         return "this database is a copy of the one that the namespace belongs to"

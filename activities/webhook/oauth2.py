@@ -108,9 +108,8 @@ class AccessTokens:
     async def token(self, destination: Destination, secrets: Mapping[str, str], *, rejected: str = "") -> str:
         """Return the destination's access token, or ``""`` if it uses none. After a 401, fetch another than `rejected`.
 
-        Raises:
-            CredentialsError: A secret is missing or unusable, or the authorization server refuses the credentials.
-            TokenUnavailableError: The server cannot be reached, or gives no token for the moment.
+        Raise CredentialsError if a secret is missing or unusable, or the authorization server refuses the credentials;
+        TokenUnavailableError if it cannot be reached, or gives no token for the moment.
         """
         settings, name = destination.oauth2, destination.name
         if settings is None:

@@ -53,9 +53,8 @@ _GONE: Final = "gone-"  # ids of keys that only a worker's process has
 class EncryptionCodec(PayloadCodec, WithSerializationContext):
     """Encrypts and decrypts payloads.
 
-    Args:
-        gone: A worker's key for erased contacts, which only its process knows. A workflow task that cannot be encoded
-            would be retried forever.
+    A worker has a key for erased contacts, `gone`, which only its process knows: a workflow task that cannot be encoded
+    would be retried forever.
     """
 
     def __init__(

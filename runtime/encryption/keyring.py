@@ -290,8 +290,7 @@ class Keyring:
     async def _check_store(self, *, known: bool) -> None:
         """Check that the store is the same as before: data encrypted with another store's keys would be lost.
 
-        Args:
-            known: True if a key existed before that is missing now, as in an older copy.
+        A key that is `known`, but missing now, shows an older copy.
         """
         before = self._index_id  # as above
         index = await self._store.contact_key_of(_INDEX)

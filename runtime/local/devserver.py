@@ -53,11 +53,8 @@ class DevServer:
     """The local Temporal server, as an asynchronous context manager. Raise LocalError when entered, if it cannot start.
 
     It listens on loopback only, keeps its SQLite file, lock and log (``temporal.db``, ``temporal.lock``,
-    ``temporal.log``) in the state folder, and ends with this process, even if this process is killed.
-
-    Args:
-        state: The folder; created if it is missing. One server at a time may use it.
-        patience: Timeout of the start, in seconds.
+    ``temporal.log``) in the state folder, which one server at a time may use, and ends with this process, even if this
+    process is killed.
     """
 
     def __init__(self, state: Path, *, port: int = 0, ui_port: int = 0, patience: float = 30.0) -> None:

@@ -57,10 +57,8 @@ class ReceiverAnswers:
     """The configured responses, by place.
 
     A place is a destination's name or a host, optionally with a path, or a part of a path: ``wax``,
-    ``hooks.example.com``, ``hooks.example.com/wax``. The longest match wins.
-
-    Args:
-        path: The file, checked for each request. If it is unreadable, the previous content stays in use.
+    ``hooks.example.com``, ``hooks.example.com/wax``. The longest match wins. Their file is checked for each request. If
+    it is unreadable, the previous content stays in use.
     """
 
     def __init__(self, path: Path | None = None, defaults: Mapping[str, ReceiverAnswer] | None = None) -> None:
@@ -137,9 +135,8 @@ _DRAIN: Final = 1
 class Receiver:
     """An HTTP server on loopback, as an asynchronous context manager.
 
-    Args:
-        folder: Folder for requests, written as ``<time>-<number>.json``, or None.
-        fail: Place → statuses of the first responses, see `ReceiverAnswer`.
+    Requests are written into its folder, if any, as ``<time>-<number>.json``. It `fail`s with these statuses first, by
+    place; see `ReceiverAnswer`.
     """
 
     def __init__(

@@ -72,9 +72,8 @@ class MalformedCounter:
 class HttpGuard:
     """An ASGI application around another.
 
-    Args:
-        patience: Seconds for a request's line and headers to arrive. A client has six times as long to read a response
-            that exceeds the buffers.
+    A request's line and headers have `patience` seconds to arrive. A client has six times as long to read a response
+    that exceeds the buffers.
     """
 
     def __init__(self, application: ASGIApp, *, requests: int, patience: float) -> None:
@@ -239,12 +238,7 @@ class HttpServer:
         return len(self._server.server_state.connections) if self._server is not None else 0
 
     def start(self, application: ASGIApp, *, requests: int = 500, patience: float = 10.0, drain: int = DRAIN) -> None:
-        """Start to serve. Earlier connections have waited.
-
-        Args:
-            patience: See `HttpGuard`.
-            drain: Seconds for requests in progress when the server stops.
-        """
+        """Start to serve. Earlier connections have waited. Requests in progress have `drain` seconds at the stop."""
         self._guard = HttpGuard(application, requests=requests, patience=patience)
         config = uvicorn.Config(
             self._guard,

@@ -212,9 +212,7 @@ class StoredBatches(Queries):
     ) -> None:
         """Record the outcome of items without one, and delete their data.
 
-        Args:
-            positions: Their positions, or None for all.
-            deferred: Only those that were not deferred more often.
+        Only of those at these `positions`, if given, and that were not `deferred` more often.
         """
         recorded = _change_open(batch, _items.deferred <= deferred).values(
             outcome=outcome, reason=reason, status=status, answered_at=at, data=None

@@ -76,8 +76,7 @@ class CampaignLines(Entries):
     async def mark_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
         """Record that the messages of lines may be sent from now on, and must not be sent twice.
 
-        Returns:
-            The lines that had no mark and no outcome: others are, or were, sent by another worker.
+        Return the lines that had no mark and no outcome: others are, or were, sent by another worker.
         """
         return [
             row["line"]
@@ -300,8 +299,7 @@ class StoredAudiences(Queries):
     async def delete_audiences(self, before: datetime) -> tuple[int, int]:
         """Delete the files whose upload began before a time, unless a campaign is still to read them.
 
-        Returns:
-            The number of deleted files and of remaining ones.
+        Return the number of deleted files and of remaining ones.
         """
         is_old = _files.created_at < before
         parts = _parts.audience.in_(sa.select(_files.id).where(is_old))

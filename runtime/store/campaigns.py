@@ -177,10 +177,7 @@ class StoredCampaigns(Queries):
     async def refuse_campaign_entry(self, campaign: str, contact: str, journey: str, reason: str, at: datetime) -> bool:
         """Record that the journey of a contact was refused. It was entered, or is about to be recorded as such.
 
-        If the journey was admitted before, somebody else has entered the contact again, and nothing is recorded.
-
-        Returns:
-            True if it is recorded.
+        Return False if the journey was admitted before: somebody else has entered the contact again.
         """
         return await self._change(
             campaign_items,

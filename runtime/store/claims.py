@@ -56,10 +56,7 @@ class Claims(Queries):
         """Claim a slot under all caps that apply to a delivery.
 
         Idempotent: a delivery keeps its slot, whatever the caps are now. After a release it needs a new one. The store
-        is not queried if no cap applies.
-
-        Returns:
-            None if the delivery has a slot, else the cap that is full.
+        is not queried if no cap applies. Return the cap that is full, or None if the delivery has a slot.
         """
         applying = [cap for cap in caps if cap.applies_to(wanted.channel, wanted.destination)]
         if not applying:
@@ -130,11 +127,7 @@ _RELEASE = (
 def _take(
     insert: InsertFactory, one_writer: bool, counted: tuple[tuple[tuple[str, ...] | None, int], ...]
 ) -> sa.Executable:
-    """Insert a delivery's row if all caps have a free slot.
-
-    Args:
-        counted: The limit of each cap, and the channels and destinations it counts, or None for all.
-    """
+    """Insert a delivery's row if all caps (with the channels and destinations that they count) have a free slot."""
     given: dict[str, sa.ColumnElement[Any]] = {name: sa.bindparam(name, type_=_table[name].type) for name in _GIVEN}
     earlier = _earlier(one_writer, given["contact_id"])
     free: list[sa.ColumnElement[bool]] = []

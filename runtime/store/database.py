@@ -71,14 +71,11 @@ class Database(ABC):
     open, and every call may be repeated after a failure: the PostgreSQL engine repeats it once after a lost connection.
     Every call raises `StoreUnavailable` if the database cannot be reached or is busy for too long, and `StoreFault` if
     it refuses the statement.
-
-    Attributes:
-        one_writer: True if the database serializes writes, also across processes, so that each sees all earlier ones.
     """
 
     name: str
     insert: InsertFactory
-    one_writer: bool
+    one_writer: bool  # True if writes are serialized, also across processes, so that each sees all earlier ones
     clock_offset: float | None = None
     """Offset of this machine's clock at the last check, see `certain_offset`, or None if they are the same clock."""
     barred: StoreError | None = None  # the error that every later call raises, if any
@@ -149,10 +146,7 @@ def certain_offset(asked: float, answered: float, theirs: float) -> float:
     """Return the seconds by which this machine's clock is at least ahead of another; negative if it is behind.
 
     The other side read its clock between a request and its answer. A slow network never looks like a wrong clock, and 0
-    means that the clocks may agree.
-
-    Args:
-        answered: This machine's time at the answer. A clock that was set back in between proves nothing.
+    means that the clocks may agree. A clock that was set back in between proves nothing.
     """
     return max(min(asked, answered) - theirs, 0.0) or min(max(asked, answered) - theirs, 0.0)
 

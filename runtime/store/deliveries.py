@@ -178,9 +178,8 @@ class Deliveries(Queries):
     ) -> list[Attempt]:
         """Return the newest attempts that match, in the order of their start.
 
-        Args:
-            error: Kind of error; for skipped messages the reason, such as ``capped``.
-            after: Return those before this one: start, number and delivery of the first attempt of the page before.
+        The error of a skipped message is the reason, such as ``capped``. `after` are start, number and delivery of the
+        first attempt of the page before.
         """
         wanted = matching(
             deliveries,
@@ -220,23 +219,15 @@ class Deliveries(Queries):
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """Return the latest attempt of each delivery that waits for its next one, ordered by that time.
 
-        Only Temporal knows whether they still wait: an operator may have skipped the step.
-
-        Args:
-            since: Only those whose next attempt is or was due since then. It bounds the search, since every attempt
-                that was followed by another is on record.
+        Only Temporal knows whether they still wait: an operator may have skipped the step. The time since when they are
+        or were due bounds the search: every attempt that was followed by another is on record.
         """
         wanted = (_table.destination == destination, _table.next_try_at >= since, *_IS_LATEST)
         waiting = sa.select(deliveries).where(*wanted).order_by(_table.next_try_at, _table.delivery_id).limit(limit)
         return await self._opened(await self._database.read(waiting))
 
     async def awaiting_retry(self, *, since: datetime, each: int) -> dict[str, tuple[int, list[Attempt]]]:
-        """Return the number of deliveries that wait for their next attempt, and the newest of them, by destination.
-
-        Args:
-            since: Only those whose latest attempt started since then.
-            each: Maximum number of deliveries of a destination that are returned.
-        """
+        """Return the number of deliveries that wait for their next attempt, and the `each` newest, by destination."""
         rows = await self._database.read(_TO_BE_TRIED_AGAIN, {"since": since, "each": each})
         attempts = await self._opened({name: row[name] for name in _COLUMNS} for row in rows)
         found: dict[str, tuple[int, list[Attempt]]] = {}

@@ -151,10 +151,8 @@ class Entries(Queries):
     ) -> list[StoredEntry]:
         """Return the journeys that match, the newest first.
 
-        Args:
-            version: Only those that follow this version, or did at their end.
-            until: Before this time.
-            by_end: `since`, `until` and the order are about the end, not the admission. Only journeys that have ended.
+        Those of a version follow it, or did at their end. With `by_end`, `since`, `until` (exclusive) and the order are
+        about the end, not the admission, of journeys that have ended.
         """
         order = _ORDER_OF_ENDS if by_end else _ORDER
         wanted = matching(entries, version=version, contact_id=contact_id, key=key, outcome=outcome)

@@ -46,12 +46,9 @@ class Leases(Queries):
     """The tables of leases, and of numbers of task queues."""
 
     async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool:
-        """Take a free or expired lease, or extend one's own.
+        """Take a free or expired lease, or extend one's own. Return True if the caller holds it.
 
         The clocks of processes are compared, so a lease should be much longer than their difference.
-
-        Returns:
-            True if the caller holds the lease.
         """
         row = {"name": name, "holder": holder, "expires_at": expires_at, "now": now}
         return bool(await self._database.write(_take(self._database.insert), row))

@@ -142,14 +142,9 @@ class AudienceMemberships(Queries):
         return [(row["destination"], row["audience"]) for row in rows]
 
     async def freeze_audience_batch(self, destination: str, audience: str, batch: str, size: int) -> tuple[str, bool]:
-        """Freeze the next changes of an audience, removals first.
+        """Freeze the next changes of an audience, at most `size`, removals first. `batch` ends a new batch's id.
 
-        Args:
-            batch: The part of a new batch's id behind its operation.
-            size: Maximum number of changes.
-
-        Returns:
-            The batch's id, which is an earlier one if one is frozen, or "" if nothing differs. True if more differs.
+        Return the batch's id, an earlier one if one is frozen, or "" if nothing differs; and True if more differs.
         """
         given = {"to": destination, "name": audience}
         frozen = await self._database.read(_FROZEN, given)

@@ -107,9 +107,7 @@ class StoredOperations(Queries):
     ) -> list[StoredOperation]:
         """Return operations, the newest first; `after` is the last of the page before.
 
-        Args:
-            operator: A part of the operator's name, in capitals or not.
-            scenarios: Only those that select journeys of one of these; `destination` likewise.
+        `operator` is a part of the name. Operations select journeys of one of these `scenarios`, or by `destination`.
         """
         where = matching(operations, verb=verb)
         if is_open:
@@ -180,8 +178,7 @@ class StoredOperations(Queries):
     ) -> None:
         """Record that an operation has ended. The first report wins.
 
-        Args:
-            items: Also close items without an answer: those that were asked become ``unanswered``, others ``stopped``.
+        Also close the items without an answer: those that were asked become ``unanswered``, others ``stopped``.
         """
         if items:
             left = (_items.operation_id == operation, _items.outcome.is_(None), sa.exists().where(*_is_open(operation)))

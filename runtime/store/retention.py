@@ -79,11 +79,9 @@ class Retention(Queries):
     """Deletes expired rows."""
 
     def agenda(self, ages: Ages, now: datetime, again: Mapping[str, tuple[int, frozenset[str]]]) -> PruningPlan:
-        """Return what to delete.
+        """Return what to delete. Kinds with a natural end are always deleted.
 
-        Args:
-            ages: Retention by kind. Kinds with a natural end are always deleted.
-            again: The rules `again:` of scenarios, see `read_again_rules`. No entries of other scenarios are deleted.
+        Of scenarios without rules in `again`, see `read_again_rules`, no entries are deleted.
         """
         given = {**NATURAL, **ages}
         jobs: list[PruningJob] = []
@@ -108,11 +106,9 @@ class Retention(Queries):
         return PruningPlan(tuple(jobs), tuple(kept))
 
     async def read_again_rules(self, known: dict[str, tuple[int, frozenset[str]]]) -> None:
-        """Read the rules `again:` of all versions into `known`.
+        """Read the rules `again:` of all versions into `known`: the latest version read and the rules, by scenario.
 
-        Args:
-            known: By scenario, the latest version read and the rules of all versions. Versions never change, so only
-                newer ones are read.
+        Versions never change, so only newer ones are read.
         """
         newest_of = sa.select(versions.c.scenario, sa.func.max(versions.c.version).label("newest"))
         for row in await self._database.read(newest_of.group_by(versions.c.scenario)):
@@ -197,11 +193,9 @@ _since, _until = sa.bindparam("since", type_=_instant), sa.bindparam("until", ty
 
 
 def _with_items(table: sa.Table, key: sa.Column[str], items: sa.Table, of: sa.Column[str]) -> dict[str, _Kind]:
-    """Return the kinds of a table's ended rows and of their items. The items go first, those of one row at a time.
+    """Return the kinds of a table's ended rows and of their items, which name them by the column `of`.
 
-    Args:
-        key: The key of the rows.
-        of: The items' column with the key of their row.
+    The items go first, those of one row at a time.
     """
     at = table.c.created_at
     ended = (at < _until, table.c.ended_at < _until)

@@ -128,9 +128,6 @@ class RowList:
     """Many rows as one parameter of a statement: a list in JSON, which the database unpacks.
 
     As separate parameters, each value is processed on its own, and each number of rows is another statement to compile.
-
-    Attributes:
-        names: The names, separated by commas.
     """
 
     def __init__(self, columns: Mapping[str, ColumnType]) -> None:
@@ -186,10 +183,8 @@ _TYPES: Final[Mapping[str, type[TypeEngine[Any]]]] = {
 def table_of(table: str, row: type[Any] | Mapping[str, str], *parts: SchemaItem, **options: Any) -> sa.Table:
     """Return the table of a dataclass, whose fields describe its columns, or of columns and their types.
 
-    A column is nullable if its field may be None. Values of other types are stored as JSON.
-
-    Args:
-        parts: Constraints, indexes, and columns that are in no field, or not as their field says.
+    A column is nullable if its field may be None. Values of other types are stored as JSON. `parts` are constraints,
+    indexes, and columns that are in no field, or not as their field says.
     """
     given: dict[str, sa.Column[Any]] = {part.name: part for part in parts if isinstance(part, sa.Column)}
     types = row if isinstance(row, Mapping) else {one.name: str(one.type) for one in fields(row)}

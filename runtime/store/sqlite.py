@@ -41,13 +41,7 @@ READERS = 2
 
 
 class SQLite(Database):
-    """A SQLite file, or a database in memory that ends with the store.
-
-    Connections are made when they are needed.
-
-    Args:
-        url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, or ``sqlite://`` for memory.
-    """
+    """A SQLite file, or a database in memory (``sqlite://``) that ends with the store. It connects when needed."""
 
     insert = staticmethod(sqlite.insert)
     one_writer = True

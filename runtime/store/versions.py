@@ -94,15 +94,13 @@ class Versions(Queries):
     ) -> int:
         """Store a scenario as its next version, and return its number. Equal content is stored once.
 
+        Of earlier content, the number is that of the newest version if it matches, else that of the first match.
+
         Args:
             digest: Digest of the content. Versions with equal digests keep the first one's plan.
             newest: Make the content the newest version: if another has followed it, store it again.
             journeys: See `StoredVersion`. Equal content with another value is another version. None accepts either, and
                 means ``pin`` for new content.
-
-        Returns:
-            The version's number. For earlier content that is the newest version if it matches, else, without `newest`,
-            the first match.
         """
         digests = {"pin": digest, "follow": f"{digest}{_FOLLOWS}"}
         accepted = [digests[journeys]] if journeys else [*digests.values()]

@@ -30,21 +30,14 @@ class AttemptWriter:
     dropped, counted and logged. A killed process loses the attempts of the last ``every`` seconds, or the whole queue
     if the store is unavailable. The log of attempts is for people; no journey decides by it.
 
-    Used from one event loop.
-
-    Args:
-        awaited: True while the caller of `put` should wait until an attempt is stored: outgoing events report attempts
-            in the order of their rows, and none may be lost with the process.
-
-    Attributes:
-        every: Seconds that the first attempt of a batch waits for others.
-        retry: Seconds between retries. Constant, since the queue is lost with the process.
+    Used from one event loop. `awaited` returns True while the caller of `put` should wait until an attempt is stored:
+    outgoing events report attempts in the order of their rows, and none may be lost with the process.
     """
 
     batch = 100
-    every = 0.2
+    every = 0.2  # seconds that the first attempt of a batch waits for others
     room = 10_000
-    retry = 0.5
+    retry = 0.5  # seconds between retries. Constant, since the queue is lost with the process.
 
     def __init__(self, store: Recorder, awaited: Callable[[], bool] = lambda: False) -> None:
         LOG_DROPPED.add(number=0)  # so that the series exists before alerts compare it
@@ -61,8 +54,7 @@ class AttemptWriter:
     def put(self, attempt: Attempt) -> asyncio.Future[None] | None:
         """Enqueue an attempt. Never blocks, and raises nothing if the store fails.
 
-        Returns:
-            If the caller should wait, a future that is done once the attempt is stored.
+        If the caller should wait, return a future that is done once the attempt is stored.
         """
         if len(self._waiting) >= self.room:
             if not self._dropped:
@@ -83,11 +75,7 @@ class AttemptWriter:
         return stored
 
     async def close(self, within: float = 10.0) -> None:
-        """Write the queue, and stop.
-
-        Args:
-            within: Seconds after which the remaining attempts are dropped, counted and logged.
-        """
+        """Write the queue, and stop. After `within` seconds, the rest is dropped, counted and logged."""
         for event in (self._closing, self._some, self._full):
             event.set()
         if self._task is not None:

@@ -30,14 +30,10 @@ _meter = metrics.get_meter(SCOPE)
 
 
 class Metric:
-    """A metric.
-
-    Args:
-        series: Its name, with its labels in braces.
-        unit: In UCUM; ``{…}`` is only for people.
-    """
+    """A metric. Its unit is in UCUM; ``{…}`` is only for people."""
 
     def __init__(self, series: str, unit: str, meaning: str) -> None:
+        # Its name, with its labels in braces.
         self.name, _, labels = series.removesuffix("}").partition("{")
         self.labels = tuple(labels.split(", ")) if labels else ()
         self.unit, self.meaning = unit, meaning

@@ -196,10 +196,8 @@ def temporal_runtime(*, exposed: bool = False, buckets: Buckets = NO_BUCKETS) ->
     Expensive: once a process. Its metrics are counts and durations (seconds) by task queue, by type of workflow and
     activity, and by API call, never by journey or contact.
 
-    Raise SettingsError as `wanted`, or if the SDK cannot use the variables.
-
-    Args:
-        exposed: Serve its metrics for Prometheus; otherwise send them by OTLP, if configured.
+    Its metrics are served for Prometheus if they are `exposed`, and otherwise sent by OTLP, if configured. Raise
+    SettingsError as `wanted`, or if the SDK cannot use the variables.
     """
     if not exposed:
         try:

@@ -31,10 +31,8 @@ class Transport:
 
     Args:
         connect_timeout: Seconds for TCP and TLS together, per address.
-        keep_alive: Seconds an idle connection is kept.
         dns_ttl: Seconds a DNS answer is used; 0 to look up each time.
-        max_connections: Maximum open connections; 0 for no limit beyond the worker's slots.
-        lookup: Resolves names; the system's resolver by default.
+        max_connections: 0 for no limit beyond the worker's slots.
     """
 
     def __init__(
