@@ -30,7 +30,7 @@ from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
 from gateway.service.journey_view import AttemptView
 from gateway.service.view import View
 from runtime.store import Attempt, BackoffCount, OutcomeCounts, Store
-from runtime.store.traffic import Traffic
+from runtime.store.deliveries import Traffic
 from runtime.watched_file import read_policies
 from scenario.plan.retry import RetryPolicy
 

@@ -19,10 +19,9 @@ from runtime.store.admission import AdmissionRequest, AdmittedRun, Again, Alread
 from runtime.store.claims import CapClaim
 from runtime.store.deliveries import Attempt, AttemptCount, BackoffCount, OutcomeCounts
 from runtime.store.entries import AcceptedEntry, JourneyCount
-from runtime.store.goals import GoalCount
 from runtime.store.leases import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation
-from runtime.store.passages import DayCount, Passage, PassageCount
+from runtime.store.passages import DayCount, GoalCount, Passage, PassageCount
 from runtime.store.store import Store
 from runtime.store.versions import Closure, NewestVersion, StoredVersion, VersionSummary
 from runtime.store.writer import AttemptWriter

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 
 from runtime.store.database import Queries, matching, row_of
+from runtime.store.outgoing import destination_pauses
 from runtime.store.passages import DayCount
 from runtime.store.schema import day_of, entries, erased_name, partial_index, table_of
 
@@ -18,6 +19,7 @@ RESPONSE_LENGTH = 2048  # maximum number of characters of a stored response
 COUNTED: Final = 100_000  # maximum number of attempts counted: some tenths of a second for SQLite
 
 DELIVERED = "delivered"  # the outcome of most attempts
+SENT: Final = ("delivered", "retry", "failed", "unknown")  # outcomes of attempts that reached out to the destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,25 @@ class OutcomeCounts:
 
     by_destination: dict[str, dict[str, int]]
     is_cut: bool
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Attempts at a destination."""
+
+    hours: Mapping[datetime, Mapping[str, int]]
+    """Number of attempts by outcome, by the full hour in which they started, in UTC."""
+    durations: Sequence[tuple[int, int]]  # milliseconds of an attempt and number of attempts, the shortest first
+    is_cut: bool  # True if there were more attempts than the newest, which were counted
+
+    def percentile(self, share: float) -> int | None:
+        """Return the milliseconds within which a share of attempts ended, or None without attempts."""
+        left = share * sum(n for _, n in self.durations)
+        for milliseconds, n in self.durations:
+            left -= n
+            if left <= 0:
+                return milliseconds
+        return None
 
 
 class Deliveries(Queries):
@@ -263,6 +284,36 @@ class Deliveries(Queries):
         return await self._all(DayCount, sa.select(*newest, sa.func.count().label("total")).group_by(*newest))
 
 
+class DestinationTraffic(Queries):
+    """The table of attempts, by destination."""
+
+    async def traffic(self, destination: str, *, since: datetime, most: int = COUNTED) -> Traffic:
+        """Count the attempts at a destination since a time, at most the newest `most`."""
+        columns = (_table.started_at, _table.outcome, _table.milliseconds)
+        newest = newest_attempts(columns, most, _table.destination == destination, _table.started_at >= since).c
+        kind = ((sa.cast(sa.extract("epoch", newest.started_at), sa.Integer) // 3600).label("hour"), newest.outcome)
+        hours: dict[datetime, dict[str, int]] = {}
+        for row in await self._database.read(sa.select(*kind, sa.func.count().label("n")).group_by(*kind)):
+            hour = datetime.fromtimestamp(row["hour"] * 3600, UTC)
+            hours.setdefault(hour, {})[row["outcome"]] = row["n"]
+        length = newest.milliseconds
+        durations = sa.select(length, sa.func.count().label("n")).where(newest.outcome.in_(SENT))
+        found = await self._database.read(durations.group_by(length).order_by(length))
+        is_cut = sum(sum(counts.values()) for counts in hours.values()) >= most
+        return Traffic(hours, [(row["milliseconds"], row["n"]) for row in found], is_cut)
+
+    async def failing_since(self, destination: str) -> datetime | None:
+        """Return the start of the first failed attempt since the last delivery, or None if there is none."""
+        [row] = await self._database.read(_FAILING, {"destination": destination})
+        return row["since"]
+
+    async def paused_since(self, destination: str) -> datetime | None:
+        """Return since when workers have reported that a destination is paused, or None."""
+        paused = destination_pauses.c
+        rows = await self._database.read(sa.select(paused.paused_at).where(paused.destination == destination))
+        return rows[0]["paused_at"] if rows else None
+
+
 def newest_attempts(columns: Sequence[sa.ColumnElement[Any]], most: int, *where: sa.ColumnElement[bool]) -> sa.Subquery:
     """Select columns of the newest attempts that match, without test messages."""
     found = sa.select(*columns).where(*where, _table.test_by.is_(None))
@@ -328,3 +379,18 @@ _BACKOFFS = sa.select(
     sa.func.count().label("n"),
     sa.func.min(_waiting.c.since).label("since"),
 ).group_by(_waiting.c.scenario, _waiting.c.destination)
+_other = deliveries.alias()
+_last = (
+    sa.select(_other.c.started_at)
+    .where(_other.c.destination == sa.bindparam("destination"), _other.c.outcome == DELIVERED)
+    .order_by(_other.c.started_at.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_FAILING = sa.select(sa.func.min(_table.started_at).label("since")).where(
+    _table.destination == sa.bindparam("destination"),
+    _table.test_by.is_(None),
+    _table.outcome.in_([outcome for outcome in SENT if outcome != DELIVERED]),
+    _table.started_at
+    > sa.func.coalesce(_last, sa.bindparam("never", datetime(1970, 1, 1, tzinfo=UTC), _table.started_at.type)),
+)

@@ -20,21 +20,19 @@ from runtime.store.campaigns import StoredCampaigns
 from runtime.store.claims import Claims
 from runtime.store.contact_keys import ContactKeys
 from runtime.store.database import Database
-from runtime.store.deliveries import Deliveries
+from runtime.store.deliveries import Deliveries, DestinationTraffic
 from runtime.store.entries import AcceptedEntries, Entries
 from runtime.store.erasures import Erasures
-from runtime.store.goals import Goals
 from runtime.store.leases import Leases, NamespaceClaims
 from runtime.store.memberships import AudienceMemberships
 from runtime.store.migrations import ensure_current, upgrade
 from runtime.store.operations import StoredOperations
 from runtime.store.outgoing_sends import OutgoingSends
-from runtime.store.passages import Passages
+from runtime.store.passages import Goals, Passages
 from runtime.store.postgresql import PostgreSQL
 from runtime.store.retention import Retention
 from runtime.store.sqlite import SQLite
 from runtime.store.suppressions import ProviderEvents, Suppressions
-from runtime.store.traffic import DestinationTraffic
 from runtime.store.versions import Versions
 
 logger = logging.getLogger(__name__)
