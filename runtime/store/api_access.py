@@ -111,9 +111,9 @@ class ApiAccess(Queries):
         self, key_id: str, idempotency_key: str, digest: str, now: datetime, *, lease: timedelta = LEASE
     ) -> ClaimedRequest | StoredAnswer:
         """Claim a request, or return its answer."""
-        row = {"key_id": key_id, "idempotency_key": idempotency_key, "digest": digest, "now": now}
-        bounds = {"forgotten": now - KEPT, "killed": now - lease}
         one = {"key_id": key_id, "idempotency_key": idempotency_key}
+        row = {**one, "digest": digest, **dict.fromkeys(("requested_at", "started_at", "renewed_at"), now)}
+        bounds = {"forgotten": now - KEPT, "killed": now - lease}
         while True:
             if taken := await self._database.write(_take(self._database.insert), row | bounds):
                 return ClaimedRequest(key_id, idempotency_key, taken[0]["requested_at"], now)
@@ -167,29 +167,13 @@ def _mine(taken: ClaimedRequest) -> dict[str, object]:
 
 @cache
 def _take(insert: InsertFactory) -> sa.Executable:
-    now, digest = sa.bindparam("now", type_=UtcDateTime), sa.bindparam("digest", type_=_answers.digest.type)
+    row = insert(api_answers)
+    new = row.excluded
     forgotten = _answers.requested_at < sa.bindparam("forgotten", type_=UtcDateTime)
-    killed = sa.and_(
-        _answers.status.is_(None),
-        _answers.renewed_at < sa.bindparam("killed", type_=UtcDateTime),
-        _answers.digest == digest,
-    )
-    statement = insert(api_answers).values(
-        key_id=sa.bindparam("key_id"),
-        idempotency_key=sa.bindparam("idempotency_key"),
-        digest=digest,
-        requested_at=now,
-        started_at=now,
-        renewed_at=now,
-    )
-    anew = {
-        "digest": statement.excluded.digest,
-        "requested_at": sa.case((forgotten, statement.excluded.requested_at), else_=_answers.requested_at),
-        "started_at": statement.excluded.started_at,
-        "renewed_at": statement.excluded.renewed_at,
-        "status": None,
-        "answer": None,
-    }
-    return statement.on_conflict_do_update(
-        index_elements=[_answers.key_id, _answers.idempotency_key], set_=anew, where=sa.or_(forgotten, killed)
+    is_late = _answers.renewed_at < sa.bindparam("killed", type_=UtcDateTime)
+    killed = sa.and_(_answers.status.is_(None), is_late, _answers.digest == new.digest)
+    anew = {name: new[name] for name in ("digest", "started_at", "renewed_at")} | {"status": None, "answer": None}
+    anew["requested_at"] = sa.case((forgotten, new.requested_at), else_=_answers.requested_at)
+    return row.on_conflict_do_update(
+        index_elements=api_answers.primary_key.columns, set_=anew, where=sa.or_(forgotten, killed)
     ).returning(_answers.requested_at)
