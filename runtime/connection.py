@@ -31,7 +31,6 @@ from runtime.telemetry.tracing import JourneyTracing
 logger = logging.getLogger(__name__)
 
 ADDRESS: Final = "localhost:7233"  # default address of the server, as in all of Temporal's tools
-
 _ATTEMPT = 10.0  # seconds, timeout of an attempt
 _PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds after the first attempts; the last one repeats
 _NOTICE = 5.0  # seconds between two log lines

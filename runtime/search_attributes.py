@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from temporalio.service import RPCError
 
 SCENARIO_NAME: Final = SearchAttributeKey.for_keyword("ScenarioName")  # set at the start
-
 CONTACT_ID: Final = SearchAttributeKey.for_keyword("ContactId")  # set at the start
 
 SCENARIO_VERSION: Final = SearchAttributeKey.for_keyword("ScenarioVersion")

@@ -30,7 +30,6 @@ Later ones are closer together, because it may become faster.
 FARTHEST: Final = 600.0  # seconds until the latest appointment, after a breaker's pause
 IDLE: Final = 3_600.0  # seconds after which an unused destination is forgotten
 LABELS: Final = 1_000  # maximum number of remembered destinations, unless more are in use
-
 _QUICKEST: Final = 0.01  # seconds between two appointments, however quick the destination
 _CHECK: Final = 0.05  # seconds between two of a destination that is down, and between those beyond the horizon
 _UNKNOWN: Final = 0.25  # seconds that a request is thought to take before one has ended

@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 SPARE: Final = 32  # connections beyond the limit of requests: for ``/healthz``, and to send 503
 EVERY: Final = 60.0  # seconds between log lines about malformed requests
-
 HEAD: Final = 16 * 1024  # maximum number of bytes of a request's line and headers
 
 ALIVE: Final = "/healthz"

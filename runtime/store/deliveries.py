@@ -15,9 +15,7 @@ from runtime.store.passages import DayCount
 from runtime.store.schema import day_of, entries, erased_name, partial_index, table_of
 
 RESPONSE_LENGTH = 2048  # maximum number of characters of a stored response
-
 COUNTED: Final = 100_000  # maximum number of attempts counted: some tenths of a second for SQLite
-
 DELIVERED = "delivered"  # the outcome of most attempts
 SENT: Final = ("delivered", "retry", "failed", "unknown")  # outcomes of attempts that reached out to the destination
 

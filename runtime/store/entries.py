@@ -46,7 +46,6 @@ LOST = "lost"
 """The outcome of a journey that ended without reporting it: it was terminated, or its departure was not recorded."""
 
 FINISHED: Final = "finished"  # the outcome of most journeys
-
 TOGETHER: Final = 500  # maximum number of journeys of a statement
 
 _table = entries.c

@@ -30,7 +30,6 @@ EXPECTED: Final = (SetupError, StoreUnavailable)
 """Exceptions that are logged without a stack trace, which would repeat for each journey."""
 
 SELDOM: Final = 60.0  # seconds during which a repeating line is logged once
-
 FRAMES: Final = 12  # maximum number of frames of a stack trace, the innermost
 
 # Fields of temporalio's loggers, and their names in its UI and command line.
