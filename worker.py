@@ -318,7 +318,7 @@ async def serve(
         deadline.seconds = (drain + ENDING).total_seconds()
         crew = await stack.enter_async_context(running_workers(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
-        polls = PollerCheck(client, made, JOURNEYS)
+        polls = PollerCheck(client, [worker.task_queue for worker in made], JOURNEYS)
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(polls))).is_well
         compared = {"store": store, "temporal": polls}
         checks["clock"] = (await stack.enter_async_context(watching_clock(compared))).is_well

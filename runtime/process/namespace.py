@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -116,13 +116,6 @@ def watching_namespace(namespace: NamespaceCheck) -> AbstractAsyncContextManager
     return watching(namespace, "Temporal's namespace", every=_EVERY, patience=_PATIENCE)
 
 
-class PollingWorker(Protocol):
-    """The used part of a worker."""
-
-    @property
-    def task_queue(self) -> str: ...
-
-
 class PollerCheck(NamespaceCheck):
     """Checks the namespace, and one queue after the other for this worker's polls.
 
@@ -135,20 +128,19 @@ class PollerCheck(NamespaceCheck):
     """Offset of this machine's clock from the server's, which notes the time of each poll; see `certain_offset`."""
 
     def __init__(
-        self, client: Client, workers: Sequence[PollingWorker], steers: str, wall_clock: Callable[[], float] = time.time
+        self, client: Client, queues: Sequence[str], steers: str, wall_clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(client)
         self._wall_clock = wall_clock
         self._polled: dict[str, tuple[float, float]] = {}
         self._steers = steers
-        self._turns = itertools.cycle(workers)
+        self._turns = itertools.cycle(queues)
         self._missed: Counter[str] = Counter()
 
     @override
     async def look(self) -> None:
         """Check that the server has seen a poll of the next queue."""
-        worker = next(self._turns)
-        queue = worker.task_queue
+        queue = next(self._turns)
         asked = self._wall_clock()
         polled = await self._last_poll(queue)
         answered = self._wall_clock()

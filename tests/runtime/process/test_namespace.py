@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -200,11 +199,6 @@ class TemporalPolls(Temporal):
         return found
 
 
-@dataclass
-class Worker:
-    task_queue: str
-
-
 @pytest.fixture
 def polled() -> TemporalPolls:
     return TemporalPolls(ME)
@@ -212,7 +206,7 @@ def polled() -> TemporalPolls:
 
 @pytest.fixture
 def polls(polled: TemporalPolls) -> PollerCheck:
-    return PollerCheck(cast("Client", polled), [Worker("journeys"), Worker("email")], "journeys")
+    return PollerCheck(cast("Client", polled), ["journeys", "email"], "journeys")
 
 
 async def test_it_asks_about_one_queue_at_a_time(polled: TemporalPolls, polls: PollerCheck):
@@ -239,7 +233,7 @@ async def test_a_queue_without_its_poll_is_trouble_the_second_time_and_until_it_
 async def test_the_times_of_polls_tell_how_this_machines_clock_differs(ahead: float, certain: float):
     """A poll that is new was made since the look before; one that is old says nothing, however old it is."""
     temporal, clock = TemporalPolls("another", ME, polled_at=10_000.0), Clock()
-    polls = PollerCheck(cast("Client", temporal), [Worker("email")], "journeys", wall_clock=clock)
+    polls = PollerCheck(cast("Client", temporal), ["email"], "journeys", wall_clock=clock)
     for clock.now in (10_001.0 + ahead, 10_006.0 + ahead, 10_306.0 + ahead):
         await polls.check()
         assert polls.clock_offset is None
