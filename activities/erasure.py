@@ -23,7 +23,6 @@ import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -122,7 +121,7 @@ class ErasureActivities:
             if contact is not None:
                 # Any uploaded file may name the contact. One that is being read is deleted by a later pass.
                 deleted, being_read = await self._store.delete_audiences(erasure.requested_at)
-                found = {**asdict(await self._store.count_rows_of(contact)), "audiences": deleted}
+                found = {**await self._store.count_rows_of(contact), "audiences": deleted}
                 await self._store.begin_clearing(erasure.id, found)
                 await self._store.erase(contact, erasure.contact_hash)
                 obstacle = await self._obstacle(erasure, contact)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
@@ -154,7 +153,7 @@ class ErasureService:
         if dry_run:
             running = [run.close_time is None async for run in find_runs(self._temporal, self._store, contact)]
             known |= {"ended": sum(running), "histories": len(running), "remaining": len(running)}
-            rows = asdict(await self._store.count_rows_of(contact))
+            rows = await self._store.count_rows_of(contact)
             found = StoredErasure(id="", contact_hash="", contact_id=None, rows=rows, **known)
             return ErasureView.of(found, dry_run=True)
         name = await keyring.name_of(contact)

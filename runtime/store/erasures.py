@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -50,22 +49,6 @@ _IS_OPEN: Final = _table.finished_at.is_(None)
 ERASED = "the contact was erased: no data about it is stored or accepted"
 """The error message for new data about an erased contact."""
 _TOGETHER = 500  # rows that one statement changes
-
-
-@dataclass(frozen=True)
-class ErasureCounts:
-    """Number of a contact's rows, by table."""
-
-    entries: int
-    deliveries: int
-    claims: int
-    operation_items: int
-    operations: int = 0
-    accepted_entries: int = 0
-    campaign_items: int = 0
-    audience_memberships: int = 0
-    batch_items: int = 0
-    outgoing_events: int = 0
 
 
 class Erasures(Queries):
@@ -167,10 +150,12 @@ class Erasures(Queries):
         await self._change(erasures, _table.id == identifier, _IS_OPEN, state="finished", **finished)
         await self._database.write(sa.delete(erasure_runs).where(_runs.erasure_id == identifier))
 
-    async def count_rows_of(self, contact: str) -> ErasureCounts:
+    async def count_rows_of(self, contact: str) -> dict[str, int]:
+        """Return the number of a contact's rows, by table."""
         [row] = await self._database.read(_COUNT, {"whose": contact})
         items, asked = await self._items(contact), await self._asked(contact)
-        return ErasureCounts(**row, operation_items=len(items), operations=len(asked))
+        counts = {**row, "operation_items": len(items), "operations": len(asked)}
+        return {table: counts[table] for table in COUNTED}
 
     async def erase(self, contact: str, name: str) -> None:
         """Replace a contact's id by its pseudonym. The rows of running journeys stay, since these need them."""
@@ -227,14 +212,18 @@ def _add_run(insert: InsertFactory) -> sa.Executable:
     return statement.on_conflict_do_update(index_elements=["erasure_id", "workflow_id", "run_id"], set_=there)
 
 
-_COUNTED = (entries, deliveries, claims, accepted_entries, campaign_items, audience_memberships, outgoing_events)
+COUNTED: Final = (
+    *("entries", "deliveries", "claims", "operation_items", "operations", "accepted_entries", "campaign_items"),
+    *("audience_memberships", "batch_items", "outgoing_events"),
+)
+_BY_CONTACT = (entries, deliveries, claims, accepted_entries, campaign_items, audience_memberships, outgoing_events)
 _COUNT = sa.select(
     *(
         sa.select(sa.func.count())
         .where(table.c.contact_id == sa.bindparam("whose"))
         .scalar_subquery()
         .label(table.name)
-        for table in _COUNTED
+        for table in _BY_CONTACT
     ),
     ITEMS_OF.label("batch_items"),
 )

@@ -168,9 +168,9 @@ async def test_a_reader_misses_no_event_that_is_committed_late(postgresql_url: s
 
 async def test_nothing_of_an_erased_contact_is_left(log: Store) -> None:
     await live(log)
-    assert (await log.count_rows_of("7")).outgoing_events == 5
+    assert (await log.count_rows_of("7"))["outgoing_events"] == 5
     await log.erase("7", "0123")
-    assert (await log.count_rows_of("7")).outgoing_events == 0
+    assert (await log.count_rows_of("7"))["outgoing_events"] == 0
     assert [one.contact_id for one in (await log.outgoing_events(0))[0]] == ["8", "8", "9", "9", "9"]
 
 
