@@ -54,13 +54,10 @@ class StoreIdentity:
         self, client: Client, store: Store, *, every: float = EVERY, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._client, self._store, self._every, self._clock = client, store, every, clock
+        self._namespace = client.namespace
         self._seen: str | None = None
         self._since = clock()
         self._due = 0.0
-
-    @property
-    def _namespace(self) -> str:
-        return self._client.namespace
 
     async def verify(self) -> None:
         """Check that the store and the namespace belong together, or that the namespace is unclaimed."""

@@ -47,6 +47,7 @@ class WatchedFile(Generic[Content]):
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._path, self._read, self._size = path, read, size
+        self.configured = path is not None
         self._every, self._clock, self._wall = every, clock, wall
         self._stamp: FileStamp | None = None  # of the content
         self._seen: FileStamp | None = None  # at the last look
@@ -57,10 +58,6 @@ class WatchedFile(Generic[Content]):
             # Before reading: the next check sees later changes.
             self._stamp = self._seen = _stamp(path)
             self._content = read(path)
-
-    @property
-    def configured(self) -> bool:
-        return self._path is not None
 
     @property
     def content(self) -> Content:

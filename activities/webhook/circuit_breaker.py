@@ -88,7 +88,7 @@ class CircuitBreaker:
         self._openings = 0
         self._until: float | None = None
         self._probe: Ticket | None = None
-        self._room = _FULL
+        self.room = _FULL  # maximum number of concurrent requests to a recovering receiver
 
     @property
     def state(self) -> BreakerState:
@@ -102,11 +102,6 @@ class CircuitBreaker:
     def reopens(self) -> float:
         """The time of the next probe by the clock; in the past if one may go or is in flight."""
         return self._clock() if self._until is None else self._until
-
-    @property
-    def room(self) -> int:
-        """Maximum number of concurrent requests to a recovering receiver."""
-        return self._room
 
     def counted(self) -> tuple[int, int]:
         """Return the numbers of failures and of results in the window."""
@@ -135,8 +130,8 @@ class CircuitBreaker:
             else:
                 self._close()
             return
-        if not failing and self._room < _FULL:
-            self._room *= 2
+        if not failing and self.room < _FULL:
+            self.room *= 2
         now = self._clock()
         self._window.add(now, self.limits.window, failing=failing)
         if failing:
@@ -157,7 +152,7 @@ class CircuitBreaker:
         self._openings = 0
         self._epoch += 1
         self._window = _Window()
-        self._room = 2
+        self.room = 2
 
 
 class _Window:

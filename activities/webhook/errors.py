@@ -92,16 +92,9 @@ class AttemptError(Exception):
     def __init__(self, word: str, *, detail: str = "") -> None:
         self.word = word  # a key of `WORDS`
         self.detail = detail  # some more words (an ``errno`` name, the failure of TLS verification), or ``""``
-        super().__init__(WORDS[word].sentence.format(detail=detail or "no detail"))
-
-    @property
-    def verdict(self) -> Verdict:
-        meaning = WORDS[self.word]
-        return Verdict(meaning.outcome, self.word, meaning.unknown)
-
-    @property
-    def pulse(self) -> HealthSignal:
-        return WORDS[self.word].pulse
+        outcome, self.pulse, sentence, unknown = WORDS[word]
+        self.verdict = Verdict(outcome, word, unknown)
+        super().__init__(sentence.format(detail=detail or "no detail"))
 
 
 class RefusedError(AttemptError):

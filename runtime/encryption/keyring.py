@@ -54,7 +54,8 @@ class KeyWrapping:
         self._setting = setting
         derivatives = [derive_key(key, "contact keys") for key in keys]
         self._ciphers = {hashlib.sha256(key).hexdigest()[:8]: AESGCM(key) for key in derivatives}
-        self._newest = next(iter(self._ciphers))
+        self.names = list(self._ciphers)  # names of the keys, the newest first. They reveal nothing of the keys
+        self._newest = self.names[0]
 
     @classmethod
     def configured(cls, settings: Settings) -> Self | None:
@@ -63,11 +64,6 @@ class KeyWrapping:
             return cls(parse_keys(settings.encryption_keys))
         path, setting = settings.encryption_keys_file, "SCENARIO_ENCRYPTION_KEYS_FILE"
         return cls(_keys_of(path, setting), setting) if path is not None else None
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the keys, the newest first. They reveal nothing of the keys."""
-        return list(self._ciphers)
 
     def __repr__(self) -> str:
         return f"Wrapping({', '.join(self._ciphers)})"
@@ -175,18 +171,11 @@ class Keyring:
         self, store: ContactKeys, wrapping: KeyWrapping | None, *, clock: Callable[[], float] = monotonic
     ) -> None:
         self._store, self._wrapping, self._clock = store, wrapping, clock
+        self.encrypts = wrapping is not None
+        self.wrapping_keys = wrapping.names if wrapping is not None else []  # names of the settings' keys
         self._by_id, self._of = _Cache(), _Cache()
         self._index: bytes = b""
         self._index_id = ""
-
-    @property
-    def encrypts(self) -> bool:
-        return self._wrapping is not None
-
-    @property
-    def wrapping_keys(self) -> list[str]:
-        """Names of the settings' keys."""
-        return self._wrapping.names if self._wrapping is not None else []
 
     async def key_of(self, contact: str | None) -> DataKey:
         """Return a contact's key, created if there is none, or the shared key for None."""

@@ -59,6 +59,7 @@ class DevServer:
 
     def __init__(self, state: Path, *, port: int = 0, ui_port: int = 0, patience: float = 30.0) -> None:
         self._state = state.absolute()
+        self.log = self._state / "temporal.log"  # of its latest start
         self._wanted = (port, ui_port)
         self._ports = (port, ui_port)
         self._patience = patience
@@ -72,11 +73,6 @@ class DevServer:
     @property
     def ui_url(self) -> str:
         return f"http://{HOST}:{self._ports[1]}"
-
-    @property
-    def log(self) -> Path:
-        """The server's log of its latest start."""
-        return self._state / "temporal.log"
 
     @property
     def running(self) -> bool:

@@ -222,14 +222,10 @@ class HttpServer:
     def __init__(self, port: int = 0, host: str = HOST, *, purpose: str = "this server") -> None:
         self._socket = _listen(host, port, purpose)
         self.port = int(self._socket.getsockname()[1])
+        self.url = f"http://{HOST}:{self.port}"  # URL of the server on this machine
         self._server: _Server | None = None
         self._guard: HttpGuard | None = None
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        """URL of the server on this machine."""
-        return f"http://{HOST}:{self.port}"
 
     @property
     def connections(self) -> int:

@@ -44,15 +44,11 @@ class NamespaceCheck:
     """
 
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client, self._clock = client, clock
+        self._client, self._clock, self.name = client, clock, client.namespace
         self._seen = clock()
         self._let_in = False
         self._id: str | None = None
         self._verified: float | None = None
-
-    @property
-    def name(self) -> str:
-        return self._client.namespace
 
     def suspect(self) -> None:
         """Have the search attributes verified at the next check."""

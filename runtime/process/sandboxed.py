@@ -37,12 +37,8 @@ class SandboxEnded(Exception):
     """
 
     def __init__(self, status: int, cause: str = "") -> None:
-        self.status, self.cause = status, cause
+        self.status, self.cause, self.is_limit = status, cause, -status in LIMIT_SIGNALS
         super().__init__(f"({status}){cause and f': {cause}'}")
-
-    @property
-    def is_limit(self) -> bool:
-        return -self.status in LIMIT_SIGNALS
 
 
 class AnswerTooLarge(Exception):
