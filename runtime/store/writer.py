@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Protocol, Self
+from typing import Protocol
 
 from runtime.errors import StoreUnavailable
 from runtime.store.deliveries import Attempt
@@ -86,12 +86,6 @@ class AttemptWriter:
             log.error("%d delivery attempts were not stored before the process ended.", len(self._waiting))
             LOG_DROPPED.add(number=len(self._waiting))
             self._waiting.clear()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def _run(self) -> None:
         failures = 0

@@ -78,9 +78,10 @@ async def test_a_full_batch_does_not_wait_for_the_moment() -> None:
 
 async def test_closing_writes_what_waits() -> None:
     store = Recorder()
-    async with AttemptWriter(store) as writer:
-        for one in attempts(250):
-            writer.put(one)
+    writer = AttemptWriter(store)
+    for one in attempts(250):
+        writer.put(one)
+    await writer.close()
     assert store.written == attempts(250)
     await AttemptWriter(Recorder()).close()  # which got nothing
 
@@ -127,9 +128,10 @@ async def test_attempts_that_come_while_the_store_is_away_are_written_in_their_o
 @pytest.mark.parametrize("error", [StoreFault("Refused."), ValueError("no zone")])
 async def test_an_attempt_that_cannot_be_written_keeps_no_other(error: Exception, caplog: pytest.LogCaptureFixture):
     store = Recorder(lambda batch: error if any(one.delivery_id == "msg_1" for one in batch) else None)
-    async with Quick(store) as writer:
-        for one in attempts(3):
-            writer.put(one)
+    writer = Quick(store)
+    for one in attempts(3):
+        writer.put(one)
+    await writer.close()
     assert [one.delivery_id for one in store.written] == ["msg_0", "msg_2"]
     assert caplog.messages == ["Attempt 1 of msg_1 was not stored."]
     assert "example.com" not in caplog.text
