@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -172,8 +172,9 @@ def _take(insert: InsertFactory) -> sa.Executable:
     forgotten = _answers.requested_at < sa.bindparam("forgotten", type_=UtcDateTime)
     is_late = _answers.renewed_at < sa.bindparam("killed", type_=UtcDateTime)
     killed = sa.and_(_answers.status.is_(None), is_late, _answers.digest == new.digest)
-    anew = {name: new[name] for name in ("digest", "started_at", "renewed_at")} | {"status": None, "answer": None}
-    anew["requested_at"] = sa.case((forgotten, new.requested_at), else_=_answers.requested_at)
+    anew: dict[str, sa.ColumnElement[Any] | None] = {name: new[name] for name in ("digest", "started_at", "renewed_at")}
+    anew |= {"requested_at": sa.case((forgotten, new.requested_at), else_=_answers.requested_at)}
+    anew |= dict.fromkeys(("status", "answer"))
     return row.on_conflict_do_update(
         index_elements=api_answers.primary_key.columns, set_=anew, where=sa.or_(forgotten, killed)
     ).returning(_answers.requested_at)

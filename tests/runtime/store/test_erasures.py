@@ -168,7 +168,7 @@ async def test_it_may_be_repeated_also_where_something_came_in_between(store: St
     await erase(store, "7")
     await erase(store, "7")
     await filled(store, "again")
-    assert (await erase(store, "7")).entries == 2
+    assert (await erase(store, "7"))["entries"] == 2
     assert len(await store.entries(contact_id="erased:0123", limit=9)) == 4
 
 
