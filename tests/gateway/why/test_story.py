@@ -24,7 +24,7 @@ from activities.decision import decide
 from activities.email.activity import Emails
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
-from activities.outgoing.reports import HeldReports
+from activities.outgoing.sender import HeldReports
 from activities.sms.activity import Texts
 from activities.sms.provider import Receipt, error_of
 from activities.webhook.activity import Webhooks
