@@ -169,9 +169,12 @@ async def test_it_waits_for_its_start_and_can_be_stopped_before(
     assert await environment.get_current_time() >= now + timedelta(days=30)
 
 
-async def test_a_chunk_that_cannot_be_done_ends_it_with_the_reason(client: Client, gateway: Gateway) -> None:
+@pytest.mark.parametrize("preparing", [False, True])
+async def test_a_chunk_or_a_file_that_cannot_be_used_ends_it_with_the_reason(
+    client: Client, gateway: Gateway, preparing: bool
+) -> None:
     gateway.broken = "the scenario is gone"
-    assert await (await begin(client)).result() == "failed"
+    assert await (await begin(client, preparing=preparing)).result() == "failed"
     assert [(change.change, change.trouble) for change in gateway.changes] == [("failed", "the scenario is gone")]
 
 
@@ -236,20 +239,6 @@ async def test_a_start_that_waits_for_the_file_is_refused_once_it_is_stopped(cli
     assert (await handle.result(), gateway.recorded) == ("stopped", ["stopped"])
     events = (await handle.fetch_history()).events
     assert not any(event.HasField("timer_fired_event_attributes") for event in events)  # at once
-
-
-async def test_one_is_stopped_while_its_file_is_read(client: Client, gateway: Gateway) -> None:
-    gateway.slow = True
-    handle = await begin(client, 0, preparing=True)
-    await gateway.busy(1)
-    await update(handle, "stop", WHO)
-    assert (await handle.result(), gateway.recorded) == ("stopped", ["stopped"])
-
-
-async def test_a_file_that_cannot_be_used_ends_it_with_the_reason(client: Client, gateway: Gateway) -> None:
-    gateway.broken = "all lines are invalid"
-    assert await (await begin(client, 0, preparing=True)).result() == "failed"
-    assert [(change.change, change.trouble) for change in gateway.changes] == [("failed", "all lines are invalid")]
 
 
 @pytest.mark.parametrize("argument", [None, {"campaign": "sale", "rate": 0, "lines": 1}, {"rate": 1.0, "lines": 1}])

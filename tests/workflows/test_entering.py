@@ -248,41 +248,44 @@ async def operated(stage: Stage, journey: Journey, *updates: str, **more: Any) -
     return [await stage.begin(journey, update, WHO | more) for update in updates]
 
 
-async def test_an_event_told_before_admission_ends_the_journey(deserted: Stage) -> None:
+async def test_what_is_told_before_admission_holds_from_the_first_step(deserted: Stage) -> None:
     await deserted.publish(LATE)
-    journey = await deserted.start("late")
-    await journey.signal("event", {"name": "order.returned", "properties": {"order_id": 1}})
+    returned, changed = await deserted.start("late"), await deserted.start("late", contact={"firstname": "Zoe"})
+    await returned.signal("event", {"name": "order.returned", "properties": {"order_id": 1}})
+    await changed.signal("contact_changed", {"firstname": "Zoé"})
+    await changed.signal("event", {"name": "order.delivered"})
     async with deserted.working():
-        result = await deserted.result(journey)
-    assert (result["outcome"], result["reason"]) == ("exited", "event order.returned")
-    assert deserted.channels.attempts == []
-
-
-async def test_a_change_told_before_admission_is_used_by_the_first_step(deserted: Stage) -> None:
-    await deserted.publish(LATE)
-    journey = await deserted.start("late", contact={"firstname": "Zoe"})
-    await journey.signal("contact_changed", {"firstname": "Zoé"})
-    await journey.signal("event", {"name": "order.delivered"})
-    async with deserted.working():
-        result = await deserted.result(journey)
-    assert outcomes(result) == [
-        ("first", "delivered"),
-        ("wait_for-2", "event"),
-        ("second", "delivered"),
-    ]
-    assert deserted.channels.of("first")[0].delivery.data["contact"]["firstname"] == "Zoé"
+        result = await deserted.result(returned)
+        assert (result["outcome"], result["reason"]) == ("exited", "event order.returned")
+        steps = [("first", "delivered"), ("wait_for-2", "event"), ("second", "delivered")]
+        assert outcomes(await deserted.result(changed)) == steps
+    [attempt] = deserted.channels.of("first")
+    assert attempt.delivery.data["contact"]["firstname"] == "Zoé"
 
 
 async def test_an_operation_waits_for_admission(deserted: Stage) -> None:
     await deserted.publish(LATE)
-    journey = await deserted.start("late")
-    left, again = await operated(deserted, journey, "leave", "leave")
+    leaving, skipping, nameless = [await deserted.start("late") for _ in range(3)]
+    unwelcome = await deserted.start("late", contact={"email": ""})
+    left, again = await operated(deserted, leaving, "leave", "leave")
+    [skipped] = await operated(deserted, skipping, "skip_step")
+    [twice] = await operated(deserted, skipping, "skip_step", step="second")
+    [refused] = await operated(deserted, unwelcome, "leave")
+    unsaid = await deserted.begin(nameless, "leave", {"reason": "incident 42"})
     async with deserted.working():
-        result = await deserted.result(journey)
+        result = await deserted.result(leaving)
+        assert (result["outcome"], result["reason"]) == ("exited", "left by ann: incident 42")
         assert (await left)["state"] == "leaving"
         assert await refusal(again) == "the journey is over"
-    assert (result["outcome"], result["reason"]) == ("exited", "left by ann: incident 42")
-    assert deserted.channels.attempts == []
+        assert (await skipped)["at"] == "first"
+        assert "skipped already" in await refusal(twice)
+        await deserted.until(skipping, "waiting")
+        assert await refusal(refused) == "the journey is over (refused)"
+        assert (await deserted.result(unwelcome))["outcome"] == "refused"
+        assert "'operator' is missing" in await refusal(unsaid)
+        await deserted.until(nameless, "waiting")
+    [attempt] = deserted.channels.attempts
+    assert f"late/{attempt.delivery.contact}" == nameless.id
 
 
 async def test_a_journey_paused_before_admission_starts_no_step(deserted: Stage) -> None:
@@ -296,38 +299,6 @@ async def test_a_journey_paused_before_admission_starts_no_step(deserted: Stage)
         assert deserted.channels.attempts == []
         await deserted.operate(journey, "resume", WHO)
         await deserted.attempted("first")
-
-
-async def test_a_step_skipped_before_admission_is_not_performed(deserted: Stage) -> None:
-    await deserted.publish(LATE)
-    journey = await deserted.start("late")
-    skipped, other = (
-        await operated(deserted, journey, "skip_step"),
-        await operated(deserted, journey, "skip_step", step="second"),
-    )
-    async with deserted.working():
-        assert (await skipped[0])["at"] == "first"
-        assert "skipped already" in await refusal(other[0])
-        await deserted.until(journey, "waiting")
-    assert deserted.channels.attempts == []
-
-
-async def test_an_operation_on_an_entry_that_is_refused_is_refused(deserted: Stage) -> None:
-    await deserted.publish(LATE)
-    journey = await deserted.start("late", contact={"email": ""})
-    [left] = await operated(deserted, journey, "leave")
-    async with deserted.working():
-        assert await refusal(left) == "the journey is over (refused)"
-        assert (await deserted.result(journey))["outcome"] == "refused"
-
-
-async def test_an_operation_without_operator_is_refused_before_admission_too(deserted: Stage) -> None:
-    await deserted.publish(LATE)
-    journey = await deserted.start("late")
-    left = await deserted.begin(journey, "leave", {"reason": "incident 42"})
-    async with deserted.working():
-        assert "'operator' is missing" in await refusal(left)
-        await deserted.until(journey, "waiting")
 
 
 async def test_a_goal_reached_before_admission_counts_for_those_who_get_nothing(deserted: Stage) -> None:

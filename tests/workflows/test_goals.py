@@ -78,22 +78,19 @@ async def test_a_journey_under_way_counts_its_goal_and_goes_on(stage: Stage) -> 
     assert await names(handle) == ["admit", "goal", "goal", "depart"]
 
 
-async def test_an_event_that_also_ends_the_journey_ends_it_at_once_and_counts(stage: Stage) -> None:
-    handle = await begin(stage, goals("{event: order.placed, if: event.total > 0}"))
-    await handle.signal("event", placed(12.5))
+@pytest.mark.parametrize(
+    ("rule", "total", "value", "asked"), [(", if: event.total > 0", 12.5, "12.5", ["decide"]), ("", 0, None, [])]
+)
+async def test_an_event_that_also_ends_the_journey_ends_it_at_once_and_counts_if_it_meets_the_goal(
+    stage: Stage, rule: str, total: float, value: str | None, asked: list[str]
+) -> None:
+    handle = await begin(stage, goals(f"{{event: order.placed{rule}}}"))
+    await handle.signal("event", placed(total))
     result = await stage.result(handle)
     assert (result["outcome"], result["reason"]) == ("exited", "event order.placed")
     found = await stage.entry("goals/7")
-    assert (found.goal_value, found.outcome) == ("12.5", "exited")
-    assert found.reached_at is not None
-    assert await names(handle) == ["admit", "decide", "depart"]
-
-
-async def test_an_event_that_ends_the_journey_and_does_not_meet_the_goal_is_not_counted(stage: Stage) -> None:
-    handle = await begin(stage, goals("{event: order.placed}"))
-    await handle.signal("event", placed(0))
-    assert (await stage.result(handle))["outcome"] == "exited"
-    assert (await stage.entry("goals/7")).reached_at is None
+    assert (found.goal_value, found.outcome, found.reached_at is None) == (value, "exited", value is None)
+    assert await names(handle) == ["admit", *asked, "depart"]
 
 
 async def test_what_comes_too_late_is_not_counted_and_asks_nobody(stage: Stage) -> None:

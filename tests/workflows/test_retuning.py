@@ -39,13 +39,9 @@ async def test_the_server_is_asked_to_change_just_what_the_operation_names(stage
     assert asked.retry == {"initial": 10.0, "coefficient": 1}
     (noted,) = progress["operations"]
     assert (noted["name"], noted["step"], noted["details"]) == ("retune", "hook", {"retry": FAST})
-    await handle.terminate()
-
-
-async def test_no_limit_of_attempts_is_told_as_a_number_where_the_delivery_has_one(stage: Stage) -> None:
-    handle = await backing_off(stage)
+    # No limit of attempts is told as a number where the delivery has one.
     await stage.operate(handle, "retune", {**WHO, "retry": {"maximum_attempts": 0}})
-    assert stage.desk.retunings[0].retry == {"attempts": UNLIMITED}
+    assert stage.desk.retunings[1].retry == {"attempts": UNLIMITED}
     await handle.terminate()
 
 
@@ -77,22 +73,22 @@ async def test_an_operation_that_makes_no_sense_is_refused(stage: Stage) -> None
     for argument, sentence in arguments:
         assert (await refusal(stage.operate(handle, "retune", {**WHO, **argument}))).startswith(sentence)
     assert stage.desk.retunings == []
-    await handle.terminate()
-
-
-async def test_a_deadline_that_was_brought_forward_is_not_put_back(stage: Stage) -> None:
-    handle = await backing_off(stage)
+    # One that was brought forward is not put back.
     await stage.operate(handle, "retune", {**WHO, "retry": {"deadline": "1d"}})
     refused = await refusal(stage.operate(handle, "retune", {**WHO, "retry": {"deadline": "36h"}}))
     assert refused == "the deadline of a delivery in flight can only be brought forward"
     await handle.terminate()
 
 
-async def test_what_the_server_refuses_is_not_done(stage: Stage) -> None:
+async def test_what_the_server_refuses_or_does_not_answer_is_not_done(stage: Stage) -> None:
     handle = await backing_off(stage)
-    stage.desk.retuned = RetuningResult(error="the delivery has just ended")
-    assert await refusal(stage.operate(handle, "retune", {**WHO, "retry": FAST})) == "the delivery has just ended"
-    assert (await handle.query("progress"))["operations"] == []
+    for answer, sentence, asked in (
+        (RetuningResult(error="the delivery has just ended"), "the delivery has just ended", 1),
+        (ConnectionError("10.0.0.7"), "this could not be done just now, and nothing has changed: try again", 4),
+    ):
+        stage.desk.retuned = answer
+        assert await refusal(stage.operate(handle, "retune", {**WHO, "retry": FAST})) == sentence
+        assert (len(stage.desk.retunings), (await handle.query("progress"))["operations"]) == (asked, [])
     await handle.terminate()
 
 
@@ -117,12 +113,3 @@ async def test_temporal_is_left_no_attempts_to_count(stage: Stage) -> None:
     attempts = stage.channels.of("hook")
     assert (len(attempts), attempts[0].delivery.attempts) == (4, 2)
     assert result["steps"][0]["outcome"] == "delivered"
-
-
-async def test_a_server_that_cannot_be_asked_is_no_mystery_to_the_operator(stage: Stage) -> None:
-    handle = await backing_off(stage)
-    stage.desk.retuned = ConnectionError("10.0.0.7 does not answer")
-    said = await refusal(stage.operate(handle, "retune", {**WHO, "retry": FAST}))
-    assert said == "this could not be done just now, and nothing has changed: try again"
-    assert (len(stage.desk.retunings), (await handle.query("progress"))["operations"]) == (3, [])
-    await handle.terminate()

@@ -1,6 +1,5 @@
 """Scenarios are stored whole, read again as they were, and known by their content."""
 
-import json
 from hashlib import sha256
 from typing import Any, cast
 
@@ -38,32 +37,6 @@ def scenario(text: str = FILE) -> Scenario:
     checked = check(text, read=lambda _: "<p>{{ contact.firstname }}</p>")
     assert checked.scenario is not None, checked.findings
     return checked.scenario
-
-
-def test_a_document_is_json_with_everything_written_out():
-    stored = document(scenario())
-    assert json.loads(json.dumps(stored)) == stored
-    assert stored["entry"] == {"key": None, "again": "after 30d", "if": None}
-    assert stored["timezone"] == "UTC"
-    assert stored["steps"][0] == {
-        "email": "thank-you",
-        "id": None,
-        "retry": {
-            "initial_interval": "5s",
-            "backoff_coefficient": 3.0,
-            "maximum_interval": "6h",
-            "deadline": "3d",
-            "maximum_attempts": 0,
-        },
-        "timeout": "15s",
-        "on_failure": "hold",
-        "subject": "Thank you",
-        "html": "<p>{{ contact.firstname }}</p>",
-        "text": None,
-        "on_unknown": "retry",
-    }
-    assert stored["steps"][2]["retry"]["deadline"] == "1d12h"
-    assert stored["steps"][2]["body"] == {"id": "{{ order.external_id }}", "tags": ["new", None, 1.5, True]}
 
 
 def test_what_is_stored_is_read_as_it_was():
