@@ -76,13 +76,14 @@ class Services:
 
     def refresh(self) -> None:
         """Discard cached values of held journeys and destinations, after an operation."""
-        for cached in (self.held, self.destinations, self.overview):
-            cached.refresh()
+        for cached in (*self.held.caches, *self.destinations.caches, *self.overview.caches):
+            cached.clear()
 
     async def close(self) -> None:
-        for cached in (self.overview, self.destinations, self.held, self.journeys):
-            await cached.close()
-        await self.events.close()
+        for service in (self.overview, self.destinations, self.held, self.journeys):
+            for cached in service.caches:
+                await cached.close()
+        await self.events.unadmitted.close()
 
 
 __all__ = [

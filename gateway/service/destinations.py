@@ -157,23 +157,10 @@ class DestinationService:
     def __init__(self, temporal: Client, store: Store, held: HeldService, policies: Path | None = None) -> None:
         self._temporal, self._store, self._held, self._policies = temporal, store, held, policies
         self._cache = CoalescingCache(self._find, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
-        self._backoffs = CoalescingCache[None, list[BackoffCount]](
-            lambda _: store.backoffs(since=datetime.now(UTC) - LOOK_BACK),
-            TTL,
-            cost_factor=COST_FACTOR,
-            max_stale=MAX_STALE,
-        )
+        self._backoffs = CoalescingCache(self._count, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
         read = partial(read_record, temporal, store)
         self._records = CoalescingCache(read, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
-        self._caches = self._cache, self._backoffs, self._records
-
-    async def close(self) -> None:
-        for cached in self._caches:
-            await cached.close()
-
-    def refresh(self) -> None:
-        for cached in self._caches:
-            cached.clear()
+        self.caches = self._cache, self._backoffs, self._records
 
     async def backoffs(self, caller: Caller) -> list[BackoffCount]:
         return [one for one in await self._backoffs.get(None) if caller.may_use(one.scenario)]

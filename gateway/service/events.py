@@ -239,9 +239,6 @@ class EventService:
         """Report changed fields of a contact to all its journeys, which ignore them if it would exceed 1 MB."""
         return await self._signal_all(caller, contact, "contact_changed", change_message(patch, self._zone))
 
-    async def close(self) -> None:
-        await self.unadmitted.close()
-
     async def _signal_all(self, caller: Caller, contact: str, signal: str, argument: dict[str, Any]) -> EventView:
         if await self._store.is_erased(contact):
             raise BadInput(ERASED)

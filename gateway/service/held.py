@@ -92,6 +92,7 @@ class HeldService:
         self._cache = CoalescingCache[frozenset[str] | None, HeldGroups](
             lambda names: held_groups(index, names), TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE
         )
+        self.caches = (self._cache,)
 
     async def groups(self, caller: Caller, scenario: str | None = None) -> HeldGroups:
         """Return the held journeys of a scenario, or of all that the caller may use, in groups."""
@@ -106,12 +107,6 @@ class HeldService:
         caller.check(which.scenario)
         count = await self._index.count(query_of(which, state="held", counted=True))
         return count, await self._index.find(query_of(which, state="held"), limit=limit) if count else ()
-
-    def refresh(self) -> None:
-        self._cache.clear()
-
-    async def close(self) -> None:
-        await self._cache.close()
 
 
 async def held_groups(index: JourneyIndex, scenarios: Collection[str] | None = None) -> HeldGroups:

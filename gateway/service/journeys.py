@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -67,9 +66,7 @@ class JourneyService:
         self._trends = CoalescingCache[tuple[str, int | None, int], TrendsView](
             lambda asked: stats.trends(store, content, *asked), stats.TRENDS_TTL, cost_factor=stats.COST_FACTOR
         )
-
-    async def close(self) -> None:
-        await asyncio.gather(self._stats.close(), self._trends.close())
+        self.caches = self._stats, self._trends
 
     async def list(
         self,

@@ -134,6 +134,7 @@ class OverviewService:
         self._held, self._destinations, self._campaigns = held, destinations, campaigns
         self._outgoing = outgoing
         self._cache = CoalescingCache(self._make, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+        self.caches = (self._cache,)
 
     async def show(self, caller: Caller) -> OverviewView:
         key = None if caller.scenarios is None else frozenset(caller.scenarios)
@@ -142,12 +143,6 @@ class OverviewService:
             self._cache.clear()  # that it took long is no reason to keep it
             seen = await self._cache.get(key)
         return seen
-
-    def refresh(self) -> None:
-        self._cache.clear()
-
-    async def close(self) -> None:
-        await self._cache.close()
 
     async def _make(self, scenarios: frozenset[str] | None) -> OverviewView:
         caller, now, unknown = replace(TERMINAL, scenarios=scenarios), datetime.now(UTC), list[str]()
