@@ -264,26 +264,20 @@ def test_the_clock_is_the_datas() -> None:
     assert render_text("{{ now }}{{ today }}", {}) == ""
 
 
-def test_values_come_out_of_filters_with_their_types() -> None:
+@pytest.mark.parametrize(
+    ("source", "result"),
+    [
+        ('[{{ "12.50" | number }}, {{ 42 | string }}, {{ products | map: "colour" }}]', b'[12.5, "42", [null,"red"]]'),
+        ("{{ price | divided_by: 3 }}", b"6.63333333333333"),
+        ('[{{ tags | json }}, "{{ lines | json_escape }}"]', rb'[["b","a","b"], "a\r\nb"]'),
+        ('["{{ tags | json }}"]', rb'["[\"b\",\"a\",\"b\"]"]'),
+        ("[{{ tags | json | string }}]", rb'["[\"b\",\"a\",\"b\"]"]'),
+        ({"a": "{{ tags | json | string }}"}, rb'{"a":"[\"b\",\"a\",\"b\"]"}'),
+    ],
+)
+def test_values_come_out_of_filters_with_their_types_and_are_not_encoded_twice(source: Any, result: bytes) -> None:
     assert evaluate_value("{{ '12.50' | number }}", DATA) == Decimal("12.50")
-    assert render_json('[{{ "12.50" | number }}, {{ 42 | string }}, {{ products | map: "colour" }}]', DATA) == (
-        b'[12.5, "42", [null,"red"]]'
-    )
-
-
-def test_a_quotient_is_a_number_in_json() -> None:
-    assert render_json("{{ price | divided_by: 3 }}", DATA) == b"6.63333333333333"
-
-
-def test_json_is_not_encoded_twice() -> None:
-    assert render_json('[{{ tags | json }}, "{{ tags | json }}", "{{ lines | json_escape }}"]', DATA) == (
-        rb'[["b","a","b"], "[\"b\",\"a\",\"b\"]", "a\r\nb"]'
-    )
-
-
-def test_json_is_a_text_where_a_text_is_wanted() -> None:
-    assert render_json("[{{ tags | json | string }}]", DATA) == rb'["[\"b\",\"a\",\"b\"]"]'
-    assert render_json({"a": "{{ tags | json | string }}"}, DATA) == rb'{"a":"[\"b\",\"a\",\"b\"]"}'
+    assert render_json(source, DATA) == result
 
 
 def test_line_breaks_in_data_are_kept_in_texts() -> None:
