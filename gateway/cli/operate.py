@@ -6,7 +6,7 @@ Without a JOURNEY, the operation applies to all journeys that match `--scenario`
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -28,14 +28,14 @@ from gateway.cli.options import (
     length,
     option,
 )
-from gateway.cli.output import count, progress
+from gateway.cli.output import count, output, progress
 from gateway.terminal import dump, note, say
 from scenario.words import Operation
 
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.operations.request import JourneyTarget, Tally
-    from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange, RetuneCandidates
+    from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
     from gateway.service.listing import JourneySummary
     from gateway.service.view import View
 
@@ -111,7 +111,7 @@ def _run(command: OperationCommand, journeys: RunningJourneys, done: str = "") -
         if everybody and (step or which.keys() & {"held_reason", "state"}):
             option = "step" if step else "state" if "state" in which else "held-reason"
             raise typer.BadParameter(f"--{option} is for held journeys: leave it out, or --all")
-        raise typer.Exit(operate_many(command, {**which, **step}, everybody=everybody))
+        raise typer.Exit(_operate_many(command, {**which, **step}, everybody=everybody))
     if everybody:
         raise typer.BadParameter("--all is for many journeys: leave it out, or leave out JOURNEY")
     if which:
@@ -121,21 +121,24 @@ def _run(command: OperationCommand, journeys: RunningJourneys, done: str = "") -
     if sending.dry_run or sending.limit is not None:
         many = "--dry-run" if sending.dry_run else "--limit"
         raise typer.BadParameter(f"{many} is for many journeys: leave it out, or see 'scenario show {journey}'")
-    _operate(command, journey, step, done)
+
+    def tell(progress: Mapping[str, Any]) -> None:
+        state = progress.get("state")
+        if command.operation is Operation.PAUSE and state == "held":
+            state = "held, and paused as well"
+        at = progress.get("at")
+        say(f"{journey}: {f'step {at} {done}' if done else state}")
+
+    operate_one(command, journey, tell, **step)
 
 
-def _operate(command: OperationCommand, journey: str, step: dict[str, str], done: str) -> None:
-    operator, reason = command.record.who, command.record.reason
-    told = session.ask(
-        lambda client: client.send(journey, command.operation, operator=operator, reason=reason, **command.more, **step)
-    )
-    if command.sending.json:
-        dump(told)
-        return
-    at, state = told.get("at"), told.get("state")
-    if command.operation is Operation.PAUSE and state == "held":
-        state = "held, and paused as well"
-    say(f"{journey}: {f'step {at} {done}' if done else state}")
+def operate_one(
+    command: OperationCommand, journey: str, show: Callable[[Mapping[str, Any]], None], **step: str | None
+) -> None:
+    """Send an operation to a journey, and print its progress."""
+    more: dict[str, Any] = {"operator": command.record.who, "reason": command.record.reason, **command.more, **step}
+    progress = session.ask(lambda client: client.send(journey, command.operation, **more))
+    output(progress, command.sending.form, show)
 
 
 DestinationArgument = Annotated[
@@ -163,10 +166,28 @@ def retune(destination: DestinationArgument, record: OperatorOptions, policy: _P
     It applies immediately, also during a pause between attempts, and only to these deliveries, including those that
     have not been attempted yet.
     """
-    from gateway.operations.retry_policy import RetryPolicyChange
+    from gateway.cli.journey_text import flights
+    from gateway.operations.retry_policy import DeliveryInProgress, RetryPolicyChange, RetuneCandidates
+    from gateway.service.index import EVERY
+
+    async def look(client: ScenarioClient) -> RetuneCandidates:
+        limit = sending.limit or EVERY
+        if sending.dry_run:
+            return await client.retune_candidates(destination, limit=limit)
+        return RetuneCandidates(await client.in_flight(destination, limit=limit), unseen=0)
 
     change = RetryPolicyChange(**vars(policy))
-    raise typer.Exit(retune_many(OperationCommand(Operation.RETUNE, record, sending), destination, change))
+    candidates = session.ask(look)
+    found = candidates.found
+    # The journey's name for the destination, which may differ.
+    more = {"destination": found[0].goes_to if found else destination, "retry": change.given()}
+    command = OperationCommand(Operation.RETUNE, record, sending, more)
+    listed = [DeliveryInProgress.of(item) for item in found]
+    status = _carry_out(command, found, lambda: flights(found), listed)
+    if candidates.unseen:
+        unseen = count(candidates.unseen, "more journey")
+        note(f"scenario: {unseen} may have a delivery without an attempt so far: the operation checks each of them")
+    raise typer.Exit(status)
 
 
 _SHOWN: Final = 20  # refusals shown one by one
@@ -182,7 +203,7 @@ class OperationCommand:
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody: bool = False) -> int:
+def _operate_many(command: OperationCommand, which: dict[str, Any], *, everybody: bool = False) -> int:
     """Send an operation to all journeys that match the filters, which have the names of the options.
 
     Return the exit status. Raise NotAnswered if journeys must be queried, but no worker answers.
@@ -199,31 +220,6 @@ def operate_many(command: OperationCommand, which: dict[str, Any], *, everybody:
     )
     table = journey_text.journeys if everybody or operation in NOT_HELD else journey_text.held
     return _carry_out(command, found, lambda: table(found), found, anywhere=everybody)
-
-
-def retune_many(command: OperationCommand, destination: str, change: RetryPolicyChange) -> int:
-    """Change the retry policy of all deliveries to a destination in progress, and return the exit status."""
-    from gateway.cli import journey_text
-    from gateway.operations.retry_policy import DeliveryInProgress, RetuneCandidates
-    from gateway.service.index import EVERY
-
-    async def look(client: ScenarioClient) -> RetuneCandidates:
-        limit = command.sending.limit or EVERY
-        if command.sending.dry_run:
-            return await client.retune_candidates(destination, limit=limit)
-        return RetuneCandidates(await client.in_flight(destination, limit=limit), unseen=0)
-
-    candidates = session.ask(look)
-    found = candidates.found
-    # The journey's name for the destination, which may differ.
-    command.more.update(destination=found[0].goes_to if found else destination, retry=change.given())
-    status = _carry_out(
-        command, found, lambda: journey_text.flights(found), [DeliveryInProgress.of(item) for item in found]
-    )
-    if candidates.unseen:
-        more = count(candidates.unseen, "more journey")
-        note(f"scenario: {more} may have a delivery without an attempt so far: the operation checks each of them")
-    return status
 
 
 def _carry_out(

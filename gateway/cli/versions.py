@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gateway.cli import session
-from gateway.cli.operate import OperationCommand, confirmed, send
+from gateway.cli.operate import OperationCommand, confirmed, operate_one, send
 from gateway.cli.options import (
     BatchOptions,
     Format,
@@ -28,7 +28,7 @@ from gateway.terminal import dump, local, note, say, styled
 from scenario.words import Operation
 
 if TYPE_CHECKING:
-    from gateway.operations.migration import MigrationForecast, Version
+    from gateway.operations.migration import MigrationForecast
     from gateway.service.scenarios import VersionView
 
 _ScenarioArgument = Annotated[str, argument("SCENARIO", "the scenario's name")]
@@ -145,11 +145,11 @@ def migrate(name: NameArgument, move: _Move, sending: BatchOptions) -> None:
     version, step, state, journeys (how many), fits and becomes.
     """
     names: dict[str, str] = dict(move.names or ())
-    to: Version = move.to
     more: dict[str, Any] = {"waits": move.waits} | ({"map": names} if names else {})
     if "/" in name:
-        raise typer.Exit(_one(name, move, sending, names))
-    wanted: dict[str, Any] = {"to": to, "version": move.origin, "step": move.at, "names": names}
+        _one(name, move, sending, names)
+        return
+    wanted: dict[str, Any] = {"to": move.to, "version": move.origin, "step": move.at, "names": names}
     wanted |= {"state": move.state} if move.state else {}
     wanted |= {"limit": sending.limit} if sending.limit is not None else {}
     found = session.ask(lambda client: client.forecast_migration(name, **wanted))
@@ -161,21 +161,15 @@ def migrate(name: NameArgument, move: _Move, sending: BatchOptions) -> None:
     raise typer.Exit(_carry_out(request, found, move.at))
 
 
-def _one(journey: str, move: _Move, sending: BatchOptions, names: dict[str, str]) -> int:
+def _one(journey: str, move: _Move, sending: BatchOptions, names: dict[str, str]) -> None:
     for name, given in (("--from", move.origin), ("--state", move.state), ("--dry-run", sending.dry_run)):
         if given:
             raise typer.BadParameter(f"{name} is for the journeys of a scenario: leave it out, or name the scenario")
-    to: Version = move.to
-    said = move.recorded(f"version {to}")
-    more: dict[str, Any] = {"version": to, "map": names or None, "waits": move.waits, "step": move.at}
-    progress = session.ask(
-        lambda client: client.send(journey, Operation.MIGRATE, operator=said.who, reason=said.reason, **more)
+    more = {"version": move.to, "map": names or None, "waits": move.waits, "step": move.at}
+    command = OperationCommand(Operation.MIGRATE, move.recorded(f"version {move.to}"), sending, more)
+    operate_one(
+        command, journey, lambda now: say(f"{journey}: continues in {now.get('moves_to') or now.get('scenario')}")
     )
-    if sending.json:
-        dump(progress)
-    else:
-        say(f"{journey}: continues in {progress.get('moves_to') or progress.get('scenario')}")
-    return 0
 
 
 def _carry_out(request: OperationCommand, found: MigrationForecast, at: str | None) -> int:
