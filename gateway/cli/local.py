@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,7 +15,6 @@ from gateway.cli.session import quieten
 from gateway.terminal import console, dump, local, note, say
 
 if TYPE_CHECKING:
-    from gateway.serving import Parts
     from runtime.local.receiver import Received
 
 
@@ -59,19 +57,9 @@ def dev(
         raise typer.BadParameter("--resume goes with --send")
     from gateway.local.dev import dev as run
 
+    ports = {"port": port, "ui_port": ui_port, "gateway_port": gateway_port}
     try:
-        status = _run(
-            run(
-                state=state,
-                port=port,
-                ui_port=ui_port,
-                gateway_port=gateway_port,
-                send=send,
-                resume=resume,
-                skip_time=skip_time,
-                console=console(),
-            )
-        )
+        status = _run(run(state, console(), send=send, resume=resume, skip_time=skip_time, **ports))
     except KeyboardInterrupt:  # this is how it is meant to end
         status = 0
     raise typer.Exit(status)
@@ -136,7 +124,7 @@ def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> Non
             {"place": name, "requests": len(requests), "last": requests[0].at.isoformat(), "status": requests[0].status}
             for name, requests in sorted(came.items())
         ]
-        dump({"told": {name: asdict(answer) for name, answer in answers.items()}, "received": listed})
+        dump({"told": answers, "received": listed})
         return
     for name, answer in answers.items():
         if not quietly or place in (None, name):
@@ -182,23 +170,6 @@ def serve(
     are sent to the platform. Put a proxy with TLS in front of it.
     """
     from gateway.serving import Parts
-
-    wanted = Parts(api=api, pages=pages, callbacks=callbacks or not (api or pages or codec), codec=codec)
-    _serve(host, port, wanted, metrics_port, metrics_host)
-
-
-def codec(host: HostOption = "127.0.0.1", port: PortOption = 8081) -> None:
-    """Decrypt data for Temporal's UI and command line until stopped, as 'scenario serve --codec' does.
-
-    The UI's codec endpoint is http://HOST:PORT/codec. For the command line, use the same with --codec-endpoint, and
-    --codec-auth 'Bearer sr_…' with a key that has the scope decode.
-    """
-    from gateway.serving import Parts
-
-    _serve(host, port, Parts(codec=True))
-
-
-def _serve(host: str, port: int, wanted: Parts, metrics_port: int | None = None, metrics_host: str = "") -> None:
     from gateway.serving import serve as run
     from runtime.settings import Settings
     from runtime.telemetry import logs
@@ -207,11 +178,20 @@ def _serve(host: str, port: int, wanted: Parts, metrics_port: int | None = None,
 
     settings = Settings()
     logs.configure()
-    exposition = None if metrics_port is None else Exposition(metrics_port, metrics_host)
-    telemetry = Telemetry.start(exposition=exposition)
+    wanted = Parts(api=api, pages=pages, callbacks=callbacks or not (api or pages or codec), codec=codec)
+    telemetry = Telemetry.start(exposition=None if metrics_port is None else Exposition(metrics_port, metrics_host))
     try:
         asyncio.run(run(settings, host, port, wanted, telemetry))
     except asyncio.CancelledError:  # asked to stop before it was ready
         return
     finally:
         telemetry.shutdown()
+
+
+def codec(host: HostOption = "127.0.0.1", port: PortOption = 8081) -> None:
+    """Decrypt data for Temporal's UI and command line until stopped, as 'scenario serve --codec' does.
+
+    The UI's codec endpoint is http://HOST:PORT/codec. For the command line, use the same with --codec-endpoint, and
+    --codec-auth 'Bearer sr_…' with a key that has the scope decode.
+    """
+    serve(host, port, codec=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import shlex
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -42,17 +42,7 @@ USUAL: Final = (f"{HOST}:7233", Path(".scenario"))  # address and folder that ot
 _INBOX: Final = {name: "inbox" for name, channel in CHANNELS.items() if not channel.addressed}
 
 
-async def dev(
-    *,
-    state: Path,
-    port: int,
-    ui_port: int,
-    gateway_port: int,
-    send: bool,
-    resume: bool,
-    skip_time: bool,
-    console: Console,
-) -> int:
+async def dev(state: Path, console: Console, *, send: bool, resume: bool, skip_time: bool, **ports: Any) -> int:
     """Run until interrupted, and return the exit status. `resume` lets running journeys send, too."""
     say = partial(console.print, markup=True, highlight=False, soft_wrap=True)  # addresses and keys are copied
 
@@ -62,10 +52,11 @@ async def dev(
     def log(kept: Log) -> Log:
         return LiveLog(kept, tell, {} if send else _INBOX)
 
+    def skipped(journey: str, step: str, what: str) -> None:
+        tell(line(journey, step, what, "waiting"))
+
     with LiveWarnings(tell):
-        async with local(
-            state, port=port, ui_port=ui_port, gateway_port=gateway_port, send=send, resume=resume, log=log
-        ) as place:
+        async with local(state, send=send, resume=resume, log=log, **ports) as place, asyncio.TaskGroup() as tasks:
             place.access.authors.prepare()
             if send:
                 say("[bold red]Messages leave this machine and reach real recipients.[/]")
@@ -84,8 +75,9 @@ async def dev(
             say("  scenario publish examples/post-purchase.yaml")
             say("  scenario enter examples/entries/post-purchase.json")
             say("Ctrl-C stops everything; its state is kept. Messages that leave from now on:")
-            async with _skipping(place.client.temporal, tell, wanted=skip_time):
-                await asyncio.Event().wait()
+            if skip_time:
+                tasks.create_task(skip_waits(place.client.temporal, skipped))
+            await asyncio.Event().wait()
     return 0
 
 
@@ -127,20 +119,6 @@ def _channels(channels: Channels) -> Iterator[tuple[str, str]]:
             missing = f"{channel.setting} is not set: those steps are held"
             how = f"by {channel.host(connection)}" if connection else missing
             yield channel.title[0].upper() + channel.title[1:], how
-
-
-@asynccontextmanager
-async def _skipping(temporal: Client, tell: Callable[[Text], None], *, wanted: bool) -> AsyncGenerator[None]:
-    def said(journey: str, step: str, what: str) -> None:
-        tell(line(journey, step, what, "waiting"))
-
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(skip_waits(temporal, said)) if wanted else None
-        try:
-            yield
-        finally:
-            if task is not None:
-                task.cancel()
 
 
 def exports(address: str, state: Path) -> list[str]:
