@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,6 @@ from gateway.cli import entry_files
 from gateway.cli.options import Format, FormatOption, argument, flag, option
 from gateway.errors import BadInput
 from gateway.terminal import dump, note
-
-if TYPE_CHECKING:
-    from splio.fields import CustomFieldNames
-    from splio.writer import ConversionResult
 
 FileArgument = Annotated[str, argument("FILE", "a template, or a scenario file; - is standard input")]
 OutputOption = Annotated[Path | None, option("FILE", "the output file, instead of standard output", "--output", "-o")]
@@ -39,11 +35,19 @@ def convert(
     listed on standard error as file:line:column: message, and the exit status is 1. As JSON: {"text", "left", "notes"}.
     Each of them is replaced by {{ not_converted['…'] }}, which 'scenario check' rejects.
     """
+    from splio.fields import CustomFieldNames
     from splio.scenario_file import convert_scenario, is_scenario
     from splio.writer import convert as convert_template
 
-    text, name = _read(file), entry_files.named(file)
-    names = _read_names(sample)
+    name, names = entry_files.named(file), None
+    try:
+        text = entry_files.read(file).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(f"{name} is not UTF-8: save it as UTF-8") from None
+    if sample is not None:
+        wanted = "a sample is a contact or an entry, a JSON object"
+        given = entry_files.parse(entry_files.read(sample), entry_files.named(sample), wanted=wanted)
+        names = CustomFieldNames.from_data(given)
     if is_scenario(text):
         converted = convert_scenario(text, names)
     else:
@@ -53,38 +57,16 @@ def convert(
             written.write(converted.text)
     if form is Format.JSON:
         dump({"text": converted.text, "left": converted.unconverted, "notes": converted.notes})
-    elif output is None:
-        # UTF-8 for any terminal, since it is a file's content, and files are read as UTF-8.
-        sys.stdout.flush()
-        sys.stdout.buffer.write(converted.text.encode())
-        sys.stdout.buffer.flush()
-    _report(converted, name, listed=form is Format.TEXT)
-    if converted.unconverted:
-        raise typer.Exit(1)
-
-
-def _report(converted: ConversionResult, name: str, *, listed: bool) -> None:
-    for rest in converted.unconverted if listed else ():
-        note(f"{name}:{rest.line}:{rest.column}: {rest.message}")
-    for remark in converted.notes if listed else ():
-        note(f"scenario: {remark}")
+    else:
+        if output is None:
+            # UTF-8 for any terminal, since it is a file's content, and files are read as UTF-8.
+            sys.stdout.flush()
+            sys.stdout.buffer.write(converted.text.encode())
+            sys.stdout.buffer.flush()
+        for rest in converted.unconverted:
+            note(f"{name}:{rest.line}:{rest.column}: {rest.message}")
+        for remark in converted.notes:
+            note(f"scenario: {remark}")
     if number := len(converted.unconverted):
         note(f"scenario: {number} {'part' if number == 1 else 'parts'} of {name} must be converted by hand")
-
-
-def _read(file: str) -> str:
-
-    try:
-        return entry_files.read(file).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInput(f"{entry_files.named(file)} is not UTF-8: save it as UTF-8") from None
-
-
-def _read_names(sample: str | None) -> CustomFieldNames | None:
-    from splio.fields import CustomFieldNames
-
-    if sample is None:
-        return None
-    wanted = "a sample is a contact or an entry, a JSON object"
-    content = entry_files.read(sample)
-    return CustomFieldNames.from_data(entry_files.parse(content, entry_files.named(sample), wanted=wanted))
+        raise typer.Exit(1)

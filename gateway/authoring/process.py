@@ -121,11 +121,16 @@ class Authoring:
         self._preparing = asyncio.create_task(self._prepare())
 
     async def _prepare(self) -> None:
-        async with self._turns.turn(""):
+        async with self._process("") as process:
+            with suppress(RuntimeError):
+                await asyncio.to_thread(_start, process)
+
+    @asynccontextmanager
+    async def _process(self, key: str) -> AsyncGenerator[SandboxedProcess]:
+        async with self._turns.turn(key):
             process = self._idle.pop()
             try:
-                with suppress(RuntimeError):
-                    await asyncio.to_thread(_start, process)
+                yield process
             finally:
                 self._idle.append(process)
 
@@ -164,19 +169,15 @@ class Authoring:
         await asyncio.gather(*(asyncio.to_thread(process.end) for process in self._idle))
 
     async def _ask(self, key: str, request: Mapping[str, Any]) -> bytes:
-        async with self._turns.turn(key):
+        async with self._process(key) as process:
             data = json.dumps({**request, "with": self._setup}).encode()
-            process = self._idle.pop()
             try:
                 await asyncio.to_thread(_start, process)
                 return await _within(self._seconds, process, data)
             finally:
-                try:
-                    if not process.is_running:  # only the key that ended the process waits for its restart
-                        with suppress(RuntimeError):
-                            await asyncio.to_thread(_start, process)
-                finally:
-                    self._idle.append(process)
+                if not process.is_running:  # only the key that ended the process waits for its restart
+                    with suppress(RuntimeError):
+                        await asyncio.to_thread(_start, process)
 
 
 async def _within(seconds: float, process: SandboxedProcess, data: bytes) -> bytes:

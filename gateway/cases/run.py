@@ -278,24 +278,14 @@ class _CaseRunner:
     # ---- result
 
     def _result(self, journey: _RecordedJourney) -> CaseRun:
-        steps = journey.steps
+        steps, held = journey.steps, journey.held
         if journey.ending is not None:
             ends, reason = journey.ending.outcome, journey.ending.reason
         else:
-            held = journey.held
-            if held is not None:
-                ends, reason = "held", held.reason
-            else:
-                ends, reason = "paused" if journey.paused else "waiting", ""
-            record = Record(
-                step=journey.step,
-                outcome=ends,
-                at=(journey.memory.until or journey.now()).astimezone(journey.zone),
-                reason=reason or None,
-                status=held.status if held else None,
-                attempts=(held.attempts or None) if held else None,
-            )
-            steps.append(journey.step_run(record))
+            ends = "held" if held else "paused" if journey.paused else "waiting"
+            reason, status, attempts = (held.reason, held.status, held.attempts or None) if held else ("", None, None)
+            at = (journey.memory.until or journey.now()).astimezone(journey.zone)
+            steps.append(journey.step_run(Record(journey.step, ends, at, reason or None, status, attempts)))
         return CaseRun(steps=tuple(steps), ends=ends, reason=reason, sent=self._sent, rejected=self._rejected)
 
 

@@ -17,10 +17,9 @@ from gateway.cli import (
     outgoing,
     preview,
     privacy,
+    scenarios,
     show,
-    stats,
     store,
-    versions,
 )
 from gateway.cli.options import flag
 from gateway.terminal import say
@@ -65,9 +64,9 @@ _GROUPS: Final = {
         "show": show.show,
         "list": show.listing,
         "deliveries": show.deliveries,
-        "stats": stats.stats,
-        "results": stats.results,
-        "versions": versions.versions,
+        "stats": scenarios.stats,
+        "results": scenarios.results,
+        "versions": scenarios.versions,
         "feed": outgoing.feed,
     },
     "Operate": {
@@ -77,9 +76,9 @@ _GROUPS: Final = {
         "pause": operate.pause,
         "resume": operate.resume,
         "retune": operate.retune,
-        "migrate": versions.migrate,
-        "close": versions.close,
-        "open": versions.reopen,
+        "migrate": scenarios.migrate,
+        "close": scenarios.close,
+        "open": scenarios.reopen,
         "suppress": privacy.suppress,
         "erase": privacy.erase,
         "erasures": privacy.erasures,

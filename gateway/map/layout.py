@@ -26,28 +26,14 @@ PILL_HEIGHT: Final = 26.0
 
 
 class MapPart(Protocol):
-    """A part of a map.
-
-    Attributes:
-        left: Space to the left of its spine.
-        right: Space to the right of its spine.
-    """
+    """A part of a map, with space to the left and to the right of its spine."""
 
     left: float
     right: float
     height: float
 
     def place(self, on: Drawing, x: float, y: float, coming: list[Edge]) -> list[Edge]:
-        """Draw it at its place.
-
-        Args:
-            x: Its spine.
-            y: Its top.
-            coming: Incoming edges.
-
-        Returns:
-            Outgoing edges, drawn to its bottom.
-        """
+        """Draw it with its spine at `x` and its top at `y`, and the incoming edges. Return the outgoing ones."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cache
 from pathlib import Path
@@ -124,21 +124,11 @@ def environment() -> Environment:
     )
     urls = (asset, link, to_contact, to_delivery, to_destination, to_journey, to_scenario)
     words = (after, attempt_error, cut, label, labelled, local_time, masked, moment, number, operation, relative)
-    functions: Mapping[str, Any] = {
-        **{one.__name__: one for one in urls},
-        "for_all_scenarios": FOR_ALL_SCENARIOS,
-        "navigation": NAVIGATION,
-    }
-    filters: Mapping[str, Any] = {
-        **{one.__name__: one for one in (*words, sentence)},
-        "clock": clock_of,
-        "day": day_of,
-        "duration": format_duration,
-        "time": time_of,
-        "tone": tone_of,
-    }
-    made.globals.update(functions)
-    made.filters.update(filters)
+    functions: dict[str, Any] = {one.__name__: one for one in urls}
+    named: dict[str, Any] = {"clock": clock_of, "day": day_of, "duration": format_duration, "time": time_of}
+    named |= {"tone": tone_of, **{one.__name__: one for one in (*words, sentence)}}
+    made.globals.update({"navigation": NAVIGATION, "for_all_scenarios": FOR_ALL_SCENARIOS} | functions)
+    made.filters.update(named)
     return made
 
 

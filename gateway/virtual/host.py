@@ -145,14 +145,10 @@ class Record:
 class VirtualHost:
     """A host of one contact in virtual time.
 
-    Args:
-        data: The data of templates and conditions by root, without `now`, `today`, `responses` and `event`.
-        deliver: Simulates a delivery of this host. It may let time pass with `wait`.
-
-    Attributes:
-        held: Why the current step is held, or None.
-        send_now: True if an operator wants the current delivery sent regardless of hours and caps.
-        fault: The error of the last template that failed, and the data that it saw.
+    `data` has the data of templates and conditions by root, without `now`, `today`, `responses` and `event`. `deliver`
+    simulates a delivery, and may let time pass with `wait`. `held` is why the current step is held, or None.
+    `send_now` is True if an operator wants the current delivery sent regardless of hours and caps. `fault` is the error
+    of the last template that failed, with the data that it saw.
     """
 
     changes: int = 0

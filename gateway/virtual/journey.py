@@ -64,15 +64,9 @@ class AttemptsMade(NamedTuple):
 class VirtualJourney(VirtualHost):
     """A journey of one contact in virtual time, which behaves as `workflows.journey` does.
 
-    Args:
-        data: See `VirtualHost`. `journey` contains the id.
-        zone: The zone of the platform's dates without a zone.
-        root: The run id from which delivery ids are made.
-
-    Attributes:
-        seen: The value of `now` in the current delivery's templates; None before it is scheduled.
-        made: The attempts of the current delivery before it was deferred.
-        ending: How it ended; None before.
+    `data` is as in `VirtualHost`, with the id in `journey`; `zone` that of the platform's dates without a zone; `root`
+    the run id from which delivery ids are made. `seen` is the value of `now` in the current delivery's templates, or
+    None before it is scheduled; `made` its attempts before it was deferred; `ending` how the journey ended.
     """
 
     def __init__(
