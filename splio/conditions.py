@@ -1,7 +1,4 @@
-"""Conditions of ``{SPLIO IF …}`` and their conversion to Liquid.
-
-``AND`` has higher precedence than ``OR``.
-"""
+"""Conditions of ``{SPLIO IF …}`` and their conversion to Liquid. ``AND`` has higher precedence than ``OR``."""
 
 from __future__ import annotations
 

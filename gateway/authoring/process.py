@@ -1,7 +1,4 @@
-"""Processes that check and preview scenarios, so that none can block the gateway or use up its memory, and their turns.
-
-A large scenario may take seconds, and Python does nothing else meanwhile. A separate process can be killed.
-"""
+"""Processes that check and preview scenarios, so that none can block or exhaust the gateway, and turns at them."""
 
 from __future__ import annotations
 

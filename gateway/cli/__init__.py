@@ -1,7 +1,4 @@
-"""The ``scenario`` command line.
-
-Importing it is cheap: commands import Temporal's client, the store and tables when they run.
-"""
+"""The ``scenario`` command line. Importing it is cheap: commands import what they need when they run."""
 
 from gateway.cli.program import main
 

@@ -112,6 +112,7 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
 
         output(session.ask(lambda client: client.destinations_now()), form, tell)
         return
+    from activities.redaction import SHORT, short
     from activities.webhook.destinations.reading import examine
     from runtime.secrets import Secrets
     from runtime.settings import Settings
@@ -136,7 +137,10 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
             say(str(finding))
         if book:
             _show(book, listed, anywhere)
-            _note_short(book, secrets)
+            used = {name for found in book.destinations.values() for name in (*found.plain_secrets, *found.secrets)}
+            if names := short({name: value for name, value in secrets.items() if name in used}):
+                masked = f"shorter than {SHORT} characters, and masked in responses only as a separate word"
+                note(f"{', '.join(names)}: {masked}; use a longer secret")
     if book is None:
         raise typer.Exit(1)
 
@@ -199,18 +203,6 @@ def _show(book: Destinations, listed: Mapping[str, Mapping[str, Any]], anywhere:
     lacking = sorted(name for name, told in listed.items() if _is_lacking(told))
     if lacking:
         note(f"deliveries to {', '.join(lacking)} are held if the worker's secrets are the same")
-
-
-def _note_short(book: Destinations, secrets: Mapping[str, str]) -> None:
-    """Print which secrets are too short to be masked reliably in responses."""
-    from activities.redaction import SHORT, short
-
-    used = {name for found in book.destinations.values() for name in (*found.plain_secrets, *found.secrets)}
-    if names := short({name: value for name, value in secrets.items() if name in used}):
-        note(
-            f"{', '.join(names)}: shorter than {SHORT} characters, and masked in responses only as a separate word; "
-            "use a longer secret"
-        )
 
 
 def _is_lacking(told: Mapping[str, Any]) -> bool:

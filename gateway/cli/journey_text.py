@@ -14,7 +14,7 @@ from rich.text import Text
 from gateway.cli.output import Table, print_line, print_prose
 from gateway.journeys.snapshot import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
-from gateway.service.journey_view import AttemptView, GoalView, JourneyView
+from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySummary
 from gateway.terminal import console, local, styled, text
 from scenario.time import format_duration
@@ -119,13 +119,18 @@ def portray(report: JourneyView, zone: str) -> None:
         for line in _waiting(report.id, report.waiting, ZoneInfo(zone)):
             show(line)
     if report.paused and report.state == "held":
-        say(_paused(report.id, report.paused), "yellow")
+        # A decision alone does not continue it.
+        pause = f"{local(report.paused['at'])} by {report.paused['operator']}: {report.paused['reason']}"
+        say(f"paused as well since {pause}", "yellow")
+        say(f"resume it with: scenario resume {report.id} --reason …", "yellow")
     if report.moves_to:
         say(f"continues in {report.moves_to} after its current delivery")
     if not report.answered and report.status == "running":
         say("no worker answers: this is the last recorded state", "yellow")
     if goal := report.goal:
-        say(_goal(goal))
+        worth = f", worth {goal.value}" if goal.value else ""
+        reached = f"goal reached {local(goal.reached_at)}{worth}"
+        say(reached if goal.reached_at else f"goal not reached; it counts until {local(goal.until)}")
     for item in report.pending:
         say(_goes_on(item), "yellow" if item.turned_away else "")
     if report.steps:
@@ -140,17 +145,12 @@ def portray(report: JourneyView, zone: str) -> None:
     for operation in report.operations:
         say(_operation(operation), "dim")
     for lost in report.passed_over:
-        say(_passed_over(lost), "yellow")
+        often = f" {lost['count']} times" if lost["count"] > 1 else ""
+        say(f"{local(lost['at'])}  {lost['what']} ignored{often}: {lost['reason']}", "yellow")
     page.print()
     for trace in dict.fromkeys(item.trace_id for item in report.deliveries if item.trace_id):
         say(f"trace {trace}", "dim")
     say(f"times of this machine's clock; the scenario's zone is {zone}", "dim")
-
-
-def _goal(goal: GoalView) -> str:
-    if not goal.reached_at:
-        return f"goal not reached; it counts until {local(goal.until)}"
-    return f"goal reached {local(goal.reached_at)}" + (f", worth {goal.value}" if goal.value else "")
 
 
 def _operation(operation: Mapping[str, Any]) -> str:
@@ -158,20 +158,6 @@ def _operation(operation: Mapping[str, Any]) -> str:
     said = ", ".join(f"{name} {_plain(value)}" for name, value in details.items())
     what = f"{operation['name']} ({said})" if said else operation["name"]
     return f"{local(operation['at'])}  {what} by {operation['operator']}: {operation['reason']}"
-
-
-def _passed_over(lost: Mapping[str, Any]) -> str:
-    often = f" {lost['count']} times" if lost["count"] > 1 else ""
-    return f"{local(lost['at'])}  {lost['what']} ignored{often}: {lost['reason']}"
-
-
-def _paused(journey: str, pause: Mapping[str, Any]) -> str:
-    """Return the line for a paused journey. If it is also held, a decision alone does not continue it."""
-    since = local(pause["at"])
-    return (
-        f"paused as well since {since} by {pause['operator']}: {pause['reason']}\n"
-        f"resume it with: scenario resume {journey} --reason …"
-    )
 
 
 def _plain(value: Any) -> str:

@@ -1,7 +1,4 @@
-"""Commands for operators: retry, skip, leave, pause, resume, retune. The journey itself accepts or refuses.
-
-Without a JOURNEY, the operation applies to all journeys that match `--scenario` and the other filters.
-"""
+"""Commands for operators: retry, skip, leave, pause, resume, retune. The journey itself accepts or refuses."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.map.drawing import ICON, PADDING, SIZES, Area, Box, Drawing, Edge, Label, Point, Text
 from gateway.map.layout import LABEL_SIZE, lay_out
-from gateway.map.outline import Outline, Overlay, ShownStep, Step, outline
+from gateway.map.outline import Outline, Overlay, ShownStep, outline
 from scenario.plan.plan import Plan
 from scenario.steps.base import Role
 
@@ -72,7 +72,9 @@ def _lines(read: Outline, trigger: str, shown: Overlay) -> Iterator[str]:
     yield f'    {_START}(["{quoted(trigger or _START)}"])'
     for step in steps:
         before, after = _SHAPES[step.role]
-        yield f'    {names[step.id]}{before}"{_caption(step)}"{after}'
+        what = step.what if step.what.endswith("…") or not step.detail else f"{step.what}: {step.detail}"
+        caption = (step.id, what) if step.role == "sends" else (what, step.id)
+        yield f'    {names[step.id]}{before}"{"<br/>".join(map(quoted, caption))}"{after}'
     if any(way.to is None for step in steps for way in step.ways):
         yield f'    {_END}(["end"])'
     if steps:
@@ -91,12 +93,6 @@ def _lines(read: Outline, trigger: str, shown: Overlay) -> Iterator[str]:
             yield f"    class {','.join(marked)} {mark}"
     if shown.removed:
         yield f'    removed["removed: {quoted(", ".join(shown.removed))}"]'
-
-
-def _caption(step: Step) -> str:
-    what = step.what if step.what.endswith("…") or not step.detail else f"{step.what}: {step.detail}"
-    shown = (step.id, what) if step.role == "sends" else (what, step.id)
-    return "<br/>".join(quoted(line) for line in shown)
 
 
 def quoted(text: str) -> str:

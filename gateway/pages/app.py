@@ -1,7 +1,4 @@
-"""The pages as one application, with their security headers, and signing in and out.
-
-It lists all modules of pages; each has `ROUTES`.
-"""
+"""The pages as one application, with their security headers, and signing in and out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The base of every page: caller, permissions, and protection of forms.
-
-A module of pages has ``ROUTES``, made by `shows` and `does`; `gateway.pages.app` lists them all.
-"""
+"""The base of every page: caller, permissions, protection of forms, and routes, which `gateway.pages.app` lists."""
 
 from __future__ import annotations
 

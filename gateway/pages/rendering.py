@@ -124,10 +124,11 @@ def environment() -> Environment:
     )
     urls = (asset, link, to_contact, to_delivery, to_destination, to_journey, to_scenario)
     words = (after, attempt_error, cut, label, labelled, local_time, masked, moment, number, operation, relative)
-    functions: dict[str, Any] = {one.__name__: one for one in urls}
+    functions: dict[str, Any] = {"navigation": NAVIGATION, "for_all_scenarios": FOR_ALL_SCENARIOS}
+    functions |= {one.__name__: one for one in urls}
     named: dict[str, Any] = {"clock": clock_of, "day": day_of, "duration": format_duration, "time": time_of}
     named |= {"tone": tone_of, **{one.__name__: one for one in (*words, sentence)}}
-    made.globals.update({"navigation": NAVIGATION, "for_all_scenarios": FOR_ALL_SCENARIOS} | functions)
+    made.globals.update(functions)
     made.filters.update(named)
     return made
 

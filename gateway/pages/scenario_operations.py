@@ -65,7 +65,9 @@ async def _show_draft(page: Page) -> Response:
 
 
 async def _answer_draft(page: Page, form: Form) -> Response:
-    source, files = "", _kept(form)
+    paths = ((number, form.get(f"path-{number}", "").strip()) for number in range(_FILES))
+    # The texts in the form that the scenario may refer to, by path.
+    source, files = "", {path: form.get(f"text-{number}", "") for number, path in paths if path}
     try:
         source = await _source(page, form)
         files |= await _chosen(page, source, _FILES - len(files))
@@ -124,12 +126,6 @@ async def _source(page: Page, form: Form) -> str:
     if not form.get("source", "").strip():
         raise at_field("source", "choose a scenario file, or paste one")
     return form["source"].replace("\r\n", "\n")  # browsers send texts with these line ends
-
-
-def _kept(form: Form) -> dict[str, str]:
-    """Return the texts in the form that the scenario may refer to, by path."""
-    paths = ((number, form.get(f"path-{number}", "").strip()) for number in range(_FILES))
-    return {path: form.get(f"text-{number}", "") for number, path in paths if path}
 
 
 async def _chosen(page: Page, source: str, most: int) -> dict[str, str]:

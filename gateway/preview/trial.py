@@ -1,7 +1,4 @@
-"""Renders a scenario for many made-up contacts, to find one for whom a step fails.
-
-The entry that fails is reduced to a minimum, so that the cause is visible.
-"""
+"""Renders a scenario for made-up contacts, to find one for whom a step fails, and reduces its entry to a minimum."""
 
 from __future__ import annotations
 
