@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, create_model, model_validator
+from pydantic import AfterValidator, Field, Tag, create_model, model_validator
 
 from scenario.model.json_schema import DIALECT, tidied
-from scenario.model.parts import Model
+from scenario.model.parts import Model, optional, written_as
 from scenario.model.scalars import Duration, EventName, StepId
 from scenario.steps.registry import KINDS
 from scenario.time import ENTRY_YEARS
@@ -34,14 +33,6 @@ def _pattern(value: str) -> str:
     return value
 
 
-def _form(value: object) -> str:
-    return "<part>" if isinstance(value, Mapping | TextPart) else "<text>"
-
-
-def _entry_form(value: object) -> str:
-    return "<entry>" if isinstance(value, Mapping) else "<file>"
-
-
 Moment = Annotated[str, AfterValidator(_moment), Field(examples=["2026-03-02T09:00"])]
 """A date and time; without a zone, in the contact's zone."""
 
@@ -49,29 +40,27 @@ Moment = Annotated[str, AfterValidator(_moment), Field(examples=["2026-03-02T09:
 class TextPart(Model):
     """Parts that a text contains."""
 
-    contains: str | None = Field(default=None, min_length=1, description="Text that it contains.")
-    lacks: str | None = Field(default=None, min_length=1, description="Text that it does not contain.")
-    matches: Annotated[str, AfterValidator(_pattern)] | None = Field(
-        default=None, description="Regular expression that matches a part of it."
-    )
+    contains: str | None = optional("Text that it contains.", min_length=1)
+    lacks: str | None = optional("Text that it does not contain.", min_length=1)
+    matches: Annotated[str, AfterValidator(_pattern)] | None = optional("Regular expression that matches a part of it.")
 
 
-Text = Annotated[Annotated[str, Tag("<text>")] | Annotated[TextPart, Tag("<part>")], Discriminator(_form)]
+Text = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[TextPart, Tag("<part>")], written_as("<part>", TextPart, other="<text>")
+]
 """A whole text, or parts that it contains."""
-Entry = Annotated[Annotated[str, Tag("<file>")] | Annotated[dict[str, Any], Tag("<entry>")], Discriminator(_entry_form)]
+Entry = Annotated[
+    Annotated[str, Tag("<file>")] | Annotated[dict[str, Any], Tag("<entry>")], written_as("<entry>", other="<file>")
+]
 
 
 class ScriptedAnswer(Model):
     """A receiver's answer to an attempt."""
 
-    status: int | None = Field(
-        default=None, strict=True, ge=100, le=599, description="Reply code; by default that of success."
-    )
+    status: int | None = optional("Reply code; by default that of success.", strict=True, ge=100, le=599)
     headers: dict[str, str] = Field(default_factory=dict, description="Header fields of a webhook's response.")
-    body: Any = Field(default=None, description="A webhook's response: JSON or text.")
-    error: str | None = Field(
-        default=None, description="Instead of a reply, an error of the log of attempts: connect_refused."
-    )
+    body: Any = optional("A webhook's response: JSON or text.")
+    error: str | None = optional("Instead of a reply, an error of the log of attempts: connect_refused.")
     times: Annotated[int, Field(strict=True, ge=1, le=10_000)] | Literal["always"] = Field(
         default=1, description="Number of attempts that get this answer."
     )
@@ -80,8 +69,8 @@ class ScriptedAnswer(Model):
 class Occurrence(Model):
     """Something that reaches the journey from outside, after a duration or at a time."""
 
-    after: Duration | None = Field(default=None, description="Time since the entry.")
-    at: Moment | None = Field(default=None, description="Time.")
+    after: Duration | None = optional("Time since the entry.")
+    at: Moment | None = optional("Time.")
 
     @model_validator(mode="after")
     def _once(self) -> Self:
@@ -109,11 +98,11 @@ VERBS: Final = ("retry", "skip", "leave", "pause", "resume")
 class CaseOperation(Occurrence):
     """An operator's action: one of these."""
 
-    retry: StepId | None = Field(default=None, description="Retry this held step.")
-    skip: StepId | None = Field(default=None, description="Skip this step.")
-    leave: str | None = Field(default=None, min_length=1, description="End the journey, for this reason.")
-    pause: str | None = Field(default=None, min_length=1, description="Pause the journey, for this reason.")
-    resume: str | None = Field(default=None, min_length=1, description="Resume the journey, for this reason.")
+    retry: StepId | None = optional("Retry this held step.")
+    skip: StepId | None = optional("Skip this step.")
+    leave: str | None = optional("End the journey, for this reason.", min_length=1)
+    pause: str | None = optional("Pause the journey, for this reason.", min_length=1)
+    resume: str | None = optional("Resume the journey, for this reason.", min_length=1)
     now: bool = Field(
         default=False,
         strict=True,
@@ -141,31 +130,26 @@ class CaseOperation(Occurrence):
 class Expected(Model):
     """An expected step. Its first key is the step's kind, with its id."""
 
-    outcome: str | None = Field(
-        default=None, description="Outcome as in a journey's result; also held, waiting, paused for the last step."
+    outcome: str | None = optional("Outcome as in a journey's result; also held, waiting, paused for the last step.")
+    way: str | None = optional("The case of a switch.")
+    at: Annotated[str, AfterValidator(_moment)] | None = optional(
+        "Its end, in the contact's zone at that time, to the minute or second."
     )
-    way: str | None = Field(default=None, description="The case of a switch.")
-    at: Annotated[str, AfterValidator(_moment)] | None = Field(
-        default=None, description="Its end, in the contact's zone at that time, to the minute or second."
-    )
-    reason: Text | None = Field(default=None, description="Reason of the outcome.")
-    note: Text | None = Field(default=None, description="Remark.")
-    attempts: int | None = Field(default=None, strict=True, ge=0, description="Number of attempts.")
-    status: int | None = Field(default=None, strict=True, description="The receiver's last reply code.")
-    to: Text | None = Field(default=None, description="Address or number of the recipient.")
-    sender: Text | None = Field(default=None, alias="from", description="Sender of the e-mail.")
-    reply_to: Text | None = Field(default=None, description="Address for replies.")
+    reason: Text | None = optional("Reason of the outcome.")
+    note: Text | None = optional("Remark.")
+    attempts: int | None = optional("Number of attempts.", strict=True, ge=0)
+    status: int | None = optional("The receiver's last reply code.", strict=True)
+    to: Text | None = optional("Address or number of the recipient.")
+    sender: Text | None = optional("Sender of the e-mail.", alias="from")
+    reply_to: Text | None = optional("Address for replies.")
     subject: Text | None = None
     text: Text | None = None
     html: Text | None = None
     method: str | None = None
     url: Text | None = None
     headers: dict[str, Text] = Field(default_factory=dict, description="Header fields; others are ignored.")
-    body: Any = Field(
-        default=None,
-        description="Part of the body: other keys are ignored, lists have equal length. Of a form, its fields.",
-    )
-    body_is: Any = Field(default=None, description="The whole body.")
+    body: Any = optional("Part of the body: other keys are ignored, lists have equal length. Of a form, its fields.")
+    body_is: Any = optional("The whole body.")
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -196,14 +180,12 @@ Ends = Literal["finished", "exited", "control", "holdout", "held", "paused", "wa
 class Expectation(Model):
     """Everything that a case expects."""
 
-    refused: Text | None = Field(
-        default=None, description="Reason of the refusal, instead of all others. `entry.again` is not evaluated."
+    refused: Text | None = optional("Reason of the refusal, instead of all others. `entry.again` is not evaluated.")
+    steps: list[Step] | None = optional(
+        "Steps in this order. Every step that sends must be listed; []: nothing is sent."
     )
-    steps: list[Step] | None = Field(
-        default=None, description="Steps in this order. Every step that sends must be listed; []: nothing is sent."
-    )
-    ends: Ends | None = Field(default=None, description="Outcome of the journey, or its final state.")
-    reason: Text | None = Field(default=None, description="Reason of an exit or hold.")
+    ends: Ends | None = optional("Outcome of the journey, or its final state.")
+    reason: Text | None = optional("Reason of an exit or hold.")
     never: list[str] = Field(default_factory=list, description="Ids or kinds of steps that must not send.")
 
     @model_validator(mode="after")
@@ -218,8 +200,8 @@ class Expectation(Model):
 class SentBefore(Occurrence):
     """A message of another journey that counts under caps."""
 
-    after: Duration | None = Field(default=None, description="Time since the entry.")
-    before: Duration | None = Field(default=None, description="Time before the entry.")
+    after: Duration | None = optional("Time since the entry.")
+    before: Duration | None = optional("Time before the entry.")
     by: str = Field(min_length=1, description="The channel, or the destination of a webhook.")
 
     @model_validator(mode="after")
@@ -232,10 +214,8 @@ class SentBefore(Occurrence):
 class CaseInputs(Model):
     """The circumstances of a case, or of all cases of a file."""
 
-    entry: Entry | None = Field(
-        default=None, description="Entry, or the path of its JSON file, relative to the case file."
-    )
-    at: Moment | None = Field(default=None, description="Time of entry, in the contact's zone unless it has one.")
+    entry: Entry | None = optional("Entry, or the path of its JSON file, relative to the case file.")
+    at: Moment | None = optional("Time of entry, in the contact's zone unless it has one.")
     answers: dict[str, list[ScriptedAnswer]] = Field(
         default_factory=dict, description="Answers of receivers by step id, attempt by attempt."
     )
@@ -259,23 +239,17 @@ class Case(CaseInputs):
     events: list[CaseEvent] = Field(default_factory=list[CaseEvent], description="Events of the contact.")
     changes: list[ContactChange] = Field(default_factory=list[ContactChange], description="Changes of the contact.")
     operations: list[CaseOperation] = Field(default_factory=list[CaseOperation], description="Operations.")
-    expect: Expectation | None = Field(default=None, description="The expectations.")
+    expect: Expectation | None = optional("The expectations.")
 
 
 class CaseFile(CaseInputs):
     """The cases of one scenario."""
 
-    scenario: str | None = Field(
-        default=None, min_length=1, description="The scenario's file; by default the one beside, without '.test'."
+    scenario: str | None = optional("The scenario's file; by default the one beside, without '.test'.", min_length=1)
+    destinations: str | None = optional(
+        "Path of destinations.yaml; else --destinations or SCENARIO_DESTINATIONS.", min_length=1
     )
-    destinations: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Path of destinations.yaml; else --destinations or SCENARIO_DESTINATIONS.",
-    )
-    policies: str | None = Field(
-        default=None, min_length=1, description="Path of policies.yaml; else --policies or SCENARIO_POLICIES."
-    )
+    policies: str | None = optional("Path of policies.yaml; else --policies or SCENARIO_POLICIES.", min_length=1)
     cases: dict[str, Case] = Field(min_length=1, description="The cases, by name.")
 
 

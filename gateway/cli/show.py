@@ -251,13 +251,13 @@ def why(
 def lines(found: WhyView, width: int) -> Iterator[Text]:
     """Return the answer for people, in lines of at most `width` columns."""
     if found.answer:
-        yield from (text(line) for line in _wrapped(found.answer, width))
+        yield from _wrapped(found.answer, width)
         yield text("")
     for story in found.entries:
         yield from _entry(story, width)
         yield text("")
-    yield from (text(line, "dim") for line in _wrapped(_places(found), width))
-    yield from (text(line, "dim") for line in _wrapped(_ADDRESSES, width))
+    yield from _wrapped(_places(found), width, "dim")
+    yield from _wrapped(_ADDRESSES, width, "dim")
 
 
 _ADDRESSES: Final = "Suppressions are stored by address, not by contact: see 'scenario suppress ADDRESS --list'."
@@ -270,27 +270,16 @@ def _entry(story: EntryStory, width: int) -> Iterator[Text]:
     yield text(f"  {story.scenario}, times of {story.zone}", "dim")
     for one in story.happenings:
         words = f"{one.step}: {one.words}" if one.step else one.words
-        yield from _told(clock(one.at, story.zone), words, width, _MARKS.get(one.what, ""))
+        yield from _wrapped(words, width, _MARKS.get(one.what, ""), f"  {clock(one.at, story.zone):{_MOMENT}}  ")
     if story.now:
-        yield from _told("now", story.now, width, "bold")
+        yield from _wrapped(story.now, width, "bold", f"  {'now':{_MOMENT}}  ")
 
 
-def _told(when: str, words: str, width: int, style: str) -> Iterator[Text]:
-    margin = f"  {when:{_MOMENT}}  "
-    for line in _wrapped(words, width, margin):
-        yield text(line, style)
-
-
-def _wrapped(words: str, width: int, margin: str = "") -> list[str]:
-    """Wrap a text between words only, so that ids can be copied."""
-    return textwrap.wrap(
-        words,
-        max(width, len(margin) + _MOMENT),
-        initial_indent=margin,
-        subsequent_indent=" " * len(margin),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _wrapped(words: str, width: int, style: str = "", margin: str = "") -> Iterator[Text]:
+    """Yield a text in lines, broken between words only, so that ids can be copied."""
+    room, indent = max(width, len(margin) + _MOMENT), " " * len(margin)
+    wrapper = textwrap.TextWrapper(room, margin, indent, break_long_words=False, break_on_hyphens=False)
+    return (text(line, style) for line in wrapper.wrap(words))
 
 
 def _places(found: WhyView) -> str:

@@ -22,16 +22,7 @@ from scenario.plan.plan import Plan
 from scenario.plan.retry import LAST, lengthen
 from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.delivery import CAPPED, Send, delivery_id
-from scenario.steps.host import (
-    Delivered,
-    Event,
-    Failed,
-    Leave,
-    Next,
-    NotBefore,
-    Outcome,
-    question_of,
-)
+from scenario.steps.host import Delivered, Event, Failed, Leave, Next, NotBefore, Outcome, question_of
 from scenario.time import later, zone_of
 from scenario.words import BATCHED
 
