@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import entry_files
-from gateway.cli.options import Format, FormatOption, argument, flag, option
+from gateway.cli.options import FormatOption, argument, flag, option
 from gateway.errors import BadInput
 from gateway.terminal import dump, note
 
@@ -27,7 +27,7 @@ def convert(
     output: OutputOption = None,
     sample: SampleOption = None,
     keep_liquid: LiquidOption = False,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Convert a template in the platform's old syntax, $firstname$ and {SPLIO IF …}, to Liquid.
 
@@ -55,7 +55,7 @@ def convert(
     if output is not None:
         with entry_files.writing(output) as written:
             written.write(converted.text)
-    if form is Format.JSON:
+    if form == "json":
         dump({"text": converted.text, "left": converted.unconverted, "notes": converted.notes})
     else:
         if output is None:

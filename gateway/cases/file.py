@@ -60,9 +60,6 @@ class Cases:
     policies: Policies
     beside: DefaultFiles
 
-    def answers(self, case: Case) -> Mapping[str, list[model.ScriptedAnswer]]:
-        return {**self.file.answers, **case.answers}
-
 
 def case_files(path: Path) -> list[Path]:
     """Return the case files for a path: a case file, the one beside a scenario, or those in a folder.

@@ -260,7 +260,7 @@ class _CaseRunner:
         return replace(made, note="; ".join(filter(None, (again, made.note))) or None)
 
     def _replies_to(self, step: str, message: Result) -> Iterator[AttemptReply]:
-        answers = self._cases.answers(self._case).get(step, ())
+        answers = {**self._cases.file.answers, **self._case.answers}.get(step, ())
         for reply in self._replies.setdefault(step, replies(step, answers)):
             self._sent.setdefault(step, []).append(message)
             yield reply

@@ -18,7 +18,7 @@ import typer
 from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, PoliciesOption, book_in, known_in, policies_in
 from gateway.cli.entry_files import STDIN, writing
-from gateway.cli.options import Format, FormatOption, argument, flag, login, option
+from gateway.cli.options import FormatOption, argument, flag, login, option
 from gateway.cli.output import count, print_line
 from gateway.cli.preview import FileArgument, draft_of, renderer
 from gateway.errors import BadInput, why
@@ -50,7 +50,7 @@ SchemaArgument = Annotated[
 
 def check(
     files: FilesArgument,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
 ) -> None:
@@ -75,7 +75,7 @@ def check(
                 findings += check_file(path, known, quiet).findings
         except BadInput as error:
             unread.append(error)
-    if form is Format.JSON:
+    if form == "json":
         dump(findings)
     else:
         _list(findings)
@@ -99,7 +99,7 @@ def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:
     """
     from gateway.preview.samples import first_entry
 
-    entry = first_entry(draft_of(file, book_in(destinations), Format.TEXT))
+    entry = first_entry(draft_of(file, book_in(destinations), "text"))
     if entry is None:
         raise BadInput(f"no generated contact is admitted by 'entry.if' of {file}: write an entry by hand")
     dump(entry)
@@ -237,7 +237,7 @@ def draw(
 
     path = Path(what)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or path.exists():
-        made = draft_of(path, book_in(destinations), Format.TEXT)
+        made = draft_of(path, book_in(destinations), "text")
         name = title = made.scenario.scenario
         plan = made.plan
     else:

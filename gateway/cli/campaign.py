@@ -95,7 +95,7 @@ def start(
     accept: Annotated[bool, flag("--accept", "start even if more than 1 % of the lines are invalid")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
     operator: OperatorOption = None,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Execute a scenario for each contact of a file, at a limited rate.
 
@@ -215,7 +215,7 @@ def _note_unknown(survey: Survey) -> None:
         note(f"scenario: '{column}' is not a standard field of a contact: it is kept unchanged")
 
 
-def show(campaign: CampaignArgument, watch: WatchOption = False, form: FormatOption = Format.TEXT) -> None:
+def show(campaign: CampaignArgument, watch: WatchOption = False, form: FormatOption = "text") -> None:
     """Show the progress or the result of a campaign.
 
     With --watch, show it until the campaign ends; with --format json, an object a line.
@@ -226,7 +226,7 @@ def show(campaign: CampaignArgument, watch: WatchOption = False, form: FormatOpt
             view = await client.services.campaigns.show(TERMINAL, campaign)
             if view.over or not watch:
                 return view
-            if form is Format.JSON:
+            if form == "json":
                 dump(view.model_dump(mode="json"), indent=None)
             else:
                 say(f"{view.state}: {view.done:,} of {view.total:,}{_pace(view)}")
@@ -249,7 +249,7 @@ def _pace(view: CampaignView) -> str:
     return f"{speed}, about {format_duration(timedelta(seconds=round(view.seconds_left) or 1))} left"
 
 
-def listing(form: FormatOption = Format.TEXT) -> None:
+def listing(form: FormatOption = "text") -> None:
     """List campaigns, the newest first."""
     from gateway.service.view import PageRequest
 
@@ -287,20 +287,20 @@ def results(campaign: CampaignArgument, outcome: OutcomeOption = None, form: Res
 
 
 @grouped
-def pause(campaign: CampaignArgument, *, record: OperatorOptions, form: FormatOption = Format.TEXT) -> None:
+def pause(campaign: CampaignArgument, *, record: OperatorOptions, form: FormatOption = "text") -> None:
     """Start no further journey until the campaign is resumed. Journeys that were started continue."""
     _change(campaign, "pause", record, form)
 
 
 @grouped
-def resume(campaign: CampaignArgument, *, record: OperatorOptions, form: FormatOption = Format.TEXT) -> None:
+def resume(campaign: CampaignArgument, *, record: OperatorOptions, form: FormatOption = "text") -> None:
     """Continue a paused campaign."""
     _change(campaign, "resume", record, form)
 
 
 @grouped
 def retune(
-    campaign: CampaignArgument, *, rate: RateOption, record: OperatorOptions, form: FormatOption = Format.TEXT
+    campaign: CampaignArgument, *, rate: RateOption, record: OperatorOptions, form: FormatOption = "text"
 ) -> None:
     """Change the rate of a campaign."""
     _change(campaign, "retune", record, form, rate=per_second(rate))
@@ -308,7 +308,7 @@ def retune(
 
 @grouped
 def stop(
-    campaign: CampaignArgument, *, leave: LeaveOption = False, record: OperatorOptions, form: FormatOption = Format.TEXT
+    campaign: CampaignArgument, *, leave: LeaveOption = False, record: OperatorOptions, form: FormatOption = "text"
 ) -> None:
     """End a campaign. The remaining lines are skipped. Started journeys continue, unless you add --leave.
 
@@ -347,7 +347,7 @@ def check(
     encoding: EncodingOption = None,
     name: NameOption = None,
     write: Annotated[Path | None, option("ENTRIES", "write the entries, one a line, to this file")] = None,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Check whether the contacts of a file can enter a scenario. Nothing is started.
 
@@ -375,7 +375,7 @@ def check(
             if written:
                 written.write(json.dumps(found.entry, ensure_ascii=False) + "\n")
     survey = surveyor.result(people)
-    if form is Format.JSON:
+    if form == "json":
         dump({**survey.model_dump(mode="json"), "gear": gear.name, "gear_reason": gear.reason})
     else:
         say(f"{audience}: {survey.form}")

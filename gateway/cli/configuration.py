@@ -89,7 +89,7 @@ def _chosen(file: Path | None, configured: Path | None, kind: str) -> Path:
     return path
 
 
-def destinations(file: _DestinationsArgument = None, now: _NowOption = False, form: FormatOption = Format.TEXT) -> None:
+def destinations(file: _DestinationsArgument = None, now: _NowOption = False, form: FormatOption = "text") -> None:
     """Check destinations.yaml, and list its destinations with the state of their secrets.
 
     With --now, show instead which deliveries are being retried, and which destinations are paused because they failed
@@ -124,7 +124,7 @@ def destinations(file: _DestinationsArgument = None, now: _NowOption = False, fo
     secrets: Mapping[str, str] = Secrets(settings).snapshot() if book else {}
     anywhere = _set(book.public_secrets, secrets) if book else {}
     listed = {name: _described(found, secrets) for name, found in book.destinations.items()} if book else {}
-    if form is Format.JSON:
+    if form == "json":
         dump(
             {
                 "findings": findings,
@@ -217,7 +217,7 @@ def _states(states: Mapping[str, str]) -> Text:
 
 
 def policies(
-    file: _PoliciesArgument = None, destinations: DestinationsOption = None, form: FormatOption = Format.TEXT
+    file: _PoliciesArgument = None, destinations: DestinationsOption = None, form: FormatOption = "text"
 ) -> None:
     """Check policies.yaml, and show its quiet hours, holdout and caps.
 
@@ -255,7 +255,7 @@ def check_file(
     path = _chosen(file, getattr(Settings(), kind), kind)
     known = known_in(destinations)
     findings, found = examine(_content(path, kind), str(path), known and known.destinations)
-    if form is Format.JSON:
+    if form == "json":
         told = found and found.model_dump(mode="json", by_alias=True, exclude_none=True)
         dump({"findings": findings, kind: told})
     else:

@@ -57,9 +57,9 @@ def dev(
         raise typer.BadParameter("--resume goes with --send")
     from gateway.local.dev import dev as run
 
-    ports = {"port": port, "ui_port": ui_port, "gateway_port": gateway_port}
+    given: dict[str, Any] = {"state": state, "port": port, "ui_port": ui_port, "gateway_port": gateway_port}
     try:
-        status = _run(run(state, console(), send=send, resume=resume, skip_time=skip_time, **ports))
+        status = _run(run(**given, send=send, resume=resume, skip_time=skip_time, console=console()))
     except KeyboardInterrupt:  # this is how it is meant to end
         status = 0
     raise typer.Exit(status)
@@ -85,7 +85,7 @@ def receiver(
     ] = False,
     reset: Annotated[bool, flag("--reset", "remove the rules: answer with 200 immediately")] = False,
     state: StateOption = Path(".scenario"),
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Tell the receiver of 'scenario dev' how to answer, or show its requests and its rules.
 
@@ -119,7 +119,7 @@ def _show(state: Path, place: str | None, form: Format, *, quietly: bool) -> Non
     if place and not any(covers(place, request.path) for requests in came.values() for request in requests):
         places = f": {', '.join(sorted(came))}" if came else ""
         note(f"nothing was sent to '{place}' yet{places}")
-    if form is Format.JSON:
+    if form == "json":
         listed = [
             {"place": name, "requests": len(requests), "last": requests[0].at.isoformat(), "status": requests[0].status}
             for name, requests in sorted(came.items())

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -19,12 +18,7 @@ from scenario.errors import DurationError
 from scenario.time import parse_duration, per_second
 from scenario.words import CAUSES
 
-
-class Format(StrEnum):
-    """The output format: text for people or JSON for programs."""
-
-    TEXT = "text"
-    JSON = "json"
+Format = Literal["text", "json"]
 
 
 def option(metavar: str, help_: str, *names: str, **more: Any) -> Any:
@@ -212,11 +206,11 @@ class BatchOptions:
     limit: Annotated[int | None, option("N", "maximum number of journeys", min=1)] = None
     dry_run: Annotated[bool, flag("--dry-run", "list the matching journeys, and send nothing")] = False
     yes: Annotated[bool, flag("--yes", "do not ask for confirmation at a terminal")] = False
-    form: FormatOption = Format.TEXT
+    form: FormatOption = "text"
 
     @property
     def json(self) -> bool:
-        return self.form is Format.JSON
+        return self.form == "json"
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

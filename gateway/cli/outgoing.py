@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.configuration import DestinationsOption, check_file
-from gateway.cli.options import Format, FormatOption, OperatorOptions, argument, flag, grouped, one_of, option
+from gateway.cli.options import FormatOption, OperatorOptions, argument, flag, grouped, one_of, option
 from gateway.cli.output import Table, count, output
 from gateway.service.caller import TERMINAL
 from gateway.terminal import dump, local, note, say
@@ -70,9 +70,7 @@ def feed(
     asyncio.run(print_all())
 
 
-def check(
-    file: _FileArgument = None, destinations: DestinationsOption = None, form: FormatOption = Format.TEXT
-) -> None:
+def check(file: _FileArgument = None, destinations: DestinationsOption = None, form: FormatOption = "text") -> None:
     """Check outgoing.yaml, and show its subscriptions.
 
     With a destinations.yaml, also report unknown destinations. The exit status is 1 if the file has an error. JSON has
@@ -90,7 +88,7 @@ def check(
     check_file("outgoing", examine, file, destinations, form, tell)
 
 
-def listing(form: FormatOption = Format.TEXT) -> None:
+def listing(form: FormatOption = "text") -> None:
     """List the subscriptions that ever sent, with the numbers of events that were not accepted."""
     from gateway.service.outgoing import OutgoingService
 
@@ -105,7 +103,7 @@ def listing(form: FormatOption = Format.TEXT) -> None:
     output(session.ask_store(lambda store: OutgoingService(store).subscriptions(TERMINAL)), form, tell, like_api=True)
 
 
-def show(name: _NameArgument, form: FormatOption = Format.TEXT) -> None:
+def show(name: _NameArgument, form: FormatOption = "text") -> None:
     """Show a subscription, and the events that are held or attempted again."""
     from gateway.service.outgoing import OutgoingService
 
@@ -162,7 +160,7 @@ def _operate(name: str, operation: OutgoingOperation, record: OperatorOptions, *
     return done.events or 0
 
 
-def list_audiences(form: FormatOption = Format.TEXT) -> None:
+def list_audiences(form: FormatOption = "text") -> None:
     """List the audiences that scenarios have changed, with the numbers of their members."""
     from gateway.service.batches import MembershipService
 
@@ -179,7 +177,7 @@ def list_audiences(form: FormatOption = Format.TEXT) -> None:
 
 
 def show_audience(
-    audience: AudienceArgument, destination: DestinationOption = None, form: FormatOption = Format.TEXT
+    audience: AudienceArgument, destination: DestinationOption = None, form: FormatOption = "text"
 ) -> None:
     """Show an audience: its members, pending changes, and refusals with their reasons."""
     from gateway.service.batches import MembershipService
@@ -194,7 +192,7 @@ def retry_audience(
     destination: DestinationOption = None,
     *,
     record: OperatorOptions,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Send a held audience, and changes that were refused, again. Workers begin within half a minute."""
     from gateway.service.batches import MembershipService
@@ -220,7 +218,7 @@ def _show_audiences(found: Sequence[SyncedAudienceView]) -> None:
             note(f"scenario: {one.trouble}")
 
 
-def list_batches(limit: LimitOption = 50, form: FormatOption = Format.TEXT) -> None:
+def list_batches(limit: LimitOption = 50, form: FormatOption = "text") -> None:
     """List batch calls, the newest first, with the numbers of their contacts by outcome."""
     from gateway.service.batches import BatchService
     from gateway.service.view import PageRequest
@@ -240,7 +238,7 @@ def show_batch(
     batch: Annotated[str, argument("BATCH", "the batch's id, such as batch-1f0c…")],
     outcome: Annotated[ItemOutcome | None, typer.Option(help="only contacts with this outcome")] = None,
     limit: LimitOption = _MOST,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Show a batch call and the outcome of each contact. 'scenario deliveries BATCH' lists its attempts."""
     from gateway.service.batches import BatchService
@@ -252,7 +250,7 @@ def show_batch(
         return view, (await batches.items(TERMINAL, batch, PageRequest(limit=limit), outcome)).items
 
     view, items = session.ask_store(find)
-    if form is Format.JSON:
+    if form == "json":
         dump({**view.model_dump(mode="json"), "items": [one.model_dump(mode="json") for one in items]})
         return
     say(f"{view.id}: {view.scenario}, {view.step}, {view.state}")

@@ -24,7 +24,7 @@ _BETWEEN: Final = " · "
 
 def output(result: _Result, form: Format, show: Callable[[_Result], object], *, like_api: bool = False) -> None:
     """Print a result: by `show` for people, or as JSON for programs, with `like_api` as the HTTP API returns it."""
-    if form is Format.TEXT:
+    if form == "text":
         show(result)
     elif like_api:
         from pydantic_core import to_jsonable_python

@@ -58,7 +58,7 @@ def preview(
     ] = None,
     destinations: DestinationsOption = None,
     policies: PoliciesOption = None,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Show what every step would send to a contact, byte by byte. Nothing is sent. No server is needed.
 
@@ -73,7 +73,10 @@ def preview(
 
     if (entry is None) == (random is None):
         raise typer.BadParameter("give one contact with --entry, or a number of generated ones with --random")
-    _fitting(random is not None, event=event, source=source, pretty=pretty, save=save, seed=seed)
+    of_one, of_many = {"event": event, "source": source, "pretty": pretty}, {"save": save, "seed": seed}
+    for name, value in (of_one if entry is None else of_many).items():
+        if value:
+            raise typer.BadParameter(f"--{name} goes with {'--entry' if entry is None else '--random'}")
     book = book_in(destinations)
     held = policies_in(policies)
     made = draft_of(file, book, form, held)
@@ -84,7 +87,7 @@ def preview(
     given = replace(given_by(at, event or (), response or (), book), policies=held)
     told = report(follow(made, read_entry(entry or "", many=False), given), TemplateLocator(made.file), step)
     failing = sum("error" in item and item["reachable"] for item in told["steps"])
-    if form is Format.JSON:
+    if form == "json":
         dump({**told, "findings": made.warnings})
     else:
         from gateway.cli.show_preview import lay_out
@@ -95,13 +98,6 @@ def preview(
         raise typer.Exit(1)
 
 
-def _fitting(is_random: bool, **given: object) -> None:
-    """Refuse options that would have no effect. Raise typer.BadParameter if one was given."""
-    for name, value in given.items():
-        if value and (name in ("save", "seed")) is not is_random:
-            raise typer.BadParameter(f"--{name} goes with {'--entry' if is_random else '--random'}")
-
-
 def draft_of(file: Path, book: Destinations | None, form: Format, policies: Policies | None = None) -> Draft:
     """Read and check the scenario. If it has errors, it can be neither previewed nor sent."""
     from gateway.preview.draft import draft
@@ -110,7 +106,7 @@ def draft_of(file: Path, book: Destinations | None, form: Format, policies: Poli
     for finding in findings:
         note(str(finding))
     if made is None:
-        if form is Format.JSON:
+        if form == "json":
             dump({"steps": [], "findings": findings})
         note("scenario: fix these errors first: nothing can be previewed")
         raise typer.Exit(1)
@@ -256,7 +252,7 @@ def send(
     source: SourceOption = False,
     pretty: PrettyOption = False,
     destinations: DestinationsOption = None,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Send one real message of a scenario, marked as a test, and show request and response.
 
@@ -277,7 +273,7 @@ def send(
         note(line)
     if not next(passed for passed in sent.contact.steps if passed.id == step).taken:
         note(f"this contact would not reach step '{step}'")
-    if form is Format.JSON:
+    if form == "json":
         dump(_report(sent, step))
     else:
         _show_sent(sent, source=source, pretty=pretty)

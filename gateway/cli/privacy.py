@@ -15,17 +15,7 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.entry_files import STDIN, named, opened, read, writing
-from gateway.cli.options import (
-    Format,
-    FormatOption,
-    LimitOption,
-    OperatorOptions,
-    SinceOption,
-    argument,
-    flag,
-    grouped,
-    option,
-)
+from gateway.cli.options import FormatOption, LimitOption, OperatorOptions, SinceOption, argument, flag, grouped, option
 from gateway.cli.output import Table, output
 from gateway.terminal import dump, local, note, say
 
@@ -60,7 +50,7 @@ class _Wanted:
     ] = None
     since: SinceOption = None
     limit: LimitOption = 50
-    form: FormatOption = Format.TEXT
+    form: FormatOption = "text"
 
 
 @grouped
@@ -110,7 +100,7 @@ def _add(wanted: _Wanted, address: str) -> None:
 
     address = _address(address)
     made, new = _call(lambda service: service.add(address, **_named(wanted), evidence=wanted.evidence), writes=True)
-    if wanted.form is Format.JSON:
+    if wanted.form == "json":
         dump({**dict(made), "new": new})
         return
     marketing = f"marketing{f' of {made.scope}' if made.scope else ''}"
@@ -156,7 +146,7 @@ def _import(wanted: _Wanted, name: str) -> None:
             result = _call(lambda service: service.read(file, **given), writes=True)
         finally:
             file.detach()
-    if wanted.form is Format.JSON:
+    if wanted.form == "json":
         bad = [{"line": line, "message": message} for line, message in result.bad]
         dump({"new": result.new, "known": result.known, "bad": bad})
     else:
@@ -203,7 +193,7 @@ def erase(
     record: OperatorOptions,
     dry_run: Annotated[bool, flag("--dry-run", "report what would be erased, and erase nothing")] = False,
     wait: WaitOption = False,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Erase a contact: end its journeys, make its stored data unreadable, and refuse its later entries.
 
@@ -236,7 +226,7 @@ def erasures(
     erasure: Annotated[str | None, argument("[ID]", "the erasure's id; without it, all")] = None,
     is_open: Annotated[bool, flag("--open", "only those that are not finished")] = False,
     limit: LimitOption = 50,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Show erasures of contacts, newest first, or the progress and the report of one."""
 

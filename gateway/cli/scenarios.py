@@ -13,7 +13,6 @@ from gateway.cli import session
 from gateway.cli.operate import OperationCommand, confirmed, operate_one, send
 from gateway.cli.options import (
     BatchOptions,
-    Format,
     FormatOption,
     OperatorOption,
     OperatorOptions,
@@ -41,7 +40,7 @@ _OneArgument = Annotated[str | None, argument("[SCENARIO]", "list all versions o
 _WhyOption = Annotated[str | None, option("TEXT", "reason, shown to refused entries", parser=record)]
 
 
-def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) -> None:
+def versions(scenario: _OneArgument = None, form: FormatOption = "text") -> None:
     """List published scenarios: the newest version of each, and older versions with running journeys.
 
     JSON is a list of objects with scenario, version, newest, published_at, published_by, journeys, under_way,
@@ -50,7 +49,7 @@ def versions(scenario: _OneArgument = None, form: FormatOption = Format.TEXT) ->
     from gateway.service.scenarios import ScenarioService
 
     found = session.ask_store(lambda store: ScenarioService(store).versions(TERMINAL, scenario))
-    if form is Format.JSON:
+    if form == "json":
         dump([_as_json(item) for item in found])
     elif found:
         _show_versions(found)
@@ -234,7 +233,7 @@ def stats(
     version: Annotated[int | None, option("N", "only this version", min=1)] = None,
     by: Annotated[Literal["day"] | None, typer.Option(help="numbers of each day (UTC) instead of now")] = None,
     days: Annotated[int | None, option("N", "with --by: days, default 30", min=1, max=90)] = None,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Show how many contacts are at each step of a scenario now, and how many passed it.
 
@@ -253,7 +252,7 @@ def results(
     name: _CountedArgument,
     version: Annotated[int | None, option("N", "only contacts whom this version admitted", min=1)] = None,
     since: SinceOption = None,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Show how many contacts reached a scenario's goal, by branch of each split and against the control group.
 

@@ -45,7 +45,7 @@ def show(
     journey: JourneyArgument,
     rendered: Annotated[str | None, option("STEP", "the messages of this step, rendered again")] = None,
     destinations: DestinationsOption = None,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Show one journey: its current step and why it waits, its steps, deliveries and attempts.
 
@@ -78,7 +78,7 @@ def listing(
     reason: Annotated[str | None, word_option(tuple(CAUSES), "with --held: only those held for this")] = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """List journeys, newest first; with --held those that wait for an operator.
 
@@ -102,7 +102,7 @@ def listing(
     else:
         to: dict[str, Any] = {"destination": destination} if is_retrying else {}
         found = session.ask(lambda client: client.journeys(**wanted, **to, state=state))
-    if form is Format.JSON:
+    if form == "json":
         dump(found)
     elif found:
         (journey_text.held if held else journey_text.journeys)(found)
@@ -122,7 +122,7 @@ def deliveries(
     delivery: Annotated[str | None, option("ID", "only those of this delivery (msg_…)")] = None,
     since: SinceOption = None,
     limit: LimitOption = 50,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """List recorded delivery attempts, newest last.
 
@@ -143,7 +143,7 @@ def deliveries(
         "limit": limit,
     }
     found = session.ask_store(lambda store: recorded_attempts(store, TERMINAL, workflow_id=journey, **wanted))
-    if form is Format.JSON:
+    if form == "json":
         dump(found)
     elif found:
         journey_text.attempts(found, named=journey is None)
@@ -163,7 +163,7 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
     remark = f"{NOTE}; 'scenario show' reports whether it was sent"
     renders = renderer(Settings(), book_in(destinations))
     found = session.ask(lambda client: client.services.journeys.rendered(TERMINAL, journey, step, renders))
-    if form is Format.JSON:
+    if form == "json":
         dump({"step": step, "note": remark, "deliveries": [item.report() for item in found]})
         return
     page = console()
@@ -179,7 +179,7 @@ def _show_rendered(journey: str, step: str, form: Format, destinations: Path | N
     note(remark)
 
 
-def overview(form: FormatOption = Format.TEXT) -> None:
+def overview(form: FormatOption = "text") -> None:
     """Show whether everything is well: held journeys, failing destinations, workers, campaigns and batches.
 
     The exit status is 1 if something needs a person. JSON: as GET /v1/overview.
@@ -229,7 +229,7 @@ def why(
     step: Annotated[str | None, option("STEP", "answer first: did the contact get this message, and why")] = None,
     since: SinceOption = None,
     limit: LimitOption = 20,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Explain why a contact did, or did not, get something: its entries, refusals, and everything since.
 

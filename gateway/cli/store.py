@@ -13,7 +13,6 @@ import typer
 
 from gateway.cli import session
 from gateway.cli.options import (
-    Format,
     FormatOption,
     OperatorOption,
     SinceOption,
@@ -104,7 +103,7 @@ def reconcile(
     ] = None,
     rate: Annotated[float, option("N", "calls to Temporal a second at most", min=1)] = 200.0,
     verbose: Annotated[bool, flag("--verbose", "list every difference, not only those that need attention")] = False,
-    form: FormatOption = Format.TEXT,
+    form: FormatOption = "text",
 ) -> None:
     """Compare the store with Temporal after either was restored from a backup.
 
@@ -124,7 +123,7 @@ def reconcile(
     from gateway.reconcile.reconcile import Kind, Reconciler
 
     def tell(found: Discrepancy) -> None:
-        if form is Format.JSON:
+        if form == "json":
             dump(found.model_dump(mode="json"), indent=None)
         elif verbose or found.trouble or found.kind is Kind.UNADMITTED:
             stands = f"{found.store or 'none'} in the store, {found.temporal or 'none'} in Temporal"
@@ -136,7 +135,7 @@ def reconcile(
             return await Reconciler(client, **which, operator=login(), found=tell, told=told).run()
 
     result = session.ask(compare)
-    if form is Format.JSON:
+    if form == "json":
         dump(result.model_dump(mode="json"), indent=None)
     else:
         _sum_up(result)
@@ -207,7 +206,7 @@ DryRunOption = Annotated[bool, flag("--dry-run", "report the numbers, and delete
 
 
 @grouped
-def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = Format.TEXT) -> None:
+def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = "text") -> None:
     """Delete old data from the store in small batches, while journeys run.
 
     An AGE is 30d, 26w or 2y. The defaults are those of SCENARIO_RETENTION. Some data has a fixed retention: counts for
@@ -245,7 +244,7 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
     finally:
         if not (is_over or rows):
             pass  # it never began: the error says why
-        elif form is Format.JSON:
+        elif form == "json":
             dump({"rows": rows, "dry_run": dry_run, "finished": is_over, "kept": kept, "vacuum": VACUUM})
         else:
             _tell(rows, kept, dry_run=dry_run, is_over=is_over)
@@ -332,7 +331,7 @@ def create_key(
     note(f"key {key.id} is shown this once: keep it where secrets are kept")
 
 
-def list_keys(form: FormatOption = Format.TEXT) -> None:
+def list_keys(form: FormatOption = "text") -> None:
     """List keys, newest first, with their scopes and state.
 
     JSON is a list of objects with id, state (good, expired or revoked), scopes, scenarios, rate, note, created_at,

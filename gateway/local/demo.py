@@ -66,21 +66,17 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
     say = partial(console.print, markup=True, highlight=False)
     say("Starting Temporal, an inbox, a receiver and a worker on this machine …")
     async with local(state, fail=FAILING) as place:
-        for path in await asyncio.to_thread(_files, examples, "*.yaml"):
+        for path in await asyncio.to_thread(lambda: sorted(examples.glob("*.yaml"))):
             if not path.name.endswith(CASES):
                 say(f"  published {await place.client.publish(path)}")
         say("Contacts come in; waits of days are skipped …\n")
-        runs = await run(place, await asyncio.to_thread(_files, examples / "entries", "*.json"))
+        runs = await run(place, await asyncio.to_thread(lambda: sorted(examples.glob("entries/*.json"))))
         for done in runs:
             _show(say, done)
         status = _conclude(say, place, runs, stay=stay)
         if stay:
             await until_interrupted()
     return status
-
-
-def _files(folder: Path, pattern: str) -> list[Path]:
-    return sorted(folder.glob(pattern))
 
 
 async def run(place: LocalStack, files: list[Path]) -> list[DemoRun]:

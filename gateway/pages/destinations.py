@@ -144,7 +144,7 @@ async def _list_subscriptions(page: Page) -> Response:
 
 async def _show_subscription(page: Page) -> Response:
     found = await _subscription(page)
-    return page.render("subscription.html", found=found, at=_at(found))
+    return page.render("subscription.html", found=found, at=f"/outgoing/{found.name}")
 
 
 async def _confirm(page: Page) -> Response:
@@ -153,7 +153,7 @@ async def _confirm(page: Page) -> Response:
     return page.render(
         "subscription_operation.html",
         found=found,
-        at=_at(found),
+        at=f"/outgoing/{found.name}",
         operation=operation.value,
         events=[one for one in found.events if one.state == "held" and (not ids or one.id in ids)],
         all=not ids,
@@ -175,10 +175,6 @@ async def _operate(page: Page, form: Form) -> Response:
     )
     page.use.refresh()
     return go_to(f"/operations/{done.id}")
-
-
-def _at(found: SubscriptionEventsView) -> str:
-    return f"/outgoing/{found.name}"
 
 
 def _operation_on_subscription(page: Page) -> OutgoingOperation:
