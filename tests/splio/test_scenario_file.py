@@ -57,8 +57,8 @@ steps:
     ("text", "scenario"),
     [
         ("scenario: a\n", True), ("trigger: order\nscenario: a\nsteps: [\n", True),
-        ("Hello\nscenario: a\n", True),  # no YAML, but it was meant to be ("<p>$firstname$</p>", False),
-        ('{"scenario": "a"}', False), ("", False), ("- scenario: a\n", False),
+        ("Hello\nscenario: a\n", True),  # no YAML, but it was meant to be
+        ("<p>$firstname$</p>", False), ('{"scenario": "a"}', False), ("", False), ("- scenario: a\n", False),
     ],
 )  # fmt: skip
 def test_a_scenario_is_told_from_a_template(text: str, scenario: bool) -> None:

@@ -167,14 +167,11 @@ async def test_prepared_it_answers_the_first_request_with_the_process_that_runs(
     assert started(authors) == running
     await authors.close()
     assert not any(one.is_running for one in authors._idle)  # pyright: ignore[reportPrivateUsage]
-
-
-async def test_closed_while_it_prepares_it_leaves_no_process():
-    authors = Authoring(Setup())
-    authors.prepare()
+    hasty = Authoring(Setup())
+    hasty.prepare()
     await asyncio.sleep(0)
-    await authors.close()
-    assert not any(one.is_running for one in authors._idle)  # pyright: ignore[reportPrivateUsage]
+    await hasty.close()  # while it prepares
+    assert not any(one.is_running for one in hasty._idle)  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize(("name", "value"), [("module", "gateway.authoring.nothing"), ("executable", "/nowhere")])

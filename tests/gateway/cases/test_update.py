@@ -76,14 +76,8 @@ def test_who_is_refused_now(made: Make) -> None:
         assert differences(changed) == {"one": []}
 
 
-def test_why_a_step_was_skipped_is_written(made: Make) -> None:
-    steps = "- sms: first\n  text: \"{% abort 'nothing to say' %}\"\n"
-    cases = made(steps, "events: []")
-    changed = updated(cases, ["one"], AROUND)
+def test_why_a_step_was_skipped_is_written_and_what_is_forbidden_is_left_as_it_is(made: Make) -> None:
+    changed = updated(made("- sms: first\n  text: \"{% abort 'nothing to say' %}\"\n", "events: []"), ["one"], AROUND)
     assert changed is not None
     assert changed.source.data["cases"]["one"]["expect"]["steps"][0]["reason"] == "nothing to say"
-
-
-def test_what_is_forbidden_is_left_as_it_is(made: Make) -> None:
-    cases = made(STEPS, "expect: {never: [sms]}")
-    assert updated(cases, ["one"], AROUND) is None
+    assert updated(made(STEPS, "expect: {never: [sms]}"), ["one"], AROUND) is None

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from gateway.service.index import EVERY, JourneyFilter
 from tests.fakes import Ran, Terminal
 from tests.gateway.cli.conftest import Client, Run
 from tests.gateway.cli.samples import FLIGHT, LATEST, LISTED
+from tests.gateway.journey import START
 
 ANN = {"operator": "ann", "reason": "incident 42"}
 
@@ -58,7 +58,6 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch):
 
 
 HELD = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(3)]
-NOT_HELD = NotAccepted("a/1", "nothing to retry: the journey is not held")
 MANY = ("--destination", "wax", "--reason", "wax is back", "--operator", "ann")
 WHO = {"operator": "ann", "reason": "wax is back"}
 
@@ -66,36 +65,31 @@ WHO = {"operator": "ann", "reason": "wax is back"}
 @pytest.mark.parametrize("command", ["retry", "skip", "leave"])
 def test_all_held_ones_that_fit_get_the_operation_each_with_its_step(run: Run, client: Client, command: str):
     client.shown["select"] = HELD
-    at = datetime(2026, 3, 31, 8, tzinfo=UTC)
     options = ("--scenario", "a", "--since", "2026-03-31T08:00Z", "--held-reason", "exhausted", "--step", "hook")
     ran = run(command, *MANY, *options, "--rate", "600/m", "--limit", "7")
-    assert (ran.status, ran.out, ran.err) == (0, "accepted 3\n", "")
-    which = JourneyFilter(scenario="a", destination="wax", since=at, reason="exhausted", step="hook")
+    assert ran == Ran(0, "accepted 3\n", "")
+    which = JourneyFilter(scenario="a", destination="wax", since=START, reason="exhausted", step="hook")
     assert client.asked[:2] == [("select", command, which, {"ask": False, "limit": 7}), ("batch", 10.0)]
     assert client.asked[2:] == [(command, f"a/{number}", "hook", WHO) for number in range(3)]
 
 
-@pytest.mark.parametrize("command", ["pause", "resume"])
-def test_those_under_way_get_the_operation_wherever_they_are(run: Run, client: Client, command: str):
+@pytest.mark.parametrize(
+    ("command", "more"), [("pause", {}), ("resume", {}), ("leave --all", {"everybody": True})], ids=lambda one: str(one)
+)
+def test_those_under_way_get_the_operation_wherever_they_are(
+    run: Run, client: Client, command: str, more: dict[str, bool]
+):
     client.shown["select"] = [
-        LISTED.model_copy(update={"id": name, "state": state})
-        for name, state in (("a/1", "running"), ("a/2", "paused"))
+        LISTED.model_copy(update={"id": name, "state": state, "step": step})
+        for name, state, step in (("a/1", "running", "hook"), ("a/2", "paused", "pause"))
     ]
-    ran = run(command, "--scenario", "a", "--reason", "x", "--operator", "ann")
-    assert (ran.status, ran.out) == (0, "accepted 2\n")
-    assert client.asked[0] == ("select", command, JourneyFilter(scenario="a"), {"ask": False, "limit": EVERY})
-    assert client.asked[2:] == [(command, name, None, {"operator": "ann", "reason": "x"}) for name in ("a/1", "a/2")]
-
-
-def test_all_under_way_can_be_ended_wherever_they_are(run: Run, client: Client):
-    client.shown["select"] = [LISTED, LISTED.model_copy(update={"id": "a/2", "state": "waiting", "step": "pause"})]
-    ran = run("leave", "--scenario", "a", "--all", "--reason", "x", "--operator", "ann")
-    assert (ran.status, ran.out) == (0, "accepted 2\n")
-    wanted = {"ask": False, "limit": EVERY, "everybody": True}
-    assert client.asked[0] == ("select", "leave", JourneyFilter(scenario="a"), wanted)
-    who = {"operator": "ann", "reason": "x"}
-    assert client.asked[2:] == [("leave", name, None, who) for name in (LISTED.id, "a/2")]
-    assert "waiting" in run("leave", "--scenario", "a", "--all", "--reason", "x", "--dry-run").out
+    line = (*command.split(), "--scenario", "a", "--reason", "wax is back", "--operator", "ann")
+    assert run(*line) == Ran(0, "accepted 2\n", "")
+    verb = command.split()[0]
+    wanted = {"ask": False, "limit": EVERY, **more}
+    assert client.asked[0] == ("select", verb, JourneyFilter(scenario="a"), wanted)
+    assert client.asked[2:] == [(verb, name, None, WHO) for name in ("a/1", "a/2")]
+    assert "paused" in run(*line, "--dry-run").out
 
 
 @pytest.mark.parametrize(("given", "version"), [("4", 4), ("newest", "newest")])
@@ -107,37 +101,24 @@ def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, gi
     assert client.asked[-1] == ("retry", "a/7", {"operator": "ann", "reason": "x", "version": version})
 
 
-def test_many_that_refuse_are_not_all_said(run: Run, client: Client):
-    client.shown["select"] = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(25)]
-    client.answers = {item.id: NotAccepted(item.id, "the journey is over") for item in client.shown["select"]}
-    ran = run("retry", *MANY)
-    assert (ran.status, ran.out) == (1, "accepted 0, refused 25 (the journey is over)\n")
-    assert ran.err.splitlines()[19:] == ["scenario: a/19: the journey is over", "scenario: … and 5 more"]
-
-
-def test_it_is_given_up_and_said_where_no_worker_answers(run: Run, client: Client):
-    client.shown["select"] = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(100)]
-    client.answers = {item.id: NotAnswered(item.id, "no worker answered") for item in client.shown["select"]}
-    ran = run("retry", *MANY)
-    assert ran.status == 1
-    assert (
-        "no worker answers: check that one is running, and run the command again for the remaining journeys\n"
-        in ran.err
-    )
-    assert ", not asked " in ran.out
-
-
 def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client):
     client.shown["select"] = HELD
-    client.answers = {"a/1": NOT_HELD}
+    why = "nothing to retry: the journey is not held"
+    client.answers = {"a/1": NotAccepted("a/1", why)}
     ran = run("retry", *MANY, "--format", "json")
-    assert (ran.status, ran.err) == (1, "scenario: a/1: nothing to retry: the journey is not held\n")
-    assert ran.json == {
-        "operation": "retry",
-        "accepted": ["a/0", "a/2"],
-        "refused": [{"id": "a/1", "why": "nothing to retry: the journey is not held"}],
-        "left": 0,
-    }
+    assert (ran.status, ran.err) == (1, f"scenario: a/1: {why}\n")
+    refused = [{"id": "a/1", "why": why}]
+    assert ran.json == {"operation": "retry", "accepted": ["a/0", "a/2"], "refused": refused, "left": 0}
+    many = client.shown["select"] = [LISTED.model_copy(update={"id": f"a/{number}"}) for number in range(100)]
+    client.answers = {item.id: NotAccepted(item.id, "the journey is over") for item in many[:25]}
+    ran = run("retry", *MANY)
+    assert (ran.status, ran.out) == (1, "accepted 75, refused 25 (the journey is over)\n")
+    assert ran.err.splitlines()[19:] == ["scenario: a/19: the journey is over", "scenario: … and 5 more"]
+    client.answers = {item.id: NotAnswered(item.id, "no worker answered") for item in many}
+    ran = run("retry", *MANY)  # given up
+    assert (ran.status, ", not asked " in ran.out) == (1, True)
+    advice = "no worker answers: check that one is running, and run the command again for the remaining journeys\n"
+    assert advice in ran.err
 
 
 def test_what_is_interrupted_tells_how_far_it_came(
@@ -170,12 +151,6 @@ def test_what_is_interrupted_tells_how_far_it_came(
     ended = run("retry", *MANY)
     assert (ended.status, ended.out) == (130, "accepted 2, not asked 1\n")
     assert ended.err == "scenario: run the command again for the remaining journeys\n"
-
-
-def test_a_dry_run_lists_them_and_sends_nothing(run: Run, client: Client):
-    client.shown["select"] = HELD[:1]
-    assert "a/0 a@3 held hook" in " ".join(run("pause", *MANY, "--dry-run").out.split())
-    assert client.asked == [("select", "pause", JourneyFilter(destination="wax"), {"ask": True, "limit": EVERY})]
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])

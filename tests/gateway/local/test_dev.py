@@ -108,19 +108,13 @@ def test_the_key_of_suppressions_lasts_as_long_as_they_do(tmp_path: Path):
         kept_key(path)
 
 
-async def test_the_key_is_its_users_alone_and_stays(tmp_path: Path, store: Store):
-    path = tmp_path / "api.key"
-    token = await kept_api_key(path, store)
-    assert path.read_text() == f"{token}\n"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert await kept_api_key(path, store) == token
-    (key,) = await store.keys()
-    assert (tuple(key.scopes), key.scenarios, key.expires_at) == (SCOPES, None, None)
-
-
-async def test_what_is_no_key_of_this_store_is_replaced(tmp_path: Path, store: Store):
+async def test_the_key_stays_and_what_is_none_of_this_store_is_replaced(tmp_path: Path, store: Store):
     path = tmp_path / "api.key"
     revoked = await kept_api_key(path, store)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (f"{revoked}\n", 0o600), "its user's alone"
+    assert await kept_api_key(path, store) == revoked
+    (key,) = await store.keys()
+    assert (tuple(key.scopes), key.scenarios, key.expires_at) == (SCOPES, None, None)
     await store.revoke_key(revoked.split("_")[1], datetime.now(UTC))
     for content in (revoked, "sr_nothing", f"sr_abcdefgh_{'0' * 64}"):
         path.write_text(content)
