@@ -1,24 +1,4 @@
-"""Refusals of the gateway, as one small tree. Each message is one sentence that says what to do.
-
-Refusal
-├── BadInput
-│   ├── BadOperation
-│   ├── UnknownScenario
-│   ├── BadCombination
-│   └── BadCursor
-├── Busy
-├── TooMany
-├── Forbidden
-├── CheckFailed
-├── NotEntered
-│   ├── MistakenEntry
-│   └── UnderWay
-├── NotAccepted
-│   ├── NotAnswered
-│   └── JourneyStuck
-├── NotFound
-└── JourneyFailed
-"""
+"""Refusals of the gateway. Each message is one sentence that says what to do."""
 
 from __future__ import annotations
 

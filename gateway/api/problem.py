@@ -169,7 +169,7 @@ def problem_of(error: Exception) -> Problem:
             return again("no-answer", str(error))
         case errors.NotAccepted() | errors.NotEntered() | errors.JourneyFailed():
             return Problem("not-accepted", str(error))
-        case errors.BadInput() | errors.Refusal():
+        case errors.Refusal():
             return Problem("invalid", str(error))
         case StoreError() | SetupError():
             logger.warning("a request failed: %s", error)

@@ -72,8 +72,7 @@ class AudienceService:
         async for part in _in_parts(content):
             digest.update(part)
             size += len(part)
-            text = await self._codec.encode_part(part)
-            await self._store.add_audience_part(audience.id, number, text)
+            await self._store.add_audience_part(audience.id, number, await self._codec.encode_part(part))
             number += 1
         if not size:
             raise BadInput(f"{audience.name} is empty")

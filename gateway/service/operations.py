@@ -196,14 +196,13 @@ class OperationService:
         """
         if scenario is not None:
             caller.check(scenario)
-        last = await page.item(self._store.stored_operation)
         found = await self._store.stored_operations(
             verb=operation,
             operator=operator,
             scenarios=caller.scenarios if scenario is None else (scenario,),
             destination=destination,
             since=since,
-            after=last,
+            after=await page.item(self._store.stored_operation),
             limit=page.limit + 1,
         )
         items, following = page.split(found, lambda one: {"id": one.id})
