@@ -11,8 +11,7 @@ from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct
 from gateway.errors import BadInput
 from gateway.sending import Outbox, TrialMessage, Trials, is_allowed
-from gateway.service.caller import caller_with
-from runtime.api_keys import SCOPES, ApiKey
+from gateway.service.caller import TERMINAL
 from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError
 from runtime.settings import Settings
@@ -107,20 +106,17 @@ async def test_tests_are_on_record_and_counted_nowhere(store: Store) -> None:
     assert (kept.contact_id, kept.workflow_id, kept.response) == ("erased:0123", "", None)
 
 
-CALLER = caller_with(ApiKey("aaaaaaaa", "", SCOPES, None, None, "", datetime.now(UTC), "test"))
 REQUEST: dict[str, Any] = {"source": "scenario: hello\ntrigger: order\nsteps: [{mail: x}]\n", "entry": {}}
 
 
-async def test_it_sends_as_the_settings_say(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_sends_as_the_settings_say_and_nothing_of_a_scenario_with_mistakes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "s3cret-value")
     async with Outbox.configured(Settings(), DestinationsFile(), store) as outbox:
         assert (outbox.channels.connections, outbox.book) == ({}, None)
         assert isinstance(outbox.routes, Direct)
         assert outbox.secrets.snapshot()["TOKEN"] == "s3cret-value"
         assert "s3cret" not in repr(outbox)
-
-
-async def test_a_scenario_with_mistakes_sends_nothing(store: Store) -> None:
-    async with Outbox.configured(Settings(), DestinationsFile(), store) as outbox:
         with pytest.raises(BadInput, match="the scenario has mistakes"):
-            await outbox.send(CALLER, REQUEST, "mail")
+            await outbox.send(TERMINAL, REQUEST, "mail")

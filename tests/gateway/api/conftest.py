@@ -26,10 +26,10 @@ from tests.gateway.api.doors import Door, application, opened
 
 @dataclass
 class Client:
-    """A stand-in for `ScenarioClient` whose entries and events have no effect. It records what was asked.
+    """A stand-in for `ScenarioClient` and its services of entries and events, which have no effect.
 
-    It raises `refusals`, by the contact's id. Entries wait until it is `opened`, and are returned with the changes of
-    `entered`.
+    It records what was asked. It raises `refusals`, by the contact's id. Entries wait until it is `opened`, and are
+    returned with the changes of `entered`.
     """
 
     store: Store
@@ -40,48 +40,36 @@ class Client:
 
     def __post_init__(self) -> None:
         self.services: Any = Services(cast("Temporal", None), self.store)
-        self.services.entries, self.services.events = Entries(self), Events(self)
-
-
-@dataclass
-class Entries:
-    client: Client
+        self.services.entries = self.services.events = self
 
     async def enter(
         self, caller: Caller, entry: Mapping[str, Any], *, settle: float, request: UUID | None = None
     ) -> Entered:
         caller.check(str(entry["scenario"]).partition("@")[0])
         contact = str(entry["contact"]["id"])
-        self.client.asked.append((contact, settle, request))
-        if self.client.opened is not None:
-            await self.client.opened.wait()
-        if (refusal := self.client.refusals.get(contact)) is not None:
+        self.asked.append((contact, settle, request))
+        if self.opened is not None:
+            await self.opened.wait()
+        if (refusal := self.refusals.get(contact)) is not None:
             raise refusal
         handle = cast("Any", None)
         made = Entered(f"{entry['scenario']}/{contact}", "run", already=False, handle=handle, admitted=settle > 0)
-        return replace(made, **self.client.entered)
-
-
-@dataclass
-class Events:
-    client: Client
+        return replace(made, **self.entered)
 
     async def report(self, caller: Caller, contact: str, name: str, *given: Any, **more: Any) -> EventView:
-        self.client.asked.append((contact, name, *given, {**more, "scenarios": caller.scenarios}))
         await asyncio.sleep(0)
-        return self._reached(contact, EventView(told=2, goals=1))
+        return self._reached(EventView(told=2, goals=1), contact, name, *given, {**more, "scenarios": caller.scenarios})
 
     async def report_to(self, caller: Caller, journey: str, name: str, *given: Any, **more: Any) -> EventView:
         caller.check(journey.partition("/")[0])
-        self.client.asked.append((journey, name, *given, more))
-        return self._reached(journey, EventView(told=1))
+        return self._reached(EventView(told=1), journey, name, *given, more)
 
     async def change(self, caller: Caller, contact: str, patch: Mapping[str, Any]) -> EventView:
-        self.client.asked.append((contact, patch, {"scenarios": caller.scenarios}))
-        return self._reached(contact, EventView(told=3))
+        return self._reached(EventView(told=3), contact, patch, {"scenarios": caller.scenarios})
 
-    def _reached(self, whom: str, usually: EventView) -> EventView:
-        if (refusal := self.client.refusals.get(whom)) is not None:
+    def _reached(self, usually: EventView, whom: str, *asked: Any) -> EventView:
+        self.asked.append((whom, *asked))
+        if (refusal := self.refusals.get(whom)) is not None:
             raise refusal
         known = {"nobody": EventView(unknown=True), "early": EventView(pending=1), "over": EventView()}
         return known.get(whom, usually)

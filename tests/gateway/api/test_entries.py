@@ -67,14 +67,14 @@ async def test_the_answer_says_what_became_of_the_contact(api: Api):
 
 
 async def test_what_is_no_entry_is_told(api: Api):
-    wrong: list[tuple[dict[str, Any], int, list[str]]] = [
-        ({"content": b"scenario: welcome", "headers": {"content-type": "application/yaml"}}, 415, []),
-        ({"content": b"{}"}, 415, []),
-        ({"json": ["welcome"]}, 422, [""]),
-        ({"headers": {"content-type": "application/json"}}, 422, [""]),
-    ]
-    for given, status, pointers in wrong:
-        answer = await api.call("POST", "/entries", **given)
+    yaml, plain = {"content-type": "application/yaml"}, {"content-type": "application/json"}
+    for content, headers, status, pointers in (
+        (b"scenario: welcome", yaml, 415, []),
+        (b"{}", {}, 415, []),
+        (b'["welcome"]', plain, 422, [""]),
+        (None, plain, 422, [""]),
+    ):
+        answer = await api.call("POST", "/entries", content=content, headers=headers)
         assert (answer.status_code, [mistake["pointer"] for mistake in answer.json()["errors"]]) == (status, pointers)
 
 
@@ -240,10 +240,8 @@ NO_BATCHES = [
     (b"[]", 422, "the batch is empty"),
     (b"{}", 422, "a batch must be an array"),
     (b"[{}, {}", 400, "the body is not JSON (line 1, column 8): it ends before its last bracket is closed"),
-    (b"[{},]", 400, "the body is not JSON (line 1, column 4): there is one comma too many"),
     (b"[{} {}]", 400, "the body is not JSON (line 1, column 5): a comma is missing"),
     (b"[{}] x", 400, "the body is not JSON (line 1, column 6): there is something after the end"),
-    (b"[{}, \xff]", 400, "the body is not UTF-8"),
     (b"[" * 100_000, 400, "the body cannot be read: it is nested too deeply to be read"),
     (b"[" + b"{}," * 1000 + b"{}]", 422, "a batch may have 1,000 items at most: send several"),
 ]

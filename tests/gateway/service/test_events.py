@@ -20,7 +20,7 @@ from gateway.service import events
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.events import UnadmittedSearch
 from runtime.api_keys import SCOPES
-from runtime.store import Store
+from runtime.store import AcceptedEntry, Store
 from tests.factories import admission_request, publish
 from tests.fakes import RefusingService
 from tests.gateway.search import NOW, Search
@@ -92,6 +92,7 @@ def test_what_a_journey_would_not_take_as_a_change_is_refused(patch: Any, said: 
     assert SECRET not in str(refused.value)
 
 
+UNAVAILABLE = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
 GOAL = "scenario: NAME\ntrigger: order\ngoal: {event: order.placed, within: 1h}\nsteps:\n  - exit: done\n"
 
 
@@ -138,6 +139,42 @@ async def test_an_event_waits_until_a_campaign_has_sent_to_the_contact(
     assert await service.report(TERMINAL, "7", "go") == events.EventView()
 
 
+async def test_no_journey_gets_an_event_while_temporal_cannot_be_searched(
+    service: events.EventService, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller has to send it again, which must not count twice."""
+    reach = AsyncMock(return_value=True)
+    await store.accept(AcceptedEntry("late/7", "r1", "7", datetime.now(UTC)))
+    monkeypatch.setattr(UnadmittedSearch, "of", AsyncMock(side_effect=UNAVAILABLE))
+    monkeypatch.setattr(service, "_signal", reach)
+    for contact in "78":
+        change = service.change(TERMINAL, contact, {"firstname": "Zoé"})
+        for telling in (service.report(TERMINAL, contact, "go"), change):
+            with pytest.raises(RPCError, match="away"):
+                await telling
+    assert not reach.called
+
+
+async def test_an_event_has_been_sent_to_all_journeys_before_an_error_is_raised(
+    service: events.EventService, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    async def reach(entry: AcceptedEntry, *_: object) -> bool:
+        if entry.workflow_id == "late/7/A":
+            raise UNAVAILABLE
+        await asyncio.sleep(0.01)
+        sent.append(entry.workflow_id)
+        return True
+
+    for key in "ABC":
+        await store.accept(AcceptedEntry(f"late/7/{key}", "r1", "7", datetime.now(UTC)))
+    monkeypatch.setattr(service, "_signal", reach)
+    with pytest.raises(RPCError, match="away"):
+        await service.report(TERMINAL, "7", "go")
+    assert sorted(sent) == ["late/7/B", "late/7/C"]
+
+
 async def test_a_limited_caller_counts_no_goals_of_other_scenarios(service: events.EventService, store: Store) -> None:
     now = datetime.now(UTC)
     for name in ("hello", "other"):
@@ -149,9 +186,6 @@ async def test_a_limited_caller_counts_no_goals_of_other_scenarios(service: even
     assert await service.report(caller, "7", "order.placed") == events.EventView(goals=1)
     reached = {entry.scenario: entry.reached_at is not None for entry in await store.entries()}
     assert reached == {"hello": False, "other": True}
-
-
-UNAVAILABLE = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
 
 
 @dataclass

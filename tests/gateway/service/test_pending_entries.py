@@ -7,7 +7,6 @@ from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import JOURNEYS
 from gateway.client import EventView, JourneyFilter, ScenarioClient
@@ -43,7 +42,6 @@ steps:
   - wait: 1d
 """
 WHO = {"operator": "ann", "reason": "incident 42"}
-AWAY = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
 
 
 def entry(contact: str = "7", order: str = "A1", scenario: str = "late", price: int = 30) -> dict[str, Any]:
@@ -162,42 +160,6 @@ async def test_an_event_that_waits_for_long_tells_when_it_happened(
     [goal] = await client.store.entries(contact_id="7")
     assert goal.reached_at is not None
     assert goal.reached_at <= told
-
-
-async def test_no_journey_gets_an_event_while_temporal_cannot_be_searched(
-    client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The caller has to send it again, which must not count twice."""
-    reach = AsyncMock(return_value=True)
-    await client.store.accept(AcceptedEntry("late/7", "r1", "7", datetime.now(UTC)))
-    monkeypatch.setattr(client.services.events.unadmitted, "of", AsyncMock(side_effect=AWAY))
-    monkeypatch.setattr(client.services.events, "_signal", reach)
-    for contact in ("7", "8"):
-        for telling in (client.event(contact, *returned()), client.contact_changed(contact, {"firstname": "Zoé"})):
-            with pytest.raises(RPCError, match="away"):
-                await telling
-    assert not reach.called
-
-
-async def test_an_event_has_been_sent_to_all_journeys_before_an_error_is_raised(
-    client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[str] = []
-
-    async def reach(entry: AcceptedEntry, *_: object) -> bool:
-        if entry.workflow_id == "late/7/A":
-            raise AWAY
-        await asyncio.sleep(0.01)
-        sent.append(entry.workflow_id)
-        return True
-
-    for key in ("A", "B", "C"):
-        await client.store.accept(AcceptedEntry(f"late/7/{key}", "r1", "7", datetime.now(UTC)))
-    monkeypatch.setattr(client.services.events.unadmitted, "of", AsyncMock(return_value=[]))
-    monkeypatch.setattr(client.services.events, "_signal", reach)
-    with pytest.raises(RPCError, match="away"):
-        await client.event("7", *returned())
-    assert sorted(sent) == ["late/7/B", "late/7/C"]
 
 
 async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
