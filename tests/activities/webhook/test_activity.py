@@ -100,14 +100,6 @@ class TestADestination:
         assert [call.target for call in there.calls] == ["/services/T01/B02%2Fx3/orders/CGX%2094"]
         assert "B02" not in str(sent) + str(desk.rows)
 
-    async def test_without_a_file_the_setting_is_named(self, desk: Desk):
-        failure, _ = await desk.fail(STEP)
-        assert failure.kind is FailureKind.UNCONFIGURED
-        assert failure.reason == (
-            "The webhook goes to destination 'wax', and SCENARIO_DESTINATIONS is not set: "
-            "set it to a destinations.yaml that has this destination"
-        )
-
     async def test_is_tried_again_where_a_secret_that_it_needs_cannot_be_read(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ', headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}'))
         desk.unreadable = {"TOKEN": "the file of the secret TOKEN cannot be read: check its permissions"}
@@ -137,6 +129,12 @@ class TestSecretsOfAScenario:
         for desk.secrets, reason in (({}, NOT_SET), ({"TOKEN": "t"}, "does not exist in DNS")):
             failure, _ = await desk.fail(PLAIN)
             assert reason in failure.reason
+        failure, _ = await desk.fail(STEP)
+        assert (failure.kind, failure.reason) == (
+            FailureKind.UNCONFIGURED,
+            "The webhook goes to destination 'wax', and SCENARIO_DESTINATIONS is not set: "
+            "set it to a destinations.yaml that has this destination",
+        )
 
     async def test_one_whose_name_the_template_works_out_is_among_those_granted(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, ", owners: [post-purchase, b], secrets: [GRANTED, OTHER]"))

@@ -84,9 +84,10 @@ async def test_signs_in_a_secret_do_not_end_it(tokens: AccessTokens, server: Iss
     assert server.basic == ["runner:a+secret%3A+with+%26+signs"]  # RFC 6749 §2.3.1
 
 
-async def test_a_token_is_given_for_a_signed_assertion(tokens: AccessTokens, server: Issuer):
+@pytest.mark.parametrize("key", [KEY, KEY.replace("\n", "\\n")], ids=["PEM", "with its line breaks as in JSON"])
+async def test_a_token_is_given_for_a_signed_assertion(tokens: AccessTokens, server: Issuer, key: str):
     signed = {"grant": "jwt_bearer", "client_secret": None, "key": "ADS_KEY", "key_id": "k1", "subject": "shop"}
-    token = await tokens.token(ads(server, scope="ads", **signed), SECRETS)
+    token = await tokens.token(ads(server, scope="ads", **signed), SECRETS | {"ADS_KEY": key})
     assert server.issued == [token]
     [form] = server.forms
     assert form.keys() == {"grant_type", "assertion", "scope"}
@@ -94,13 +95,6 @@ async def test_a_token_is_given_for_a_signed_assertion(tokens: AccessTokens, ser
     claims = jwt.decode(form["assertion"], PUBLIC, algorithms=["RS256"], audience=server.url)
     assert claims["exp"] - claims.pop("iat") == 300
     assert claims.items() >= {"iss": CLIENT, "sub": "shop", "aud": server.url, "scope": "ads"}.items()
-
-
-async def test_a_key_may_have_its_line_breaks_as_in_json(tokens: AccessTokens, server: Issuer):
-    signed = {"grant": "jwt_bearer", "client_secret": None, "key": "ADS_KEY"}
-    escaped = KEY.replace("\n", "\\n")
-    await tokens.token(ads(server, **signed, subject="shop"), {"ADS_KEY": escaped})
-    assert len(server.issued) == 1
 
 
 async def test_a_token_is_fetched_once_for_many_and_again_before_its_end(
@@ -324,20 +318,15 @@ async def test_a_401_gets_another_token_within_the_same_attempt(desk: Desk, to: 
     assert [call.header("webhook-id") for call in there.calls] == [ID] * 2
 
 
-async def test_a_second_401_is_the_receivers_answer(desk: Desk, to: To, server: Issuer):
-    async with receiver(answer(401)) as there:
-        failure, _ = await desk.fail(to(there))
-    assert (failure.kind, failure.status, failure.reason) == (FailureKind.RETRY, 401, "ads answered 401")
-    assert len(there.calls) == 2
-
-
-async def test_a_401_counts_where_no_other_token_is_to_be_had(desk: Desk, to: To, server: Issuer):
+async def test_a_second_401_is_the_receivers_answer_and_so_is_one_without_another_token(
+    desk: Desk, to: To, server: Issuer
+):
     async with receiver(answer(401)) as there:
         webhooks = to(there)
-        await desk.fail(webhooks)
-        server.outage = (503, "")
-        failure, _ = await desk.fail(webhooks)
-    assert (failure.kind, failure.status) == (FailureKind.RETRY, 401)
+        for server.outage in (None, (503, "")):
+            failure, _ = await desk.fail(webhooks)
+            assert (failure.kind, failure.status, failure.reason) == (FailureKind.RETRY, 401, "ads answered 401")
+    assert len(there.calls) == 3
 
 
 async def test_a_wrong_secret_holds_and_says_which_one(desk: Desk, to: To, server: Issuer):

@@ -35,10 +35,7 @@ def test_while_two_keys_are_live_a_receiver_with_either_accepts_it(secret: str):
     made = headers([Key.parse(SECRET), Key.parse(OTHER)], ID, now(), BODY)
     assert len(made["webhook-signature"].split(" ")) == 2
     Webhook(secret).verify(BODY, made)
-
-
-def test_without_a_live_key_there_is_an_id_but_no_signature():
-    assert set(headers([], ID, now(), BODY)) == {"webhook-id", "webhook-timestamp", "idempotency-key"}
+    assert set(headers([], ID, now(), BODY)) == made.keys() - {"webhook-signature"}, "without a live key"
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["seed", "seed and public half"])

@@ -191,21 +191,17 @@ async def test_a_handshake_that_never_ends(authority: Authority, out_of_time: Ca
     assert (error.word, type(error)) == ("tls_handshake_timeout", UnreachableError)
 
 
-async def test_a_client_certificate_is_shown_where_it_is_set(transport: Transport, authority: Authority):
-    async with receiver(tls=authority.server(clients=True)) as there:
-        ours = Tls(ca_file=authority.file, cert_file=authority.client("us"))
-        assert (await transport.send(https(there, ours))).status == 200
-        await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert len(there.calls) == 1
-
-
-async def test_a_renewed_client_certificate_is_used_without_a_restart(transport: Transport, authority: Authority):
+async def test_a_client_certificate_is_shown_where_it_is_set_and_renewed_without_a_restart(
+    transport: Transport, authority: Authority
+):
     file = Authority(authority.folder / "else").client("stranger")
     ours = Tls(ca_file=authority.file, cert_file=file)
     async with receiver(tls=authority.server(clients=True)) as there:
-        await failure(transport, https(there, ours))
+        for tls in (Tls(ca_file=authority.file), ours):
+            await failure(transport, https(there, tls))
         authority.renew(file)
         assert (await transport.send(https(there, ours))).status == 200
+    assert len(there.calls) == 1
 
 
 @pytest.mark.parametrize(
