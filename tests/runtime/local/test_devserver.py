@@ -47,22 +47,16 @@ def wait_until_gone(pids: list[int]) -> None:
         time.sleep(0.02)
 
 
-async def test_it_answers_shows_its_ui_and_keeps_journeys_for_a_year(server: DevServer, client: Client):
+async def test_it_listens_on_loopback_keeps_journeys_for_a_year_and_writes_ahead(server: DevServer, client: Client):
     found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
     assert found.config.workflow_execution_retention_ttl.ToTimedelta() == devserver.RETENTION
     async with aiohttp.ClientSession() as session, session.get(f"{server.ui_url}/api/v1/settings") as page:
         assert (await page.json())["DisableNewsFetch"] is True
-
-
-async def test_it_listens_on_loopback_only(server: DevServer):
     for url in (server.address, server.ui_url.removeprefix("http://")):
         assert url.startswith(f"{HOST}:")
     with socket.socket() as other:
         # Another loopback address is not listened on, so neither is a public one.
         assert other.connect_ex(("127.0.0.2", int(server.address.partition(":")[2]))) != 0
-
-
-async def test_its_database_writes_ahead(server: DevServer):
     with closing(sqlite3.connect(server.log.with_name("temporal.db"))) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 

@@ -28,6 +28,7 @@ OVER = entry(1, "old", ago=timedelta(days=1))
 STUCK = entry(1, "old", over=False, ago=timedelta(days=1))
 ELSEWHERE = entry(2, "other", workflow_id="imported/7", over=False, ago=timedelta(days=1))
 LONG_AGO = entry(1, "old", ago=MONTH)
+RECENT = entry(2, "second", ago=timedelta(days=1))
 IN_ALREADY = entry(4, "new", over=False, ago=timedelta(minutes=1))
 
 
@@ -46,6 +47,7 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
         ("when_finished", [OVER], Decision(Eligible(2))),
         (MONTH, [OVER], Decision(kept_out("too_soon", OVER, YESTERDAY + MONTH))),
         (MONTH, [LONG_AGO], Decision(Eligible(2))),
+        (MONTH, [LONG_AGO, RECENT], Decision(kept_out("too_soon", RECENT, YESTERDAY + MONTH))),
         (MONTH + MOMENT, [LONG_AGO], Decision(kept_out("too_soon", LONG_AGO, NOW + MOMENT))),
         # an earlier run of the same workflow id never took leave
         ("never", [STUCK], Decision(kept_out("entered_before", STUCK), (STUCK,))),
@@ -62,8 +64,3 @@ def kept_out(why: str, by: StoredEntry, until: datetime | None = None) -> Alread
 def test_the_rule_of_again(again: Again, earlier: list[StoredEntry], expected: AdmissionDecision) -> None:
     assert decide(asking(again), earlier) == expected
     assert decide(asking(again), earlier[::-1]) == expected
-
-
-def test_too_soon_counts_from_the_newest_admission() -> None:
-    first, second = LONG_AGO, entry(2, "second", ago=timedelta(days=1))
-    assert decide(asking(MONTH), [first, second]) == Decision(kept_out("too_soon", second, YESTERDAY + MONTH))

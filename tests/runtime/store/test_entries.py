@@ -85,15 +85,6 @@ async def test_a_run_that_never_took_leave_is_lost_when_the_next_one_comes(store
     assert (ended.outcome, ended.ended_at) == ("finished", NOW)
 
 
-async def test_a_journey_under_another_workflow_id_keeps_others_out(store: Store) -> None:
-    await store.admit(asking(workflow_id="imported-7"))
-    kept_out = AlreadyEntered("under_way", "imported-7", "run-1", NOW)
-    for again in ("never", "when_finished", "always", HOUR):
-        assert await store.admit(asking("run-2", again=again, now=NOW + 2 * HOUR)) == kept_out
-    await store.depart("imported-7", "run-1", "exited", None, NOW)
-    assert isinstance(await store.admit(asking("run-2")), AdmittedRun)
-
-
 @pytest.mark.parametrize(("again", "before"), [("never", 0), ("when_finished", 2), (HOUR, 1)])
 @both
 async def test_of_many_that_ask_at_once_one_comes_in(store: Store, another: Store, again: Any, before: int) -> None:

@@ -1,5 +1,4 @@
 import asyncio
-import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -10,19 +9,13 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from runtime.process import free_port
 from runtime.store import Store, StoreAddressError, StoreError, StoreFault, StoreUnavailable, sqlite
 from runtime.store.database import Database
 from runtime.store.store import connect
 from tests.runtime.store.conftest import Server, both, migrate
 
 SECRET = "s3cr3t-pa55"
-
-
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +60,12 @@ async def test_a_store_in_memory_lives_as_long_as_it_is_open() -> None:
         assert await store.newest("welcome") is None
 
 
-async def test_a_server_that_is_not_there_is_named_without_the_password(closed_port: int) -> None:
+async def test_a_server_that_is_not_there_is_named_without_the_password() -> None:
+    port = free_port()
     with pytest.raises(StoreUnavailable) as caught:
-        await migrate(f"postgresql://user:{SECRET}@127.0.0.1:{closed_port}/scenarios")
+        await migrate(f"postgresql://user:{SECRET}@127.0.0.1:{port}/scenarios")
     assert str(caught.value) == (
-        f"The store 127.0.0.1:{closed_port}/scenarios cannot be used now (nothing listens there): "
+        f"The store 127.0.0.1:{port}/scenarios cannot be used now (nothing listens there): "
         "check that it is running and that SCENARIO_STORE is right."
     )
     assert caught.value.__cause__ is None
@@ -89,26 +83,18 @@ async def test_a_database_that_is_not_there_or_cannot_hold_what_people_write_is_
     assert "/ascii keeps text as SQL_ASCII, which cannot hold what people write: " in str(caught.value)
 
 
-async def test_a_folder_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreAddressError, match=r"folder of the store .*/file/store.db cannot be made"):
-        await migrate(f"sqlite:///{tmp_path}/file/store.db")
-
-
 @pytest.mark.parametrize(
-    ("content", "error", "says"),
+    ("path", "error", "says"),
     [
-        (None, StoreUnavailable, "its file cannot be opened or created"),
-        ("not a database" * 100, StoreFault, "its file is not an SQLite database"),
+        ("", StoreUnavailable, "its file cannot be opened or created"),
+        ("/file", StoreFault, "its file is not an SQLite database"),
+        ("/file/store.db", StoreAddressError, r"folder of the store .*/file/store.db cannot be made"),
     ],
 )
-async def test_a_file_that_is_no_database_is_said_to_be_so(
-    content: str | None, error: type[StoreError], says: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "store.db"
-    path.write_text(content) if content is not None else path.mkdir()
+async def test_what_is_in_the_way_of_a_file_is_said(path: str, error: type[StoreError], says: str, tmp_path: Path):
+    (tmp_path / "file").write_text("not a database" * 100)
     with pytest.raises(error, match=says):
-        await migrate(f"sqlite:///{path}")
+        await migrate(f"sqlite:///{tmp_path}{path}")
 
 
 async def test_a_file_that_another_process_keeps_locked_is_unavailable_for_now(
