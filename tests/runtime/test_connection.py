@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,32 +30,6 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> Configure:
 
     configure(TEMPORAL_CONFIG_FILE="/nowhere/temporal.toml")
     return configure
-
-
-@asynccontextmanager
-async def passing(port: int, address: str) -> AsyncGenerator[None]:
-    host, _, there = address.partition(":")
-    tasks: list[asyncio.Task[None]] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-        finally:
-            writer.close()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(host, int(there))
-        tasks.extend(asyncio.create_task(pump(*ends)) for ends in ((reader, far_writer), (far_reader, writer)))
-
-    listening = await asyncio.start_server(accept, HOST, port)
-    try:
-        yield
-    finally:
-        listening.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_it_is_configured_by_temporals_own_variables(server: DevServer, environ: Configure):
@@ -119,12 +92,12 @@ async def test_without_a_server_it_says_so_once_and_gives_up(caplog: pytest.LogC
     assert [record.getMessage() for record in caplog.records] == [f"{sentence}; trying for 0 s more"]
 
 
-async def test_it_waits_for_a_server_that_starts_later(server: DevServer):
+async def test_it_waits_for_a_server_that_starts_later(tmp_path: Path):
     port = free_port()
     connecting = asyncio.create_task(connect(f"{HOST}:{port}"))
     await asyncio.sleep(0.1)
     assert not connecting.done()
-    async with passing(port, server.address):
+    async with DevServer(tmp_path, port=port):
         assert (await connecting).namespace == "default"
 
 

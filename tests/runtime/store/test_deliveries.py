@@ -45,10 +45,7 @@ async def test_recording_an_attempt_again_changes_nothing(store: Store) -> None:
 async def test_a_response_is_cut_and_may_hold_any_character(store: Store) -> None:
     await store.record([replace(FAILED, response="\x00\ud83d" + "é" * 5000)])
     (attempt,) = await store.deliveries()
-    assert attempt.response is not None
-    assert len(attempt.response) == 2048
-    assert attempt.response.startswith("\ufffd\ufffdééé")
-    assert attempt.response.endswith("é…")
+    assert attempt.response == "\ufffd\ufffd" + "é" * 2045 + "…"
 
 
 @both
