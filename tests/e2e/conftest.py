@@ -284,7 +284,6 @@ async def listening_port(log: Path) -> str:
 
 
 async def until(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], object] = bool, *, within: float = 60.0) -> T:
-    """Ask again and again, until the answer is as wanted."""
     async with asyncio.timeout(within):
         while not wanted(found := await ask()):
             await asyncio.sleep(0.05)
@@ -380,8 +379,6 @@ async def add_key(store: Store, *scopes: Scope) -> str:
 
 @dataclass(frozen=True)
 class Api:
-    """The HTTP API over a real socket."""
-
     url: str
     key: str
 

@@ -118,7 +118,6 @@ class Public:
         return (await self.http.post(address, json=event)).status_code
 
     async def told(self, entered: Entered) -> int:
-        """How many events a journey has been told of."""
         history = await self.client.temporal.get_workflow_handle(entered.id, run_id=entered.run_id).fetch_history()
         return sum(event.HasField("workflow_execution_signaled_event_attributes") for event in history.events)
 

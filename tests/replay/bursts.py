@@ -98,12 +98,10 @@ Message = Callable[[Handle], Awaitable[Answer | None]]
 
 
 def event(name: str, n: int = 0, **more: Any) -> Message:
-    """Something that happened to the contact."""
     return partial(_signal, "event", {"name": name, "properties": {"n": n, **more}})
 
 
 def changed(**fields: Any) -> Message:
-    """Changed fields of the contact."""
     return partial(_signal, "contact_changed", fields)
 
 
@@ -112,7 +110,6 @@ async def _signal(name: str, argument: dict[str, Any], handle: Handle) -> None:
 
 
 def update(name: str, **more: Any) -> Message:
-    """An operator's update."""
     return partial(_update, name, {**WHO, **more})
 
 
@@ -316,8 +313,6 @@ class Fakes:
     async def report_held(self, _: HeldJourney) -> None: ...
 
     def sender(self, name: str) -> Callable[[Delivery], Awaitable[Sent]]:
-        """Return the activity of a channel."""
-
         @activity.defn(name=name)
         async def send(delivery: Delivery) -> Sent:
             return await self._send(delivery.of_step(activity.info().activity_id))
@@ -378,7 +373,6 @@ class Recorder:
         self._handles: dict[str, Handle] = {}
 
     async def record(self, folder: Path) -> None:
-        """Record all of them, in a folder that exists."""
         timed = [name for name, burst in self._bursts.items() if burst.until is not None]
         quiet = [name for name in self._bursts if name not in timed]
         async with self._senders():
@@ -490,12 +484,10 @@ def _anonymous(value: Any) -> Any:
 
 
 def file_of(name: str) -> str:
-    """The name of a burst's history."""
     return f"burst-{name}"
 
 
 async def record(address: str, folder: Path, names: Sequence[str] = ()) -> None:
-    """Record bursts, all by default, against the server at an address."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     await Recorder(client, {name: BURSTS[name] for name in names or BURSTS}).record(folder)
 
@@ -517,7 +509,6 @@ async def replay(folders: Sequence[Path]) -> list[str]:
 
 
 async def main(command: str, *arguments: str) -> int:
-    """Do what the command line says."""
     if command == "replay":
         failed = await replay([Path(folder) for folder in arguments])
         sys.stdout.write("".join(f"{line}\n" for line in failed))

@@ -104,8 +104,6 @@ Handle = WorkflowHandle[Any, dict[str, Any]]
 
 
 class Recorder:
-    """Starts journeys and writes their histories."""
-
     def __init__(self, place: LocalStack) -> None:
         self.place = place
         self._number = 0
@@ -113,14 +111,12 @@ class Recorder:
     async def start(
         self, name: str, steps: Sequence[str], trigger: dict[str, Any] | None = None, more: str = "", **fields: Any
     ) -> Handle:
-        """Publishes a scenario of these steps and lets a contact of these fields in."""
         await self.publish(name, steps, trigger, more)
         self._number += 1
         contact = {"id": self._number, "firstname": "Zoé", "email": "zoe@example.com", "cellphone": "+33612345678"}
         return await self.enter(name, trigger, **contact | fields)
 
     async def enter(self, name: str, trigger: dict[str, Any] | None = None, **contact: Any) -> Handle:
-        """Lets a contact into a published scenario."""
         entry: dict[str, Any] = {"scenario": name, "contact": contact, "trigger": trigger or SEGMENT}
         return (await self.place.client.enter(entry)).handle
 
@@ -132,21 +128,18 @@ class Recorder:
         more: str = "",
         journeys: Literal["pin", "follow"] | None = None,
     ) -> None:
-        """Publishes a version of a scenario of these steps."""
         text = scenario_text(*steps, name=name, trigger=(trigger or SEGMENT)["type"], more=PARIS + more)
         path = self.place.inbox.folder.with_name(f"{name}.yaml")
         await asyncio.to_thread(path.write_text, text, "utf-8")
         await self.place.client.publish(path, journeys=journeys)
 
     async def raw(self, workflow: str, argument: Any) -> Handle:
-        """Starts what the client would not."""
         self._number += 1
         return await self.place.client.temporal.start_workflow(
             workflow, argument, id=f"raw/{self._number}", task_queue=JOURNEYS, result_type=dict
         )
 
     def newest(self, handle: Handle, run_id: str | None = None) -> Handle:
-        """Returns a handle of a journey's newest run, or of the one with this id."""
         return self.place.client.temporal.get_workflow_handle(handle.id, run_id=run_id, result_type=dict)
 
     async def continued(self, handle: Handle, event: str = "") -> Handle:
@@ -162,23 +155,18 @@ class Recorder:
         return latest
 
     async def reached(self, handle: Handle, state: str = "", step: str = "") -> None:
-        """Waits for a journey to be in a state, at a step, or both."""
         await until(progress(handle), lambda now: now["state"] == (state or now["state"]) and step in ("", now["at"]))
 
     async def called(self, path: str) -> None:
-        """Waits for the receiver to be called."""
-
         async def requests() -> list[Any]:
             return self.place.receiver.requests(path)
 
         await until(requests)
 
     async def order(self, handle: Handle, name: str, **more: Any) -> None:
-        """Gives an operator's order."""
         await handle.execute_update(name, {**WHO, **more})  # pyright: ignore[reportUnknownMemberType] of the SDK
 
     async def save(self, name: str, handle: Handle, *, over: bool = True) -> None:
-        """Writes the history, once the journey is over."""
         if over:
             # Some are to fail, and some have gone on in another run.
             with contextlib.suppress(WorkflowFailureError, WorkflowContinuedAsNewError):
@@ -186,13 +174,11 @@ class Recorder:
         write(_path(name), await handle.fetch_history())
 
     async def save_runs(self, name: str, handle: Handle) -> None:
-        """Writes the histories of a journey's first and newest run."""
         await self.save(f"{name}-1", self.newest(handle, handle.first_execution_run_id))
         await self.save(f"{name}-2", self.newest(handle))
 
 
 async def until(ask: Callable[[], Awaitable[T]], ready: Callable[[T], object] = bool, *, pause: float = 0.1) -> T:
-    """Ask until the answer is as wanted. Return it."""
     async with asyncio.timeout(60):
         while not ready(answer := await ask()):
             await asyncio.sleep(pause)
@@ -200,7 +186,6 @@ async def until(ask: Callable[[], Awaitable[T]], ready: Callable[[T], object] = 
 
 
 def progress(handle: Handle) -> Callable[[], Awaitable[dict[str, Any]]]:
-    """Return how to ask for a journey's progress."""
     return partial(handle.query, "progress")
 
 
@@ -211,8 +196,6 @@ Act = Callable[[Recorder, Handle], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Recording:
-    """A journey, and what happens to it in order."""
-
     steps: Sequence[str]
     acts: Sequence[Act] = ()
     trigger: dict[str, Any] | None = None
@@ -222,7 +205,6 @@ class Recording:
     """For a reward as the trigger, that expires in three days and so many seconds."""
 
     async def record(self, name: str, recorder: Recorder) -> None:
-        """Record the journey's history."""
         trigger = self.trigger
         if self.expires is not None:
             date = (datetime.now(UTC) + timedelta(days=3, seconds=self.expires)).isoformat()
@@ -720,12 +702,10 @@ def _path(name: str) -> Path:
 
 
 def _lacks(name: str, wanted: list[str]) -> bool:
-    """Whether this history is wanted and not there."""
     return (not wanted or name in wanted) and not _path(name).exists()
 
 
 async def record(wanted: list[str]) -> None:
-    """Records what is wanted (everything by default) and not there."""
     known = {*RECORDINGS, *map(file_of, BURSTS)}
     if unheard := set(wanted) - known:
         raise SystemExit(f"there is no recording {', '.join(sorted(unheard))}: there are {', '.join(sorted(known))}")

@@ -47,7 +47,6 @@ def found(version: str) -> str | None:
 
 
 async def run(*command: str) -> None:
-    """Run a command in the project's folder."""
     environ = {name: value for name, value in os.environ.items() if name not in ("UV_PYTHON", "VIRTUAL_ENV")}
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -83,7 +82,6 @@ async def recorded(python: str, folder: Path) -> None:
 
 
 async def replayed(python: str, folders: Sequence[Path]) -> None:
-    """Replay histories on a Python."""
     await run(python, "-m", "tests.replay.bursts", "replay", *map(str, folders))
 
 

@@ -54,7 +54,6 @@ def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> R
 
 
 def kinds_of(path: Path) -> set[str]:
-    """The kinds of the steps that a journey did."""
     ended = events(path)[-1].get("workflowExecutionCompletedEventAttributes", {})
     result = told(ended["result"]) if "result" in ended else None
     steps = cast("dict[str, Any]", result).get("steps", ()) if isinstance(result, dict) else ()

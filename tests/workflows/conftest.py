@@ -141,7 +141,6 @@ class Channels:
         return await self._send("webhook", delivery)
 
     def of(self, step: str) -> list[Attempt]:
-        """The attempts of a step."""
         return [attempt for attempt in self.attempts if attempt.delivery.step == step]
 
 
@@ -158,7 +157,6 @@ def worker(client: Client, workflows: Sequence[type], activities: Sequence[Calla
 
 
 async def replay(*histories: WorkflowHistory) -> None:
-    """Replay histories of journeys."""
     replayer = Replayer(workflows=[Journey], workflow_runner=UnsandboxedWorkflowRunner(), data_converter=CONVERTER)
     for history in histories:
         await replayer.replay_workflow(history)
@@ -169,7 +167,6 @@ WHO: Final = {"operator": "ann", "reason": "incident 42"}
 
 
 async def refusal(answer: Awaitable[Any]) -> str:
-    """Return why an update is rejected, whose answer this is."""
     with pytest.raises(WorkflowUpdateFailedError) as caught:
         await answer
     assert isinstance(caught.value.cause, ApplicationError)
@@ -177,7 +174,6 @@ async def refusal(answer: Awaitable[Any]) -> str:
 
 
 async def failure_of(result: Awaitable[Any]) -> tuple[str | None, str]:
-    """Return the type and the message of the error by which a workflow fails, whose result this is."""
     with pytest.raises(WorkflowFailureError) as caught:
         await result
     assert isinstance(caught.value.cause, ApplicationError)
@@ -185,12 +181,10 @@ async def failure_of(result: Awaitable[Any]) -> tuple[str | None, str]:
 
 
 def outcomes(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the steps that a journey did, and how each ended."""
     return [(step["id"], step["outcome"]) for step in result["steps"]]
 
 
 def deep(levels: int) -> dict[str, Any]:
-    """Return an object of so many levels."""
     data: dict[str, Any] = {}
     for _ in range(levels):
         data = {"a": data}
@@ -198,8 +192,6 @@ def deep(levels: int) -> dict[str, Any]:
 
 
 def raising(failure: Failure) -> Script:
-    """A script that fails each time."""
-
     def script(delivery: Delivery, attempt: int) -> Sent:
         raise failure.as_error()
 
@@ -209,8 +201,6 @@ def raising(failure: Failure) -> Script:
 def failing(
     kind: FailureKind, *, times: int = 10_000, status: int | None = 503, reason: str = "it answered 503"
 ) -> Script:
-    """A script that fails some times, then delivers."""
-
     def script(delivery: Delivery, attempt: int) -> Sent:
         if attempt > times:
             return Sent(status=200, attempt=attempt)
@@ -245,15 +235,12 @@ def after(gate: asyncio.Event, then: Script | None = None) -> Script:
 
 
 def timers(history: WorkflowHistory) -> list[Any]:
-    """The timers of a history, as they were started."""
     started = "timer_started_event_attributes"
     return [event.timer_started_event_attributes for event in history.events if event.HasField(started)]
 
 
 @dataclass
 class Stage:
-    """Everything a journey needs, and the means to look at it."""
-
     environment: WorkflowEnvironment
     store: Store
     channels: Channels
@@ -271,7 +258,6 @@ class Stage:
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
-        """Run workers for all queues."""
         store, client, channels, desk = self.store, self.client, self.channels, self.desk
         content = Content(store)
         admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
@@ -328,13 +314,11 @@ class Stage:
         )
 
     async def run(self, scenario: str, trigger: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-        """Starts a journey and gives its result."""
         return await self.result(await self.start(scenario, trigger, **more))
 
     async def operate(
         self, handle: WorkflowHandle[Any, Any], update: str, argument: Any, identifier: str | None = None
     ) -> dict[str, Any]:
-        """Sends a journey an update; gives the journey's answer."""
         execute = cast("Callable[..., Awaitable[dict[str, Any]]]", handle.execute_update)  # pyright: ignore[reportUnknownMemberType]
         return await execute(update, argument, id=identifier)
 
@@ -374,7 +358,6 @@ class Stage:
         return progress
 
     async def continued(self, handle: WorkflowHandle[Any, Any]) -> None:
-        """Waits (in real time) until a journey is in another run."""
         newest = self.client.get_workflow_handle(handle.id)
         while (await newest.describe()).run_id == handle.first_execution_run_id:
             await asyncio.sleep(0.02)
@@ -389,18 +372,15 @@ class Stage:
             return {}
 
     async def attempted(self, step: str) -> None:
-        """Waits (in real time) until a step has been attempted."""
         while not self.channels.of(step):
             await asyncio.sleep(0.02)
 
     async def entry(self, workflow_id: str) -> StoredEntry:
-        """The row of a journey."""
         found = await self.store.entry(workflow_id)
         assert found is not None
         return found
 
     async def now(self) -> datetime:
-        """The server's clock."""
         return (await self.environment.get_current_time()).astimezone(UTC)
 
 
@@ -415,8 +395,6 @@ def _always_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class SlowLookUp:
-    """A look-up of versions that waits until `answered`, once `begin` was called."""
-
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked, self.answered = asyncio.Event(), asyncio.Event()
         self._monkeypatch, self._look_up = monkeypatch, Content.open
@@ -533,13 +511,11 @@ async def _terminate(client: Client) -> None:
 
 @pytest.fixture
 async def deserted(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Stage]:
-    """A stage on that server whose workers are yet to start."""
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         yield Stage(environment, store, Channels(environment), Desk())
 
 
 @pytest.fixture
 async def stage(deserted: Stage) -> AsyncIterator[Stage]:
-    """A stage with workers for all queues."""
     async with deserted.working():
         yield deserted

@@ -63,15 +63,12 @@ destinations:
 
 
 def refusing(*ids: str) -> Behaviour:
-    """A 207 that refuses some members."""
     results = [{"id": one, "status": 404, "code": "unknown"} for one in ids]
     return answer(207, json.dumps({"results": results}).encode())
 
 
 @dataclass
 class Crm:
-    """A receiver, and what is to be kept in sync with it."""
-
     receiver: Receiver
     client: Client
     store: Store
@@ -100,7 +97,6 @@ class Crm:
         return await self.client.get_workflow_handle(identifier, run_id=run.run_id).result()
 
     def sent(self) -> list[tuple[str, list[str]]]:
-        """The operation and members of each request so far, which are then forgotten."""
         bodies: list[dict[str, Any]] = [json.loads(call.body) for call in self.receiver.calls]
         self.receiver.calls.clear()
         return [(body["op"], sorted(member["id"] for member in body["members"])) for body in bodies]

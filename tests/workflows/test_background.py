@@ -45,8 +45,6 @@ from workflows.background import Erase, Prune, TellPlatform
 
 
 class Pruner:
-    """Deletes what the test says."""
-
     def __init__(self) -> None:
         self.asked: list[PruneRequest] = []
         self.answers: list[PruneResult | Exception] = []

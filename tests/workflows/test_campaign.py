@@ -72,7 +72,6 @@ class Gateway:
         self.changes.append(change)
 
     async def busy(self, number: int) -> None:
-        """Wait until so many chunks are worked on."""
         while len(self.at_work) < number:
             await asyncio.sleep(0.02)
 

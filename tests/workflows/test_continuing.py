@@ -25,7 +25,6 @@ steps:
 
 
 async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:
-    """How many runs a journey took."""
     count, run_id = 0, handle.first_execution_run_id
     while run_id:
         count += 1
@@ -36,7 +35,6 @@ async def runs(stage: Stage, handle: WorkflowHandle[Any, Any]) -> int:
 
 
 async def shown_as(handle: WorkflowHandle[Any, Any], state: str) -> bool:
-    """Whether the journey's newest run is searchable as being in a state."""
     newest = await handle.describe()
     return list(newest.search_attributes.get("JourneyState", ())) == [state]
 

@@ -28,7 +28,6 @@ ORDER = {"type": "order", "order": {"external_id": "A"}}
 
 
 async def passed(stage: Stage, name: str) -> dict[str, int]:
-    """How many passed, by version, step and outcome."""
     found = await stage.store.passage_counts(name, datetime(2020, 1, 1, tzinfo=UTC))
     return {f"@{one.version} {one.step} {one.outcome}": one.total for one in found}
 

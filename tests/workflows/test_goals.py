@@ -43,12 +43,10 @@ async def begin(stage: Stage, text: str, identifier: int = 7) -> WorkflowHandle[
 
 
 async def reached(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
-    """Waits (in real time) until the journey knows that it reached its goal; gives its progress."""
     return await stage.until(handle, lambda progress: progress["goal"]["reached_at"])
 
 
 async def names(handle: WorkflowHandle[Any, Any]) -> list[str]:
-    """The local activities of a journey's history, in their order."""
     history = await handle.fetch_history()
     markers = [
         event.marker_recorded_event_attributes

@@ -38,7 +38,6 @@ HELD: Final = Held(step="text", kind="permanent", reason="it answered 400", at=N
 
 
 async def begun(stage: Stage, **state: Any) -> State:
-    """Admit a line without a workflow, and return where it came to."""
     await stage.publish(OFFER)
     now = await stage.now()
     asking = AdmissionRequest("offer", 1, "7", "sale", ID, ROOT, "never", now, root=ROOT)

@@ -320,7 +320,6 @@ async def lead(stage: Stage, *steps: str) -> Handle:
 
 
 async def asked(handle: Handle) -> int:
-    """How often the journey asked for a newer version."""
     history = await handle.fetch_history()
     markers = [event.marker_recorded_event_attributes for event in history.events]
     return sum(b'"renew"' in one.details["data"].payloads[0].data for one in markers if "data" in one.details)

@@ -84,8 +84,6 @@ async def begin(client: Client, argument: Any = STATE) -> WorkflowHandle[Any, st
 
 
 def all_but(left: list[int]) -> Script:
-    """So many are left after each chunk."""
-
     def script(number: int, _: Chunk) -> ChunkDone:
         return ChunkDone(asked=10, answered=10, after=(number, f"a/{number}"), left=left[number - 1])
 
@@ -162,7 +160,6 @@ async def test_those_who_have_not_answered_for_a_day_are_given_up_with_words(cli
 
 
 async def begun(client: Client, gateway: Gateway) -> WorkflowHandle[Any, str]:
-    """Start an operation, and wait until it is at work."""
     handle = await begin(client)
     await gateway.at_work.wait()
     return handle

@@ -68,7 +68,6 @@ async def absent(environment: WorkflowEnvironment, tmp_path: Path) -> AsyncItera
 
 
 async def over(handle: WorkflowHandle[Any, Any]) -> None:
-    """Waits (in real time) until a journey is over."""
     while (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
         await asyncio.sleep(0.02)
 

@@ -44,13 +44,11 @@ def lines(**more: object) -> list[str]:
 
 
 def shown(**more: object) -> list[str]:
-    """The lines between the title and the table of steps."""
     told = lines(**more)
     return [line for line in told[1 : told.index(TITLE)] if line]
 
 
 def steps(**more: object) -> list[str]:
-    """The table's lines."""
     told = lines(**more)
     assert told[-2:] == ["", "Times of Europe/Paris."]
     return told[told.index(TITLE) + 2 : -2]

@@ -115,8 +115,6 @@ seen: list[str] = []
 
 
 class Watched(JourneyHost):
-    """A host that records waits."""
-
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         seen.append(what.removeprefix("wait-1: wait until "))
         return await super().wait(until, what, wake)

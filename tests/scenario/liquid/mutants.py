@@ -78,7 +78,6 @@ def outcome(kind: str, source: Any, data: dict[str, Any]) -> tuple[str, Any]:
 
 
 def mutants(number: int, seed: int = 0) -> Iterator[Page]:
-    """So many mutants of the pages."""
     dice = random.Random(seed)
     originals = list(pages())
     for _ in range(number):

@@ -35,5 +35,4 @@ def pages() -> Iterator[Page]:
 
 
 def variables() -> dict[str, Any]:
-    """All variables that there are, whatever the trigger."""
     return deepcopy(_VARIABLES)

@@ -58,7 +58,6 @@ def plain(text: str) -> str:
 
 
 def as_json(value: Any) -> Any:
-    """What a value outside of quotes means."""
     match value:
         case str():
             return plain(value)
@@ -88,7 +87,6 @@ def written(value: Any) -> str:
 
 
 def as_text(value: Any) -> str:
-    """What a value inside of quotes means."""
     match value:
         case None:
             return ""
@@ -148,7 +146,6 @@ def reached(name: str, scope: dict[str, Any]) -> Any:
 
 @st.composite
 def parts(draw: st.DrawFn, depth: int = 0, loops: tuple[str, ...] = ()) -> Made:
-    """A random part of a body, down to three levels."""
     leaves = ["constant", "output", "string"]
     kind = draw(st.sampled_from(leaves if depth > 2 else [*leaves, "object", "list", "loop", "loop", "if"]))
     name = draw(st.one_of(NAMES, *(st.sampled_from([f"{loop}.v", f"{loop}.t"]) for loop in loops)))

@@ -208,7 +208,6 @@ def test_who_waits_for_the_free_place_never_gets_too_many(
 
 
 def period(per: str, moment: datetime, zone: ZoneInfo) -> object:
-    """A day, a week, a month of the calendar."""
     there = moment.astimezone(zone)
     return {"day": there.date(), "week": there.isocalendar()[:2], "month": (there.year, there.month)}[per]
 

@@ -15,7 +15,6 @@ TOP = 2**64 - 1
 
 
 def sums(parts: int) -> st.SearchStrategy[list[int]]:
-    """Shares that come to all."""
     borders = st.lists(st.integers(0, WHOLE), min_size=parts - 1, max_size=parts - 1)
     return borders.map(lambda cuts: [b - a for a, b in zip((0, *sorted(cuts)), (*sorted(cuts), WHOLE), strict=True)])
 

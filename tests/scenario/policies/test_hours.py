@@ -26,7 +26,6 @@ FRENCH = "quiet: {days_off: [sun, FR]}"
 
 
 def rules(text: str) -> list[Hours]:
-    """Rules as an author writes them."""
     written = Source(f"{{{text}}}").data
     models = {"quiet": QuietHours, "window": Window}
     return [models[key].model_validate(value) for key, value in written.items()]

@@ -45,8 +45,6 @@ def paris(text: str) -> datetime:
 
 @dataclass
 class Facts:
-    """What a test knows, and what it was asked for."""
-
     at: datetime
     against: Sequence[Suppression] = ()
     full: Full | None = None

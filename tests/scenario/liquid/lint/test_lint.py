@@ -40,7 +40,6 @@ schema = partial(roots, event=True, secrets=("TOKEN", "KEY", "WAX_TOKEN", "SIGNI
 
 
 def parse(page: Page) -> None:
-    """Parses a template as rendering would."""
     if isinstance(page.source, str):
         PARSERS[page.kind](page.source)
     else:
