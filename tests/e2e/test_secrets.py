@@ -46,10 +46,7 @@ ROWS: Final = {("deliveries", "response")}
 """The same in the store."""
 TOLD: Final = {"description at down", "progress at refused", "progress at overdue"}
 """The same where Temporal shows a failed attempt, and the journey the step that it is held at."""
-SHOWN: Final = {
-    "command show planted/4718",
-    *("command deliveries --format=json", "command deliveries --format=text"),
-}
+SHOWN: Final = {"command show planted/4718", *("command deliveries --format=json", "command deliveries --format=text")}
 """The same where operators look at it."""
 FILES: Final = {"history", "store.db", "temporal.db"}
 """All of the above, and no more."""

@@ -177,10 +177,7 @@ async def test_it_goes_on_where_it_was_until_all_is_done(client: Client, pruner:
         PruneResult(deleted={"entries": 1}, kept=("once keeps all its entries",)),
     ]
     done = await prune(client, {"ages": "deliveries=180d"})
-    assert done == {
-        "deleted": {"responses": 7, "deliveries": 5, "entries": 1},
-        "kept": ["once keeps all its entries"],
-    }
+    assert done == {"deleted": {"responses": 7, "deliveries": 5, "entries": 1}, "kept": ["once keeps all its entries"]}
     assert [(one.job, one.since) for one in pruner.asked] == [
         ("", ""),
         ("deliveries", at),

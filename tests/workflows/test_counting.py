@@ -138,11 +138,7 @@ async def test_how_a_journey_ends_counts_too(stage: Stage) -> None:
         await second.result()
     cancelled = await stage.entry(second.id)
     assert (cancelled.outcome, cancelled.reason) == ("exited", "cancelled")
-    assert await passed(stage, "long") == {
-        "@1 first delivered": 2,
-        "@1 wait-2 skipped": 1,
-        "@1 wait_for-3 left": 1,
-    }
+    assert await passed(stage, "long") == {"@1 first delivered": 2, "@1 wait-2 skipped": 1, "@1 wait_for-3 left": 1}
 
 
 async def test_a_step_counts_for_the_version_and_by_the_name_under_which_it_was_done(stage: Stage) -> None:

@@ -93,10 +93,7 @@ async def test_retry_step_tries_again_under_the_same_delivery_id_and_goes_on(sta
     stage.channels.scripts["hook"] = lambda delivery, attempt: Sent(status=202, attempt=attempt)
     await stage.operate(handle, "retry_step", WHO)
     result = await handle.result()
-    assert outcomes(result) == [
-        ("hook", "delivered"),
-        ("after", "delivered"),
-    ]
+    assert outcomes(result) == [("hook", "delivered"), ("after", "delivered")]
     attempts = stage.channels.of("hook")
     assert len(attempts) == 3
     assert len({(attempt.delivery.id, attempt.delivery.now) for attempt in attempts}) == 1

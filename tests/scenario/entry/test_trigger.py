@@ -73,8 +73,7 @@ def test_only_what_is_named_is_handed_over_and_nothing_twice(
 
 
 @pytest.mark.parametrize(
-    ("workflow", "key"),
-    [("a/7", None), ("a/7/CGX0094", "CGX0094"), ("a/7%2F8/one/two", "one/two"), (None, None)],
+    ("workflow", "key"), [("a/7", None), ("a/7/CGX0094", "CGX0094"), ("a/7%2F8/one/two", "one/two"), (None, None)]
 )
 def test_a_journeys_key_is_the_last_part_of_its_id(workflow: str | None, key: str | None) -> None:
     assert journey_root(workflow, "a", 1, None)["key"] == key

@@ -42,9 +42,7 @@ numbers = st.one_of(
 dates = st.one_of(st.dates(), st.datetimes(timezones=st.just(dt.UTC)))
 scalars = st.one_of(st.none(), st.booleans(), numbers, dates, texts)
 values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6
 )
 items = st.lists(st.fixed_dictionaries({"v": values, "keep": st.booleans(), "t": texts}), max_size=4)
 contacts = st.fixed_dictionaries(

@@ -27,8 +27,7 @@ def test_the_number_of_a_unit_is_the_contracts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "name"),
-    [(0, "a"), (2**63 - 1, "a"), (2**63, "b"), (2**64 * 9975 // WHOLE, "none"), (TOP, "few")],
+    ("number", "name"), [(0, "a"), (2**63 - 1, "a"), (2**63, "b"), (2**64 * 9975 // WHOLE, "none"), (TOP, "few")]
 )
 def test_a_border_belongs_to_the_branch_that_it_begins(number: int, name: str) -> None:
     assert drawn({"a": 5000, "b": 4500, "none": 475, "nobody": 0, "few": 25}, number) == name

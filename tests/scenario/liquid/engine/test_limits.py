@@ -97,8 +97,7 @@ def test_commas_without_end_are_mended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bound", "work"),
-    [("steps", ""), ("seconds", "{% if big == other %}{% endif %}"), ("characters", "{{ big }}")],
+    ("bound", "work"), [("steps", ""), ("seconds", "{% if big == other %}{% endif %}"), ("characters", "{{ big }}")]
 )
 def test_a_bound_names_itself(bound: str, work: str) -> None:
     with pytest.raises(LimitExceeded, match=bound):
