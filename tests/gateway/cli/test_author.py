@@ -72,14 +72,10 @@ def test_check_says_every_mistake_at_its_place(
 
 
 def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: Path):
-    if not Path("/dev/zero").exists():
-        pytest.skip("there is no file without an end here")
     with (tmp_path / "endless.txt").open("wb") as file:
         file.truncate(1 << 36)  # takes no room
-    scenario = tmp_path / "scenario.yaml"
-    scenario.write_text("scenario: a\ntrigger: order\nsteps:\n  - sms: a\n    text: {file: endless.txt}\n", "utf-8")
-
-    assert "scenario.yaml:5:18: error file: 'endless.txt' is longer than 512 KB" in run("check", scenario).out
+    (tmp_path / "s.yaml").write_text("scenario: a\ntrigger: order\nsteps: [{sms: a, text: {file: endless.txt}}]\n")
+    assert "s.yaml:3:31: error file: 'endless.txt' is longer than 512 KB" in run("check", "s.yaml").out
     assert "/dev/zero:1:1: error too-large: the file is larger than 512 KB" in run("check", "/dev/zero").out
 
 
@@ -116,13 +112,12 @@ OBEYED = {
 }
 
 
-@pytest.mark.parametrize("kind", OBEYED)
-def test_a_schema_is_one_that_the_examples_obey(run: Run, kind: str):
-    schema = run("schema", kind).json
-    validator = Draft202012Validator(schema)
-    for path in OBEYED[kind]:
-        validator.validate(Source(path.read_text("utf-8")).data)
-    assert not validator.is_valid({"frobnicate": 1})
+def test_a_schema_is_one_that_the_examples_obey(run: Run):
+    for kind, paths in OBEYED.items():
+        validator = Draft202012Validator(run("schema", kind).json)
+        for path in paths:
+            validator.validate(Source(path.read_text("utf-8")).data)
+        assert not validator.is_valid({"frobnicate": 1})
 
 
 def test_a_schema_of_an_entry_refuses_nothing_that_is_let_in(run: Run):

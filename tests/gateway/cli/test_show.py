@@ -13,7 +13,7 @@ from activities.interface import Delivery
 from activities.webhook.channel import RenderedRequest
 from gateway.cli import journey_text
 from gateway.journeys.rendered import RenderedDelivery
-from gateway.journeys.snapshot import DeliveryStatus
+from gateway.journeys.snapshot import DeliveryStatus, JourneySnapshot
 from gateway.preview.rendering import NothingToSend, RenderProblem
 from gateway.service.results import Arm, Comparison, ResultsView
 from tests.fakes import Ran
@@ -165,13 +165,15 @@ def test_a_wait_ends_on_this_clock_and_on_the_scenarios(run: Run, client: Client
 
 def test_a_finished_journey_whose_deliveries_failed_says_so(run: Run, client: Client):
     failed = LISTED.model_copy(update={"state": "finished", "reason": "2 of 2 deliveries failed"})
-    # What comes from outside cannot move the cursor.
-    hostile = failed.model_copy(update={"id": "a/\x1b[2J[red]\u202e7", "reason": None})
-    client.shown["journeys"] = [failed, hostile]
-    out = run("list").out
-    assert "2 of 2 deliveries failed" in out
+    found = client.shown["journeys"] = [failed, failed.model_copy(update={"reason": None})]
+    assert "2 of 2 deliveries failed" in run("list").out
+    assert [journey_text.state(item.state, item.reason).style for item in found] == ["bold red", "green"]
+
+
+def test_what_comes_from_outside_cannot_move_the_cursor(run: Run, client: Client):
+    client.views["x"] = JourneySnapshot("a/\x1b[2J[red]\u202e7", "r", "running", None, None, ())
+    out = run("show", "x").out
     assert ("\x1b" in out, "a/\ufffd[2J[red]<U+202E>7" in out) == (False, True)
-    assert [journey_text.state(one.state, one.reason).style for one in (failed, hostile)] == ["bold red", "green"]
 
 
 def test_commands_pass_on_what_is_wanted(run: Run, client: Client):

@@ -84,9 +84,8 @@ async def test_mistakes_are_shown_with_their_lines_and_the_text_is_kept(site: Si
         page = await upload(site, {**mended, "path-0": "a", "text-0": "b"}, ("files", "hi.txt", file), status=422)
         assert page.text("#text-0") == "b"
         assert page.text("[role=alert]").startswith(said)
-    assert (await upload(site, {"source": " "}, status=422)).text(
-        "#source-wrong"
-    ) == "Choose a scenario file, or paste one."
+    empty = await upload(site, {"source": " "}, status=422)
+    assert empty.text("#source-wrong") == "Choose a scenario file, or paste one."
 
 
 async def test_only_a_key_with_its_scope_publishes_and_only_its_scenarios(site: Site):
