@@ -49,16 +49,14 @@ HOOK = replace(MESSAGE, channel="webhook", address="", destination="wax")
         (replace(HOOK, destination=""), "wax", False),
     ],
 )
-async def test_only_recipients_in_the_setting_are_allowed(
-    message: TrialMessage, recipients: str, allowed: bool
-) -> None:
+async def test_only_recipients_in_the_setting_are_allowed(message: TrialMessage, recipients: str, allowed: bool):
     assert is_allowed(message, recipients) is allowed
     if not allowed:
         with pytest.raises(BadInput, match="recipients in SCENARIO_TEST_RECIPIENTS only, and this one is not among"):
             await Trials(recipients=recipients).check(message, Rules())
 
 
-def test_the_setting_names_recipients_of_all_kinds_and_nothing_else() -> None:
+def test_the_setting_names_recipients_of_all_kinds_and_nothing_else():
     for value in ("ann@example.com,@example.com,+33612345678,wax,hooks.example.com", " wax , b "):
         assert Settings(test_recipients=value).test_recipients == value
     for value in ("ann@", "a b", "wax,,b", "+33 6 12", "https://a.example"):
@@ -79,7 +77,7 @@ def test_the_setting_names_recipients_of_all_kinds_and_nothing_else() -> None:
 )
 async def test_suppressed_addresses_get_no_tests(
     store: Store, message: TrialMessage, source: Any, purpose: Any, refused: bool
-) -> None:
+):
     for channel, address in (("sms", MESSAGE.address), ("email", MAIL.address)):
         await store.suppress(Suppression(channel, HASHES.of(channel, address)[0], source, NOW))
     checking = Trials(store=store, hashes=HASHES).check(message, Rules(purpose=purpose))
@@ -92,7 +90,7 @@ async def test_suppressed_addresses_get_no_tests(
     assert (kept.outcome, kept.error, kept.test_by) == ("skipped", "suppressed", "key abcdefgh")
 
 
-async def test_tests_are_on_record_and_counted_nowhere(store: Store) -> None:
+async def test_tests_are_on_record_and_counted_nowhere(store: Store):
     await store.record([replace(attempt("hook", 1), scenario="sale", destination="twilio", started_at=NOW)])
     since = NOW - timedelta(hours=1)
     before = await store.attempt_counts("sale", since=since), await store.outcomes(since=since)
@@ -111,7 +109,7 @@ REQUEST: dict[str, Any] = {"source": "scenario: hello\ntrigger: order\nsteps: [{
 
 async def test_it_sends_as_the_settings_say_and_nothing_of_a_scenario_with_mistakes(
     store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "s3cret-value")
     async with Outbox.configured(Settings(), DestinationsFile(), store) as outbox:
         assert (outbox.channels.connections, outbox.book) == ({}, None)

@@ -37,16 +37,12 @@ async def test_how_long_is_waited_is_said(api: Api):
 
 STARTED = {"journey": "welcome/7", "run": "run"}
 ADMITTED = {"outcome": "admitted", **STARTED}
+NOTED = ADMITTED | {"notes": ["contact.timezone is ignored: it is no zone"], "withheld": "in the control group"}
 REFUSAL = NotEntered("the entry rule does not hold", journey="welcome/7")
 REFUSED = {"outcome": "refused", "reason": "the entry rule does not hold", "journey": "welcome/7"}
 BECAME: list[tuple[str, dict[str, Any] | NotEntered, int, dict[str, Any]]] = [
     ("", {}, 202, STARTED),
-    (
-        "wait=1",
-        {"withheld": "in the control group", "unplaced": "it is no zone"},
-        201,
-        ADMITTED | {"notes": ["contact.timezone is ignored: it is no zone"], "withheld": "in the control group"},
-    ),
+    ("wait=1", {"withheld": "in the control group", "unplaced": "it is no zone"}, 201, NOTED),
     ("wait=1", {"admitted": False}, 202, STARTED),
     ("wait=1", {"already": True}, 200, {**ADMITTED, "already": True}),
     ("", {"already": True}, 202, {**STARTED, "already": True}),

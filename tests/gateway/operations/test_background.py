@@ -110,7 +110,7 @@ async def journeys(client: Client) -> list[tuple[int, str]]:
     return [item.place for item in await client.store.items("one")]
 
 
-async def test_why_no_journeys_are_found_is_told_until_they_are(client: Client) -> None:
+async def test_why_no_journeys_are_found_is_told_until_they_are(client: Client):
     activities = await begin(client)
     for error, said in ((LOST, "Temporal's search failed (UNAVAILABLE, "), (silent("a/1"), "no worker answered (")):
         client.found = [error]
@@ -123,7 +123,7 @@ async def test_why_no_journeys_are_found_is_told_until_they_are(client: Client) 
     assert await surveyed(client) == (True, None)
 
 
-async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(client: Client) -> None:
+async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(client: Client):
     await begin(client, "pause", "first")
     activities = await begin(client, "resume", which={"operation": "first"})
     with pytest.raises(NotAnswered):
@@ -134,7 +134,7 @@ async def test_what_resumes_the_journeys_of_a_pause_begins_when_that_has_ended(c
     assert await surveyed(client) == (True, None)
 
 
-async def test_a_limit_holds_over_a_survey_that_begins_again(client: Client) -> None:
+async def test_a_limit_holds_over_a_survey_that_begins_again(client: Client):
     activities = await begin(client, limit=3)
     client.found = [["a/0"], ["a/1"], LOST]
     with pytest.raises(RPCError):
@@ -144,7 +144,7 @@ async def test_a_limit_holds_over_a_survey_that_begins_again(client: Client) -> 
     assert await journeys(client) == [(0, "a/0"), (1, "a/1"), (2, "a/2")]
 
 
-async def test_a_journey_that_cannot_be_asked_is_refused_as_it_is_found(client: Client) -> None:
+async def test_a_journey_that_cannot_be_asked_is_refused_as_it_is_found(client: Client):
     activities = await begin(client, "migrate", which={"scenario": "a"}, more={"version": 4})
     await survey(activities)
     refused, *others = await client.store.items("one")
@@ -157,7 +157,7 @@ async def test_a_journey_that_cannot_be_asked_is_refused_as_it_is_found(client: 
     assert (await operate(activities)).asked == 2
 
 
-async def test_journeys_are_asked_chunk_by_chunk_each_under_the_operations_own_update_id(client: Client) -> None:
+async def test_journeys_are_asked_chunk_by_chunk_each_under_the_operations_own_update_id(client: Client):
     activities = await begin(client, more={"now": True})
     client.found = [["a/0", "a/1", "a/2"]]
     client.answers = {"a/1": NotAccepted("a/1", "the journey is over")}
@@ -175,7 +175,7 @@ async def test_journeys_are_asked_chunk_by_chunk_each_under_the_operations_own_u
     assert client.told == [("retry", more)] * 3
 
 
-async def test_a_chunk_that_ends_with_the_last_journey_leads_to_an_empty_one(client: Client) -> None:
+async def test_a_chunk_that_ends_with_the_last_journey_leads_to_an_empty_one(client: Client):
     activities = await begin(client)
     client.found, client.answers = [["a/0"]], {"a/0": silent("a/0")}
     await survey(activities)
@@ -184,7 +184,7 @@ async def test_a_chunk_that_ends_with_the_last_journey_leads_to_an_empty_one(cli
     assert await operate(activities, most=1, after=full.after) == ChunkDone(asked=0, answered=0, after=None, left=1)
 
 
-async def test_silence_ends_a_chunk_and_is_told_until_somebody_answers(client: Client) -> None:
+async def test_silence_ends_a_chunk_and_is_told_until_somebody_answers(client: Client):
     activities = await begin(client)
     names = [f"a/{number}" for number in range(60)]
     client.found = [names]
@@ -207,7 +207,7 @@ async def test_silence_ends_a_chunk_and_is_told_until_somebody_answers(client: C
     assert (await stored(client)).trouble is None
 
 
-async def test_a_journey_that_was_asked_when_its_gateway_stops_may_still_answer(client: Client) -> None:
+async def test_a_journey_that_was_asked_when_its_gateway_stops_may_still_answer(client: Client):
     activities, gateway = await begin(client), ActivityEnvironment()
     client.found = [["a/0"]]
     client.answering.clear()
@@ -222,7 +222,7 @@ async def test_a_journey_that_was_asked_when_its_gateway_stops_may_still_answer(
     assert [item.outcome for item in await client.store.items("one")] == ["accepted"]
 
 
-async def test_the_rate_holds_between_two_chunks(client: Client) -> None:
+async def test_the_rate_holds_between_two_chunks(client: Client):
     activities = await begin(client)
     client.found = [["a/0", "a/1"]]
     await survey(activities)
@@ -236,7 +236,7 @@ async def test_the_rate_holds_between_two_chunks(client: Client) -> None:
 @pytest.mark.parametrize(("looked", "last"), [(False, "stopped"), (True, "not_asked")])
 async def test_what_has_not_answered_at_the_end_never_will_unless_it_was_only_looked_for(
     client: Client, looked: bool, last: str
-) -> None:
+):
     activities = await begin(client)
     client.found, client.answers = [["a/0", "a/1", "a/2"]], {"a/1": silent("a/1")}
     await survey(activities)
@@ -248,7 +248,7 @@ async def test_what_has_not_answered_at_the_end_never_will_unless_it_was_only_lo
     assert await client.store.item_counts(["one"]) == {"one": {"accepted": 1, "unanswered": 1, last: 1}}
 
 
-async def test_one_that_has_ended_asks_nobody_after_a_restore_of_temporal(client: Client) -> None:
+async def test_one_that_has_ended_asks_nobody_after_a_restore_of_temporal(client: Client):
     activities = await begin(client)
     client.found = [["a/0"]]
     await client.store.end_operation("one", "stopped", NOW)
@@ -258,7 +258,7 @@ async def test_one_that_has_ended_asks_nobody_after_a_restore_of_temporal(client
     assert (client.asked, await journeys(client)) == ([], [])
 
 
-async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_again(client: Client) -> None:
+async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_again(client: Client):
     activities = OperationActivities(cast("JourneyOperations", client))
     for error, said, kind in (
         (None, "the store has no such operation", "BadInput"),
@@ -278,7 +278,7 @@ async def test_what_the_store_does_not_know_and_what_is_our_fault_is_not_tried_a
 
 async def test_a_worker_that_waits_for_a_server_that_is_away_does_not_keep_the_gateway(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     wait = asyncio.Event().wait
     worker = SimpleNamespace(task_queue="operations", is_running=True, run=wait, shutdown=wait)
     monkeypatch.setattr(background, "_SHUTDOWN", 0.01)
@@ -295,7 +295,7 @@ async def prepared(store: Store, count: int) -> list[JourneyTarget]:
     return [JourneyTarget(f"a/{n}") for n in range(count)]
 
 
-async def test_each_answer_is_on_record_and_silence_is_none(store: Store, client: Client) -> None:
+async def test_each_answer_is_on_record_and_silence_is_none(store: Store, client: Client):
     busy = "Temporal did not accept the update"
     answers: tuple[tuple[Exception | None, str | None, str | None], ...] = (
         (None, "accepted", None),
@@ -317,9 +317,7 @@ async def test_each_answer_is_on_record_and_silence_is_none(store: Store, client
     assert await store.item_counts(["op1"]) == {"op1": {"accepted": 1, "refused": 3, "unanswered": 3}}
 
 
-async def test_who_was_asked_when_it_was_interrupted_may_still_answer(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_was_asked_when_it_was_interrupted_may_still_answer(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.operations.background._LATE_ANSWERS", 0.2)
     both, quick = asyncio.Event(), asyncio.Event()
     asked: list[str] = []
@@ -346,7 +344,7 @@ async def test_who_was_asked_when_it_was_interrupted_may_still_answer(
     assert (third.outcome, third.reason) == ("stopped", None)
 
 
-async def test_a_store_that_fails_ends_the_round_and_leaves_nothing_behind(store: Store) -> None:
+async def test_a_store_that_fails_ends_the_round_and_leaves_nothing_behind(store: Store):
     targets = await prepared(store, 3)
     updates = RecordedUpdates(Mock(record_answer=AsyncMock(side_effect=ConnectionError)), "op1", AsyncMock())
     with pytest.raises(ConnectionError):

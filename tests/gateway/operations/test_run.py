@@ -34,7 +34,7 @@ def some(count: int) -> list[JourneyTarget]:
     return [JourneyTarget(f"a/{number}") for number in range(count)]
 
 
-async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> None:
+async def test_every_journey_gets_the_operation_and_each_answer_is_counted():
     answers = [None, NotAccepted("a/1", "it is not held"), None, NotFound("there is no journey 'a/3'"), None]
     done: list[JourneyTarget] = []
     tally = await OperationRun(AsyncMock(side_effect=answers), rate=1000, done=done.append).run(some(5))
@@ -44,7 +44,7 @@ async def test_every_journey_gets_the_operation_and_each_answer_is_counted() -> 
     assert sorted(target.id for target in done) == [target.id for target in some(5)]
 
 
-async def test_operations_keep_to_the_rate_and_make_up_for_a_slow_answer_by_no_burst() -> None:
+async def test_operations_keep_to_the_rate_and_make_up_for_a_slow_answer_by_no_burst():
     times: list[float] = []
 
     async def send(target: JourneyTarget) -> None:
@@ -57,7 +57,7 @@ async def test_operations_keep_to_the_rate_and_make_up_for_a_slow_answer_by_no_b
         assert times[last] - times[first] >= (last - first) / 100 / 2  # half of it: the first may be noted late
 
 
-async def test_only_so_many_are_on_their_way_at_once() -> None:
+async def test_only_so_many_are_on_their_way_at_once():
     busy = [0, 0]
     full = asyncio.Event()
 
@@ -75,7 +75,7 @@ async def test_only_so_many_are_on_their_way_at_once() -> None:
     assert busy == [0, AT_ONCE]
 
 
-async def test_it_is_given_up_where_no_worker_answers_and_one_answer_now_and_then_is_enough() -> None:
+async def test_it_is_given_up_where_no_worker_answers_and_one_answer_now_and_then_is_enough():
     async def send(target: JourneyTarget) -> None:
         if (number := int(target.id[2:])) % AT_ONCE or number >= 5 * AT_ONCE:
             raise NotAnswered(target.id, "no worker answered")
@@ -87,7 +87,7 @@ async def test_it_is_given_up_where_no_worker_answers_and_one_answer_now_and_the
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> None:
+async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool):
     """Whether the server goes away, or the person has had enough."""
     reached = asyncio.Event()
 
@@ -108,7 +108,7 @@ async def test_an_interrupted_round_tells_how_far_it_came(cancelled: bool) -> No
     assert len(batch.tally.accepted) + batch.tally.left == 100
 
 
-def test_a_tally_says_it_in_one_line() -> None:
+def test_a_tally_says_it_in_one_line():
     assert (Tally().complete, str(Tally())) == (False, "accepted 0")
     assert str(Tally(["a", "b"], [RefusalView(id="c", why="it is over")])) == "accepted 2, refused 1 (it is over)"
     refused = [RefusalView(id=name, why=why) for name, why in zip("abc", "xyy", strict=True)]
@@ -123,7 +123,7 @@ async def silent(*_: Any, **__: Any) -> None:
         raise WorkflowUpdateRPCTimeoutOrCancelledError from error
 
 
-async def test_an_operation_that_is_interrupted_was_not_refused() -> None:
+async def test_an_operation_that_is_interrupted_was_not_refused():
     asked = AsyncMock(side_effect=silent)
     batch = leave(of(asked))
     running = asyncio.create_task(batch.run(some(1)))
@@ -149,15 +149,13 @@ UNANSWERED: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("execute_update", "why"), UNANSWERED, ids=["nobody answers in time", "its tasks fail"])
-async def test_a_journey_that_cannot_answer_says_why(
-    monkeypatch: pytest.MonkeyPatch, execute_update: Any, why: str
-) -> None:
+async def test_a_journey_that_cannot_answer_says_why(monkeypatch: pytest.MonkeyPatch, execute_update: Any, why: str):
     monkeypatch.setattr("gateway.operations.journey_operations.ANSWER", 0.01)
     tally = await leave(of(execute_update)).run(some(1))
     assert [item.why for item in tally.refused] == [why]
 
 
-async def test_what_cannot_be_the_id_of_a_journey_is_nobodys() -> None:
+async def test_what_cannot_be_the_id_of_a_journey_is_nobodys():
     with pytest.raises(NotFound, match=r"^there is no journey of this id: list the journeys to find its id$"):
         await of(None).send("", Operation.LEAVE, operator="ann", reason="x")
 
@@ -186,7 +184,7 @@ async def found(store: Store) -> ScenarioClient:
     return ScenarioClient(temporal.client, store, "Europe/Paris")
 
 
-async def test_each_operation_has_journeys_for_which_it_makes_sense(found: ScenarioClient) -> None:
+async def test_each_operation_has_journeys_for_which_it_makes_sense(found: ScenarioClient):
     """Programs may pass the operation's word itself, which type checkers cannot prevent."""
     held = await found.select(Operation.RETRY, JourneyFilter(since=NOW))
     assert targets(held) == [JourneyTarget("a/1", "hook")]
@@ -228,7 +226,7 @@ def stored(request: RequestedOperation, **more: Any) -> StoredOperation:
         replace(MIGRATE, which=JourneyFilter(scenario="a", step="x"), more={"map": {"x": "y"}, "waits": "restart"}),
     ],
 )
-def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperation) -> None:
+def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperation):
     request_.check()
     assert request_of(stored(request_)) == request_
 
@@ -266,7 +264,7 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
 )
 def test_what_makes_none_is_said_in_one_sentence(
     operation: str, which: dict[str, Any], changes: dict[str, Any], at: str, sentence: str
-) -> None:
+):
     with pytest.raises(BadOperation) as caught:
         replace(RETRY, operation=Operation(operation), which=JourneyFilter(**which), **changes).check()
     assert caught.value.at is not None
@@ -275,7 +273,7 @@ def test_what_makes_none_is_said_in_one_sentence(
 
 
 @pytest.mark.parametrize("more", [{"fairness": 3}, {"which": {"moon": "full"}}, {"which": None}])
-def test_what_another_release_has_asked_for_is_none_of_ours(more: dict[str, Any]) -> None:
+def test_what_another_release_has_asked_for_is_none_of_ours(more: dict[str, Any]):
     with pytest.raises(BadOperation, match="requested by a newer release: update this gateway"):
         request_of(stored(RETRY, **more))
     with pytest.raises(BadOperation, match="newer release"):

@@ -63,9 +63,7 @@ async def told(watch: AdmissionWatch, server: Server, names: Iterable[str]) -> l
     return await asyncio.gather(*(watch.known(server.entered(name)) for name in names), return_exceptions=True)
 
 
-async def test_those_who_are_admitted_cost_the_server_nothing_and_others_are_told_why(
-    server: Server, store: Store
-) -> None:
+async def test_those_who_are_admitted_cost_the_server_nothing_and_others_are_told_why(server: Server, store: Store):
     names, others = [[f"{scenario}/{number}" for number in range(60)] for scenario in "ab"]
     await admit(store, *names)
     watch = watching(server, store)
@@ -75,7 +73,7 @@ async def test_those_who_are_admitted_cost_the_server_nothing_and_others_are_tol
     assert [str(answer) for answer in answers if isinstance(answer, NotEntered)] == [f"not {name}" for name in others]
 
 
-async def test_one_that_was_refused_is_told_while_others_still_come_in(server: Server, store: Store) -> None:
+async def test_one_that_was_refused_is_told_while_others_still_come_in(server: Server, store: Store):
     """Its turn was before theirs; and those whose turn has not come are not asked about."""
     server.refuse(["a/0"])
     names = [f"a/{number}" for number in range(400)]
@@ -89,7 +87,7 @@ async def test_one_that_was_refused_is_told_while_others_still_come_in(server: S
     assert rest == [True] * 399
 
 
-async def test_those_that_are_stuck_stand_in_nobodys_way(server: Server, store: Store) -> None:
+async def test_those_that_are_stuck_stand_in_nobodys_way(server: Server, store: Store):
     names = [f"a/{number}" for number in range(200)]
     server.refuse(names[60:])
     await admit(store, *names[40:60])
@@ -104,7 +102,7 @@ async def test_those_that_are_stuck_stand_in_nobodys_way(server: Server, store: 
             stuck.cancel()
 
 
-async def test_what_a_slow_worker_says_late_counts(server: Server, store: Store) -> None:
+async def test_what_a_slow_worker_says_late_counts(server: Server, store: Store):
     answers = asyncio.create_task(told(watching(server, store), server, ["a/0", "a/1"]))
     while not server.asked:  # nobody has looked at them yet
         await asyncio.sleep(0.001)
@@ -114,9 +112,7 @@ async def test_what_a_slow_worker_says_late_counts(server: Server, store: Store)
     assert (first, str(second)) == (True, "not a/1")
 
 
-async def test_one_that_is_over_already_or_has_failed_is_known_and_without_news_none_is(
-    server: Server, store: Store
-) -> None:
+async def test_one_that_is_over_already_or_has_failed_is_known_and_without_news_none_is(server: Server, store: Store):
     watch = watching(server, store, silence=0.02)
     assert await told(watch, server, ["a/0", "a/1"]) == [False, False]
     server.results |= {"a/0": {"outcome": "finished"}, "a/1": {}}
@@ -128,7 +124,7 @@ async def test_one_that_is_over_already_or_has_failed_is_known_and_without_news_
 
 async def test_a_store_that_is_gone_concerns_all_and_those_who_come_later(
     server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setattr(store, "admitted", AsyncMock(side_effect=StoreUnavailable("the store is gone")))
     watch = watching(server, store)
     answers = await told(watch, server, ["a/0", "a/1"])

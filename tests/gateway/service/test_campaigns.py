@@ -30,7 +30,7 @@ STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 @pytest.mark.parametrize(("rate", "share"), [(50.0, 8.0), (5.0, 5.0)])
 async def test_an_estimate_counts_with_the_share_of_the_destinations_rate(
     store: Store, tmp_path: Path, rate: float, share: float
-) -> None:
+):
     destinations = tmp_path / "destinations.yaml"
     destinations.write_text("destinations: {crm: {url: 'https://crm.example.com', rate: 10/s}}")
     blast: dict[str, Any] = {"gear": "blast", "destination": "crm", "survey": SURVEY.model_dump(mode="json")}
@@ -49,9 +49,7 @@ async def test_an_estimate_counts_with_the_share_of_the_destinations_rate(
         (60, ["crm has failed too often"], None),
     ],
 )
-async def test_a_campaign_says_why_it_waits_for_its_receiver(
-    beaten: float, details: list[str], trouble: str | None
-) -> None:
+async def test_a_campaign_says_why_it_waits_for_its_receiver(beaten: float, details: list[str], trouble: str | None):
     activity = PendingActivityInfo(state=STARTED, attempt=1)
     activity.activity_type.name = BLAST
     activity.last_heartbeat_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=beaten))
@@ -63,7 +61,7 @@ async def test_a_campaign_says_why_it_waits_for_its_receiver(
     assert await trouble_of(temporal, "campaign:sale", "campaign") == trouble
 
 
-async def test_a_campaign_is_no_journey_of_a_contact_that_has_its_name(store: Store) -> None:
+async def test_a_campaign_is_no_journey_of_a_contact_that_has_its_name(store: Store):
     """Otherwise the contact's key encrypts it, and an erasure destroys that key."""
     describe = AsyncMock(side_effect=RPCError("none", RPCStatusCode.UNAVAILABLE, b""))
     handle = Mock(return_value=Mock(describe=describe))

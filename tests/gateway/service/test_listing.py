@@ -57,7 +57,7 @@ def ids(found: Iterable[JourneySummary]) -> list[str]:
 
 async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(
     lists: JourneyLists, temporal: Search, store: Store
-) -> None:
+):
     for number in range(60):
         await let_in(store, f"a/{number}")
     temporal.put("a/7", "paused")
@@ -67,7 +67,7 @@ async def test_search_tells_the_state_of_those_under_way_a_few_at_a_time(
     assert all(query.count("'a/") <= 50 for query in temporal.queries)
 
 
-async def test_ids_that_search_cannot_match_are_found_by_a_range(temporal: Search) -> None:
+async def test_ids_that_search_cannot_match_are_found_by_a_range(temporal: Search):
     names = ['a/d"1', 'a/d"2', "a/back\\slash", "a/7"]
     for name in names:
         temporal.put(name, "paused")
@@ -76,7 +76,7 @@ async def test_ids_that_search_cannot_match_are_found_by_a_range(temporal: Searc
     assert sum("BETWEEN 'a/d!' AND 'a/d#'" in query for query in temporal.queries) == 1
 
 
-async def test_a_held_one_says_why(lists: JourneyLists, temporal: Search, store: Store) -> None:
+async def test_a_held_one_says_why(lists: JourneyLists, temporal: Search, store: Store):
     await let_in(store, "a/7")
     noted = {"reason": "wax answered 422", "cause": "permanent", "destination": "wax", "status": 422, "at": str(NOW)}
     temporal.put("a/7", noted=noted)
@@ -88,7 +88,7 @@ async def test_a_held_one_says_why(lists: JourneyLists, temporal: Search, store:
     assert (over.reason, over.held_reason) == ("skipped", None)
 
 
-async def test_search_finds_those_in_a_state_page_by_page(lists: JourneyLists, temporal: Search, store: Store) -> None:
+async def test_search_finds_those_in_a_state_page_by_page(lists: JourneyLists, temporal: Search, store: Store):
     for number in range(5):
         await let_in(store, f"a/{number}")
         temporal.add(f"a/{number}", JourneyState="paused" if number % 2 else "waiting", ScenarioName="a")
@@ -112,7 +112,7 @@ async def test_search_finds_those_in_a_state_page_by_page(lists: JourneyLists, t
     assert await lists.running_page(JourneyFilter(), size=3) == ([], None)
 
 
-async def test_a_journey_says_what_its_delivery_waits_for(lists: JourneyLists, temporal: Search, store: Store) -> None:
+async def test_a_journey_says_what_its_delivery_waits_for(lists: JourneyLists, temporal: Search, store: Store):
     """Search has heard of its last wait, and of no delivery. What has failed is retried; what was put off waits."""
     activity = PendingActivityInfo(activity_id="hook", attempt=3)
     await let_in(store, "a/7")
@@ -128,9 +128,7 @@ async def test_a_journey_says_what_its_delivery_waits_for(lists: JourneyLists, t
     assert going.attempt == TURNED_AWAY.attempt + 1  # and not Temporal's, which counts what was put off
 
 
-async def test_journeys_are_looked_for_by_state_step_and_version(
-    lists: JourneyLists, temporal: Search, store: Store
-) -> None:
+async def test_journeys_are_looked_for_by_state_step_and_version(lists: JourneyLists, temporal: Search, store: Store):
     for number in range(1, 7):
         await let_in(store, f"a/{number}", version=1 + number % 2, at=NOW + timedelta(minutes=number))
     await store.depart("a/6", "r1", "exited", None, NOW)
@@ -150,7 +148,7 @@ async def test_journeys_are_looked_for_by_state_step_and_version(
         assert ids(found) == [f"a/{number}" for number in expected.split()]
 
 
-async def test_the_next_attempt_is_told_only_where_it_is_with_next_tries(store: Store) -> None:
+async def test_the_next_attempt_is_told_only_where_it_is_with_next_tries(store: Store):
     for name in ("a/1", "a/2", "a/3"):
         await let_in(store, name)
     await store.depart("a/2", "r1", "exited", None, NOW)
@@ -163,9 +161,7 @@ async def test_the_next_attempt_is_told_only_where_it_is_with_next_tries(store: 
         assert [item.next_try_at for item in await with_next_tries(store, attempts)] == expected
 
 
-async def test_a_server_without_search_still_can_be_looked_at(
-    lists: JourneyLists, temporal: Search, store: Store
-) -> None:
+async def test_a_server_without_search_still_can_be_looked_at(lists: JourneyLists, temporal: Search, store: Store):
     await let_in(store, "a/7")
     temporal.error = RPCStatusCode.UNIMPLEMENTED
     assert [item.state for item in await newest(lists)] == ["running"]
@@ -174,7 +170,7 @@ async def test_a_server_without_search_still_can_be_looked_at(
         await newest(lists)
 
 
-def test_no_id_can_change_a_query() -> None:
+def test_no_id_can_change_a_query():
     assert [literal(text) for text in ("a", "a\\", "x' OR 'y")] == ["'a'", r"'a\\'", r"'x\' OR \'y'"]
     with pytest.raises(BadInput, match=r"contains the character U\+0000"):
         literal("a\0b")
@@ -192,7 +188,7 @@ def note(minutes: int = 20, **more: Any) -> dict[str, Any]:
     return {**known, "at": since, **more}
 
 
-async def test_held_journeys_are_listed_and_none_is_asked(lists: JourneyLists, temporal: Search, store: Store) -> None:
+async def test_held_journeys_are_listed_and_none_is_asked(lists: JourneyLists, temporal: Search, store: Store):
     for number in range(0, 120, 2):
         await let_in(store, f"a/{number}/K1", at=NOW - timedelta(hours=1))
     for number in reversed(range(120)):
@@ -214,7 +210,7 @@ async def test_held_journeys_are_listed_and_none_is_asked(lists: JourneyLists, t
     assert targets(plain)[0] == JourneyTarget("a/0/K1", "hook")
 
 
-async def test_search_is_asked_for_everything_that_it_knows(lists: JourneyLists, temporal: Search) -> None:
+async def test_search_is_asked_for_everything_that_it_knows(lists: JourneyLists, temporal: Search):
     for details in (True, False):
         with pytest.raises(BadCombination):
             await lists.held(JourneyFilter(version=3), details=details)
@@ -240,9 +236,7 @@ NEWER: list[tuple[dict[str, Any], dict[str, Any] | None, bool]] = [
 ]
 
 
-async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(
-    lists: JourneyLists, temporal: Search
-) -> None:
+async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(lists: JourneyLists, temporal: Search):
     for wanted, noted, expected in NEWER:
         temporal.put("a/7", noted=noted)
         assert ids(await lists.held(JourneyFilter(**wanted))) == (["a/7"] if expected else [])
@@ -254,7 +248,7 @@ async def test_the_memo_of_a_journey_is_newer_than_what_search_has_indexed(
 
 async def test_retrying_journeys_are_found_by_their_destination_and_operated_at_their_step(
     lists: JourneyLists, temporal: Search
-) -> None:
+):
     temporal.put("a/held")
     for number, destination in enumerate(("wax", "wax", "crm")):
         known = {"ScenarioVersion": "a@1", "StepId": "hook", "JourneyState": "retrying", "Destination": destination}
@@ -268,7 +262,7 @@ async def test_retrying_journeys_are_found_by_their_destination_and_operated_at_
 
 async def test_no_more_held_journeys_are_found_than_the_limit(
     lists: JourneyLists, temporal: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     for number in reversed(range(120)):
         temporal.put(f"a/{number}", noted=note(20 if number % 2 else 10))
     monkeypatch.setattr(index, "_PAGE", 50)
@@ -304,7 +298,7 @@ UNDER_WAY: list[tuple[dict[str, Any], bool, list[str]]] = [
 
 
 @pytest.mark.usefixtures("many")
-async def test_those_to_be_paused_or_resumed_are_under_way(lists: JourneyLists) -> None:
+async def test_those_to_be_paused_or_resumed_are_under_way(lists: JourneyLists):
     """One that was terminated is not among them, and one that is held as well knows whether it is paused."""
     for wanted, paused, expected in UNDER_WAY:
         assert await running(lists, paused, **wanted) == expected
@@ -312,7 +306,7 @@ async def test_those_to_be_paused_or_resumed_are_under_way(lists: JourneyLists) 
 
 
 @pytest.mark.usefixtures("many")
-async def test_exactly_those_that_accepted_an_earlier_operation_are_found(lists: JourneyLists, store: Store) -> None:
+async def test_exactly_those_that_accepted_an_earlier_operation_are_found(lists: JourneyLists, store: Store):
     """Whatever search says of them: it lags behind."""
     outcomes = [("a/0", "accepted"), ("a/1", "accepted"), ("a/3", "refused"), ("a/5", "accepted"), ("a/9", "accepted")]
     items = [OperationItem(number=n, workflow_id=name, outcome=how) for n, (name, how) in enumerate(outcomes)]
@@ -322,9 +316,7 @@ async def test_exactly_those_that_accepted_an_earlier_operation_are_found(lists:
         assert sorted(found) == expected.split(), "one is over"
 
 
-async def test_no_more_journeys_are_looked_at_than_are_needed(
-    lists: JourneyLists, temporal: Search, store: Store
-) -> None:
+async def test_no_more_journeys_are_looked_at_than_are_needed(lists: JourneyLists, temporal: Search, store: Store):
     names = [f"a/{number}" for number in range(120)]
     for number, name in enumerate(names):  # some of them came in at the same moment
         await let_in(store, name, at=NOW + timedelta(minutes=number // 30))
@@ -340,7 +332,7 @@ async def groups_of(temporal: Search, scenarios: Set[str] | None = None) -> Held
     return await held_groups(JourneyIndex(temporal.client), scenarios)
 
 
-async def test_what_is_held_for_the_same_is_one_group_and_the_largest_comes_first(temporal: Search) -> None:
+async def test_what_is_held_for_the_same_is_one_group_and_the_largest_comes_first(temporal: Search):
     crm = HeldGroupKey("winback", "crm", "crm", "exhausted")
     temporal.hold(crm)
     temporal.hold(WAX, 3)
@@ -355,7 +347,7 @@ async def test_what_is_held_for_the_same_is_one_group_and_the_largest_comes_firs
     assert [one.hold.since for one in listed] == [latest, latest - timedelta(seconds=1)]
 
 
-async def test_a_group_is_found_behind_thousands_of_another_and_few_are_looked_at(temporal: Search) -> None:
+async def test_a_group_is_found_behind_thousands_of_another_and_few_are_looked_at(temporal: Search):
     small = HeldGroupKey("old", "step", None, None)
     temporal.hold(small, 2, since=None)
     temporal.hold(WAX, 5000)
@@ -368,7 +360,7 @@ async def test_a_group_is_found_behind_thousands_of_another_and_few_are_looked_a
     assert (found.groups[1].since, found.groups[1].latest.hold.reason) == (None, None)
 
 
-async def test_groups_that_differ_by_one_thing_alone_are_counted_apart(temporal: Search) -> None:
+async def test_groups_that_differ_by_one_thing_alone_are_counted_apart(temporal: Search):
     changes = ({"scenario": "another"}, {"step": "wax-2"}, {"destination": None}, {"cause": None})
     places = [WAX, *(WAX._replace(**one) for one in changes), WAX._replace(destination=None, cause=None)]
     for number, at in enumerate(places, READ_FIRST):
@@ -378,7 +370,7 @@ async def test_groups_that_differ_by_one_thing_alone_are_counted_apart(temporal:
     assert found.others == 0
 
 
-async def test_more_groups_than_a_page_has_room_for_are_told_as_a_number(temporal: Search) -> None:
+async def test_more_groups_than_a_page_has_room_for_are_told_as_a_number(temporal: Search):
     for number in range(GROUPS + 5):
         temporal.hold(WAX._replace(step=f"step-{number}"), 200)
     found = await groups_of(temporal)
@@ -386,7 +378,7 @@ async def test_more_groups_than_a_page_has_room_for_are_told_as_a_number(tempora
     assert temporal.listed <= 1000
 
 
-async def test_a_key_for_some_scenarios_sees_theirs_alone_and_nothing_may_be_held(temporal: Search) -> None:
+async def test_a_key_for_some_scenarios_sees_theirs_alone_and_nothing_may_be_held(temporal: Search):
     found = await groups_of(temporal)
     assert (found.total, found.groups, found.others, temporal.counted) == (0, [], 0, 1)
     temporal.hold(WAX, 2)

@@ -38,9 +38,7 @@ def service(store: Store) -> OutgoingService:
     return OutgoingService(store)
 
 
-async def test_an_operation_is_recorded_and_a_repetition_does_nothing_more(
-    service: OutgoingService, store: Store
-) -> None:
+async def test_an_operation_is_recorded_and_a_repetition_does_nothing_more(service: OutgoingService, store: Store):
     ids = await held(store, "7", "8", "9")
     done = await service.operate(ENGINE, "crm", SKIP, WHY, ids=[*ids[:2], ids[0]])
     again = await service.operate(ENGINE, "crm", SKIP, WHY, ids=ids[:2])  # nothing is held under these ids any more
@@ -59,9 +57,7 @@ async def test_an_operation_is_recorded_and_a_repetition_does_nothing_more(
     ]
 
 
-async def test_a_repetition_carries_out_what_a_killed_process_only_recorded(
-    service: OutgoingService, store: Store
-) -> None:
+async def test_a_repetition_carries_out_what_a_killed_process_only_recorded(service: OutgoingService, store: Store):
     await held(store, "7")
     killed = patch.object(store, "release_sends", AsyncMock(side_effect=KeyboardInterrupt))
     with killed, pytest.raises(KeyboardInterrupt):
@@ -71,7 +67,7 @@ async def test_a_repetition_carries_out_what_a_killed_process_only_recorded(
     assert (state.state, state.trouble) == ("failing", "crm answered 422")
 
 
-async def test_a_subscription_that_a_worker_sends_to_is_not_forgotten(service: OutgoingService, store: Store) -> None:
+async def test_a_subscription_that_a_worker_sends_to_is_not_forgotten(service: OutgoingService, store: Store):
     now = datetime.now(UTC)
     await held(store, "7")
     await store.lease(sender_lease("crm"), "worker", now=now, expires_at=now + timedelta(minutes=1))
@@ -83,7 +79,7 @@ async def test_a_subscription_that_a_worker_sends_to_is_not_forgotten(service: O
     assert await service.subscriptions(TERMINAL) == []
 
 
-async def test_what_is_refused_is_not_recorded(service: OutgoingService, store: Store) -> None:
+async def test_what_is_refused_is_not_recorded(service: OutgoingService, store: Store):
     await held(store, "7")
     mistakes: list[tuple[OutgoingOperation, dict[str, Any], str]] = [
         (SKIP, {}, "events"),

@@ -76,7 +76,7 @@ def people(found: StatsView) -> dict[str, PopulationView | None]:
     return {one.id: one.now for one in found.versions[0].steps if one.now != PopulationView()}
 
 
-async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store) -> None:
+async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store):
     await publish(store)
     journeys = [await admit(store, number) for number in range(6)]
     passed = [Passage(1, "mail", "delivered", NOW - timedelta(days=3)), Passage(1, "wait-2", "waited", NOW)]
@@ -114,7 +114,7 @@ async def test_each_step_has_those_at_it_and_those_through_with_it(store: Store)
     ]
 
 
-async def test_older_versions_are_told_as_long_as_somebody_is_in_them(store: Store) -> None:
+async def test_older_versions_are_told_as_long_as_somebody_is_in_them(store: Store):
     for days in (2, 3, 4):
         await publish(store, SALE.replace("2d", f"{days}d"))
     first, second = await admit(store, 1, 1), await admit(store, 2, 2)
@@ -137,7 +137,7 @@ async def test_older_versions_are_told_as_long_as_somebody_is_in_them(store: Sto
 SIXTY = "scenario: sale\ntrigger: segment\nsteps:\n" + "".join(f"  - {{id: w{n}, wait: 1d}}\n" for n in range(60))
 
 
-async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) -> None:
+async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store):
     await publish(store, SIXTY)
     await admit(store, 1)
     search = standing(("sale@1", "waiting", "w50", 2000), ("sale@1", "waiting", "w3", 5))
@@ -155,7 +155,7 @@ async def test_no_more_is_counted_than_it_takes_and_few_at_a_time(store: Store) 
     assert len(search.queries) == 5 + 4, "those where somebody stood, first"
 
 
-async def test_few_journeys_are_listed_instead_of_counted_by_step(store: Store) -> None:
+async def test_few_journeys_are_listed_instead_of_counted_by_step(store: Store):
     await publish(store, SIXTY)
     await admit(store, 1)
     search = standing(("sale@1", "waiting", "w50", 30), ("sale@1", "waiting", "w3", 5))
@@ -168,7 +168,7 @@ async def test_few_journeys_are_listed_instead_of_counted_by_step(store: Store) 
     assert len(search.queries) == 5 + 2
 
 
-async def test_without_search_there_is_what_the_store_knows(store: Store) -> None:
+async def test_without_search_there_is_what_the_store_knows(store: Store):
     await publish(store)
     journey = await admit(store, 1)
     await store.count_passages(journey, "r", 0, [Passage(1, "mail", "delivered", NOW)])
@@ -183,7 +183,7 @@ async def test_without_search_there_is_what_the_store_knows(store: Store) -> Non
         assert (mail.now, mail.passed, mail.passed_lately) == (None, {"delivered": 1}, {"delivered": 1})
 
 
-async def test_what_is_not_published_has_no_numbers(store: Store) -> None:
+async def test_what_is_not_published_has_no_numbers(store: Store):
     await publish(store)
     with pytest.raises(BadInput, match="there is no scenario 'sail': did you mean 'sale'"):
         await stats(Search().client, store, Content(store), "sail")
@@ -191,7 +191,7 @@ async def test_what_is_not_published_has_no_numbers(store: Store) -> None:
         await asked(store, Search(), 7)
 
 
-async def test_a_client_counts_once_for_all_who_look(store: Store) -> None:
+async def test_a_client_counts_once_for_all_who_look(store: Store):
     await publish(store)
     await admit(store, 1)
     search = Search()
@@ -201,9 +201,7 @@ async def test_a_client_counts_once_for_all_who_look(store: Store) -> None:
     await client.services.close()
 
 
-async def test_trends_have_people_and_attempts_by_day_and_version(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_trends_have_people_and_attempts_by_day_and_version(store: Store, monkeypatch: pytest.MonkeyPatch):
     await publish(store)
     await publish(store, SALE.replace("2d", "3d"))
     days = [NOW - timedelta(days=number) for number in range(4)]
