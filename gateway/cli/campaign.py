@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from runtime.store.campaign_lines import StoredAudience
     from scenario.plan.plan import GearName
 
-AudienceOption = Annotated[Path, option("PEOPLE", "JSON lines, CSV, Excel or Parquet; .gz of the first two")]
 EncodingOption = Annotated[
     str | None, typer.Option(help="of CSV, such as cp1250; by default UTF-8, else cp1252 (Western Europe)")
 ]
@@ -343,7 +342,7 @@ def _show(campaign: CampaignView) -> None:
 
 def check(
     file: Annotated[Path, argument("FILE", "the scenario, a YAML file")],
-    audience: AudienceOption,
+    audience: Annotated[Path, option("PEOPLE", "JSON lines, CSV, Excel or Parquet; .gz of the first two")],
     encoding: EncodingOption = None,
     name: NameOption = None,
     write: Annotated[Path | None, option("ENTRIES", "write the entries, one a line, to this file")] = None,

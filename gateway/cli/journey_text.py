@@ -154,25 +154,22 @@ def portray(report: JourneyView, zone: str) -> None:
 
 
 def _operation(operation: Mapping[str, Any]) -> str:
+    def plain(value: Any) -> str:  # without JSON punctuation: ``initial_interval 1, deadline 86400``
+        return ", ".join(f"{name} {item}" for name, item in value.items()) if is_mapping(value) else str(value)
+
     details: Mapping[str, Any] = operation.get("details") or {}
-    said = ", ".join(f"{name} {_plain(value)}" for name, value in details.items())
+    said = ", ".join(f"{name} {plain(value)}" for name, value in details.items())
     what = f"{operation['name']} ({said})" if said else operation["name"]
     return f"{local(operation['at'])}  {what} by {operation['operator']}: {operation['reason']}"
 
 
-def _plain(value: Any) -> str:
-    """Return a value without JSON punctuation: ``initial_interval 1, deadline 86400``."""
-    return ", ".join(f"{name} {item}" for name, item in value.items()) if is_mapping(value) else str(value)
-
-
 def _header(report: JourneyView) -> Iterator[Text]:
     yield text(report.id, "bold")
-    facts = [report.scenario, report.contact and f"contact {report.contact}"]
-    facts += [report.key and f"key {report.key}"]
-    facts += [report.entered_at and f"entered {local(report.entered_at)}"]
-    facts += [report.ended_at and f"ended {local(report.ended_at)}"]
-    if any(facts):
-        yield text(" · ".join(fact for fact in facts if fact))
+    entered, ended = (moment and local(moment) for moment in (report.entered_at, report.ended_at))
+    facts = {"contact": report.contact, "key": report.key, "entered": entered, "ended": ended}
+    shown = [report.scenario, *(fact and f"{name} {fact}" for name, fact in facts.items())]
+    if any(shown):
+        yield text(" · ".join(filter(None, shown)))
     line = state(report.state, report.reason)
     if report.at:
         rounds = [f", round {one['round']} of {one['of']}" for one in report.rounds]
@@ -189,7 +186,9 @@ def _header(report: JourneyView) -> Iterator[Text]:
 
 def _waiting(journey: str, waiting: Mapping[str, Any], zone: ZoneInfo) -> Sequence[Text]:
     if waiting["for"] != "an operator":
-        until = f" until {_moment(waiting['until'], zone)}" if waiting.get("until") else ""
+        # In this machine's time zone, and in the scenario's if it shows another time.
+        here, there = local(waiting.get("until")), local(waiting.get("until"), zone)
+        until = f" until {here}{'' if here == there else f' ({there} {zone})'}" if here else ""
         what = "waits" if waiting["for"] == "time" else f"waits for {waiting['for']}"
         return [text(f"{what}{until}")]
     facts = [waiting.get("cause"), waiting.get("destination")]
@@ -199,12 +198,6 @@ def _waiting(journey: str, waiting: Mapping[str, Any], zone: ZoneInfo) -> Sequen
         said.append(text(f"it answered: {' '.join(str(excerpt).split())[:_EXCERPT]}", "dim"))
     said.append(text(f"decide with: scenario retry|skip|leave {journey} --reason …"))
     return said
-
-
-def _moment(moment: str, zone: ZoneInfo) -> str:
-    """Return a moment in this machine's time zone, and in the scenario's if it shows another time."""
-    here, there = local(moment), local(moment, zone)
-    return here if here == there else f"{here} ({there} {zone})"
 
 
 def _steps(report: JourneyView) -> Table:

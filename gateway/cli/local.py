@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 
 _NEWEST: Final = 1000  # the number of latest requests that `receiver` shows
-StayOption = Annotated[bool, flag("--stay", "keep everything running afterwards, to look around")]
 StateOption = Annotated[Path, option("FOLDER", "where the servers' state, the store and the inbox are kept")]
-SkipTimeOption = Annotated[bool, flag("--skip-time", "do not wait where a step waits long for a time")]
 
 
-def demo(stay: StayOption = False) -> None:
+def demo(stay: Annotated[bool, flag("--stay", "keep everything running afterwards, to look around")] = False) -> None:
     """Run the examples from entry to end on a local server, and show the messages.
 
     With --stay, everything runs until Ctrl-C. The exit status is that of the demonstration.
@@ -43,7 +41,7 @@ def dev(
         bool, flag("--send", "send for real, as SCENARIO_DESTINATIONS, SCENARIO_SMTP, SCENARIO_SMS … say")
     ] = False,
     resume: Annotated[bool, flag("--resume", "with --send: also let running journeys send")] = False,
-    skip_time: SkipTimeOption = False,
+    skip_time: Annotated[bool, flag("--skip-time", "do not wait where a step waits long for a time")] = False,
 ) -> None:
     """Run the local server, API, pages, inbox, receiver and a worker until Ctrl-C, and print each message.
 

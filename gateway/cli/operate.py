@@ -14,16 +14,16 @@ from gateway.cli.options import (
     BatchOptions,
     HeldJourneys,
     LeavingJourneys,
-    NowOption,
     OperatorOptions,
     PausedJourneys,
     RunningJourneys,
     StoppedJourneys,
-    VersionOption,
     argument,
+    flag,
     grouped,
     length,
     option,
+    version,
 )
 from gateway.cli.output import count, output, progress
 from gateway.terminal import dump, note, say
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 def retry(
     *,
     record: OperatorOptions,
-    version: VersionOption = None,
-    now: NowOption = False,
+    version: Annotated[
+        int | None, option("N|newest", "render again, with this version's templates", "--with-version", parser=version)
+    ] = None,
+    now: Annotated[bool, flag("--now", "ignore quiet hours, windows and caps; also for delayed messages")] = False,
     journeys: HeldJourneys,
     sending: BatchOptions,
 ) -> None:

@@ -35,7 +35,6 @@ def argument(metavar: str, help_: str, **more: Any) -> Any:
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs")]
-JourneyArgument = Annotated[str, argument("JOURNEY", "the journey's id, such as post-purchase/3028687/CGX0094")]
 _LONGEST: Final = 500  # characters of an operation's operator and reason; the journey would refuse more
 
 
@@ -118,17 +117,11 @@ def login() -> str:
 
 ScenarioOption = Annotated[str | None, option("NAME", "only those of this scenario")]
 ContactOption = Annotated[str | None, option("CONTACT", "only this contact's")]
-OfVersionOption = Annotated[int | None, option("N", "with --scenario: only those of this version", min=1)]
 LimitOption = Annotated[int, option("N", "maximum number", min=1, max=10_000)]
 SinceOption = Annotated[
     datetime | None,
     option("TIME|DURATION", "only since this time: 2026-03-31T10:00, or 2h for two hours ago", parser=moment),
 ]
-VersionOption = Annotated[
-    int | None, option("N|newest", "render again, with this version's templates", "--with-version", parser=version)
-]
-
-NowOption = Annotated[bool, flag("--now", "ignore quiet hours, windows and caps; also for delayed messages")]
 
 
 OperatorOption = Annotated[

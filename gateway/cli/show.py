@@ -15,9 +15,7 @@ from gateway.cli.options import (
     ContactOption,
     Format,
     FormatOption,
-    JourneyArgument,
     LimitOption,
-    OfVersionOption,
     ScenarioOption,
     SinceOption,
     argument,
@@ -38,11 +36,9 @@ if TYPE_CHECKING:
     from gateway.why.story import EntryStory
     from gateway.why.why import CapPlaces, WhyView
 
-HeldOption = Annotated[bool, flag("--held", "only journeys that wait for an operator, with the reason")]
-
 
 def show(
-    journey: JourneyArgument,
+    journey: Annotated[str, argument("JOURNEY", "the journey's id, such as post-purchase/3028687/CGX0094")],
     rendered: Annotated[str | None, option("STEP", "the messages of this step, rendered again")] = None,
     destinations: DestinationsOption = None,
     form: FormatOption = "text",
@@ -66,9 +62,9 @@ def show(
 
 
 def listing(
-    held: HeldOption = False,
+    held: Annotated[bool, flag("--held", "only journeys that wait for an operator, with the reason")] = False,
     scenario: ScenarioOption = None,
-    version: OfVersionOption = None,
+    version: Annotated[int | None, option("N", "with --scenario: only those of this version", min=1)] = None,
     contact: ContactOption = None,
     state: Annotated[str | None, word_option(LISTED, "only those in this state")] = None,
     step: Annotated[str | None, option("STEP", "only those at this step")] = None,
