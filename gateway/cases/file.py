@@ -136,9 +136,6 @@ def _named(path: Path, own: str | None, given: Path | None, what: str) -> Path |
     return named
 
 
-# ---- empty values
-
-
 def _empty(data: Any, path: Place, report: Report) -> None:
     """Report keys without a value, unless JSON's null is meant."""
     if path and path[-1] in _JSON:
@@ -147,9 +144,6 @@ def _empty(data: Any, path: Place, report: Report) -> None:
         if value is None and is_mapping(data) and key not in _JSON:
             report.add((*path, key), *empty(f"'{clip(str(key))}'"), key=True)
         _empty(value, (*path, key), report)
-
-
-# ---- contradictions to the scenario
 
 
 def _entry(path: Path, file: CaseFile, name: str, case: Case, report: Report) -> dict[str, Any] | None:

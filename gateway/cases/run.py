@@ -154,8 +154,6 @@ class _CaseRunner:
         clock.run()
         return self._result(journey)
 
-    # ---- inputs of the journey
-
     def _workspace_of(self, start: datetime, zone: tzinfo) -> Workspace:
         case = self._case
         suppressions = [
@@ -202,8 +200,6 @@ class _CaseRunner:
             action(one)
         except (OperationRefused, ScenarioError) as error:
             self._rejected[place] = str(error)
-
-    # ---- messages
 
     async def _send(self, journey: _RecordedJourney, row: Send) -> Delivered | Failed | NotBefore:
         if row.destination and self._renderer.book and (found := self._renderer.book.get(row.to)):
@@ -274,8 +270,6 @@ class _CaseRunner:
         if value is not None:
             journey.responses[save.name] = value
         return note
-
-    # ---- result
 
     def _result(self, journey: _RecordedJourney) -> CaseRun:
         steps, held = journey.steps, journey.held

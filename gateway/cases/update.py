@@ -119,9 +119,6 @@ def _new(got: StepRun) -> dict[str, Any]:
     return made
 
 
-# ---- text
-
-
 def _replaced(cases: Cases, path: Place, value: Any) -> Edit:
     start, end = cases.source.span(path)
     mark, key = cases.source.at(path), cases.source.key(path)

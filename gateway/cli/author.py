@@ -128,7 +128,7 @@ def publish(
     Standard error gets the differences from the previous version, and what happens to the running journeys of earlier
     versions: 'scenario migrate' moves them to this one.
     """
-    from gateway.publishing import check_file
+    from gateway.publishing import check_file, publish_checked
 
     files = [path for path in files if not _holds_cases(path)]
     if not files:
@@ -150,7 +150,13 @@ def publish(
     for path, scenario in scenarios.items():
         if (other := first.setdefault(scenario.scenario, path)) != path:
             raise BadInput(f"{other} and {path} are both the scenario '{scenario.scenario}': publish one of them")
-    asyncio.run(_publish(list(scenarios.values()), newest, journeys))
+
+    async def store_all() -> None:
+        async with session.stored(migrate=True, writes=True) as store:
+            for scenario in scenarios.values():
+                _tell(await publish_checked(scenario, store, login(), newest=newest, journeys=journeys))
+
+    asyncio.run(store_all())
 
 
 def _holds_cases(path: Path) -> bool:
@@ -159,25 +165,10 @@ def _holds_cases(path: Path) -> bool:
     return path.name.endswith(CASES)
 
 
-async def _publish(scenarios: Sequence[Scenario], newest: bool, journeys: Literal["pin", "follow"] | None) -> None:
-    from gateway.publishing import publish_checked
-
-    async with session.stored(migrate=True, writes=True) as store:
-        for scenario in scenarios:
-            published = await publish_checked(scenario, store, login(), newest=newest, journeys=journeys)
-            say(str(published))
-            _tell(published)
-            if published.newest > published.version:
-                newer = f"{published.scenario}@{published.newest}"
-                note(
-                    f"scenario: {published} is published already, and new journeys use {newer}, which is newer: "
-                    "to roll back, publish the file with --newest"
-                )
-
-
 def _tell(published: Publication) -> None:
     """Print the differences from the previous version, and what happens to running journeys."""
     name = published.scenario
+    say(str(published))
     if published.before is not None and published.difference is not None:
         note(f"scenario: {published} after {name}@{published.before}: {published.difference}")
         for draw in published.difference.redrawn:
@@ -187,6 +178,12 @@ def _tell(published: Publication) -> None:
         s = "s" if earlier.journeys == 1 else ""
         stays = f"stay{s} there: see 'scenario migrate {name} --from {earlier.version} --dry-run'"
         note(f"scenario: {running} {f'move{s} to it' if earlier.follows else stays}")
+    if published.newest > published.version:
+        newer = f"{name}@{published.newest}"
+        note(
+            f"scenario: {published} is published already, and new journeys use {newer}, which is newer: "
+            "to roll back, publish the file with --newest"
+        )
 
 
 def _list(findings: Iterable[Finding], *, err: bool = False) -> None:

@@ -44,25 +44,25 @@ def enter(entry: EntryArgument, many: ManyOption = False, wait: WaitOption = Fal
     JSON with result and id. Refused entries, and admissions that no worker confirms, are reported on standard error.
     Both make the exit status 1.
     """
+    from scenario.entry.entry import parse_entry
+
     if entry.lower().endswith(TABLES):
         raise typer.BadParameter(
             f"{entry} is for a campaign: enter its contacts by 'scenario campaign start SCENARIO --audience {entry}'"
         )
     if many or entry.lower().endswith(".jsonl"):
         raise typer.Exit(asyncio.run(enter_all(entry, wait=wait)))
-    asyncio.run(_enter(read_entry(entry), wait=wait))
 
-
-async def _enter(entry: dict[str, Any], *, wait: bool) -> None:
-    from scenario.entry.entry import parse_entry
-
-    parse_entry(entry)  # reports mistakes without a server
-    async with session.connected() as client:
-        entered = await client.enter(entry)
+    async def admit(client: ScenarioClient) -> None:
+        entered = await client.enter(given)
         say(entered.id)
         remark(entered, await client.trouble() if not entered.admitted else None)
         if wait:
             dump(await entered.verdict())
+
+    given = read_entry(entry)
+    parse_entry(given)  # reports mistakes without a server
+    session.ask(admit)
 
 
 def remark(entered: Entered, trouble: str | None = None) -> None:

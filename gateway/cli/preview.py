@@ -6,7 +6,7 @@ import asyncio
 import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -93,9 +93,15 @@ def preview(
         from gateway.cli.show_preview import lay_out
 
         lay_out(console(), told, source=source, pretty=pretty)
-    note(f"{count(failing, 'step')} cannot be performed" if failing else _summary(told))
     if failing:
+        note(f"{count(failing, 'step')} cannot be performed")
         raise typer.Exit(1)
+    messages = [item for item in told["steps"] if item["outcome"] == "sent"]
+    on_the_way = sum(item["taken"] for item in messages)
+    aside = len(messages) - on_the_way
+    others = f", {aside} on branches not taken" if aside else ""
+    whom = "this contact, if it got anything" if told["withheld"] else "this contact"
+    note(f"{count(on_the_way, 'message')} to {whom}{others}; nothing was sent")
 
 
 def draft_of(file: Path, book: Destinations | None, form: Format, policies: Policies | None = None) -> Draft:
@@ -174,15 +180,6 @@ def _response(item: str) -> tuple[str, Any]:
         return name, json.loads(content)
     except (ValueError, RecursionError):
         raise BadInput(f"--response is not JSON: {wanted}") from None
-
-
-def _summary(told: Mapping[str, Any]) -> str:
-    messages = [item for item in told["steps"] if item["outcome"] == "sent"]
-    on_the_way = sum(item["taken"] for item in messages)
-    aside = len(messages) - on_the_way
-    others = f", {aside} on branches not taken" if aside else ""
-    whom = "this contact, if it got anything" if told["withheld"] else "this contact"
-    return f"{count(on_the_way, 'message')} to {whom}{others}; nothing was sent"
 
 
 def _try_random(

@@ -35,21 +35,17 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows the rest
     if _COMPLETE in os.environ:
-        _complete()
+        # A shell requests completions, by the script of ``--show-completion``.
+        from gateway.cli.app import app
+
+        typer.main.get_command(app).main(prog_name=PROGRAM)
+        sys.exit(0)
     status = run(sys.argv[1:])
     if "temporalio" in sys.modules:
         from runtime.process.shutdown import exit_process
 
         exit_process(status)
     sys.exit(status)
-
-
-def _complete() -> NoReturn:
-    """Answer a shell's request for completions, as the script of ``--show-completion`` does."""
-    from gateway.cli.app import app
-
-    typer.main.get_command(app).main(prog_name=PROGRAM)
-    sys.exit(0)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -93,7 +89,14 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, typer.TyperException):
         note(f"{PROGRAM}: {_usage(error.format_message(), arguments)}")
         return MISUSED
-    if isinstance(error, _expected()):
+    trees = (
+        ("gateway.errors", "Refusal"),
+        ("runtime.errors", "SetupError"),
+        ("runtime.errors", "StoreError"),
+        ("scenario.errors", "ScenarioError"),
+    )
+    # A module that is not loaded has raised nothing.
+    if isinstance(error, tuple(getattr(sys.modules[module], name) for module, name in trees if module in sys.modules)):
         note(f"{PROGRAM}: {sentence(str(error))}")
         return FAILED
     # Its text is for programmers, and may quote a contact's data.
@@ -102,17 +105,6 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
         f"run with {DEBUG}=1 for the traceback, and report it"
     )
     return BUG
-
-
-def _expected() -> tuple[type[Exception], ...]:
-    """Return the base classes of errors that have messages for people, of modules that are loaded."""
-    trees = (
-        ("gateway.errors", "Refusal"),
-        ("runtime.errors", "SetupError"),
-        ("runtime.errors", "StoreError"),
-        ("scenario.errors", "ScenarioError"),
-    )
-    return tuple(getattr(sys.modules[module], name) for module, name in trees if module in sys.modules)
 
 
 def sentence(text: str) -> str:

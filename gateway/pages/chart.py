@@ -18,25 +18,6 @@ _BAR: Final = 7.0
 _LEAST: Final = 3.0  # height of a number that would be too small to see
 
 
-def bars(title: str, days: Sequence[date], counts: Mapping[date, Mapping[str, int]], highest: int) -> str:
-    """Write a chart of days from left to right, with the numbers of a day by word from the bottom up.
-
-    The word is also the bar's class. The sums are added to the title, the text alternative. Charts with the same number
-    at the top, `highest`, can be compared.
-    """
-    label = escaped(f"{title}: {said(sums(counts))}")
-    return "\n".join(
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {len(days) * _WIDTH:.0f} '
-            f'{_HEIGHT:.0f}" preserveAspectRatio="none" role="img" aria-label="{label}">',
-            f"<title>{label}</title>",
-            *(line for number, day in enumerate(days) for line in _day(number, day, counts.get(day, {}), highest)),
-            f'<path class="axis" d="M0 {_HEIGHT:.0f}H{len(days) * _WIDTH:.0f}"/>',
-            "</svg>",
-        )
-    )
-
-
 def sums(counts: Mapping[date, Mapping[str, int]]) -> dict[str, int]:
     words = dict.fromkeys(word for day in counts.values() for word in day)
     return {word: sum(day.get(word, 0) for day in counts.values()) for word in words}
@@ -103,8 +84,19 @@ class ChartGroup:
             for name, some in outcomes.items()
         }
         highest = max((sum(one.values()) for some in counts.values() for one in some.values()), default=0)
-        charts = [
-            Chart(name, some, Markup(bars(title.format(name), times, some, highest)))  # noqa: S704 - it escapes
-            for name, some in counts.items()
-        ]
+        charts = [Chart(name, some, _svg(title.format(name), times, some, highest)) for name, some in counts.items()]
         return cls(charts, highest, kind._fields)
+
+
+def _svg(title: str, days: Sequence[date], counts: Mapping[date, Mapping[str, int]], highest: int) -> Markup:
+    """Write days from left to right, with numbers by word, which is also a bar's class, from the bottom up."""
+    label, width = escaped(f"{title}: {said(sums(counts))}"), f"{len(days) * _WIDTH:.0f}"
+    lines = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {width} {_HEIGHT:.0f}" '
+        f'preserveAspectRatio="none" role="img" aria-label="{label}">',
+        f"<title>{label}</title>",
+        *(line for number, day in enumerate(days) for line in _day(number, day, counts.get(day, {}), highest)),
+        f'<path class="axis" d="M0 {_HEIGHT:.0f}H{width}"/>',
+        "</svg>",
+    )
+    return Markup("\n".join(lines))  # noqa: S704 - it escapes

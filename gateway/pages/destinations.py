@@ -32,7 +32,7 @@ from gateway.pages.page import (
 from gateway.pages.rendering import link
 from gateway.service.batches import SyncedAudienceView
 from gateway.service.index import JourneyFilter
-from gateway.service.outgoing import OperatorRecord, SubscriptionEventsView
+from gateway.service.outgoing import OperatorRecord
 from gateway.service.stats import SendingCount
 from scenario.words import ItemOutcome, Operation, OutgoingOperation
 
@@ -143,12 +143,15 @@ async def _list_subscriptions(page: Page) -> Response:
 
 
 async def _show_subscription(page: Page) -> Response:
-    found = await _subscription(page)
+    found = await page.use.outgoing.show(page.caller, page.request.path_params["name"])
     return page.render("subscription.html", found=found, at=f"/outgoing/{found.name}")
 
 
 async def _confirm(page: Page) -> Response:
-    operation, found = _operation_on_subscription(page), await _subscription(page)
+    operation, found = (
+        _operation_on_subscription(page),
+        await page.use.outgoing.show(page.caller, page.request.path_params["name"]),
+    )
     ids = {*(page.request.query_params if page.form is None else page.form).getlist("event")}
     return page.render(
         "subscription_operation.html",
@@ -182,10 +185,6 @@ def _operation_on_subscription(page: Page) -> OutgoingOperation:
         return OutgoingOperation(page.request.path_params["operation"])
     except ValueError:
         raise Problem("not-found", "there is no such operation on a subscription") from None
-
-
-async def _subscription(page: Page) -> SubscriptionEventsView:
-    return await page.use.outgoing.show(page.caller, page.request.path_params["name"])
 
 
 async def _list_audiences(page: Page) -> Response:

@@ -233,9 +233,6 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-# ---- URLs
-
-
 def link(path: str, **query: object) -> str:
     """Return a URL of this site: a quoted path, perhaps with a query, and parameters, without None and empty ones."""
     given = urlencode({name: value for name, value in query.items() if value not in (None, "")})
@@ -269,9 +266,6 @@ def to_journey(journey: str) -> str:
 def is_here(address: str) -> bool:
     """Return True if a given URL leads to a page of this site in every browser."""
     return address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
-
-
-# ---- static files
 
 
 @cache

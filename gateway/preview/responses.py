@@ -54,8 +54,6 @@ class MadeUpAnswer:
             return self._chance.choice(worst.WHOLES)
         return self._object({}, (), 0)
 
-    # ---- by a schema
-
     def _by(self, schema: Any, path: FieldPath, depth: int) -> Any:
         self._left -= 1
         if self._left < 0 or depth > _DEEPEST:
@@ -154,8 +152,6 @@ class MadeUpAnswer:
             if fitting := [value for value in group if value is not None and _fits(json.dumps(value), leaf)]:
                 return self._chance.choice(fitting)
         raise Unmade
-
-    # ---- without a schema
 
     def _free(self, path: FieldPath, depth: int) -> Any:
         if path in self._used.looped:

@@ -237,8 +237,6 @@ class PreviewRun:
             return None
         return note
 
-    # ---- forks
-
     def _awaited(self, row: Row, host: VirtualHost, *, for_ever: bool) -> str:
         if host.matched_event is not None:
             return f"{host.matched_event['name']} comes"
@@ -287,8 +285,6 @@ class PreviewRun:
             met = host.matched_event
             return replace(here, event=met if met is not None and met["name"] == name else guess)
         return here if host.memory.until is None else replace(here, now=host.memory.until)
-
-    # ---- exit rules
 
     def leaves(self, rule: plan.PlannedExit, start: datetime) -> bool:
         """Return True if a given event would end the journey by a rule, at its start."""

@@ -76,8 +76,6 @@ NAMED: Final[Mapping[str, tuple[Any, ...]]] = {
 }
 """Values of fields with a form of their own, without malformed addresses, which are no template's fault."""
 
-# ---- responses
-
 _SAVED: Final = 2**63  # a response with a greater whole number is not saved
 
 

@@ -218,8 +218,6 @@ class VirtualHost:
     def local(self, moment: datetime) -> str:
         return moment.astimezone(self.zone).isoformat(timespec="seconds")
 
-    # ---- the interface of steps
-
     @property
     def inputs(self) -> Inputs:
         return Inputs(self.changes, self.kept, len(self.kept), self.paused, self.send_now)

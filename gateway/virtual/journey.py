@@ -79,8 +79,6 @@ class VirtualJourney(VirtualHost):
         self._visits: dict[str, int] = {}
         super().__init__(clock, data, zone_of(data["contact"].get("timezone"), plan.zone), deliver)
 
-    # ---- steps
-
     async def run(self) -> JourneyEnd:
         at = self.plan.start
         while at is not None:
@@ -153,8 +151,6 @@ class VirtualJourney(VirtualHost):
             await self.wait(None, "held", lambda: self._retrying)
             self._retrying, self.held, self.made = False, None, None
         return None
-
-    # ---- inputs
 
     @override
     def happen(self, event: Event) -> None:
