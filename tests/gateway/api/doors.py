@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 import httpx
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from gateway.api import app
 from gateway.api.authentication import Keys
@@ -66,6 +67,13 @@ async def opened(store: Store, temporal: object = None, *, uploaded: int = MOST_
 
 AUTHORS: Final = Authoring(Setup(zone="Europe/Paris"))
 """One for all tests of a process: each starts processes of its own."""
+ROUTES: Final = [
+    (method, route)
+    for router in app.ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in sorted(route.methods or ())
+]
 HELLO: Final = "scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: Hello\n"
 
 

@@ -8,11 +8,10 @@ from unittest.mock import AsyncMock
 
 import pytest
 from fastapi import APIRouter, Body
-from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from gateway.api import limits
-from gateway.api.app import PREFIX, ROUTERS
+from gateway.api.app import PREFIX
 from gateway.api.authentication import Authorization, scope_of
 from gateway.api.limits import AT_ONCE, AUTHORING, MOST_REQUESTS, REQUESTS, SHARE, USUAL, Bounds, KeyPlaces, Work
 from gateway.api.problem import Problem
@@ -20,14 +19,8 @@ from gateway.errors import Busy
 from gateway.service.caller import Caller
 from runtime.api_keys import SCOPES, Scope
 from tests.gateway.api.conftest import Api, arriving, http_scope
+from tests.gateway.api.doors import ROUTES
 
-ROUTES = [
-    (method, route)
-    for router in ROUTERS
-    for route in router.routes
-    if isinstance(route, APIRoute)
-    for method in sorted(route.methods or ())
-]
 WITH_BODY = {"content-type": "application/json", "content-length": "1000", "idempotency-key": "k"}
 
 
