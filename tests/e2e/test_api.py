@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 from warnings import catch_warnings, simplefilter
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from gateway.local.demo import EXAMPLES as PROGRAMS
-from tests.e2e.conftest import ROOT, Api, Server, Stands, api, entry, environment, opened, publish, until_found
+from tests.e2e.conftest import ROOT, Api, Server, Stands, api, entry, environment, opened, publish, until, until_found
 from tests.nodes import node, project
 
 LONG = "scenario: long\ntrigger: segment\nsteps: [{wait_for: order.delivered, for: 1h}]\n"
@@ -145,9 +146,7 @@ async def test_what_the_page_shows_is_so(stand: Stands, tmp_path: Path) -> None:
             if kind == "sh":
                 answer = await run("bash", "-ec", text, place=place, folder=tmp_path)
                 if entered := re.search(r'"journey":"thank-you/(\d+)/', answer):
-                    async with asyncio.timeout(60):
-                        while not await stood.client.store.has_entered(entered[1]):  # a reader is slower than this
-                            await asyncio.sleep(0.02)
+                    await until(partial(stood.client.store.has_entered, entered[1]))  # a reader is slower than this
             elif kind == "json":
                 shown(last(answer), json.loads(text))
     assert len([kind for kind, _ in blocks if kind == "sh"]) > 10

@@ -1,7 +1,6 @@
 """Slow must be safe: exits win over retries, transactional messages do not wait, and destinations keep their rates."""
 
 import asyncio
-import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +13,6 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 from temporalio import activity, workflow
-from temporalio.client import Client
 from temporalio.common import Priority
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -175,20 +173,8 @@ class ManyDeliveries:
         )
 
 
-@pytest.fixture
-async def client(server: Server) -> Client:
-    return await server.connect()
-
-
-@pytest.fixture
-def queue() -> str:
-    """A task queue of the test's own: what is set for it stays on the server."""
-    return f"webhooks-{uuid.uuid4().hex[:8]}"
-
-
-async def test_two_destinations_get_their_own_rates_from_all_workers_together(
-    client: Client, server: Server, queue: str
-):
+async def test_two_destinations_get_their_own_rates_from_all_workers_together(server: Server):
+    client, queue = await server.connect(), "webhooks-rated"
     came: dict[str, list[float]] = defaultdict(list)
 
     @activity.defn
@@ -206,9 +192,7 @@ async def test_two_destinations_get_their_own_rates_from_all_workers_together(
             handle = await client.start_workflow(
                 ManyDeliveries.run, args=[name, number, queue], id=f"{queue}-{name}", task_queue=f"journeys-{queue}"
             )
-            async with asyncio.timeout(60):
-                while len((await handle.describe()).raw_description.pending_activities) < number:
-                    await asyncio.sleep(0.05)
+            await until(handle.describe, lambda run, n=number: len(run.raw_description.pending_activities) == n)
         async with (
             Worker(client, task_queue=queue, activities=[send]),
             Worker(other, task_queue=queue, activities=[send]),

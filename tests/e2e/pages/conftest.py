@@ -14,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, async_playwright, expect
 
 from gateway.local.stack import LocalStack, local
-from tests.e2e.conftest import KEYS, ROOT, is_encrypted
+from tests.e2e.conftest import KEYS, ROOT, is_encrypted, until_held
 
 AXE: Final = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE: Final = 60_000.0
@@ -80,9 +80,7 @@ async def place(temporal_program: Path, tmp_path_factory: pytest.TempPathFactory
         finished = await _enter(stack, "over", 1)
         held = {name: [await _enter(stack, name, number) for number in (1, 2)] for name in HELD}
         await stack.client.temporal.get_workflow_handle(finished).result()
-        async with asyncio.timeout(60):
-            while len(await stack.client.held()) < 2 * len(HELD):
-                await asyncio.sleep(0.05)
+        await until_held(stack.client, 2 * len(HELD))
         yield Place(stack, waiting.id, finished, held)
 
 
