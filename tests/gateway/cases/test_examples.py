@@ -1,19 +1,24 @@
-"""Every example has cases, does in them what they say, and is free of findings."""
+"""Every example has cases, does what they say, and is free of findings; mistakes anywhere in cases are told."""
 
+import json
+import random
 from pathlib import Path
 
 import pytest
 
-from gateway.cases.compare import compare
-from gateway.cases.file import case_files, read
-from gateway.cases.run import Circumstances, run
+from gateway.cases.compare import compare, junit, result
+from gateway.cases.file import case_files, parsed, read
+from gateway.cases.run import run
+from gateway.cases.update import updated
 from gateway.preview.draft import draft
 from gateway.publishing import CASES
+from scenario.source.source import Source
 from tests.examples.scenarios import CAMPAIGNS, EXAMPLES, SCENARIOS
+from tests.gateway.cases.conftest import AROUND
+from tests.gateway.preview.test_mutants import mutant
 
 FINDINGS = {path: {"secret"} for path in SCENARIOS}
 """Of those with secrets of their own, that there is no destinations.yaml here to say where they may go."""
-AROUND = Circumstances(platform_zone="Europe/Paris")
 
 
 @pytest.mark.parametrize("scenario", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
@@ -33,3 +38,28 @@ def test_each_case_file_is_of_an_example() -> None:
     examples = {path.with_name(path.stem + CASES) for path in (*SCENARIOS, *CAMPAIGNS)}
     assert {*case_files(EXAMPLES)} == examples
     assert len(examples) == 25
+
+
+MUTANTS = 3
+"""Of each file."""
+
+
+@pytest.mark.parametrize("path", case_files(EXAMPLES), ids=lambda path: path.name)
+def test_no_mistake_in_a_file_of_cases_is_one_of_ours(path: Path) -> None:
+    written, chance = Source(path.read_text("utf-8"), path.name).data, random.Random(path.name)
+    for _ in range(MUTANTS):
+        text = json.dumps(mutant(written, chance))  # JSON is YAML
+        try:
+            cases, findings = parsed(text, path)
+            if cases is None:
+                assert findings
+                continue
+            found = {name: compare(case, run(cases, name, AROUND)) for name, case in cases.file.cases.items()}
+            junit([result(cases.source, name, differences, 0.0) for name, differences in found.items()])
+            failing = [name for name, differences in found.items() if differences]
+            if failing and (changed := updated(cases, failing, AROUND)):
+                for name in failing:
+                    left = compare(changed.file.cases[name], run(changed, name, AROUND))
+                    assert {difference.kind for difference in left} <= {"case"}
+        except Exception as error:
+            raise AssertionError(text) from error
