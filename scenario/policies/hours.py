@@ -1,16 +1,18 @@
 """Quiet hours, windows and days off.
 
 The contact's clock decides. A skipped time never occurs: a window of 02:00 to 03:00 does not open on that day. A
-repeated time covers both occurrences.
+repeated time covers both occurrences. Days off are weekdays, and public holidays of countries: the `holidays` package,
+which takes a quarter of a second to load, is loaded only if one is named.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
-from functools import cached_property
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Annotated, Final, Self
 
@@ -19,9 +21,85 @@ from typing_extensions import override
 
 from scenario.model.parts import Model
 from scenario.model.scalars import Duration, Weekday, read_clock, satisfies
-from scenario.policies.days_off import DayOff, holidays_of, unknown
-from scenario.source.findings import Flaw
+from scenario.source.findings import Flaw, near
 from scenario.time import LAST, WEEKDAYS, format_duration
+
+COUNTRY: Final = r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?"
+"""A country (ISO 3166-1), or a part of one (ISO 3166-2)."""
+_COUNTRY: Final = re.compile(COUNTRY, re.ASCII)
+_ADVICE: Final = "write mon to sun, or the code of a country such as FR, or of a part of one such as DE-BY"
+
+
+def _form(value: str) -> str:
+    if value in WEEKDAYS or _COUNTRY.fullmatch(value):
+        return value
+    raise ValueError(f"'{value[:40]}' is not a day off: {_meant(value)}")
+
+
+def _meant(value: str) -> str:
+    """Return a suggestion for a malformed day off."""
+    word = value.strip()
+    if (start := word[:3].lower()) in WEEKDAYS:
+        return f"did you mean '{start}'?"
+    if _COUNTRY.fullmatch(word.upper()):
+        return f"did you mean '{word.upper()}'?"
+    code = _codes().get(re.sub(r"[^a-z]+", "_", word.lower()))
+    return f"did you mean '{code}'?" if code else _ADVICE
+
+
+DayOff = Annotated[
+    str,
+    AfterValidator(_form),
+    WithJsonSchema({"anyOf": [{"enum": list(WEEKDAYS)}, {"type": "string", "pattern": f"^{COUNTRY}$"}]}),
+]
+"""A weekday, or the code of a country whose public holidays apply. A check finds unknown countries."""
+
+
+def unknown_day(day: str) -> str | None:
+    """Return why a well-formed day off is unknown, or None."""
+    if day in WEEKDAYS:
+        return None
+    code, _, part = day.partition("-")
+    parts = _parts()
+    if code not in parts:
+        # United Kingdom, GBR and UK are what people write for GB.
+        guess = _codes().get(day.lower()) or near(day, parts)
+        hint = f"did you mean '{guess}'?" if guess else _ADVICE
+        return f"the public holidays of '{day}' are not known: {hint}"
+    if part and part not in parts[code]:
+        guess = near(part, parts[code])
+        hint = f"did you mean '{code}-{guess}'?" if guess else f"write {code} for those of the whole country"
+        return f"the public holidays of '{day}' are not known: {hint}"
+    return None
+
+
+@lru_cache(maxsize=512)
+def holidays_of(place: str, year: int) -> Mapping[date, str]:
+    """Return a year's public holidays of a country, or a part of one, by day, with names; none if it is unknown."""
+    from holidays import country_holidays
+
+    code, _, part = place.partition("-")
+    try:
+        return dict(country_holidays(code, subdiv=part or None, years=year, language="en_US"))
+    except NotImplementedError:  # an unknown country or part: the check of the policies has reported it
+        return {}
+
+
+@lru_cache
+def _parts() -> Mapping[str, list[str]]:
+    """Return the parts of each country with holidays of their own."""
+    from holidays import list_supported_countries
+
+    return list_supported_countries(include_aliases=False)
+
+
+@lru_cache
+def _codes() -> Mapping[str, str]:
+    """Return the codes of countries by their English names and other codes, in lower case."""
+    from holidays.registry import COUNTRIES
+
+    return {word.lower(): codes[1] for name, codes in COUNTRIES.items() for word in (name, *codes)}
+
 
 AHEAD: Final = timedelta(days=8)
 """Period in which an opening is searched: a week and a day."""
@@ -273,7 +351,7 @@ def opened_at_midnight(rules: Sequence[Hours]) -> Hours | None:
     A public holiday may fall on any weekday.
     """
     for rule in rules:
-        for day in [day for day in rule.days_off or () if not unknown(day)]:
+        for day in [day for day in rule.days_off or () if not unknown_day(day)]:
             ends = [WEEKDAYS.index(day)] if day in WEEKDAYS else range(len(WEEKDAYS))
             midnights = [MONDAY + timedelta(days=end + 1) for end in ends]
             if not all(any(other.weekly.closed(midnight) for other in rules) for midnight in midnights):
@@ -284,7 +362,7 @@ def opened_at_midnight(rules: Sequence[Hours]) -> Hours | None:
 def flaws(hours: Hours) -> Iterator[Flaw]:
     """Yield unknown countries, hours without any time, and a spread that does not fit."""
     for index, day in enumerate(hours.days_off or ()):
-        if sentence := unknown(day):
+        if sentence := unknown_day(day):
             yield Flaw(("days_off", index), "value", sentence)
     found = openings(hours)
     if not found:

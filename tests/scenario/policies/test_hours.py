@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from scenario.policies.days_off import holidays_of, unknown
-from scenario.policies.hours import AHEAD, Hours, QuietHours, Window, opening, openings, spread_by
+from scenario.policies.hours import (
+    AHEAD,
+    Hours,
+    QuietHours,
+    Window,
+    holidays_of,
+    opening,
+    openings,
+    spread_by,
+    unknown_day,
+)
 from scenario.policies.policies import examine
 from scenario.source.source import Source
 from scenario.time import WEEKDAYS, at_local, spell, zone_of
@@ -195,7 +204,7 @@ def test_hours_that_say_nothing_are_refused_with_what_to_write(written: str, sen
     ],
 )
 def test_a_country_that_nobody_knows_is_told(day: str, sentence: str | None):
-    assert unknown(day) == sentence
+    assert unknown_day(day) == sentence
 
 
 def test_where_nobody_knows_the_country_there_are_no_holidays():
