@@ -10,8 +10,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.channel import adapter, sending_activity
 from activities.content import Content
 from activities.email.message import Envelope
-from activities.email.session import Reply
 from activities.email.settings import Senders, Server
+from activities.email.smtp import Reply
 from activities.evaluation import template_data
 from activities.failures import FailureKind
 from activities.interface import Delivery

@@ -32,7 +32,7 @@ from activities.email import errors as mail
 from activities.email.activity import Emails
 from activities.email.channel import RenderedMail
 from activities.email.message import Envelope
-from activities.email.session import Reply
+from activities.email.smtp import Reply
 from activities.gate import OutgoingMessage, PolicyGate, Releases
 from activities.interface import CLEAR, JOURNEYS, DestinationPolicy, DestinationPolicyRequest
 from activities.outgoing.sender import HeldReports

@@ -19,8 +19,8 @@ from activities.attempt_context import AttemptContext
 from activities.dependencies import WorkerServices
 from activities.email.errors import MailRefused, MailUnanswered
 from activities.email.message import Envelope
-from activities.email.session import Reply
 from activities.email.settings import Senders, Server
+from activities.email.smtp import Reply
 from activities.interface import Delivery, Sent
 from activities.sms import provider as sms
 from activities.sms.activity import Texts

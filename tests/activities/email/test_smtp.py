@@ -11,9 +11,8 @@ import trustme
 
 from activities.email.errors import MailError, MailRefused, MailServerPaused, MailUnanswered, MailUnreachable
 from activities.email.message import Envelope
-from activities.email.session import Reply
 from activities.email.settings import Encryption, Server, parse_server
-from activities.email.smtp import Mailer, mailer_from
+from activities.email.smtp import Mailer, Reply, mailer_from
 from runtime.errors import SettingsError
 from tests.activities.conftest import Timeouts
 
