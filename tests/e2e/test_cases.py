@@ -116,7 +116,8 @@ class World:
         info = activity.info()
         live, step = self.journeys[info.workflow_id or ""], info.activity_id
         live.sent.setdefault(step, []).append(sent)
-        answers = live.cases.answers(live.cases.file.cases[live.name]).get(step, ())
+        file = live.cases.file
+        answers = {**file.answers, **file.cases[live.name].answers}.get(step, ())
         return next(live.answers.setdefault(step, replies(step, answers)))
 
     async def send_request(self, request: Request) -> Response:
