@@ -63,8 +63,7 @@ async def connect(
 
     Args:
         address: ``host:port`` of a local server without TLS. No configuration is read then.
-        role: Start of the client's identity in Temporal's UI. Workers have none, since every event of their tasks
-            repeats it.
+        role: Start of the client's identity in Temporal's UI. Workers have none: every event of their tasks repeats it.
         patience: Seconds to wait for an unreachable server; 0 tries once.
     """
     config = _configured() if address is None else ClientConnectConfig(target_host=address)

@@ -105,14 +105,6 @@ class TokenError(Exception):
     """A token that cannot be used. No message quotes it."""
 
 
-class MalformedToken(TokenError):
-    """The text does not have the form of a token."""
-
-
-class ForgedToken(TokenError):
-    """The token was not made with any of the keys."""
-
-
 class ExpiredToken(TokenError):
     """The token was used after its lifetime."""
 
@@ -123,8 +115,7 @@ class SealedToken:
     A token is a prefix and URL-safe base64 (RFC 4648 §5, without padding) of AES-256-SIV (RFC 5297), which adds 16
     bytes. It is deterministic: every attempt of a delivery carries the same token.
 
-    Args:
-        keys: The current key, which seals, then the previous ones, which still open.
+    The current key seals. The previous ones, which follow it, still open.
     """
 
     def __init__(self, keys: Sequence[bytes], purpose: str, prefix: str) -> None:
@@ -142,16 +133,16 @@ class SealedToken:
         """Return the content of a token, or raise a `TokenError`."""
         found = self._form.fullmatch(token)
         if found is None or len(found[1]) % 4 == 1:
-            raise MalformedToken("this is not a token")
+            raise TokenError("this is not a token")
         sealed = base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4))
         if _encode(sealed) != found[1]:  # unused bits of the last character allow a second spelling of the same bytes
-            raise MalformedToken("this is not a token")
+            raise TokenError("this is not a token")
         for cipher in self._ciphers:
             try:
                 return cipher.decrypt(sealed, [self._prefix.encode()])
             except InvalidTag:
                 continue
-        raise ForgedToken("the token was not made with any of the keys")
+        raise TokenError("the token was not made with any of the keys")
 
     def seal_fields(self, fields: Sequence[str]) -> str:
         """Make a token of text fields."""

@@ -103,9 +103,8 @@ def of_response(
 def of_status(status: int, *, retry_after: bool = False, certificate: bool = False) -> Verdict:
     """Return the verdict on a final status. A final 1xx (101 Switching Protocols) is a protocol error: retried.
 
-    Args:
-        retry_after: True with a usable ``Retry-After``, which makes 413 temporary (RFC 9110 §15.5.14).
-        certificate: True if it mentions our client certificate: with 400, that is a misconfiguration, as 401 is.
+    A usable ``Retry-After`` makes 413 temporary (RFC 9110 §15.5.14). A 400 that mentions our client certificate is a
+    misconfiguration, as 401 is.
     """
     reason = f"http_{status}"
     if status < HTTPStatus.OK:

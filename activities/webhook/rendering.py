@@ -39,7 +39,6 @@ def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str |
 
     Args:
         data: By root name, `now`, `today` and `secrets` among it. A batch call without `contacts` is rendered for one.
-        delivery_id: Goes into ``webhook-id`` and ``idempotency-key``.
         base: URL of the destination that a step with ``to`` names; without it, the URL is the rendered path alone.
     """
     if step.batch is not None:
@@ -139,10 +138,8 @@ def prepare_request(
 ) -> PreparedRequest:
     """Make a webhook ready to leave. Raise NotConfigured if a secret may not be sent there; see also `render`.
 
-    Args:
-        data: What its templates see, without secrets.
-        named: The names of those that the step's templates may read, or None if any may be meant.
-        token: The destination's access token, if it uses one (RFC 6750 §2.1).
+    Templates see the data and the `named` secrets, or any if None. A destination may use an access `token` (RFC 6750
+    §2.1).
     """
     route = None if step.to is None else routes.named(step.to)
     if route and route.named and route.named.owners is not None and scenario not in route.named.owners:

@@ -99,7 +99,7 @@ def _sent(place: LocalStack) -> list[tuple[str, str]]:
     given = place.services
     webhooks = "to where scenarios say"
     if given.destinations.configured:
-        webhooks += f", and destinations as SCENARIO_DESTINATIONS says ({', '.join(given.destinations.names)})"
+        webhooks += f", and destinations as SCENARIO_DESTINATIONS says ({', '.join(given.destinations.book.names)})"
     else:
         webhooks += "; SCENARIO_DESTINATIONS is not set: steps with 'to:' are held"
     url = Settings().callback_url

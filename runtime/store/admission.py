@@ -131,9 +131,8 @@ class AdmissionDecision:
 def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> AdmissionDecision:
     """Apply the rule.
 
-    Args:
-        earlier: The entries of the run and of its root, if any, and of the contact's entries under the same scenario
-            and key at least the newest and all running ones.
+    The earlier entries are those of the run and of its root, if any, and of the contact's entries under the same
+    scenario and key at least the newest and all running ones.
     """
     for entry in earlier:
         if (entry.workflow_id, entry.run_id) == (asking.workflow_id, asking.run_id):

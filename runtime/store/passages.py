@@ -83,8 +83,7 @@ class Passages(Queries):
 
         Args:
             first: Number of the first of these steps, among all of the journey's.
-            revisable: Number of steps at the end that a later report may replace.
-            reported_at: Time of the report; the latest report replaces those that are revisable.
+            revisable: Number of steps at the end that the latest report, by `reported_at`, replaces.
         """
         this = {"of_workflow": workflow_id, "of_run": run_id}
         told = [Passage(one.version, storable(one.step), storable(one.outcome), hour_of(one.at)) for one in passed]

@@ -300,12 +300,9 @@ class Pruner:
         told: Callable[[str, int], None] = lambda table, rows: None,
         paused: Callable[[float], None] = lambda seconds: None,
     ) -> PruningResult:
-        """Delete expired rows.
+        """Delete expired rows: at least one batch, and more for so many seconds, pauses included, or without a limit.
 
-        Args:
-            seconds: Time limit, including pauses, after at least one batch; None for no limit.
-            told: Called after each batch with its table and the number of deleted rows.
-            paused: Called before each pause with its length in seconds.
+        `told` is called after each batch with its table and the number of deleted rows, `paused` before each pause.
         """
         place = place or PruningPosition()
         agenda, begun = await self.agenda(ages, now), monotonic()

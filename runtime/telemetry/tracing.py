@@ -183,9 +183,8 @@ _RUN_SPAN: Final = "__scenario_run_span"
 class JourneyTracing(TracingInterceptor):
     """Traces journeys, on the client, workflow and activity side. Pass it to the client, whose workers use it too.
 
-    Args:
-        provider: The global one by default, also if that is set later. Without a provider with `JourneyIds`, no trace
-            is started, and histories contain none.
+    Without a provider with `JourneyIds`, no trace is started, and histories contain none. The default is the global
+    one, also if that is set later.
     """
 
     def __init__(self, provider: trace.TracerProvider | None = None) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from runtime.derived_keys import AddressHashes, ExpiredToken, ForgedToken, MalformedToken, TokenError, key_names
+from runtime.derived_keys import AddressHashes, ExpiredToken, TokenError, key_names
 from runtime.errors import SettingsError
 from runtime.process.health import measuring_keys
 from runtime.public_links import CallbackClaim, Callbacks, ReturnPaths, Subscriber, Unsubscribing
@@ -57,7 +57,7 @@ def test_it_works_for_thirty_days_and_by_a_previous_key():
     rotating = Callbacks(BASE, [OTHER, KEY])
     assert rotating.verify(token(KEY), NOW) == CLAIM, "a previous key still opens"
     assert rotating.url(JOURNEY, ROOT, DELIVERY, NOW).endswith(token(OTHER)), "and signs no more"
-    with pytest.raises(ForgedToken):
+    with pytest.raises(TokenError, match="was not made with any of the keys"):
         Callbacks(BASE, [OTHER]).verify(token(KEY), NOW)
 
 
@@ -77,7 +77,7 @@ def test_it_works_for_thirty_days_and_by_a_previous_key():
 def test_what_was_never_given_out_is_malformed(text: str):
     with pytest.raises(TokenError) as caught:
         Callbacks(BASE, [KEY]).verify(text, NOW)
-    assert isinstance(caught.value, MalformedToken | ForgedToken)
+    assert not isinstance(caught.value, ExpiredToken)
     assert len(str(caught.value)) < 60
 
 
@@ -87,7 +87,7 @@ def test_a_second_spelling_of_the_same_bytes_is_no_token():
     assert len(good[3:]) % 4 == 2  # the last character has four unused bits
     last = alphabet.index(good[-1])
     for other in (last + 1, last + 2, last + 3):
-        with pytest.raises(MalformedToken):
+        with pytest.raises(TokenError, match="this is not a token"):
             Callbacks(BASE, [KEY]).verify(good[:-1] + alphabet[other], NOW)
 
 

@@ -208,10 +208,6 @@ class DestinationsFile(WatchedFile[Destinations]):
         """The destinations; the same object until the file changes."""
         return self.content
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.book.names
-
 
 def secrets_in(template: str) -> tuple[str, ...]:
     """Return the secrets in a header's template."""

@@ -322,20 +322,20 @@ def swap(path: Path, text: str) -> None:
 def test_an_edit_is_in_use_at_the_second_look(file: Path, clock: Clock, edit: Edit):
     destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     for text, names in ((TWO, ("two",)), (ONE, ("one",))):
-        before, begin = destinations.names, clock.now
+        before, begin = destinations.book.names, clock.now
         edit(file, text)
         for later in (0, 0.9, 1.1, 2.0):
             clock.now = begin + later
-            assert destinations.names == before
+            assert destinations.book.names == before
         clock.now = begin + 2.2
-        assert destinations.names == names
+        assert destinations.book.names == names
 
 
 def test_an_edit_of_long_ago_is_in_use_at_the_first_look(file: Path, clock: Clock):
     destinations = DestinationsFile(file, clock=clock, wall=lambda: time.time() + 3600)
     replace(file, TWO)
     clock.now = 3600
-    assert destinations.names == ("two",)
+    assert destinations.book.names == ("two",)
 
 
 def test_what_is_still_being_written_is_not_in_use(file: Path, clock: Clock, caplog: pytest.LogCaptureFixture):
@@ -344,14 +344,14 @@ def test_what_is_still_being_written_is_not_in_use(file: Path, clock: Clock, cap
     for end in (0, 20, 30, 50, 60, 70, len(whole)):
         file.write_text(whole[:end])
         clock.now += 2
-        assert destinations.names == ("one",)
+        assert destinations.book.names == ("one",)
     file.unlink()
     clock.now += 2
-    assert destinations.names == ("one",)
+    assert destinations.book.names == ("one",)
     file.write_text(whole)
     for names in (("one",), ("one", "two")):
         clock.now += 2
-        assert destinations.names == names
+        assert destinations.book.names == names
     assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
 
 
@@ -372,7 +372,7 @@ def test_a_bad_edit_is_told_once_and_the_last_good_one_stays(
         )
         file.write_text(TWO)
         for clock.now in (8, 10):
-            names = destinations.names
+            names = destinations.book.names
         assert names == ("two",)
     assert caplog.messages[1:] == [f"{file} was read again: 1 destinations"]
 
@@ -381,12 +381,12 @@ def test_a_file_that_is_taken_away_and_put_back(file: Path, clock: Clock, caplog
     destinations = DestinationsFile(file, clock=clock, wall=lambda: 0.0)
     file.unlink()
     for clock.now in (2, 4):
-        assert destinations.names == ("one",)
+        assert destinations.book.names == ("one",)
     assert len(caplog.messages) == 1
     assert "cannot be read" in caplog.messages[0]
     file.write_text(TWO)
     for clock.now, names in ((6, ("one",)), (8, ("two",))):
-        assert destinations.names == names
+        assert destinations.book.names == names
 
 
 def test_what_says_the_same_is_the_same_book(file: Path, clock: Clock):
@@ -412,7 +412,7 @@ def test_a_worker_does_not_start_with_a_bad_file(file: Path, text: str | None):
 def test_without_a_file_there_are_no_destinations(clock: Clock):
     destinations = DestinationsFile(clock=clock)
     clock.now = 100
-    assert (destinations.configured, destinations.names, destinations.book) == (False, (), Destinations())
+    assert (destinations.configured, destinations.book.names, destinations.book) == (False, (), Destinations())
 
 
 def test_what_was_in_the_way_of_an_edit_may_come_to_an_end_without_another(
