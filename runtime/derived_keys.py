@@ -123,9 +123,6 @@ class SealedToken:
         self._prefix = prefix
         self._form = re.compile(rf"{re.escape(prefix)}([A-Za-z0-9_-]{{32,8192}})", re.ASCII)
 
-    def __repr__(self) -> str:
-        return f"SealedToken({len(self._ciphers)} keys)"
-
     def seal(self, content: bytes) -> str:
         return self._prefix + _encode(self._ciphers[0].encrypt(content, [self._prefix.encode()]))
 

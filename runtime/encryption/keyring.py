@@ -65,9 +65,6 @@ class KeyWrapping:
         path, setting = settings.encryption_keys_file, "SCENARIO_ENCRYPTION_KEYS_FILE"
         return cls(_keys_of(path, setting), setting) if path is not None else None
 
-    def __repr__(self) -> str:
-        return f"Wrapping({', '.join(self._ciphers)})"
-
     def close(self, key: bytes, name: str) -> str:
         """Wrap the key with an id."""
         nonce = secrets.token_bytes(NONCE)

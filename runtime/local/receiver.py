@@ -9,6 +9,7 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,11 +78,9 @@ class ReceiverAnswers:
     def _look(self) -> None:
         if self._path is None:
             return
-        try:
+        stamp = None
+        with suppress(OSError):
             status = self._path.stat()
-        except OSError:
-            stamp = None
-        else:
             stamp = (status.st_ino, status.st_mtime_ns)
         if stamp != self._stamp:
             self._stamp = stamp

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -154,13 +155,10 @@ class SQLite(Database):
             self._file = self._found()
 
     def _found(self) -> tuple[int, int] | None:
-        if self._path is None:
-            return None
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        with suppress(OSError):
+            if self._path is not None and (found := self._path.stat()):
+                return found.st_dev, found.st_ino
+        return None
 
     def _connected(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a function on a connection to the file that was opened, if it is still there.
