@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from activities.webhook.http.transport import Transport
     from activities.webhook.limiter import Limiter
     from activities.webhook.route import Routes
-    from runtime.local.inbox import Inbox
-    from runtime.local.receiver import Receiver
+    from runtime.local.receiver import Inbox, Receiver
     from runtime.public_links import ReturnPaths
     from runtime.settings import Settings
 

@@ -33,7 +33,7 @@ from gateway.service.campaign_views import CampaignRequest, CampaignView
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
-from runtime.local.inbox import Inbox
+from runtime.local.receiver import Inbox
 from runtime.store import Store
 from scenario.http.urls import Access
 

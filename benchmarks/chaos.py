@@ -50,7 +50,7 @@ from runtime.connection import connect
 from runtime.encryption.codec import keyring_of
 from runtime.encryption.keyring import Erased, Keyring
 from runtime.local.devserver import DevServer
-from runtime.local.inbox import Inbox
+from runtime.local.receiver import Inbox
 from runtime.process import free_port
 from runtime.process.shutdown import exit_process
 from runtime.settings import Settings

@@ -38,7 +38,7 @@ from runtime.connection import connect
 from runtime.encryption.codec import ENCODING, KEY_ID
 from runtime.errors import LocalError
 from runtime.local.devserver import DevServer
-from runtime.local.inbox import Inbox
+from runtime.local.receiver import Inbox
 from runtime.process import free_port
 from runtime.store import Attempt, Store
 from tests.deploy.expressions import ALERTS, GROUPS, RECORDS, grouped, panels, selectors

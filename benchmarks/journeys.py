@@ -39,8 +39,7 @@ from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client, keyring_of
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.local.devserver import DevServer
-from runtime.local.inbox import Inbox
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import Inbox, Receiver
 from runtime.process import free_port
 from runtime.process.shutdown import exit_process
 from runtime.process.workers import tune_garbage_collection

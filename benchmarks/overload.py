@@ -41,7 +41,7 @@ from gateway.client import ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
-from runtime.local.inbox import Inbox
+from runtime.local.receiver import Inbox
 from runtime.process.shutdown import exit_process
 from runtime.process.workers import running_workers
 from runtime.settings import Settings

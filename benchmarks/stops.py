@@ -30,8 +30,7 @@ from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local import devserver
 from runtime.local.devserver import DevServer
-from runtime.local.inbox import Inbox
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import Inbox, Receiver
 from runtime.process.shutdown import exit_process
 from runtime.store import Store
 from tests.e2e.conftest import ROOT, SENDER, environment, publish

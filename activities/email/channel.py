@@ -49,7 +49,7 @@ from scenario.steps.email import Email
 
 if TYPE_CHECKING:
     from activities.email.smtp import Mailer
-    from runtime.local.inbox import Inbox
+    from runtime.local.receiver import Inbox
     from runtime.settings import Settings
 
 LOCAL_SENDER: Final = "Scenario Runner <scenario-runner@example.com>"

@@ -46,7 +46,7 @@ from scenario.steps.delivery import Send
 from scenario.steps.sms import Sms
 
 if TYPE_CHECKING:
-    from runtime.local.inbox import Inbox
+    from runtime.local.receiver import Inbox
     from runtime.settings import Settings
 
 ERRORS: Final[Mapping[str, type[ProviderError]]] = {

@@ -47,8 +47,7 @@ from runtime.errors import LocalError
 from runtime.identity import StoreIdentity
 from runtime.local import make_folder, write_private
 from runtime.local.devserver import DevServer
-from runtime.local.inbox import Inbox
-from runtime.local.receiver import NAME, Receiver
+from runtime.local.receiver import NAME, Inbox, Receiver
 from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings

@@ -41,8 +41,7 @@ from runtime.encryption.codec import encrypt_client, keyring_of
 from runtime.errors import NotInstalled
 from runtime.local import devserver
 from runtime.local.devserver import DevServer, find_program
-from runtime.local.inbox import Inbox
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import Inbox, Receiver
 from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings

@@ -19,7 +19,7 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
 from gateway.client import ScenarioClient
-from runtime.local.inbox import Inbox
+from runtime.local.receiver import Inbox
 from runtime.store import Store
 from scenario.words import Operation
 from tests.e2e import planted

@@ -27,8 +27,7 @@ from runtime import search_attributes
 from runtime.encryption.codec import EncryptionCodec, encrypt_client, rotate
 from runtime.encryption.keyring import DataKey, Erased, Keyring, KeyWrapping
 from runtime.errors import SettingsError
-from runtime.local.inbox import Inbox
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import Inbox, Receiver
 from runtime.public_links import CallbackClaim
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable

@@ -19,8 +19,7 @@ from activities.channel_registry import CHANNELS, QUEUES
 from activities.interface import JOURNEYS
 from gateway.client import ScenarioClient
 from runtime.encryption import keyring
-from runtime.local.inbox import Inbox
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import Inbox, Receiver
 from runtime.process import HOST
 from runtime.store import Store
 from runtime.telemetry import metrics, polling

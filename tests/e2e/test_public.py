@@ -26,8 +26,7 @@ from activities.webhook.route import Diverted
 from gateway.callbacks.app import CallbackEvent, application, routes_of, tell
 from gateway.client import Entered, ScenarioClient
 from runtime.derived_keys import AddressHashes
-from runtime.local.inbox import Inbox
-from runtime.local.receiver import Receiver
+from runtime.local.receiver import Inbox, Receiver
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim, ReturnPaths
 from runtime.settings import Settings

@@ -18,7 +18,7 @@ from activities.sms.twilio import Twilio
 from activities.webhook.signing import Key
 from gateway.callbacks.app import Receiving
 from runtime.local.devserver import DevServer
-from runtime.local.inbox import Inbox
+from runtime.local.receiver import Inbox
 from runtime.settings import Settings
 from tests.e2e import planted
 from tests.e2e.conftest import Server, namespace_on

@@ -18,7 +18,7 @@ from gateway.client import ScenarioClient
 from gateway.publishing import publish
 from gateway.serving import Parts
 from runtime.identity import StoreIdentity, guarding_identity
-from runtime.local.inbox import Inbox
+from runtime.local.receiver import Inbox
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store, StoreMismatch, StoreMissing

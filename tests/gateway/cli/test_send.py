@@ -17,8 +17,7 @@ from standardwebhooks import Webhook as Verifier
 from gateway.cli import session
 from gateway.cli.options import login
 from runtime.derived_keys import AddressHashes
-from runtime.local.inbox import Inbox
-from runtime.local.receiver import NAME, Receiver, ReceiverAnswer, set_answer
+from runtime.local.receiver import NAME, Inbox, Receiver, ReceiverAnswer, set_answer
 from runtime.store import NamespaceClaim, Store, StoreMismatch
 from scenario.policies.suppression import Suppression
 from tests.fakes import Ran

@@ -23,9 +23,18 @@ from activities.sms.configured import LocalSms
 from activities.sms.provider import TextMessage
 from activities.webhook.route import Diverted
 from runtime.errors import LocalError, NotInstalled, PortInUse
-from runtime.local import inbox, make_folder, make_private
-from runtime.local.inbox import Inbox, keep
-from runtime.local.receiver import NAME, Receiver, ReceiverAnswer, covers, read_answers, set_answer
+from runtime.local import make_folder, make_private
+from runtime.local.receiver import (
+    NAME,
+    Inbox,
+    Receiver,
+    ReceiverAnswer,
+    covers,
+    keep_mail,
+    messages,
+    read_answers,
+    set_answer,
+)
 from runtime.process import HOST
 from runtime.store import Store
 
@@ -197,7 +206,7 @@ async def test_messages_are_listed_in_their_order_and_outlive_the_server(folder:
     async with Inbox(folder) as box:
         for number in range(3):
             await send(box, MAIL.replace(b"Bonjour", b"Bonjour %d" % number))
-    assert [mail.message.get_content().splitlines()[0] for mail in inbox.messages(folder)] == [
+    assert [mail.message.get_content().splitlines()[0] for mail in messages(folder)] == [
         "Bonjour 0",
         "Bonjour 1",
         "Bonjour 2",
@@ -214,7 +223,7 @@ async def test_messages_are_listed_in_their_order_and_outlive_the_server(folder:
     ],
 )
 def test_a_message_id_names_a_file_of_the_folder(tmp_path: Path, message_id: bytes, name: str):
-    path = inbox.keep(
+    path = keep_mail(
         tmp_path, b"Message-ID: " + message_id + b"\r\n\r\nx", datetime(2026, 3, 29, 1, 2, 3, 4, tzinfo=UTC)
     )
     assert path == tmp_path / f"20260329T010203.000004Z-{name}.eml"
@@ -222,19 +231,19 @@ def test_a_message_id_names_a_file_of_the_folder(tmp_path: Path, message_id: byt
 
 def test_the_same_message_twice_in_a_moment_is_two(tmp_path: Path):
     at = datetime(2026, 3, 29, tzinfo=UTC)
-    assert [inbox.keep(tmp_path, MAIL, at).name for _ in range(3)] == [
+    assert [keep_mail(tmp_path, MAIL, at).name for _ in range(3)] == [
         "20260329T000000.000000Z-msg_2ab-example.com.eml",
         "20260329T000000.000000Z-msg_2ab-example.com-2.eml",
         "20260329T000000.000000Z-msg_2ab-example.com-3.eml",
     ]
-    assert len(inbox.messages(tmp_path)) == 3
+    assert len(messages(tmp_path)) == 3
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path):
     (tmp_path / "20260329T000000.000000Z-sms.json").write_text("{}")
     (tmp_path / "draft.eml").write_text("x")
-    assert inbox.messages(tmp_path) == []
-    assert inbox.messages(tmp_path / "nowhere") == []
+    assert messages(tmp_path) == []
+    assert messages(tmp_path / "nowhere") == []
 
 
 async def test_a_port_in_use_is_named(folder: Path):
@@ -302,7 +311,7 @@ async def test_whoever_makes_the_state_makes_it_private(tmp_path: Path) -> None:
 
 
 async def test_what_was_received_can_be_read_by_its_user_only(tmp_path: Path) -> None:
-    keep(tmp_path, b"subject: hello\r\n\r\nhello")
+    keep_mail(tmp_path, b"subject: hello\r\n\r\nhello")
     async with Receiver(folder=tmp_path) as receiver, httpx.AsyncClient(trust_env=False) as client:
         await client.post(receiver.url, headers={"authorization": "Bearer planted"})
     await LocalSms(tmp_path).send(TextMessage(id="msg_1", to="+33612345678", body="hello"))
