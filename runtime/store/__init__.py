@@ -5,17 +5,8 @@ async with Store.open(url) as store:
     answer = await store.admit(AdmissionRequest(...))
 """
 
-from runtime.errors import (
-    StoreAddressError,
-    StoreError,
-    StoreFault,
-    StoreMismatch,
-    StoreMissing,
-    StoreOutdated,
-    StoreTooNew,
-    StoreUnavailable,
-)
-from runtime.store.admission import AdmissionRequest, AdmittedRun, Again, AlreadyEntered, StoredEntry
+from runtime.errors import StoreError, StoreMismatch, StoreUnavailable
+from runtime.store.admission import AdmissionRequest, AdmittedRun, AlreadyEntered, StoredEntry
 from runtime.store.claims import CapClaim
 from runtime.store.deliveries import Attempt, AttemptCount, BackoffCount, OutcomeCounts
 from runtime.store.entries import AcceptedEntry, JourneyCount
@@ -23,14 +14,13 @@ from runtime.store.leases import NamespaceClaim
 from runtime.store.operations import OperationItem, StoredOperation
 from runtime.store.passages import DayCount, GoalCount, Passage, PassageCount
 from runtime.store.store import Store
-from runtime.store.versions import Closure, NewestVersion, StoredVersion, VersionSummary
+from runtime.store.versions import Closure, StoredVersion
 from runtime.store.writer import AttemptWriter
 
 __all__ = [
     "AcceptedEntry",
     "AdmissionRequest",
     "AdmittedRun",
-    "Again",
     "AlreadyEntered",
     "Attempt",
     "AttemptCount",
@@ -42,22 +32,15 @@ __all__ = [
     "GoalCount",
     "JourneyCount",
     "NamespaceClaim",
-    "NewestVersion",
     "OperationItem",
     "OutcomeCounts",
     "Passage",
     "PassageCount",
     "Store",
-    "StoreAddressError",
     "StoreError",
-    "StoreFault",
     "StoreMismatch",
-    "StoreMissing",
-    "StoreOutdated",
-    "StoreTooNew",
     "StoreUnavailable",
     "StoredEntry",
     "StoredOperation",
     "StoredVersion",
-    "VersionSummary",
 ]

@@ -14,9 +14,9 @@ from activities.failures import FailureKind
 from gateway.client import EventView, ScenarioClient
 from gateway.errors import CheckFailed, JourneyFailed, MistakenEntry, NotAccepted, NotEntered, NotFound, UnderWay
 from runtime.encryption.keyring import Keyring, KeyWrapping
-from runtime.errors import SettingsError
+from runtime.errors import SettingsError, StoreMissing, StoreOutdated
 from runtime.settings import Settings
-from runtime.store import Store, StoreMissing, StoreOutdated
+from runtime.store import Store
 from scenario.words import Operation
 from tests import factories
 from tests.claims import OwnNamespace

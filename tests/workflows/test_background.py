@@ -36,7 +36,8 @@ from activities.retention import Prunings
 from activities.suppressions import PlatformNotifier, address_seal
 from activities.webhook.destinations.destinations import Destination, Destinations
 from activities.webhook.destinations.form import SuppressionsForm
-from runtime.store import Store, StoreFault
+from runtime.errors import StoreFault
+from runtime.store import Store
 from runtime.telemetry.metrics import RETENTION_DELETED
 from scenario.policies.suppression import Suppression
 from tests.measured import Measured

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from runtime.store import AdmissionRequest, AdmittedRun, Again, AlreadyEntered, StoredEntry
-from runtime.store.admission import AdmissionDecision, Eligible, decide
+from runtime.store import AdmissionRequest, AdmittedRun, AlreadyEntered, StoredEntry
+from runtime.store.admission import AdmissionDecision, Again, Eligible, decide
 from tests.factories import NOW, admission_request, stored_entry
 
 YESTERDAY = NOW - timedelta(days=1)

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from runtime.store import CapClaim, Store, StoreFault
+from runtime.errors import StoreFault
+from runtime.store import CapClaim, Store
 from runtime.store.claims import Claims
 from scenario.policies.caps import Cap, Full, full
 from tests.factories import cap_claim

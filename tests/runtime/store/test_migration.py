@@ -9,7 +9,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from runtime.store import Store, StoreMissing, StoreOutdated, StoreTooNew, migrations
+from runtime.errors import StoreMissing, StoreOutdated, StoreTooNew
+from runtime.store import Store, migrations
 from runtime.store.migrations import HEAD
 from runtime.store.schema import metadata
 from runtime.store.store import connect

@@ -6,7 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from runtime.store import AdmissionRequest, AdmittedRun, Closure, NewestVersion, Store
+from runtime.store import AdmissionRequest, AdmittedRun, Closure, Store
+from runtime.store.versions import NewestVersion
 from tests.factories import NOW, admission_request, present
 from tests.runtime.store.conftest import both
 

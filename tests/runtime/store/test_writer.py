@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.store import Attempt, AttemptWriter, StoreFault, StoreUnavailable
+from runtime.errors import StoreFault
+from runtime.store import Attempt, AttemptWriter, StoreUnavailable
 from tests.factories import attempt
 
 ATTEMPT = attempt("msg_0", response="contact@example.com")
