@@ -71,7 +71,7 @@ class WatchedFile(Generic[Content]):
     def _look(self, path: Path) -> None:
         before, self._seen = self._seen, _stamp(path)
         stamp = self._seen
-        if stamp != before and not self._rests(stamp):
+        if stamp != before and (stamp is None or self._wall() - stamp[2] / 1e9 < self._every):
             return
         if stamp == self._stamp and not (self._fault and self._looked - self._tried >= _AGAIN):
             return
@@ -88,9 +88,6 @@ class WatchedFile(Generic[Content]):
         if content != self._content:
             self._content = content
             _logger.info("%s was read again: %s", path, self._size(content))
-
-    def _rests(self, stamp: FileStamp | None) -> bool:
-        return stamp is not None and self._wall() - stamp[2] / 1e9 >= self._every
 
 
 def _stamp(path: Path) -> FileStamp | None:

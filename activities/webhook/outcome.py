@@ -182,10 +182,7 @@ def save_response(save: Save, response: Response, given: redaction.KnownSecrets)
     Only the request's secrets are masked, because conditions read the rest.
     """
     try:
-        value = _read_json(response)
-        if save.shape is not None:
-            _fit(value, save.shape)
-        value, changed = _clean(value, given)
+        value, changed = _clean(_read_json(response, save.shape), given)
         return SavedResponse(
             value, f"the response kept as '{save.name}' held a secret, which was masked" if changed else None
         )
@@ -195,7 +192,7 @@ def save_response(save: Save, response: Response, given: redaction.KnownSecrets)
         return SavedResponse(note=f"the response was not kept as '{save.name}': {error}")
 
 
-def _read_json(response: Response) -> Any:
+def _read_json(response: Response, schema: Mapping[str, Any] | None) -> Any:
     if not response.complete:
         raise _UnfitError("it did not arrive completely")
     if len(response.body) > MAX_SAVED:
@@ -209,17 +206,13 @@ def _read_json(response: Response) -> Any:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise _UnfitError("it is not JSON") from None
+    if schema is not None and (fault := misfit(value, schema)) is not None:
+        raise _UnfitError(f"it does not fit its schema{fault}")  # which quotes nothing of the response
     return value
 
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(name)
-
-
-def _fit(value: Any, schema: Mapping[str, Any]) -> None:
-    """Compare a value with its schema. Messages contain nothing of the response."""
-    if (fault := misfit(value, schema)) is not None:
-        raise _UnfitError(f"it does not fit its schema{fault}")
 
 
 def _clean(value: Any, given: redaction.KnownSecrets) -> tuple[Any, bool]:

@@ -37,13 +37,8 @@ NONCE: Final = 12  # bytes of a nonce (NIST SP 800-38D §8.2.2)
 _FORM: Final = re.compile(r"w1\.([0-9a-f]{8})\.([A-Za-z0-9_=-]{16,})", re.ASCII)
 
 
-def plain(key: bytes) -> str:
-    """Return an unwrapped key as text: the index key, if encryption is not configured."""
-    return f"p1.{base64.urlsafe_b64encode(key).decode()}"
-
-
 def read_plain(text: str) -> bytes | None:
-    """Return the key in such a text, or None if it is wrapped."""
+    """Return the key in an unwrapped text (the index key, without encryption), or None if it is wrapped."""
     return base64.urlsafe_b64decode(text[3:]) if text.startswith("p1.") else None
 
 
@@ -301,7 +296,7 @@ class Keyring:
             return self._wrapping.close(key, name)
         if name != _INDEX:
             raise UnknownKey("data must be encrypted: set the workers' SCENARIO_ENCRYPTION_KEYS here, too")
-        return plain(key)
+        return f"p1.{base64.urlsafe_b64encode(key).decode()}"
 
     async def _stored(self, identifier: str) -> WrappedKey:
         row = await self._store.contact_key(identifier)

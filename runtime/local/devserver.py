@@ -84,13 +84,15 @@ class DevServer:
         try:
             tries = itertools.count(1)
             while True:
-                self._ports = _choose(self._wanted)
+                for wanted, purpose in zip(self._wanted, ("the local Temporal server", "Temporal's UI"), strict=True):
+                    check_port(wanted, purpose)
+                self._ports = (self._wanted[0] or free_port(), self._wanted[1] or free_port())
                 self._process = self._spawn(program, lock)
                 try:
                     await self._ready(self._process)
                 except _Ended as ended:
                     await self._stop()
-                    # Another program may have taken a free port: try again. `_choose` reports a requested one.
+                    # Another program may have taken a free port: try again. `check_port` reports a requested one.
                     if next(tries) == _TRIES or not self._lost_port():
                         raise LocalError(
                             f"the local server ended with status {ended.status} while starting: see {self.log}"
@@ -218,10 +220,3 @@ def find_program() -> Path:
             "TEMPORAL_ADDRESS to a server that runs"
         )
     return Path(found)
-
-
-def _choose(wanted: tuple[int, int]) -> tuple[int, int]:
-    port, ui_port = wanted
-    check_port(port, "the local Temporal server")
-    check_port(ui_port, "Temporal's UI")
-    return port or free_port(), ui_port or free_port()

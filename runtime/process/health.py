@@ -221,15 +221,6 @@ def temporal_certificates(client: Client) -> Certificates:
     return {use: pem for use, pem in found.items() if pem is not None}
 
 
-def expiry(use: str, pem: bytes) -> datetime:
-    """Return when a file of certificates expires: with the first of a chain, or with the last of several authorities.
-
-    Raise ValueError if it holds none.
-    """
-    ends = [one.not_valid_after_utc for one in load_pem_x509_certificates(pem)]
-    return max(ends) if use in TRUSTED else min(ends)
-
-
 def measuring_certificates(certificates: Callable[[], Certificates]) -> AbstractContextManager[None]:
     """Measure the remaining validity of certificates, which are read at each scrape."""
     unusable = set[tuple[str, str | None]]()
@@ -237,7 +228,10 @@ def measuring_certificates(certificates: Callable[[], Certificates]) -> Abstract
     def rows() -> metrics.Rows:
         for (use, destination), given in certificates().items():
             try:
-                end = expiry(use, given if isinstance(given, bytes) else Path(given).read_bytes())
+                pem = given if isinstance(given, bytes) else Path(given).read_bytes()
+                ends = [one.not_valid_after_utc for one in load_pem_x509_certificates(pem)]
+                # With the first of a chain, or with the last of several authorities.
+                end = max(ends) if use in TRUSTED else min(ends)
             except (OSError, ValueError) as error:
                 if (use, destination) not in unusable:
                     logger.warning(
