@@ -235,7 +235,8 @@ def test_the_settings_give_keys_or_a_file_with_them(tmp_path: Path) -> None:
     by_file = KeyWrapping.configured(Settings(encryption_keys_file=path))
     by_value = KeyWrapping.configured(Settings(encryption_keys=",".join(texts)))
     assert by_file is not None
-    assert repr(by_file) == repr(by_value)
+    assert by_value is not None
+    assert by_file.names == by_value.names
     assert texts[0] not in repr(by_file)
     with pytest.raises(SettingsError, match="SCENARIO_ENCRYPTION_KEYS_FILE lacks a key"):
         by_file.open(KeyWrapping([b"l" * 32]).close(b"", ""), "")
