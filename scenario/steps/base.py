@@ -17,7 +17,7 @@ from scenario.model.scalars import StepId
 from scenario.policies.draw import Lot
 from scenario.source.findings import Flaw
 from scenario.steps.host import Host, Outcome
-from scenario.type_guards import Path
+from scenario.type_guards import Path, is_mapping
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind
@@ -31,6 +31,17 @@ Handed = tuple[tuple[str, ...], dict[str, tuple[str, ...]]]
 def is_given(value: object) -> bool:
     """Return True if a key with this value states anything. None and an empty list do not."""
     return value is not None and value != []
+
+
+def keys_of(model: Model) -> dict[str, Any]:
+    """Return the keys and values of a step or of a part of one, as an author writes them. Nested steps stay models."""
+    return {field.alias or name: _as_written(getattr(model, name)) for name, field in type(model).model_fields.items()}
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, Model) and not isinstance(value, BaseStep):
+        return keys_of(value)
+    return {key: _as_written(item) for key, item in value.items()} if is_mapping(value) else value
 
 
 class TemplateSource(NamedTuple):
@@ -318,7 +329,7 @@ class BaseStep(Model):
 
     def keys(self) -> dict[str, Any]:
         """Return its keys and values, as an author writes them."""
-        return {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        return keys_of(self)
 
     def compile(self, compiler: Compiler) -> Row:
         """Return its row in a plan."""

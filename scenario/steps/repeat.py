@@ -16,7 +16,7 @@ from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, evaluate, satisfies
 from scenario.time import format_duration, shift, spell
-from scenario.type_guards import Path, is_mapping
+from scenario.type_guards import Path, mapping_at, mapping_or_empty
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step
@@ -185,42 +185,42 @@ class Repeat(BaseStep):
     @classmethod
     @override
     def ways(cls, keys: Mapping[str, Any]) -> tuple[str, ...] | None:
-        return (_ROUND,) if _schedule(keys).get("until") is None else (_ROUND, _END)
+        return (_ROUND,) if mapping_at(keys, "repeat").get("until") is None else (_ROUND, _END)
 
     @classmethod
     @override
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
-        until = _schedule(keys).get("until")
+        until = mapping_at(keys, "repeat").get("until")
         if isinstance(until, str) and until:
             yield TemplateSource(("repeat", "until"), "condition", until)
-        elif isinstance(condition := _ending(until).get("if"), str) and condition:
+        elif isinstance(condition := mapping_or_empty(until).get("if"), str) and condition:
             yield TemplateSource(("repeat", "until", "if"), "condition", condition)
 
     @classmethod
     @override
     def awaits(cls, keys: Mapping[str, Any]) -> Iterator[Awaited]:
-        if ending := _ending(_schedule(keys).get("until")):
+        if ending := mapping_at(mapping_at(keys, "repeat"), "until"):
             place = ("repeat", "until", "event")
             yield Awaited(place, _END, ending.get("event"), ending.get("if"), is_new=True, is_certain=False)
 
     @classmethod
     @override
     def rounds(cls, keys: Mapping[str, Any]) -> int:
-        times = _schedule(keys).get("times")
+        times = mapping_at(keys, "repeat").get("times")
         return times if isinstance(times, int) else 1
 
     @classmethod
     @override
     def every(cls, keys: Mapping[str, Any]) -> timedelta | None:
         try:
-            return read_span(_schedule(keys).get("every"))
+            return read_span(mapping_at(keys, "repeat").get("every"))
         except ValueError:
             return None
 
     @classmethod
     @override
     def implied(cls, keys: Mapping[str, Any]) -> Mapping[str, tuple[Any, bool]]:
-        return {_END: (_schedule(keys).get("until"), True)}
+        return {_END: (mapping_at(keys, "repeat").get("until"), True)}
 
     @override
     def compile(self, compiler: Compiler) -> Row:
@@ -236,16 +236,3 @@ class Repeat(BaseStep):
             first=compiler.again(self.steps),
             next=compiler.following,
         )
-
-
-def _schedule(keys: Mapping[str, Any]) -> Mapping[str, Any]:
-    schedule = keys.get("repeat")
-    if isinstance(schedule, Schedule):
-        return {"until": schedule.until, "times": schedule.times}
-    return schedule if is_mapping(schedule) else {}
-
-
-def _ending(until: object) -> Mapping[str, Any]:
-    if isinstance(until, Ending):
-        return {"event": until.event, "if": until.condition}
-    return until if is_mapping(until) else {}

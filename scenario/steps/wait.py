@@ -216,10 +216,6 @@ def _no_date(value: object) -> object:
     return value
 
 
-def _written(keys: Mapping[str, Any]) -> Mapping[str, Any]:
-    return mapping_at(keys, "wait")
-
-
 def _minutes(at: int, length: timedelta) -> int:
     return (at + int(length.total_seconds() // 60)) % (24 * 60)
 
@@ -249,14 +245,15 @@ class Wait(BaseStep):
     @classmethod
     @override
     def sources(cls, keys: Mapping[str, Any]) -> Iterator[TemplateSource]:
-        until = _written(keys).get("until")
+        until = mapping_at(keys, "wait").get("until")
         if isinstance(until, str) and "{" in until:
             yield TemplateSource(("wait", "until"), "value", until)
 
     @classmethod
     @override
     def moment(cls, keys: Mapping[str, Any]) -> tuple[Path, str] | None:
-        until, is_meant = _written(keys).get("until"), not _written(keys).keys().isdisjoint(("offset", "past"))
+        wait = mapping_at(keys, "wait")
+        until, is_meant = wait.get("until"), not wait.keys().isdisjoint(("offset", "past"))
         return (("wait", "until"), until) if isinstance(until, str) and _is_literal(until) and not is_meant else None
 
     @classmethod

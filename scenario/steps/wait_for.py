@@ -18,7 +18,7 @@ from scenario.source.findings import Flaw, clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Host, Next, Outcome, satisfies
 from scenario.time import format_duration, later, spell
-from scenario.type_guards import Path, is_mapping, mapping_at
+from scenario.type_guards import Path, is_mapping, mapping_at, mapping_or_empty
 
 if TYPE_CHECKING:
     from scenario.steps.base import BaseStep as Step
@@ -243,10 +243,4 @@ class WaitFor(BaseStep):
 
 def _several(keys: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the keys of each of several events, by name."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for name, choice in mapping_at(keys, "wait_for").items():
-        if isinstance(choice, OneOf):
-            found[name] = {"if": choice.condition, _THEN: choice.then}
-        else:
-            found[name] = choice if is_mapping(choice) else {}
-    return found
+    return {name: mapping_or_empty(choice) for name, choice in mapping_at(keys, "wait_for").items()}

@@ -99,6 +99,7 @@ def test_who_follows_stays_where_the_next_step_is_gone_or_something_would_be_sen
 
 
 POLL = '{webhook: poll, url: "https://x.example.com", method: GET, save: {as: poll, when: json}}'
+UNTIL = '{wait: {until: "{{ responses.poll.at }}"}}'
 READS = '{webhook: tell, url: "https://x.example.com", body: {n: "{{ responses.poll.n }}"}}'
 AWAITED = "{wait_for: go, for: 1d, then: [{if: event.n > 3, then: [" + A + "]}]}"
 
@@ -108,6 +109,7 @@ AWAITED = "{wait_for: go, for: 1d, then: [{if: event.n > 3, then: [" + A + "]}]}
     [
         ((POLL, WAIT, READS), "wait-2", {}, ["responses.poll"]),
         ((POLL, WAIT, READS), "wait-2", {"responses": ("poll",)}, []),
+        ((POLL, UNTIL, WAIT), "wait-2", {}, ["responses.poll"]),
         ((POLL, WAIT, READS), "poll", {}, []),
         ((AWAITED,), "if-1.then.1", {}, ["event"]),
         ((AWAITED,), "if-1.then.1", {"has_event": True}, []),
