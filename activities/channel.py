@@ -1,4 +1,7 @@
-"""The interface of a channel: how it renders, sends, classifies, verifies and describes messages."""
+"""The interface of a channel: how previews, cases and test messages render, send, classify, verify and describe.
+
+A journey's attempts are made by the channel's `activity.py`, with the same functions.
+"""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ class Failure:
     def as_error(self, next_retry_delay: timedelta | None = None) -> ApplicationError:
         """Return the exception to raise.
 
-        A delay overrides the retry policy's interval and operators' changes of it: only for `Retry-After` and for the
-        gate.
+        A delay overrides the retry policy's interval and operators' changes of it: only for `Retry-After`, for a
+        breaker or a full destination, and after an attempt that sent nothing.
         """
         detail = {
             key: value

@@ -61,7 +61,7 @@ class CompletedStep:
 
     version: int
     step: str
-    outcome: str  # its outcome, see `workflows.state.StepRecord.outcome`
+    outcome: str  # its outcome, see `scenario.steps.host.StepRecord.outcome`
     at: str  # its end, ISO 8601 in UTC
 
 

@@ -1,6 +1,6 @@
-"""Masks secrets, addresses, phone numbers and control characters in the responses of receivers.
+"""Masks secrets in saved responses, and in excerpts also addresses, phone numbers and control characters.
 
-Receivers repeat requests, and excerpts of their responses are shown in Temporal's UI, in logs and on
+Receivers repeat requests, and excerpts of their responses are shown in Temporal's UI, in the list of attempts and on
 terminals. A text is searched as written and with its JSON, URL and HTML escapes resolved. Secrets are also searched as
 Base64 and hex. An excerpt shows no long run of Base64 or hex at all.
 """

@@ -132,4 +132,5 @@ def _identifier(destination: str, suppression: Suppression) -> str:
     """Return the workflow's id: one per row of suppressions, and a new one if it was removed in between."""
     channel, address, source, at, scope, _ = astuple(suppression)
     what = "\n".join((channel, address, source, at.isoformat(), scope))
-    return f"suppression/{destination}/{hashlib.sha256(what.encode()).hexdigest()[:32]}"
+    # Without a slash, which would make the destination a contact's id: see `runtime.encryption.codec.contact_of`.
+    return f"suppression:{destination}:{hashlib.sha256(what.encode()).hexdigest()[:32]}"

@@ -61,7 +61,10 @@ async def settings(tmp_path: Path) -> Settings:
 async def test_it_sends_to_the_destinations_of_a_good_file(settings: Settings):
     async with services(settings) as opened:
         assert isinstance(opened.routes, Direct)
-        assert (opened.destinations.names, opened.routes.named("wax").url) == (("wax",), "https://wax.example")
+        assert (opened.destinations.book.names, opened.routes.named("wax").url) == (
+            ("wax",),
+            "https://wax.example",
+        )
     present(settings.destinations).write_text("destinations:\n  wax: {url: https://wax.example, rate: 10}\n")
     with pytest.raises(SettingsError) as caught:
         async with services(settings):
@@ -69,7 +72,7 @@ async def test_it_sends_to_the_destinations_of_a_good_file(settings: Settings):
     said = "a rate is a number of deliveries and a unit: write 10/s, 600/m or 100/h"
     assert str(caught.value) == f"{settings.destinations}:2: {said}"
     async with services(settings, routes=Diverted("http://127.0.0.1:4000")) as opened:  # a trial run
-        assert opened.destinations.names == ()
+        assert opened.destinations.book.names == ()
 
 
 @pytest.fixture

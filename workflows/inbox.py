@@ -114,7 +114,7 @@ class SignalInbox:
         self._keep_for_goal(event)
         host.state.keep(event)
 
-    # ---- the goal
+    # ---- the goal, which ends nothing
 
     def _keep_for_goal(self, event: Event) -> None:
         if self._may_reach_goal(event):

@@ -114,7 +114,7 @@ class SuppressionReporter:
             response = await self._calls.call(
                 route,
                 PlatformRequest("POST", preset.path(notice.channel), preset.body(opened[0])),
-                (activity.info().workflow_id or "").rpartition("/")[2],  # the same in every attempt
+                (activity.info().workflow_id or "").rpartition(":")[2],  # the same in every attempt
                 seconds=_TIMEOUT,
             )
         except (NotConfigured, CallFailed) as error:

@@ -35,7 +35,7 @@ class Rendered:
 
 
 def render(step: Webhook, data: Mapping[str, Any], delivery_id: str, base: str | None = None) -> Rendered:
-    """Render a webhook, as `ChannelAdapter.render` says: a pure function, so that every attempt sends the same bytes.
+    """Render a webhook, for attempts and previews: a pure function, so that every attempt sends the same bytes.
 
     Args:
         data: By root name, `now`, `today` and `secrets` among it. A batch call without `contacts` is rendered for one.

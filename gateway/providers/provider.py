@@ -71,7 +71,7 @@ class Call:
 class ProviderEvent:
     """A provider's report about a message."""
 
-    name: str  # one of `scenario.words`
+    name: str  # a key of `scenario.words.PROVIDER_EVENTS`
     delivery: str  # the delivery id, or "" if the message is not one of ours
     ids: tuple[str, ...]  # the provider's ids of the event. A repetition has one of them in common
     at: datetime | None = None  # the provider's time, or None if it states none

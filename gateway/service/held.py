@@ -33,7 +33,7 @@ _COUNTED: Final = query_of(JourneyFilter(), state="held", counted=True)
 
 
 class HeldGroupKey(NamedTuple):
-    """The values that the journeys of a group have in common. The cause is one word, as in `HeldReason`."""
+    """The values that the journeys of a group have in common. The cause is one word, as in `HeldCause`."""
 
     scenario: str
     step: str

@@ -163,7 +163,10 @@ class EncodedFailures(BriefFailures):
 
 
 def contact_of(workflow: str) -> str | None:
-    """Return the contact id in a journey's workflow id, or None (see `scenario.entry.entry.journey_id`)."""
+    """Return the contact id in a journey's workflow id (see `scenario.entry.entry.journey_id`).
+
+    None for other workflows, whose ids have no slash.
+    """
     _, slash, rest = workflow.partition("/")
     contact = rest.partition("/")[0]
     return contact.replace("%2F", "/") if slash and contact else None

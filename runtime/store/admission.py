@@ -129,7 +129,10 @@ class AdmissionDecision:
 
 
 def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> AdmissionDecision:
-    """Apply the rule.
+    """Apply the rule `again`.
+
+    ``always`` and ``when_finished`` are the same here. They differ where a journey is started while one is running:
+    under ``always`` that one is the answer, else a refusal.
 
     The earlier entries are those of the run and of its root, if any, and of the contact's entries under the same
     scenario and key at least the newest and all running ones.

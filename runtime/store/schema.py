@@ -1,6 +1,6 @@
 """The types of columns, which behave the same on SQLite and PostgreSQL, and the tables of several modules.
 
-The newest migration creates the tables. Those of one module stand there, beside the dataclass of their row.
+Tables that one module uses are defined in that module, beside the dataclass of their row.
 """
 
 from __future__ import annotations

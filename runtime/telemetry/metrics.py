@@ -170,9 +170,9 @@ HTTP_SERVER: Final = Histogram(
 ADMISSION: Final = Counter(
     "scenario.admission{scenario, outcome, reason}",
     "{entry}",
-    "entries, `admitted` or `refused`. Reasons of admissions without messages are `control` and `holdout`; of "
-    "refusals `under_way`, `entered_before`, `too_soon`, `closed`, `condition`, `consent`, `mistaken`, `erased`, "
-    "`other`",
+    "entries that a worker has decided on, `admitted` or `refused`; those that the gateway refuses are not counted. "
+    "Reasons of admissions without messages are `control` and `holdout`; of refusals `under_way`, "
+    "`entered_before`, `too_soon`, `closed`, `condition`, `consent`, `mistaken`, `erased`, `other`",
 )
 START_TO_FIRST_SEND: Final = Histogram(
     "scenario.start_to_first_send{channel}",
@@ -230,7 +230,7 @@ BATCH_ITEMS: Final = Counter(
     "the requests are in `scenario.delivery.attempts`",
 )
 PROVIDER_EVENTS: Final = Counter(
-    "scenario.words{provider, event, result}",
+    "scenario.provider_events{provider, event, result}",
     "{event}",
     "events from providers: `told` to a journey, `goal` counted after it, `unused` by its scenario, `over` (the "
     "journey has ended), `throttled`, `repeated`, `stale`, `unknown` (not our message), `failed` for now; `forged` "

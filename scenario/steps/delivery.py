@@ -31,9 +31,13 @@ SOONEST: Final = timedelta(seconds=5)
 """Minimum wait of a deferred delivery before it is tried again."""
 
 
-def delivery_id(workflow_id: str, first_run_id: str, step: str, visit: int) -> str:
-    """Return the id of a delivery, which is stable over attempts, crashes, operators' retries and continue-as-new."""
-    place = "\n".join((workflow_id, first_run_id, step, str(visit)))
+def delivery_id(workflow_id: str, root: str, step: str, visit: int) -> str:
+    """Return the id of a delivery, which is stable over attempts, crashes, operators' retries and continue-as-new.
+
+    Args:
+        root: The id of the journey's first run, or what a campaign or a batch call has instead.
+    """
+    place = "\n".join((workflow_id, root, step, str(visit)))
     return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
 
 

@@ -51,7 +51,7 @@ steps:
 NOT_SEEN = {
     *("scenario.delivery.wait", "scenario.retention.deleted", "http.server.request.duration"),
     *("scenario.certificate.left", "scenario.key", "scenario.campaign.lines", "scenario.batch.items"),
-    *("scenario.words", "scenario.outgoing.events", "scenario.outgoing.pending"),
+    *("scenario.provider_events", "scenario.outgoing.events", "scenario.outgoing.pending"),
     "scenario.outgoing.oldest_age",
 }
 """What there is nothing to tell of: nobody waited, nothing was pruned, no campaign ran, no key, no certificate,

@@ -289,7 +289,7 @@ async def test_each_suppression_is_told_once(client: Client, platform: Platform)
         await tell(suppression, ADDRESS)
     await platform.some.wait()
     identifier, news = platform.heard[0]
-    assert identifier.startswith("suppression/splio/")
+    assert identifier.startswith("suppression:splio:")
     handle = client.get_workflow_handle(identifier, result_type=PlatformReply)
     assert await handle.result() == PlatformReply(outcome="told", status=200)
     await tell(BOUNCE, ADDRESS)  # it bounces again, weeks later

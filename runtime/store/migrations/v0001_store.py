@@ -3,8 +3,9 @@
 An event is written in the transaction that writes the row, by whatever statement. Without anybody who wants its type,
 it is not stored.
 
-Until the first release, the tables are those of `runtime.store.schema`. For the release, write out their statements
-here, as `sqlalchemy.create_mock_engine` prints them: the schema changes later, and this migration must not.
+Until the first release, the tables are those of the `metadata` in `runtime.store.schema`. For the release, write out
+their statements here, as `sqlalchemy.create_mock_engine` prints them: the schema changes later, and this migration
+must not.
 
 Revision ID: 0001
 Revises: nothing

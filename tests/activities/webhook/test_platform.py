@@ -35,7 +35,7 @@ def told(status: int, content: Any) -> Behaviour:
 @pytest.fixture
 def environment() -> ActivityEnvironment:
     environment = ActivityEnvironment()
-    environment.info = replace(environment.info, workflow_id=f"suppression/splio/{'ab' * 16}")
+    environment.info = replace(environment.info, workflow_id=f"suppression:splio:{'ab' * 16}")
     return environment
 
 
