@@ -1,4 +1,4 @@
-"""Senders and recipients: e-mail addresses, fit for headers and SMTP, telephone numbers, and limits of messages.
+"""Senders and recipients: e-mail addresses, fit for headers and SMTP, and telephone numbers.
 
 The libraries that read addresses and numbers take their time to load, so they are loaded on first use.
 """
@@ -10,15 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from scenario.errors import BadRecipient
-
-MAX_SUBJECT: Final = 8_000
-"""Maximum characters of a rendered subject. Reading one back takes quadratic time."""
-
-MAX_PART: Final = 500_000
-"""Maximum characters of rendered HTML or text. E-mail clients cut HTML off at about 100 KB."""
-
-MAX_NESTING: Final = 256
-"""Maximum nesting of elements. Ten nested tables are 50."""
 
 _NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<name>(?!")[^<>]*))<(?P<address>[^<>\s]+)>')
 _LONGEST: Final = 254
@@ -65,7 +56,10 @@ def parse_address(text: str) -> Mailbox:
 
 
 def parse_sender(text: str) -> Mailbox:
-    """Read a sender, ``Name <address>`` (RFC 5322 §3.2.4) or an address. Raise BadAddress, also if it is not ASCII."""
+    """Read a sender, ``Name <address>`` (RFC 5322 §3.2.4) or an address.
+
+    Raise BadAddress if it is malformed, or its address is not ASCII, which too many servers reject.
+    """
     text = text.strip().encode("utf-8", "replace").decode("utf-8")  # a header cannot hold half surrogate pairs
     if len(text) > _LONGEST_SENDER:
         raise BadAddress(f"the sender has more than {_LONGEST_SENDER:,} characters")

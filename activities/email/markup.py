@@ -16,7 +16,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 from activities.email.sandbox import MEGABYTES, SECONDS
 from runtime.process.sandboxed import answer_requests
 from scenario.errors import LimitExceeded, TemplateError
-from scenario.recipients import MAX_NESTING, MAX_PART
+from scenario.mail_limits import MAX_NESTING, MAX_PART
 
 _NOT_INLINED: Final = "the styles cannot be inlined"
 _INLINER: Final = css_inline.CSSInliner(

@@ -23,8 +23,9 @@ from activities.email.settings import Senders
 from activities.interface import Delivery
 from scenario import liquid
 from scenario.errors import Aborted, LimitExceeded, TemplateError
+from scenario.mail_limits import MAX_PART, MAX_SUBJECT
 from scenario.model.parts import File
-from scenario.recipients import MAX_PART, MAX_SUBJECT, BadAddress, Mailbox, parse_address
+from scenario.recipients import BadAddress, Mailbox, parse_address
 from scenario.steps.email import Email
 
 # Everything that ends a line for `str.splitlines`, which the email package uses, and every other control character.

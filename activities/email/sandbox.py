@@ -14,7 +14,7 @@ from typing import Final
 
 from runtime.process.sandboxed import AnswerTooLarge, SandboxedProcess, SandboxEnded
 from scenario.errors import LimitExceeded, TemplateError
-from scenario.recipients import MAX_PART
+from scenario.mail_limits import MAX_PART
 
 SECONDS: Final = 0.4
 """CPU time limit for one e-mail; a large one takes 0.1."""

@@ -23,7 +23,7 @@ from scenario.liquid.engine.sink import LiteralText
 from scenario.liquid.filters import dates
 from scenario.liquid.lint.findings import LintedText
 from scenario.liquid.sinks.request import SILENT, check_header_value, render_path, render_url
-from scenario.recipients import MAX_NESTING, MAX_SUBJECT
+from scenario.mail_limits import MAX_NESTING, MAX_SUBJECT
 from scenario.source.findings import clip
 
 _TAG: Final = re.compile(r"<!--.*?(?:-->|\Z)|<(/?)([a-z][^\s/>]*)", re.IGNORECASE | re.DOTALL)

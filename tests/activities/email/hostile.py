@@ -8,7 +8,8 @@ from activities.email.message import Envelope, render
 from activities.email.sandbox import TOO_MUCH
 from activities.email.settings import Senders
 from scenario.errors import TemplateError
-from scenario.recipients import MAX_NESTING, MAX_PART, MAX_SUBJECT, Mailbox
+from scenario.mail_limits import MAX_NESTING, MAX_PART, MAX_SUBJECT
+from scenario.recipients import Mailbox
 from scenario.steps.email import Email
 from tests.factories import delivery
 
