@@ -1,29 +1,23 @@
-"""What mail servers hand in, as they write it, and contacts' STOP that Twilio posts, into a real store."""
+"""What mail servers hand in, as they write it, into a real store."""
 
 import base64
-import hashlib
-import hmac
 import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
-from urllib.parse import urlencode
 
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Route
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
 from gateway.callbacks.mail import MAX_BODY, MAX_READ, InboundMail, MailReport, read
-from gateway.providers.texts import InboundTexts
 from runtime.derived_keys import AddressHashes
 from runtime.public_links import ReturnPaths
 from runtime.store import Store
-from scenario.policies.suppression import Suppression
 
 MAILS = Path(__file__).parent / "mails"
 KEY = b"k" * 32
@@ -43,14 +37,10 @@ def platform() -> AsyncMock:
     return AsyncMock()
 
 
-def served(routes: list[Route], headers: dict[str, str] | None = None) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(Starlette(routes=routes))
-    return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
-
-
 def serve(store: Store, platform: AsyncMock, **options: Any) -> httpx.AsyncClient:
     inbound = InboundMail(PATHS, Suppressor(store, HASHES, platform), SECRET, **options)
-    return served(inbound.routes, {"authorization": f"Bearer {SECRET}"})
+    transport = httpx.ASGITransport(Starlette(routes=inbound.routes))
+    return httpx.AsyncClient(transport=transport, base_url="http://test", headers={"authorization": f"Bearer {SECRET}"})
 
 
 @pytest.fixture
@@ -213,58 +203,3 @@ def test_a_hostile_mail_is_read_within_bounds(content: bytes):
     report = read(content)
     assert time.process_time() - began < 5
     assert len(report.addresses) <= 50
-
-
-URL, TOKEN = "https://hooks.example.com/scenario", "s3cret"
-NUMBER = "+33612345678"
-
-
-def signed(form: dict[str, str], token: str = TOKEN, url: str = URL) -> str:
-    """As twilio.com/docs/usage/security has it."""
-    what = f"{url}/inbound/twilio" + "".join(name + form[name] for name in sorted(form))
-    return base64.b64encode(hmac.digest(token.encode(), what.encode(), hashlib.sha1)).decode()
-
-
-@pytest.fixture
-def texts(store: Store, platform: AsyncMock) -> httpx.AsyncClient:
-    return served(InboundTexts(URL, TOKEN, Suppressor(store, HASHES, platform), store, HASHES).routes)
-
-
-FORM = {"From": NUMBER, "To": "+33700000000", "MessageSid": "SM1", "Empty": ""}
-
-
-async def say(texts: httpx.AsyncClient, signature: str | None = None, **form: str) -> httpx.Response:
-    given = FORM | form
-    headers = {
-        "x-twilio-signature": signed(given) if signature is None else signature,
-        "content-type": "application/x-www-form-urlencoded",
-    }
-    return await texts.post("/inbound/twilio", content=urlencode(given), headers=headers)
-
-
-@pytest.mark.parametrize(
-    "form", [{"Body": "STOP"}, {"Body": " stop\n"}, {"Body": "Arrêt"}, {"Body": "Assez !", "OptOutType": "STOP"}]
-)
-async def test_stop_suppresses_the_number_and_start_takes_it_back(
-    texts: httpx.AsyncClient, store: Store, platform: AsyncMock, form: dict[str, str]
-):
-    answer = await say(texts, **form)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/xml; charset=utf-8")
-    assert answer.text.endswith("<Response/>"), "nothing is answered to the contact"
-    [row] = await store.suppressions()
-    assert (row.channel, (row.address_hash,), row.source, row.scope) == ("sms", HASHES.of("sms", NUMBER), "stop", "")
-    assert told(platform) == [("stop", NUMBER)]
-    await store.suppress(Suppression("sms", row.address_hash, "custom", row.suppressed_at))
-    assert (await say(texts, Body="Start")).status_code == 200
-    assert [one.source for one in await store.suppressions()] == ["custom"], "an operator's word stands"
-
-
-async def test_other_answers_do_nothing_and_only_twilio_is_heard(texts: httpx.AsyncClient, store: Store):
-    for form in ({"Body": "please stop"}, {"Body": "STOP", "OptOutType": "HELP"}, {"Body": "STOP", "From": "SHOP"}):
-        assert (await say(texts, **form)).status_code == 200
-    form = {**FORM, "Body": "STOP"}
-    for signature in ("", signed(form, "other"), signed(form, url="https://x.example")):
-        assert (await say(texts, signature, Body="STOP")).status_code == 403
-    assert await store.suppressions() == []
-    for content in (b"\xff\xfe", b"a=b&" * 20_000):
-        assert (await texts.post("/inbound/twilio", content=content)).status_code in {400, 403}

@@ -1,0 +1,91 @@
+"""Outcomes of items, read from the response to a batch call."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from scenario.model.batch import ItemResults, UnreadableResultsError
+
+IDS = ["a", "b", "7"]
+READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [
+    # a list of refused items, as objects or as bare identifiers
+    (
+        {"list": "failures", "id": "touchpoint", "reason": "why"},
+        {"failures": [{"touchpoint": "b", "why": "no such person"}]},
+        [("delivered", None), ("refused", "no such person"), ("delivered", None)],
+    ),
+    (
+        {"list": "invalid.ids"},
+        {"invalid": {"ids": ["a", 7]}},
+        [("refused", None), ("delivered", None), ("refused", None)],
+    ),
+    ({"list": "errors", "id": "id"}, {"received": 3}, [("delivered", None)] * 3),
+    (
+        {"list": "errors", "position": "at"},
+        {"errors": [{"at": 1}, {"at": "2"}, {"at": 9}]},
+        [("delivered", None), ("refused", None), ("refused", None)],
+    ),
+    # 207: a status an item, by identifier or in order
+    (
+        {"list": "results", "id": "key", "status": "code", "reason": "error.message"},
+        {"results": [{"key": "b", "code": 200}, {"key": "a", "code": 404, "error": {"message": "gone"}}]},
+        [("refused", "gone"), ("delivered", None), ("unknown", "the response does not mention it")],
+    ),
+    (
+        {"status": "ok"},
+        [{"ok": True}, {"ok": False}, {}],
+        [("delivered", None), ("refused", "status false"), ("refused", None)],
+    ),
+    (
+        {"status": "state", "ok": ["Accepted", 201]},
+        [{"state": "accepted"}, {"state": 201}, {"state": 200}],
+        [("delivered", None), ("delivered", None), ("refused", "status 200")],
+    ),
+    # an item that is refused and accepted was refused
+    (
+        {"id": "id", "status": "s"},
+        [{"id": "a", "s": 400}, {"id": "a", "s": 200}, {"id": "b", "s": 200}, {"id": 7, "s": 200}],
+        [("refused", "status 400"), ("delivered", None), ("delivered", None)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "answer", "expected"), READ)
+def test_each_item_has_the_outcome_of_its_entry(keys: dict[str, Any], answer: Any, expected: list[Any]) -> None:
+    assert [one[:2] for one in ItemResults(**keys).read(answer, IDS)] == expected
+
+
+def test_items_with_the_same_identifier_share_an_outcome() -> None:
+    assert [one.outcome for one in ItemResults(list="no").read({"no": ["a"]}, ["a", "b", "a"])] == [
+        "refused",
+        "delivered",
+        "refused",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "answer", "sentence"),
+    [
+        ({"status": "s"}, [{"s": 200}], "it has 1 results for 3 items"),
+        ({"list": "results", "status": "s"}, {"result": []}, "it has no list at 'results'"),
+        ({"list": "errors"}, {"errors": "none"}, "it has no list at 'errors'"),
+        ({"id": "id"}, "accepted", "it is no list"),
+    ],
+)
+def test_a_response_without_results_is_unreadable(keys: dict[str, Any], answer: Any, sentence: str) -> None:
+    with pytest.raises(UnreadableResultsError) as caught:
+        ItemResults(**keys).read(answer, IDS)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"id": "a", "position": "b"}, "an entry names its item by 'id' or by 'position', not both"),
+        ({"ok": [1]}, "'ok' goes with 'status': name the field that it is compared with"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(keys: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        ItemResults(**keys)
