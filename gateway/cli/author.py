@@ -78,12 +78,12 @@ def check(
     if form == "json":
         dump(findings)
     else:
-        _list(findings)
+        _list_findings(findings)
     for error in unread:
         note(f"scenario: {error}")
     if read := len(files) - len(unread):
         note(_summary(findings, read))
-    if unread or _errors(findings):
+    if unread or _has_error(findings):
         raise typer.Exit(1)
 
 
@@ -141,8 +141,8 @@ def publish(
         findings += checked.findings
         if checked.scenario is not None:
             scenarios[path] = checked.scenario
-    _list(findings, err=True)
-    if _errors(findings):
+    _list_findings(findings, err=True)
+    if _has_error(findings):
         note(f"scenario: nothing was published: {_summary(findings, len(files))}")
         raise typer.Exit(1)
     # Of two files with the same scenario name, chance would decide which becomes the newest version.
@@ -154,7 +154,7 @@ def publish(
     async def store_all() -> None:
         async with session.stored(migrate=True, writes=True) as store:
             for scenario in scenarios.values():
-                _tell(await publish_checked(scenario, store, login(), newest=newest, journeys=journeys))
+                _tell_published(await publish_checked(scenario, store, login(), newest=newest, journeys=journeys))
 
     asyncio.run(store_all())
 
@@ -165,7 +165,7 @@ def _holds_cases(path: Path) -> bool:
     return path.name.endswith(CASES)
 
 
-def _tell(published: Publication) -> None:
+def _tell_published(published: Publication) -> None:
     """Print the differences from the previous version, and what happens to running journeys."""
     name = published.scenario
     say(str(published))
@@ -186,16 +186,16 @@ def _tell(published: Publication) -> None:
         )
 
 
-def _list(findings: Iterable[Finding], *, err: bool = False) -> None:
+def _list_findings(findings: Iterable[Finding], *, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     for finding in findings:
         if stream.isatty():
-            _print(finding, err=err)
+            _print_finding(finding, err=err)
         else:
             (note if err else say)(str(finding))
 
 
-def _print(finding: Finding, *, err: bool) -> None:
+def _print_finding(finding: Finding, *, err: bool) -> None:
     from rich.text import Text
 
     place = text(f"{finding.file}:{finding.line}:{finding.column}: ", "bold")
@@ -203,7 +203,7 @@ def _print(finding: Finding, *, err: bool) -> None:
     print_line(console(err=err), Text.assemble(place, what, text(f" {finding.code}: ", "dim"), text(finding.message)))
 
 
-def _errors(findings: Iterable[Finding]) -> bool:
+def _has_error(findings: Iterable[Finding]) -> bool:
     return any(finding.severity == "error" for finding in findings)
 
 
@@ -241,16 +241,16 @@ def draw(
         name, at, number = what.partition("@")
         if at and not (number.isascii() and number.isdecimal()):
             raise BadInput(f"'{what}' is neither a file nor a version: write post-purchase.yaml or post-purchase@3")
-        made = _published(name, int(number) if at else None)
+        made = _published_version(name, int(number) if at else None)
         title, plan = f"{name}@{made.version}", made.table
-    earlier = None if since is None else _published(name, since).scenario
+    earlier = None if since is None else _published_version(name, since).scenario
     changes = outline.since(difference(earlier, made.scenario)) if earlier else outline.Overlay()
     drawn = ScenarioMap(plan, title, made.scenario.trigger, changes)
     with writing(output or Path(STDIN)) as file:
         file.write(drawn.svg(standalone=True) if form == "svg" else drawn.mermaid())
 
 
-def _published(name: str, number: int | None) -> LoadedVersion:
+def _published_version(name: str, number: int | None) -> LoadedVersion:
     from gateway.service.scenarios import ScenarioService
 
     return session.ask_store(lambda store: ScenarioService(store).opened(TERMINAL, name, number))
@@ -289,9 +289,9 @@ def cases(
         if read_cases is None:
             broken.append(unread(str(path), findings))
             continue
-        done = _run(read_cases, case, around)
+        done = _run_cases(read_cases, case, around)
         if update:
-            done = _update(read_cases, case, around, done)
+            done = _update_cases(read_cases, case, around, done)
         if form == "text" and done:
             say("\n".join((str(path), *(line for one in done for line in lines(one)))))
         results += done
@@ -308,7 +308,7 @@ def cases(
         raise typer.Exit(1)
 
 
-def _run(cases: Cases, wanted: str | None, around: Circumstances) -> list[Result]:
+def _run_cases(cases: Cases, wanted: str | None, around: Circumstances) -> list[Result]:
     from gateway.cases.compare import compare, result
     from gateway.cases.run import run
 
@@ -321,7 +321,7 @@ def _run(cases: Cases, wanted: str | None, around: Circumstances) -> list[Result
     return results
 
 
-def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[Result]) -> list[Result]:
+def _update_cases(cases: Cases, wanted: str | None, around: Circumstances, done: list[Result]) -> list[Result]:
     from gateway.cases.update import updated
 
     if all(one.passed for one in done):
@@ -330,16 +330,16 @@ def _update(cases: Cases, wanted: str | None, around: Circumstances, done: list[
     if changed is None:
         note(f"{cases.path}: nothing was written: these differences can only be changed by hand")
         return done
-    _write(cases.path, changed.source.text)
+    _write_atomically(cases.path, changed.source.text)
     note(f"{cases.path}: the results were written")
     refused = [name for name, case in changed.file.cases.items() if case.expect and case.expect.refused is not None]
     if any((expect := cases.file.cases[name].expect) is None or expect.refused is None for name in refused):
         of_all = f"{len(refused)} of {len(changed.file.cases)} cases {'is' if len(refused) == 1 else 'are'} refused"
         note(f"{cases.path}: {of_all}, and nothing is sent there: {', '.join(refused)}")
-    return _run(changed, wanted, around)
+    return _run_cases(changed, wanted, around)
 
 
-def _write(path: Path, text: str) -> None:
+def _write_atomically(path: Path, text: str) -> None:
     """Replace a file's text atomically, so that an error loses nothing."""
     target = path.resolve()  # where a link leads: it stays a link
     beside = target.with_name(f".{target.name}.new")

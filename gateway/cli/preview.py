@@ -194,12 +194,12 @@ def _try_random(
     seconds = time.perf_counter() - started
     if trial.failure is not None and save is not None:
         with writing(save) as file:
-            file.write(f"{_json(trial.failure.entry)}\n")
-    output(trial, form, lambda trial: _tell(trial, save, seconds))
+            file.write(f"{_entry_as_json(trial.failure.entry)}\n")
+    output(trial, form, lambda trial: _tell_trial(trial, save, seconds))
     return 1 if trial.failure is not None else 0
 
 
-def _tell(trial: Trial, save: Path | None, seconds: float) -> None:
+def _tell_trial(trial: Trial, save: Path | None, seconds: float) -> None:
     for name, finding in trial.missed.items():
         why = "" if finding is None else f"; it would fail: {finding.file}:{finding.line}:{finding.column}: "
         note(f"step {name}: no contact reached it{why}{'' if finding is None else finding.message}")
@@ -226,14 +226,14 @@ def _tell(trial: Trial, save: Path | None, seconds: float) -> None:
         note(f"the entry is in {save}: see it with {again}")
         return
     note(f"the entry goes with {again}")
-    say(_json(failure.entry))
+    say(_entry_as_json(failure.entry))
 
 
 def _given(name: str, value: Any) -> str:
     return f"{name}={json.dumps(value)}".replace("\x7f", "\\u007f")
 
 
-def _json(entry: dict[str, Any]) -> str:
+def _entry_as_json(entry: dict[str, Any]) -> str:
     """Return the entry as ASCII: terminals show every character of it, and files keep it unchanged."""
     return json.dumps(entry, indent=2).replace("\x7f", "\\u007f")
 
@@ -271,7 +271,7 @@ def send(
     if not next(passed for passed in sent.contact.steps if passed.id == step).taken:
         note(f"this contact would not reach step '{step}'")
     if form == "json":
-        dump(_report(sent, step))
+        dump(_exchange_as_json(sent, step))
     else:
         _show_sent(sent, source=source, pretty=pretty)
     if not sent.answer.delivered:
@@ -320,7 +320,7 @@ async def _send(
         return await send_one(made, entry, given, step, means)
 
 
-def _report(sent: Exchange, step: str) -> dict[str, Any]:
+def _exchange_as_json(sent: Exchange, step: str) -> dict[str, Any]:
     answer = sent.answer
     return {
         "id": sent.id,

@@ -30,8 +30,8 @@ _BRIEF: Final = 12  # digits of a hash in tables
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """The arguments of the command."""
+class _SuppressOptions:
+    """The arguments of `suppress`."""
 
     address: Annotated[
         str | None, argument("[ADDRESS]", "an e-mail address or a number; - reads it from standard input")
@@ -54,7 +54,7 @@ class _Wanted:
 
 
 @grouped
-def suppress(wanted: _Wanted) -> None:
+def suppress(wanted: _SuppressOptions) -> None:
     """Suppress an address, so that it gets no messages; or list, remove, import or export suppressions.
 
     Addresses are never stored, only their hashes, made with the workers' SCENARIO_SUPPRESSION_KEY. The source unsub
@@ -69,20 +69,22 @@ def suppress(wanted: _Wanted) -> None:
     if wanted.address is not None and (wanted.brought is not None or wanted.carried is not None):
         raise typer.BadParameter("--import and --export are about files, and take no address")
     if wanted.brought is not None:
-        _import(wanted, wanted.brought)
+        _import_suppressions(wanted, wanted.brought)
     elif wanted.carried is not None:
-        _export(wanted, wanted.carried)
+        _export_suppressions(wanted, wanted.carried)
     elif wanted.listing:
-        _list(wanted)
+        _list_suppressions(wanted)
     elif wanted.address is None:
         raise typer.BadParameter("name an address, or use --list, --import or --export")
     elif wanted.remove:
-        _remove(wanted, wanted.address)
+        _remove_suppressions(wanted, wanted.address)
     else:
-        _add(wanted, wanted.address)
+        _add_suppression(wanted, wanted.address)
 
 
-def _call(use: Callable[[SuppressionService], Coroutine[Any, Any, _Answer]], *, writes: bool = False) -> _Answer:
+def _ask_suppressions(
+    use: Callable[[SuppressionService], Coroutine[Any, Any, _Answer]], *, writes: bool = False
+) -> _Answer:
     from gateway.service.suppressions import SuppressionService, configured_hashes
     from runtime.settings import Settings
 
@@ -95,28 +97,32 @@ def _address(given: str) -> str:
     return read(STDIN).decode(errors="replace").strip() if given == STDIN else given
 
 
-def _add(wanted: _Wanted, address: str) -> None:
+def _add_suppression(wanted: _SuppressOptions, address: str) -> None:
     from scenario.policies.suppression import UNSUBSCRIBED
 
     address = _address(address)
-    made, new = _call(lambda service: service.add(address, **_named(wanted), evidence=wanted.evidence), writes=True)
+    made, new = _ask_suppressions(
+        lambda service: service.add(address, **_named(wanted), evidence=wanted.evidence), writes=True
+    )
     if wanted.form == "json":
         dump({**dict(made), "new": new})
         return
-    marketing = f"marketing{f' of {made.scope}' if made.scope else ''}"
-    effect = f"the address gets no {marketing if made.source == UNSUBSCRIBED else 'messages'} ({made.source})"
+    stopped = "messages"
+    if made.source == UNSUBSCRIBED:
+        stopped = f"marketing of {made.scope}" if made.scope else "marketing"
+    effect = f"the address gets no {stopped} ({made.source})"
     say(f"suppressed by {made.channel}: {effect}" if new else f"was suppressed by {made.channel} already: {effect}")
 
 
-def _remove(wanted: _Wanted, address: str) -> None:
+def _remove_suppressions(wanted: _SuppressOptions, address: str) -> None:
     address = _address(address)
-    channel, gone = _call(lambda service: service.remove(address, **_named(wanted)), writes=True)
+    channel, gone = _ask_suppressions(lambda service: service.remove(address, **_named(wanted)), writes=True)
     names = ", ".join(f"{one.source} {one.scope}".rstrip() for one in gone)
     said = f"no longer suppressed by {channel}: {names}" if gone else f"was not suppressed by {channel}"
     output(gone, wanted.form, lambda _: say(said))
 
 
-def _list(wanted: _Wanted) -> None:
+def _list_suppressions(wanted: _SuppressOptions) -> None:
     address = _address(wanted.address) if wanted.address is not None else None
 
     async def look(service: SuppressionService) -> tuple[list[SuppressionView], dict[tuple[str, str], int]]:
@@ -134,16 +140,16 @@ def _list(wanted: _Wanted) -> None:
             numbers = ", ".join(f"{many:,} {channel} {source}" for (channel, source), many in sorted(counts.items()))
             note(f"on record: {numbers}")
 
-    found, counts = _call(look)
+    found, counts = _ask_suppressions(look)
     output(found, wanted.form, tell)
 
 
-def _import(wanted: _Wanted, name: str) -> None:
+def _import_suppressions(wanted: _SuppressOptions, name: str) -> None:
     given = {**_named(wanted), "scope": wanted.scope or "", "evidence": wanted.evidence}
     with opened(name) as raw:
         file = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
         try:
-            result = _call(lambda service: service.read(file, **given), writes=True)
+            result = _ask_suppressions(lambda service: service.read(file, **given), writes=True)
         finally:
             file.detach()
     if wanted.form == "json":
@@ -159,7 +165,7 @@ def _import(wanted: _Wanted, name: str) -> None:
         raise typer.Exit(1)
 
 
-def _export(wanted: _Wanted, path: Path) -> None:
+def _export_suppressions(wanted: _SuppressOptions, path: Path) -> None:
     from gateway.service.suppressions import COLUMNS
 
     async def export(service: SuppressionService) -> int:
@@ -172,10 +178,10 @@ def _export(wanted: _Wanted, path: Path) -> None:
                 count += 1
         return count
 
-    note(f"{_call(export):,} exported")
+    note(f"{_ask_suppressions(export):,} exported")
 
 
-def _named(wanted: _Wanted) -> dict[str, Any]:
+def _named(wanted: _SuppressOptions) -> dict[str, Any]:
     return {"channel": wanted.channel, "source": wanted.source, "scope": wanted.scope}
 
 
@@ -212,7 +218,7 @@ def erase(
 
     def tell(view: ErasureView) -> None:
         if dry_run:
-            say(f"there are {_found(view)}: nothing was done")
+            say(f"there are {_erased_rows(view)}: nothing was done")
         else:
             _show_erasure(view)
 
@@ -232,7 +238,8 @@ def erasures(
 
     def tell(found: Sequence[ErasureView]) -> None:
         for view in found:
-            since, trouble = local(view.finished_at or view.at), f" ({view.trouble})" if view.trouble else ""
+            since = local(view.finished_at or view.at)
+            trouble = f" ({view.trouble})" if view.trouble else ""
             say(f"{view.id}  {view.state} since {since}: {view.reason}{trouble}")
 
     if erasure is not None:
@@ -243,13 +250,13 @@ def erasures(
 
 def _show_erasure(view: ErasureView) -> None:
     if view.finished_at is None:
-        done = f"{_found(view)}; Temporal still has {view.remaining} of the runs"
+        done = f"{_erased_rows(view)}; Temporal still has {view.remaining} of the runs"
         say(f"erasing{' again' if view.before else ''}, {view.state} since {local(view.at)}: {done}")
         if view.trouble:
             note(f"scenario: {view.trouble}")
         note(f"scenario: a worker finishes it within some minutes: 'scenario erasures {view.id}'")
         return
-    say(f"erased{' again' if view.before else ''} at {local(view.finished_at)}: {_found(view)}")
+    say(f"erased{' again' if view.before else ''} at {local(view.finished_at)}: {_erased_rows(view)}")
     if view.sent_to:
         named = ", ".join(dict.fromkeys(f"{one.channel} {one.destination}" for one in view.sent_to))
         note(f"scenario: these may hold messages to the contact, which their operators have to erase: {named}")
@@ -262,7 +269,7 @@ def _show_erasure(view: ErasureView) -> None:
         note("scenario: nothing was encrypted: copies of the databases that were made before can still be read")
 
 
-def _found(view: ErasureView) -> str:
+def _erased_rows(view: ErasureView) -> str:
     rows = view.rows
     return (
         f"{view.histories} runs of journeys, {view.ended} of them running; and in the store {rows.entries} entries, "

@@ -50,7 +50,7 @@ def versions(scenario: _OneArgument = None, form: FormatOption = "text") -> None
 
     found = session.ask_store(lambda store: ScenarioService(store).versions(TERMINAL, scenario))
     if form == "json":
-        dump([_as_json(item) for item in found])
+        dump([_version_as_json(item) for item in found])
     elif found:
         _show_versions(found)
     else:
@@ -91,7 +91,7 @@ def _show_versions(found: list[VersionView]) -> None:
     rows.show()
 
 
-def _as_json(item: VersionView) -> dict[str, Any]:
+def _version_as_json(item: VersionView) -> dict[str, Any]:
     closed = item.closed
     return {
         **item.model_dump(exclude={"closed", "published_at"}),
@@ -107,7 +107,7 @@ NameArgument = Annotated[
 ]
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _step_pair(text: str) -> tuple[str, str]:
     was, _, becomes = (part.strip() for part in text.partition("="))
     if not was or not becomes:
         raise typer.BadParameter(f"'{text}' maps no step: write the old id, =, and the new one, such as wait-2=wait-3")
@@ -115,11 +115,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Move:
+class _MigrationOptions:
     to: Annotated[int, option("N|newest", "the version to continue in", parser=version)] = "newest"  # pyright: ignore[reportAssignmentType] - its parser makes it that
-    names: Annotated[list[Any] | None, option("OLD=NEW", "a step's new id; may be repeated", "--map", parser=_pair)] = (
-        None
-    )
+    names: Annotated[
+        list[Any] | None, option("OLD=NEW", "a step's new id; may be repeated", "--map", parser=_step_pair)
+    ] = None
     waits: Annotated[
         Literal["keep", "restart"], typer.Option(help="whether waits keep their start, or start again")
     ] = "keep"
@@ -138,7 +138,7 @@ class _Move:
 
 
 @grouped
-def migrate(name: NameArgument, move: _Move, sending: BatchOptions) -> None:
+def migrate(name: NameArgument, move: _MigrationOptions, sending: BatchOptions) -> None:
     """Move running journeys to another version of their scenario.
 
     First shows the differences, the number of journeys at each step, and what happens to them; --dry-run does only
@@ -151,7 +151,7 @@ def migrate(name: NameArgument, move: _Move, sending: BatchOptions) -> None:
     names: dict[str, str] = dict(move.names or ())
     more: dict[str, Any] = {"waits": move.waits} | ({"map": names} if names else {})
     if "/" in name:
-        _one(name, move, sending, names)
+        _migrate_one(name, move, sending, names)
         return
     wanted: dict[str, Any] = {"to": move.to, "version": move.origin, "step": move.at, "names": names}
     wanted |= {"state": move.state} if move.state else {}
@@ -159,13 +159,13 @@ def migrate(name: NameArgument, move: _Move, sending: BatchOptions) -> None:
     found = session.ask(lambda client: client.forecast_migration(name, **wanted))
     more["version"] = found.to
     if sending.dry_run:
-        _forecast(found, sending)
+        _show_forecast(found, sending)
         raise typer.Exit(0 if found.fitting and not found.left_out else 1)
     request = OperationCommand(Operation.MIGRATE, move.recorded(f"{found.scenario}@{found.to}"), sending, more)
-    raise typer.Exit(_carry_out(request, found, move.at))
+    raise typer.Exit(_migrate_all(request, found, move.at))
 
 
-def _one(journey: str, move: _Move, sending: BatchOptions, names: dict[str, str]) -> None:
+def _migrate_one(journey: str, move: _MigrationOptions, sending: BatchOptions, names: dict[str, str]) -> None:
     for name, given in (("--from", move.origin), ("--state", move.state), ("--dry-run", sending.dry_run)):
         if given:
             raise typer.BadParameter(f"{name} is for the journeys of a scenario: leave it out, or name the scenario")
@@ -176,8 +176,8 @@ def _one(journey: str, move: _Move, sending: BatchOptions, names: dict[str, str]
     )
 
 
-def _carry_out(request: OperationCommand, found: MigrationForecast, at: str | None) -> int:
-    _counts(found, note)
+def _migrate_all(request: OperationCommand, found: MigrationForecast, at: str | None) -> int:
+    _write_forecast(found, note)
     targets = found.targets(at)
     if not targets:
         note(f"scenario: nothing to migrate: no journey {'matches' if found.left_out else 'is running there'}")
@@ -191,7 +191,7 @@ def _carry_out(request: OperationCommand, found: MigrationForecast, at: str | No
     return 0 if tally.complete and not found.left_out else 1
 
 
-def _counts(found: MigrationForecast, write: Any) -> None:
+def _write_forecast(found: MigrationForecast, write: Any) -> None:
     for number, difference in found.differences.items():
         told = "the differences cannot be read" if difference is None else difference
         write(f"{found.scenario}@{number} to @{found.to}: {told}")
@@ -202,13 +202,13 @@ def _counts(found: MigrationForecast, write: Any) -> None:
                 write(f"  {one}")
 
 
-def _forecast(found: MigrationForecast, sending: BatchOptions) -> None:
+def _show_forecast(found: MigrationForecast, sending: BatchOptions) -> None:
     if sending.json:
         from gateway.service.operation_views import MigrationView
 
         dump(MigrationView.of(found))
     else:
-        _counts(found, say)
+        _write_forecast(found, say)
     fitting = count(len(found.fitting), "journey")
     note(f"scenario: {fitting} would continue in {found.scenario}@{found.to}, {found.left_out:,} not: nothing was done")
 
@@ -272,11 +272,14 @@ def _show_stats(found: StatsView) -> None:
         older = "" if item.is_newest else ", an older version"
         head = f"{found.scenario}@{item.version}{older}, at {local(found.as_of)}; last day: since"
         print_prose(page, text(f"{head} {local(found.since)}", "bold"))
-        doing = f" ({now})" if item.now is not None and (now := _listed(item.now.model_dump())) else ""
-        over = f"; ended: {over}" if (over := _listed(item.over)) else ""
-        print_prose(page, text(f"{item.entered:,} entered; {item.under_way:,} in progress{doing}{over}"))
+        doing = "" if item.now is None else _listed(item.now.model_dump())
+        ended = _listed(item.over)
+        people = f"{item.entered:,} entered; {item.under_way:,} in progress"
+        people += f" ({doing})" if doing else ""
+        people += f"; ended: {ended}" if ended else ""
+        print_prose(page, text(people))
         page.print()
-        _steps(item)
+        _show_steps(item)
         page.print()
     if found.trouble:
         print_prose(page, styled("warning", f"warning: {found.trouble}"))
@@ -311,7 +314,7 @@ def _show_trends(found: TrendsView) -> None:
     print_prose(page, text(_TRENDS_LEGEND, "dim"))
 
 
-def _steps(version: VersionStats) -> None:
+def _show_steps(version: VersionStats) -> None:
     numbers = ("waiting", "held", "passed", "last day")
     rows = Table("step", *numbers, "in detail", right=numbers, prose=("in detail",))
     for step in version.steps:

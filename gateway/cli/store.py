@@ -138,12 +138,12 @@ def reconcile(
     if form == "json":
         dump(result.model_dump(mode="json"), indent=None)
     else:
-        _sum_up(result)
+        _tell_reconciled(result)
     if not result.is_clean:
         raise typer.Exit(1)
 
 
-def _sum_up(result: Reconciliation) -> None:
+def _tell_reconciled(result: Reconciliation) -> None:
     from gateway.reconcile.reconcile import MEANINGS
 
     say(
@@ -162,7 +162,8 @@ def _sum_up(result: Reconciliation) -> None:
     if not result.counts and not result.missing_versions:
         say("nothing differs")
         return
-    if left := sum(result.counts.values()) - sum(result.repaired.values()) if result.repair else 0:
+    left = sum(result.counts.values()) - sum(result.repaired.values())
+    if result.repair and left:
         note(f"scenario: {left:,} were not repaired: each is listed with the reason")
     if not result.repair:
         note("scenario: nothing was changed: --repair repairs what differs")
@@ -190,7 +191,7 @@ def rotate() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Given:
+class _RetentionOptions:
     """The minimum ages of the data to delete."""
 
     deliveries: Annotated[str | None, option("AGE", "attempts, by when they began")] = None
@@ -206,7 +207,7 @@ DryRunOption = Annotated[bool, flag("--dry-run", "report the numbers, and delete
 
 
 @grouped
-def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = "text") -> None:
+def prune(*, given: _RetentionOptions, dry_run: DryRunOption = False, form: FormatOption = "text") -> None:
     """Delete old data from the store in small batches, while journeys run.
 
     An AGE is 30d, 26w or 2y. The defaults are those of SCENARIO_RETENTION. Some data has a fixed retention: counts for
@@ -215,7 +216,7 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
     """
     from runtime.store.retention import VACUUM, Pruner
 
-    ages = _ages(given)
+    ages = _retention_ages(given)
     rows = Counter[str]()
     is_over = False
 
@@ -247,10 +248,10 @@ def prune(*, given: _Given, dry_run: DryRunOption = False, form: FormatOption = 
         elif form == "json":
             dump({"rows": rows, "dry_run": dry_run, "finished": is_over, "kept": kept, "vacuum": VACUUM})
         else:
-            _tell(rows, kept, dry_run=dry_run, is_over=is_over)
+            _tell_pruned(rows, kept, dry_run=dry_run, is_over=is_over)
 
 
-def _tell(rows: Counter[str], kept: tuple[str, ...], *, dry_run: bool, is_over: bool) -> None:
+def _tell_pruned(rows: Counter[str], kept: tuple[str, ...], *, dry_run: bool, is_over: bool) -> None:
     from runtime.store.retention import VACUUM
 
     what = ", ".join(f"{n:,} {table.replace('_', ' ')}" for table, n in rows.items() if n)
@@ -266,7 +267,7 @@ def _tell(rows: Counter[str], kept: tuple[str, ...], *, dry_run: bool, is_over: 
         note(f"scenario: {VACUUM}")
 
 
-def _ages(given: _Given) -> Ages:
+def _retention_ages(given: _RetentionOptions) -> Ages:
     from runtime.retention import RetentionError, parse_age, parse_ages
     from runtime.settings import Settings
 
@@ -280,7 +281,7 @@ def _ages(given: _Given) -> Ages:
         raise typer.BadParameter(str(error)) from None
 
 
-def _name(text: str) -> str:
+def _scenario_name(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
         raise typer.BadParameter("name a scenario without its version, such as post-purchase")
     return text
@@ -306,7 +307,7 @@ def create_key(
         list[Any], option("SCOPE", "a scope, see above; again for more", "--scope", parser=one_of(SCOPES))
     ],
     scenario: Annotated[
-        list[str] | None, option("NAME", "only for this scenario; again for more", parser=_name)
+        list[str] | None, option("NAME", "only for this scenario; again for more", parser=_scenario_name)
     ] = None,
     expires: Annotated[
         datetime | None, option("DURATION|DATE", "when it ends: 90d, or 2027-03-31", parser=_expiry)

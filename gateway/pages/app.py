@@ -162,7 +162,8 @@ def application(
     app.add_middleware(Failsafe, refuse=_page_of)
     app.router.redirect_slashes = False
     namespace = quote(client.temporal.namespace, safe="")
-    app.state.client, app.state.keys, app.state.attempts, app.state.door = client, keys, RateLimit(TRIES, 60.0), door
+    app.state.client, app.state.keys, app.state.door = client, keys, door
+    app.state.attempts = RateLimit(TRIES, 60.0)
     app.state.namespace_ui = temporal_ui and f"{temporal_ui}/namespaces/{namespace}"
     app.state.authoring = AuthoringService(client.store, authors or Authoring(Setup()))
     app.state.contents = ContentService(client, app.state.authoring)

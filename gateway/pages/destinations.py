@@ -39,14 +39,14 @@ from scenario.words import ItemOutcome, Operation, OutgoingOperation
 _HOURS: Final = 25  # a day, and the current hour
 
 
-async def _list(page: Page) -> Response:
+async def _list_destinations(page: Page) -> Response:
     page.caller.check_all()
     book = _book(page)
     known = await page.use.destinations.states(page.caller, book)
     return page.render("destinations.html", known=known, others=book, breaker=breaker)
 
 
-async def _show(page: Page) -> Response:
+async def _show_destination(page: Page) -> Response:
     page.caller.check_all()
     name, book = page.request.path_params["name"], _book(page)
     seen = await page.use.destinations.show(page.caller, name, book)
@@ -147,9 +147,9 @@ async def _show_subscription(page: Page) -> Response:
     return page.render("subscription.html", found=found, at=f"/outgoing/{found.name}")
 
 
-async def _confirm(page: Page) -> Response:
+async def _confirm_on_subscription(page: Page) -> Response:
     operation, found = (
-        _operation_on_subscription(page),
+        _subscription_operation(page),
         await page.use.outgoing.show(page.caller, page.request.path_params["name"]),
     )
     ids = {*(page.request.query_params if page.form is None else page.form).getlist("event")}
@@ -163,8 +163,8 @@ async def _confirm(page: Page) -> Response:
     )
 
 
-async def _operate(page: Page, form: Form) -> Response:
-    operation = _operation_on_subscription(page)
+async def _operate_subscription(page: Page, form: Form) -> Response:
+    operation = _subscription_operation(page)
     record = OperatorRecord(reason=reason_in(form))
     if operation in (OutgoingOperation.SKIP, OutgoingOperation.FORGET):
         check_sure(form, "this is meant: it cannot be undone")
@@ -180,7 +180,7 @@ async def _operate(page: Page, form: Form) -> Response:
     return go_to(f"/operations/{done.id}")
 
 
-def _operation_on_subscription(page: Page) -> OutgoingOperation:
+def _subscription_operation(page: Page) -> OutgoingOperation:
     try:
         return OutgoingOperation(page.request.path_params["operation"])
     except ValueError:
@@ -253,10 +253,10 @@ async def _show_batch(page: Page) -> Response:
 
 
 ROUTES: Final = (
-    shows("/destinations", _list),
+    shows("/destinations", _list_destinations),
     shows("/destinations/retune", _look),
     does("/destinations/retune", _retune, form_page=_look),
-    shows("/destinations/{name:path}", _show),
+    shows("/destinations/{name:path}", _show_destination),
     shows("/batches", _list_batches),
     shows("/batches/{batch}", _show_batch),
     shows("/audiences", _list_audiences),
@@ -264,6 +264,6 @@ ROUTES: Final = (
     does("/audiences/one", _retry_audience, form_page=_show_audience),
     shows("/outgoing", _list_subscriptions),
     shows("/outgoing/{name}", _show_subscription),
-    shows("/outgoing/{name}/{operation}", _confirm),
-    does("/outgoing/{name}/{operation}", _operate, form_page=_confirm),
+    shows("/outgoing/{name}/{operation}", _confirm_on_subscription),
+    does("/outgoing/{name}/{operation}", _operate_subscription, form_page=_confirm_on_subscription),
 )

@@ -51,14 +51,14 @@ _SORTS: Final[Mapping[JourneySort, str]] = {  # orders in the form
 _SORTS_BY_WORD: Final[Mapping[str, JourneySort]] = {word: word for word in _SORTS}
 
 
-async def _journeys(page: Page) -> Response:
+async def _list_journeys(page: Page) -> Response:
     names = await page.use.scenarios.names(page.caller)
     asked = {name: page.asked(name) for name in _FILTERS}
     if page.caller.scenarios is not None and names:
         asked["scenario"] = asked["scenario"] or names[0]
     found = PageView[JourneySummary](items=[], next=None)
     if asked["scenario"] is not None or page.caller.scenarios is None:
-        page, found = await listed(page, lambda: _find(page, asked))
+        page, found = await listed(page, lambda: _find_journeys(page, asked))
     return page.render(
         "journeys.html",
         journeys=found.items,
@@ -72,7 +72,7 @@ async def _journeys(page: Page) -> Response:
     )
 
 
-async def _find(page: Page, asked: dict[str, str | None]) -> PageView[JourneySummary]:
+async def _find_journeys(page: Page, asked: dict[str, str | None]) -> PageView[JourneySummary]:
     scenario, state = asked["scenario"], asked["state"]
     sort = _SORTS_BY_WORD.get(asked["sort"] or "-started")
     if sort is None:
@@ -113,7 +113,7 @@ _DONE: Final = {  # operations of this page, with the message after one was acce
 }
 
 
-async def _show(page: Page) -> Response:
+async def _show_journey(page: Page) -> Response:
     journey = page.request.path_params["journey"]
     seen = await page.use.journeys.show(page.caller, journey, page.asked("run"))
     view = JourneyView.of(seen)
@@ -127,7 +127,7 @@ async def _show(page: Page) -> Response:
     )
 
 
-async def _operate(page: Page, form: Form) -> Response:
+async def _operate_journey(page: Page, form: Form) -> Response:
     journey = page.request.path_params["journey"]
     name, reason = form.get("operation", ""), reason_in(form)
     if name not in _DONE:
@@ -291,7 +291,7 @@ def _steps(stories: Iterable[EntryStory]) -> dict[str, list[str]]:
     return {name: list(steps) for name, steps in sorted(found.items())}
 
 
-async def _ask(page: Page) -> Response:
+async def _ask_to_erase(page: Page) -> Response:
     page.caller.require("erase")
     contact = page.asked("contact")
     if contact is None:
@@ -300,7 +300,7 @@ async def _ask(page: Page) -> Response:
     return page.render("erase.html", contact=contact, forecast=forecast)
 
 
-async def _erase(page: Page, form: Form) -> Response:
+async def _erase_contact(page: Page, form: Form) -> Response:
     contact = form.get("contact", "").strip()
     if not contact or form.get("again", "").strip() not in (contact, as_shown(contact)):
         raise at_field("again", "type the contact's id exactly as it is shown above")
@@ -308,13 +308,13 @@ async def _erase(page: Page, form: Form) -> Response:
     return go_to(link(f"/erasures/{begun.id}"))
 
 
-async def _erasures(page: Page) -> Response:
+async def _list_erasures(page: Page) -> Response:
     page.caller.require("erase")
     found = await page.use.erasures.list(page.caller, page.range)
     return page.render("erasures.html", erasures=found.items, older=page.following(found.next))
 
 
-async def _erasure(page: Page) -> Response:
+async def _show_erasure(page: Page) -> Response:
     page.caller.require("erase")
     found = await page.use.erasures.show(page.caller, page.request.path_params["erasure"])
     return page.render("erasure.html", erasure=found)
@@ -323,14 +323,14 @@ async def _erasure(page: Page) -> Response:
 ROUTES: Final = (
     shows("/deliveries", _list_deliveries),
     shows("/deliveries/{delivery}", _show_delivery),
-    shows("/journeys", _journeys),
+    shows("/journeys", _list_journeys),
     shows("/find", _search),
-    shows("/journeys/{journey:path}", _show),
-    does("/journeys/{journey:path}", _operate, form_page=_show),
+    shows("/journeys/{journey:path}", _show_journey),
+    does("/journeys/{journey:path}", _operate_journey, form_page=_show_journey),
     shows("/contacts/{contact:path}", _show_contact),
     shows("/contacts", _show_contact),  # of an id that cannot be in a path: see `to_contact`
-    shows("/erase", _ask),
-    does("/erase", _erase, "erase", form_page=_ask),
-    shows("/erasures", _erasures),
-    shows("/erasures/{erasure}", _erasure),
+    shows("/erase", _ask_to_erase),
+    does("/erase", _erase_contact, "erase", form_page=_ask_to_erase),
+    shows("/erasures", _list_erasures),
+    shows("/erasures/{erasure}", _show_erasure),
 )

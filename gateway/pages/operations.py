@@ -37,7 +37,7 @@ SHOWN: Final = 10  # journeys shown before an operation is confirmed
 OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)  # operations on held journeys
 
 
-async def _held(page: Page) -> Response:
+async def _list_held(page: Page) -> Response:
     asked = {name: page.asked(name) for name in HeldGroupKey._fields}
     wanted = {name: value for name, value in asked.items() if value is not None}
     found = await page.use.held.groups(page.caller, asked["scenario"])
@@ -117,7 +117,7 @@ def _verb(word: str) -> Operation | OutgoingOperation:
         return OutgoingOperation(word)
 
 
-async def _list(page: Page) -> Response:
+async def _list_operations(page: Page) -> Response:
     asked = {name: page.asked(name) for name in ("operator", "operation", "scenario", "destination", "since")}
     page, found = await listed(
         page,
@@ -144,7 +144,7 @@ async def _list(page: Page) -> Response:
     )
 
 
-async def _show(page: Page) -> Response:
+async def _show_operation(page: Page) -> Response:
     view = await _operation(page)
     outcome = page.choice("outcome", _OUTCOMES)
     found = await page.use.operations.items(page.caller, view.id, page.range, outcome)
@@ -255,11 +255,11 @@ _STOP_FORM: Final = _confirms("operation_stop.html")
 _RESUME_FORM: Final = _confirms("operation_resume.html")
 ROUTES: Final = (
     shows("/", _show_overview),
-    shows("/held", _held),
+    shows("/held", _list_held),
     shows("/held/operation", _confirm_on_held),
     does("/held/operation", _begin_on_held, form_page=_confirm_on_held),
-    shows("/operations", _list),
-    shows("/operations/{operation}", _show),
+    shows("/operations", _list_operations),
+    shows("/operations/{operation}", _show_operation),
     shows("/operations/{operation}/stop", _STOP_FORM),
     does("/operations/{operation}/stop", _stop, form_page=_STOP_FORM),
     shows("/operations/{operation}/resume", _RESUME_FORM),

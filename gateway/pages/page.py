@@ -259,7 +259,10 @@ def version_in(given: Mapping[str, Any], name: str = "version") -> int | None:
 
 
 def moment_in(given: Mapping[str, Any], name: str) -> datetime | None:
-    """Return the time in a field, or None: ISO 8601, in UTC by default, or a duration ago. Raise Problem if wrong."""
+    """Return the time in a field, or None if it is empty: ISO 8601, in UTC by default, or a duration ago (``2h``).
+
+    Raise Problem if it is neither.
+    """
 
     def read(text: str) -> datetime:
         try:
