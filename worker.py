@@ -235,7 +235,10 @@ async def serve(
     health_host: str = HOST,
     telemetry: Telemetry | None = None,
 ) -> None:
-    """Run the worker until it is asked to stop. Raise SetupError for a wrong setting, no server, or no queue."""
+    """Run the worker until it is asked to stop.
+
+    Raise SetupError if a setting is wrong, there is no server, or a queue cannot be polled.
+    """
     telemetry = telemetry or Telemetry(None)
     # Validated before waiting for a server.
     destinations, channels = DestinationsFile(settings.destinations), channels_of(settings, INBOX)

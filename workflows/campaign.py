@@ -191,7 +191,7 @@ class CampaignWorkflow:
         return [CampaignGroup(**group) for group in groups]
 
     async def _work_on_groups(self) -> None:
-        """Work on the lines to the end, or until it is stopped. Raise ActivityError if a chunk failed for good."""
+        """Work on the lines to the end, or until it is stopped. Raise ActivityError if a chunk failed terminally."""
         state, rounds = self._state, 0
         while self._stopped is None:
             if not state.open and state.next > state.lines:
@@ -215,7 +215,7 @@ class CampaignWorkflow:
             await self._round()
 
     async def _round(self) -> None:
-        """Work on a few chunks at once until they are done or something changes. Raises as `_work_on_groups` does."""
+        """Work on a few chunks concurrently until they are done or something changes. Raise as `_work_on_groups`."""
         state, self._changed = self._state, False
         firsts, state.open = state.open[:WINDOW], state.open[WINDOW:]
         while len(firsts) < WINDOW and state.next <= state.lines:

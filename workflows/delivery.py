@@ -142,7 +142,10 @@ class DeliveryRunner:
             return failure
 
     async def _execute(self, step: Send, payload: DeliveryPayload) -> Sent | Failure:
-        """Return the result of a delivery's activity, or a failure if it cannot be read. Raise ActivityError."""
+        """Run the activity of a delivery to its end. Return its result, or a failure if that cannot be read.
+
+        Raise ActivityError if it failed terminally, or was cancelled.
+        """
         host, state, changes = self._host, self._host.state, self._host.changes
         name = host.step
         channel = CHANNELS[step.channel]

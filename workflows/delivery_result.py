@@ -133,7 +133,10 @@ def _superseded(found: Failure, state: RetryState | None) -> Failure:
 
 
 def _may_have_left(error: ActivityError, step: Send) -> bool:
-    """Return True if an attempt that timed out may have sent, by its mark, what must not be sent twice."""
+    """Return True if an attempt that timed out may have sent what must not be sent twice.
+
+    Such an attempt leaves a mark before it sends anything.
+    """
     if not isinstance(error.cause, ActivityTimeout) or step.on_unknown == "retry":
         return False
     return list(error.cause.last_heartbeat_details[:1]) == [SENDING]

@@ -22,8 +22,8 @@ from activities.priority import priority_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from scenario.entry.entry import is_entry, parse_entry
 from scenario.errors import ScenarioError
-from workflows.limits import NO_ENTRY, too_large
-from workflows.primitives import bad_argument, call, failure, wait
+from workflows.limits import too_large
+from workflows.primitives import AN_ENTRY, bad_argument, call, failure, wait
 from workflows.runner import JourneyRunner
 from workflows.updates import OperatorUpdates
 
@@ -127,9 +127,12 @@ class Enter:
 
     @workflow.run
     async def run(self, argument: Any = None, *_: Any) -> dict[str, Any]:
-        """Start the journey. Raise ApplicationError, which says why, for no entry or a refused contact."""
+        """Start the journey.
+
+        Raise ApplicationError if the argument is not an entry, or the contact is refused. The text states why.
+        """
         if not is_entry(argument):
-            raise bad_argument("Enter", NO_ENTRY, "NotAnEntry")
+            raise bad_argument("Enter", AN_ENTRY, "NotAnEntry")
         if reason := too_large(argument):
             raise failure(reason, "NotEntered")
         identified = await call(IDENTIFY, IdentityRequest(entry=argument, now=workflow.now().isoformat()))

@@ -21,6 +21,7 @@ MOST_PARTS: Final = 10_000
 Each is parsed and completed with default fields. A megabyte of empty products took 240 MB of memory and more than the
 two seconds after which the SDK abandons a workflow task.
 """
+TOO_MANY_PARTS: Final = f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
 
 MOST_SIGNALS: Final = 500
 """Signals that one run receives before it continues as new.
@@ -53,11 +54,6 @@ KEPT_RESPONSES: Final = 131_072
 
 def is_object(data: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(data, dict)
-
-
-TOO_MANY_PARTS: Final = f"the entry has more than {MOST_PARTS:,} objects and lists: leave out what no template names"
-NO_ENTRY: Final = "be one JSON object with 'scenario', 'contact' and 'trigger'"
-"""What an argument that is no entry must be."""
 
 
 def too_large(entry: object) -> str:

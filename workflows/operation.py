@@ -118,10 +118,8 @@ class OperationWorkflow:
             goes_on = await work
         except (ActivityError, asyncio.CancelledError) as error:
             if self._stopped is None:
-                closing.outcome, closing.trouble = (
-                    "failed",
-                    reason_of(error, "it was ended from outside: see its workflow"),
-                )
+                closing.outcome = "failed"
+                closing.trouble = reason_of(error, "it was ended from outside: see its workflow")
         if self._stopped:
             closing.outcome, (closing.operator, closing.reason) = "stopped", self._stopped
         elif goes_on:

@@ -123,8 +123,12 @@ def failure(reason: str, kind: str) -> ApplicationError:
     return ApplicationError(reason, type=kind, non_retryable=True)
 
 
+AN_ENTRY: Final = "be one JSON object with 'scenario', 'contact' and 'trigger'"
+"""What the argument of a workflow that takes an entry must be."""
+
+
 def bad_argument(workflow_type: str, must: str, kind: str) -> ApplicationError:
-    """Return the failure of a workflow whose argument is something else."""
+    """Return the failure of a workflow whose argument is not what it `must` be."""
     return failure(f"The argument of {workflow_type} must {must}", kind)
 
 

@@ -28,9 +28,9 @@ from scenario.steps.registry import is_delivery
 from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.inbox import SignalInbox
-from workflows.limits import KEPT_STEPS, LARGEST_CARRIED, NO_ENTRY, is_object, too_large
+from workflows.limits import KEPT_STEPS, LARGEST_CARRIED, is_object, too_large
 from workflows.migrations import Migrations
-from workflows.primitives import TRIES, bad_argument, call, is_cancellation, tell_worker
+from workflows.primitives import AN_ENTRY, TRIES, bad_argument, call, is_cancellation, tell_worker
 from workflows.state import State
 from workflows.updates import OperatorUpdates
 from workflows.visibility import remember
@@ -71,11 +71,14 @@ class JourneyRunner:
         return self._carried is not None
 
     async def run(self, argument: Any) -> dict[str, Any]:
-        """Run the journey to its end, or raise ApplicationError. The result has outcome, reason, version and steps."""
+        """Run the journey to its end. Return ``{"outcome", "reason", "version", "steps"}``.
+
+        Raise ApplicationError if the argument is not an entry.
+        """
         wrapped: Any = self._carried or (argument if self._campaign else None)
         data: Any = argument if wrapped is None else wrapped["entry"]
         if not is_entry(data):
-            raise bad_argument("a Journey", NO_ENTRY, "NotAnEntry")
+            raise bad_argument("a Journey", AN_ENTRY, "NotAnEntry")
         if not self._carried:
             ended = await self._admit(data)
             if ended is not None:
@@ -261,7 +264,10 @@ class JourneyRunner:
             host.must_stay = True
 
     async def _count_steps(self) -> None:
-        """Report completed steps to the store, so that the next run need not carry them, unless it does not respond."""
+        """Report completed steps to the store, so that the next run need not carry them.
+
+        If the store does not respond, the latest are carried and the journey continues.
+        """
         state = self.host.state
         if not state.steps_uncounted:
             return
