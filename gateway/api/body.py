@@ -57,7 +57,8 @@ async def read(scope: Scope, receive: Receive) -> tuple[bytes, Receive]:
 
     Raise ClientDisconnect if the client is gone, or Problem if it is too large or too slow; see `gateway.api.limits`.
     """
-    body, given = await Request(scope, receive).body(), False
+    body = await Request(scope, receive).body()
+    given = False
 
     async def receive_again() -> Message:
         nonlocal given

@@ -147,7 +147,8 @@ async def _start(
     campaigns = client.services.campaigns
     file = await _upload(campaigns.audiences, audience)
     request = CampaignRequest(name=name or scenario.partition("@")[0], scenario=scenario, audience=file.name, **given)
-    view = await _prepared(client, await campaigns.begin(TERMINAL, request, file))
+    begun = await campaigns.begin(TERMINAL, request, file)
+    view = await _prepared(client, begun)
     if view.survey is None or view.estimate is None or view.over:
         return view
     _show_plan(view, view.survey, view.estimate)

@@ -188,9 +188,10 @@ def _waiting(journey: str, waiting: Mapping[str, Any], zone: ZoneInfo) -> Sequen
     if waiting["for"] != "an operator":
         # In this machine's time zone, and in the scenario's if it shows another time.
         here, there = local(waiting.get("until")), local(waiting.get("until"), zone)
-        until = f" until {here}{'' if here == there else f' ({there} {zone})'}" if here else ""
         what = "waits" if waiting["for"] == "time" else f"waits for {waiting['for']}"
-        return [text(f"{what}{until}")]
+        until = f" until {here}" if here else ""
+        also = f" ({there} {zone})" if here != there else ""
+        return [text(f"{what}{until}{also}")]
     facts = [waiting.get("cause"), waiting.get("destination")]
     facts += [waiting.get("status") and f"status {waiting['status']}", _times(waiting.get("attempts"))]
     said = [text(" · ".join(str(fact) for fact in facts if fact))] if any(facts) else []

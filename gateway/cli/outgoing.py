@@ -82,7 +82,8 @@ def check(file: _FileArgument = None, destinations: DestinationsOption = None, f
         for name, one in found.subscriptions.items():
             types = ", ".join(sorted(one.wanted)) if len(one.wanted) < len(EVENT_TYPES) else "all events"
             of = f" of {', '.join(one.scenarios)}" if one.scenarios else ""
-            say(f"{name}: {types}{of}, to {one.to}{f', as {one.preset}' if one.preset else ''}")
+            preset = f", as {one.preset}" if one.preset else ""
+            say(f"{name}: {types}{of}, to {one.to}{preset}")
         note(f"the feed is {'on' if found.feed else 'off'}")
 
     check_file("outgoing", examine, file, destinations, form, tell)

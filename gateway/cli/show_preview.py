@@ -58,7 +58,8 @@ def lay_out(console: Console, report: Mapping[str, Any], *, source: bool, pretty
         if branch != shown:
             is_marked = bool(branch) and not step["taken"]
             if branch and branch != shown[: len(branch)]:
-                (fork, way), aside = branch[-1], "" if step["taken"] else "  (not taken)"
+                fork, way = branch[-1]
+                aside = "" if step["taken"] else "  (not taken)"
                 heading = f"{_INDENT * (len(branch) - 1)}  {way} of {fork}:{aside}"
                 put(text(heading, "" if step["taken"] else "dim"))
         shown = branch
@@ -90,7 +91,8 @@ def _header(report: Mapping[str, Any]) -> Iterator[Text]:
 
 def _step(step: Mapping[str, Any], message: Iterator[Text], *, aside: bool) -> Iterator[Text]:
     taken, error, note = step["taken"], step.get("error"), step.get("note", "")
-    indent, style = _INDENT * len(step["branch"]), "" if taken else "dim"
+    indent = _INDENT * len(step["branch"])
+    style = "" if taken else "dim"
     is_way = note.startswith(step["outcome"])  # the number by which it was drawn goes with it
     taken_way = step.get("way") or (note if is_way else "")
     outcome = f"→ {taken_way}" if taken_way else _SHOWN.get(step["outcome"], step["outcome"])

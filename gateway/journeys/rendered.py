@@ -65,13 +65,12 @@ async def rendered(
         if (delivery := await _delivery(temporal, event, step)) is not None:
             key = (delivery.id, delivery.scenario, repr(delivery.data))
             if key not in found:
-                published, result = await store.version(delivery.name, delivery.version), None
-                if published is not None:
+                published = await store.version(delivery.name, delivery.version)
+                if published is None:
+                    result: Result = RenderProblem(f"{delivery.scenario} is no longer in the store")
+                else:
                     result = render_again(published.document, renderer, delivery, view.id)
-                at = event.event_time.ToDatetime(tzinfo=UTC)
-                found[key] = RenderedDelivery(
-                    delivery, at, result or RenderProblem(f"{delivery.scenario} is no longer in the store")
-                )
+                found[key] = RenderedDelivery(delivery, event.event_time.ToDatetime(tzinfo=UTC), result)
     if view.entry is not None and view.entry.is_inline:
         raise BadInput(
             f"the campaign {view.entry.key} has sent the message of {view.id} without a workflow, and what was sent is "

@@ -234,9 +234,11 @@ async def read(temporal: Client, store: Store, journey: str, run_id: str | None)
     if described is not None:
         return await _look(temporal, store, described, entry)
     if entry is None:
-        has_entered, advice = await store.has_entered(journey), "list the journeys to find its id"
-        known = "but a contact of this id: list the journeys of this contact"
-        raise NotFound(f"there is no journey '{journey}'{f', {known}' if has_entered else f': {advice}'}")
+        if await store.has_entered(journey):
+            advice = ", but a contact of this id: list the journeys of this contact"
+        else:
+            advice = ": list the journeys to find its id"
+        raise NotFound(f"there is no journey '{journey}'{advice}")
     return await _forgotten(store, entry)
 
 

@@ -70,7 +70,8 @@ async def demo(*, stay: bool, console: Console, examples: Path = EXAMPLES, state
             if not path.name.endswith(CASES):
                 say(f"  published {await place.client.publish(path)}")
         say("Contacts come in; waits of days are skipped …\n")
-        runs = await run(place, await asyncio.to_thread(lambda: sorted(examples.glob("entries/*.json"))))
+        entries = await asyncio.to_thread(lambda: sorted(examples.glob("entries/*.json")))
+        runs = await run(place, entries)
         for done in runs:
             _show(say, done)
         status = _conclude(say, place, runs, stay=stay)

@@ -149,13 +149,13 @@ class WhatsApp:
         made = [hmac.digest(secret, call.body, hashlib.sha256).hex().encode() for secret in self._secrets]
         if not any(hmac.compare_digest(given, one) for one in made):
             raise Forged
-        return [
-            event
-            for entry in list_or_empty(call.object.get("entry"))
-            for change in list_or_empty(mapping_or_empty(entry).get("changes"))
-            for status in list_or_empty(mapping_or_empty(mapping_or_empty(change).get("value")).get("statuses"))
-            for event in self._events(mapping_or_empty(status))
-        ]
+        found: list[ProviderEvent] = []
+        for entry in list_or_empty(call.object.get("entry")):
+            for change in list_or_empty(mapping_or_empty(entry).get("changes")):
+                value = mapping_or_empty(mapping_or_empty(change).get("value"))
+                for status in list_or_empty(value.get("statuses")):
+                    found += self._events(mapping_or_empty(status))
+        return found
 
     def _events(self, status: Mapping[str, Any]) -> Iterator[ProviderEvent]:
         kind = text_at(status, "status")

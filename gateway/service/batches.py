@@ -95,7 +95,9 @@ class BatchService:
         return PageView(items=[BatchView.of(one, counts[one.id]) for one in shown], next=following)
 
     async def show(self, caller: Caller, batch: str) -> BatchView:
-        return BatchView.of(await self._stored(caller, batch), (await self._store.batch_counts([batch]))[batch])
+        stored = await self._stored(caller, batch)
+        counts = await self._store.batch_counts([batch])
+        return BatchView.of(stored, counts[batch])
 
     async def items(
         self, caller: Caller, batch: str, page: PageRequest, outcome: ItemOutcome | None = None

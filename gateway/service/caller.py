@@ -104,7 +104,8 @@ class KeyView(View):
 
     @classmethod
     def of(cls, key: ApiKey, now: datetime) -> KeyView:
-        return cls.from_record(key, state="good" if key.is_good(now) else "revoked" if key.revoked_at else "expired")
+        ended = "revoked" if key.revoked_at else "expired"
+        return cls.from_record(key, state="good" if key.is_good(now) else ended)
 
 
 class KeyService:

@@ -186,7 +186,8 @@ class Relay:
 
 
 async def test_a_journey_is_found_in_whatever_run_it_is(server: Server) -> None:
-    temporal, delivery = await server.connect(), "msg_00112233445566778899aabbccddeeff"
+    temporal = await server.connect()
+    delivery = "msg_00112233445566778899aabbccddeeff"
     async with Worker(temporal, task_queue="relay", workflows=[Relay], workflow_runner=UnsandboxedWorkflowRunner()):
         handle = await temporal.start_workflow(Relay.run, args=[3, []], id="relay/1", task_queue="relay")
         root = present(handle.first_execution_run_id)

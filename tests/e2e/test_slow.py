@@ -174,7 +174,8 @@ class ManyDeliveries:
 
 
 async def test_two_destinations_get_their_own_rates_from_all_workers_together(server: Server):
-    client, queue = await server.connect(), "webhooks-rated"
+    client = await server.connect()
+    queue = "webhooks-rated"
     came: dict[str, list[float]] = defaultdict(list)
 
     @activity.defn

@@ -173,7 +173,8 @@ async def test_a_chunk_or_a_file_that_cannot_be_used_ends_it_with_the_reason(
     client: Client, gateway: Gateway, preparing: bool
 ) -> None:
     gateway.broken = "the scenario is gone"
-    assert await (await begin(client, preparing=preparing)).result() == "failed"
+    handle = await begin(client, preparing=preparing)
+    assert await handle.result() == "failed"
     assert [(change.change, change.trouble) for change in gateway.changes] == [("failed", "the scenario is gone")]
 
 

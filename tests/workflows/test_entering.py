@@ -250,7 +250,8 @@ async def operated(stage: Stage, journey: Journey, *updates: str, **more: Any) -
 
 async def test_what_is_told_before_admission_holds_from_the_first_step(deserted: Stage) -> None:
     await deserted.publish(LATE)
-    returned, changed = await deserted.start("late"), await deserted.start("late", contact={"firstname": "Zoe"})
+    returned = await deserted.start("late")
+    changed = await deserted.start("late", contact={"firstname": "Zoe"})
     await returned.signal("event", {"name": "order.returned", "properties": {"order_id": 1}})
     await changed.signal("contact_changed", {"firstname": "Zoé"})
     await changed.signal("event", {"name": "order.delivered"})

@@ -91,7 +91,8 @@ async def test_its_time_is_when_it_may_leave_and_stays_that(stage: Stage) -> Non
             fails(delivery, attempt)
         return await refused(delivery, attempt)
 
-    await stage.result(await started(stage, script))
+    handle = await started(stage, script)
+    await stage.result(handle)
     attempts = stage.channels.of("hi")
     assert len(attempts) == 5
     for before in attempts[:3]:

@@ -136,7 +136,8 @@ async def test_a_channel_that_is_not_configured_holds_the_step(refuse: Any, rows
 
 async def test_a_message_without_an_answer_may_have_arrived(refuse: Any, faulty_server: Any, mailer: Any, rows: Rows):
     careful = replace(DELIVERY, on_unknown="hold")
-    failure, raised = await refuse(await mailer(await faulty_server(TEXT="drop")), careful)
+    server = await faulty_server(TEXT="drop")
+    failure, raised = await refuse(await mailer(server), careful)
     assert (failure.kind, failure.error, failure.unknown) == (FailureKind.UNKNOWN, "drop_after_data", True)
     assert (raised.non_retryable, rows[0].outcome) == (True, "unknown")
 
@@ -190,7 +191,8 @@ async def test_the_mark_is_set_when_the_message_leaves_and_not_before(
     send: Any, refuse: Any, faulty_server: Any, mailer: Any, marks: Marks
 ):
     careful = replace(DELIVERY, on_unknown="hold")
-    failure, raised = await refuse(await mailer(await faulty_server(RCPT="450 busy")), careful)
+    busy = await faulty_server(RCPT="450 busy")
+    failure, raised = await refuse(await mailer(busy), careful)
     assert (failure.kind, failure.status, failure.unknown) == (FailureKind.RETRY, 450, False)
     assert (raised.non_retryable, marks) == (False, [])
     await send(await mailer(await faulty_server()), careful)

@@ -33,7 +33,8 @@ class Slow:
 
     def __init__(self, api: Api, method: str, path: str) -> None:
         self.asked = asyncio.Event()
-        self._given, self._app, self._send = connection(api, method, path), Bounds(api.app), AsyncMock()
+        self._given = connection(api, method, path)
+        self._app, self._send = Bounds(api.app), AsyncMock()
 
     async def run(self) -> int:
         await self._app(self._given, self._receive, self._send)
@@ -121,7 +122,8 @@ async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Api):
     assert not slow.done()
     large = 4000 // SHARE - 500
     await ask(dict(hostile), large)
-    await ask(connection(api.holding(await api.key()), "POST", "/events"), large)
+    other = api.holding(await api.key())
+    await ask(connection(other, "POST", "/events"), large)
     assert statuses == [429, 400]  # blanks are no JSON
     await cancelled([slow])
     await ask(dict(hostile), large)

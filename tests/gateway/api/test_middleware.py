@@ -25,7 +25,8 @@ ENTRY = {"scenario": "welcome", "contact": {"id": "3028687"}, "trigger": {"type"
 
 
 async def test_requests_are_measured_by_route_and_by_no_path(api: Api):
-    measured, reader = Measured(HTTP_SERVER), api.holding(await api.key("read"))
+    measured = Measured(HTTP_SERVER)
+    reader = api.holding(await api.key("read"))
     for caller, method, path in (
         (api, "POST", "/entries"),
         (api, "PATCH", "/contacts/3028687"),

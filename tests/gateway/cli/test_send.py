@@ -115,7 +115,8 @@ async def test_what_a_receiver_says_no_with_is_shown_and_is_status_1(send: Send,
     told = {503: "would try again", 401: "would try again for an hour", 422: "would not try again"}
     for status, would in told.items():
         set_answer(tmp_path, "in", ReceiverAnswer(then=status))
-        ran, said = await send("hook", "--format", "json"), f"wax answered {status}; a journey {would}"
+        ran = await send("hook", "--format", "json")
+        said = f"wax answered {status}; a journey {would}"
         assert (ran.status, ran.err) == (1, f"{NOTE}not delivered: {said}\n")
         assert (ran.json["response"]["status"], ran.json["delivered"], ran.json["reason"]) == (status, False, said)
         assert ran.json["request"]["headers"]["authorization"] == "Bearer ~~TOKEN~~"

@@ -189,7 +189,8 @@ async def test_what_temporal_has_forgotten_cannot_be_rendered(stage: Stage, clie
     await stage.publish(SCENARIO.replace("times: 2", "times: 1"))
     handle = await stage.start("told", contact={"id": 9})
     await handle.result()
-    view, run = await client.show("told/9"), "00000000-0000-0000-0000-000000000000"
+    view = await client.show("told/9")
+    run = "00000000-0000-0000-0000-000000000000"
     gone = replace(view, run_id=run, entry=replace(present(view.entry), run_id=run))
     said = r"^Temporal has forgotten the history of told/9, and with it what was sent: see"
     with pytest.raises(BadInput, match=said):

@@ -308,7 +308,8 @@ async def test_each_answer_is_on_record_and_silence_is_none(store: Store, client
     )
     client.answers = {f"a/{number}": error for number, (error, *_) in enumerate(answers) if error}
     updates = RecordedUpdates(store, "op1", client.send)
-    tally = await OperationRun(updates.ask, rate=10_000).run(await prepared(store, len(answers)))
+    journeys = await prepared(store, len(answers))
+    tally = await OperationRun(updates.ask, rate=10_000).run(journeys)
     await updates.end()
     assert (updates.asked, updates.answered, tally.left) == (7, 4, 0)
     assert [(item.outcome, item.reason) for item in await store.items("op1")] == [

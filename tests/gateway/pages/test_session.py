@@ -77,11 +77,11 @@ async def test_what_is_no_key_begins_nothing(site: Site):
 
 
 async def test_signing_in_leads_nowhere_else_and_comes_from_nowhere_else(site: Site):
-    given, elsewhere = {"key": await site.key("read")}, {"sec-fetch-site": "cross-site"}
-    answer = await site.browser.post("/sign-in", data=given, headers=elsewhere)
+    token = await site.key("read")
+    answer = await site.browser.post("/sign-in", data={"key": token}, headers={"sec-fetch-site": "cross-site"})
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
     for away in ("//evil.example.com", "https://evil.example.com", "/\\evil.example.com", "/\t/evil"):
-        answer = await site.browser.post("/sign-in", data={"key": await site.key("read"), "next": away})
+        answer = await site.browser.post("/sign-in", data={"key": token, "next": away})
         assert answer.headers["location"] == "/"
 
 
@@ -95,7 +95,8 @@ async def test_trying_keys_and_beginning_sessions_end_after_a_while(site: Site, 
     assert answer.status_code == 429
     assert 0 < int(answer.headers["retry-after"]) <= 60
     # Who has another key is let in all the same: others may come from the same proxy.
-    assert (await site.browser.post("/sign-in", data={"key": await site.key("read")})).status_code == 303
+    another = await site.key("read")
+    assert (await site.browser.post("/sign-in", data={"key": another})).status_code == 303
 
 
 async def test_a_session_ends_with_its_key(site: Site):
@@ -109,7 +110,8 @@ async def test_a_session_ends_with_its_key(site: Site):
 
 async def test_a_session_lasts_twelve_hours_is_deleted_and_cannot_be_made_up(site: Site, tmp_path: Path):
     keys = Keys(site.store)
-    key = present(await keys.verify(await site.key("read")))
+    token = await site.key("read")
+    key = present(await keys.verify(token))
     now = datetime.now(UTC)
     good = (await begin(keys, key, now - timedelta(hours=11, minutes=59))).value
     old = (await begin(keys, key, now - timedelta(hours=12))).value

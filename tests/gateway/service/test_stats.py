@@ -207,7 +207,8 @@ async def test_trends_have_people_and_attempts_by_day_and_version(store: Store, 
     days = [NOW - timedelta(days=number) for number in range(4)]
     passed = [(1, "delivered", days[3]), (2, "delivered", days[1]), (1, "skipped", days[1])]
     for number, (version, outcome, at) in enumerate(passed):
-        await store.count_passages(await admit(store, number), "r", 0, [Passage(version, "mail", outcome, at)])
+        journey = await admit(store, number)
+        await store.count_passages(journey, "r", 0, [Passage(version, "mail", outcome, at)])
     for number, (outcome, at) in enumerate((("retry", days[2]), ("retry", days[1]), ("delivered", days[0]))):
         await store.record([attempt(f"sale/{number}", "hook", outcome, started_at=at)])
     found = await trends(store, Content(store), "sale", days=3)
