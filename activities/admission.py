@@ -39,7 +39,10 @@ from scenario.time import parse_duration, spell
 
 
 class AdmissionActivities:
-    """Admits contacts to scenarios, and records their departure. The zone is that of the platform's dates."""
+    """Admits contacts to scenarios, and records their departure.
+
+    The zone is the platform's, for dates without an offset.
+    """
 
     def __init__(
         self, content: Content, store: stored.Store, zone: str, holdout: Callable[[], Holdout | None] = lambda: None
@@ -66,7 +69,10 @@ class AdmissionActivities:
         return word
 
     async def _report_refusal(self, admission: Admission, reason: str, word: str) -> None:
-        """Record a refusal: in the campaign that the entry's key names, whose line becomes an event, or as an event."""
+        """Record a refusal: in the campaign that started the journey, or as an event.
+
+        The entry's key names the campaign. Its recorded line becomes an event as well.
+        """
         try:
             entry = parse_entry(admission.entry)
         except EntryError:

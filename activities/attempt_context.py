@@ -27,7 +27,7 @@ from activities.interface import DELIVERY_DELAYED, DelayReport
 from runtime.temporal_faults import is_unknown_workflow
 
 _logger = logging.getLogger(__name__)
-REPORTS: Final[set[asyncio.Task[None]]] = set()
+REPORTS: Final[set[asyncio.Task[None]]] = set()  # reports to journeys in progress
 _REPORTED: Final = 10.0  # maximum seconds to report that a delivery is delayed
 _NEWEST: Final = 30  # number of newest events that are searched for the cause of a pending workflow task
 _TASKS: Final = frozenset(

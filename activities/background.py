@@ -238,7 +238,7 @@ def read_argument(kind: type[Argument], argument: object) -> Argument | None:
 # ---- campaigns
 
 BLAST: Final = "blast_lines"
-LINES: Final = 1_000
+LINES: Final = 1_000  # lines of a chunk
 
 
 @dataclass(kw_only=True)

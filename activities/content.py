@@ -105,7 +105,10 @@ class Content:
         return await self._keep(published)
 
     async def step_of(self, delivery: Delivery, kind: type[_Step], what: str) -> _Step:
-        """Return a delivery's step with its templates. Raise UnknownVersion if there is none of the kind `what`."""
+        """Return the step of a delivery, with its templates. `what` is the kind's name with its article.
+
+        Raise UnknownVersion if it does not exist, or has another kind.
+        """
         step = (await self.open(delivery.name, delivery.version)).steps.get(delivery.step)
         if step is None:
             raise UnknownVersion(f"{delivery.scenario} has no step '{delivery.step}'")

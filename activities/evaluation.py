@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class CallbackUrls(Protocol):
-    """Makes `journey.callback_url`: `runtime.public_links.Callbacks`, or a preview's stand-in."""
+    """Makes `journey.callback_url`, by a pure function: `runtime.public_links.Callbacks`, or a preview's stand-in."""
 
     def url(self, workflow_id: str, root: str, delivery_id: str, now: datetime) -> str: ...
 
 
 class UnsubscribeUrls(Protocol):
-    """Makes `journey.unsubscribe_url`: `runtime.public_links.Unsubscribing`, or a preview's stand-in."""
+    """Makes `journey.unsubscribe_url` likewise: `runtime.public_links.Unsubscribing`, or a preview's stand-in."""
 
     def url(self, subscriber: Subscriber) -> str: ...
 
@@ -40,7 +40,10 @@ class UnsubscribeUrls(Protocol):
 def subscriber_of(
     scenario: Scenario, step: DeliveryStep, contact_id: str, data: Mapping[str, Any]
 ) -> Subscriber | None:
-    """Return the subscriber that a message's unsubscribe link is for, or None. Raise BadRecipient."""
+    """Return the subscriber that a message's unsubscribe link is for, or None.
+
+    Raise BadRecipient if the recipient's address is malformed.
+    """
     from runtime.public_links import Subscriber  # here, since it loads what encrypts
 
     scope = scope_of(scenario, step)

@@ -21,7 +21,10 @@ logger = logging.getLogger(__name__)
 async def repeating(
     store: Store, lease: str, work: Callable[[], Awaitable[None]], *, every: float
 ) -> AsyncGenerator[None]:
-    """Do work `every` so many seconds while this process has the lease: a plural, by which logs name the work."""
+    """Do some work every so many seconds while this process has a lease, until the context ends.
+
+    The lease is a plural: logs name the work by it.
+    """
     holder = uuid4().hex
 
     async def run() -> None:

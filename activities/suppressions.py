@@ -59,7 +59,10 @@ class Suppressor:
     async def suppress(
         self, channel: str, address: str, source: Source, evidence: str, *, scope: str = "", at: datetime | None = None
     ) -> Suppression:
-        """Suppress an address, in any spelling. Idempotent, not reported yet. Raise BadRecipient if it is malformed."""
+        """Suppress an address, in any spelling that can be sent to. Idempotent. It is not reported yet.
+
+        Return the stored suppression, which may be an earlier one. Raise BadRecipient if the address is malformed.
+        """
         hashes = self._hashes.of(channel, address)
         new = Suppression(channel, hashes[0], source, at or datetime.now(UTC), scope, evidence=evidence)
         if await self._store.suppress(new):

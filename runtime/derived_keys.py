@@ -93,7 +93,10 @@ class AddressHashes:
         return self._digests(channel, address)
 
     def of_recipient(self, delivery_id: str, channel: str, address: str) -> tuple[str, ...]:
-        """Return shorter hashes of an address for one delivery alone, which link it to no other row."""
+        """Return shorter hashes of an address for one delivery alone, which link it to no other row.
+
+        Raise BadRecipient if the address is malformed.
+        """
         return tuple(one[:20] for one in self._digests(channel, address, f"\0{delivery_id}"))
 
     def _digests(self, channel: str, address: str, purpose: str = "") -> tuple[str, ...]:

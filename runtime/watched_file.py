@@ -1,4 +1,4 @@
-"""Configuration files: read, checked, and read again when they change; the first of them is `policies.yaml`."""
+"""Configuration files, read, checked, and read again when they change; and the simplest one, `policies.yaml`."""
 
 from __future__ import annotations
 

@@ -308,7 +308,7 @@ def _explain_unknown(shown: str, table: str, name: str) -> str:
 class ConversionResult:
     """A converted text."""
 
-    text: str  # liquid, or a scenario file
+    text: str  # Liquid, or a scenario file
     unconverted: tuple[Unconverted, ...] = ()
     notes: tuple[str, ...] = ()  # further remarks for the author, one sentence each
 

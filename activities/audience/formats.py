@@ -46,7 +46,10 @@ def settings_of(named: Destination | None, to: str, scenario: str = "") -> Audie
 
 
 def identify(settings: AudiencesForm, to: str, contact_id: str, contact: Mapping[str, Any]) -> Member:
-    """Return what identifies a contact at a platform. Raise Aborted if that is nothing, or would not be recognised."""
+    """Return what identifies a contact at a platform.
+
+    Raise Aborted if there is nothing, or a value that the platform would not recognise once it is hashed.
+    """
     made = _known(settings, contact_id, contact)
     for name, value in made.items():
         if value is None:

@@ -50,6 +50,8 @@ from scenario.steps.audience import Audience, AudienceOperation
 from scenario.type_guards import mapping_at
 from scenario.words import MARKETING
 
+logger = logging.getLogger(__name__)
+
 
 class Memberships(ChannelActivity[None]):
     """Records contacts that join or leave an audience."""
@@ -76,8 +78,6 @@ class Memberships(ChannelActivity[None]):
             attempt.delivered(202, note=note)
         return attempt.sent
 
-
-logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = 30.0  # seconds of one request, unless the destination sets it
 _LONGEST_PAUSE: Final = 3_600  # seconds that a platform may ask to wait

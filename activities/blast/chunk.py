@@ -310,7 +310,10 @@ class _Chunk:
         )
 
     async def _perform(self, lines: Iterator[tuple[_Asked, CampaignLine]], ends: list[LineEnd]) -> None:
-        """Perform lines at the chunk's rate until none is left. Others are put back if it must wait or stop."""
+        """Perform lines at the chunk's rate, until none is left.
+
+        They are put back while the receiver takes no messages, and once the chunk is cancelled or the worker stops.
+        """
         for one, line in lines:
             now = self._clock.time()
             ahead = self._turn - now

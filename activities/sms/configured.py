@@ -81,14 +81,20 @@ def provider_from(url: str | None, inbox: Path, statuses: str | None = None) -> 
 
 
 def status_url(settings: Settings) -> str | None:
-    """Return the URL for Twilio's status callbacks, or None if no gateway at a public URL can receive them."""
+    """Return the URL for Twilio's status callbacks, or None if no gateway can receive them.
+
+    Twilio refuses messages with a URL that is not public.
+    """
     if settings.suppression_key is None or not (settings.callback_url or "").startswith("https://"):
         return None
     return f"{settings.callback_url}{PROVIDER_PATH}twilio"
 
 
 def twilio_token(url: str | None) -> str | None:
-    """Return the token by which the configured Twilio account signs, or None. Raises as `provider_from` does."""
+    """Return the token by which the configured Twilio account signs, or None.
+
+    Raise SettingsError like `provider_from`.
+    """
     return _account(url)[1] if url and url != "local:" else None
 
 

@@ -84,7 +84,7 @@ class ProblemBody(ResponseBody):
     """The journey that the problem is about, if there is one."""
 
 
-TITLES: Final = {
+TITLES: Final = {  # status and title of each code
     "malformed": (400, "The request cannot be read"),
     "unauthorized": (401, "The key is missing or wrong"),
     "forbidden": (403, "The key does not permit this"),
@@ -183,7 +183,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem("failed", "something went wrong here, and is in the log of this server")
 
 
-FORMS: Final[dict[str, str]] = {
+FORMS: Final[dict[str, str]] = {  # messages for texts that do not match a pattern
     EVENT: "must be the name of an event, such as order.delivered",
     NAME: "must be the name of a scenario, such as post-purchase",
     VERSIONED: "must be the name of a scenario, or name and version, such as welcome@3",
@@ -252,7 +252,7 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 REFERENCE: Final = {"$ref": "#/components/schemas/ProblemBody"}
-EVERYWHERE: Final = (
+EVERYWHERE: Final = (  # codes that every route may answer
     *("malformed", "unauthorized", "forbidden", "too-slow", "too-large", "unsupported-media", "invalid", "too-many"),
     *("failed", "unavailable"),
 )

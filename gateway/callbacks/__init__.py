@@ -1,1 +1,1 @@
-"""Signed URLs by which a receiver reports an event to one journey."""
+"""Public routes: signed URLs for events of one journey and for unsubscribing, and returned mails."""

@@ -163,7 +163,7 @@ async def _run(temporal: Client, claim: CallbackClaim) -> str | None:
 
 
 Tell = Callable[[CallbackClaim, CallbackEvent, str | None], Awaitable[bool]]
-"""Sends an event to a journey. Returns False if the journey has ended. See `tell`."""
+"""Sends an event to a journey. Returns False if the journey has ended. The function `tell` is one."""
 
 
 class Receiving:

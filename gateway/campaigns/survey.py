@@ -27,7 +27,7 @@ from scenario.time import at_local, zone_of
 
 MAX_INVALID: Final = 0.01  # share of invalid lines from which a campaign does not start without consent
 _LISTED: Final = 100  # maximum number of invalid lines that are listed
-_ACTIONS: Final = 5.5  # temporal actions of a journey with one message, on average. Temporal Cloud bills them.
+_ACTIONS: Final = 5.5  # Temporal actions of a journey with one message, on average. Temporal Cloud bills them.
 _BYTES: Final = 21_800  # bytes that Temporal stores of a waiting journey
 _CHUNK_ACTIONS: Final = 1.5
 _CHUNK_BYTES: Final = 2_500  # the same of a chunk of a campaign in the gear blast

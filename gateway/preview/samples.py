@@ -40,7 +40,7 @@ class Samples:
         self._used = UsedFields.of(draft)
 
     def entry(self, number: int, again: int = 0, make: Callable[..., EntryMaker] | None = None) -> dict[str, Any]:
-        """Return an entry; `again` counts others in place of one that is of no use.
+        """Return an entry by its number, from 1, or the `again`th one in its place if that is of no use.
 
         The first is ordinary, the second has only an id, in the third every field is empty.
         """

@@ -180,7 +180,8 @@ class ContentService:
     async def show(self, caller: Caller, delivery: str) -> ContentView:
         """Render the messages of a delivery again. The request is logged, without their content.
 
-        Raise NotFound if no attempt of a scenario of the caller's is recorded, and BadInput if it cannot be rendered.
+        Raise NotFound if no attempt of it is recorded or the caller may not use its scenario, and BadInput if the
+        message is not kept or cannot be rendered.
         """
         caller.require("content")
         attempts = await self._client.store.deliveries(delivery_id=delivery, scenarios=caller.scenarios)

@@ -205,7 +205,9 @@ class CampaignService:
         rate: float | None = None,
         leave: bool = False,
     ) -> CampaignView:
-        """Start, pause, resume, retune or stop a campaign; `leave`: and end the journeys that it started.
+        """Start, pause, resume, retune or stop a campaign.
+
+        A stop with `leave` also ends the journeys that it started, even if the campaign has ended.
 
         Raises:
             BadInput: The operator, the reason or the rate is missing.

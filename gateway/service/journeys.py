@@ -185,7 +185,8 @@ class JourneyService:
 
         Raise NotFound if there is no such journey, and BadInput if the step sent nothing, or its data is deleted.
         """
-        return await rendered(self._temporal, self._store, await self.show(caller, journey), step, renderer)
+        snapshot = await self.show(caller, journey)
+        return await rendered(self._temporal, self._store, snapshot, step, renderer)
 
     async def stats(self, caller: Caller, scenario: str, version: int | None = None) -> StatsView:
         """Count the journeys of a scenario by step. Counts are cached for some seconds: see `StatsView.as_of`.
@@ -225,7 +226,7 @@ class JourneyService:
         limit: int = 20,
         cursor: str | None = None,
     ) -> WhyView:
-        """Explain, from records, why a contact did, or did not, get something, or a step's message.
+        """Explain, from records, why a contact did, or did not, get something; of a given step, its message first.
 
         Raises:
             NotFound: There are no entries.

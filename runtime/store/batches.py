@@ -111,7 +111,7 @@ class StoredBatches(Queries):
     async def take_place(
         self, scenario: str, version: int, step: str, *, size: int, most: int, now: datetime
     ) -> StoredBatch | None:
-        """Take a place for an item of `size` bytes in the open batch of a step, which has at most `most`.
+        """Take a place for an item of `size` bytes in the open batch of a step, which has `most` places.
 
         Return the batch, whose `places` is the place, or None.
         """

@@ -68,7 +68,10 @@ class ContactKeys(Queries):
         return await self._one(WrappedKey, _BY_ID, {"identifier": key_id})
 
     async def destroy_contact_key(self, key: WrappedKey) -> None:
-        """Store the row of a destroyed key, whose id is used if the contact had none. No key can be created later."""
+        """Destroy a contact's key. No key can be created for the contact afterwards.
+
+        `key` is the row to store, without the key itself. Its id is used only if the contact had no key.
+        """
         await self._database.write(_destroy(self._database.insert), row_of(contact_keys, key))
 
     async def wrapped_keys(self, after: str = "", limit: int = 500) -> Sequence[WrappedKey]:

@@ -246,7 +246,10 @@ class Deliveries(Queries):
         return await self._opened(await self._database.read(waiting))
 
     async def awaiting_retry(self, *, since: datetime, each: int) -> dict[str, tuple[int, list[Attempt]]]:
-        """Return the number of deliveries that wait for their next attempt, and the `each` newest, by destination."""
+        """Return the number of deliveries that wait for their next attempt, and the `each` newest, by destination.
+
+        Only deliveries whose latest attempt started since then count.
+        """
         rows = await self._database.read(_TO_BE_TRIED_AGAIN, {"since": since, "each": each})
         attempts = await self._opened({name: row[name] for name in _COLUMNS} for row in rows)
         found: dict[str, tuple[int, list[Attempt]]] = {}

@@ -107,7 +107,7 @@ class StoredOperations(Queries):
     ) -> list[StoredOperation]:
         """Return operations, the newest first; `after` is the last of the page before.
 
-        `operator` is a part of the name. Operations select journeys of one of these `scenarios`, or by `destination`.
+        `operator` is a part of the operator's name. `scenarios` and `destination` are those of the selected journeys.
         """
         where = matching(operations, verb=verb)
         if is_open:
@@ -178,7 +178,7 @@ class StoredOperations(Queries):
     ) -> None:
         """Record that an operation has ended. The first report wins.
 
-        Also close the items without an answer: those that were asked become ``unanswered``, others ``stopped``.
+        With `items`, also close those without an answer: asked ones become ``unanswered``, others ``stopped``.
         """
         if items:
             left = (_items.operation_id == operation, _items.outcome.is_(None), sa.exists().where(*_is_open(operation)))

@@ -300,7 +300,7 @@ class Pruner:
         told: Callable[[str, int], None] = lambda table, rows: None,
         paused: Callable[[float], None] = lambda seconds: None,
     ) -> PruningResult:
-        """Delete expired rows: at least one batch, and more for so many seconds, pauses included, or without a limit.
+        """Delete expired rows: at least one batch, then more for some seconds, pauses included; None is no limit.
 
         `told` is called after each batch with its table and the number of deleted rows, `paused` before each pause.
         """

@@ -119,7 +119,10 @@ _LOOPBACK_V6: Final = IPv6Address("::1")
 
 
 def canonical(address: str | Address) -> Address:
-    """Return an address as kernels treat it: an IPv4-mapped one as IPv4, and no zone. ValueError if it is none."""
+    """Return an address as the kernel treats it: an IPv4-mapped one as IPv4, and without its zone (``%eth0``).
+
+    Raise ValueError if it is not a numeric address.
+    """
     parsed = ip_address(address.partition("%")[0]) if isinstance(address, str) else address
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped

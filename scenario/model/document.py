@@ -17,7 +17,10 @@ from scenario.type_guards import is_list, is_mapping, with_value
 
 
 def document(scenario: Scenario) -> dict[str, Any]:
-    """Return a scenario as a JSON document with all defaults, which later ones cannot change, kinds as first keys."""
+    """Return a scenario as a JSON document with all defaults, so that later defaults change nothing.
+
+    A step's kind is its first key, as `load` requires.
+    """
     return _kinds_first(scenario.model_dump(mode="json", by_alias=True))
 
 

@@ -59,7 +59,10 @@ def handed(
 
 
 def item_fields(sources: Iterable[tuple[Any, liquid.Kind]]) -> tuple[tuple[str, ...], ...]:
-    """Return the paths in a journey's data that a batch call's templates read of each contact. Raise TemplateError."""
+    """Return the paths in a journey's data that a batch call's templates read of each contact.
+
+    Raise TemplateError if a template is malformed.
+    """
     each = liquid.trace_usage(sources, same=[]).list_item_usage((CONTACTS,))
     names = None if each is None else spelled(each)
     if names is None:
@@ -70,7 +73,10 @@ def item_fields(sources: Iterable[tuple[Any, liquid.Kind]]) -> tuple[tuple[str, 
 
 
 def named_secrets(step: BaseStep) -> frozenset[str] | None:
-    """Return the secrets that a step's templates may read; None if a name is computed. Raise TemplateError."""
+    """Return the secrets that a step's templates may read, or None if a name is computed.
+
+    Raise TemplateError if a template is malformed.
+    """
     paths = {path for source, kind in step.messages() for path in liquid.find_fields(source, kind=kind)}
     asked = {path[1:2] for path in paths if path[0] == "secrets"}
     return None if () in asked else frozenset({name for (name,) in asked})

@@ -63,7 +63,10 @@ class RetryPolicy:
         return self.initial_interval <= self.maximum_interval
 
     def spread(self, identifier: str) -> RetryPolicy:
-        """Return the policy with up to 20 % jitter on its first interval, which depends on the delivery id only."""
+        """Return the policy with up to 20 % jitter on its first interval.
+
+        The jitter depends on the delivery id only, so every process calculates the same.
+        """
         share = int(hashlib.sha256(identifier.encode()).hexdigest()[:8], 16) / 0xFFFF_FFFF
         initial = round(self.initial_interval * (1 - _JITTER + 2 * _JITTER * share), 3)
         return replace(self, initial_interval=initial, maximum_interval=max(self.maximum_interval, initial))

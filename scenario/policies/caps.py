@@ -176,7 +176,10 @@ def since(caps: Sequence[Cap], now: datetime, zone: tzinfo) -> datetime:
 
 
 def full(caps: Iterable[Cap], claims: Iterable[Counted], now: datetime, zone: tzinfo) -> Full | None:
-    """Return the cap that the contact's other claims, at least those `since`, leave no place under, or None."""
+    """Return the cap that forbids one more message, or None. Of several, return the one that forbids it for longest.
+
+    `claims` are the contact's other claims, at least those since `since`, and `zone` is the contact's.
+    """
     counted = sorted((claim.claimed_at, claim.channel, claim.destination) for claim in claims)
     found: Full | None = None
     for cap in caps:

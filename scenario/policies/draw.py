@@ -138,7 +138,10 @@ class Lot:
         return DrawResult(drawn(self.shares, number), number, clip(self.by.strip("{- }")))
 
     def moved(self, other: Lot) -> int | None:
-        """Return the share of units, in hundredths of a percent, that an earlier lot draws otherwise; None if all."""
+        """Return the share of units, in hundredths of a percent, that draw another name than with an earlier lot.
+
+        None means that another seed or unit draws everything again.
+        """
         if (self.seed, self.by) != (other.seed, other.by):
             return None
         borders = sorted({0, *_borders(self.shares), *_borders(other.shares)})

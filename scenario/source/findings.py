@@ -43,7 +43,7 @@ class Finding:
     file: str
     line: int
     column: int
-    """Column, from 1, in characters."""
+    """Column, from 1 as the line, in characters."""
     severity: Severity
     """An error forbids publishing; a warning does not."""
     code: str

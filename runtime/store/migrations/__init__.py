@@ -27,6 +27,7 @@ async def upgrade(database: Database, *, make: bool = True) -> None:
     """Create or upgrade the tables, if they are not current.
 
     The upgrade is one transaction under a lock. Processes that waited for the lock then find current tables.
+    Raise StoreFault if the database refuses a change, for example for lack of permissions.
     """
     current = await database.inspect(_revision)
     if current is None and not make:

@@ -88,7 +88,10 @@ class MissingValueError(UndefinedError):
 
 
 class StrictMissing(Undefined):
-    """A missing value in webhooks, its path in `obj`: it may be tested, and every other use is an error."""
+    """A missing value in webhooks, its path in `obj`.
+
+    It may be tested (``if``, ``== nil``, ``default``), and every other use is an error.
+    """
 
     __slots__ = ()
 

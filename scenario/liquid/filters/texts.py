@@ -63,7 +63,7 @@ def truncatewords(value: object, number: object = 15, end: object = "...") -> st
 
 
 def slice_(value: object, start: object, length: object = 1) -> str | list[Any]:
-    """Return so many elements of a text or a list from an index on, which counts from the end if it is negative."""
+    """Return `length` elements of a text or a list from the index `start` on. A negative one counts from the end."""
     items: Sequence[Any] = value if is_sequence(value) or isinstance(value, range) else to_text(value)
     first = _to_integer("slice", start)
     count = 1 if length is None or is_undefined(length) else _to_integer("slice", length)
@@ -93,7 +93,10 @@ def string(value: object) -> str:
 
 
 def phone_e164(value: object, region: object = None) -> str | None:
-    """Return a number, if national of a region such as ``FR``, as ``+33612345678``; nil if it is impossible."""
+    """Return a phone number as ``+33612345678``, or nil if no such number is possible.
+
+    A region such as ``FR`` is the country of national numbers.
+    """
     if value is None or is_undefined(value) or value == "":
         return None
     import phonenumbers  # a slow import that few templates need

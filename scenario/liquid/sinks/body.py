@@ -230,7 +230,10 @@ def render_plain(body: str, data: Mapping[str, Any]) -> bytes:
 
 
 def render_form(body: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
-    """Render a form from field names and values, both with Liquid. A list repeats its field, nil is an empty value."""
+    """Render a form (``application/x-www-form-urlencoded``) from field names and values, with Liquid in both.
+
+    A list repeats its field, nil is an empty value.
+    """
     rendered: Any = json.loads(replace_surrogates(_render_structure(body, data)))
     if not is_mapping(rendered):
         raise TemplateError("a form is a mapping of field names to values")

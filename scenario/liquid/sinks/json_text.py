@@ -42,7 +42,7 @@ _COMMAS: Final = re.compile(
 
 
 def scan(text: str, state: int) -> int:
-    """Track JSON's string delimiters through a text. Takes and returns the position before and after it."""
+    """Track JSON's string delimiters through a text, from the state before it. Return the state after it."""
     at = 0
     if state == ESCAPED and text:
         at, state = 1, INSIDE
