@@ -30,6 +30,7 @@ UNSUBSCRIBE = Unsubscribing("https://a.example", [bytes(32)]).url(Subscriber("em
 LINK = UNSUBSCRIBE.rpartition("/")[2]
 BEFORE_LINKS = ("", "/", "%2F", "%2f", r"\/", r"\u002f", "https://a.example/callbacks/", '"', "<https://a.example/u/")
 CUT_IN_A_CHARACTER = ("%", "%C", "%C3", "%C3%", "%C3%9", "%25C3", "%25C3%259")
+# A text, what is shown of it, and the known secrets.
 MASKED: list[tuple[str, str, tuple[str, ...]]] = [
     ("no such user ann.b+news@shop.example.com.", f"no such user {MASK}.", ()),
     ("<zoë@exämple.fr>", f"<{MASK}>", ()),

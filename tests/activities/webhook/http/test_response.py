@@ -175,6 +175,7 @@ async def test_a_broken_body_undoes_no_status_though_it_comes_in_one_piece_with_
 
 OK = head(200, length=2) + b"ok"
 EMPTY, TAKEN = (204, b""), (200, b"ok")
+# What the receiver does for two requests, their answers, and the number of connections.
 PAIRS: list[tuple[list[Behaviour], list[tuple[int, bytes]], int]] = [
     ([answer()], [TAKEN] * 2, 1),
     ([raw(head(200, version="1.0") + b"old", end=End.CLOSE)], [(200, b"old")] * 2, 2),
