@@ -15,6 +15,50 @@ from runtime.telemetry.metrics import Counter, Histogram
 from scenario.words import AttemptOutcome
 from tests.measured import Measured, now, provider_with
 
+SERIES = """
+http.client.request.duration server.address http.request.method http.response.status_code error.type
+http.server.request.duration http.route http.request.method http.response.status_code error.type
+scenario.admission scenario outcome reason
+scenario.audiences.held
+scenario.backlog queue
+scenario.backlog.age queue
+scenario.batch.items destination outcome
+scenario.breaker.state destination
+scenario.campaign.lines outcome
+scenario.campaigns state
+scenario.campaigns.stalled_age
+scenario.certificate.left use destination
+scenario.clock.offset of
+scenario.delivery.attempts channel destination outcome attempt
+scenario.delivery.duration channel destination kept_back
+scenario.delivery.skipped channel reason
+scenario.delivery.unsent channel reason
+scenario.delivery.wait channel why
+scenario.erasures
+scenario.erasures.oldest_age
+scenario.held destination reason
+scenario.held.oldest_age
+scenario.journeys scenario state
+scenario.key setting key
+scenario.log.dropped
+scenario.namespace.retention
+scenario.outgoing.events subscription outcome
+scenario.outgoing.oldest_age subscription
+scenario.outgoing.pending subscription state
+scenario.poll.age
+scenario.pollers queue
+scenario.problems
+scenario.provider_events provider event result
+scenario.ready check
+scenario.retention.deleted table
+scenario.start_to_first_send channel
+"""
+
+
+def test_names_and_labels_stay_as_dashboards_and_alerts_use_them():
+    found = [" ".join((one.name, *one.labels)) for one in (*metrics.OF_EACH, *metrics.OF_ALL)]
+    assert sorted(found) == SERIES.strip().splitlines()
+
 
 def test_prometheus_names_them_as_documented():
     """As its exporter names them, which takes the unit into the name."""
