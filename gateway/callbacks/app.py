@@ -85,6 +85,7 @@ _SENTENCES: Final = {
 }
 EventId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 """The id of an event, for deduplication: visible ASCII."""
+_EVENT_ID: Final = TypeAdapter[str](EventId)
 
 
 class CallbackEvent(BaseModel):
@@ -249,7 +250,7 @@ def _identifier(request: Request) -> str | None:
         # The latter is a string in quotes by its draft, and bare in practice.
         if given := request.headers.get(name, "").strip().removeprefix('"').removesuffix('"'):
             try:
-                return TypeAdapter[str](EventId).validate_python(given)
+                return _EVENT_ID.validate_python(given)
             except ValidationError:
                 raise BadInput(f"{name} must be 1 to 128 visible ASCII characters") from None
     return None
