@@ -188,7 +188,7 @@ class CampaignWorkflow:
 
     async def _read_file(self) -> list[CampaignGroup]:
         groups = await execute_plain(PREPARE, self._state.campaign, _READING, CAMPAIGNS, heartbeat=HEARTBEAT)
-        return [CampaignGroup(**group) for group in groups]
+        return read_form(_GROUPS, groups, PREPARE)
 
     async def _work_on_groups(self) -> None:
         """Work on the lines to the end, or until it is stopped. Raise ActivityError if a chunk failed terminally."""
@@ -284,6 +284,7 @@ def _is_rate(rate: object) -> TypeIs[float]:
 
 
 _READER: Final = reader_of(CampaignState)
+_GROUPS: Final = reader_of(list[CampaignGroup])
 
 
 def _read(argument: Any) -> CampaignState | None:
