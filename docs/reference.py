@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import StrEnum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, Literal, cast, get_args, get_origin
 
 import typer
 import yaml
@@ -74,7 +73,7 @@ def _spelling(item: Any) -> str:
     if not item.opts[0].startswith("-"):
         return f"`{item.metavar or item.name.upper()}`"
     kind = item.type_descriptor.annotation
-    value = "|".join(kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else kind.__name__.upper()
+    value = "|".join(get_args(kind)) if get_origin(kind) is Literal else kind.__name__.upper()
     return f"`{', '.join([*item.opts, *item.secondary_opts])}{'' if item.is_flag else f' {item.metavar or value}'}`"
 
 

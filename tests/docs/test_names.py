@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.reference import VIEWS, views
+from docs.reference import VIEWS, commands, views
 from runtime.telemetry.metrics import OF_ALL, OF_EACH
 from tests.gateway.journey import HELD, shown
 
@@ -134,3 +134,9 @@ def test_every_key_is_described() -> None:
     journey = shown(HELD)
     assert {*journey, *journey["steps"][0], *journey["deliveries"][0]} <= keys
     assert all(f"## {title}" in page for title in VIEWS)
+
+
+def test_options_show_the_words_that_they_take() -> None:
+    page = "\n".join(commands())
+    assert all(f"`{option}`" in page for option in ("--format text\\|json", "--format svg\\|mermaid", "--by day"))
+    assert "LITERAL" not in page
