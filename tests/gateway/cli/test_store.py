@@ -19,7 +19,11 @@ from runtime.store.retention import PrunedBatch, PruningJob
 from tests.factories import admission_request, attempt, present
 from tests.fakes import Ran
 from tests.gateway.cli.conftest import Client, Run, Stored
+from tests.gateway.service.test_outgoing import NOW as MOMENT
 from tests.gateway.service.test_outgoing import held
+from tests.runtime.store.test_batches import BATCH, item
+from tests.runtime.store.test_batches import NOW as JOINED
+from tests.runtime.store.test_memberships import VIP, membership
 
 AT = datetime(2026, 3, 31, 8, tzinfo=UTC)
 LEFT = Discrepancy(kind=Kind.LOST, id="wishes/9/K9", run="r1", store="running")
@@ -268,3 +272,67 @@ def test_operations_on_held_events_name_the_operator_and_a_reason(run: Run, stor
     assert [(one.verb, one.operator) for one in found] == [
         (verb, "ann (terminal)") for verb in ("forget", "replay", "retry", "skip")
     ]
+
+
+def cells(printed: str) -> list[list[str]]:
+    """Return the rows of a printed table, without its heading and its line."""
+    return [[cell.strip() for cell in row.split("   ") if cell.strip()] for row in printed.splitlines()[2:]]
+
+
+def test_subscriptions_and_the_feed_are_printed(run: Run, stored: Stored):
+    first, second = stored(lambda store: held(store, "7", "8"))
+    [row] = cells(run("outgoing", "list").out)
+    assert row == ["crm", "held", "2", "0", "0", "0", local(MOMENT), "crm answered 422"]
+    shown = run("outgoing", "show", "crm").out
+    assert "  held: 2, failing: 0, waiting: 0, behind: 0\n" in shown
+    assert [row[0] for row in cells(shown)[-2:]] == [first, second]
+    assert [json.loads(line)["id"] for line in run("feed").out.splitlines()] == [first, second]
+
+
+def test_audiences_are_printed(run: Run, stored: Stored):
+    async def changed(store: Store) -> None:
+        for contact in ("a", "b", "c"):
+            await store.record_membership(membership(contact))
+        await store.freeze_audience_batch(*VIP, "1", 2)
+        await store.refuse_members("add-1", ["id-b"], "bad_hash")
+        await store.settle_audience_batch("add-1")
+        await store.record_audience_trouble(*VIP, "the terms are not accepted", JOINED)
+
+    stored(changed)
+    assert cells(run("audience", "list").out) == [["vip", "meta", "held", "1", "1", "1", "the terms are not accepted"]]
+    said = "vip at meta: held\n  members: 1, changes that wait: 1\n  refused (bad_hash): 1\n"
+    assert run("audience", "show", "vip") == Ran(0, said, "scenario: the terms are not accepted\n")
+    again = run("audience", "retry", "vip", "--reason", "accepted", "--operator", "ann")
+    assert again.out == "vip at meta: waiting\n  members: 1, changes that wait: 2\n"
+    assert again.err == "scenario: ann (terminal) has it sent again: accepted\n"
+
+
+def test_batch_calls_are_printed(run: Run, stored: Stored):
+    async def sent(store: Store) -> None:
+        await store.open_batch(BATCH)
+        for number in (1, 2):
+            await store.join_batch(item(number))
+        await store.freeze_batch(BATCH.id, JOINED)
+        await store.record_item_outcomes(BATCH.id, "refused", JOINED, positions=[2], reason="unknown", status=207)
+
+    stored(sent)
+    times = local(JOINED), local(BATCH.due_at)
+    assert cells(run("batch", "list").out) == [["batch-1", "sync@2", "crm", "sending", "1 pending, 1 refused", *times]]
+    shown = run("batch", "show", "batch-1").out
+    assert shown.startswith("batch-1: sync@2, crm, sending\n  1 pending, 1 refused; delivery msg_b\n")
+    assert cells(shown)[-2:] == [["1", "c1", "sync/c1", "pending"], ["2", "c2", "sync/c2", "refused", "207", "unknown"]]
+    [refused] = run("batch", "show", "batch-1", "--outcome", "refused", "--format", "json").json["items"]
+    assert (refused["contact"], refused["status"], refused["reason"]) == ("c2", 207, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        ("outgoing", "no subscription ever sent an event\n"),
+        ("audience", "no audience was ever changed\n"),
+        ("batch", "there was no batch call yet\n"),
+    ],
+)
+def test_an_empty_list_says_so(run: Run, stored: Stored, group: str, said: str):
+    stored(lambda store: store.stored_operations())
+    assert run(group, "list") == Ran(0, "", said)
