@@ -293,3 +293,10 @@ def test_a_program_that_was_not_installed_does_without_a_version(monkeypatch: py
 
     monkeypatch.setattr("importlib.metadata.version", missing)
     assert version() == "unknown"
+
+
+def test_the_paths_that_ci_names_are_there() -> None:
+    named = re.findall(r"(?<![\w./])tests/[\w./{},]+", (ROOT / ".ci/run").read_text("utf-8"))
+    assert len(named) > 3
+    expanded = subprocess.run(["bash", "-c", f"echo {' '.join(named)}"], stdout=subprocess.PIPE, text=True, check=True)
+    assert [path for path in expanded.stdout.split() if not (ROOT / path).exists()] == []
