@@ -204,7 +204,7 @@ async def test_two_destinations_get_their_own_rates_from_all_workers_together(se
 
     for name, rate in (("slow", 10), ("quick", 30)):
         assert len(came[name]) == numbers[name]
-        # A second's worth is saved up and comes at once; from then on the rate is kept, or less on a busy machine.
-        assert came[name][-1] - came[name][0] > 0.9 * (numbers[name] - rate) / rate
+        # A second's worth is saved up and comes at once; from then on the rate is kept, but for a few at the border.
+        assert came[name][-1] - came[name][0] > 0.8 * (numbers[name] - rate) / rate
     # Neither has waited for the other: the quick one's first second is over before the slow one has had all of its own.
     assert came["quick"][30] < came["slow"][29]
