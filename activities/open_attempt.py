@@ -256,7 +256,7 @@ class OpenAttempt:
         return self.outcome
 
     def batched(self, note: str | None) -> None:
-        """Record that it has joined a batch call whose outcome the journey does not wait for."""
+        """Record that it has joined a batch call. The journey continues without waiting for the outcome."""
         self.outcome = Sent(outcome="batched", attempt=self.number, note=note)
 
     def skipped(self, reason: str, status: int | None = None) -> None:

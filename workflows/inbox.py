@@ -114,7 +114,7 @@ class SignalInbox:
         self._keep_for_goal(event)
         host.state.keep(event)
 
-    # ---- the goal, which ends nothing
+    # ---- the goal, which does not end the journey
 
     def _keep_for_goal(self, event: Event) -> None:
         if self._may_reach_goal(event):

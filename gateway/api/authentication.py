@@ -146,7 +146,7 @@ async def caller_of(keys: Keys, token: str | None) -> Caller:
     return caller_with(key)
 
 
-_EXPORTS: Final = ("/campaigns/{name}/results", "/feed")  # routes whose answers may take long: they need no turn
+_EXPORTS: Final = ("/campaigns/{name}/results", "/feed")  # long answers, not counted as requests in progress
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ Erasing = Annotated[Caller, Security(Requires("erase"))]
 
 
 class Authorization:
-    """An ASGI application that passes only requests whose key has the scope and a free place.
+    """Passes on a request if its key has the scope and not too many other requests are in progress.
 
     Requests without a caller are public and pass. Those to paths in `waiting` mostly wait. Raise TypeError if a route
     declares no scope, or several.

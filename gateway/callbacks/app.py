@@ -72,8 +72,9 @@ MOST_EVENTS: Final = 8_000
 """Number of events in a run's history after which callbacks are refused. Temporal accepts 10,000 signals and 51,200
 events."""
 MOST_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of a run's history after which callbacks are refused. Temporal ends a journey at 50 MB, and one whose delivery
-is retried for days cannot continue as new meanwhile."""
+"""Size of a run's history, in bytes, from which on callbacks are refused.
+
+Temporal ends a journey at 50 MB, and a journey cannot continue as new while its delivery is retried, for days."""
 _CALL: Final = timedelta(seconds=5)
 _TURNS: Final = 3
 _UNDER_WAY: Final = ("running", "paused")
