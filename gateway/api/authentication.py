@@ -146,7 +146,7 @@ async def caller_of(keys: Keys, token: str | None) -> Caller:
     return caller_with(key)
 
 
-_EXPORTS: Final = ("/campaigns/{name}/results", "/feed")  # long answers, not counted as requests in progress
+_EXPORTS: Final = ("/campaigns/{name}/results", "/feed")  # long answers, which take a place of those that wait
 
 
 @dataclass(frozen=True)
