@@ -36,7 +36,7 @@ from scenario.time import parse_duration
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.reconcile.reconcile import Discrepancy, Reconciliation
-    from gateway.service.caller import KeyView
+    from gateway.service.keys import KeyView
     from runtime.retention import Ages
     from runtime.store import Store
 
@@ -321,7 +321,7 @@ def create_key(
     operates journeys, publish publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The
     pages need read, and operate for changes.
     """
-    from gateway.service.caller import KeyService
+    from gateway.service.keys import KeyService
 
     async def make(store: Store) -> tuple[str, KeyView]:
         keys = KeyService(store)
@@ -338,7 +338,7 @@ def list_keys(form: FormatOption = "text") -> None:
     JSON is a list of objects with id, state (good, expired or revoked), scopes, scenarios, rate, note, created_at,
     created_by, expires_at and revoked_at.
     """
-    from gateway.service.caller import KeyService
+    from gateway.service.keys import KeyService
 
     def tell(found: list[KeyView]) -> None:
         columns = ("id", "state", "scopes", "scenarios", "rate", "made (local)", "by", "ends (local)", "note")
@@ -356,7 +356,7 @@ def list_keys(form: FormatOption = "text") -> None:
 
 def revoke_key(identifier: Annotated[str, argument("ID", "the key's id, as 'scenario keys list' shows it")]) -> None:
     """Revoke a key. It stops working within seconds. This cannot be undone: create another key instead."""
-    from gateway.service.caller import KeyService
+    from gateway.service.keys import KeyService
 
     name, done = session.ask_store(lambda store: KeyService(store).revoke(identifier), writes=True)
     say(f"key {name} {'is revoked' if done else 'was revoked already'}")

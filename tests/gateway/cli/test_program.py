@@ -142,6 +142,8 @@ def test_what_needs_no_server_loads_neither_temporal_nor_the_store_nor_http(tmp_
     # In one process: what one of them loads, is loaded after the next as well.
     code = (
         "import sys; from gateway.cli import program\n"
+        "import gateway.cli.app\n"
+        "if 'pydantic' in sys.modules: sys.exit('the help takes a quarter longer with pydantic')\n"
         f"for arguments in {WITHOUT_SERVERS}:\n"
         "    status = program.run(arguments)\n"
         "    heavy = {'temporalio', 'sqlalchemy', 'opentelemetry', 'aiohttp', 'httpx', 'uvicorn'}\n"
