@@ -41,7 +41,7 @@ from activities.interface import JOURNEYS, Delivery, Sent
 from activities.periodic import repeating
 from activities.priority import priority_of
 from activities.webhook.destinations.form import MOST_MEMBERS
-from activities.webhook.outcome import parse_retry_after
+from activities.webhook.outcome import of_status, parse_retry_after
 from activities.webhook.platform import CallFailed, PlatformCalls
 from activities.webhook.route import Route
 from runtime.store import Store
@@ -140,10 +140,18 @@ class AudienceActivities:
         if settings.validate_only and not answer.refused:
             await self._store.thaw_audience_batch(batch.batch)
             raise await self._failure(batch, VALIDATED, final=True)
-        await self._settle(batch, route, ids, answer)
+        # A status of failure says that nothing was carried out.
+        maybe_done = of_status(response.status).delivered and await self._sent_before(batch)
+        await self._settle(batch, route, ids, answer, maybe_done=maybe_done)
         return BatchSent(again=bool(answer.again))
 
-    async def _settle(self, batch: AudienceBatch, route: Route, ids: Sequence[str], answer: AudienceAnswer) -> None:
+    async def _sent_before(self, batch: AudienceBatch) -> bool:
+        """Return True if an earlier attempt may have had an answer that was lost."""
+        return activity.info().attempt > 1 or await self._store.has_audience_trouble(batch.destination, batch.audience)
+
+    async def _settle(
+        self, batch: AudienceBatch, route: Route, ids: Sequence[str], answer: AudienceAnswer, *, maybe_done: bool
+    ) -> None:
         refused: dict[str, list[str]] = {}
         for number, code in answer.refused.items():
             reason = code if code in refused or len(refused) < MOST_REASONS else "refused"
@@ -151,7 +159,8 @@ class AudienceActivities:
         for reason, some in refused.items():
             await self._store.refuse_members(batch.batch, some, reason)
         if answer.again:
-            await self._store.thaw_audience_batch(batch.batch, [ids[number] for number in sorted(answer.again)])
+            again = [ids[number] for number in sorted(answer.again)]
+            await self._store.thaw_audience_batch(batch.batch, again, maybe_done=maybe_done)
         await self._store.settle_audience_batch(batch.batch)
         await self._store.record_audience_sync(batch.destination, batch.audience, datetime.now(UTC), answer.unnamed)
         if answer.request:

@@ -167,13 +167,21 @@ class AudienceMemberships(Queries):
             await self._database.write(_DROP, given)
             await self._database.write(_REFUSE, given | {"why": reason})
 
-    async def thaw_audience_batch(self, batch: str, ids: Sequence[str] | None = None) -> None:
-        """Take members out of a batch that was not carried out, by default all. A later batch sends them."""
+    async def thaw_audience_batch(
+        self, batch: str, ids: Sequence[str] | None = None, *, maybe_done: bool = False
+    ) -> None:
+        """Take members out of a batch that was not carried out, by default all. A later batch sends them.
+
+        With `maybe_done`, an earlier attempt may have carried it out. They are then removed first, and those that are
+        wanted are added again: who leaves meanwhile must not stay a member.
+        """
         in_batch = _row.batch == batch
         some = [[in_batch]] if ids is None else [[in_batch, _row.id.in_(part)] for part in in_chunks(ids, _TOGETHER)]
         for where in some:
-            await self._database.write(sa.delete(audience_memberships).where(*where, *_IS_GONE))
-            await self._database.write(sa.update(audience_memberships).where(*where).values(_OUT))
+            if not maybe_done:
+                await self._database.write(sa.delete(audience_memberships).where(*where, *_IS_GONE))
+            values = _MAYBE_DONE if maybe_done else _OUT
+            await self._database.write(sa.update(audience_memberships).where(*where).values(values))
 
     async def settle_audience_batch(self, batch: str) -> None:
         """Record that the platform carried out the changes that are left in a batch."""
@@ -201,6 +209,11 @@ class AudienceMemberships(Queries):
         await self._change(audience_syncs, *matching(audience_syncs, **one), held_at=None, trouble=note)
         refused = (*matching(audience_memberships, **one), _row.refused.is_not(None))
         await self._database.write(sa.update(audience_memberships).where(*refused).values(refused=None))
+
+    async def has_audience_trouble(self, destination: str, audience: str) -> bool:
+        """Return True if the last request was not carried out, as far as is known."""
+        one = matching(audience_syncs, destination=destination, audience=audience)
+        return bool(await self._count_rows(audience_syncs, *one, _sync.trouble.is_not(None)))
 
     async def count_held_audiences(self) -> int:
         return await self._count_rows(audience_syncs, _sync.held_at.is_not(None))
@@ -291,6 +304,7 @@ _BATCH = (
 )
 _OUT: Final = {"batch": None} | {name: sa.case((_row.is_member == 1, _row[name]), else_=None) for name in _SENT}
 """Out of a batch that was not carried out: an addition was not sent."""
+_MAYBE_DONE: Final = {"batch": None, "is_member": True, "sent_digest": ""}
 _DROP = sa.delete(audience_memberships).where(_IN_BATCH, _AMONG, _row.erased.is_not(None))
 # A member that is wanted under other identifiers by now was not refused under these.
 _IS_OUTDATED = sa.and_(_row.batch.like("add-%"), _row.digest != _row.sent_digest)

@@ -240,6 +240,23 @@ async def test_a_platform_that_asks_for_a_pause_gets_it(crm: Crm) -> None:
     assert (await crm.counts()).trouble == "crm answered 429"
 
 
+async def test_nobody_stays_whom_a_lost_answer_had_added(crm: Crm) -> None:
+    """A worker is killed before it records an answer, and the next attempt gets a 429 for a contact who left then."""
+    await crm.change("+1", "+2")
+    batch = AudienceBatch(destination="crm", audience="vip-buyers", batch="d" * 32)
+    frozen = replace(batch, batch=(await crm.activities.freeze_audience_batch(batch)).batch)
+    await crm.change("-1")
+    results = [{"id": "1", "status": 429}, {"id": "2", "status": 200}]
+    crm.receiver.behaviour = answer(207, json.dumps({"results": results}).encode())
+    second = ActivityEnvironment()
+    second.info = replace(second.info, attempt=2)
+    assert (await second.run(crm.activities.send_audience_batch, frozen)).again
+    crm.receiver.behaviour = None
+    assert await crm.sync() == "synced"
+    assert crm.sent() == [("add", ["1", "2"]), ("remove", ["1"])]
+    assert (await crm.counts()).members == 1
+
+
 async def test_validation_alone_makes_no_members(crm: Crm) -> None:
     await crm.book.add("ads", "vip", "1", {"email": "e1"}, NOW)
     assert await crm.sync(destination="ads", audience="vip") == "held"
