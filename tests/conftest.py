@@ -160,7 +160,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Ends a process of the tests that does not come to its end by itself, as when a thread goes on."""
-    if hasattr(session.config, "workerinput"):
+    # In a nightly run, it waits for others with tests that take longer.
+    if hasattr(session.config, "workerinput") and session.config.option.markexpr == "not nightly":
         faulthandler.dump_traceback_later(_HUNG, exit=True, file=session.config.stash[_stderr])
 
 

@@ -87,9 +87,10 @@ async def test_every_event_arrives_once_by_id_and_in_order_though_the_receiver_i
                 await site.client.enter(entry("hello", contact, email=PLANTED))
 
             async def is_everything_stored() -> bool:
-                return len((await service.feed(TERMINAL, None)).lines) == len(CONTACTS) * len(ORDER) and bool(
-                    there.calls
-                )
+                if not await site.store.wanted_events():  # the worker has not started yet
+                    return False
+                stored = len((await service.feed(TERMINAL, None)).lines)
+                return stored == len(CONTACTS) * len(ORDER) and bool(there.calls)
 
             await until(is_everything_stored, within=240)
             killed.kill()
