@@ -151,7 +151,6 @@ async def no_activity(handle: WorkflowHandle[Any, Any]) -> None:
 
 
 def worker(client: Client, workflows: Sequence[type], activities: Sequence[Callable[..., Any]], **more: Any) -> Worker:
-    """Return a worker, of the queue of journeys by default."""
     given: dict[str, Any] = {"task_queue": JOURNEYS, "workflow_runner": UnsandboxedWorkflowRunner(), **more}
     return Worker(client, workflows=workflows, activities=activities, **given)
 
@@ -239,6 +238,10 @@ def timers(history: WorkflowHistory) -> list[Any]:
     return [event.timer_started_event_attributes for event in history.events if event.HasField(started)]
 
 
+def _name_of(made: Callable[..., Any]) -> str | None:
+    return activity._Definition.must_from_callable(made).name  # pyright: ignore
+
+
 @dataclass
 class Stage:
     environment: WorkflowEnvironment
@@ -256,33 +259,36 @@ class Stage:
     def client(self) -> Client:
         return self.environment.client
 
-    @asynccontextmanager
-    async def working(self) -> AsyncGenerator[None]:
-        store, client, channels, desk = self.store, self.client, self.channels, self.desk
-        content = Content(store)
+    def journeys(self, *instead: Callable[..., Any], **options: Any) -> Worker:
+        """Return a worker of journeys, some of whose local activities are other ones."""
+        store, desk, content = self.store, self.desk, Content(self.store)
         admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
-        own = [
+        usual = [
             *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide, desk.clear),
             *(GoalActivities(content, store).goal, renewals.amend, renewals.renew, renewals.adopt),
             *(LastAttempts(store).recall, Releases(store).release, HeldReports(store).report_held, desk.retune),
         ]
-        journeys = worker(client, [Journey, Enter, UnknownWorkflow], own, interceptors=[self.passages])
-        senders = [
-            Worker(client, task_queue=channel.queue, activities=[method])
-            for channel, method in (
-                (EMAIL, channels.send_email),
-                (SMS, channels.send_sms),
-                (WEBHOOK, channels.send_webhook),
-            )
+        own = {_name_of(one): one for one in (*usual, *instead)}
+        options = {"interceptors": [self.passages], **options}
+        return worker(self.client, [Journey, Enter, UnknownWorkflow], [*own.values()], **options)
+
+    def senders(self) -> list[Worker]:
+        sending = ((EMAIL, self.channels.send_email), (SMS, self.channels.send_sms))
+        return [
+            Worker(self.client, task_queue=channel.queue, activities=[method])
+            for channel, method in (*sending, (WEBHOOK, self.channels.send_webhook))
         ]
-        async with journeys, senders[0], senders[1], senders[2]:
+
+    @asynccontextmanager
+    async def working(self, *instead: Callable[..., Any]) -> AsyncGenerator[None]:
+        workers = [self.journeys(*instead), *self.senders()]
+        async with workers[0], workers[1], workers[2], workers[3]:
             try:
                 yield
             finally:
-                await asyncio.gather(*(worker.shutdown() for worker in (journeys, *senders)))
+                await asyncio.gather(*(worker.shutdown() for worker in workers))
 
     async def publish(self, text: str, journeys: Literal["pin", "follow"] = "pin") -> str:
-        """Publishes a scenario given as YAML; gives ``name@version``."""
         made = scenario_of(text)
         content, plan = document(made), dump_plan(compile_plan(made, follows=journeys == "follow"))
         version = await self.store.publish(made.scenario, content, plan, digest(content), journeys=journeys)
@@ -495,7 +501,7 @@ async def _is_usable(environment: WorkflowEnvironment) -> bool:
         return False
     minute = SleepRequest(duration=Duration(seconds=60))
     try:  # a task that the server lost would hold the clock for ever
-        await environment.client.test_service.unlock_time_skipping_with_sleep(minute, timeout=timedelta(seconds=2))
+        await environment.client.test_service.unlock_time_skipping_with_sleep(minute, timeout=timedelta(seconds=1))
     except RPCError:
         return False
     return True
@@ -507,6 +513,12 @@ async def _terminate(client: Client) -> None:
     with contextlib.suppress(RPCError):  # the test failed and the server is stopped, or the journey is over by now
         for found in (await client.workflow_service.list_open_workflow_executions(request)).executions:
             await client.get_workflow_handle(found.execution.workflow_id).terminate()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -113,12 +113,10 @@ def script() -> Sequence[Behaviour]:
 
 
 @pytest.fixture
-async def crm(environment: WorkflowEnvironment, script: Sequence[Behaviour], tmp_path: Path) -> AsyncIterator[Crm]:
-    async with (
-        receiver(*script) as there,
-        Transport() as transport,
-        Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store,
-    ):
+async def crm(
+    environment: WorkflowEnvironment, script: Sequence[Behaviour], store: Store, tmp_path: Path
+) -> AsyncIterator[Crm]:
+    async with receiver(*script) as there, Transport() as transport:
         store.sealing = Keyring(store, KeyWrapping([b"k" * 32]))
         file = tmp_path / "destinations.yaml"
         file.write_text(DESTINATIONS.format(url=there.url("/audiences"), port=there.port))

@@ -5,6 +5,7 @@ import itertools
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
@@ -12,7 +13,7 @@ from temporalio.worker import Worker
 
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, DestinationPolicy, Sent
-from runtime.store import Attempt, StoreError
+from runtime.store import StoreError
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.factories import attempt as attempt_row
@@ -127,67 +128,44 @@ async def test_a_hold_is_found_by_destination_and_by_why_for_as_long_as_it_lasts
         assert await _found(handle) == {"JourneyState": "waiting"}
 
 
-def turned_away(why: str, attempt: int = 1) -> Failure:
-    """The failure of an attempt that still waited for its turn."""
-    return Failure(
-        kind=FailureKind.RETRY,
-        reason=f"{why}: this delivery waits",
-        destination="wax",
-        attempt=attempt,
-        turned_away=True,
-        why=why,
-    )
-
-
 @pytest.mark.parametrize(
     ("known", "said", "status", "excerpt"),
     [
+        ("unreadable", "", None, None),
         ({"status": 503, "response": "moving house"}, "; before that: it answered 503", 503, "moving house"),
         ({"error": "connect_refused"}, "; before that: connect_refused", None, None),
         (None, "", None, None),
     ],
 )
 async def test_what_was_answered_before_a_delivery_waited_for_its_turn_to_the_end_is_remembered(
-    stage: Stage, known: dict[str, Any] | None, said: str, status: int | None, excerpt: str | None
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    known: dict[str, Any] | str | None,
+    said: str,
+    status: int | None,
+    excerpt: str | None,
 ) -> None:
     await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
+    if isinstance(known, str):
+        monkeypatch.setattr(stage.store, "deliveries", AsyncMock(side_effect=StoreError("the store is away")))
 
     async def left_alone(delivery: Delivery, attempt: int) -> Sent:
-        if attempt == 1 and known is not None:
+        if attempt == 1 and isinstance(known, dict):
             await stage.store.record([attempt_row(delivery.id, outcome="retry", **known)])
-        raise turned_away("wax (https://wax: 443) is busy").as_error()  # a reason may hold a colon of its own
+        # A reason may hold a colon of its own.
+        why = "wax (https://wax: 443) is busy"
+        waits: dict[str, Any] = {"reason": f"{why}: this delivery waits", "turned_away": True, "why": why}
+        raise Failure(kind=FailureKind.RETRY, destination="wax", attempt=1, **waits).as_error()
 
     stage.channels.scripts["hook"] = left_alone
     handle = await stage.start("wax")
-    waiting = (await _overdue(stage, handle))["waiting"]
+    await stage.attempted("hook")
+    await stage.environment.sleep(4000)  # the deadline passes after the first attempt
+    waiting = (await stage.until(handle, "held"))["waiting"]
     whole = f"the deadline passed meanwhile: wax (https://wax: 443) is busy{said}"
     assert (waiting["reason"], waiting["attempts"], waiting["cause"]) == (whole, 1, "exhausted")
     assert (waiting.get("status"), waiting.get("excerpt")) == (status, excerpt)
     await handle.terminate()
-
-
-async def test_a_log_that_cannot_be_read_does_not_keep_a_journey_from_being_held(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await stage.publish(WAX.replace("maximum_attempts: 3", "deadline: 1h"))
-
-    async def unreadable(**_: Any) -> list[Attempt]:
-        raise StoreError("the store is away")
-
-    monkeypatch.setattr(stage.store, "deliveries", unreadable)
-
-    stage.channels.scripts["hook"] = raising(turned_away("wax is busy", 2))
-    handle = await stage.start("wax")
-    waiting = (await _overdue(stage, handle))["waiting"]
-    assert (waiting["reason"], waiting["attempts"]) == ("the deadline passed meanwhile: wax is busy", 2)
-    await handle.terminate()
-
-
-async def _overdue(stage: Stage, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
-    """Lets the deadline pass after the first attempt; what comes then has its time."""
-    await stage.attempted("hook")
-    await stage.environment.sleep(4000)
-    return await stage.until(handle, "held")
 
 
 async def _found(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:

@@ -11,7 +11,13 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RawValue
 
+from activities.admission import AdmissionActivities
+from activities.content import Content
+from activities.interface import Admission, AdmissionResult
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
+from runtime.store import Store
+from scenario.policies.draw import Holdout, Lot, apart
+from tests.factories import present, publish
 from tests.workflows.conftest import WHO, Stage, deep, failure_of, outcomes, refusal
 from workflows.limits import MOST_PARTS, TOO_MANY_PARTS
 
@@ -76,11 +82,13 @@ async def failure(stage: Stage, *arguments: Any, workflow: str = "Journey") -> t
     return await failure_of(handle.result())
 
 
-async def test_an_argument_that_is_no_entry_fails_the_workflow_readably(stage: Stage) -> None:
-    why = "The argument of a Journey must be one JSON object with 'scenario', 'contact' and 'trigger'"
-    some: list[list[Any]] = [[], [None], [{}], [b"\x00"], [1, 2, 3]]
+@pytest.mark.parametrize(("workflow", "name"), [("Journey", "a Journey"), ("Enter", "Enter")])
+async def test_an_argument_that_is_no_entry_fails_the_workflow_readably(stage: Stage, workflow: str, name: str):
+    why = f"The argument of {name} must be one JSON object with 'scenario', 'contact' and 'trigger'"
+    some: list[list[Any]] = [[], [None], [{}], ["gate"], [b"\x00"], [1, 2, 3]]
     for arguments in some:
-        assert (arguments, await failure(stage, *arguments)) == (arguments, ("NotAnEntry", why))
+        failed = await failure(stage, *arguments, workflow=workflow)
+        assert (arguments, failed) == (arguments, ("NotAnEntry", why))
 
 
 async def test_a_workflow_type_that_does_not_exist_fails_readably(stage: Stage) -> None:
@@ -143,9 +151,9 @@ def entry(price: object = 30, contact: Any = 7, **more: Any) -> dict[str, Any]:
     return {"scenario": "gate", "contact": {"id": contact}, "trigger": order(price=price), **more}
 
 
-async def start_enter(stage: Stage, *arguments: Any) -> dict[str, Any]:
+async def start_enter(stage: Stage, argument: Any) -> dict[str, Any]:
     return await stage.client.execute_workflow(
-        "Enter", args=arguments, id="nightly-2026-11-26T12:00:00Z", task_queue="journeys", result_type=dict
+        "Enter", argument, id="nightly-2026-11-26T12:00:00Z", task_queue="journeys", result_type=dict
     )
 
 
@@ -190,13 +198,6 @@ async def test_it_fails_where_the_contact_may_not_come_in(stage: Stage) -> None:
     ]
     for given, reason in entries:
         assert await failure_of(start_enter(stage, given)) == ("NotEntered", reason)
-
-
-async def test_it_fails_where_there_is_no_entry(stage: Stage) -> None:
-    message = "The argument of Enter must be one JSON object with 'scenario', 'contact' and 'trigger'"
-    some: list[list[Any]] = [[], ["gate"], [{}]]
-    for arguments in some:
-        assert (arguments, await failure_of(start_enter(stage, *arguments))) == (arguments, ("NotAnEntry", message))
 
 
 async def test_who_is_in_already_is_refused_or_joined_as_the_scenario_says(stage: Stage) -> None:
@@ -311,3 +312,61 @@ async def test_a_goal_reached_before_admission_counts_for_those_who_get_nothing(
         assert (await deserted.result(journey))["outcome"] == "control"
     entry = await deserted.entry(journey.id)
     assert entry.reached_at is not None
+
+
+# ---- what is drawn at admission: the scenario's control group, the workspace's holdout, and branches
+
+CAMPAIGN = """
+scenario: campaign
+trigger: segment
+entry: {again: always}
+control: 50
+steps:
+  - {split: {a: 50, b: 50}, id: tone}
+  - {split: {a: 50, b: 50}, id: lane, by: journey}
+  - {split: {a: 50, b: 50}, id: shop, by: "{{ contact.custom.shop }}"}
+  - {split: {a: 50, b: 50}, id: day, by: "{{ today }}"}
+  - {sms: offer, text: hi}
+"""
+CONTROL = apart("campaign/control", "control", 5000)
+KEPT = next(contact for contact in range(1, 30) if CONTROL.draw(str(contact)).name)
+OTHER = next(contact for contact in range(1, 30) if not CONTROL.draw(str(contact)).name)
+HOLDOUT = Holdout.model_validate({"share": 40, "seed": "2026-q4"})
+
+
+async def admit(store: Store, contact: int, holdout: Holdout | None = None, run: str = "run-1") -> AdmissionResult:
+    who: dict[str, Any] = {"id": contact, "custom": {"shop": 12}}
+    entry = {"scenario": "campaign", "contact": who, "trigger": {"type": "segment"}}
+    admissions = AdmissionActivities(Content(store), store, "Europe/Paris", lambda: holdout)
+    now = "2026-11-01T00:00:00+00:00"
+    return await admissions.admit(Admission(entry=entry, workflow_id=f"campaign/{contact}", run_id=run, now=now))
+
+
+async def test_who_is_kept_for_comparison_and_what_is_drawn_is_on_record(store: Store) -> None:
+    await publish(store, CAMPAIGN)
+    why = f"in the control group ({CONTROL.draw(str(KEPT)).why})"
+    for run in ("run-1", "run-2"):  # at every entry
+        admitted = await admit(store, KEPT, run=run)
+        assert (admitted.outcome, admitted.reason, bool(admitted.plan)) == ("control", why, False)
+        entry = present(await store.entry(f"campaign/{KEPT}", run))
+        assert (entry.outcome, entry.reason, entry.branches) == ("control", why, None)
+        assert entry.ended_at == entry.admitted_at
+
+    drawn = apart(HOLDOUT.seed, "holdout", HOLDOUT.share)
+    contact = next(number for number in range(30, 60) if drawn.draw(str(number)).name)
+    held_out = await admit(store, contact, HOLDOUT)
+    assert held_out.reason == f"held out of all marketing, 2026-q4 ({drawn.draw(str(contact)).why})"
+    assert (held_out.outcome, bool(held_out.plan)) == ("holdout", False)
+    assert await admit(store, contact) == held_out, "asked again, it answers what is on record"
+
+    assert (await admit(store, OTHER)).outcome == ""
+    entry = present(await store.entry(f"campaign/{OTHER}"))
+    halves = {"a": 5000, "b": 5000}
+    assert entry.branches == {
+        name: Lot(seed=f"campaign/{name}", shares=halves).draw(unit).name
+        for name, unit in (("tone", str(OTHER)), ("lane", f"campaign/{OTHER}"), ("shop", "12"))
+    }
+    # A journey that is reset is let in again though it was over.
+    await store.depart(entry.workflow_id, entry.run_id, "finished", None, entry.admitted_at)
+    admitted = await admit(store, OTHER)
+    assert (admitted.outcome, bool(admitted.plan)) == ("", True)

@@ -9,12 +9,8 @@ import pytest
 from temporalio import activity
 from temporalio.client import WorkflowHandle
 
-from activities.admission import AdmissionActivities
-from activities.content import Content
-from activities.decision import decide
-from activities.interface import GOAL, JOURNEYS, GoalEvent, GoalResult
-from tests.workflows.conftest import WHO, Stage, replay, worker
-from workflows.journey import Journey
+from activities.interface import GOAL, GoalEvent, GoalResult
+from tests.workflows.conftest import WHO, Stage, replay
 
 GOALS = """
 scenario: goals
@@ -138,41 +134,23 @@ async def test_the_next_run_remembers_that_the_goal_is_reached(stage: Stage) -> 
     assert (await stage.entry("goals/7")).goal_value == "10"
 
 
-class Slow:
-    """The activity `goal` on a store that does not answer."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
+async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_counts(deserted: Stage) -> None:
+    asked = asyncio.Event()
 
     @activity.defn(name=GOAL.name)
-    async def goal(self, happened: GoalEvent) -> GoalResult:
-        self.asked.set()
+    async def unanswered(_: GoalEvent) -> GoalResult:
+        asked.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-
-async def test_a_store_that_does_not_answer_keeps_no_journey_and_its_departure_counts(stage: Stage) -> None:
-    """Here on a queue of its own, by another worker."""
-    await stage.publish(goals().replace("wait: 20d", "wait_for: go"))
-    slow, queue = Slow(), f"{JOURNEYS}-slow"
-    admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
-    own = [admissions.admit, admissions.depart, admissions.count, decide, slow.goal]
-    async with worker(stage.client, [Journey], own, task_queue=queue):
-        trigger = {"type": "order", "order": {"external_id": "CGX0094"}}
-        data = {"scenario": "goals", "contact": {"id": 7, "cellphone": "+33612345678"}, "trigger": trigger}
-        handle = await stage.client.start_workflow(
-            "Journey",
-            data,
-            id="goals/7",
-            task_queue=queue,
-            result_type=dict,
-            task_timeout=timedelta(seconds=1),  # signals come to a journey that waits for a local activity as late
-        )
+    deserted.task_timeout = timedelta(seconds=1)  # signals come to a journey that waits for a local activity as late
+    async with deserted.working(unanswered):
+        handle = await begin(deserted, goals().replace("wait: 20d", "wait_for: go"))
         await handle.signal("event", placed(49))
-        await asyncio.wait_for(slow.asked.wait(), 60)
+        await asyncio.wait_for(asked.wait(), 60)
         await handle.signal("event", {"name": "go"})
         assert (await handle.result())["outcome"] == "finished"
-    assert (await stage.entry("goals/7")).goal_value == "49"
+    assert (await deserted.entry("goals/7")).goal_value == "49"
     await replay(await handle.fetch_history())
 
 

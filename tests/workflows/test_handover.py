@@ -2,11 +2,9 @@
 
 from dataclasses import asdict
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
-from temporalio.common import Priority
 
 from activities.handover import campaign_root, hand_over, is_started, of_campaign
 from activities.interface import JOURNEYS
@@ -113,19 +111,3 @@ async def test_a_campaigns_journey_has_the_same_delivery_ids_as_without_a_workfl
         )
         assert (await stage.result(handle))["outcome"] == outcome
     assert [one.delivery.id for one in stage.channels.attempts] == [delivery_id(identifier, root, "text", 0)]
-
-
-async def test_one_gives_way_to_the_journeys_of_triggers(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[int | None] = []
-
-    async def start(*_: Any, priority: Priority, **__: Any) -> None:
-        started.append(priority.priority_key)
-
-    client = SimpleNamespace(start_workflow=start)
-
-    def with_request_id(*_: Any) -> Any:
-        return client
-
-    monkeypatch.setattr("activities.handover.with_request_id", with_request_id)
-    assert await hand_over(cast("Any", client), entry=ENTRY, root=ROOT, state={}, workflow_id=ID, summary="offer")
-    assert started == [4]

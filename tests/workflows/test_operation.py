@@ -159,34 +159,27 @@ async def test_those_who_have_not_answered_for_a_day_are_given_up_with_words(cli
     assert gateway.closings == [Closing(operation="op1", outcome="failed", trouble=trouble)]
 
 
-async def begun(client: Client, gateway: Gateway) -> WorkflowHandle[Any, str]:
+@pytest.mark.parametrize(
+    ("signals", "closing"),
+    [
+        ([WHO, {"operator": "ann", "reason": "too late"}], ("bob", "wrong one")),
+        ([{"operator": None, "reason": "x" * 900}], ("not said", "x" * 500)),
+        ([], ("Temporal", "its workflow was cancelled")),
+    ],
+    ids=["the first stop", "whatever it says", "Temporal's own cancel"],
+)
+async def test_a_stop_reaches_it_at_work(
+    client: Client, gateway: Gateway, signals: list[Any], closing: tuple[str, str]
+) -> None:
     handle = await begin(client)
     await gateway.at_work.wait()
-    return handle
-
-
-async def test_the_first_stop_reaches_it_at_work(client: Client, gateway: Gateway) -> None:
-    handle = await begun(client, gateway)
-    await handle.signal(STOP, WHO)
-    await handle.signal(STOP, {"operator": "ann", "reason": "too late"})
+    for signal in signals:
+        await handle.signal(STOP, signal)
+    if not signals:
+        await handle.cancel()
     assert await handle.result() == "stopped"
-    assert gateway.closings == [Closing(operation="op1", outcome="stopped", operator="bob", reason="wrong one")]
-
-
-async def test_a_stop_is_one_whatever_it_says(client: Client, gateway: Gateway) -> None:
-    handle = await begun(client, gateway)
-    await handle.signal(STOP, {"operator": None, "reason": "x" * 900})
-    assert await handle.result() == "stopped"
-    (closing,) = gateway.closings
-    assert (closing.operator, closing.reason) == ("not said", "x" * 500)
-
-
-async def test_temporals_own_cancel_is_a_stop(client: Client, gateway: Gateway) -> None:
-    handle = await begun(client, gateway)
-    await handle.cancel()
-    assert await handle.result() == "stopped"
-    why = "its workflow was cancelled"
-    assert gateway.closings == [Closing(operation="op1", outcome="stopped", operator="Temporal", reason=why)]
+    operator, reason = closing
+    assert gateway.closings == [Closing(operation="op1", outcome="stopped", operator=operator, reason=reason)]
 
 
 async def test_what_cannot_be_done_ends_it_with_the_reason(client: Client, gateway: Gateway) -> None:

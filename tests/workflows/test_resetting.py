@@ -8,14 +8,11 @@ import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHandle
 
-from activities.admission import AdmissionActivities
-from activities.content import Content
 from activities.interface import LastAttempt
 from scenario.steps.delivery import delivery_id
 from tests.factories import attempt
-from tests.workflows.conftest import WHO, Stage, outcomes, worker
+from tests.workflows.conftest import WHO, Stage, outcomes
 from workflows.delivery import DeliveryRunner
-from workflows.journey import Journey
 
 SENDS = """
 scenario: again
@@ -42,7 +39,6 @@ def _reset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def sent_before(stage: Stage) -> WorkflowHandle[Any, Any]:
-    """A journey that waits, and has sent what comes then."""
     await stage.publish(SENDS)
     handle = await stage.start("again")
     await stage.until(handle, "waiting")
@@ -91,15 +87,11 @@ async def test_a_step_that_is_skipped_while_that_time_is_looked_up_sends_nothing
 
     monkeypatch.setattr(DeliveryRunner, "_last_attempt", found)
     await stage.publish(SENDS)
-    admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
-    apart = worker(stage.client, [Journey], [admissions.admit, admissions.depart], task_queue="apart")
-    entry = {"scenario": "again", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": {"type": "segment"}}
-    async with apart:
-        handle = await stage.client.start_workflow("Journey", entry, id="again/1", task_queue="apart")
-        await stage.until(handle, "waiting")
-        await handle.signal("event", {"name": "go"})
-        await stage.until(handle, lambda progress: progress["at"] == "text")
-        await stage.operate(handle, "skip_step", WHO)
-        result: dict[str, Any] = await stage.result(handle)
+    handle = await stage.start("again")
+    await stage.until(handle, "waiting")
+    await handle.signal("event", {"name": "go"})
+    await stage.until(handle, lambda progress: progress["at"] == "text")
+    await stage.operate(handle, "skip_step", WHO)
+    result = await stage.result(handle)
     assert outcomes(result) == [("wait_for-1", "event"), ("text", "skipped")]
     assert stage.channels.of("text") == []

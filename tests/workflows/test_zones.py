@@ -13,15 +13,12 @@ from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
-from activities.admission import AdmissionActivities
-from activities.content import Content
 from activities.decision import decide
 from activities.interface import DECIDE
 from scenario import time as timing
 from scenario.steps.host import EvaluationRequest, EvaluationResult
-from tests.workflows.conftest import Stage, replay, worker
+from tests.workflows.conftest import Stage, replay
 from workflows.host import JourneyHost
-from workflows.journey import Journey
 
 WAITS = """
 scenario: waits
@@ -34,9 +31,9 @@ steps:
   - {sms: last, text: hi}
 """
 
+EXPIRY = "reward.expiration_date"
 DATE = "'2038-05-20 09:00'"
 """In the contact's zone, since no zone is written there."""
-REWARD = {"type": "reward", "reward": {"external_id": "R"}}
 HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
 at_local = timing.at_local
 
@@ -54,20 +51,16 @@ def move(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return moved
 
 
-async def until_noon(stage: Stage) -> None:
-    await stage.environment.sleep(datetime(2038, 5, 3, 10, tzinfo=UTC) - await stage.now())
-
-
-async def started(stage: Stage) -> Any:
+async def started(stage: Stage, text: str = WAITS) -> Any:
     """A journey that begins at a local noon."""
-    await stage.publish(WAITS)
-    await until_noon(stage)
+    await stage.publish(text)
+    await stage.environment.sleep(datetime(2038, 5, 3, 10, tzinfo=UTC) - await stage.now())
     return await stage.start(
         "waits", {"type": "reward", "reward": {"external_id": "R", "expiration_date": "2038-05-20 09:00"}}
     )
 
 
-async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_one_that_counts(stage: Stage) -> None:
+async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_counts(deserted: Stage) -> None:
     asked, go = asyncio.Event(), asyncio.Event()
 
     @activity.defn(name=DECIDE.name)
@@ -76,22 +69,16 @@ async def test_a_zone_that_changes_while_the_end_of_a_wait_is_worked_out_is_the_
         await go.wait()
         return await decide(question)
 
-    await stage.publish(WAITS.replace('  - wait: {until: "10:00"}\n', "").replace("reward.expiration_date", DATE))
-    admissions = AdmissionActivities(Content(stage.store), stage.store, "Europe/Paris")
-    apart = worker(stage.client, [Journey], [admissions.admit, admissions.depart, slow], task_queue="apart")
-    entry = {"scenario": "waits", "contact": {"id": 1, "cellphone": "+33612345678"}, "trigger": REWARD}
-    await until_noon(stage)
-    async with apart:
-        handle = await stage.client.start_workflow(
-            "Journey", entry, id="waits/1", task_queue="apart", task_timeout=timedelta(seconds=1)
-        )
+    deserted.task_timeout = timedelta(seconds=1)
+    async with deserted.working(slow):
+        handle = await started(deserted, WAITS.replace('  - wait: {until: "10:00"}\n', "").replace(EXPIRY, DATE))
         await asked.wait()
         await handle.signal("contact_changed", {"timezone": "America/New_York"})
         while not signals(await handle.fetch_history()):
             await asyncio.sleep(0.05)
         go.set()
-        await stage.result(handle)
-    assert stage.channels.of("last")[0].at.strftime("%Y-%m-%d %H:%M") == "2038-05-17 13:00"  # 09:00 in New York
+        await deserted.result(handle)
+    assert deserted.channels.of("last")[0].at.strftime("%Y-%m-%d %H:%M") == "2038-05-17 13:00"  # 09:00 in New York
 
 
 def signals(history: WorkflowHistory) -> bool:
